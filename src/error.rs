@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a failed call tells its client: libvirt's error, with its code, domain and text.
+//!
+//! The numbers are libvirt's `virErrorNumber` and `virErrorDomain` (`virterror.h`), the texts are
+//! those its clients match on. Which cause becomes which code is decided in [`crate::faults`] and
+//! by the handlers; how an error looks on the wire is [`crate::rpc::fault`]'s.
+
+use std::fmt;
+
+/// libvirt's `virErrorNumber`, as far as this daemon uses it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(i32)]
+pub enum ErrorCode {
+    Internal = 1,
+    NoSupport = 3,
+    NoConnect = 5,
+    InvalidArg = 8,
+    OperationDenied = 29,
+    System = 38,
+    Rpc = 39,
+    AuthFailed = 45,
+    NoInterface = 57,
+    MultipleInterfaces = 59,
+    ArgumentUnsupported = 74,
+}
+
+impl ErrorCode {
+    /// What libvirt writes before the detail. It ends where the detail begins.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Internal => "internal error: ",
+            Self::NoSupport => "this function is not supported by the connection driver: ",
+            Self::NoConnect => "no connection driver available for ",
+            Self::InvalidArg => "invalid argument: ",
+            Self::OperationDenied => "operation forbidden: ",
+            Self::System | Self::Rpc => "",
+            Self::AuthFailed => "authentication failed: ",
+            Self::NoInterface => "Interface not found: ",
+            Self::MultipleInterfaces => "multiple matching interfaces found: ",
+            Self::ArgumentUnsupported => "argument unsupported: ",
+        }
+    }
+}
+
+/// libvirt's `virErrorDomain`, as far as this daemon uses it: the part that raised the error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(i32)]
+pub enum Domain {
+    None = 0,
+    Rpc = 7,
+    Remote = 13,
+    Dom = 20,
+    Nodedev = 22,
+    Interface = 26,
+    DomainSnapshot = 35,
+    Uri = 45,
+    Admin = 62,
+    DomainCheckpoint = 69,
+}
+
+/// The fields of libvirt's error that depend on how it was raised.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Detail {
+    /// The code's template, filled with a detail.
+    Templated { detail: String },
+    /// A system call failed with this `errno`; the text stands alone.
+    System { errno: i32 },
+    /// An argument check failed: who checked, and which argument.
+    Argument { function: String, argument: String },
+    /// libvirt's fall-back when a function failed without saying why.
+    Unset,
+}
+
+/// A call's failure, ready for the wire.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CallError {
+    code: ErrorCode,
+    domain: Domain,
+    message: String,
+    detail: Detail,
+}
+
+impl CallError {
+    /// The error `code` of `domain`, with `detail` in the place that the code's template has for it.
+    pub fn new(code: ErrorCode, domain: Domain, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let message = format!("{}{detail}", code.prefix());
+        Self { code, domain, message, detail: Detail::Templated { detail } }
+    }
+
+    /// A system call failed: `text` is the whole message, `errno` the kernel's number.
+    pub fn system(domain: Domain, text: impl Into<String>, errno: i32) -> Self {
+        let message = text.into();
+        Self { code: ErrorCode::System, domain, message, detail: Detail::System { errno } }
+    }
+
+    /// An argument check of `function` refused `argument`; `message` has no prefix.
+    pub fn argument(
+        domain: Domain,
+        function: impl Into<String>,
+        argument: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        let detail = Detail::Argument { function: function.into(), argument: argument.into() };
+        Self { code: ErrorCode::InvalidArg, domain, message: message.into(), detail }
+    }
+
+    /// Flags that `function` does not know: `unknown` holds the offending bits alone.
+    pub fn flags(domain: Domain, function: &str, unknown: u32) -> Self {
+        let message = format!("unsupported flags (0x{unknown:x}) in function {function}");
+        Self::argument(domain, function, "flags", message)
+    }
+
+    /// libvirt's fall-back for a failure that nobody explained.
+    pub fn unset() -> Self {
+        let message = "Library function returned error but did not set virError".to_owned();
+        Self { code: ErrorCode::Internal, domain: Domain::Rpc, message, detail: Detail::Unset }
+    }
+
+    /// `virErrorNumber`.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// `virErrorDomain`.
+    pub fn domain(&self) -> Domain {
+        self.domain
+    }
+
+    /// The whole text, as virsh prints it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The wire's `str1`: the template, or the function that checked an argument.
+    pub fn str1(&self) -> Option<String> {
+        match &self.detail {
+            Detail::Templated { .. } if self.code.prefix().is_empty() => Some("%s".to_owned()),
+            Detail::Templated { .. } => Some(format!("{}%1$s", self.code.prefix())),
+            Detail::System { .. } => Some("%s".to_owned()),
+            Detail::Argument { function, .. } => Some(function.clone()),
+            Detail::Unset => None,
+        }
+    }
+
+    /// The wire's `str2`: the detail, or the argument's name.
+    pub fn str2(&self) -> Option<&str> {
+        match &self.detail {
+            Detail::Templated { detail } => Some(detail),
+            Detail::System { .. } => Some(&self.message),
+            Detail::Argument { argument, .. } => Some(argument),
+            Detail::Unset => None,
+        }
+    }
+
+    /// The wire's `int1` and `int2`.
+    pub fn ints(&self) -> (i32, i32) {
+        match self.detail {
+            Detail::Templated { .. } => (-1, -1),
+            Detail::System { errno } => (errno, -1),
+            Detail::Argument { .. } | Detail::Unset => (0, 0),
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_templated_error_carries_template_and_detail() {
+        let err = CallError::new(ErrorCode::NoInterface, Domain::Interface, "x");
+        assert_eq!(err.message(), "Interface not found: x");
+        assert_eq!(err.str1().as_deref(), Some("Interface not found: %1$s"));
+        assert_eq!(err.str2(), Some("x"));
+        assert_eq!(err.ints(), (-1, -1));
+    }
+
+    #[test]
+    fn an_rpc_error_is_its_text_alone() {
+        let err = CallError::new(ErrorCode::Rpc, Domain::Rpc, "unknown procedure: 0");
+        assert_eq!(err.message(), "unknown procedure: 0");
+        assert_eq!(err.str1().as_deref(), Some("%s"));
+    }
+
+    #[test]
+    fn a_flag_error_shows_only_the_offending_bits_and_who_checked() {
+        let err = CallError::flags(Domain::Interface, "someFunction", 0x40);
+        assert_eq!(err.message(), "unsupported flags (0x40) in function someFunction");
+        assert_eq!(err.str1().as_deref(), Some("someFunction"));
+        assert_eq!(err.str2(), Some("flags"));
+        assert_eq!(err.ints(), (0, 0));
+    }
+}

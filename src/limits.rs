@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Every cap of the program: one constant each, with the reason for its value.
+//!
+//! Lengths count bytes (`_LEN`), the others count items. What the wire protocol fixes is
+//! libvirt's `virnetprotocol.x` and `remote_protocol.x`; those values must not be changed.
+
+/// A message without its length word (`VIR_NET_MESSAGE_MAX`).
+pub const MESSAGE_LEN_MAX: usize = 33_554_432;
+
+/// The header behind the length word: six words (`VIR_NET_MESSAGE_HEADER_MAX`).
+pub const HEADER_LEN: usize = 24;
+
+/// The word that stands before each message and counts itself (`VIR_NET_MESSAGE_LEN_MAX`).
+pub const LENGTH_WORD_LEN: usize = 4;
+
+/// Any string on the wire (`REMOTE_STRING_MAX`).
+pub const STRING_LEN_MAX: usize = 4_194_304;
+
+/// File descriptors that may follow one message (`VIR_NET_MESSAGE_NUM_FDS_MAX`).
+pub const MESSAGE_FD_COUNT_MAX: u32 = 32;
+
+/// Names or interfaces in one answer (`REMOTE_INTERFACE_LIST_MAX`).
+pub const INTERFACE_LIST_COUNT_MAX: usize = 16_384;
+
+/// Parameters of one SET_IDENTITY (`REMOTE_CONNECT_IDENTITY_PARAMS_MAX`).
+pub const IDENTITY_PARAM_COUNT_MAX: usize = 20;
+
+/// A typed parameter's name, without the NUL that libvirt stores behind it
+/// (`VIR_TYPED_PARAM_FIELD_LENGTH` less one).
+pub const PARAM_FIELD_LEN_MAX: usize = 79;
+
+/// A network device's name: the kernel's `IFNAMSIZ` less the NUL.
+pub const IFNAME_LEN_MAX: usize = 15;
+
+/// A link-layer address: the kernel's `MAX_ADDR_LEN`.
+pub const LINK_ADDR_LEN_MAX: usize = 32;
+
+/// How deep netlink attributes may nest: the kernel itself sends four levels at most.
+pub const NETLINK_DEPTH_MAX: usize = 8;
+
+/// A configuration file. libvirt refuses larger ones too.
+pub const CONFIG_LEN_MAX: u64 = 10 * 1024 * 1024;
+
+/// The buffer into which the loop reads from clients and from netlink: the kernel fills dump
+/// messages up to 32 KiB, and twice that leaves room for one that is larger.
+pub const READ_BUFFER_LEN: usize = 65_536;
+
+/// Calls of one client handled in one turn of the loop, so that a client with a full pipeline
+/// cannot keep the others waiting.
+pub const CALLS_PER_TURN_MAX: usize = 16;
+
+/// Netlink datagrams folded into the table in one turn of the loop. Calls wait until the queue is
+/// empty, but signals and writes must not wait for a kernel that reports without pause.
+pub const EVENTS_PER_TURN_MAX: usize = 4_096;
+
+/// Connections accepted in one turn of the loop from one socket.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// Dumps begun anew, because the kernel called the last one interrupted, before the loop is given
+/// a turn. Each takes milliseconds.
+pub const RESYNCS_PER_TURN_MAX: usize = 8;

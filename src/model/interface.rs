@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Interface`]: what libvirt's XML says of one host interface.
+//!
+//! The shape follows libvirt's `interface.rng`: what the schema does not allow, such as a bridge in
+//! a bridge or an address on a port, has no place here. Whether it is a definition or the live
+//! state, and whose state, the model does not know.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::model::address::{Family, IpPrefix, MacAddr};
+use crate::model::name::IfName;
+
+/// One host interface, with all that the XML can say of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Interface {
+    pub name: IfName,
+    /// Bytes.
+    pub mtu: Option<u32>,
+    /// At most one for each family.
+    pub protocols: Vec<Protocol>,
+    pub kind: Kind,
+}
+
+/// What kind of device an interface is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Kind {
+    Ethernet(Ethernet),
+    Bridge(Bridge),
+    Bond(Bond),
+    Vlan(Vlan),
+}
+
+/// Anything that is none of the others: a NIC, a veth, a tap, the loopback.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ethernet {
+    pub link: LinkStatus,
+    /// Six bytes: the schema knows no other address.
+    pub mac: Option<MacAddr>,
+}
+
+/// A bridge and its ports.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Bridge {
+    /// Spanning tree protocol on or off.
+    pub stp: Option<bool>,
+    pub delay: Option<ForwardDelay>,
+    pub ports: Vec<Port>,
+}
+
+/// How long a bridge port listens before it forwards, in hundredths of a second, the kernel's unit
+/// (`IFLA_BR_FORWARD_DELAY`). The XML has seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ForwardDelay(pub u32);
+
+/// One port of a bridge.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Port {
+    pub name: IfName,
+    pub kind: PortKind,
+}
+
+/// What a port of a bridge can be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PortKind {
+    Ethernet(Ethernet),
+    Bond(Bond),
+    Vlan(Vlan),
+}
+
+/// A bond and its members.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Bond {
+    pub link: LinkStatus,
+    pub mode: Option<BondMode>,
+    pub monitor: Option<BondMonitor>,
+    pub members: Vec<BondMember>,
+}
+
+/// One member of a bond.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BondMember {
+    pub name: IfName,
+    pub ethernet: Ethernet,
+}
+
+/// How a bond spreads its traffic. The order is the kernel's numbering (`BOND_MODE_*`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BondMode {
+    BalanceRr,
+    ActiveBackup,
+    BalanceXor,
+    Broadcast,
+    Ieee8023ad,
+    BalanceTlb,
+    BalanceAlb,
+}
+
+/// How a bond finds out that a member is dead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum BondMonitor {
+    Mii {
+        /// Milliseconds, as are the delays; a delay of 0 is left out of the XML.
+        freq: u32,
+        downdelay: u32,
+        updelay: u32,
+        carrier: Option<MiiCarrier>,
+    },
+    Arp {
+        /// Milliseconds.
+        interval: u32,
+        target: Ipv4Addr,
+        validate: Option<ArpValidate>,
+    },
+}
+
+/// Whom the MII monitor asks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MiiCarrier {
+    Ioctl,
+    Netif,
+}
+
+/// On which members ARP replies are checked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ArpValidate {
+    Active,
+    Backup,
+    All,
+}
+
+/// A VLAN over another interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Vlan {
+    pub link: LinkStatus,
+    /// 0 to 4095, the field's twelve bits (IEEE 802.1Q).
+    pub tag: u16,
+    pub parent: IfName,
+}
+
+/// What the kernel says of a link's readiness. Only a live interface has it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LinkStatus {
+    /// Mb/s.
+    pub speed: Option<u32>,
+    pub state: Option<OperState>,
+}
+
+/// A link's operational state (RFC 2863 `ifOperStatus`; the kernel's `IF_OPER_*`, in its order).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OperState {
+    Unknown,
+    NotPresent,
+    Down,
+    LowerLayerDown,
+    Testing,
+    Dormant,
+    Up,
+}
+
+/// The addressing of one family.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Protocol {
+    pub family: Family,
+    /// IPv6 only: addresses from router advertisements.
+    pub autoconf: bool,
+    pub dhcp: bool,
+    /// All of this protocol's family.
+    pub addresses: Vec<IpPrefix>,
+    /// The default route's gateway, of this protocol's family.
+    pub gateway: Option<IpAddr>,
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! XDR encoding (RFC 4506) to the end of a byte vector.
+//!
+//! Appends and pads; never looks at what already stands in the vector. A length that does not fit
+//! the wire's 32 bits cannot come from a caller: every list and string is capped in
+//! [`crate::limits`] long before.
+
+/// Appends XDR to a vector that the caller owns.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    /// Appends behind what `out` holds.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// An unsigned 32-bit word.
+    pub fn u32(&mut self, value: u32) {
+        self.out.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// A signed 32-bit word.
+    pub fn i32(&mut self, value: i32) {
+        self.out.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// An unsigned 64-bit word.
+    pub fn u64(&mut self, value: u64) {
+        self.out.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// A boolean.
+    pub fn flag(&mut self, value: bool) {
+        self.u32(u32::from(value));
+    }
+
+    /// The count that stands before an array's elements, or a string's bytes.
+    pub fn count(&mut self, count: usize) {
+        debug_assert!(u32::try_from(count).is_ok(), "capped in limits.rs");
+        self.u32(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// Counted bytes, padded to a multiple of four.
+    pub fn opaque(&mut self, bytes: &[u8]) {
+        const PADDING: [u8; 3] = [0; 3];
+        self.count(bytes.len());
+        self.out.extend_from_slice(bytes);
+        let padding_len = bytes.len().next_multiple_of(4) - bytes.len();
+        self.out.extend(PADDING.iter().take(padding_len));
+    }
+
+    /// A string.
+    pub fn string(&mut self, text: &str) {
+        self.opaque(text.as_bytes());
+    }
+
+    /// A string that may be absent.
+    pub fn optional_string(&mut self, text: Option<&str>) {
+        self.flag(text.is_some());
+        if let Some(text) = text {
+            self.string(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_appended_and_padded_with_zeros() {
+        let mut out = vec![0xa5; 3];
+        let mut writer = Writer::new(&mut out);
+        writer.u32(1);
+        writer.i32(-2);
+        writer.u64(3);
+        writer.flag(true);
+        writer.string("eth10");
+        writer.optional_string(None);
+        writer.optional_string(Some(""));
+        let want = b"\xa5\xa5\xa5\0\0\0\x01\xff\xff\xff\xfe\0\0\0\0\0\0\0\x03\0\0\0\x01\
+            \0\0\0\x05eth10\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+        assert_eq!(out, want);
+    }
+}
