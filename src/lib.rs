@@ -10,3 +10,4 @@ pub mod error;
 // Bytes <-> values; pure.
 pub mod model;
 pub mod xdr;
+pub mod rpc;

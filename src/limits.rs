@@ -59,3 +59,7 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// Dumps begun anew, because the kernel called the last one interrupted, before the loop is given
 /// a turn. Each takes milliseconds.
 pub const RESYNCS_PER_TURN_MAX: usize = 8;
+
+/// What an idle client's buffers may keep: enough for a common call or its reply, so that a busy
+/// client does not ask for memory each time, and little enough for thousands of idle ones.
+pub const SPARE_BUFFER_LEN: usize = 256;

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Frames: a length word that counts itself, and the message behind it.
+//!
+//! A [`FrameBuffer`] holds what has arrived of a client's stream and lends out whole frames. It
+//! grows by the bytes that came, never by the length that a word promises, and gives its memory
+//! back when it is empty. File descriptors travel beside the stream: the peer sends each with a
+//! byte of its own behind the message, and the buffer remembers which bytes carried one.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::limits::{
+    HEADER_LEN, LENGTH_WORD_LEN, MESSAGE_FD_COUNT_MAX, MESSAGE_LEN_MAX, SPARE_BUFFER_LEN,
+};
+use crate::rpc::header::{Header, kind};
+
+/// Why a stream cannot be followed any further.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FrameError {
+    /// The length word leaves no room for a header.
+    TooShort(u32),
+    /// The length word is over the protocol's limit.
+    TooLong(u32),
+    /// A call with descriptors does not say how many, or says more than the protocol allows.
+    DescriptorCount,
+    /// A byte that should carry a descriptor carries none.
+    DescriptorMissing,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort(len) => write!(f, "message of {len} bytes has no room for its header"),
+            Self::TooLong(len) => write!(f, "message of {len} bytes is over the limit"),
+            Self::DescriptorCount => f.write_str("bad count of file descriptors"),
+            Self::DescriptorMissing => f.write_str("file descriptor announced but not sent"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+/// One whole message, lent by the buffer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Frame<'a> {
+    pub header: Header,
+    /// Without the count of descriptors, where the message has one.
+    pub payload: &'a [u8],
+    /// How much of the stream it takes, descriptor bytes included. Hand it to
+    /// [`FrameBuffer::consume`].
+    pub len: usize,
+}
+
+/// The part of a client's stream that has arrived and is not yet consumed.
+#[derive(Debug, Default)]
+pub struct FrameBuffer {
+    bytes: Vec<u8>,
+    /// How much of `bytes` is consumed already.
+    start: usize,
+    /// Positions in `bytes` of those that carried a descriptor, in order.
+    carriers: VecDeque<usize>,
+}
+
+impl FrameBuffer {
+    /// Takes what has arrived. `carrier` says that the last of `bytes` came with a descriptor.
+    pub fn extend(&mut self, bytes: &[u8], carrier: Carrier) {
+        self.bytes.extend_from_slice(bytes);
+        if let (Carrier::LastByte, Some(last)) = (carrier, self.bytes.len().checked_sub(1)) {
+            self.carriers.push_back(last);
+        }
+    }
+
+    /// The next frame, if all of it is here.
+    ///
+    /// # Errors
+    /// A stream that breaks the framing cannot be followed: the caller must give it up.
+    pub fn frame(&self) -> Result<Option<Frame<'_>>, FrameError> {
+        let rest = self.rest();
+        let Some((word, message)) = rest.split_first_chunk() else { return Ok(None) };
+        let declared = u32::from_be_bytes(*word);
+        let len = message_len(declared)?;
+        let Some((header, payload)) =
+            message.get(..len).and_then(|message| message.split_first_chunk())
+        else {
+            return Ok(None);
+        };
+        let header = Header::decode(header);
+        let end = LENGTH_WORD_LEN + len;
+        if header.kind != kind::CALL_WITH_FDS {
+            return Ok(Some(Frame { header, payload, len: end }));
+        }
+        let (count, payload) = payload.split_first_chunk().ok_or(FrameError::DescriptorCount)?;
+        let count = u32::from_be_bytes(*count);
+        if count > MESSAGE_FD_COUNT_MAX {
+            return Err(FrameError::DescriptorCount);
+        }
+        let end_with_fds = end + usize::try_from(count).unwrap_or(usize::MAX);
+        self.check_carriers(end, end_with_fds.min(rest.len()))?;
+        let complete = end_with_fds <= rest.len();
+        Ok(complete.then_some(Frame { header, payload, len: end_with_fds }))
+    }
+
+    /// Drops the first `len` bytes: a frame that has been dealt with.
+    pub fn consume(&mut self, len: usize) {
+        self.start = self.start.saturating_add(len).min(self.bytes.len());
+        while self.carriers.front().is_some_and(|position| *position < self.start) {
+            self.carriers.pop_front();
+        }
+        if self.start == self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    /// Moves what is left to the front, so that the room before it can be used again. Call it when
+    /// no further frame is complete: once for many frames.
+    pub fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            for position in &mut self.carriers {
+                *position = position.saturating_sub(self.start);
+            }
+            self.start = 0;
+        }
+    }
+
+    /// Bytes that are here and not consumed.
+    pub fn len(&self) -> usize {
+        self.rest().len()
+    }
+
+    /// Whether all that came is consumed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.start = 0;
+        self.carriers = VecDeque::new();
+        if self.bytes.capacity() > SPARE_BUFFER_LEN {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Checks that each byte of the rest from `start` to `end` came with a descriptor.
+    fn check_carriers(&self, start: usize, end: usize) -> Result<(), FrameError> {
+        for position in start..end {
+            if !self.carriers.contains(&(self.start + position)) {
+                return Err(FrameError::DescriptorMissing);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a descriptor came with the bytes just read. The kernel ends a read behind the byte
+/// that carried one (unix(7)), so it can only be the last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Carrier {
+    None,
+    LastByte,
+}
+
+/// The message's length that a length word declares, without the word itself.
+fn message_len(declared: u32) -> Result<usize, FrameError> {
+    let len = usize::try_from(declared).map_err(|_| FrameError::TooLong(declared))?;
+    match len.checked_sub(LENGTH_WORD_LEN) {
+        Some(len) if len > MESSAGE_LEN_MAX => Err(FrameError::TooLong(declared)),
+        Some(len) if len >= HEADER_LEN => Ok(len),
+        Some(_) | None => Err(FrameError::TooShort(declared)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame with the length word `len` and the type `kind`; all else is zero.
+    fn frame(len: u32, kind: i32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = len.to_be_bytes().to_vec();
+        Header { program: 0, version: 0, procedure: 0, kind, serial: 0, status: 0 }
+            .encode(&mut bytes);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn buffer(bytes: &[u8]) -> FrameBuffer {
+        let mut buffer = FrameBuffer::default();
+        buffer.extend(bytes, Carrier::None);
+        buffer
+    }
+
+    #[test]
+    fn the_length_word_is_held_to_the_protocol() {
+        struct Case(u32, Result<usize, FrameError>);
+        let cases = [
+            Case(0, Err(FrameError::TooShort(0))),
+            Case(3, Err(FrameError::TooShort(3))),
+            Case(4, Err(FrameError::TooShort(4))),
+            Case(27, Err(FrameError::TooShort(27))),
+            Case(28, Ok(24)),
+            Case(33_554_436, Ok(33_554_432)),
+            Case(33_554_437, Err(FrameError::TooLong(33_554_437))),
+            Case(u32::MAX, Err(FrameError::TooLong(u32::MAX))),
+        ];
+        for Case(word, want) in cases {
+            assert_eq!(message_len(word), want, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_lent_once_its_last_byte_is_here() {
+        let bytes = frame(32, kind::CALL, b"abcd");
+        for cut in 0..bytes.len() {
+            assert_eq!(buffer(&bytes[..cut]).frame(), Ok(None), "{cut} bytes");
+        }
+        let buffer = buffer(&bytes);
+        let frame = buffer.frame().unwrap().unwrap();
+        assert_eq!((frame.payload, frame.len), (&b"abcd"[..], 32));
+    }
+
+    #[test]
+    fn a_promise_of_much_reserves_little() {
+        let mut buffer = buffer(&frame(33_554_436, kind::CALL, b""));
+        buffer.extend(&[0; 100], Carrier::None);
+        assert_eq!(buffer.frame(), Ok(None));
+        assert!(buffer.bytes.capacity() < 1024);
+    }
+
+    #[test]
+    fn frames_in_one_read_come_one_by_one_and_leave_nothing() {
+        let mut bytes = frame(28, kind::CALL, b"");
+        bytes.extend(frame(32, kind::MESSAGE, b"next"));
+        bytes.extend(b"\0\0");
+        let mut buffer = buffer(&bytes);
+        let first = buffer.frame().unwrap().unwrap().len;
+        buffer.consume(first);
+        buffer.compact();
+        let second = buffer.frame().unwrap().unwrap();
+        assert_eq!(second.payload, b"next");
+        let second = second.len;
+        buffer.consume(second);
+        assert_eq!(buffer.frame(), Ok(None));
+        assert_eq!(buffer.len(), 2);
+        buffer.consume(2);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn an_empty_buffer_gives_large_memory_back() {
+        let payload = vec![0; 100_000];
+        let mut buffer = buffer(&frame(100_028, kind::CALL, &payload));
+        buffer.consume(100_028);
+        assert!(buffer.bytes.capacity() <= SPARE_BUFFER_LEN);
+    }
+
+    #[test]
+    fn descriptors_are_counted_and_waited_for() {
+        let mut buffer = buffer(&frame(36, kind::CALL_WITH_FDS, b"\0\0\0\x02args"));
+        assert_eq!(buffer.frame(), Ok(None));
+        buffer.extend(b"\0", Carrier::LastByte);
+        assert_eq!(buffer.frame(), Ok(None));
+        buffer.extend(b"\0", Carrier::LastByte);
+        let frame = buffer.frame().unwrap().unwrap();
+        assert_eq!((frame.payload, frame.len), (&b"args"[..], 38));
+        buffer.consume(38);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_descriptor_that_is_missing_or_miscounted_ends_the_stream() {
+        let with_fds = |count: &[u8]| {
+            frame(28 + u32::try_from(count.len()).unwrap(), kind::CALL_WITH_FDS, count)
+        };
+        let uncounted = buffer(&with_fds(b""));
+        assert_eq!(uncounted.frame(), Err(FrameError::DescriptorCount));
+        let over = buffer(&with_fds(b"\0\0\0\x21"));
+        assert_eq!(over.frame(), Err(FrameError::DescriptorCount));
+        let none = buffer(&with_fds(b"\0\0\0\0"));
+        assert_eq!(none.frame().unwrap().unwrap().len, 32);
+        let mut bare = buffer(&with_fds(b"\0\0\0\x20"));
+        bare.extend(b"\0", Carrier::LastByte);
+        assert_eq!(bare.frame(), Ok(None), "the limit itself is fine");
+        bare.extend(b"\0", Carrier::None);
+        assert_eq!(bare.frame(), Err(FrameError::DescriptorMissing));
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Keepalive: ping, pong, and when to give a client up.
+//!
+//! The program answers a PING at any time. It pings by itself once the client has shown that it
+//! understands, after each silent interval, and gives up when the pings are used up and one more
+//! interval was silent. Knows no clock: `now` comes in, the next deadline goes out.
+
+use std::time::{Duration, Instant};
+
+use crate::rpc::header::{Header, kind, status};
+
+/// The keepalive program's number and version (`virkeepaliveprotocol.x`).
+pub const PROGRAM: u32 = 0x6b65_6570;
+pub const VERSION: u32 = 1;
+
+const PING: i32 = 1;
+const PONG: i32 = 2;
+
+/// Intervals longer than this turn pinging off: libvirt counts them in milliseconds of 31 bits.
+const INTERVAL_SECS_MAX: u32 = i32::MAX as u32 / 1000;
+
+/// What the configuration says of keepalive.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// Silence before a ping; `None` never pings.
+    pub interval: Option<Duration>,
+    /// Pings without any answer before the client is given up.
+    pub count: u32,
+}
+
+impl Policy {
+    /// From `keepalive_interval` (seconds, 0 or less turns it off) and `keepalive_count`.
+    pub fn new(interval_secs: i32, count: u32) -> Self {
+        let interval = u32::try_from(interval_secs)
+            .ok()
+            .filter(|secs| (1..=INTERVAL_SECS_MAX).contains(secs))
+            .map(|secs| Duration::from_secs(secs.into()));
+        Self { interval, count }
+    }
+}
+
+/// What is due when a deadline has passed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Due {
+    Nothing,
+    Ping,
+    GiveUp,
+}
+
+/// One client's keepalive.
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    policy: Policy,
+    /// `None` until the client has asked for it, and for ever if the policy says never.
+    running: Option<Running>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    interval: Duration,
+    pings_left: u32,
+    deadline: Instant,
+}
+
+impl Keepalive {
+    /// Not pinging yet.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, running: None }
+    }
+
+    /// The client understands pings. Asked for twice, it stays as it is.
+    pub fn start(&mut self, now: Instant) {
+        if self.running.is_none() {
+            self.restart(now);
+        }
+    }
+
+    /// A whole message has come, of whatever program: the client lives.
+    pub fn handle_message(&mut self, now: Instant) {
+        if self.running.is_some() {
+            self.restart(now);
+        }
+    }
+
+    /// What is due at `now`. A ping moves the deadline on by an interval.
+    pub fn handle_timeout(&mut self, now: Instant) -> Due {
+        let Some(running) = &mut self.running else { return Due::Nothing };
+        if now < running.deadline {
+            return Due::Nothing;
+        }
+        let Some(left) = running.pings_left.checked_sub(1) else { return Due::GiveUp };
+        running.pings_left = left;
+        running.deadline = now + running.interval;
+        Due::Ping
+    }
+
+    /// When [`Keepalive::handle_timeout`] next has something to say.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.running.map(|running| running.deadline)
+    }
+
+    fn restart(&mut self, now: Instant) {
+        self.running = self.policy.interval.map(|interval| Running {
+            interval,
+            pings_left: self.policy.count,
+            deadline: now + interval,
+        });
+    }
+}
+
+/// Whether this message belongs to the keepalive program. Its number with another type or version
+/// makes it a message to an unknown program.
+pub fn is_keepalive(header: &Header) -> bool {
+    header.program == PROGRAM && header.version == VERSION && header.kind == kind::MESSAGE
+}
+
+/// The answer to a keepalive message, if it wants one.
+pub fn answer(header: &Header) -> Option<Header> {
+    (header.procedure == PING).then(|| message(PONG))
+}
+
+/// Our own ping.
+pub fn ping() -> Header {
+    message(PING)
+}
+
+fn message(procedure: i32) -> Header {
+    Header {
+        program: PROGRAM,
+        version: VERSION,
+        procedure,
+        kind: kind::MESSAGE,
+        serial: 0,
+        status: status::OK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+    fn instant() -> Instant {
+        Instant::now()
+    }
+
+    /// What happens to a client that says nothing: (seconds since it was started, what was due).
+    fn silence(interval: i32, count: u32) -> Vec<(u64, Due)> {
+        let start = instant();
+        let mut keepalive = Keepalive::new(Policy::new(interval, count));
+        keepalive.start(start);
+        let mut seen = Vec::new();
+        while let Some(deadline) = keepalive.deadline() {
+            let due = keepalive.handle_timeout(deadline);
+            seen.push(((deadline - start).as_secs(), due));
+            if due == Due::GiveUp || seen.len() > 10 {
+                break;
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_silent_client_is_pinged_and_then_given_up() {
+        let want = [(5, Due::Ping), (10, Due::Ping), (15, Due::Ping), (20, Due::GiveUp)];
+        assert_eq!(silence(5, 3), want);
+    }
+
+    #[test]
+    fn without_pings_one_silent_interval_is_the_end() {
+        assert_eq!(silence(5, 0), [(5, Due::GiveUp)]);
+    }
+
+    #[test]
+    fn an_interval_out_of_range_turns_pinging_off() {
+        for interval in [0, -1, 2_147_484, i32::MAX] {
+            assert_eq!(silence(interval, 5), [], "{interval}");
+        }
+        assert_eq!(silence(2_147_483, 0), [(2_147_483, Due::GiveUp)]);
+    }
+
+    #[test]
+    fn any_message_starts_the_count_anew() {
+        let start = instant();
+        let mut keepalive = Keepalive::new(Policy::new(5, 1));
+        keepalive.handle_message(start);
+        assert_eq!(keepalive.deadline(), None, "not started yet");
+        keepalive.start(start);
+        let later = start + Duration::from_secs(5);
+        assert_eq!(keepalive.handle_timeout(later), Due::Ping);
+        keepalive.handle_message(later);
+        assert_eq!(keepalive.handle_timeout(later + Duration::from_secs(4)), Due::Nothing);
+        assert_eq!(keepalive.handle_timeout(later + Duration::from_secs(5)), Due::Ping);
+        assert_eq!(keepalive.handle_timeout(later + Duration::from_secs(10)), Due::GiveUp);
+    }
+
+    #[test]
+    fn a_ping_is_answered_and_nothing_else() {
+        assert_eq!(answer(&ping()), Some(message(PONG)));
+        assert_eq!(answer(&message(PONG)), None);
+        assert_eq!(answer(&message(3)), None);
+        assert!(is_keepalive(&ping()));
+        assert!(!is_keepalive(&Header { kind: kind::CALL, ..ping() }));
+        assert!(!is_keepalive(&Header { version: 2, ..ping() }));
+    }
+}
