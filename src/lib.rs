@@ -10,4 +10,24 @@ pub mod error;
 // Bytes <-> values; pure.
 pub mod model;
 pub mod xdr;
+pub mod netlink;
 pub mod rpc;
+// Values <-> meaning; pure.
+pub mod xml;
+pub mod config;
+pub mod faults;
+pub mod proto;
+pub mod host;
+pub mod definitions;
+// State over time; input and `now` go in, outputs are polled out.
+pub mod session;
+pub mod handler;
+// The outside world; thin and dull.
+#[allow(unsafe_code, reason = "system calls; the only module that may")]
+pub mod sys;
+pub mod io;
+pub mod logging;
+// The loop, and the way in.
+pub mod server;
+pub mod cli;
+pub mod daemon;

@@ -63,3 +63,24 @@ pub const RESYNCS_PER_TURN_MAX: usize = 8;
 /// What an idle client's buffers may keep: enough for a common call or its reply, so that a busy
 /// client does not ask for memory each time, and little enough for thousands of idle ones.
 pub const SPARE_BUFFER_LEN: usize = 256;
+
+/// Data of one SASL step (`REMOTE_AUTH_SASL_DATA_MAX`).
+pub const SASL_DATA_LEN_MAX: usize = 65_536;
+
+/// Bytes of whole messages that may wait unhandled for one client before it is not read any
+/// further: one full read. A single larger message is still collected.
+pub const CLIENT_BYTES_UNREAD_MAX: usize = READ_BUFFER_LEN;
+
+/// Seconds between two pings to a client. libvirt counts them in milliseconds in an `int` and
+/// takes a longer interval for none.
+pub const KEEPALIVE_INTERVAL_MAX: u32 = 2_147_483;
+
+/// The event socket's receive buffer in bytes: room for thousands of changes between two turns.
+/// Only what waits takes memory.
+pub const EVENT_BUFFER_LEN: u32 = 8 * 1024 * 1024;
+
+/// Addresses that a bond's ARP monitor asks: the kernel's `BOND_MAX_ARP_TARGETS`.
+pub const BOND_TARGET_COUNT_MAX: usize = 16;
+
+/// Events that one poll can bring: enough that a turn's fixed costs are shared by many clients.
+pub const EVENT_BATCH_COUNT: usize = 256;

@@ -42,6 +42,23 @@ impl MacAddr {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// The address in lower-case hexadecimal pairs, as the kernel prints it. Lists of thousands
+    /// are made of these, hence by hand.
+    pub fn to_text(&self) -> String {
+        const DIGITS: [char; 16] =
+            ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut text = String::with_capacity(self.as_bytes().len() * 3);
+        for (position, byte) in self.as_bytes().iter().enumerate() {
+            if position > 0 {
+                text.push(':');
+            }
+            text.push(digit(byte >> 4));
+            text.push(digit(byte & 0xf));
+        }
+        text
+    }
+
     /// Whether this has the six bytes of an Ethernet address, the only form the schema knows.
     pub fn is_ethernet(&self) -> bool {
         self.len == 6
@@ -50,11 +67,7 @@ impl MacAddr {
 
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, byte) in self.as_bytes().iter().enumerate() {
-            let colon = if position == 0 { "" } else { ":" };
-            write!(f, "{colon}{byte:02x}")?;
-        }
-        Ok(())
+        f.write_str(&self.to_text())
     }
 }
 

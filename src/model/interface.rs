@@ -49,7 +49,7 @@ pub struct Bridge {
 
 /// How long a bridge port listens before it forwards, in hundredths of a second, the kernel's unit
 /// (`IFLA_BR_FORWARD_DELAY`). The XML has seconds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ForwardDelay(pub u32);
 
 /// One port of a bridge.

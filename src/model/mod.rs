@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The vocabulary of host networking: values that cannot be wrong.
+//! The vocabulary of host networking and of clients: values that cannot be wrong.
 
+pub mod name;
 pub mod address;
 pub mod interface;
-pub mod name;
+pub mod client;

@@ -3,8 +3,10 @@
 //!
 //! Knows nothing of sockets, headers or procedures. Whatever lengths the peer declares, a
 //! [`Reader`] only ever lends out bytes that have already arrived. As libvirt does, it takes any
-//! non-zero word for true, and ends a string at its first NUL.
+//! non-zero word for true, and ends a string at its first NUL. Strings are bytes to libvirt; what
+//! is not UTF-8 in them becomes U+FFFD here, so that a name we cannot have is simply not found.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Why a payload could not be decoded.
@@ -16,8 +18,6 @@ pub enum XdrError {
     TooLong { field: &'static str, len: u32, max: usize },
     /// The discriminant of this union names no member.
     Discriminant { field: &'static str, value: i32 },
-    /// The text of this field is not UTF-8.
-    NotText(&'static str),
 }
 
 impl fmt::Display for XdrError {
@@ -26,7 +26,6 @@ impl fmt::Display for XdrError {
             Self::Truncated(field) => write!(f, "{field}: input ends early"),
             Self::TooLong { field, len, max } => write!(f, "{field}: length {len} over {max}"),
             Self::Discriminant { field, value } => write!(f, "{field}: no member {value}"),
-            Self::NotText(field) => write!(f, "{field}: not UTF-8"),
         }
     }
 }
@@ -66,6 +65,13 @@ impl<'a> Reader<'a> {
         Ok(u64::from_be_bytes(*word))
     }
 
+    /// A signed 64-bit word.
+    pub fn i64(&mut self, field: &'static str) -> Result<i64, XdrError> {
+        let (word, rest) = self.rest.split_first_chunk().ok_or(XdrError::Truncated(field))?;
+        self.rest = rest;
+        Ok(i64::from_be_bytes(*word))
+    }
+
     /// A boolean: any word but 0 is true.
     pub fn flag(&mut self, field: &'static str) -> Result<bool, XdrError> {
         self.u32(field).map(|word| word != 0)
@@ -86,10 +92,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A string of at most `len_max` bytes, cut at its first NUL.
-    pub fn string(&mut self, field: &'static str, len_max: usize) -> Result<&'a str, XdrError> {
+    pub fn string(
+        &mut self,
+        field: &'static str,
+        len_max: usize,
+    ) -> Result<Cow<'a, str>, XdrError> {
         let bytes = self.opaque(field, len_max)?;
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or(bytes);
-        std::str::from_utf8(text).map_err(|_| XdrError::NotText(field))
+        Ok(String::from_utf8_lossy(text))
     }
 
     /// A string that may be absent: a flag before it says so.
@@ -97,7 +107,7 @@ impl<'a> Reader<'a> {
         &mut self,
         field: &'static str,
         len_max: usize,
-    ) -> Result<Option<&'a str>, XdrError> {
+    ) -> Result<Option<Cow<'a, str>>, XdrError> {
         if self.flag(field)? { self.string(field, len_max).map(Some) } else { Ok(None) }
     }
 
@@ -136,12 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn a_string_ends_at_its_first_nul_and_is_text() {
-        assert_eq!(Reader::new(b"\0\0\0\x04ab\0c").string("s", 9), Ok("ab"));
-        assert_eq!(
-            Reader::new(b"\0\0\0\x01\xff\0\0\0").string("s", 9),
-            Err(XdrError::NotText("s"))
-        );
+    fn a_string_ends_at_its_first_nul_and_is_made_text() {
+        assert_eq!(Reader::new(b"\0\0\0\x04ab\0c").string("s", 9).unwrap(), "ab");
+        assert_eq!(Reader::new(b"\0\0\0\x01\xff\0\0\0").string("s", 9).unwrap(), "\u{fffd}");
     }
 
     #[test]
@@ -149,7 +156,7 @@ mod tests {
         assert_eq!(Reader::new(b"\0\0\0\0").flag("f"), Ok(false));
         assert_eq!(Reader::new(b"\0\0\0\x02").flag("f"), Ok(true));
         let present = b"\0\0\0\x07\0\0\0\x01a\0\0\0";
-        assert_eq!(Reader::new(present).optional_string("s", 9), Ok(Some("a")));
+        assert_eq!(Reader::new(present).optional_string("s", 9), Ok(Some("a".into())));
         assert_eq!(Reader::new(b"\0\0\0\0").optional_string("s", 9), Ok(None));
     }
 

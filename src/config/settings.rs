@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Settings`]: what virtinterfaced.conf can say, typed and grouped by who needs it.
+//!
+//! Does not know how the file is written nor which key sets what. A value that exists is one the
+//! daemon can act on, except for those that [`Settings::unavailable`] names.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::choice::{
+    AccessDriver, AuditLevel, AuthScheme, BackendChoice, DhcpClient, Named, UuidSource,
+};
+use crate::config::logging_spec::{LogFilter, LogLevel, LogOutput};
+use crate::config::uuid::Uuid;
+use crate::model::client::Privilege;
+use crate::rpc::keepalive;
+
+/// All of virtinterfaced.conf.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    pub sockets: Sockets,
+    pub auth: Auth,
+    /// Limits of the server behind the read-write and the read-only socket.
+    pub main: ServerLimits,
+    /// Limits of the server behind the admin socket.
+    pub admin: ServerLimits,
+    pub logging: Logging,
+    pub audit: Audit,
+    pub host: HostIdentity,
+    pub changes: Changes,
+    /// How long to wait for Open vSwitch, which this daemon never does. Kept for its key alone.
+    pub ovs_timeout: Duration,
+}
+
+/// Where clients connect. Without meaning for sockets that a supervisor passes in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sockets {
+    /// The owning group's name or number; `None` keeps the daemon's own.
+    pub group: Option<String>,
+    /// An absolute path; `None` means the run directory.
+    pub dir: Option<PathBuf>,
+    pub ro_mode: SocketMode,
+    pub rw_mode: SocketMode,
+    pub admin_mode: SocketMode,
+}
+
+/// Permission bits of a socket, at most 0777.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct SocketMode {
+    bits: u32,
+}
+
+impl SocketMode {
+    /// 0777: every user of the host may connect.
+    pub const EVERYONE: Self = Self { bits: 0o777 };
+    /// 0700: the daemon's own user may.
+    pub const OWNER: Self = Self { bits: 0o700 };
+
+    /// Reads octal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        let bits = u32::from_str_radix(text, 8).ok().filter(|_| is_octal)?;
+        (bits <= 0o777).then_some(Self { bits })
+    }
+
+    /// The bits as `chmod` takes them.
+    pub const fn bits(self) -> u32 {
+        self.bits
+    }
+}
+
+impl fmt::Debug for SocketMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SocketMode({:04o})", self.bits)
+    }
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Auth {
+    pub ro_scheme: AuthScheme,
+    pub rw_scheme: AuthScheme,
+    /// All of them must agree to a call; none means that nobody is asked.
+    pub access_drivers: Vec<AccessDriver>,
+    /// Globs over SASL user names: `None` lets all of them in, an empty list none.
+    pub sasl_users: Option<Vec<String>>,
+}
+
+/// How much one server takes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ServerLimits {
+    /// Clients connected at a time.
+    pub client_count_max: u32,
+    /// Clients that may wait to be accepted: the backlog.
+    pub queued_count_max: u32,
+    /// Clients that may be connected without having authenticated; 0 sets no limit.
+    pub anonymous_count_max: u32,
+    /// Calls that one client may have unanswered.
+    pub call_count_max: u32,
+    pub workers: Workers,
+    pub keepalive: keepalive::Policy,
+}
+
+/// Threads that libvirt's own daemon would run. Ours only reports them to virt-admin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Workers {
+    /// At most `count_max`.
+    pub count_min: u32,
+    pub count_max: u32,
+    /// Those beside the others that take only calls which end at once.
+    pub priority_count: u32,
+}
+
+/// What is logged, before the environment and the command line have their say.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Logging {
+    pub level: LogLevel,
+    pub filters: Vec<LogFilter>,
+    /// Empty means the default output, which depends on how the daemon was started.
+    pub outputs: Vec<LogOutput>,
+}
+
+/// The kernel's audit system.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Audit {
+    pub level: AuditLevel,
+    /// Whether audit records are logged too.
+    pub is_logged: bool,
+}
+
+/// Which host this is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HostIdentity {
+    /// Goes before `uuid_source`.
+    pub uuid: Option<Uuid>,
+    pub uuid_source: UuidSource,
+}
+
+/// How the host's interfaces are changed. These settings are ours, not libvirt's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Changes {
+    pub backend: BackendChoice,
+    pub dhcp_client: DhcpClient,
+    /// How long a create waits for a lease; never zero.
+    pub dhcp_timeout: Duration,
+    /// After how long an open change undoes itself; `None` leaves it open.
+    pub change_timeout: Option<Duration>,
+}
+
+/// A setting that is right, but asks for what this release does not have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Unavailable {
+    pub key: &'static str,
+    pub value: &'static str,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?} is not available in this release", self.key, self.value)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+impl Settings {
+    /// What an empty file means.
+    pub fn defaults(privilege: Privilege) -> Self {
+        let scheme = default_scheme(privilege);
+        let keepalive = keepalive::Policy { interval: Some(Duration::from_secs(5)), count: 5 };
+        Self {
+            sockets: Sockets {
+                group: None,
+                dir: None,
+                ro_mode: SocketMode::EVERYONE,
+                rw_mode: default_rw_mode(scheme),
+                admin_mode: SocketMode::OWNER,
+            },
+            auth: Auth {
+                ro_scheme: scheme,
+                rw_scheme: scheme,
+                access_drivers: Vec::new(),
+                sasl_users: None,
+            },
+            main: ServerLimits {
+                client_count_max: 5_000,
+                queued_count_max: 1_000,
+                anonymous_count_max: 20,
+                call_count_max: 5,
+                workers: Workers { count_min: 5, count_max: 20, priority_count: 5 },
+                keepalive,
+            },
+            admin: ServerLimits {
+                client_count_max: 5_000,
+                queued_count_max: 20,
+                // The admin server has neither key: it knows each client by its uid at once.
+                anonymous_count_max: 0,
+                call_count_max: 5,
+                workers: Workers { count_min: 5, count_max: 20, priority_count: 0 },
+                keepalive,
+            },
+            logging: Logging { level: LogLevel::Warning, filters: Vec::new(), outputs: Vec::new() },
+            audit: Audit { level: AuditLevel::IfPossible, is_logged: false },
+            host: HostIdentity { uuid: None, uuid_source: UuidSource::Smbios },
+            changes: Changes {
+                backend: BackendChoice::Auto,
+                dhcp_client: DhcpClient::Auto,
+                dhcp_timeout: Duration::from_secs(30),
+                change_timeout: None,
+            },
+            ovs_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// The first setting whose function this release lacks. To start in spite of it would leave
+    /// a host open that was meant to be guarded.
+    pub fn unavailable(&self) -> Option<Unavailable> {
+        let schemes =
+            [("auth_unix_ro", self.auth.ro_scheme), ("auth_unix_rw", self.auth.rw_scheme)];
+        for (key, scheme) in schemes {
+            if scheme != AuthScheme::None {
+                return Some(Unavailable { key, value: scheme.name() });
+            }
+        }
+        let driver =
+            self.auth.access_drivers.iter().find(|driver| **driver != AccessDriver::None)?;
+        Some(Unavailable { key: "access_drivers", value: driver.name() })
+    }
+}
+
+/// libvirt asks polkit wherever root's daemon was built with it. This one never is.
+const fn default_scheme(privilege: Privilege) -> AuthScheme {
+    match privilege {
+        Privilege::System | Privilege::Session => AuthScheme::None,
+    }
+}
+
+/// The mode of the read-write socket unless the file gives one: all may knock if each is asked.
+pub(crate) const fn default_rw_mode(scheme: AuthScheme) -> SocketMode {
+    match scheme {
+        AuthScheme::None => SocketMode::OWNER,
+        AuthScheme::Sasl | AuthScheme::Polkit => SocketMode::EVERYONE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_octal_and_at_most_0777() {
+        let cases = [
+            ("none", "0", Some(0)),
+            ("largest", "0777", Some(0o777)),
+            ("one past it", "01000", None),
+            ("no leading zero", "660", Some(0o660)),
+            ("many leading zeros", "00000000000000000660", Some(0o660)),
+            ("empty", "", None),
+            ("decimal digit", "0780", None),
+            ("signed", "+660", None),
+            ("negative", "-660", None),
+            ("blank", " 660", None),
+            ("C prefix", "0o660", None),
+            ("over 32 bits", "77777777777777777777", None),
+        ];
+        for (label, input, want) in cases {
+            assert_eq!(SocketMode::parse(input).map(SocketMode::bits), want, "{label}");
+        }
+    }
+
+    #[test]
+    fn nobody_but_root_may_write_by_default() {
+        for privilege in [Privilege::System, Privilege::Session] {
+            let settings = Settings::defaults(privilege);
+            assert_eq!(settings.sockets.rw_mode, SocketMode::OWNER);
+            assert_eq!(settings.sockets.admin_mode, SocketMode::OWNER);
+            assert_eq!(settings.unavailable(), None);
+        }
+    }
+}

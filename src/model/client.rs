@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What the daemon knows of a client: where it came in, what it may do, whom it speaks for.
+
+/// The socket that a client connected to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Entrance {
+    ReadWrite,
+    ReadOnly,
+    Admin,
+}
+
+/// What an opened client may do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// Who may serve whom: root's daemon serves the system, anybody else's their own session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Privilege {
+    System,
+    Session,
+}
+
+/// What a successful CONNECT_OPEN leaves behind.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Opened {
+    /// As CONNECT_GET_URI tells it.
+    pub uri: String,
+    pub access: Access,
+}
+
+/// A client's state, as far as its calls depend on it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientState {
+    pub entrance: Entrance,
+    /// `None` before CONNECT_OPEN.
+    pub opened: Option<Opened>,
+    /// What SET_IDENTITY said last, if anything.
+    pub identity: Option<Box<Identity>>,
+}
+
+impl ClientState {
+    /// A client that has just connected.
+    pub fn new(entrance: Entrance) -> Self {
+        Self { entrance, opened: None, identity: None }
+    }
+}
+
+/// Whom a client speaks for (`virIdentity`). Each part may be unknown.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Identity {
+    pub user_name: Option<String>,
+    pub unix_user_id: Option<u64>,
+    pub group_name: Option<String>,
+    pub unix_group_id: Option<u64>,
+    pub process_id: Option<i64>,
+    /// Clock ticks since boot, field 22 of /proc/PID/stat (proc(5)).
+    pub process_time: Option<u64>,
+    pub sasl_user_name: Option<String>,
+    pub x509_distinguished_name: Option<String>,
+    pub selinux_context: Option<String>,
+    pub system_token: Option<String>,
+}
