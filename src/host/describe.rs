@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! From the table of links and addresses to an [`Interface`]: what the XML will say.
+//!
+//! Pure: what the table does not hold (link speeds, default gateways) is named by [`inspection`]
+//! and comes back as [`Findings`]. A link that the schema has no place for as what it is (a bond
+//! without members, a VLAN whose parent is in another namespace) is described as ethernet.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::host::Host;
+use crate::model::address::Family;
+use crate::model::interface::{
+    Bond, BondMember, BondMonitor, Bridge, Ethernet, Interface, Kind, LinkStatus, OperState, Port,
+    PortKind, Protocol, Vlan,
+};
+use crate::model::name::IfName;
+use crate::netlink::address::{Address, Lifetime, Origin, Role, Scope};
+use crate::netlink::link::{Link, LinkBond, LinkIndex, LinkKind};
+
+/// Which XML is wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum View {
+    /// What the host does now.
+    Live,
+    /// The definition that would lead to what the host does now.
+    Inactive,
+}
+
+/// What must be asked of the kernel before an interface can be described.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Inspection {
+    /// The link whose default gateways are wanted.
+    pub gateways_of: LinkIndex,
+    /// The links whose speed is wanted.
+    pub speeds_of: Vec<(LinkIndex, IfName)>,
+}
+
+/// What the kernel said.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Findings {
+    /// At most one of each family.
+    pub gateways: Vec<IpAddr>,
+    /// Mb/s; a link without a known speed is left out.
+    pub speeds: BTreeMap<LinkIndex, u32>,
+}
+
+/// What must be known to describe `link`: its gateways, and the speed of itself and of all that
+/// it holds, as far as they are up. A link that is not has none.
+pub fn inspection(host: &Host, link: &Link) -> Inspection {
+    let mut speeds_of = Vec::new();
+    collect_speeds(host, link, &mut speeds_of);
+    speeds_of.retain(|(index, _)| host.link(*index).is_some_and(is_oper_up));
+    Inspection { gateways_of: link.index, speeds_of }
+}
+
+fn collect_speeds(host: &Host, link: &Link, speeds_of: &mut Vec<(LinkIndex, IfName)>) {
+    match link.kind {
+        LinkKind::Bridge(_) => {
+            for port in shown_ports(host, link) {
+                // The kernel allows no bridge in a bridge; nor do we follow one.
+                if !matches!(port.kind, LinkKind::Bridge(_)) {
+                    collect_speeds(host, port, speeds_of);
+                }
+            }
+        }
+        LinkKind::Bond(_) => {
+            speeds_of.push((link.index, link.name));
+            speeds_of.extend(host.ports_of(link.index).iter().map(|port| (port.index, port.name)));
+        }
+        LinkKind::Vlan { .. } | LinkKind::Tun | LinkKind::Other => {
+            speeds_of.push((link.index, link.name));
+        }
+    }
+}
+
+/// Describes `link` and all that it holds.
+pub fn interface(host: &Host, link: &Link, findings: &Findings, view: View) -> Interface {
+    let describer = Describer { host, findings, view };
+    Interface {
+        name: link.name,
+        mtu: Some(link.mtu),
+        protocols: describer.protocols(link),
+        kind: describer.kind(link),
+    }
+}
+
+struct Describer<'a> {
+    host: &'a Host,
+    findings: &'a Findings,
+    view: View,
+}
+
+impl Describer<'_> {
+    fn kind(&self, link: &Link) -> Kind {
+        if let LinkKind::Bridge(bridge) = &link.kind {
+            let ports = shown_ports(self.host, link).map(|port| self.port(port)).collect();
+            return Kind::Bridge(Bridge {
+                stp: Some(bridge.stp),
+                delay: Some(bridge.forward_delay),
+                ports,
+            });
+        }
+        match self.port_kind(link) {
+            PortKind::Ethernet(ethernet) => Kind::Ethernet(ethernet),
+            PortKind::Bond(bond) => Kind::Bond(bond),
+            PortKind::Vlan(vlan) => Kind::Vlan(vlan),
+        }
+    }
+
+    fn port(&self, link: &Link) -> Port {
+        Port { name: link.name, kind: self.port_kind(link) }
+    }
+
+    fn port_kind(&self, link: &Link) -> PortKind {
+        match &link.kind {
+            LinkKind::Bond(bond) => self.bond(link, bond),
+            LinkKind::Vlan { tag } => self.vlan(link, *tag),
+            LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Other => None,
+        }
+        .unwrap_or_else(|| PortKind::Ethernet(self.ethernet(link)))
+    }
+
+    fn ethernet(&self, link: &Link) -> Ethernet {
+        let mac = link.mac.filter(|mac| mac.is_ethernet());
+        Ethernet { link: self.status(link), mac }
+    }
+
+    fn bond(&self, link: &Link, bond: &LinkBond) -> Option<PortKind> {
+        let ports = self.host.ports_of(link.index);
+        let member = |port: &&Link| BondMember { name: port.name, ethernet: self.ethernet(port) };
+        let members: Vec<_> = ports.iter().map(member).collect();
+        (!members.is_empty()).then(|| {
+            PortKind::Bond(Bond {
+                link: self.status(link),
+                mode: bond.mode,
+                monitor: monitor(bond),
+                members,
+            })
+        })
+    }
+
+    fn vlan(&self, link: &Link, tag: u16) -> Option<PortKind> {
+        let parent = self.host.link(link.parent?)?.name;
+        Some(PortKind::Vlan(Vlan { link: self.status(link), tag, parent }))
+    }
+
+    fn status(&self, link: &Link) -> LinkStatus {
+        match self.view {
+            View::Live => LinkStatus {
+                speed: self.findings.speeds.get(&link.index).copied(),
+                state: Some(link.oper_state),
+            },
+            View::Inactive => LinkStatus::default(),
+        }
+    }
+
+    fn protocols(&self, link: &Link) -> Vec<Protocol> {
+        let addresses = self.host.addresses_of(link.index);
+        [Family::Ipv4, Family::Ipv6]
+            .into_iter()
+            .filter_map(|family| {
+                let of_family = |address: &&Address| address.prefix.family() == family;
+                let addresses: Vec<_> = addresses.iter().filter(of_family).collect();
+                let gateways = &self.findings.gateways;
+                let gateway = gateways.iter().copied().find(|ip| Family::of(*ip) == family);
+                match self.view {
+                    View::Live => live_protocol(family, &addresses, gateway),
+                    View::Inactive => defining_protocol(family, &addresses, gateway),
+                }
+            })
+            .collect()
+    }
+}
+
+fn live_protocol(
+    family: Family,
+    addresses: &[&Address],
+    gateway: Option<IpAddr>,
+) -> Option<Protocol> {
+    let addresses: Vec<_> = addresses.iter().map(|address| address.prefix).collect();
+    let present = !addresses.is_empty() || gateway.is_some();
+    present.then_some(Protocol { family, autoconf: false, dhcp: false, addresses, gateway })
+}
+
+/// The addressing that, as a definition, would give these addresses. Where the host learnt its
+/// addresses, it learnt the gateway too.
+fn defining_protocol(
+    family: Family,
+    addresses: &[&Address],
+    gateway: Option<IpAddr>,
+) -> Option<Protocol> {
+    let mut protocol =
+        Protocol { family, autoconf: false, dhcp: false, addresses: Vec::new(), gateway: None };
+    for address in addresses {
+        match source(address) {
+            Source::Automatic => {}
+            Source::Autoconf => protocol.autoconf = true,
+            Source::Dhcp => protocol.dhcp = true,
+            Source::Static => protocol.addresses.push(address.prefix),
+        }
+    }
+    let learnt = protocol.autoconf || protocol.dhcp;
+    if protocol.addresses.is_empty() && !learnt {
+        return None;
+    }
+    protocol.gateway = gateway.filter(|_| !learnt);
+    Some(protocol)
+}
+
+/// Where an address comes from.
+enum Source {
+    /// The kernel gives it to every link: no definition has it.
+    Automatic,
+    Autoconf,
+    Dhcp,
+    Static,
+}
+
+fn source(address: &Address) -> Source {
+    const HOST_PREFIX_LEN: u8 = 128;
+    match (address.scope, address.prefix.family()) {
+        (Scope::Link | Scope::Host, _) => Source::Automatic,
+        (Scope::Global | Scope::Site, _) if address.lifetime == Lifetime::Permanent => {
+            Source::Static
+        }
+        (Scope::Global | Scope::Site, Family::Ipv4) => Source::Dhcp,
+        (Scope::Global | Scope::Site, Family::Ipv6) => {
+            // Kernels before 5.18 do not say who made an address. A router's are a /64 with the
+            // host's own part; a DHCPv6 lease is a single address.
+            let advertised = address.origin == Origin::RouterAdvertisement
+                || address.role == Role::Temporary
+                || address.prefix.prefix_len() < HOST_PREFIX_LEN;
+            if advertised { Source::Autoconf } else { Source::Dhcp }
+        }
+    }
+}
+
+/// The monitor that a bond uses. ARP wins, as in libvirt; without a target there is none.
+fn monitor(bond: &LinkBond) -> Option<BondMonitor> {
+    if bond.arp_interval > 0 {
+        let target = *bond.arp_targets.first()?;
+        let (interval, validate) = (bond.arp_interval, bond.arp_validate);
+        return Some(BondMonitor::Arp { interval, target, validate });
+    }
+    (bond.miimon > 0).then_some(BondMonitor::Mii {
+        freq: bond.miimon,
+        downdelay: bond.downdelay,
+        updelay: bond.updelay,
+        carrier: Some(bond.carrier),
+    })
+}
+
+/// A bridge's ports as the XML lists them: without the taps that libvirt itself makes for guests
+/// (`vnet` and a number).
+fn shown_ports<'a>(host: &'a Host, bridge: &Link) -> impl Iterator<Item = &'a Link> {
+    host.ports_of(bridge.index).into_iter().filter(|port| !is_guest_tap(&port.name))
+}
+
+fn is_guest_tap(name: &IfName) -> bool {
+    let number = name.as_str().strip_prefix("vnet");
+    number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn is_oper_up(link: &Link) -> bool {
+    link.oper_state == OperState::Up
+}

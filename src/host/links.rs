@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Links`]: the kernel's links, found by index and by name.
+//!
+//! Knows no address. Each link stands once in the map and once, under the name it has there, in
+//! the set of names. While events older than a dump are replayed two links may share a name, which
+//! is why the set holds pairs: neither can take or drop the other's entry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkIndex};
+
+/// All links of the host.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Links {
+    by_index: BTreeMap<LinkIndex, Link>,
+    names: BTreeSet<(IfName, LinkIndex)>,
+}
+
+impl Links {
+    /// Puts `link` in the place of what was known under its index.
+    pub(super) fn insert(&mut self, link: Link) {
+        let (index, name) = (link.index, link.name);
+        if let Some(old) = self.by_index.insert(index, link) {
+            self.names.remove(&(old.name, index));
+        }
+        self.names.insert((name, index));
+    }
+
+    pub(super) fn remove(&mut self, index: LinkIndex) {
+        if let Some(old) = self.by_index.remove(&index) {
+            self.names.remove(&(old.name, index));
+        }
+    }
+
+    pub(super) fn get(&self, index: LinkIndex) -> Option<&Link> {
+        self.by_index.get(&index)
+    }
+
+    /// Of two links of the name, the younger one has it.
+    pub(super) fn named(&self, name: &IfName) -> Option<&Link> {
+        let entries = (*name, LinkIndex(0))..=(*name, LinkIndex(u32::MAX));
+        self.names.range(entries).next_back().and_then(|(_, index)| self.get(*index))
+    }
+
+    pub(super) fn by_name(&self) -> impl Iterator<Item = &Link> {
+        self.names.iter().filter_map(|(_, index)| self.get(*index))
+    }
+
+    pub(super) fn ports_of(&self, master: LinkIndex) -> Vec<&Link> {
+        let is_port = |link: &&Link| link.master == Some(master);
+        let mut ports: Vec<_> = self.by_index.values().filter(is_port).collect();
+        ports.sort_by_key(|port| port.name);
+        ports
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.by_index.len()
+    }
+}

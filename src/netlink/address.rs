@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! RTM_*ADDR messages (`linux/if_addr.h`) <-> [`Address`].
+//!
+//! Knows what one message says, not which links there are. How long a finite lifetime still lasts
+//! is not kept: it would be wrong a second later, and nobody asks.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::model::address::{Family, IpPrefix};
+use crate::netlink::link::LinkIndex;
+use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attributes};
+
+pub(super) const RTM_NEWADDR: u16 = 20;
+pub(super) const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_CACHEINFO: u16 = 6;
+const IFA_FLAGS: u16 = 8;
+const IFA_PROTO: u16 = 11;
+
+/// `IFA_F_SECONDARY` for IPv4, `IFA_F_TEMPORARY` for IPv6: one bit, two meanings.
+const IFA_F_SECONDARY: u32 = 0x01;
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_PERMANENT: u32 = 0x80;
+
+/// The lifetime of what never expires (`INFINITY_LIFE_TIME`).
+const LIFETIME_INFINITE: u32 = u32::MAX;
+
+/// What the kernel says of one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Address {
+    pub link: LinkIndex,
+    pub prefix: IpPrefix,
+    /// The other end of a point-to-point link, to which the prefix's length belongs then.
+    pub peer: Option<IpAddr>,
+    pub role: Role,
+    pub scope: Scope,
+    pub lifetime: Lifetime,
+    pub origin: Origin,
+}
+
+/// What tells an address from all others. Ids sort by link first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct AddressId {
+    pub link: LinkIndex,
+    pub prefix: IpPrefix,
+    pub peer: Option<IpAddr>,
+}
+
+impl Address {
+    /// What tells this address from all others.
+    pub fn id(&self) -> AddressId {
+        AddressId { link: self.link, prefix: self.prefix, peer: self.peer }
+    }
+}
+
+/// What an address is to the others of its link.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Role {
+    Primary,
+    /// IPv4: an earlier one of the same network is the source of what leaves for it.
+    Secondary,
+    /// IPv6: made up for a while for the sake of privacy (RFC 8981).
+    Temporary,
+}
+
+/// How far an address means the same (`RT_SCOPE_*`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scope {
+    Global,
+    Site,
+    Link,
+    Host,
+}
+
+/// Whether an address expires.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lifetime {
+    Permanent,
+    Finite,
+}
+
+/// Where an address comes from (`IFAPROT_*`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// A person or a program added it, or the kernel is older than Linux 5.18 and does not say.
+    Unknown,
+    /// The kernel, as that of the loopback.
+    Loopback,
+    /// The kernel, from a router advertisement.
+    RouterAdvertisement,
+    /// The kernel, as that of the link alone.
+    LinkLocal,
+}
+
+/// News of one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AddressEvent {
+    /// The address is there, and this is all of it.
+    New(Address),
+    Removed(AddressId),
+}
+
+/// Reads an address message. `None` if it is about neither IPv4 nor IPv6.
+pub fn decode(message: &Message<'_>) -> Result<Option<AddressEvent>, WireError> {
+    const PART: &str = "ifaddrmsg";
+    let mut rest = message.payload;
+    let [family, prefix_len, flags, scope] = wire::take_array(&mut rest, PART)?;
+    let index = wire::take_u32(&mut rest, PART)?;
+    let family = match family {
+        AF_INET => Family::Ipv4,
+        AF_INET6 => Family::Ipv6,
+        _ => return Ok(None),
+    };
+    let parts = decode_parts(family, u32::from(flags), attributes(rest))?;
+    // IPv6 leaves out the local address where there is no peer; IPv4 always repeats it.
+    let (local, peer) = match (parts.local, parts.address) {
+        (Some(local), peer) => (local, peer.filter(|peer| *peer != local)),
+        (None, Some(address)) => (address, None),
+        (None, None) => return Err(WireError::Missing("IFA_ADDRESS")),
+    };
+    let prefix = IpPrefix::new(local, prefix_len).ok_or(WireError::Value("ifa_prefixlen"))?;
+    let link = LinkIndex::new(index).ok_or(WireError::Value("ifa_index"))?;
+    // Another host has the address, so this one does not use it: as good as removed.
+    let is_refused = parts.flags & IFA_F_DADFAILED != 0;
+    match message.kind {
+        RTM_NEWADDR if !is_refused => Ok(Some(AddressEvent::New(Address {
+            link,
+            prefix,
+            peer,
+            role: decode_role(family, parts.flags),
+            scope: decode_scope(scope),
+            lifetime: parts.lifetime(),
+            origin: parts.origin,
+        }))),
+        RTM_NEWADDR | RTM_DELADDR => {
+            Ok(Some(AddressEvent::Removed(AddressId { link, prefix, peer })))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What the attributes say.
+#[derive(Debug)]
+struct Parts {
+    address: Option<IpAddr>,
+    local: Option<IpAddr>,
+    flags: u32,
+    /// Seconds.
+    valid: Option<u32>,
+    origin: Origin,
+}
+
+impl Parts {
+    /// What a router advertises for ever is not flagged as permanent, but is.
+    fn lifetime(&self) -> Lifetime {
+        if self.flags & IFA_F_PERMANENT != 0 || self.valid == Some(LIFETIME_INFINITE) {
+            Lifetime::Permanent
+        } else {
+            Lifetime::Finite
+        }
+    }
+}
+
+fn decode_parts(
+    family: Family,
+    header_flags: u32,
+    attributes: Attributes<'_>,
+) -> Result<Parts, WireError> {
+    let mut parts = Parts {
+        address: None,
+        local: None,
+        flags: header_flags,
+        valid: None,
+        origin: Origin::Unknown,
+    };
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            IFA_ADDRESS => {
+                parts.address = Some(decode_ip(family, attribute.payload, "IFA_ADDRESS")?);
+            }
+            IFA_LOCAL => parts.local = Some(decode_ip(family, attribute.payload, "IFA_LOCAL")?),
+            IFA_CACHEINFO => {
+                let mut rest = attribute.payload;
+                let _preferred = wire::take_u32(&mut rest, "IFA_CACHEINFO")?;
+                parts.valid = Some(wire::take_u32(&mut rest, "IFA_CACHEINFO")?);
+            }
+            // All 32 bits; the header only has room for eight.
+            IFA_FLAGS => parts.flags = attribute.u32("IFA_FLAGS")?,
+            IFA_PROTO => parts.origin = decode_origin(attribute.u8("IFA_PROTO")?),
+            _ => {}
+        }
+    }
+    Ok(parts)
+}
+
+/// Reads an address of `family` off the front of `bytes`.
+pub(super) fn decode_ip(
+    family: Family,
+    mut bytes: &[u8],
+    field: &'static str,
+) -> Result<IpAddr, WireError> {
+    Ok(match family {
+        Family::Ipv4 => Ipv4Addr::from(wire::take_array::<4>(&mut bytes, field)?).into(),
+        Family::Ipv6 => Ipv6Addr::from(wire::take_array::<16>(&mut bytes, field)?).into(),
+    })
+}
+
+fn decode_role(family: Family, flags: u32) -> Role {
+    match family {
+        _ if flags & IFA_F_SECONDARY == 0 => Role::Primary,
+        Family::Ipv4 => Role::Secondary,
+        Family::Ipv6 => Role::Temporary,
+    }
+}
+
+/// The numbers between the kernel's own are for users to define: the nearest wider one stands in.
+fn decode_scope(scope: u8) -> Scope {
+    match scope {
+        0..=199 => Scope::Global,
+        200..=252 => Scope::Site,
+        253 => Scope::Link,
+        254..=255 => Scope::Host,
+    }
+}
+
+fn decode_origin(origin: u8) -> Origin {
+    match origin {
+        1 => Origin::Loopback,
+        2 => Origin::RouterAdvertisement,
+        3 => Origin::LinkLocal,
+        _ => Origin::Unknown,
+    }
+}
+
+/// Appends the request for all addresses of both families.
+pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
+    wire::write_message(out, Header { kind: RTM_GETADDR, flags, sequence }, |payload| {
+        payload.bytes(&[0; 8]);
+    });
+}
+
+/// Appends `address` as the kernel would announce it.
+pub fn encode(out: &mut Vec<u8>, sequence: u32, address: &Address) {
+    let Address { link, prefix, peer, .. } = *address;
+    let local = prefix.address();
+    wire::write_message(out, Header { kind: RTM_NEWADDR, flags: 0, sequence }, |payload| {
+        let family = encode_family(prefix.family());
+        let scope = encode_scope(address.scope);
+        payload.bytes(&[family, prefix.prefix_len(), 0, scope]);
+        payload.bytes(&link.0.to_ne_bytes());
+        with_octets(peer.unwrap_or(local), |octets| payload.attribute(IFA_ADDRESS, octets));
+        with_octets(local, |octets| payload.attribute(IFA_LOCAL, octets));
+        payload.attribute_u32(IFA_FLAGS, encode_flags(address));
+        if let Some(origin) = encode_origin(address.origin) {
+            payload.attribute(IFA_PROTO, &[origin]);
+        }
+    });
+}
+
+/// The kernel's number of a family.
+pub(super) fn encode_family(family: Family) -> u8 {
+    match family {
+        Family::Ipv4 => AF_INET,
+        Family::Ipv6 => AF_INET6,
+    }
+}
+
+/// Lends the bytes of `address`, as many as its family has.
+pub(super) fn with_octets(address: IpAddr, then: impl FnOnce(&[u8])) {
+    match address {
+        IpAddr::V4(address) => then(&address.octets()),
+        IpAddr::V6(address) => then(&address.octets()),
+    }
+}
+
+fn encode_scope(scope: Scope) -> u8 {
+    match scope {
+        Scope::Global => 0,
+        Scope::Site => 200,
+        Scope::Link => 253,
+        Scope::Host => 254,
+    }
+}
+
+fn encode_flags(address: &Address) -> u32 {
+    let role = match address.role {
+        Role::Primary => 0,
+        Role::Secondary | Role::Temporary => IFA_F_SECONDARY,
+    };
+    let lifetime = match address.lifetime {
+        Lifetime::Permanent => IFA_F_PERMANENT,
+        Lifetime::Finite => 0,
+    };
+    role | lifetime
+}
+
+fn encode_origin(origin: Origin) -> Option<u8> {
+    match origin {
+        Origin::Unknown => None,
+        Origin::Loopback => Some(1),
+        Origin::RouterAdvertisement => Some(2),
+        Origin::LinkLocal => Some(3),
+    }
+}
+
+#[cfg(test)]
+mod tests;

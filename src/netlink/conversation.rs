@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Conversation`]: requests, and what of the kernel's talk answers them (`linux/netlink.h`).
+//!
+//! Knows neither sockets nor what is asked. One request is under way at a time; whatever carries
+//! another sequence number, such as the rest of an answer that was given up, is passed over. Every
+//! request is a dump or asks for an acknowledgement, so every answer has an end.
+
+use crate::netlink::wire::{self, Message, WireError, messages};
+
+const NLMSG_NOOP: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLMSG_OVERRUN: u16 = 4;
+
+/// How far an answer has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// More is to come, or nothing was asked.
+    Pending,
+    /// All is said, or done.
+    Complete,
+    /// The end of a dump that mixes before and after: ask again.
+    Interrupted,
+    /// The kernel refused, with this `errno`.
+    Refused(i32),
+    /// The answer cannot be followed any further.
+    Malformed(WireError),
+}
+
+/// Whether the answer so far shows one state of the kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Consistency {
+    Whole,
+    /// The kernel said that its tables changed, or that it lost a message.
+    Torn,
+}
+
+/// The requests of one socket and their answers.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    sequence: u32,
+    /// Of the answer under way, if one is.
+    consistency: Option<Consistency>,
+}
+
+impl Conversation {
+    /// Begins a request and gives up the one before. The result is for its encoder.
+    pub fn begin(&mut self) -> u32 {
+        // The kernel speaks unasked under number 0.
+        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        self.consistency = Some(Consistency::Whole);
+        self.sequence
+    }
+
+    /// Takes a datagram from the kernel and hands each message that belongs to the answer to
+    /// `each`. After any result but [`Answer::Pending`] the answer is over.
+    pub fn handle_datagram(
+        &mut self,
+        datagram: &[u8],
+        mut each: impl FnMut(Message<'_>),
+    ) -> Answer {
+        for message in messages(datagram) {
+            let answer = match message {
+                Ok(message) => self.handle_message(message, &mut each),
+                Err(err) => self.end(Answer::Malformed(err)),
+            };
+            if answer != Answer::Pending {
+                return answer;
+            }
+        }
+        Answer::Pending
+    }
+
+    fn handle_message(
+        &mut self,
+        message: Message<'_>,
+        each: &mut impl FnMut(Message<'_>),
+    ) -> Answer {
+        let Some(consistency) = self.consistency else {
+            return Answer::Pending;
+        };
+        // A message that got lost might have had our number.
+        let is_lost = message.kind == NLMSG_OVERRUN;
+        if message.sequence != self.sequence && !is_lost {
+            return Answer::Pending;
+        }
+        let is_torn = is_lost || message.flags & wire::FLAG_DUMP_INTERRUPTED != 0;
+        let consistency = if is_torn { Consistency::Torn } else { consistency };
+        self.consistency = Some(consistency);
+        match message.kind {
+            NLMSG_NOOP | NLMSG_OVERRUN => Answer::Pending,
+            NLMSG_ERROR => match decode_error(message.payload) {
+                Ok(errno) => self.end(outcome(errno, consistency)),
+                Err(err) => self.end(Answer::Malformed(err)),
+            },
+            // Before Linux 2.6 the end carried no result.
+            NLMSG_DONE => {
+                let errno = decode_error(message.payload).unwrap_or(0);
+                self.end(outcome(errno, consistency))
+            }
+            _ => {
+                each(message);
+                Answer::Pending
+            }
+        }
+    }
+
+    /// Nothing that follows is part of the answer.
+    fn end(&mut self, answer: Answer) -> Answer {
+        self.consistency = None;
+        answer
+    }
+}
+
+fn outcome(errno: i32, consistency: Consistency) -> Answer {
+    match (errno, consistency) {
+        (0, Consistency::Whole) => Answer::Complete,
+        (0, Consistency::Torn) => Answer::Interrupted,
+        (errno, _) => Answer::Refused(errno),
+    }
+}
+
+/// The kernel sends the negative of an `errno`, or 0 for success.
+fn decode_error(mut payload: &[u8]) -> Result<i32, WireError> {
+    let bytes = wire::take_array(&mut payload, "nlmsgerr")?;
+    Ok(i32::from_ne_bytes(bytes).saturating_neg())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! RTM_*LINK messages (`linux/rtnetlink.h`, `linux/if_link.h`) <-> [`Link`].
+//!
+//! Knows what one message says, not what was said before. A [`Link`] only comes from a message
+//! that describes a link in full: the kernel also uses these types for bridge ports and for
+//! wireless events, and reading those as links would wipe out what is known of them.
+
+use std::net::Ipv4Addr;
+
+use crate::limits::BOND_TARGET_COUNT_MAX;
+use crate::model::address::MacAddr;
+use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier, OperState};
+use crate::model::name::IfName;
+use crate::netlink::wire::{
+    self, Attribute, Attributes, Header, Message, PayloadWriter, WireError, attributes,
+};
+
+pub(super) const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+
+/// The family of messages about a link as such. Bridge ports come as `AF_BRIDGE`, and what is
+/// deleted then is the membership.
+const AF_UNSPEC: u8 = 0;
+const IFF_UP: u32 = 0x1;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_WIRELESS: u16 = 11;
+const IFLA_OPERSTATE: u16 = 16;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_LINK_NETNSID: u16 = 37;
+const RTEXT_FILTER_SKIP_STATS: u32 = 0x8;
+
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+
+const IFLA_BR_FORWARD_DELAY: u16 = 1;
+const IFLA_BR_STP_STATE: u16 = 5;
+
+const IFLA_BOND_MODE: u16 = 1;
+const IFLA_BOND_MIIMON: u16 = 3;
+const IFLA_BOND_UPDELAY: u16 = 4;
+const IFLA_BOND_DOWNDELAY: u16 = 5;
+const IFLA_BOND_USE_CARRIER: u16 = 6;
+const IFLA_BOND_ARP_INTERVAL: u16 = 7;
+const IFLA_BOND_ARP_IP_TARGET: u16 = 8;
+const IFLA_BOND_ARP_VALIDATE: u16 = 9;
+
+const IFLA_VLAN_ID: u16 = 1;
+
+/// The kernel's number of a link. It is never 0, and not used again until it wraps.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LinkIndex(pub u32);
+
+impl LinkIndex {
+    /// Takes any number but 0, with which the kernel says "no link".
+    pub fn new(index: u32) -> Option<Self> {
+        (index != 0).then_some(Self(index))
+    }
+}
+
+/// What the kernel says of one link. Hosts have thousands: keep it small.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Link {
+    pub index: LinkIndex,
+    pub name: IfName,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Bytes.
+    pub mtu: u32,
+    pub mac: Option<MacAddr>,
+    pub oper_state: OperState,
+    /// The bridge, bond or other link that this is a port of.
+    pub master: Option<LinkIndex>,
+    /// The link under a VLAN, or at the other end of a veth, if it is in our network namespace.
+    pub parent: Option<LinkIndex>,
+    pub kind: LinkKind,
+}
+
+/// What kind of device a link is, with what only that kind has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LinkKind {
+    /// Boxed, as it would make every other link larger.
+    Bond(Box<LinkBond>),
+    Bridge(LinkBridge),
+    /// A tun or tap device.
+    Tun,
+    Vlan {
+        tag: u16,
+    },
+    /// A NIC, or a kind that the schema has no word for.
+    Other,
+}
+
+/// A bridge's own attributes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LinkBridge {
+    /// Spanning tree protocol, whether the kernel runs it or a daemon.
+    pub stp: bool,
+    pub forward_delay: ForwardDelay,
+}
+
+/// A bond's own attributes. Times are in milliseconds, 0 for off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkBond {
+    /// `None` for a mode younger than this program.
+    pub mode: Option<BondMode>,
+    pub miimon: u32,
+    pub updelay: u32,
+    pub downdelay: u32,
+    pub carrier: MiiCarrier,
+    pub arp_interval: u32,
+    /// [`BOND_TARGET_COUNT_MAX`] at most.
+    pub arp_targets: Vec<Ipv4Addr>,
+    /// `None` for off, and for the filters that the schema has no word for.
+    pub arp_validate: Option<ArpValidate>,
+}
+
+impl Default for LinkBond {
+    /// What a kernel means that says nothing: since Linux 6.18 `use_carrier` is always on.
+    fn default() -> Self {
+        Self {
+            mode: None,
+            miimon: 0,
+            updelay: 0,
+            downdelay: 0,
+            carrier: MiiCarrier::Netif,
+            arp_interval: 0,
+            arp_targets: Vec::new(),
+            arp_validate: None,
+        }
+    }
+}
+
+/// News of one link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LinkEvent {
+    /// The link is there, and this is all of it. What was known before is void.
+    New(Link),
+    /// The link is there, but under a name that [`IfName`] refuses: nobody could ask for it.
+    Unnameable(LinkIndex),
+    Removed(LinkIndex),
+}
+
+/// Reads a link message. `None` if it is not about a link as such.
+pub fn decode(message: &Message<'_>) -> Result<Option<LinkEvent>, WireError> {
+    const PART: &str = "ifinfomsg";
+    let mut rest = message.payload;
+    let [family, _padding] = wire::take_array(&mut rest, PART)?;
+    let _device_type = wire::take_u16(&mut rest, PART)?;
+    let index = wire::take_u32(&mut rest, PART)?;
+    let flags = wire::take_u32(&mut rest, PART)?;
+    let _changed_flags = wire::take_u32(&mut rest, PART)?;
+    if family != AF_UNSPEC {
+        return Ok(None);
+    }
+    let index = LinkIndex::new(index).ok_or(WireError::Value("ifi_index"))?;
+    match message.kind {
+        RTM_NEWLINK => decode_new(index, flags, attributes(rest)),
+        RTM_DELLINK => Ok(Some(LinkEvent::Removed(index))),
+        _ => Ok(None),
+    }
+}
+
+fn decode_new(
+    index: LinkIndex,
+    flags: u32,
+    attributes: Attributes<'_>,
+) -> Result<Option<LinkEvent>, WireError> {
+    let mut name = None;
+    let mut mtu = None;
+    let mut mac = None;
+    let mut oper_state = OperState::Unknown;
+    let mut master = None;
+    let mut parent = None;
+    let mut parent_is_elsewhere = false;
+    let mut kind = LinkKind::Other;
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            IFLA_ADDRESS => mac = MacAddr::new(attribute.payload),
+            IFLA_IFNAME => name = Some(attribute.text()),
+            IFLA_MTU => mtu = Some(attribute.u32("IFLA_MTU")?),
+            IFLA_LINK => parent = LinkIndex::new(attribute.u32("IFLA_LINK")?),
+            IFLA_MASTER => master = LinkIndex::new(attribute.u32("IFLA_MASTER")?),
+            // A wireless event: it names the link and has none of the rest.
+            IFLA_WIRELESS => return Ok(None),
+            IFLA_OPERSTATE => oper_state = decode_oper_state(attribute.u8("IFLA_OPERSTATE")?),
+            IFLA_LINKINFO => kind = decode_kind(attribute.nested())?,
+            IFLA_LINK_NETNSID => parent_is_elsewhere = true,
+            _ => {}
+        }
+    }
+    let name = name.ok_or(WireError::Missing("IFLA_IFNAME"))?;
+    let Ok(name) = IfName::new(name) else {
+        return Ok(Some(LinkEvent::Unnameable(index)));
+    };
+    Ok(Some(LinkEvent::New(Link {
+        index,
+        name,
+        up: flags & IFF_UP != 0,
+        mtu: mtu.ok_or(WireError::Missing("IFLA_MTU"))?,
+        mac,
+        oper_state,
+        master,
+        // Another namespace counts its links for itself.
+        parent: parent.filter(|_| !parent_is_elsewhere),
+        kind,
+    })))
+}
+
+fn decode_oper_state(state: u8) -> OperState {
+    match state {
+        1 => OperState::NotPresent,
+        2 => OperState::Down,
+        3 => OperState::LowerLayerDown,
+        4 => OperState::Testing,
+        5 => OperState::Dormant,
+        6 => OperState::Up,
+        _ => OperState::Unknown,
+    }
+}
+
+fn decode_kind(info: Attributes<'_>) -> Result<LinkKind, WireError> {
+    let mut kind: &[u8] = &[];
+    let mut data = attributes(&[]);
+    for attribute in info {
+        let attribute = attribute?;
+        match attribute.kind {
+            IFLA_INFO_KIND => kind = attribute.text(),
+            IFLA_INFO_DATA => data = attribute.nested(),
+            _ => {}
+        }
+    }
+    match kind {
+        b"bond" => decode_bond(data),
+        b"bridge" => decode_bridge(data),
+        b"tun" => Ok(LinkKind::Tun),
+        b"vlan" => decode_vlan(data),
+        _ => Ok(LinkKind::Other),
+    }
+}
+
+fn decode_bridge(data: Attributes<'_>) -> Result<LinkKind, WireError> {
+    let mut bridge = LinkBridge::default();
+    for attribute in data {
+        let attribute = attribute?;
+        match attribute.kind {
+            IFLA_BR_FORWARD_DELAY => {
+                bridge.forward_delay = ForwardDelay(attribute.u32("IFLA_BR_FORWARD_DELAY")?);
+            }
+            IFLA_BR_STP_STATE => bridge.stp = attribute.u32("IFLA_BR_STP_STATE")? != 0,
+            _ => {}
+        }
+    }
+    Ok(LinkKind::Bridge(bridge))
+}
+
+fn decode_bond(data: Attributes<'_>) -> Result<LinkKind, WireError> {
+    let mut bond = LinkBond::default();
+    for attribute in data {
+        let attribute = attribute?;
+        match attribute.kind {
+            IFLA_BOND_MODE => bond.mode = decode_bond_mode(attribute.u8("IFLA_BOND_MODE")?),
+            IFLA_BOND_MIIMON => bond.miimon = attribute.u32("IFLA_BOND_MIIMON")?,
+            IFLA_BOND_UPDELAY => bond.updelay = attribute.u32("IFLA_BOND_UPDELAY")?,
+            IFLA_BOND_DOWNDELAY => bond.downdelay = attribute.u32("IFLA_BOND_DOWNDELAY")?,
+            IFLA_BOND_USE_CARRIER => {
+                bond.carrier = match attribute.u8("IFLA_BOND_USE_CARRIER")? {
+                    0 => MiiCarrier::Ioctl,
+                    _ => MiiCarrier::Netif,
+                };
+            }
+            IFLA_BOND_ARP_INTERVAL => {
+                bond.arp_interval = attribute.u32("IFLA_BOND_ARP_INTERVAL")?
+            }
+            IFLA_BOND_ARP_IP_TARGET => bond.arp_targets = decode_arp_targets(&attribute)?,
+            IFLA_BOND_ARP_VALIDATE => {
+                bond.arp_validate = match attribute.u32("IFLA_BOND_ARP_VALIDATE")? {
+                    1 => Some(ArpValidate::Active),
+                    2 => Some(ArpValidate::Backup),
+                    3 => Some(ArpValidate::All),
+                    _ => None,
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(LinkKind::Bond(Box::new(bond)))
+}
+
+fn decode_bond_mode(mode: u8) -> Option<BondMode> {
+    match mode {
+        0 => Some(BondMode::BalanceRr),
+        1 => Some(BondMode::ActiveBackup),
+        2 => Some(BondMode::BalanceXor),
+        3 => Some(BondMode::Broadcast),
+        4 => Some(BondMode::Ieee8023ad),
+        5 => Some(BondMode::BalanceTlb),
+        6 => Some(BondMode::BalanceAlb),
+        _ => None,
+    }
+}
+
+fn decode_arp_targets(list: &Attribute<'_>) -> Result<Vec<Ipv4Addr>, WireError> {
+    let target = |attribute: Result<Attribute<'_>, WireError>| {
+        let octets = wire::take_array::<4>(&mut attribute?.payload, "IFLA_BOND_ARP_IP_TARGET")?;
+        Ok(Ipv4Addr::from(octets))
+    };
+    list.nested().take(BOND_TARGET_COUNT_MAX).map(target).collect()
+}
+
+fn decode_vlan(data: Attributes<'_>) -> Result<LinkKind, WireError> {
+    let mut tag = None;
+    for attribute in data {
+        let attribute = attribute?;
+        if attribute.kind == IFLA_VLAN_ID {
+            tag = Some(attribute.u16("IFLA_VLAN_ID")?);
+        }
+    }
+    tag.map(|tag| LinkKind::Vlan { tag }).ok_or(WireError::Missing("IFLA_VLAN_ID"))
+}
+
+/// Appends the request for all links, without the counters that make up half of an answer.
+pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
+    wire::write_message(out, Header { kind: RTM_GETLINK, flags, sequence }, |payload| {
+        payload.bytes(&[0; 16]);
+        payload.attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    });
+}
+
+/// Appends `link` as the kernel would announce it.
+pub fn encode(out: &mut Vec<u8>, sequence: u32, link: &Link) {
+    wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
+        payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
+        payload.bytes(&link.index.0.to_ne_bytes());
+        payload.bytes(&if link.up { IFF_UP } else { 0 }.to_ne_bytes());
+        payload.bytes(&[0; 4]);
+        payload.attribute_text(IFLA_IFNAME, link.name.as_str());
+        payload.attribute_u32(IFLA_MTU, link.mtu);
+        if let Some(mac) = &link.mac {
+            payload.attribute(IFLA_ADDRESS, mac.as_bytes());
+        }
+        payload.attribute(IFLA_OPERSTATE, &[encode_oper_state(link.oper_state)]);
+        if let Some(LinkIndex(master)) = link.master {
+            payload.attribute_u32(IFLA_MASTER, master);
+        }
+        if let Some(LinkIndex(parent)) = link.parent {
+            payload.attribute_u32(IFLA_LINK, parent);
+        }
+        encode_kind(payload, &link.kind);
+    });
+}
+
+fn encode_oper_state(state: OperState) -> u8 {
+    match state {
+        OperState::Unknown => 0,
+        OperState::NotPresent => 1,
+        OperState::Down => 2,
+        OperState::LowerLayerDown => 3,
+        OperState::Testing => 4,
+        OperState::Dormant => 5,
+        OperState::Up => 6,
+    }
+}
+
+fn encode_kind(payload: &mut PayloadWriter<'_>, kind: &LinkKind) {
+    let name = match kind {
+        LinkKind::Bond(_) => "bond",
+        LinkKind::Bridge(_) => "bridge",
+        LinkKind::Tun => "tun",
+        LinkKind::Vlan { .. } => "vlan",
+        LinkKind::Other => return,
+    };
+    payload.nested(IFLA_LINKINFO, |info| {
+        info.attribute_text(IFLA_INFO_KIND, name);
+        info.nested(IFLA_INFO_DATA, |data| match kind {
+            LinkKind::Bond(bond) => encode_bond(data, bond),
+            LinkKind::Bridge(bridge) => {
+                data.attribute_u32(IFLA_BR_FORWARD_DELAY, bridge.forward_delay.0);
+                data.attribute_u32(IFLA_BR_STP_STATE, u32::from(bridge.stp));
+            }
+            LinkKind::Vlan { tag } => data.attribute(IFLA_VLAN_ID, &tag.to_ne_bytes()),
+            LinkKind::Tun | LinkKind::Other => {}
+        });
+    });
+}
+
+fn encode_bond(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
+    if let Some(mode) = bond.mode {
+        data.attribute(IFLA_BOND_MODE, &[encode_bond_mode(mode)]);
+    }
+    data.attribute_u32(IFLA_BOND_MIIMON, bond.miimon);
+    data.attribute_u32(IFLA_BOND_UPDELAY, bond.updelay);
+    data.attribute_u32(IFLA_BOND_DOWNDELAY, bond.downdelay);
+    let use_carrier = match bond.carrier {
+        MiiCarrier::Ioctl => 0,
+        MiiCarrier::Netif => 1,
+    };
+    data.attribute(IFLA_BOND_USE_CARRIER, &[use_carrier]);
+    data.attribute_u32(IFLA_BOND_ARP_INTERVAL, bond.arp_interval);
+    data.nested(IFLA_BOND_ARP_IP_TARGET, |list| {
+        for (slot, target) in (0..).zip(bond.arp_targets.iter().take(BOND_TARGET_COUNT_MAX)) {
+            list.attribute(slot, &target.octets());
+        }
+    });
+    let arp_validate = match bond.arp_validate {
+        None => 0,
+        Some(ArpValidate::Active) => 1,
+        Some(ArpValidate::Backup) => 2,
+        Some(ArpValidate::All) => 3,
+    };
+    data.attribute_u32(IFLA_BOND_ARP_VALIDATE, arp_validate);
+}
+
+fn encode_bond_mode(mode: BondMode) -> u8 {
+    match mode {
+        BondMode::BalanceRr => 0,
+        BondMode::ActiveBackup => 1,
+        BondMode::BalanceXor => 2,
+        BondMode::Broadcast => 3,
+        BondMode::Ieee8023ad => 4,
+        BondMode::BalanceTlb => 5,
+        BondMode::BalanceAlb => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests;

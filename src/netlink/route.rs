@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The question which default gateway a link has, put as RTM_GETROUTE look-ups
+//! (`linux/rtnetlink.h`).
+//!
+//! Knows no routing table: a router has a million routes, and a dump would carry them all. The
+//! kernel is asked instead which route (`RTM_F_FIB_MATCH`, Linux 4.13) a probe address would take
+//! through the link. If it is the default route, that is the answer; if a longer prefix or a
+//! blackhole covers the probe, the next probe is asked. When all are used up, or refused by the
+//! kernel, the link has no default route.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::model::address::Family;
+use crate::netlink::address::{decode_ip, encode_family, with_octets};
+use crate::netlink::link::LinkIndex;
+use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attributes};
+
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+const RTM_F_FIB_MATCH: u32 = 0x2000;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_MULTIPATH: u16 = 9;
+
+/// `struct rtnexthop`: length, flags, weight, link.
+const HOP_HEADER_LEN: usize = 8;
+
+/// Never forwarded, unless by the default route: reserved (RFC 1112), for documentation (RFC 5737),
+/// of "this network" (RFC 791; in the half of all addresses that the others are not in), and for
+/// documentation of multicast (RFC 6676), which no list of bogus networks to drop contains.
+const PROBES_IPV4: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)),
+    IpAddr::V4(Ipv4Addr::new(233, 252, 0, 1)),
+];
+
+/// Not assigned to anybody, in either half of all addresses (RFC 4291), for documentation
+/// (RFC 3849), and to be discarded (RFC 6666).
+const PROBES_IPV6: [IpAddr; 4] = [
+    IpAddr::V6(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0xc000, 0, 0, 0, 0, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1)),
+];
+
+/// What one look-up says of a link's default route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RouteAnswer {
+    /// This is it. It has no gateway if all hosts are on the link, or if the gateway's address is
+    /// of the other family.
+    Default { gateway: Option<IpAddr> },
+    /// Another route covers the probe, so the next one has to be asked.
+    Covered,
+}
+
+/// The addresses to ask about, one after the other.
+pub fn probes(family: Family) -> [IpAddr; 4] {
+    match family {
+        Family::Ipv4 => PROBES_IPV4,
+        Family::Ipv6 => PROBES_IPV6,
+    }
+}
+
+/// Appends the question which route leads to `probe` through `link`. The kernel's refusal, with
+/// whatever error, means the same as [`RouteAnswer::Covered`]: `EHOSTUNREACH` stands for "no
+/// route" as well as for a blackhole.
+pub fn encode_lookup(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, probe: IpAddr) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
+    wire::write_message(out, Header { kind: RTM_GETROUTE, flags, sequence }, |payload| {
+        let family = Family::of(probe);
+        payload.bytes(&[encode_family(family), family.prefix_len_max(), 0, 0]);
+        payload.bytes(&[0; 4]);
+        payload.bytes(&RTM_F_FIB_MATCH.to_ne_bytes());
+        with_octets(probe, |octets| payload.attribute(RTA_DST, octets));
+        payload.attribute_u32(RTA_OIF, link.0);
+    });
+}
+
+/// Reads the answer to a look-up of `family` through `link`. `None` if it is something else.
+pub fn decode(
+    message: &Message<'_>,
+    link: LinkIndex,
+    family: Family,
+) -> Result<Option<RouteAnswer>, WireError> {
+    const PART: &str = "rtmsg";
+    let mut rest = message.payload;
+    let [answer_family, prefix_len, _source_len, _tos] = wire::take_array(&mut rest, PART)?;
+    let [_table, _protocol, _scope, _type] = wire::take_array(&mut rest, PART)?;
+    let _flags = wire::take_u32(&mut rest, PART)?;
+    if message.kind != RTM_NEWROUTE || answer_family != encode_family(family) {
+        return Ok(None);
+    }
+    if prefix_len > 0 {
+        return Ok(Some(RouteAnswer::Covered));
+    }
+    let gateway = decode_gateway(family, link, attributes(rest))?;
+    Ok(Some(RouteAnswer::Default { gateway }))
+}
+
+/// The gateway of a route, or of that of its hops which goes through `link`. A gateway of the other
+/// family comes as `RTA_VIA` and is passed over.
+fn decode_gateway(
+    family: Family,
+    link: LinkIndex,
+    attributes: Attributes<'_>,
+) -> Result<Option<IpAddr>, WireError> {
+    let mut gateway = None;
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            RTA_GATEWAY => gateway = Some(decode_ip(family, attribute.payload, "RTA_GATEWAY")?),
+            RTA_MULTIPATH => gateway = decode_hops(family, link, attribute.payload)?,
+            _ => {}
+        }
+    }
+    Ok(gateway)
+}
+
+fn decode_hops(
+    family: Family,
+    link: LinkIndex,
+    mut hops: &[u8],
+) -> Result<Option<IpAddr>, WireError> {
+    const PART: &str = "rtnexthop";
+    while !hops.is_empty() {
+        let mut header = hops;
+        let len = wire::take_u16(&mut header, PART)?;
+        let [_flags, _weight] = wire::take_array(&mut header, PART)?;
+        let hop_link = wire::take_u32(&mut header, PART)?;
+        let hop = wire::take_part(&mut hops, usize::from(len), HOP_HEADER_LEN)
+            .ok_or(WireError::Length { part: PART, len: u32::from(len) })?;
+        if hop_link == link.0 {
+            return decode_hop(family, attributes(hop));
+        }
+    }
+    Ok(None)
+}
+
+fn decode_hop(family: Family, attributes: Attributes<'_>) -> Result<Option<IpAddr>, WireError> {
+    for attribute in attributes {
+        let attribute = attribute?;
+        if attribute.kind == RTA_GATEWAY {
+            return decode_ip(family, attribute.payload, "RTA_GATEWAY").map(Some);
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;
