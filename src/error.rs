@@ -6,6 +6,7 @@
 //! by the handlers; how an error looks on the wire is [`crate::rpc::fault`]'s.
 
 use std::fmt;
+use std::io;
 
 /// libvirt's `virErrorNumber`, as far as this daemon uses it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -170,6 +171,37 @@ impl fmt::Display for CallError {
 }
 
 impl std::error::Error for CallError {}
+
+/// The host refused something: what was tried, on what, and the kernel's answer.
+///
+/// An `io::Error` never travels alone; the floor that meets one makes it this on the spot.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostError {
+    verb: &'static str,
+    object: String,
+    errno: i32,
+}
+
+impl HostError {
+    /// `verb` in the infinitive, as in "cannot bind /run/x".
+    pub fn new(verb: &'static str, object: impl Into<String>, err: &io::Error) -> Self {
+        Self { verb, object: object.into(), errno: err.raw_os_error().unwrap_or(0) }
+    }
+
+    /// The kernel's number (errno(3)); 0 if the failure had none.
+    pub fn errno(&self) -> i32 {
+        self.errno
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = io::Error::from_raw_os_error(self.errno);
+        write!(f, "cannot {} {}: {cause}", self.verb, self.object)
+    }
+}
+
+impl std::error::Error for HostError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Causes to [`CallError`]s: the one place that picks libvirt's codes and texts for what can go
+//! wrong in more than one call.
+
+use std::io;
+
+use crate::error::{CallError, Domain, ErrorCode, HostError};
+use crate::rpc::header::Header;
+use crate::xdr::reader::XdrError;
+
+impl From<XdrError> for CallError {
+    /// libvirt never says which argument; its clients match on this text.
+    fn from(_: XdrError) -> Self {
+        rpc("Unable to decode message payload")
+    }
+}
+
+impl From<HostError> for CallError {
+    fn from(err: HostError) -> Self {
+        Self::system(Domain::Interface, err.to_string(), err.errno())
+    }
+}
+
+/// The message is for a program, or a version of it, that is not served here.
+pub fn unknown_program(header: &Header) -> CallError {
+    let (program, version) = (header.program, header.version);
+    rpc(format!("Cannot find program {program} version {version}"))
+}
+
+/// A call cannot have any status but OK.
+pub fn bad_status(header: &Header) -> CallError {
+    let [a, b, c, d] = header.status.to_be_bytes();
+    rpc(format!("Unexpected message status {}", u32::from_be_bytes([a, b, c, d])))
+}
+
+/// The program has no call of this number: it has none such, or an event has it.
+pub fn unknown_procedure(number: i32) -> CallError {
+    rpc(format!("unknown procedure: {number}"))
+}
+
+/// Which of libvirt's two texts a call before CONNECT_OPEN gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Driver {
+    Hypervisor,
+    Interface,
+}
+
+/// The call needs CONNECT_OPEN before it.
+pub fn not_open(driver: Driver) -> CallError {
+    let detail = match driver {
+        Driver::Hypervisor => "hypervisor connection not open",
+        Driver::Interface => "connection not open",
+    };
+    CallError::new(ErrorCode::Internal, Domain::Rpc, detail)
+}
+
+/// The call changes something, and the client may only look.
+pub fn read_only(api: &str) -> CallError {
+    let detail = format!("read only access prevents {api}");
+    CallError::new(ErrorCode::OperationDenied, Domain::Interface, detail)
+}
+
+/// No interface of this name.
+pub fn no_interface_named(name: &str) -> CallError {
+    no_interface(format!("couldn't find interface named '{name}'"))
+}
+
+/// No interface with this address.
+pub fn no_interface_with_mac(mac: &str) -> CallError {
+    no_interface(format!("couldn't find interface with MAC address '{mac}'"))
+}
+
+/// The kernel does not tell the host's name.
+pub fn no_hostname(err: &io::Error) -> CallError {
+    let err = HostError::new("find out", "the host's name", err);
+    CallError::system(Domain::Rpc, err.to_string(), err.errno())
+}
+
+/// An invariant that the types could not carry does not hold.
+pub fn invariant(which: &str) -> CallError {
+    debug_assert!(false, "{which}");
+    CallError::new(ErrorCode::Internal, Domain::Interface, which)
+}
+
+fn no_interface(detail: String) -> CallError {
+    CallError::new(ErrorCode::NoInterface, Domain::Interface, detail)
+}
+
+fn rpc(message: impl Into<String>) -> CallError {
+    CallError::new(ErrorCode::Rpc, Domain::Rpc, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::header::kind;
+
+    #[test]
+    fn numbers_are_shown_unsigned_and_decimal() {
+        let header = Header {
+            program: 0xffff_ffff,
+            version: 2,
+            procedure: 1,
+            kind: kind::CALL,
+            serial: 1,
+            status: -1,
+        };
+        assert_eq!(bad_status(&header).message(), "Unexpected message status 4294967295");
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! SET_IDENTITY: typed parameters to an [`Identity`], by libvirt's rules and in its order.
+//!
+//! The fields are checked in the order of their names and the first bad one decides, so that the
+//! error does not depend on the order in which a client happened to send them.
+
+use crate::error::{CallError, Domain, ErrorCode};
+use crate::limits::PARAM_FIELD_LEN_MAX;
+use crate::model::client::Identity;
+use crate::proto::params::{ParamValue, TypedParam};
+
+/// The identity that `params` describe. What they do not name is unknown.
+pub fn parse(params: &[TypedParam]) -> Result<Identity, CallError> {
+    if let Some(param) = params.iter().find(|param| param.field.len() > PARAM_FIELD_LEN_MAX) {
+        let detail = format!("parameter {} too big for destination", param.field);
+        return Err(CallError::new(ErrorCode::Internal, Domain::None, detail));
+    }
+    let mut sorted: Vec<&TypedParam> = params.iter().collect();
+    sorted.sort_by(|a, b| a.field.cmp(&b.field));
+    let mut identity = Identity::default();
+    let mut previous = None;
+    for param in sorted {
+        if previous == Some(&param.field) {
+            let detail = format!("parameter '{}' occurs multiple times", param.field);
+            return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));
+        }
+        set(&mut identity, param)?;
+        previous = Some(&param.field);
+    }
+    Ok(identity)
+}
+
+fn set(identity: &mut Identity, param: &TypedParam) -> Result<(), CallError> {
+    match param.field.as_str() {
+        "group-name" => identity.group_name = Some(string(param)?),
+        "process-id" => identity.process_id = Some(llong(param)?),
+        "process-time" => identity.process_time = Some(ullong(param)?),
+        "sasl-user-name" => identity.sasl_user_name = Some(string(param)?),
+        "selinux-context" => identity.selinux_context = Some(string(param)?),
+        "system.token" => identity.system_token = Some(string(param)?),
+        "unix-group-id" => identity.unix_group_id = Some(ullong(param)?),
+        "unix-user-id" => identity.unix_user_id = Some(ullong(param)?),
+        "user-name" => identity.user_name = Some(string(param)?),
+        "x509-distinguished-name" => identity.x509_distinguished_name = Some(string(param)?),
+        unknown => {
+            let detail = format!("parameter '{unknown}' not supported");
+            return Err(CallError::new(ErrorCode::ArgumentUnsupported, Domain::None, detail));
+        }
+    }
+    Ok(())
+}
+
+fn string(param: &TypedParam) -> Result<String, CallError> {
+    let ParamValue::String(text) = &param.value else { return Err(wrong_type(param, "string")) };
+    Ok(text.clone())
+}
+
+fn llong(param: &TypedParam) -> Result<i64, CallError> {
+    let ParamValue::Llong(number) = param.value else { return Err(wrong_type(param, "llong")) };
+    Ok(number)
+}
+
+fn ullong(param: &TypedParam) -> Result<u64, CallError> {
+    let ParamValue::Ullong(number) = param.value else { return Err(wrong_type(param, "ullong")) };
+    Ok(number)
+}
+
+fn wrong_type(param: &TypedParam, expected: &str) -> CallError {
+    let (field, found) = (&param.field, param.value.type_name());
+    let detail = format!("invalid type '{found}' for parameter '{field}', expected '{expected}'");
+    CallError::new(ErrorCode::InvalidArg, Domain::None, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn param(field: &str, value: ParamValue) -> TypedParam {
+        TypedParam { field: field.to_owned(), value }
+    }
+
+    #[test]
+    fn an_identity_has_what_was_sent_and_nothing_else() {
+        let params = [
+            param("user-name", ParamValue::String("root".to_owned())),
+            param("unix-user-id", ParamValue::Ullong(0)),
+            param("process-id", ParamValue::Llong(7)),
+        ];
+        let want = Identity {
+            user_name: Some("root".to_owned()),
+            unix_user_id: Some(0),
+            process_id: Some(7),
+            ..Identity::default()
+        };
+        assert_eq!(parse(&params), Ok(want));
+        assert_eq!(parse(&[]), Ok(Identity::default()));
+    }
+
+    #[test]
+    fn the_first_bad_field_by_name_decides() {
+        let bad = ParamValue::Uint(1);
+        struct Case(&'static [(&'static str, u8)], &'static str);
+        let cases = [
+            Case(&[("user-nam", 0)], "argument unsupported: parameter 'user-nam' not supported"),
+            Case(
+                &[("zzz", 0), ("process-time", 0)],
+                "invalid argument: invalid type 'uint' for parameter 'process-time', \
+                    expected 'ullong'",
+            ),
+            Case(
+                &[("user-name", 1), ("user-name", 1)],
+                "invalid argument: parameter 'user-name' occurs multiple times",
+            ),
+        ];
+        for Case(fields, want) in cases {
+            let params: Vec<_> = fields
+                .iter()
+                .map(|(field, good)| match good {
+                    0 => param(field, bad.clone()),
+                    _ => param(field, ParamValue::String(String::new())),
+                })
+                .collect();
+            assert_eq!(parse(&params).unwrap_err().message(), want);
+        }
+    }
+
+    #[test]
+    fn a_field_name_has_at_most_79_bytes() {
+        let at_limit = parse(&[param(&"x".repeat(79), ParamValue::Int(1))]).unwrap_err();
+        assert_eq!(at_limit.code(), ErrorCode::ArgumentUnsupported);
+        let over = parse(&[param(&"x".repeat(80), ParamValue::Int(1))]).unwrap_err();
+        assert!(over.message().ends_with("x too big for destination"), "{over}");
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The interface calls: list, look up, describe.
+//!
+//! An interface is a link of the host, a definition, or both under one name. Active means
+//! administratively up. Lists leave out ports of bridges and bonds and the taps of guests, unless
+//! they are defined; looking one up by name works all the same.
+
+use crate::error::{CallError, Domain, ErrorCode};
+use crate::faults::{self, Driver};
+use crate::handler::{Answer, Outcome, Question, World};
+use crate::host::describe::{self, View};
+use crate::limits::INTERFACE_LIST_COUNT_MAX;
+use crate::model::address::MacAddr;
+use crate::model::client::{Access, ClientState};
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
+use crate::netlink::link::Link;
+use crate::proto::Reply;
+use crate::proto::interface::{InterfaceCall, InterfaceRef};
+use crate::xml::format;
+
+/// `VIR_INTERFACE_XML_INACTIVE`: the definition, not the live state.
+const XML_INACTIVE: u32 = 1;
+
+/// The flags of LIST_ALL_INTERFACES (`virConnectListAllInterfacesFlags`).
+const LIST_INACTIVE: u32 = 1;
+const LIST_ACTIVE: u32 = 2;
+
+/// Answers one call about interfaces.
+pub fn handle(
+    call: &InterfaceCall,
+    client: &ClientState,
+    world: &World<'_>,
+    answer: Option<&Answer>,
+) -> Outcome {
+    let Some(opened) = &client.opened else {
+        return Outcome::Done(Err(faults::not_open(Driver::Interface)));
+    };
+    if let Some(api) = call.changing_api() {
+        return Outcome::Done(Err(match opened.access {
+            Access::ReadOnly => faults::read_only(api),
+            Access::ReadWrite => CallError::new(ErrorCode::NoSupport, Domain::Interface, api),
+        }));
+    }
+    if let InterfaceCall::GetXmlDesc { name, flags } = call {
+        return xml_desc(name, *flags, world, answer);
+    }
+    Outcome::Done(look(call, world))
+}
+
+/// The calls that the table alone can answer.
+fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, CallError> {
+    match call {
+        InterfaceCall::NumOfInterfaces => count(world, State::Active),
+        InterfaceCall::NumOfDefinedInterfaces => count(world, State::Inactive),
+        InterfaceCall::ListInterfaces { count_max } => names(world, State::Active, *count_max),
+        InterfaceCall::ListDefinedInterfaces { count_max } => {
+            names(world, State::Inactive, *count_max)
+        }
+        InterfaceCall::ListAllInterfaces { need_results, flags } => {
+            list_all(world, *flags).map(|list| all_reply(list, *need_results))
+        }
+        InterfaceCall::LookupByName { name } => {
+            let found = Found::named(name, world)?;
+            Ok(Reply::Interface(found.listed().reference()))
+        }
+        InterfaceCall::LookupByMac { mac } => by_mac(mac, world),
+        InterfaceCall::IsActive { name } => {
+            let active = Found::named(name, world)?.listed().state == State::Active;
+            Ok(Reply::Number(i32::from(active)))
+        }
+        InterfaceCall::GetXmlDesc { .. }
+        | InterfaceCall::DefineXml { .. }
+        | InterfaceCall::Undefine { .. }
+        | InterfaceCall::Create { .. }
+        | InterfaceCall::Destroy { .. }
+        | InterfaceCall::ChangeBegin { .. }
+        | InterfaceCall::ChangeCommit { .. }
+        | InterfaceCall::ChangeRollback { .. } => {
+            Err(faults::invariant("only calls that look come here"))
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Active,
+    Inactive,
+}
+
+/// One interface as the lists show it.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    name: IfName,
+    mac: Option<MacAddr>,
+    state: State,
+}
+
+impl Listed {
+    fn reference(&self) -> InterfaceRef {
+        InterfaceRef { name: self.name, mac: self.mac }
+    }
+}
+
+/// What stands behind a name.
+#[derive(Clone, Copy)]
+enum Found<'a> {
+    Link { link: &'a Link, definition: Option<&'a Interface> },
+    Defined(&'a Interface),
+}
+
+impl<'a> Found<'a> {
+    fn named(name: &str, world: &World<'a>) -> Result<Self, CallError> {
+        let not_found = || faults::no_interface_named(name);
+        let name = IfName::new(name).map_err(|_| not_found())?;
+        let definition = world.definitions.named(&name);
+        match world.host.link_named(&name) {
+            Some(link) => Ok(Self::Link { link, definition }),
+            None => definition.map(Self::Defined).ok_or_else(not_found),
+        }
+    }
+
+    fn listed(self) -> Listed {
+        match self {
+            Self::Link { link, .. } => {
+                let state = if link.up { State::Active } else { State::Inactive };
+                Listed { name: link.name, mac: link.mac, state }
+            }
+            Self::Defined(interface) => {
+                Listed { name: interface.name, mac: None, state: State::Inactive }
+            }
+        }
+    }
+}
+
+/// All that lists show, links first, each part in the order of names.
+fn listed<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
+    let World { host, definitions, .. } = *world;
+    let links = host.links().filter_map(move |link| {
+        let definition = definitions.named(&link.name);
+        let shown = !host.is_hidden(link) || definition.is_some();
+        shown.then(|| Found::Link { link, definition }.listed())
+    });
+    let defined = definitions
+        .iter()
+        .filter(move |definition| host.link_named(&definition.name).is_none())
+        .map(|definition| Found::Defined(definition).listed());
+    links.chain(defined)
+}
+
+fn count(world: &World<'_>, state: State) -> Result<Reply, CallError> {
+    let count = listed(world).filter(|listed| listed.state == state).count();
+    i32::try_from(count).map(Reply::Number).map_err(|_| too_many(count))
+}
+
+fn names(world: &World<'_>, state: State, count_max: i32) -> Result<Reply, CallError> {
+    let rpc = |text: &str| CallError::new(ErrorCode::Rpc, Domain::Rpc, text);
+    let count_max = usize::try_from(count_max).map_err(|_| rpc("maxnames must be non-negative"))?;
+    if count_max > INTERFACE_LIST_COUNT_MAX {
+        return Err(rpc("maxnames > REMOTE_INTERFACE_LIST_MAX"));
+    }
+    let of_state = listed(world).filter(|listed| listed.state == state);
+    Ok(Reply::Names(of_state.map(|listed| listed.name).take(count_max).collect()))
+}
+
+fn list_all(world: &World<'_>, flags: u32) -> Result<Vec<InterfaceRef>, CallError> {
+    let unknown = flags & !(LIST_ACTIVE | LIST_INACTIVE);
+    if unknown != 0 {
+        return Err(CallError::flags(Domain::Interface, "udevConnectListAllInterfaces", unknown));
+    }
+    let wanted = |state| match (flags, state) {
+        (0, State::Active | State::Inactive) => true,
+        (flags, State::Active) => flags & LIST_ACTIVE != 0,
+        (flags, State::Inactive) => flags & LIST_INACTIVE != 0,
+    };
+    let matching = listed(world).filter(|listed| wanted(listed.state));
+    let list: Vec<_> = matching.map(|listed| listed.reference()).collect();
+    if list.len() > INTERFACE_LIST_COUNT_MAX { Err(too_many(list.len())) } else { Ok(list) }
+}
+
+fn all_reply(list: Vec<InterfaceRef>, need_results: bool) -> Reply {
+    let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
+    Reply::Interfaces { list: if need_results { list } else { Vec::new() }, count }
+}
+
+fn too_many(count: usize) -> CallError {
+    let detail = format!("Too many interfaces '{count}' for limit '{INTERFACE_LIST_COUNT_MAX}'");
+    CallError::new(ErrorCode::Internal, Domain::Rpc, detail)
+}
+
+fn by_mac(text: &str, world: &World<'_>) -> Result<Reply, CallError> {
+    let not_found = || faults::no_interface_with_mac(text);
+    let mac = MacAddr::parse(text).ok_or_else(not_found)?;
+    let mut matching = listed(world).filter(|listed| listed.mac == Some(mac));
+    let first = matching.next().ok_or_else(not_found)?;
+    if matching.next().is_some() {
+        let detail = format!("the MAC address '{text}' matches multiple interfaces");
+        return Err(CallError::new(ErrorCode::MultipleInterfaces, Domain::Interface, detail));
+    }
+    Ok(Reply::Interface(first.reference()))
+}
+
+fn xml_desc(name: &str, flags: u32, world: &World<'_>, answer: Option<&Answer>) -> Outcome {
+    let unknown = flags & !XML_INACTIVE;
+    if unknown != 0 {
+        let err = CallError::flags(Domain::Interface, "udevInterfaceGetXMLDesc", unknown);
+        return Outcome::Done(Err(err));
+    }
+    let found = match Found::named(name, world) {
+        Ok(found) => found,
+        Err(err) => return Outcome::Done(Err(err)),
+    };
+    let view = if flags & XML_INACTIVE == 0 { View::Live } else { View::Inactive };
+    let interface = match (found, view) {
+        (Found::Defined(definition), View::Live | View::Inactive) => definition,
+        (Found::Link { definition: Some(definition), .. }, View::Inactive) => definition,
+        (Found::Link { link, .. }, View::Live | View::Inactive) => match answer {
+            Some(Answer::Links(findings)) => &describe::interface(world.host, link, findings, view),
+            _ => return Outcome::Ask(Question::Links(describe::inspection(world.host, link))),
+        },
+    };
+    Outcome::Done(Ok(Reply::Text(format::format(interface))))
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Calls to replies: what each call means.
+//!
+//! Handlers decide and never wait. They see the world as values; where a reply needs something that
+//! no value holds, they say what to ask, and are called again with the answer.
+
+pub mod uri;
+pub mod identity;
+pub mod connect;
+pub mod interface;
+
+use crate::definitions::Definitions;
+use crate::error::{CallError, Domain, ErrorCode};
+use crate::handler::uri::UriSettings;
+use crate::host::Host;
+use crate::host::describe::{Findings, Inspection};
+use crate::model::client::{ClientState, Privilege};
+use crate::proto::{Call, Reply};
+
+/// Everything that replies are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    pub privilege: Privilege,
+    pub host: &'a Host,
+    pub definitions: &'a Definitions,
+}
+
+/// What a handler came to.
+#[derive(Debug)]
+pub enum Outcome {
+    Done(Result<Reply, CallError>),
+    /// Find this out and call again.
+    Ask(Question),
+}
+
+/// What only the outside world can tell.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Question {
+    Hostname,
+    /// What libvirt.conf and the environment say of URIs.
+    UriSettings,
+    /// What the table of links does not hold of these.
+    Links(Inspection),
+}
+
+/// The outside world's answer to a [`Question`], of the same kind.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Hostname(String),
+    UriSettings(UriSettings),
+    Links(Findings),
+}
+
+/// Answers one call, or says what must be known first.
+pub fn handle(
+    call: &Call,
+    client: &ClientState,
+    world: &World<'_>,
+    answer: Option<&Answer>,
+) -> Outcome {
+    match call {
+        Call::Connect(call) => connect::handle(call, client, world, answer),
+        Call::Interface(call) => interface::handle(call, client, world, answer),
+        Call::Refused { refusal, payload } => {
+            let access = client.opened.as_ref().map(|opened| opened.access);
+            Outcome::Done(refusal.answer(access, payload))
+        }
+        Call::Admin(_) => Outcome::Done(Err(CallError::new(
+            ErrorCode::NoSupport,
+            Domain::Admin,
+            "the admin program is not available in this release",
+        ))),
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The programs a client can call: payloads to [`Call`]s, [`Reply`]s to payloads.
+//!
+//! Knows the numbers and the shape of arguments and results, not what a call does.
+
+pub mod params;
+pub mod connect;
+pub mod interface;
+pub mod refused;
+
+use crate::error::CallError;
+use crate::faults;
+use crate::model::client::{Entrance, Identity, Opened};
+use crate::model::name::IfName;
+use crate::proto::connect::ConnectCall;
+use crate::proto::interface::{InterfaceCall, InterfaceRef};
+use crate::proto::refused::Refusal;
+use crate::xdr::reader::{Reader, XdrError};
+use crate::xdr::writer::Writer;
+
+/// The version that every program has.
+const PROGRAM_VERSION: u32 = 1;
+
+/// A program of libvirt's RPC.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Program {
+    Remote,
+    Qemu,
+    Lxc,
+    Admin,
+}
+
+impl Program {
+    /// The program of this number and version, if it is served at `entrance`.
+    pub fn find(number: u32, version: u32, entrance: Entrance) -> Option<Self> {
+        if version != PROGRAM_VERSION {
+            return None;
+        }
+        match (number, entrance) {
+            (0x2000_8086, Entrance::ReadWrite | Entrance::ReadOnly) => Some(Self::Remote),
+            (0x2000_8087, Entrance::ReadWrite | Entrance::ReadOnly) => Some(Self::Qemu),
+            (0x0006_8000, Entrance::ReadWrite | Entrance::ReadOnly) => Some(Self::Lxc),
+            (0x0690_0690, Entrance::Admin) => Some(Self::Admin),
+            (_, Entrance::ReadWrite | Entrance::ReadOnly | Entrance::Admin) => None,
+        }
+    }
+}
+
+/// What a client asks for, decoded.
+#[derive(Clone, Debug)]
+pub enum Call {
+    Connect(ConnectCall),
+    Interface(InterfaceCall),
+    /// A procedure that exists, but not for an interface daemon.
+    Refused {
+        refusal: Refusal,
+        payload: Vec<u8>,
+    },
+    /// A procedure of the admin program, by its number.
+    Admin(i32),
+}
+
+/// What a successful call gives back. Some also change the session: it applies them as it sends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// No result.
+    Empty,
+    /// CONNECT_OPEN: the session is open from now on.
+    Opened(Opened),
+    /// CONNECT_CLOSE: nothing is read after this reply.
+    Closing,
+    /// SUPPORTS_FEATURE of keepalive: yes, and the daemon may ping from now on.
+    KeepaliveSupported,
+    /// SET_IDENTITY: the session speaks for somebody else from now on.
+    Identified(Box<Identity>),
+    Number(i32),
+    Version(u64),
+    Text(String),
+    Names(Vec<IfName>),
+    AuthTypes(&'static [i32]),
+    Interface(InterfaceRef),
+    /// LIST_ALL_INTERFACES: the list, where it was wanted, and the count in any case.
+    Interfaces {
+        list: Vec<InterfaceRef>,
+        count: u32,
+    },
+    /// Memory statistics of a caller that wants none.
+    EmptyList,
+}
+
+impl Reply {
+    /// Writes the result as the payload of a good reply.
+    pub fn encode(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Empty | Self::Opened(_) | Self::Closing | Self::Identified(_) => {}
+            Self::KeepaliveSupported => writer.i32(1),
+            Self::Number(number) => writer.i32(*number),
+            Self::Version(version) => writer.u64(*version),
+            Self::Text(text) => writer.string(text),
+            Self::Names(names) => {
+                writer.count(names.len());
+                names.iter().for_each(|name| writer.string(name.as_str()));
+            }
+            Self::AuthTypes(types) => {
+                writer.count(types.len());
+                types.iter().for_each(|scheme| writer.i32(*scheme));
+            }
+            Self::Interface(interface) => interface.encode(writer),
+            Self::Interfaces { list, count } => {
+                writer.count(list.len());
+                list.iter().for_each(|interface| interface.encode(writer));
+                writer.u32(*count);
+            }
+            Self::EmptyList => writer.count(0),
+        }
+    }
+}
+
+/// Decodes the arguments of `procedure`. Bytes behind the last argument are ignored.
+///
+/// # Errors
+/// The program has no such call, or the arguments cannot be decoded.
+pub fn decode(program: Program, procedure: i32, payload: &[u8]) -> Result<Call, CallError> {
+    let refused = |refusal: Option<Refusal>| {
+        let refusal = refusal.ok_or_else(|| faults::unknown_procedure(procedure))?;
+        Ok(Call::Refused { refusal, payload: payload.to_vec() })
+    };
+    match program {
+        Program::Remote => match remote(procedure, payload)? {
+            Some(call) => Ok(call),
+            None => refused(refused::remote(procedure)),
+        },
+        Program::Qemu => refused(refused::qemu(procedure)),
+        Program::Lxc => refused(refused::lxc(procedure)),
+        Program::Admin => Ok(Call::Admin(procedure)),
+    }
+}
+
+/// The calls of the remote program that this daemon implements. A decoder takes nothing from the
+/// reader unless the procedure is its own.
+fn remote(procedure: i32, payload: &[u8]) -> Result<Option<Call>, XdrError> {
+    let mut reader = Reader::new(payload);
+    if let Some(call) = ConnectCall::decode(procedure, &mut reader)? {
+        return Ok(Some(Call::Connect(call)));
+    }
+    Ok(InterfaceCall::decode(procedure, &mut reader)?.map(Call::Interface))
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The answers to every procedure that libvirt has and an interface daemon does not implement.
+//!
+//! Generic clients call them: they ask any daemon for its domains, its CPUs or its networks, and
+//! choose what to try next by the error they get. So each procedure is refused with the code,
+//! domain and text of libvirt's own daemon, which gets there in four steps: it decodes the
+//! arguments, wants an open connection, and lets the API's function refuse what a read-only
+//! connection may not do and what is wrong with the arguments. Only then does it find out that no
+//! driver serves the call.
+//!
+//! Knows nothing of the procedures that are implemented: [`remote`] has no answer for those, nor
+//! for events and for numbers that no procedure has. Authentication comes earlier. Of arguments,
+//! only those are read that decide about an answer to an ordinary call: unknown flags, or room for
+//! an answer that could not be sent, are refused as if they were right.
+
+mod api;
+mod argument;
+#[cfg(test)]
+mod tests;
+
+use std::ops::RangeInclusive;
+
+use crate::error::{CallError, Domain, ErrorCode};
+use crate::faults::{self, Driver};
+use crate::model::client::Access;
+use crate::proto::Reply;
+use crate::xdr::reader::{Reader, XdrError};
+
+pub use api::Api;
+use argument::Shape;
+
+const CONNECT_DOMAIN_EVENT_DEREGISTER: i32 = 106;
+const DOMAIN_MEMORY_STATS: i32 = 159;
+const CONNECT_DOMAIN_EVENT_REGISTER_ANY: i32 = 167;
+const CONNECT_DOMAIN_EVENT_DEREGISTER_ANY: i32 = 168;
+const DOMAIN_OPEN_GRAPHICS: i32 = 249;
+const CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: i32 = 316;
+const CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY: i32 = 317;
+const DOMAIN_OPEN_GRAPHICS_FD: i32 = 343;
+const DOMAIN_FD_ASSOCIATE: i32 = 443;
+const QEMU_DOMAIN_MONITOR_EVENT_DEREGISTER: i32 = 5;
+const QEMU_DOMAIN_MONITOR_COMMAND_WITH_FILES: i32 = 7;
+
+/// The last kind of domain event that 167 and 168 know; later ones came with 316 and 317.
+const OLD_EVENT_LAST: i32 = 15;
+
+/// The last kind of domain event in libvirt 11.0.0.
+const EVENT_LAST: i32 = 26;
+
+/// Statistics in one answer (`REMOTE_DOMAIN_MEMORY_STATS_MAX`).
+const MEMORY_STAT_COUNT_MAX: u32 = 1_024;
+
+/// Procedures for networks, storage, host devices, filters and secrets. Each of these has a daemon
+/// of its own, and this one has no connection to it.
+const OTHER_DRIVERS: &[RangeInclusive<i32>] = &[
+    36..=36,
+    38..=50,
+    52..=52,
+    71..=100,
+    111..=117,
+    123..=125,
+    139..=147,
+    152..=155,
+    165..=165,
+    175..=181,
+    208..=209,
+    259..=260,
+    281..=283,
+    285..=287,
+    291..=291,
+    297..=297,
+    313..=314,
+    341..=341,
+    368..=369,
+    374..=375,
+    378..=378,
+    380..=381,
+    391..=391,
+    397..=401,
+    403..=410,
+    428..=437,
+    444..=445,
+    447..=447,
+];
+
+/// Why a procedure is refused, and with it the procedure's answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal {
+    /// It belongs to another daemon.
+    OtherDriver,
+    /// It belongs to a hypervisor, which this daemon's driver is not.
+    NoSupport(&'static Api),
+    /// The same, unless the client asks for no statistics at all: those it gets.
+    MemoryStats(&'static Api),
+    /// It takes file descriptors, which this daemon closes unseen.
+    NoFd(&'static Api),
+    /// The same, but libvirt asks the driver whether it could be given any.
+    NoFdPassing(&'static Api),
+    /// It registers for a kind of event, of which `last` is the last.
+    EventRegister { api: &'static Api, last: i32 },
+    /// It ends what nobody could begin, by the kind of event.
+    EventDeregister { last: i32 },
+    /// The same for the one kind of event that there was at first.
+    FirstEventDeregister,
+    /// It ends what nobody could begin, by the number of the registration.
+    CallbackDeregister { kind: &'static str },
+}
+
+/// Why the REMOTE program's `procedure` is refused; nothing if it is implemented, an event or
+/// unknown.
+pub fn remote(procedure: i32) -> Option<Refusal> {
+    if OTHER_DRIVERS.iter().any(|range| range.contains(&procedure)) {
+        return Some(Refusal::OtherDriver);
+    }
+    match procedure {
+        CONNECT_DOMAIN_EVENT_DEREGISTER => Some(Refusal::FirstEventDeregister),
+        CONNECT_DOMAIN_EVENT_DEREGISTER_ANY => {
+            Some(Refusal::EventDeregister { last: OLD_EVENT_LAST })
+        }
+        CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY => {
+            Some(Refusal::CallbackDeregister { kind: "domain event" })
+        }
+        _ => api::find(api::REMOTE, procedure).map(|api| hypervisor(procedure, api)),
+    }
+}
+
+/// Why the QEMU program's `procedure` is refused; nothing if it is an event or unknown.
+pub fn qemu(procedure: i32) -> Option<Refusal> {
+    if procedure == QEMU_DOMAIN_MONITOR_EVENT_DEREGISTER {
+        return Some(Refusal::CallbackDeregister { kind: "qemu monitor event" });
+    }
+    let api = api::find(api::QEMU, procedure)?;
+    Some(match procedure {
+        QEMU_DOMAIN_MONITOR_COMMAND_WITH_FILES => Refusal::NoFdPassing(api),
+        _ => Refusal::NoSupport(api),
+    })
+}
+
+/// Why the LXC program's `procedure` is refused; nothing if it is unknown.
+pub fn lxc(procedure: i32) -> Option<Refusal> {
+    api::find(api::LXC, procedure).map(Refusal::NoSupport)
+}
+
+fn hypervisor(procedure: i32, api: &'static Api) -> Refusal {
+    match procedure {
+        DOMAIN_MEMORY_STATS => Refusal::MemoryStats(api),
+        DOMAIN_OPEN_GRAPHICS => Refusal::NoFd(api),
+        DOMAIN_OPEN_GRAPHICS_FD | DOMAIN_FD_ASSOCIATE => Refusal::NoFdPassing(api),
+        CONNECT_DOMAIN_EVENT_REGISTER_ANY => Refusal::EventRegister { api, last: OLD_EVENT_LAST },
+        CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY => {
+            Refusal::EventRegister { api, last: EVENT_LAST }
+        }
+        _ => Refusal::NoSupport(api),
+    }
+}
+
+impl Refusal {
+    /// The answer to a call with these arguments, from a client that may do what `opened` says, or
+    /// has not opened yet.
+    pub fn answer(self, opened: Option<Access>, payload: &[u8]) -> Result<Reply, CallError> {
+        match self {
+            Self::OtherDriver => Err(faults::not_open(Driver::Interface)),
+            Self::NoSupport(api) => {
+                api.admit(opened, payload)?;
+                Err(api.no_support())
+            }
+            Self::MemoryStats(api) => {
+                api.admit(opened, payload)?;
+                match stat_count(payload)? {
+                    0 => Ok(Reply::EmptyList),
+                    1..=MEMORY_STAT_COUNT_MAX => Err(api.no_support()),
+                    _ => Err(internal("maxStats > REMOTE_DOMAIN_MEMORY_STATS_MAX")),
+                }
+            }
+            Self::NoFd(api) => {
+                api.admit(opened, payload)?;
+                Err(internal("No FD available at slot 0"))
+            }
+            Self::NoFdPassing(api) => {
+                api.admit(opened, payload)?;
+                Err(api.no_fd_passing())
+            }
+            Self::EventRegister { api, last } => {
+                api.admit(opened, payload)?;
+                known_event(number(payload)?, last)?;
+                Err(api.no_support())
+            }
+            Self::EventDeregister { last } => {
+                let event = number(payload)?;
+                hypervisor_open(opened)?;
+                known_event(event, last)?;
+                Err(internal(format!("domain event {event} not registered")))
+            }
+            Self::FirstEventDeregister => {
+                hypervisor_open(opened)?;
+                Err(internal("domain event 0 not registered"))
+            }
+            Self::CallbackDeregister { kind } => {
+                let callback = number(payload)?;
+                hypervisor_open(opened)?;
+                Err(internal(format!("{kind} callback {callback} not registered")))
+            }
+        }
+    }
+}
+
+fn hypervisor_open(opened: Option<Access>) -> Result<Access, CallError> {
+    opened.ok_or_else(|| faults::not_open(Driver::Hypervisor))
+}
+
+/// The kind of event, or the registration, that stands first among the arguments.
+fn number(payload: &[u8]) -> Result<i32, CallError> {
+    Ok(Reader::new(payload).i32("number")?)
+}
+
+fn known_event(event: i32, last: i32) -> Result<(), CallError> {
+    if (0..=last).contains(&event) {
+        return Ok(());
+    }
+    Err(internal(format!("unsupported event ID {event}")))
+}
+
+/// How many statistics of a domain the client has room for.
+fn stat_count(payload: &[u8]) -> Result<u32, XdrError> {
+    let mut reader = Reader::new(payload);
+    Shape::Domain.measure(&mut reader)?;
+    reader.u32("maxStats")
+}
+
+fn internal(detail: impl Into<String>) -> CallError {
+    CallError::new(ErrorCode::Internal, Domain::Rpc, detail)
+}

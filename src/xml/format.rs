@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Interface`] to XML, in libvirt's canonical layout.
+//!
+//! Two blanks a level, a line an element, attributes in single quotes and in libvirt's order. An
+//! element that could hold others always has its own end tag. Every value is escaped, although
+//! libvirt escapes names alone. What comes out is valid by libvirt's `interface.rng`, but for names
+//! the kernel takes and the schema does not know.
+
+use std::fmt::{self, Display, Write};
+
+use crate::model::address::Family;
+use crate::model::interface::{
+    ArpValidate, Bond, BondMode, BondMonitor, Bridge, Ethernet, ForwardDelay, Interface, Kind,
+    LinkStatus, MiiCarrier, OperState, Port, PortKind, Protocol, Vlan,
+};
+use crate::model::name::IfName;
+
+/// The whole document, ending with a line feed.
+pub fn format(interface: &Interface) -> String {
+    let mut doc = Document::default();
+    doc.open("interface", &[("type", &kind_name(&interface.kind)), ("name", &interface.name)]);
+    if let Some(mtu) = interface.mtu {
+        doc.leaf("mtu", &[("size", &mtu)]);
+    }
+    for protocol in &interface.protocols {
+        format_protocol(&mut doc, protocol);
+    }
+    match &interface.kind {
+        Kind::Ethernet(ethernet) => format_ethernet(&mut doc, ethernet),
+        Kind::Bridge(bridge) => format_bridge(&mut doc, bridge),
+        Kind::Bond(bond) => format_bond(&mut doc, bond),
+        Kind::Vlan(vlan) => format_vlan(&mut doc, vlan),
+    }
+    doc.close("interface");
+    doc.text
+}
+
+fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Ethernet(_) => "ethernet",
+        Kind::Bridge(_) => "bridge",
+        Kind::Bond(_) => "bond",
+        Kind::Vlan(_) => "vlan",
+    }
+}
+
+fn format_protocol(doc: &mut Document, protocol: &Protocol) {
+    let family = match protocol.family {
+        Family::Ipv4 => "ipv4",
+        Family::Ipv6 => "ipv6",
+    };
+    doc.open("protocol", &[("family", &family)]);
+    if protocol.autoconf {
+        doc.leaf("autoconf", &[]);
+    }
+    if protocol.dhcp {
+        doc.leaf("dhcp", &[]);
+    }
+    for ip in &protocol.addresses {
+        doc.leaf("ip", &[("address", &ip.address()), ("prefix", &ip.prefix_len())]);
+    }
+    if let Some(gateway) = protocol.gateway {
+        doc.leaf("route", &[("gateway", &gateway)]);
+    }
+    doc.close("protocol");
+}
+
+fn format_ethernet(doc: &mut Document, ethernet: &Ethernet) {
+    format_link(doc, ethernet.link);
+    if let Some(mac) = &ethernet.mac {
+        doc.leaf("mac", &[("address", mac)]);
+    }
+}
+
+fn format_link(doc: &mut Document, link: LinkStatus) {
+    let speed = link.speed.map(|speed| ("speed", speed.to_string()));
+    let state = link.state.map(|state| ("state", oper_state_name(state).to_owned()));
+    let attributes: Vec<_> = speed.into_iter().chain(state).collect();
+    if !attributes.is_empty() {
+        let borrowed: Vec<_> = attributes.iter().map(|(key, value)| (*key, value as _)).collect();
+        doc.leaf("link", &borrowed);
+    }
+}
+
+fn oper_state_name(state: OperState) -> &'static str {
+    match state {
+        OperState::Unknown => "unknown",
+        OperState::NotPresent => "notpresent",
+        OperState::Down => "down",
+        OperState::LowerLayerDown => "lowerlayerdown",
+        OperState::Testing => "testing",
+        OperState::Dormant => "dormant",
+        OperState::Up => "up",
+    }
+}
+
+fn format_bridge(doc: &mut Document, bridge: &Bridge) {
+    let stp = bridge.stp.map(|stp| ("stp", if stp { "on" } else { "off" }.to_owned()));
+    let delay = bridge.delay.map(|delay| ("delay", delay.to_string()));
+    let attributes: Vec<_> = stp.into_iter().chain(delay).collect();
+    let borrowed: Vec<_> = attributes.iter().map(|(key, value)| (*key, value as _)).collect();
+    doc.open("bridge", &borrowed);
+    for port in &bridge.ports {
+        format_port(doc, port);
+    }
+    doc.close("bridge");
+}
+
+fn format_port(doc: &mut Document, port: &Port) {
+    match &port.kind {
+        PortKind::Ethernet(ethernet) => format_member(doc, &port.name, ethernet),
+        PortKind::Bond(bond) => {
+            doc.open("interface", &[("type", &"bond"), ("name", &port.name)]);
+            format_bond(doc, bond);
+            doc.close("interface");
+        }
+        PortKind::Vlan(vlan) => {
+            doc.open("interface", &[("type", &"vlan"), ("name", &port.name)]);
+            format_vlan(doc, vlan);
+            doc.close("interface");
+        }
+    }
+}
+
+fn format_member(doc: &mut Document, name: &IfName, ethernet: &Ethernet) {
+    doc.open("interface", &[("type", &"ethernet"), ("name", name)]);
+    format_ethernet(doc, ethernet);
+    doc.close("interface");
+}
+
+fn format_bond(doc: &mut Document, bond: &Bond) {
+    format_link(doc, bond.link);
+    match bond.mode {
+        Some(mode) => doc.open("bond", &[("mode", &bond_mode_name(mode))]),
+        None => doc.open("bond", &[]),
+    }
+    if let Some(monitor) = &bond.monitor {
+        format_monitor(doc, monitor);
+    }
+    for member in &bond.members {
+        format_member(doc, &member.name, &member.ethernet);
+    }
+    doc.close("bond");
+}
+
+fn bond_mode_name(mode: BondMode) -> &'static str {
+    match mode {
+        BondMode::BalanceRr => "balance-rr",
+        BondMode::ActiveBackup => "active-backup",
+        BondMode::BalanceXor => "balance-xor",
+        BondMode::Broadcast => "broadcast",
+        BondMode::Ieee8023ad => "802.3ad",
+        BondMode::BalanceTlb => "balance-tlb",
+        BondMode::BalanceAlb => "balance-alb",
+    }
+}
+
+fn format_monitor(doc: &mut Document, monitor: &BondMonitor) {
+    match monitor {
+        BondMonitor::Mii { freq, downdelay, updelay, carrier } => {
+            let carrier = carrier.as_ref().map(|carrier| match carrier {
+                MiiCarrier::Ioctl => "ioctl",
+                MiiCarrier::Netif => "netif",
+            });
+            let mut attributes: Vec<(&str, &dyn Display)> = vec![("freq", freq)];
+            if *downdelay > 0 {
+                attributes.push(("downdelay", downdelay));
+            }
+            if *updelay > 0 {
+                attributes.push(("updelay", updelay));
+            }
+            if let Some(carrier) = &carrier {
+                attributes.push(("carrier", carrier));
+            }
+            doc.leaf("miimon", &attributes);
+        }
+        BondMonitor::Arp { interval, target, validate } => {
+            let validate = validate.as_ref().map(|validate| match validate {
+                ArpValidate::Active => "active",
+                ArpValidate::Backup => "backup",
+                ArpValidate::All => "all",
+            });
+            let mut attributes: Vec<(&str, &dyn Display)> =
+                vec![("interval", interval), ("target", target)];
+            if let Some(validate) = &validate {
+                attributes.push(("validate", validate));
+            }
+            doc.leaf("arpmon", &attributes);
+        }
+    }
+}
+
+fn format_vlan(doc: &mut Document, vlan: &Vlan) {
+    format_link(doc, vlan.link);
+    doc.open("vlan", &[("tag", &vlan.tag)]);
+    doc.leaf("interface", &[("name", &vlan.parent)]);
+    doc.close("vlan");
+}
+
+impl Display for ForwardDelay {
+    /// Seconds, with as many digits behind the point as it takes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(hundredths) = self;
+        match (hundredths / 100, hundredths % 100) {
+            (seconds, 0) => write!(f, "{seconds}"),
+            (seconds, rest) if rest % 10 == 0 => write!(f, "{seconds}.{}", rest / 10),
+            (seconds, rest) => write!(f, "{seconds}.{rest:02}"),
+        }
+    }
+}
+
+/// XML under way.
+#[derive(Default)]
+struct Document {
+    text: String,
+    depth: usize,
+}
+
+impl Document {
+    fn open(&mut self, element: &str, attributes: &[(&str, &dyn Display)]) {
+        self.tag(element, attributes);
+        self.text.push_str(">\n");
+        self.depth += 1;
+    }
+
+    fn leaf(&mut self, element: &str, attributes: &[(&str, &dyn Display)]) {
+        self.tag(element, attributes);
+        self.text.push_str("/>\n");
+    }
+
+    fn close(&mut self, element: &str) {
+        self.depth = self.depth.saturating_sub(1);
+        self.indent();
+        self.text.push_str("</");
+        self.text.push_str(element);
+        self.text.push_str(">\n");
+    }
+
+    /// All of a start tag but its end.
+    fn tag(&mut self, element: &str, attributes: &[(&str, &dyn Display)]) {
+        self.indent();
+        self.text.push('<');
+        self.text.push_str(element);
+        for (key, value) in attributes {
+            self.text.push(' ');
+            self.text.push_str(key);
+            self.text.push_str("='");
+            // Writing to a String cannot fail.
+            let _ = write!(Escaped(&mut self.text), "{value}");
+            self.text.push('\'');
+        }
+    }
+
+    fn indent(&mut self) {
+        self.text.extend(std::iter::repeat_n("  ", self.depth));
+    }
+}
+
+/// Escapes what XML 1.0 does not allow in an attribute between single quotes.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '\'' => self.0.push_str("&apos;"),
+                '"' => self.0.push_str("&quot;"),
+                c => self.0.push(c),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
