@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The command line: one table, from which it is parsed and `--help` is written.
+//!
+//! The options are those of libvirt's daemons. Knows nothing of what they lead to.
+
+use std::ffi::OsString;
+use std::fmt::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use getopts::{Matches, Options};
+
+/// What `--version` prints: scripts look for the shape that libvirt's daemons print.
+pub const VERSION_TEXT: &str = "virtinterfaced (libvirt) 11.0.0\n";
+
+/// The longest `--timeout`, in seconds: libvirt counts milliseconds in an `int`.
+const TIMEOUT_SECS_MAX: u32 = 2_147_483;
+
+/// What the command line asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Invocation {
+    Help,
+    Version,
+    Run(Run),
+}
+
+/// How to run.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Run {
+    pub daemonize: bool,
+    pub verbose: bool,
+    pub config: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
+    /// Stop after that long without clients.
+    pub idle_limit: Option<Duration>,
+}
+
+/// A command line that makes no sense, in one line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// One option.
+struct Flag {
+    /// Empty where the option has a long form alone.
+    short: &'static str,
+    long: &'static str,
+    /// What the option's argument is called, if it takes one.
+    argument: Option<&'static str>,
+    help: &'static str,
+}
+
+/// All options, in the order of `--help`.
+const FLAGS: [Flag; 7] = [
+    Flag { short: "h", long: "help", argument: None, help: "show this help and exit" },
+    Flag { short: "v", long: "verbose", argument: None, help: "log at level info at least" },
+    Flag {
+        short: "d",
+        long: "daemon",
+        argument: None,
+        help: "go to the background (not available in this release)",
+    },
+    Flag {
+        short: "t",
+        long: "timeout",
+        argument: Some("SECONDS"),
+        help: "exit after so long without clients; 0 is never",
+    },
+    Flag {
+        short: "f",
+        long: "config",
+        argument: Some("FILE"),
+        help: "read this configuration file",
+    },
+    Flag { short: "p", long: "pid-file", argument: Some("FILE"), help: "write the pid here" },
+    Flag { short: "V", long: "version", argument: None, help: "show the version and exit" },
+];
+
+/// Parses what stands behind the program's name.
+pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
+    let matches = options().parse(arguments).map_err(|err| UsageError(err.to_string()))?;
+    if matches.opt_present("help") {
+        return Ok(Invocation::Help);
+    }
+    if matches.opt_present("version") {
+        return Ok(Invocation::Version);
+    }
+    if let Some(extra) = matches.free.first() {
+        return Err(UsageError(format!("unexpected argument '{extra}': only options are taken")));
+    }
+    Ok(Invocation::Run(Run {
+        daemonize: matches.opt_present("daemon"),
+        verbose: matches.opt_present("verbose"),
+        config: matches.opt_str("config").map(PathBuf::from),
+        pid_file: matches.opt_str("pid-file").map(PathBuf::from),
+        idle_limit: idle_limit(&matches)?,
+    }))
+}
+
+fn options() -> Options {
+    let mut options = Options::new();
+    for flag in &FLAGS {
+        match flag.argument {
+            Some(argument) => options.optopt(flag.short, flag.long, flag.help, argument),
+            None => options.optflagmulti(flag.short, flag.long, flag.help),
+        };
+    }
+    options
+}
+
+fn idle_limit(matches: &Matches) -> Result<Option<Duration>, UsageError> {
+    let Some(text) = matches.opt_str("timeout") else { return Ok(None) };
+    let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds <= TIMEOUT_SECS_MAX);
+    let seconds = seconds.ok_or_else(|| {
+        UsageError(format!("invalid timeout '{text}': want seconds, 0 to {TIMEOUT_SECS_MAX}"))
+    })?;
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds.into())))
+}
+
+/// The text of `--help`. `paths` are the files in use, each with what it is.
+pub fn help(paths: &[(&str, String)]) -> String {
+    let mut text = String::from("Usage: virtinterfaced [OPTION]...\n\n");
+    text.push_str("libvirt's daemon for host network interfaces.\n\nOptions:\n");
+    for flag in &FLAGS {
+        let argument = flag.argument.map(|argument| format!(" {argument}")).unwrap_or_default();
+        let forms = format!("-{}, --{}{argument}", flag.short, flag.long);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {forms:<24} {}", flag.help);
+    }
+    text.push_str("\nFiles, unless options or configuration name others:\n");
+    for (what, path) in paths {
+        let _ = writeln!(text, "  {what:<24} {path}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Invocation, String> {
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        parse(&arguments).map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn options_are_taken_in_both_forms() {
+        let want = Run {
+            daemonize: true,
+            verbose: true,
+            config: Some(PathBuf::from("/c")),
+            pid_file: Some(PathBuf::from("/p")),
+            idle_limit: Some(Duration::from_secs(120)),
+        };
+        let want = Ok(Invocation::Run(want));
+        assert_eq!(run(&["-d", "-v", "-f", "/c", "-p", "/p", "-t", "120"]), want);
+        let long = ["--daemon", "--verbose", "--config=/c", "--pid-file", "/p", "--timeout=120"];
+        assert_eq!(run(&long), want);
+        assert_eq!(run(&["-dvvf/c", "-p/p", "-t120"]), want);
+        assert_eq!(run(&[]), Ok(Invocation::Run(Run::default())));
+        assert_eq!(run(&["-t", "0"]), Ok(Invocation::Run(Run::default())));
+    }
+
+    #[test]
+    fn help_and_version_win_over_other_mistakes() {
+        assert_eq!(run(&["-h", "rubbish"]), Ok(Invocation::Help));
+        assert_eq!(run(&["--version", "rubbish"]), Ok(Invocation::Version));
+        assert_eq!(run(&["-V"]), Ok(Invocation::Version));
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line() {
+        for arguments in [
+            &["--listen"][..],
+            &["-l"],
+            &["rubbish"],
+            &["-t"],
+            &["-t", "-1"],
+            &["-t", "x"],
+            &["-t", "2147484"],
+            &["-f"],
+            &["-f", "a", "-f", "b"],
+        ] {
+            let err = run(arguments).unwrap_err();
+            assert!(!err.is_empty() && !err.contains('\n'), "{arguments:?}: {err}");
+        }
+        assert!(run(&["-t", "2147483"]).is_ok());
+    }
+
+    #[test]
+    fn help_names_each_option_once() {
+        let text = help(&[("configuration:", "/c".to_owned())]);
+        for flag in &FLAGS {
+            assert_eq!(text.matches(&format!("--{}", flag.long)).count(), 1, "{}", flag.long);
+        }
+    }
+}

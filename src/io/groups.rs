@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Groups by name, from the group file alone.
+//!
+//! No name service is asked: a static binary has none, and a daemon that configures the network
+//! must not wait for one that needs it. Numbers are taken as they are.
+
+use std::path::Path;
+
+use crate::io::files;
+
+const GROUP_FILE: &str = "/etc/group";
+
+/// The number of the group that `name` names, or is.
+pub fn find(name: &str) -> Option<libc::gid_t> {
+    if let Ok(gid) = name.parse() {
+        return Some(gid);
+    }
+    find_in(&files::read_text(Path::new(GROUP_FILE)).ok()?, name)
+}
+
+/// Looks `name` up in the text of a group file (group(5)).
+fn find_in(text: &str, name: &str) -> Option<libc::gid_t> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (found, _password, gid) = (fields.next()?, fields.next()?, fields.next()?);
+        gid.parse().ok().filter(|_| found == name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_name_or_number() {
+        let text = "root:x:0:\nrubbish\nbad:x:many:\nlibvirt:x:112:ann,bob\n";
+        assert_eq!(find_in(text, "libvirt"), Some(112));
+        assert_eq!(find_in(text, "root"), Some(0));
+        assert_eq!(find_in(text, "bad"), None);
+        assert_eq!(find_in(text, "ann"), None);
+        assert_eq!(find("4294967294"), Some(4_294_967_294));
+        assert_eq!(find("no such group"), None);
+    }
+}

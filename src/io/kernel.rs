@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The kernel's side of the table: an event socket that is always listened to, and a query socket
+//! for dumps and questions.
+//!
+//! The kernel queues the news of a change before the system call that made it returns. Whoever
+//! drains the event socket before an answer therefore answers with all that was done before the
+//! question. When news is lost (`ENOBUFS`) or a dump is torn, the table is thrown away and dumped
+//! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use log::{debug, warn};
+
+use crate::error::HostError;
+use crate::host::Host;
+use crate::host::describe::{Findings, Inspection};
+use crate::io::Progress;
+use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
+use crate::model::address::Family;
+use crate::netlink::conversation::{Answer, Conversation};
+use crate::netlink::link::LinkIndex;
+use crate::netlink::route::{self, RouteAnswer};
+use crate::netlink::wire::Message;
+use crate::netlink::{Event, address, events, link};
+use crate::sys::netlink::{self as socket, Datagram, Groups};
+
+/// Both sockets.
+#[derive(Debug)]
+pub struct Kernel {
+    events: OwnedFd,
+    queries: OwnedFd,
+    conversation: Conversation,
+    /// Whether the table holds all the news that came.
+    synced: Synced,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Synced {
+    Yes,
+    No,
+}
+
+impl Kernel {
+    /// Opens both sockets. The table is dumped by the first [`Kernel::drain`].
+    pub fn open() -> Result<Self, HostError> {
+        let fail = |err: io::Error| HostError::new("open", "a route netlink socket", &err);
+        let events = socket::route_socket(Groups::LINKS_AND_ADDRESSES).map_err(fail)?;
+        let queries = socket::route_socket(Groups::NONE).map_err(fail)?;
+        if let Err(err) = socket::set_receive_buffer_len(&events, EVENT_BUFFER_LEN) {
+            warn!("netlink: the receive buffer stays as it is: {err}");
+        }
+        Ok(Self { events, queries, conversation: Conversation::default(), synced: Synced::No })
+    }
+
+    /// Folds into `host` all the news that waits; `buffer` is scratch.
+    ///
+    /// # Errors
+    /// The kernel refuses to be read or dumped at all.
+    pub fn drain(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
+        for _ in 0..RESYNCS_PER_TURN_MAX {
+            if self.drain_events(host, buffer)? == Progress::Unfinished {
+                return Ok(Progress::Unfinished);
+            }
+            if self.synced == Synced::Yes {
+                return Ok(Progress::Drained);
+            }
+            self.dump(host, buffer)?;
+        }
+        Ok(Progress::Unfinished)
+    }
+
+    /// Asks what the table does not hold.
+    pub fn inspect(&mut self, inspection: &Inspection, buffer: &mut [u8]) -> Findings {
+        let speed = |(index, name): &(LinkIndex, _)| {
+            socket::link_speed(&self.queries, name).map(|speed| (*index, speed))
+        };
+        let speeds = inspection.speeds_of.iter().filter_map(speed).collect();
+        let gateways = [Family::Ipv4, Family::Ipv6]
+            .into_iter()
+            .filter_map(|family| self.gateway(inspection.gateways_of, family, buffer))
+            .collect();
+        Findings { gateways, speeds }
+    }
+
+    fn drain_events(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            match socket::receive(&self.events, buffer) {
+                Ok(Datagram::Kernel(len)) => {
+                    for event in events(buffer.get(..len).unwrap_or_default()) {
+                        apply(host, event.map(Some));
+                    }
+                }
+                Ok(Datagram::Cut) => self.synced = Synced::No,
+                Ok(Datagram::Stranger) => {}
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::Drained);
+                }
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) if err.raw_os_error() == Some(libc::ENOBUFS) => {
+                    debug!("netlink: news was lost, the table will be dumped anew");
+                    self.synced = Synced::No;
+                }
+                Err(err) => return Err(HostError::new("read", "netlink events", &err)),
+            }
+        }
+        Ok(Progress::Unfinished)
+    }
+
+    /// Throws the table away and makes a new one. An interrupted dump leaves it marked as not
+    /// synced; so does one during which news is lost, which the next drain finds out.
+    fn dump(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<(), HostError> {
+        host.clear();
+        for (what, encode) in [
+            ("links", link::encode_dump as fn(&mut Vec<u8>, u32)),
+            ("addresses", address::encode_dump),
+        ] {
+            let answer = self.ask(encode, buffer, |message| apply(host, Event::decode(message)));
+            match answer.map_err(|err| HostError::new("dump", what, &err))? {
+                Answer::Complete => {}
+                Answer::Interrupted => return Ok(()),
+                Answer::Refused(errno) => {
+                    let err = io::Error::from_raw_os_error(errno);
+                    return Err(HostError::new("dump", what, &err));
+                }
+                Answer::Malformed(err) => {
+                    warn!("netlink: the dump of {what} is malformed: {err}");
+                    return Ok(());
+                }
+                Answer::Pending => return Ok(()),
+            }
+        }
+        self.synced = Synced::Yes;
+        Ok(())
+    }
+
+    /// The gateway of the default route through one link: a look-up for each probe until one is
+    /// not hidden by a more specific route. Never a dump, as a host may have a million routes.
+    fn gateway(&mut self, link: LinkIndex, family: Family, buffer: &mut [u8]) -> Option<IpAddr> {
+        for probe in route::probes(family) {
+            let mut found = None;
+            let encode = |out: &mut Vec<u8>, sequence| {
+                route::encode_lookup(out, sequence, link, probe);
+            };
+            let answer = self.ask(encode, buffer, |message| {
+                found = route::decode(message, link, family).unwrap_or(None).or(found);
+            });
+            if let Err(err) = answer {
+                debug!("netlink: cannot ask for a route: {err}");
+                return None;
+            }
+            if let Some(RouteAnswer::Default { gateway }) = found {
+                return gateway;
+            }
+        }
+        None
+    }
+
+    /// Sends one request and reads its answer. The kernel has all of it ready when the request is
+    /// sent, or makes it as it is read, so nothing here ever waits.
+    fn ask(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>, u32),
+        buffer: &mut [u8],
+        mut each: impl FnMut(&Message<'_>),
+    ) -> io::Result<Answer> {
+        let mut request = Vec::new();
+        encode(&mut request, self.conversation.begin());
+        socket::send(&self.queries, &request)?;
+        loop {
+            let len = match socket::receive(&self.queries, buffer) {
+                Ok(Datagram::Kernel(len)) => len,
+                Ok(Datagram::Stranger) => continue,
+                Ok(Datagram::Cut) => return Ok(Answer::Interrupted),
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+                Err(err) => return Err(err),
+            };
+            let datagram = buffer.get(..len).unwrap_or_default();
+            let answer = self.conversation.handle_datagram(datagram, |message| each(&message));
+            if answer != Answer::Pending {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+impl AsFd for Kernel {
+    /// The event socket, to be polled.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+fn apply<E: std::fmt::Display>(host: &mut Host, event: Result<Option<Event>, E>) {
+    match event {
+        Ok(Some(event)) => host.apply(event),
+        Ok(None) => {}
+        Err(err) => warn!("netlink: a message of the kernel makes no sense: {err}"),
+    }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The outside world, thin and dull: files, sockets, the kernel.
+
+pub mod files;
+pub mod groups;
+pub mod pid_file;
+pub mod listener;
+pub mod kernel;
+
+/// What a turn of reading or writing leaves behind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// Nothing waits: the kernel will tell us again.
+    Drained,
+    /// The budget ran out first; edge-triggered epoll will *not* tell us again.
+    Unfinished,
+}

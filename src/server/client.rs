@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! One client: its socket, its session, and what the kernel last said of the socket.
+//!
+//! Epoll tells of a change once. What it said is kept until a read or a write finds the opposite,
+//! and each turn acts on what is both said and wanted.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use mio::Interest;
+
+use crate::rpc::frame::Carrier;
+use crate::session::Session;
+use crate::sys::socket::{self, Received};
+
+/// A connected client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: OwnedFd,
+    pub(crate) session: Session,
+    readiness: Readiness,
+    /// What epoll has been asked to tell.
+    interest: Interest,
+    /// The deadline for which a timer is armed.
+    pub(crate) armed: Option<Instant>,
+    /// Whether the next turn will look after it already.
+    pub(crate) is_busy: bool,
+}
+
+/// What the kernel said and no read or write has refuted.
+#[derive(Clone, Copy, Debug)]
+struct Readiness {
+    readable: bool,
+    writable: bool,
+    /// The peer will send no more. A short read then proves nothing: the end still has to be read.
+    ended: bool,
+}
+
+impl Client {
+    /// A new socket can be written; whether it can be read, epoll will say.
+    pub(crate) fn new(socket: OwnedFd, session: Session) -> Self {
+        let readiness = Readiness { readable: false, writable: true, ended: false };
+        Self {
+            socket,
+            session,
+            readiness,
+            interest: Interest::READABLE,
+            armed: None,
+            is_busy: false,
+        }
+    }
+
+    /// Keeps what an event says.
+    pub(crate) fn note(&mut self, event: &mio::event::Event) {
+        self.readiness.readable |= event.is_readable() || event.is_read_closed();
+        self.readiness.writable |= event.is_writable();
+        self.readiness.ended |= event.is_read_closed() || event.is_error();
+    }
+
+    /// Reads once, if there is something to read and the session wants it.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) {
+        if !self.readiness.readable || !self.session.wants_read() {
+            return;
+        }
+        match socket::receive(&self.socket, buffer) {
+            Ok(Received { len: 0, .. }) => self.session.handle_eof(),
+            Ok(Received { len, with_fds }) => {
+                let carrier = if with_fds { Carrier::LastByte } else { Carrier::None };
+                self.session.handle_bytes(buffer.get(..len).unwrap_or_default(), carrier);
+                // A short read has emptied the socket (epoll(7)), unless it ended at a descriptor.
+                let emptied = len < buffer.len() && !with_fds && !self.readiness.ended;
+                self.readiness.readable = !emptied;
+            }
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => self.readiness.readable = false,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.session.handle_eof(),
+        }
+    }
+
+    /// Writes once, if something waits and the socket may take it.
+    pub(crate) fn write(&mut self) {
+        let bytes = self.session.poll_bytes();
+        if bytes.is_empty() || !self.readiness.writable {
+            return;
+        }
+        let wanted = bytes.len();
+        match socket::send(&self.socket, bytes) {
+            Ok(len) => {
+                self.session.handle_written(len);
+                self.readiness.writable = len == wanted;
+            }
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => self.readiness.writable = false,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.session.handle_eof(),
+        }
+    }
+
+    /// The interest to register anew, if it has changed: only a client whose socket is full is
+    /// waited for to become writable, as a socket tells of each reply that is collected.
+    pub(crate) fn changed_interest(&mut self) -> Option<Interest> {
+        let wanted = if self.readiness.writable {
+            Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
+        };
+        let changed = wanted != self.interest;
+        self.interest = wanted;
+        changed.then_some(wanted)
+    }
+
+    /// Whether there is something to do at once, of which epoll will not tell again.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        let to_read = self.readiness.readable && self.session.wants_read();
+        let to_write = self.readiness.writable && !self.session.poll_bytes().is_empty();
+        to_read || to_write || self.session.wants_turn()
+    }
+}
+
+impl AsRawFd for Client {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}

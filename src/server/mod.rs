@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The loop: one thread that polls, and the order of things in one turn of it.
+//!
+//! Clients are read before the kernel's news, and the kernel's news before the calls: a change that
+//! was made before a call was sent is then known when the call is answered. Writes follow calls, so
+//! that a reply leaves in the turn that made it. Clients are accepted and closed last, so that no
+//! event meets one that is gone. Tokens are never used again.
+
+mod accept;
+mod answer;
+mod client;
+mod timers;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::config::Settings;
+use crate::definitions::Definitions;
+use crate::error::HostError;
+use crate::host::Host;
+use crate::io::Progress;
+use crate::io::kernel::Kernel;
+use crate::io::listener::Listener;
+use crate::limits::{CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
+use crate::server::accept::Door;
+use crate::server::answer::Facts;
+use crate::server::client::Client;
+use crate::server::timers::Timers;
+use crate::sys::signal::Signals;
+
+pub use crate::server::answer::Facts as ServerFacts;
+
+/// A client's number: its token, and its name in the log.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct ClientId(usize);
+
+const SIGNALS: Token = Token(0);
+const KERNEL: Token = Token(1);
+/// Listeners have the tokens from here on, clients those behind them.
+const LISTENERS: usize = 2;
+
+/// Everything the loop owns.
+#[derive(Debug)]
+pub struct Server {
+    poll: Poll,
+    signals: Signals,
+    kernel: Kernel,
+    host: Host,
+    definitions: Definitions,
+    settings: Settings,
+    facts: Facts,
+    door: Door,
+    clients: HashMap<ClientId, Box<Client>>,
+    /// Clients to be looked after in this turn: an event names them, or the last turn left them
+    /// unfinished.
+    busy: Vec<ClientId>,
+    timers: Timers,
+    /// Bytes from clients and from the kernel pass through here.
+    buffer: Vec<u8>,
+    /// How long to stay without clients, and since when there are none.
+    idle_limit: Option<Duration>,
+    idle_since: Option<Instant>,
+}
+
+/// What [`Server::new`] is made from.
+#[derive(Debug)]
+pub struct ServerParts {
+    pub settings: Settings,
+    pub facts: ServerFacts,
+    pub listeners: Vec<Listener>,
+    pub kernel: Kernel,
+    pub signals: Signals,
+    pub idle_limit: Option<Duration>,
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Next {
+    Turn,
+    Stop,
+}
+
+impl Server {
+    /// Registers everything, and dumps the kernel's links and addresses.
+    pub fn new(parts: ServerParts) -> Result<Self, HostError> {
+        let ServerParts { settings, facts, listeners, kernel, signals, idle_limit } = parts;
+        let poll = Poll::new().map_err(|err| HostError::new("open", "an epoll instance", &err))?;
+        let mut server = Self {
+            door: Door::new(listeners, settings.main.client_count_max),
+            poll,
+            signals,
+            kernel,
+            host: Host::default(),
+            definitions: Definitions::default(),
+            settings,
+            facts,
+            clients: HashMap::new(),
+            busy: Vec::new(),
+            timers: Timers::default(),
+            buffer: vec![0; READ_BUFFER_LEN],
+            idle_limit,
+            idle_since: None,
+        };
+        server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
+        server.drain_kernel()?;
+        Ok(server)
+    }
+
+    fn register(&mut self) -> io::Result<()> {
+        let registry = self.poll.registry();
+        let add = |fd, token| registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
+        add(self.signals.as_raw_fd(), SIGNALS)?;
+        add(self.kernel.as_fd().as_raw_fd(), KERNEL)?;
+        for (position, listener) in self.door.listeners().iter().enumerate() {
+            add(listener.as_raw_fd(), Token(LISTENERS + position))?;
+        }
+        Ok(())
+    }
+
+    /// Turns until a signal or the idle limit ends it.
+    pub fn run(&mut self) -> Result<(), HostError> {
+        let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
+        let mut now = clock();
+        loop {
+            let timeout = self.timeout(now);
+            match self.poll.poll(&mut events, timeout) {
+                Err(err) if err.kind() != io::ErrorKind::Interrupted => {
+                    return Err(HostError::new("wait for", "events", &err));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            now = clock();
+            if self.turn(&events, now)? == Next::Stop {
+                return Ok(());
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &Events, now: Instant) -> Result<Next, HostError> {
+        for event in events {
+            self.note(event);
+        }
+        self.fire_timers(now);
+        if self.handle_signals() == Next::Stop || self.is_idle_for_too_long(now) {
+            return Ok(Next::Stop);
+        }
+        let busy = std::mem::take(&mut self.busy);
+        for id in &busy {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.is_busy = false;
+                client.read(&mut self.buffer);
+            }
+        }
+        if self.drain_kernel()? == Progress::Drained {
+            for id in &busy {
+                self.answer_calls(*id, now);
+            }
+        }
+        for id in &busy {
+            self.finish(*id, now);
+        }
+        self.accept(now);
+        Ok(Next::Turn)
+    }
+
+    /// How long poll may wait: not at all while work is left over, for ever if nothing is due.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if !self.busy.is_empty() || self.door.is_unfinished(now, self.clients.len()) {
+            return Some(Duration::ZERO);
+        }
+        let idle_end = self.idle_since.zip(self.idle_limit).map(|(since, limit)| since + limit);
+        let deadlines = [self.timers.next(), self.door.deadline(), idle_end];
+        let next = deadlines.into_iter().flatten().min();
+        next.map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    fn note(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token == SIGNALS || token == KERNEL {
+            return;
+        }
+        if self.door.note(token.0 - LISTENERS) {
+            return;
+        }
+        let id = ClientId(token.0);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.note(event);
+            self.mark_busy(id);
+        }
+    }
+
+    fn mark_busy(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        // Left over from the last turn, named by an event, met by a timer: once is enough.
+        if !std::mem::replace(&mut client.is_busy, true) {
+            self.busy.push(id);
+        }
+    }
+
+    fn fire_timers(&mut self, now: Instant) {
+        while let Some(id) = self.timers.pop_due(now) {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.armed = None;
+                client.session.handle_timeout(now);
+                self.mark_busy(id);
+            }
+        }
+    }
+
+    fn handle_signals(&mut self) -> Next {
+        while let Some(signal) = self.signals.take() {
+            if signal == libc::SIGHUP {
+                warn!("SIGHUP: this release cannot reload its configuration; restart it instead");
+            } else {
+                info!("signal {signal}: stopping");
+                return Next::Stop;
+            }
+        }
+        Next::Turn
+    }
+
+    fn drain_kernel(&mut self) -> Result<Progress, HostError> {
+        self.kernel.drain(&mut self.host, &mut self.buffer)
+    }
+
+    fn answer_calls(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        for _ in 0..CALLS_PER_TURN_MAX {
+            let Some(pending) = client.session.poll_call(now) else { return };
+            let mut desk = answer::Desk {
+                facts: &self.facts,
+                host: &self.host,
+                definitions: &self.definitions,
+                kernel: &mut self.kernel,
+                buffer: &mut self.buffer,
+            };
+            let outcome = desk.answer(&pending.call, client.session.client());
+            client.session.handle_reply(&pending.reply_to, outcome, now);
+        }
+    }
+
+    /// Writes what a client is owed, and sees to what it needs next: its end, another turn, a
+    /// timer, or word from epoll.
+    fn finish(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.write();
+        if let Some(ending) = client.session.ending() {
+            info!("client {}: {ending}", id.0);
+            self.close(id, now);
+            return;
+        }
+        if client.is_unfinished() {
+            client.is_busy = true;
+            self.busy.push(id);
+        }
+        if let (None, Some(deadline)) = (client.armed, client.session.deadline()) {
+            client.armed = Some(deadline);
+            self.timers.arm(deadline, id);
+        }
+        if let Some(interest) = client.changed_interest() {
+            let fd = client.as_raw_fd();
+            let registry = self.poll.registry();
+            if let Err(err) = registry.reregister(&mut SourceFd(&fd), Token(id.0), interest) {
+                warn!("client {}: cannot be polled any further: {err}", id.0);
+                self.close(id, now);
+            }
+        }
+    }
+
+    fn close(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.clients.remove(&id) else { return };
+        if let Some(deadline) = client.armed {
+            self.timers.disarm(deadline, id);
+        }
+        let fd = client.as_raw_fd();
+        // Closing the descriptor deregisters it too; this only says so before.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        if self.clients.is_empty() {
+            self.idle_since = Some(now);
+        }
+    }
+
+    fn is_idle_for_too_long(&mut self, now: Instant) -> bool {
+        let Some(limit) = self.idle_limit else { return false };
+        if !self.clients.is_empty() {
+            return false;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        let over = now.saturating_duration_since(since) >= limit;
+        if over {
+            info!("no client for {} s: stopping", limit.as_secs());
+        }
+        over
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "here the clock is read, once a turn")]
+fn clock() -> Instant {
+    Instant::now()
+}

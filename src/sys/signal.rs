@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Signals as readiness: a handler writes the signal's number to a pipe that the loop polls.
+//!
+//! A handler and not signalfd, because a process that std starts inherits a blocked mask but not a
+//! handler. The pipe is made once and lives as long as the process, so a handler never meets a
+//! closed descriptor.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::check;
+
+/// Where the handler writes; -1 before there is a pipe.
+static PIPE: AtomicI32 = AtomicI32::new(-1);
+
+/// The reading end of the pipe.
+#[derive(Debug)]
+pub struct Signals {
+    pipe: File,
+}
+
+/// The signals that the daemon acts on.
+pub const HANDLED: [libc::c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+impl Signals {
+    /// Installs the handler for [`HANDLED`]. To be called once in a process.
+    pub fn install() -> io::Result<Self> {
+        let (read, write) = pipe()?;
+        // The writing end is never closed: a handler may use it until the process ends.
+        PIPE.store(std::os::fd::IntoRawFd::into_raw_fd(write), Ordering::SeqCst);
+        for signal in HANDLED {
+            install_handler(signal)?;
+        }
+        Ok(Self { pipe: File::from(read) })
+    }
+
+    /// The next signal that came, if any waits.
+    pub fn take(&mut self) -> Option<libc::c_int> {
+        let mut number = [0];
+        match self.pipe.read(&mut number) {
+            Ok(1) => Some(libc::c_int::from(number[0])),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.pipe.as_raw_fd()
+    }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: pipe2 writes two descriptors into the array, which has room for just these.
+    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    let [read, write] = fds;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    let read = unsafe { OwnedFd::from_raw_fd(read) };
+    // SAFETY: as above.
+    let write = unsafe { OwnedFd::from_raw_fd(write) };
+    Ok((read, write))
+}
+
+fn install_handler(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: `sigaction` is a plain struct, for which zero is valid: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int) = handle;
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the action is a live local, its handler only does what signal-safety(7) allows, and
+    // the old action is not asked for.
+    check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) })?;
+    Ok(())
+}
+
+/// Runs at any moment, between any two instructions: it may only write, and must keep `errno`.
+extern "C" fn handle(signal: libc::c_int) {
+    let number = u8::try_from(signal).unwrap_or(0);
+    // SAFETY: the location of `errno` is valid for the calling thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above; reading an integer.
+    let saved = unsafe { *errno };
+    // SAFETY: write is signal-safe and reads one byte of a live local. A full pipe loses a signal
+    // that is queued many times already; a descriptor of -1 is refused.
+    let _ = unsafe { libc::write(PIPE.load(Ordering::SeqCst), (&raw const number).cast(), 1) };
+    // SAFETY: as above; writing an integer.
+    unsafe { *errno = saved };
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Unix stream sockets: made, accepted, read with the descriptors that travel along, written.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::{check, check_len, socklen_of};
+use crate::limits::MESSAGE_FD_COUNT_MAX;
+
+/// Who connected, as the kernel has it (`SO_PEERCRED`, unix(7)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PeerCreds {
+    pub pid: libc::pid_t,
+    pub uid: libc::uid_t,
+    pub gid: libc::gid_t,
+}
+
+/// A stream socket that neither blocks nor outlives an exec.
+pub fn stream() -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: socket takes integers alone.
+    let fd = check(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives a socket its path.
+///
+/// # Errors
+/// `ENAMETOOLONG` if the path does not fit a socket address, else what bind(2) says.
+pub fn bind(socket: impl AsFd, path: &Path) -> io::Result<()> {
+    let (address, len) = address(path)?;
+    // SAFETY: the fd is borrowed, so open; the address is a live local of which `len` bytes are set.
+    check(unsafe { libc::bind(socket.as_fd().as_raw_fd(), (&raw const address).cast(), len) })?;
+    Ok(())
+}
+
+/// Connects to the socket at `path`.
+///
+/// # Errors
+/// `ECONNREFUSED` if nobody listens there, else what connect(2) says.
+pub fn connect(socket: impl AsFd, path: &Path) -> io::Result<()> {
+    let (address, len) = address(path)?;
+    // SAFETY: as for bind.
+    check(unsafe { libc::connect(socket.as_fd().as_raw_fd(), (&raw const address).cast(), len) })?;
+    Ok(())
+}
+
+/// Opens a bound socket for connections, `backlog` of which may wait.
+pub fn listen(socket: impl AsFd, backlog: u32) -> io::Result<()> {
+    let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the fd is borrowed, so open; listen takes integers alone.
+    check(unsafe { libc::listen(socket.as_fd().as_raw_fd(), backlog) })?;
+    Ok(())
+}
+
+/// The next connection that waits. Like the listener it neither blocks nor outlives an exec.
+pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let (no_address, no_len) = (std::ptr::null_mut(), std::ptr::null_mut());
+    let listener = listener.as_fd().as_raw_fd();
+    // SAFETY: the fd is borrowed, so open; null pointers mean that the address is not wanted.
+    let fd = check(unsafe { libc::accept4(listener, no_address, no_len, flags) })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Who is at the other end of a connected socket.
+pub fn peer_creds(socket: impl AsFd) -> io::Result<PeerCreds> {
+    let mut creds = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = socklen_of::<libc::ucred>();
+    // SAFETY: the fd is borrowed, so open; the kernel writes at most `len` bytes into `creds`,
+    // which has that size and no invalid bit pattern; both pointers are to live locals.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut creds).cast(),
+            &raw mut len,
+        )
+    })?;
+    Ok(PeerCreds { pid: creds.pid, uid: creds.uid, gid: creds.gid })
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Received {
+    /// Bytes; 0 at the end of the stream.
+    pub len: usize,
+    /// Descriptors came along with the last byte, and are closed already: no call needs them.
+    pub with_fds: bool,
+}
+
+/// Room for the descriptors that one sendmsg may carry: a header, and four bytes each.
+const CONTROL_LEN: usize = 16 + 4 * MESSAGE_FD_COUNT_MAX as usize;
+
+/// A control buffer, aligned as its header must be.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL_LEN]);
+
+/// Reads into `buffer`, and closes what descriptors came along.
+///
+/// # Errors
+/// `WouldBlock` if nothing is there, else what recvmsg(2) says.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut control = Control([0; CONTROL_LEN]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: `msghdr` is a plain struct of integers and pointers, for all of which zero is valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = CONTROL_LEN as _;
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: the fd is borrowed, so open; the message points to one part and one control buffer,
+    // both live, each with its true length.
+    let rc = unsafe { libc::recvmsg(socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+    let len = check_len(rc)?;
+    #[allow(clippy::useless_conversion, reason = "on musl the length has 32 bits")]
+    let control_len = usize::try_from(message.msg_controllen).unwrap_or(0);
+    let fd_count = close_received(control.0.get(..control_len).unwrap_or_default());
+    // More came than there was room for: the kernel has closed the rest itself.
+    let truncated = message.msg_flags & libc::MSG_CTRUNC != 0;
+    Ok(Received { len, with_fds: fd_count > 0 || truncated })
+}
+
+/// Closes each descriptor that a control buffer filled by the kernel carries, and counts them.
+fn close_received(mut control: &[u8]) -> usize {
+    let word = |bytes: &[u8], at: usize| -> Option<libc::c_int> {
+        Some(libc::c_int::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+    };
+    const HEADER_LEN: usize = size_of::<libc::cmsghdr>();
+    const LEVEL_AT: usize = std::mem::offset_of!(libc::cmsghdr, cmsg_level);
+    const TYPE_AT: usize = std::mem::offset_of!(libc::cmsghdr, cmsg_type);
+    let mut count = 0;
+    while let Some(len) = control.first_chunk().map(|len| usize::from_ne_bytes(*len)) {
+        let Some(message) = control.get(..len).filter(|_| len >= HEADER_LEN) else { break };
+        let is_rights = word(message, LEVEL_AT) == Some(libc::SOL_SOCKET)
+            && word(message, TYPE_AT) == Some(libc::SCM_RIGHTS);
+        for fd in message.get(HEADER_LEN..).unwrap_or_default().chunks_exact(4) {
+            if let (true, Some(fd)) = (is_rights, word(fd, 0)) {
+                // SAFETY: the kernel has just put this descriptor into our table and told nobody
+                // but us; the owner closes it at once.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                count += 1;
+            }
+        }
+        control = control.get(len.next_multiple_of(align_of::<libc::cmsghdr>())..).unwrap_or(&[]);
+    }
+    count
+}
+
+/// Writes what the socket takes of `bytes` now.
+///
+/// # Errors
+/// `WouldBlock` if it takes nothing, `EPIPE` (and no signal) if nobody reads, else send(2).
+pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: the fd is borrowed, so open; the kernel reads at most the slice's length from it.
+    check_len(unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
+}
+
+fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+    // SAFETY: `sockaddr_un` is a plain struct of integers, for all of which zero is valid.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::sa_family_t::try_from(libc::AF_UNIX).unwrap_or_default();
+    let bytes = path.as_os_str().as_bytes();
+    // The last byte stays zero, as some readers of such addresses expect.
+    if bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    for (slot, byte) in address.sun_path.iter_mut().zip(bytes) {
+        *slot = libc::c_char::from_ne_bytes([*byte]);
+    }
+    Ok((address, socklen_of::<libc::sockaddr_un>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_read_says_how_much_came_and_that_nothing_waits() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 8];
+        let empty = receive(&ours, &mut buffer).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(send(&theirs, b"abc").unwrap(), 3);
+        let got = receive(&ours, &mut buffer).unwrap();
+        assert_eq!(got, Received { len: 3, with_fds: false });
+        drop(theirs);
+        assert_eq!(receive(&ours, &mut buffer).unwrap().len, 0);
+        assert_eq!(send(&ours, b"x").unwrap_err().raw_os_error(), Some(libc::EPIPE));
+    }
+
+    #[test]
+    fn the_peer_of_a_pair_is_this_process() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let creds = peer_creds(&ours).unwrap();
+        assert_eq!(u32::try_from(creds.pid).unwrap(), std::process::id());
+    }
+
+    #[test]
+    fn a_path_fits_or_is_refused() {
+        assert!(address(Path::new(&"x".repeat(107))).is_ok());
+        let err = address(Path::new(&"x".repeat(108))).unwrap_err();
+        assert_eq!(err.raw_os_error(), Some(libc::ENAMETOOLONG));
+    }
+}
