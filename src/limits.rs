@@ -35,9 +35,6 @@ pub const IFNAME_LEN_MAX: usize = 15;
 /// A link-layer address: the kernel's `MAX_ADDR_LEN`.
 pub const LINK_ADDR_LEN_MAX: usize = 32;
 
-/// How deep netlink attributes may nest: the kernel itself sends four levels at most.
-pub const NETLINK_DEPTH_MAX: usize = 8;
-
 /// A configuration file. libvirt refuses larger ones too.
 pub const CONFIG_LEN_MAX: u64 = 10 * 1024 * 1024;
 

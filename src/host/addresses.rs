@@ -1,51 +1,67 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Addresses`]: the kernel's addresses, found by their link.
 //!
-//! Knows no link but by its index. One map holds them all, in the order of their links: a map for
-//! each link would cost a host with thousands of links more than the addresses themselves.
+//! Knows no link but by its index. One map holds them all, sorted by link: a map for each link
+//! would cost a host with thousands of links more than the addresses themselves.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::model::address::IpPrefix;
-use crate::netlink::address::{Address, AddressId};
+use crate::netlink::address::{Address, AddressId, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::LinkIndex;
 
 /// All addresses of the host.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Addresses {
-    by_id: BTreeMap<AddressId, Address>,
+    states: BTreeMap<AddressId, State>,
+}
+
+/// What an [`Address`] says besides its id, which is most of it and stands in the map already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct State {
+    role: Role,
+    scope: Scope,
+    lifetime: Lifetime,
+    origin: Origin,
 }
 
 impl Addresses {
     /// Puts `address` in the place of what was known of it.
     pub(super) fn insert(&mut self, address: Address) {
-        self.by_id.insert(address.id(), address);
+        let Address { role, scope, lifetime, origin, .. } = address;
+        self.states.insert(address.id(), State { role, scope, lifetime, origin });
     }
 
     pub(super) fn remove(&mut self, id: AddressId) {
-        self.by_id.remove(&id);
+        self.states.remove(&id);
     }
 
     pub(super) fn remove_all_of(&mut self, link: LinkIndex) {
-        let ids: Vec<_> = self.entries_of(link).map(Address::id).collect();
+        let ids: Vec<_> = self.entries_of(link).map(|(id, _)| *id).collect();
         for id in ids {
-            self.by_id.remove(&id);
+            self.states.remove(&id);
         }
     }
 
     /// IPv4 before IPv6, by role, then by value.
     pub(super) fn of(&self, link: LinkIndex) -> Vec<Address> {
-        let mut addresses: Vec<_> = self.entries_of(link).copied().collect();
+        let mut addresses: Vec<_> = self.entries_of(link).map(join).collect();
         addresses.sort_by_key(|address| (address.prefix.family(), address.role));
         addresses
     }
 
     /// By value.
-    fn entries_of(&self, link: LinkIndex) -> impl Iterator<Item = &Address> {
+    fn entries_of(&self, link: LinkIndex) -> impl Iterator<Item = (&AddressId, &State)> {
         let lowest = IpPrefix::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let first_id = lowest.map(|prefix| AddressId { link, prefix, peer: None });
-        let from_there_on = first_id.into_iter().flat_map(|id| self.by_id.range(id..));
-        from_there_on.map(|(_, address)| address).take_while(move |address| address.link == link)
+        let from_there_on = first_id.into_iter().flat_map(|id| self.states.range(id..));
+        from_there_on.take_while(move |(id, _)| id.link == link)
     }
+}
+
+fn join((id, state): (&AddressId, &State)) -> Address {
+    let AddressId { link, prefix, peer } = *id;
+    let State { role, scope, lifetime, origin } = *state;
+    Address { link, prefix, peer, role, scope, lifetime, origin }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From the table of links and addresses to an [`Interface`]: what the XML will say.
 //!
-//! Pure: what the table does not hold (link speeds, default gateways) is named by [`inspection`]
-//! and comes back as [`Findings`]. A link that the schema has no place for as what it is (a bond
+//! Pure: what the table does not hold is named by [`inspection`] and comes back as [`Findings`]: link
+//! speeds, default gateways, and the attributes of bridges and bonds, whose changes the kernel does
+//! not announce while the device is down. A link that the schema has no place for as what it is (a bond
 //! without members, a VLAN whose parent is in another namespace) is described as ethernet.
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub enum View {
 pub struct Inspection {
     /// The link whose default gateways are wanted.
     pub gateways_of: LinkIndex,
+    /// Bridges and bonds, whose attributes are wanted as they are now.
+    pub kinds_of: Vec<LinkIndex>,
     /// The links whose speed is wanted.
     pub speeds_of: Vec<(LinkIndex, IfName)>,
 }
@@ -41,36 +44,40 @@ pub struct Inspection {
 pub struct Findings {
     /// At most one of each family.
     pub gateways: Vec<IpAddr>,
+    /// Where one is missing, the table's word stands.
+    pub kinds: BTreeMap<LinkIndex, LinkKind>,
     /// Mb/s; a link without a known speed is left out.
     pub speeds: BTreeMap<LinkIndex, u32>,
 }
 
-/// What must be known to describe `link`: its gateways, and the speed of itself and of all that
-/// it holds, as far as they are up. A link that is not has none.
+/// What must be known to describe `link` and all that it holds. A link that is not up has no
+/// speed.
 pub fn inspection(host: &Host, link: &Link) -> Inspection {
-    let mut speeds_of = Vec::new();
-    collect_speeds(host, link, &mut speeds_of);
-    speeds_of.retain(|(index, _)| host.link(*index).is_some_and(is_oper_up));
-    Inspection { gateways_of: link.index, speeds_of }
+    let mut shown = Vec::new();
+    collect_shown(host, link, &mut shown);
+    let has_attributes =
+        |link: &&&Link| matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
+    let kinds_of = shown.iter().filter(has_attributes).map(|link| link.index).collect();
+    let has_speed = |link: &&&Link| {
+        link.oper_state == OperState::Up && !matches!(link.kind, LinkKind::Bridge(_))
+    };
+    let speeds = shown.iter().filter(has_speed).map(|link| (link.index, link.name));
+    Inspection { gateways_of: link.index, kinds_of, speeds_of: speeds.collect() }
 }
 
-fn collect_speeds(host: &Host, link: &Link, speeds_of: &mut Vec<(LinkIndex, IfName)>) {
+/// `link` and everything that its description names as a part of it.
+fn collect_shown<'a>(host: &'a Host, link: &'a Link, shown: &mut Vec<&'a Link>) {
+    shown.push(link);
     match link.kind {
         LinkKind::Bridge(_) => {
-            for port in shown_ports(host, link) {
-                // The kernel allows no bridge in a bridge; nor do we follow one.
-                if !matches!(port.kind, LinkKind::Bridge(_)) {
-                    collect_speeds(host, port, speeds_of);
-                }
+            // The kernel allows no bridge in a bridge; nor do we follow one.
+            let is_bridge = |port: &&Link| matches!(port.kind, LinkKind::Bridge(_));
+            for port in shown_ports(host, link).filter(|port| !is_bridge(port)) {
+                collect_shown(host, port, shown);
             }
         }
-        LinkKind::Bond(_) => {
-            speeds_of.push((link.index, link.name));
-            speeds_of.extend(host.ports_of(link.index).iter().map(|port| (port.index, port.name)));
-        }
-        LinkKind::Vlan { .. } | LinkKind::Tun | LinkKind::Other => {
-            speeds_of.push((link.index, link.name));
-        }
+        LinkKind::Bond(_) => shown.extend(host.ports_of(link.index)),
+        LinkKind::Vlan { .. } | LinkKind::Tun | LinkKind::Other => {}
     }
 }
 
@@ -93,7 +100,7 @@ struct Describer<'a> {
 
 impl Describer<'_> {
     fn kind(&self, link: &Link) -> Kind {
-        if let LinkKind::Bridge(bridge) = &link.kind {
+        if let LinkKind::Bridge(bridge) = self.current_kind(link) {
             let ports = shown_ports(self.host, link).map(|port| self.port(port)).collect();
             return Kind::Bridge(Bridge {
                 stp: Some(bridge.stp),
@@ -113,12 +120,16 @@ impl Describer<'_> {
     }
 
     fn port_kind(&self, link: &Link) -> PortKind {
-        match &link.kind {
+        match self.current_kind(link) {
             LinkKind::Bond(bond) => self.bond(link, bond),
             LinkKind::Vlan { tag } => self.vlan(link, *tag),
             LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Other => None,
         }
         .unwrap_or_else(|| PortKind::Ethernet(self.ethernet(link)))
+    }
+
+    fn current_kind<'a>(&'a self, link: &'a Link) -> &'a LinkKind {
+        self.findings.kinds.get(&link.index).unwrap_or(&link.kind)
     }
 
     fn ethernet(&self, link: &Link) -> Ethernet {
@@ -260,8 +271,4 @@ fn shown_ports<'a>(host: &'a Host, bridge: &Link) -> impl Iterator<Item = &'a Li
 fn is_guest_tap(name: &IfName) -> bool {
     let number = name.as_str().strip_prefix("vnet");
     number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-fn is_oper_up(link: &Link) -> bool {
-    link.oper_state == OperState::Up
 }

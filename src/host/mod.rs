@@ -5,8 +5,8 @@
 //! led to it, so a dump, followed by all events since before it began, ends in the kernel's state:
 //! each event replaces or removes what it names and touches nothing else.
 
-mod addresses;
 pub mod describe;
+mod addresses;
 mod links;
 
 use crate::model::name::IfName;

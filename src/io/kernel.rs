@@ -20,7 +20,7 @@ use crate::io::Progress;
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
 use crate::netlink::conversation::{Answer, Conversation};
-use crate::netlink::link::LinkIndex;
+use crate::netlink::link::{LinkEvent, LinkIndex, LinkKind};
 use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::Message;
 use crate::netlink::{Event, address, events, link};
@@ -81,7 +81,12 @@ impl Kernel {
             .into_iter()
             .filter_map(|family| self.gateway(inspection.gateways_of, family, buffer))
             .collect();
-        Findings { gateways, speeds }
+        let kinds = inspection
+            .kinds_of
+            .iter()
+            .filter_map(|index| self.kind(*index, buffer).map(|kind| (*index, kind)))
+            .collect();
+        Findings { gateways, kinds, speeds }
     }
 
     fn drain_events(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
@@ -133,6 +138,21 @@ impl Kernel {
         }
         self.synced = Synced::Yes;
         Ok(())
+    }
+
+    /// The attributes of one link, as they are now.
+    fn kind(&mut self, index: LinkIndex, buffer: &mut [u8]) -> Option<LinkKind> {
+        let mut kind = None;
+        let encode = |out: &mut Vec<u8>, sequence| link::encode_lookup(out, sequence, index);
+        let answer = self.ask(encode, buffer, |message| {
+            if let Ok(Some(Event::Link(LinkEvent::New(link)))) = Event::decode(message) {
+                kind = Some(link.kind);
+            }
+        });
+        if let Err(err) = answer {
+            debug!("netlink: cannot ask for a link: {err}");
+        }
+        kind
     }
 
     /// The gateway of the default route through one link: a look-up for each probe until one is

@@ -12,7 +12,8 @@ use crate::model::address::MacAddr;
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier, OperState};
 use crate::model::name::IfName;
 use crate::netlink::wire::{
-    self, Attribute, Attributes, Header, Message, PayloadWriter, WireError, attributes,
+    self, Attribute, Attributes, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Header, Message, PayloadWriter,
+    WireError, attributes,
 };
 
 pub(super) const RTM_NEWLINK: u16 = 16;
@@ -77,7 +78,8 @@ pub struct Link {
     pub oper_state: OperState,
     /// The bridge, bond or other link that this is a port of.
     pub master: Option<LinkIndex>,
-    /// The link under a VLAN, or at the other end of a veth, if it is in our network namespace.
+    /// The link under a VLAN, or at the other end of a veth, if it is in our network namespace. The
+    /// kernel does not tell when it leaves for another: then no link has this index any more.
     pub parent: Option<LinkIndex>,
     pub kind: LinkKind,
 }
@@ -323,14 +325,30 @@ fn decode_vlan(data: Attributes<'_>) -> Result<LinkKind, WireError> {
             tag = Some(attribute.u16("IFLA_VLAN_ID")?);
         }
     }
-    tag.map(|tag| LinkKind::Vlan { tag }).ok_or(WireError::Missing("IFLA_VLAN_ID"))
+    Ok(tag.map_or(LinkKind::Other, |tag| LinkKind::Vlan { tag }))
 }
 
-/// Appends the request for all links, without the counters that make up half of an answer.
+/// Appends the request for all links.
 pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
-    let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETLINK, flags, sequence }, |payload| {
-        payload.bytes(&[0; 16]);
+    encode_get(out, Header { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_DUMP, sequence }, 0);
+}
+
+/// Appends the request for one link. The kernel announces a change of a bridge's own attributes
+/// only while the bridge is up, so whoever shows those of one that is down must ask.
+pub fn encode_lookup(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
+    encode_get(
+        out,
+        Header { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_ACK, sequence },
+        index.0,
+    );
+}
+
+/// Counters make up half of an answer, so they are declined.
+fn encode_get(out: &mut Vec<u8>, header: Header, index: u32) {
+    wire::write_message(out, header, |payload| {
+        payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
+        payload.bytes(&index.to_ne_bytes());
+        payload.bytes(&[0; 8]);
         payload.attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     });
 }

@@ -40,3 +40,6 @@ pub fn events(datagram: &[u8]) -> impl Iterator<Item = Result<Event, WireError>>
         Err(err) => Some(Err(err)),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,11 +86,14 @@ pub fn decode(
     family: Family,
 ) -> Result<Option<RouteAnswer>, WireError> {
     const PART: &str = "rtmsg";
+    if message.kind != RTM_NEWROUTE {
+        return Ok(None);
+    }
     let mut rest = message.payload;
     let [answer_family, prefix_len, _source_len, _tos] = wire::take_array(&mut rest, PART)?;
     let [_table, _protocol, _scope, _type] = wire::take_array(&mut rest, PART)?;
     let _flags = wire::take_u32(&mut rest, PART)?;
-    if message.kind != RTM_NEWROUTE || answer_family != encode_family(family) {
+    if answer_family != encode_family(family) {
         return Ok(None);
     }
     if prefix_len > 0 {

@@ -275,3 +275,6 @@ fn patch<const N: usize>(out: &mut [u8], start: usize, value: [u8; N]) {
         *slot = value;
     }
 }
+
+#[cfg(test)]
+mod tests;

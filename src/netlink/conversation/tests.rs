@@ -1,1 +1,99 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Tests of [`super`].
 
+use super::*;
+use crate::netlink::wire::{Header, write_message};
+
+/// A message of an answer: type, flags, sequence number, payload.
+struct Part(u16, u16, u32, &'static [u8]);
+
+const ITEM: u16 = 16;
+const SUCCESS: &[u8] = &[0; 4];
+
+fn datagram(parts: &[Part]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for Part(kind, flags, sequence, payload) in parts {
+        let header = Header { kind: *kind, flags: *flags, sequence: *sequence };
+        write_message(&mut out, header, |message| message.bytes(payload));
+    }
+    out
+}
+
+/// What becomes of the first request when `parts` come, and how many items it gets.
+fn heard(parts: &[Part]) -> (Answer, usize) {
+    let mut conversation = Conversation::default();
+    assert_eq!(conversation.begin(), 1);
+    let mut count = 0;
+    let answer = conversation.handle_datagram(&datagram(parts), |_| count += 1);
+    (answer, count)
+}
+
+#[test]
+fn an_answer_ends_as_the_kernel_says() {
+    let no_entry: &[u8] =
+        if cfg!(target_endian = "little") { b"\xfe\xff\xff\xff" } else { b"\xff\xff\xff\xfe" };
+    let truncated = Answer::Malformed(WireError::Truncated("nlmsgerr"));
+    type Case<'a> = (&'a str, &'a [Part], (Answer, usize));
+    let cases: [Case<'_>; 13] = [
+        ("nothing yet", &[], (Answer::Pending, 0)),
+        ("more to come", &[Part(ITEM, 2, 1, b"")], (Answer::Pending, 1)),
+        ("a dump", &[Part(ITEM, 2, 1, b""), Part(3, 2, 1, SUCCESS)], (Answer::Complete, 1)),
+        ("an end without result", &[Part(3, 2, 1, b"")], (Answer::Complete, 0)),
+        ("a dump that failed", &[Part(3, 2, 1, no_entry)], (Answer::Refused(2), 0)),
+        ("acknowledged", &[Part(2, 0, 1, SUCCESS)], (Answer::Complete, 0)),
+        ("refused", &[Part(2, 0, 1, no_entry)], (Answer::Refused(2), 0)),
+        ("an error cut short", &[Part(2, 0, 1, b"")], (truncated, 0)),
+        (
+            "interrupted at an item",
+            &[Part(ITEM, 0x12, 1, b""), Part(ITEM, 2, 1, b""), Part(3, 2, 1, SUCCESS)],
+            (Answer::Interrupted, 2),
+        ),
+        ("interrupted at the end", &[Part(3, 0x12, 1, SUCCESS)], (Answer::Interrupted, 0)),
+        ("lost", &[Part(4, 0, 0, b""), Part(3, 2, 1, SUCCESS)], (Answer::Interrupted, 0)),
+        ("nothing meant", &[Part(1, 0, 1, b"")], (Answer::Pending, 0)),
+        (
+            "of other requests",
+            &[Part(ITEM, 0x12, 2, b""), Part(2, 0, 0, no_entry), Part(3, 2, 1, SUCCESS)],
+            (Answer::Complete, 0),
+        ),
+    ];
+    for (label, parts, want) in cases {
+        assert_eq!(heard(parts), want, "{label}");
+    }
+}
+
+#[test]
+fn what_follows_the_end_belongs_to_nobody() {
+    let done = datagram(&[Part(3, 2, 1, SUCCESS), Part(ITEM, 2, 1, b"")]);
+    let mut conversation = Conversation::default();
+    assert_eq!(conversation.handle_datagram(&done, |_| panic!("unasked")), Answer::Pending);
+    conversation.begin();
+    assert_eq!(conversation.handle_datagram(&done, |_| panic!("behind")), Answer::Complete);
+    assert_eq!(conversation.handle_datagram(&done, |_| panic!("again")), Answer::Pending);
+}
+
+#[test]
+fn a_new_request_starts_clean() {
+    let mut conversation = Conversation::default();
+    conversation.begin();
+    conversation.handle_datagram(&datagram(&[Part(ITEM, 0x12, 1, b"")]), |_| {});
+    assert_eq!(conversation.begin(), 2);
+    let answer = conversation.handle_datagram(&datagram(&[Part(3, 2, 2, SUCCESS)]), |_| {});
+    assert_eq!(answer, Answer::Complete);
+}
+
+#[test]
+fn broken_framing_ends_the_answer() {
+    let mut conversation = Conversation::default();
+    conversation.begin();
+    let answer = conversation.handle_datagram(&[0; 16], |_| {});
+    let wrong = WireError::Length { part: "netlink message", len: 0 };
+    assert_eq!(answer, Answer::Malformed(wrong));
+}
+
+#[test]
+fn numbers_wrap_past_the_kernels_own() {
+    let mut conversation = Conversation { sequence: u32::MAX - 1, consistency: None };
+    assert_eq!(conversation.begin(), u32::MAX);
+    assert_eq!(conversation.begin(), 1);
+}
