@@ -72,3 +72,6 @@ pub fn handle(
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,3 +272,6 @@ fn is_guest_tap(name: &IfName) -> bool {
     let number = name.as_str().strip_prefix("vnet");
     number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
 }
+
+#[cfg(test)]
+mod tests;

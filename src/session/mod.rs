@@ -284,3 +284,5 @@ fn judge(frame: &Frame<'_>, entrance: Entrance) -> Verdict {
         Err(err) => Verdict::Refuse(err),
     }
 }
+#[cfg(test)]
+mod tests;

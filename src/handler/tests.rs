@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Calls on a small host of values, and what they are answered.
+
+use super::*;
+use crate::model::address::MacAddr;
+use crate::model::client::{Access, Entrance, Opened};
+use crate::model::interface::{Ethernet, Interface, Kind, OperState};
+use crate::model::name::IfName;
+use crate::netlink::Event;
+use crate::netlink::link::{Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
+use crate::proto::connect::ConnectCall;
+use crate::proto::interface::InterfaceCall;
+
+/// A bridge with two ports, a tap, two links of one address, and one that is down.
+fn host() -> Host {
+    let bridge = LinkKind::Bridge(LinkBridge::default());
+    let mut host = Host::default();
+    for (index, name, master, kind) in [
+        (1, "lo", None, LinkKind::Other),
+        (2, "br0", None, bridge),
+        (3, "port0", Some(2), LinkKind::Other),
+        (4, "port1", Some(2), LinkKind::Other),
+        (5, "tap0", None, LinkKind::Tun),
+        (6, "twin0", None, LinkKind::Other),
+        (7, "twin1", None, LinkKind::Other),
+        (8, "down0", None, LinkKind::Other),
+    ] {
+        let last_byte = if name.starts_with("twin") { 0xab } else { index };
+        host.apply(Event::Link(LinkEvent::New(Link {
+            index: LinkIndex(index.into()),
+            name: IfName::new(name).unwrap(),
+            up: name != "down0",
+            mtu: 1500,
+            mac: MacAddr::new(&[2, 0, 0, 0, 0, last_byte]),
+            oper_state: OperState::Up,
+            master: master.map(LinkIndex),
+            parent: None,
+            kind,
+        })));
+    }
+    host
+}
+
+fn defined(name: &str) -> Interface {
+    let (name, kind) = (IfName::new(name).unwrap(), Kind::Ethernet(Ethernet::default()));
+    Interface { name, mtu: Some(9000), protocols: Vec::new(), kind }
+}
+
+fn client(access: Access) -> ClientState {
+    let opened = Opened { uri: "interface:///system".to_owned(), access };
+    ClientState { opened: Some(opened), ..ClientState::new(Entrance::ReadWrite) }
+}
+
+/// Answers a call of a client that may do everything, on [`host`] with these definitions.
+fn answer_with(definitions: &[&str], call: InterfaceCall) -> Result<Reply, CallError> {
+    let definitions = definitions.iter().map(|name| defined(name)).collect();
+    let host = host();
+    let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+    let client = client(Access::ReadWrite);
+    let findings = Answer::Links(Findings::default());
+    match handle(&Call::Interface(call.clone()), &client, &world, None) {
+        Outcome::Done(result) => result,
+        Outcome::Ask(_) => match handle(&Call::Interface(call), &client, &world, Some(&findings)) {
+            Outcome::Done(result) => result,
+            Outcome::Ask(question) => panic!("asked twice: {question:?}"),
+        },
+    }
+}
+
+fn answer(call: InterfaceCall) -> Result<Reply, CallError> {
+    answer_with(&[], call)
+}
+
+fn error(call: InterfaceCall) -> String {
+    let err = answer(call).unwrap_err();
+    format!("{}/{} {err}", err.code() as i32, err.domain() as i32)
+}
+
+fn connect(call: ConnectCall, client: &ClientState) -> Result<Reply, CallError> {
+    let (host, definitions) = (Host::default(), Definitions::default());
+    let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+    match handle(&Call::Connect(call), client, &world, None) {
+        Outcome::Done(result) => result,
+        Outcome::Ask(question) => panic!("asked {question:?}"),
+    }
+}
+
+fn names(definitions: &[&str], call: InterfaceCall) -> Vec<String> {
+    match answer_with(definitions, call).unwrap() {
+        Reply::Names(names) => names.iter().map(ToString::to_string).collect(),
+        Reply::Interfaces { list, count } => {
+            assert_eq!(list.len(), usize::try_from(count).unwrap());
+            list.iter().map(|interface| interface.name.to_string()).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn list_all(flags: u32) -> InterfaceCall {
+    InterfaceCall::ListAllInterfaces { need_results: true, flags }
+}
+
+#[test]
+fn lists_leave_out_ports_and_taps_and_tell_up_from_down() {
+    let active = ["br0", "lo", "twin0", "twin1"];
+    let all = ["br0", "down0", "lo", "twin0", "twin1"];
+    assert_eq!(names(&[], InterfaceCall::ListInterfaces { count_max: 99 }), active);
+    assert_eq!(names(&[], InterfaceCall::ListDefinedInterfaces { count_max: 99 }), ["down0"]);
+    assert_eq!(names(&[], list_all(2)), active);
+    assert_eq!(names(&[], list_all(1)), ["down0"]);
+    for flags in [0, 3] {
+        assert_eq!(names(&[], list_all(flags)), all);
+    }
+    assert_eq!(answer(InterfaceCall::NumOfInterfaces), Ok(Reply::Number(4)));
+    assert_eq!(answer(InterfaceCall::NumOfDefinedInterfaces), Ok(Reply::Number(1)));
+}
+
+#[test]
+fn a_definition_is_always_listed_and_inactive_without_a_link() {
+    let definitions = ["port0", "absent", "lo"];
+    assert_eq!(
+        names(&definitions, list_all(0)),
+        ["br0", "down0", "lo", "port0", "twin0", "twin1", "absent"],
+    );
+    assert_eq!(names(&definitions, list_all(1)), ["down0", "absent"]);
+}
+
+#[test]
+fn a_list_is_cut_to_what_the_client_takes_and_counted_without_it() {
+    assert_eq!(names(&[], InterfaceCall::ListInterfaces { count_max: 2 }), ["br0", "lo"]);
+    assert_eq!(names(&[], InterfaceCall::ListInterfaces { count_max: 0 }), [""; 0]);
+    assert!(answer(InterfaceCall::ListInterfaces { count_max: 16_384 }).is_ok());
+    let want = "39/7 maxnames > REMOTE_INTERFACE_LIST_MAX";
+    assert_eq!(error(InterfaceCall::ListInterfaces { count_max: 16_385 }), want);
+    let want = "39/7 maxnames must be non-negative";
+    assert_eq!(error(InterfaceCall::ListDefinedInterfaces { count_max: -1 }), want);
+    let counted = InterfaceCall::ListAllInterfaces { need_results: false, flags: 0 };
+    assert_eq!(answer(counted), Ok(Reply::Interfaces { list: Vec::new(), count: 5 }));
+}
+
+#[test]
+fn flags_that_nobody_knows_are_named() {
+    let want = "8/26 unsupported flags (0x4) in function udevConnectListAllInterfaces";
+    assert_eq!(error(list_all(7)), want);
+    let want = "8/26 unsupported flags (0xfffffffe) in function udevInterfaceGetXMLDesc";
+    let name = "lo".to_owned();
+    assert_eq!(error(InterfaceCall::GetXmlDesc { name, flags: u32::MAX }), want);
+}
+
+#[test]
+fn looking_up_by_name_finds_what_lists_hide() {
+    for name in ["port0", "tap0", "lo"] {
+        let found = answer(InterfaceCall::LookupByName { name: name.to_owned() });
+        match found {
+            Ok(Reply::Interface(found)) => assert_eq!(found.name.as_str(), name),
+            other => panic!("{other:?}"),
+        }
+        let active = answer(InterfaceCall::IsActive { name: name.to_owned() });
+        assert_eq!(active, Ok(Reply::Number(1)));
+    }
+    let down = InterfaceCall::IsActive { name: "down0".to_owned() };
+    assert_eq!(answer(down), Ok(Reply::Number(0)));
+}
+
+#[test]
+fn a_name_that_cannot_be_is_not_found_like_any_other() {
+    for name in ["nope", "", "../lo", "a b", "sixteen-bytes-xx"] {
+        let want = format!("57/26 Interface not found: couldn't find interface named '{name}'");
+        let name = name.to_owned();
+        assert_eq!(error(InterfaceCall::LookupByName { name: name.clone() }), want);
+        assert_eq!(error(InterfaceCall::IsActive { name: name.clone() }), want);
+        assert_eq!(error(InterfaceCall::GetXmlDesc { name, flags: 0 }), want);
+    }
+}
+
+#[test]
+fn an_address_is_looked_up_literally_and_in_either_case() {
+    let by_mac = |mac: &str| InterfaceCall::LookupByMac { mac: mac.to_owned() };
+    assert!(matches!(answer(by_mac("02:00:00:00:00:02")), Ok(Reply::Interface(_))));
+    let several = "59/26 multiple matching interfaces found: \
+        the MAC address '02:00:00:00:00:AB' matches multiple interfaces";
+    assert_eq!(error(by_mac("02:00:00:00:00:AB")), several);
+    for mac in ["02:00:00:00:00:03", "02:00:00:00:00:ff", "*", ""] {
+        let want = "57/26 Interface not found: couldn't find interface with MAC address";
+        assert_eq!(error(by_mac(mac)), format!("{want} '{mac}'"), "hidden, or not there");
+    }
+}
+
+#[test]
+fn the_inactive_xml_is_the_definition_where_there_is_one() {
+    let xml = |definitions: &[&str], name: &str, flags| {
+        let call = InterfaceCall::GetXmlDesc { name: name.to_owned(), flags };
+        match answer_with(definitions, call).unwrap() {
+            Reply::Text(xml) => xml,
+            other => panic!("{other:?}"),
+        }
+    };
+    let definition = "<interface type='ethernet' name='lo'>\n  <mtu size='9000'/>\n</interface>\n";
+    assert_eq!(xml(&["lo"], "lo", 1), definition);
+    assert!(xml(&["lo"], "lo", 0).contains("<mtu size='1500'/>"), "live");
+    assert!(xml(&[], "lo", 1).contains("<mtu size='1500'/>"), "derived from live");
+    assert!(xml(&["absent"], "absent", 0).contains("<mtu size='9000'/>"), "no link to look at");
+}
+
+#[test]
+fn what_would_change_the_host_is_refused() {
+    let name = || "br0".to_owned();
+    for (api, call) in [
+        ("virInterfaceDefineXML", InterfaceCall::DefineXml { xml: name(), flags: 9 }),
+        ("virInterfaceUndefine", InterfaceCall::Undefine { name: name() }),
+        ("virInterfaceCreate", InterfaceCall::Create { name: name(), flags: 9 }),
+        ("virInterfaceDestroy", InterfaceCall::Destroy { name: name(), flags: 9 }),
+        ("virInterfaceChangeBegin", InterfaceCall::ChangeBegin { flags: 9 }),
+        ("virInterfaceChangeCommit", InterfaceCall::ChangeCommit { flags: 9 }),
+        ("virInterfaceChangeRollback", InterfaceCall::ChangeRollback { flags: 9 }),
+    ] {
+        let no_support = "3/26 this function is not supported by the connection driver";
+        assert_eq!(error(call.clone()), format!("{no_support}: {api}"));
+        let (host, definitions) = (host(), Definitions::default());
+        let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+        let call = Call::Interface(call);
+        match handle(&call, &client(Access::ReadOnly), &world, None) {
+            Outcome::Done(Err(err)) => {
+                let want = format!("operation forbidden: read only access prevents {api}");
+                assert_eq!(err.message(), want);
+            }
+            other => panic!("{other:?}"),
+        }
+        match handle(&call, &ClientState::new(Entrance::ReadWrite), &world, None) {
+            Outcome::Done(Err(err)) => {
+                assert_eq!(err.message(), "internal error: connection not open");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn before_open_few_calls_are_answered() {
+    let new = ClientState::new(Entrance::ReadWrite);
+    assert_eq!(connect(ConnectCall::AuthList, &new), Ok(Reply::AuthTypes(&[0])));
+    assert_eq!(connect(ConnectCall::Close, &new), Ok(Reply::Closing));
+    let keepalive = ConnectCall::SupportsFeature { feature: 10 };
+    assert_eq!(connect(keepalive, &new), Ok(Reply::KeepaliveSupported));
+    for call in [
+        ConnectCall::GetType,
+        ConnectCall::GetHostname,
+        ConnectCall::GetUri,
+        ConnectCall::IsSecure,
+        ConnectCall::GetLibVersion,
+        ConnectCall::CloseCallback,
+        ConnectCall::SupportsFeature { feature: 8 },
+        ConnectCall::SetIdentity { params: Vec::new() },
+    ] {
+        let err = connect(call, &new).unwrap_err();
+        assert_eq!(err.message(), "internal error: hypervisor connection not open");
+    }
+}
+
+#[test]
+fn open_settles_what_a_client_may_do() {
+    let open = |entrance, flags| {
+        let name = Some("interface:///system".to_owned());
+        match connect(ConnectCall::Open { name, flags }, &ClientState::new(entrance)) {
+            Ok(Reply::Opened(opened)) => opened.access,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(open(Entrance::ReadWrite, 0), Access::ReadWrite);
+    assert_eq!(open(Entrance::ReadWrite, 0xffff_fffe), Access::ReadWrite, "other bits are ignored");
+    assert_eq!(open(Entrance::ReadWrite, 1), Access::ReadOnly);
+    assert_eq!(open(Entrance::ReadOnly, 0), Access::ReadOnly);
+}
+
+#[test]
+fn open_wants_a_name_and_no_second_time() {
+    let absent = ConnectCall::Open { name: None, flags: 0 };
+    let err = connect(absent.clone(), &ClientState::new(Entrance::ReadWrite)).unwrap_err();
+    assert_eq!(err.message(), "internal error: connection not open");
+    let err = connect(absent, &client(Access::ReadOnly)).unwrap_err();
+    assert_eq!(err.message(), "internal error: connection already open");
+}
+
+#[test]
+fn a_name_that_settings_decide_is_asked_about() {
+    let (host, definitions) = (Host::default(), Definitions::default());
+    let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+    let client = ClientState::new(Entrance::ReadWrite);
+    let open =
+        |name: &str| Call::Connect(ConnectCall::Open { name: Some(name.to_owned()), flags: 0 });
+    let settings = Answer::UriSettings(UriSettings {
+        default: None,
+        aliases: vec!["here=interface:///system".to_owned()],
+    });
+    for (name, want) in [
+        ("here", Ok("interface:///system")),
+        ("", Err("no connection driver available for <null>")),
+        ("foo", Err("no connection driver available for URI 'foo' does not include a driver name")),
+    ] {
+        let asked = handle(&open(name), &client, &world, None);
+        assert!(matches!(asked, Outcome::Ask(Question::UriSettings)), "{name}");
+        match (handle(&open(name), &client, &world, Some(&settings)), want) {
+            (Outcome::Done(Ok(Reply::Opened(opened))), Ok(want)) => assert_eq!(opened.uri, want),
+            (Outcome::Done(Err(err)), Err(want)) => assert_eq!(err.message(), want),
+            (got, want) => panic!("{name}: {got:?}, not {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn features_are_answered_by_their_numbers() {
+    for feature in -1..20 {
+        let call = ConnectCall::SupportsFeature { feature };
+        let want = match feature {
+            10 => Reply::KeepaliveSupported,
+            8 | 14 | 15 => Reply::Number(1),
+            _ => Reply::Number(0),
+        };
+        assert_eq!(connect(call, &client(Access::ReadOnly)), Ok(want), "{feature}");
+    }
+}
+
+#[test]
+fn an_opened_client_is_told_what_it_talks_to() {
+    let client = client(Access::ReadOnly);
+    let text = |text: &str| Ok(Reply::Text(text.to_owned()));
+    assert_eq!(connect(ConnectCall::GetType, &client), text("interface"));
+    assert_eq!(connect(ConnectCall::GetUri, &client), text("interface:///system"));
+    assert_eq!(connect(ConnectCall::IsSecure, &client), Ok(Reply::Number(1)));
+    assert_eq!(connect(ConnectCall::GetLibVersion, &client), Ok(Reply::Version(11_000_000)));
+    assert_eq!(connect(ConnectCall::CloseCallback, &client), Ok(Reply::Empty));
+}

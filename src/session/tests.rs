@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The session against clients that behave and clients that do not: above all, each row of what
+//! libvirt's daemon does with misbehaviour.
+
+use std::time::Duration;
+
+use super::*;
+use crate::error::{Domain, ErrorCode};
+use crate::limits::HEADER_LEN;
+use crate::model::client::{Access, Identity, Opened};
+use crate::proto::connect::ConnectCall;
+use crate::proto::interface::InterfaceCall;
+use crate::rpc::header::kind;
+use crate::rpc::message;
+
+const REMOTE: u32 = 0x2000_8086;
+const ADMIN: u32 = 0x0690_0690;
+
+#[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+fn session() -> Session {
+    let keepalive = Policy { interval: Some(Duration::from_secs(5)), count: 2 };
+    Session::new(Entrance::ReadWrite, keepalive, 5)
+}
+
+fn call(procedure: i32) -> Header {
+    Header { program: REMOTE, version: 1, procedure, kind: kind::CALL, serial: 9, status: 0 }
+}
+
+fn bytes(header: &Header, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    message::encode(&mut out, header, |_| {});
+    out.extend_from_slice(payload);
+    let len = u32::try_from(out.len()).unwrap();
+    out[..4].copy_from_slice(&len.to_be_bytes());
+    out
+}
+
+/// Brings one message in and takes the call it makes out.
+fn bring(session: &mut Session, header: &Header, payload: &[u8]) -> Option<PendingCall> {
+    session.handle_bytes(&bytes(header, payload), Carrier::None);
+    session.poll_call(instant())
+}
+
+/// Takes all that waits to be written, as header and payload of each message.
+fn written(session: &mut Session) -> Vec<(Header, Vec<u8>)> {
+    let out = session.poll_bytes().to_vec();
+    session.handle_written(out.len());
+    let mut messages = Vec::new();
+    let mut rest = &out[..];
+    while let Some((word, _)) = rest.split_first_chunk::<4>() {
+        let (message, behind) = rest.split_at(usize::try_from(u32::from_be_bytes(*word)).unwrap());
+        let header: &[u8; HEADER_LEN] = message[4..28].try_into().unwrap();
+        messages.push((Header::decode(header), message[28..].to_vec()));
+        rest = behind;
+    }
+    messages
+}
+
+/// The code, domain and text of the one error reply that waits.
+fn refusal(session: &mut Session) -> (Header, i32, i32, String) {
+    let messages = written(session);
+    let [(header, payload)] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!((header.kind, header.status), (kind::REPLY, status::ERROR));
+    let mut reader = crate::xdr::reader::Reader::new(payload);
+    let (code, domain) = (reader.i32("code").unwrap(), reader.i32("domain").unwrap());
+    let text = reader.optional_string("message", 1000).unwrap().unwrap();
+    (*header, code, domain, text.into_owned())
+}
+
+#[test]
+fn a_length_that_no_message_has_ends_the_session() {
+    for word in [0, 3, 4, 27, 33_554_437, u32::MAX] {
+        let mut session = session();
+        session.handle_bytes(&u32::to_be_bytes(word), Carrier::None);
+        assert!(session.poll_call(instant()).is_none());
+        assert!(matches!(session.ending(), Some(Ending::Broken(_))), "{word}");
+        assert!(session.poll_bytes().is_empty(), "{word}: nothing is sent");
+    }
+}
+
+#[test]
+fn a_message_that_never_comes_is_waited_for() {
+    let mut session = session();
+    session.handle_bytes(&33_554_436_u32.to_be_bytes(), Carrier::None);
+    assert!(session.poll_call(instant()).is_none());
+    assert_eq!(session.ending(), None);
+    assert!(session.wants_read() && !session.wants_turn());
+}
+
+#[test]
+fn calls_that_cannot_be_are_refused_and_the_session_lives_on() {
+    struct Case(&'static str, Header, &'static [u8], &'static str);
+    let cases = [
+        Case(
+            "unknown program",
+            Header { program: 7, ..call(1) },
+            b"",
+            "Cannot find program 7 version 1",
+        ),
+        Case(
+            "wrong version",
+            Header { version: 2, ..call(1) },
+            b"",
+            "Cannot find program 536903814 version 2",
+        ),
+        Case(
+            "admin program on the main socket",
+            Header { program: ADMIN, ..call(1) },
+            b"",
+            "Cannot find program 110102160 version 1",
+        ),
+        Case(
+            "keepalive as a call",
+            Header { program: keepalive::PROGRAM, ..call(1) },
+            b"",
+            "Cannot find program 1801807216 version 1",
+        ),
+        Case("status", Header { status: 1, ..call(1) }, b"", "Unexpected message status 1"),
+        Case(
+            "status before procedure",
+            Header { status: -1, ..call(0) },
+            b"",
+            "Unexpected message status 4294967295",
+        ),
+        Case("procedure 0", call(0), b"", "unknown procedure: 0"),
+        Case("negative procedure", call(-1), b"", "unknown procedure: -1"),
+        Case("an event", call(107), b"", "unknown procedure: 107"),
+        Case("beyond the last", call(449), b"", "unknown procedure: 449"),
+        Case("no arguments", call(1), b"", "Unable to decode message payload"),
+        Case(
+            "string over the limit",
+            call(128),
+            b"\0\x40\0\x01",
+            "Unable to decode message payload",
+        ),
+        Case("array over the limit", call(419), b"\0\0\0\x15", "Unable to decode message payload"),
+    ];
+    for Case(label, header, payload, want) in cases {
+        let mut session = session();
+        assert!(bring(&mut session, &header, payload).is_none(), "{label}");
+        let (reply, code, domain, text) = refusal(&mut session);
+        assert_eq!((code, domain), (ErrorCode::Rpc as i32, Domain::Rpc as i32), "{label}");
+        assert_eq!(text, want, "{label}");
+        assert_eq!(reply, header.reply(status::ERROR), "{label}: the head is the call's");
+        assert_eq!(session.ending(), None, "{label}");
+        assert!(bring(&mut session, &call(66), b"").is_some(), "{label}: lives on");
+    }
+}
+
+#[test]
+fn messages_that_are_no_calls_are_dropped_in_silence() {
+    for program in [REMOTE, 7] {
+        for kind in [1, 2, 3, 5, 6, 7, -1] {
+            let mut session = session();
+            assert!(bring(&mut session, &Header { program, kind, ..call(1) }, b"").is_none());
+            assert!(session.poll_bytes().is_empty(), "type {kind}");
+            assert_eq!(session.ending(), None, "type {kind}");
+        }
+    }
+}
+
+#[test]
+fn sloppy_but_readable_arguments_are_taken() {
+    struct Case(&'static str, &'static [u8], &'static str);
+    let cases = [
+        Case("extra bytes", b"\0\0\0\x02lo\0\0extra...", "lo"),
+        Case("a NUL within", b"\0\0\0\x04lo\0x", "lo"),
+    ];
+    for Case(label, payload, want) in cases {
+        match bring(&mut session(), &call(128), payload).map(|pending| pending.call) {
+            Some(Call::Interface(InterfaceCall::LookupByName { name })) => {
+                assert_eq!(name, want, "{label}");
+            }
+            other => panic!("{label}: {other:?}"),
+        }
+    }
+    let any_word_is_true = b"\0\0\0\x07\0\0\0\0";
+    match bring(&mut session(), &call(284), any_word_is_true).map(|pending| pending.call) {
+        Some(Call::Interface(InterfaceCall::ListAllInterfaces { need_results: true, .. })) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_call_with_descriptors_waits_for_them() {
+    let with_fds = Header { kind: kind::CALL_WITH_FDS, ..call(66) };
+    let mut session = session();
+    assert!(bring(&mut session, &with_fds, b"\0\0\0\x01").is_none());
+    session.handle_bytes(b"\0", Carrier::LastByte);
+    assert!(session.poll_call(instant()).is_some());
+}
+
+#[test]
+fn descriptors_that_are_too_many_uncounted_or_missing_end_the_session() {
+    let with_fds = Header { kind: kind::CALL_WITH_FDS, ..call(66) };
+    for payload in [&b""[..], b"\0\0\0\x21", b"\0\0\0\x01\0"] {
+        let mut session = session();
+        let mut stream = bytes(&with_fds, &payload[..payload.len().min(4)]);
+        stream.extend(payload.get(4..).unwrap_or_default());
+        session.handle_bytes(&stream, Carrier::None);
+        assert!(session.poll_call(instant()).is_none());
+        assert!(matches!(session.ending(), Some(Ending::Broken(_))), "{payload:?}");
+    }
+}
+
+#[test]
+fn a_broken_session_hears_and_says_nothing_more() {
+    let mut session = session();
+    session.handle_bytes(b"\0\0\0\0", Carrier::None);
+    assert!(session.poll_call(instant()).is_none());
+    assert!(bring(&mut session, &call(66), b"").is_none());
+    assert!(!session.wants_read() && !session.wants_turn());
+    session.handle_eof();
+    assert!(matches!(session.ending(), Some(Ending::Broken(_))), "the first ending stays");
+}
+
+#[test]
+fn close_is_answered_and_then_nothing_is_heard() {
+    let mut session = session();
+    let mut stream = bytes(&call(2), b"");
+    stream.extend(bytes(&call(66), b""));
+    session.handle_bytes(&stream, Carrier::None);
+    let close = session.poll_call(instant()).unwrap();
+    assert!(matches!(close.call, Call::Connect(ConnectCall::Close)));
+    session.handle_reply(&close.reply_to, Ok(Reply::Closing), instant());
+    assert!(session.poll_call(instant()).is_none(), "what was pipelined behind is not heard");
+    assert_eq!(session.ending(), None, "the reply is still to be written");
+    assert_eq!(written(&mut session), [(call(2).reply(status::OK), Vec::new())]);
+    assert_eq!(session.ending(), Some(Ending::Closed));
+}
+
+#[test]
+fn a_client_that_hangs_up_gets_nothing_more() {
+    let mut session = session();
+    let pending = bring(&mut session, &call(66), b"").unwrap();
+    session.handle_reply(&pending.reply_to, Ok(Reply::Empty), instant());
+    session.handle_eof();
+    assert!(session.poll_bytes().is_empty());
+    assert_eq!(session.ending(), Some(Ending::HungUp));
+}
+
+#[test]
+fn calls_in_flight_are_limited_until_replies_are_written() {
+    let mut session = session();
+    let stream: Vec<u8> = (0..40).flat_map(|_| bytes(&call(66), b"")).collect();
+    session.handle_bytes(&stream, Carrier::None);
+    let mut answered = 0;
+    while answered < 40 {
+        let pending: Vec<_> = std::iter::from_fn(|| session.poll_call(instant())).collect();
+        assert_eq!(pending.len(), 5, "no more than the limit at once");
+        assert!(!session.wants_read() && !session.wants_turn(), "backpressure");
+        for pending in &pending {
+            session.handle_reply(&pending.reply_to, Ok(Reply::Empty), instant());
+        }
+        assert!(session.poll_call(instant()).is_none(), "answered is not yet written");
+        let one_short = session.poll_bytes().len() - 1;
+        session.handle_written(one_short);
+        assert_eq!(session.wants_turn(), answered < 35, "four of five are written");
+        session.handle_written(1);
+        answered += pending.len();
+    }
+    assert!(session.wants_read());
+    assert!(session.poll_call(instant()).is_none());
+}
+
+#[test]
+fn a_client_is_read_no_further_than_its_buffer_has_whole_messages() {
+    let mut session = Session::new(Entrance::ReadWrite, Policy { interval: None, count: 0 }, 1);
+    let stream: Vec<u8> = (0..3000).flat_map(|_| bytes(&call(66), b"")).collect();
+    assert!(stream.len() > CLIENT_BYTES_UNREAD_MAX);
+    session.handle_bytes(&stream, Carrier::None);
+    assert!(!session.wants_read() && session.wants_turn());
+    let long = bytes(&call(131), &vec![0; CLIENT_BYTES_UNREAD_MAX * 2]);
+    let mut session = self::session();
+    session.handle_bytes(&long[..CLIENT_BYTES_UNREAD_MAX + 9], Carrier::None);
+    assert!(session.wants_read(), "a single message that is larger is collected");
+}
+
+#[test]
+fn the_session_changes_by_the_replies_it_sends() {
+    let mut session = session();
+    let mut reply = |reply: Reply| {
+        let pending = bring(&mut session, &call(66), b"").unwrap();
+        session.handle_reply(&pending.reply_to, Ok(reply), instant());
+        written(&mut session);
+        session.client().clone()
+    };
+    let opened = Opened { uri: "interface:///system".to_owned(), access: Access::ReadOnly };
+    assert_eq!(reply(Reply::Opened(opened.clone())).opened, Some(opened));
+    let identity = Box::new(Identity { unix_user_id: Some(1), ..Identity::default() });
+    assert_eq!(reply(Reply::Identified(identity.clone())).identity, Some(identity));
+}
+
+#[test]
+fn an_error_reply_changes_nothing() {
+    let mut session = session();
+    let before = session.client().clone();
+    let pending = bring(&mut session, &call(3), b"").unwrap();
+    let err = CallError::new(ErrorCode::Internal, Domain::Rpc, "no");
+    session.handle_reply(&pending.reply_to, Err(err), instant());
+    assert_eq!(refusal(&mut session).3, "internal error: no");
+    assert_eq!(*session.client(), before);
+}
+
+#[test]
+fn a_ping_is_answered_at_once_and_at_any_time() {
+    let mut session = session();
+    assert!(bring(&mut session, &keepalive::ping(), b"").is_none());
+    let pong = Header { procedure: 2, ..keepalive::ping() };
+    assert_eq!(written(&mut session), [(pong, Vec::new())]);
+    assert!(bring(&mut session, &pong, b"").is_none());
+    assert!(session.poll_bytes().is_empty());
+}
+
+#[test]
+fn a_client_that_asked_for_keepalive_is_pinged_and_given_up() {
+    let start = instant();
+    let mut session = session();
+    assert_eq!(session.deadline(), None);
+    let pending = bring(&mut session, &call(60), b"\0\0\0\x0a").unwrap();
+    session.handle_reply(&pending.reply_to, Ok(Reply::KeepaliveSupported), start);
+    written(&mut session);
+    for _ in 0..2 {
+        session.handle_timeout(session.deadline().unwrap());
+        assert_eq!(written(&mut session), [(keepalive::ping(), Vec::new())]);
+    }
+    session.handle_timeout(session.deadline().unwrap());
+    assert_eq!(session.ending(), Some(Ending::Silent));
+    assert!(session.poll_bytes().is_empty());
+}
