@@ -183,6 +183,10 @@ fn configure(run: &Run, privilege: Privilege, paths: &Paths) -> Result<Settings,
     if let Some(unavailable) = settings.unavailable() {
         return Err(StartError::new(Exit::Failure, format!("{file}: {unavailable}")));
     }
+    for key in settings.without_effect(privilege) {
+        let warning = format!("virtinterfaced: {file}: {key} has no effect in this release\n");
+        say(&mut io::stderr(), &warning);
+    }
     for warning in warnings {
         say(&mut io::stderr(), &format!("virtinterfaced: {file}:{warning}\n"));
     }

@@ -228,6 +228,28 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The keys that were given another value than their default, and whose function this release
+    /// lacks: it does no harm to start without, but somebody wanted it.
+    pub fn without_effect(&self, privilege: Privilege) -> Vec<&'static str> {
+        let usual = Self::defaults(privilege);
+        let (ours, theirs) = (&self.changes, &usual.changes);
+        let keys = [
+            ("log_filters", self.logging.filters != usual.logging.filters),
+            ("log_outputs", self.logging.outputs != usual.logging.outputs),
+            ("audit_level", self.audit.level != usual.audit.level),
+            ("audit_logging", self.audit.is_logged != usual.audit.is_logged),
+            ("host_uuid", self.host.uuid != usual.host.uuid),
+            ("host_uuid_source", self.host.uuid_source != usual.host.uuid_source),
+            ("interface_backend", ours.backend != theirs.backend),
+            ("dhcp_client", ours.dhcp_client != theirs.dhcp_client),
+            ("dhcp_timeout", ours.dhcp_timeout != theirs.dhcp_timeout),
+            ("change_timeout", ours.change_timeout != theirs.change_timeout),
+        ];
+        keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
+    }
+}
+
 /// libvirt asks polkit wherever root's daemon was built with it. This one never is.
 const fn default_scheme(privilege: Privilege) -> AuthScheme {
     match privilege {

@@ -14,6 +14,10 @@ use crate::rpc::frame::Carrier;
 use crate::session::Session;
 use crate::sys::socket::{self, Received};
 
+/// A client's number: its token, and its name in the log.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct ClientId(pub(crate) usize);
+
 /// A connected client.
 #[derive(Debug)]
 pub(crate) struct Client {

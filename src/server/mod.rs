@@ -6,10 +6,10 @@
 //! that a reply leaves in the turn that made it. Clients are accepted and closed last, so that no
 //! event meets one that is gone. Tokens are never used again.
 
-mod accept;
-mod answer;
 mod client;
 mod timers;
+mod door;
+mod answer;
 
 use std::collections::HashMap;
 use std::io;
@@ -27,18 +27,16 @@ use crate::host::Host;
 use crate::io::Progress;
 use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
-use crate::limits::{CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
-use crate::server::accept::Door;
-use crate::server::answer::Facts;
-use crate::server::client::Client;
+use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
+use crate::model::client::Entrance;
+use crate::server::answer::{Desk, Facts};
+use crate::server::client::{Client, ClientId};
+use crate::server::door::{Door, Guest};
 use crate::server::timers::Timers;
+use crate::session::Session;
 use crate::sys::signal::Signals;
 
 pub use crate::server::answer::Facts as ServerFacts;
-
-/// A client's number: its token, and its name in the log.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct ClientId(usize);
 
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
@@ -56,7 +54,9 @@ pub struct Server {
     settings: Settings,
     facts: Facts,
     door: Door,
+    /// Boxed, so that the table's spare room costs little.
     clients: HashMap<ClientId, Box<Client>>,
+    next_id: usize,
     /// Clients to be looked after in this turn: an event names them, or the last turn left them
     /// unfinished.
     busy: Vec<ClientId>,
@@ -92,7 +92,8 @@ impl Server {
         let ServerParts { settings, facts, listeners, kernel, signals, idle_limit } = parts;
         let poll = Poll::new().map_err(|err| HostError::new("open", "an epoll instance", &err))?;
         let mut server = Self {
-            door: Door::new(listeners, settings.main.client_count_max),
+            next_id: LISTENERS + listeners.len(),
+            door: Door::new(listeners, &settings),
             poll,
             signals,
             kernel,
@@ -171,7 +172,7 @@ impl Server {
 
     /// How long poll may wait: not at all while work is left over, for ever if nothing is due.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.busy.is_empty() || self.door.is_unfinished(now, self.clients.len()) {
+        if !self.busy.is_empty() || self.door.is_unfinished(now) {
             return Some(Duration::ZERO);
         }
         let idle_end = self.idle_since.zip(self.idle_limit).map(|(since, limit)| since + limit);
@@ -233,7 +234,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(&id) else { return };
         for _ in 0..CALLS_PER_TURN_MAX {
             let Some(pending) = client.session.poll_call(now) else { return };
-            let mut desk = answer::Desk {
+            let mut desk = Desk {
                 facts: &self.facts,
                 host: &self.host,
                 definitions: &self.definitions,
@@ -243,6 +244,35 @@ impl Server {
             let outcome = desk.answer(&pending.call, client.session.client());
             client.session.handle_reply(&pending.reply_to, outcome, now);
         }
+    }
+
+    /// Lets in those who wait, as many as a turn has time and the limit has room for.
+    fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let Some(guest) = self.door.admit(now) else { return };
+            let entrance = guest.entrance;
+            if let Err(err) = self.welcome(guest) {
+                warn!("a client cannot be polled: {err}");
+                self.door.leave(entrance);
+            }
+        }
+    }
+
+    fn welcome(&mut self, guest: Guest) -> io::Result<()> {
+        let Guest { entrance, socket, peer } = guest;
+        let limits = match entrance {
+            Entrance::ReadWrite | Entrance::ReadOnly => &self.settings.main,
+            Entrance::Admin => &self.settings.admin,
+        };
+        let session = Session::new(entrance, limits.keepalive, limits.call_count_max);
+        let id = ClientId(self.next_id);
+        self.next_id += 1;
+        let fd = socket.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
+        info!("client {}: process {} of user {} ({entrance:?})", id.0, peer.pid, peer.uid);
+        self.clients.insert(id, Box::new(Client::new(socket, session)));
+        self.idle_since = None;
+        Ok(())
     }
 
     /// Writes what a client is owed, and sees to what it needs next: its end, another turn, a
@@ -275,6 +305,7 @@ impl Server {
 
     fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.remove(&id) else { return };
+        self.door.leave(client.session.client().entrance);
         if let Some(deadline) = client.armed {
             self.timers.disarm(deadline, id);
         }

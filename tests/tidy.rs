@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The rules of the house that a machine can check: who names whom, what stays where, how large
+//! a file may grow, and that what is said in one place is said in the others.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Lines that a file may have without its tests.
+const FILE_LINE_COUNT_MAX: usize = 600;
+
+/// From here on the list in lib.rs is not pure any more.
+const IMPURE_FROM: &str = "// The outside world";
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = Path::new(ROOT).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+}
+
+/// One source file below `src`.
+struct Source {
+    path: PathBuf,
+    /// The module of lib.rs that it belongs to; empty for lib.rs and main.rs themselves.
+    module: String,
+    /// Without tests and comments.
+    code: Vec<String>,
+    text: String,
+}
+
+impl Source {
+    fn read(path: PathBuf) -> Self {
+        let text = read(&path);
+        let below_src = path.strip_prefix(Path::new(ROOT).join("src")).unwrap();
+        let first = below_src.components().next().unwrap().as_os_str().to_string_lossy();
+        let module = match first.trim_end_matches(".rs") {
+            "lib" | "main" => String::new(),
+            name => name.to_owned(),
+        };
+        let is_test = path.ends_with("tests.rs");
+        let code = text
+            .lines()
+            .take_while(|line| !is_test && *line != "#[cfg(test)]")
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .map(str::to_owned)
+            .collect();
+        Self { path, module, code, text }
+    }
+
+    fn name(&self) -> String {
+        self.path.strip_prefix(ROOT).unwrap().display().to_string()
+    }
+
+    /// The lines of code that have `needle`.
+    fn lines_with<'a>(&'a self, needle: &'a str) -> impl Iterator<Item = &'a String> {
+        self.code.iter().filter(move |line| line.contains(needle))
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let mut folders = vec![Path::new(ROOT).join("src")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                sources.push(Source::read(path));
+            }
+        }
+    }
+    sources
+}
+
+/// The modules that a file lists, lowest first.
+fn modules(text: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let line = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+        line.strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned)
+    };
+    text.lines().filter_map(name).filter(|name| name != "tests").collect()
+}
+
+/// Every `crate::NAME` of the code, also where an import lists several.
+fn crate_names(source: &Source) -> BTreeSet<String> {
+    let code = source.code.join(" ");
+    let mut names = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap());
+        let count = if rest.starts_with('{') { usize::MAX } else { 1 };
+        for item in list.split(',').take(count) {
+            let end = item.trim().find(|c: char| !c.is_alphanumeric() && c != '_');
+            let name = &item.trim()[..end.unwrap_or(item.trim().len())];
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn imports_point_down() {
+    let floors = modules(&read("src/lib.rs"));
+    assert!(floors.len() > 10, "the list in lib.rs was read: {floors:?}");
+    let height = |name: &str| floors.iter().position(|floor| floor == name);
+    for source in sources().iter().filter(|source| !source.module.is_empty()) {
+        let own = height(&source.module);
+        assert!(own.is_some(), "{}: not in the list of lib.rs", source.name());
+        for name in crate_names(source) {
+            let other = height(&name);
+            assert!(other.is_some(), "{}: crate::{name} is no module", source.name());
+            assert!(other <= own, "{} points up to crate::{name}", source.name());
+        }
+    }
+}
+
+#[test]
+fn a_folders_files_name_those_above_them_in_its_list() {
+    for parent in sources().iter().filter(|source| source.path.ends_with("mod.rs")) {
+        let (folder, list) = (parent.path.parent().unwrap(), modules(&parent.text));
+        let path = folder.strip_prefix(Path::new(ROOT).join("src")).unwrap();
+        let prefix = format!("crate::{}::", path.display().to_string().replace('/', "::"));
+        for (height, name) in list.iter().enumerate() {
+            let file = folder.join(format!("{name}.rs"));
+            if !file.exists() {
+                continue;
+            }
+            let source = Source::read(file);
+            let code = source.code.join("\n");
+            for above in &list[height + 1..] {
+                let path = format!("{prefix}{above}");
+                let named = code.match_indices(&path).any(|(at, _)| {
+                    !code[at + path.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                });
+                assert!(!named, "{} points up to {above}", source.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pure_floors_reach_nothing_outside() {
+    let lib = read("src/lib.rs");
+    let (pure, _) = lib.split_once(IMPURE_FROM).expect("lib.rs says where the outside begins");
+    let pure = modules(pure);
+    let outside = [
+        "std::fs",
+        "std::env",
+        "std::os",
+        "std::process",
+        "std::thread",
+        "SystemTime",
+        "Instant::now",
+        "std::io::Read",
+        "std::io::Write",
+        "println!",
+    ];
+    for source in sources().iter().filter(|source| pure.contains(&source.module)) {
+        for needle in outside {
+            let found: Vec<_> = source.lines_with(needle).collect();
+            assert!(found.is_empty(), "{}: {found:?}", source.name());
+        }
+    }
+}
+
+#[test]
+fn only_the_loop_logs_at_info_and_above() {
+    let lib = read("src/lib.rs");
+    let (pure, _) = lib.split_once(IMPURE_FROM).unwrap();
+    for source in sources().iter().filter(|source| modules(pure).contains(&source.module)) {
+        for needle in ["info!(", "warn!(", "error!("] {
+            assert_eq!(source.lines_with(needle).count(), 0, "{}: {needle}", source.name());
+        }
+        let may_debug = matches!(source.module.as_str(), "session" | "handler");
+        let debugs = source.lines_with("log::").count();
+        assert!(
+            may_debug || debugs == 0,
+            "{}: floors 0 to 2 return, they do not log",
+            source.name()
+        );
+    }
+}
+
+#[test]
+fn each_crate_has_one_home() {
+    for (needle, homes) in [
+        ("mio::", &["server"][..]),
+        ("getopts::", &["cli"]),
+        ("env_logger::", &["logging"]),
+        ("unsafe {", &["sys"]),
+    ] {
+        for source in sources().iter().filter(|source| !homes.contains(&source.module.as_str())) {
+            let found: Vec<_> = source.lines_with(needle).collect();
+            assert!(found.is_empty(), "{}: {found:?}", source.name());
+        }
+    }
+    for source in sources().iter().filter(|source| source.module != "sys") {
+        let calls = source.lines_with("libc::").filter(|line| {
+            line.split("libc::").skip(1).any(|rest| {
+                let name: String =
+                    rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                rest[name.len()..].starts_with('(') && name.starts_with(|c: char| c.is_lowercase())
+            })
+        });
+        let calls: Vec<_> = calls.collect();
+        assert!(calls.is_empty(), "{}: system calls are sys's: {calls:?}", source.name());
+    }
+}
+
+#[test]
+fn unsafe_code_is_allowed_once() {
+    let count = |source: &Source| source.lines_with("allow(unsafe_code").count();
+    assert_eq!(sources().iter().map(count).sum::<usize>(), 1);
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for source in sources() {
+        let mut lines = source.text.lines();
+        let spdx = "// SPDX-License-Identifier: LGPL-2.1-or-later";
+        assert_eq!(lines.next(), Some(spdx), "{}", source.name());
+        let says = lines.next().is_some_and(|line| line.starts_with("//! "));
+        assert!(says, "{}: the second line begins the //! text", source.name());
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for source in sources() {
+        let count = source.text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+        assert!(count <= FILE_LINE_COUNT_MAX, "{}: {count} lines", source.name());
+    }
+}
+
+#[test]
+fn every_limit_is_used() {
+    let limits = read("src/limits.rs");
+    let sources = sources();
+    for line in limits.lines().filter_map(|line| line.strip_prefix("pub const ")) {
+        let (name, _) = line.split_once(':').unwrap();
+        let uses = sources.iter().filter(|source| source.lines_with(name).next().is_some()).count();
+        assert!(uses > 1, "{name} is used nowhere");
+    }
+}
+
+/// Long options, as the table in cli.rs has them.
+fn long_options() -> Vec<String> {
+    let cli = read("src/cli.rs");
+    let option = |rest: &str| rest.split('"').next().unwrap().to_owned();
+    let options: Vec<_> = cli.split("long: \"").skip(1).map(option).collect();
+    assert!(options.len() >= 7, "the table in cli.rs was read: {options:?}");
+    options
+}
+
+#[test]
+fn each_long_option_is_in_help_and_manual() {
+    let manual = read("man/virtinterfaced.8");
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_virtinterfaced"))
+        .arg("--help")
+        .output()
+        .expect("the daemon runs");
+    let help = String::from_utf8(help.stderr).unwrap();
+    for option in long_options() {
+        assert!(help.contains(&format!("--{option}")), "--help lacks --{option}");
+        assert!(manual.contains(&format!("Fl -{option}")), "the manual lacks --{option}");
+    }
+}
+
+#[test]
+fn each_key_is_in_the_manual() {
+    let manual = read("man/virtinterfaced.conf.5");
+    for key in virtinterfaced::config::Settings::KEYS {
+        let named = manual.lines().any(|line| {
+            line.starts_with(".It") && line.split_whitespace().any(|word| word == key.name)
+        });
+        assert!(named, "the manual lacks {}", key.name);
+    }
+}
+
+#[test]
+fn only_the_six_crates_run() {
+    let manifest = read("Cargo.toml");
+    let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let table = rest.split("\n[").next().unwrap();
+    let allowed = ["mio", "libc", "getopts", "log", "env_logger", "xml-rs"];
+    for line in table.lines().filter(|line| !line.trim().is_empty()) {
+        let name = line.split([' ', '=']).next().unwrap();
+        assert!(allowed.contains(&name), "{name} is not one of {allowed:?}");
+    }
+}
+
+#[test]
+fn the_top_level_is_what_it_should_be() {
+    let expected = BTreeSet::from(
+        [
+            ".ci",
+            ".git",
+            ".gitignore",
+            "ARCHITECTURE.md",
+            "CHANGELOG.md",
+            "CONTRIBUTING.md",
+            "Cargo.lock",
+            "Cargo.toml",
+            "Makefile",
+            "README.md",
+            "clippy.toml",
+            "etc",
+            "init",
+            "man",
+            "rustfmt.toml",
+            "src",
+            "tests",
+        ]
+        .map(str::to_owned),
+    );
+    let names = fs::read_dir(ROOT).unwrap().map(|entry| entry.unwrap().file_name());
+    let found: BTreeSet<_> = names.map(|name| name.into_string().unwrap()).collect();
+    let extra: Vec<_> = found.difference(&expected).filter(|name| *name != "target").collect();
+    assert!(extra.is_empty(), "at the top level, but not in the plan: {extra:?}");
+    let missing: Vec<_> = expected.difference(&found).filter(|name| *name != ".git").collect();
+    assert!(missing.is_empty(), "missing at the top level: {missing:?}");
+}
