@@ -63,15 +63,15 @@ impl Settings {
         key("max_clients", |s, v| put(&mut s.main.client_count_max, unsigned(v))),
         key("max_queued_clients", |s, v| put(&mut s.main.queued_count_max, unsigned(v))),
         key("max_anonymous_clients", |s, v| put(&mut s.main.anonymous_count_max, unsigned(v))),
-        key("max_client_requests", |s, v| put(&mut s.main.call_count_max, unsigned(v))),
+        key("max_client_requests", |s, v| put(&mut s.main.call_count_max, some_count(v))),
         key("min_workers", |s, v| put(&mut s.main.workers.count_min, unsigned(v))),
-        key("max_workers", |s, v| put(&mut s.main.workers.count_max, unsigned_in(v, 1..=u32::MAX))),
+        key("max_workers", |s, v| put(&mut s.main.workers.count_max, some_count(v))),
         key("prio_workers", |s, v| put(&mut s.main.workers.priority_count, unsigned(v))),
         key("keepalive_interval", |s, v| put(&mut s.main.keepalive.interval, interval(v))),
         key("keepalive_count", |s, v| put(&mut s.main.keepalive.count, unsigned(v))),
         key("admin_max_clients", |s, v| put(&mut s.admin.client_count_max, unsigned(v))),
         key("admin_max_queued_clients", |s, v| put(&mut s.admin.queued_count_max, unsigned(v))),
-        key("admin_max_client_requests", |s, v| put(&mut s.admin.call_count_max, unsigned(v))),
+        key("admin_max_client_requests", |s, v| put(&mut s.admin.call_count_max, some_count(v))),
         key("admin_min_workers", |s, v| put(&mut s.admin.workers.count_min, unsigned(v))),
         key("admin_max_workers", |s, v| put(&mut s.admin.workers.count_max, unsigned(v))),
         key("admin_keepalive_interval", |s, v| put(&mut s.admin.keepalive.interval, interval(v))),
@@ -89,6 +89,11 @@ impl Settings {
         key("dhcp_timeout", |s, v| put(&mut s.changes.dhcp_timeout, some_seconds(v))),
         key("change_timeout", |s, v| put(&mut s.changes.change_timeout, seconds_or_never(v))),
     ];
+}
+
+/// An unsigned integer that is not 0.
+fn some_count(value: &Value<'_>) -> Result<u32, ValueError> {
+    unsigned_in(value, 1..=u32::MAX)
 }
 
 fn globs(value: &Value<'_>) -> Result<Vec<String>, ValueError> {

@@ -119,7 +119,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.keepalive.handle_timeout(now) {
             Due::Nothing => {}
-            Due::Ping => self.outbox.push_message(&keepalive::ping()),
+            Due::Ping => self.outbox.push(&keepalive::ping(), |_| {}),
             Due::GiveUp => self.end(Ending::Silent),
         }
     }
@@ -130,10 +130,7 @@ impl Session {
         while self.stage == Stage::Serving && self.has_room() {
             let frame = match self.unread.frame() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => {
-                    self.unread.compact();
-                    return None;
-                }
+                Ok(None) => return None,
                 Err(err) => {
                     self.end(Ending::Broken(err));
                     return None;
@@ -146,7 +143,7 @@ impl Session {
             self.unread.consume(len);
             match verdict {
                 Verdict::Ignore => {}
-                Verdict::Message(message) => self.outbox.push_message(&message),
+                Verdict::Message(message) => self.outbox.push(&message, |_| {}),
                 Verdict::Refuse(err) => self.push_reply(&header, Err(err)),
                 Verdict::Call(call) => {
                     self.calls_handed_out += 1;
@@ -230,19 +227,20 @@ impl Session {
         }
     }
 
+    /// A message counts as long as it is not wholly written; a pong does too, or a client that
+    /// pings and never reads would be answered without end.
     fn has_room(&self) -> bool {
-        self.calls_handed_out.saturating_add(self.outbox.reply_count()) < self.calls_in_flight_max
+        self.calls_handed_out.saturating_add(self.outbox.message_count()) < self.calls_in_flight_max
     }
 
     fn push_reply(&mut self, call: &Header, outcome: Result<&Reply, CallError>) {
         match outcome {
             Ok(reply) => {
-                self.outbox.push_reply(&call.reply(status::OK), |writer| reply.encode(writer));
+                self.outbox.push(&call.reply(status::OK), |writer| reply.encode(writer));
             }
             Err(err) => {
                 debug!("procedure {} of {:#x}: {err}", call.procedure, call.program);
-                self.outbox
-                    .push_reply(&call.reply(status::ERROR), |writer| fault::encode(writer, &err));
+                self.outbox.push(&call.reply(status::ERROR), |writer| fault::encode(writer, &err));
             }
         }
     }

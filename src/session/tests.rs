@@ -317,6 +317,16 @@ fn a_ping_is_answered_at_once_and_at_any_time() {
 }
 
 #[test]
+fn a_client_that_pings_and_never_reads_is_not_heard_without_end() {
+    let mut session = session();
+    let stream: Vec<u8> = (0..1000).flat_map(|_| bytes(&keepalive::ping(), b"")).collect();
+    session.handle_bytes(&stream, Carrier::None);
+    assert!(session.poll_call(instant()).is_none());
+    assert!(!session.wants_read());
+    assert_eq!(written(&mut session).len(), 5);
+}
+
+#[test]
 fn a_client_that_asked_for_keepalive_is_pinged_and_given_up() {
     let start = instant();
     let mut session = session();

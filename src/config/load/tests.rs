@@ -259,6 +259,7 @@ fn a_value_past_its_bounds_is_refused() {
     let cases = [
         ("max_clients = 4294967296", "1:15: max_clients: expected 0 to 4294967295"),
         ("max_workers = 0", "1:15: max_workers: expected 1 to 4294967295"),
+        ("max_client_requests = 0", "1:23: max_client_requests: expected 1 to 4294967295"),
         (
             "keepalive_interval = 2147483648",
             "1:22: keepalive_interval: expected -2147483648 to 2147483647",
