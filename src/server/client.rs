@@ -58,7 +58,7 @@ impl Client {
     /// Keeps what an event says.
     pub(crate) fn note(&mut self, event: &mio::event::Event) {
         self.readiness.readable |= event.is_readable() || event.is_read_closed();
-        self.readiness.writable |= event.is_writable();
+        self.readiness.writable |= event.is_writable() || event.is_write_closed();
         self.readiness.ended |= event.is_read_closed() || event.is_error();
     }
 

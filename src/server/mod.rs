@@ -144,11 +144,17 @@ impl Server {
     }
 
     fn turn(&mut self, events: &Events, now: Instant) -> Result<Next, HostError> {
+        let mut signals = Next::Turn;
         for event in events {
-            self.note(event);
+            match event.token() {
+                SIGNALS => signals = self.handle_signals(),
+                // Its news is drained in every turn.
+                KERNEL => {}
+                _ => self.note(event),
+            }
         }
         self.fire_timers(now);
-        if self.handle_signals() == Next::Stop || self.is_idle_for_too_long(now) {
+        if signals == Next::Stop || self.is_idle_for_too_long(now) {
             return Ok(Next::Stop);
         }
         let busy = std::mem::take(&mut self.busy);
@@ -183,9 +189,6 @@ impl Server {
 
     fn note(&mut self, event: &mio::event::Event) {
         let token = event.token();
-        if token == SIGNALS || token == KERNEL {
-            return;
-        }
         if self.door.note(token.0 - LISTENERS) {
             return;
         }
