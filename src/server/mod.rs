@@ -128,6 +128,7 @@ impl Server {
     pub fn run(&mut self) -> Result<(), HostError> {
         let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
         let mut now = clock();
+        self.idle_since = Some(now);
         loop {
             let timeout = self.timeout(now);
             match self.poll.poll(&mut events, timeout) {
@@ -189,7 +190,7 @@ impl Server {
 
     fn note(&mut self, event: &mio::event::Event) {
         let token = event.token();
-        if self.door.note(token.0 - LISTENERS) {
+        if token.0.checked_sub(LISTENERS).is_some_and(|position| self.door.note(position)) {
             return;
         }
         let id = ClientId(token.0);
@@ -320,12 +321,8 @@ impl Server {
         }
     }
 
-    fn is_idle_for_too_long(&mut self, now: Instant) -> bool {
-        let Some(limit) = self.idle_limit else { return false };
-        if !self.clients.is_empty() {
-            return false;
-        }
-        let since = *self.idle_since.get_or_insert(now);
+    fn is_idle_for_too_long(&self, now: Instant) -> bool {
+        let Some((since, limit)) = self.idle_since.zip(self.idle_limit) else { return false };
         let over = now.saturating_duration_since(since) >= limit;
         if over {
             info!("no client for {} s: stopping", limit.as_secs());
