@@ -50,6 +50,8 @@ pub struct Server {
     signals: Signals,
     kernel: Kernel,
     host: Host,
+    /// Whether the table held all the news when it was last drained.
+    news: Progress,
     definitions: Definitions,
     settings: Settings,
     facts: Facts,
@@ -98,6 +100,7 @@ impl Server {
             signals,
             kernel,
             host: Host::default(),
+            news: Progress::Unfinished,
             definitions: Definitions::default(),
             settings,
             facts,
@@ -165,7 +168,8 @@ impl Server {
                 client.read(&mut self.buffer);
             }
         }
-        if self.drain_kernel()? == Progress::Drained {
+        self.drain_kernel()?;
+        if self.news == Progress::Drained {
             for id in &busy {
                 self.answer_calls(*id, now);
             }
@@ -179,7 +183,8 @@ impl Server {
 
     /// How long poll may wait: not at all while work is left over, for ever if nothing is due.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.busy.is_empty() || self.door.is_unfinished(now) {
+        let is_behind = self.news == Progress::Unfinished;
+        if is_behind || !self.busy.is_empty() || self.door.is_unfinished(now) {
             return Some(Duration::ZERO);
         }
         let idle_end = self.idle_since.zip(self.idle_limit).map(|(since, limit)| since + limit);
@@ -230,8 +235,9 @@ impl Server {
         Next::Turn
     }
 
-    fn drain_kernel(&mut self) -> Result<Progress, HostError> {
-        self.kernel.drain(&mut self.host, &mut self.buffer)
+    fn drain_kernel(&mut self) -> Result<(), HostError> {
+        self.news = self.kernel.drain(&mut self.host, &mut self.buffer)?;
+        Ok(())
     }
 
     fn answer_calls(&mut self, id: ClientId, now: Instant) {
