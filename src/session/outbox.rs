@@ -2,7 +2,8 @@
 //! Messages that wait to be written, and how many there are.
 //!
 //! A call counts as in flight until the last byte of its reply is written, so the outbox remembers
-//! where each message ends. It gives its memory back when it is empty.
+//! where each message ends. It gives its memory back when it is empty, and holds little more than
+//! what waits when it never is.
 
 use std::collections::VecDeque;
 
@@ -45,7 +46,19 @@ impl Outbox {
             if self.bytes.capacity() > SPARE_BUFFER_LEN {
                 self.bytes = Vec::new();
             }
+        } else if self.start > self.bytes.len() / 2 {
+            self.compact();
         }
+    }
+
+    /// Moves what waits to the front. It is the smaller part, so over time no more bytes are moved
+    /// than were written.
+    fn compact(&mut self) {
+        self.bytes.drain(..self.start);
+        for end in &mut self.ends {
+            *end = end.saturating_sub(self.start);
+        }
+        self.start = 0;
     }
 
     /// Messages that are not wholly written.
@@ -71,6 +84,18 @@ mod tests {
         assert_eq!((outbox.message_count(), outbox.bytes().len()), (1, 28));
         outbox.consume(28);
         assert_eq!((outbox.message_count(), outbox.bytes().len()), (0, 0));
+    }
+
+    #[test]
+    fn an_outbox_that_is_never_empty_keeps_only_what_waits() {
+        let mut outbox = Outbox::default();
+        outbox.push(&ping(), |_| {});
+        for _ in 0..1000 {
+            outbox.push(&ping(), |writer| writer.opaque(&[7; 96]));
+            outbox.consume(128);
+            assert_eq!((outbox.message_count(), outbox.bytes().len()), (1, 28));
+        }
+        assert!(outbox.bytes.capacity() < 1024);
     }
 
     #[test]
