@@ -7,6 +7,7 @@
 //! question. When news is lost (`ENOBUFS`) or a dump is torn, the table is thrown away and dumped
 //! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,6 +33,8 @@ pub struct Kernel {
     events: OwnedFd,
     queries: OwnedFd,
     conversation: Conversation,
+    /// The request under way; kept for its memory, as one description takes several.
+    request: Vec<u8>,
     /// Whether the table holds all the news that came.
     synced: Synced,
 }
@@ -51,7 +54,13 @@ impl Kernel {
         if let Err(err) = socket::set_receive_buffer_len(&events, EVENT_BUFFER_LEN) {
             warn!("netlink: the receive buffer stays as it is: {err}");
         }
-        Ok(Self { events, queries, conversation: Conversation::default(), synced: Synced::No })
+        Ok(Self {
+            events,
+            queries,
+            conversation: Conversation::default(),
+            request: Vec::new(),
+            synced: Synced::No,
+        })
     }
 
     /// Folds into `host` all the news that waits; `buffer` is scratch.
@@ -77,10 +86,7 @@ impl Kernel {
             socket::link_speed(&self.queries, name).map(|speed| (*index, speed))
         };
         let speeds = inspection.speeds_of.iter().filter_map(speed).collect();
-        let gateways = [Family::Ipv4, Family::Ipv6]
-            .into_iter()
-            .filter_map(|family| self.gateway(inspection.gateways_of, family, buffer))
-            .collect();
+        let gateways = self.gateways(inspection.gateways_of, buffer);
         let kinds = inspection
             .kinds_of
             .iter()
@@ -121,7 +127,10 @@ impl Kernel {
             ("links", link::encode_dump as fn(&mut Vec<u8>, u32)),
             ("addresses", address::encode_dump),
         ] {
-            let answer = self.ask(encode, buffer, |message| apply(host, Event::decode(message)));
+            let begin = |out: &mut Vec<u8>, conversation: &mut Conversation| {
+                encode(out, conversation.begin());
+            };
+            let answer = self.ask(begin, buffer, |message| apply(host, Event::decode(message)));
             match answer.map_err(|err| HostError::new("dump", what, &err))? {
                 Answer::Complete => {}
                 Answer::Interrupted => return Ok(()),
@@ -143,7 +152,9 @@ impl Kernel {
     /// The attributes of one link, as they are now.
     fn kind(&mut self, index: LinkIndex, buffer: &mut [u8]) -> Option<LinkKind> {
         let mut kind = None;
-        let encode = |out: &mut Vec<u8>, sequence| link::encode_lookup(out, sequence, index);
+        let encode = |out: &mut Vec<u8>, conversation: &mut Conversation| {
+            link::encode_lookup(out, conversation.begin(), index);
+        };
         let answer = self.ask(encode, buffer, |message| {
             if let Ok(Some(Event::Link(LinkEvent::New(link)))) = Event::decode(message) {
                 kind = Some(link.kind);
@@ -155,39 +166,48 @@ impl Kernel {
         kind
     }
 
-    /// The gateway of the default route through one link: a look-up for each probe until one is
-    /// not hidden by a more specific route. Never a dump, as a host may have a million routes.
-    fn gateway(&mut self, link: LinkIndex, family: Family, buffer: &mut [u8]) -> Option<IpAddr> {
-        for probe in route::probes(family) {
-            let mut found = None;
-            let encode = |out: &mut Vec<u8>, sequence| {
-                route::encode_lookup(out, sequence, link, probe);
+    /// The gateways of the default routes through one link: look-ups, round by round, of a family
+    /// until one is not hidden by a more specific route. Never a dump, as a host may have a
+    /// million routes.
+    fn gateways(&mut self, link: LinkIndex, buffer: &mut [u8]) -> Vec<IpAddr> {
+        let mut defaults = BTreeMap::new();
+        for round in route::PROBE_ROUNDS {
+            let is_open = |probe: &&IpAddr| !defaults.contains_key(&Family::of(**probe));
+            let probes: Vec<_> = round.iter().filter(is_open).collect();
+            let Some((first, others)) = probes.split_first() else { break };
+            let encode = |out: &mut Vec<u8>, conversation: &mut Conversation| {
+                route::encode_lookup(out, conversation.begin(), link, **first);
+                for probe in others {
+                    route::encode_lookup(out, conversation.join(), link, **probe);
+                }
             };
             let answer = self.ask(encode, buffer, |message| {
-                found = route::decode(message, link, family).unwrap_or(None).or(found);
+                for family in [Family::Ipv4, Family::Ipv6] {
+                    let answer = route::decode(message, link, family);
+                    if let Ok(Some(RouteAnswer::Default { gateway })) = answer {
+                        defaults.insert(family, gateway);
+                    }
+                }
             });
             if let Err(err) = answer {
                 debug!("netlink: cannot ask for a route: {err}");
-                return None;
-            }
-            if let Some(RouteAnswer::Default { gateway }) = found {
-                return gateway;
+                break;
             }
         }
-        None
+        defaults.into_values().flatten().collect()
     }
 
-    /// Sends one request and reads its answer. The kernel has all of it ready when the request is
-    /// sent, or makes it as it is read, so nothing here ever waits.
+    /// Sends the requests of one datagram and reads their answers. The kernel has all of it ready
+    /// when the requests are sent, or makes it as it is read, so nothing here ever waits.
     fn ask(
         &mut self,
-        encode: impl FnOnce(&mut Vec<u8>, u32),
+        encode: impl FnOnce(&mut Vec<u8>, &mut Conversation),
         buffer: &mut [u8],
         mut each: impl FnMut(&Message<'_>),
     ) -> io::Result<Answer> {
-        let mut request = Vec::new();
-        encode(&mut request, self.conversation.begin());
-        socket::send(&self.queries, &request)?;
+        self.request.clear();
+        encode(&mut self.request, &mut self.conversation);
+        socket::send(&self.queries, &self.request)?;
         loop {
             let len = match socket::receive(&self.queries, buffer) {
                 Ok(Datagram::Kernel(len)) => len,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Conversation`]: requests, and what of the kernel's talk answers them (`linux/netlink.h`).
 //!
-//! Knows neither sockets nor what is asked. One request is under way at a time; whatever carries
-//! another sequence number, such as the rest of an answer that was given up, is passed over. Every
-//! request is a dump or asks for an acknowledgement, so every answer has an end.
+//! Knows neither sockets nor what is asked. What is under way at a time is the requests of one
+//! datagram, which the kernel answers in their order; whatever carries another sequence number,
+//! such as the rest of an answer that was given up, is passed over. Every request is a dump or asks
+//! for an acknowledgement, so every answer has an end.
 
 use crate::netlink::wire::{self, Message, WireError, messages};
 
@@ -38,17 +39,27 @@ enum Consistency {
 /// The requests of one socket and their answers.
 #[derive(Debug, Default)]
 pub struct Conversation {
+    /// Of the first request under way.
+    first: u32,
+    /// Of the last one, which ends the answer.
     sequence: u32,
     /// Of the answer under way, if one is.
     consistency: Option<Consistency>,
 }
 
 impl Conversation {
-    /// Begins a request and gives up the one before. The result is for its encoder.
+    /// Begins a request and gives up what was before. The result is for its encoder.
     pub fn begin(&mut self) -> u32 {
+        self.first = self.join();
+        self.consistency = Some(Consistency::Whole);
+        self.first
+    }
+
+    /// Adds a request to the datagram of the one that was begun. Only how the last request of a
+    /// datagram ends is told.
+    pub fn join(&mut self) -> u32 {
         // The kernel speaks unasked under number 0.
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);
-        self.consistency = Some(Consistency::Whole);
         self.sequence
     }
 
@@ -81,7 +92,8 @@ impl Conversation {
         };
         // A message that got lost might have had our number.
         let is_lost = message.kind == NLMSG_OVERRUN;
-        if message.sequence != self.sequence && !is_lost {
+        let later_count = self.sequence.wrapping_sub(self.first);
+        if message.sequence.wrapping_sub(self.first) > later_count && !is_lost {
             return Answer::Pending;
         }
         let is_torn = is_lost || message.flags & wire::FLAG_DUMP_INTERRUPTED != 0;
@@ -89,6 +101,7 @@ impl Conversation {
         self.consistency = Some(consistency);
         match message.kind {
             NLMSG_NOOP | NLMSG_OVERRUN => Answer::Pending,
+            NLMSG_ERROR | NLMSG_DONE if message.sequence != self.sequence => Answer::Pending,
             NLMSG_ERROR => match decode_error(message.payload) {
                 Ok(errno) => self.end(outcome(errno, consistency)),
                 Err(err) => self.end(Answer::Malformed(err)),

@@ -27,23 +27,27 @@ const RTA_MULTIPATH: u16 = 9;
 /// `struct rtnexthop`: length, flags, weight, link.
 const HOP_HEADER_LEN: usize = 8;
 
-/// Never forwarded, unless by the default route: reserved (RFC 1112), for documentation (RFC 5737),
-/// of "this network" (RFC 791; in the half of all addresses that the others are not in), and for
-/// documentation of multicast (RFC 6676), which no list of bogus networks to drop contains.
-const PROBES_IPV4: [IpAddr; 4] = [
-    IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)),
-    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-    IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)),
-    IpAddr::V4(Ipv4Addr::new(233, 252, 0, 1)),
-];
-
-/// Not assigned to anybody, in either half of all addresses (RFC 4291), for documentation
-/// (RFC 3849), and to be discarded (RFC 6666).
-const PROBES_IPV6: [IpAddr; 4] = [
-    IpAddr::V6(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 1)),
-    IpAddr::V6(Ipv6Addr::new(0xc000, 0, 0, 0, 0, 0, 0, 1)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-    IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1)),
+/// The addresses to ask about, in the order to try them; one round is asked at once. Most links
+/// with a default route tell so in the first.
+///
+/// IPv4: never forwarded, unless by the default route: reserved (RFC 1112), for documentation
+/// (RFC 5737), of "this network" (RFC 791; in the half of all addresses that the others are not
+/// in), and for documentation of multicast (RFC 6676), which no list of bogus networks to drop
+/// contains. IPv6: not assigned to anybody, in either half of all addresses (RFC 4291), for
+/// documentation (RFC 3849), and to be discarded (RFC 6666).
+pub const PROBE_ROUNDS: [&[IpAddr]; 2] = [
+    &[
+        IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)),
+        IpAddr::V6(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 1)),
+    ],
+    &[
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)),
+        IpAddr::V4(Ipv4Addr::new(233, 252, 0, 1)),
+        IpAddr::V6(Ipv6Addr::new(0xc000, 0, 0, 0, 0, 0, 0, 1)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+        IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1)),
+    ],
 ];
 
 /// What one look-up says of a link's default route.
@@ -54,14 +58,6 @@ pub enum RouteAnswer {
     Default { gateway: Option<IpAddr> },
     /// Another route covers the probe, so the next one has to be asked.
     Covered,
-}
-
-/// The addresses to ask about, one after the other.
-pub fn probes(family: Family) -> [IpAddr; 4] {
-    match family {
-        Family::Ipv4 => PROBES_IPV4,
-        Family::Ipv6 => PROBES_IPV6,
-    }
 }
 
 /// Appends the question which route leads to `probe` through `link`. The kernel's refusal, with

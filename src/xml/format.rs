@@ -15,9 +15,12 @@ use crate::model::interface::{
 };
 use crate::model::name::IfName;
 
+/// Room for a bridge with a few ports, so that most documents are written in place.
+const USUAL_LEN: usize = 1024;
+
 /// The whole document, ending with a line feed.
 pub fn format(interface: &Interface) -> String {
-    let mut doc = Document::default();
+    let mut doc = Document { text: String::with_capacity(USUAL_LEN), depth: 0 };
     doc.open("interface", &[("type", &kind_name(&interface.kind)), ("name", &interface.name)]);
     if let Some(mtu) = interface.mtu {
         doc.leaf("mtu", &[("size", &mtu)]);
@@ -210,7 +213,6 @@ impl Display for ForwardDelay {
 }
 
 /// XML under way.
-#[derive(Default)]
 struct Document {
     text: String,
     depth: usize,

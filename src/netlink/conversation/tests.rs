@@ -83,6 +83,21 @@ fn a_new_request_starts_clean() {
 }
 
 #[test]
+fn requests_of_one_datagram_are_answered_until_the_last_one_is() {
+    let mut conversation = Conversation::default();
+    assert_eq!((conversation.begin(), conversation.join()), (1, 2));
+    let mut items = Vec::new();
+    let mut hear = |parts: &[Part]| {
+        conversation.handle_datagram(&datagram(parts), |message| items.push(message.sequence))
+    };
+    assert_eq!(hear(&[Part(ITEM, 0, 9, b""), Part(ITEM, 0, 1, b"")]), Answer::Pending);
+    assert_eq!(hear(&[Part(2, 0, 1, &[0xff; 4])]), Answer::Pending, "the first one is refused");
+    assert_eq!(hear(&[Part(ITEM, 0, 2, b"")]), Answer::Pending);
+    assert_eq!(hear(&[Part(2, 0, 2, SUCCESS)]), Answer::Complete);
+    assert_eq!(items, [1, 2]);
+}
+
+#[test]
 fn broken_framing_ends_the_answer() {
     let mut conversation = Conversation::default();
     conversation.begin();
@@ -93,7 +108,7 @@ fn broken_framing_ends_the_answer() {
 
 #[test]
 fn numbers_wrap_past_the_kernels_own() {
-    let mut conversation = Conversation { sequence: u32::MAX - 1, consistency: None };
+    let mut conversation = Conversation { sequence: u32::MAX - 1, ..Conversation::default() };
     assert_eq!(conversation.begin(), u32::MAX);
     assert_eq!(conversation.begin(), 1);
 }
