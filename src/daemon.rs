@@ -247,9 +247,11 @@ fn listen(
     let rw = (Entrance::ReadWrite, "virtinterfaced-sock", sockets.rw_mode, main);
     let ro = (Entrance::ReadOnly, "virtinterfaced-sock-ro", sockets.ro_mode, main);
     let admin = (Entrance::Admin, "virtinterfaced-admin-sock", sockets.admin_mode, admin);
+    // Clients are accepted in this order: where everybody may knock comes last, so that a crowd
+    // there keeps nobody else waiting.
     let wanted = match privilege {
-        Privilege::System => vec![rw, ro, admin],
-        Privilege::Session => vec![rw, admin],
+        Privilege::System => vec![admin, rw, ro],
+        Privilege::Session => vec![admin, rw],
     };
     let bind = |(entrance, name, mode, backlog): (_, _, SocketMode, _)| {
         let (path, mode) = (dir.join(name), mode.bits());

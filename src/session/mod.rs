@@ -119,7 +119,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.keepalive.handle_timeout(now) {
             Due::Nothing => {}
-            Due::Ping => self.outbox.push(&keepalive::ping(), |_| {}),
+            Due::Ping => self.outbox.push_unasked(&keepalive::ping()),
             Due::GiveUp => self.end(Ending::Silent),
         }
     }
@@ -143,7 +143,7 @@ impl Session {
             self.unread.consume(len);
             match verdict {
                 Verdict::Ignore => {}
-                Verdict::Message(message) => self.outbox.push(&message, |_| {}),
+                Verdict::Message(message) => self.outbox.push_answer(&message, |_| {}),
                 Verdict::Refuse(err) => self.push_reply(&header, Err(err)),
                 Verdict::Call(call) => {
                     self.calls_handed_out += 1;
@@ -227,20 +227,21 @@ impl Session {
         }
     }
 
-    /// A message counts as long as it is not wholly written; a pong does too, or a client that
-    /// pings and never reads would be answered without end.
+    /// A pong counts like a reply, or a client that pings and never reads would be answered
+    /// without end.
     fn has_room(&self) -> bool {
-        self.calls_handed_out.saturating_add(self.outbox.message_count()) < self.calls_in_flight_max
+        self.calls_handed_out.saturating_add(self.outbox.answer_count()) < self.calls_in_flight_max
     }
 
     fn push_reply(&mut self, call: &Header, outcome: Result<&Reply, CallError>) {
         match outcome {
             Ok(reply) => {
-                self.outbox.push(&call.reply(status::OK), |writer| reply.encode(writer));
+                self.outbox.push_answer(&call.reply(status::OK), |writer| reply.encode(writer));
             }
             Err(err) => {
                 debug!("procedure {} of {:#x}: {err}", call.procedure, call.program);
-                self.outbox.push(&call.reply(status::ERROR), |writer| fault::encode(writer, &err));
+                self.outbox
+                    .push_answer(&call.reply(status::ERROR), |writer| fault::encode(writer, &err));
             }
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Messages that wait to be written, and how many there are.
+//! Messages that wait to be written, and how many of them answer the client.
 //!
-//! A call counts as in flight until the last byte of its reply is written, so the outbox remembers
-//! where each message ends. It gives its memory back when it is empty, and holds little more than
+//! A call counts as in flight until the last byte of its answer is written, so the outbox remembers
+//! where each answer ends; a pong is one too. It gives its memory back when it is empty, and holds little more than
 //! what waits when it never is.
 
 use std::collections::VecDeque;
@@ -18,13 +18,18 @@ pub struct Outbox {
     bytes: Vec<u8>,
     /// How much of `bytes` is written already.
     start: usize,
-    /// Where in `bytes` the messages end that are not wholly written.
+    /// Where in `bytes` the answers end that are not wholly written.
     ends: VecDeque<usize>,
 }
 
 impl Outbox {
-    /// Appends a message, behind whose header `payload` writes.
-    pub fn push(&mut self, header: &Header, payload: impl FnOnce(&mut Writer<'_>)) {
+    /// Appends a message that the client did not ask for.
+    pub fn push_unasked(&mut self, header: &Header) {
+        message::encode(&mut self.bytes, header, |_| {});
+    }
+
+    /// Appends an answer, behind whose header `payload` writes.
+    pub fn push_answer(&mut self, header: &Header, payload: impl FnOnce(&mut Writer<'_>)) {
         message::encode(&mut self.bytes, header, payload);
         self.ends.push_back(self.bytes.len());
     }
@@ -61,8 +66,8 @@ impl Outbox {
         self.start = 0;
     }
 
-    /// Messages that are not wholly written.
-    pub fn message_count(&self) -> u32 {
+    /// Answers that are not wholly written.
+    pub fn answer_count(&self) -> u32 {
         u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
     }
 }
@@ -73,27 +78,28 @@ mod tests {
     use crate::rpc::keepalive::ping;
 
     #[test]
-    fn a_message_counts_until_its_last_byte_is_written() {
+    fn an_answer_counts_until_its_last_byte_is_written() {
         let mut outbox = Outbox::default();
-        outbox.push(&ping(), |writer| writer.u32(1));
-        outbox.push(&ping(), |_| {});
-        assert_eq!((outbox.message_count(), outbox.bytes().len()), (2, 60));
+        outbox.push_answer(&ping(), |writer| writer.u32(1));
+        outbox.push_unasked(&ping());
+        outbox.push_answer(&ping(), |_| {});
+        assert_eq!((outbox.answer_count(), outbox.bytes().len()), (2, 88));
         outbox.consume(31);
-        assert_eq!(outbox.message_count(), 2);
+        assert_eq!(outbox.answer_count(), 2);
         outbox.consume(1);
-        assert_eq!((outbox.message_count(), outbox.bytes().len()), (1, 28));
-        outbox.consume(28);
-        assert_eq!((outbox.message_count(), outbox.bytes().len()), (0, 0));
+        assert_eq!((outbox.answer_count(), outbox.bytes().len()), (1, 56));
+        outbox.consume(56);
+        assert_eq!((outbox.answer_count(), outbox.bytes().len()), (0, 0));
     }
 
     #[test]
     fn an_outbox_that_is_never_empty_keeps_only_what_waits() {
         let mut outbox = Outbox::default();
-        outbox.push(&ping(), |_| {});
+        outbox.push_answer(&ping(), |_| {});
         for _ in 0..1000 {
-            outbox.push(&ping(), |writer| writer.opaque(&[7; 96]));
+            outbox.push_answer(&ping(), |writer| writer.opaque(&[7; 96]));
             outbox.consume(128);
-            assert_eq!((outbox.message_count(), outbox.bytes().len()), (1, 28));
+            assert_eq!((outbox.answer_count(), outbox.bytes().len()), (1, 28));
         }
         assert!(outbox.bytes.capacity() < 1024);
     }
@@ -101,7 +107,7 @@ mod tests {
     #[test]
     fn an_empty_outbox_gives_large_memory_back() {
         let mut outbox = Outbox::default();
-        outbox.push(&ping(), |writer| writer.opaque(&[0; 100_000]));
+        outbox.push_answer(&ping(), |writer| writer.opaque(&[0; 100_000]));
         outbox.consume(usize::MAX);
         assert!(outbox.bytes.capacity() <= SPARE_BUFFER_LEN);
     }
