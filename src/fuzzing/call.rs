@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Target `call`: a byte for the program, two for the procedure, then the payload.
+//!
+//! Each call is made by a client that has not opened, one that may only look and one that may do
+//! all. Whatever comes of it fits the wire, and who may only look changes nothing.
+
+use std::sync::LazyLock;
+
+use crate::error::{CallError, ErrorCode};
+use crate::fuzzing::input::Input;
+use crate::fuzzing::sample;
+use crate::host::Host;
+use crate::limits::STRING_LEN_MAX;
+use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::proto::{self, Call, Program, Reply};
+use crate::rpc::frame::{Carrier, FrameBuffer};
+use crate::rpc::header::{Header, kind, status};
+use crate::rpc::{fault, message};
+use crate::xdr::reader::{Reader, XdrError};
+
+/// Made once: there are thousands of runs a second.
+pub(super) static HOST: LazyLock<Host> = LazyLock::new(sample::host);
+
+/// See the module.
+pub fn run(input: &[u8]) {
+    let mut input = Input::new(input);
+    let (Some(program), Some(procedure)) = (input.byte(), input.number()) else { return };
+    let program = match program % 4 {
+        0 => Program::Remote,
+        1 => Program::Qemu,
+        2 => Program::Lxc,
+        _ => Program::Admin,
+    };
+    let procedure = i32::from(i16::from_be_bytes(procedure.to_be_bytes()));
+    let call = match proto::decode(program, procedure, input.rest()) {
+        Ok(call) => call,
+        Err(err) => return check_encoding(&Err(err)),
+    };
+    for client in clients() {
+        let outcome = sample::outcome(&call, &client, &HOST);
+        check_encoding(&outcome);
+        check_access(&call, &client, &outcome);
+    }
+}
+
+fn clients() -> [ClientState; 4] {
+    let opened = |entrance, access| ClientState {
+        entrance,
+        opened: Some(Opened { uri: "interface:///system".to_owned(), access }),
+        identity: None,
+    };
+    [
+        ClientState::new(Entrance::ReadWrite),
+        ClientState::new(Entrance::ReadOnly),
+        opened(Entrance::ReadOnly, Access::ReadOnly),
+        opened(Entrance::ReadWrite, Access::ReadWrite),
+    ]
+}
+
+fn check_access(call: &Call, client: &ClientState, outcome: &Result<Reply, CallError>) {
+    let Call::Interface(call) = call else { return };
+    match client.opened.as_ref().map(|opened| opened.access) {
+        None => assert!(outcome.is_err(), "an interface before CONNECT_OPEN"),
+        Some(Access::ReadOnly) if call.changing_api().is_some() => {
+            let code = outcome.as_ref().map_err(CallError::code);
+            assert_eq!(code, Err(ErrorCode::OperationDenied), "a change by who may only look");
+        }
+        Some(Access::ReadOnly | Access::ReadWrite) => {}
+    }
+}
+
+fn check_encoding(outcome: &Result<Reply, CallError>) {
+    let header =
+        Header { program: 1, version: 1, procedure: 1, kind: kind::CALL, serial: 7, status: 0 };
+    let head = header.reply(if outcome.is_ok() { status::OK } else { status::ERROR });
+    let mut bytes = Vec::new();
+    message::encode(&mut bytes, &head, |writer| match outcome {
+        Ok(reply) => reply.encode(writer),
+        Err(err) => fault::encode(writer, err),
+    });
+    assert_eq!(bytes.len() % 4, 0, "XDR comes in words");
+    let mut buffer = FrameBuffer::default();
+    buffer.extend(&bytes, Carrier::None);
+    let frame = buffer.frame();
+    let whole = frame.ok().flatten().filter(|frame| frame.len == bytes.len());
+    assert_eq!(whole.map(|frame| frame.header), Some(head), "one message, and all of it");
+    let payload = whole.map(|frame| frame.payload).unwrap_or_default();
+    if let Err(err) = outcome {
+        assert_eq!(decode_fault(payload), Ok((err.code() as i32, err.message().to_owned())));
+    }
+}
+
+/// Code and text of an error, from all eleven fields as a client reads them.
+fn decode_fault(payload: &[u8]) -> Result<(i32, String), XdrError> {
+    let mut reader = Reader::new(payload);
+    let code = reader.i32("code")?;
+    let _domain = reader.i32("domain")?;
+    let text = reader.optional_string("message", STRING_LEN_MAX)?.unwrap_or_default().into_owned();
+    let _level = reader.i32("level")?;
+    let _dom = reader.flag("dom")?;
+    for field in ["str1", "str2", "str3"] {
+        reader.optional_string(field, STRING_LEN_MAX)?;
+    }
+    for field in ["int1", "int2", "net"] {
+        reader.i32(field)?;
+    }
+    Ok((code, text))
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A fuzzer's bytes, taken apart from the front.
+//!
+//! Every input means something: a length that is over what is left takes what is left, and a
+//! number that is over its range is wrapped into it.
+
+/// What is left of an input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Input<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// One byte; `None` at the end.
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*byte)
+    }
+
+    /// A number of two bytes, the high one first; `None` at the end.
+    pub(super) fn number(&mut self) -> Option<u16> {
+        let (bytes, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(u16::from_be_bytes(*bytes))
+    }
+
+    /// `len` bytes, or as many as there are.
+    pub(super) fn bytes(&mut self, len: usize) -> &'a [u8] {
+        let (bytes, rest) = self.rest.split_at_checked(len).unwrap_or((self.rest, &[]));
+        self.rest = rest;
+        bytes
+    }
+
+    /// All that is left.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What fuzzers and the tests that replay their corpora call: one module a target, each with a
+//! `run` that takes any bytes at all.
+//!
+//! Beyond "no panic" each target asserts what its module promises. This is the only module outside
+//! of tests that may assert: nothing of the daemon comes here.
+
+mod input;
+pub mod call;
+pub mod config;
+pub mod frame;
+pub mod netlink;
+pub mod sample;
+pub mod session;
+
+/// What a target does with an input: return, or panic.
+pub type Run = fn(&[u8]);
+
+/// The targets, by the names of their corpus folders.
+pub const TARGETS: [(&str, Run); 5] = [
+    ("call", call::run),
+    ("config", config::run),
+    ("frame", frame::run),
+    ("netlink", netlink::run),
+    ("session", session::run),
+];

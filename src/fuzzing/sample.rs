@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A small host with a link of each kind, for targets and tests to ask about.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::definitions::Definitions;
+use crate::error::CallError;
+use crate::faults;
+use crate::handler::uri::UriSettings;
+use crate::handler::{self, Answer, Outcome, Question, World};
+use crate::host::Host;
+use crate::host::describe::{Findings, Inspection};
+use crate::model::address::{IpPrefix, MacAddr};
+use crate::model::client::{ClientState, Privilege};
+use crate::model::interface::{BondMode, ForwardDelay, OperState};
+use crate::model::name::IfName;
+use crate::netlink::Event;
+use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
+use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
+use crate::proto::{Call, Reply};
+
+/// The host: loopback, a bridge over a veth and a VLAN, a bond over two NICs, a guest's tap.
+pub fn host() -> Host {
+    let bond = LinkBond { mode: Some(BondMode::ActiveBackup), miimon: 100, ..LinkBond::default() };
+    let bridge = LinkBridge { stp: true, forward_delay: ForwardDelay(1500) };
+    let mut host = Host::default();
+    let links = [
+        Link { mac: None, ..link(1, "lo", LinkKind::Other) },
+        link(2, "br0", LinkKind::Bridge(bridge)),
+        Link { master: Some(LinkIndex(2)), ..link(3, "veth0", LinkKind::Other) },
+        link(4, "bond0", LinkKind::Bond(Box::new(bond))),
+        Link { master: Some(LinkIndex(4)), ..link(5, "eth0", LinkKind::Other) },
+        Link { master: Some(LinkIndex(4)), up: false, ..link(6, "eth1", LinkKind::Other) },
+        Link {
+            master: Some(LinkIndex(2)),
+            parent: Some(LinkIndex(4)),
+            ..link(7, "bond0.7", LinkKind::Vlan { tag: 7 })
+        },
+        Link { up: false, oper_state: OperState::Down, ..link(8, "dummy0", LinkKind::Other) },
+        link(9, "vnet0", LinkKind::Tun),
+    ];
+    for link in links {
+        host.apply(Event::Link(LinkEvent::New(link)));
+    }
+    let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+    host.apply(Event::Address(AddressEvent::New(address(2, v4, 24))));
+    host.apply(Event::Address(AddressEvent::New(address(2, v6, 64))));
+    host
+}
+
+/// A link that is up, with an address made from its index.
+fn link(index: u8, name: &str, kind: LinkKind) -> Link {
+    Link {
+        index: LinkIndex(u32::from(index)),
+        name: name_of(name),
+        up: true,
+        mtu: 1500,
+        mac: MacAddr::new(&[2, 0, 0, 0, 0, index]),
+        oper_state: OperState::Up,
+        master: None,
+        parent: None,
+        kind,
+    }
+}
+
+fn address(link: u32, address: IpAddr, prefix_len: u8) -> Address {
+    Address {
+        link: LinkIndex(link),
+        prefix: prefix(address, prefix_len),
+        peer: None,
+        role: Role::Primary,
+        scope: Scope::Global,
+        lifetime: Lifetime::Permanent,
+        origin: Origin::Unknown,
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the names stand in tests and above")]
+fn name_of(name: &str) -> IfName {
+    IfName::new(name).expect("a name that the kernel takes")
+}
+
+#[expect(clippy::expect_used, reason = "the prefixes stand above")]
+fn prefix(address: IpAddr, len: u8) -> IpPrefix {
+    IpPrefix::new(address, len).expect("a length that the family has")
+}
+
+/// What the daemon answers to a call while the kernel has `host`.
+pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, CallError> {
+    let definitions = Definitions::default();
+    let world = World { privilege: Privilege::System, host, definitions: &definitions };
+    let question = match handler::handle(call, client, &world, None) {
+        Outcome::Done(outcome) => return outcome,
+        Outcome::Ask(question) => question,
+    };
+    match handler::handle(call, client, &world, Some(&answer(&question))) {
+        Outcome::Done(outcome) => outcome,
+        Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
+    }
+}
+
+/// The outside world's answer to anything it is asked.
+pub(super) fn answer(question: &Question) -> Answer {
+    match question {
+        Question::Hostname => Answer::Hostname("host.example".to_owned()),
+        Question::UriSettings => Answer::UriSettings(UriSettings {
+            default: Some("interface:///system".to_owned()),
+            aliases: vec!["here=interface:///system".to_owned(), "bad".to_owned()],
+        }),
+        Question::Links(inspection) => Answer::Links(findings(inspection)),
+    }
+}
+
+fn findings(inspection: &Inspection) -> Findings {
+    Findings {
+        gateways: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 254))],
+        speeds: inspection.speeds_of.iter().map(|(index, _)| (*index, 1000)).collect(),
+        ..Findings::default()
+    }
+}

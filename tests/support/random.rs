@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Chance that a seed repeats: what the tests ask of [`fastrand::Rng`] beyond its own words.
+
+pub(crate) use fastrand::Rng;
+
+pub(crate) trait Chance {
+    /// True once in `count` times.
+    fn once_in(&mut self, count: usize) -> bool;
+
+    /// One of `items`, which are not empty.
+    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T;
+}
+
+impl Chance for Rng {
+    fn once_in(&mut self, count: usize) -> bool {
+        self.usize(..count) == 0
+    }
+
+    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.usize(..items.len())]
+    }
+}
+
+/// The seed that the environment sets, so that a run which failed can be repeated.
+pub(crate) fn seed_from(variable: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap())
+}
