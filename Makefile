@@ -7,10 +7,9 @@ S ?= 60
 
 # What the tests and the demo use besides Rust: a command or file that shows it is there, and the
 # Debian package that has it.
-DEMO_NEEDS = virsh:libvirt-clients ip:iproute2 unshare:util-linux
+DEMO_NEEDS = virsh:libvirt-clients ip:iproute2 unshare:util-linux kill:procps
 CHECK_NEEDS = $(DEMO_NEEDS) \
 	mandoc:mandoc \
-	strace:strace \
 	xmllint:libxml2-utils \
 	/usr/bin/python3:python3 \
 	/usr/lib/python3/dist-packages/libvirt.py:python3-libvirt \
@@ -49,10 +48,12 @@ man: ## are the manuals well-formed?
 	mandoc -T lint -W warning man/*
 
 golden: ## rewrite the expected files; read the diff like code
-	UPDATE_GOLDEN=1 $(CARGO) test --test golden --test golden_rpc
+	UPDATE_GOLDEN=1 $(CARGO) test --test golden_netlink --test golden_rpc --test netns
 
 fuzz: ## fuzz one target for a while: make fuzz T=frame S=60
-	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $(T) -- -max_total_time=$(S)
+	mkdir -p target/fuzz/$(T)
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $(T) target/fuzz/$(T) \
+		tests/fuzz/corpus/$(T) -- -max_total_time=$(S) -max_len=4095 -malloc_limit_mb=64 -timeout=10
 
 bench: deps-bench ## measure, beside libvirt's own driver and a bare server
 	$(CARGO) bench --bench bench

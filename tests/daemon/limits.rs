@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! More clients than there is room for: they wait, nobody is turned away, and all is well again
+//! when some leave.
+
+use std::time::Duration;
+
+use crate::support::client::RawClient;
+use crate::support::command::command;
+use crate::support::daemon::{ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET};
+use crate::support::eventually;
+use crate::support::namespace::in_namespace;
+use crate::support::peer::has_news_within;
+use crate::support::wire::{Head, Reply, procedure};
+
+/// How long a client is looked at before it counts as waiting.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+/// Connects and calls, whether or not anybody answers.
+fn knock() -> RawClient {
+    let mut client = RawClient::connect();
+    client.send_call(procedure::AUTH_LIST, &[]);
+    client
+}
+
+fn is_answered(reply: Option<Reply>) -> bool {
+    let head = Head::call(procedure::AUTH_LIST, 1).reply(0);
+    reply.is_some_and(|reply| reply.head == head)
+}
+
+/// Whether a client that has called is left without an answer.
+fn waits(client: &RawClient) -> bool {
+    !has_news_within(&client.stream, A_WHILE)
+}
+
+#[test]
+fn beyond_max_clients_connections_wait_and_are_served_later() {
+    in_namespace(|| {
+        let _daemon = Daemon::configured("max_clients = 25\nmax_anonymous_clients = 20\n");
+        let mut inside: Vec<_> = (0..25).map(|_| knock()).collect();
+        assert!(inside.iter_mut().all(|client| is_answered(client.receive())));
+        let mut outside: Vec<_> = (0..5).map(|_| knock()).collect();
+        assert!(outside.iter().all(waits));
+        let mut reader = RawClient::connect_to(READ_ONLY_SOCKET).unwrap();
+        reader.send_call(procedure::AUTH_LIST, &[]);
+        assert!(waits(&reader), "both sockets share the limit");
+        inside.truncate(19);
+        assert!(outside.iter_mut().all(|client| is_answered(client.receive())));
+        assert!(is_answered(reader.receive()));
+    });
+}
+
+#[test]
+fn a_full_house_does_not_lock_the_administrator_out() {
+    in_namespace(|| {
+        let _daemon = Daemon::configured("max_clients = 20\n");
+        let mut inside: Vec<_> = (0..20).map(|_| knock()).collect();
+        assert!(inside.iter_mut().all(|client| is_answered(client.receive())));
+        let mut admins: Vec<_> =
+            (0..3).map(|_| RawClient::connect_to(ADMIN_SOCKET).unwrap()).collect();
+        for admin in &mut admins {
+            assert_eq!(admin.call(procedure::AUTH_LIST, &[]).fault().code, 39);
+        }
+        inside.clear();
+        let mut inside: Vec<_> = (0..20).map(|_| knock()).collect();
+        assert!(inside.iter_mut().all(|client| is_answered(client.receive())));
+    });
+}
+
+#[test]
+fn admins_beyond_their_own_limit_wait() {
+    in_namespace(|| {
+        let _daemon = Daemon::configured("admin_max_clients = 1\n");
+        let mut first = RawClient::connect_to(ADMIN_SOCKET).unwrap();
+        assert_eq!(first.call(procedure::AUTH_LIST, &[]).fault().code, 39);
+        let mut second = RawClient::connect_to(ADMIN_SOCKET).unwrap();
+        second.send_call(procedure::AUTH_LIST, &[]);
+        assert!(waits(&second));
+        assert!(is_answered(knock().receive()), "others are served");
+        first.hang_up();
+        assert_eq!(second.receive().unwrap().fault().code, 39);
+    });
+}
+
+/// The daemon raises its soft limit to the hard one, so the hard one is what it is given.
+#[test]
+fn without_descriptors_it_goes_on_and_recovers_when_some_are_free_again() {
+    in_namespace(|| {
+        let mut limited = command("prlimit");
+        limited.args(["--nofile=32:32", env!("CARGO_BIN_EXE_virtinterfaced")]);
+        let daemon = Daemon::start_with(&mut limited);
+        let mut crowd: Vec<_> = (0..60).map(|_| knock()).collect();
+        eventually("descriptors run out", || daemon.stderr().contains("nobody is accepted"));
+        let served = crowd.iter().position(waits).expect("not all can be served");
+        assert!((1..32).contains(&served), "{served} were served");
+        let mut later = crowd.split_off(served);
+        assert!(crowd.iter_mut().all(|client| is_answered(client.receive())));
+        drop(crowd);
+        while !later.is_empty() {
+            let count = served.min(later.len());
+            let now: Vec<_> = later.drain(..count).collect();
+            assert!(now.into_iter().all(|mut client| is_answered(client.receive())));
+        }
+        assert_eq!(daemon.stop().code(), Some(0));
+    });
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The built daemon from its command line to its end: options, configuration, sockets, pid file.
+//!
+//! Each test has namespaces of its own, so the machine's own daemon, sockets and configuration are
+//! out of reach. Needs root; without it a test says `SKIP: reason`, and with `CI` or
+//! `REQUIRE_NETNS` set it fails instead.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, waits by sleeping, and says what it measured"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command_line;
+mod configuration;
+mod lifetime;
+mod limits;
+mod pid_file;
+mod session;
+mod sockets;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The daemon of an ordinary user.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::command::{command, run};
+use crate::support::daemon::Daemon;
+use crate::support::namespace::{DIR, in_namespace, is_installed};
+
+const VIRSH: &str = "/usr/bin/virsh";
+const USER: u32 = 65_534;
+const HOME: &str = "/run/home";
+const RUNTIME_DIR: &str = "/run/user";
+
+/// A copy of the daemon where any user may run it; the build's own folder may be closed to others.
+const DAEMON: &str = "/run/test/virtinterfaced";
+
+fn prepare() {
+    fs::copy(env!("CARGO_BIN_EXE_virtinterfaced"), DAEMON).unwrap();
+    for dir in [HOME, RUNTIME_DIR] {
+        fs::create_dir(dir).unwrap();
+        chown(dir, Some(USER), Some(USER)).unwrap();
+    }
+}
+
+/// A program run by the user.
+fn as_user(program: &str) -> Command {
+    let mut command = command(program);
+    command.uid(USER).gid(USER).env("HOME", HOME);
+    command
+}
+
+fn file_names(dir: &str) -> Vec<String> {
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| name(entry.unwrap())).collect();
+    names.sort();
+    names
+}
+
+/// Starts it, finds its files below `run_dir` and nowhere else, and asks it by virsh.
+fn check(run_dir: &str, environment: &[(&str, &str)]) {
+    let mut daemon = Daemon::spawn(as_user(DAEMON).envs(environment.iter().copied()));
+    daemon.wait_for(format!("{run_dir}/virtinterfaced-sock"));
+    let made = ["interface", "virtinterfaced-admin-sock", "virtinterfaced-sock"];
+    let made = [&made[..], &["virtinterfaced.pid"]].concat();
+    assert_eq!(file_names(run_dir), made);
+    assert_eq!(fs::metadata(run_dir).unwrap().mode() & 0o777, 0o700);
+    assert!(!Path::new("/run/libvirt").exists());
+    if Path::new(VIRSH).exists() {
+        let mut virsh = as_user(VIRSH);
+        virsh.envs(environment.iter().copied()).args(["-c", "interface:///session"]);
+        assert!(run(virsh.args(["iface-list"])).ok().contains(" lo     active "));
+    }
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert_eq!(file_names(run_dir), ["interface"]);
+}
+
+#[test]
+fn its_files_are_in_the_runtime_directory() {
+    in_namespace(|| {
+        prepare();
+        check("/run/user/libvirt", &[("XDG_RUNTIME_DIR", RUNTIME_DIR)]);
+        assert_eq!(file_names(HOME), [""; 0]);
+    });
+}
+
+#[test]
+fn without_a_runtime_directory_they_are_in_the_cache() {
+    in_namespace(|| {
+        prepare();
+        check("/run/home/.cache/libvirt", &[]);
+        check("/run/home/elsewhere/libvirt", &[("XDG_CACHE_HOME", "/run/home/elsewhere")]);
+    });
+}
+
+#[test]
+fn it_reads_the_users_own_configuration() {
+    in_namespace(|| {
+        prepare();
+        let dir = "/run/home/.config/libvirt";
+        fs::create_dir_all(dir).unwrap();
+        fs::write(format!("{dir}/virtinterfaced.conf"), "log_level = 'x'\n").unwrap();
+        let output = run(&mut as_user(DAEMON));
+        let want = format!(
+            "virtinterfaced: {dir}/virtinterfaced.conf:1:13: \
+             log_level: expected an unsigned integer\n"
+        );
+        assert_eq!((output.stderr, output.status.code()), (want, Some(1)));
+    });
+}
+
+#[test]
+fn without_any_home_it_says_so() {
+    in_namespace(|| {
+        prepare();
+        let output = run(as_user(DAEMON).env_remove("HOME"));
+        let want = "virtinterfaced: neither XDG_RUNTIME_DIR nor HOME is set\n";
+        assert_eq!((output.stderr.as_str(), output.status.code()), (want, Some(2)));
+    });
+}
+
+#[test]
+fn virsh_starts_it_when_nobody_answers() {
+    if !is_installed(VIRSH) {
+        return;
+    }
+    in_namespace(|| {
+        prepare();
+        let mut virsh = as_user(VIRSH);
+        // libvirt looks for its daemons in this folder.
+        virsh.env("XDG_RUNTIME_DIR", RUNTIME_DIR).env("LIBVIRTD_PATH", DIR);
+        let listed = run(virsh.args(["-c", "interface:///session?mode=direct", "iface-list"]));
+        let pid = fs::read_to_string("/run/user/libvirt/virtinterfaced.pid");
+        if let Ok(pid) = pid {
+            run(command("kill").arg(pid.trim())).ok();
+        }
+        assert!(listed.ok().contains(" lo     active "));
+    });
+}

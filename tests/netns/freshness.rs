@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A call that follows a change sees it: never late, never partly, whatever the event socket lost.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::scene::shown;
+use crate::support::client::RawClient;
+use crate::support::command::{ip, ip_batch};
+use crate::support::daemon::{Daemon, daemon_command};
+use crate::support::link::{State, Switch, Tunnel};
+use crate::support::namespace::in_namespace;
+use crate::support::wire::{Arg, procedure};
+use crate::support::{StopOnDrop, eventually};
+
+/// `VIR_CONNECT_LIST_INTERFACES_ACTIVE`.
+const ACTIVE: u32 = 2;
+
+#[test]
+fn a_thousand_changes_of_state_are_each_seen_by_the_next_call() {
+    in_namespace(|| {
+        ip("link add veth0 type veth peer name veth1");
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let switch = Switch::new();
+        for round in 0..500 {
+            switch.set("veth0", State::Up);
+            assert_eq!(client.list(ACTIVE), ["lo", "veth0"], "up in round {round}");
+            switch.set("veth0", State::Down);
+            assert_eq!(client.list(ACTIVE), ["lo"], "down in round {round}");
+        }
+    });
+}
+
+/// The daemon is at work on the first call, with others waiting, when the change is made: what it
+/// knew when it began that turn is no longer enough for the second.
+#[test]
+fn a_change_between_two_calls_of_one_turn_is_seen_by_the_second() {
+    in_namespace(|| {
+        ip("link add veth0 type veth peer name veth1");
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let switch = Switch::new();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _stop = StopOnDrop(&stop);
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut busy = RawClient::open();
+                    while !stop.load(Ordering::Relaxed) {
+                        busy.list_all();
+                    }
+                });
+            }
+            for round in 0..1_000 {
+                let (state, want) = match round % 2 {
+                    0 => (State::Up, &["lo", "veth0"][..]),
+                    _ => (State::Down, &["lo"][..]),
+                };
+                client.send_list(ACTIVE);
+                switch.set("veth0", state);
+                client.send_list(ACTIVE);
+                client.receive_list();
+                assert_eq!(client.receive_list(), want, "{state:?} in round {round}");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_hundred_new_and_removed_links_are_each_seen_by_the_next_call() {
+    in_namespace(|| {
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        for round in 0..50 {
+            ip("link add br0 mtu 1300 type bridge");
+            assert_eq!(client.list_all(), ["br0", "lo"], "added in round {round}");
+            assert!(client.xml("br0").contains("<mtu size='1300'/>"), "round {round}");
+            ip("link set br0 name br1");
+            assert_eq!(client.list_all(), ["br1", "lo"], "renamed in round {round}");
+            ip("address add 192.0.2.1/24 dev br1");
+            assert!(client.xml("br1").contains("address='192.0.2.1'"), "round {round}");
+            ip("link del br1");
+            assert_eq!(client.list_all(), ["lo"], "removed in round {round}");
+        }
+    });
+}
+
+#[test]
+fn a_tap_that_dies_with_its_owner_is_gone_from_the_next_call() {
+    in_namespace(|| {
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        for round in 0..50 {
+            let tap = Tunnel::tap("tap0");
+            assert!(client.xml("tap0").contains("name='tap0'"), "round {round}");
+            drop(tap);
+            // Another test that starts a program just now may hold the tap until it runs.
+            eventually("the tap goes", || !Path::new("/sys/class/net/tap0").exists());
+            let reply = client.call(procedure::INTERFACE_LOOKUP_BY_NAME, &[Arg::Text("tap0")]);
+            assert_eq!(reply.fault().code, 57, "round {round}");
+        }
+    });
+}
+
+/// While the daemon is stopped, the kernel has more to tell than its event socket can hold.
+#[test]
+fn news_that_the_event_socket_lost_is_found_by_a_new_dump() {
+    const LOSS: &str = "news was lost";
+    in_namespace(|| {
+        ip("link add veth0 type veth peer name veth1");
+        let daemon = Daemon::start_with(daemon_command().env("LIBVIRT_DEBUG", "1"));
+        let mut client = RawClient::open();
+        assert_eq!(client.list_all(), ["lo", "veth0", "veth1"]);
+        daemon.signal(libc::SIGSTOP);
+        let switch = Switch::new();
+        for _ in 0..10_000 {
+            switch.set("veth0", State::Up);
+            switch.set("veth0", State::Down);
+        }
+        ip_batch("link add br0 type bridge\naddress add 192.0.2.1/24 dev br0\nlink del veth0\n");
+        assert!(!daemon.stderr().contains(LOSS));
+        daemon.signal(libc::SIGCONT);
+        assert_eq!(client.list_all(), ["br0", "lo"]);
+        assert!(client.xml("br0").contains("address='192.0.2.1'"));
+        assert!(daemon.stderr().contains(LOSS), "the event socket never overflowed");
+    });
+}
+
+#[test]
+fn four_thousand_links_are_listed_as_they_are() {
+    const COUNT: usize = 4_000;
+    in_namespace(|| {
+        let mut lines = String::new();
+        for number in 0..COUNT / 2 {
+            writeln!(lines, "link add a{number} type veth peer name b{number}").unwrap();
+        }
+        ip_batch(&lines);
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let want: Vec<_> = shown("").into_iter().map(|link| link.name).collect();
+        assert_eq!(want.len(), COUNT + 1);
+        assert_eq!(client.list_all(), want);
+        ip("link set a0 up");
+        assert_eq!(client.list(ACTIVE), ["a0", "lo"]);
+        ip("link del a7");
+        assert_eq!(client.list_all().len(), COUNT - 1);
+    });
+}
+
+/// Calls wait until the news is read, and the news never ends.
+#[test]
+fn a_kernel_that_never_stops_telling_does_not_silence_the_daemon() {
+    in_namespace(|| {
+        ip("link add veth0 type veth peer name veth1");
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _stop = StopOnDrop(&stop);
+            scope.spawn(|| {
+                let switch = Switch::new();
+                while !stop.load(Ordering::Relaxed) {
+                    switch.set("veth0", State::Up);
+                    switch.set("veth0", State::Down);
+                }
+            });
+            for _ in 0..500 {
+                assert_eq!(client.list_all(), ["lo", "veth0", "veth1"]);
+            }
+        });
+        assert_eq!(client.list(ACTIVE), ["lo"]);
+    });
+}
+
+/// Every list is a moment's truth: of two links of which one is always there, one is always seen.
+#[test]
+fn a_list_is_never_half_of_a_change() {
+    in_namespace(|| {
+        ip("link add ping type bridge");
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _stop = StopOnDrop(&stop);
+            scope.spawn(|| {
+                let batch = "link set ping name pong\nlink set pong name ping\n".repeat(50);
+                while !stop.load(Ordering::Relaxed) {
+                    ip_batch(&batch);
+                }
+            });
+            for _ in 0..2_000 {
+                let list = client.list_all();
+                assert!(list == ["lo", "ping"] || list == ["lo", "pong"], "{list:?}");
+            }
+        });
+    });
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The built daemon on a real kernel, asked by real clients: each test in a network namespace.
+//!
+//! Needs root, iproute2, and the clients that the modules name; without them a test says
+//! `SKIP: reason`, and with `CI` or `REQUIRE_NETNS` set it fails instead.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, waits by sleeping, and says what it measured"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod scene;
+
+mod bindings;
+mod crowd;
+mod freshness;
+mod hidden;
+mod hostile;
+mod keepalive;
+mod misbehaviour;
+mod routes;
+mod schema;
+mod virsh;

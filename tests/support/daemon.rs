@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The built daemon as a child: started, waited for until it answers, and stopped.
+//!
+//! Its standard error goes to a file, so that it never waits for the test to read it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::client::RawClient;
+use super::command::{Output, command, run};
+use super::eventually;
+use super::namespace::DIR;
+use super::wire::procedure;
+
+pub(crate) const SOCKET: &str = "/run/libvirt/virtinterfaced-sock";
+pub(crate) const READ_ONLY_SOCKET: &str = "/run/libvirt/virtinterfaced-sock-ro";
+pub(crate) const ADMIN_SOCKET: &str = "/run/libvirt/virtinterfaced-admin-sock";
+pub(crate) const PID_FILE: &str = "/run/virtinterfaced.pid";
+
+/// A running daemon. It is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    stderr: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it without options and waits until it answers.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&mut daemon_command())
+    }
+
+    /// Starts it with this configuration and waits until it answers.
+    pub(crate) fn configured(text: &str) -> Self {
+        Self::start_with(daemon_command().args(["-f", &config_file(text)]))
+    }
+
+    /// Starts it by `command` and waits until it answers.
+    pub(crate) fn start_with(command: &mut Command) -> Self {
+        let mut daemon = Self::spawn(command);
+        daemon.wait_for(SOCKET);
+        daemon
+    }
+
+    /// Starts it by `command`.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let stderr = PathBuf::from(format!("{DIR}/stderr-{number}"));
+        let file = File::create(&stderr).unwrap();
+        let child = command.stdin(Stdio::null()).stderr(file).spawn().unwrap();
+        Self { child, stderr }
+    }
+
+    /// Waits until it answers at the socket at `path`.
+    pub(crate) fn wait_for(&mut self, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        eventually(&format!("an answer at {}", path.display()), || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "ended early: {ended:?}\n{}", self.stderr());
+            RawClient::connect_to(path)
+                .is_ok_and(|mut client| client.call(procedure::AUTH_LIST, &[]).head.serial == 1)
+        });
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Sends it a signal.
+    #[allow(unsafe_code, reason = "std sends no signal but SIGKILL")]
+    pub(crate) fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.pid()).unwrap();
+        // SAFETY: kill takes integers; the child is not waited for yet, so the number is its own.
+        let rc = unsafe { libc::kill(pid, signal) };
+        assert_eq!(rc, 0, "signal {signal}");
+    }
+
+    /// Stops it as an init system does, and returns how it ended.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal(libc::SIGTERM);
+        self.wait()
+    }
+
+    /// Kills it, so that it leaves behind what it made.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.wait();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the daemon ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Whether it is still there.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptor_count(&self) -> usize {
+        fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// How often it has gone to sleep or been put to it: what does not grow was never awake.
+    pub(crate) fn switch_count(&self) -> u64 {
+        self.status("voluntary_ctxt_switches") + self.status("nonvoluntary_ctxt_switches")
+    }
+
+    /// How much memory it has in use, in bytes.
+    pub(crate) fn resident_len(&self) -> u64 {
+        self.status("VmRSS") * 1024
+    }
+
+    /// A number of `/proc/PID/status`.
+    fn status(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid()))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Of a daemon that has ended already there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("the daemon's last words:\n{}", self.last_words());
+        }
+    }
+}
+
+impl Daemon {
+    fn last_words(&self) -> String {
+        const LINE_COUNT_MAX: usize = 40;
+        let text = self.stderr();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(LINE_COUNT_MAX)..].join("\n")
+    }
+}
+
+/// The daemon's command, without options.
+pub(crate) fn daemon_command() -> Command {
+    command(env!("CARGO_BIN_EXE_virtinterfaced"))
+}
+
+/// Runs the daemon to its end: for options with which it does not stay.
+pub(crate) fn run_daemon(arguments: &[&str]) -> Output {
+    run(daemon_command().args(arguments))
+}
+
+/// Writes a configuration file; returns its path.
+pub(crate) fn config_file(text: &str) -> String {
+    let path = format!("{DIR}/virtinterfaced.conf");
+    fs::write(&path, text).unwrap();
+    path
+}

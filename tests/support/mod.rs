@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What the integration tests share: a network namespace of their own, the built daemon, a client
+//! that speaks raw bytes, and the host's tools.
+//!
+//! Nothing here outlives its test: files stand on a tmpfs of the namespace, and what was started
+//! is killed when its value is dropped. No wait is without end, and none is a measurement.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub(crate) mod client;
+pub(crate) mod command;
+pub(crate) mod daemon;
+pub(crate) mod link;
+pub(crate) mod namespace;
+pub(crate) mod peer;
+pub(crate) mod wire;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything may take. Only a failing test waits that long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `fact` holds; `what` names it where it never does.
+pub(crate) fn eventually(what: &str, mut fact: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !fact() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sets its flag when it goes, be it by a panic: a thread that works until then always ends.
+#[derive(Debug)]
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
