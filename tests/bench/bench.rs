@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The benchmark: the daemon beside libvirt's own driver and beside the limit of this kernel.
+//!
+//! Everything happens in namespaces of its own, so neither the host's interfaces nor its sockets
+//! are touched, and one call does it all. What is compared is measured in many short rounds that
+//! go from one server to the next, so that whatever else the machine does falls on all alike.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock, and waits")]
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(clippy::print_stderr, reason = "so is saying why there is none")]
+
+mod bare;
+mod client;
+mod latency;
+mod rounds;
+mod server;
+mod size;
+mod sys;
+mod table;
+mod throughput;
+mod world;
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::client::CallFrame;
+use crate::server::Servers;
+use crate::table::{Target, Unit};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let result = match (arguments.next(), arguments.next()) {
+        (Some(argument), Some(path)) if argument == bare::ARGUMENT => bare::serve(path.as_ref()),
+        _ => world::enter().and_then(|()| bench()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("bench: {err}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// From the small host to the large one, as nothing that is added is taken away again.
+fn bench() -> io::Result<()> {
+    world::add_bridge()?;
+    table::print_head();
+    let start = latency::start()?;
+    start.print(
+        "start to first answer, over an empty process's",
+        Unit::Time,
+        Target::AtMost(10e-3),
+    );
+    calls()?;
+    memory()?;
+    routes()?;
+    links()
+}
+
+fn calls() -> io::Result<()> {
+    let servers = Servers::start()?;
+    latency::serial(&servers)?.print("GET_LIB_VERSION, serial", Unit::Time, Target::OfBare(1.25));
+    let pipelined = throughput::one_connection(&servers)?;
+    pipelined.print("... 4 in flight", Unit::Rate, Target::RateOfBare(0.7));
+    let many = throughput::many_connections(&servers)?;
+    many.print("... on 200 connections", Unit::Rate, Target::RateOfBare(0.7));
+    let connect = latency::connect(&servers)?;
+    connect.print("connect, auth list, open, close", Unit::Time, Target::OfBare(1.5));
+    let bridge = latency::of_call(&servers, &CallFrame::xml_desc(world::BRIDGE), 100)?;
+    bridge.print("GET_XML_DESC of a bridge", Unit::Time, Target::FasterThanLibvirtd(10.0));
+    Ok(())
+}
+
+fn memory() -> io::Result<()> {
+    let servers = Servers::start()?;
+    size::threads(&servers)?.print("threads", Unit::Count, Target::AtMost(1.0));
+    let idle = size::memory(&servers)?;
+    idle.print("memory, idle", Unit::Memory, Target::AtMost(3e6));
+    let clients = size::with_clients(&servers)?.minus(&idle);
+    clients.print("... more with 4,000 idle clients", Unit::Memory, Target::AtMost(4e6));
+    Ok(())
+}
+
+fn routes() -> io::Result<()> {
+    let servers = Servers::start()?;
+    let idle = size::memory(&servers)?;
+    world::add_routes()?;
+    let link = latency::of_call(&servers, &CallFrame::xml_desc(world::ROUTED_LINK), 100)?;
+    link.print("GET_XML_DESC of a link with 200,000 routes", Unit::Time, Target::None);
+    let more = size::memory(&servers)?.minus(&idle);
+    more.print("... more memory with them", Unit::Memory, Target::None);
+    Ok(())
+}
+
+fn links() -> io::Result<()> {
+    let servers = Servers::start()?;
+    let idle = size::memory(&servers)?;
+    world::add_links()?;
+    let list = latency::of_call(&servers, &CallFrame::list_all(), 1)?;
+    list.print("LIST_ALL of 4,000 links", Unit::Time, Target::FasterThanLibvirtd(200.0));
+    let more = size::memory(&servers)?.minus(&idle);
+    more.print("... more memory with them", Unit::Memory, Target::AtMost(2e6));
+    Ok(())
+}

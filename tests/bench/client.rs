@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A raw client: frames made once, written whole, and replies of which only the head is read.
+//!
+//! It costs so little that what is measured is the server. Shares no code with the daemon.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// Numbers of the remote program's procedures.
+pub(crate) mod procedure {
+    pub(crate) const OPEN: u32 = 1;
+    pub(crate) const CLOSE: u32 = 2;
+    pub(crate) const AUTH_LIST: u32 = 66;
+    pub(crate) const GET_XML_DESC: u32 = 130;
+    pub(crate) const GET_LIB_VERSION: u32 = 157;
+    pub(crate) const LIST_ALL: u32 = 284;
+}
+
+const REMOTE_PROGRAM: u32 = 0x2000_8086;
+const HEADER_LEN: usize = 28;
+
+/// A call, ready to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct CallFrame(Vec<u8>);
+
+impl CallFrame {
+    pub(crate) fn auth_list() -> Self {
+        Self::new(procedure::AUTH_LIST, &[])
+    }
+
+    pub(crate) fn open() -> Self {
+        let (present, flags) = (1, 0);
+        let name = string("interface:///system");
+        Self::new(procedure::OPEN, &[&word(present), &name, &word(flags)])
+    }
+
+    pub(crate) fn close() -> Self {
+        Self::new(procedure::CLOSE, &[])
+    }
+
+    pub(crate) fn lib_version() -> Self {
+        Self::new(procedure::GET_LIB_VERSION, &[])
+    }
+
+    pub(crate) fn xml_desc(name: &str) -> Self {
+        let flags = 0;
+        Self::new(procedure::GET_XML_DESC, &[&string(name), &string(""), &word(flags)])
+    }
+
+    /// All interfaces, active and inactive.
+    pub(crate) fn list_all() -> Self {
+        let (need_results, flags) = (1, 0);
+        Self::new(procedure::LIST_ALL, &[&word(need_results), &word(flags)])
+    }
+
+    fn new(procedure: u32, arguments: &[&[u8]]) -> Self {
+        let payload = arguments.concat();
+        let len = u32::try_from(HEADER_LEN + payload.len()).unwrap_or(u32::MAX);
+        let (version, call, serial, status) = (1, 0, 0, 0);
+        let head = [len, REMOTE_PROGRAM, version, procedure, call, serial, status];
+        let mut bytes = head.map(u32::to_be_bytes).concat();
+        bytes.extend(payload);
+        Self(bytes)
+    }
+
+    /// As many of the same, to be written in one.
+    pub(crate) fn repeated(&self, count: usize) -> Self {
+        Self(self.0.repeat(count))
+    }
+}
+
+fn word(value: u32) -> [u8; 4] {
+    value.to_be_bytes()
+}
+
+fn string(text: &str) -> Vec<u8> {
+    let mut bytes = word(u32::try_from(text.len()).unwrap_or(u32::MAX)).to_vec();
+    bytes.extend(text.as_bytes());
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: UnixStream,
+    /// What has come of replies that are not counted yet.
+    unread: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn connect(path: &Path) -> io::Result<Self> {
+        let socket = UnixStream::connect(path)?;
+        Ok(Self { socket, unread: Vec::new(), buffer: vec![0; 4096] })
+    }
+
+    /// Connects, and does what it takes to be served.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut client = Self::connect(path)?;
+        client.call(&CallFrame::auth_list())?;
+        client.call(&CallFrame::open())?;
+        Ok(client)
+    }
+
+    /// Makes a call and waits for its reply.
+    pub(crate) fn call(&mut self, call: &CallFrame) -> io::Result<()> {
+        self.send(call)?;
+        while self.receive()? == 0 {}
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, call: &CallFrame) -> io::Result<()> {
+        self.socket.write_all(&call.0)
+    }
+
+    /// Reads once, and counts the replies that are then complete. An error among them is
+    /// the benchmark's end: a refusal is answered faster than what was asked.
+    pub(crate) fn receive(&mut self) -> io::Result<usize> {
+        let len = self.socket.read(&mut self.buffer)?;
+        if len == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.unread.extend_from_slice(self.buffer.get(..len).unwrap_or_default());
+        let mut count = 0;
+        let mut rest = self.unread.as_slice();
+        while let Some(([_, _, _, procedure, _, _, status], after)) = split_reply(rest) {
+            if status != 0 {
+                return Err(io::Error::other(format!("procedure {procedure} was refused")));
+            }
+            rest = after;
+            count += 1;
+        }
+        self.unread.drain(..self.unread.len() - rest.len());
+        Ok(count)
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The words of a reply's head, and what follows the reply.
+fn split_reply(bytes: &[u8]) -> Option<([u32; 7], &[u8])> {
+    let head: &[u8; HEADER_LEN] = bytes.first_chunk()?;
+    let mut words = [0; 7];
+    for (word, bytes) in words.iter_mut().zip(head.chunks_exact(4)) {
+        *word = u32::from_be_bytes(bytes.try_into().ok()?);
+    }
+    let [len, ..] = words;
+    Some((words, bytes.get(usize::try_from(len).ok()?..)?))
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The three servers that are compared: started, found ready, and ended, by what started them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::bare;
+use crate::client::{CallFrame, Client};
+use crate::sys;
+use crate::table::Figures;
+use crate::world;
+
+/// How long a server may take to answer, or to end, before the benchmark gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks whether it has.
+const PAUSE: Duration = Duration::from_micros(50);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Ours,
+    Bare,
+    Libvirtd,
+}
+
+/// A server that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Starts a server, and waits until it has answered a call.
+    pub(crate) fn start(kind: Kind) -> io::Result<Self> {
+        let path = world::socket(kind);
+        // Only the bare server leaves its socket behind.
+        match fs::remove_file(&path) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            Ok(()) | Err(_) => {}
+        }
+        let child = command(kind, &path)?.stdin(Stdio::null()).spawn()?;
+        let mut server = Self { child, path };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match server.first_answer() {
+                Ok(()) => return Ok(server),
+                Err(err) if server.child.try_wait()?.is_some() || Instant::now() > deadline => {
+                    return Err(io::Error::other(format!("{kind:?} does not answer: {err}")));
+                }
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A field of `/proc/PID/status`, in the unit that it has there.
+    pub(crate) fn status(&self, field: &str) -> io::Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let value = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        value.ok_or_else(|| io::Error::other(format!("/proc/PID/status: no {field}")))
+    }
+
+    fn first_answer(&self) -> io::Result<()> {
+        Client::connect(&self.path)?.call(&CallFrame::auth_list())
+    }
+
+    fn stop(&mut self) -> io::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        sys::terminate(&self.child)?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                self.child.kill()?;
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(err) = self.stop() {
+            eprintln!("bench: process {} could not be ended: {err}", self.child.id());
+        }
+    }
+}
+
+fn command(kind: Kind, path: &Path) -> io::Result<Command> {
+    match kind {
+        Kind::Ours => Ok(Command::new(env!("CARGO_BIN_EXE_virtinterfaced"))),
+        Kind::Bare => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg(bare::ARGUMENT).arg(path);
+            Ok(command)
+        }
+        Kind::Libvirtd => Ok(world::libvirtd()),
+    }
+}
+
+/// All that are compared; without libvirtd where it is not installed.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    ours: Server,
+    bare: Server,
+    libvirtd: Option<Server>,
+}
+
+impl Servers {
+    pub(crate) fn start() -> io::Result<Self> {
+        let libvirtd = world::has_libvirtd().then(|| Server::start(Kind::Libvirtd)).transpose()?;
+        Ok(Self { ours: Server::start(Kind::Ours)?, bare: Server::start(Kind::Bare)?, libvirtd })
+    }
+
+    pub(crate) fn get(&self, kind: Kind) -> Option<&Server> {
+        match kind {
+            Kind::Ours => Some(&self.ours),
+            Kind::Bare => Some(&self.bare),
+            Kind::Libvirtd => self.libvirtd.as_ref(),
+        }
+    }
+
+    /// Takes one measure of each.
+    pub(crate) fn each(&self, measure: impl Fn(&Server) -> io::Result<f64>) -> io::Result<Figures> {
+        Ok(Figures {
+            ours: measure(&self.ours)?,
+            bare: Some(measure(&self.bare)?),
+            libvirtd: self.libvirtd.as_ref().map(measure).transpose()?,
+        })
+    }
+}

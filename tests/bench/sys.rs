@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The system calls that std has no word for, as the daemon's own `sys` has them for the daemon.
+
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// Events that one wait can bring.
+const BATCH_COUNT: usize = 256;
+
+/// Leaves the host's network and mounts. A process must have one thread to do so.
+pub(crate) fn leave_namespaces() -> io::Result<()> {
+    // SAFETY: unshare takes an integer alone.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) })?;
+    Ok(())
+}
+
+/// Asks a child that is not reaped yet to end.
+pub(crate) fn terminate(child: &std::process::Child) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    // SAFETY: kill takes integers alone.
+    check(unsafe { libc::kill(pid, libc::SIGTERM) })?;
+    Ok(())
+}
+
+/// A level-triggered epoll instance that waits for input.
+pub(crate) struct Epoll {
+    fd: OwnedFd,
+    events: [libc::epoll_event; BATCH_COUNT],
+}
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: epoll_create1 takes an integer alone.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { fd, events: [libc::epoll_event { events: 0, u64: 0 }; BATCH_COUNT] })
+    }
+
+    /// Waits for `fd` too, until it is closed. `token` is what [`Epoll::wait`] calls it.
+    pub(crate) fn add(&self, fd: impl AsFd, token: usize) -> io::Result<()> {
+        let token = u64::try_from(token).map_err(io::Error::other)?;
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        let fd = fd.as_fd().as_raw_fd();
+        let epoll = self.fd.as_raw_fd();
+        // SAFETY: both fds are borrowed, so open; the event is a live local.
+        check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) })?;
+        Ok(())
+    }
+
+    /// The tokens of all that can be read now, at least one.
+    pub(crate) fn wait(&mut self) -> io::Result<impl Iterator<Item = usize> + use<'_>> {
+        let room = libc::c_int::try_from(BATCH_COUNT).map_err(io::Error::other)?;
+        // SAFETY: the fd is owned, so open; the kernel writes at most `room` events into the array.
+        let rc =
+            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), room, -1) };
+        let count = usize::try_from(check(rc)?).map_err(io::Error::other)?;
+        Ok(self.events.iter().take(count).filter_map(|event| usize::try_from(event.u64).ok()))
+    }
+}
+
+fn check(rc: libc::c_int) -> io::Result<libc::c_int> {
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc) }
+}
