@@ -33,7 +33,7 @@ pub enum View {
 pub struct Inspection {
     /// The link whose default gateways are wanted.
     pub gateways_of: LinkIndex,
-    /// Bridges and bonds, whose attributes are wanted as they are now.
+    /// Bridges and bonds that are down: the kernel does not announce what changes of them.
     pub kinds_of: Vec<LinkIndex>,
     /// The links whose speed is wanted.
     pub speeds_of: Vec<(LinkIndex, IfName)>,
@@ -55,9 +55,9 @@ pub struct Findings {
 pub fn inspection(host: &Host, link: &Link) -> Inspection {
     let mut shown = Vec::new();
     collect_shown(host, link, &mut shown);
-    let has_attributes =
-        |link: &&&Link| matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
-    let kinds_of = shown.iter().filter(has_attributes).map(|link| link.index).collect();
+    let is_silent =
+        |link: &&&Link| !link.up && matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
+    let kinds_of = shown.iter().filter(is_silent).map(|link| link.index).collect();
     let has_speed = |link: &&&Link| {
         link.oper_state == OperState::Up && !matches!(link.kind, LinkKind::Bridge(_))
     };

@@ -189,9 +189,16 @@ impl Kernel {
                     }
                 }
             });
-            if let Err(err) = answer {
-                debug!("netlink: cannot ask for a route: {err}");
-                break;
+            match answer {
+                // The last one asked is of IPv6, where this says that there is no route at all.
+                Ok(Answer::Refused(libc::ENETUNREACH)) => {
+                    defaults.entry(Family::Ipv6).or_insert(None);
+                }
+                Ok(_) => {}
+                Err(err) => {
+                    debug!("netlink: cannot ask for a route: {err}");
+                    break;
+                }
             }
         }
         defaults.into_values().flatten().collect()

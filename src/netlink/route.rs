@@ -28,7 +28,8 @@ const RTA_MULTIPATH: u16 = 9;
 const HOP_HEADER_LEN: usize = 8;
 
 /// The addresses to ask about, in the order to try them; one round is asked at once. Most links
-/// with a default route tell so in the first.
+/// with a default route tell so in the first. Each ends with IPv6, where the kernel's `ENETUNREACH`
+/// means that no route leads there at all; with IPv4 it does not tell that from a reject route.
 ///
 /// IPv4: never forwarded, unless by the default route: reserved (RFC 1112), for documentation
 /// (RFC 5737), of "this network" (RFC 791; in the half of all addresses that the others are not

@@ -2,8 +2,8 @@
 //! The loop: one thread that polls, and the order of things in one turn of it.
 //!
 //! Clients are read before the kernel's news, and the kernel's news before the calls: a change that
-//! was made before a call was sent is then known when the call is answered. Writes follow calls, so
-//! that a reply leaves in the turn that made it. Clients are accepted and closed last, so that no
+//! was made before a call was sent is then known when the call is answered. A client's writes follow
+//! its calls, so that a reply leaves in the turn that made it. Clients are accepted and closed last, so that no
 //! event meets one that is gone. Tokens are never used again.
 
 mod client;
@@ -152,8 +152,7 @@ impl Server {
         for event in events {
             match event.token() {
                 SIGNALS => signals = self.handle_signals(),
-                // Its news is drained in every turn.
-                KERNEL => {}
+                KERNEL => self.news = Progress::Unfinished,
                 _ => self.note(event),
             }
         }
@@ -168,14 +167,11 @@ impl Server {
                 client.read(&mut self.buffer);
             }
         }
-        self.drain_kernel()?;
-        if self.news == Progress::Drained {
-            for id in &busy {
-                self.answer_calls(*id, now);
-            }
+        if !busy.is_empty() || self.news == Progress::Unfinished {
+            self.drain_kernel()?;
         }
         for id in &busy {
-            self.finish(*id, now);
+            self.serve(*id, now);
         }
         self.accept(now);
         Ok(Next::Turn)
@@ -201,15 +197,7 @@ impl Server {
         let id = ClientId(token.0);
         if let Some(client) = self.clients.get_mut(&id) {
             client.note(event);
-            self.mark_busy(id);
-        }
-    }
-
-    fn mark_busy(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        // Left over from the last turn, named by an event, met by a timer: once is enough.
-        if !std::mem::replace(&mut client.is_busy, true) {
-            self.busy.push(id);
+            mark_busy(&mut self.busy, id, client);
         }
     }
 
@@ -218,7 +206,7 @@ impl Server {
             if let Some(client) = self.clients.get_mut(&id) {
                 client.armed = None;
                 client.session.handle_timeout(now);
-                self.mark_busy(id);
+                mark_busy(&mut self.busy, id, client);
             }
         }
     }
@@ -240,10 +228,11 @@ impl Server {
         Ok(())
     }
 
-    fn answer_calls(&mut self, id: ClientId, now: Instant) {
+    /// Answers what a client calls, unless the table is behind; writes what it is owed; and sees to
+    /// what it needs next: its end, another turn, a timer, or word from epoll.
+    fn serve(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        for _ in 0..CALLS_PER_TURN_MAX {
-            let Some(pending) = client.session.poll_call(now) else { return };
+        if self.news == Progress::Drained {
             let mut desk = Desk {
                 facts: &self.facts,
                 host: &self.host,
@@ -251,8 +240,32 @@ impl Server {
                 kernel: &mut self.kernel,
                 buffer: &mut self.buffer,
             };
-            let outcome = desk.answer(&pending.call, client.session.client());
-            client.session.handle_reply(&pending.reply_to, outcome, now);
+            for _ in 0..CALLS_PER_TURN_MAX {
+                let Some(pending) = client.session.poll_call(now) else { break };
+                let outcome = desk.answer(&pending.call, client.session.client());
+                client.session.handle_reply(&pending.reply_to, outcome, now);
+            }
+        }
+        client.write();
+        if let Some(ending) = client.session.ending() {
+            info!("client {}: {ending}", id.0);
+            self.close(id, now);
+            return;
+        }
+        if client.is_unfinished() {
+            mark_busy(&mut self.busy, id, client);
+        }
+        if let (None, Some(deadline)) = (client.armed, client.session.deadline()) {
+            client.armed = Some(deadline);
+            self.timers.arm(deadline, id);
+        }
+        if let Some(interest) = client.changed_interest() {
+            let fd = client.as_raw_fd();
+            let registry = self.poll.registry();
+            if let Err(err) = registry.reregister(&mut SourceFd(&fd), Token(id.0), interest) {
+                warn!("client {}: cannot be polled any further: {err}", id.0);
+                self.close(id, now);
+            }
         }
     }
 
@@ -285,43 +298,13 @@ impl Server {
         Ok(())
     }
 
-    /// Writes what a client is owed, and sees to what it needs next: its end, another turn, a
-    /// timer, or word from epoll.
-    fn finish(&mut self, id: ClientId, now: Instant) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        client.write();
-        if let Some(ending) = client.session.ending() {
-            info!("client {}: {ending}", id.0);
-            self.close(id, now);
-            return;
-        }
-        if client.is_unfinished() {
-            client.is_busy = true;
-            self.busy.push(id);
-        }
-        if let (None, Some(deadline)) = (client.armed, client.session.deadline()) {
-            client.armed = Some(deadline);
-            self.timers.arm(deadline, id);
-        }
-        if let Some(interest) = client.changed_interest() {
-            let fd = client.as_raw_fd();
-            let registry = self.poll.registry();
-            if let Err(err) = registry.reregister(&mut SourceFd(&fd), Token(id.0), interest) {
-                warn!("client {}: cannot be polled any further: {err}", id.0);
-                self.close(id, now);
-            }
-        }
-    }
-
+    /// Lets a client go. Closing its socket also ends epoll's interest in it.
     fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.remove(&id) else { return };
         self.door.leave(client.session.client().entrance);
         if let Some(deadline) = client.armed {
             self.timers.disarm(deadline, id);
         }
-        let fd = client.as_raw_fd();
-        // Closing the descriptor deregisters it too; this only says so before.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
         if self.clients.is_empty() {
             self.idle_since = Some(now);
         }
@@ -334,6 +317,13 @@ impl Server {
             info!("no client for {} s: stopping", limit.as_secs());
         }
         over
+    }
+}
+
+/// Left over from the last turn, named by an event, met by a timer: once is enough.
+fn mark_busy(busy: &mut Vec<ClientId>, id: ClientId, client: &mut Client) {
+    if !std::mem::replace(&mut client.is_busy, true) {
+        busy.push(id);
     }
 }
 
