@@ -154,7 +154,8 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
     }
     let signals = Signals::install()
         .map_err(|err| StartError::new(Exit::Signals, HostError::new("handle", "signals", &err)))?;
-    let listeners = listen(&settings, &paths, privilege)?;
+    let group = socket_group(&settings, run.config.as_ref().unwrap_or(&paths.config))?;
+    let listeners = listen(&settings, group, &paths, privilege)?;
     let kernel = Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?;
     let facts = ServerFacts {
         privilege,
@@ -230,18 +231,23 @@ fn make_run_dirs(paths: &Paths, privilege: Privilege) -> Result<(), StartError> 
     Ok(())
 }
 
+/// The group that the configuration gives the sockets to.
+fn socket_group(settings: &Settings, file: &Path) -> Result<Option<libc::gid_t>, StartError> {
+    let Some(name) = &settings.sockets.group else { return Ok(None) };
+    groups::find(name).map(Some).ok_or_else(|| {
+        let file = file.display();
+        let message = format!("{file}: unix_sock_group: no such group: '{name}'");
+        StartError::new(Exit::Sockets, message)
+    })
+}
+
 fn listen(
     settings: &Settings,
+    group: Option<libc::gid_t>,
     paths: &Paths,
     privilege: Privilege,
 ) -> Result<Vec<Listener>, StartError> {
     let sockets = &settings.sockets;
-    let group = match &sockets.group {
-        None => None,
-        Some(name) => Some(groups::find(name).ok_or_else(|| {
-            StartError::new(Exit::Sockets, format!("unix_sock_group: no such group: '{name}'"))
-        })?),
-    };
     let dir = sockets.dir.as_ref().unwrap_or(&paths.run_dir);
     let (main, admin) = (settings.main.queued_count_max, settings.admin.queued_count_max);
     let rw = (Entrance::ReadWrite, "virtinterfaced-sock", sockets.rw_mode, main);

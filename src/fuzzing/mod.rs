@@ -6,11 +6,11 @@
 //! of tests that may assert: nothing of the daemon comes here.
 
 mod input;
+pub mod sample;
 pub mod call;
 pub mod config;
 pub mod frame;
 pub mod netlink;
-pub mod sample;
 pub mod session;
 
 /// What a target does with an input: return, or panic.

@@ -2,8 +2,7 @@
 //! From the table of links and addresses to an [`Interface`]: what the XML will say.
 //!
 //! Pure: what the table does not hold is named by [`inspection`] and comes back as [`Findings`]: link
-//! speeds, default gateways, and the attributes of bridges and bonds, whose changes the kernel does
-//! not announce while the device is down. A link that the schema has no place for as what it is (a bond
+//! speeds, default gateways, and links whose changes the kernel does not announce. A link that the schema has no place for as what it is (a bond
 //! without members, a VLAN whose parent is in another namespace) is described as ethernet.
 
 use std::collections::BTreeMap;
@@ -12,8 +11,8 @@ use std::net::IpAddr;
 use crate::host::Host;
 use crate::model::address::Family;
 use crate::model::interface::{
-    Bond, BondMember, BondMonitor, Bridge, Ethernet, Interface, Kind, LinkStatus, OperState, Port,
-    PortKind, Protocol, Vlan,
+    Bond, BondMember, BondMode, BondMonitor, Bridge, Ethernet, Interface, Kind, LinkStatus,
+    OperState, Port, PortKind, Protocol, Vlan,
 };
 use crate::model::name::IfName;
 use crate::netlink::address::{Address, Lifetime, Origin, Role, Scope};
@@ -33,8 +32,8 @@ pub enum View {
 pub struct Inspection {
     /// The link whose default gateways are wanted.
     pub gateways_of: LinkIndex,
-    /// Bridges and bonds that are down: the kernel does not announce what changes of them.
-    pub kinds_of: Vec<LinkIndex>,
+    /// Links that change in silence, and are wanted as they are now.
+    pub silent: Vec<LinkIndex>,
     /// The links whose speed is wanted.
     pub speeds_of: Vec<(LinkIndex, IfName)>,
 }
@@ -44,8 +43,8 @@ pub struct Inspection {
 pub struct Findings {
     /// At most one of each family.
     pub gateways: Vec<IpAddr>,
-    /// Where one is missing, the table's word stands.
-    pub kinds: BTreeMap<LinkIndex, LinkKind>,
+    /// The silent links. Where one is missing, the table's word stands.
+    pub links: BTreeMap<LinkIndex, Link>,
     /// Mb/s; a link without a known speed is left out.
     pub speeds: BTreeMap<LinkIndex, u32>,
 }
@@ -55,14 +54,24 @@ pub struct Findings {
 pub fn inspection(host: &Host, link: &Link) -> Inspection {
     let mut shown = Vec::new();
     collect_shown(host, link, &mut shown);
-    let is_silent =
-        |link: &&&Link| !link.up && matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
-    let kinds_of = shown.iter().filter(is_silent).map(|link| link.index).collect();
+    let silent = shown.iter().filter(|link| is_silent(host, link)).map(|link| link.index).collect();
     let has_speed = |link: &&&Link| {
         link.oper_state == OperState::Up && !matches!(link.kind, LinkKind::Bridge(_))
     };
     let speeds = shown.iter().filter(has_speed).map(|link| (link.index, link.name));
-    Inspection { gateways_of: link.index, kinds_of, speeds_of: speeds.collect() }
+    Inspection { gateways_of: link.index, silent, speeds_of: speeds.collect() }
+}
+
+/// Whether something of `link` changes that the kernel does not announce: the attributes of a
+/// bridge or bond that is down, and the addresses of a balance-tlb bond's members, which swap them.
+fn is_silent(host: &Host, link: &Link) -> bool {
+    let has_attributes = matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
+    let master = link.master.and_then(|master| host.link(master));
+    let swaps = master.is_some_and(|master| match &master.kind {
+        LinkKind::Bond(bond) => bond.mode == Some(BondMode::BalanceTlb),
+        LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Vlan { .. } | LinkKind::Other => false,
+    });
+    swaps || (has_attributes && !link.up)
 }
 
 /// `link` and everything that its description names as a part of it.
@@ -100,7 +109,7 @@ struct Describer<'a> {
 
 impl Describer<'_> {
     fn kind(&self, link: &Link) -> Kind {
-        if let LinkKind::Bridge(bridge) = self.current_kind(link) {
+        if let LinkKind::Bridge(bridge) = &self.now(link).kind {
             let ports = shown_ports(self.host, link).map(|port| self.port(port)).collect();
             return Kind::Bridge(Bridge {
                 stp: Some(bridge.stp),
@@ -120,7 +129,7 @@ impl Describer<'_> {
     }
 
     fn port_kind(&self, link: &Link) -> PortKind {
-        match self.current_kind(link) {
+        match &self.now(link).kind {
             LinkKind::Bond(bond) => self.bond(link, bond),
             LinkKind::Vlan { tag } => self.vlan(link, *tag),
             LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Other => None,
@@ -128,12 +137,13 @@ impl Describer<'_> {
         .unwrap_or_else(|| PortKind::Ethernet(self.ethernet(link)))
     }
 
-    fn current_kind<'a>(&'a self, link: &'a Link) -> &'a LinkKind {
-        self.findings.kinds.get(&link.index).unwrap_or(&link.kind)
+    /// The link as the kernel told it last.
+    fn now<'a>(&'a self, link: &'a Link) -> &'a Link {
+        self.findings.links.get(&link.index).unwrap_or(link)
     }
 
     fn ethernet(&self, link: &Link) -> Ethernet {
-        let mac = link.mac.filter(|mac| mac.is_ethernet());
+        let mac = self.now(link).mac.filter(|mac| mac.is_ethernet());
         Ethernet { link: self.status(link), mac }
     }
 

@@ -21,7 +21,7 @@ use crate::io::Progress;
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
 use crate::netlink::conversation::{Answer, Conversation};
-use crate::netlink::link::{LinkEvent, LinkIndex, LinkKind};
+use crate::netlink::link::{Link, LinkEvent, LinkIndex};
 use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::Message;
 use crate::netlink::{Event, address, events, link};
@@ -87,12 +87,9 @@ impl Kernel {
         };
         let speeds = inspection.speeds_of.iter().filter_map(speed).collect();
         let gateways = self.gateways(inspection.gateways_of, buffer);
-        let kinds = inspection
-            .kinds_of
-            .iter()
-            .filter_map(|index| self.kind(*index, buffer).map(|kind| (*index, kind)))
-            .collect();
-        Findings { gateways, kinds, speeds }
+        let link = |index: &LinkIndex| self.link(*index, buffer).map(|link| (*index, link));
+        let links = inspection.silent.iter().filter_map(link).collect();
+        Findings { gateways, links, speeds }
     }
 
     fn drain_events(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
@@ -149,21 +146,21 @@ impl Kernel {
         Ok(())
     }
 
-    /// The attributes of one link, as they are now.
-    fn kind(&mut self, index: LinkIndex, buffer: &mut [u8]) -> Option<LinkKind> {
-        let mut kind = None;
+    /// One link as it is now.
+    fn link(&mut self, index: LinkIndex, buffer: &mut [u8]) -> Option<Link> {
+        let mut found = None;
         let encode = |out: &mut Vec<u8>, conversation: &mut Conversation| {
             link::encode_lookup(out, conversation.begin(), index);
         };
         let answer = self.ask(encode, buffer, |message| {
             if let Ok(Some(Event::Link(LinkEvent::New(link)))) = Event::decode(message) {
-                kind = Some(link.kind);
+                found = Some(link);
             }
         });
         if let Err(err) = answer {
             debug!("netlink: cannot ask for a link: {err}");
         }
-        kind
+        found
     }
 
     /// The gateways of the default routes through one link: look-ups, round by round, of a family

@@ -333,8 +333,8 @@ pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     encode_get(out, Header { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_DUMP, sequence }, 0);
 }
 
-/// Appends the request for one link. The kernel announces a change of a bridge's own attributes
-/// only while the bridge is up, so whoever shows those of one that is down must ask.
+/// Appends the request for one link. The kernel announces a change of a bridge's or bond's own
+/// attributes only while it is up, so whoever shows those of one that is down must ask.
 pub fn encode_lookup(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
     encode_get(
         out,

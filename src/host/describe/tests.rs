@@ -170,10 +170,10 @@ fn a_bond_shows_the_monitor_it_uses() {
 #[test]
 fn what_the_kernel_said_last_of_a_bridge_counts() {
     let host = host(&[bridge(1, "br0", 1500)], &[]);
-    let now = LinkKind::Bridge(LinkBridge { stp: false, forward_delay: ForwardDelay(200) });
-    let findings = Findings { kinds: [(LinkIndex(1), now)].into(), ..Findings::default() };
+    let now = bridge(1, "br0", 200);
+    let findings = Findings { links: [(LinkIndex(1), now)].into(), ..Findings::default() };
     let text = xml(&host, "br0", &findings, View::Live);
-    assert!(text.contains("<bridge stp='off' delay='2'>"), "{text}");
+    assert!(text.contains("<bridge stp='on' delay='2'>"), "{text}");
 }
 
 #[test]
@@ -190,9 +190,25 @@ fn all_that_is_shown_is_inspected_and_nothing_else() {
     let host = host(&links, &[]);
     let inspection = inspection(&host, host.link(LinkIndex(1)).unwrap());
     assert_eq!(inspection.gateways_of, LinkIndex(1));
-    assert_eq!(inspection.kinds_of, [LinkIndex(1)], "of the bond, which is up, all is announced");
+    assert_eq!(inspection.silent, [LinkIndex(1)], "of the bond, which is up, all is announced");
     let speeds: Vec<_> = inspection.speeds_of.iter().map(|(index, _)| *index).collect();
     assert_eq!(speeds, [LinkIndex(2), LinkIndex(3)]);
+}
+
+#[test]
+fn members_of_a_bond_that_swaps_their_addresses_are_asked_about() {
+    for (mode, silent) in
+        [(BondMode::BalanceTlb, vec![LinkIndex(2)]), (BondMode::BalanceAlb, Vec::new())]
+    {
+        let host =
+            host(&[bond(1, "bond0", |bond| bond.mode = Some(mode)), port(2, "eth0", 1)], &[]);
+        let asked = inspection(&host, host.link(LinkIndex(1)).unwrap()).silent;
+        assert_eq!(asked, silent, "{mode:?}");
+        let swapped = Link { mac: MacAddr::new(&[2, 0, 0, 0, 0, 9]), ..port(2, "eth0", 1) };
+        let findings = Findings { links: [(LinkIndex(2), swapped)].into(), ..Findings::default() };
+        let text = xml(&host, "bond0", &findings, View::Live);
+        assert!(text.contains("<mac address='02:00:00:00:00:09'/>"), "{text}");
+    }
 }
 
 fn address(text: &str) -> Address {

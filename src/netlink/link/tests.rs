@@ -92,7 +92,7 @@ fn broken_messages_are_refused_without_harm() {
     }
 }
 
-/// Built by hand after `linux/if_link.h`, not captured: no bonding module at hand.
+/// Built by hand after `linux/if_link.h`; what a kernel sent is in `tests/golden/netlink`.
 #[test]
 #[cfg(target_endian = "little")]
 fn a_bond_is_read_as_the_kernel_writes_it() {
@@ -109,7 +109,7 @@ fn a_bond_is_read_as_the_kernel_writes_it() {
     assert_eq!(decode(&message), Ok(Some(LinkEvent::New(want))));
 }
 
-/// Built by hand after `linux/if_link.h`, not captured: no 8021q module at hand.
+/// Built by hand after `linux/if_link.h`; what a kernel sent is in `tests/golden/netlink`.
 #[test]
 #[cfg(target_endian = "little")]
 fn a_vlan_is_read_as_the_kernel_writes_it() {
