@@ -49,7 +49,6 @@ impl std::error::Error for UsageError {}
 
 /// One option.
 struct Flag {
-    /// Empty where the option has a long form alone.
     short: &'static str,
     long: &'static str,
     /// What the option's argument is called, if it takes one.

@@ -24,6 +24,7 @@ use crate::io::kernel::Kernel;
 use crate::io::listener::{Listener, ListenerSpec};
 use crate::io::pid_file::PidFile;
 use crate::io::{files, groups};
+use crate::limits::CONFIG_LEN_MAX;
 use crate::logging;
 use crate::model::client::{Entrance, Privilege};
 use crate::server::{Server, ServerFacts, ServerParts};
@@ -141,12 +142,18 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
             run it in the foreground, under your init system's supervisor";
         return Err(StartError::new(Exit::Failure, message));
     }
-    let paths = Paths::new(privilege, environment)
-        .ok_or_else(|| StartError::new(Exit::RunDir, "neither XDG_RUNTIME_DIR nor HOME is set"))?;
+    let paths = Paths::new(privilege, environment).ok_or_else(|| {
+        StartError::new(Exit::RunDir, "HOME is not set, nor all directories in its place")
+    })?;
     let settings = configure(run, privilege, &paths)?;
     logging::start(log_level(run, environment, &settings)?);
     let pid_path = run.pid_file.as_ref().unwrap_or(&paths.pid_file);
-    make_run_dirs(&paths, privilege)?;
+    // What we make does not depend on whose shell started us.
+    process::set_umask(match privilege {
+        Privilege::System => 0o022,
+        Privilege::Session => 0o077,
+    });
+    make_run_dirs(&paths)?;
     let _pid_file = claim(pid_path)?;
     let _driver_lock = claim(&paths.driver_lock())?;
     if let Err(err) = process::raise_open_files_limit() {
@@ -174,8 +181,8 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
 
 fn configure(run: &Run, privilege: Privilege, paths: &Paths) -> Result<Settings, StartError> {
     let (path, text) = match &run.config {
-        Some(path) => (path, files::read_text(path).map(Some)),
-        None => (&paths.config, files::read_text_if_any(&paths.config)),
+        Some(path) => (path, files::read_text(path, CONFIG_LEN_MAX).map(Some)),
+        None => (&paths.config, files::read_text_if_any(&paths.config, CONFIG_LEN_MAX)),
     };
     let text = text.map_err(|err| StartError::new(Exit::Failure, err))?.unwrap_or_default();
     let file = path.display();
@@ -214,14 +221,10 @@ fn claim(path: &Path) -> Result<PidFile, StartError> {
     PidFile::claim(path).map_err(|err| StartError::new(Exit::Failure, err))
 }
 
-/// The run directory is for everybody to enter, a session's for its user alone; what the driver
-/// keeps below it is nobody else's in either case.
-fn make_run_dirs(paths: &Paths, privilege: Privilege) -> Result<(), StartError> {
-    let mode = match privilege {
-        Privilege::System => 0o755,
-        Privilege::Session => 0o700,
-    };
-    for (dir, mode) in [(paths.run_dir.clone(), mode), (paths.driver_dir(), 0o700)] {
+/// The run directory is for everybody to enter, a session's for its user alone (the mask sees to
+/// it); what the driver keeps below it is nobody else's in either case.
+fn make_run_dirs(paths: &Paths) -> Result<(), StartError> {
+    for (dir, mode) in [(paths.run_dir.clone(), 0o777), (paths.driver_dir(), 0o700)] {
         let made = DirBuilder::new().recursive(true).mode(mode).create(&dir);
         made.map_err(|err| {
             let err = HostError::new("create", dir.display().to_string(), &err);
@@ -234,11 +237,13 @@ fn make_run_dirs(paths: &Paths, privilege: Privilege) -> Result<(), StartError> 
 /// The group that the configuration gives the sockets to.
 fn socket_group(settings: &Settings, file: &Path) -> Result<Option<libc::gid_t>, StartError> {
     let Some(name) = &settings.sockets.group else { return Ok(None) };
-    groups::find(name).map(Some).ok_or_else(|| {
-        let file = file.display();
-        let message = format!("{file}: unix_sock_group: no such group: '{name}'");
-        StartError::new(Exit::Sockets, message)
-    })
+    let problem = match groups::find(name) {
+        Ok(Some(gid)) => return Ok(Some(gid)),
+        Ok(None) => format!("no such group: '{name}'"),
+        Err(err) => err.to_string(),
+    };
+    let message = format!("{}: unix_sock_group: {problem}", file.display());
+    Err(StartError::new(Exit::Sockets, message))
 }
 
 fn listen(
@@ -268,7 +273,7 @@ fn listen(
 }
 
 impl Paths {
-    /// Nothing if a session's user has neither a runtime directory nor a home.
+    /// Nothing if a session's user has no home, and not all directories that stand for it.
     fn new(privilege: Privilege, environment: &Environment) -> Option<Self> {
         let (config_dir, run_dir, pid_dir) = match privilege {
             Privilege::System => {

@@ -81,3 +81,18 @@ pub const BOND_TARGET_COUNT_MAX: usize = 16;
 
 /// Events that one poll can bring: enough that a turn's fixed costs are shared by many clients.
 pub const EVENT_BATCH_COUNT: usize = 256;
+
+/// libvirt.conf, which is read when a client opens by an alias or by nothing: an ordinary one has a
+/// few hundred bytes.
+pub const CLIENT_CONFIG_LEN_MAX: u64 = 64 * 1024;
+
+/// A text that SET_IDENTITY leaves with the session, in bytes: names and labels are shorter by far,
+/// and an idle client must not keep more.
+pub const IDENTITY_STRING_LEN_MAX: usize = 1024;
+
+/// The detail of an error, in bytes. It quotes what the client wrote, which may have megabytes.
+pub const ERROR_DETAIL_LEN_MAX: usize = 4096;
+
+/// Bytes that may wait to be written before a client's next call is looked at. One answer may be
+/// larger.
+pub const CLIENT_BYTES_UNWRITTEN_MAX: usize = 1024 * 1024;

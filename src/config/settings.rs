@@ -226,9 +226,7 @@ impl Settings {
             self.auth.access_drivers.iter().find(|driver| **driver != AccessDriver::None)?;
         Some(Unavailable { key: "access_drivers", value: driver.name() })
     }
-}
 
-impl Settings {
     /// The keys that were given another value than their default, and whose function this release
     /// lacks: it does no harm to start without, but somebody wanted it.
     pub fn without_effect(&self, privilege: Privilege) -> Vec<&'static str> {

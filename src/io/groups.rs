@@ -6,16 +6,22 @@
 
 use std::path::Path;
 
+use crate::error::HostError;
 use crate::io::files;
+use crate::limits::CONFIG_LEN_MAX;
 
 const GROUP_FILE: &str = "/etc/group";
 
-/// The number of the group that `name` names, or is.
-pub fn find(name: &str) -> Option<libc::gid_t> {
+/// The number of the group that `name` names, or is; nothing if there is no such group.
+///
+/// # Errors
+/// The group file cannot be read.
+pub fn find(name: &str) -> Result<Option<libc::gid_t>, HostError> {
     if let Ok(gid) = name.parse() {
-        return Some(gid);
+        return Ok(Some(gid));
     }
-    find_in(&files::read_text(Path::new(GROUP_FILE)).ok()?, name)
+    let bytes = files::read(Path::new(GROUP_FILE), CONFIG_LEN_MAX)?;
+    Ok(find_in(&String::from_utf8_lossy(&bytes), name))
 }
 
 /// Looks `name` up in the text of a group file (group(5)).
@@ -38,7 +44,6 @@ mod tests {
         assert_eq!(find_in(text, "root"), Some(0));
         assert_eq!(find_in(text, "bad"), None);
         assert_eq!(find_in(text, "ann"), None);
-        assert_eq!(find("4294967294"), Some(4_294_967_294));
-        assert_eq!(find("no such group"), None);
+        assert_eq!(find("4294967294"), Ok(Some(4_294_967_294)));
     }
 }

@@ -48,9 +48,8 @@ enum Synced {
 impl Kernel {
     /// Opens both sockets. The table is dumped by the first [`Kernel::drain`].
     pub fn open() -> Result<Self, HostError> {
-        let fail = |err: io::Error| HostError::new("open", "a route netlink socket", &err);
-        let events = socket::route_socket(Groups::LINKS_AND_ADDRESSES).map_err(fail)?;
-        let queries = socket::route_socket(Groups::NONE).map_err(fail)?;
+        let events = open_socket(Groups::LINKS_AND_ADDRESSES)?;
+        let queries = open_socket(Groups::NONE)?;
         if let Err(err) = socket::set_receive_buffer_len(&events, EVENT_BUFFER_LEN) {
             warn!("netlink: the receive buffer stays as it is: {err}");
         }
@@ -66,7 +65,8 @@ impl Kernel {
     /// Folds into `host` all the news that waits; `buffer` is scratch.
     ///
     /// # Errors
-    /// The kernel refuses to be read or dumped at all.
+    /// The kernel refuses to be read or dumped now. The table is not whole then; draining may be
+    /// tried again.
     pub fn drain(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
         for _ in 0..RESYNCS_PER_TURN_MAX {
             if self.drain_events(host, buffer)? == Progress::Unfinished {
@@ -97,7 +97,13 @@ impl Kernel {
             match socket::receive(&self.events, buffer) {
                 Ok(Datagram::Kernel(len)) => {
                     for event in events(buffer.get(..len).unwrap_or_default()) {
-                        apply(host, event.map(Some));
+                        match event {
+                            Ok(event) => host.apply(event),
+                            Err(err) => {
+                                debug!("netlink: news that makes no sense: {err}");
+                                self.synced = Synced::No;
+                            }
+                        }
                     }
                 }
                 Ok(Datagram::Cut) => self.synced = Synced::No,
@@ -116,8 +122,8 @@ impl Kernel {
         Ok(Progress::Unfinished)
     }
 
-    /// Throws the table away and makes a new one. An interrupted dump leaves it marked as not
-    /// synced; so does one during which news is lost, which the next drain finds out.
+    /// Throws the table away and makes a new one. A dump that the kernel calls interrupted leaves it
+    /// marked as not synced; so does one during which news is lost, which the next drain finds out.
     fn dump(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<(), HostError> {
         host.clear();
         for (what, encode) in [
@@ -127,20 +133,22 @@ impl Kernel {
             let begin = |out: &mut Vec<u8>, conversation: &mut Conversation| {
                 encode(out, conversation.begin());
             };
-            let answer = self.ask(begin, buffer, |message| apply(host, Event::decode(message)));
-            match answer.map_err(|err| HostError::new("dump", what, &err))? {
-                Answer::Complete => {}
-                Answer::Interrupted => return Ok(()),
-                Answer::Refused(errno) => {
-                    let err = io::Error::from_raw_os_error(errno);
-                    return Err(HostError::new("dump", what, &err));
+            let each = |message: &Message<'_>| match Event::decode(message) {
+                Ok(event) => event.into_iter().for_each(|event| host.apply(event)),
+                Err(err) => warn!("netlink: a message of the kernel makes no sense: {err}"),
+            };
+            let err = match self.ask(begin, buffer, each) {
+                Ok(Answer::Complete) => continue,
+                Ok(Answer::Interrupted) => return Ok(()),
+                Ok(Answer::Refused(errno)) => io::Error::from_raw_os_error(errno),
+                Ok(Answer::Malformed(_) | Answer::Pending) => {
+                    io::Error::from_raw_os_error(libc::EBADMSG)
                 }
-                Answer::Malformed(err) => {
-                    warn!("netlink: the dump of {what} is malformed: {err}");
-                    return Ok(());
-                }
-                Answer::Pending => return Ok(()),
-            }
+                Err(err) => err,
+            };
+            // The rest of a dump that was given up would be in the way of the next one.
+            self.queries = open_socket(Groups::NONE)?;
+            return Err(HostError::new("dump", what, &err));
         }
         self.synced = Synced::Yes;
         Ok(())
@@ -216,7 +224,7 @@ impl Kernel {
             let len = match socket::receive(&self.queries, buffer) {
                 Ok(Datagram::Kernel(len)) => len,
                 Ok(Datagram::Stranger) => continue,
-                Ok(Datagram::Cut) => return Ok(Answer::Interrupted),
+                Ok(Datagram::Cut) => return Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 Err(err) => return Err(err),
             };
@@ -236,10 +244,7 @@ impl AsFd for Kernel {
     }
 }
 
-fn apply<E: std::fmt::Display>(host: &mut Host, event: Result<Option<Event>, E>) {
-    match event {
-        Ok(Some(event)) => host.apply(event),
-        Ok(None) => {}
-        Err(err) => warn!("netlink: a message of the kernel makes no sense: {err}"),
-    }
+fn open_socket(groups: Groups) -> Result<OwnedFd, HostError> {
+    let fail = |err: io::Error| HostError::new("open", "a route netlink socket", &err);
+    socket::route_socket(groups).map_err(fail)
 }

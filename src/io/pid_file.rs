@@ -28,6 +28,8 @@ pub enum PidFileError {
         path: PathBuf,
         holder: Option<libc::pid_t>,
     },
+    /// A device, a pipe or a folder stands there: it must not be removed at the end.
+    NotAFile(PathBuf),
     Host(HostError),
 }
 
@@ -40,6 +42,7 @@ impl fmt::Display for PidFileError {
             Self::Held { path, holder: None } => {
                 write!(f, "{} is held: already running", path.display())
             }
+            Self::NotAFile(path) => write!(f, "{} is no file for a pid", path.display()),
             Self::Host(err) => err.fmt(f),
         }
     }
@@ -59,8 +62,12 @@ impl PidFile {
                 .create(true)
                 .truncate(false)
                 .mode(0o644)
+                .custom_flags(libc::O_NONBLOCK)
                 .open(path)
                 .map_err(|err| refuse(&err))?;
+            if !file.metadata().map_err(|err| refuse(&err))?.is_file() {
+                return Err(PidFileError::NotAFile(path.to_owned()));
+            }
             match lock_first_byte(&file) {
                 Ok(()) => {}
                 Err(err) if matches!(err.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
@@ -85,7 +92,7 @@ impl PidFile {
     }
 
     fn is_still_named(&self) -> bool {
-        match (self.file.metadata(), fs::symlink_metadata(&self.path)) {
+        match (self.file.metadata(), fs::metadata(&self.path)) {
             (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
             (_, _) => false,
         }

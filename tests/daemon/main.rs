@@ -18,6 +18,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client_config;
 mod command_line;
 mod configuration;
 mod lifetime;
