@@ -8,6 +8,8 @@
 use std::fmt;
 use std::io;
 
+use crate::limits::ERROR_DETAIL_LEN_MAX;
+
 /// libvirt's `virErrorNumber`, as far as this daemon uses it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(i32)]
@@ -49,7 +51,6 @@ impl ErrorCode {
 pub enum Domain {
     None = 0,
     Rpc = 7,
-    Remote = 13,
     Dom = 20,
     Nodedev = 22,
     Interface = 26,
@@ -84,7 +85,7 @@ pub struct CallError {
 impl CallError {
     /// The error `code` of `domain`, with `detail` in the place that the code's template has for it.
     pub fn new(code: ErrorCode, domain: Domain, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
+        let detail = cut(detail.into());
         let message = format!("{}{detail}", code.prefix());
         Self { code, domain, message, detail: Detail::Templated { detail } }
     }
@@ -164,6 +165,16 @@ impl CallError {
     }
 }
 
+/// A detail of bearable length, with dots where it was cut.
+fn cut(mut detail: String) -> String {
+    if detail.len() > ERROR_DETAIL_LEN_MAX {
+        let end = (0..=ERROR_DETAIL_LEN_MAX).rev().find(|end| detail.is_char_boundary(*end));
+        detail.truncate(end.unwrap_or(0));
+        detail.push_str("...");
+    }
+    detail
+}
+
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -196,7 +207,12 @@ impl HostError {
 
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cause = io::Error::from_raw_os_error(self.errno);
+        let cause = match self.errno {
+            0 => "unknown error".to_owned(),
+            errno => io::Error::from_raw_os_error(errno).to_string(),
+        };
+        // std puts the number behind the text; whoever wants it has `errno`.
+        let cause = cause.split(" (os error").next().unwrap_or_default();
         write!(f, "cannot {} {}: {cause}", self.verb, self.object)
     }
 }
@@ -214,6 +230,17 @@ mod tests {
         assert_eq!(err.str1().as_deref(), Some("Interface not found: %1$s"));
         assert_eq!(err.str2(), Some("x"));
         assert_eq!(err.ints(), (-1, -1));
+    }
+
+    #[test]
+    fn a_detail_of_megabytes_is_cut_between_two_characters() {
+        let text = |detail: String| {
+            CallError::new(ErrorCode::Rpc, Domain::Rpc, detail).message().to_owned()
+        };
+        assert_eq!(text("x".repeat(4096)), "x".repeat(4096));
+        assert_eq!(text("x".repeat(4097)), format!("{}...", "x".repeat(4096)));
+        assert_eq!(text("ä".repeat(4096)), format!("{}...", "ä".repeat(2048)));
+        assert_eq!(text(format!("x{}", "ä".repeat(4096))), format!("x{}...", "ä".repeat(2047)));
     }
 
     #[test]

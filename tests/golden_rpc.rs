@@ -67,7 +67,7 @@ fn name(call: &Call) -> String {
     match call {
         Call::Connect(call) => format!("{call:?}"),
         Call::Interface(call) => format!("{call:?}"),
-        Call::Refused { .. } => "refused".to_owned(),
+        Call::Refused(_) => "refused".to_owned(),
         Call::Admin(procedure) => format!("admin {procedure}"),
     }
 }

@@ -32,11 +32,13 @@ pub fn run(input: &[u8]) {
         _ => Program::Admin,
     };
     let procedure = i32::from(i16::from_be_bytes(procedure.to_be_bytes()));
-    let call = match proto::decode(program, procedure, input.rest()) {
-        Ok(call) => call,
-        Err(err) => return check_encoding(&Err(err)),
-    };
+    let payload = input.rest();
     for client in clients() {
+        let opened = client.opened.as_ref().map(|opened| opened.access);
+        let call = match proto::decode(program, procedure, payload, opened) {
+            Ok(call) => call,
+            Err(err) => return check_encoding(&Err(err)),
+        };
         let outcome = sample::outcome(&call, &client, &HOST);
         check_encoding(&outcome);
         check_access(&call, &client, &outcome);

@@ -5,7 +5,7 @@
 //! error does not depend on the order in which a client happened to send them.
 
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::limits::PARAM_FIELD_LEN_MAX;
+use crate::limits::{IDENTITY_STRING_LEN_MAX, PARAM_FIELD_LEN_MAX};
 use crate::model::client::Identity;
 use crate::proto::params::{ParamValue, TypedParam};
 
@@ -52,6 +52,10 @@ fn set(identity: &mut Identity, param: &TypedParam) -> Result<(), CallError> {
 
 fn string(param: &TypedParam) -> Result<String, CallError> {
     let ParamValue::String(text) = &param.value else { return Err(wrong_type(param, "string")) };
+    if text.len() > IDENTITY_STRING_LEN_MAX {
+        let detail = format!("parameter '{}' is over {IDENTITY_STRING_LEN_MAX} bytes", param.field);
+        return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));
+    }
     Ok(text.clone())
 }
 
@@ -122,6 +126,14 @@ mod tests {
                 .collect();
             assert_eq!(parse(&params).unwrap_err().message(), want);
         }
+    }
+
+    #[test]
+    fn a_text_that_is_kept_has_at_most_1024_bytes() {
+        let user = |len| [param("user-name", ParamValue::String("x".repeat(len)))];
+        assert!(parse(&user(1024)).is_ok());
+        let err = parse(&user(1025)).unwrap_err();
+        assert_eq!(err.message(), "invalid argument: parameter 'user-name' is over 1024 bytes");
     }
 
     #[test]

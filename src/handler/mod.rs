@@ -61,10 +61,7 @@ pub fn handle(
     match call {
         Call::Connect(call) => connect::handle(call, client, world, answer),
         Call::Interface(call) => interface::handle(call, client, world, answer),
-        Call::Refused { refusal, payload } => {
-            let access = client.opened.as_ref().map(|opened| opened.access);
-            Outcome::Done(refusal.answer(access, payload))
-        }
+        Call::Refused(answer) => Outcome::Done(answer.clone()),
         Call::Admin(_) => Outcome::Done(Err(CallError::new(
             ErrorCode::NoSupport,
             Domain::Admin,

@@ -10,7 +10,7 @@ pub mod refused;
 
 use crate::error::CallError;
 use crate::faults;
-use crate::model::client::{Entrance, Identity, Opened};
+use crate::model::client::{Access, Entrance, Identity, Opened};
 use crate::model::name::IfName;
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::{InterfaceCall, InterfaceRef};
@@ -51,11 +51,8 @@ impl Program {
 pub enum Call {
     Connect(ConnectCall),
     Interface(InterfaceCall),
-    /// A procedure that exists, but not for an interface daemon.
-    Refused {
-        refusal: Refusal,
-        payload: Vec<u8>,
-    },
+    /// A procedure that exists, but not for an interface daemon. Its answer is known already.
+    Refused(Result<Reply, CallError>),
     /// A procedure of the admin program, by its number.
     Admin(i32),
 }
@@ -116,14 +113,21 @@ impl Reply {
     }
 }
 
-/// Decodes the arguments of `procedure`. Bytes behind the last argument are ignored.
+/// Decodes the arguments of `procedure`, called by a client that may do what `opened` says, or has
+/// not opened yet. Bytes behind the last argument are ignored.
 ///
 /// # Errors
 /// The program has no such call, or the arguments cannot be decoded.
-pub fn decode(program: Program, procedure: i32, payload: &[u8]) -> Result<Call, CallError> {
+pub fn decode(
+    program: Program,
+    procedure: i32,
+    payload: &[u8],
+    opened: Option<Access>,
+) -> Result<Call, CallError> {
+    // A refusal is settled here, where its arguments, which may be large, need not be copied.
     let refused = |refusal: Option<Refusal>| {
         let refusal = refusal.ok_or_else(|| faults::unknown_procedure(procedure))?;
-        Ok(Call::Refused { refusal, payload: payload.to_vec() })
+        Ok(Call::Refused(refusal.answer(opened, payload)))
     };
     match program {
         Program::Remote => match remote(procedure, payload)? {

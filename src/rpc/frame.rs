@@ -66,9 +66,18 @@ impl FrameBuffer {
     /// Takes what has arrived. `carrier` says that the last of `bytes` came with a descriptor.
     pub fn extend(&mut self, bytes: &[u8], carrier: Carrier) {
         self.bytes.extend_from_slice(bytes);
-        if let (Carrier::LastByte, Some(last)) = (carrier, self.bytes.len().checked_sub(1)) {
+        let carried = self.bytes.len().checked_sub(1).filter(|_| carrier == Carrier::LastByte);
+        // One that came within a message belongs to nobody, and need not be remembered.
+        if let Some(last) = carried.filter(|last| *last >= self.message_end()) {
             self.carriers.push_back(last);
         }
+    }
+
+    /// Where in `bytes` the first message ends, if its length word is here.
+    fn message_end(&self) -> usize {
+        let word = self.rest().first_chunk().map(|word| u32::from_be_bytes(*word));
+        let len = word.and_then(|declared| message_len(declared).ok()).unwrap_or(0);
+        self.start.saturating_add(LENGTH_WORD_LEN + len)
     }
 
     /// The next frame, if all of it is here.
@@ -275,6 +284,15 @@ mod tests {
         }
         assert!(buffer.bytes.capacity() < 1024);
         assert_eq!(buffer.carriers, [buffer.bytes.len() - 1]);
+    }
+
+    #[test]
+    fn descriptors_within_a_message_leave_no_trace() {
+        let mut buffer = buffer(&frame(10_028, kind::CALL, b""));
+        for _ in 0..9_999 {
+            buffer.extend(b"x", Carrier::LastByte);
+        }
+        assert!(buffer.carriers.is_empty());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use log::debug;
 
 use crate::error::CallError;
 use crate::faults;
-use crate::limits::CLIENT_BYTES_UNREAD_MAX;
+use crate::limits::{CLIENT_BYTES_UNREAD_MAX, CLIENT_BYTES_UNWRITTEN_MAX};
 use crate::model::client::{ClientState, Entrance};
 use crate::proto::{self, Call, Program, Reply};
 use crate::rpc::fault;
@@ -119,7 +119,11 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.keepalive.handle_timeout(now) {
             Due::Nothing => {}
-            Due::Ping => self.outbox.push_unasked(&keepalive::ping()),
+            // Who does not collect what waits would not collect a ping either.
+            Due::Ping if self.outbox.bytes().is_empty() => {
+                self.outbox.push_unasked(&keepalive::ping());
+            }
+            Due::Ping => {}
             Due::GiveUp => self.end(Ending::Silent),
         }
     }
@@ -139,7 +143,7 @@ impl Session {
             self.keepalive.handle_message(now);
             let len = frame.len;
             let header = frame.header;
-            let verdict = judge(&frame, self.client.entrance);
+            let verdict = judge(&frame, &self.client);
             self.unread.consume(len);
             match verdict {
                 Verdict::Ignore => {}
@@ -230,7 +234,9 @@ impl Session {
     /// A pong counts like a reply, or a client that pings and never reads would be answered
     /// without end.
     fn has_room(&self) -> bool {
-        self.calls_handed_out.saturating_add(self.outbox.answer_count()) < self.calls_in_flight_max
+        let in_flight = self.calls_handed_out.saturating_add(self.outbox.answer_count());
+        in_flight < self.calls_in_flight_max
+            && self.outbox.bytes().len() < CLIENT_BYTES_UNWRITTEN_MAX
     }
 
     fn push_reply(&mut self, call: &Header, outcome: Result<&Reply, CallError>) {
@@ -263,7 +269,7 @@ enum Verdict {
 }
 
 /// Judges one message by the rules for all programs.
-fn judge(frame: &Frame<'_>, entrance: Entrance) -> Verdict {
+fn judge(frame: &Frame<'_>, client: &ClientState) -> Verdict {
     let header = &frame.header;
     if keepalive::is_keepalive(header) {
         return keepalive::answer(header).map_or(Verdict::Ignore, Verdict::Message);
@@ -272,13 +278,14 @@ fn judge(frame: &Frame<'_>, entrance: Entrance) -> Verdict {
         debug!("ignored a message of type {} for program {:#x}", header.kind, header.program);
         return Verdict::Ignore;
     }
-    let Some(program) = Program::find(header.program, header.version, entrance) else {
+    let Some(program) = Program::find(header.program, header.version, client.entrance) else {
         return Verdict::Refuse(faults::unknown_program(header));
     };
     if header.status != status::OK {
         return Verdict::Refuse(faults::bad_status(header));
     }
-    match proto::decode(program, header.procedure, frame.payload) {
+    let opened = client.opened.as_ref().map(|opened| opened.access);
+    match proto::decode(program, header.procedure, frame.payload, opened) {
         Ok(call) => Verdict::Call(call),
         Err(err) => Verdict::Refuse(err),
     }

@@ -233,7 +233,10 @@ impl Client {
             Some((None, _)) => self.end(Ending::Silent),
             Some((Some(left), pings)) => {
                 *pings = Pings { due: now + INTERVAL, left };
-                self.owed.push_back(Owed::Ping);
+                // Who does not collect what waits would not collect a ping either.
+                if self.owed.is_empty() {
+                    self.owed.push_back(Owed::Ping);
+                }
             }
         }
         self.check();

@@ -13,10 +13,8 @@
 //! only those are read that decide about an answer to an ordinary call: unknown flags, or room for
 //! an answer that could not be sent, are refused as if they were right.
 
-mod api;
 mod argument;
-#[cfg(test)]
-mod tests;
+mod api;
 
 use std::ops::RangeInclusive;
 
@@ -230,3 +228,6 @@ fn stat_count(payload: &[u8]) -> Result<u32, XdrError> {
 fn internal(detail: impl Into<String>) -> CallError {
     CallError::new(ErrorCode::Internal, Domain::Rpc, detail)
 }
+
+#[cfg(test)]
+mod tests;
