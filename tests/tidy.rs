@@ -130,17 +130,17 @@ fn a_folders_files_name_those_above_them_in_its_list() {
         let prefix = format!("crate::{}::", path.display().to_string().replace('/', "::"));
         for (height, name) in list.iter().enumerate() {
             let file = folder.join(format!("{name}.rs"));
-            if !file.exists() {
-                continue;
-            }
+            let file = if file.exists() { file } else { folder.join(name).join("mod.rs") };
             let source = Source::read(file);
             let code = source.code.join("\n");
             for above in &list[height + 1..] {
-                let path = format!("{prefix}{above}");
-                let named = code.match_indices(&path).any(|(at, _)| {
-                    !code[at + path.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
-                });
-                assert!(!named, "{} points up to {above}", source.name());
+                for path in [format!("{prefix}{above}"), format!("super::{above}")] {
+                    let named = code.match_indices(&path).any(|(at, _)| {
+                        let rest = &code[at + path.len()..];
+                        !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                    });
+                    assert!(!named, "{} points up to {above}", source.name());
+                }
             }
         }
     }
@@ -229,6 +229,17 @@ fn every_file_says_what_it_is() {
         assert_eq!(lines.next(), Some(spdx), "{}", source.name());
         let says = lines.next().is_some_and(|line| line.starts_with("//! "));
         assert!(says, "{}: the second line begins the //! text", source.name());
+    }
+}
+
+#[test]
+fn tests_stand_last() {
+    for source in sources() {
+        let mut rest = source.text.lines().skip_while(|line| *line != "#[cfg(test)]").skip(1);
+        let is_module = rest.next().is_none_or(|line| line.starts_with("mod tests"));
+        let behind: Vec<_> =
+            rest.filter(|line| line.starts_with(['u', 'p', 'f', 'i', 's', 'e'])).collect();
+        assert!(is_module && behind.is_empty(), "{}: {behind:?}", source.name());
     }
 }
 

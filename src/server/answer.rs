@@ -14,6 +14,7 @@ use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::Host;
 use crate::io::files;
 use crate::io::kernel::Kernel;
+use crate::limits::CLIENT_CONFIG_LEN_MAX;
 use crate::model::client::{ClientState, Privilege};
 use crate::proto::{Call, Reply};
 use crate::sys::process;
@@ -73,7 +74,7 @@ impl Desk<'_> {
     /// Reads libvirt.conf anew at each question, as libvirt does. A file that is bad says nothing.
     fn uri_settings(&self) -> UriSettings {
         let path = &self.facts.client_config;
-        let text = match files::read_text_if_any(path) {
+        let text = match files::read_text_if_any(path, CLIENT_CONFIG_LEN_MAX) {
             Ok(text) => text.unwrap_or_default(),
             Err(err) => {
                 warn!("{err}");

@@ -117,7 +117,8 @@ impl Door {
         !self.is_paused(now) && doors.any(|(listener, waiting)| *waiting && has_space(listener))
     }
 
-    /// Lets the next one in, if there is room.
+    /// Lets the next one in, if there is room. After somebody who is sent away, the others wait for
+    /// the next turn.
     pub(crate) fn admit(&mut self, now: Instant) -> Option<Guest> {
         if self.is_paused(now) {
             return None;
@@ -129,10 +130,9 @@ impl Door {
             while *waiting && room.has_space() {
                 match socket::accept(listener) {
                     Ok(socket) => {
-                        if let Some(guest) = check(listener.entrance, socket) {
-                            room.client_count += 1;
-                            return Some(guest);
-                        }
+                        let guest = check(listener.entrance, socket)?;
+                        room.client_count += 1;
+                        return Some(guest);
                     }
                     Err(err) if err.kind() == io::ErrorKind::WouldBlock => *waiting = false,
                     // Gone before it was let in.

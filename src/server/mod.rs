@@ -3,8 +3,8 @@
 //!
 //! Clients are read before the kernel's news, and the kernel's news before the calls: a change that
 //! was made before a call was sent is then known when the call is answered. A client's writes follow
-//! its calls, so that a reply leaves in the turn that made it. Clients are accepted and closed last, so that no
-//! event meets one that is gone. Tokens are never used again.
+//! its calls, so that a reply leaves in the turn that made it. Time comes last: a client whose
+//! message waits is not given up, and a daemon at whose door somebody waits is not idle.
 
 mod client;
 mod timers;
@@ -38,6 +38,9 @@ use crate::sys::signal::Signals;
 
 pub use crate::server::answer::Facts as ServerFacts;
 
+/// How long to leave a kernel alone that refused to be read.
+const KERNEL_PAUSE: Duration = Duration::from_secs(1);
+
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
 /// Listeners have the tokens from here on, clients those behind them.
@@ -52,6 +55,8 @@ pub struct Server {
     host: Host,
     /// Whether the table held all the news when it was last drained.
     news: Progress,
+    /// The kernel refused to tell: it is not asked again before this.
+    retry_at: Option<Instant>,
     definitions: Definitions,
     settings: Settings,
     facts: Facts,
@@ -101,6 +106,7 @@ impl Server {
             kernel,
             host: Host::default(),
             news: Progress::Unfinished,
+            retry_at: None,
             definitions: Definitions::default(),
             settings,
             facts,
@@ -112,7 +118,7 @@ impl Server {
             idle_since: None,
         };
         server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
-        server.drain_kernel()?;
+        server.news = server.kernel.drain(&mut server.host, &mut server.buffer)?;
         Ok(server)
     }
 
@@ -141,13 +147,13 @@ impl Server {
                 Ok(()) | Err(_) => {}
             }
             now = clock();
-            if self.turn(&events, now)? == Next::Stop {
+            if self.turn(&events, now) == Next::Stop {
                 return Ok(());
             }
         }
     }
 
-    fn turn(&mut self, events: &Events, now: Instant) -> Result<Next, HostError> {
+    fn turn(&mut self, events: &Events, now: Instant) -> Next {
         let mut signals = Next::Turn;
         for event in events {
             match event.token() {
@@ -156,9 +162,8 @@ impl Server {
                 _ => self.note(event),
             }
         }
-        self.fire_timers(now);
-        if signals == Next::Stop || self.is_idle_for_too_long(now) {
-            return Ok(Next::Stop);
+        if signals == Next::Stop {
+            return Next::Stop;
         }
         let busy = std::mem::take(&mut self.busy);
         for id in &busy {
@@ -168,17 +173,21 @@ impl Server {
             }
         }
         if !busy.is_empty() || self.news == Progress::Unfinished {
-            self.drain_kernel()?;
+            self.drain_kernel(now);
         }
         for id in &busy {
             self.serve(*id, now);
         }
         self.accept(now);
-        Ok(Next::Turn)
+        self.fire_timers(now);
+        if self.is_idle_for_too_long(now) { Next::Stop } else { Next::Turn }
     }
 
     /// How long poll may wait: not at all while work is left over, for ever if nothing is due.
     fn timeout(&self, now: Instant) -> Option<Duration> {
+        if let Some(end) = self.retry_at {
+            return Some(end.saturating_duration_since(now));
+        }
         let is_behind = self.news == Progress::Unfinished;
         if is_behind || !self.busy.is_empty() || self.door.is_unfinished(now) {
             return Some(Duration::ZERO);
@@ -223,9 +232,33 @@ impl Server {
         Next::Turn
     }
 
-    fn drain_kernel(&mut self) -> Result<(), HostError> {
-        self.news = self.kernel.drain(&mut self.host, &mut self.buffer)?;
-        Ok(())
+    /// Brings the table up to date. While the kernel refuses to tell, calls wait: no answer is
+    /// better than a wrong one.
+    fn drain_kernel(&mut self, now: Instant) {
+        if self.retry_at.is_some_and(|end| end > now) {
+            return;
+        }
+        self.retry_at = None;
+        self.news = match self.kernel.drain(&mut self.host, &mut self.buffer) {
+            Ok(progress) => progress,
+            Err(err) => {
+                warn!("calls wait: {err}");
+                self.retry_at = Some(now + KERNEL_PAUSE);
+                Progress::Unfinished
+            }
+        };
+    }
+
+    /// A number that nobody has. On a small machine they begin anew after four thousand million.
+    fn take_id(&mut self) -> ClientId {
+        loop {
+            let id = ClientId(self.next_id);
+            let first = LISTENERS + self.door.listeners().len();
+            self.next_id = self.next_id.wrapping_add(1).max(first);
+            if !self.clients.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// Answers what a client calls, unless the table is behind; writes what it is owed; and sees to
@@ -288,8 +321,7 @@ impl Server {
             Entrance::Admin => &self.settings.admin,
         };
         let session = Session::new(entrance, limits.keepalive, limits.call_count_max);
-        let id = ClientId(self.next_id);
-        self.next_id += 1;
+        let id = self.take_id();
         let fd = socket.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
         info!("client {}: process {} of user {} ({entrance:?})", id.0, peer.pid, peer.uid);

@@ -27,6 +27,8 @@ enum Hostility {
     None,
     Garbage,
     HugeLengths,
+    /// Whole messages of the largest size, for a procedure that takes next to nothing.
+    HugeCalls,
     /// Valid calls whose replies are never read.
     UnreadCalls,
     /// Valid calls whose replies are read and thrown away.
@@ -36,10 +38,11 @@ enum Hostility {
 }
 
 impl Hostility {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::None,
         Self::Garbage,
         Self::HugeLengths,
+        Self::HugeCalls,
         Self::UnreadCalls,
         Self::ReadCalls,
         Self::Connections,
@@ -54,6 +57,9 @@ impl Hostility {
             // 41 bytes each, with every field out of its range.
             Self::Garbage => [&41_u32.to_be_bytes()[..], &[0xa5; 37]].concat().repeat(1_000),
             Self::HugeLengths => [&33_554_436_u32.to_be_bytes()[..], &[0; 60_000]].concat(),
+            Self::HugeCalls => {
+                Head::call(procedure::CONNECT_GET_TYPE, 1).frame(&vec![0; 33_554_408])
+            }
             Self::UnreadCalls | Self::ReadCalls => call.repeat(1_000),
         }
     }
