@@ -27,7 +27,7 @@ use crate::io::{files, groups};
 use crate::limits::CONFIG_LEN_MAX;
 use crate::logging;
 use crate::model::client::{Entrance, Privilege};
-use crate::server::{Server, ServerFacts, ServerParts};
+use crate::server::{Facts, Server, ServerParts};
 use crate::sys::{process, signal::Signals};
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
@@ -164,7 +164,7 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
     let group = socket_group(&settings, run.config.as_ref().unwrap_or(&paths.config))?;
     let listeners = listen(&settings, group, &paths, privilege)?;
     let kernel = Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?;
-    let facts = ServerFacts {
+    let facts = Facts {
         privilege,
         default_uri: environment.default_uri.clone(),
         client_config: paths.client_config,

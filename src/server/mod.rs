@@ -29,14 +29,14 @@ use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
 use crate::model::client::Entrance;
-use crate::server::answer::{Desk, Facts};
+use crate::server::answer::Desk;
 use crate::server::client::{Client, ClientId};
 use crate::server::door::{Door, Guest};
 use crate::server::timers::Timers;
 use crate::session::Session;
 use crate::sys::signal::Signals;
 
-pub use crate::server::answer::Facts as ServerFacts;
+pub use crate::server::answer::Facts;
 
 /// How long to leave a kernel alone that refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ pub struct Server {
 #[derive(Debug)]
 pub struct ServerParts {
     pub settings: Settings,
-    pub facts: ServerFacts,
+    pub facts: Facts,
     pub listeners: Vec<Listener>,
     pub kernel: Kernel,
     pub signals: Signals,

@@ -148,7 +148,7 @@ impl Session {
             match verdict {
                 Verdict::Ignore => {}
                 Verdict::Message(message) => self.outbox.push_answer(&message, |_| {}),
-                Verdict::Refuse(err) => self.push_reply(&header, Err(err)),
+                Verdict::Refuse(err) => self.push_reply(&header, &Err(err)),
                 Verdict::Call(call) => {
                     self.calls_handed_out += 1;
                     return Some(PendingCall { call, reply_to: ReplyTo { header } });
@@ -166,7 +166,7 @@ impl Session {
         now: Instant,
     ) {
         self.calls_handed_out = self.calls_handed_out.saturating_sub(1);
-        self.push_reply(&reply_to.header, outcome.as_ref().map_err(Clone::clone));
+        self.push_reply(&reply_to.header, &outcome);
         match outcome {
             Ok(Reply::Opened(opened)) => self.client.opened = Some(opened),
             Ok(Reply::Closing) if self.stage == Stage::Serving => self.stage = Stage::Closing,
@@ -239,15 +239,16 @@ impl Session {
             && self.outbox.bytes().len() < CLIENT_BYTES_UNWRITTEN_MAX
     }
 
-    fn push_reply(&mut self, call: &Header, outcome: Result<&Reply, CallError>) {
+    fn push_reply(&mut self, call: &Header, outcome: &Result<Reply, CallError>) {
         match outcome {
             Ok(reply) => {
-                self.outbox.push_answer(&call.reply(status::OK), |writer| reply.encode(writer));
+                let head = call.reply(status::OK);
+                self.outbox.push_answer(&head, |writer| reply.encode(writer));
             }
             Err(err) => {
                 debug!("procedure {} of {:#x}: {err}", call.procedure, call.program);
-                self.outbox
-                    .push_answer(&call.reply(status::ERROR), |writer| fault::encode(writer, &err));
+                let head = call.reply(status::ERROR);
+                self.outbox.push_answer(&head, |writer| fault::encode(writer, err));
             }
         }
     }
