@@ -31,22 +31,19 @@ const HOP_HEADER_LEN: usize = 8;
 /// with a default route tell so in the first. Each ends with IPv6, where the kernel's `ENETUNREACH`
 /// means that no route leads there at all; with IPv4 it does not tell that from a reject route.
 ///
-/// IPv4: never forwarded, unless by the default route: reserved (RFC 1112), for documentation
-/// (RFC 5737), of "this network" (RFC 791; in the half of all addresses that the others are not
-/// in), and for documentation of multicast (RFC 6676), which no list of bogus networks to drop
-/// contains. IPv6: not assigned to anybody, in either half of all addresses (RFC 4291), for
-/// documentation (RFC 3849), and to be discarded (RFC 6666).
+/// IPv4: never forwarded, unless by the default route: reserved (RFC 1112), of "this network"
+/// (RFC 791; in the other half of all addresses), and for documentation of multicast (RFC 6676),
+/// which few lists of bogus networks to drop contain. IPv6: not assigned to anybody, in either half
+/// of all addresses (RFC 4291), and to be discarded (RFC 6666).
 pub const PROBE_ROUNDS: [&[IpAddr]; 2] = [
     &[
         IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)),
         IpAddr::V6(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 1)),
     ],
     &[
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
         IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)),
         IpAddr::V4(Ipv4Addr::new(233, 252, 0, 1)),
         IpAddr::V6(Ipv6Addr::new(0xc000, 0, 0, 0, 0, 0, 0, 1)),
-        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
         IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1)),
     ],
 ];

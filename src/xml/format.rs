@@ -263,6 +263,12 @@ struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        let is_special = |byte: u8| matches!(byte, b'&' | b'<' | b'>' | b'\'' | b'"');
+        if !text.bytes().any(is_special) {
+            // Almost always; the rest is for names that somebody chose with care.
+            self.0.push_str(text);
+            return Ok(());
+        }
         for c in text.chars() {
             match c {
                 '&' => self.0.push_str("&amp;"),

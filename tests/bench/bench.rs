@@ -3,7 +3,9 @@
 //!
 //! Everything happens in namespaces of its own, so neither the host's interfaces nor its sockets
 //! are touched, and one call does it all. What is compared is measured in many short rounds that
-//! go from one server to the next, so that whatever else the machine does falls on all alike.
+//! go from one server to the next, so that whatever else the machine does falls on all alike. What
+//! is compared with the bare server runs on a processor of its own; beside libvirtd, the scheduler
+//! places everybody.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock, and waits")]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
@@ -24,7 +26,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::client::CallFrame;
-use crate::server::Servers;
+use crate::server::{Placement, Servers};
 use crate::table::{Target, Unit};
 
 fn main() -> ExitCode {
@@ -59,7 +61,10 @@ fn bench() -> io::Result<()> {
 }
 
 fn calls() -> io::Result<()> {
+    // Counted before this process keeps to some of them.
+    let processor_count = std::thread::available_parallelism()?.get();
     let servers = Servers::start()?;
+    servers.place(Placement::Apart, processor_count)?;
     latency::serial(&servers)?.print("GET_LIB_VERSION, serial", Unit::Time, Target::OfBare(1.25));
     let pipelined = throughput::one_connection(&servers)?;
     pipelined.print("... 4 in flight", Unit::Rate, Target::RateOfBare(0.7));
@@ -67,6 +72,7 @@ fn calls() -> io::Result<()> {
     many.print("... on 200 connections", Unit::Rate, Target::RateOfBare(0.7));
     let connect = latency::connect(&servers)?;
     connect.print("connect, auth list, open, close", Unit::Time, Target::OfBare(1.5));
+    servers.place(Placement::Free, processor_count)?;
     let bridge = latency::of_call(&servers, &CallFrame::xml_desc(world::BRIDGE), 100)?;
     bridge.print("GET_XML_DESC of a bridge", Unit::Time, Target::FasterThanLibvirtd(10.0));
     Ok(())

@@ -27,6 +27,13 @@ pub(crate) enum Kind {
     Libvirtd,
 }
 
+/// Where the measured processes run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Placement {
+    Apart,
+    Free,
+}
+
 /// A server that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -129,6 +136,20 @@ impl Servers {
             Kind::Bare => Some(&self.bare),
             Kind::Libvirtd => self.libvirtd.as_ref(),
         }
+    }
+
+    /// Has the scheduler choose, or keeps ours and the bare server on a processor that the client
+    /// leaves to them. Whether client and server happen to share one makes more of a difference
+    /// than all that those two are compared for. libvirtd's threads go where they like.
+    pub(crate) fn place(&self, placement: Placement, processor_count: usize) -> io::Result<()> {
+        let (servers, client) = match placement {
+            Placement::Apart if processor_count > 1 => (0..1, 1..processor_count),
+            Placement::Apart | Placement::Free => (0..processor_count, 0..processor_count),
+        };
+        for server in [&self.ours, &self.bare] {
+            sys::stay_on(server.child.id(), servers.clone())?;
+        }
+        sys::stay_on(0, client)
     }
 
     /// Takes one measure of each.

@@ -24,6 +24,21 @@ pub(crate) fn terminate(child: &std::process::Child) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps a process on these processors from now on, and what it starts later; 0 is this process.
+pub(crate) fn stay_on(pid: u32, processors: std::ops::Range<usize>) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: `cpu_set_t` is a plain array of bits, for which zero is valid.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for processor in processors {
+        // SAFETY: the set is a live local; CPU_SET checks the index against the set's size.
+        unsafe { libc::CPU_SET(processor, &mut set) };
+    }
+    let len = size_of::<libc::cpu_set_t>();
+    // SAFETY: the set is a live local of the length given, which the kernel only reads.
+    check(unsafe { libc::sched_setaffinity(pid, len, &raw const set) })?;
+    Ok(())
+}
+
 /// A level-triggered epoll instance that waits for input.
 pub(crate) struct Epoll {
     fd: OwnedFd,
