@@ -13,7 +13,7 @@ use crate::support::daemon::{Daemon, daemon_command};
 use crate::support::link::{State, Switch, Tunnel};
 use crate::support::namespace::in_namespace;
 use crate::support::wire::{Arg, procedure};
-use crate::support::{StopOnDrop, eventually};
+use crate::support::{StopOnDrop, eventually, meanwhile};
 
 /// `VIR_CONNECT_LIST_INTERFACES_ACTIVE`.
 const ACTIVE: u32 = 2;
@@ -157,16 +157,12 @@ fn a_kernel_that_never_stops_telling_does_not_silence_the_daemon() {
         ip("link add veth0 type veth peer name veth1");
         let _daemon = Daemon::start();
         let mut client = RawClient::open();
-        let stop = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let _stop = StopOnDrop(&stop);
-            scope.spawn(|| {
-                let switch = Switch::new();
-                while !stop.load(Ordering::Relaxed) {
-                    switch.set("veth0", State::Up);
-                    switch.set("veth0", State::Down);
-                }
-            });
+        let switch = Switch::new();
+        let flap = || {
+            switch.set("veth0", State::Up);
+            switch.set("veth0", State::Down);
+        };
+        meanwhile(flap, || {
             for _ in 0..500 {
                 assert_eq!(client.list_all(), ["lo", "veth0", "veth1"]);
             }
@@ -182,19 +178,15 @@ fn a_list_is_never_half_of_a_change() {
         ip("link add ping type bridge");
         let _daemon = Daemon::start();
         let mut client = RawClient::open();
-        let stop = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let _stop = StopOnDrop(&stop);
-            scope.spawn(|| {
-                let batch = "link set ping name pong\nlink set pong name ping\n".repeat(50);
-                while !stop.load(Ordering::Relaxed) {
-                    ip_batch(&batch);
+        let batch = "link set ping name pong\nlink set pong name ping\n".repeat(50);
+        meanwhile(
+            || ip_batch(&batch),
+            || {
+                for _ in 0..2_000 {
+                    let list = client.list_all();
+                    assert!(list == ["lo", "ping"] || list == ["lo", "pong"], "{list:?}");
                 }
-            });
-            for _ in 0..2_000 {
-                let list = client.list_all();
-                assert!(list == ["lo", "ping"] || list == ["lo", "pong"], "{list:?}");
-            }
-        });
+            },
+        );
     });
 }

@@ -30,6 +30,20 @@ pub(crate) fn eventually(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
+/// Runs `test` while another thread does `again` over and over.
+pub(crate) fn meanwhile(mut again: impl FnMut() + Send, test: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                again();
+            }
+        });
+        test();
+    });
+}
+
 /// Sets its flag when it goes, be it by a panic: a thread that works until then always ends.
 #[derive(Debug)]
 pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
