@@ -37,8 +37,16 @@ pub enum Due {
 #[derive(Clone, Copy, Debug)]
 pub struct Keepalive {
     policy: Policy,
-    /// `None` until the client has asked for it, and for ever if the policy says never.
+    wanted: Wanted,
+    /// `None` until the client has asked for it, and as long as the policy says never.
     running: Option<Running>,
+}
+
+/// Whether the client has shown that it understands pings.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wanted {
+    NotYet,
+    Yes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +59,25 @@ struct Running {
 impl Keepalive {
     /// Not pinging yet.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, running: None }
+        Self { policy, wanted: Wanted::NotYet, running: None }
     }
 
     /// The client understands pings. Asked for twice, it stays as it is.
     pub fn start(&mut self, now: Instant) {
-        if self.running.is_none() {
+        if self.wanted == Wanted::NotYet {
+            self.wanted = Wanted::Yes;
             self.restart(now);
+        }
+    }
+
+    /// Another policy holds from now on. Silence counts from here, as what came before was allowed
+    /// to be as long as the old policy said.
+    pub fn handle_policy(&mut self, policy: Policy, now: Instant) {
+        if self.policy != policy {
+            self.policy = policy;
+            if self.wanted == Wanted::Yes {
+                self.restart(now);
+            }
         }
     }
 
@@ -181,6 +201,25 @@ mod tests {
         assert_eq!(keepalive.handle_timeout(later + Duration::from_secs(4)), Due::Nothing);
         assert_eq!(keepalive.handle_timeout(later + Duration::from_secs(5)), Due::Ping);
         assert_eq!(keepalive.handle_timeout(later + Duration::from_secs(10)), Due::GiveUp);
+    }
+
+    #[test]
+    fn another_policy_counts_silence_from_its_beginning() {
+        let start = instant();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut keepalive = Keepalive::new(Policy { interval: None, count: 1 });
+        keepalive.handle_policy(policy(9, 1), at(0));
+        assert_eq!(keepalive.deadline(), None, "nobody asked for pings yet");
+        keepalive.start(at(1));
+        assert_eq!(keepalive.deadline(), Some(at(10)));
+        keepalive.handle_policy(policy(3, 0), at(4));
+        assert_eq!(keepalive.deadline(), Some(at(7)));
+        keepalive.handle_policy(policy(3, 0), at(6));
+        assert_eq!(keepalive.deadline(), Some(at(7)), "the same policy changes nothing");
+        keepalive.handle_policy(Policy { interval: None, count: 0 }, at(6));
+        assert_eq!(keepalive.deadline(), None);
+        keepalive.handle_policy(policy(5, 0), at(8));
+        assert_eq!(keepalive.handle_timeout(at(13)), Due::GiveUp);
     }
 
     #[test]

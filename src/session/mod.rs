@@ -36,6 +36,8 @@ pub enum Ending {
     Broken(FrameError),
     /// The client left our pings unanswered.
     Silent,
+    /// The daemon stops, and the client has been answered.
+    Dismissed,
 }
 
 impl fmt::Display for Ending {
@@ -45,6 +47,7 @@ impl fmt::Display for Ending {
             Self::HungUp => f.write_str("hung up"),
             Self::Broken(err) => write!(f, "broke the protocol: {err}"),
             Self::Silent => f.write_str("left our pings unanswered"),
+            Self::Dismissed => f.write_str("was let go"),
         }
     }
 }
@@ -81,6 +84,8 @@ enum Stage {
     Serving,
     /// CONNECT_CLOSE is answered; what the outbox holds still goes out.
     Closing,
+    /// The daemon stops: what has been read is answered, and nothing more is read.
+    Finishing,
     Over(Ending),
 }
 
@@ -115,6 +120,20 @@ impl Session {
         self.end(Ending::HungUp);
     }
 
+    /// Other limits hold from now on. Calls that are over the new one are answered still.
+    pub fn handle_limits(&mut self, keepalive: Policy, calls_in_flight_max: u32, now: Instant) {
+        self.keepalive.handle_policy(keepalive, now);
+        self.calls_in_flight_max = calls_in_flight_max;
+    }
+
+    /// The daemon stops. Calls that have been read whole are answered, then the session is over.
+    pub fn handle_stop(&mut self) {
+        if self.stage == Stage::Serving {
+            self.stage = Stage::Finishing;
+            self.settle();
+        }
+    }
+
     /// A deadline has passed: ping the client, or give it up.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.keepalive.handle_timeout(now) {
@@ -131,10 +150,13 @@ impl Session {
     /// The next call to answer, if one is complete and the client is within its limit of calls in
     /// flight. Everything that needs no answer from outside is dealt with on the way.
     pub fn poll_call(&mut self, now: Instant) -> Option<PendingCall> {
-        while self.stage == Stage::Serving && self.has_room() {
+        while self.answers_calls() && self.has_room() {
             let frame = match self.unread.frame() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return None,
+                Ok(None) => {
+                    self.settle();
+                    return None;
+                }
                 Err(err) => {
                     self.end(Ending::Broken(err));
                     return None;
@@ -169,7 +191,7 @@ impl Session {
         self.push_reply(&reply_to.header, &outcome);
         match outcome {
             Ok(Reply::Opened(opened)) => self.client.opened = Some(opened),
-            Ok(Reply::Closing) if self.stage == Stage::Serving => self.stage = Stage::Closing,
+            Ok(Reply::Closing) if self.answers_calls() => self.stage = Stage::Closing,
             Ok(Reply::KeepaliveSupported) => self.keepalive.start(now),
             Ok(Reply::Identified(identity)) => self.client.identity = Some(identity),
             Ok(
@@ -191,7 +213,7 @@ impl Session {
     /// What waits to be written. Report progress to [`Session::handle_written`].
     pub fn poll_bytes(&self) -> &[u8] {
         match self.stage {
-            Stage::Serving | Stage::Closing => self.outbox.bytes(),
+            Stage::Serving | Stage::Closing | Stage::Finishing => self.outbox.bytes(),
             Stage::Over(_) => &[],
         }
     }
@@ -199,9 +221,7 @@ impl Session {
     /// The first `len` bytes of [`Session::poll_bytes`] are written.
     pub fn handle_written(&mut self, len: usize) {
         self.outbox.consume(len);
-        if self.stage == Stage::Closing && self.outbox.bytes().is_empty() {
-            self.end(Ending::Closed);
-        }
+        self.settle();
     }
 
     /// Whether the client should be read. False is backpressure: a client that does not collect
@@ -215,7 +235,7 @@ impl Session {
 
     /// Whether [`Session::poll_call`] may have something: bytes wait, and nothing forbids to look.
     pub fn wants_turn(&self) -> bool {
-        self.stage == Stage::Serving && self.has_room() && !matches!(self.unread.frame(), Ok(None))
+        self.answers_calls() && self.has_room() && !matches!(self.unread.frame(), Ok(None))
     }
 
     /// When [`Session::handle_timeout`] next has something to do.
@@ -226,8 +246,26 @@ impl Session {
     /// Why the session is over, if it is.
     pub fn ending(&self) -> Option<Ending> {
         match self.stage {
-            Stage::Serving | Stage::Closing => None,
+            Stage::Serving | Stage::Closing | Stage::Finishing => None,
             Stage::Over(ending) => Some(ending),
+        }
+    }
+
+    fn answers_calls(&self) -> bool {
+        matches!(self.stage, Stage::Serving | Stage::Finishing)
+    }
+
+    /// Ends a session that waited only for its last reply to be written.
+    fn settle(&mut self) {
+        if !self.outbox.bytes().is_empty() || self.calls_handed_out > 0 {
+            return;
+        }
+        match self.stage {
+            Stage::Closing => self.end(Ending::Closed),
+            Stage::Finishing if matches!(self.unread.frame(), Ok(None)) => {
+                self.end(Ending::Dismissed);
+            }
+            Stage::Serving | Stage::Finishing | Stage::Over(_) => {}
         }
     }
 

@@ -342,3 +342,50 @@ fn a_client_that_asked_for_keepalive_is_pinged_and_given_up() {
     assert_eq!(session.ending(), Some(Ending::Silent));
     assert!(session.poll_bytes().is_empty());
 }
+
+#[test]
+fn a_daemon_that_stops_answers_what_it_has_read_and_reads_no_more() {
+    let mut session = session();
+    session.handle_bytes(&bytes(&call(66), &[]), Carrier::None);
+    session.handle_bytes(&bytes(&call(66), &[]), Carrier::None);
+    session.handle_bytes(&bytes(&call(66), &[])[..20], Carrier::None);
+    session.handle_stop();
+    assert!(!session.wants_read() && session.wants_turn());
+    session.handle_bytes(&[0; 8], Carrier::None);
+    for _ in 0..2 {
+        assert_eq!(session.ending(), None);
+        let pending = session.poll_call(instant()).expect("a call");
+        session.handle_reply(&pending.reply_to, Ok(Reply::AuthTypes(&[0])), instant());
+    }
+    assert!(session.poll_call(instant()).is_none());
+    assert_eq!(session.ending(), None, "its replies wait");
+    assert_eq!(written(&mut session).len(), 2);
+    assert_eq!(session.ending(), Some(Ending::Dismissed));
+}
+
+#[test]
+fn a_daemon_that_stops_lets_a_client_go_that_waits_for_nothing() {
+    let mut idle = session();
+    idle.handle_stop();
+    assert_eq!(idle.ending(), Some(Ending::Dismissed));
+    let mut closing = session();
+    let pending = bring(&mut closing, &call(2), &[]).expect("a call");
+    closing.handle_stop();
+    closing.handle_reply(&pending.reply_to, Ok(Reply::Closing), instant());
+    assert_eq!(closing.ending(), None);
+    assert_eq!(written(&mut closing).len(), 1);
+    assert_eq!(closing.ending(), Some(Ending::Closed));
+}
+
+#[test]
+fn another_limit_of_calls_holds_at_once() {
+    let mut session = session();
+    let policy = Policy { interval: None, count: 0 };
+    session.handle_limits(policy, 1, instant());
+    session.handle_bytes(&bytes(&call(66), &[]).repeat(2), Carrier::None);
+    let first = session.poll_call(instant()).expect("a call");
+    assert!(session.poll_call(instant()).is_none() && !session.wants_read());
+    session.handle_limits(policy, 2, instant());
+    assert!(session.poll_call(instant()).is_some());
+    session.handle_reply(&first.reply_to, Ok(Reply::Empty), instant());
+}
