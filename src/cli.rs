@@ -60,12 +60,7 @@ struct Flag {
 const FLAGS: [Flag; 7] = [
     Flag { short: "h", long: "help", argument: None, help: "show this help and exit" },
     Flag { short: "v", long: "verbose", argument: None, help: "log at level info at least" },
-    Flag {
-        short: "d",
-        long: "daemon",
-        argument: None,
-        help: "go to the background (not available in this release)",
-    },
+    Flag { short: "d", long: "daemon", argument: None, help: "go to the background when ready" },
     Flag {
         short: "t",
         long: "timeout",

@@ -25,6 +25,8 @@ pub enum ErrorCode {
     NoInterface = 57,
     MultipleInterfaces = 59,
     ArgumentUnsupported = 74,
+    NoServer = 95,
+    NoClient = 96,
 }
 
 impl ErrorCode {
@@ -41,6 +43,8 @@ impl ErrorCode {
             Self::NoInterface => "Interface not found: ",
             Self::MultipleInterfaces => "multiple matching interfaces found: ",
             Self::ArgumentUnsupported => "argument unsupported: ",
+            Self::NoServer => "Server not found: ",
+            Self::NoClient => "Client not found: ",
         }
     }
 }
@@ -203,17 +207,25 @@ impl HostError {
     pub fn errno(&self) -> i32 {
         self.errno
     }
+
+    /// The kernel's answer in words, as strerror(3) has them.
+    pub fn cause(&self) -> String {
+        match self.errno {
+            0 => "unknown error".to_owned(),
+            errno => strerror(errno),
+        }
+    }
+}
+
+/// std puts the number behind the text; whoever wants it has it already.
+pub fn strerror(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cause = match self.errno {
-            0 => "unknown error".to_owned(),
-            errno => io::Error::from_raw_os_error(errno).to_string(),
-        };
-        // std puts the number behind the text; whoever wants it has `errno`.
-        let cause = cause.split(" (os error").next().unwrap_or_default();
-        write!(f, "cannot {} {}: {cause}", self.verb, self.object)
+        write!(f, "cannot {} {}: {}", self.verb, self.object, self.cause())
     }
 }
 

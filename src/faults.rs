@@ -4,7 +4,8 @@
 
 use std::io;
 
-use crate::error::{CallError, Domain, ErrorCode, HostError};
+use crate::config::logging_spec::LogSpecError;
+use crate::error::{CallError, Domain, ErrorCode, HostError, strerror};
 use crate::rpc::header::Header;
 use crate::xdr::reader::XdrError;
 
@@ -18,6 +19,35 @@ impl From<XdrError> for CallError {
 impl From<HostError> for CallError {
     fn from(err: HostError) -> Self {
         Self::system(Domain::Interface, err.to_string(), err.errno())
+    }
+}
+
+impl From<LogSpecError> for CallError {
+    /// The texts are libvirt's, as virt-admin's users know them.
+    fn from(err: LogSpecError) -> Self {
+        let detail = match err {
+            LogSpecError::OutputFormat { output } => {
+                format!("Malformed format for log output '{output}'")
+            }
+            LogSpecError::OutputLevel { level, output } => {
+                format!("Invalid log priority '{level}' for log output '{output}'")
+            }
+            LogSpecError::Destination { destination, output } => {
+                format!("Invalid log destination '{destination}' for log output '{output}'")
+            }
+            LogSpecError::OutputParts { destination, output } => format!(
+                "Log output '{output}' does not meet the format requirements \
+                 for destination type '{destination}'"
+            ),
+            LogSpecError::FilterFormat { filter } => {
+                format!("Malformed format for filter '{filter}'")
+            }
+            LogSpecError::FilterLevel { level, filter } => {
+                format!("Invalid priority '{level}' for filter '{filter}'")
+            }
+            LogSpecError::FilterPattern { pattern } => format!("Invalid match string '{pattern}'"),
+        };
+        Self::new(ErrorCode::InvalidArg, Domain::None, detail)
     }
 }
 
@@ -70,10 +100,45 @@ pub fn no_interface_with_mac(mac: &str) -> CallError {
     no_interface(format!("couldn't find interface with MAC address '{mac}'"))
 }
 
+/// Who looks for a server or a client. libvirt has the look-up twice, each with its own words.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Seeker {
+    Daemon,
+    Admin,
+}
+
+/// No server of this name.
+pub fn no_server(seeker: Seeker, name: &str) -> CallError {
+    let (domain, detail) = match seeker {
+        Seeker::Daemon => (Domain::Rpc, format!("No server named '{name}'")),
+        Seeker::Admin => (Domain::Admin, format!("no server with matching name '{name}' found")),
+    };
+    CallError::new(ErrorCode::NoServer, domain, detail)
+}
+
+/// No client of this number.
+pub fn no_client(seeker: Seeker, id: u64) -> CallError {
+    let (domain, detail) = match seeker {
+        Seeker::Daemon => (Domain::Rpc, format!("No client with matching ID '{id}'")),
+        Seeker::Admin => (Domain::Admin, format!("no client with matching id '{id}' found")),
+    };
+    CallError::new(ErrorCode::NoClient, domain, detail)
+}
+
 /// The kernel does not tell the host's name.
 pub fn no_hostname(err: &io::Error) -> CallError {
     let err = HostError::new("find out", "the host's name", err);
     CallError::system(Domain::Rpc, err.to_string(), err.errno())
+}
+
+/// A log file that an administrator wants cannot be opened.
+pub fn log_file(path: &str, errno: i32) -> CallError {
+    CallError::system(Domain::None, format!("failed to open {path}: {}", strerror(errno)), errno)
+}
+
+/// Another log output that an administrator wants cannot be had.
+pub fn log_output(text: String) -> CallError {
+    CallError::new(ErrorCode::Internal, Domain::None, text)
 }
 
 /// An invariant that the types could not carry does not hold.

@@ -25,6 +25,13 @@ pub const INTERFACE_LIST_COUNT_MAX: usize = 16_384;
 /// Parameters of one SET_IDENTITY (`REMOTE_CONNECT_IDENTITY_PARAMS_MAX`).
 pub const IDENTITY_PARAM_COUNT_MAX: usize = 20;
 
+/// Parameters of one thread pool or of one server's client limits
+/// (`ADMIN_SERVER_THREADPOOL_PARAMETERS_MAX`, `ADMIN_SERVER_CLIENT_LIMITS_MAX`).
+pub const SERVER_PARAM_COUNT_MAX: usize = 32;
+
+/// Clients in one answer (`ADMIN_CLIENT_LIST_MAX`).
+pub const CLIENT_LIST_COUNT_MAX: usize = 16_384;
+
 /// A typed parameter's name, without the NUL that libvirt stores behind it
 /// (`VIR_TYPED_PARAM_FIELD_LENGTH` less one).
 pub const PARAM_FIELD_LEN_MAX: usize = 79;
@@ -96,3 +103,21 @@ pub const ERROR_DETAIL_LEN_MAX: usize = 4096;
 /// Bytes that may wait to be written before a client's next call is looked at. One answer may be
 /// larger.
 pub const CLIENT_BYTES_UNWRITTEN_MAX: usize = 1024 * 1024;
+
+/// A log line with its line feed: what a pipe takes whole or not at all (`PIPE_BUF`), so that no
+/// line is torn, and none mixes with those of others. The journal and syslog take as much.
+pub const LOG_LINE_LEN_MAX: usize = 4096;
+
+/// What a daemon that fails to start tells the process that started it, in bytes: a line about a
+/// configuration file, with room for its path.
+pub const START_REASON_LEN_MAX: usize = 4096;
+
+/// Descriptors that a supervisor may pass in. Three are usual; more of one name are several
+/// addresses of one socket.
+pub const ACTIVATION_FD_COUNT_MAX: u32 = 64;
+
+/// Hook scripts that wait to be run. A host has a handful.
+pub const HOOK_SCRIPT_COUNT_MAX: usize = 64;
+
+/// /etc/machine-id: 32 digits and a line feed, or the longest way to write a UUID.
+pub const MACHINE_ID_LEN_MAX: u64 = 256;

@@ -34,6 +34,7 @@ fn entrance(capture: &Capture) -> Entrance {
     match capture.origin.rsplit_once(", ").unwrap().1 {
         "read-write socket" => Entrance::ReadWrite,
         "read-only socket" => Entrance::ReadOnly,
+        "admin socket" => Entrance::Admin,
         socket => panic!("{socket}? in {}", capture.origin),
     }
 }
@@ -68,7 +69,7 @@ fn name(call: &Call) -> String {
         Call::Connect(call) => format!("{call:?}"),
         Call::Interface(call) => format!("{call:?}"),
         Call::Refused(_) => "refused".to_owned(),
-        Call::Admin(procedure) => format!("admin {procedure}"),
+        Call::Admin(call) => format!("admin {call:?}"),
     }
 }
 

@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use virtinterfaced::config::Settings;
+use virtinterfaced::model::client::Privilege;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Lines that a file may have without its tests.
@@ -286,13 +289,80 @@ fn each_long_option_is_in_help_and_manual() {
 }
 
 #[test]
+fn each_source_of_log_lines_is_in_the_manual() {
+    let manual = read("man/virtinterfaced.conf.5");
+    for (module, source) in virtinterfaced::logging::source::SOURCES {
+        let named = manual.lines().any(|line| line.split_whitespace().any(|word| word == *source));
+        assert!(named, "the manual lacks {source}, the source of {module}");
+    }
+}
+
+#[test]
 fn each_key_is_in_the_manual() {
     let manual = read("man/virtinterfaced.conf.5");
-    for key in virtinterfaced::config::Settings::KEYS {
+    for key in Settings::KEYS {
         let named = manual.lines().any(|line| {
             line.starts_with(".It") && line.split_whitespace().any(|word| word == key.name)
         });
         assert!(named, "the manual lacks {}", key.name);
+    }
+}
+
+/// The shipped configuration.
+fn shipped() -> String {
+    read("etc/virtinterfaced.conf")
+}
+
+/// The key of a line `#key = value`.
+fn commented_key(line: &str) -> Option<&str> {
+    let (key, _) = line.strip_prefix('#')?.split_once(" = ")?;
+    key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(key)
+}
+
+/// The statements that the shipped configuration gives as examples.
+fn shipped_examples() -> Vec<String> {
+    let shipped = shipped();
+    let examples = shipped.lines().filter_map(|line| line.strip_prefix("# Example: "));
+    examples.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shipped_configuration_uncommented_equals_the_defaults() {
+    let shipped = shipped();
+    let uncomment = |line: &str| match commented_key(line) {
+        Some(_) => line.replacen('#', "", 1),
+        None => line.to_owned(),
+    };
+    let uncommented = shipped.lines().map(uncomment).collect::<Vec<_>>().join("\n");
+    assert!(uncommented.contains("\nmax_clients = "), "{uncommented}");
+    for privilege in [Privilege::System, Privilege::Session] {
+        let want = Ok((Settings::defaults(privilege), vec![]));
+        assert_eq!(Settings::parse(&shipped, privilege), want);
+        assert_eq!(Settings::parse(&uncommented, privilege), want);
+    }
+}
+
+#[test]
+fn the_shipped_configuration_shows_every_key_once_or_by_example() {
+    let shipped = shipped();
+    let with_default: Vec<_> = shipped.lines().filter_map(commented_key).collect();
+    let once: BTreeSet<_> = with_default.iter().copied().collect();
+    assert_eq!(once.len(), with_default.len(), "{with_default:?}");
+    let examples = shipped_examples();
+    let by_example = examples.iter().map(|example| example.split_once(' ').unwrap().0);
+    let shown: BTreeSet<_> = once.into_iter().chain(by_example).collect();
+    let known: BTreeSet<_> = Settings::KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(shown, known);
+}
+
+#[test]
+fn every_example_of_the_shipped_configuration_sets_something() {
+    for example in shipped_examples() {
+        let (settings, warnings) = Settings::parse(&example, Privilege::System).unwrap();
+        assert_eq!(warnings, [], "{example}");
+        let is_default = settings == Settings::defaults(Privilege::System);
+        let names_default = example.ends_with("\"/run/libvirt\"");
+        assert!(!is_default || names_default, "{example}");
     }
 }
 

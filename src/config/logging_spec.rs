@@ -132,12 +132,16 @@ pub fn parse_filters(text: &str) -> Result<Vec<LogFilter>, LogSpecError> {
 /// Reads outputs, `LEVEL:DESTINATION` or `LEVEL:DESTINATION:NAME` each, with blanks between them.
 /// Of those that go to the same place only the last is kept, as libvirt does.
 pub fn parse_outputs(text: &str) -> Result<Vec<LogOutput>, LogSpecError> {
-    let outputs = words(text).map(parse_output).collect::<Result<Vec<_>, _>>()?;
+    words(text).map(parse_output).collect::<Result<_, _>>().map(last_to_each_place)
+}
+
+/// The outputs without those that a later one replaces: each place is there once.
+pub fn last_to_each_place(mut outputs: Vec<LogOutput>) -> Vec<LogOutput> {
     let mut seen = HashSet::new();
-    let mut kept: Vec<LogOutput> =
-        outputs.iter().rev().filter(|output| seen.insert(&output.destination)).cloned().collect();
-    kept.reverse();
-    Ok(kept)
+    outputs.reverse();
+    outputs.retain(|output| seen.insert(output.destination.clone()));
+    outputs.reverse();
+    outputs
 }
 
 /// libvirt parts the list at blanks alone: a tab or the end of a line belongs to its word.

@@ -13,7 +13,8 @@ use crate::config::choice::{
 };
 use crate::config::logging_spec::{LogFilter, LogLevel, LogOutput};
 use crate::config::uuid::Uuid;
-use crate::model::client::Privilege;
+use crate::model::client::{Entrance, Privilege};
+use crate::model::server::ServerName;
 use crate::rpc::keepalive;
 
 /// All of virtinterfaced.conf.
@@ -212,6 +213,23 @@ impl Settings {
         }
     }
 
+    /// Who may connect at `entrance`.
+    pub fn mode(&self, entrance: Entrance) -> SocketMode {
+        match entrance {
+            Entrance::ReadWrite => self.sockets.rw_mode,
+            Entrance::ReadOnly => self.sockets.ro_mode,
+            Entrance::Admin => self.sockets.admin_mode,
+        }
+    }
+
+    /// How many may wait to be accepted at `entrance`.
+    pub fn backlog(&self, entrance: Entrance) -> u32 {
+        match ServerName::behind(entrance) {
+            ServerName::Main => self.main.queued_count_max,
+            ServerName::Admin => self.admin.queued_count_max,
+        }
+    }
+
     /// The first setting whose function this release lacks. To start in spite of it would leave
     /// a host open that was meant to be guarded.
     pub fn unavailable(&self) -> Option<Unavailable> {
@@ -233,18 +251,25 @@ impl Settings {
         let usual = Self::defaults(privilege);
         let (ours, theirs) = (&self.changes, &usual.changes);
         let keys = [
-            ("log_filters", self.logging.filters != usual.logging.filters),
-            ("log_outputs", self.logging.outputs != usual.logging.outputs),
-            ("audit_level", self.audit.level != usual.audit.level),
-            ("audit_logging", self.audit.is_logged != usual.audit.is_logged),
-            ("host_uuid", self.host.uuid != usual.host.uuid),
-            ("host_uuid_source", self.host.uuid_source != usual.host.uuid_source),
             ("interface_backend", ours.backend != theirs.backend),
             ("dhcp_client", ours.dhcp_client != theirs.dhcp_client),
             ("dhcp_timeout", ours.dhcp_timeout != theirs.dhcp_timeout),
             ("change_timeout", ours.change_timeout != theirs.change_timeout),
         ];
         keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
+    }
+
+    /// The keys that say something else in `new`, and hold from a daemon's start to its end: it
+    /// listens where it listens, and what was checked when it started is done.
+    pub fn fixed_at_start(old: &Self, new: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("unix_sock_dir", old.sockets.dir != new.sockets.dir),
+            ("audit_level", old.audit.level != new.audit.level),
+            ("audit_logging", old.audit.is_logged != new.audit.is_logged),
+            ("host_uuid", old.host.uuid != new.host.uuid),
+            ("host_uuid_source", old.host.uuid_source != new.host.uuid_source),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 }
 

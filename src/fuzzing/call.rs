@@ -2,16 +2,19 @@
 //! Target `call`: a byte for the program, two for the procedure, then the payload.
 //!
 //! Each call is made by a client that has not opened, one that may only look and one that may do
-//! all. Whatever comes of it fits the wire, and who may only look changes nothing.
+//! all. Whatever comes of it fits the wire, and who may only look changes nothing. Of the daemon
+//! itself only calls that set something change anything, and what they set fits together.
 
 use std::sync::LazyLock;
 
 use crate::error::{CallError, ErrorCode};
 use crate::fuzzing::input::Input;
 use crate::fuzzing::sample;
+use crate::handler::admin;
 use crate::host::Host;
 use crate::limits::STRING_LEN_MAX;
 use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::proto::admin::AdminCall;
 use crate::proto::{self, Call, Program, Reply};
 use crate::rpc::frame::{Carrier, FrameBuffer};
 use crate::rpc::header::{Header, kind, status};
@@ -42,6 +45,7 @@ pub fn run(input: &[u8]) {
         let outcome = sample::outcome(&call, &client, &HOST);
         check_encoding(&outcome);
         check_access(&call, &client, &outcome);
+        check_orders(&call);
     }
 }
 
@@ -69,6 +73,29 @@ fn check_access(call: &Call, client: &ClientState, outcome: &Result<Reply, CallE
         }
         Some(Access::ReadOnly | Access::ReadWrite) => {}
     }
+}
+
+fn check_orders(call: &Call) {
+    let Call::Admin(call) = call else { return };
+    let admin::Outcome::Order(order) = sample::admin_outcome(call) else { return };
+    let fits = match (call, order) {
+        (
+            AdminCall::SetClientLimits { .. },
+            admin::Order::SetClientLimits { client_count_max, anonymous_count_max, .. },
+        ) => anonymous_count_max <= client_count_max,
+        (AdminCall::SetThreadPool { .. }, admin::Order::SetWorkers { workers, .. }) => {
+            workers.count_min <= workers.count_max && workers.count_max > 0
+        }
+        (AdminCall::CloseClient { id, .. }, admin::Order::CloseClient { id: ordered, .. }) => {
+            *id == ordered
+        }
+        (AdminCall::SetLogOutputs { .. }, admin::Order::SetLogOutputs(_))
+        | (AdminCall::SetLogFilters { .. }, admin::Order::SetLogFilters(_))
+        | (AdminCall::SetDaemonTimeout { .. }, admin::Order::SetIdleLimit(_))
+        | (AdminCall::Shutdown { .. }, admin::Order::Stop) => true,
+        _ => false,
+    };
+    assert!(fits, "{call:?}");
 }
 
 fn check_encoding(outcome: &Result<Reply, CallError>) {

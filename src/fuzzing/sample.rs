@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A small host with a link of each kind, for targets and tests to ask about.
+//! A small host with a link of each kind, and a daemon with a few clients, for targets and tests to
+//! ask about.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::config::Settings;
+use crate::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
 use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
+use crate::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
 use crate::handler::uri::UriSettings;
 use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
 use crate::model::address::{IpPrefix, MacAddr};
-use crate::model::client::{ClientState, Privilege};
+use crate::model::client::{ClientState, Identity, Privilege};
 use crate::model::interface::{BondMode, ForwardDelay, OperState};
 use crate::model::name::IfName;
+use crate::model::server::ServerName;
 use crate::netlink::Event;
 use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
+use crate::proto::admin::AdminCall;
 use crate::proto::{Call, Reply};
 
 /// The host: loopback, a bridge over a veth and a VLAN, a bond over two NICs, a guest's tap.
@@ -86,8 +92,15 @@ fn prefix(address: IpAddr, len: u8) -> IpPrefix {
     IpPrefix::new(address, len).expect("a length that the family has")
 }
 
-/// What the daemon answers to a call while the kernel has `host`.
+/// What the daemon answers to a call while the kernel has `host`. All that it orders is done.
 pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, CallError> {
+    if let Call::Admin(call) = call {
+        return match admin_outcome(call) {
+            admin::Outcome::Done(outcome) => outcome,
+            admin::Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
+            admin::Outcome::Order(_) => Ok(Reply::Empty),
+        };
+    }
     let definitions = Definitions::default();
     let world = World { privilege: Privilege::System, host, definitions: &definitions };
     let question = match handler::handle(call, client, &world, None) {
@@ -117,5 +130,68 @@ fn findings(inspection: &Inspection) -> Findings {
         gateways: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 254))],
         speeds: inspection.speeds_of.iter().map(|(index, _)| (*index, 1000)).collect(),
         ..Findings::default()
+    }
+}
+
+/// What comes of an admin call once its question, if it has one, is answered.
+pub(super) fn admin_outcome(call: &AdminCall) -> admin::Outcome {
+    match admin::handle(call, None) {
+        admin::Outcome::Ask(question) => admin::handle(call, Some(&admin_answer(question))),
+        outcome @ (admin::Outcome::Done(_) | admin::Outcome::Order(_)) => outcome,
+    }
+}
+
+/// The running daemon's answer: it has its default settings, one client who has spoken for himself,
+/// one who has not said a word, and virt-admin.
+pub(super) fn admin_answer(question: admin::Question) -> admin::Answer {
+    match question {
+        admin::Question::Server(server) => admin::Answer::Server(server_status(server)),
+        admin::Question::Clients(server) => {
+            let entries = clients(server).into_iter().map(|client| client.entry);
+            admin::Answer::Clients(entries.collect())
+        }
+        admin::Question::Client { server, id } => {
+            let client = clients(server).into_iter().find(|client| client.entry.id == id);
+            admin::Answer::Client(client)
+        }
+        admin::Question::Logging => {
+            let (level, pattern) = (LogLevel::Debug, "rpc".to_owned());
+            admin::Answer::Logging {
+                outputs: vec![LogOutput {
+                    level: LogLevel::Warning,
+                    destination: LogDestination::Stderr,
+                }],
+                filters: vec![LogFilter { level, pattern }],
+            }
+        }
+    }
+}
+
+fn server_status(server: ServerName) -> ServerStatus {
+    let settings = Settings::defaults(Privilege::System);
+    let limits = match server {
+        ServerName::Main => settings.main,
+        ServerName::Admin => settings.admin,
+    };
+    let client_count = u32::try_from(clients(server).len()).unwrap_or_default();
+    ServerStatus { limits, client_count, anonymous_count: 0 }
+}
+
+fn clients(server: ServerName) -> Vec<ClientDetails> {
+    let client = |id, identity| {
+        let entry = ClientEntry { id, connected_at: 1_700_000_000 + id };
+        ClientDetails { entry, read_only: false, identity }
+    };
+    let root = Identity {
+        user_name: Some("root".to_owned()),
+        unix_user_id: Some(0),
+        group_name: Some("root".to_owned()),
+        unix_group_id: Some(0),
+        process_id: Some(4711),
+        ..Identity::default()
+    };
+    match server {
+        ServerName::Main => vec![client(1, Some(root)), client(3, None)],
+        ServerName::Admin => vec![client(1, Some(root))],
     }
 }

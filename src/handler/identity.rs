@@ -1,83 +1,51 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! SET_IDENTITY: typed parameters to an [`Identity`], by libvirt's rules and in its order.
-//!
-//! The fields are checked in the order of their names and the first bad one decides, so that the
-//! error does not depend on the order in which a client happened to send them.
+//! SET_IDENTITY: typed parameters to an [`Identity`], by libvirt's rules.
 
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::limits::{IDENTITY_STRING_LEN_MAX, PARAM_FIELD_LEN_MAX};
+use crate::handler::params;
+use crate::limits::IDENTITY_STRING_LEN_MAX;
 use crate::model::client::Identity;
-use crate::proto::params::{ParamValue, TypedParam};
+use crate::proto::params::TypedParam;
 
 /// The identity that `params` describe. What they do not name is unknown.
 pub fn parse(params: &[TypedParam]) -> Result<Identity, CallError> {
-    if let Some(param) = params.iter().find(|param| param.field.len() > PARAM_FIELD_LEN_MAX) {
-        let detail = format!("parameter {} too big for destination", param.field);
-        return Err(CallError::new(ErrorCode::Internal, Domain::None, detail));
-    }
-    let mut sorted: Vec<&TypedParam> = params.iter().collect();
-    sorted.sort_by(|a, b| a.field.cmp(&b.field));
+    params::check_names(params)?;
     let mut identity = Identity::default();
-    let mut previous = None;
-    for param in sorted {
-        if previous == Some(&param.field) {
-            let detail = format!("parameter '{}' occurs multiple times", param.field);
-            return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));
-        }
-        set(&mut identity, param)?;
-        previous = Some(&param.field);
-    }
+    params::take_each(params, |param| set(&mut identity, param))?;
     Ok(identity)
 }
 
 fn set(identity: &mut Identity, param: &TypedParam) -> Result<(), CallError> {
     match param.field.as_str() {
         "group-name" => identity.group_name = Some(string(param)?),
-        "process-id" => identity.process_id = Some(llong(param)?),
-        "process-time" => identity.process_time = Some(ullong(param)?),
+        "process-id" => identity.process_id = Some(params::llong(param)?),
+        "process-time" => identity.process_time = Some(params::ullong(param)?),
         "sasl-user-name" => identity.sasl_user_name = Some(string(param)?),
         "selinux-context" => identity.selinux_context = Some(string(param)?),
         "system.token" => identity.system_token = Some(string(param)?),
-        "unix-group-id" => identity.unix_group_id = Some(ullong(param)?),
-        "unix-user-id" => identity.unix_user_id = Some(ullong(param)?),
+        "unix-group-id" => identity.unix_group_id = Some(params::ullong(param)?),
+        "unix-user-id" => identity.unix_user_id = Some(params::ullong(param)?),
         "user-name" => identity.user_name = Some(string(param)?),
         "x509-distinguished-name" => identity.x509_distinguished_name = Some(string(param)?),
-        unknown => {
-            let detail = format!("parameter '{unknown}' not supported");
-            return Err(CallError::new(ErrorCode::ArgumentUnsupported, Domain::None, detail));
-        }
+        _ => return Err(params::unsupported(param)),
     }
     Ok(())
 }
 
+/// A text of a length that the session may keep.
 fn string(param: &TypedParam) -> Result<String, CallError> {
-    let ParamValue::String(text) = &param.value else { return Err(wrong_type(param, "string")) };
+    let text = params::string(param)?;
     if text.len() > IDENTITY_STRING_LEN_MAX {
         let detail = format!("parameter '{}' is over {IDENTITY_STRING_LEN_MAX} bytes", param.field);
         return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));
     }
-    Ok(text.clone())
-}
-
-fn llong(param: &TypedParam) -> Result<i64, CallError> {
-    let ParamValue::Llong(number) = param.value else { return Err(wrong_type(param, "llong")) };
-    Ok(number)
-}
-
-fn ullong(param: &TypedParam) -> Result<u64, CallError> {
-    let ParamValue::Ullong(number) = param.value else { return Err(wrong_type(param, "ullong")) };
-    Ok(number)
-}
-
-fn wrong_type(param: &TypedParam, expected: &str) -> CallError {
-    let (field, found) = (&param.field, param.value.type_name());
-    let detail = format!("invalid type '{found}' for parameter '{field}', expected '{expected}'");
-    CallError::new(ErrorCode::InvalidArg, Domain::None, detail)
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::params::ParamValue;
 
     fn param(field: &str, value: ParamValue) -> TypedParam {
         TypedParam { field: field.to_owned(), value }

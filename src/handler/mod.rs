@@ -3,14 +3,20 @@
 //!
 //! Handlers decide and never wait. They see the world as values; where a reply needs something that
 //! no value holds, they say what to ask, and are called again with the answer.
+//!
+//! The calls of the admin program are about the daemon and not about the host: [`admin::handle`] is
+//! asked for those, with questions of its own.
 
 pub mod uri;
+pub mod params;
 pub mod identity;
 pub mod connect;
 pub mod interface;
+pub mod admin;
 
 use crate::definitions::Definitions;
-use crate::error::{CallError, Domain, ErrorCode};
+use crate::error::CallError;
+use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
@@ -62,11 +68,9 @@ pub fn handle(
         Call::Connect(call) => connect::handle(call, client, world, answer),
         Call::Interface(call) => interface::handle(call, client, world, answer),
         Call::Refused(answer) => Outcome::Done(answer.clone()),
-        Call::Admin(_) => Outcome::Done(Err(CallError::new(
-            ErrorCode::NoSupport,
-            Domain::Admin,
-            "the admin program is not available in this release",
-        ))),
+        Call::Admin(_) => {
+            Outcome::Done(Err(faults::invariant("admin calls are for handler::admin")))
+        }
     }
 }
 

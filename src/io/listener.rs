@@ -4,13 +4,22 @@
 //! The socket is bound with no permission at all and refuses connections until it has its group
 //! and mode. A path is only taken over from a socket that nobody listens on any more. Dropped, a
 //! listener removes its path, if the path is still its own.
+//!
+//! A socket that a supervisor has made is adopted: its path, mode and group are the supervisor's,
+//! now and at the end.
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
+
+use log::warn;
 
 use crate::error::HostError;
 use crate::model::client::Entrance;
@@ -33,9 +42,10 @@ pub struct ListenerSpec {
 #[derive(Debug)]
 pub struct Listener {
     pub entrance: Entrance,
+    /// For an adopted one, what stands for it in a log line.
     path: PathBuf,
-    /// Device and inode of the path as we made it.
-    identity: (u64, u64),
+    /// Device and inode of the path as we made it; `None` if it was adopted.
+    made: Option<(u64, u64)>,
     socket: OwnedFd,
 }
 
@@ -79,9 +89,9 @@ impl Listener {
             _ => fail("bind")(err),
         })?;
         let made = fs::symlink_metadata(&spec.path).map_err(fail("find"))?;
-        let identity = (made.dev(), made.ino());
+        let made = Some((made.dev(), made.ino()));
         // From here on, a failure removes the path again.
-        let listener = Self { entrance: spec.entrance, path: spec.path.clone(), identity, socket };
+        let listener = Self { entrance: spec.entrance, path: spec.path.clone(), made, socket };
         if let Some(gid) = spec.group {
             file::set_group(&spec.path, gid).map_err(fail("change the group of"))?;
         }
@@ -91,9 +101,64 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Where it listens.
+    /// Takes over a listening socket that a supervisor has made.
+    pub fn adopt(entrance: Entrance, socket: OwnedFd, backlog: u32) -> Result<Self, ListenError> {
+        let socket = UnixListener::from(socket);
+        let fail = |verb, object: &Path| {
+            let object = object.display().to_string();
+            move |err: io::Error| ListenError::Host(HostError::new(verb, object, &err))
+        };
+        let address = socket.local_addr().map_err(fail("find", Path::new("a socket's address")))?;
+        let path = shown(&address);
+        socket.set_nonblocking(true).map_err(fail("stop waiting on", &path))?;
+        socket::listen(&socket, backlog).map_err(fail("listen on", &path))?;
+        Ok(Self { entrance, path, made: None, socket: socket.into() })
+    }
+
+    /// Gives a running listener another mode, group and backlog; without a group it keeps what it
+    /// has. An adopted one has only its backlog changed, and so has one whose path is another's
+    /// now.
+    ///
+    /// # Errors
+    /// What could not be changed. The mode is then narrower than either, never wider.
+    pub fn apply(
+        &self,
+        mode: u32,
+        group: Option<libc::gid_t>,
+        backlog: u32,
+    ) -> Result<(), ListenError> {
+        let fail = |verb: &'static str| {
+            let object = self.path.display().to_string();
+            move |err: io::Error| ListenError::Host(HostError::new(verb, object, &err))
+        };
+        let chmod = |mode| {
+            let permissions = Permissions::from_mode(mode);
+            fs::set_permissions(&self.path, permissions).map_err(fail("change the mode of"))
+        };
+        socket::listen(&self.socket, backlog).map_err(fail("listen on"))?;
+        let Some(now) = self.still_made() else {
+            if self.made.is_some() {
+                warn!("{}: not ours any more, its mode and group stay", self.path.display());
+            }
+            return Ok(());
+        };
+        if let Some(gid) = group.filter(|gid| *gid != now.gid()) {
+            // At no moment is the new group let in by the old mode, or the old by the new one.
+            chmod(now.mode() & mode)?;
+            file::set_group(&self.path, gid).map_err(fail("change the group of"))?;
+        }
+        chmod(mode)
+    }
+
+    /// Where it listens; for an adopted one as far as it can be told.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What stands at its path, if we made that and it is still the same.
+    fn still_made(&self) -> Option<Metadata> {
+        let now = fs::symlink_metadata(&self.path).ok()?;
+        (Some((now.dev(), now.ino())) == self.made).then_some(now)
     }
 }
 
@@ -111,12 +176,19 @@ impl AsRawFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|now| (now.dev(), now.ino()) == self.identity);
-        if ours {
+        if self.still_made().is_some() {
             // Nobody is left to tell of a failure, and the next start replaces a stale socket.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// What stands for a socket's address: its path, or its abstract name behind an `@`.
+fn shown(address: &SocketAddr) -> PathBuf {
+    match (address.as_pathname(), address.as_abstract_name()) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(name)) => PathBuf::from(OsStr::from_bytes(&[b"@", name].concat())),
+        (None, None) => PathBuf::from("a socket without a path"),
     }
 }
 
@@ -147,5 +219,91 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
         // A full backlog is a living daemon's too.
         Ok(()) | Err((Some(libc::EAGAIN), _)) => Err(ListenError::InUse(path.to_owned())),
         Err((_, err)) => Err(fail("connect to")(err)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    const BACKLOG: u32 = 3;
+
+    /// A path for a socket of the test's own.
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("listener-{}-{name}", std::process::id()))
+    }
+
+    /// A listener as [`Listener::bind`] leaves it. Binding itself sets the mask of the process for
+    /// a moment, and other tests make files in it.
+    fn bound(name: &str) -> Listener {
+        let path = path(name);
+        let socket = UnixListener::bind(&path).unwrap().into();
+        let there = fs::symlink_metadata(&path).unwrap();
+        let made = Some((there.dev(), there.ino()));
+        Listener { entrance: Entrance::ReadWrite, path, made, socket }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_running_listener_takes_another_mode_group_and_backlog() {
+        let listener = bound("apply");
+        let own = fs::symlink_metadata(listener.path()).unwrap().gid();
+        listener.apply(0o770, None, BACKLOG).unwrap();
+        assert_eq!(mode(listener.path()), 0o770);
+        listener.apply(0o707, Some(own), BACKLOG).unwrap();
+        assert_eq!(mode(listener.path()), 0o707);
+        // One more than the backlog says is queued before the kernel makes anybody wait.
+        let guest = || {
+            let socket = socket::stream().unwrap();
+            socket::connect(&socket, listener.path()).map(|()| socket)
+        };
+        let guests: Vec<_> = std::iter::from_fn(|| guest().ok()).take(10).collect();
+        assert_eq!(u32::try_from(guests.len()), Ok(BACKLOG + 1));
+    }
+
+    #[test]
+    fn a_path_that_is_anothers_now_keeps_its_mode_and_stays() {
+        let listener = bound("lost");
+        let lost = listener.path().to_owned();
+        fs::remove_file(&lost).unwrap();
+        fs::write(&lost, "precious").unwrap();
+        fs::set_permissions(&lost, Permissions::from_mode(0o640)).unwrap();
+        listener.apply(0o777, Some(u32::MAX - 1), BACKLOG).unwrap();
+        assert_eq!(mode(&lost), 0o640);
+        drop(listener);
+        assert_eq!(fs::read_to_string(&lost).unwrap(), "precious");
+        fs::remove_file(&lost).unwrap();
+    }
+
+    #[test]
+    fn an_adopted_socket_is_served_and_its_path_left_alone() {
+        let there = path("adopted");
+        let theirs = UnixListener::bind(&there).unwrap();
+        fs::set_permissions(&there, Permissions::from_mode(0o750)).unwrap();
+        let ours = theirs.try_clone().unwrap().into();
+        let listener = Listener::adopt(Entrance::ReadOnly, ours, BACKLOG).unwrap();
+        assert_eq!((listener.entrance, listener.path()), (Entrance::ReadOnly, there.as_path()));
+        let empty = socket::accept(&listener).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        let _guest = UnixStream::connect(&there).unwrap();
+        socket::accept(&listener).unwrap();
+        listener.apply(0o777, Some(u32::MAX - 1), BACKLOG).unwrap();
+        assert_eq!(mode(&there), 0o750);
+        drop(listener);
+        assert!(UnixStream::connect(&there).is_ok(), "the supervisor still listens");
+        fs::remove_file(&there).unwrap();
+    }
+
+    #[test]
+    fn an_adopted_socket_without_a_path_is_shown_by_its_name() {
+        let name = format!("listener-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let socket = UnixListener::bind_addr(&address).unwrap().into();
+        let listener = Listener::adopt(Entrance::Admin, socket, BACKLOG).unwrap();
+        assert_eq!(listener.path(), Path::new(&format!("@{name}")));
     }
 }

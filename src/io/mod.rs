@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The outside world, thin and dull: files, sockets, the kernel.
+//! The outside world, thin and dull: files, sockets, processes, the kernel.
 
 pub mod files;
-pub mod groups;
+pub mod accounts;
+pub mod host_uuid;
+pub mod config_file;
 pub mod pid_file;
+pub mod background;
 pub mod listener;
+pub mod activation;
+pub mod supervisor;
+pub mod hooks;
 pub mod kernel;
 
 /// What a turn of reading or writing leaves behind.

@@ -1,95 +1,224 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Log lines: libvirt's fields, on standard error, behind the `log` facade.
+//! Logging behind the `log` facade: which lines are written, in libvirt's form, and to whom.
 //!
-//! A line is `TIME: THREAD: LEVEL : MODULE:LINE : TEXT`. What comes from outside cannot forge one:
-//! control characters of the text are escaped.
+//! Logging serves the daemon and never the other way round. Whatever an output does, no line
+//! blocks, fails or ends who writes it; lines that an output does not take are counted, and the
+//! output is told once it takes lines again. What comes from outside cannot forge a line.
+//!
+//! There is one log in a process, as the facade has it. It is locked for a moment by each line and
+//! by each change; a line that is written while another one is being put into words is dropped.
 
-use std::io::Write;
-use std::time::SystemTime;
+mod glob;
+pub mod plan;
+pub mod source;
+mod line;
+mod sink;
+mod output;
+mod state;
 
-use env_logger::{Builder, Target, WriteStyle};
-use log::{Level, LevelFilter};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use crate::config::logging_spec::LogLevel;
-use crate::sys::{clock::Utc, process};
+use log::{Log, Metadata, Record, warn};
 
-/// The level that `LIBVIRT_DEBUG` asks for: a number from 1 to 4, or its name.
-pub fn parse_level(text: &str) -> Option<LogLevel> {
-    let number = match text {
-        "debug" => 1,
-        "info" => 2,
-        "warning" => 3,
-        "error" => 4,
-        number => number.parse().ok()?,
-    };
-    LogLevel::new(number)
+use crate::config::logging_spec::{LogDestination, LogFilter, LogOutput};
+use crate::config::settings::Logging;
+use output::Services;
+pub use plan::{Circumstances, LoggingError};
+use state::{State, Warnings};
+
+/// Where syslogd listens (RFC 3164 leaves it to the system; this is everybody's).
+const SYSLOG_SOCKET: &str = "/dev/log";
+
+/// Where journald takes its native protocol.
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
+
+/// The process's log, once it is started.
+struct Logger {
+    state: Mutex<Option<State>>,
 }
 
-/// Starts logging to standard error. To be called once in a process.
-pub fn start(level: LogLevel) {
-    let filter = match level {
-        LogLevel::Debug => LevelFilter::Debug,
-        LogLevel::Info => LevelFilter::Info,
-        LogLevel::Warning => LevelFilter::Warn,
-        LogLevel::Error => LevelFilter::Error,
-    };
-    let mut builder = Builder::new();
-    builder.filter_level(filter).target(Target::Stderr).write_style(WriteStyle::Never);
-    builder.format(|out, record| {
-        #[expect(clippy::disallowed_methods, reason = "a log line tells when it was written")]
-        let now = Utc::new(SystemTime::now());
-        let thread = process::thread_id();
-        let level = level_name(record.level());
-        let module = record.module_path().unwrap_or("?");
-        let line = record.line().unwrap_or(0);
-        let text = escape(&record.args().to_string());
-        writeln!(out, "{now}: {thread}: {level} : {module}:{line} : {text}")
+static LOGGER: Logger = Logger { state: Mutex::new(None) };
+
+/// Starts logging. To be called once in a process.
+///
+/// # Errors
+/// If the environment makes no sense, or an output that is asked for cannot be opened.
+pub fn start(circumstances: Circumstances, settings: &Logging) -> Result<(), LoggingError> {
+    let services =
+        Services { syslog: PathBuf::from(SYSLOG_SOCKET), journal: PathBuf::from(JOURNAL_SOCKET) };
+    let (state, warnings) = State::start(circumstances, settings, services)?;
+    log::set_logger(&LOGGER).map_err(|_| LoggingError::OutOfOrder)?;
+    let mut slot = LOGGER.lock();
+    log::set_max_level(slot.insert(state).level_filter());
+    drop(slot);
+    warn_of(warnings);
+    Ok(())
+}
+
+/// Takes over a configuration that was read anew: all of it, or nothing. Log files are opened anew.
+/// What the environment and the command line said at the start still goes before it.
+///
+/// # Errors
+/// If an output that is asked for cannot be opened.
+pub fn reload(settings: &Logging) -> Result<(), LoggingError> {
+    change(|state| state.apply(settings)).map(warn_of)
+}
+
+/// Opens log files anew, as whoever has moved them away wants it. One that cannot be opened is kept
+/// as it is, and a warning says so.
+pub fn reopen() {
+    // Before the start no file is open.
+    let _ = change(|state| Ok(state.reopen())).map(warn_of);
+}
+
+/// Logs to these outputs from now on; to the default one if there are none.
+///
+/// # Errors
+/// If one of them cannot be opened. Nothing is changed then.
+pub fn set_outputs(outputs: &[LogOutput]) -> Result<(), LoggingError> {
+    change(|state| state.set_outputs(outputs)).map(warn_of)
+}
+
+/// Logs by these filters from now on.
+pub fn set_filters(filters: Vec<LogFilter>) {
+    // Before the start nothing is filtered.
+    let _ = change(|state| {
+        state.set_filters(filters);
+        Ok(())
     });
-    // A second start would be a mistake of ours; the first one goes on logging.
-    let _ = builder.try_init();
 }
 
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warn => "warning",
-        Level::Info => "info",
-        Level::Debug | Level::Trace => "debug",
+/// The outputs in force; none before the start.
+pub fn outputs() -> Vec<LogOutput> {
+    LOGGER.lock().as_ref().map(State::outputs).unwrap_or_default()
+}
+
+/// The filters in force.
+pub fn filters() -> Vec<LogFilter> {
+    LOGGER.lock().as_ref().map(|state| state.filters().to_vec()).unwrap_or_default()
+}
+
+/// Whether who reads standard error reads the log there.
+pub fn writes_to_stderr() -> bool {
+    outputs().iter().any(|output| output.destination == LogDestination::Stderr)
+}
+
+/// Changes the log, and lets the facade know what is worth a call.
+fn change<T>(
+    change: impl FnOnce(&mut State) -> Result<T, LoggingError>,
+) -> Result<T, LoggingError> {
+    let mut slot = LOGGER.lock();
+    let state = slot.as_mut().ok_or(LoggingError::OutOfOrder)?;
+    let outcome = change(state);
+    log::set_max_level(state.level_filter());
+    outcome
+}
+
+/// Writes what a change has left to say, when the log is not locked any more.
+fn warn_of(warnings: Warnings) {
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+}
+
+impl Logger {
+    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        // A line that was broken off leaves nothing half done that the next one could trip over.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The text with its control characters escaped, as Rust writes them.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
     }
-    escaped
+
+    fn log(&self, record: &Record<'_>) {
+        let mut slot = match self.state.try_lock() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(err)) => err.into_inner(),
+            // The line is about putting another line into words.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if let Some(state) = slot.as_mut() {
+            state.log(record);
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::logging_spec::{LogLevel, parse_outputs};
+    use crate::model::client::Privilege;
+    use std::fmt;
+    use std::path::Path;
 
-    #[test]
-    fn a_text_cannot_forge_a_line() {
-        assert_eq!(escape("a\nb\u{1b}[0m ä"), "a\\nb\\u{1b}[0m ä");
+    /// A log of its own, in the file at `path`.
+    fn logger(path: &Path) -> Logger {
+        let circumstances = Circumstances {
+            privilege: Privilege::System,
+            is_verbose: false,
+            is_daemonized: false,
+            debug: None,
+            filters: None,
+            outputs: None,
+            default_file: PathBuf::new(),
+        };
+        let outputs = parse_outputs(&format!("1:file:{}", path.display())).unwrap();
+        let settings = Logging { level: LogLevel::Debug, filters: Vec::new(), outputs };
+        let services = Services { syslog: PathBuf::new(), journal: PathBuf::new() };
+        let (state, _) = State::start(circumstances, &settings, services).unwrap();
+        Logger { state: Mutex::new(Some(state)) }
     }
 
     #[test]
-    fn a_level_is_a_number_or_its_name() {
-        for (text, want) in [
-            ("1", Some(LogLevel::Debug)),
-            ("debug", Some(LogLevel::Debug)),
-            ("2", Some(LogLevel::Info)),
-            ("warning", Some(LogLevel::Warning)),
-            ("4", Some(LogLevel::Error)),
-            ("0", None),
-            ("5", None),
-            ("loud", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_level(text), want, "{text}");
+    fn a_line_that_logs_while_it_is_put_into_words_loses_only_the_inner_one() {
+        struct Talkative<'a>(&'a Logger);
+        impl fmt::Display for Talkative<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.log(&Record::builder().args(format_args!("inner")).build());
+                f.write_str("outer")
+            }
         }
+        let path = std::env::temp_dir().join(format!("talkative-{}", std::process::id()));
+        let logger = logger(&path);
+        logger.log(&Record::builder().args(format_args!("{}", Talkative(&logger))).build());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with(" info : outer\n") && !text.contains("inner"), "{text}");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_line_that_panics_leaves_a_log_that_goes_on() {
+        struct Panicking;
+        impl fmt::Display for Panicking {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("as a test wants it");
+            }
+        }
+        let path = std::env::temp_dir().join(format!("panicking-{}", std::process::id()));
+        let logger = logger(&path);
+        std::thread::scope(|scope| {
+            let line = || {
+                logger.log(&Record::builder().args(format_args!("{Panicking}")).build());
+            };
+            assert!(scope.spawn(line).join().is_err());
+        });
+        assert!(logger.state.is_poisoned());
+        logger.log(&Record::builder().args(format_args!("afterwards")).build());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with(" info : afterwards\n"), "{text}");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn before_the_start_there_is_nothing_to_change_and_lines_go_nowhere() {
+        let unstarted = Logger { state: Mutex::new(None) };
+        unstarted.log(&Record::builder().args(format_args!("nobody hears")).build());
+        assert_eq!(set_outputs(&[]), Err(LoggingError::OutOfOrder));
+        assert_eq!((outputs(), filters(), writes_to_stderr()), (vec![], vec![], false));
+        reopen();
     }
 }

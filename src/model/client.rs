@@ -9,6 +9,17 @@ pub enum Entrance {
     Admin,
 }
 
+impl Entrance {
+    /// The socket's file name, below whichever directory.
+    pub const fn socket_name(self) -> &'static str {
+        match self {
+            Self::ReadWrite => "virtinterfaced-sock",
+            Self::ReadOnly => "virtinterfaced-sock-ro",
+            Self::Admin => "virtinterfaced-admin-sock",
+        }
+    }
+}
+
 /// What an opened client may do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Access {

@@ -5,3 +5,4 @@ pub mod name;
 pub mod address;
 pub mod interface;
 pub mod client;
+pub mod server;

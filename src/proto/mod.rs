@@ -6,12 +6,14 @@
 pub mod params;
 pub mod connect;
 pub mod interface;
+pub mod admin;
 pub mod refused;
 
 use crate::error::CallError;
 use crate::faults;
 use crate::model::client::{Access, Entrance, Identity, Opened};
 use crate::model::name::IfName;
+use crate::proto::admin::{AdminCall, AdminReply};
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::{InterfaceCall, InterfaceRef};
 use crate::proto::refused::Refusal;
@@ -53,8 +55,7 @@ pub enum Call {
     Interface(InterfaceCall),
     /// A procedure that exists, but not for an interface daemon. Its answer is known already.
     Refused(Result<Reply, CallError>),
-    /// A procedure of the admin program, by its number.
-    Admin(i32),
+    Admin(AdminCall),
 }
 
 /// What a successful call gives back. Some also change the session: it applies them as it sends.
@@ -83,6 +84,7 @@ pub enum Reply {
     },
     /// Memory statistics of a caller that wants none.
     EmptyList,
+    Admin(AdminReply),
 }
 
 impl Reply {
@@ -109,6 +111,7 @@ impl Reply {
                 writer.u32(*count);
             }
             Self::EmptyList => writer.count(0),
+            Self::Admin(reply) => reply.encode(writer),
         }
     }
 }
@@ -136,7 +139,9 @@ pub fn decode(
         },
         Program::Qemu => refused(refused::qemu(procedure)),
         Program::Lxc => refused(refused::lxc(procedure)),
-        Program::Admin => Ok(Call::Admin(procedure)),
+        Program::Admin => AdminCall::decode(procedure, &mut Reader::new(payload))?
+            .map(Call::Admin)
+            .ok_or_else(|| faults::unknown_procedure(procedure)),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::limits::STRING_LEN_MAX;
 use crate::xdr::reader::{Reader, XdrError};
+use crate::xdr::writer::Writer;
 
 /// One named value.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,12 +60,52 @@ fn decode_one(reader: &mut Reader<'_>) -> Result<TypedParam, XdrError> {
     Ok(TypedParam { field, value })
 }
 
+/// Writes a counted array.
+pub fn encode(writer: &mut Writer<'_>, params: &[TypedParam]) {
+    writer.count(params.len());
+    params.iter().for_each(|param| encode_one(writer, param));
+}
+
+fn encode_one(writer: &mut Writer<'_>, param: &TypedParam) {
+    writer.string(&param.field);
+    match &param.value {
+        ParamValue::Int(number) => {
+            writer.i32(1);
+            writer.i32(*number);
+        }
+        ParamValue::Uint(number) => {
+            writer.i32(2);
+            writer.u32(*number);
+        }
+        ParamValue::Llong(number) => {
+            writer.i32(3);
+            writer.i64(*number);
+        }
+        ParamValue::Ullong(number) => {
+            writer.i32(4);
+            writer.u64(*number);
+        }
+        ParamValue::Double(number) => {
+            writer.i32(5);
+            writer.u64(number.to_bits());
+        }
+        ParamValue::Boolean(is_true) => {
+            writer.i32(6);
+            writer.flag(*is_true);
+        }
+        ParamValue::String(text) => {
+            writer.i32(7);
+            writer.string(text);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_type_is_read_by_its_number() {
+    fn each_type_is_read_and_written_by_its_number() {
         struct Case(&'static [u8], ParamValue);
         let cases = [
             Case(b"\0\0\0\x01\xff\xff\xff\xff", ParamValue::Int(-1)),
@@ -72,12 +113,15 @@ mod tests {
             Case(b"\0\0\0\x03\xff\xff\xff\xff\xff\xff\xff\xfe", ParamValue::Llong(-2)),
             Case(b"\0\0\0\x04\0\0\0\x01\0\0\0\0", ParamValue::Ullong(1 << 32)),
             Case(b"\0\0\0\x05\x3f\xf8\0\0\0\0\0\0", ParamValue::Double(1.5)),
-            Case(b"\0\0\0\x06\0\0\0\x02", ParamValue::Boolean(true)),
+            Case(b"\0\0\0\x06\0\0\0\x01", ParamValue::Boolean(true)),
             Case(b"\0\0\0\x07\0\0\0\x01x\0\0\0", ParamValue::String("x".to_owned())),
         ];
         for Case(bytes, value) in cases {
             let input = [b"\0\0\0\x01\0\0\0\x01f\0\0\0", bytes].concat();
             let want = vec![TypedParam { field: "f".to_owned(), value }];
+            let mut output = vec![0xa5];
+            encode(&mut Writer::new(&mut output), &want);
+            assert_eq!(output.get(1..), Some(input.as_slice()), "{want:?}");
             assert_eq!(decode(&mut Reader::new(&input), 1), Ok(want));
             for cut in 0..input.len() {
                 assert!(decode(&mut Reader::new(&input[..cut]), 1).is_err(), "{cut} bytes");

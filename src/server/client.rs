@@ -4,17 +4,21 @@
 //! Epoll tells of a change once. What it said is kept until a read or a write finds the opposite,
 //! and each turn acts on what is both said and wanted.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use mio::Interest;
 
+use crate::model::client::Entrance;
+use crate::model::server::ServerName;
 use crate::rpc::frame::Carrier;
+use crate::server::door::Guest;
 use crate::session::Session;
-use crate::sys::socket::{self, Received};
+use crate::sys::socket::{self, PeerCreds, Received};
 
-/// A client's number: its token, and its name in the log.
+/// A client's token.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ClientId(pub(crate) usize);
 
@@ -22,6 +26,13 @@ pub(crate) struct ClientId(pub(crate) usize);
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: OwnedFd,
+    pub(crate) entrance: Entrance,
+    /// As virt-admin numbers it: among the clients of its server.
+    pub(crate) number: u64,
+    pub(crate) peer: PeerCreds,
+    pub(crate) connected_at: SystemTime,
+    /// Whether it has called anything yet.
+    pub(crate) has_called: bool,
     pub(crate) session: Session,
     readiness: Readiness,
     /// What epoll has been asked to tell.
@@ -43,16 +54,39 @@ struct Readiness {
 
 impl Client {
     /// A new socket can be written; whether it can be read, epoll will say.
-    pub(crate) fn new(socket: OwnedFd, session: Session) -> Self {
+    pub(crate) fn new(guest: Guest, session: Session, connected_at: SystemTime) -> Self {
+        let Guest { entrance, socket, peer, number } = guest;
         let readiness = Readiness { readable: false, writable: true, ended: false };
         Self {
             socket,
+            entrance,
+            number,
+            peer,
+            connected_at,
+            has_called: false,
             session,
             readiness,
             interest: Interest::READABLE,
             armed: None,
             is_busy: false,
         }
+    }
+
+    /// The server that it is a client of.
+    pub(crate) fn server(&self) -> ServerName {
+        ServerName::behind(self.entrance)
+    }
+
+    /// What the kernel's security module calls the peer, if there is one.
+    pub(crate) fn security_label(&self) -> Option<String> {
+        socket::peer_security(&self.socket)
+    }
+
+    /// Reads what waits, though no event tells of it, and nothing more from then on.
+    pub(crate) fn read_for_the_last_time(&mut self, buffer: &mut [u8]) {
+        self.readiness.readable = true;
+        self.read(buffer);
+        self.session.handle_stop();
     }
 
     /// Keeps what an event says.
@@ -118,6 +152,16 @@ impl Client {
         let to_read = self.readiness.readable && self.session.wants_read();
         let to_write = self.readiness.writable && !self.session.poll_bytes().is_empty();
         to_read || to_write || self.session.wants_turn()
+    }
+}
+
+/// What the client is called in the log: its server and its number, as virt-admin shows them.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.server() {
+            ServerName::Main => write!(f, "client {}", self.number),
+            ServerName::Admin => write!(f, "admin client {}", self.number),
+        }
     }
 }
 

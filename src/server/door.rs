@@ -14,6 +14,7 @@ use log::{info, warn};
 use crate::config::Settings;
 use crate::io::listener::Listener;
 use crate::model::client::Entrance;
+use crate::server::room::Rooms;
 use crate::sys::socket::PeerCreds;
 use crate::sys::{process, socket};
 
@@ -26,71 +27,42 @@ pub(crate) struct Guest {
     pub(crate) entrance: Entrance,
     pub(crate) socket: OwnedFd,
     pub(crate) peer: PeerCreds,
+    /// Its number in its room.
+    pub(crate) number: u64,
 }
 
-/// All listeners, what the kernel said of them, and the rooms they lead to.
+/// All listeners, and what the kernel said of them.
 #[derive(Debug)]
 pub(crate) struct Door {
     listeners: Vec<Listener>,
     /// For each listener, whether somebody waits there.
     waiting: Vec<bool>,
-    rooms: Rooms,
     /// Nobody is accepted before this.
     paused_until: Option<Instant>,
 }
 
-/// Two rooms, so that an administrator gets in when the other one is full.
-#[derive(Clone, Copy, Debug)]
-struct Rooms {
-    /// Behind the read-write and the read-only socket.
-    main: Room,
-    admin: Room,
-}
-
-impl Rooms {
-    fn behind(&self, entrance: Entrance) -> &Room {
-        match entrance {
-            Entrance::ReadWrite | Entrance::ReadOnly => &self.main,
-            Entrance::Admin => &self.admin,
-        }
-    }
-
-    fn behind_mut(&mut self, entrance: Entrance) -> &mut Room {
-        match entrance {
-            Entrance::ReadWrite | Entrance::ReadOnly => &mut self.main,
-            Entrance::Admin => &mut self.admin,
-        }
-    }
-}
-
-/// How many are inside, and how many may be.
-#[derive(Clone, Copy, Debug)]
-struct Room {
-    client_count: u32,
-    client_count_max: u32,
-}
-
-impl Room {
-    fn empty(client_count_max: u32) -> Self {
-        Self { client_count: 0, client_count_max }
-    }
-
-    fn has_space(&self) -> bool {
-        self.client_count < self.client_count_max
-    }
-}
-
 impl Door {
-    /// Opens on the number of clients that the settings allow at a time.
-    pub(crate) fn new(listeners: Vec<Listener>, settings: &Settings) -> Self {
-        Self {
-            waiting: vec![false; listeners.len()],
-            rooms: Rooms {
-                main: Room::empty(settings.main.client_count_max),
-                admin: Room::empty(settings.admin.client_count_max),
-            },
-            listeners,
-            paused_until: None,
+    /// A door with these listeners.
+    pub(crate) fn new(listeners: Vec<Listener>) -> Self {
+        Self { waiting: vec![false; listeners.len()], listeners, paused_until: None }
+    }
+
+    /// Closes for good: the sockets that the daemon made are removed.
+    pub(crate) fn close(&mut self) {
+        self.listeners.clear();
+        self.waiting.clear();
+        self.paused_until = None;
+    }
+
+    /// Gives the sockets the modes, the group and the backlogs that the settings say. `None` leaves
+    /// the group as it is.
+    pub(crate) fn apply(&self, settings: &Settings, group: Option<libc::gid_t>) {
+        for listener in &self.listeners {
+            let (mode, backlog) =
+                (settings.mode(listener.entrance), settings.backlog(listener.entrance));
+            if let Err(err) = listener.apply(mode.bits(), group, backlog) {
+                warn!("{err}");
+            }
         }
     }
 
@@ -111,28 +83,28 @@ impl Door {
     }
 
     /// Whether somebody waits who can be let in at once.
-    pub(crate) fn is_unfinished(&self, now: Instant) -> bool {
-        let has_space = |listener: &Listener| self.rooms.behind(listener.entrance).has_space();
+    pub(crate) fn is_unfinished(&self, rooms: &Rooms, now: Instant) -> bool {
+        let has_space = |listener: &Listener| rooms.behind(listener.entrance).has_space();
         let mut doors = self.listeners.iter().zip(&self.waiting);
         !self.is_paused(now) && doors.any(|(listener, waiting)| *waiting && has_space(listener))
     }
 
     /// Lets the next one in, if there is room. After somebody who is sent away, the others wait for
     /// the next turn.
-    pub(crate) fn admit(&mut self, now: Instant) -> Option<Guest> {
+    pub(crate) fn admit(&mut self, rooms: &mut Rooms, now: Instant) -> Option<Guest> {
         if self.is_paused(now) {
             return None;
         }
         self.paused_until = None;
         for (position, listener) in self.listeners.iter().enumerate() {
             let waiting = self.waiting.get_mut(position)?;
-            let room = self.rooms.behind_mut(listener.entrance);
+            let room = rooms.behind_mut(listener.entrance);
             while *waiting && room.has_space() {
                 match socket::accept(listener) {
                     Ok(socket) => {
-                        let guest = check(listener.entrance, socket)?;
-                        room.client_count += 1;
-                        return Some(guest);
+                        let (entrance, peer) =
+                            (listener.entrance, check(listener.entrance, &socket)?);
+                        return Some(Guest { entrance, socket, peer, number: room.enter() });
                     }
                     Err(err) if err.kind() == io::ErrorKind::WouldBlock => *waiting = false,
                     // Gone before it was let in.
@@ -150,20 +122,14 @@ impl Door {
         None
     }
 
-    /// Somebody who was let in has gone.
-    pub(crate) fn leave(&mut self, entrance: Entrance) {
-        let room = self.rooms.behind_mut(entrance);
-        room.client_count = room.client_count.saturating_sub(1);
-    }
-
     fn is_paused(&self, now: Instant) -> bool {
         self.paused_until.is_some_and(|end| end > now)
     }
 }
 
 /// Sends away whom the admin socket does not serve, and whom the kernel does not know.
-fn check(entrance: Entrance, socket: OwnedFd) -> Option<Guest> {
-    let peer = match socket::peer_creds(&socket) {
+fn check(entrance: Entrance, socket: &OwnedFd) -> Option<PeerCreds> {
+    let peer = match socket::peer_creds(socket) {
         Ok(peer) => peer,
         Err(err) => {
             warn!("a client that the kernel does not know is sent away: {err}");
@@ -174,5 +140,5 @@ fn check(entrance: Entrance, socket: OwnedFd) -> Option<Guest> {
         info!("user {} is sent away from the admin socket", peer.uid);
         return None;
     }
-    Some(Guest { entrance, socket, peer })
+    Some(peer)
 }

@@ -6,32 +6,41 @@
 //! its calls, so that a reply leaves in the turn that made it. Time comes last: a client whose
 //! message waits is not given up, and a daemon at whose door somebody waits is not idle.
 
+mod room;
+mod door;
 mod client;
 mod timers;
-mod door;
 mod answer;
+mod administer;
+mod lifecycle;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use log::{info, warn};
+use log::{debug, info, warn};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::config::Settings;
 use crate::definitions::Definitions;
-use crate::error::HostError;
+use crate::error::{CallError, HostError};
 use crate::host::Host;
 use crate::io::Progress;
+use crate::io::background::Report;
+use crate::io::config_file::{ConfigFile, Configuration};
+use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
+use crate::io::supervisor::Supervisor;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
-use crate::model::client::Entrance;
+use crate::proto::{Call, Reply};
 use crate::server::answer::Desk;
 use crate::server::client::{Client, ClientId};
 use crate::server::door::{Door, Guest};
+use crate::server::lifecycle::{Phase, Reload};
+use crate::server::room::Rooms;
 use crate::server::timers::Timers;
 use crate::session::Session;
 use crate::sys::signal::Signals;
@@ -58,9 +67,16 @@ pub struct Server {
     /// The kernel refused to tell: it is not asked again before this.
     retry_at: Option<Instant>,
     definitions: Definitions,
-    settings: Settings,
     facts: Facts,
+    config_file: ConfigFile,
+    /// What the file said when it was last read and taken.
+    configuration: Configuration,
+    hooks: Hooks,
+    supervisor: Supervisor,
+    phase: Phase,
+    reload: Reload,
     door: Door,
+    rooms: Rooms,
     /// Boxed, so that the table's spare room costs little.
     clients: HashMap<ClientId, Box<Client>>,
     next_id: usize,
@@ -78,11 +94,14 @@ pub struct Server {
 /// What [`Server::new`] is made from.
 #[derive(Debug)]
 pub struct ServerParts {
-    pub settings: Settings,
+    pub config_file: ConfigFile,
+    pub configuration: Configuration,
     pub facts: Facts,
     pub listeners: Vec<Listener>,
     pub kernel: Kernel,
     pub signals: Signals,
+    pub hooks: Hooks,
+    pub supervisor: Supervisor,
     pub idle_limit: Option<Duration>,
 }
 
@@ -96,25 +115,30 @@ enum Next {
 impl Server {
     /// Registers everything, and dumps the kernel's links and addresses.
     pub fn new(parts: ServerParts) -> Result<Self, HostError> {
-        let ServerParts { settings, facts, listeners, kernel, signals, idle_limit } = parts;
         let poll = Poll::new().map_err(|err| HostError::new("open", "an epoll instance", &err))?;
         let mut server = Self {
-            next_id: LISTENERS + listeners.len(),
-            door: Door::new(listeners, &settings),
+            next_id: LISTENERS + parts.listeners.len(),
+            rooms: Rooms::new(&parts.configuration.settings),
+            door: Door::new(parts.listeners),
             poll,
-            signals,
-            kernel,
+            signals: parts.signals,
+            kernel: parts.kernel,
             host: Host::default(),
             news: Progress::Unfinished,
             retry_at: None,
             definitions: Definitions::default(),
-            settings,
-            facts,
+            facts: parts.facts,
+            config_file: parts.config_file,
+            configuration: parts.configuration,
+            hooks: parts.hooks,
+            supervisor: parts.supervisor,
+            phase: Phase::Starting { report: None },
+            reload: Reload::NotAsked,
             clients: HashMap::new(),
             busy: Vec::new(),
             timers: Timers::default(),
             buffer: vec![0; READ_BUFFER_LEN],
-            idle_limit,
+            idle_limit: parts.idle_limit,
             idle_since: None,
         };
         server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
@@ -133,12 +157,14 @@ impl Server {
         Ok(())
     }
 
-    /// Turns until a signal or the idle limit ends it.
-    pub fn run(&mut self) -> Result<(), HostError> {
+    /// Turns until a signal, an administrator or the idle limit ends it. `report` goes to whoever
+    /// waits for the daemon to be ready.
+    pub fn run(&mut self, report: Option<Report>) -> Result<(), HostError> {
         let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
         let mut now = clock();
-        self.idle_since = Some(now);
-        loop {
+        self.begin(report, now);
+        let mut next = self.proceed(now);
+        while next == Next::Turn {
             let timeout = self.timeout(now);
             match self.poll.poll(&mut events, timeout) {
                 Err(err) if err.kind() != io::ErrorKind::Interrupted => {
@@ -147,17 +173,16 @@ impl Server {
                 Ok(()) | Err(_) => {}
             }
             now = clock();
-            if self.turn(&events, now) == Next::Stop {
-                return Ok(());
-            }
+            next = self.turn(&events, now);
         }
+        Ok(())
     }
 
     fn turn(&mut self, events: &Events, now: Instant) -> Next {
         let mut signals = Next::Turn;
         for event in events {
             match event.token() {
-                SIGNALS => signals = self.handle_signals(),
+                SIGNALS => signals = self.handle_signals(now),
                 KERNEL => self.news = Progress::Unfinished,
                 _ => self.note(event),
             }
@@ -180,7 +205,7 @@ impl Server {
         }
         self.accept(now);
         self.fire_timers(now);
-        if self.is_idle_for_too_long(now) { Next::Stop } else { Next::Turn }
+        self.proceed(now)
     }
 
     /// How long poll may wait: not at all while work is left over, for ever if nothing is due.
@@ -189,11 +214,12 @@ impl Server {
             return Some(end.saturating_duration_since(now));
         }
         let is_behind = self.news == Progress::Unfinished;
-        if is_behind || !self.busy.is_empty() || self.door.is_unfinished(now) {
+        let waits_at_the_door =
+            self.phase.lets_clients_in() && self.door.is_unfinished(&self.rooms, now);
+        if is_behind || !self.busy.is_empty() || waits_at_the_door {
             return Some(Duration::ZERO);
         }
-        let idle_end = self.idle_since.zip(self.idle_limit).map(|(since, limit)| since + limit);
-        let deadlines = [self.timers.next(), self.door.deadline(), idle_end];
+        let deadlines = [self.timers.next(), self.door.deadline(), self.lifecycle_deadline()];
         let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_duration_since(now))
     }
@@ -218,18 +244,6 @@ impl Server {
                 mark_busy(&mut self.busy, id, client);
             }
         }
-    }
-
-    fn handle_signals(&mut self) -> Next {
-        while let Some(signal) = self.signals.take() {
-            if signal == libc::SIGHUP {
-                warn!("SIGHUP: this release cannot reload its configuration; restart it instead");
-            } else {
-                info!("signal {signal}: stopping");
-                return Next::Stop;
-            }
-        }
-        Next::Turn
     }
 
     /// Brings the table up to date. While the kernel refuses to tell, calls wait: no answer is
@@ -264,68 +278,83 @@ impl Server {
     /// Answers what a client calls, unless the table is behind; writes what it is owed; and sees to
     /// what it needs next: its end, another turn, a timer, or word from epoll.
     fn serve(&mut self, id: ClientId, now: Instant) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
         if self.news == Progress::Drained {
-            let mut desk = Desk {
-                facts: &self.facts,
-                host: &self.host,
-                definitions: &self.definitions,
-                kernel: &mut self.kernel,
-                buffer: &mut self.buffer,
-            };
-            for _ in 0..CALLS_PER_TURN_MAX {
-                let Some(pending) = client.session.poll_call(now) else { break };
-                let outcome = desk.answer(&pending.call, client.session.client());
-                client.session.handle_reply(&pending.reply_to, outcome, now);
-            }
+            self.answer_calls(id, now);
         }
+        let Some(client) = self.clients.get_mut(&id) else { return };
         client.write();
         if let Some(ending) = client.session.ending() {
-            info!("client {}: {ending}", id.0);
+            info!("{client}: {ending}");
             self.close(id, now);
             return;
         }
         if client.is_unfinished() {
             mark_busy(&mut self.busy, id, client);
         }
-        if let (None, Some(deadline)) = (client.armed, client.session.deadline()) {
-            client.armed = Some(deadline);
-            self.timers.arm(deadline, id);
+        if let Some(deadline) = client.session.deadline() {
+            arm(&mut self.timers, id, client, deadline);
         }
         if let Some(interest) = client.changed_interest() {
             let fd = client.as_raw_fd();
             let registry = self.poll.registry();
             if let Err(err) = registry.reregister(&mut SourceFd(&fd), Token(id.0), interest) {
-                warn!("client {}: cannot be polled any further: {err}", id.0);
+                warn!("{client}: cannot be polled any further: {err}");
                 self.close(id, now);
             }
         }
     }
 
+    /// Answers a turn's worth of calls. A call of an administrator may end any client, its own
+    /// included, so a client is looked up anew for each.
+    fn answer_calls(&mut self, id: ClientId, now: Instant) {
+        for _ in 0..CALLS_PER_TURN_MAX {
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            let Some(pending) = client.session.poll_call(now) else { return };
+            client.has_called = true;
+            let outcome = match &pending.call {
+                Call::Admin(call) => self.administer(call, now),
+                Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
+                    let mut desk = Desk {
+                        facts: &self.facts,
+                        host: &self.host,
+                        definitions: &self.definitions,
+                        kernel: &mut self.kernel,
+                        buffer: &mut self.buffer,
+                    };
+                    desk.answer(&pending.call, client.session.client())
+                }
+            };
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            debug!("{client}: {}: {}", pending.reply_to, Brief(&outcome));
+            client.session.handle_reply(&pending.reply_to, outcome, now);
+        }
+    }
+
     /// Lets in those who wait, as many as a turn has time and the limit has room for.
     fn accept(&mut self, now: Instant) {
+        if !self.phase.lets_clients_in() {
+            return;
+        }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            let Some(guest) = self.door.admit(now) else { return };
+            let Some(guest) = self.door.admit(&mut self.rooms, now) else { return };
             let entrance = guest.entrance;
             if let Err(err) = self.welcome(guest) {
                 warn!("a client cannot be polled: {err}");
-                self.door.leave(entrance);
+                self.rooms.behind_mut(entrance).leave();
             }
         }
     }
 
     fn welcome(&mut self, guest: Guest) -> io::Result<()> {
-        let Guest { entrance, socket, peer } = guest;
-        let limits = match entrance {
-            Entrance::ReadWrite | Entrance::ReadOnly => &self.settings.main,
-            Entrance::Admin => &self.settings.admin,
-        };
-        let session = Session::new(entrance, limits.keepalive, limits.call_count_max);
+        let limits = self.rooms.behind(guest.entrance).limits;
+        let session = Session::new(guest.entrance, limits.keepalive, limits.call_count_max);
         let id = self.take_id();
-        let fd = socket.as_raw_fd();
+        let client = Client::new(guest, session, wall_clock());
+        let fd = client.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
-        info!("client {}: process {} of user {} ({entrance:?})", id.0, peer.pid, peer.uid);
-        self.clients.insert(id, Box::new(Client::new(socket, session)));
+        let (entrance, peer) = (client.entrance, client.peer);
+        info!("{client}: process {} of user {} ({entrance:?})", peer.pid, peer.uid);
+        self.clients.insert(id, Box::new(client));
         self.idle_since = None;
         Ok(())
     }
@@ -333,22 +362,13 @@ impl Server {
     /// Lets a client go. Closing its socket also ends epoll's interest in it.
     fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.remove(&id) else { return };
-        self.door.leave(client.session.client().entrance);
+        self.rooms.behind_mut(client.entrance).leave();
         if let Some(deadline) = client.armed {
             self.timers.disarm(deadline, id);
         }
         if self.clients.is_empty() {
             self.idle_since = Some(now);
         }
-    }
-
-    fn is_idle_for_too_long(&self, now: Instant) -> bool {
-        let Some((since, limit)) = self.idle_since.zip(self.idle_limit) else { return false };
-        let over = now.saturating_duration_since(since) >= limit;
-        if over {
-            info!("no client for {} s: stopping", limit.as_secs());
-        }
-        over
     }
 }
 
@@ -359,7 +379,36 @@ fn mark_busy(busy: &mut Vec<ClientId>, id: ClientId, client: &mut Client) {
     }
 }
 
+/// Sees to it that a timer fires at `deadline` or before: one that is armed already is left alone
+/// unless it would come too late.
+fn arm(timers: &mut Timers, id: ClientId, client: &mut Client, deadline: Instant) {
+    if client.armed.is_some_and(|armed| armed <= deadline) {
+        return;
+    }
+    if let Some(late) = client.armed.replace(deadline) {
+        timers.disarm(late, id);
+    }
+    timers.arm(deadline, id);
+}
+
 #[expect(clippy::disallowed_methods, reason = "here the clock is read, once a turn")]
 fn clock() -> Instant {
     Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "administrators see when a client has connected")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// How a call went, in few words.
+struct Brief<'a>(&'a Result<Reply, CallError>);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(_) => f.write_str("answered"),
+            Err(err) => write!(f, "refused: {err}"),
+        }
+    }
 }

@@ -65,6 +65,14 @@ pub struct ReplyTo {
     header: Header,
 }
 
+/// Which call it is, for the log.
+impl fmt::Display for ReplyTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Header { program, procedure, serial, .. } = &self.header;
+        write!(f, "call {serial}, procedure {procedure} of program {program:#x}")
+    }
+}
+
 /// One client's side of the protocol.
 #[derive(Debug)]
 pub struct Session {
@@ -204,7 +212,8 @@ impl Session {
                 | Reply::AuthTypes(_)
                 | Reply::Interface(_)
                 | Reply::Interfaces { .. }
-                | Reply::EmptyList,
+                | Reply::EmptyList
+                | Reply::Admin(_),
             )
             | Err(_) => {}
         }

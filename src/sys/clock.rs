@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calendar, for log lines.
+//! The calendar, for log lines; and the clock that a supervisor compares with its own.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A moment in UTC, as libvirt's log lines show it: to the millisecond, with the zone.
+use super::check;
+
+/// How long the host has been up and awake (`CLOCK_MONOTONIC`, clock_gettime(2)): the same for all
+/// of its processes, which std's `Instant` does not tell.
+pub fn monotonic() -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live local of the type that clock_gettime fills.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) })?;
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Ok(Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default()))
+}
+
+/// A moment in UTC, as log lines show it: to the microsecond, with the zone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Utc {
     year: i64,
@@ -13,7 +26,7 @@ pub struct Utc {
     hour: libc::c_int,
     minute: libc::c_int,
     second: libc::c_int,
-    millisecond: u32,
+    microsecond: u32,
 }
 
 impl Utc {
@@ -33,28 +46,36 @@ impl Utc {
             hour: tm.tm_hour,
             minute: tm.tm_min,
             second: tm.tm_sec,
-            millisecond: since_epoch.subsec_millis(),
+            microsecond: since_epoch.subsec_micros(),
         }
     }
 }
 
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, hour, minute, second, millisecond } = self;
+        let Self { year, month, day, hour, minute, second, microsecond } = self;
         write!(f, "{year:04}-{month:02}-{day:02} ")?;
-        write!(f, "{hour:02}:{minute:02}:{second:02}.{millisecond:03}+0000")
+        write!(f, "{hour:02}:{minute:02}:{second:02}.{microsecond:06}+0000")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
-    fn a_moment_is_shown_in_utc_to_the_millisecond() {
-        let leap_day = UNIX_EPOCH + Duration::from_millis(1_709_210_096_007);
-        assert_eq!(Utc::new(leap_day).to_string(), "2024-02-29 12:34:56.007+0000");
-        assert_eq!(Utc::new(UNIX_EPOCH).to_string(), "1970-01-01 00:00:00.000+0000");
+    fn a_moment_is_shown_in_utc_to_the_microsecond() {
+        let leap_day = UNIX_EPOCH + Duration::from_micros(1_709_210_096_007_008);
+        assert_eq!(Utc::new(leap_day).to_string(), "2024-02-29 12:34:56.007008+0000");
+        assert_eq!(Utc::new(UNIX_EPOCH).to_string(), "1970-01-01 00:00:00.000000+0000");
+    }
+    #[test]
+    fn the_clock_agrees_with_the_kernels_uptime() {
+        let before = monotonic().unwrap();
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        let after = monotonic().unwrap();
+        // The uptime also counts what the host slept, and is cut to hundredths.
+        assert!(before <= after && before.as_secs_f64() <= uptime + 0.02, "{before:?} {uptime}");
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Locks on files, and their owners.
+//! Locks on files, their owners, and whether a write would wait.
 
 use std::ffi::CString;
 use std::io;
@@ -28,6 +28,17 @@ pub fn first_byte_holder(file: impl AsFd) -> io::Result<Option<libc::pid_t>> {
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
 }
 
+/// Whether a write to `file` need not wait now, as far as the kernel can tell (poll(2)): a full
+/// pipe and a stopped terminal say no, a file always says yes. One that is broken says yes too, for
+/// a write to it fails at once.
+pub fn is_ready_for_writing(file: impl AsFd) -> bool {
+    let mut wanted =
+        libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointer is to one live pollfd, as the count says; a time of zero never waits.
+    let count = unsafe { libc::poll(&raw mut wanted, 1, 0) };
+    count == 1
+}
+
 fn first_byte() -> libc::flock {
     // SAFETY: `flock` is a plain struct of integers, for all of which zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -44,4 +55,11 @@ pub fn set_group(path: &Path, gid: libc::gid_t) -> io::Result<()> {
     // means "leave the owner".
     check(unsafe { libc::lchown(path.as_ptr(), libc::uid_t::MAX, gid) })?;
     Ok(())
+}
+
+/// Whether this process may execute `path` (access(2)). A link is followed.
+pub fn is_executable(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: the path is a live, NUL-terminated string; access only reads it.
+    check(unsafe { libc::access(path.as_ptr(), libc::X_OK) }).is_ok()
 }

@@ -12,6 +12,7 @@ pub mod signal;
 pub mod socket;
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// The kernel's answer as a result: -1 means that `errno` says what went wrong.
 fn check(rc: libc::c_int) -> io::Result<libc::c_int> {
@@ -27,4 +28,17 @@ fn check_len(rc: libc::ssize_t) -> io::Result<usize> {
 fn socklen_of<T>() -> libc::socklen_t {
     const { assert!(size_of::<T>() <= 4096) };
     libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0)
+}
+
+/// A pipe with close-on-exec and `flags` (pipe(2)): its reading and its writing end.
+fn pipe(flags: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: pipe2 writes two descriptors into the array, which has room for just these.
+    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | flags) })?;
+    let [read, write] = fds;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    let read = unsafe { OwnedFd::from_raw_fd(read) };
+    // SAFETY: as above.
+    let write = unsafe { OwnedFd::from_raw_fd(write) };
+    Ok((read, write))
 }

@@ -34,6 +34,26 @@ pub fn route_socket(groups: Groups) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Whether the kernel has an audit system, and lets us see it.
+///
+/// # Errors
+/// What socket(2) says beyond "there is none".
+pub fn has_audit() -> io::Result<bool> {
+    let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: socket takes integers alone.
+    match check(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_AUDIT) }) {
+        Ok(fd) => {
+            // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            Ok(true)
+        }
+        Err(err) => match err.raw_os_error() {
+            Some(libc::EINVAL | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => Ok(false),
+            _ => Err(err),
+        },
+    }
+}
+
 /// Asks for a receive buffer of `len` bytes, past the system's limit where we may.
 pub fn set_receive_buffer_len(socket: impl AsFd, len: u32) -> io::Result<()> {
     let len = libc::c_int::try_from(len).unwrap_or(libc::c_int::MAX);
@@ -145,4 +165,18 @@ pub fn link_speed(socket: impl AsFd, name: &IfName) -> Option<u32> {
 /// All ones mean "unknown" (`SPEED_UNKNOWN`), be it of 16 bits or of 32; 0 means the same.
 fn is_known(speed: u32) -> bool {
     !matches!(speed, 0 | 0xffff | 0xffff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_system_shows_among_the_kernels_own_sockets() {
+        let sockets = std::fs::read_to_string("/proc/net/netlink").unwrap();
+        let protocol = |line: &str| line.split_whitespace().nth(1).map(str::to_owned);
+        let audit = libc::NETLINK_AUDIT.to_string();
+        let is_there = sockets.lines().any(|line| protocol(line).as_ref() == Some(&audit));
+        assert_eq!(has_audit().unwrap(), is_there);
+    }
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the process is, and what the host is called.
+//! What the process is, how it divides, what it inherited, and what the host is called.
 
 use std::ffi::CStr;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::process::Child;
+use std::sync::{Mutex, PoisonError};
 
 use super::check;
 
@@ -10,6 +13,12 @@ use super::check;
 pub fn effective_uid() -> libc::uid_t {
     // SAFETY: geteuid takes nothing and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// The effective group.
+pub fn effective_gid() -> libc::gid_t {
+    // SAFETY: getegid takes nothing and cannot fail.
+    unsafe { libc::getegid() }
 }
 
 /// The calling thread, as log lines name it.
@@ -45,4 +54,178 @@ pub fn raise_open_files_limit() -> io::Result<()> {
     // SAFETY: the pointer is to a live local, which setrlimit only reads.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
     Ok(())
+}
+
+/// Which of two processes this is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fork {
+    /// The one that was there before, and the number of the new one.
+    Parent(libc::pid_t),
+    /// The new one.
+    Child,
+}
+
+/// Makes a second process that goes on from here.
+///
+/// # Errors
+/// `EINVAL` if this process has more than one thread, else what fork(2) says.
+pub fn fork() -> io::Result<Fork> {
+    require_one_thread()?;
+    // SAFETY: fork takes nothing. What it must not meet is another thread, whose locks would stay
+    // locked in the child for ever. There is none: the kernel has just said so, and where it may
+    // not say, neither this program nor std has ever started one.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Fork::Child),
+        child => Ok(Fork::Parent(child)),
+    }
+}
+
+/// The kernel's word on whether anybody shares our memory: a thread of one process cannot be given
+/// memory of its own (unshare(2)), and for an only thread the wish changes nothing.
+fn require_one_thread() -> io::Result<()> {
+    // SAFETY: unshare takes an integer; with this flag it succeeds without doing anything, or fails.
+    match check(unsafe { libc::unshare(libc::CLONE_VM) }) {
+        // Some sandboxes let nobody unshare anything.
+        Err(err) if matches!(err.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => Ok(()),
+        Ok(_) => Ok(()),
+        Err(err) => Err(err),
+    }
+}
+
+/// Leaves the session and its terminal for a new session of which this process is the only member.
+///
+/// # Errors
+/// `EPERM` if this process leads a process group.
+pub fn start_session() -> io::Result<()> {
+    // SAFETY: setsid takes nothing.
+    check(unsafe { libc::setsid() })?;
+    Ok(())
+}
+
+/// Ends this process on the spot: nothing is dropped or flushed. For a process that shares what it
+/// would drop with the one that it was forked from.
+pub fn end_now(status: libc::c_int) -> ! {
+    // SAFETY: _exit takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Waits until a child has ended, and forgets it.
+///
+/// # Errors
+/// `ECHILD` if there is no such child, or not any more.
+pub fn wait_for(child: libc::pid_t) -> io::Result<()> {
+    loop {
+        // SAFETY: waitpid takes integers; the null pointer means that the status is not wanted.
+        match check(unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) }) {
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// Kills the process group that a child was started as the leader of. It has the child's number,
+/// which is nobody else's as long as the child is not waited for.
+pub fn kill_group(leader: &Child) -> io::Result<()> {
+    let group = libc::pid_t::try_from(leader.id()).ok().filter(|group| *group > 1);
+    let group = group.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: kill takes integers; the number is a child's, so that of one group and not the "all"
+    // that -1 would be.
+    check(unsafe { libc::kill(-group, libc::SIGKILL) })?;
+    Ok(())
+}
+
+/// A pipe that does not outlive an exec: its reading and its writing end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    super::pipe(0)
+}
+
+/// Puts `file` in the place of standard input, output and error.
+pub fn replace_standard_streams(file: impl AsFd) -> io::Result<()> {
+    for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: the fd is borrowed, so open; the three numbers are the process's own, which std
+        // keeps open but never owns.
+        check(unsafe { libc::dup2(file.as_fd().as_raw_fd(), stream) })?;
+    }
+    Ok(())
+}
+
+/// The first number that a descriptor passed in can have (sd_listen_fds(3)).
+pub const INHERITED_FD_FIRST: RawFd = libc::STDERR_FILENO + 1;
+
+/// Takes over a descriptor that was open before this program was, behind the standard streams. From
+/// here on it does not outlive an exec.
+///
+/// # Errors
+/// `EBADF` if nobody passed such a descriptor in, or if it was taken over already.
+pub fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
+    static TAKING: Mutex<()> = Mutex::new(());
+
+    let refused = || io::Error::from_raw_os_error(libc::EBADF);
+    if number < INHERITED_FD_FIRST {
+        return Err(refused());
+    }
+    let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: F_GETFD takes no more than the number, and fails for one that is not open.
+    let flags = check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // What has the flag did not come through the exec: it was made here, or is taken already.
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(refused());
+    }
+    // SAFETY: F_SETFD takes integers; the flag marks the descriptor as taken.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor is open. Whatever this program opens has the flag that this one had
+    // not, so nobody here owns it; and with the flag nobody gets it a second time.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_process_with_threads_does_not_fork() {
+        let (stop, stopped) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || stopped.recv().unwrap_err());
+            assert_eq!(fork().unwrap_err().raw_os_error(), Some(libc::EINVAL));
+            drop(stop);
+        });
+    }
+
+    #[test]
+    fn what_was_passed_in_is_taken_once_and_nothing_else_is() {
+        let errno = |number| inherited_fd(number).unwrap_err().raw_os_error();
+        for number in [-1, 0, 2, i32::MAX] {
+            assert_eq!(errno(number), Some(libc::EBADF), "{number}");
+        }
+        let (read, write) = pipe().unwrap();
+        assert_eq!(errno(read.as_raw_fd()), Some(libc::EBADF), "made here");
+        // A number so high that no other test meets it.
+        // SAFETY: F_DUPFD takes integers, the first of which is an open descriptor's.
+        let passed = unsafe { libc::fcntl(read.as_raw_fd(), libc::F_DUPFD, 900) };
+        let taken = inherited_fd(passed).unwrap();
+        assert_eq!(errno(passed), Some(libc::EBADF), "taken already");
+        drop(write);
+        assert_eq!(std::fs::File::from(taken).read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_group_is_killed_with_all_who_are_in_it() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "(echo up; sleep 20; echo late) & wait"]);
+        let mut leader = command.stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+        let mut stdout = leader.stdout.take().unwrap();
+        stdout.read_exact(&mut [0; 3]).unwrap();
+        kill_group(&leader).unwrap();
+        // The pipe ends when the last of those who hold it has gone.
+        let mut rest = Vec::new();
+        stdout.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty(), "somebody lived on");
+        assert_eq!(leader.wait().unwrap().code(), None);
+    }
 }

@@ -7,10 +7,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use super::check;
+use super::{check, pipe};
 
 /// Where the handler writes; -1 before there is a pipe.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
@@ -21,13 +21,15 @@ pub struct Signals {
     pipe: File,
 }
 
-/// The signals that the daemon acts on.
-pub const HANDLED: [libc::c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+/// The signals that the daemon acts on, and SIGXFSZ, which would end it when its log grows beyond
+/// the limit of a file's size.
+pub const HANDLED: [libc::c_int; 6] =
+    [libc::SIGCHLD, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGXFSZ];
 
 impl Signals {
     /// Installs the handler for [`HANDLED`]. To be called once in a process.
     pub fn install() -> io::Result<Self> {
-        let (read, write) = pipe()?;
+        let (read, write) = pipe(libc::O_NONBLOCK)?;
         // The writing end is never closed: a handler may use it until the process ends.
         PIPE.store(std::os::fd::IntoRawFd::into_raw_fd(write), Ordering::SeqCst);
         for signal in HANDLED {
@@ -56,18 +58,6 @@ impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
         self.pipe.as_raw_fd()
     }
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [-1; 2];
-    // SAFETY: pipe2 writes two descriptors into the array, which has room for just these.
-    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-    let [read, write] = fds;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-    let read = unsafe { OwnedFd::from_raw_fd(read) };
-    // SAFETY: as above.
-    let write = unsafe { OwnedFd::from_raw_fd(write) };
-    Ok((read, write))
 }
 
 fn install_handler(signal: libc::c_int) -> io::Result<()> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Unix stream sockets: made, accepted, read with the descriptors that travel along, written.
+//! Unix sockets. Streams: made, accepted, read with the descriptors that travel along, written.
+//! Datagrams: sent to a path.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -7,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{check, check_len, socklen_of};
-use crate::limits::MESSAGE_FD_COUNT_MAX;
+use crate::limits::{IDENTITY_STRING_LEN_MAX, MESSAGE_FD_COUNT_MAX};
 
 /// Who connected, as the kernel has it (`SO_PEERCRED`, unix(7)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +21,15 @@ pub struct PeerCreds {
 /// A stream socket that neither blocks nor outlives an exec.
 pub fn stream() -> io::Result<OwnedFd> {
     let flags = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: socket takes integers alone.
+    let fd = check(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A datagram socket that neither blocks nor outlives an exec.
+pub fn datagram() -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: socket takes integers alone.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
     // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
@@ -83,6 +93,52 @@ pub fn peer_creds(socket: impl AsFd) -> io::Result<PeerCreds> {
         )
     })?;
     Ok(PeerCreds { pid: creds.pid, uid: creds.uid, gid: creds.gid })
+}
+
+/// What the host's security module calls the other end of a connected socket (`SO_PEERSEC`).
+/// Nothing where there is no such module, or no word of it that text can carry.
+pub fn peer_security(socket: impl AsFd) -> Option<String> {
+    let mut label = vec![0_u8; IDENTITY_STRING_LEN_MAX];
+    let mut len = libc::socklen_t::try_from(label.len()).ok()?;
+    // SAFETY: the fd is borrowed, so open; the kernel writes at most `len` bytes into the vector,
+    // which has as many; both pointers are to live objects.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERSEC,
+            label.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    })
+    .ok()?;
+    label.truncate(usize::try_from(len).ok()?);
+    // Some modules count the NUL behind the label, others do not write one.
+    if label.last() == Some(&0) {
+        label.pop();
+    }
+    String::from_utf8(label).ok().filter(|label| !label.is_empty())
+}
+
+/// An option of `SOL_SOCKET` that is an integer: `SO_TYPE`, `SO_ACCEPTCONN` and the like.
+///
+/// # Errors
+/// `ENOTSOCK` if it is no socket, else what getsockopt(2) says.
+pub fn option(socket: impl AsFd, option: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut len = socklen_of::<libc::c_int>();
+    // SAFETY: the fd is borrowed, so open; the kernel writes at most `len` bytes into the value,
+    // which has that size and no invalid bit pattern; both pointers are to live locals.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut len,
+        )
+    })?;
+    Ok(value)
 }
 
 /// What one read brought.
@@ -163,6 +219,27 @@ pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     check_len(unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
 }
 
+/// Sends one datagram to whoever is bound to `path` now.
+///
+/// # Errors
+/// `WouldBlock` if the receiver does not read, `ENOENT` or `ECONNREFUSED` if there is none, else
+/// what sendto(2) says.
+pub fn send_to(socket: impl AsFd, path: &Path, bytes: &[u8]) -> io::Result<usize> {
+    let (address, len) = address(path)?;
+    // SAFETY: the fd is borrowed, so open; the kernel reads at most the slice's length from it, and
+    // `len` bytes of the address, which is a live local.
+    check_len(unsafe {
+        libc::sendto(
+            socket.as_fd().as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_NOSIGNAL,
+            (&raw const address).cast(),
+            len,
+        )
+    })
+}
+
 fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
     // SAFETY: `sockaddr_un` is a plain struct of integers, for all of which zero is valid.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
@@ -181,7 +258,7 @@ fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
 
     #[test]
     fn a_read_says_how_much_came_and_that_nothing_waits() {
@@ -203,6 +280,45 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let creds = peer_creds(&ours).unwrap();
         assert_eq!(u32::try_from(creds.pid).unwrap(), std::process::id());
+    }
+
+    #[test]
+    fn a_datagram_goes_to_who_is_bound_now() {
+        let path = std::env::temp_dir().join(format!("datagram-{}", std::process::id()));
+        let sender = datagram().unwrap();
+        let refusal = || send_to(&sender, &path, b"x").unwrap_err().raw_os_error();
+        assert_eq!(refusal(), Some(libc::ENOENT));
+        for text in [b"first", b"again"] {
+            let receiver = UnixDatagram::bind(&path).unwrap();
+            assert_eq!(send_to(&sender, &path, text).unwrap(), text.len());
+            let mut buffer = [0; 8];
+            assert_eq!(receiver.recv(&mut buffer).unwrap(), text.len());
+            assert_eq!(&buffer[..text.len()], text);
+            drop(receiver);
+            assert_eq!(refusal(), Some(libc::ECONNREFUSED));
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_option_is_read_and_what_is_no_socket_has_none() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        assert_eq!(option(&ours, libc::SO_TYPE).unwrap(), libc::SOCK_STREAM);
+        assert_eq!(option(&ours, libc::SO_ACCEPTCONN).unwrap(), 0);
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let err = option(&file, libc::SO_TYPE).unwrap_err();
+        assert_eq!(err.raw_os_error(), Some(libc::ENOTSOCK));
+    }
+
+    #[test]
+    fn a_label_is_what_the_kernel_shows_of_this_process_or_nothing() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        if let Some(label) = peer_security(&ours) {
+            let own = std::fs::read_to_string("/proc/self/attr/current").unwrap();
+            assert_eq!(label, own.trim_end_matches(['\0', '\n']));
+        }
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(peer_security(&file), None);
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(&value.to_be_bytes());
     }
 
+    /// A signed 64-bit word.
+    pub fn i64(&mut self, value: i64) {
+        self.out.extend_from_slice(&value.to_be_bytes());
+    }
+
     /// A boolean.
     pub fn flag(&mut self, value: bool) {
         self.u32(u32::from(value));
@@ -77,11 +82,13 @@ mod tests {
         writer.u32(1);
         writer.i32(-2);
         writer.u64(3);
+        writer.i64(-4);
         writer.flag(true);
         writer.string("eth10");
         writer.optional_string(None);
         writer.optional_string(Some(""));
-        let want = b"\xa5\xa5\xa5\0\0\0\x01\xff\xff\xff\xfe\0\0\0\0\0\0\0\x03\0\0\0\x01\
+        let want = b"\xa5\xa5\xa5\0\0\0\x01\xff\xff\xff\xfe\0\0\0\0\0\0\0\x03\
+            \xff\xff\xff\xff\xff\xff\xff\xfc\0\0\0\x01\
             \0\0\0\x05eth10\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0";
         assert_eq!(out, want);
     }

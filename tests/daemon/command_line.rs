@@ -64,16 +64,6 @@ fn wrong_usage_is_one_line_and_exit_status_1() {
 }
 
 #[test]
-fn going_to_the_background_is_refused_with_advice() {
-    in_namespace(|| {
-        for option in ["-d", "--daemon"] {
-            assert_refused(option, &[option], &["--daemon", "foreground", "supervisor"], 1);
-        }
-        assert!(!Path::new(SOCKET).exists());
-    });
-}
-
-#[test]
 fn a_configuration_file_that_is_asked_for_must_be_there() {
     in_namespace(|| {
         let missing = "/run/test/missing.conf";

@@ -18,11 +18,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod activation;
+mod background;
 mod client_config;
 mod command_line;
 mod configuration;
+mod hooks;
 mod lifetime;
 mod limits;
+mod logging;
 mod pid_file;
+mod reload;
+mod restart;
 mod session;
+mod signals;
 mod sockets;

@@ -29,3 +29,4 @@ mod misbehaviour;
 mod routes;
 mod schema;
 mod virsh;
+mod virt_admin;

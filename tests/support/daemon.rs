@@ -4,6 +4,8 @@
 //! Its standard error goes to a file, so that it never waits for the test to read it.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,6 +54,13 @@ impl Daemon {
         let file = File::create(&stderr).unwrap();
         let child = command.stdin(Stdio::null()).stderr(file).spawn().unwrap();
         Self { child, stderr }
+    }
+
+    /// Starts it by `command`, and waits for its end however much of it stays behind: returns its
+    /// status and what it has said on standard error.
+    pub(crate) fn run(command: &mut Command) -> (Option<i32>, String) {
+        let mut daemon = Self::spawn(command);
+        (daemon.wait().code(), daemon.stderr())
     }
 
     /// Waits until it answers at the socket at `path`.
@@ -154,6 +163,79 @@ impl Daemon {
         let text = self.stderr();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(LINE_COUNT_MAX)..].join("\n")
+    }
+}
+
+/// A daemon that has gone to the background, and is no child of the test's. It is killed when
+/// dropped.
+#[derive(Debug)]
+pub(crate) struct Background {
+    pid: u32,
+    /// The process itself (pidfd_open(2)): its number may be another's some day.
+    process: OwnedFd,
+}
+
+impl Background {
+    /// Starts it by `command`, which says `-d` somewhere, and returns when the process that was
+    /// started has ended, and well.
+    #[track_caller]
+    pub(crate) fn start_with(command: &mut Command) -> Self {
+        let starter = Daemon::run(command);
+        assert_eq!(starter, (Some(0), String::new()));
+        Self::of_pid_file(PID_FILE)
+    }
+
+    /// The process whose number a pid file holds.
+    #[allow(unsafe_code, reason = "std has no word for such a descriptor")]
+    pub(crate) fn of_pid_file(path: &str) -> Self {
+        let pid: u32 = fs::read_to_string(path).unwrap().trim_end().parse().unwrap();
+        // SAFETY: pidfd_open takes integers.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = i32::try_from(fd).unwrap();
+        assert!(fd >= 0, "process {pid}: {}", io::Error::last_os_error());
+        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        Self { pid, process: unsafe { OwnedFd::from_raw_fd(fd) } }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// A file that the kernel has about it.
+    pub(crate) fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+
+    /// Stops it as an init system does, and waits for its end.
+    pub(crate) fn stop(self) {
+        assert!(self.signal(libc::SIGTERM), "it has ended already");
+        eventually("the daemon ends", || !self.is_running());
+    }
+
+    /// Whether it is still there, and more than what nobody has waited for.
+    #[allow(unsafe_code, reason = "std cannot poll")]
+    pub(crate) fn is_running(&self) -> bool {
+        let fd = self.process.as_raw_fd();
+        let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: the pointer is to one live pollfd, as the count says.
+        let count = unsafe { libc::poll(&raw mut wanted, 1, 0) };
+        assert!(count >= 0, "{}", io::Error::last_os_error());
+        count == 0
+    }
+
+    #[allow(unsafe_code, reason = "std sends no signal but SIGKILL")]
+    fn signal(&self, signal: i32) -> bool {
+        let (fd, no_info) = (self.process.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+        // SAFETY: the descriptor is open; a null pointer is what kill would send.
+        let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) };
+        rc == 0
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Of a daemon that has ended already there is nothing to kill.
+        self.signal(libc::SIGKILL);
     }
 }
 

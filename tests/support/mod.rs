@@ -10,6 +10,7 @@
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod daemon;
+pub(crate) mod libvirtd;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod peer;

@@ -37,63 +37,12 @@ fn mode(text: &str) -> SocketMode {
     SocketMode::parse(text).unwrap()
 }
 
-/// The key of a line `#key = value`.
-fn commented_key(line: &str) -> Option<&str> {
-    let (key, _) = line.strip_prefix('#')?.split_once(" = ")?;
-    key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(key)
-}
-
-/// The shipped file with every default in force.
-fn shipped_uncommented() -> String {
-    let uncomment = |line: &str| match commented_key(line) {
-        Some(_) => line.replacen('#', "", 1),
-        None => line.to_owned(),
-    };
-    SHIPPED.lines().map(uncomment).collect::<Vec<_>>().join("\n")
-}
-
-/// The statements that the shipped file gives as examples.
-fn shipped_examples() -> impl Iterator<Item = &'static str> {
-    SHIPPED.lines().filter_map(|line| line.strip_prefix("# Example: "))
-}
-
-#[test]
-fn the_shipped_file_changes_nothing_commented_or_not() {
-    for privilege in [Privilege::System, Privilege::Session] {
-        let want = Ok((Settings::defaults(privilege), vec![]));
-        assert_eq!(Settings::parse(SHIPPED, privilege), want);
-        assert_eq!(Settings::parse(&shipped_uncommented(), privilege), want);
-    }
-}
-
-#[test]
-fn the_shipped_file_shows_every_key_once_or_by_example() {
-    let mut with_default: Vec<_> = SHIPPED.lines().filter_map(commented_key).collect();
-    with_default.sort_unstable();
-    let mut shown = with_default.clone();
-    shown.extend(shipped_examples().map(|example| example.split_once(' ').unwrap().0));
-    shown.sort_unstable();
-    shown.dedup();
-    let mut known: Vec<_> = Settings::KEYS.iter().map(|key| key.name).collect();
-    known.sort_unstable();
-    assert_eq!(shown, known);
-    with_default.dedup();
-    assert_eq!(with_default.len(), SHIPPED.lines().filter_map(commented_key).count());
-}
-
-#[test]
-fn every_example_of_the_shipped_file_sets_something() {
-    for example in shipped_examples() {
-        let is_default = settings(example) == Settings::defaults(Privilege::System);
-        let names_default = example.ends_with("\"/run/libvirt\"");
-        assert!(!is_default || names_default, "{example}");
-    }
-}
-
 #[test]
 fn no_prefix_of_a_file_makes_parse_panic() {
-    let examples: Vec<_> = shipped_examples().collect();
-    let whole = format!("{}\n{}", shipped_uncommented(), examples.join("\n"));
+    let keys = SHIPPED.lines().filter_map(|line| line.strip_prefix('#'));
+    let keys: Vec<_> = keys.filter(|line| line.starts_with(|c: char| c.is_lowercase())).collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    let whole = keys.join("\n");
     for (end, _) in whole.char_indices() {
         let _ = Settings::parse(&whole[..end], Privilege::System);
     }

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What the environment says, read once, and where everything is.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::io::{activation, hooks};
+use crate::model::client::Privilege;
+
+/// The variables that matter to the daemon. One that is empty counts as not set.
+#[derive(Debug)]
+pub(super) struct Environment {
+    home: Option<PathBuf>,
+    runtime_dir: Option<PathBuf>,
+    config_home: Option<PathBuf>,
+    cache_home: Option<PathBuf>,
+    pub(super) default_uri: Option<String>,
+    pub(super) log_level: Option<String>,
+    pub(super) log_filters: Option<String>,
+    pub(super) log_outputs: Option<String>,
+    /// What a supervisor says of the sockets that it passes.
+    pub(super) activation: activation::Variables,
+    /// Where a supervisor wants to be told how the daemon is.
+    pub(super) notify_socket: Option<OsString>,
+    pub(super) passed_on: Vec<(OsString, OsString)>,
+}
+
+impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "here the environment is read, once")]
+    pub(super) fn read() -> Self {
+        let raw = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| raw(name).and_then(|value| value.into_string().ok());
+        // The XDG rules: a path that is not absolute counts as not set.
+        let path = |name: &str| raw(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let pair = |name: &&str| Some((OsString::from(name), raw(name)?));
+        Self {
+            home: path("HOME"),
+            runtime_dir: path("XDG_RUNTIME_DIR"),
+            config_home: path("XDG_CONFIG_HOME"),
+            cache_home: path("XDG_CACHE_HOME"),
+            default_uri: text("LIBVIRT_DEFAULT_URI"),
+            log_level: text("LIBVIRT_DEBUG"),
+            log_filters: text("LIBVIRT_LOG_FILTERS"),
+            log_outputs: text("LIBVIRT_LOG_OUTPUTS"),
+            activation: activation::Variables {
+                pid: text("LISTEN_PID"),
+                fds: text("LISTEN_FDS"),
+                names: text("LISTEN_FDNAMES"),
+            },
+            notify_socket: raw("NOTIFY_SOCKET"),
+            passed_on: hooks::PASSED_ON.iter().filter_map(pair).collect(),
+        }
+    }
+}
+
+/// Where everything is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Paths {
+    pub(super) config: PathBuf,
+    pub(super) client_config: PathBuf,
+    pub(super) run_dir: PathBuf,
+    pub(super) pid_file: PathBuf,
+    /// Where log lines go if nothing says otherwise and nobody sees standard error.
+    pub(super) log_file: PathBuf,
+    pub(super) hook_dir: PathBuf,
+}
+
+impl Paths {
+    /// Nothing if a session's user has no home, and not all directories that stand for it.
+    pub(super) fn new(privilege: Privilege, environment: &Environment) -> Option<Self> {
+        let (config_dir, run_dir, pid_dir, log_dir) = match privilege {
+            Privilege::System => {
+                let dir = |path: &str| PathBuf::from(path);
+                (dir("/etc/libvirt"), dir("/run/libvirt"), dir("/run"), dir("/var/log/libvirt"))
+            }
+            Privilege::Session => {
+                let below_home = |dir: &str| environment.home.as_ref().map(|home| home.join(dir));
+                let config = environment.config_home.clone().or_else(|| below_home(".config"))?;
+                let cache = environment.cache_home.clone().or_else(|| below_home(".cache"));
+                let run_dir = environment.runtime_dir.as_ref().or(cache.as_ref())?.join("libvirt");
+                let log_dir = cache.map_or_else(|| run_dir.clone(), |dir| dir.join("libvirt"));
+                (config.join("libvirt"), run_dir.clone(), run_dir, log_dir)
+            }
+        };
+        Some(Self {
+            config: config_dir.join("virtinterfaced.conf"),
+            client_config: config_dir.join("libvirt.conf"),
+            pid_file: pid_dir.join("virtinterfaced.pid"),
+            log_file: log_dir.join("virtinterfaced.log"),
+            hook_dir: PathBuf::from("/etc/libvirt/hooks"),
+            run_dir,
+        })
+    }
+
+    /// Where the driver keeps what must not outlive a boot.
+    pub(super) fn driver_dir(&self) -> PathBuf {
+        self.run_dir.join("interface")
+    }
+
+    /// Held by whoever serves this host's interfaces, whatever its pid file is.
+    pub(super) fn driver_lock(&self) -> PathBuf {
+        self.driver_dir().join("driver.pid")
+    }
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The order of start and stop.
+//!
+//! Each step of the start either succeeds or ends it with one line that says what to do, and with
+//! the exit status that libvirt's daemons have for that step. Whatever was made is removed again,
+//! by the values that own it.
+
+mod environment;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::DirBuilder;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{self, Path, PathBuf};
+use std::process::ExitCode;
+
+use log::{error, warn};
+
+use crate::cli::{self, Invocation, Run};
+use crate::config::choice::AuditLevel;
+use crate::daemon::environment::{Environment, Paths};
+use crate::error::HostError;
+use crate::io::background::{self, Report, Side, Verdict};
+use crate::io::config_file::{ConfigFile, Configuration, Presence};
+use crate::io::hooks::Hooks;
+use crate::io::kernel::Kernel;
+use crate::io::listener::{Listener, ListenerSpec};
+use crate::io::pid_file::PidFile;
+use crate::io::supervisor::Supervisor;
+use crate::io::{activation, host_uuid};
+use crate::logging::{self, Circumstances};
+use crate::model::client::{Entrance, Privilege};
+use crate::server::{Facts, Server, ServerParts};
+use crate::sys::{netlink, process, signal::Signals};
+
+/// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Exit {
+    /// Usage, configuration, logging, pid file.
+    Failure = 1,
+    RunDir = 2,
+    Signals = 4,
+    Sockets = 6,
+    Audit = 10,
+    Driver = 11,
+}
+
+/// Why the daemon did not start, or ended early.
+struct StartError {
+    exit: u8,
+    message: String,
+}
+
+impl StartError {
+    fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit: exit as u8, message: message.to_string() }
+    }
+}
+
+/// What is settled before the daemon goes to the background: what the administrator who starts it
+/// wrote, and what only the process that was started can know.
+struct Preparations<'a> {
+    run: &'a Run,
+    privilege: Privilege,
+    environment: &'a Environment,
+    paths: Paths,
+    pid_file: PathBuf,
+    config_file: ConfigFile,
+    configuration: Configuration,
+    activated: Activated,
+}
+
+/// The sockets that a supervisor passes; `None` if there is no such supervisor.
+type Activated = Option<Vec<(Entrance, OwnedFd)>>;
+
+/// Runs the daemon from its arguments to its exit status.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let environment = Environment::read();
+    let privilege = match process::effective_uid() {
+        0 => Privilege::System,
+        _ => Privilege::Session,
+    };
+    let result = match cli::parse(arguments) {
+        Ok(Invocation::Version) => return say(&mut io::stdout(), cli::VERSION_TEXT),
+        Ok(Invocation::Help) => {
+            let paths = Paths::new(privilege, &environment);
+            return say(&mut io::stderr(), &help(paths.as_ref()));
+        }
+        Ok(Invocation::Run(run)) => start(&run, privilege, &environment),
+        Err(err) => {
+            let message = format!("{err} (--help lists the options)");
+            Err(StartError::new(Exit::Failure, message))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StartError { exit, message }) => {
+            say(&mut io::stderr(), &format!("virtinterfaced: {message}\n"));
+            ExitCode::from(exit)
+        }
+    }
+}
+
+/// Writes a whole text. Where it cannot be written nobody is left to be told.
+fn say(out: &mut impl Write, text: &str) -> ExitCode {
+    match out.write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn help(paths: Option<&Paths>) -> String {
+    let Some(paths) = paths else { return cli::help(&[]) };
+    let file = |path: &Path| path.display().to_string();
+    cli::help(&[
+        ("configuration:", file(&paths.config)),
+        ("sockets:", file(&paths.run_dir.join("virtinterfaced-sock"))),
+        ("pid file:", file(&paths.pid_file)),
+    ])
+}
+
+fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(), StartError> {
+    // First of all, as long as the numbers of descriptors mean what the supervisor says.
+    let activated = activation::take(&environment.activation, privilege)
+        .map_err(|err| StartError::new(Exit::Sockets, err))?;
+    // Next, as a supervisor may send a signal as soon as there is a process.
+    let signals = Signals::install()
+        .map_err(|err| StartError::new(Exit::Signals, HostError::new("handle", "signals", &err)))?;
+    let preparations = prepare(run, privilege, environment, activated)?;
+    let report = match run.daemonize {
+        false => None,
+        true => match background::enter().map_err(|err| StartError::new(Exit::Failure, err))? {
+            Side::Daemon(report) => Some(report),
+            Side::Starter(Verdict::Ready) => return Ok(()),
+            Side::Starter(Verdict::Failed { status, reason }) => {
+                let message = format!("{reason} (exit status {status})");
+                return Err(StartError { exit: status, message });
+            }
+            Side::Starter(Verdict::Lost) => {
+                let message = "the daemon ended before it was ready, and did not say why";
+                return Err(StartError::new(Exit::Failure, message));
+            }
+        },
+    };
+    live(preparations, signals, report).inspect_err(|err| {
+        // Whoever started the daemon is told on standard error.
+        if !logging::writes_to_stderr() {
+            error!("{}", err.message);
+        }
+    })
+}
+
+/// Checks all that can be checked before anything is made.
+fn prepare<'a>(
+    run: &'a Run,
+    privilege: Privilege,
+    environment: &'a Environment,
+    activated: Activated,
+) -> Result<Preparations<'a>, StartError> {
+    let paths = Paths::new(privilege, environment).ok_or_else(|| {
+        StartError::new(Exit::RunDir, "HOME is not set, nor all directories in its place")
+    })?;
+    let (path, presence) = match &run.config {
+        Some(path) => (absolute(path)?, Presence::Required),
+        None => (paths.config.clone(), Presence::Optional),
+    };
+    let config_file = ConfigFile { path, presence, privilege };
+    let configuration = config_file
+        .load()
+        .map_err(|err| StartError { exit: err.exit_status(), message: err.to_string() })?;
+    let circumstances = Circumstances {
+        privilege,
+        is_verbose: run.verbose,
+        is_daemonized: run.daemonize,
+        debug: environment.log_level.clone(),
+        filters: environment.log_filters.clone(),
+        outputs: environment.log_outputs.clone(),
+        default_file: paths.log_file.clone(),
+    };
+    logging::start(circumstances, &configuration.settings.logging)
+        .map_err(|err| StartError::new(Exit::Failure, err))?;
+    configuration.warnings.iter().for_each(|warning| warn!("{warning}"));
+    check_host(&configuration)?;
+    let pid_file = absolute(run.pid_file.as_ref().unwrap_or(&paths.pid_file))?;
+    Ok(Preparations {
+        run,
+        privilege,
+        environment,
+        paths,
+        pid_file,
+        config_file,
+        configuration,
+        activated,
+    })
+}
+
+/// The path, wherever the daemon will stand when it opens it.
+fn absolute(path: &Path) -> Result<PathBuf, StartError> {
+    path::absolute(path).map_err(|err| {
+        let err = HostError::new("resolve", path.display().to_string(), &err);
+        StartError::new(Exit::Failure, err)
+    })
+}
+
+/// Holds what the configuration requires against the host.
+fn check_host(configuration: &Configuration) -> Result<(), StartError> {
+    let settings = &configuration.settings;
+    if settings.host.uuid.is_none() {
+        host_uuid::check(settings.host.uuid_source)
+            .map_err(|err| StartError::new(Exit::Failure, format!("host_uuid_source: {err}")))?;
+    }
+    if settings.audit.level == AuditLevel::Required {
+        match netlink::has_audit() {
+            Ok(true) => {}
+            Ok(false) => {
+                let message = "audit_level is 2, and this kernel has no audit system";
+                return Err(StartError::new(Exit::Audit, message));
+            }
+            Err(err) => {
+                let err = HostError::new("open", "an audit socket, as audit_level 2 wants", &err);
+                return Err(StartError::new(Exit::Audit, err));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs the daemon, in whichever process that is.
+fn live(
+    preparations: Preparations<'_>,
+    signals: Signals,
+    report: Option<Report>,
+) -> Result<(), StartError> {
+    // What we make does not depend on whose shell started us.
+    process::set_umask(match preparations.privilege {
+        Privilege::System => 0o022,
+        Privilege::Session => 0o077,
+    });
+    match build(preparations, signals) {
+        Ok((_locks, mut server)) => server.run(report).map_err(|err| {
+            error!("{err}");
+            StartError::new(Exit::Failure, err)
+        }),
+        Err(err) => {
+            if let Some(report) = report {
+                report.failed(err.exit, &err.message);
+            }
+            Err(err)
+        }
+    }
+}
+
+/// Takes the locks, and makes everything that the loop owns. What is made last goes first.
+fn build(
+    preparations: Preparations<'_>,
+    signals: Signals,
+) -> Result<([PidFile; 2], Server), StartError> {
+    let Preparations { run, privilege, environment, paths, .. } = preparations;
+    let (config_file, configuration) = (preparations.config_file, preparations.configuration);
+    make_run_dirs(&paths)?;
+    let locks = [claim(&preparations.pid_file)?, claim(&paths.driver_lock())?];
+    if let Err(err) = process::raise_open_files_limit() {
+        warn!("the limit of open files stays as it is: {err}");
+    }
+    let listeners = match preparations.activated {
+        Some(sockets) => adopt(sockets, &configuration)?,
+        None => listen(&configuration, &paths, privilege)?,
+    };
+    let parts = ServerParts {
+        config_file,
+        configuration,
+        facts: Facts {
+            privilege,
+            default_uri: environment.default_uri.clone(),
+            client_config: paths.client_config,
+        },
+        listeners,
+        kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
+        signals,
+        hooks: Hooks::new(paths.hook_dir, environment.passed_on.clone()),
+        supervisor: Supervisor::new(environment.notify_socket.clone()),
+        idle_limit: run.idle_limit,
+    };
+    let server = Server::new(parts).map_err(|err| StartError::new(Exit::Driver, err))?;
+    Ok((locks, server))
+}
+
+fn claim(path: &Path) -> Result<PidFile, StartError> {
+    PidFile::claim(path).map_err(|err| StartError::new(Exit::Failure, err))
+}
+
+/// The run directory is for everybody to enter, a session's for its user alone (the mask sees to
+/// it); what the driver keeps below it is nobody else's in either case.
+fn make_run_dirs(paths: &Paths) -> Result<(), StartError> {
+    for (dir, mode) in [(paths.run_dir.clone(), 0o777), (paths.driver_dir(), 0o700)] {
+        let made = DirBuilder::new().recursive(true).mode(mode).create(&dir);
+        made.map_err(|err| {
+            let err = HostError::new("create", dir.display().to_string(), &err);
+            StartError::new(Exit::RunDir, err)
+        })?;
+    }
+    Ok(())
+}
+
+/// Serves the sockets that a supervisor has opened, and no others.
+fn adopt(
+    sockets: Vec<(Entrance, OwnedFd)>,
+    configuration: &Configuration,
+) -> Result<Vec<Listener>, StartError> {
+    let adopt = |(entrance, socket)| {
+        Listener::adopt(entrance, socket, configuration.settings.backlog(entrance))
+    };
+    let listeners: Result<_, _> = sockets.into_iter().map(adopt).collect();
+    listeners.map_err(|err| StartError::new(Exit::Sockets, err))
+}
+
+fn listen(
+    configuration: &Configuration,
+    paths: &Paths,
+    privilege: Privilege,
+) -> Result<Vec<Listener>, StartError> {
+    let settings = &configuration.settings;
+    let dir = settings.sockets.dir.as_ref().unwrap_or(&paths.run_dir);
+    // Clients are accepted in this order: where everybody may knock comes last, so that a crowd
+    // there keeps nobody else waiting.
+    let entrances: &[Entrance] = match privilege {
+        Privilege::System => &[Entrance::Admin, Entrance::ReadWrite, Entrance::ReadOnly],
+        Privilege::Session => &[Entrance::Admin, Entrance::ReadWrite],
+    };
+    let bind = |entrance: &Entrance| {
+        Listener::bind(&ListenerSpec {
+            entrance: *entrance,
+            path: dir.join(entrance.socket_name()),
+            mode: settings.mode(*entrance).bits(),
+            group: configuration.socket_group,
+            backlog: settings.backlog(*entrance),
+        })
+    };
+    let listeners: Result<_, _> = entrances.iter().map(bind).collect();
+    listeners.map_err(|err| StartError::new(Exit::Sockets, err))
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! virtinterfaced.conf as a file: read and checked whole, at the start and at each reload alike.
+//!
+//! What it says is also held against the host here: whether the group exists, whether the kernel
+//! has what is required. Either all of it can be acted on, or it is refused and nothing is.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config::settings::Unavailable;
+use crate::config::{ConfigError, Settings};
+use crate::error::HostError;
+use crate::io::{accounts, files};
+use crate::limits::CONFIG_LEN_MAX;
+use crate::model::client::Privilege;
+
+/// The file, and what it is read for.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    pub path: PathBuf,
+    pub presence: Presence,
+    pub privilege: Privilege,
+}
+
+/// Whether there must be a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Presence {
+    /// Somebody named it.
+    Required,
+    /// It is where the file usually is; without it the defaults hold.
+    Optional,
+}
+
+/// What the file says, and what was found out on the host to go with it.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    pub settings: Settings,
+    /// The group of the sockets; `None` keeps the daemon's own.
+    pub socket_group: Option<libc::gid_t>,
+    /// What is ignored, or has no effect. One line each, which begins with the file's path.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file is refused.
+#[derive(Debug)]
+pub struct ConfigFileError {
+    cause: Cause,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Read(HostError),
+    Text(ConfigError),
+    Unavailable(Unavailable),
+    /// No such group, or nobody can tell.
+    Group(String),
+}
+
+impl ConfigFile {
+    /// Reads and checks it.
+    pub fn load(&self) -> Result<Configuration, ConfigFileError> {
+        let refuse = |cause| ConfigFileError { cause, path: self.path.clone() };
+        let text = self.read().map_err(|err| refuse(Cause::Read(err)))?;
+        let (settings, ignored) =
+            Settings::parse(&text, self.privilege).map_err(|err| refuse(Cause::Text(err)))?;
+        if let Some(unavailable) = settings.unavailable() {
+            return Err(refuse(Cause::Unavailable(unavailable)));
+        }
+        let socket_group = match &settings.sockets.group {
+            None => None,
+            Some(name) => Some(find_group(name).map_err(|err| refuse(Cause::Group(err)))?),
+        };
+        let path = self.path.display();
+        let without_effect = settings.without_effect(self.privilege);
+        let warnings = without_effect
+            .iter()
+            .map(|key| format!("{path}: {key} has no effect in this release"))
+            .chain(ignored.iter().map(|warning| format!("{path}:{warning}")))
+            .collect();
+        Ok(Configuration { settings, socket_group, warnings })
+    }
+
+    fn read(&self) -> Result<String, HostError> {
+        match self.presence {
+            Presence::Required => files::read_text(&self.path, CONFIG_LEN_MAX),
+            Presence::Optional => {
+                files::read_text_if_any(&self.path, CONFIG_LEN_MAX).map(Option::unwrap_or_default)
+            }
+        }
+    }
+}
+
+fn find_group(name: &str) -> Result<libc::gid_t, String> {
+    match accounts::group_id(name) {
+        Ok(Some(gid)) => Ok(gid),
+        Ok(None) => Err(format!("no such group: '{name}'")),
+        Err(err) => Err(err.to_string()),
+    }
+}
+
+impl ConfigFileError {
+    /// The status with which libvirt's daemons exit for it.
+    pub fn exit_status(&self) -> u8 {
+        const SOCKETS: u8 = 6;
+        const OTHER: u8 = 1;
+        match &self.cause {
+            Cause::Text(err) => err.exit_status(),
+            Cause::Group(_) => SOCKETS,
+            Cause::Read(_) | Cause::Unavailable(_) => OTHER,
+        }
+    }
+}
+
+impl fmt::Display for ConfigFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.cause {
+            Cause::Read(err) => err.fmt(f),
+            Cause::Text(err) => write!(f, "{path}:{err}"),
+            Cause::Unavailable(err) => write!(f, "{path}: {err}"),
+            Cause::Group(problem) => write!(f, "{path}: unix_sock_group: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigFileError {}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Notes to the supervisor that started the daemon, if it wants any (sd_notify(3)).
+//!
+//! One datagram a note, as libvirt's daemons send them. Nobody waits for the supervisor: a note
+//! that it does not take is lost, and nothing else depends on it.
+
+use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use log::warn;
+
+use crate::sys::clock;
+
+/// How much longer the stop may take than the supervisor grants by itself: libvirt's 30 s.
+const STOP_EXTENSION: &str = "EXTEND_TIMEOUT_USEC=30000000";
+
+/// Whom to tell; nobody, where nobody asked.
+#[derive(Debug)]
+pub struct Supervisor {
+    line: Option<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    address: SocketAddr,
+    socket: UnixDatagram,
+    /// A note was lost, and the log says so.
+    is_lossy: Cell<bool>,
+}
+
+impl Supervisor {
+    /// `address` is NOTIFY_SOCKET's value: an absolute path, or `@` and an abstract name. One that
+    /// cannot be used is warned of; the daemon runs as well without.
+    pub fn new(address: Option<OsString>) -> Self {
+        let open = |address: OsString| match Line::open(&address) {
+            Ok(line) => Some(line),
+            Err(err) => {
+                warn!("NOTIFY_SOCKET: cannot use {}: {err}", address.to_string_lossy());
+                None
+            }
+        };
+        Self { line: address.and_then(open) }
+    }
+
+    /// Calls are accepted; `status` is a line for a human.
+    pub fn ready(&self, status: &str) {
+        self.tell("READY=1");
+        self.status(status);
+    }
+
+    /// The configuration is being read again. [`Supervisor::reloaded`] must follow.
+    pub fn reloading(&self) {
+        // Without the time, the supervisor could not tell this from an older note.
+        if let Ok(now) = clock::monotonic() {
+            self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+        }
+    }
+
+    /// The reload has ended, well or not.
+    pub fn reloaded(&self) {
+        self.tell("READY=1");
+    }
+
+    /// The daemon ends.
+    pub fn stopping(&self) {
+        self.tell("STOPPING=1");
+        self.tell(STOP_EXTENSION);
+    }
+
+    /// What the daemon does, in one line for a human.
+    pub fn status(&self, text: &str) {
+        // A line feed would begin another assignment.
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        self.tell(&format!("STATUS={text}"));
+    }
+
+    fn tell(&self, note: &str) {
+        let Some(line) = &self.line else { return };
+        if let Err(err) = line.socket.send_to_addr(note.as_bytes(), &line.address) {
+            if !line.is_lossy.replace(true) {
+                warn!("the supervisor does not take notes: {err}");
+            }
+        }
+    }
+}
+
+impl Line {
+    fn open(address: &OsStr) -> io::Result<Self> {
+        let address = match address.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            [b'/', ..] => SocketAddr::from_pathname(address)?,
+            _ => return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { address, socket, is_lossy: Cell::new(false) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A supervisor with an abstract name of its own.
+    fn listen(name: &str) -> (UnixDatagram, Supervisor) {
+        let name = format!("virtinterfaced-test-{}-{name}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let ear = UnixDatagram::bind_addr(&address).unwrap();
+        ear.set_nonblocking(true).unwrap();
+        (ear, Supervisor::new(Some(format!("@{name}").into())))
+    }
+
+    /// All notes that have come.
+    fn notes(ear: &UnixDatagram) -> Vec<String> {
+        let mut buffer = [0; 256];
+        let next = || ear.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec());
+        std::iter::from_fn(next).map(|note| String::from_utf8(note).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_note_is_a_datagram() {
+        let (ear, supervisor) = listen("notes");
+        supervisor.ready("Serving");
+        assert_eq!(notes(&ear), ["READY=1", "STATUS=Serving"]);
+        supervisor.status("a\nREADY=0 ä");
+        assert_eq!(notes(&ear), ["STATUS=aREADY=0 ä"]);
+        supervisor.stopping();
+        assert_eq!(notes(&ear), ["STOPPING=1", "EXTEND_TIMEOUT_USEC=30000000"]);
+        supervisor.reloaded();
+        assert_eq!(notes(&ear), ["READY=1"]);
+    }
+
+    #[test]
+    fn a_reload_tells_its_time_on_the_clock_of_all() {
+        let (ear, supervisor) = listen("reload");
+        let before = clock::monotonic().unwrap().as_micros();
+        supervisor.reloading();
+        let after = clock::monotonic().unwrap().as_micros();
+        let notes = notes(&ear);
+        let time = notes[0].strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+        assert!((before..=after).contains(&time.parse().unwrap()), "{notes:?}");
+        assert_eq!(notes.len(), 1);
+    }
+
+    #[test]
+    fn a_supervisor_that_is_full_or_gone_is_not_waited_for() {
+        let (ear, supervisor) = listen("full");
+        for _ in 0..1_000 {
+            supervisor.reloaded();
+        }
+        assert!(notes(&ear).len() < 1_000, "the queue has an end");
+        drop(ear);
+        supervisor.stopping();
+        assert!(supervisor.line.unwrap().is_lossy.get());
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_left_alone() {
+        let long = format!("/{}", "x".repeat(200));
+        for address in ["", "relative", "vsock:2:1234", &long, &long.replace('/', "@")] {
+            assert!(Supervisor::new(Some(address.into())).line.is_none(), "{address}");
+        }
+        Supervisor::new(None).ready("to nobody");
+        assert!(Supervisor::new(Some("/run/nosuch".into())).line.is_some());
+    }
+}

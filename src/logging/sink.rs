@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Where the bytes of log lines go: standard error, a file, a socket.
+//!
+//! Knows nothing of levels and forms. A sink never blocks, never fails its caller and never ends
+//! the process: what it cannot deliver at once is lost, and it says so. A line that was torn by a
+//! full disk is ended before the next one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::HostError;
+use crate::sys::{file, socket};
+
+/// What standard error leads to.
+const STDERR: &str = "/proc/self/fd/2";
+
+/// One line is one [`Write::write`].
+#[derive(Debug)]
+pub(super) struct Sink {
+    place: Place,
+    /// The last thing that was written is a part of a line.
+    is_torn: bool,
+    has_failed: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Stderr,
+    File(File),
+    /// Datagrams to whoever is bound to the path when they are sent: one who was started anew is
+    /// found without further ado.
+    Socket {
+        socket: OwnedFd,
+        path: PathBuf,
+    },
+}
+
+impl Sink {
+    /// Standard error, whatever it is at the moment of each line.
+    pub(super) fn stderr() -> Self {
+        Self::new(Place::Stderr)
+    }
+
+    /// The file at `path`, which is created for its owner alone if there is none. A device such as
+    /// `/dev/console` may stand there, or a pipe that somebody reads; no disk, as lines would
+    /// overwrite what is on it.
+    pub(super) fn file(path: &Path) -> Result<Self, HostError> {
+        let refuse =
+            |err: &io::Error| HostError::new("open log file", path.display().to_string(), err);
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600);
+        let file = open_for_lines(&mut options, path).map_err(|err| refuse(&err))?;
+        if file.metadata().map_err(|err| refuse(&err))?.file_type().is_block_device() {
+            return Err(refuse(&io::Error::from_raw_os_error(libc::EOPNOTSUPP)));
+        }
+        Ok(Self::new(Place::File(file)))
+    }
+
+    /// The datagram socket at `path`. Nobody need be there yet.
+    pub(super) fn socket(path: &Path) -> Result<Self, HostError> {
+        let socket = socket::datagram()
+            .map_err(|err| HostError::new("make a socket for", path.display().to_string(), &err))?;
+        Ok(Self::new(Place::Socket { socket, path: path.to_owned() }))
+    }
+
+    fn new(place: Place) -> Self {
+        Self { place, is_torn: false, has_failed: Arc::default() }
+    }
+
+    /// Is set when a line is lost. Whoever wants to know about the next one clears it.
+    pub(super) fn has_failed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_failed)
+    }
+
+    fn deliver(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.place.put(b"\n")?;
+            self.is_torn = false;
+        }
+        let mut rest = line;
+        while !rest.is_empty() {
+            let len = self.place.put(rest)?;
+            rest = rest.get(len..).unwrap_or_default();
+            self.is_torn = !rest.is_empty();
+        }
+        Ok(())
+    }
+}
+
+impl Write for Sink {
+    /// Takes the whole line, delivered or not.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.deliver(line).is_err() {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Puts there what fits at once of `bytes`: at least one.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let outcome = match self {
+                Self::Stderr => put_on_stderr(bytes),
+                Self::File(file) => file.write(bytes),
+                // A datagram is sent whole or not at all.
+                Self::Socket { socket, path } => socket::send_to(socket, path, bytes),
+            };
+            match outcome {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// Opens what lines are written to: without waiting, and without making a terminal ours.
+fn open_for_lines(options: &mut OpenOptions, path: impl AsRef<Path>) -> io::Result<File> {
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// A terminal says that it is ready as soon as it takes one byte, and then waits with the rest of a
+/// line: in a session over a network that is being configured, for good. So it is opened anew for
+/// each line, as a descriptor that does not wait, and the one that others share stays as it is.
+fn put_on_stderr(bytes: &[u8]) -> io::Result<usize> {
+    let stderr = io::stderr();
+    if stderr.is_terminal() {
+        // Who may not open it shares the descriptor after all.
+        if let Ok(mut terminal) = open_for_lines(OpenOptions::new().write(true), STDERR) {
+            return terminal.write(bytes);
+        }
+    }
+    put_if_ready(stderr, bytes)
+}
+
+/// Writes without waiting, though the descriptor may be one that waits: it belongs to others too,
+/// so its flags are not ours to change. What is ready takes a line, as lines are short.
+fn put_if_ready(mut out: impl AsFd + Write, bytes: &[u8]) -> io::Result<usize> {
+    if file::is_ready_for_writing(&out) {
+        out.write(bytes)
+    } else {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LOG_LINE_LEN_MAX;
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    fn temporary(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("sink-{}-{name}", std::process::id()))
+    }
+
+    /// Whether a line arrives, as far as the sink knows.
+    fn is_delivered(sink: &mut Sink, line: &[u8]) -> bool {
+        let has_failed = sink.has_failed();
+        has_failed.store(false, Ordering::Relaxed);
+        assert_eq!(sink.write(line).unwrap(), line.len());
+        !has_failed.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_file_is_its_owners_and_is_appended_to() {
+        let path = temporary("file");
+        for _ in 0..2 {
+            assert!(is_delivered(&mut Sink::file(&path).unwrap(), b"line\n"));
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"line\nline\n");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_a_log_file_is_refused_by_name() {
+        for (path, errno) in [
+            ("/nonexistent/x", libc::ENOENT),
+            ("/", libc::EISDIR),
+            ("/proc/self/status/x", libc::ENOTDIR),
+        ] {
+            let err = Sink::file(Path::new(path)).unwrap_err();
+            assert_eq!(err.errno(), errno, "{path}");
+            assert!(err.to_string().contains(path), "{err}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_the_line_and_nothing_else() {
+        let mut sink = Sink::file(Path::new("/dev/full")).unwrap();
+        assert!(!is_delivered(&mut sink, b"line\n"));
+        assert!(!is_delivered(&mut sink, b"line\n"));
+        assert!(!sink.is_torn);
+    }
+
+    #[test]
+    fn a_torn_line_is_ended_before_the_next() {
+        let path = temporary("torn");
+        let mut sink = Sink::file(&path).unwrap();
+        assert!(is_delivered(&mut sink, b"first ha"));
+        sink.is_torn = true;
+        assert!(is_delivered(&mut sink, b"second\n"));
+        assert!(is_delivered(&mut sink, b"third\n"));
+        assert_eq!(fs::read(&path).unwrap(), b"first ha\nsecond\nthird\n");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn what_waits_when_it_is_full_is_not_waited_for() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let line = [b'x'; LOG_LINE_LEN_MAX];
+        let mut len = 0;
+        let full = loop {
+            match put_if_ready(&ours, &line) {
+                Ok(written) => len += written,
+                Err(err) => break err,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        theirs.read_exact(&mut vec![0; len]).unwrap();
+        assert_eq!(put_if_ready(&ours, &line).unwrap(), line.len());
+        drop(theirs);
+        assert_eq!(put_if_ready(&ours, &line).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_socket_may_be_missing_dead_full_and_there_again() {
+        let path = temporary("socket");
+        let mut sink = Sink::socket(&path).unwrap();
+        assert!(!is_delivered(&mut sink, b"before anybody is there"));
+        for _ in 0..2 {
+            let receiver = UnixDatagram::bind(&path).unwrap();
+            assert!(is_delivered(&mut sink, b"line"));
+            let mut buffer = [0; 99];
+            assert_eq!(receiver.recv(&mut buffer).unwrap(), 4);
+            // Nobody reads any more: at some point the queue is full, and no write waits for it.
+            while is_delivered(&mut sink, b"line") {}
+            assert_eq!(receiver.recv(&mut buffer).unwrap(), 4);
+            assert!(is_delivered(&mut sink, b"line"));
+            drop(receiver);
+            assert!(!is_delivered(&mut sink, b"after its death"));
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Sources: what log lines and log filters call the parts of the daemon.
+//!
+//! libvirt's users filter by names such as `rpc.netserver` and by their first words alone (`1:rpc`).
+//! Ours begin with the same words. Knows nothing of levels and outputs.
+
+use std::borrow::Cow;
+
+use log::Record;
+
+use super::glob;
+use crate::config::logging_spec::{LogFilter, LogLevel};
+
+/// Modules and their sources. A module that is not here has its parent's; the first row that fits
+/// counts, so children stand above their parents.
+pub const SOURCES: &[(&str, &str)] = &[
+    ("daemon", "daemon.virtinterfaced"),
+    ("handler::admin", "daemon.admin"),
+    ("handler::interface", "interface.driver"),
+    ("handler", "daemon.remote"),
+    ("io::hooks", "util.hook"),
+    ("io::kernel", "interface.kernel"),
+    ("io::listener", "rpc.listener"),
+    ("io", "util.io"),
+    ("logging", "util.log"),
+    ("server::administer", "daemon.admin_server"),
+    ("server::answer", "daemon.answer"),
+    ("server::client", "rpc.client"),
+    ("server::door", "rpc.door"),
+    ("server::lifecycle", "daemon.lifecycle"),
+    ("server", "rpc.server"),
+    ("session", "rpc.session"),
+];
+
+/// The name that filters match for a line, and that the line shows.
+pub fn source_of<'a>(record: &Record<'a>) -> Cow<'a, str> {
+    match record.module_path() {
+        // `log` makes the module the target of a line that names none.
+        Some(module) if module == record.target() => source_of_module(module),
+        _ => Cow::Borrowed(record.target()),
+    }
+}
+
+/// The source of a module, which is named with its crate.
+pub fn source_of_module(module: &str) -> Cow<'_, str> {
+    let inside = module.split_once("::").map_or(module, |(_, inside)| inside);
+    let is_within = |parent: &str| {
+        inside.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    match SOURCES.iter().find(|(parent, _)| is_within(parent)) {
+        Some((_, source)) => Cow::Borrowed(source),
+        None => Cow::Owned(inside.replace("::", ".")),
+    }
+}
+
+/// The least level that is logged of a source: the first filter that fits decides, else `usual`.
+pub(super) fn level_of(source: &str, filters: &[LogFilter], usual: LogLevel) -> LogLevel {
+    let fits = |filter: &&LogFilter| glob::occurs(&filter.pattern, source);
+    filters.iter().find(fits).map_or(usual, |filter| filter.level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::logging_spec::parse_filters;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn a_module_has_its_own_source_or_its_parents() {
+        for (module, want) in [
+            ("virtinterfaced::daemon", "daemon.virtinterfaced"),
+            ("virtinterfaced::daemon::paths", "daemon.virtinterfaced"),
+            ("virtinterfaced::server", "rpc.server"),
+            ("virtinterfaced::server::door", "rpc.door"),
+            ("virtinterfaced::server::timers", "rpc.server"),
+            ("virtinterfaced::handler::interface::xml", "interface.driver"),
+            ("virtinterfaced::handler::connect", "daemon.remote"),
+            ("virtinterfaced::hosts::file", "hosts.file"),
+            ("virtinterfaced", "virtinterfaced"),
+            ("mio::poll", "poll"),
+        ] {
+            assert_eq!(source_of_module(module), want, "{module}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_named_is_the_source() {
+        let mut record = Record::builder();
+        record.module_path(Some("virtinterfaced::io"));
+        record.target("virtinterfaced::io");
+        assert_eq!(source_of(&record.build()), "util.io");
+        assert_eq!(source_of(&record.target("util.hook").build()), "util.hook");
+    }
+
+    #[test]
+    fn no_row_is_hidden_by_one_above_it() {
+        for (module, source) in SOURCES {
+            assert_eq!(source_of_module(&format!("virtinterfaced::{module}")), *source);
+        }
+    }
+
+    #[test]
+    fn every_module_that_logs_has_a_source_that_a_user_would_filter_by() {
+        let mut count = 0;
+        for (module, text) in modules() {
+            if ["error!(", "warn!(", "info!(", "debug!("].iter().any(|name| text.contains(name)) {
+                count += 1;
+                let source = source_of_module(&module);
+                let group = source.split_once('.').map(|(group, _)| group);
+                let groups = ["access", "daemon", "interface", "rpc", "util"];
+                let is_known = group.is_some_and(|group| groups.contains(&group));
+                assert!(is_known, "{module} is {source}: it needs a row in SOURCES");
+            }
+        }
+        assert!(count > 5, "modules that log were found");
+    }
+
+    /// Every module of the crate, and its text.
+    fn modules() -> Vec<(String, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let (mut folders, mut modules) = (vec![root.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path: PathBuf = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = fs::read_to_string(&path).unwrap();
+                let below = path.strip_prefix(&root).unwrap().with_extension("");
+                let names: Vec<_> = below.iter().map(|name| name.to_str().unwrap()).collect();
+                let name = format!("virtinterfaced::{}", names.join("::"));
+                modules.push((name.trim_end_matches("::mod").to_owned(), text));
+            }
+        }
+        modules
+    }
+
+    #[test]
+    fn the_first_filter_that_fits_decides() {
+        let filters = parse_filters("1:rpc.server 4:rpc 2:[du]*.log 3:util").unwrap();
+        for (source, want) in [
+            ("rpc.server", LogLevel::Debug),
+            ("rpc.door", LogLevel::Error),
+            ("util.log", LogLevel::Info),
+            ("util.io", LogLevel::Warning),
+            ("daemon.virtinterfaced", LogLevel::Warning),
+        ] {
+            assert_eq!(level_of(source, &filters, LogLevel::Warning), want, "{source}");
+        }
+        assert_eq!(level_of("rpc.server", &[], LogLevel::Error), LogLevel::Error);
+    }
+}

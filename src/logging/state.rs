@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What logging is at the moment: levels, filters, open outputs, and how they came about.
+//!
+//! A change happens whole or not at all: everything new is open before anything old is closed.
+//! Logs nothing itself; what is worth a line is handed back.
+
+use std::fs::DirBuilder;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use log::{LevelFilter, Record};
+
+use super::output::{Output, Services, level_filter};
+use super::plan::{
+    Circumstances, DEFAULT_IDENT, LoggingError, Overrides, Surroundings, default_output,
+    from_directory,
+};
+use super::source;
+use crate::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
+use crate::config::settings::Logging;
+use crate::error::HostError;
+use crate::model::client::Privilege;
+use crate::sys::socket;
+
+/// What a change made worth a warning, once lines can be written again.
+pub(super) type Warnings = Vec<String>;
+
+/// All that logging remembers.
+#[derive(Debug)]
+pub(super) struct State {
+    circumstances: Circumstances,
+    overrides: Overrides,
+    services: Services,
+    /// Where the daemon was started: relative paths of the configuration and of the environment are
+    /// seen from there, also after the daemon has gone elsewhere.
+    home: PathBuf,
+    has_terminal: bool,
+    level: LogLevel,
+    filters: Vec<LogFilter>,
+    outputs: Vec<Output>,
+}
+
+impl State {
+    pub(super) fn start(
+        circumstances: Circumstances,
+        settings: &Logging,
+        services: Services,
+    ) -> Result<(Self, Warnings), LoggingError> {
+        let mut state = Self {
+            overrides: Overrides::read(&circumstances)?,
+            circumstances,
+            services,
+            home: current_directory(),
+            has_terminal: io::stdin().is_terminal(),
+            level: LogLevel::Warning,
+            filters: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let warnings = state.apply(settings)?;
+        Ok((state, warnings))
+    }
+
+    /// Takes over what the configuration says. Files are opened anew.
+    pub(super) fn apply(&mut self, settings: &Logging) -> Result<Warnings, LoggingError> {
+        let plan = self.overrides.apply(settings);
+        let wanted = from_directory(&self.home, &plan.outputs);
+        let (outputs, warnings) = self.open(&wanted, plan.level)?;
+        (self.level, self.filters, self.outputs) = (plan.level, plan.filters, outputs);
+        Ok(warnings)
+    }
+
+    /// Logs to these outputs from now on; to the default one if there are none.
+    pub(super) fn set_outputs(&mut self, outputs: &[LogOutput]) -> Result<Warnings, LoggingError> {
+        let wanted = from_directory(&current_directory(), outputs);
+        let (outputs, warnings) = self.open(&wanted, self.level)?;
+        self.outputs = outputs;
+        Ok(warnings)
+    }
+
+    pub(super) fn set_filters(&mut self, filters: Vec<LogFilter>) {
+        self.filters = filters;
+    }
+
+    /// Opens log files anew. One that cannot be opened stays as it is.
+    pub(super) fn reopen(&mut self) -> Warnings {
+        let mut warnings = Warnings::new();
+        for output in &mut self.outputs {
+            if matches!(output.spec().destination, LogDestination::File(_)) {
+                match Output::open(output.spec(), &self.services) {
+                    Ok(mut anew) => {
+                        anew.take_over(output);
+                        *output = anew;
+                    }
+                    Err(err) => warnings.push(format!("{err}; the one that is open is kept")),
+                }
+            }
+        }
+        warnings
+    }
+
+    pub(super) fn outputs(&self) -> Vec<LogOutput> {
+        self.outputs.iter().map(|output| output.spec().clone()).collect()
+    }
+
+    pub(super) fn filters(&self) -> &[LogFilter] {
+        &self.filters
+    }
+
+    /// The least level that any output can get: less need not be put into words.
+    pub(super) fn level_filter(&self) -> LevelFilter {
+        let sources = self.filters.iter().map(|filter| filter.level).fold(self.level, Ord::min);
+        let outputs = self.outputs.iter().map(|output| output.spec().level).min();
+        level_filter(outputs.map_or(sources, |outputs| outputs.max(sources)))
+    }
+
+    /// Writes a line to each output that takes it.
+    pub(super) fn log(&mut self, record: &Record<'_>) {
+        let level = if self.filters.is_empty() {
+            self.level
+        } else {
+            source::level_of(&source::source_of(record), &self.filters, self.level)
+        };
+        if record.level() <= level_filter(level) {
+            self.outputs.iter_mut().for_each(|output| output.log(record));
+        }
+    }
+
+    fn open(
+        &self,
+        wanted: &[LogOutput],
+        level: LogLevel,
+    ) -> Result<(Vec<Output>, Warnings), LoggingError> {
+        let (mut outputs, warnings) = if wanted.is_empty() {
+            let (output, warnings) = self.open_default(level)?;
+            (vec![output], warnings)
+        } else {
+            let open = |output| self.open_one(output);
+            (wanted.iter().map(open).collect::<Result<_, _>>()?, Warnings::new())
+        };
+        for output in &mut outputs {
+            let place = &output.spec().destination;
+            let earlier = self.outputs.iter().find(|earlier| earlier.spec().destination == *place);
+            if let Some(earlier) = earlier {
+                output.take_over(earlier);
+            }
+        }
+        Ok((outputs, warnings))
+    }
+
+    fn open_one(&self, output: &LogOutput) -> Result<Output, LoggingError> {
+        Output::open(output, &self.services)
+            .map_err(|cause| LoggingError::Output { output: output.clone(), cause })
+    }
+
+    /// Opens the output for those who configure none. The file among them may be out of reach: who
+    /// configures the network may start before `/var` is there.
+    fn open_default(&self, level: LogLevel) -> Result<(Output, Warnings), LoggingError> {
+        let surroundings = Surroundings {
+            is_daemonized: self.circumstances.is_daemonized,
+            has_terminal: self.has_terminal,
+            has_journal: is_listening(&self.services.journal),
+        };
+        let file = &self.circumstances.default_file;
+        let wanted = default_output(level, surroundings, file);
+        let LogDestination::File(_) = wanted.destination else {
+            return Ok((self.open_one(&wanted)?, Warnings::new()));
+        };
+        let made = make_parent(file, self.circumstances.privilege);
+        match made.and_then(|()| Output::open(&wanted, &self.services)) {
+            Ok(output) => Ok((output, Warnings::new())),
+            Err(err) => {
+                let syslog =
+                    LogOutput { level, destination: LogDestination::Syslog(DEFAULT_IDENT.into()) };
+                let warning = format!("{err}; syslog gets the log instead");
+                Ok((self.open_one(&syslog)?, vec![warning]))
+            }
+        }
+    }
+}
+
+fn current_directory() -> PathBuf {
+    // In a directory that is gone nothing can be opened; the root always is.
+    std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+}
+
+/// Whether somebody takes datagrams at a path.
+fn is_listening(path: &Path) -> bool {
+    socket::datagram().and_then(|socket| socket::connect(socket, path)).is_ok()
+}
+
+/// Makes a file's directory, open to its owner alone. A system's `/var/log` is left to who sets up
+/// the system: without it `/var` is not mounted yet, and a directory made now would be hidden. A
+/// user's new home may lack more than the last part.
+fn make_parent(file: &Path, privilege: Privilege) -> Result<(), HostError> {
+    let Some(parent) = file.parent().filter(|parent| !parent.exists()) else { return Ok(()) };
+    let is_recursive = privilege == Privilege::Session;
+    let made = DirBuilder::new().recursive(is_recursive).mode(0o700).create(parent);
+    made.map_err(|err| HostError::new("create", parent.display().to_string(), &err))
+}
+
+#[cfg(test)]
+mod tests;

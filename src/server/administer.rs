@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! From a call of the admin program to its outcome: what its handler asks about servers and clients
+//! is gathered here, and what it orders is done.
+
+use std::time::{Instant, UNIX_EPOCH};
+
+use log::{info, warn};
+
+use crate::config::logging_spec::{LogDestination, LogOutput};
+use crate::error::CallError;
+use crate::faults;
+use crate::handler::admin::{
+    self, Answer, ClientDetails, ClientEntry, Order, Outcome, Question, ServerStatus,
+};
+use crate::io::accounts;
+use crate::logging::{self, LoggingError};
+use crate::model::client::{Access, Entrance, Identity};
+use crate::model::server::ServerName;
+use crate::proto::Reply;
+use crate::proto::admin::AdminCall;
+use crate::server::Server;
+use crate::server::client::{Client, ClientId};
+
+impl Server {
+    /// Answers one call of an administrator, and does what it asks for.
+    pub(super) fn administer(
+        &mut self,
+        call: &AdminCall,
+        now: Instant,
+    ) -> Result<Reply, CallError> {
+        let mut outcome = admin::handle(call, None);
+        if let Outcome::Ask(question) = outcome {
+            outcome = admin::handle(call, Some(&self.find_out(question)));
+        }
+        match outcome {
+            Outcome::Done(result) => result,
+            Outcome::Order(order) => self.carry_out(order, now).map(|()| Reply::Empty),
+            Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
+        }
+    }
+
+    fn find_out(&self, question: Question) -> Answer {
+        match question {
+            Question::Server(name) => {
+                let room = self.rooms.of(name);
+                // Whoever is let in has authenticated: every socket's scheme is "none".
+                let (client_count, anonymous_count) = (room.client_count(), 0);
+                Answer::Server(ServerStatus { limits: room.limits, client_count, anonymous_count })
+            }
+            Question::Clients(server) => {
+                let clients = self.clients.values().filter(|client| client.server() == server);
+                let mut entries: Vec<_> = clients.map(|client| entry(client)).collect();
+                entries.sort_by_key(|entry| entry.id);
+                Answer::Clients(entries)
+            }
+            Question::Client { server, id } => {
+                let id = self.find_client(server, id);
+                Answer::Client(
+                    id.and_then(|id| self.clients.get(&id)).map(|client| details(client)),
+                )
+            }
+            Question::Logging => {
+                Answer::Logging { outputs: logging::outputs(), filters: logging::filters() }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order, now: Instant) -> Result<(), CallError> {
+        match order {
+            Order::SetClientLimits { server, client_count_max, anonymous_count_max } => {
+                let limits = &mut self.rooms.of_mut(server).limits;
+                limits.client_count_max = client_count_max;
+                limits.anonymous_count_max = anonymous_count_max;
+            }
+            Order::SetWorkers { server, workers } => {
+                self.rooms.of_mut(server).limits.workers = workers;
+            }
+            Order::CloseClient { server, id } => {
+                if let Some(id) = self.find_client(server, id) {
+                    if let Some(client) = self.clients.get(&id) {
+                        info!("{client}: disconnected by an administrator");
+                    }
+                    self.close(id, now);
+                }
+            }
+            Order::SetLogOutputs(outputs) => {
+                logging::set_outputs(&outputs).map_err(|err| refused_output(&err))?;
+            }
+            Order::SetLogFilters(filters) => logging::set_filters(filters),
+            Order::SetIdleLimit(limit) => {
+                self.idle_limit = limit;
+            }
+            Order::Stop => {
+                warn!("an administrator asks for it: stopping");
+                self.stop(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The client that has this number at its server.
+    fn find_client(&self, server: ServerName, number: u64) -> Option<ClientId> {
+        let mut clients = self.clients.iter();
+        let found = clients.find(|(_, it)| it.server() == server && it.number == number);
+        found.map(|(id, _)| *id)
+    }
+}
+
+/// A log file is refused in libvirt's words.
+fn refused_output(err: &LoggingError) -> CallError {
+    match err {
+        LoggingError::Output {
+            output: LogOutput { destination: LogDestination::File(path), .. },
+            cause,
+        } => faults::log_file(path, cause.errno()),
+        LoggingError::Output { .. }
+        | LoggingError::Level(_)
+        | LoggingError::Variable { .. }
+        | LoggingError::OutOfOrder => faults::log_output(err.to_string()),
+    }
+}
+
+fn entry(client: &Client) -> ClientEntry {
+    let since_epoch = client.connected_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    ClientEntry { id: client.number, connected_at: since_epoch.as_secs() }
+}
+
+fn details(client: &Client) -> ClientDetails {
+    let state = client.session.client();
+    let read_only = match &state.opened {
+        Some(opened) => opened.access == Access::ReadOnly,
+        None => client.entrance == Entrance::ReadOnly,
+    };
+    let identity = match &state.identity {
+        Some(identity) => Some(Identity::clone(identity)),
+        None => client.has_called.then(|| identity(client)),
+    };
+    ClientDetails { entry: entry(client), read_only, identity }
+}
+
+/// Who a client is that does not speak for somebody else.
+fn identity(client: &Client) -> Identity {
+    let peer = client.peer;
+    Identity {
+        user_name: accounts::user_name(peer.uid),
+        unix_user_id: Some(u64::from(peer.uid)),
+        group_name: accounts::group_name(peer.gid),
+        unix_group_id: Some(u64::from(peer.gid)),
+        process_id: Some(i64::from(peer.pid)),
+        selinux_context: client.security_label(),
+        ..Identity::default()
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! From the first turn to the last: the start, what signals ask for, a reload, the stop.
+//!
+//! Nothing here waits. What takes time (a hook, a client that has to collect its replies) has a
+//! deadline, and each turn proceeds as far as it can.
+
+use std::time::{Duration, Instant};
+
+use log::{error, info, warn};
+
+use crate::config::Settings;
+use crate::io::background::Report;
+use crate::io::config_file::Configuration;
+use crate::io::hooks::Occasion;
+use crate::logging;
+use crate::model::server::ServerName;
+use crate::server::{Next, Server, mark_busy};
+use crate::sys::process;
+
+/// How long a stop may take, hooks and clients that do not read included. Init systems are told
+/// that five seconds are enough.
+const STOP_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// The status that whoever waits for the daemon is told, if it was stopped before it was ready.
+const STOPPED_EARLY: u8 = 1;
+
+/// Where in its life the daemon is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// The hooks of the start run. Whoever connects waits in the backlog.
+    Starting {
+        report: Option<Report>,
+    },
+    Serving,
+    /// Told to stop: clients get what they are owed.
+    Stopping {
+        deadline: Instant,
+    },
+}
+
+/// Whether the configuration is to be read again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reload {
+    NotAsked,
+    /// As soon as the hooks have run.
+    Pending,
+}
+
+impl Phase {
+    /// Whether clients are accepted.
+    pub(crate) fn lets_clients_in(&self) -> bool {
+        matches!(self, Self::Serving)
+    }
+}
+
+impl Server {
+    /// Runs the start's hooks.
+    pub(super) fn begin(&mut self, report: Option<Report>, now: Instant) {
+        self.phase = Phase::Starting { report };
+        self.hooks.begin(Occasion::Start, now);
+    }
+
+    /// Acts on the signals that have come. A second one that stops ends the daemon at once.
+    pub(super) fn handle_signals(&mut self, now: Instant) -> Next {
+        while let Some(signal) = self.signals.take() {
+            match signal {
+                libc::SIGCHLD => self.hooks.handle_child(now),
+                libc::SIGHUP => self.handle_hangup(now),
+                // The write that went beyond the limit has failed, and its caller knows.
+                libc::SIGXFSZ => {}
+                _ if matches!(self.phase, Phase::Stopping { .. }) => {
+                    warn!("signal {signal} again: ending at once");
+                    self.hooks.abandon();
+                    return Next::Stop;
+                }
+                _ => {
+                    info!("signal {signal}: stopping");
+                    self.stop(now);
+                }
+            }
+        }
+        Next::Turn
+    }
+
+    /// Asks for a reload. One that is pending already will read what there is to read.
+    fn handle_hangup(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            info!("SIGHUP: stopping already");
+        } else if self.reload == Reload::NotAsked {
+            self.reload = Reload::Pending;
+            self.hooks.begin(Occasion::Reload, now);
+        }
+    }
+
+    /// When [`Server::proceed`] next has something to do, if no event comes before.
+    pub(super) fn lifecycle_deadline(&self) -> Option<Instant> {
+        let own = match self.phase {
+            Phase::Starting { .. } => None,
+            Phase::Serving => self.idle_end(),
+            Phase::Stopping { deadline } => Some(deadline),
+        };
+        own.into_iter().chain(self.hooks.deadline()).min()
+    }
+
+    /// Goes on to the next phase, if this one is over.
+    pub(super) fn proceed(&mut self, now: Instant) -> Next {
+        self.hooks.handle_timeout(now);
+        let (is_idle, idle_end) = (self.hooks.is_idle(), self.idle_end());
+        match &mut self.phase {
+            Phase::Starting { report } if is_idle => {
+                let report = report.take();
+                self.open(report, now);
+            }
+            Phase::Serving if is_idle && self.reload == Reload::Pending => {
+                self.reload = Reload::NotAsked;
+                self.read_configuration(now);
+            }
+            Phase::Serving if idle_end.is_some_and(|end| end <= now) => {
+                info!("no client for as long as the timeout says: stopping");
+                self.stop(now);
+            }
+            Phase::Stopping { deadline } => {
+                let is_done = is_idle && self.clients.is_empty();
+                if is_done || *deadline <= now {
+                    self.hooks.abandon();
+                    return Next::Stop;
+                }
+            }
+            Phase::Starting { .. } | Phase::Serving => {}
+        }
+        Next::Turn
+    }
+
+    /// Lets clients in, and tells whoever waits for that.
+    fn open(&mut self, report: Option<Report>, now: Instant) {
+        self.phase = Phase::Serving;
+        self.idle_since = Some(now);
+        info!("ready");
+        self.supervisor.ready("serving");
+        if let Some(report) = report {
+            report.ready();
+        }
+    }
+
+    /// Stops in good order: nobody comes in, nobody is read any further, and everybody is answered
+    /// who has called.
+    pub(super) fn stop(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            return;
+        }
+        let stopping = Phase::Stopping { deadline: now + STOP_TIME_MAX };
+        if let Phase::Starting { report: Some(report) } =
+            std::mem::replace(&mut self.phase, stopping)
+        {
+            report.failed(STOPPED_EARLY, "told to stop before it was ready");
+        }
+        self.supervisor.stopping();
+        self.door.close();
+        self.hooks.begin(Occasion::Shutdown, now);
+        for (id, client) in &mut self.clients {
+            client.read_for_the_last_time(&mut self.buffer);
+            mark_busy(&mut self.busy, *id, client);
+        }
+    }
+
+    /// When the daemon has been without clients for too long. Hooks that run count as work.
+    fn idle_end(&self) -> Option<Instant> {
+        let (since, limit) = self.idle_since.zip(self.idle_limit)?;
+        self.hooks.is_idle().then(|| since + limit)
+    }
+
+    /// Reads the configuration again. It is taken whole, or everything stays as it was.
+    fn read_configuration(&mut self, now: Instant) {
+        self.supervisor.reloading();
+        match self.config_file.load() {
+            Ok(configuration) => match logging::reload(&configuration.settings.logging) {
+                Ok(()) => self.apply(configuration, now),
+                Err(err) => keep_everything(&err),
+            },
+            Err(err) => keep_everything(&err),
+        }
+        self.supervisor.reloaded();
+    }
+
+    /// Makes the new settings hold, for clients that are connected too.
+    fn apply(&mut self, new: Configuration, now: Instant) {
+        let old = std::mem::replace(&mut self.configuration, new);
+        let new = &self.configuration;
+        new.warnings.iter().for_each(|warning| warn!("{warning}"));
+        for key in Settings::fixed_at_start(&old.settings, &new.settings) {
+            warn!("{}: {key} changes only when the daemon starts", self.config_file.path.display());
+        }
+        self.rooms.of_mut(ServerName::Main).limits = new.settings.main;
+        self.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
+        // Without a group the sockets are the daemon's own again.
+        let group = match (old.socket_group, new.socket_group) {
+            (Some(_), None) => Some(process::effective_gid()),
+            (_, group) => group,
+        };
+        self.door.apply(&new.settings, group);
+        for (id, client) in &mut self.clients {
+            let limits = self.rooms.behind(client.entrance).limits;
+            client.session.handle_limits(limits.keepalive, limits.call_count_max, now);
+            mark_busy(&mut self.busy, *id, client);
+        }
+        info!("the configuration is read again");
+    }
+}
+
+/// Says why a reload has changed nothing. Log files are opened anew all the same: who has moved
+/// them away does not know of the other mistake.
+fn keep_everything(err: &dyn std::fmt::Display) {
+    error!("reload: {err}; the settings stay as they were");
+    logging::reopen();
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `--daemon`: who returns when and with what, and what the process behind is rid of.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use crate::hooks::script;
+use crate::support::client::RawClient;
+use crate::support::command::command;
+use crate::support::daemon::{
+    ADMIN_SOCKET, Background, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, config_file,
+    daemon_command,
+};
+use crate::support::namespace::{DIR, in_namespace};
+
+fn start() -> Background {
+    Background::start_with(daemon_command().arg("-d"))
+}
+
+/// Starts a daemon that does not come to be: the starter's status, and what it says.
+fn start_in_vain(arguments: &[&str]) -> (Option<i32>, String) {
+    Daemon::run(daemon_command().arg("-d").args(arguments))
+}
+
+#[test]
+fn the_starter_returns_in_silence_when_clients_are_served() {
+    in_namespace(|| {
+        for option in ["-d", "--daemon"] {
+            let daemon = Background::start_with(daemon_command().arg(option));
+            // Nobody waits here: who was told of success finds a daemon that answers.
+            assert_eq!(RawClient::open().list_all(), ["lo"], "{option}");
+            daemon.stop();
+            for path in [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET] {
+                assert!(!Path::new(path).exists(), "{option} left {path}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_pid_file_has_the_number_of_the_process_that_stays() {
+    in_namespace(|| {
+        let daemon = start();
+        let program = fs::read_link(daemon.proc("exe")).unwrap();
+        assert_eq!(program, Path::new(env!("CARGO_BIN_EXE_virtinterfaced")));
+        let (status, stderr) = start_in_vain(&[]);
+        let want = format!("is held by process {}: already running", daemon.pid());
+        assert!(stderr.contains(&want), "{stderr}");
+        assert_eq!(status, Some(1));
+        assert!(daemon.is_running());
+    });
+}
+
+/// A field of `/proc/PID/stat` (proc(5)), counted from 1.
+fn stat(daemon: &Background, field: usize) -> i64 {
+    let text = fs::read_to_string(daemon.proc("stat")).unwrap();
+    // The second field is the name, in parentheses and with whatever it has.
+    let (_, behind_name) = text.rsplit_once(") ").unwrap();
+    behind_name.split(' ').nth(field - 3).unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_daemon_has_left_session_directory_and_streams_of_its_starter() {
+    in_namespace(|| {
+        let daemon = Background::start_with(daemon_command().arg("-d").current_dir(DIR));
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        let own_session: i64 =
+            own.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().parse().unwrap();
+        let (parent, session, terminal) = (stat(&daemon, 4), stat(&daemon, 6), stat(&daemon, 7));
+        assert_ne!(session, own_session);
+        assert_ne!(session, i64::from(daemon.pid()), "it could get a terminal");
+        assert_eq!(terminal, 0);
+        assert_ne!(parent, i64::from(std::process::id()));
+        assert!(!Path::new(&format!("/proc/{session}")).exists(), "who stood between has gone");
+        assert_eq!(fs::read_link(daemon.proc("cwd")).unwrap(), Path::new("/"));
+        for stream in ["fd/0", "fd/1", "fd/2"] {
+            let target = fs::read_link(daemon.proc(stream)).unwrap();
+            assert_eq!(target, Path::new("/dev/null"), "{stream}");
+        }
+    });
+}
+
+#[test]
+fn modes_do_not_depend_on_the_mask_of_the_starter() {
+    in_namespace(|| {
+        for mask in ["000", "077"] {
+            let mut shell = command("sh");
+            let program = env!("CARGO_BIN_EXE_virtinterfaced");
+            shell.args(["-c", &format!("umask {mask}; exec \"$0\" -d"), program]);
+            let daemon = Background::start_with(&mut shell);
+            let mode = |path: &str| fs::metadata(path).unwrap().mode() & 0o777;
+            assert_eq!(mode("/run/libvirt"), 0o755, "{mask}");
+            assert_eq!(mode(PID_FILE), 0o644, "{mask}");
+            let status = fs::read_to_string(daemon.proc("status")).unwrap();
+            assert!(status.contains("Umask:\t0022"), "{mask}: {status}");
+            daemon.stop();
+            fs::remove_dir_all("/run/libvirt").unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_start_that_fails_behind_the_fork_is_told_on_the_starters_standard_error() {
+    in_namespace(|| {
+        fs::create_dir("/run/libvirt").unwrap();
+        let _other = UnixListener::bind(SOCKET).unwrap();
+        let (status, stderr) = start_in_vain(&[]);
+        assert!(stderr.contains("another daemon listens there"), "{stderr}");
+        assert_eq!((status, stderr.lines().count()), (Some(6), 1), "{stderr}");
+        assert!(!Path::new(PID_FILE).exists(), "what was made is removed again");
+    });
+}
+
+#[test]
+fn a_start_that_fails_before_the_fork_is_told_as_ever() {
+    in_namespace(|| {
+        let file = config_file("log_level = 9");
+        let want = format!("virtinterfaced: {file}:1:13: log_level: expected 0 to 4\n");
+        assert_eq!(start_in_vain(&["-f", &file]), (Some(1), want));
+    });
+}
+
+#[test]
+fn a_daemon_in_the_foreground_is_not_replaced_by_one_in_the_background() {
+    in_namespace(|| {
+        let mut first = Daemon::start();
+        let (status, stderr) = start_in_vain(&[]);
+        let want = format!("is held by process {}: already running", first.pid());
+        assert!(stderr.contains(&want), "{stderr}");
+        assert_eq!(status, Some(1));
+        assert!(first.is_running());
+    });
+}
+
+#[test]
+fn the_starter_waits_for_the_start_hooks() {
+    in_namespace(|| {
+        let done = format!("{DIR}/done");
+        if script("daemon", &format!("[ $2 = start ] && sleep 1\n: > {done}")) {
+            let _daemon = start();
+            assert!(Path::new(&done).exists());
+        }
+    });
+}
+
+#[test]
+fn a_daemon_that_dies_without_a_word_is_a_failed_start() {
+    in_namespace(|| {
+        if script("daemon", "kill -9 $PPID") {
+            let (status, stderr) = start_in_vain(&[]);
+            assert_eq!((status, stderr.lines().count()), (Some(1), 1), "{stderr}");
+        }
+    });
+}
+
+#[test]
+fn the_end_of_the_starters_session_does_not_end_it() {
+    in_namespace(|| {
+        let mut session = command("setsid");
+        session.args(["--wait", env!("CARGO_BIN_EXE_virtinterfaced"), "-d"]);
+        let daemon = Background::start_with(&mut session);
+        assert_eq!(RawClient::open().list_all(), ["lo"]);
+        daemon.stop();
+    });
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Hook scripts: called when and how, and never in the way of those who call.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::client::RawClient;
+use crate::support::daemon::{Daemon, daemon_command};
+use crate::support::eventually;
+use crate::support::namespace::{DIR, in_namespace, skip};
+
+const HOOKS: &str = "/etc/libvirt/hooks";
+
+/// Writes a hook that records its call and goes on with `text`, if there is a place for it.
+///
+/// Another process writes it: what other tests start meanwhile would hold on to a file that is open
+/// for writing, and the kernel executes no such file.
+pub(crate) fn script(name: &str, text: &str) -> bool {
+    if !Path::new("/etc/libvirt").exists() {
+        skip("there is no /etc/libvirt to lay a tmpfs over");
+        return false;
+    }
+    let path = Path::new(HOOKS).join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let text = format!("#!/bin/sh\necho \"${{0##*/}} $*\" >> {DIR}/record\n{text}\n");
+    let mut writer = Command::new("sh");
+    writer.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""]).arg(path).arg(text);
+    assert!(writer.status().unwrap().success());
+    true
+}
+
+/// The calls that were recorded so far.
+fn calls() -> Vec<String> {
+    let text = fs::read_to_string(format!("{DIR}/record")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn wait_for_calls(want: &[&str]) {
+    eventually(&format!("{want:?}"), || {
+        let calls = calls();
+        assert!(calls.len() <= want.len(), "{calls:?}");
+        calls == want
+    });
+}
+
+/// A piece of script that waits for a file of the test's on one occasion.
+fn waiting_on(occasion: &str) -> String {
+    format!("[ $2 = {occasion} ] && until [ -e {DIR}/go ]; do sleep 0.01; done\n")
+}
+
+fn go() {
+    fs::write(format!("{DIR}/go"), "").unwrap();
+}
+
+#[test]
+fn start_reload_and_shutdown_are_told_each_with_its_arguments() {
+    in_namespace(|| {
+        if !(script("daemon", "") && script("daemon.d/b", "") && script("daemon.d/a", "")) {
+            return;
+        }
+        let daemon = Daemon::start();
+        let mut want = vec!["daemon - start - start", "a - start - start", "b - start - start"];
+        assert_eq!(calls(), want, "before anybody is served");
+        daemon.signal(libc::SIGHUP);
+        let reload =
+            ["daemon - reload begin SIGHUP", "a - reload begin SIGHUP", "b - reload begin SIGHUP"];
+        want.extend(reload);
+        wait_for_calls(&want);
+        assert_eq!(RawClient::open().list_all(), ["lo"]);
+        assert_eq!(daemon.stop().code(), Some(0));
+        let shutdown =
+            ["daemon - shutdown - shutdown", "a - shutdown - shutdown", "b - shutdown - shutdown"];
+        want.extend(shutdown);
+        assert_eq!(calls(), want);
+    });
+}
+
+#[test]
+fn a_hook_sees_only_the_variables_that_are_meant_for_it() {
+    in_namespace(|| {
+        let look = format!("[ $2 = start ] && cat /proc/$$/environ > {DIR}/environ");
+        if !script("daemon", &look) {
+            return;
+        }
+        let mut command = daemon_command();
+        command.env_clear().env("LD_PRELOAD", "").env("LIBVIRT_DEBUG", "2").env("SECRET", "x");
+        let variables = [("PATH", "/usr/bin:/bin"), ("HOME", "/root"), ("LC_ALL", "de_DE.UTF-8")];
+        command.envs(variables).envs([("USER", "u"), ("LOGNAME", "l"), ("TMPDIR", "/tmp")]);
+        let _daemon = Daemon::start_with(&mut command);
+        let environ = fs::read_to_string(format!("{DIR}/environ")).unwrap();
+        let mut seen: Vec<_> = environ.split_terminator('\0').collect();
+        // Whether one that is set to nothing counts as set, makes no difference to anybody.
+        seen.retain(|variable| *variable != "LD_PRELOAD=");
+        seen.sort_unstable();
+        let mut want = ["HOME=/root", "LC_ALL=C", "LOGNAME=l", "PATH=/usr/bin:/bin"].to_vec();
+        want.extend(["TMPDIR=/tmp", "USER=u"]);
+        assert_eq!(seen, want);
+    });
+}
+
+#[test]
+fn calls_are_answered_while_a_reload_hook_takes_its_time() {
+    in_namespace(|| {
+        if !script("daemon", &waiting_on("reload")) {
+            return;
+        }
+        let mut daemon = Daemon::start();
+        let mut client = RawClient::open();
+        daemon.signal(libc::SIGHUP);
+        wait_for_calls(&["daemon - start - start", "daemon - reload begin SIGHUP"]);
+        assert_eq!(client.list_all(), ["lo"], "a client from before");
+        assert_eq!(RawClient::open().list_all(), ["lo"], "a new one");
+        go();
+        assert!(daemon.is_running());
+        assert_eq!(daemon.stop().code(), Some(0));
+    });
+}
+
+#[test]
+fn the_daemon_ends_when_its_shutdown_hook_has() {
+    in_namespace(|| {
+        if !script("daemon", &waiting_on("shutdown")) {
+            return;
+        }
+        let mut daemon = Daemon::start();
+        daemon.signal(libc::SIGTERM);
+        wait_for_calls(&["daemon - start - start", "daemon - shutdown - shutdown"]);
+        assert!(daemon.is_running());
+        go();
+        assert_eq!(daemon.wait().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_hook_that_never_ends_is_killed_and_does_not_keep_the_daemon() {
+    in_namespace(|| {
+        // What it starts is killed with it, or the file would come.
+        let hang = format!("[ $2 = shutdown ] && {{ (sleep 20; : > {DIR}/late) & wait; }}");
+        if !(script("daemon", &hang) && script("daemon.d/next", "")) {
+            return;
+        }
+        let mut daemon = Daemon::start();
+        let start = Instant::now();
+        daemon.signal(libc::SIGTERM);
+        assert_eq!(daemon.wait().code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        let log = daemon.stderr();
+        let want = "hook killed, as the daemon ends: /etc/libvirt/hooks/daemon - shutdown";
+        assert!(log.contains(want), "{log}");
+        assert!(!Path::new(&format!("{DIR}/late")).exists());
+    });
+}
+
+#[test]
+fn a_hook_that_dies_is_logged_and_otherwise_ignored() {
+    in_namespace(|| {
+        if !(script("daemon", "exit 3") && script("daemon.d/a", "kill -9 $$")) {
+            return;
+        }
+        script("daemon.d/b", "");
+        let daemon = Daemon::start();
+        let starts = ["daemon - start - start", "a - start - start", "b - start - start"];
+        assert_eq!(calls(), starts);
+        let log = daemon.stderr();
+        for ending in ["daemon - start - start: exit status 3", "start: killed by signal 9"] {
+            let line = log.lines().find(|line| line.ends_with(ending));
+            let line = line.unwrap_or_else(|| panic!("{ending}: {log}"));
+            assert!(line.contains("Hook script execution failed: "), "{line}");
+        }
+        assert_eq!(RawClient::open().list_all(), ["lo"]);
+        assert_eq!(daemon.stop().code(), Some(0));
+    });
+}

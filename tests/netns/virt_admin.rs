@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The real virt-admin: every command on our daemon and on libvirt's own, side by side, and whether
+//! what is set by it happens.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::client::RawClient;
+use crate::support::command::{Output, command, run};
+use crate::support::daemon::{self, Daemon};
+use crate::support::eventually;
+use crate::support::libvirtd::{self, DRIVER, LIBVIRTD};
+use crate::support::namespace::{DIR, in_namespace, is_installed};
+use crate::support::peer::has_news_within;
+use crate::support::wire::{ADMIN, Arg, Head, payload, procedure};
+
+const VIRT_ADMIN: &str = "/usr/bin/virt-admin";
+
+/// Both daemons are started with these, so that they begin alike.
+const SETTINGS: &str = "log_level = 3\nlog_outputs = \"3:stderr\"\n";
+
+/// How long to look for what must not come.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// A daemon as virt-admin reaches it, and the name of its main server.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    uri: &'static str,
+    server: &'static str,
+    socket: &'static str,
+    read_only_socket: &'static str,
+}
+
+const OURS: Side = Side {
+    uri: "virtinterfaced:///system",
+    server: "virtinterfaced",
+    socket: daemon::SOCKET,
+    read_only_socket: daemon::READ_ONLY_SOCKET,
+};
+
+const THEIRS: Side = Side {
+    uri: "libvirtd:///system?socket=/run/test/libvirtd/libvirt-admin-sock",
+    server: "libvirtd",
+    socket: libvirtd::SOCKET,
+    read_only_socket: libvirtd::READ_ONLY_SOCKET,
+};
+
+impl Side {
+    /// Runs a command in which `SERVER` stands for the main server.
+    fn virt_admin(self, line: &str) -> Output {
+        // As a single argument it is parsed by virt-admin, quotes and all.
+        let line = line.replace("SERVER", self.server);
+        run(command("virt-admin").args(["-c", self.uri, &line]))
+    }
+
+    /// What a command says, without what cannot be the same.
+    fn said(self, line: &str) -> Said {
+        let Output { status, stdout, stderr } = self.virt_admin(line);
+        let has_succeeded = status.success();
+        Said { has_succeeded, stdout: masked(line, &stdout), stderr: masked(line, &stderr) }
+    }
+
+    /// Three clients, one after the other: the second has not said a word, the third may only look.
+    fn clients(self) -> [RawClient; 3] {
+        let mut opened = RawClient::connect_to(self.socket).unwrap();
+        opened.call_open();
+        let silent = RawClient::connect_to(self.socket).unwrap();
+        let mut read_only = RawClient::connect_to(self.read_only_socket).unwrap();
+        read_only.call_open();
+        [opened, silent, read_only]
+    }
+}
+
+#[derive(Debug, Eq, PartialEq)]
+struct Said {
+    has_succeeded: bool,
+    stdout: String,
+    stderr: String,
+}
+
+/// A command's words with the known differences taken out. Whatever is not named here is the same.
+fn masked(line: &str, text: &str) -> String {
+    let mut lines: Vec<String> = text.lines().map(mask_line).collect();
+    if line.ends_with("-list") {
+        // libvirtd has its servers in a hash table, whose order is another each time.
+        let mut names: Vec<_> = rows(text).into_iter().map(|row| row[1].clone()).collect();
+        names.sort_unstable();
+        names.iter_mut().for_each(|name| *name = name.replace(THEIRS.server, OURS.server));
+        names.sort_unstable();
+        return names.join(" ");
+    }
+    if line.ends_with("client-list admin") {
+        // virt-admin's own connection, which has another number each time.
+        lines.iter_mut().for_each(|line| *line = mask_number(line));
+    }
+    lines.join("\n")
+}
+
+/// libvirt 9 said this the wrong way round; we say it as libvirt 11 does.
+const OLD_WORDS: &str = "The overall maximum number of clients waiting for authentication must not \
+    be less than the overall maximum number of clients";
+const NEW_WORDS: &str = "The overall maximum number of clients must not be less than the number of \
+    clients waiting for authentication";
+
+fn mask_line(line: &str) -> String {
+    // One thread here, a pool of them there.
+    if line.starts_with("nWorkers ") || line.starts_with("freeWorkers ") {
+        return "threads".to_owned();
+    }
+    if line.starts_with("Running against daemon: ") {
+        return "another release".to_owned();
+    }
+    // The moment of a connection, at the end of its line.
+    if let Some(head) = line.strip_suffix("+0000") {
+        return head[..head.len() - "2026-01-31 12:00:00".len()].to_owned();
+    }
+    let line = line.replace(OLD_WORDS, NEW_WORDS);
+    line.replace(THEIRS.uri, OURS.uri).replace(THEIRS.server, OURS.server)
+}
+
+fn mask_number(line: &str) -> String {
+    line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).to_owned()
+}
+
+/// The rows below a table's head and rule.
+fn rows(table: &str) -> Vec<Vec<String>> {
+    let rows = table.lines().skip(2).filter(|line| !line.is_empty());
+    rows.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+/// The value of a field in a list of `NAME : VALUE`.
+#[track_caller]
+fn field(text: &str, name: &str) -> String {
+    let of_line = |line: &str| {
+        let (field, value) = line.split_once(':')?;
+        (field.trim() == name).then(|| value.trim().to_owned())
+    };
+    text.lines().find_map(of_line).unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+fn with_ours(settings: &'static str, test: impl FnOnce(Daemon) + Send + 'static) {
+    if is_installed(VIRT_ADMIN) {
+        in_namespace(move || test(Daemon::configured(settings)));
+    }
+}
+
+/// Commands, in the order in which they are run: each finds what those before it have set. The
+/// clients have the numbers 2 to 4; number 1 was the look whether the daemon is up.
+const COMMANDS: &[&str] = &[
+    "uri",
+    "version",
+    "connect",
+    "server-list",
+    "srv-list",
+    // The thread pool.
+    "server-threadpool-info SERVER",
+    "srv-threadpool-info admin",
+    "server-threadpool-info nope",
+    "server-threadpool-set SERVER --min-workers 7 --max-workers 9 --priority-workers 3",
+    "server-threadpool-info SERVER",
+    "server-threadpool-info admin",
+    "srv-threadpool-set admin --min-workers 1 --max-workers 2",
+    "server-threadpool-info admin",
+    "server-threadpool-set SERVER --min-workers 10",
+    "server-threadpool-set SERVER --max-workers 6",
+    "server-threadpool-set SERVER --min-workers 9",
+    "server-threadpool-set SERVER --min-workers 0 --max-workers 0",
+    "server-threadpool-info SERVER",
+    "server-threadpool-set SERVER --min-workers 0 --priority-workers 0",
+    "server-threadpool-info SERVER",
+    "server-threadpool-set SERVER --max-workers 4294967295",
+    "server-threadpool-info SERVER",
+    "server-threadpool-set SERVER --max-workers 4294967296",
+    "server-threadpool-set SERVER --min-workers -1",
+    "server-threadpool-set SERVER --min-workers many",
+    "server-threadpool-set SERVER",
+    "server-threadpool-set nope --min-workers 1",
+    // Clients.
+    "client-list SERVER",
+    "srv-clients-list SERVER",
+    "client-list admin",
+    "client-list nope",
+    "client-info SERVER 2",
+    "client-info SERVER 3",
+    "client-info SERVER 4",
+    "client-info SERVER 99",
+    "client-info SERVER 18446744073709551615",
+    "client-info SERVER -1",
+    "client-info SERVER two",
+    "client-info nope 2",
+    "client-disconnect SERVER 99",
+    "client-disconnect nope 2",
+    "client-disconnect SERVER 3",
+    "client-disconnect SERVER 3",
+    "client-info SERVER 3",
+    "client-list SERVER",
+    // Limits of clients.
+    "server-clients-info SERVER",
+    "srv-clients-info admin",
+    "server-clients-info nope",
+    "server-clients-set SERVER --max-clients 30 --max-unauth-clients 30",
+    "server-clients-info SERVER",
+    "srv-clients-set SERVER --max-clients 29",
+    "server-clients-set SERVER --max-unauth-clients 31",
+    "server-clients-set SERVER --max-unauth-clients 0",
+    "server-clients-info SERVER",
+    "server-clients-set admin --max-clients 7",
+    "server-clients-info admin",
+    "server-clients-set SERVER --max-clients 4294967295",
+    "server-clients-info SERVER",
+    "server-clients-set SERVER --max-clients 4294967296",
+    "server-clients-set SERVER",
+    "server-clients-set nope --max-clients 1",
+    // The log.
+    "daemon-log-outputs",
+    "daemon-log-outputs --outputs '1:stderr 4:file:/run/test/log 2:stderr'",
+    "daemon-log-outputs",
+    "daemon-log-outputs --outputs '4:file:/run/test/../test//./log'",
+    "daemon-log-outputs",
+    "daemon-log-outputs --outputs 0:stderr",
+    "daemon-log-outputs --outputs 5:stderr",
+    "daemon-log-outputs --outputs stderr",
+    "daemon-log-outputs --outputs 1:nowhere",
+    "daemon-log-outputs --outputs 1:stderr:x",
+    "daemon-log-outputs --outputs 1:file",
+    "daemon-log-outputs --outputs '3:stderr bad'",
+    "daemon-log-outputs --outputs 3:file:/run/test",
+    "daemon-log-outputs --outputs 3:file:/run/test/nosuch/log",
+    "daemon-log-outputs",
+    "daemon-log-outputs --outputs ''",
+    "daemon-log-outputs",
+    "daemon-log-filters",
+    "daemon-log-filters --filters '1:rpc 3:*util* 4:+a'",
+    "daemon-log-filters",
+    "daemon-log-filters --filters 0:rpc",
+    "daemon-log-filters --filters 5:rpc",
+    "daemon-log-filters --filters rpc",
+    "daemon-log-filters --filters 1:",
+    "daemon-log-filters --filters 1:+",
+    "daemon-log-filters --filters '1:a b'",
+    "daemon-log-filters",
+    "daemon-log-filters --filters ''",
+    "daemon-log-filters",
+    // The rest.
+    "server-update-tls SERVER",
+    "srv-update-tls admin",
+    "server-update-tls nope",
+    "daemon-timeout",
+    "daemon-timeout --timeout 300",
+    "daemon-timeout --timeout 4294967295",
+    "daemon-timeout --timeout 4294967296",
+    "daemon-timeout --timeout soon",
+    "daemon-timeout --timeout 0",
+    "nonsense",
+];
+
+#[test]
+fn every_command_says_what_it_says_of_libvirts_own_daemon() {
+    if ![VIRT_ADMIN, LIBVIRTD, DRIVER].into_iter().all(is_installed) {
+        return;
+    }
+    in_namespace(|| {
+        let _ours = Daemon::configured(SETTINGS);
+        let _theirs = libvirtd::start(SETTINGS);
+        let [_ours_opened, mut ours_silent, _ours_read_only] = OURS.clients();
+        let [_theirs_opened, mut theirs_silent, _theirs_read_only] = THEIRS.clients();
+        for side in [OURS, THEIRS] {
+            eventually("the clients are numbered 2, 3 and 4", || {
+                let rows = rows(&side.virt_admin("client-list SERVER").ok());
+                rows.iter().map(|row| row[0].as_str()).eq(["2", "3", "4"])
+            });
+        }
+        for line in COMMANDS {
+            let ours = OURS.said(line);
+            assert_eq!(ours, theirs(line, &ours), "{line}");
+        }
+        assert_eq!(ours_silent.receive(), None, "disconnected here");
+        assert_eq!(theirs_silent.receive(), None, "disconnected there");
+    });
+}
+
+/// What libvirtd says. Its threads come and go one by one, and a client that has gone is counted a
+/// little longer: where it only tells how things are, it is asked again until it agrees.
+fn theirs(line: &str, ours: &Said) -> Said {
+    let only_tells = line.contains("-info ") || line.contains("-list ");
+    let patience = if only_tells { Duration::from_secs(5) } else { Duration::ZERO };
+    let deadline = Instant::now() + patience;
+    loop {
+        let theirs = THEIRS.said(line);
+        if theirs == *ours || Instant::now() >= deadline {
+            return theirs;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_thread_pool_is_one_thread() {
+    with_ours("", |_daemon| {
+        for (server, free) in [("SERVER", "1"), ("admin", "0")] {
+            let info = OURS.virt_admin(&format!("server-threadpool-info {server}")).ok();
+            assert_eq!(field(&info, "nWorkers"), "1");
+            assert_eq!(field(&info, "freeWorkers"), free);
+            assert_eq!(field(&info, "jobQueueDepth"), "0");
+        }
+    });
+}
+
+#[test]
+fn settings_are_where_the_numbers_begin() {
+    const NUMBERS: &str = "min_workers = 2\nmax_workers = 3\nprio_workers = 4\nmax_clients = 50\n\
+        max_anonymous_clients = 6\nadmin_min_workers = 7\nadmin_max_workers = 8\n\
+        admin_max_clients = 9\n";
+    with_ours(NUMBERS, |_daemon| {
+        let pool = OURS.virt_admin("server-threadpool-info SERVER").ok();
+        let limits = OURS.virt_admin("server-clients-info SERVER").ok();
+        let admin_pool = OURS.virt_admin("server-threadpool-info admin").ok();
+        let admin_limits = OURS.virt_admin("server-clients-info admin").ok();
+        for (text, name, want) in [
+            (&pool, "minWorkers", "2"),
+            (&pool, "maxWorkers", "3"),
+            (&pool, "prioWorkers", "4"),
+            (&limits, "nclients_max", "50"),
+            (&limits, "nclients_unauth_max", "6"),
+            (&admin_pool, "minWorkers", "7"),
+            (&admin_pool, "maxWorkers", "8"),
+            (&admin_pool, "prioWorkers", "0"),
+            (&admin_limits, "nclients_max", "9"),
+            (&admin_limits, "nclients", "1"),
+            (&admin_limits, "nclients_unauth_max", "0"),
+        ] {
+            assert_eq!(field(text, name), want, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_is_disconnected_is_gone_and_the_others_stay() {
+    with_ours("", |_daemon| {
+        let [mut opened, mut silent, mut read_only] = OURS.clients();
+        OURS.virt_admin("client-disconnect SERVER 2").ok();
+        assert_eq!(opened.receive(), None);
+        let rows = rows(&OURS.virt_admin("client-list SERVER").ok());
+        assert!(rows.iter().map(|row| row[0].as_str()).eq(["3", "4"]), "{rows:?}");
+        silent.call_open();
+        assert_eq!(read_only.list_all(), ["lo"]);
+        let info = OURS.virt_admin("server-clients-info SERVER").ok();
+        assert_eq!(field(&info, "nclients"), "2");
+    });
+}
+
+#[test]
+fn a_limit_of_clients_counts_at_once() {
+    with_ours("", |_daemon| {
+        let _first = RawClient::open();
+        OURS.virt_admin("server-clients-set SERVER --max-clients 1 --max-unauth-clients 0").ok();
+        let mut second = RawClient::connect();
+        second.send_call(procedure::AUTH_LIST, &[]);
+        assert!(!has_news_within(&second.stream, MOMENT), "there is room for one");
+        OURS.virt_admin("server-clients-set SERVER --max-clients 2").ok();
+        assert_eq!(second.receive().unwrap().results().word(), 1);
+        OURS.virt_admin("server-clients-set SERVER --max-clients 1").ok();
+        second.call_open();
+    });
+}
+
+#[test]
+fn a_daemon_that_is_given_a_timeout_ends_without_clients() {
+    with_ours("", |mut daemon| {
+        let mut client = RawClient::open();
+        OURS.virt_admin("daemon-timeout --timeout 1").ok();
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(client.list_all(), ["lo"], "it stays while there is a client");
+        OURS.virt_admin("daemon-timeout --timeout 0").ok();
+        client.hang_up();
+        thread::sleep(Duration::from_secs(2));
+        assert!(daemon.is_running(), "the timeout was taken back");
+        OURS.virt_admin("daemon-timeout --timeout 1").ok();
+        assert!(daemon.wait().success());
+    });
+}
+
+/// Newer releases of virt-admin have a command for it.
+#[test]
+fn a_call_to_shut_down_ends_the_daemon() {
+    const DAEMON_SHUTDOWN: i32 = 20;
+    for flags in [0, 1] {
+        with_ours("", move |mut daemon| {
+            let mut client = RawClient::connect_to(daemon::ADMIN_SOCKET).unwrap();
+            let call = Head { program: ADMIN, ..Head::call(DAEMON_SHUTDOWN, 1) };
+            client.send(&call.frame(&payload(&[Arg::Word(2)])));
+            assert_eq!(client.receive().unwrap().fault().code, 8, "flags that nobody knows");
+            assert!(daemon.is_running());
+            client.send(&call.frame(&payload(&[Arg::Word(flags)])));
+            assert!(daemon.wait().success());
+        });
+    }
+}
+
+#[test]
+fn the_log_goes_where_it_is_sent() {
+    with_ours("log_level = 1\nlog_outputs = \"3:stderr\"\n", |daemon| {
+        let path = format!("{DIR}/elsewhere");
+        OURS.virt_admin(&format!("daemon-log-outputs --outputs 1:file:{path}")).ok();
+        let before = daemon.stderr();
+        RawClient::open().hang_up();
+        eventually("a word about the client", || !fs::read_to_string(&path).unwrap().is_empty());
+        assert_eq!(daemon.stderr(), before, "and no more to standard error");
+        let bad = OURS.virt_admin("daemon-log-outputs --outputs 1:file:/run/nosuch/log").failed();
+        assert!(bad.contains("No such file or directory"), "{bad}");
+        let outputs = OURS.virt_admin("daemon-log-outputs").ok();
+        assert_eq!(outputs.trim(), format!("Logging outputs: 1:file:{path}"));
+    });
+}
+
+#[test]
+fn a_filter_lets_through_what_the_level_keeps_back() {
+    with_ours("log_level = 4\n", |_daemon| {
+        let path = format!("{DIR}/elsewhere");
+        OURS.virt_admin(&format!("daemon-log-outputs --outputs 1:file:{path}")).ok();
+        let log = || fs::read_to_string(&path).unwrap();
+        RawClient::open().hang_up();
+        eventually("the client is gone", || {
+            rows(&OURS.virt_admin("client-list SERVER").ok()).is_empty()
+        });
+        assert_eq!(log(), "", "nothing has gone wrong");
+        OURS.virt_admin("daemon-log-filters --filters '1:*'").ok();
+        RawClient::open().hang_up();
+        eventually("a word about the client", || !log().is_empty());
+    });
+}
