@@ -13,6 +13,7 @@
 
 mod bare;
 mod client;
+mod crowd;
 mod latency;
 mod rounds;
 mod server;
@@ -26,7 +27,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::client::CallFrame;
-use crate::server::{Placement, Servers};
+use crate::server::{Log, Placement, Servers};
 use crate::table::{Target, Unit};
 
 fn main() -> ExitCode {
@@ -54,18 +55,22 @@ fn bench() -> io::Result<()> {
         Unit::Time,
         Target::AtMost(10e-3),
     );
-    calls()?;
+    let quiet = calls()?;
+    log(quiet)?;
+    crowds()?;
     memory()?;
     routes()?;
     links()
 }
 
-fn calls() -> io::Result<()> {
+/// Returns the time of one serial call.
+fn calls() -> io::Result<f64> {
     // Counted before this process keeps to some of them.
     let processor_count = std::thread::available_parallelism()?.get();
     let servers = Servers::start()?;
     servers.place(Placement::Apart, processor_count)?;
-    latency::serial(&servers)?.print("GET_LIB_VERSION, serial", Unit::Time, Target::OfBare(1.25));
+    let serial = latency::serial(&servers)?;
+    serial.print("GET_LIB_VERSION, serial", Unit::Time, Target::OfBare(1.25));
     let pipelined = throughput::one_connection(&servers)?;
     pipelined.print("... 4 in flight", Unit::Rate, Target::RateOfBare(0.7));
     let many = throughput::many_connections(&servers)?;
@@ -75,6 +80,26 @@ fn calls() -> io::Result<()> {
     servers.place(Placement::Free, processor_count)?;
     let bridge = latency::of_call(&servers, &CallFrame::xml_desc(world::BRIDGE), 100)?;
     bridge.print("GET_XML_DESC of a bridge", Unit::Time, Target::FasterThanLibvirtd(10.0));
+    Ok(serial.ours)
+}
+
+fn log(quiet: f64) -> io::Result<()> {
+    let processor_count = std::thread::available_parallelism()?.get();
+    let servers = Servers::start_logging(Log::Debug)?;
+    servers.place(Placement::Apart, processor_count)?;
+    let serial = latency::serial(&servers)?;
+    serial.print("... logged at debug level", Unit::Time, Target::AtMost(3.0 * quiet));
+    servers.place(Placement::Free, processor_count)
+}
+
+fn crowds() -> io::Result<()> {
+    let servers = Servers::start()?;
+    let idle = crowd::idle(&servers)?;
+    idle.print("processor, 1,000 clients with keepalive", Unit::Part, Target::AtMost(0.005));
+    let longest = crowd::no_reload(&servers)?;
+    longest.print("longest of many calls, 1,000 clients", Unit::Time, Target::None);
+    let reload = crowd::reload(&servers)?;
+    reload.print("... with 40 reloads", Unit::Time, Target::AtMost(20e-3));
     Ok(())
 }
 

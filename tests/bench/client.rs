@@ -12,6 +12,7 @@ use std::path::Path;
 pub(crate) mod procedure {
     pub(crate) const OPEN: u32 = 1;
     pub(crate) const CLOSE: u32 = 2;
+    pub(crate) const SUPPORTS_FEATURE: u32 = 60;
     pub(crate) const AUTH_LIST: u32 = 66;
     pub(crate) const GET_XML_DESC: u32 = 130;
     pub(crate) const GET_LIB_VERSION: u32 = 157;
@@ -34,6 +35,18 @@ impl CallFrame {
         let (present, flags) = (1, 0);
         let name = string("interface:///system");
         Self::new(procedure::OPEN, &[&word(present), &name, &word(flags)])
+    }
+
+    /// Asks to be pinged.
+    pub(crate) fn keepalive() -> Self {
+        let feature = 10;
+        Self::new(procedure::SUPPORTS_FEATURE, &[&word(feature)])
+    }
+
+    /// What a ping is answered with.
+    pub(crate) fn pong() -> Self {
+        let (len, program, version, pong, message) = (28, 0x6b65_6570, 1, 2, 2);
+        Self([len, program, version, pong, message, 0, 0].map(u32::to_be_bytes).concat())
     }
 
     pub(crate) fn close() -> Self {

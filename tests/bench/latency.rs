@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::client::{CallFrame, Client};
 use crate::rounds::{compare, median};
-use crate::server::{Kind, Server, Servers};
+use crate::server::{Kind, Log, Server, Servers};
 use crate::table::Figures;
 use crate::world;
 
@@ -23,7 +23,7 @@ pub(crate) fn start() -> io::Result<Figures> {
         }
         let empty = timed(|| Command::new("true").status())?;
         let begin = Instant::now();
-        let server = Server::start(kind)?;
+        let server = Server::start(kind, Log::Quiet)?;
         let start = begin.elapsed().as_secs_f64();
         drop(server);
         Ok(Some(start - empty))

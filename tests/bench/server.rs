@@ -34,6 +34,14 @@ pub(crate) enum Placement {
     Free,
 }
 
+/// How much a server writes to its log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Log {
+    Quiet,
+    /// Everything, to a file.
+    Debug,
+}
+
 /// A server that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -43,14 +51,14 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server, and waits until it has answered a call.
-    pub(crate) fn start(kind: Kind) -> io::Result<Self> {
+    pub(crate) fn start(kind: Kind, log: Log) -> io::Result<Self> {
         let path = world::socket(kind);
         // Only the bare server leaves its socket behind.
         match fs::remove_file(&path) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
             Ok(()) | Err(_) => {}
         }
-        let child = command(kind, &path)?.stdin(Stdio::null()).spawn()?;
+        let child = command(kind, log, &path)?.stdin(Stdio::null()).spawn()?;
         let mut server = Self { child, path };
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -76,6 +84,22 @@ impl Server {
         value.ok_or_else(|| io::Error::other(format!("/proc/PID/status: no {field}")))
     }
 
+    /// Processor time that all its threads have taken so far, in seconds.
+    pub(crate) fn processor_time(&self) -> io::Result<f64> {
+        let mut nanoseconds = 0.0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            let first = text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok());
+            nanoseconds += first.ok_or_else(|| io::Error::other("schedstat: no time"))?;
+        }
+        Ok(nanoseconds / 1e9)
+    }
+
+    /// Has it reload what it reloads.
+    pub(crate) fn hang_up(&self) -> io::Result<()> {
+        sys::signal(&self.child, libc::SIGHUP)
+    }
+
     fn first_answer(&self) -> io::Result<()> {
         Client::connect(&self.path)?.call(&CallFrame::auth_list())
     }
@@ -84,7 +108,7 @@ impl Server {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        sys::terminate(&self.child)?;
+        sys::signal(&self.child, libc::SIGTERM)?;
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > deadline {
@@ -104,15 +128,19 @@ impl Drop for Server {
     }
 }
 
-fn command(kind: Kind, path: &Path) -> io::Result<Command> {
+fn command(kind: Kind, log: Log, path: &Path) -> io::Result<Command> {
     match kind {
-        Kind::Ours => Ok(Command::new(env!("CARGO_BIN_EXE_virtinterfaced"))),
+        Kind::Ours => {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_virtinterfaced"));
+            command.arg("-f").arg(world::our_config(log)?);
+            Ok(command)
+        }
         Kind::Bare => {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg(bare::ARGUMENT).arg(path);
             Ok(command)
         }
-        Kind::Libvirtd => Ok(world::libvirtd()),
+        Kind::Libvirtd => world::libvirtd(log),
     }
 }
 
@@ -126,8 +154,13 @@ pub(crate) struct Servers {
 
 impl Servers {
     pub(crate) fn start() -> io::Result<Self> {
-        let libvirtd = world::has_libvirtd().then(|| Server::start(Kind::Libvirtd)).transpose()?;
-        Ok(Self { ours: Server::start(Kind::Ours)?, bare: Server::start(Kind::Bare)?, libvirtd })
+        Self::start_logging(Log::Quiet)
+    }
+
+    pub(crate) fn start_logging(log: Log) -> io::Result<Self> {
+        let start = |kind| Server::start(kind, log);
+        let libvirtd = world::has_libvirtd().then(|| start(Kind::Libvirtd)).transpose()?;
+        Ok(Self { ours: start(Kind::Ours)?, bare: start(Kind::Bare)?, libvirtd })
     }
 
     pub(crate) fn get(&self, kind: Kind) -> Option<&Server> {
@@ -150,6 +183,15 @@ impl Servers {
             sys::stay_on(server.child.id(), servers.clone())?;
         }
         sys::stay_on(0, client)
+    }
+
+    /// Takes one measure of each that is a whole daemon.
+    pub(crate) fn each_daemon(
+        &self,
+        measure: impl Fn(&Server) -> io::Result<f64>,
+    ) -> io::Result<Figures> {
+        let libvirtd = self.libvirtd.as_ref().map(&measure).transpose()?;
+        Ok(Figures { ours: measure(&self.ours)?, bare: None, libvirtd })
     }
 
     /// Takes one measure of each.

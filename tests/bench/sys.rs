@@ -16,11 +16,11 @@ pub(crate) fn leave_namespaces() -> io::Result<()> {
     Ok(())
 }
 
-/// Asks a child that is not reaped yet to end.
-pub(crate) fn terminate(child: &std::process::Child) -> io::Result<()> {
+/// Sends a signal to a child that is not reaped yet.
+pub(crate) fn signal(child: &std::process::Child, signal: libc::c_int) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     // SAFETY: kill takes integers alone.
-    check(unsafe { libc::kill(pid, libc::SIGTERM) })?;
+    check(unsafe { libc::kill(pid, signal) })?;
     Ok(())
 }
 

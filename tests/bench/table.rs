@@ -20,6 +20,8 @@ pub(crate) enum Unit {
     Rate,
     Memory,
     Count,
+    /// A part of the whole.
+    Part,
 }
 
 /// What is required of our figure.
@@ -110,6 +112,7 @@ impl Display for Quantity {
             Unit::Rate => write!(f, "{:.0}/s", figure),
             Unit::Memory => write!(f, "{:.2} MB", figure / 1e6),
             Unit::Count => write!(f, "{figure}"),
+            Unit::Part => write!(f, "{:.2} %", figure * 100.0),
         }
     }
 }

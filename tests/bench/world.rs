@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use virtinterfaced::sys::process;
 
-use crate::server::Kind;
+use crate::server::{Kind, Log};
 use crate::sys;
 
 pub(crate) const BRIDGE: &str = "br0";
@@ -30,8 +30,9 @@ const LIBVIRT_DIRS: [&str; 4] =
 const LIBVIRTD_CONFIG: &str = "/run/bench/libvirtd.conf";
 const LIBVIRTD_CONFIG_TEXT: &str = "unix_sock_dir = \"/run/bench\"\n\
     auth_unix_rw = \"none\"\n\
-    auth_unix_ro = \"none\"\n\
-    log_level = 4\n";
+    auth_unix_ro = \"none\"\n";
+
+const OUR_CONFIG: &str = "/run/bench/virtinterfaced.conf";
 
 /// libvirtd loads the drivers it finds here.
 const DRIVER_DIR: &str = "/run/bench/drivers";
@@ -51,7 +52,6 @@ pub(crate) fn enter() -> io::Result<()> {
     run("mount", &["-t", "sysfs", "bench", "/sys"])?;
     fs::create_dir_all(DRIVER_DIR)?;
     fs::create_dir("/run/libvirt")?;
-    fs::write(LIBVIRTD_CONFIG, LIBVIRTD_CONFIG_TEXT)?;
     symlink(LIBVIRT_DRIVER, Path::new(DRIVER_DIR).join("libvirt_driver_interface.so"))?;
     ip("link set lo up\n")
 }
@@ -69,9 +69,25 @@ pub(crate) fn has_libvirtd() -> bool {
     Path::new(LIBVIRTD).exists() && Path::new(LIBVIRT_DRIVER).exists()
 }
 
+/// What both daemons' configuration says of their log.
+fn log_settings(log: Log, file: &str) -> String {
+    match log {
+        Log::Quiet => "log_level = 4\n".to_owned(),
+        Log::Debug => format!("log_level = 1\nlog_outputs = \"1:file:/run/bench/{file}\"\n"),
+    }
+}
+
+/// Writes our configuration, and returns its path.
+pub(crate) fn our_config(log: Log) -> io::Result<&'static Path> {
+    fs::write(OUR_CONFIG, log_settings(log, "virtinterfaced.log"))?;
+    Ok(Path::new(OUR_CONFIG))
+}
+
 /// libvirtd with its interface driver alone, which holds a lock below /run/libvirt as ours does:
 /// it is given one of its own.
-pub(crate) fn libvirtd() -> Command {
+pub(crate) fn libvirtd(log: Log) -> io::Result<Command> {
+    let log = log_settings(log, "libvirtd.log");
+    fs::write(LIBVIRTD_CONFIG, format!("{LIBVIRTD_CONFIG_TEXT}{log}"))?;
     let script = format!(
         "mount -t tmpfs bench /run/libvirt && exec {LIBVIRTD} -f {LIBVIRTD_CONFIG} -p /run/libvirt/pid"
     );
@@ -79,7 +95,7 @@ pub(crate) fn libvirtd() -> Command {
     command.args(["--mount", "sh", "-c", &script]).env("LIBVIRT_DRIVER_DIR", DRIVER_DIR);
     // It complains of each client that hangs up.
     command.stderr(Stdio::null());
-    command
+    Ok(command)
 }
 
 /// A bridge with one port, both up.
