@@ -9,6 +9,9 @@ S ?= 60
 # Debian package that has it.
 DEMO_NEEDS = virsh:libvirt-clients ip:iproute2 unshare:util-linux kill:procps
 CHECK_NEEDS = $(DEMO_NEEDS) \
+	virt-admin:libvirt-clients \
+	/usr/sbin/libvirtd:libvirt-daemon \
+	systemd-socket-activate:systemd \
 	mandoc:mandoc \
 	xmllint:libxml2-utils \
 	/usr/bin/python3:python3 \

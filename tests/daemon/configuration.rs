@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What the configuration file leads to: a wrong one to one line that says where it is wrong.
 
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use crate::sockets;
-use crate::support::daemon::{Daemon, READ_ONLY_SOCKET, SOCKET, config_file, run_daemon};
-use crate::support::namespace::in_namespace;
+use crate::support::command::{command, run};
+use crate::support::daemon::{
+    Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command, run_daemon,
+};
+use crate::support::namespace::{DIR, in_namespace, skip};
 
 /// A file, and how the daemon ends by it: its status, and what it says behind the file's name.
 pub(crate) struct Case(pub(crate) &'static str, i32, pub(crate) &'static str);
@@ -120,4 +127,113 @@ fn a_group_or_folder_that_does_not_exist_ends_the_start_with_status_6() {
             assert!(words.iter().all(|word| output.stderr.contains(word)), "{output:?}");
         }
     });
+}
+
+#[test]
+fn a_host_that_is_to_have_a_machine_id_has_one_or_the_start_ends() {
+    const MACHINE_ID: &str = "/etc/machine-id";
+    const FROM_MACHINE_ID: &str = "host_uuid_source = 'machine-id'\n";
+    in_namespace(|| {
+        if !Path::new(MACHINE_ID).exists() {
+            return skip("the host has no /etc/machine-id to put another one over");
+        }
+        let ours = format!("{DIR}/machine-id");
+        fs::write(&ours, "").unwrap();
+        run(command("mount").args(["--bind", &ours, MACHINE_ID])).ok();
+        for (id, words) in [
+            ("rubbish", "expected a UUID"),
+            ("", "expected a UUID"),
+            ("00000000000000000000000000000000", "equal digits"),
+        ] {
+            fs::write(&ours, id).unwrap();
+            let output = run_daemon(&["-f", &config_file(FROM_MACHINE_ID)]);
+            assert_eq!(output.status.code(), Some(1), "{id}: {output:?}");
+            let line = output.stderr.trim_end();
+            assert!(line.contains(MACHINE_ID) && line.contains(words), "{id}: {line}");
+            assert_eq!(line.lines().count(), 1, "{id}: {line}");
+        }
+        // A UUID of the file's own goes before it, and so does the usual source.
+        let own = "host_uuid = 'c7a5fdbd-edaf-4455-926a-d65c16db1809'\n";
+        for text in ["", &format!("{FROM_MACHINE_ID}{own}")] {
+            assert_eq!(Daemon::configured(text).stop().code(), Some(0), "{text}");
+        }
+        fs::write(&ours, "c7a5fdbdedaf4455926ad65c16db1809\n").unwrap();
+        assert_eq!(Daemon::configured(FROM_MACHINE_ID).stop().code(), Some(0));
+    });
+}
+
+#[test]
+fn an_audit_system_that_is_required_is_there_or_the_start_ends_with_status_10() {
+    in_namespace(|| {
+        let required = config_file("audit_level = 2");
+        let mut without = daemon_command();
+        let output = run(without_audit(&mut without).args(["-f", &required]));
+        assert_eq!(output.status.code(), Some(10), "{output:?}");
+        assert!(output.stderr.contains("audit_level is 2"), "{output:?}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+        for level in ["0", "1"] {
+            let file = config_file(&format!("audit_level = {level}"));
+            let mut without = daemon_command();
+            let daemon = Daemon::start_with(without_audit(&mut without).args(["-f", &file]));
+            assert_eq!(daemon.stop().code(), Some(0), "{level}");
+        }
+        if kernel_has_audit() {
+            let daemon = Daemon::configured("audit_level = 2");
+            assert_eq!(daemon.stop().code(), Some(0));
+        }
+    });
+}
+
+/// As the kernel's list of netlink sockets tells: its own socket of the protocol NETLINK_AUDIT.
+fn kernel_has_audit() -> bool {
+    let text = fs::read_to_string("/proc/net/netlink").unwrap();
+    text.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let audit = libc::NETLINK_AUDIT.to_string();
+        (fields.next(), fields.next()) == (Some(audit.as_str()), Some("0"))
+    })
+}
+
+/// Has the daemon run as on a kernel without an audit system: a filter of system calls (seccomp(2))
+/// answers for that kernel.
+#[allow(unsafe_code, reason = "the filter is set between fork and exec")]
+fn without_audit(command: &mut Command) -> &mut Command {
+    // Where `struct seccomp_data` has the call's number, and the low half of its third argument.
+    const NUMBER_AT: u32 = 0;
+    const PROTOCOL_AT: u32 = if cfg!(target_endian = "little") { 32 } else { 36 };
+    let number = |number: libc::c_long| u32::try_from(number).unwrap();
+    let refuse = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EPROTONOSUPPORT).unwrap();
+    let audit = u32::try_from(libc::NETLINK_AUDIT).unwrap();
+    let load = |at| filter(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, at);
+    let skip_unless_equal =
+        |value, count| filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, count, value);
+    let answer = |value| filter(libc::BPF_RET | libc::BPF_K, 0, value);
+    let mut program = [
+        load(NUMBER_AT),
+        skip_unless_equal(number(libc::SYS_socket), 3),
+        load(PROTOCOL_AT),
+        skip_unless_equal(audit, 1),
+        answer(refuse),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    let set = move || {
+        let program = libc::sock_fprog { len: 6, filter: program.as_mut_ptr() };
+        let (yes, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+        // SAFETY: prctl takes integers here.
+        if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, none, none, none) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mode = libc::c_ulong::from(libc::SECCOMP_MODE_FILTER);
+        // SAFETY: the program is a live local that points to six live instructions.
+        match unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: between fork and exec, prctl may be called, and no memory is asked for.
+    unsafe { command.pre_exec(set) }
+}
+
+fn filter(code: u32, skip_unless: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf: skip_unless, k }
 }
