@@ -155,6 +155,11 @@ impl Listener {
         &self.path
     }
 
+    /// Whether a supervisor has made it.
+    pub fn is_adopted(&self) -> bool {
+        self.made.is_none()
+    }
+
     /// What stands at its path, if we made that and it is still the same.
     fn still_made(&self) -> Option<Metadata> {
         let now = fs::symlink_metadata(&self.path).ok()?;

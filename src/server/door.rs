@@ -66,6 +66,11 @@ impl Door {
         }
     }
 
+    /// Whether a supervisor has made any of the sockets: the settings for sockets do not apply to it.
+    pub(crate) fn is_a_supervisors(&self) -> bool {
+        self.listeners.iter().any(Listener::is_adopted)
+    }
+
     /// The listeners. Each is known by its position here.
     pub(crate) fn listeners(&self) -> &[Listener] {
         &self.listeners

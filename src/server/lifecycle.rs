@@ -190,6 +190,9 @@ impl Server {
         for key in Settings::fixed_at_start(&old.settings, &new.settings) {
             warn!("{}: {key} changes only when the daemon starts", self.config_file.path.display());
         }
+        if self.door.is_a_supervisors() && old.settings.sockets != new.settings.sockets {
+            warn!("unix_sock_*: the sockets are the supervisor's, and stay as they are");
+        }
         self.rooms.of_mut(ServerName::Main).limits = new.settings.main;
         self.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
         // Without a group the sockets are the daemon's own again.

@@ -208,18 +208,18 @@ impl Server {
         self.proceed(now)
     }
 
-    /// How long poll may wait: not at all while work is left over, for ever if nothing is due.
+    /// How long poll may wait: not at all while work is left over, for ever if nothing is due. While
+    /// the kernel is left alone, so is the work, which needs its news.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if let Some(end) = self.retry_at {
-            return Some(end.saturating_duration_since(now));
-        }
         let is_behind = self.news == Progress::Unfinished;
         let waits_at_the_door =
             self.phase.lets_clients_in() && self.door.is_unfinished(&self.rooms, now);
-        if is_behind || !self.busy.is_empty() || waits_at_the_door {
+        let is_at_work = is_behind || !self.busy.is_empty() || waits_at_the_door;
+        if is_at_work && self.retry_at.is_none() {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.timers.next(), self.door.deadline(), self.lifecycle_deadline()];
+        let lifecycle = self.lifecycle_deadline();
+        let deadlines = [self.timers.next(), self.door.deadline(), self.retry_at, lifecycle];
         let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_duration_since(now))
     }

@@ -184,6 +184,19 @@ fn the_number_of_clients_follows_the_file() {
 }
 
 #[test]
+fn the_number_of_administrators_follows_the_file_too() {
+    in_namespace(|| {
+        let daemon = start("admin_max_clients = 1\n");
+        let _first = RawClient::connect_to(ADMIN_SOCKET).unwrap();
+        let mut second = RawClient::connect_to(ADMIN_SOCKET).unwrap();
+        second.send_call(procedure::AUTH_LIST, &[]);
+        assert!(!has_news_within(&second.stream, A_WHILE));
+        daemon.reload_with("admin_max_clients = 2\nadmin_max_client_requests = 2\n");
+        assert!(second.receive().is_some());
+    });
+}
+
+#[test]
 fn a_client_that_is_connected_is_pinged_as_the_new_file_says() {
     in_namespace(|| {
         let daemon = start("keepalive_interval = 3600\nkeepalive_count = 9\n");
@@ -195,6 +208,8 @@ fn a_client_that_is_connected_is_pinged_as_the_new_file_says() {
         client.send(&Head::keepalive(PONG).frame(&[]));
         daemon.reload_with("keepalive_interval = -1\nkeepalive_count = 0\n");
         assert!(!has_news_within(&client.stream, Duration::from_secs(2)), "no ping, and no end");
+        daemon.reload_with("keepalive_interval = 0\nkeepalive_count = 0\n");
+        assert!(!has_news_within(&client.stream, Duration::from_secs(2)), "0 is never, too");
         daemon.reload_with("keepalive_interval = 1\nkeepalive_count = 0\n");
         assert_eq!(client.receive(), None, "without pings one silent second is the end");
     });

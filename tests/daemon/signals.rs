@@ -17,6 +17,10 @@ use crate::support::wire::{OK, procedure};
 
 const STOPPING: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
 
+/// So many links, and lists of them, that they fill a socket.
+const LINK_PAIR_COUNT: usize = 700;
+const LIST_COUNT: usize = 8;
+
 const FILES: [&str; 5] =
     [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET, "/run/libvirt/interface/driver.pid"];
 
@@ -26,19 +30,18 @@ fn assert_nothing_is_left(label: &str) {
     assert!(left.is_empty(), "{label}: {left:?}");
 }
 
-/// So many links that a few lists of them fill a socket.
-fn add_links() {
+/// A daemon that stops, but for one client whose socket is full of replies that it does not collect.
+fn stopping_daemon_and_deaf_client() -> (Daemon, RawClient) {
     let line = |number| format!("link add left{number} type veth peer name right{number}\n");
-    ip_batch(&(0..700).map(line).collect::<String>());
-}
-
-/// A client whose socket is full of replies that it does not collect.
-fn deaf_client() -> RawClient {
+    ip_batch(&(0..LINK_PAIR_COUNT).map(line).collect::<String>());
+    let daemon = Daemon::start();
     let mut client = RawClient::open();
     // Five replies of more than 60,000 bytes are under way at a time, and the socket takes 200,000.
-    (0..8).for_each(|_| client.send_list(0));
+    (0..LIST_COUNT).for_each(|_| client.send_list(0));
     thread::sleep(Duration::from_millis(300));
-    client
+    daemon.signal(libc::SIGTERM);
+    eventually("the sockets are gone", || !Path::new(SOCKET).exists());
+    (daemon, client)
 }
 
 #[test]
@@ -94,11 +97,7 @@ fn calls_that_were_made_before_the_signal_are_answered() {
 #[test]
 fn nobody_gets_in_once_it_stops() {
     in_namespace(|| {
-        add_links();
-        let mut daemon = Daemon::start();
-        let deaf = deaf_client();
-        daemon.signal(libc::SIGTERM);
-        eventually("the sockets are gone", || !Path::new(SOCKET).exists());
+        let (mut daemon, deaf) = stopping_daemon_and_deaf_client();
         assert!(RawClient::connect_to(SOCKET).is_err());
         assert!(daemon.is_running(), "it waits for the client that does not read");
         drop(deaf);
@@ -109,11 +108,8 @@ fn nobody_gets_in_once_it_stops() {
 #[test]
 fn a_client_that_does_not_read_holds_it_for_less_than_five_seconds() {
     in_namespace(|| {
-        add_links();
-        let mut daemon = Daemon::start();
-        let _deaf = deaf_client();
+        let (mut daemon, _deaf) = stopping_daemon_and_deaf_client();
         let start = Instant::now();
-        daemon.signal(libc::SIGTERM);
         assert_eq!(daemon.wait().code(), Some(0));
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         assert_nothing_is_left("a deaf client");
@@ -123,13 +119,9 @@ fn a_client_that_does_not_read_holds_it_for_less_than_five_seconds() {
 #[test]
 fn a_client_that_reads_at_last_gets_all_it_is_owed() {
     in_namespace(|| {
-        add_links();
-        let mut daemon = Daemon::start();
-        let mut deaf = deaf_client();
-        daemon.signal(libc::SIGTERM);
-        eventually("the sockets are gone", || !Path::new(SOCKET).exists());
-        for _ in 0..8 {
-            assert_eq!(deaf.receive_list().len(), 1401);
+        let (mut daemon, mut deaf) = stopping_daemon_and_deaf_client();
+        for _ in 0..LIST_COUNT {
+            assert_eq!(deaf.receive_list().len(), 2 * LINK_PAIR_COUNT + 1);
         }
         assert_eq!(deaf.receive(), None);
         assert_eq!(daemon.wait().code(), Some(0));
@@ -138,31 +130,23 @@ fn a_client_that_reads_at_last_gets_all_it_is_owed() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    in_namespace(|| {
-        add_links();
-        for second in STOPPING {
-            let mut daemon = Daemon::start();
-            let _deaf = deaf_client();
-            daemon.signal(libc::SIGTERM);
-            eventually("the sockets are gone", || !Path::new(SOCKET).exists());
+    for second in STOPPING {
+        in_namespace(move || {
+            let (mut daemon, _deaf) = stopping_daemon_and_deaf_client();
             assert!(daemon.is_running());
             let start = Instant::now();
             daemon.signal(second);
             assert_eq!(daemon.wait().code(), Some(0), "{second}");
             assert!(start.elapsed() < Duration::from_secs(2), "{second}: {:?}", start.elapsed());
             assert_nothing_is_left("twice");
-        }
-    });
+        });
+    }
 }
 
 #[test]
 fn a_hangup_during_the_stop_changes_nothing() {
     in_namespace(|| {
-        add_links();
-        let mut daemon = Daemon::start();
-        let deaf = deaf_client();
-        daemon.signal(libc::SIGTERM);
-        eventually("the sockets are gone", || !Path::new(SOCKET).exists());
+        let (mut daemon, deaf) = stopping_daemon_and_deaf_client();
         daemon.signal(libc::SIGHUP);
         daemon.signal(libc::SIGPIPE);
         thread::sleep(Duration::from_millis(200));
