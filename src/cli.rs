@@ -10,8 +10,12 @@ use std::time::Duration;
 
 use getopts::{Matches, Options};
 
-/// What `--version` prints: scripts look for the shape that libvirt's daemons print.
-pub const VERSION_TEXT: &str = "virtinterfaced (libvirt) 11.0.0\n";
+use crate::release::LIBVIRT_VERSION;
+
+/// The text of `--version`: scripts look for the shape that libvirt's daemons print.
+pub fn version() -> String {
+    format!("virtinterfaced (libvirt) {LIBVIRT_VERSION}\n")
+}
 
 /// The longest `--timeout`, in seconds: libvirt counts milliseconds in an `int`.
 const TIMEOUT_SECS_MAX: u32 = 2_147_483;

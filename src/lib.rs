@@ -5,6 +5,7 @@
 //! `tests/tidy.rs` holds every file to that.
 
 // Vocabulary.
+pub mod release;
 pub mod limits;
 pub mod error;
 // Bytes <-> values; pure.

@@ -4,6 +4,8 @@
 //! Lengths count bytes (`_LEN`), the others count items. What the wire protocol fixes is
 //! libvirt's `virnetprotocol.x` and `remote_protocol.x`; those values must not be changed.
 
+use std::time::Duration;
+
 /// A message without its length word (`VIR_NET_MESSAGE_MAX`).
 pub const MESSAGE_LEN_MAX: usize = 33_554_432;
 
@@ -118,6 +120,13 @@ pub const ACTIVATION_FD_COUNT_MAX: u32 = 64;
 
 /// Hook scripts that wait to be run. A host has a handful.
 pub const HOOK_SCRIPT_COUNT_MAX: usize = 64;
+
+/// How long one hook script may take: longer than anything takes that does not hang.
+pub const HOOK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stop may take, hooks and clients that do not read included: the manual promises init
+/// systems that it is over within five seconds.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// /etc/machine-id: 32 digits and a line feed, or the longest way to write a UUID.
 pub const MACHINE_ID_LEN_MAX: u64 = 256;

@@ -15,9 +15,10 @@ pub(super) struct Environment {
     config_home: Option<PathBuf>,
     cache_home: Option<PathBuf>,
     pub(super) default_uri: Option<String>,
-    pub(super) log_level: Option<String>,
-    pub(super) log_filters: Option<String>,
-    pub(super) log_outputs: Option<String>,
+    /// LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and LIBVIRT_LOG_OUTPUTS.
+    pub(super) log_level: Option<OsString>,
+    pub(super) log_filters: Option<OsString>,
+    pub(super) log_outputs: Option<OsString>,
     /// What a supervisor says of the sockets that it passes.
     pub(super) activation: activation::Variables,
     /// Where a supervisor wants to be told how the daemon is.
@@ -39,9 +40,9 @@ impl Environment {
             config_home: path("XDG_CONFIG_HOME"),
             cache_home: path("XDG_CACHE_HOME"),
             default_uri: text("LIBVIRT_DEFAULT_URI"),
-            log_level: text("LIBVIRT_DEBUG"),
-            log_filters: text("LIBVIRT_LOG_FILTERS"),
-            log_outputs: text("LIBVIRT_LOG_OUTPUTS"),
+            log_level: raw("LIBVIRT_DEBUG"),
+            log_filters: raw("LIBVIRT_LOG_FILTERS"),
+            log_outputs: raw("LIBVIRT_LOG_OUTPUTS"),
             activation: activation::Variables {
                 pid: text("LISTEN_PID"),
                 fds: text("LISTEN_FDS"),
@@ -59,6 +60,8 @@ pub(super) struct Paths {
     pub(super) config: PathBuf,
     pub(super) client_config: PathBuf,
     pub(super) run_dir: PathBuf,
+    /// Where the driver keeps what must not outlive a boot.
+    pub(super) driver_dir: PathBuf,
     pub(super) pid_file: PathBuf,
     /// Where log lines go if nothing says otherwise and nobody sees standard error.
     pub(super) log_file: PathBuf,
@@ -68,10 +71,11 @@ pub(super) struct Paths {
 impl Paths {
     /// Nothing if a session's user has no home, and not all directories that stand for it.
     pub(super) fn new(privilege: Privilege, environment: &Environment) -> Option<Self> {
-        let (config_dir, run_dir, pid_dir, log_dir) = match privilege {
+        let (config_dir, run_dir, driver_dir, pid_dir, log_dir) = match privilege {
             Privilege::System => {
                 let dir = |path: &str| PathBuf::from(path);
-                (dir("/etc/libvirt"), dir("/run/libvirt"), dir("/run"), dir("/var/log/libvirt"))
+                let (run_dir, driver_dir) = (dir("/run/libvirt"), dir("/run/libvirt/interface"));
+                (dir("/etc/libvirt"), run_dir, driver_dir, dir("/run"), dir("/var/log/libvirt"))
             }
             Privilege::Session => {
                 let below_home = |dir: &str| environment.home.as_ref().map(|home| home.join(dir));
@@ -79,7 +83,8 @@ impl Paths {
                 let cache = environment.cache_home.clone().or_else(|| below_home(".cache"));
                 let run_dir = environment.runtime_dir.as_ref().or(cache.as_ref())?.join("libvirt");
                 let log_dir = cache.map_or_else(|| run_dir.clone(), |dir| dir.join("libvirt"));
-                (config.join("libvirt"), run_dir.clone(), run_dir, log_dir)
+                let driver_dir = run_dir.join("interface/run");
+                (config.join("libvirt"), run_dir.clone(), driver_dir, run_dir, log_dir)
             }
         };
         Some(Self {
@@ -89,16 +94,12 @@ impl Paths {
             log_file: log_dir.join("virtinterfaced.log"),
             hook_dir: PathBuf::from("/etc/libvirt/hooks"),
             run_dir,
+            driver_dir,
         })
-    }
-
-    /// Where the driver keeps what must not outlive a boot.
-    pub(super) fn driver_dir(&self) -> PathBuf {
-        self.run_dir.join("interface")
     }
 
     /// Held by whoever serves this host's interfaces, whatever its pid file is.
     pub(super) fn driver_lock(&self) -> PathBuf {
-        self.driver_dir().join("driver.pid")
+        self.driver_dir.join("driver.pid")
     }
 }

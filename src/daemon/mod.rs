@@ -19,9 +19,9 @@ use std::process::ExitCode;
 use log::{error, warn};
 
 use crate::cli::{self, Invocation, Run};
-use crate::config::choice::AuditLevel;
 use crate::daemon::environment::{Environment, Paths};
 use crate::error::HostError;
+use crate::io::activation;
 use crate::io::background::{self, Report, Side, Verdict};
 use crate::io::config_file::{ConfigFile, Configuration, Presence};
 use crate::io::hooks::Hooks;
@@ -29,11 +29,10 @@ use crate::io::kernel::Kernel;
 use crate::io::listener::{Listener, ListenerSpec};
 use crate::io::pid_file::PidFile;
 use crate::io::supervisor::Supervisor;
-use crate::io::{activation, host_uuid};
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
 use crate::server::{Facts, Server, ServerParts};
-use crate::sys::{netlink, process, signal::Signals};
+use crate::sys::{process, signal::Signals};
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,7 +42,6 @@ enum Exit {
     RunDir = 2,
     Signals = 4,
     Sockets = 6,
-    Audit = 10,
     Driver = 11,
 }
 
@@ -77,13 +75,13 @@ type Activated = Option<Vec<(Entrance, OwnedFd)>>;
 
 /// Runs the daemon from its arguments to its exit status.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    let environment = Environment::read();
     let privilege = match process::effective_uid() {
         0 => Privilege::System,
         _ => Privilege::Session,
     };
+    let environment = Environment::read();
     let result = match cli::parse(arguments) {
-        Ok(Invocation::Version) => return say(&mut io::stdout(), cli::VERSION_TEXT),
+        Ok(Invocation::Version) => return say(&mut io::stdout(), &cli::version()),
         Ok(Invocation::Help) => {
             let paths = Paths::new(privilege, &environment);
             return say(&mut io::stderr(), &help(paths.as_ref()));
@@ -125,9 +123,9 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
     // First of all, as long as the numbers of descriptors mean what the supervisor says.
     let activated = activation::take(&environment.activation, privilege)
         .map_err(|err| StartError::new(Exit::Sockets, err))?;
-    // Next, as a supervisor may send a signal as soon as there is a process.
-    let signals = Signals::install()
-        .map_err(|err| StartError::new(Exit::Signals, HostError::new("handle", "signals", &err)))?;
+    // Next, as a supervisor may send a signal as soon as there is a process. Who only starts a
+    // daemon in the background is ended by signals as anybody is.
+    let signals = (!run.daemonize).then(install_signals).transpose()?;
     let preparations = prepare(run, privilege, environment, activated)?;
     let report = match run.daemonize {
         false => None,
@@ -174,15 +172,14 @@ fn prepare<'a>(
         privilege,
         is_verbose: run.verbose,
         is_daemonized: run.daemonize,
-        debug: environment.log_level.clone(),
-        filters: environment.log_filters.clone(),
-        outputs: environment.log_outputs.clone(),
+        debug: utf8("LIBVIRT_DEBUG", environment.log_level.as_ref())?,
+        filters: utf8("LIBVIRT_LOG_FILTERS", environment.log_filters.as_ref())?,
+        outputs: utf8("LIBVIRT_LOG_OUTPUTS", environment.log_outputs.as_ref())?,
         default_file: paths.log_file.clone(),
     };
     logging::start(circumstances, &configuration.settings.logging)
         .map_err(|err| StartError::new(Exit::Failure, err))?;
     configuration.warnings.iter().for_each(|warning| warn!("{warning}"));
-    check_host(&configuration)?;
     let pid_file = absolute(run.pid_file.as_ref().unwrap_or(&paths.pid_file))?;
     Ok(Preparations {
         run,
@@ -196,6 +193,12 @@ fn prepare<'a>(
     })
 }
 
+/// The text of a variable.
+fn utf8(name: &str, value: Option<&OsString>) -> Result<Option<String>, StartError> {
+    let text = value.map(|value| value.clone().into_string()).transpose();
+    text.map_err(|value| StartError::new(Exit::Failure, format!("{name}: {value:?} is not UTF-8")))
+}
+
 /// The path, wherever the daemon will stand when it opens it.
 fn absolute(path: &Path) -> Result<PathBuf, StartError> {
     path::absolute(path).map_err(|err| {
@@ -204,33 +207,10 @@ fn absolute(path: &Path) -> Result<PathBuf, StartError> {
     })
 }
 
-/// Holds what the configuration requires against the host.
-fn check_host(configuration: &Configuration) -> Result<(), StartError> {
-    let settings = &configuration.settings;
-    if settings.host.uuid.is_none() {
-        host_uuid::check(settings.host.uuid_source)
-            .map_err(|err| StartError::new(Exit::Failure, format!("host_uuid_source: {err}")))?;
-    }
-    if settings.audit.level == AuditLevel::Required {
-        match netlink::has_audit() {
-            Ok(true) => {}
-            Ok(false) => {
-                let message = "audit_level is 2, and this kernel has no audit system";
-                return Err(StartError::new(Exit::Audit, message));
-            }
-            Err(err) => {
-                let err = HostError::new("open", "an audit socket, as audit_level 2 wants", &err);
-                return Err(StartError::new(Exit::Audit, err));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Runs the daemon, in whichever process that is.
 fn live(
     preparations: Preparations<'_>,
-    signals: Signals,
+    signals: Option<Signals>,
     report: Option<Report>,
 ) -> Result<(), StartError> {
     // What we make does not depend on whose shell started us.
@@ -238,11 +218,11 @@ fn live(
         Privilege::System => 0o022,
         Privilege::Session => 0o077,
     });
-    match build(preparations, signals) {
-        Ok((_locks, mut server)) => server.run(report).map_err(|err| {
-            error!("{err}");
-            StartError::new(Exit::Failure, err)
-        }),
+    let signals = signals.map_or_else(install_signals, Ok);
+    match signals.and_then(|signals| build(preparations, signals)) {
+        Ok((_locks, mut server)) => {
+            server.run(report).map_err(|err| StartError::new(Exit::Failure, err))
+        }
         Err(err) => {
             if let Some(report) = report {
                 report.failed(err.exit, &err.message);
@@ -250,6 +230,11 @@ fn live(
             Err(err)
         }
     }
+}
+
+fn install_signals() -> Result<Signals, StartError> {
+    Signals::install()
+        .map_err(|err| StartError::new(Exit::Signals, HostError::new("handle", "signals", &err)))
 }
 
 /// Takes the locks, and makes everything that the loop owns. What is made last goes first.
@@ -294,7 +279,7 @@ fn claim(path: &Path) -> Result<PidFile, StartError> {
 /// The run directory is for everybody to enter, a session's for its user alone (the mask sees to
 /// it); what the driver keeps below it is nobody else's in either case.
 fn make_run_dirs(paths: &Paths) -> Result<(), StartError> {
-    for (dir, mode) in [(paths.run_dir.clone(), 0o777), (paths.driver_dir(), 0o700)] {
+    for (dir, mode) in [(paths.run_dir.clone(), 0o777), (paths.driver_dir.clone(), 0o700)] {
         let made = DirBuilder::new().recursive(true).mode(mode).create(&dir);
         made.map_err(|err| {
             let err = HostError::new("create", dir.display().to_string(), &err);

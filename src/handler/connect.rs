@@ -8,10 +8,7 @@ use crate::handler::{Answer, Outcome, Question, World, identity};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
 use crate::proto::Reply;
 use crate::proto::connect::ConnectCall;
-
-/// The libvirt release whose protocol this daemon speaks: major, minor, release in one number, as
-/// `virConnectGetLibVersion` counts.
-pub const LIBVIRT_VERSION: u64 = 11_000_000;
+use crate::release::LIBVIRT_VERSION_NUMBER;
 
 /// CONNECT_OPEN's only flag (`VIR_CONNECT_RO`); all others are ignored, as libvirt does.
 const OPEN_READ_ONLY: u32 = 1;
@@ -59,7 +56,7 @@ pub fn handle(
         ConnectCall::AuthPolkit => Err(CallError::unset()),
         ConnectCall::GetUri => opened.map(|opened| Reply::Text(opened.uri.clone())),
         ConnectCall::IsSecure => opened.map(|_| Reply::Number(1)),
-        ConnectCall::GetLibVersion => opened.map(|_| Reply::Version(LIBVIRT_VERSION)),
+        ConnectCall::GetLibVersion => opened.map(|_| Reply::Version(LIBVIRT_VERSION_NUMBER)),
         ConnectCall::CloseCallback => opened.map(|_| Reply::Empty),
         ConnectCall::SetIdentity { params } => opened
             .and_then(|_| identity::parse(params))

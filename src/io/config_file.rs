@@ -7,12 +7,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::config::choice::AuditLevel;
 use crate::config::settings::Unavailable;
 use crate::config::{ConfigError, Settings};
 use crate::error::HostError;
+use crate::io::host_uuid::{self, HostUuidError};
 use crate::io::{accounts, files};
 use crate::limits::CONFIG_LEN_MAX;
 use crate::model::client::Privilege;
+use crate::sys::netlink;
 
 /// The file, and what it is read for.
 #[derive(Clone, Debug)]
@@ -55,6 +58,9 @@ enum Cause {
     Unavailable(Unavailable),
     /// No such group, or nobody can tell.
     Group(String),
+    HostUuid(HostUuidError),
+    /// The kernel has none, or does not tell.
+    Audit(Option<HostError>),
 }
 
 impl ConfigFile {
@@ -71,6 +77,7 @@ impl ConfigFile {
             None => None,
             Some(name) => Some(find_group(name).map_err(|err| refuse(Cause::Group(err)))?),
         };
+        check_host(&settings).map_err(refuse)?;
         let path = self.path.display();
         let without_effect = settings.without_effect(self.privilege);
         let warnings = without_effect
@@ -91,6 +98,22 @@ impl ConfigFile {
     }
 }
 
+/// Whether the host has what the file says that it has.
+fn check_host(settings: &Settings) -> Result<(), Cause> {
+    // A UUID of the file's own goes before all sources.
+    if settings.host.uuid.is_none() {
+        host_uuid::check(settings.host.uuid_source).map_err(Cause::HostUuid)?;
+    }
+    if settings.audit.level != AuditLevel::Required {
+        return Ok(());
+    }
+    match netlink::has_audit() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Cause::Audit(None)),
+        Err(err) => Err(Cause::Audit(Some(HostError::new("open", "an audit socket", &err)))),
+    }
+}
+
 fn find_group(name: &str) -> Result<libc::gid_t, String> {
     match accounts::group_id(name) {
         Ok(Some(gid)) => Ok(gid),
@@ -103,11 +126,13 @@ impl ConfigFileError {
     /// The status with which libvirt's daemons exit for it.
     pub fn exit_status(&self) -> u8 {
         const SOCKETS: u8 = 6;
+        const AUDIT: u8 = 10;
         const OTHER: u8 = 1;
         match &self.cause {
             Cause::Text(err) => err.exit_status(),
             Cause::Group(_) => SOCKETS,
-            Cause::Read(_) | Cause::Unavailable(_) => OTHER,
+            Cause::Audit(_) => AUDIT,
+            Cause::Read(_) | Cause::Unavailable(_) | Cause::HostUuid(_) => OTHER,
         }
     }
 }
@@ -120,6 +145,11 @@ impl fmt::Display for ConfigFileError {
             Cause::Text(err) => write!(f, "{path}:{err}"),
             Cause::Unavailable(err) => write!(f, "{path}: {err}"),
             Cause::Group(problem) => write!(f, "{path}: unix_sock_group: {problem}"),
+            Cause::HostUuid(err) => write!(f, "{path}: host_uuid_source: {err}"),
+            Cause::Audit(None) => {
+                write!(f, "{path}: audit_level is 2, and this kernel has no audit system")
+            }
+            Cause::Audit(Some(err)) => write!(f, "{path}: audit_level is 2: {err}"),
         }
     }
 }

@@ -18,16 +18,13 @@ use std::time::{Duration, Instant};
 
 use log::{debug, error, warn};
 
-use crate::limits::HOOK_SCRIPT_COUNT_MAX;
+use crate::error::HostError;
+use crate::limits::{HOOK_SCRIPT_COUNT_MAX, HOOK_TIME_MAX};
 use crate::sys::{file, process};
 
 /// The variables that scripts see beside `LC_ALL`, where the daemon has them itself.
 pub const PASSED_ON: [&str; 7] =
     ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH"];
-
-/// How long one script may take: a third of the time that libvirt's daemons ask their supervisor
-/// for when they stop, and longer than anything takes that does not hang.
-const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// When scripts are run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -84,7 +81,7 @@ pub struct Hooks {
 impl Hooks {
     /// `dir` holds the scripts; `environment` is what the daemon has of [`PASSED_ON`].
     pub fn new(dir: PathBuf, environment: Vec<(OsString, OsString)>) -> Self {
-        Self::with_time_max(dir, environment, TIME_MAX)
+        Self::with_time_max(dir, environment, HOOK_TIME_MAX)
     }
 
     fn with_time_max(
@@ -116,7 +113,10 @@ impl Hooks {
             Ok(None) => return,
             Ok(Some(status)) if status.success() => debug!("hook done: {}", running.call),
             Ok(Some(status)) => complain(&running.call, &ending(status)),
-            Err(err) => complain(&running.call, &err),
+            Err(err) => {
+                let script = running.call.script.display().to_string();
+                complain(&running.call, &HostError::new("wait for", script, &err));
+            }
         }
         self.running = None;
         self.start_next(now);
@@ -163,7 +163,10 @@ impl Hooks {
                     debug!("hook started: {call}");
                     self.running = Some(Running { call, child, deadline: now + self.time_max });
                 }
-                Err(err) => complain(&call, &err),
+                Err(err) => {
+                    let script = call.script.display().to_string();
+                    complain(&call, &HostError::new("run", script, &err));
+                }
             }
         }
     }

@@ -13,10 +13,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use log::warn;
 
+use crate::error::HostError;
 use crate::sys::clock;
-
-/// How much longer the stop may take than the supervisor grants by itself: libvirt's 30 s.
-const STOP_EXTENSION: &str = "EXTEND_TIMEOUT_USEC=30000000";
 
 /// Whom to tell; nobody, where nobody asked.
 #[derive(Debug)]
@@ -39,7 +37,8 @@ impl Supervisor {
         let open = |address: OsString| match Line::open(&address) {
             Ok(line) => Some(line),
             Err(err) => {
-                warn!("NOTIFY_SOCKET: cannot use {}: {err}", address.to_string_lossy());
+                let err = HostError::new("use", address.to_string_lossy(), &err);
+                warn!("NOTIFY_SOCKET: {err}");
                 None
             }
         };
@@ -60,15 +59,15 @@ impl Supervisor {
         }
     }
 
-    /// The reload has ended, well or not.
-    pub fn reloaded(&self) {
-        self.tell("READY=1");
+    /// The reload has ended, well or not: `status` tells.
+    pub fn reloaded(&self, status: &str) {
+        self.ready(status);
     }
 
     /// The daemon ends.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
-        self.tell(STOP_EXTENSION);
+        self.status("stopping");
     }
 
     /// What the daemon does, in one line for a human.
@@ -82,7 +81,7 @@ impl Supervisor {
         let Some(line) = &self.line else { return };
         if let Err(err) = line.socket.send_to_addr(note.as_bytes(), &line.address) {
             if !line.is_lossy.replace(true) {
-                warn!("the supervisor does not take notes: {err}");
+                warn!("{}", HostError::new("tell", "the supervisor", &err));
             }
         }
     }
@@ -129,9 +128,9 @@ mod tests {
         supervisor.status("a\nREADY=0 ä");
         assert_eq!(notes(&ear), ["STATUS=aREADY=0 ä"]);
         supervisor.stopping();
-        assert_eq!(notes(&ear), ["STOPPING=1", "EXTEND_TIMEOUT_USEC=30000000"]);
-        supervisor.reloaded();
-        assert_eq!(notes(&ear), ["READY=1"]);
+        assert_eq!(notes(&ear), ["STOPPING=1", "STATUS=stopping"]);
+        supervisor.reloaded("refused");
+        assert_eq!(notes(&ear), ["READY=1", "STATUS=refused"]);
     }
 
     #[test]
@@ -150,7 +149,7 @@ mod tests {
     fn a_supervisor_that_is_full_or_gone_is_not_waited_for() {
         let (ear, supervisor) = listen("full");
         for _ in 0..1_000 {
-            supervisor.reloaded();
+            supervisor.status("still there");
         }
         assert!(notes(&ear).len() < 1_000, "the queue has an end");
         drop(ear);

@@ -17,7 +17,7 @@ use super::line;
 use super::sink::Sink;
 use crate::config::logging_spec::{LogDestination, LogLevel, LogOutput};
 use crate::error::HostError;
-use crate::handler::connect::LIBVIRT_VERSION;
+use crate::release::LIBVIRT_VERSION;
 use crate::sys::process;
 
 /// The target of lines about the log itself, which an output takes whatever its level.
@@ -98,14 +98,12 @@ impl Output {
     /// Before its first line an output learns who writes and where.
     fn introduce(&mut self) -> bool {
         if !self.is_introduced {
-            let (major, rest) = (LIBVIRT_VERSION / 1_000_000, LIBVIRT_VERSION % 1_000_000);
-            let (minor, micro) = (rest / 1_000, rest % 1_000);
             let package = env!("CARGO_PKG_VERSION");
             let host = process::hostname().unwrap_or_default();
             self.is_introduced = self.say(
                 Level::Info,
                 format_args!(
-                    "libvirt version: {major}.{minor}.{micro}, package: virtinterfaced {package}"
+                    "libvirt version: {LIBVIRT_VERSION}, package: virtinterfaced {package}"
                 ),
             ) && self.say(Level::Info, format_args!("hostname: {host}"));
         }

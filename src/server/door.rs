@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use crate::config::Settings;
-use crate::io::listener::Listener;
+use crate::error::HostError;
+use crate::io::listener::{ListenError, Listener};
 use crate::model::client::Entrance;
 use crate::server::room::Rooms;
 use crate::sys::socket::PeerCreds;
@@ -56,14 +57,18 @@ impl Door {
 
     /// Gives the sockets the modes, the group and the backlogs that the settings say. `None` leaves
     /// the group as it is.
-    pub(crate) fn apply(&self, settings: &Settings, group: Option<libc::gid_t>) {
-        for listener in &self.listeners {
-            let (mode, backlog) =
-                (settings.mode(listener.entrance), settings.backlog(listener.entrance));
-            if let Err(err) = listener.apply(mode.bits(), group, backlog) {
-                warn!("{err}");
-            }
-        }
+    ///
+    /// # Errors
+    /// The first that does not take it. Those before it have.
+    pub(crate) fn apply(
+        &self,
+        settings: &Settings,
+        group: Option<libc::gid_t>,
+    ) -> Result<(), ListenError> {
+        self.listeners.iter().try_for_each(|listener| {
+            let mode = settings.mode(listener.entrance).bits();
+            listener.apply(mode, group, settings.backlog(listener.entrance))
+        })
     }
 
     /// Whether a supervisor has made any of the sockets: the settings for sockets do not apply to it.
@@ -116,8 +121,9 @@ impl Door {
                     Err(err) if err.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                     Err(err) => {
-                        let path = listener.path().display();
-                        warn!("{path}: nobody is accepted for a while: {err}");
+                        let path = listener.path().display().to_string();
+                        let err = HostError::new("accept clients at", path, &err);
+                        warn!("nobody is accepted for a while: {err}");
                         self.paused_until = Some(now + PAUSE);
                         return None;
                     }

@@ -4,7 +4,8 @@
 //! Nothing here waits. What takes time (a hook, a client that has to collect its replies) has a
 //! deadline, and each turn proceeds as far as it can.
 
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::time::Instant;
 
 use log::{error, info, warn};
 
@@ -12,17 +13,17 @@ use crate::config::Settings;
 use crate::io::background::Report;
 use crate::io::config_file::Configuration;
 use crate::io::hooks::Occasion;
+use crate::limits::STOP_TIME_MAX;
 use crate::logging;
 use crate::model::server::ServerName;
 use crate::server::{Next, Server, mark_busy};
 use crate::sys::process;
 
-/// How long a stop may take, hooks and clients that do not read included. Init systems are told
-/// that five seconds are enough.
-const STOP_TIME_MAX: Duration = Duration::from_secs(4);
-
 /// The status that whoever waits for the daemon is told, if it was stopped before it was ready.
 const STOPPED_EARLY: u8 = 1;
+
+/// What a supervisor is told that the daemon does.
+const SERVING: &str = "serving";
 
 /// Where in its life the daemon is.
 #[derive(Debug)]
@@ -102,33 +103,35 @@ impl Server {
         own.into_iter().chain(self.hooks.deadline()).min()
     }
 
-    /// Goes on to the next phase, if this one is over.
+    /// Goes on as far as it can at `now`: through more than one phase, where nothing is to be
+    /// waited for.
     pub(super) fn proceed(&mut self, now: Instant) -> Next {
         self.hooks.handle_timeout(now);
-        let (is_idle, idle_end) = (self.hooks.is_idle(), self.idle_end());
-        match &mut self.phase {
-            Phase::Starting { report } if is_idle => {
-                let report = report.take();
-                self.open(report, now);
-            }
-            Phase::Serving if is_idle && self.reload == Reload::Pending => {
-                self.reload = Reload::NotAsked;
-                self.read_configuration(now);
-            }
-            Phase::Serving if idle_end.is_some_and(|end| end <= now) => {
-                info!("no client for as long as the timeout says: stopping");
-                self.stop(now);
-            }
-            Phase::Stopping { deadline } => {
-                let is_done = is_idle && self.clients.is_empty();
-                if is_done || *deadline <= now {
+        loop {
+            let (is_idle, idle_end) = (self.hooks.is_idle(), self.idle_end());
+            match &mut self.phase {
+                Phase::Starting { report } if is_idle => {
+                    let report = report.take();
+                    self.open(report, now);
+                }
+                Phase::Serving if is_idle && self.reload == Reload::Pending => {
+                    self.reload = Reload::NotAsked;
+                    self.read_configuration(now);
+                }
+                Phase::Serving if idle_end.is_some_and(|end| end <= now) => {
+                    info!("no client for as long as the timeout says: stopping");
+                    self.stop(now);
+                }
+                Phase::Stopping { deadline } if *deadline <= now => {
                     self.hooks.abandon();
                     return Next::Stop;
                 }
+                Phase::Stopping { .. } if is_idle && self.clients.is_empty() => return Next::Stop,
+                Phase::Starting { .. } | Phase::Serving | Phase::Stopping { .. } => {
+                    return Next::Turn;
+                }
             }
-            Phase::Starting { .. } | Phase::Serving => {}
         }
-        Next::Turn
     }
 
     /// Lets clients in, and tells whoever waits for that.
@@ -136,7 +139,7 @@ impl Server {
         self.phase = Phase::Serving;
         self.idle_since = Some(now);
         info!("ready");
-        self.supervisor.ready("serving");
+        self.supervisor.ready(SERVING);
         if let Some(report) = report {
             report.ready();
         }
@@ -156,6 +159,8 @@ impl Server {
         }
         self.supervisor.stopping();
         self.door.close();
+        // The hooks of the stop are not to wait for one that hangs.
+        self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
         for (id, client) in &mut self.clients {
             client.read_for_the_last_time(&mut self.buffer);
@@ -172,14 +177,48 @@ impl Server {
     /// Reads the configuration again. It is taken whole, or everything stays as it was.
     fn read_configuration(&mut self, now: Instant) {
         self.supervisor.reloading();
-        match self.config_file.load() {
-            Ok(configuration) => match logging::reload(&configuration.settings.logging) {
-                Ok(()) => self.apply(configuration, now),
-                Err(err) => keep_everything(&err),
-            },
-            Err(err) => keep_everything(&err),
+        match self.take_configuration(now) {
+            Ok(()) => {
+                info!("the configuration is read again");
+                self.supervisor.reloaded(SERVING);
+            }
+            Err(err) => {
+                // Who has moved the log files away does not know of the mistake.
+                logging::reopen();
+                error!("reload: {err}; the settings stay as they were");
+                self.supervisor.reloaded("serving; the configuration was refused, see the log");
+            }
         }
-        self.supervisor.reloaded();
+    }
+
+    /// What can fail comes first, and is taken back if something behind it does.
+    fn take_configuration(&mut self, now: Instant) -> Result<(), RefusedReload> {
+        let new = self.config_file.load()?;
+        let group = self.group_of_sockets(&new);
+        let taken = self.door.apply(&new.settings, group).map_err(RefusedReload::from);
+        let taken = taken.and_then(|()| self.take_logging(&new));
+        if let Err(err) = taken {
+            let group = self.group_of_sockets(&self.configuration);
+            if let Err(err) = self.door.apply(&self.configuration.settings, group) {
+                warn!("{err}");
+            }
+            return Err(err);
+        }
+        self.apply(new, now);
+        Ok(())
+    }
+
+    /// Without a group the sockets are the daemon's own, also if they had one before.
+    fn group_of_sockets(&self, configuration: &Configuration) -> Option<libc::gid_t> {
+        let had_one = self.configuration.socket_group.is_some();
+        configuration.socket_group.or_else(|| had_one.then(process::effective_gid))
+    }
+
+    fn take_logging(&self, new: &Configuration) -> Result<(), RefusedReload> {
+        logging::reload(&new.settings.logging).map_err(|err| {
+            let path = self.config_file.path.display();
+            RefusedReload(format!("{path}: log_outputs: {err}"))
+        })
     }
 
     /// Makes the new settings hold, for clients that are connected too.
@@ -187,32 +226,33 @@ impl Server {
         let old = std::mem::replace(&mut self.configuration, new);
         let new = &self.configuration;
         new.warnings.iter().for_each(|warning| warn!("{warning}"));
-        for key in Settings::fixed_at_start(&old.settings, &new.settings) {
-            warn!("{}: {key} changes only when the daemon starts", self.config_file.path.display());
+        for key in Settings::fixed_at_start(&self.started_with, &new.settings) {
+            warn!("{}: {key} counts from the next start on", self.config_file.path.display());
         }
         if self.door.is_a_supervisors() && old.settings.sockets != new.settings.sockets {
             warn!("unix_sock_*: the sockets are the supervisor's, and stay as they are");
         }
         self.rooms.of_mut(ServerName::Main).limits = new.settings.main;
         self.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
-        // Without a group the sockets are the daemon's own again.
-        let group = match (old.socket_group, new.socket_group) {
-            (Some(_), None) => Some(process::effective_gid()),
-            (_, group) => group,
-        };
-        self.door.apply(&new.settings, group);
         for (id, client) in &mut self.clients {
             let limits = self.rooms.behind(client.entrance).limits;
             client.session.handle_limits(limits.keepalive, limits.call_count_max, now);
             mark_busy(&mut self.busy, *id, client);
         }
-        info!("the configuration is read again");
     }
 }
 
-/// Says why a reload has changed nothing. Log files are opened anew all the same: who has moved
-/// them away does not know of the other mistake.
-fn keep_everything(err: &dyn std::fmt::Display) {
-    error!("reload: {err}; the settings stay as they were");
-    logging::reopen();
+/// Why a reload has changed nothing, in one line.
+struct RefusedReload(String);
+
+impl<E: std::error::Error> From<E> for RefusedReload {
+    fn from(err: E) -> Self {
+        Self(err.to_string())
+    }
+}
+
+impl fmt::Display for RefusedReload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }

@@ -4,7 +4,7 @@
 //! Clients are read before the kernel's news, and the kernel's news before the calls: a change that
 //! was made before a call was sent is then known when the call is answered. A client's writes follow
 //! its calls, so that a reply leaves in the turn that made it. Time comes last: a client whose
-//! message waits is not given up, and a daemon at whose door somebody waits is not idle.
+//! message waits is not given up, and a daemon that lets somebody in is not idle.
 
 mod room;
 mod door;
@@ -24,6 +24,7 @@ use log::{debug, info, warn};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::config::Settings;
 use crate::definitions::Definitions;
 use crate::error::{CallError, HostError};
 use crate::host::Host;
@@ -71,6 +72,8 @@ pub struct Server {
     config_file: ConfigFile,
     /// What the file said when it was last read and taken.
     configuration: Configuration,
+    /// What it said at the start: some of it holds from then on.
+    started_with: Settings,
     hooks: Hooks,
     supervisor: Supervisor,
     phase: Phase,
@@ -129,6 +132,7 @@ impl Server {
             definitions: Definitions::default(),
             facts: parts.facts,
             config_file: parts.config_file,
+            started_with: parts.configuration.settings.clone(),
             configuration: parts.configuration,
             hooks: parts.hooks,
             supervisor: parts.supervisor,
@@ -179,15 +183,15 @@ impl Server {
     }
 
     fn turn(&mut self, events: &Events, now: Instant) -> Next {
-        let mut signals = Next::Turn;
+        let mut next = Next::Turn;
         for event in events {
             match event.token() {
-                SIGNALS => signals = self.handle_signals(now),
+                SIGNALS => next = self.handle_signals(now),
                 KERNEL => self.news = Progress::Unfinished,
                 _ => self.note(event),
             }
         }
-        if signals == Next::Stop {
+        if next == Next::Stop {
             return Next::Stop;
         }
         let busy = std::mem::take(&mut self.busy);
@@ -209,7 +213,7 @@ impl Server {
     }
 
     /// How long poll may wait: not at all while work is left over, for ever if nothing is due. While
-    /// the kernel is left alone, so is the work, which needs its news.
+    /// the kernel is left alone, what is left over waits with it, or the loop would spin.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let is_behind = self.news == Progress::Unfinished;
         let waits_at_the_door =

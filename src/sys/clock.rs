@@ -69,6 +69,7 @@ mod tests {
         assert_eq!(Utc::new(leap_day).to_string(), "2024-02-29 12:34:56.007008+0000");
         assert_eq!(Utc::new(UNIX_EPOCH).to_string(), "1970-01-01 00:00:00.000000+0000");
     }
+
     #[test]
     fn the_clock_agrees_with_the_kernels_uptime() {
         let before = monotonic().unwrap();

@@ -35,6 +35,7 @@ impl Signals {
         for signal in HANDLED {
             install_handler(signal)?;
         }
+        unblock_handled()?;
         Ok(Self { pipe: File::from(read) })
     }
 
@@ -69,6 +70,23 @@ fn install_handler(signal: libc::c_int) -> io::Result<()> {
     // SAFETY: the action is a live local, its handler only does what signal-safety(7) allows, and
     // the old action is not asked for.
     check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) })?;
+    Ok(())
+}
+
+/// Lets the signals come through, whatever mask was inherited: a daemon that cannot be told to stop
+/// can only be killed.
+fn unblock_handled() -> io::Result<()> {
+    // SAFETY: `sigset_t` is a plain struct of integers, for which zero is valid.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is a live local.
+    check(unsafe { libc::sigemptyset(&raw mut set) })?;
+    for signal in HANDLED {
+        // SAFETY: the set is a live local that was made empty.
+        check(unsafe { libc::sigaddset(&raw mut set, signal) })?;
+    }
+    let no_old = std::ptr::null_mut();
+    // SAFETY: the set is a live local, which is only read; the old mask is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, no_old) })?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use crate::support::PATIENCE;
 use crate::support::client::RawClient;
 use crate::support::command::{Output, command, run};
 use crate::support::daemon::{
-    ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command,
+    ADMIN_SOCKET, Background, Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command,
 };
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 use crate::support::wire::{Arg, procedure};
@@ -187,6 +187,20 @@ fn what_is_no_listening_unix_stream_socket_ends_the_start() {
     });
 }
 
+/// The variables name the process that was started; the daemon is another one.
+#[test]
+fn a_daemon_in_the_background_serves_what_its_starter_was_passed() {
+    in_namespace(|| {
+        let path = format!("{DIR}/given");
+        let mut command = activated(vec![listen(&path)], Some("virtinterfaced.socket"));
+        let daemon = Background::start_with(command.arg("-d"));
+        assert_eq!(kind(&path), "rw");
+        assert_no_own_sockets();
+        daemon.stop();
+        assert!(Path::new(&path).exists());
+    });
+}
+
 #[test]
 fn a_descriptor_that_is_not_open_ends_the_start() {
     in_namespace(|| {
@@ -277,16 +291,17 @@ fn ear(address: &SocketAddr) -> UnixDatagram {
     ear
 }
 
-/// The next note that is no mere status line.
+/// The next note.
 fn note(ear: &UnixDatagram) -> String {
-    loop {
-        let mut buffer = [0; 1024];
-        let len = ear.recv(&mut buffer).expect("a note");
-        let note = String::from_utf8(buffer[..len].to_vec()).unwrap();
-        if !note.starts_with("STATUS=") {
-            return note;
-        }
-    }
+    let mut buffer = [0; 1024];
+    let len = ear.recv(&mut buffer).expect("a note");
+    String::from_utf8(buffer[..len].to_vec()).unwrap()
+}
+
+/// The next notes are these.
+#[track_caller]
+fn hear(ear: &UnixDatagram, notes: [&str; 2]) {
+    assert_eq!([note(ear), note(ear)], notes);
 }
 
 #[test]
@@ -298,18 +313,26 @@ fn start_reload_and_stop_are_told_to_the_supervisor() {
             ("@notify".to_owned(), SocketAddr::from_abstract_name("notify").unwrap()),
         ] {
             let ear = ear(&address);
-            let daemon = Daemon::spawn(daemon_command().env("NOTIFY_SOCKET", &value));
-            assert_eq!(note(&ear), "READY=1", "{value}");
+            let file = config_file("");
+            let mut command = daemon_command();
+            let command = command.args(["-f", &file]).env("NOTIFY_SOCKET", &value);
+            let daemon = Daemon::spawn(command);
+            hear(&ear, ["READY=1", "STATUS=serving"]);
             // Whoever was told finds a daemon that answers.
             assert_eq!(RawClient::open().list_all(), ["lo"], "{value}");
-            daemon.signal(libc::SIGHUP);
-            let reloading = note(&ear);
-            let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
-            assert!(time.parse::<u64>().is_ok_and(|time| time > 0), "{reloading:?}");
-            assert_eq!(note(&ear), "READY=1", "{value}");
+            for (text, status) in [
+                ("", "STATUS=serving"),
+                ("rubbish", "STATUS=serving; the configuration was refused, see the log"),
+            ] {
+                config_file(text);
+                daemon.signal(libc::SIGHUP);
+                let reloading = note(&ear);
+                let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+                assert!(time.parse::<u64>().is_ok_and(|time| time > 0), "{reloading:?}");
+                hear(&ear, ["READY=1", status]);
+            }
             assert_eq!(daemon.stop().code(), Some(0));
-            assert_eq!(note(&ear), "STOPPING=1", "{value}");
-            assert_eq!(note(&ear), "EXTEND_TIMEOUT_USEC=30000000", "{value}");
+            hear(&ear, ["STOPPING=1", "STATUS=stopping"]);
         }
     });
 }

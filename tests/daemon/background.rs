@@ -13,6 +13,7 @@ use crate::support::daemon::{
     ADMIN_SOCKET, Background, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, config_file,
     daemon_command,
 };
+use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace};
 
 fn start() -> Background {
@@ -36,6 +37,25 @@ fn the_starter_returns_in_silence_when_clients_are_served() {
                 assert!(!Path::new(path).exists(), "{option} left {path}");
             }
         }
+    });
+}
+
+/// The daemon stands in `/`, and whoever started it somewhere else.
+#[test]
+fn relative_paths_are_seen_from_where_it_was_started() {
+    in_namespace(|| {
+        config_file("unix_sock_ro_perms = '0750'");
+        let mut command = daemon_command();
+        command.args(["-d", "-f", "virtinterfaced.conf", "-p", "own.pid"]).current_dir(DIR);
+        assert_eq!(Daemon::run(&mut command), (Some(0), String::new()));
+        let daemon = Background::of_pid_file(&format!("{DIR}/own.pid"));
+        assert_eq!(crate::sockets::mode(READ_ONLY_SOCKET), 0o750);
+        config_file("unix_sock_ro_perms = '0700'");
+        assert!(daemon.signal(libc::SIGHUP));
+        eventually("the same file is read again", || {
+            crate::sockets::mode(READ_ONLY_SOCKET) == 0o700
+        });
+        daemon.stop();
     });
 }
 

@@ -12,6 +12,7 @@ use crate::support::command::{command, run};
 use crate::support::daemon::{
     Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command, run_daemon,
 };
+use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace, skip};
 
 /// A file, and how the daemon ends by it: its status, and what it says behind the file's name.
@@ -157,6 +158,14 @@ fn a_host_that_is_to_have_a_machine_id_has_one_or_the_start_ends() {
         for text in ["", &format!("{FROM_MACHINE_ID}{own}")] {
             assert_eq!(Daemon::configured(text).stop().code(), Some(0), "{text}");
         }
+        // A running daemon refuses what the next start would.
+        let daemon = Daemon::configured("");
+        fs::write(&ours, "").unwrap();
+        config_file(FROM_MACHINE_ID);
+        daemon.signal(libc::SIGHUP);
+        eventually("a refusal", || daemon.stderr().contains("stay as they were"));
+        assert!(daemon.stderr().contains("host_uuid_source: "), "{}", daemon.stderr());
+        assert_eq!(daemon.stop().code(), Some(0));
         fs::write(&ours, "c7a5fdbdedaf4455926ad65c16db1809\n").unwrap();
         assert_eq!(Daemon::configured(FROM_MACHINE_ID).stop().code(), Some(0));
     });

@@ -7,7 +7,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::client::RawClient;
-use crate::support::daemon::{Daemon, daemon_command};
+use crate::support::command::{command, run};
+use crate::support::daemon::{
+    Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command,
+};
 use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace, skip};
 
@@ -150,6 +153,77 @@ fn a_hook_that_never_ends_is_killed_and_does_not_keep_the_daemon() {
         let want = "hook killed, as the daemon ends: /etc/libvirt/hooks/daemon - shutdown";
         assert!(log.contains(want), "{log}");
         assert!(!Path::new(&format!("{DIR}/late")).exists());
+    });
+}
+
+#[test]
+fn a_reload_hook_that_hangs_does_not_keep_the_stops_hook_from_running() {
+    in_namespace(|| {
+        if !script("daemon", "[ $2 != reload ] || sleep 60") {
+            return;
+        }
+        let mut daemon = Daemon::start();
+        daemon.signal(libc::SIGHUP);
+        let calls = ["daemon - start - start", "daemon - reload begin SIGHUP"];
+        wait_for_calls(&calls);
+        let start = Instant::now();
+        daemon.signal(libc::SIGTERM);
+        assert_eq!(daemon.wait().code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        wait_for_calls(&[calls[0], calls[1], "daemon - shutdown - shutdown"]);
+    });
+}
+
+#[test]
+fn a_hook_that_runs_keeps_a_daemon_without_clients() {
+    in_namespace(|| {
+        if !script("daemon", "[ $2 != reload ] || sleep 3") {
+            return;
+        }
+        let mut daemon = Daemon::start_with(daemon_command().args(["-t", "1"]));
+        daemon.signal(libc::SIGHUP);
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(daemon.is_running(), "its time is over, but a hook runs");
+        assert_eq!(daemon.wait().code(), Some(0));
+    });
+}
+
+/// Who waits for a daemon in the background is told what became of it.
+#[test]
+fn a_signal_during_the_start_hook_is_acted_on() {
+    in_namespace(|| {
+        if !script("daemon", &waiting_on("start")) {
+            return;
+        }
+        let mut starter = daemon_command();
+        let starter = starter.arg("-d").stderr(std::process::Stdio::piped()).spawn().unwrap();
+        wait_for_calls(&["daemon - start - start"]);
+        let pid = fs::read_to_string(PID_FILE).unwrap();
+        run(command("kill").args(["-TERM", pid.trim()])).ok();
+        let output = starter.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(words.contains("told to stop before it was ready"), "{words}");
+        eventually("its files are gone", || !Path::new(PID_FILE).exists());
+    });
+}
+
+#[test]
+fn a_hangup_during_the_start_hook_leads_to_a_reload_when_it_is_done() {
+    in_namespace(|| {
+        if !script("daemon", &waiting_on("start")) {
+            return;
+        }
+        let file = config_file("");
+        let mut daemon = Daemon::spawn(daemon_command().args(["-v", "-f", &file]));
+        wait_for_calls(&["daemon - start - start"]);
+        config_file("unix_sock_ro_perms = '0700'");
+        daemon.signal(libc::SIGHUP);
+        go();
+        daemon.wait_for(SOCKET);
+        eventually("a reload", || daemon.stderr().contains("is read again"));
+        assert_eq!(crate::sockets::mode(READ_ONLY_SOCKET), 0o700);
+        wait_for_calls(&["daemon - start - start", "daemon - reload begin SIGHUP"]);
     });
 }
 

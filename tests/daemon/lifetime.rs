@@ -18,7 +18,9 @@ fn timeout_ends_it_after_that_long_without_clients_and_not_before() {
         let start = Instant::now();
         let mut daemon = start_with_timeout("2");
         assert_eq!(daemon.wait().code(), Some(0));
-        assert!(start.elapsed() >= Duration::from_secs(2));
+        let seconds = start.elapsed().as_secs_f64();
+        // It has nothing to wait for once the time is over: a second is for a slow machine.
+        assert!((2.0..3.0).contains(&seconds), "{seconds} s");
     });
 }
 
@@ -30,8 +32,11 @@ fn any_client_at_any_socket_keeps_it() {
             let silent = RawClient::connect_to(path).unwrap();
             thread::sleep(Duration::from_millis(2_500));
             assert!(daemon.is_running(), "{path}");
+            let departure = Instant::now();
             drop(silent);
             assert_eq!(daemon.wait().code(), Some(0), "{path}");
+            let seconds = departure.elapsed().as_secs_f64();
+            assert!((0.99..2.0).contains(&seconds), "{path}: {seconds} s after the departure");
         }
     });
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::client::RawClient;
-use crate::support::command::ip_batch;
+use crate::support::command::{command, ip_batch};
 use crate::support::daemon::{
     ADMIN_SOCKET, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, daemon_command,
 };
@@ -64,11 +64,25 @@ fn a_stopping_signal_at_any_moment_of_the_start_leaves_nothing() {
 fn a_hangup_while_it_starts_does_not_end_it() {
     in_namespace(|| {
         for delay in [2, 3, 5, 8] {
-            let mut daemon = Daemon::spawn(&mut daemon_command());
+            let mut daemon = Daemon::spawn(daemon_command().arg("-v"));
             thread::sleep(Duration::from_millis(delay));
             daemon.signal(libc::SIGHUP);
             daemon.wait_for(SOCKET);
+            eventually("a reload", || daemon.stderr().contains("is read again"));
             assert_eq!(daemon.stop().code(), Some(0), "{delay} ms");
+        }
+    });
+}
+
+#[test]
+fn a_mask_that_was_inherited_does_not_make_it_deaf() {
+    in_namespace(|| {
+        for signal in STOPPING {
+            let mut deaf = command("env");
+            deaf.args(["--block-signal", env!("CARGO_BIN_EXE_virtinterfaced")]);
+            let mut daemon = Daemon::start_with(&mut deaf);
+            daemon.signal(signal);
+            assert_eq!(daemon.wait().code(), Some(0), "{signal}");
         }
     });
 }

@@ -223,8 +223,9 @@ impl Background {
         count == 0
     }
 
+    /// Sends it a signal; false if it has ended.
     #[allow(unsafe_code, reason = "std sends no signal but SIGKILL")]
-    fn signal(&self, signal: i32) -> bool {
+    pub(crate) fn signal(&self, signal: i32) -> bool {
         let (fd, no_info) = (self.process.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
         // SAFETY: the descriptor is open; a null pointer is what kill would send.
         let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) };

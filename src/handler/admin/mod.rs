@@ -15,12 +15,12 @@ use crate::config::logging_spec::{LogFilter, LogOutput};
 use crate::config::settings::{ServerLimits, Workers};
 use crate::error::{CallError, Domain};
 use crate::faults::{self, Seeker};
-use crate::handler::connect::LIBVIRT_VERSION;
 use crate::model::client::Identity;
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::proto::admin::{AdminCall, AdminReply};
 use crate::proto::params::{ParamValue, TypedParam};
+use crate::release::LIBVIRT_VERSION_NUMBER;
 
 /// SHUTDOWN's only flag (`VIR_DAEMON_SHUTDOWN_PRESERVE`): keep the state of guests. We have none.
 const SHUTDOWN_PRESERVE: u32 = 1;
@@ -127,7 +127,7 @@ fn decide(call: &AdminCall, answer: Option<&Answer>) -> Result<Outcome, CallErro
             Ok(done(Reply::Empty))
         }
         AdminCall::Close => Ok(done(Reply::Closing)),
-        AdminCall::GetLibVersion => Ok(done(Reply::Version(LIBVIRT_VERSION))),
+        AdminCall::GetLibVersion => Ok(done(Reply::Version(LIBVIRT_VERSION_NUMBER))),
         AdminCall::ListServers { need_results, flags } => {
             check_flags("adminConnectListServers", *flags)?;
             let (list, count) = listed(ServerName::ALL.to_vec(), *need_results);
