@@ -19,8 +19,8 @@ fn timeout_ends_it_after_that_long_without_clients_and_not_before() {
         let mut daemon = start_with_timeout("2");
         assert_eq!(daemon.wait().code(), Some(0));
         let seconds = start.elapsed().as_secs_f64();
-        // It has nothing to wait for once the time is over: a second is for a slow machine.
-        assert!((2.0..3.0).contains(&seconds), "{seconds} s");
+        // Then it has nothing more to wait for. The rest is for a slow machine.
+        assert!((2.0..5.0).contains(&seconds), "{seconds} s");
     });
 }
 
@@ -36,7 +36,7 @@ fn any_client_at_any_socket_keeps_it() {
             drop(silent);
             assert_eq!(daemon.wait().code(), Some(0), "{path}");
             let seconds = departure.elapsed().as_secs_f64();
-            assert!((0.99..2.0).contains(&seconds), "{path}: {seconds} s after the departure");
+            assert!((0.99..4.0).contains(&seconds), "{path}: {seconds} s after the departure");
         }
     });
 }
