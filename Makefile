@@ -4,6 +4,70 @@
 CARGO ?= cargo
 T ?= frame
 S ?= 60
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+
+# Where things are. SYSCONFDIR, LOCALSTATEDIR and RUNSTATEDIR are compiled in, as the places of
+# libvirt/virtinterfaced.conf, of log/libvirt and of the sockets and pid files: give `make` and
+# `make install` the same ones. Clients look for the sockets below /var/run/libvirt, so another
+# RUNSTATEDIR is for those that are built alike. What an init system reads goes where it looks, below
+# /etc whatever SYSCONFDIR is, and into UNITDIR. DESTDIR, for packages, goes before everything and is
+# compiled in nowhere. Some hosts have another RUNITDIR or S6DIR.
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+RUNITDIR ?= /etc/sv
+S6DIR ?= /etc/s6/sv
+SYSCONFDIR ?= /etc
+LOCALSTATEDIR ?= /var
+RUNSTATEDIR ?= /run
+DIRS = $(if $(filter-out /etc,$(SYSCONFDIR)),VIRTINTERFACED_SYSCONFDIR=$(SYSCONFDIR)) \
+	$(if $(filter-out /var,$(LOCALSTATEDIR)),VIRTINTERFACED_LOCALSTATEDIR=$(LOCALSTATEDIR)) \
+	$(if $(filter-out /run,$(RUNSTATEDIR)),VIRTINTERFACED_RUNSTATEDIR=$(RUNSTATEDIR))
+
+# What to install: the daemon that was built, or another, like the static one; and the files of these
+# init systems: openrc, sysvinit, runit, s6, systemd, several of them, or none.
+BINARY ?= $(TARGET_DIR)/release/virtinterfaced
+INIT ?= none
+# Debian packages that tests unpack, and do not install.
+PACKAGES = $(TARGET_DIR)/packages
+
+# What goes where, as init/install.sh reads it: MODE:FILE:PLACE.
+FILES = 755:$(BINARY):$(SBINDIR)/virtinterfaced \
+	644:man/virtinterfaced.8:$(MANDIR)/man8/virtinterfaced.8 \
+	644:man/virtinterfaced.conf.5:$(MANDIR)/man5/virtinterfaced.conf.5 \
+	644:etc/virtinterfaced.conf:$(SYSCONFDIR)/libvirt/virtinterfaced.conf \
+	644:etc/virtinterfaced.aug:$(DATADIR)/augeas/lenses/virtinterfaced.aug \
+	644:etc/test_virtinterfaced.aug:$(DATADIR)/augeas/lenses/tests/test_virtinterfaced.aug \
+	644:etc/logrotate:/etc/logrotate.d/virtinterfaced \
+	755:-:$(LOCALSTATEDIR)/log/libvirt \
+	$(foreach init,$(INIT),$(FILES_$(init)))
+FILES_openrc = 755:init/openrc/virtinterfaced:/etc/init.d/virtinterfaced \
+	644:init/openrc/virtinterfaced.confd:/etc/conf.d/virtinterfaced
+FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/virtinterfaced \
+	644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced
+FILES_runit = 755:init/runit/run:$(RUNITDIR)/virtinterfaced/run \
+	644:init/runit/conf:$(RUNITDIR)/virtinterfaced/conf \
+	755:init/runit/log/run:$(RUNITDIR)/virtinterfaced/log/run
+FILES_s6 = 755:init/s6/run:$(S6DIR)/virtinterfaced/run \
+	644:init/s6/conf:$(S6DIR)/virtinterfaced/conf \
+	644:init/s6/type:$(S6DIR)/virtinterfaced/type \
+	644:init/s6/notification-fd:$(S6DIR)/virtinterfaced/notification-fd \
+	755:init/s6/data/check:$(S6DIR)/virtinterfaced/data/check \
+	755:init/s6/log/run:$(S6DIR)/virtinterfaced/log/run
+FILES_systemd = 644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced \
+	$(foreach unit,.service .socket -ro.socket -admin.socket,\
+	644:init/systemd/virtinterfaced$(unit):$(UNITDIR)/virtinterfaced$(unit))
+FILES_none =
+INITS = openrc sysvinit runit s6 systemd none
+
+INSTALL = DESTDIR="$(DESTDIR)" RECORD="$(RECORD)" CONFDIRS="/etc $(SYSCONFDIR)" SED="$(SED)" \
+	init/install.sh
+RECORD = $(DATADIR)/virtinterfaced/installed
+SED = s|/usr/sbin/virtinterfaced|$(SBINDIR)/virtinterfaced|g;s|/etc/libvirt|$(SYSCONFDIR)/libvirt|g;\
+	s|/var/log/libvirt|$(LOCALSTATEDIR)/log/libvirt|g;\
+	s|/run/libvirt|$(RUNSTATEDIR)/libvirt|g;s|/run/virtinterfaced|$(RUNSTATEDIR)/virtinterfaced|g
 
 # What the tests and the demo use besides Rust: a command or file that shows it is there, and the
 # Debian package that has it.
@@ -13,6 +77,8 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	/usr/sbin/libvirtd:libvirt-daemon \
 	systemd-socket-activate:systemd \
 	mandoc:mandoc \
+	shellcheck:shellcheck \
+	busybox:busybox \
 	xmllint:libxml2-utils \
 	/usr/bin/python3:python3 \
 	/usr/lib/python3/dist-packages/libvirt.py:python3-libvirt \
@@ -21,18 +87,35 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 BENCH_NEEDS = $(DEMO_NEEDS) /usr/sbin/libvirtd:libvirt-daemon
 PERL_SYS_VIRT = $(firstword $(wildcard /usr/lib/*/perl5/*/Sys/Virt.pm) /usr/lib/perl5/Sys/Virt.pm)
 
-.PHONY: all help demo check deps-demo deps-check deps-bench fmt lint doc test man golden fuzz bench clean
+.PHONY: all help install uninstall dist deb demo check deps-demo deps-check deps-bench fmt lint doc test \
+	man lint-init check-init check-etc check-install golden fuzz bench clean
 
 all: ## build the daemon (release)
-	$(CARGO) build --release
+	$(DIRS) $(CARGO) build --release
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+install: $(BINARY) ## install, for INIT=openrc, sysvinit, runit, s6, systemd or none
+	$(if $(filter-out $(INITS),$(INIT)),$(error INIT is one of: $(INITS)))
+	@$(INSTALL) install $(FILES)
+
+uninstall: ## remove what was installed; what was changed since stays
+	@$(INSTALL) uninstall
+
+dist: ## a source archive that builds offline: target/dist/*.tar.gz
+	@init/dist.sh $(TARGET_DIR)/dist
+
+deb: $(BINARY) ## a package for Debian and Devuan: target/deb/*.deb
+	@MAKE="$(MAKE)" init/debian/build.sh $(BINARY) $(TARGET_DIR)/deb
+
+$(BINARY):
+	$(MAKE) all
 
 demo: deps-demo all ## show a private host's interfaces with the real virsh
-	tests/demo.sh target/release/virtinterfaced
+	tests/demo.sh $(TARGET_DIR)/release/virtinterfaced
 
-check: deps-check fmt lint doc test man ## all that must hold: what CI runs
+check: deps-check fmt lint doc test man lint-init check-etc check-install check-init ## all that must hold: what CI runs
 
 fmt: ## is the code formatted?
 	$(CARGO) fmt --check
@@ -49,6 +132,20 @@ test: ## run every test; those that need root say so, and fail under CI
 
 man: ## are the manuals well-formed?
 	mandoc -T lint -W warning man/*
+
+lint-init: ## are the init systems' files well-formed?
+	tests/init/lint.sh
+
+check-etc: ## does Augeas read and write the configuration?
+	tests/etc.sh $(PACKAGES)
+
+check-install: ## do install, uninstall and dist do what they should?
+	tests/install.sh
+
+check-init: all ## run the service under each init system, on hosts of its own
+	@for init in sysvinit openrc runit s6 busybox deb; do \
+		tests/init/host.sh $$init $(BINARY) $(PACKAGES) || exit 1; \
+	done
 
 golden: ## rewrite the expected files; read the diff like code
 	UPDATE_GOLDEN=1 $(CARGO) test --test golden_netlink --test golden_rpc --test netns

@@ -2,10 +2,23 @@
 //! What the environment says, read once, and where everything is.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::io::{activation, hooks};
 use crate::model::client::Privilege;
+
+/// Where a host keeps its configuration, what runs, and its logs. The Makefile says so when it was
+/// told of others; clients and init systems expect these.
+const SYSCONFDIR: &str = built_for(option_env!("VIRTINTERFACED_SYSCONFDIR"), "/etc");
+const RUNSTATEDIR: &str = built_for(option_env!("VIRTINTERFACED_RUNSTATEDIR"), "/run");
+const LOCALSTATEDIR: &str = built_for(option_env!("VIRTINTERFACED_LOCALSTATEDIR"), "/var");
+
+const fn built_for(dir: Option<&'static str>, usual: &'static str) -> &'static str {
+    match dir {
+        Some(dir) => dir,
+        None => usual,
+    }
+}
 
 /// The variables that matter to the daemon. One that is empty counts as not set.
 #[derive(Debug)]
@@ -73,9 +86,11 @@ impl Paths {
     pub(super) fn new(privilege: Privilege, environment: &Environment) -> Option<Self> {
         let (config_dir, run_dir, driver_dir, pid_dir, log_dir) = match privilege {
             Privilege::System => {
-                let dir = |path: &str| PathBuf::from(path);
-                let (run_dir, driver_dir) = (dir("/run/libvirt"), dir("/run/libvirt/interface"));
-                (dir("/etc/libvirt"), run_dir, driver_dir, dir("/run"), dir("/var/log/libvirt"))
+                let config_dir = Path::new(SYSCONFDIR).join("libvirt");
+                let run_dir = Path::new(RUNSTATEDIR).join("libvirt");
+                let driver_dir = run_dir.join("interface");
+                let log_dir = Path::new(LOCALSTATEDIR).join("log/libvirt");
+                (config_dir, run_dir, driver_dir, PathBuf::from(RUNSTATEDIR), log_dir)
             }
             Privilege::Session => {
                 let below_home = |dir: &str| environment.home.as_ref().map(|home| home.join(dir));
@@ -92,7 +107,7 @@ impl Paths {
             client_config: config_dir.join("libvirt.conf"),
             pid_file: pid_dir.join("virtinterfaced.pid"),
             log_file: log_dir.join("virtinterfaced.log"),
-            hook_dir: PathBuf::from("/etc/libvirt/hooks"),
+            hook_dir: Path::new(SYSCONFDIR).join("libvirt/hooks"),
             run_dir,
             driver_dir,
         })

@@ -1,0 +1,111 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Puts files where they belong, and takes them away again; `make install` and `uninstall` call it.
+#
+#   install.sh install MODE:FILE:PLACE...    FILE is "-" where PLACE is a directory
+#   install.sh uninstall
+#
+# DESTDIR goes before each place. SED is what is replaced in texts: the directories. RECORD is a file
+# below DESTDIR that names what was installed, with checksums; if it is empty none is kept.
+#
+# Files below CONFDIRS are the administrator's. One that was changed since it was installed, or was
+# there before, is left alone, and ours comes beside it as PLACE.new. Uninstalling removes what is as
+# it was installed, and the directories that were made unless others have put something there.
+set -eu
+
+command -v sha256sum >/dev/null || { echo "sha256sum is missing" >&2 && exit 1; }
+record=${RECORD:+$DESTDIR$RECORD}
+new=$(mktemp) lines=$(mktemp)
+trap 'rm -f "$new" "$lines"' EXIT
+
+sum() { sha256sum <"$DESTDIR$1" | cut -d ' ' -f 1; }
+
+# Is a file as it was installed last?
+as_installed() {
+    [ -n "$record" ] && [ -f "$record" ] || return 1
+    grep -qxF "file $(sum "$1") $1" "$record"
+}
+
+is_config() {
+    for dir in $CONFDIRS; do
+        case $1 in "$dir"/*) return 0 ;; esac
+    done
+    return 1
+}
+
+make_dir() {
+    [ ! -d "$DESTDIR$1" ] || return 0
+    case $1 in /*/*) make_dir "${1%/*}" 755 ;; esac
+    mkdir -p "$DESTDIR/"
+    mkdir -m "$2" "$DESTDIR$1"
+    echo "dir - $1" >>"$lines"
+}
+
+# install_file MODE FILE PLACE
+install_file() {
+    mode=$1 place=$3
+    make_dir "${place%/*}" 755
+    # Only texts name directories in a way that can be replaced.
+    # shellcheck disable=SC2094
+    if tr -d '\0' <"$2" | cmp -s - "$2"; then
+        sed "$SED" "$2" >"$new"
+    else
+        cat "$2" >"$new"
+    fi
+    if is_config "$place" && [ -e "$DESTDIR$place" ] && ! cmp -s "$new" "$DESTDIR$place" &&
+        ! as_installed "$place"; then
+        echo "$place is not as it was installed, and stays so; ours is $place.new" >&2
+        # No program: init systems would take it for another service.
+        place=$place.new mode=644
+    fi
+    # By a rename, as a running daemon keeps the file that it was started from.
+    cp "$new" "$DESTDIR$place.tmp"
+    chmod "$mode" "$DESTDIR$place.tmp"
+    mv -f "$DESTDIR$place.tmp" "$DESTDIR$place"
+    echo "file $(sum "$place") $place" >>"$lines"
+}
+
+# Keeps what the record says of places that were not installed again.
+write_record() {
+    [ -n "$record" ] || return 0
+    make_dir "${RECORD%/*}" 755
+    touch "$record"
+    cat "$record" "$lines" | awk '{ last[$3] = $0 } END { for (place in last) print last[place] }' |
+        sort -k 3 >"$new"
+    cat "$new" >"$record"
+}
+
+uninstall() {
+    [ -f "$record" ] || { echo "nothing is installed: no $record" >&2 && exit 1; }
+    while read -r kind was place; do
+        if [ "$kind" != file ] || [ ! -e "$DESTDIR$place" ]; then
+            continue
+        fi
+        if [ "$(sum "$place")" = "$was" ]; then
+            rm -f "$DESTDIR$place"
+        else
+            echo "$place is not as it was installed, and stays" >&2
+        fi
+    done <"$record"
+    sort -r -k 3 "$record" >"$lines"
+    rm -f "$record"
+    while read -r kind was place; do
+        [ "$kind" != dir ] || rmdir "$DESTDIR$place" 2>/dev/null || true
+    done <"$lines"
+}
+
+command=$1
+shift
+case $command in
+install)
+    for item in "$@"; do
+        mode=${item%%:*} item=${item#*:}
+        case $item in
+        -:*) make_dir "${item#*:}" "$mode" ;;
+        *) install_file "$mode" "${item%%:*}" "${item#*:}" ;;
+        esac
+    done
+    write_record
+    ;;
+uninstall) uninstall ;;
+esac

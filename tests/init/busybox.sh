@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The inittab lines, as busybox's init runs them. host.sh makes the host for it.
+set -u
+# shellcheck source=tests/init/facts.sh
+. /tmp/facts.sh
+
+cp /tmp/inittab /etc/inittab
+# init is process 1 of namespaces of its own; the daemon's pid file has the numbers of those.
+unshare --pid --fork --kill-child busybox init >/tmp/words 2>&1 &
+kill_daemon() { kill "-$1" "$(pgrep -x virtinterfaced)"; }
+
+fact "it is started" soon answers
+configure "max_clients = 77"
+fact "reload" kill_daemon HUP
+fact "the daemon has read its configuration" soon clients_max_is 77
+first=$(pid)
+fact "kill it" kill_daemon KILL
+fact "a killed one is started anew" soon another_than "$first"
+last=$(pid)
+fact "end it" kill_daemon TERM
+fact "so is one that ended" soon another_than "$last"
+fact "one runs" test "$(pgrep -cx virtinterfaced)" = 1

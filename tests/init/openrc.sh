@@ -1,0 +1,81 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The OpenRC service, as OpenRC runs it. host.sh makes the host for it.
+set -u
+# shellcheck source=tests/init/facts.sh
+. /tmp/facts.sh
+: >/tmp/words
+
+# OpenRC takes a host for booted that has gone through its runlevels.
+for dir in starting started stopping inactive wasinactive failed hotplugged daemons options \
+    exclusive scheduled init.d tmp; do
+    mkdir -p "/run/openrc/$dir"
+done
+echo default >/run/openrc/softlevel
+# What is wanted first would bring the machine's own services in.
+for service in /etc/init.d/*; do
+    case $service in */virtinterfaced) ;; *) rm "$service" ;; esac
+done
+
+service() { rc-service --nocolor virtinterfaced "$@" >>/tmp/words 2>&1; }
+status_says() { rc-service --nocolor virtinterfaced status 2>&1 | grep -q "$1"; }
+
+fact "it comes before the network" ends 0 grep -qx "	before net networking" /etc/init.d/virtinterfaced
+fact "not running is 3" ends 3 service status
+fact "start" service start
+fact "it answers at once" answers
+first=$(pid)
+fact "start twice" service start
+fact "changes nothing" same_pid_as "$first"
+fact "running is 0" service status
+configure "max_clients = 77"
+fact "reload" service reload
+fact "the daemon has read its configuration" soon clients_max_is 77
+rm "$CONFIG"
+fact "restart" service restart
+fact "it is another one" another_than "$first"
+fact "restart twice" service restart
+last=$(pid)
+fact "stop" service stop
+fact "it is gone" no runs "$last"
+fact "stop twice" service stop
+
+fact "start once more" service start
+kill -KILL "$(pid)"
+fact "killed is told" soon status_says crashed
+fact "a killed one is replaced by restart" service restart
+fact "it answers then" answers
+fact "stop that" service stop
+sleep 1000 &
+echo $! >"$PIDFILE"
+fact "start with a stale pid file" service start
+fact "it answers with that" answers
+fact "the other process was left alone" runs $!
+
+echo 'VIRTINTERFACED_OPTS="--timeout 1234 -v"' >/etc/conf.d/virtinterfaced
+fact "restart with options" service restart
+fact "they are given" option_is_given "--timeout 1234 -v -d"
+cp /usr/sbin/virtinterfaced /usr/sbin/virtinterfaced.new
+mv /usr/sbin/virtinterfaced.new /usr/sbin/virtinterfaced
+last=$(pid)
+fact "restart after an upgrade" service restart
+fact "is another one" another_than "$last"
+fact "stop that too" service stop
+
+configure "max_clients = none"
+fact "a wrong configuration does not start" no service start
+fact "with a reason" grep -q 'virtinterfaced.conf' /tmp/words
+rm "$CONFIG"
+
+echo 'supervisor=supervise-daemon' >/etc/conf.d/virtinterfaced
+fact "start supervised" service start
+fact "it answers soon" soon answers
+configure "max_clients = 78"
+fact "reload supervised" service reload
+fact "it has read its configuration" soon clients_max_is 78
+last=$(pid)
+kill -KILL "$last"
+fact "a killed one is started anew" soon another_than "$last"
+last=$(pid)
+fact "stop supervised" service stop
+fact "it is gone for good" no runs "$last"

@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The runit service, as runsv runs it. host.sh makes the host for it.
+set -u
+# shellcheck source=tests/init/facts.sh
+. /tmp/facts.sh
+
+cp -r /etc/sv /tmp/sv
+runsvdir /tmp/sv >/dev/null 2>&1 &
+service() { sv "$@" /tmp/sv/virtinterfaced >>/tmp/words 2>&1; }
+
+fact "it is started" soon answers
+fact "status" service status
+first=$(pid)
+configure "max_clients = 77"
+fact "reload" service reload
+fact "the daemon has read its configuration" soon clients_max_is 77
+fact "restart" service restart
+fact "it is another one" soon another_than "$first"
+last=$(pid)
+kill -KILL "$last"
+fact "a killed one is started anew" soon another_than "$last"
+echo 'VIRTINTERFACED_OPTS="--timeout 1234 -v"' >/tmp/sv/virtinterfaced/conf
+last=$(pid)
+fact "restart with options" service restart
+fact "it is yet another" soon another_than "$last"
+fact "the options are given" option_is_given "--timeout 1234 -v"
+fact "what it says is kept" soon grep -qs info /var/log/libvirt/virtinterfaced/current
+last=$(pid)
+fact "stop" service stop
+fact "it is gone" no runs "$last"
+fact "start" service start
+fact "it answers again" soon answers

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The s6 service, as s6-svscan runs it. host.sh makes the host for it.
+set -u
+# shellcheck source=tests/init/facts.sh
+. /tmp/facts.sh
+
+cp -r /etc/s6/sv /tmp/sv
+s6-svscan /tmp/sv >/tmp/words 2>&1 &
+dir=/tmp/sv/virtinterfaced
+service() { s6-svc "$@" $dir >>/tmp/words 2>&1; }
+is_ready() { [ "$(s6-svstat -o ready $dir)" = true ]; }
+
+fact "it is ready soon" soon is_ready
+fact "and then answers" answers
+first=$(pid)
+configure "max_clients = 77"
+fact "reload" service -h
+fact "the daemon has read its configuration" soon clients_max_is 77
+fact "restart, until it is ready" service -wR -T 9000 -r
+fact "it is another one" another_than "$first"
+last=$(pid)
+kill -KILL "$last"
+fact "a killed one is started anew" soon another_than "$last"
+echo 'VIRTINTERFACED_OPTS="--timeout 1234 -v"' >$dir/conf
+fact "restart with options" service -wR -T 9000 -r
+fact "they are given" option_is_given "--timeout 1234 -v"
+fact "what it says is kept" soon grep -qs info /var/log/libvirt/virtinterfaced/current
+last=$(pid)
+fact "stop, until it is gone" service -wd -T 9000 -d
+fact "it is gone" no runs "$last"
+fact "a socket left behind is not ready" no is_ready
+fact "start, until it is ready" service -wU -T 9000 -u
+fact "it answers at once" answers

@@ -1,0 +1,95 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The sysvinit script, under the shells that run such scripts. host.sh makes the host for it.
+set -u
+# shellcheck source=tests/init/facts.sh
+. /tmp/facts.sh
+
+: >/tmp/words
+# start-stop-daemon is not to be needed.
+for program in /sbin/start-stop-daemon /usr/sbin/start-stop-daemon; do rm -f "$program"; done
+
+# shellcheck disable=SC2086
+script() { $shell /etc/init.d/virtinterfaced "$@" >>/tmp/words 2>&1; }
+fact "it is executable" test -x /etc/init.d/virtinterfaced
+
+for shell in "dash" "busybox sh" "bash --posix"; do
+    fact "$shell: not running is 3" ends 3 script status
+    fact "stopping what does not run succeeds" script stop
+    fact "reloading what does not run is 7" ends 7 script reload
+    fact "start" script start
+    fact "it answers at once" answers
+    first=$(pid)
+    fact "starting twice succeeds" script start
+    fact "and changes nothing" same_pid_as "$first"
+    fact "running is 0" script status
+    configure "max_clients = 77"
+    fact "reload" script reload
+    fact "the daemon has read its configuration" soon clients_max_is 77
+    fact "reload twice" script reload
+    rm "$CONFIG"
+    fact "restart" script restart
+    fact "it is another one" another_than "$first"
+    fact "restart twice" script restart
+    fact "try-restart" script try-restart
+    last=$(pid)
+    fact "stop" script stop
+    fact "it is gone" no runs "$last"
+    fact "so is its pid file" test ! -e "$PIDFILE"
+    fact "stop twice" script stop
+    fact "try-restart starts nothing" script try-restart
+    fact "not running is 3 again" ends 3 script status
+
+    fact "start once more" script start
+    kill -KILL "$(pid)"
+    fact "killed is 1" soon ends 1 script status
+    fact "a killed one is replaced" script start
+    fact "it answers" answers
+    fact "stop that one" script stop
+
+    sleep 1000 &
+    echo $! >"$PIDFILE"
+    fact "another's process id is no daemon" ends 1 script status
+    fact "stop with a stale pid file" script stop
+    fact "does not hit the other process" runs $!
+    fact "start with a stale pid file" script start
+    fact "it answers then" answers
+    kill $!
+    fact "restart from not running" script stop
+    fact "starts" script restart
+
+    echo 'VIRTINTERFACED_OPTS="--timeout 1234 -v"' >/etc/default/virtinterfaced
+    fact "restart with options" script restart
+    fact "they are given" option_is_given "-d --timeout 1234 -v"
+    rm /etc/default/virtinterfaced
+    fact "stop that" script stop
+
+    configure "max_clients = none"
+    fact "a wrong configuration is 1" ends 1 script start
+    fact "with a reason" grep -q 'virtinterfaced.conf' /tmp/words
+    rm "$CONFIG"
+    fact "wrong usage is 2" ends 2 script
+done
+
+log=/var/log/libvirt/virtinterfaced.log
+logs_to() { readlink "/proc/$(pid)/fd"/* | grep -qx "$1"; }
+echo 'VIRTINTERFACED_OPTS=-v' >/etc/default/virtinterfaced
+fact "start for the last time" script start
+fact "it logs to its file" logs_to $log
+echo old >>$log
+fact "the file is rotated" logrotate --force --state /tmp/state /etc/logrotate.d/virtinterfaced
+fact "what was in it is kept" grep -qx old $log.1
+fact "the daemon goes on in the new one" soon logs_to $log
+fact "and not in the old one" no logs_to $log.1
+last=$(pid)
+mount --bind /tmp /proc
+fact "without /proc, running is 0" ends 0 script status
+fact "without /proc, restart" script restart
+fact "without /proc, it is another one" another_than "$last"
+umount /proc
+last=$(pid)
+kill -STOP "$last"
+fact "one that hangs is stopped too" script stop
+fact "it is gone for good" no runs "$last"
+chmod -x /usr/sbin/virtinterfaced
+fact "a removed daemon's script does nothing" script start

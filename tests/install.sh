@@ -1,0 +1,132 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Does `make install` put everything where it belongs, does `make uninstall` leave the host as it was,
+# and does what `make dist` makes build without a network? Nothing is installed on this host.
+set -eu
+
+cd "$(dirname "$0")/.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+# A name with a blank, as a packager's folder may have one.
+root="$folder/a host"
+conf=$root/etc/libvirt/virtinterfaced.conf
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# What is installed is no daemon, but one file is as good as another here.
+run() { make -s DESTDIR="$root" BINARY=/bin/true PREFIX=/usr "$@" >"$folder/said" 2>&1; }
+host() { rm -rf "$root" && mkdir -p "$root/etc/init.d" "$root/usr" && echo 1 >"$root/etc/fstab"; }
+files() { (cd "$root" && find . -type f -printf '%m %P\n' | sort -k 2); }
+tree() { (cd "$root" && find . | sort); }
+
+ALWAYS="644 etc/libvirt/virtinterfaced.conf
+644 etc/logrotate.d/virtinterfaced
+755 usr/sbin/virtinterfaced
+644 usr/share/augeas/lenses/tests/test_virtinterfaced.aug
+644 usr/share/augeas/lenses/virtinterfaced.aug
+644 usr/share/man/man5/virtinterfaced.conf.5
+644 usr/share/man/man8/virtinterfaced.8
+644 usr/share/virtinterfaced/installed
+644 etc/fstab"
+OPENRC="755 etc/init.d/virtinterfaced
+644 etc/conf.d/virtinterfaced"
+SYSVINIT="755 etc/init.d/virtinterfaced
+644 etc/default/virtinterfaced"
+RUNIT="755 etc/sv/virtinterfaced/run
+755 etc/sv/virtinterfaced/log/run
+644 etc/sv/virtinterfaced/conf"
+S6="755 etc/s6/sv/virtinterfaced/run
+755 etc/s6/sv/virtinterfaced/data/check
+755 etc/s6/sv/virtinterfaced/log/run
+644 etc/s6/sv/virtinterfaced/conf
+644 etc/s6/sv/virtinterfaced/type
+644 etc/s6/sv/virtinterfaced/notification-fd"
+SYSTEMD="644 etc/default/virtinterfaced
+644 usr/lib/systemd/system/virtinterfaced.service
+644 usr/lib/systemd/system/virtinterfaced.socket
+644 usr/lib/systemd/system/virtinterfaced-ro.socket
+644 usr/lib/systemd/system/virtinterfaced-admin.socket"
+
+# installs INIT FILES: those files and no others, the same when it is done twice, and none after.
+installs() {
+    host
+    before=$(tree)
+    run install INIT="$1" || fail "install INIT=$1: $(cat "$folder/said")"
+    printf '%s\n' "$ALWAYS" "$2" | grep . | sort -uk 2 >"$folder/wanted"
+    files | diff "$folder/wanted" - || fail "INIT=$1: other files than those"
+    once=$(cd "$root" && find . -type f -exec cksum {} + | sort)
+    run install INIT="$1" || fail "twice: $(cat "$folder/said")"
+    [ ! -s "$folder/said" ] || fail "twice says: $(cat "$folder/said")"
+    [ "$(cd "$root" && find . -type f -exec cksum {} + | sort)" = "$once" ] || fail "twice differs"
+    run uninstall || fail "uninstall: $(cat "$folder/said")"
+    [ "$(tree)" = "$before" ] || fail "INIT=$1: uninstalling leaves $(tree)"
+    echo "ok: INIT=$1"
+}
+installs none ""
+installs openrc "$OPENRC"
+installs sysvinit "$SYSVINIT"
+installs runit "$RUNIT"
+installs s6 "$S6"
+installs systemd "$SYSTEMD"
+installs "sysvinit systemd runit" "$SYSVINIT
+$SYSTEMD
+$RUNIT"
+host
+! run install INIT=upstart || fail "INIT=upstart is taken"
+! run uninstall || fail "what was not installed is uninstalled"
+
+# What the administrator changed stays, and what is new comes beside it; both runs say so.
+run install INIT=sysvinit
+echo "max_clients = 77" >>"$conf"
+echo "exit 0" >>"$root/etc/init.d/virtinterfaced"
+cp -r "$root/etc" "$folder/changed"
+run install INIT=sysvinit
+[ "$(grep -c 'stays so' "$folder/said")" = 2 ] || fail "installing says: $(cat "$folder/said")"
+cmp etc/virtinterfaced.conf "$conf.new"
+[ ! -x "$root/etc/init.d/virtinterfaced.new" ] || fail "the new script counts as a service"
+run uninstall
+[ "$(grep -c 'and stays' "$folder/said")" = 2 ] || fail "uninstalling says: $(cat "$folder/said")"
+cmp "$conf" "$folder/changed/libvirt/virtinterfaced.conf"
+cmp "$root/etc/init.d/virtinterfaced" "$folder/changed/init.d/virtinterfaced"
+[ "$(files | wc -l)" = 3 ] || fail "more than what was changed is left: $(files)"
+run install
+cmp "$conf" "$folder/changed/libvirt/virtinterfaced.conf" || fail "a file from before is overwritten"
+echo "ok: what was changed stays"
+
+# What nobody changed follows the new version.
+host
+run install
+run install RUNSTATEDIR=/var/run
+grep -q '"/var/run/libvirt"' "$conf" || fail "an unchanged configuration stays old"
+[ ! -e "$conf.new" ] || fail "an unchanged configuration counts as changed"
+echo "ok: what was not changed is replaced"
+
+# With other directories, no file names the usual ones.
+host
+run install INIT="openrc runit s6 systemd" PREFIX=/opt SYSCONFDIR=/opt/etc LOCALSTATEDIR=/opt/var \
+    RUNSTATEDIR=/opt/run UNITDIR=/opt/units
+usual='(^|[^t])(/etc/libvirt|/var/log/libvirt|/(var/)?run/(libvirt|virtinterfaced)|/usr/sbin/virt)'
+! grep -rEI --exclude=installed "$usual" "$root" || fail "those are the usual directories"
+[ -s "$root/opt/etc/libvirt/virtinterfaced.conf" ] || fail "SYSCONFDIR has no configuration"
+run uninstall PREFIX=/opt
+[ "$(files)" = "644 etc/fstab" ] || fail "uninstalling leaves $(files)"
+echo "ok: other directories"
+
+[ -e .git ] || { echo "SKIP: the archive: needs a git clone" && exit 0; }
+# The archive builds with nothing of cargo's at hand, and for the directories it is told.
+archive=$(init/dist.sh "$folder") || fail "no archive: $archive"
+tar -xzf "$archive" -C "$folder"
+[ "$(find "$folder" -maxdepth 1 -name 'virtinterfaced-*' -type d | wc -l)" = 1 ]
+cd "$folder"/virtinterfaced-*/
+for name in $(git -C "$OLDPWD" ls-files); do [ -e "$name" ] || fail "the archive lacks $name"; done
+CARGO_HOME=$folder/nothing CARGO_TARGET_DIR=$folder/target VIRTINTERFACED_SYSCONFDIR=/opt/etc \
+    VIRTINTERFACED_RUNSTATEDIR=/opt/run "${CARGO:-cargo}" build --quiet --offline --frozen
+if [ "$(id -u)" = 0 ]; then
+    "$folder/target/debug/virtinterfaced" --help 2>"$folder/help"
+    grep -q '/opt/etc/libvirt/virtinterfaced.conf' "$folder/help" || fail "$(cat "$folder/help")"
+    grep -q '/opt/run/libvirt/virtinterfaced-sock' "$folder/help" || fail "$(cat "$folder/help")"
+fi
+echo "ok: the archive builds offline, $(($(wc -c <"$archive") / 1024)) KiB"
