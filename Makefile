@@ -78,7 +78,7 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	systemd-socket-activate:systemd \
 	mandoc:mandoc \
 	shellcheck:shellcheck \
-	busybox:busybox \
+	busybox:busybox-static \
 	xmllint:libxml2-utils \
 	/usr/bin/python3:python3 \
 	/usr/lib/python3/dist-packages/libvirt.py:python3-libvirt \
@@ -87,8 +87,18 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 BENCH_NEEDS = $(DEMO_NEEDS) /usr/sbin/libvirtd:libvirt-daemon
 PERL_SYS_VIRT = $(firstword $(wildcard /usr/lib/*/perl5/*/Sys/Virt.pm) /usr/lib/perl5/Sys/Virt.pm)
 
-.PHONY: all help install uninstall dist deb demo check deps-demo deps-check deps-bench fmt lint doc test \
-	man lint-init check-init check-etc check-install golden fuzz bench clean
+VM_NEEDS = qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ip:iproute2 \
+	strip:binutils
+CROSS_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
+	/usr/lib/rustlib/src/rust/library/Cargo.lock:rust-web-src \
+	i686-linux-gnu-gcc:gcc-i686-linux-gnu /usr/i686-linux-gnu/lib/crt1.o:libc6-dev-i386-cross \
+	aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+	/usr/aarch64-linux-gnu/lib/crt1.o:libc6-dev-arm64-cross \
+	qemu-i386-static:qemu-user-static
+
+.PHONY: all help static install uninstall dist deb demo check test-kernel check-vm check-cross \
+	deps-demo deps-check deps-bench deps-vm deps-cross fmt lint doc test man lint-init check-init \
+	check-etc check-install golden fuzz bench clean
 
 all: ## build the daemon (release)
 	$(DIRS) $(CARGO) build --release
@@ -112,10 +122,14 @@ deb: $(BINARY) ## a package for Debian and Devuan: target/deb/*.deb
 $(BINARY):
 	$(MAKE) all
 
+static: ## build one static binary, for hosts of any kind: target/static/virtinterfaced
+	tests/static.sh target/static/virtinterfaced
+
 demo: deps-demo all ## show a private host's interfaces with the real virsh
 	tests/demo.sh $(TARGET_DIR)/release/virtinterfaced
 
-check: deps-check fmt lint doc test man lint-init check-etc check-install check-init ## all that must hold: what CI runs
+# From what takes seconds to what takes minutes.
+check: deps-check fmt lint doc man lint-init test check-etc check-install check-init test-kernel ## all that must hold: what CI runs
 
 fmt: ## is the code formatted?
 	$(CARGO) fmt --check
@@ -129,6 +143,14 @@ doc: ## is the documentation whole?
 
 test: ## run every test; those that need root say so, and fail under CI
 	$(CARGO) test
+
+test-kernel: deps-vm static ## run the tests that want bonds and VLANs, in a machine of their own
+	tests/vm/kernel.sh target/static/virtinterfaced
+
+check-vm: test-kernel ## does the daemon live well on hosts that boot and reboot?
+
+check-cross: deps-cross ## do the unit tests pass with 32-bit words, and on aarch64?
+	tests/cross.sh
 
 man: ## are the manuals well-formed?
 	mandoc -T lint -W warning man/*
@@ -167,3 +189,7 @@ deps-check:
 	@tests/needs.sh $(CHECK_NEEDS)
 deps-bench:
 	@tests/needs.sh $(BENCH_NEEDS)
+deps-vm:
+	@tests/needs.sh $(VM_NEEDS)
+deps-cross:
+	@tests/needs.sh $(CROSS_NEEDS)

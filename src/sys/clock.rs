@@ -33,7 +33,8 @@ impl Utc {
     /// The calendar's word for `moment`. A moment before 1970 shows as 1970.
     pub fn new(moment: SystemTime) -> Self {
         let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seconds = libc::time_t::try_from(since_epoch.as_secs()).unwrap_or(libc::time_t::MAX);
+        // The `time_t` that gmtime_r takes; its name is not to be used where musl is to change it.
+        let seconds = since_epoch.as_secs().try_into().unwrap_or_default();
         // SAFETY: `tm` is a plain struct of integers and a pointer, for all of which zero is valid.
         let mut tm: libc::tm = unsafe { std::mem::zeroed() };
         // SAFETY: both pointers are to live locals; gmtime_r writes only to the second. Where the

@@ -22,9 +22,13 @@ pub fn effective_gid() -> libc::gid_t {
 }
 
 /// The calling thread, as log lines name it.
+///
+/// By its number, as std refers to the function of that name weakly: where both are merged into one
+/// program that is linked statically, the reference stays weak, and leads nowhere.
 pub fn thread_id() -> libc::pid_t {
     // SAFETY: gettid takes nothing and cannot fail.
-    unsafe { libc::gettid() }
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
+    libc::pid_t::try_from(id).unwrap_or_default()
 }
 
 /// Sets the file mode creation mask and returns the one before. It belongs to the whole process,

@@ -19,6 +19,7 @@ use crate::support::client::RawClient;
 use crate::support::command::{Output, command, run};
 use crate::support::daemon::{
     ADMIN_SOCKET, Background, Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command,
+    daemon_program,
 };
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 use crate::support::wire::{Arg, procedure};
@@ -43,7 +44,7 @@ fn activated(fds: Vec<OwnedFd>, names: Option<&str>) -> Command {
 /// The daemon's command by way of a shell script, to which descriptors are passed.
 fn passing(fds: Vec<OwnedFd>, script: &str) -> Command {
     let mut command = command("sh");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_virtinterfaced")]);
+    command.args(["-c", script, &daemon_program()]);
     // Out of the way of the numbers that they will get.
     let aside: Vec<_> = fds.iter().map(move_aside).collect();
     let pass = move || {
@@ -258,7 +259,7 @@ fn the_first_client_wakes_a_daemon_that_systemds_activator_starts() {
         let [rw, admin] = ["rw", "admin"].map(|name| format!("{DIR}/{name}"));
         let names = "--fdname=virtinterfaced.socket:virtinterfaced-admin.socket";
         let mut activator = command(ACTIVATOR);
-        activator.args(["-l", &rw, "-l", &admin, names, env!("CARGO_BIN_EXE_virtinterfaced")]);
+        activator.args(["-l", &rw, "-l", &admin, names, &daemon_program()]);
         let mut daemon = Daemon::spawn(&mut activator);
         daemon.wait_for(&rw);
         assert_eq!([&rw, &admin].map(|path| kind(path)), ["rw", "admin"]);

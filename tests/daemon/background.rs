@@ -11,7 +11,7 @@ use crate::support::client::RawClient;
 use crate::support::command::command;
 use crate::support::daemon::{
     ADMIN_SOCKET, Background, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, config_file,
-    daemon_command,
+    daemon_command, daemon_program,
 };
 use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace};
@@ -64,7 +64,7 @@ fn the_pid_file_has_the_number_of_the_process_that_stays() {
     in_namespace(|| {
         let daemon = start();
         let program = fs::read_link(daemon.proc("exe")).unwrap();
-        assert_eq!(program, Path::new(env!("CARGO_BIN_EXE_virtinterfaced")));
+        assert_eq!(program, Path::new(&daemon_program()));
         let (status, stderr) = start_in_vain(&[]);
         let want = format!("is held by process {}: already running", daemon.pid());
         assert!(stderr.contains(&want), "{stderr}");
@@ -107,7 +107,7 @@ fn modes_do_not_depend_on_the_mask_of_the_starter() {
     in_namespace(|| {
         for mask in ["000", "077"] {
             let mut shell = command("sh");
-            let program = env!("CARGO_BIN_EXE_virtinterfaced");
+            let program = &daemon_program();
             shell.args(["-c", &format!("umask {mask}; exec \"$0\" -d"), program]);
             let daemon = Background::start_with(&mut shell);
             let mode = |path: &str| fs::metadata(path).unwrap().mode() & 0o777;
@@ -179,7 +179,7 @@ fn a_daemon_that_dies_without_a_word_is_a_failed_start() {
 fn the_end_of_the_starters_session_does_not_end_it() {
     in_namespace(|| {
         let mut session = command("setsid");
-        session.args(["--wait", env!("CARGO_BIN_EXE_virtinterfaced"), "-d"]);
+        session.args(["--wait", &daemon_program(), "-d"]);
         let daemon = Background::start_with(&mut session);
         assert_eq!(RawClient::open().list_all(), ["lo"]);
         daemon.stop();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::client::RawClient;
 use crate::support::command::command;
-use crate::support::daemon::{ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET};
+use crate::support::daemon::{ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, daemon_program};
 use crate::support::eventually;
 use crate::support::namespace::in_namespace;
 use crate::support::peer::has_news_within;
@@ -86,7 +86,7 @@ fn admins_beyond_their_own_limit_wait() {
 fn without_descriptors_it_goes_on_and_recovers_when_some_are_free_again() {
     in_namespace(|| {
         let mut limited = command("prlimit");
-        limited.args(["--nofile=32:32", env!("CARGO_BIN_EXE_virtinterfaced")]);
+        limited.args(["--nofile=32:32", &daemon_program()]);
         let daemon = Daemon::start_with(&mut limited);
         let mut crowd: Vec<_> = (0..60).map(|_| knock()).collect();
         eventually("descriptors run out", || daemon.stderr().contains("nobody is accepted"));

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::support::command::command;
 use crate::support::daemon::{
-    ADMIN_SOCKET, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, daemon_command, run_daemon,
+    ADMIN_SOCKET, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, daemon_command, daemon_program,
+    run_daemon,
 };
 use crate::support::namespace::{DIR, in_namespace};
 
@@ -104,7 +105,7 @@ fn what_is_no_file_is_refused_and_left_where_it_is() {
 fn modes_do_not_depend_on_the_mask_of_whoever_starts_the_daemon() {
     in_namespace(|| {
         let mut shell = command("sh");
-        shell.args(["-c", "umask 077; exec \"$0\"", env!("CARGO_BIN_EXE_virtinterfaced")]);
+        shell.args(["-c", "umask 077; exec \"$0\"", &daemon_program()]);
         let _daemon = Daemon::start_with(&mut shell);
         let mode = |path: &str| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode("/run/libvirt"), 0o755);

@@ -12,7 +12,7 @@ use crate::sockets;
 use crate::support::client::RawClient;
 use crate::support::command::command;
 use crate::support::daemon::{
-    ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command,
+    ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command, daemon_program,
 };
 use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace};
@@ -129,7 +129,7 @@ fn what_the_host_refuses_changes_nothing_either() {
         fs::write(&file, "").unwrap();
         let mut session = command("setpriv");
         session.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-        session.arg(env!("CARGO_BIN_EXE_virtinterfaced")).args(["-v", "-f", &file]);
+        session.arg(daemon_program()).args(["-v", "-f", &file]);
         session.env("XDG_RUNTIME_DIR", "/run/user").env("HOME", "/run/user");
         let mut daemon = Daemon::spawn(&mut session);
         let socket = "/run/user/libvirt/virtinterfaced-sock";

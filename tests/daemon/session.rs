@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::command::{command, run};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, daemon_program};
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 
 const VIRSH: &str = "/usr/bin/virsh";
@@ -20,7 +20,7 @@ const RUNTIME_DIR: &str = "/run/user";
 const DAEMON: &str = "/run/test/virtinterfaced";
 
 fn prepare() {
-    fs::copy(env!("CARGO_BIN_EXE_virtinterfaced"), DAEMON).unwrap();
+    fs::copy(daemon_program(), DAEMON).unwrap();
     for dir in [HOME, RUNTIME_DIR] {
         fs::create_dir(dir).unwrap();
         chown(dir, Some(USER), Some(USER)).unwrap();

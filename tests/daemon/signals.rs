@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch};
 use crate::support::daemon::{
-    ADMIN_SOCKET, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, daemon_command,
+    ADMIN_SOCKET, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, daemon_command, daemon_program,
 };
 use crate::support::eventually;
 use crate::support::namespace::in_namespace;
@@ -79,7 +79,7 @@ fn a_mask_that_was_inherited_does_not_make_it_deaf() {
     in_namespace(|| {
         for signal in STOPPING {
             let mut deaf = command("env");
-            deaf.args(["--block-signal", env!("CARGO_BIN_EXE_virtinterfaced")]);
+            deaf.args(["--block-signal", &daemon_program()]);
             let mut daemon = Daemon::start_with(&mut deaf);
             daemon.signal(signal);
             assert_eq!(daemon.wait().code(), Some(0), "{signal}");

@@ -4,11 +4,11 @@
 //! Its standard error goes to a file, so that it never waits for the test to read it.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, io};
 
 use super::client::RawClient;
 use super::command::{Output, command, run};
@@ -240,9 +240,16 @@ impl Drop for Background {
     }
 }
 
+/// Where the daemon is: the one that was built along with the test, or the one that `TEST_DAEMON`
+/// names, as on a machine that both were carried to.
+pub(crate) fn daemon_program() -> String {
+    let carried = env::var("TEST_DAEMON");
+    carried.unwrap_or_else(|_| env!("CARGO_BIN_EXE_virtinterfaced").to_owned())
+}
+
 /// The daemon's command, without options.
 pub(crate) fn daemon_command() -> Command {
-    command(env!("CARGO_BIN_EXE_virtinterfaced"))
+    command(&daemon_program())
 }
 
 /// Runs the daemon to its end: for options with which it does not stay.

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What only some kernels can do, and hosts that lack what others have: bonds, VLANs, bridges with
+//! every kind of port; no /proc, no /sys, no syslog, full disks.
+//!
+//! `tests/vm/kernel.sh` runs this program on a kernel that can do all of it. Anywhere else a test
+//! says `SKIP: reason` where the kernel lacks a module: loading one might make an interface, and the
+//! machine is not ours. With `REQUIRE_KERNEL` set it fails instead.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, waits by sleeping, and says why it does not run"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bonds;
+mod bridges;
+mod changes;
+mod shortages;
+mod vlans;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use support::PATIENCE;
+use support::client::RawClient;
+use support::namespace::in_namespace;
+
+const BOND: &str = "bonding";
+const DUMMY: &str = "dummy";
+const VLAN: &str = "8021q";
+
+/// The ends of two cables, to be members of a bond.
+const MEMBERS: &str = "\
+link add m0 address 52:54:00:00:00:11 type veth peer name far0
+link add m1 address 52:54:00:00:00:12 type veth peer name far1
+link set far0 up
+link set far1 up
+";
+
+/// Runs `test` in namespaces of its own, on a kernel that has these modules.
+fn on_kernel_with(modules: &[&str], test: impl FnOnce() + Send + 'static) {
+    let is_missing = |module: &&&str| !Path::new("/sys/module").join(module).exists();
+    match modules.iter().find(is_missing) {
+        None => in_quiet_namespace(test),
+        Some(module) => skip(&format!("the kernel has no {module}, or has not loaded it")),
+    }
+}
+
+/// Runs `test` in namespaces of its own, where no link gets an address by itself.
+fn in_quiet_namespace(test: impl FnOnce() + Send + 'static) {
+    in_namespace(|| {
+        const NONE: &str = "1";
+        fs::write("/proc/sys/net/ipv6/conf/default/addr_gen_mode", NONE).unwrap();
+        test();
+    });
+}
+
+/// Says that a test did not run, or fails it where it has to.
+fn skip(reason: &str) {
+    let required = env::var_os("REQUIRE_KERNEL").is_some();
+    assert!(!required, "cannot run, though REQUIRE_KERNEL is set: {reason}");
+    println!("SKIP: {reason}");
+}
+
+/// One of the kernel's attributes of a link.
+fn fact(name: &str, attribute: &str) -> String {
+    let path = format!("/sys/class/net/{name}/{attribute}");
+    fs::read_to_string(&path).unwrap_or_else(|err| panic!("{path}: {err}")).trim().to_owned()
+}
+
+/// Changes one of the kernel's attributes of a link.
+#[track_caller]
+fn set(name: &str, attribute: &str, value: &str) {
+    let path = format!("/sys/class/net/{name}/{attribute}");
+    fs::write(&path, value).unwrap_or_else(|err| panic!("{path}: {value}: {err}"));
+}
+
+/// Waits until a link is described like this: for what the kernel does in its own time.
+#[track_caller]
+fn await_xml(client: &mut RawClient, name: &str, want: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let got = client.xml(name);
+        if got == want {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} is still\n{got}and not yet\n{want}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

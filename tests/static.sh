@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Builds the daemon as one static binary for this kind of machine: static.sh OUTPUT
+#
+# On a host with musl, and with a rustup that has the musl target, there is nothing to it. Debian has
+# no standard library for musl, but all it is made of: there it is built along with the daemon, by
+# Debian's own compiler. The library wants an unwinder by name, though nothing unwinds where a panic
+# ends the process. gcc's is given, which is made for glibc and asks the loader where objects are; a
+# static program has no loader, so the question is answered with "none".
+set -eu
+
+output=$1
+target=${CARGO_TARGET_DIR:-target}
+triple=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+case $triple in
+*-musl*) ;;
+*) triple=$(uname -m)-unknown-linux-musl ;;
+esac
+
+# Memory is what counts here.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=s
+unset CARGO_ENCODED_RUSTFLAGS
+export RUSTFLAGS="-C target-feature=+crt-static"
+
+if [ -d "$(rustc --print target-libdir --target "$triple" 2>/dev/null || true)" ]; then
+    cargo build --release --target "$triple"
+else
+    "$(dirname "$0")/needs.sh" \
+        /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
+        /usr/lib/rustlib/src/rust/library/Cargo.lock:rust-web-src \
+        musl-gcc:musl-tools /usr/bin/gcc:gcc
+
+    mkdir -p "$target/unwinder"
+    unwinder=$(cd "$target/unwinder" && pwd)
+    cp "$(gcc -print-file-name=libgcc_eh.a)" "$unwinder/libunwind.a"
+    echo 'int _dl_find_object(void *address, void *found) { (void)address; (void)found; return -1; }' |
+        gcc -Os -x c -c -o "$unwinder/find_object.o" -
+    ar r "$unwinder/libunwind.a" "$unwinder/find_object.o" 2>/dev/null
+
+    export PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1
+    RUSTFLAGS="$RUSTFLAGS -C linker=musl-gcc -C link-self-contained=no -C relocation-model=static \
+-C force-unwind-tables=no -L native=$unwinder"
+    cargo build --release --target "$triple" \
+        -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
+fi
+install -D "$target/$triple/release/virtinterfaced" "$output"

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Boots a test machine and shows how it is getting on: boot.sh NAME SECONDS KERNEL INITRD [QEMU-OPTION...]
+# Its first serial line is the console, kept in target/vm/NAME.log; on the second it says "-- STAGE",
+# "ok TEST", "FAIL TEST: WHY", and at last "end". It has no network.
+# Succeeds if the machine said "end" and no FAIL, and turned itself off in time.
+set -eu
+
+name=$1 seconds=$2 kernel=$3 initrd=$4
+shift 4
+log=${CARGO_TARGET_DIR:-target}/vm/$name.log
+said=${log%.log}.said
+mkdir -p "${log%/*}"
+begin=$(date +%s)
+cr=$(printf '\r')
+
+# Emulated unless asked otherwise: a kvm within a virtual machine can hang. Its time is then that of its
+# instructions, so that it sees no difference when this machine is busy, and does not wait when idle.
+accel=${VM_ACCEL:-tcg}
+[ "$accel" != tcg ] || set -- -icount shift=2,sleep=off "$@"
+{
+    timeout -k 5 "$seconds" qemu-system-x86_64 -accel "$accel" -m 512 -nodefaults -nographic \
+        -kernel "$kernel/vmlinuz" -initrd "$initrd" \
+        -append "console=ttyS0 quiet mitigations=off panic=-1 oops=panic" \
+        -serial "file:$log" -serial stdio "$@" </dev/null 2>&1 ||
+        echo "FAIL the machine's end: qemu's status is $?, after at most $seconds s"
+} | while IFS= read -r line; do
+    line=${line%"$cr"}
+    [ -z "$line" ] || printf '%4d s  %s\n' $(($(date +%s) - begin)) "$line"
+done | tee "$said"
+
+passed=$(grep -c '^ *[0-9]* s  ok ' "$said" || true)
+failed=$(grep -c '^ *[0-9]* s  FAIL ' "$said" || true)
+echo "$name machine: $passed passed, $failed failed"
+if [ "$failed" != 0 ] || ! grep -q '^ *[0-9]* s  end$' "$said"; then
+    echo "the end of its console, $log:" >&2
+    tail -n 30 "$log" >&2
+    exit 1
+fi

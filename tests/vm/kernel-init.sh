@@ -1,0 +1,37 @@
+#!/bin/busybox sh
+# shellcheck shell=dash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The first process of the kernel machine: loads the modules, runs the tests, and turns it off.
+# What boot.sh is to show goes to the second serial line.
+
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+exec </dev/null >/dev/ttyS1 2>/dev/ttyS0
+
+while read -r module; do
+    case $module in
+    bonding) options=max_bonds=0 ;;
+    dummy) options=numdummies=0 ;;
+    *) options= ;;
+    esac
+    insmod "/modules/$module.ko" $options || echo "FAIL insmod: $module"
+done </modules/order
+
+echo "-- Linux $(uname -r)"
+export REQUIRE_NETNS=1 REQUIRE_KERNEL=1 TEST_DAEMON=/sbin/virtinterfaced RUST_BACKTRACE=0
+{
+    # shellcheck disable=SC2046
+    /sbin/tests --test-threads=1 $(cat /etc/test-arguments) 2>&1 || echo "FAIL the test program: exit status $?"
+} | while IFS= read -r line; do
+    case $line in
+    test*" ... ok") line=${line#test } && echo "ok ${line% ... ok}" ;;
+    test*" ... FAILED") line=${line#test } && echo "FAIL ${line% ... FAILED}" ;;
+    *) echo "$line" ;;
+    esac
+done
+echo end
+poweroff -f
