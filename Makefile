@@ -88,7 +88,7 @@ BENCH_NEEDS = $(DEMO_NEEDS) /usr/sbin/libvirtd:libvirt-daemon
 PERL_SYS_VIRT = $(firstword $(wildcard /usr/lib/*/perl5/*/Sys/Virt.pm) /usr/lib/perl5/Sys/Virt.pm)
 
 VM_NEEDS = qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ip:iproute2 \
-	strip:binutils
+	strip:binutils debootstrap:debootstrap mkfs.ext4:e2fsprogs
 CROSS_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
 	/usr/lib/rustlib/src/rust/library/Cargo.lock:rust-web-src \
 	i686-linux-gnu-gcc:gcc-i686-linux-gnu /usr/i686-linux-gnu/lib/crt1.o:libc6-dev-i386-cross \
@@ -96,7 +96,8 @@ CROSS_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
 	/usr/aarch64-linux-gnu/lib/crt1.o:libc6-dev-arm64-cross \
 	qemu-i386-static:qemu-user-static
 
-.PHONY: all help static install uninstall dist deb demo check test-kernel check-vm check-cross \
+.PHONY: all help static install uninstall dist deb demo check test-kernel check-vm check-openrc \
+	check-sysvinit check-cross \
 	deps-demo deps-check deps-bench deps-vm deps-cross fmt lint doc test man lint-init check-init \
 	check-etc check-install golden fuzz bench clean
 
@@ -147,7 +148,14 @@ test: ## run every test; those that need root say so, and fail under CI
 test-kernel: deps-vm static ## run the tests that want bonds and VLANs, in a machine of their own
 	tests/vm/kernel.sh target/static/virtinterfaced
 
-check-vm: test-kernel ## does the daemon live well on hosts that boot and reboot?
+check-vm: test-kernel check-openrc check-sysvinit ## does the daemon live well on hosts that boot and reboot?
+
+check-openrc: deps-vm static ## ... on one with OpenRC
+	tests/vm/host.sh openrc target/static/virtinterfaced
+
+check-sysvinit: deps-vm static ## ... on one with sysvinit, and as its package
+	$(MAKE) deb BINARY=target/static/virtinterfaced
+	tests/vm/host.sh sysvinit target/static/virtinterfaced
 
 check-cross: deps-cross ## do the unit tests pass with 32-bit words, and on aarch64?
 	tests/cross.sh

@@ -1,0 +1,35 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=dash
+# The initramfs of the test hosts: loads what the disk needs, lays what is to be tested over the disk at
+# the first boot, and hands the machine over to the disk's own init.
+
+PATH=/bin
+/bin/busybox mkdir -p /bin /proc /sys /dev /disk
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+# In the order in which they need each other; dummy is for the tests.
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk; do
+    insmod "/modules/$module.ko"
+done
+insmod /modules/dummy.ko numdummies=0
+mount -t ext4 /dev/vda /disk
+
+boot=$(($(cat /disk/vm/boots 2>/dev/null || echo 0) + 1))
+echo "-- boot $boot: the kernel runs" >/dev/ttyS1
+if [ "$boot" = 1 ]; then
+    cp -a /tree/. /disk/
+    cp -a /vm /disk/
+    chroot /disk /vm/host-tests.sh enable >/dev/ttyS1 2>&1
+fi
+if [ "$boot" -gt 2 ]; then
+    echo "FAIL machine: it boots again and again" >/dev/ttyS1
+    umount /disk
+    poweroff -f
+fi
+echo "$boot" >/disk/vm/boots
+umount /proc /sys
+mount --move /dev /disk/dev
+exec switch_root /disk /sbin/init

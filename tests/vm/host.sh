@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Tries the daemon on a Debian host without systemd, in a virtual machine: host.sh openrc|sysvinit BINARY
+# What `make install INIT=...` installs, and for sysvinit what `make deb` made, are laid over a fresh
+# copy of the host's disk. host-tests.sh is what is tried there.
+set -eu
+
+flavour=$1 binary=$2
+here=$(dirname "$0")
+kernel=$("$here/kernel-image.sh")
+disks=$("$here/host-images.sh")
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+initramfs=$work/initramfs
+mkdir -p "$initramfs/bin" "$initramfs/modules" "$initramfs/vm"
+cp /bin/busybox "$initramfs/bin"
+cp "$here/host-init.sh" "$initramfs/init"
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk dummy; do
+    find "$kernel/modules/" -name "$module.ko" -exec cp {} "$initramfs/modules" \;
+done
+
+make -s install INIT="$flavour" BINARY="$binary" DESTDIR="$initramfs/tree"
+cp -a "$initramfs/tree" "$initramfs/vm/tree"
+cp "$here/host-tests.sh" "$initramfs/vm"
+echo "$flavour" >"$initramfs/vm/flavour"
+if [ "$flavour" = sysvinit ]; then
+    for package in "${CARGO_TARGET_DIR:-target}"/deb/*.deb; do
+        cp "$package" "$initramfs/vm/virtinterfaced.deb"
+        dpkg-deb --contents "$package" | sed -n 's/^-.* \.\//\//p' >"$initramfs/vm/package-files"
+    done
+fi
+(cd "$initramfs" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
+
+"$here/boot.sh" "$flavour" "${VM_TIMEOUT:-900}" "$kernel" "$work/initrd" \
+    -drive "if=virtio,format=raw,snapshot=on,cache=unsafe,file=$disks/$flavour.ext4"
