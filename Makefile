@@ -52,7 +52,6 @@ FILES_runit = 755:init/runit/run:$(RUNITDIR)/virtinterfaced/run \
 	755:init/runit/log/run:$(RUNITDIR)/virtinterfaced/log/run
 FILES_s6 = 755:init/s6/run:$(S6DIR)/virtinterfaced/run \
 	644:init/s6/conf:$(S6DIR)/virtinterfaced/conf \
-	644:init/s6/type:$(S6DIR)/virtinterfaced/type \
 	644:init/s6/notification-fd:$(S6DIR)/virtinterfaced/notification-fd \
 	755:init/s6/data/check:$(S6DIR)/virtinterfaced/data/check \
 	755:init/s6/log/run:$(S6DIR)/virtinterfaced/log/run
@@ -117,20 +116,20 @@ uninstall: ## remove what was installed; what was changed since stays
 dist: ## a source archive that builds offline: target/dist/*.tar.gz
 	@init/dist.sh $(TARGET_DIR)/dist
 
-deb: $(BINARY) ## a package for Debian and Devuan: target/deb/*.deb
+deb: $(if $(filter $(TARGET_DIR)/release/%,$(BINARY)),all,$(BINARY)) ## a package for Debian and Devuan: target/deb/*.deb
 	@MAKE="$(MAKE)" init/debian/build.sh $(BINARY) $(TARGET_DIR)/deb
 
 $(BINARY):
 	$(MAKE) all
 
 static: ## build one static binary, for hosts of any kind: target/static/virtinterfaced
-	tests/static.sh target/static/virtinterfaced
+	$(DIRS) tests/static.sh target/static/virtinterfaced
 
 demo: deps-demo all ## show a private host's interfaces with the real virsh
 	tests/demo.sh $(TARGET_DIR)/release/virtinterfaced
 
 # From what takes seconds to what takes minutes.
-check: deps-check fmt lint doc man lint-init test check-etc check-install check-init test-kernel ## all that must hold: what CI runs
+check: deps-check fmt lint doc man lint-init test check-etc check-install check-init test-kernel ## all that must hold, and what CI runs
 
 fmt: ## is the code formatted?
 	$(CARGO) fmt --check

@@ -33,6 +33,12 @@ is_config() {
     return 1
 }
 
+# Is a place taken by what nobody here has installed? The administrator's files are looked after later.
+is_somebody_elses() {
+    [ -n "$record" ] && [ -f "$DESTDIR$1" ] && ! is_config "$1" || return 1
+    [ ! -f "$record" ] || ! awk -v place="$1" '$3 == place { found = 1 } END { exit !found }' "$record"
+}
+
 make_dir() {
     [ ! -d "$DESTDIR$1" ] || return 0
     case $1 in /*/*) make_dir "${1%/*}" 755 ;; esac
@@ -73,6 +79,7 @@ write_record() {
     cat "$record" "$lines" | awk '{ last[$3] = $0 } END { for (place in last) print last[place] }' |
         sort -k 3 >"$new"
     cat "$new" >"$record"
+    chmod 644 "$record"
 }
 
 uninstall() {
@@ -98,6 +105,13 @@ command=$1
 shift
 case $command in
 install)
+    # Before anything is copied.
+    for item in "$@"; do
+        item=${item#*:}
+        is_somebody_elses "${item#*:}" || continue
+        echo "$DESTDIR${item#*:} was not installed from here; remove it, or choose another PREFIX" >&2
+        exit 1
+    done
     for item in "$@"; do
         mode=${item%%:*} item=${item#*:}
         case $item in

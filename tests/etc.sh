@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Does the lens for Augeas read and write the configuration? etc.sh CACHE
+# Are the files in etc what their readers want? etc.sh CACHE
+# Does the lens for Augeas read and write the configuration; is polkit's file what its actions need?
 # Where Augeas is not installed, Debian's packages of it are unpacked from CACHE. Where there are none
 # either, this is skipped; with CI set it fails.
 set -eu
@@ -52,3 +53,10 @@ cmp "$folder/before" "$conf"
 known=$(grep -c '^ *key("' src/config/keys.rs)
 [ "$(grep -c '^[a-z]' "$conf")" = "$known" ] || { echo "not $known keys" && exit 1; }
 echo "ok: Augeas reads and writes $known keys"
+
+# Each action has an answer for whoever asks, in the file that polkit will read.
+ours='@id="org.libvirt.unix.monitor" or @id="org.libvirt.unix.manage"'
+whole='allow_any and allow_inactive and allow_active'
+answers=$(xmllint --nonet --xpath "count(//action[$ours]/defaults[$whole])" etc/polkit.policy)
+[ "$answers" = 2 ] || { echo "polkit's file has $answers whole actions of 2" && exit 1; }
+echo "ok: polkit's file has both actions"

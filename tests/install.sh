@@ -42,7 +42,6 @@ S6="755 etc/s6/sv/virtinterfaced/run
 755 etc/s6/sv/virtinterfaced/data/check
 755 etc/s6/sv/virtinterfaced/log/run
 644 etc/s6/sv/virtinterfaced/conf
-644 etc/s6/sv/virtinterfaced/type
 644 etc/s6/sv/virtinterfaced/notification-fd"
 SYSTEMD="644 etc/default/virtinterfaced
 644 usr/lib/systemd/system/virtinterfaced.service
@@ -103,6 +102,17 @@ run install RUNSTATEDIR=/var/run
 grep -q '"/var/run/libvirt"' "$conf" || fail "an unchanged configuration stays old"
 [ ! -e "$conf.new" ] || fail "an unchanged configuration counts as changed"
 echo "ok: what was not changed is replaced"
+
+# A host's own daemon of that name is neither replaced nor, later, removed.
+host
+mkdir -p "$root/usr/sbin"
+echo "another's" >"$root/usr/sbin/virtinterfaced"
+before=$(tree)
+! run install INIT=none || fail "another's daemon is replaced"
+grep -q "/usr/sbin/virtinterfaced was not installed from here" "$folder/said" || fail "no word of it"
+[ "$(tree)" = "$before" ] || fail "something was installed all the same"
+[ "$(cat "$root/usr/sbin/virtinterfaced")" = "another's" ] || fail "another's daemon is another"
+echo "ok: what is another's is left alone"
 
 # With other directories, no file names the usual ones.
 host

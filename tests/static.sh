@@ -14,6 +14,7 @@ target=${CARGO_TARGET_DIR:-target}
 triple=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 case $triple in
 *-musl*) ;;
+*-gnu*) triple=$(echo "$triple" | sed 's/-gnu/-musl/') ;;
 *) triple=$(uname -m)-unknown-linux-musl ;;
 esac
 
@@ -44,3 +45,7 @@ else
         -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
 fi
 install -D "$target/$triple/release/virtinterfaced" "$output"
+if objdump -p "$output" | grep NEEDED; then
+    echo "$output is not static" >&2
+    exit 1
+fi

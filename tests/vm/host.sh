@@ -32,5 +32,17 @@ if [ "$flavour" = sysvinit ]; then
 fi
 (cd "$initramfs" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 
-"$here/boot.sh" "$flavour" "${VM_TIMEOUT:-900}" "$kernel" "$work/initrd" \
-    -drive "if=virtio,format=raw,snapshot=on,cache=unsafe,file=$disks/$flavour.ext4"
+boot() {
+    "$here/boot.sh" "$flavour" "${VM_TIMEOUT:-900}" "$kernel" "$work/initrd" \
+        -drive "if=virtio,format=raw,snapshot=on,cache=unsafe,file=$disks/$flavour.ext4"
+}
+status=0
+boot || status=$?
+if [ "$status" = 2 ]; then
+    # Emulated processors that get no time have stalled before. A daemon that stalls does so again.
+    echo "$flavour machine: it did not come to its end; once more"
+    status=0
+    boot || status=$?
+    [ "$status" != 0 ] || echo "$flavour machine: passed at the second attempt"
+fi
+exit "$status"
