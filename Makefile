@@ -95,6 +95,8 @@ CROSS_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
 	/usr/aarch64-linux-gnu/lib/crt1.o:libc6-dev-arm64-cross \
 	qemu-i386-static:qemu-user-static
 
+# The machines' disks and the builds are made once, by whoever comes first.
+.NOTPARALLEL:
 .PHONY: all help static install uninstall dist deb demo check test-kernel check-vm check-openrc \
 	check-sysvinit check-cross \
 	deps-demo deps-check deps-bench deps-vm deps-cross fmt lint doc test man lint-init check-init \
@@ -108,6 +110,7 @@ help: ## list the targets
 
 install: $(BINARY) ## install, for INIT=openrc, sysvinit, runit, s6, systemd or none
 	$(if $(filter-out $(INITS),$(INIT)),$(error INIT is one of: $(INITS)))
+	$(if $(filter 2,$(words $(filter openrc sysvinit,$(INIT)))),$(error both want /etc/init.d/virtinterfaced))
 	@$(INSTALL) install $(FILES)
 
 uninstall: ## remove what was installed; what was changed since stays
