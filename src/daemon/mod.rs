@@ -114,7 +114,7 @@ fn help(paths: Option<&Paths>) -> String {
     let file = |path: &Path| path.display().to_string();
     cli::help(&[
         ("configuration:", file(&paths.config)),
-        ("sockets:", file(&paths.run_dir.join("virtinterfaced-sock"))),
+        ("sockets:", file(&paths.run_dir.join(Entrance::ReadWrite.socket_name()))),
         ("pid file:", file(&paths.pid_file)),
     ])
 }
@@ -308,8 +308,6 @@ fn listen(
 ) -> Result<Vec<Listener>, StartError> {
     let settings = &configuration.settings;
     let dir = settings.sockets.dir.as_ref().unwrap_or(&paths.run_dir);
-    // Clients are accepted in this order: where everybody may knock comes last, so that a crowd
-    // there keeps nobody else waiting.
     let entrances: &[Entrance] = match privilege {
         Privilege::System => &[Entrance::Admin, Entrance::ReadWrite, Entrance::ReadOnly],
         Privilege::Session => &[Entrance::Admin, Entrance::ReadWrite],

@@ -43,8 +43,14 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// A door with these listeners.
-    pub(crate) fn new(listeners: Vec<Listener>) -> Self {
+    /// A door with these listeners, whoever made them and in whatever order. Clients are accepted
+    /// where everybody may knock last, so that a crowd there keeps nobody else waiting.
+    pub(crate) fn new(mut listeners: Vec<Listener>) -> Self {
+        listeners.sort_by_key(|listener| match listener.entrance {
+            Entrance::Admin => 0,
+            Entrance::ReadWrite => 1,
+            Entrance::ReadOnly => 2,
+        });
         Self { waiting: vec![false; listeners.len()], listeners, paused_until: None }
     }
 
