@@ -27,11 +27,11 @@ mod vlans;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use support::PATIENCE;
 use support::client::RawClient;
-use support::namespace::in_namespace;
+use support::namespace::{in_namespace, skip_unless_set};
 
 const BOND: &str = "bonding";
 const DUMMY: &str = "dummy";
@@ -65,9 +65,7 @@ fn in_quiet_namespace(test: impl FnOnce() + Send + 'static) {
 
 /// Says that a test did not run, or fails it where it has to.
 fn skip(reason: &str) {
-    let required = env::var_os("REQUIRE_KERNEL").is_some();
-    assert!(!required, "cannot run, though REQUIRE_KERNEL is set: {reason}");
-    println!("SKIP: {reason}");
+    skip_unless_set(&["REQUIRE_KERNEL"], reason);
 }
 
 /// One of the kernel's attributes of a link.

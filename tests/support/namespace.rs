@@ -40,8 +40,13 @@ pub(crate) fn is_installed(program: &str) -> bool {
 
 /// Says that a test did not run, or fails it where it has to.
 pub(crate) fn skip(reason: &str) {
-    let required = REQUIRING.iter().any(|name| env::var_os(name).is_some());
-    assert!(!required, "cannot run, though CI or REQUIRE_NETNS is set: {reason}");
+    skip_unless_set(&REQUIRING, reason);
+}
+
+/// As [`skip`], where any of these variables makes the test one that has to run.
+pub(crate) fn skip_unless_set(requiring: &[&str], reason: &str) {
+    let set = requiring.iter().find(|name| env::var_os(name).is_some());
+    assert!(set.is_none(), "cannot run, though {} is set: {reason}", set.unwrap_or(&""));
     println!("SKIP: {reason}");
 }
 
