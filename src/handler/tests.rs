@@ -45,7 +45,7 @@ fn host() -> Host {
 
 fn defined(name: &str) -> Interface {
     let (name, kind) = (IfName::new(name).unwrap(), Kind::Ethernet(Ethernet::default()));
-    Interface { name, mtu: Some(9000), protocols: Vec::new(), kind }
+    Interface { name, start: None, mtu: Some(9000), protocols: Vec::new(), kind }
 }
 
 fn client(access: Access) -> ClientState {

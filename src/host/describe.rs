@@ -2,8 +2,9 @@
 //! From the table of links and addresses to an [`Interface`]: what the XML will say.
 //!
 //! Pure: what the table does not hold is named by [`inspection`] and comes back as [`Findings`]: link
-//! speeds, default gateways, and links whose changes the kernel does not announce. A link that the schema has no place for as what it is (a bond
-//! without members, a VLAN whose parent is in another namespace) is described as ethernet.
+//! speeds, default gateways, and links whose changes the kernel does not announce. A link that the
+//! schema has no place for as what it is (a bond without members, a VLAN whose parent is in another
+//! namespace) is described as ethernet.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use crate::host::Host;
 use crate::model::address::Family;
 use crate::model::interface::{
-    Bond, BondMember, BondMode, BondMonitor, Bridge, Ethernet, Interface, Kind, LinkStatus,
+    Bond, BondMember, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, Interface, Kind, LinkStatus,
     OperState, Port, PortKind, Protocol, Vlan,
 };
 use crate::model::name::IfName;
@@ -95,6 +96,7 @@ pub fn interface(host: &Host, link: &Link, findings: &Findings, view: View) -> I
     let describer = Describer { host, findings, view };
     Interface {
         name: link.name,
+        start: None,
         mtu: Some(link.mtu),
         protocols: describer.protocols(link),
         kind: describer.kind(link),
@@ -199,9 +201,9 @@ fn live_protocol(
     addresses: &[&Address],
     gateway: Option<IpAddr>,
 ) -> Option<Protocol> {
-    let addresses: Vec<_> = addresses.iter().map(|address| address.prefix).collect();
+    let addresses: Vec<_> = addresses.iter().map(|address| address.prefix.into()).collect();
     let present = !addresses.is_empty() || gateway.is_some();
-    present.then_some(Protocol { family, autoconf: false, dhcp: false, addresses, gateway })
+    present.then_some(Protocol { family, autoconf: false, dhcp: None, addresses, gateway })
 }
 
 /// The addressing that, as a definition, would give these addresses. Where the host learnt its
@@ -212,16 +214,16 @@ fn defining_protocol(
     gateway: Option<IpAddr>,
 ) -> Option<Protocol> {
     let mut protocol =
-        Protocol { family, autoconf: false, dhcp: false, addresses: Vec::new(), gateway: None };
+        Protocol { family, autoconf: false, dhcp: None, addresses: Vec::new(), gateway: None };
     for address in addresses {
         match source(address) {
             Source::Automatic => {}
             Source::Autoconf => protocol.autoconf = true,
-            Source::Dhcp => protocol.dhcp = true,
-            Source::Static => protocol.addresses.push(address.prefix),
+            Source::Dhcp => protocol.dhcp = Some(Dhcp::default()),
+            Source::Static => protocol.addresses.push(address.prefix.into()),
         }
     }
-    let learnt = protocol.autoconf || protocol.dhcp;
+    let learnt = protocol.autoconf || protocol.dhcp.is_some();
     if protocol.addresses.is_empty() && !learnt {
         return None;
     }

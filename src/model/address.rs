@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Addresses: [`MacAddr`] of a link, [`IpPrefix`] of a network.
+//! Addresses: [`MacAddr`] of a link, [`IpPrefix`] of a network, [`Ip`] as a definition has it.
 //!
 //! Knows how they are written, not whom they belong to.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 
 use crate::limits::LINK_ADDR_LEN_MAX;
 
@@ -137,6 +138,45 @@ impl fmt::Display for IpPrefix {
     }
 }
 
+/// An address as a definition has it: how long its network's prefix is may be left open.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Ip {
+    address: IpAddr,
+    prefix_len: Option<NonZeroU8>,
+}
+
+impl Ip {
+    /// Takes a prefix of at most 32 bits for IPv4, 128 for IPv6. One of 0 bits counts as left open,
+    /// as it does for libvirt.
+    pub fn new(address: IpAddr, prefix_len: Option<u8>) -> Option<Self> {
+        let prefix_len = prefix_len.and_then(NonZeroU8::new);
+        let fits = prefix_len.is_none_or(|len| len.get() <= Family::of(address).prefix_len_max());
+        fits.then_some(Self { address, prefix_len })
+    }
+
+    /// The address itself.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The prefix's length in bits, where it is said.
+    pub fn prefix_len(&self) -> Option<u8> {
+        self.prefix_len.map(NonZeroU8::get)
+    }
+
+    /// The address as a link gets it: a network of its own where nothing else is said.
+    pub fn prefix(&self) -> IpPrefix {
+        let len = self.prefix_len().unwrap_or(Family::of(self.address).prefix_len_max());
+        IpPrefix { address: self.address, len }
+    }
+}
+
+impl From<IpPrefix> for Ip {
+    fn from(prefix: IpPrefix) -> Self {
+        Self { address: prefix.address, prefix_len: NonZeroU8::new(prefix.len) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +207,14 @@ mod tests {
         assert_eq!(IpPrefix::new(v4, 33), None);
         assert_eq!(IpPrefix::new(v6, 128).unwrap().to_string(), "2001:db8::1/128");
         assert_eq!(IpPrefix::new(v6, 129), None);
+        assert_eq!((Ip::new(v4, Some(33)), Ip::new(v6, Some(129))), (None, None));
+    }
+
+    #[test]
+    fn an_address_whose_prefix_is_left_open_is_a_network_of_its_own() {
+        let (v4, v6) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
+        assert_eq!(Ip::new(v4, None).unwrap().prefix().to_string(), "192.0.2.1/32");
+        assert_eq!(Ip::new(v6, Some(0)).unwrap().prefix().to_string(), "2001:db8::1/128");
+        assert_eq!(Ip::from(IpPrefix::new(v4, 24).unwrap()), Ip::new(v4, Some(24)).unwrap());
     }
 }

@@ -7,18 +7,31 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::model::address::{Family, IpPrefix, MacAddr};
+use crate::model::address::{Family, Ip, MacAddr};
 use crate::model::name::IfName;
 
 /// One host interface, with all that the XML can say of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Interface {
     pub name: IfName,
+    /// Only a definition has one.
+    pub start: Option<StartMode>,
     /// Bytes.
     pub mtu: Option<u32>,
     /// At most one for each family.
     pub protocols: Vec<Protocol>,
     pub kind: Kind,
+}
+
+/// When a definition is brought up without anybody asking for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StartMode {
+    /// Once, when the host boots.
+    Onboot,
+    /// As soon as the device is there.
+    Hotplug,
+    /// Never.
+    None,
 }
 
 /// What kind of device an interface is.
@@ -163,9 +176,16 @@ pub struct Protocol {
     pub family: Family,
     /// IPv6 only: addresses from router advertisements.
     pub autoconf: bool,
-    pub dhcp: bool,
+    pub dhcp: Option<Dhcp>,
     /// All of this protocol's family.
-    pub addresses: Vec<IpPrefix>,
+    pub addresses: Vec<Ip>,
     /// The default route's gateway, of this protocol's family.
     pub gateway: Option<IpAddr>,
+}
+
+/// Addresses from a DHCP server.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Dhcp {
+    /// Whether the host is to use the name servers that the server tells of; not said means yes.
+    pub peer_dns: Option<bool>,
 }

@@ -10,8 +10,8 @@ use std::fmt::{self, Display, Write};
 
 use crate::model::address::Family;
 use crate::model::interface::{
-    ArpValidate, Bond, BondMode, BondMonitor, Bridge, Ethernet, ForwardDelay, Interface, Kind,
-    LinkStatus, MiiCarrier, OperState, Port, PortKind, Protocol, Vlan,
+    ArpValidate, Bond, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, ForwardDelay, Interface,
+    Kind, LinkStatus, MiiCarrier, OperState, Port, PortKind, Protocol, StartMode, Vlan,
 };
 use crate::model::name::IfName;
 
@@ -22,6 +22,9 @@ const USUAL_LEN: usize = 1024;
 pub fn format(interface: &Interface) -> String {
     let mut doc = Document { text: String::with_capacity(USUAL_LEN), depth: 0 };
     doc.open("interface", &[("type", &kind_name(&interface.kind)), ("name", &interface.name)]);
+    if let Some(start) = interface.start {
+        doc.leaf("start", &[("mode", &start_mode_name(start))]);
+    }
     if let Some(mtu) = interface.mtu {
         doc.leaf("mtu", &[("size", &mtu)]);
     }
@@ -47,6 +50,14 @@ fn kind_name(kind: &Kind) -> &'static str {
     }
 }
 
+fn start_mode_name(mode: StartMode) -> &'static str {
+    match mode {
+        StartMode::Onboot => "onboot",
+        StartMode::Hotplug => "hotplug",
+        StartMode::None => "none",
+    }
+}
+
 fn format_protocol(doc: &mut Document, protocol: &Protocol) {
     let family = match protocol.family {
         Family::Ipv4 => "ipv4",
@@ -56,11 +67,18 @@ fn format_protocol(doc: &mut Document, protocol: &Protocol) {
     if protocol.autoconf {
         doc.leaf("autoconf", &[]);
     }
-    if protocol.dhcp {
-        doc.leaf("dhcp", &[]);
+    match protocol.dhcp {
+        Some(Dhcp { peer_dns: Some(peer_dns) }) => {
+            doc.leaf("dhcp", &[("peerdns", if peer_dns { &"yes" } else { &"no" })]);
+        }
+        Some(Dhcp { peer_dns: None }) => doc.leaf("dhcp", &[]),
+        None => {}
     }
     for ip in &protocol.addresses {
-        doc.leaf("ip", &[("address", &ip.address()), ("prefix", &ip.prefix_len())]);
+        match ip.prefix_len() {
+            Some(len) => doc.leaf("ip", &[("address", &ip.address()), ("prefix", &len)]),
+            None => doc.leaf("ip", &[("address", &ip.address())]),
+        }
     }
     if let Some(gateway) = protocol.gateway {
         doc.leaf("route", &[("gateway", &gateway)]);

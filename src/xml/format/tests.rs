@@ -4,7 +4,8 @@
 use super::*;
 
 fn interface(name: &str, kind: Kind) -> Interface {
-    Interface { name: IfName::new(name).unwrap(), mtu: None, protocols: Vec::new(), kind }
+    let name = IfName::new(name).unwrap();
+    Interface { name, start: None, mtu: None, protocols: Vec::new(), kind }
 }
 
 #[test]
