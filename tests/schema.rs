@@ -63,7 +63,7 @@ fn bond(rng: &mut Rng) -> LinkBond {
 }
 
 fn kind(rng: &mut Rng) -> LinkKind {
-    match rng.u8(0..5) {
+    match rng.u8(0..6) {
         0 => LinkKind::Bridge(LinkBridge {
             stp: rng.bool(),
             forward_delay: ForwardDelay(rng.u32(0..4000)),
@@ -71,7 +71,8 @@ fn kind(rng: &mut Rng) -> LinkKind {
         1 => LinkKind::Bond(Box::new(bond(rng))),
         2 => LinkKind::Vlan { tag: rng.u16(0..4096) },
         3 => LinkKind::Tun,
-        _ => LinkKind::Other,
+        4 => LinkKind::Veth,
+        _ => LinkKind::Nic,
     }
 }
 
@@ -85,6 +86,7 @@ fn link(rng: &mut Rng, index: u32, count: u32) -> Link {
         name: IfName::new(format!("{}{index}", pick(rng, &["eth", "br-", "vnet", "a.b_"])))
             .unwrap(),
         up: rng.bool(),
+        carrier: rng.bool(),
         mtu: rng.u32(68..65_537),
         mac: MacAddr::new(&mac),
         oper_state: pick(

@@ -31,18 +31,18 @@ pub fn host() -> Host {
     let bridge = LinkBridge { stp: true, forward_delay: ForwardDelay(1500) };
     let mut host = Host::default();
     let links = [
-        Link { mac: None, ..link(1, "lo", LinkKind::Other) },
+        Link { mac: None, ..link(1, "lo", LinkKind::Nic) },
         link(2, "br0", LinkKind::Bridge(bridge)),
-        Link { master: Some(LinkIndex(2)), ..link(3, "veth0", LinkKind::Other) },
+        Link { master: Some(LinkIndex(2)), ..link(3, "veth0", LinkKind::Nic) },
         link(4, "bond0", LinkKind::Bond(Box::new(bond))),
-        Link { master: Some(LinkIndex(4)), ..link(5, "eth0", LinkKind::Other) },
-        Link { master: Some(LinkIndex(4)), up: false, ..link(6, "eth1", LinkKind::Other) },
+        Link { master: Some(LinkIndex(4)), ..link(5, "eth0", LinkKind::Nic) },
+        Link { master: Some(LinkIndex(4)), up: false, ..link(6, "eth1", LinkKind::Nic) },
         Link {
             master: Some(LinkIndex(2)),
             parent: Some(LinkIndex(4)),
             ..link(7, "bond0.7", LinkKind::Vlan { tag: 7 })
         },
-        Link { up: false, oper_state: OperState::Down, ..link(8, "dummy0", LinkKind::Other) },
+        Link { up: false, oper_state: OperState::Down, ..link(8, "dummy0", LinkKind::Nic) },
         link(9, "vnet0", LinkKind::Tun),
     ];
     for link in links {
@@ -63,6 +63,7 @@ fn link(index: u8, name: &str, kind: LinkKind) -> Link {
         up: true,
         mtu: 1500,
         mac: MacAddr::new(&[2, 0, 0, 0, 0, index]),
+        carrier: true,
         oper_state: OperState::Up,
         master: None,
         parent: None,

@@ -18,14 +18,14 @@ fn host() -> Host {
     let bridge = LinkKind::Bridge(LinkBridge::default());
     let mut host = Host::default();
     for (index, name, master, kind) in [
-        (1, "lo", None, LinkKind::Other),
+        (1, "lo", None, LinkKind::Nic),
         (2, "br0", None, bridge),
-        (3, "port0", Some(2), LinkKind::Other),
-        (4, "port1", Some(2), LinkKind::Other),
+        (3, "port0", Some(2), LinkKind::Nic),
+        (4, "port1", Some(2), LinkKind::Nic),
         (5, "tap0", None, LinkKind::Tun),
-        (6, "twin0", None, LinkKind::Other),
-        (7, "twin1", None, LinkKind::Other),
-        (8, "down0", None, LinkKind::Other),
+        (6, "twin0", None, LinkKind::Nic),
+        (7, "twin1", None, LinkKind::Nic),
+        (8, "down0", None, LinkKind::Nic),
     ] {
         let last_byte = if name.starts_with("twin") { 0xab } else { index };
         host.apply(Event::Link(LinkEvent::New(Link {
@@ -34,6 +34,7 @@ fn host() -> Host {
             up: name != "down0",
             mtu: 1500,
             mac: MacAddr::new(&[2, 0, 0, 0, 0, last_byte]),
+            carrier: true,
             oper_state: OperState::Up,
             master: master.map(LinkIndex),
             parent: None,

@@ -70,7 +70,12 @@ fn is_silent(host: &Host, link: &Link) -> bool {
     let master = link.master.and_then(|master| host.link(master));
     let swaps = master.is_some_and(|master| match &master.kind {
         LinkKind::Bond(bond) => bond.mode == Some(BondMode::BalanceTlb),
-        LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Vlan { .. } | LinkKind::Other => false,
+        LinkKind::Bridge(_)
+        | LinkKind::Nic
+        | LinkKind::Tun
+        | LinkKind::Veth
+        | LinkKind::Vlan { .. }
+        | LinkKind::Other => false,
     });
     swaps || (has_attributes && !link.up)
 }
@@ -87,7 +92,11 @@ fn collect_shown<'a>(host: &'a Host, link: &'a Link, shown: &mut Vec<&'a Link>) 
             }
         }
         LinkKind::Bond(_) => shown.extend(host.ports_of(link.index)),
-        LinkKind::Vlan { .. } | LinkKind::Tun | LinkKind::Other => {}
+        LinkKind::Nic
+        | LinkKind::Tun
+        | LinkKind::Veth
+        | LinkKind::Vlan { .. }
+        | LinkKind::Other => {}
     }
 }
 
@@ -134,7 +143,11 @@ impl Describer<'_> {
         match &self.now(link).kind {
             LinkKind::Bond(bond) => self.bond(link, bond),
             LinkKind::Vlan { tag } => self.vlan(link, *tag),
-            LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Other => None,
+            LinkKind::Bridge(_)
+            | LinkKind::Nic
+            | LinkKind::Tun
+            | LinkKind::Veth
+            | LinkKind::Other => None,
         }
         .unwrap_or_else(|| PortKind::Ethernet(self.ethernet(link)))
     }

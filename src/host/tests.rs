@@ -18,10 +18,11 @@ fn link(index: u32, called: &str) -> Link {
         up: false,
         mtu: 1500,
         mac: None,
+        carrier: true,
         oper_state: OperState::Down,
         master: None,
         parent: None,
-        kind: LinkKind::Other,
+        kind: LinkKind::Nic,
     }
 }
 

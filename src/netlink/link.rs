@@ -24,6 +24,7 @@ const RTM_GETLINK: u16 = 18;
 /// deleted then is the membership.
 const AF_UNSPEC: u8 = 0;
 const IFF_UP: u32 = 0x1;
+const IFF_LOWER_UP: u32 = 0x1_0000;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -75,6 +76,9 @@ pub struct Link {
     /// Bytes.
     pub mtu: u32,
     pub mac: Option<MacAddr>,
+    /// Up, and the other end of the wire as well (`IFF_LOWER_UP`). The operational state follows a
+    /// moment later.
+    pub carrier: bool,
     pub oper_state: OperState,
     /// The bridge, bond or other link that this is a port of.
     pub master: Option<LinkIndex>,
@@ -90,12 +94,15 @@ pub enum LinkKind {
     /// Boxed, as it would make every other link larger.
     Bond(Box<LinkBond>),
     Bridge(LinkBridge),
+    /// What has no kind of its own to the kernel: a NIC, or the loopback.
+    Nic,
     /// A tun or tap device.
     Tun,
+    Veth,
     Vlan {
         tag: u16,
     },
-    /// A NIC, or a kind that the schema has no word for.
+    /// A virtual device that is none of these.
     Other,
 }
 
@@ -181,7 +188,7 @@ fn decode_new(
     let mut master = None;
     let mut parent = None;
     let mut parent_is_elsewhere = false;
-    let mut kind = LinkKind::Other;
+    let mut kind = LinkKind::Nic;
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
@@ -208,6 +215,7 @@ fn decode_new(
         up: flags & IFF_UP != 0,
         mtu: mtu.ok_or(WireError::Missing("IFLA_MTU"))?,
         mac,
+        carrier: flags & IFF_LOWER_UP != 0,
         oper_state,
         master,
         // Another namespace counts its links for itself.
@@ -243,7 +251,10 @@ fn decode_kind(info: Attributes<'_>) -> Result<LinkKind, WireError> {
         b"bond" => decode_bond(data),
         b"bridge" => decode_bridge(data),
         b"tun" => Ok(LinkKind::Tun),
+        b"veth" => Ok(LinkKind::Veth),
         b"vlan" => decode_vlan(data),
+        // That of a port says whose port it is, and no kind.
+        b"" => Ok(LinkKind::Nic),
         _ => Ok(LinkKind::Other),
     }
 }
@@ -358,7 +369,9 @@ pub fn encode(out: &mut Vec<u8>, sequence: u32, link: &Link) {
     wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
         payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
         payload.bytes(&link.index.0.to_ne_bytes());
-        payload.bytes(&if link.up { IFF_UP } else { 0 }.to_ne_bytes());
+        let up = if link.up { IFF_UP } else { 0 };
+        let carrier = if link.carrier { IFF_LOWER_UP } else { 0 };
+        payload.bytes(&(up | carrier).to_ne_bytes());
         payload.bytes(&[0; 4]);
         payload.attribute_text(IFLA_IFNAME, link.name.as_str());
         payload.attribute_u32(IFLA_MTU, link.mtu);
@@ -392,9 +405,11 @@ fn encode_kind(payload: &mut PayloadWriter<'_>, kind: &LinkKind) {
     let name = match kind {
         LinkKind::Bond(_) => "bond",
         LinkKind::Bridge(_) => "bridge",
+        LinkKind::Nic => return,
         LinkKind::Tun => "tun",
+        LinkKind::Veth => "veth",
         LinkKind::Vlan { .. } => "vlan",
-        LinkKind::Other => return,
+        LinkKind::Other => "dummy",
     };
     payload.nested(IFLA_LINKINFO, |info| {
         info.attribute_text(IFLA_INFO_KIND, name);
@@ -405,7 +420,7 @@ fn encode_kind(payload: &mut PayloadWriter<'_>, kind: &LinkKind) {
                 data.attribute_u32(IFLA_BR_STP_STATE, u32::from(bridge.stp));
             }
             LinkKind::Vlan { tag } => data.attribute(IFLA_VLAN_ID, &tag.to_ne_bytes()),
-            LinkKind::Tun | LinkKind::Other => {}
+            LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
         });
     });
 }

@@ -158,7 +158,7 @@ fn link(index: u32, device: &Device) -> Link {
     let kind = match device {
         bridge if bridge.is_bridge() => LinkKind::Bridge(LinkBridge::default()),
         tap if tap.is_tap() => LinkKind::Tun,
-        _ => LinkKind::Other,
+        _ => LinkKind::Nic,
     };
     Link {
         index: LinkIndex(index),
@@ -166,6 +166,7 @@ fn link(index: u32, device: &Device) -> Link {
         up: device.up,
         mtu: 1500,
         mac: MacAddr::parse(&device.mac_text()),
+        carrier: true,
         oper_state: OperState::Unknown,
         master: device.master.map(LinkIndex),
         parent: None,

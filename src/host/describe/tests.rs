@@ -18,10 +18,11 @@ fn link(index: u32, name: &str) -> Link {
         up: true,
         mtu: 1500,
         mac: MacAddr::new(&[2, 0, 0, 0, 0, u8::try_from(index).unwrap()]),
+        carrier: true,
         oper_state: OperState::Up,
         master: None,
         parent: None,
-        kind: LinkKind::Other,
+        kind: LinkKind::Nic,
     }
 }
 

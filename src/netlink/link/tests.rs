@@ -12,6 +12,7 @@ fn link(name: &str, kind: LinkKind) -> Link {
         up: true,
         mtu: 1500,
         mac: MacAddr::parse("52:54:00:00:00:07"),
+        carrier: true,
         oper_state: OperState::Up,
         master: None,
         parent: None,
@@ -43,7 +44,7 @@ fn samples() -> Vec<Link> {
         Link {
             master: Some(LinkIndex(9)),
             mtu: u32::MAX,
-            ..link("123456789012345", LinkKind::Other)
+            ..link("123456789012345", LinkKind::Nic)
         },
     ];
     for mode in (0..7).map(decode_bond_mode) {
@@ -51,7 +52,7 @@ fn samples() -> Vec<Link> {
         samples.push(link("bond2", LinkKind::Bond(Box::new(bond))));
     }
     for oper_state in (0..7).map(decode_oper_state) {
-        samples.push(Link { oper_state, ..link("eth0", LinkKind::Other) });
+        samples.push(Link { oper_state, ..link("eth0", LinkKind::Nic) });
     }
     samples
 }
