@@ -4,7 +4,7 @@
 //! Knows how they are written, not whom they belong to.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 
 use crate::limits::LINK_ADDR_LEN_MAX;
@@ -116,6 +116,20 @@ impl IpPrefix {
         (len <= Family::of(address).prefix_len_max()).then_some(Self { address, len })
     }
 
+    /// The network that `address` is alone in.
+    pub const fn host(address: IpAddr) -> Self {
+        Self { address, len: Family::of(address).prefix_len_max() }
+    }
+
+    /// All addresses of a family: the network of a default route.
+    pub const fn everything(family: Family) -> Self {
+        let address = match family {
+            Family::Ipv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self { address, len: 0 }
+    }
+
     /// The address itself, host part included.
     pub fn address(&self) -> IpAddr {
         self.address
@@ -124,6 +138,20 @@ impl IpPrefix {
     /// The prefix's length in bits.
     pub fn prefix_len(&self) -> u8 {
         self.len
+    }
+
+    /// The first address of the network, which stands for all of it.
+    pub fn network(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.len)).unwrap_or(0);
+                Ipv4Addr::from_bits(address.to_bits() & mask).into()
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.len)).unwrap_or(0);
+                Ipv6Addr::from_bits(address.to_bits() & mask).into()
+            }
+        }
     }
 
     /// The family of the address.
@@ -166,8 +194,8 @@ impl Ip {
 
     /// The address as a link gets it: a network of its own where nothing else is said.
     pub fn prefix(&self) -> IpPrefix {
-        let len = self.prefix_len().unwrap_or(Family::of(self.address).prefix_len_max());
-        IpPrefix { address: self.address, len }
+        let host = IpPrefix::host(self.address);
+        IpPrefix { len: self.prefix_len().unwrap_or(host.len), ..host }
     }
 }
 

@@ -12,15 +12,15 @@ use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attribu
 
 pub(super) const RTM_NEWADDR: u16 = 20;
 pub(super) const RTM_DELADDR: u16 = 21;
-const RTM_GETADDR: u16 = 22;
+pub(super) const RTM_GETADDR: u16 = 22;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
+pub(super) const IFA_ADDRESS: u16 = 1;
+pub(super) const IFA_LOCAL: u16 = 2;
 const IFA_CACHEINFO: u16 = 6;
-const IFA_FLAGS: u16 = 8;
+pub(super) const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 
 /// `IFA_F_SECONDARY` for IPv4, `IFA_F_TEMPORARY` for IPv6: one bit, two meanings.
@@ -112,11 +112,7 @@ pub fn decode(message: &Message<'_>) -> Result<Option<AddressEvent>, WireError> 
     let mut rest = message.payload;
     let [family, prefix_len, flags, scope] = wire::take_array(&mut rest, PART)?;
     let index = wire::take_u32(&mut rest, PART)?;
-    let family = match family {
-        AF_INET => Family::Ipv4,
-        AF_INET6 => Family::Ipv6,
-        _ => return Ok(None),
-    };
+    let Some(family) = decode_family(family) else { return Ok(None) };
     let parts = decode_parts(family, u32::from(flags), attributes(rest))?;
     // IPv6 leaves out the local address where there is no peer; IPv4 always repeats it.
     let (local, peer) = match (parts.local, parts.address) {
@@ -263,6 +259,15 @@ pub fn encode(out: &mut Vec<u8>, sequence: u32, address: &Address) {
             payload.attribute(IFA_PROTO, &[origin]);
         }
     });
+}
+
+/// The family of this number, if it is one of the internet protocol.
+pub(super) fn decode_family(number: u8) -> Option<Family> {
+    match number {
+        AF_INET => Some(Family::Ipv4),
+        AF_INET6 => Some(Family::Ipv6),
+        _ => None,
+    }
 }
 
 /// The kernel's number of a family.

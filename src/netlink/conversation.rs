@@ -6,12 +6,19 @@
 //! such as the rest of an answer that was given up, is passed over. Every request is a dump or asks
 //! for an acknowledgement, so every answer has an end.
 
-use crate::netlink::wire::{self, Message, WireError, messages};
+use crate::netlink::wire::{self, Message, WireError, attributes, messages};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLMSG_OVERRUN: u16 = 4;
+
+/// Of what was refused only the head is quoted (`NLM_F_CAPPED`).
+const FLAG_CAPPED: u16 = 0x100;
+/// Attributes follow an error's number (`NLM_F_ACK_TLVS`).
+const FLAG_HAS_ATTRIBUTES: u16 = 0x200;
+/// The error in words (`NLMSGERR_ATTR_MSG`).
+const ATTRIBUTE_TEXT: u16 = 1;
 
 /// How far an answer has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +52,8 @@ pub struct Conversation {
     sequence: u32,
     /// Of the answer under way, if one is.
     consistency: Option<Consistency>,
+    /// What the kernel said besides a number when it last refused.
+    complaint: Option<String>,
 }
 
 impl Conversation {
@@ -52,7 +61,13 @@ impl Conversation {
     pub fn begin(&mut self) -> u32 {
         self.first = self.join();
         self.consistency = Some(Consistency::Whole);
+        self.complaint = None;
         self.first
+    }
+
+    /// What the kernel said of a refusal besides its number: a socket has to ask for that.
+    pub fn complaint(&self) -> Option<&str> {
+        self.complaint.as_deref()
     }
 
     /// Adds a request to the datagram of the one that was begun. Only how the last request of a
@@ -103,7 +118,10 @@ impl Conversation {
             NLMSG_NOOP | NLMSG_OVERRUN => Answer::Pending,
             NLMSG_ERROR | NLMSG_DONE if message.sequence != self.sequence => Answer::Pending,
             NLMSG_ERROR => match decode_error(message.payload) {
-                Ok(errno) => self.end(outcome(errno, consistency)),
+                Ok(errno) => {
+                    self.complaint = decode_complaint(&message);
+                    self.end(outcome(errno, consistency))
+                }
                 Err(err) => self.end(Answer::Malformed(err)),
             },
             // Before Linux 2.6 the end carried no result.
@@ -137,6 +155,21 @@ fn outcome(errno: i32, consistency: Consistency) -> Answer {
 fn decode_error(mut payload: &[u8]) -> Result<i32, WireError> {
     let bytes = wire::take_array(&mut payload, "nlmsgerr")?;
     Ok(i32::from_ne_bytes(bytes).saturating_neg())
+}
+
+/// The kernel's own words, behind the number and the head of what it refused.
+fn decode_complaint(message: &Message<'_>) -> Option<String> {
+    const HEAD_LEN: usize = 16;
+    if message.flags & FLAG_HAS_ATTRIBUTES == 0 {
+        return None;
+    }
+    let mut rest = message.payload;
+    wire::take_u32(&mut rest, "nlmsgerr").ok()?;
+    let len = usize::try_from(wire::take_u32(&mut { rest }, "nlmsgerr").ok()?).ok()?;
+    let quoted_len = if message.flags & FLAG_CAPPED == 0 { len } else { HEAD_LEN };
+    wire::take_part(&mut rest, quoted_len, 0)?;
+    let text = attributes(rest).flatten().find(|attribute| attribute.kind == ATTRIBUTE_TEXT)?;
+    Some(String::from_utf8_lossy(text.text()).into_owned())
 }
 
 #[cfg(test)]

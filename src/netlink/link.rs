@@ -22,38 +22,38 @@ const RTM_GETLINK: u16 = 18;
 
 /// The family of messages about a link as such. Bridge ports come as `AF_BRIDGE`, and what is
 /// deleted then is the membership.
-const AF_UNSPEC: u8 = 0;
-const IFF_UP: u32 = 0x1;
+pub(super) const AF_UNSPEC: u8 = 0;
+pub(super) const IFF_UP: u32 = 0x1;
 const IFF_LOWER_UP: u32 = 0x1_0000;
 
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_LINK: u16 = 5;
-const IFLA_MASTER: u16 = 10;
+pub(super) const IFLA_ADDRESS: u16 = 1;
+pub(super) const IFLA_IFNAME: u16 = 3;
+pub(super) const IFLA_MTU: u16 = 4;
+pub(super) const IFLA_LINK: u16 = 5;
+pub(super) const IFLA_MASTER: u16 = 10;
 const IFLA_WIRELESS: u16 = 11;
 const IFLA_OPERSTATE: u16 = 16;
-const IFLA_LINKINFO: u16 = 18;
+pub(super) const IFLA_LINKINFO: u16 = 18;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_LINK_NETNSID: u16 = 37;
 const RTEXT_FILTER_SKIP_STATS: u32 = 0x8;
 
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
+pub(super) const IFLA_INFO_KIND: u16 = 1;
+pub(super) const IFLA_INFO_DATA: u16 = 2;
 
-const IFLA_BR_FORWARD_DELAY: u16 = 1;
-const IFLA_BR_STP_STATE: u16 = 5;
+pub(super) const IFLA_BR_FORWARD_DELAY: u16 = 1;
+pub(super) const IFLA_BR_STP_STATE: u16 = 5;
 
-const IFLA_BOND_MODE: u16 = 1;
-const IFLA_BOND_MIIMON: u16 = 3;
-const IFLA_BOND_UPDELAY: u16 = 4;
-const IFLA_BOND_DOWNDELAY: u16 = 5;
-const IFLA_BOND_USE_CARRIER: u16 = 6;
-const IFLA_BOND_ARP_INTERVAL: u16 = 7;
-const IFLA_BOND_ARP_IP_TARGET: u16 = 8;
-const IFLA_BOND_ARP_VALIDATE: u16 = 9;
+pub(super) const IFLA_BOND_MODE: u16 = 1;
+pub(super) const IFLA_BOND_MIIMON: u16 = 3;
+pub(super) const IFLA_BOND_UPDELAY: u16 = 4;
+pub(super) const IFLA_BOND_DOWNDELAY: u16 = 5;
+pub(super) const IFLA_BOND_USE_CARRIER: u16 = 6;
+pub(super) const IFLA_BOND_ARP_INTERVAL: u16 = 7;
+pub(super) const IFLA_BOND_ARP_IP_TARGET: u16 = 8;
+pub(super) const IFLA_BOND_ARP_VALIDATE: u16 = 9;
 
-const IFLA_VLAN_ID: u16 = 1;
+pub(super) const IFLA_VLAN_ID: u16 = 1;
 
 /// The kernel's number of a link. It is never 0, and not used again until it wraps.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -452,7 +452,7 @@ fn encode_bond(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
     data.attribute_u32(IFLA_BOND_ARP_VALIDATE, arp_validate);
 }
 
-fn encode_bond_mode(mode: BondMode) -> u8 {
+pub(super) fn encode_bond_mode(mode: BondMode) -> u8 {
     match mode {
         BondMode::BalanceRr => 0,
         BondMode::ActiveBackup => 1,

@@ -15,14 +15,14 @@ use crate::netlink::address::{decode_ip, encode_family, with_octets};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attributes};
 
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
+pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_GETROUTE: u16 = 26;
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_MULTIPATH: u16 = 9;
+pub(super) const RTA_DST: u16 = 1;
+pub(super) const RTA_OIF: u16 = 4;
+pub(super) const RTA_GATEWAY: u16 = 5;
+pub(super) const RTA_MULTIPATH: u16 = 9;
 
 /// `struct rtnexthop`: length, flags, weight, link.
 const HOP_HEADER_LEN: usize = 8;
@@ -116,11 +116,20 @@ fn decode_gateway(
     Ok(gateway)
 }
 
-fn decode_hops(
-    family: Family,
-    link: LinkIndex,
-    mut hops: &[u8],
-) -> Result<Option<IpAddr>, WireError> {
+fn decode_hops(family: Family, link: LinkIndex, hops: &[u8]) -> Result<Option<IpAddr>, WireError> {
+    match hop_through(link, hops)? {
+        Some(hop) => decode_hop(family, hop),
+        None => Ok(None),
+    }
+}
+
+/// Whether one of a route's hops goes through `link`.
+pub(super) fn has_hop(hops: &[u8], link: LinkIndex) -> bool {
+    hop_through(link, hops).is_ok_and(|hop| hop.is_some())
+}
+
+/// The attributes of that of a route's hops which goes through `link`.
+fn hop_through(link: LinkIndex, mut hops: &[u8]) -> Result<Option<Attributes<'_>>, WireError> {
     const PART: &str = "rtnexthop";
     while !hops.is_empty() {
         let mut header = hops;
@@ -130,7 +139,7 @@ fn decode_hops(
         let hop = wire::take_part(&mut hops, usize::from(len), HOP_HEADER_LEN)
             .ok_or(WireError::Length { part: PART, len: u32::from(len) })?;
         if hop_link == link.0 {
-            return decode_hop(family, attributes(hop));
+            return Ok(Some(attributes(hop)));
         }
     }
     Ok(None)

@@ -16,6 +16,10 @@ pub const FLAG_ACK: u16 = 0x4;
 pub const FLAG_DUMP_INTERRUPTED: u16 = 0x10;
 /// The whole table is wanted (`NLM_F_DUMP`).
 pub const FLAG_DUMP: u16 = 0x300;
+/// What is named must not be there yet (`NLM_F_EXCL`).
+pub const FLAG_EXCLUSIVE: u16 = 0x200;
+/// What is named may be made (`NLM_F_CREATE`).
+pub const FLAG_CREATE: u16 = 0x400;
 
 /// The type bits of an attribute, without `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
 const ATTRIBUTE_TYPE_MASK: u16 = 0x3fff;
@@ -229,7 +233,12 @@ pub struct PayloadWriter<'a> {
     out: &'a mut Vec<u8>,
 }
 
-impl PayloadWriter<'_> {
+impl<'a> PayloadWriter<'a> {
+    /// Appends to `out`: attributes that will be a part of some message.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
     /// A piece of the fixed part. Together the pieces fill a multiple of four.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Requests that change links (`linux/rtnetlink.h`, `linux/if_link.h`): add one, delete one, set
+//! what one is.
+//!
+//! Knows links by the kernel's numbers. Whether a request is wise, and what would take it back, it
+//! does not know.
+
+use crate::model::address::MacAddr;
+use crate::model::interface::{ArpValidate, BondMode, BondMonitor, ForwardDelay, MiiCarrier};
+use crate::model::name::IfName;
+use crate::netlink::link::{
+    AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_BOND_ARP_INTERVAL, IFLA_BOND_ARP_IP_TARGET,
+    IFLA_BOND_ARP_VALIDATE, IFLA_BOND_DOWNDELAY, IFLA_BOND_MIIMON, IFLA_BOND_MODE,
+    IFLA_BOND_UPDELAY, IFLA_BOND_USE_CARRIER, IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE,
+    IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
+    IFLA_VLAN_ID, LinkIndex, RTM_DELLINK, RTM_NEWLINK, encode_bond_mode,
+};
+use crate::netlink::wire::{self, Header, PayloadWriter};
+
+/// A link to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLink<'a> {
+    pub name: &'a IfName,
+    /// The kernel makes one up where there is none.
+    pub mac: Option<MacAddr>,
+    pub kind: NewKind<'a>,
+}
+
+/// What kind of link is to be made.
+#[derive(Clone, Copy, Debug)]
+pub enum NewKind<'a> {
+    Bond { mode: Option<BondMode>, monitor: Option<&'a BondMonitor> },
+    Bridge { stp: Option<bool>, delay: Option<ForwardDelay> },
+    Vlan { tag: u16, parent: LinkIndex },
+}
+
+/// What can be set of a link that is there.
+#[derive(Clone, Copy, Debug)]
+pub enum Setting<'a> {
+    Up,
+    Down,
+    /// Bytes.
+    Mtu(u32),
+    Mac(MacAddr),
+    /// Of the bridge or bond that it becomes a port of; `None` releases it.
+    Master(Option<LinkIndex>),
+    /// Of a bridge.
+    Stp(bool),
+    /// Of a bridge.
+    ForwardDelay(ForwardDelay),
+    /// Of a bond. `None` switches monitoring off.
+    Monitor(Option<&'a BondMonitor>),
+}
+
+/// Appends the request to make a link. It is down at first.
+pub fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE;
+    wire::write_message(out, Header { kind: RTM_NEWLINK, flags, sequence }, |payload| {
+        write_header(payload, 0, Flags::Unchanged);
+        payload.attribute_text(IFLA_IFNAME, link.name.as_str());
+        if let Some(mac) = link.mac {
+            payload.attribute(IFLA_ADDRESS, mac.as_bytes());
+        }
+        if let NewKind::Vlan { parent, .. } = link.kind {
+            payload.attribute_u32(IFLA_LINK, parent.0);
+        }
+        match link.kind {
+            NewKind::Bond { mode, monitor } => write_info(payload, "bond", |data| {
+                if let Some(mode) = mode {
+                    data.attribute(IFLA_BOND_MODE, &[encode_bond_mode(mode)]);
+                }
+                if let Some(monitor) = monitor {
+                    write_monitor(data, monitor);
+                }
+            }),
+            NewKind::Bridge { stp, delay } => write_info(payload, "bridge", |data| {
+                // The kernel takes the delay first, while STP does not limit it yet.
+                if let Some(ForwardDelay(delay)) = delay {
+                    data.attribute_u32(IFLA_BR_FORWARD_DELAY, delay);
+                }
+                if let Some(stp) = stp {
+                    data.attribute_u32(IFLA_BR_STP_STATE, u32::from(stp));
+                }
+            }),
+            NewKind::Vlan { tag, .. } => write_info(payload, "vlan", |data| {
+                data.attribute(IFLA_VLAN_ID, &tag.to_ne_bytes());
+            }),
+        }
+    });
+}
+
+/// Appends the request to delete a link.
+pub fn encode_delete(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
+    wire::write_message(out, Header { kind: RTM_DELLINK, flags, sequence }, |payload| {
+        write_header(payload, link.0, Flags::Unchanged);
+    });
+}
+
+/// Appends the request to set one thing of a link.
+pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Setting<'_>) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
+    let up = match setting {
+        Setting::Up => Flags::Up,
+        Setting::Down => Flags::Down,
+        Setting::Mtu(_)
+        | Setting::Mac(_)
+        | Setting::Master(_)
+        | Setting::Stp(_)
+        | Setting::ForwardDelay(_)
+        | Setting::Monitor(_) => Flags::Unchanged,
+    };
+    wire::write_message(out, Header { kind: RTM_NEWLINK, flags, sequence }, |payload| {
+        write_header(payload, link.0, up);
+        match setting {
+            Setting::Up | Setting::Down => {}
+            Setting::Mtu(mtu) => payload.attribute_u32(IFLA_MTU, mtu),
+            Setting::Mac(mac) => payload.attribute(IFLA_ADDRESS, mac.as_bytes()),
+            Setting::Master(master) => {
+                payload.attribute_u32(IFLA_MASTER, master.map_or(0, |master| master.0));
+            }
+            Setting::Stp(stp) => write_info(payload, "bridge", |data| {
+                data.attribute_u32(IFLA_BR_STP_STATE, u32::from(stp));
+            }),
+            Setting::ForwardDelay(delay) => write_info(payload, "bridge", |data| {
+                data.attribute_u32(IFLA_BR_FORWARD_DELAY, delay.0);
+            }),
+            Setting::Monitor(Some(monitor)) => {
+                write_info(payload, "bond", |data| write_monitor(data, monitor));
+            }
+            Setting::Monitor(None) => write_info(payload, "bond", |data| {
+                data.attribute_u32(IFLA_BOND_MIIMON, 0);
+                data.attribute_u32(IFLA_BOND_ARP_INTERVAL, 0);
+            }),
+        }
+    });
+}
+
+/// What a request says of a link's flags.
+#[derive(Clone, Copy)]
+enum Flags {
+    Up,
+    Down,
+    Unchanged,
+}
+
+/// `struct ifinfomsg`.
+fn write_header(payload: &mut PayloadWriter<'_>, index: u32, flags: Flags) {
+    let (value, mask) = match flags {
+        Flags::Up => (IFF_UP, IFF_UP),
+        Flags::Down => (0, IFF_UP),
+        Flags::Unchanged => (0, 0),
+    };
+    payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
+    for word in [index, value, mask] {
+        payload.bytes(&word.to_ne_bytes());
+    }
+}
+
+fn write_info(
+    payload: &mut PayloadWriter<'_>,
+    kind: &str,
+    fill: impl FnOnce(&mut PayloadWriter<'_>),
+) {
+    payload.nested(IFLA_LINKINFO, |info| {
+        info.attribute_text(IFLA_INFO_KIND, kind);
+        info.nested(IFLA_INFO_DATA, fill);
+    });
+}
+
+/// One kind of monitoring switches the other off. The kernel refuses delays without an interval,
+/// and each attribute of the kind that is off, so just those of the one that is wanted are said.
+fn write_monitor(data: &mut PayloadWriter<'_>, monitor: &BondMonitor) {
+    match monitor {
+        BondMonitor::Mii { freq, downdelay, updelay, carrier } => {
+            data.attribute_u32(IFLA_BOND_MIIMON, *freq);
+            if *freq > 0 {
+                data.attribute_u32(IFLA_BOND_UPDELAY, *updelay);
+                data.attribute_u32(IFLA_BOND_DOWNDELAY, *downdelay);
+            }
+            if let Some(carrier) = carrier {
+                let use_carrier = match carrier {
+                    MiiCarrier::Ioctl => 0,
+                    MiiCarrier::Netif => 1,
+                };
+                data.attribute(IFLA_BOND_USE_CARRIER, &[use_carrier]);
+            }
+        }
+        BondMonitor::Arp { interval, target, validate } => {
+            data.attribute_u32(IFLA_BOND_ARP_INTERVAL, *interval);
+            data.nested(IFLA_BOND_ARP_IP_TARGET, |list| list.attribute(0, &target.octets()));
+            if let Some(validate) = validate {
+                let validate = match validate {
+                    ArpValidate::Active => 1,
+                    ArpValidate::Backup => 2,
+                    ArpValidate::All => 3,
+                };
+                data.attribute_u32(IFLA_BOND_ARP_VALIDATE, validate);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Addresses and routes in the kernel's own words, so that what is taken away can be put back as it
+//! was (`linux/if_addr.h`, `linux/rtnetlink.h`).
+//!
+//! A record keeps the message that told of an address or a route, attributes that we have no name
+//! for included, and says it again: to the same link, to another one, or to one that was made anew
+//! and has another number. What the kernel tells and does not take back is left out or translated.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::model::address::{Family, IpPrefix};
+use crate::netlink::address::{
+    self, Address, AddressEvent, AddressId, IFA_ADDRESS, IFA_FLAGS, IFA_LOCAL, Lifetime, Origin,
+    RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR, Role, Scope, decode_family, decode_ip, encode_family,
+    with_octets,
+};
+use crate::netlink::link::LinkIndex;
+use crate::netlink::route::{
+    RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTM_GETROUTE, RTM_NEWROUTE, has_hop,
+};
+use crate::netlink::wire::{
+    self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+};
+
+const RTM_DELROUTE: u16 = 25;
+
+const IFA_LABEL: u16 = 3;
+const IFA_BROADCAST: u16 = 4;
+const IFA_F_NODAD: u32 = 0x02;
+
+const RTA_PRIORITY: u16 = 6;
+const RTA_CACHEINFO: u16 = 12;
+const RTA_TABLE: u16 = 15;
+const RTA_EXPIRES: u16 = 23;
+const RTA_NH_ID: u16 = 30;
+
+const RT_TABLE_MAIN: u32 = 254;
+const RT_TABLE_LOCAL: u32 = 255;
+const RTPROT_KERNEL: u8 = 2;
+const RTPROT_STATIC: u8 = 4;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RTN_UNICAST: u8 = 1;
+/// The only flag of a route that is told and taken alike: the gateway need not be on the link.
+const RTNH_F_ONLINK: u32 = 4;
+/// The kernel tells times in these parts of a second, whatever its own clock does (`USER_HZ`).
+const TICKS_PER_SECOND: u32 = 100;
+
+/// The longest IPv4 prefix whose network has an address for all of its hosts (RFC 3021 has none).
+const BROADCAST_PREFIX_LEN_MAX: u8 = 30;
+
+/// An address, with all that the kernel says of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AddressRecord {
+    /// As the table has it. The link is that where it was, or 0 if it has not been anywhere.
+    pub address: Address,
+    /// The header's flags and scope.
+    flags: u8,
+    scope: u8,
+    attributes: Vec<u8>,
+}
+
+impl AddressRecord {
+    /// A lasting address that somebody has asked for.
+    pub fn permanent(prefix: IpPrefix) -> Self {
+        let mut attributes = Vec::new();
+        let mut writer = PayloadWriter::new(&mut attributes);
+        let local = prefix.address();
+        with_octets(local, |octets| writer.attribute(IFA_LOCAL, octets));
+        with_octets(local, |octets| writer.attribute(IFA_ADDRESS, octets));
+        if let Some(broadcast) = broadcast_of(prefix) {
+            writer.attribute(IFA_BROADCAST, &broadcast.octets());
+        }
+        let address = Address {
+            link: LinkIndex(0),
+            prefix,
+            peer: None,
+            role: Role::Primary,
+            scope: Scope::Global,
+            lifetime: Lifetime::Permanent,
+            origin: Origin::Unknown,
+        };
+        Self { address, flags: 0, scope: 0, attributes }
+    }
+
+    /// Reads what the kernel says of an address. `None` if the message is about something else, or
+    /// about an address that another host has.
+    pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
+        if message.kind != RTM_NEWADDR {
+            return Ok(None);
+        }
+        let Some(AddressEvent::New(address)) = address::decode(message)? else { return Ok(None) };
+        let mut rest = message.payload;
+        let [_family, _prefix_len, flags, scope] = take_array(&mut rest, "ifaddrmsg")?;
+        take_u32(&mut rest, "ifaddrmsg")?;
+        Ok(Some(Self { address, flags, scope, attributes: rest.to_vec() }))
+    }
+
+    /// What tells it from all others, on the link where it was.
+    pub fn id(&self) -> AddressId {
+        self.address.id()
+    }
+
+    /// The same address for another link. It is known to be nobody else's, so the host need not ask
+    /// around again and may use it at once.
+    #[must_use]
+    pub fn moved(&self) -> Self {
+        let mut kept = Vec::new();
+        let mut flags = u32::from(self.flags);
+        for attribute in attributes(&self.attributes).flatten() {
+            match attribute.kind {
+                // The label begins with the link's name.
+                IFA_LABEL => {}
+                IFA_FLAGS => flags = attribute.u32("IFA_FLAGS").unwrap_or(flags),
+                kind => PayloadWriter::new(&mut kept).attribute(kind, attribute.payload),
+            }
+        }
+        if self.address.prefix.family() == Family::Ipv6 {
+            flags |= IFA_F_NODAD;
+        }
+        PayloadWriter::new(&mut kept).attribute_u32(IFA_FLAGS, flags);
+        Self { attributes: kept, ..self.clone() }
+    }
+
+    /// Appends the request to add the address to `link`.
+    pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+        let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE;
+        self.encode(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
+    }
+
+    /// Appends the request to take the address from `link`.
+    pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+        let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
+        self.encode(out, Header { kind: RTM_DELADDR, flags, sequence }, link);
+    }
+
+    fn encode(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
+        wire::write_message(out, header, |payload| {
+            let prefix = self.address.prefix;
+            let family = encode_family(prefix.family());
+            payload.bytes(&[family, prefix.prefix_len(), self.flags, self.scope]);
+            payload.bytes(&link.0.to_ne_bytes());
+            payload.bytes(&self.attributes);
+        });
+    }
+}
+
+/// As `ip address` writes it.
+impl fmt::Display for AddressRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = self.address.prefix;
+        match self.address.peer {
+            Some(peer) => write!(f, "{} peer {peer}/{}", prefix.address(), prefix.prefix_len()),
+            None => prefix.fmt(f),
+        }
+    }
+}
+
+/// The address of all hosts of an IPv4 network, where there is one.
+fn broadcast_of(prefix: IpPrefix) -> Option<Ipv4Addr> {
+    match prefix.address() {
+        IpAddr::V4(address) if prefix.prefix_len() <= BROADCAST_PREFIX_LEN_MAX => {
+            let hosts = u32::MAX.checked_shr(u32::from(prefix.prefix_len())).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(address.to_bits() | hosts))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+/// A route through one link, with all that the kernel says of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteRecord {
+    pub family: Family,
+    /// Where it leads; a prefix of no bits is the default route.
+    pub destination: IpPrefix,
+    pub gateway: Option<IpAddr>,
+    /// Of several to one place, that of the lowest is taken.
+    pub metric: u32,
+    table: u32,
+    protocol: u8,
+    /// Behind the family and the prefix's length: source length, TOS, table, protocol, scope, type.
+    header: [u8; 6],
+    flags: u32,
+    attributes: Vec<u8>,
+    hops: Hops,
+}
+
+/// Through how many links a route leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hops {
+    One,
+    Several,
+}
+
+impl RouteRecord {
+    /// The default route over `gateway`, as somebody has asked for it.
+    pub fn default_over(gateway: IpAddr) -> Self {
+        let mut attributes = Vec::new();
+        let mut writer = PayloadWriter::new(&mut attributes);
+        with_octets(gateway, |octets| writer.attribute(RTA_GATEWAY, octets));
+        let table = u8::try_from(RT_TABLE_MAIN).unwrap_or_default();
+        let family = Family::of(gateway);
+        Self {
+            family,
+            destination: IpPrefix::everything(family),
+            gateway: Some(gateway),
+            metric: 0,
+            table: RT_TABLE_MAIN,
+            protocol: RTPROT_STATIC,
+            header: [0, 0, table, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST],
+            flags: 0,
+            attributes,
+            hops: Hops::One,
+        }
+    }
+
+    /// Reads what the kernel says of a route. `None` if the message is about something else.
+    pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
+        const PART: &str = "rtmsg";
+        if message.kind != RTM_NEWROUTE {
+            return Ok(None);
+        }
+        let mut rest = message.payload;
+        let [family, prefix_len] = take_array(&mut rest, PART)?;
+        let header: [u8; 6] = take_array(&mut rest, PART)?;
+        let [_source_len, _tos, table, protocol, _scope, _type] = header;
+        let flags = take_u32(&mut rest, PART)? & RTNH_F_ONLINK;
+        let Some(family) = decode_family(family) else { return Ok(None) };
+        let mut destination = IpPrefix::everything(family).address();
+        let mut route = Self {
+            family,
+            destination: IpPrefix::everything(family),
+            gateway: None,
+            metric: 0,
+            table: u32::from(table),
+            protocol,
+            header,
+            flags,
+            attributes: Vec::new(),
+            hops: Hops::One,
+        };
+        let mut kept = PayloadWriter::new(&mut route.attributes);
+        for attribute in attributes(rest) {
+            let attribute = attribute?;
+            match attribute.kind {
+                RTA_DST => destination = decode_ip(family, attribute.payload, "RTA_DST")?,
+                RTA_GATEWAY => {
+                    route.gateway = Some(decode_ip(family, attribute.payload, "RTA_GATEWAY")?);
+                }
+                RTA_PRIORITY => route.metric = attribute.u32("RTA_PRIORITY")?,
+                RTA_MULTIPATH => route.hops = Hops::Several,
+                RTA_TABLE => route.table = attribute.u32("RTA_TABLE")?,
+                _ => {}
+            }
+            match attribute.kind {
+                // The link is said anew each time; a next hop that is an object of its own is spelt
+                // out in the other attributes, and goes away with its link.
+                RTA_OIF | RTA_NH_ID => {}
+                RTA_CACHEINFO => {
+                    if let Some(seconds) = expiry(attribute.payload) {
+                        kept.attribute_u32(RTA_EXPIRES, seconds);
+                    }
+                }
+                kind => kept.attribute(kind, attribute.payload),
+            }
+        }
+        route.destination =
+            IpPrefix::new(destination, prefix_len).ok_or(WireError::Value("rtm_dst_len"))?;
+        Ok(Some(route))
+    }
+
+    /// Whether the kernel makes this route by itself, with an address or a link that comes up.
+    pub fn is_automatic(&self) -> bool {
+        self.protocol == RTPROT_KERNEL || self.table == RT_TABLE_LOCAL
+    }
+
+    /// Whether this is the way to wherever no other route leads.
+    pub fn is_default(&self) -> bool {
+        self.destination.prefix_len() == 0 && self.table == RT_TABLE_MAIN
+    }
+
+    /// Whether all of it leads through one link, so that it can move to another.
+    pub fn can_move(&self) -> bool {
+        self.hops == Hops::One
+    }
+
+    /// Appends the request to add the route through `link`, before others of its kind.
+    pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+        let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE;
+        self.encode(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
+    }
+
+    /// Appends the request to remove the route through `link`.
+    pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+        let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
+        self.encode(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
+    }
+
+    fn encode(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
+        wire::write_message(out, header, |payload| {
+            let prefix_len = self.destination.prefix_len();
+            payload.bytes(&[encode_family(self.family), prefix_len]);
+            payload.bytes(&self.header);
+            payload.bytes(&self.flags.to_ne_bytes());
+            payload.bytes(&self.attributes);
+            if self.hops == Hops::One {
+                payload.attribute_u32(RTA_OIF, link.0);
+            }
+        });
+    }
+}
+
+/// As `ip route` writes it, without the link.
+impl fmt::Display for RouteRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.destination.prefix_len() {
+            0 => f.write_str("default")?,
+            _ => write!(f, "{}", self.destination)?,
+        }
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        if self.metric > 0 {
+            write!(f, " metric {}", self.metric)?;
+        }
+        match self.table {
+            RT_TABLE_MAIN => Ok(()),
+            table => write!(f, " table {table}"),
+        }
+    }
+}
+
+/// Seconds until a route expires, if it does (`struct rta_cacheinfo`).
+fn expiry(mut cache_info: &[u8]) -> Option<u32> {
+    let _references = take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
+    let _last_used = take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
+    let ticks = take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
+    // A negative number is one that has expired; it is about to go.
+    let ticks = i32::from_ne_bytes(ticks.to_ne_bytes());
+    u32::try_from(ticks).ok().filter(|ticks| *ticks > 0).map(|ticks| ticks / TICKS_PER_SECOND)
+}
+
+/// Appends the request for the addresses of both families of one link. A kernel without strict
+/// checks (before Linux 4.20) tells of all links.
+pub fn encode_address_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
+    wire::write_message(out, Header { kind: RTM_GETADDR, flags, sequence }, |payload| {
+        payload.bytes(&[0; 4]);
+        payload.bytes(&link.0.to_ne_bytes());
+    });
+}
+
+/// Appends the request for one family's routes through one link. A kernel without strict checks
+/// (before Linux 4.20) tells of all.
+pub fn encode_route_dump(out: &mut Vec<u8>, sequence: u32, family: Family, link: LinkIndex) {
+    let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
+    wire::write_message(out, Header { kind: RTM_GETROUTE, flags, sequence }, |payload| {
+        payload.bytes(&[encode_family(family), 0, 0, 0]);
+        payload.bytes(&[0; 8]);
+        payload.attribute_u32(RTA_OIF, link.0);
+    });
+}
+
+/// Whether a route that the kernel tells of leads through `link`, or has a hop that does.
+pub fn leads_through(message: &Message<'_>, link: LinkIndex) -> bool {
+    const HEADER_LEN: usize = 12;
+    let Some(list) = message.payload.get(HEADER_LEN..) else { return false };
+    attributes(list).flatten().any(|attribute| match attribute.kind {
+        RTA_OIF => attribute.u32("RTA_OIF").is_ok_and(|index| index == link.0),
+        RTA_MULTIPATH => has_hop(attribute.payload, link),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests;
