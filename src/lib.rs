@@ -20,6 +20,7 @@ pub mod faults;
 pub mod proto;
 pub mod host;
 pub mod definitions;
+pub mod backend;
 // State over time; input and `now` go in, outputs are polled out.
 pub mod session;
 pub mod handler;

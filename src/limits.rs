@@ -130,3 +130,7 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// /etc/machine-id: 32 digits and a line feed, or the longest way to write a UUID.
 pub const MACHINE_ID_LEN_MAX: u64 = 256;
+
+/// A definition's file, and so the text of a definition: a bridge with the kernel's 1,024 ports takes
+/// a tenth of it.
+pub const DEFINITION_LEN_MAX: u64 = 1024 * 1024;
