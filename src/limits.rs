@@ -134,3 +134,7 @@ pub const MACHINE_ID_LEN_MAX: u64 = 256;
 /// A definition's file, and so the text of a definition: a bridge with the kernel's 1,024 ports takes
 /// a tenth of it.
 pub const DEFINITION_LEN_MAX: u64 = 1024 * 1024;
+
+/// Reads of news about the definitions' folder in one turn of the loop: several times what the
+/// kernel queues (16,384 events, 128 a read). Past it the folder is read as a whole.
+pub const FOLDER_NEWS_PER_TURN_MAX: usize = 1_024;

@@ -72,6 +72,8 @@ impl Environment {
 pub(super) struct Paths {
     pub(super) config: PathBuf,
     pub(super) client_config: PathBuf,
+    /// What is defined: a file for each interface.
+    pub(super) definition_dir: PathBuf,
     pub(super) run_dir: PathBuf,
     /// Where the driver keeps what must not outlive a boot.
     pub(super) driver_dir: PathBuf,
@@ -105,6 +107,7 @@ impl Paths {
         Some(Self {
             config: config_dir.join("virtinterfaced.conf"),
             client_config: config_dir.join("libvirt.conf"),
+            definition_dir: config_dir.join("interface"),
             pid_file: pid_dir.join("virtinterfaced.pid"),
             log_file: log_dir.join("virtinterfaced.log"),
             hook_dir: Path::new(SYSCONFDIR).join("libvirt/hooks"),

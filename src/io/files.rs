@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Small text files: configuration, the group database.
+//! Small files: read whole, written whole or not at all.
+//!
+//! A file is never seen half written, and what was reported as written outlives a loss of power:
+//! the new content is on the disk under a name of its own before it takes the old one's place, and
+//! the folder that says so is on the disk before the caller hears of it.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
 
@@ -45,9 +51,113 @@ pub fn read_text_if_any(path: &Path, len_max: u64) -> Result<Option<String>, Hos
     }
 }
 
+/// What the name of a file under way ends with. It begins with a dot.
+const TEMPORARY_SUFFIX: &str = ".virtinterfaced-new";
+
+/// Makes `bytes` the whole content of the file `path`, durably, for its owner alone to read. What
+/// was there before is replaced, a link as well: what it leads to is not touched.
+///
+/// # Errors
+/// What the kernel says. The file is as it was, unless only the last step has failed, which writes
+/// the folder to the disk.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
+    let refuse = |err: io::Error| HostError::new("write", path.display().to_string(), &err);
+    let temporary = temporary_for(path).map_err(refuse)?;
+    let renamed = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // What cannot be removed now is removed at the next start.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed.and_then(|()| sync_folder_of(path)).map_err(refuse)
+}
+
+/// Removes the file `path`, durably. One that is gone already is no error.
+pub fn remove(path: &Path) -> Result<(), HostError> {
+    let removed = match fs::remove_file(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(err) => Err(err),
+        Ok(()) => sync_folder_of(path),
+    };
+    removed.map_err(|err| HostError::new("remove", path.display().to_string(), &err))
+}
+
+/// Makes the folder `dir` and those above it, as far as they are missing, durably.
+pub fn make_folder(dir: &Path, mode: u32) -> Result<(), HostError> {
+    let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    for dir in missing.into_iter().rev() {
+        let made = match DirBuilder::new().mode(mode).create(dir) {
+            // Somebody else was faster.
+            Err(_) if dir.is_dir() => Ok(()),
+            made => made.and_then(|()| sync_folder_of(dir)),
+        };
+        made.map_err(|err| HostError::new("create", dir.display().to_string(), &err))?;
+    }
+    Ok(())
+}
+
+/// Removes what a daemon that was killed in the middle of [`replace`] has left in the folder `dir`.
+///
+/// # Errors
+/// The first one; the other files are tried all the same.
+pub fn remove_temporaries(dir: &Path) -> Result<(), HostError> {
+    let refuse =
+        |object: &Path, err| HostError::new("clean up", object.display().to_string(), &err);
+    let mut outcome = Ok(());
+    for entry in fs::read_dir(dir).map_err(|err| refuse(dir, err))? {
+        let removed = match entry {
+            Ok(entry) if is_temporary(&entry.file_name()) => {
+                fs::remove_file(entry.path()).map_err(|err| refuse(&entry.path(), err))
+            }
+            Ok(_) => Ok(()),
+            Err(err) => return Err(refuse(dir, err)),
+        };
+        outcome = outcome.and(removed);
+    }
+    outcome
+}
+
+fn is_temporary(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes())
+}
+
+/// In the same folder, so that it can be renamed; the same for each attempt, so that there is never
+/// more than one left over.
+fn temporary_for(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::Error::from_raw_os_error(libc::EISDIR))?;
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(TEMPORARY_SUFFIX);
+    Ok(path.with_file_name(temporary))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = match options.open(path) {
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)?
+        }
+        opened => opened?,
+    };
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Writes to the disk which files there are in the folder of `path`.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let Some(dir) = path.parent() else { return Ok(()) };
+    match File::open(dir)?.sync_all() {
+        // A file system that has no such operation keeps its folders in order by itself.
+        Err(err) if err.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        synced => synced,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_missing_file_is_nothing_and_a_folder_is_an_error() {
@@ -62,5 +172,138 @@ mod tests {
         let zeros = Path::new("/dev/zero");
         assert_eq!(read(zeros, 9).unwrap_err().errno(), libc::EFBIG);
         assert_eq!(read(Path::new("/dev/null"), 0), Ok(Vec::new()));
+    }
+
+    /// A folder of the test's own.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("files-{}-{name}", std::process::id());
+            let dir = std::env::temp_dir().join(name);
+            fs::create_dir(&dir).unwrap();
+            Self(dir)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+            let names = fs::read_dir(&self.0).unwrap().map(name);
+            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_file_is_made_and_replaced_as_a_whole_and_for_its_owner_alone() {
+        let folder = Folder::new("replace");
+        let path = folder.path("a.xml");
+        for content in [&b"long enough"[..], b"short", b"", &[7; 100_000]] {
+            replace(&path, content).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(folder.names(), ["a.xml"]);
+    }
+
+    #[test]
+    fn whoever_has_the_old_file_open_reads_the_old_content_to_its_end() {
+        let folder = Folder::new("old");
+        let path = folder.path("a.xml");
+        replace(&path, b"old").unwrap();
+        let mut reader = File::open(&path).unwrap();
+        replace(&path, b"new content").unwrap();
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "old");
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_what_it_leads_to_is_not() {
+        let folder = Folder::new("link");
+        fs::write(folder.path("target"), "theirs").unwrap();
+        std::os::unix::fs::symlink(folder.path("target"), folder.path("a.xml")).unwrap();
+        replace(&folder.path("a.xml"), b"ours").unwrap();
+        assert!(!fs::symlink_metadata(folder.path("a.xml")).unwrap().is_symlink());
+        assert_eq!(fs::read(folder.path("target")).unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_no_trace_and_names_the_file_and_the_cause() {
+        let folder = Folder::new("refused");
+        fs::create_dir_all(folder.path("a.xml/b")).unwrap();
+        fs::write(folder.path("file"), "").unwrap();
+        struct Case(&'static str, PathBuf, libc::c_int, &'static str);
+        let cases = [
+            Case("a folder", folder.path("a.xml"), libc::EISDIR, "Is a directory"),
+            Case("no folder", folder.path("x/a"), libc::ENOENT, "No such file or directory"),
+            Case("below a file", folder.path("file/a"), libc::ENOTDIR, "Not a directory"),
+            Case("a pseudo file system", "/proc/a.xml".into(), libc::ENOENT, "No such file"),
+        ];
+        for Case(label, path, errno, cause) in cases {
+            let err = replace(&path, b"new").unwrap_err();
+            assert_eq!(err.errno(), errno, "{label}");
+            let want = format!("cannot write {}: {cause}", path.display());
+            assert!(err.to_string().starts_with(&want), "{label}: {err}");
+        }
+        assert_eq!(folder.names(), ["a.xml", "file"]);
+        assert_eq!(remove(&folder.path("a.xml")).unwrap_err().errno(), libc::EISDIR);
+    }
+
+    #[test]
+    fn a_file_is_removed_and_may_be_gone_already() {
+        let folder = Folder::new("remove");
+        fs::write(folder.path("a.xml"), "").unwrap();
+        for _ in 0..2 {
+            assert_eq!(remove(&folder.path("a.xml")), Ok(()));
+            assert!(folder.names().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_a_killed_daemon_left_is_overwritten_or_cleaned_up_and_nothing_else_is() {
+        let folder = Folder::new("leftovers");
+        let left = ".a.xml.virtinterfaced-new";
+        fs::write(folder.path(left), "half of it, but longer than the next").unwrap();
+        replace(&folder.path("a.xml"), b"whole").unwrap();
+        assert_eq!(folder.names(), ["a.xml"]);
+        assert_eq!(fs::read(folder.path("a.xml")).unwrap(), b"whole");
+
+        let others = ["a.virtinterfaced-new", ".virtinterfaced-new.xml", ".a.xml.swp"];
+        for name in others.iter().chain([&left]) {
+            fs::write(folder.path(name), "").unwrap();
+        }
+        assert_eq!(remove_temporaries(&folder.0), Ok(()));
+        let kept = [".a.xml.swp", ".virtinterfaced-new.xml", "a.virtinterfaced-new", "a.xml"];
+        assert_eq!(folder.names(), kept);
+        assert_eq!(remove_temporaries(&folder.path("x")).unwrap_err().errno(), libc::ENOENT);
+    }
+
+    #[test]
+    fn folders_are_made_as_far_as_they_are_missing() {
+        let folder = Folder::new("folders");
+        for _ in 0..2 {
+            make_folder(&folder.path("a/b/c"), 0o700).unwrap();
+        }
+        assert_eq!(mode(&folder.path("a")), 0o700);
+        assert_eq!(mode(&folder.path("a/b/c")), 0o700);
+        fs::write(folder.path("file"), "").unwrap();
+        let err = make_folder(&folder.path("file/x"), 0o700).unwrap_err();
+        assert_eq!(err.errno(), libc::ENOTDIR);
+        assert!(err.to_string().starts_with("cannot create "), "{err}");
     }
 }

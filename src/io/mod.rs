@@ -2,6 +2,7 @@
 //! The outside world, thin and dull: files, sockets, processes, the kernel.
 
 pub mod files;
+pub mod definitions;
 pub mod accounts;
 pub mod host_uuid;
 pub mod config_file;

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod file;
+pub mod inotify;
 pub mod netlink;
 pub mod process;
 pub mod signal;

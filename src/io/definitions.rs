@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The folder of the definitions: read at the start, followed from then on, and changed.
+//!
+//! The kernel queues the news of a change to the folder before the system call that made it returns,
+//! and of a file's content when the file is closed. Whoever drains the store before an answer
+//! therefore answers with all that was done by hand before the question. Only the files that the
+//! news names are read again. When news is lost, or the folder is another one than before, all of
+//! it is; where nothing tells of changes, each time.
+//!
+//! Two things no news tells of are looked at: which folder has the name, and the files that links
+//! in it lead to. What another host changes in a shared file system goes unnoticed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use log::{debug, warn};
+
+use crate::backend::native::{self, ParseDefinition};
+use crate::definitions::{Definitions, Entry, FileEdit};
+use crate::error::HostError;
+use crate::io::files;
+use crate::limits::{DEFINITION_LEN_MAX, FOLDER_NEWS_PER_TURN_MAX};
+use crate::model::client::Privilege;
+use crate::model::name::IfName;
+use crate::sys::inotify::{self, Change, Event, Watch};
+
+/// Room for what one edit brings, and for many of them (inotify(7) asks for 272 bytes at least).
+const NEWS_LEN: usize = 4096;
+
+/// The definitions as their files have them.
+#[derive(Debug)]
+pub struct DefinitionStore {
+    dir: PathBuf,
+    privilege: Privilege,
+    parse: ParseDefinition,
+    definitions: Definitions,
+    /// Where the kernel tells of changes; `None` if it does not.
+    queue: Option<OwnedFd>,
+    folder: Folder,
+    /// Why the folder cannot be read or followed, if so: said once.
+    complaint: Option<HostError>,
+    /// The files that are links, and what they led to when they were read.
+    links: BTreeMap<IfName, Option<Stamp>>,
+}
+
+/// What has the folder's name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Folder {
+    /// Nothing, or nothing that we can get at.
+    Missing,
+    /// A folder that is read each time.
+    Unwatched,
+    Watched {
+        watch: Watch,
+        identity: Identity,
+    },
+}
+
+/// Which file it is: device and inode.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Identity(u64, u64);
+
+/// Which file it is, and in which state: the time of its last change and its length.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stamp {
+    identity: Identity,
+    changed: (i64, i64),
+    len: u64,
+}
+
+/// What has to be read again.
+#[derive(Debug, Eq, PartialEq)]
+enum Stale {
+    Files(BTreeMap<IfName, Change>),
+    Everything,
+}
+
+impl Default for Stale {
+    fn default() -> Self {
+        Self::Files(BTreeMap::new())
+    }
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self(metadata.dev(), metadata.ino())
+    }
+}
+
+impl Stamp {
+    /// `None` if nothing is there.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Some(Self { identity: Identity::of(&metadata), changed, len: metadata.len() })
+    }
+}
+
+impl DefinitionStore {
+    /// Reads the folder and follows it from now on. A folder that is missing has no definitions, and
+    /// is noticed when it appears; whatever is wrong with it, or in it, is a warning in the log.
+    pub fn open(dir: PathBuf, privilege: Privilege, parse: ParseDefinition) -> Self {
+        let queue = inotify::queue().inspect_err(|err| {
+            warn!("{}: the kernel tells of no changes: {err}; read each time", dir.display());
+        });
+        match files::remove_temporaries(&dir) {
+            Err(err) if err.errno() != libc::ENOENT => debug!("{err}"),
+            Err(_) | Ok(()) => {}
+        }
+        let mut store = Self {
+            dir,
+            privilege,
+            parse,
+            definitions: Definitions::default(),
+            queue: queue.ok(),
+            folder: Folder::Missing,
+            complaint: None,
+            links: BTreeMap::new(),
+        };
+        store.read_folder();
+        store
+    }
+
+    /// The definitions as of the last [`DefinitionStore::drain`].
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// The queue of the kernel's news, to be polled by whoever wants to know at once; `None` if there
+    /// is none. Whoever drains before each answer need not poll it.
+    pub fn queue_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.queue.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes note of all that has changed. If nothing has: one read(2) and one stat(2), and another
+    /// stat(2) for each link.
+    pub fn drain(&mut self) {
+        let mut stale = self.read_news();
+        let is_same = match self.folder {
+            Folder::Missing => identity_of(&self.dir).is_err(),
+            Folder::Unwatched => false,
+            Folder::Watched { identity, .. } => identity_of(&self.dir) == Ok(identity),
+        };
+        if !is_same {
+            stale = Stale::Everything;
+        }
+        match stale {
+            Stale::Everything => self.read_folder(),
+            Stale::Files(changes) => self.read_files(changes),
+        }
+    }
+
+    /// Carries out `edit`, durably: when it returns, the file on the disk and the definitions here are
+    /// as the edit says.
+    ///
+    /// # Errors
+    /// The file is not as `edit` has it before, since somebody changed it meanwhile; nobody could
+    /// put back what is there; the kernel refuses. Nothing has changed then.
+    pub fn apply(&mut self, edit: &FileEdit) -> Result<(), HostError> {
+        let path = self.check(edit)?;
+        let folder_mode = match self.privilege {
+            Privilege::System => 0o755,
+            Privilege::Session => 0o700,
+        };
+        if edit.after.is_some() && self.folder == Folder::Missing {
+            files::make_folder(&self.dir, folder_mode)?;
+            self.read_folder();
+        }
+        let outcome = write(&path, edit.after.as_deref());
+        let is_edit = edit.before != edit.after;
+        if is_edit && outcome.is_err() && is_content(&path, edit.after.as_deref()) {
+            // Done, but perhaps not on the disk: a call that fails must leave things as they were.
+            if let Err(err) = write(&path, edit.before.as_deref()) {
+                warn!("{err}, to undo what has failed");
+            }
+        }
+        if outcome.is_ok() {
+            self.links.remove(&edit.name);
+            let entry = |bytes| native::read(edit.name, bytes, self.parse);
+            self.definitions.note(edit.name, edit.after.clone().map(entry));
+        } else {
+            self.read_file(edit.name, Change::Other);
+        }
+        outcome
+    }
+
+    /// The file that `edit` changes, if it may.
+    fn check(&mut self, edit: &FileEdit) -> Result<PathBuf, HostError> {
+        let refuse = |object: String, errno| {
+            HostError::new("write", object, &io::Error::from_raw_os_error(errno))
+        };
+        let Some(file_name) = native::file_name(&edit.name) else {
+            let object =
+                format!("the definition of {}, as files cannot begin with a dot", edit.name);
+            return Err(refuse(object, libc::EINVAL));
+        };
+        let path = self.dir.join(file_name);
+        let len = edit.after.as_ref().map(Vec::len).unwrap_or_default();
+        if u64::try_from(len).is_ok_and(|len| len > DEFINITION_LEN_MAX) {
+            return Err(refuse(path.display().to_string(), libc::EFBIG));
+        }
+        self.drain();
+        match self.definitions.entry(&edit.name) {
+            Some(Entry::Unreadable(err)) => Err(err.clone()),
+            entry if entry.and_then(Entry::bytes) == edit.before.as_deref() => Ok(path),
+            _ => {
+                let object = format!("{}, as somebody has changed it meanwhile", path.display());
+                Err(refuse(object, libc::ECANCELED))
+            }
+        }
+    }
+
+    /// Empties the queue.
+    fn read_news(&mut self) -> Stale {
+        let mut stale = Stale::default();
+        let Some(queue) = &self.queue else { return stale };
+        let mut buffer = [0; NEWS_LEN];
+        for _ in 0..FOLDER_NEWS_PER_TURN_MAX {
+            match inotify::read(queue, &mut buffer) {
+                Ok(len) => {
+                    let bytes = buffer.get(..len).unwrap_or_default();
+                    inotify::events(bytes).for_each(|event| stale.add(event, self.folder));
+                }
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => return stale,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => {
+                    debug!("{}: {err}; read anew", self.dir.display());
+                    return Stale::Everything;
+                }
+            }
+        }
+        // Somebody changes files faster than we read of it. Reading them is newer than any news.
+        Stale::Everything
+    }
+
+    fn read_files(&mut self, changes: BTreeMap<IfName, Change>) {
+        let mut changes = changes;
+        for (name, stamp) in &self.links {
+            if self.path(name).and_then(|path| Stamp::of(&path)) != *stamp {
+                changes.insert(*name, Change::Other);
+            }
+        }
+        for (name, change) in changes {
+            self.read_file(name, change);
+        }
+    }
+
+    /// Reads everything, and follows the folder that now has the name.
+    fn read_folder(&mut self) {
+        let watched = self.watch_folder();
+        let listed = match self.folder {
+            Folder::Missing => Ok(BTreeSet::new()),
+            Folder::Unwatched | Folder::Watched { .. } => list(&self.dir),
+        };
+        // It is the same cause, mostly; the names matter more than the news.
+        let complaint = listed.as_ref().err().or(watched.as_ref().err());
+        if self.complaint.as_ref() != complaint {
+            complaint.iter().for_each(|err| warn!("{err}"));
+            self.complaint = complaint.cloned();
+        }
+        let names = listed.unwrap_or_default();
+        let known: Vec<_> = self.definitions.entries().map(|(name, _)| *name).collect();
+        for gone in known.into_iter().filter(|name| !names.contains(name)) {
+            self.links.remove(&gone);
+            self.definitions.note(gone, None);
+        }
+        for name in names {
+            self.read_file(name, Change::Other);
+        }
+    }
+
+    /// Has the kernel tell of the folder that now has the name. It is watched before it is read, so
+    /// that what happens in between is told of.
+    fn watch_folder(&mut self) -> Result<(), HostError> {
+        if let (Some(queue), Folder::Watched { watch, .. }) = (&self.queue, self.folder) {
+            // It may have ended by itself.
+            let _ = inotify::unwatch(queue, watch);
+        }
+        self.folder = Folder::Missing;
+        let identity = match identity_of(&self.dir) {
+            Err(err) if err.errno() == libc::ENOENT => return Ok(()),
+            identity => identity?,
+        };
+        self.folder = Folder::Unwatched;
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let watch = inotify::watch_folder(queue, &self.dir)
+            .map_err(|err| HostError::new("watch", self.dir.display().to_string(), &err))?;
+        self.folder = Folder::Watched { watch, identity };
+        Ok(())
+    }
+
+    /// Reads one file, and says what is wrong with it.
+    fn read_file(&mut self, name: IfName, change: Change) {
+        let Some(path) = self.path(&name) else { return };
+        self.links.remove(&name);
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink()) {
+            // Before it is read, so that a change in between is seen the next time.
+            self.links.insert(name, Stamp::of(&path));
+        }
+        let entry = match read(&path) {
+            // Somebody has just made it and is about to write. The end of that is told of.
+            Ok(Some(bytes)) if bytes.is_empty() && change == Change::Created => None,
+            Ok(bytes) => bytes.map(|bytes| native::read(name, bytes, self.parse)),
+            Err(err) => Some(Entry::Unreadable(err)),
+        };
+        if let Some(warning) = warning(&path, self.definitions.entry(&name), entry.as_ref()) {
+            warn!("{warning}");
+        }
+        self.definitions.note(name, entry);
+    }
+
+    fn path(&self, name: &IfName) -> Option<PathBuf> {
+        native::file_name(name).map(|file_name| self.dir.join(file_name))
+    }
+}
+
+impl Stale {
+    /// Adds what `event` tells of `folder`. News of a folder that was watched before is old.
+    fn add(&mut self, event: Event<'_>, folder: Folder) {
+        let is_current = |of| matches!(folder, Folder::Watched { watch, .. } if watch == of);
+        match (event, &mut *self) {
+            (Event::Overflow, _) => *self = Self::Everything,
+            (Event::Folder { watch }, _) if is_current(watch) => *self = Self::Everything,
+            (Event::File { watch, name, change }, Self::Files(changes)) if is_current(watch) => {
+                if let Some(name) = native::name_of(name) {
+                    let known = changes.entry(name).or_insert(change);
+                    if change == Change::Other {
+                        *known = change;
+                    }
+                }
+            }
+            (Event::Folder { .. } | Event::File { .. }, _) => {}
+        }
+    }
+}
+
+/// What is to be said of a file that is no definition; nothing of one that was the same before.
+fn warning(path: &Path, before: Option<&Entry>, now: Option<&Entry>) -> Option<String> {
+    let text = match now? {
+        Entry::Defined { .. } => return None,
+        Entry::Broken { reason, .. } => format!("{}: ignored: {reason}", path.display()),
+        Entry::Unreadable(err) => format!("{err}; ignored"),
+    };
+    (before != now).then_some(text)
+}
+
+fn identity_of(dir: &Path) -> Result<Identity, HostError> {
+    match fs::metadata(dir) {
+        Ok(metadata) => Ok(Identity::of(&metadata)),
+        Err(err) => Err(HostError::new("read", dir.display().to_string(), &err)),
+    }
+}
+
+/// The names of which the folder has files.
+fn list(dir: &Path) -> Result<BTreeSet<IfName>, HostError> {
+    let refuse = |err| HostError::new("read", dir.display().to_string(), &err);
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir).map_err(refuse)? {
+        let file_name: &OsStr = &entry.map_err(refuse)?.file_name();
+        names.extend(native::name_of(file_name.as_bytes()));
+    }
+    Ok(names)
+}
+
+/// The content of a regular file, `None` if there is none. Nothing else is even opened: a device may
+/// do something then.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, HostError> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(metadata) if metadata.is_dir() => return Err(unreadable(path, libc::EISDIR)),
+        Ok(_) => return Err(unreadable(path, libc::EINVAL)),
+        // A link that leads nowhere is there.
+        Err(_) if fs::symlink_metadata(path).is_err() => return Ok(None),
+        Err(err) => return Err(HostError::new("read", path.display().to_string(), &err)),
+    }
+    match files::read(path, DEFINITION_LEN_MAX) {
+        Ok(mut bytes) => {
+            bytes.shrink_to_fit();
+            Ok(Some(bytes))
+        }
+        Err(err) if err.errno() == libc::ENOENT => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+fn unreadable(path: &Path, errno: i32) -> HostError {
+    let err = io::Error::from_raw_os_error(errno);
+    HostError::new("read", path.display().to_string(), &err)
+}
+
+fn write(path: &Path, content: Option<&[u8]>) -> Result<(), HostError> {
+    match content {
+        Some(bytes) => files::replace(path, bytes),
+        None => files::remove(path),
+    }
+}
+
+fn is_content(path: &Path, content: Option<&[u8]>) -> bool {
+    read(path).is_ok_and(|found| found.as_deref() == content)
+}
+
+#[cfg(test)]
+mod tests;

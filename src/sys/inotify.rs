@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What happens in a folder, as the kernel tells it (inotify(7)).
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::{check, check_len};
+
+/// A file that was written is told of when it is closed, so that nobody is led to read half of it;
+/// one that appears, in case it is a link, which nobody closes.
+const FOLDER_EVENTS: u32 = libc::IN_ATTRIB
+    | libc::IN_CLOSE_WRITE
+    | libc::IN_CREATE
+    | libc::IN_DELETE
+    | libc::IN_DELETE_SELF
+    | libc::IN_MOVED_FROM
+    | libc::IN_MOVED_TO
+    | libc::IN_MOVE_SELF
+    | libc::IN_ONLYDIR;
+
+/// A queue of events that neither blocks nor outlives an exec.
+pub fn queue() -> io::Result<OwnedFd> {
+    // SAFETY: inotify_init1 takes an integer alone.
+    let fd = check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// One watch of a queue. The kernel does not use its number again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Watch(libc::c_int);
+
+/// Has `queue` told what happens to the files of a folder and to the folder itself.
+///
+/// # Errors
+/// `ENOENT` or `ENOTDIR` if there is no such folder, `ENOSPC` if there are too many watches.
+pub fn watch_folder(queue: impl AsFd, dir: &Path) -> io::Result<Watch> {
+    let dir = CString::new(dir.as_os_str().as_bytes())?;
+    // SAFETY: the fd is borrowed, so open; the path is a live, NUL-terminated string that is read.
+    let watch = check(unsafe {
+        libc::inotify_add_watch(queue.as_fd().as_raw_fd(), dir.as_ptr(), FOLDER_EVENTS)
+    })?;
+    Ok(Watch(watch))
+}
+
+/// Ends a watch.
+///
+/// # Errors
+/// `EINVAL` if the kernel has ended it already, as the folder is gone.
+pub fn unwatch(queue: impl AsFd, watch: Watch) -> io::Result<()> {
+    // SAFETY: the fd is borrowed, so open; inotify_rm_watch takes integers alone.
+    check(unsafe { libc::inotify_rm_watch(queue.as_fd().as_raw_fd(), watch.0) })?;
+    Ok(())
+}
+
+/// Reads whole events into `buffer`, as many as fit.
+///
+/// # Errors
+/// `WouldBlock` if nothing waits, else read(2).
+pub fn read(queue: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the fd is borrowed, so open; the kernel writes at most the buffer's length into it.
+    check_len(unsafe {
+        libc::read(queue.as_fd().as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len())
+    })
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event<'a> {
+    /// Something happened to the file of this name.
+    File { watch: Watch, name: &'a [u8], change: Change },
+    /// Something happened to the folder itself, above all that it is gone from its place, or nobody
+    /// watches it any longer.
+    Folder { watch: Watch },
+    /// Events were lost.
+    Overflow,
+}
+
+/// What happened to a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// It was not there before. Its content may still be missing.
+    Created,
+    /// It was written, removed, moved, or allowed to others.
+    Other,
+}
+
+/// The events of what was read. Bytes that are no event end it.
+pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (event, behind) = decode(rest)?;
+        rest = behind;
+        Some(event)
+    })
+}
+
+/// `struct inotify_event`: four words, the last of which is the length of the name behind them.
+fn decode(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
+    let (watch, rest) = bytes.split_first_chunk()?;
+    let (mask, rest) = rest.split_first_chunk()?;
+    let (_cookie, rest) = rest.split_first_chunk::<4>()?;
+    let (len, rest) = rest.split_first_chunk()?;
+    let len = usize::try_from(u32::from_ne_bytes(*len)).ok()?;
+    let (name, rest) = rest.split_at_checked(len)?;
+    let watch = Watch(libc::c_int::from_ne_bytes(*watch));
+    let mask = u32::from_ne_bytes(*mask);
+    // The name is padded with zeros; an event of the folder itself has none.
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let event = if mask & libc::IN_Q_OVERFLOW != 0 {
+        Event::Overflow
+    } else if !name.is_empty() {
+        let is_created = mask & libc::IN_CREATE != 0;
+        let change = if is_created { Change::Created } else { Change::Other };
+        Event::File { watch, name, change }
+    } else {
+        Event::Folder { watch }
+    };
+    Some((event, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    /// An event as the kernel writes it.
+    fn encode(watch: i32, mask: u32, name: &[u8]) -> Vec<u8> {
+        let len = u32::try_from(name.len()).unwrap();
+        [&watch.to_ne_bytes()[..], &mask.to_ne_bytes(), &[0; 4], &len.to_ne_bytes(), name].concat()
+    }
+
+    #[test]
+    fn events_are_of_a_file_or_of_the_folder_or_tell_of_a_loss() {
+        let file = |name, change| Event::File { watch: Watch(1), name, change };
+        struct Case<'a>(&'static str, Vec<u8>, Event<'a>);
+        let cases = [
+            Case("new", encode(1, libc::IN_CREATE, b"a\0\0\0"), file(b"a", Change::Created)),
+            Case("written", encode(1, libc::IN_CLOSE_WRITE, b"ab\0"), file(b"ab", Change::Other)),
+            Case("no padding", encode(1, libc::IN_DELETE, b"abcd"), file(b"abcd", Change::Other)),
+            Case("gone", encode(1, libc::IN_DELETE_SELF, b""), Event::Folder { watch: Watch(1) }),
+            Case("ended", encode(1, libc::IN_IGNORED, b""), Event::Folder { watch: Watch(1) }),
+            Case("lost", encode(-1, libc::IN_Q_OVERFLOW, b""), Event::Overflow),
+        ];
+        for Case(label, bytes, want) in &cases {
+            assert_eq!(events(bytes).collect::<Vec<_>>(), [*want], "{label}");
+        }
+        let all: Vec<u8> = cases.iter().flat_map(|Case(_, bytes, _)| bytes.clone()).collect();
+        assert!(events(&all).eq(cases.iter().map(|Case(_, _, want)| *want)));
+        for len in 0..all.len() {
+            assert!(events(&all[..len]).count() < cases.len(), "cut after {len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_name_that_claims_to_be_longer_than_all_there_is_ends_it() {
+        let mut bytes = encode(1, libc::IN_CREATE, b"a\0\0\0");
+        bytes[12..16].fill(0xff);
+        assert_eq!(events(&bytes).count(), 0);
+    }
+
+    /// What waits in the queue.
+    fn drain(queue: &OwnedFd) -> Vec<u8> {
+        let mut buffer = [0; 4096];
+        match read(queue, &mut buffer) {
+            Ok(len) => buffer[..len].to_vec(),
+            Err(err) => {
+                assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+                Vec::new()
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_tells_before_the_call_that_changes_something_returns() {
+        let dir: PathBuf = std::env::temp_dir().join(format!("inotify-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let queue = queue().unwrap();
+        let watch = watch_folder(&queue, &dir).unwrap();
+        assert!(drain(&queue).is_empty());
+
+        // Not we, as whatever another test starts meanwhile would hold the file open for a while.
+        let mut writer = Command::new("sh");
+        writer.args(["-c", "echo text > \"$0\""]).arg(dir.join("a"));
+        assert!(writer.status().unwrap().success());
+        let file = |name, change| Event::File { watch, name, change };
+        let seen = drain(&queue);
+        let want = [file(&b"a"[..], Change::Created), file(b"a", Change::Other)];
+        assert_eq!(events(&seen).collect::<Vec<_>>(), want);
+
+        fs::rename(dir.join("a"), dir.join("b")).unwrap();
+        let seen = drain(&queue);
+        let want = [file(&b"a"[..], Change::Other), file(b"b", Change::Other)];
+        assert_eq!(events(&seen).collect::<Vec<_>>(), want);
+
+        fs::remove_file(dir.join("b")).unwrap();
+        fs::remove_dir(&dir).unwrap();
+        let seen = drain(&queue);
+        let gone = Event::Folder { watch };
+        assert_eq!(events(&seen).collect::<Vec<_>>(), [file(b"b", Change::Other), gone, gone]);
+        assert_eq!(unwatch(&queue, watch).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        let err = watch_folder(&queue, &dir).unwrap_err();
+        assert_eq!(err.raw_os_error(), Some(libc::ENOENT));
+    }
+}
