@@ -9,6 +9,7 @@ mod input;
 pub mod sample;
 pub mod call;
 pub mod config;
+pub mod definition;
 pub mod frame;
 pub mod netlink;
 pub mod session;
@@ -17,9 +18,10 @@ pub mod session;
 pub type Run = fn(&[u8]);
 
 /// The targets, by the names of their corpus folders.
-pub const TARGETS: [(&str, Run); 5] = [
+pub const TARGETS: [(&str, Run); 6] = [
     ("call", call::run),
     ("config", config::run),
+    ("definition", definition::run),
     ("frame", frame::run),
     ("netlink", netlink::run),
     ("session", session::run),

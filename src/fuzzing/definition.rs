@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Target `definition`: the bytes of a file named eth0.xml.
+//!
+//! They are kept as they are, and are either the definition of eth0 or broken for a reason that is
+//! one line. Whatever they are, defining eth0, taking it into a bridge and undefining it are edits
+//! that begin with these bytes, end with what can be read again, and can be undone.
+
+use crate::backend::native::{self, ParseDefinition};
+use crate::definitions::{Definitions, Entry, FileEdit};
+use crate::model::interface::{Bridge, Ethernet, Interface, Kind, Port, PortKind};
+use crate::model::name::IfName;
+
+/// What makes an interface of text. It takes the first name there is; the XML around it is not
+/// looked at.
+const PARSE: ParseDefinition = |text| {
+    let (_, rest) = text.split_once(" name='").ok_or("no name")?;
+    let (name, _) = rest.split_once('\'').ok_or("a name without end")?;
+    let name = IfName::new(name).map_err(|err| err.to_string())?;
+    Ok(ethernet(name))
+};
+
+/// See the module.
+pub fn run(input: &[u8]) {
+    let (Some(eth0), Some(br0)) = (native::name_of(b"eth0.xml"), native::name_of(b"br0.xml"))
+    else {
+        return;
+    };
+    let entry = native::read(eth0, input.to_vec(), PARSE);
+    assert_eq!(entry.bytes(), Some(input), "the bytes as they are");
+    check_meaning(&entry, eth0);
+    let definitions: Definitions = [(eth0, entry)].into_iter().collect();
+
+    check(&definitions, &definitions.undefine(&eth0));
+    let own = definitions.named(&eth0).cloned().unwrap_or_else(|| ethernet(eth0));
+    check(&definitions, &definitions.define(&own));
+    let edits = definitions.define(&bridge(br0, eth0));
+    check(&definitions, &edits);
+    let names: Vec<_> = edits.iter().map(|edit| edit.name).collect();
+    assert_eq!(names, [br0, eth0], "the bridge, then its port");
+}
+
+fn check_meaning(entry: &Entry, name: IfName) {
+    match entry {
+        Entry::Defined { interface, .. } => assert_eq!(interface.name, name),
+        Entry::Broken { reason, .. } => {
+            let is_line = !reason.is_empty() && !reason.contains(char::is_control);
+            assert!(is_line, "{reason:?} is not one line");
+        }
+        // It would have no bytes.
+        Entry::Unreadable(_) => {}
+    }
+}
+
+/// Carries out the edits, and undoes them.
+fn check(definitions: &Definitions, edits: &[FileEdit]) {
+    let mut changed = definitions.clone();
+    for edit in edits {
+        assert_ne!(edit.before, edit.after, "an edit changes something");
+        carry_out(&mut changed, edit);
+        let is_there = changed.named(&edit.name).is_some();
+        assert_eq!(is_there, edit.after.is_some(), "what is written can be read");
+    }
+    for edit in edits.iter().rev() {
+        carry_out(&mut changed, &edit.inverse());
+    }
+    assert_eq!(&changed, definitions, "undone");
+}
+
+fn carry_out(definitions: &mut Definitions, edit: &FileEdit) {
+    let before = definitions.entry(&edit.name).and_then(Entry::bytes);
+    assert_eq!(before, edit.before.as_deref(), "an edit begins with what is there");
+    let entry = |bytes| native::read(edit.name, bytes, PARSE);
+    definitions.note(edit.name, edit.after.clone().map(entry));
+}
+
+fn ethernet(name: IfName) -> Interface {
+    interface(name, Kind::Ethernet(Ethernet::default()))
+}
+
+fn bridge(name: IfName, port: IfName) -> Interface {
+    let port = Port { name: port, kind: PortKind::Ethernet(Ethernet::default()) };
+    interface(name, Kind::Bridge(Bridge { ports: vec![port], ..Bridge::default() }))
+}
+
+fn interface(name: IfName, kind: Kind) -> Interface {
+    Interface { name, start: None, mtu: None, protocols: Vec::new(), kind }
+}
