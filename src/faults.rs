@@ -8,6 +8,7 @@ use crate::config::logging_spec::LogSpecError;
 use crate::error::{CallError, Domain, ErrorCode, HostError, strerror};
 use crate::rpc::header::Header;
 use crate::xdr::reader::XdrError;
+use crate::xml::error::XmlError;
 
 impl From<XdrError> for CallError {
     /// libvirt never says which argument; its clients match on this text.
@@ -48,6 +49,22 @@ impl From<LogSpecError> for CallError {
             LogSpecError::FilterPattern { pattern } => format!("Invalid match string '{pattern}'"),
         };
         Self::new(ErrorCode::InvalidArg, Domain::None, detail)
+    }
+}
+
+impl From<XmlError> for CallError {
+    /// libvirt's helpers for XML have a domain of their own; the parser of interfaces has that of
+    /// interfaces, and so have we.
+    fn from(err: XmlError) -> Self {
+        let (code, domain) = match err {
+            XmlError::Syntax(_) => (ErrorCode::XmlDetail, Domain::Interface),
+            XmlError::Schema { .. } => (ErrorCode::XmlInvalidSchema, Domain::Xml),
+            XmlError::Root { .. } | XmlError::Missing { .. } | XmlError::Value { .. } => {
+                (ErrorCode::Xml, Domain::Xml)
+            }
+            XmlError::Interface(_) | XmlError::Flaw { .. } => (ErrorCode::Xml, Domain::Interface),
+        };
+        Self::new(code, domain, err.to_string())
     }
 }
 

@@ -131,9 +131,34 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(4);
 /// /etc/machine-id: 32 digits and a line feed, or the longest way to write a UUID.
 pub const MACHINE_ID_LEN_MAX: u64 = 256;
 
-/// A definition's file, and so the text of a definition: a bridge with the kernel's 1,024 ports takes
-/// a tenth of it.
-pub const DEFINITION_LEN_MAX: u64 = 1024 * 1024;
+/// A definition in bytes: room for a bridge with all the ports that the kernel gives it (1,024), and
+/// read within a few milliseconds, while no other client is answered.
+pub const XML_LEN_MAX: usize = 256 * 1024;
+
+/// Elements of one definition: 1,024 ports of a bridge with link and address each, and as many
+/// addresses.
+pub const XML_ELEMENT_COUNT_MAX: usize = 8_192;
+
+/// Elements within each other: a bond's member in a bridge needs six, and others may say more than
+/// we read.
+pub const XML_DEPTH_MAX: usize = 32;
+
+/// Attributes of one element, and namespaces it can use. The schema has no element with more than
+/// four.
+pub const XML_ATTRIBUTE_COUNT_MAX: usize = 32;
+
+/// What an error shows of a line that is not well-formed, in characters: two lines of a terminal.
+pub const XML_EXCERPT_LEN_MAX: usize = 160;
+
+/// An MTU in bytes: the bound of libvirt's own parser.
+pub const MTU_MAX: u32 = 100_000;
+
+/// A bridge's forward delay while STP runs, in hundredths of a second (IEEE 802.1D; the kernel's
+/// `BR_MAX_FORWARD_DELAY`).
+pub const FORWARD_DELAY_MAX: u32 = 3_000;
+
+/// A definition's file, which is read as a whole: as long as what a client may send.
+pub const DEFINITION_LEN_MAX: u64 = XML_LEN_MAX as u64;
 
 /// Reads of news about the definitions' folder in one turn of the loop: several times what the
 /// kernel queues (16,384 events, 128 a read). Past it the folder is read as a whole.

@@ -198,6 +198,8 @@ fn each_crate_has_one_home() {
         ("mio::", &["server"][..]),
         ("getopts::", &["cli"]),
         ("env_logger::", &["logging"]),
+        ("xml::reader", &["xml"]),
+        ("xml::EventReader", &["xml"]),
         ("unsafe {", &["sys"]),
     ] {
         for source in sources().iter().filter(|source| !homes.contains(&source.module.as_str())) {

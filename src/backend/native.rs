@@ -139,7 +139,7 @@ mod tests {
         let cases = [
             Case("its own", b"eth0", Ok(())),
             Case("as long as allowed", full.as_bytes(), Ok(())),
-            Case("one byte longer", over.as_bytes(), Err("it has more than 1048576 bytes")),
+            Case("one byte longer", over.as_bytes(), Err("it has more than 262144 bytes")),
             Case("not text", b"eth0\xff", Err("it is not UTF-8")),
             Case("no XML", b"bad", Err("line 1: bad")),
             Case("another's", b"br0", Err("it defines br0, whose file is br0.xml")),

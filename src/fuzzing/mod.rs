@@ -7,22 +7,25 @@
 
 mod input;
 pub mod sample;
+pub mod interface;
 pub mod call;
 pub mod config;
 pub mod definition;
 pub mod frame;
 pub mod netlink;
 pub mod session;
+pub mod xml;
 
 /// What a target does with an input: return, or panic.
 pub type Run = fn(&[u8]);
 
 /// The targets, by the names of their corpus folders.
-pub const TARGETS: [(&str, Run); 6] = [
+pub const TARGETS: [(&str, Run); 7] = [
     ("call", call::run),
     ("config", config::run),
     ("definition", definition::run),
     ("frame", frame::run),
     ("netlink", netlink::run),
     ("session", session::run),
+    ("xml", xml::run),
 ];

@@ -8,12 +8,11 @@
 
 use std::fmt::{self, Display, Write};
 
-use crate::model::address::Family;
 use crate::model::interface::{
-    ArpValidate, Bond, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, ForwardDelay, Interface,
-    Kind, LinkStatus, MiiCarrier, OperState, Port, PortKind, Protocol, StartMode, Vlan,
+    Bond, BondMember, BondMonitor, Bridge, Dhcp, Ethernet, ForwardDelay, Interface, Kind,
+    LinkStatus, Port, PortKind, Protocol, Vlan,
 };
-use crate::model::name::IfName;
+use crate::xml::words::{self, KindName};
 
 /// Room for a bridge with a few ports, so that most documents are written in place.
 const USUAL_LEN: usize = 1024;
@@ -21,9 +20,10 @@ const USUAL_LEN: usize = 1024;
 /// The whole document, ending with a line feed.
 pub fn format(interface: &Interface) -> String {
     let mut doc = Document { text: String::with_capacity(USUAL_LEN), depth: 0 };
-    doc.open("interface", &[("type", &kind_name(&interface.kind)), ("name", &interface.name)]);
+    let kind = words::kind(KindName::from(&interface.kind));
+    doc.open("interface", &[("type", &kind), ("name", &interface.name)]);
     if let Some(start) = interface.start {
-        doc.leaf("start", &[("mode", &start_mode_name(start))]);
+        doc.leaf("start", &[("mode", &words::start_mode(start))]);
     }
     if let Some(mtu) = interface.mtu {
         doc.leaf("mtu", &[("size", &mtu)]);
@@ -41,35 +41,14 @@ pub fn format(interface: &Interface) -> String {
     doc.text
 }
 
-fn kind_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Ethernet(_) => "ethernet",
-        Kind::Bridge(_) => "bridge",
-        Kind::Bond(_) => "bond",
-        Kind::Vlan(_) => "vlan",
-    }
-}
-
-fn start_mode_name(mode: StartMode) -> &'static str {
-    match mode {
-        StartMode::Onboot => "onboot",
-        StartMode::Hotplug => "hotplug",
-        StartMode::None => "none",
-    }
-}
-
 fn format_protocol(doc: &mut Document, protocol: &Protocol) {
-    let family = match protocol.family {
-        Family::Ipv4 => "ipv4",
-        Family::Ipv6 => "ipv6",
-    };
-    doc.open("protocol", &[("family", &family)]);
+    doc.open("protocol", &[("family", &words::family(protocol.family))]);
     if protocol.autoconf {
         doc.leaf("autoconf", &[]);
     }
     match protocol.dhcp {
         Some(Dhcp { peer_dns: Some(peer_dns) }) => {
-            doc.leaf("dhcp", &[("peerdns", if peer_dns { &"yes" } else { &"no" })]);
+            doc.leaf("dhcp", &[("peerdns", &words::yes_no(peer_dns))]);
         }
         Some(Dhcp { peer_dns: None }) => doc.leaf("dhcp", &[]),
         None => {}
@@ -95,7 +74,7 @@ fn format_ethernet(doc: &mut Document, ethernet: &Ethernet) {
 
 fn format_link(doc: &mut Document, link: LinkStatus) {
     let speed = link.speed.map(|speed| ("speed", speed.to_string()));
-    let state = link.state.map(|state| ("state", oper_state_name(state).to_owned()));
+    let state = link.state.map(|state| ("state", words::oper_state(state).to_owned()));
     let attributes: Vec<_> = speed.into_iter().chain(state).collect();
     if !attributes.is_empty() {
         let borrowed: Vec<_> = attributes.iter().map(|(key, value)| (*key, value as _)).collect();
@@ -103,20 +82,8 @@ fn format_link(doc: &mut Document, link: LinkStatus) {
     }
 }
 
-fn oper_state_name(state: OperState) -> &'static str {
-    match state {
-        OperState::Unknown => "unknown",
-        OperState::NotPresent => "notpresent",
-        OperState::Down => "down",
-        OperState::LowerLayerDown => "lowerlayerdown",
-        OperState::Testing => "testing",
-        OperState::Dormant => "dormant",
-        OperState::Up => "up",
-    }
-}
-
 fn format_bridge(doc: &mut Document, bridge: &Bridge) {
-    let stp = bridge.stp.map(|stp| ("stp", if stp { "on" } else { "off" }.to_owned()));
+    let stp = bridge.stp.map(|stp| ("stp", words::on_off(stp).to_owned()));
     let delay = bridge.delay.map(|delay| ("delay", delay.to_string()));
     let attributes: Vec<_> = stp.into_iter().chain(delay).collect();
     let borrowed: Vec<_> = attributes.iter().map(|(key, value)| (*key, value as _)).collect();
@@ -128,61 +95,42 @@ fn format_bridge(doc: &mut Document, bridge: &Bridge) {
 }
 
 fn format_port(doc: &mut Document, port: &Port) {
+    let kind = words::kind(KindName::from(&port.kind));
+    doc.open("interface", &[("type", &kind), ("name", &port.name)]);
     match &port.kind {
-        PortKind::Ethernet(ethernet) => format_member(doc, &port.name, ethernet),
-        PortKind::Bond(bond) => {
-            doc.open("interface", &[("type", &"bond"), ("name", &port.name)]);
-            format_bond(doc, bond);
-            doc.close("interface");
-        }
-        PortKind::Vlan(vlan) => {
-            doc.open("interface", &[("type", &"vlan"), ("name", &port.name)]);
-            format_vlan(doc, vlan);
-            doc.close("interface");
-        }
+        PortKind::Ethernet(ethernet) => format_ethernet(doc, ethernet),
+        PortKind::Bond(bond) => format_bond(doc, bond),
+        PortKind::Vlan(vlan) => format_vlan(doc, vlan),
     }
-}
-
-fn format_member(doc: &mut Document, name: &IfName, ethernet: &Ethernet) {
-    doc.open("interface", &[("type", &"ethernet"), ("name", name)]);
-    format_ethernet(doc, ethernet);
     doc.close("interface");
 }
 
 fn format_bond(doc: &mut Document, bond: &Bond) {
     format_link(doc, bond.link);
     match bond.mode {
-        Some(mode) => doc.open("bond", &[("mode", &bond_mode_name(mode))]),
+        Some(mode) => doc.open("bond", &[("mode", &words::bond_mode(mode))]),
         None => doc.open("bond", &[]),
     }
     if let Some(monitor) = &bond.monitor {
         format_monitor(doc, monitor);
     }
     for member in &bond.members {
-        format_member(doc, &member.name, &member.ethernet);
+        format_member(doc, member);
     }
     doc.close("bond");
 }
 
-fn bond_mode_name(mode: BondMode) -> &'static str {
-    match mode {
-        BondMode::BalanceRr => "balance-rr",
-        BondMode::ActiveBackup => "active-backup",
-        BondMode::BalanceXor => "balance-xor",
-        BondMode::Broadcast => "broadcast",
-        BondMode::Ieee8023ad => "802.3ad",
-        BondMode::BalanceTlb => "balance-tlb",
-        BondMode::BalanceAlb => "balance-alb",
-    }
+fn format_member(doc: &mut Document, member: &BondMember) {
+    let kind = words::kind(KindName::Ethernet);
+    doc.open("interface", &[("type", &kind), ("name", &member.name)]);
+    format_ethernet(doc, &member.ethernet);
+    doc.close("interface");
 }
 
 fn format_monitor(doc: &mut Document, monitor: &BondMonitor) {
     match monitor {
         BondMonitor::Mii { freq, downdelay, updelay, carrier } => {
-            let carrier = carrier.as_ref().map(|carrier| match carrier {
-                MiiCarrier::Ioctl => "ioctl",
-                MiiCarrier::Netif => "netif",
-            });
+            let carrier = carrier.map(words::mii_carrier);
             let mut attributes: Vec<(&str, &dyn Display)> = vec![("freq", freq)];
             if *downdelay > 0 {
                 attributes.push(("downdelay", downdelay));
@@ -196,11 +144,7 @@ fn format_monitor(doc: &mut Document, monitor: &BondMonitor) {
             doc.leaf("miimon", &attributes);
         }
         BondMonitor::Arp { interval, target, validate } => {
-            let validate = validate.as_ref().map(|validate| match validate {
-                ArpValidate::Active => "active",
-                ArpValidate::Backup => "backup",
-                ArpValidate::All => "all",
-            });
+            let validate = validate.map(words::arp_validate);
             let mut attributes: Vec<(&str, &dyn Display)> =
                 vec![("interval", interval), ("target", target)];
             if let Some(validate) = &validate {

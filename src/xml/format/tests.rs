@@ -2,6 +2,7 @@
 //! Layout and escaping; what is said of which host is in the tests of `host::describe`.
 
 use super::*;
+use crate::model::name::IfName;
 
 fn interface(name: &str, kind: Kind) -> Interface {
     let name = IfName::new(name).unwrap();
@@ -31,12 +32,4 @@ fn a_delay_is_shown_in_seconds_with_as_few_digits_as_it_takes() {
     {
         assert_eq!(ForwardDelay(hundredths).to_string(), want);
     }
-}
-
-#[test]
-fn states_and_modes_have_the_schemas_words() {
-    use OperState::{Dormant, Down, LowerLayerDown, NotPresent, Testing, Unknown, Up};
-    let states = [Unknown, NotPresent, Down, LowerLayerDown, Testing, Dormant, Up];
-    let words = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"];
-    assert_eq!(states.map(oper_state_name), words);
 }

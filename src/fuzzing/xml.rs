@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Target `xml`: a definition's text; and, read as choices, the bytes of a definition.
+//!
+//! What was parsed is what its own format is parsed to, the schema allows what it allowed before, and
+//! memory follows the text. An error is a line or a few, and as long as what it quotes.
+
+use crate::error::CallError;
+use crate::fuzzing::interface;
+use crate::limits::ERROR_DETAIL_LEN_MAX;
+use crate::model::interface::Interface;
+use crate::xml::format::format;
+use crate::xml::parse::{parse, parse_valid};
+
+/// See the module.
+pub fn run(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let parsed = parse(&text);
+    match &parsed {
+        Ok(interface) => {
+            check_round_trip(interface);
+            // No element or value becomes much longer than it was.
+            assert!(format(interface).len() <= 16 * text.len(), "{text}");
+        }
+        Err(err) => {
+            let message = CallError::from(err.clone()).message().to_owned();
+            assert!(message.len() <= ERROR_DETAIL_LEN_MAX + 100, "{message}");
+        }
+    }
+    if let Ok(valid) = parse_valid(&text) {
+        assert_eq!(Ok(valid), parsed, "validity changes nothing");
+    }
+    check_round_trip(&interface::interface(input));
+}
+
+fn check_round_trip(interface: &Interface) {
+    let text = format(interface);
+    let again = parse(&text);
+    assert_eq!(again.as_ref(), Ok(interface), "{text}");
+    if let Ok(valid) = parse_valid(&text) {
+        assert_eq!(valid, *interface, "{text}");
+    }
+}

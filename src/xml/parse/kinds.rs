@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What an interface is: `<mac>`, `<bridge>`, `<bond>`, `<vlan>`, and the interfaces within.
+//!
+//! The schema ends the recursion: a bridge has bonds, a bond has plain members.
+
+use std::net::Ipv4Addr;
+
+use crate::limits::FORWARD_DELAY_MAX;
+use crate::model::address::{Family, MacAddr};
+use crate::model::interface::{
+    Bond, BondMember, BondMode, BondMonitor, Bridge, Ethernet, Kind, LinkStatus, Port, PortKind,
+    Vlan,
+};
+use crate::model::name::IfName;
+use crate::xml::error::{Expected, Flaw, Refusal, XmlError};
+use crate::xml::parse::values::{
+    Radix, decimal, delay, filled, first, flaw, integer, name, unexpected, unsigned,
+};
+use crate::xml::tree::Element;
+use crate::xml::words::{self, KINDS, KindName};
+
+const PORT_KINDS: [KindName; 3] = [KindName::Ethernet, KindName::Bond, KindName::Vlan];
+const MEMBER_KINDS: [KindName; 1] = [KindName::Ethernet];
+
+/// An interface's type, which must be one of `allowed`, and its name.
+pub(super) fn head(
+    element: &Element,
+    allowed: &[KindName],
+) -> Result<(KindName, IfName), XmlError> {
+    let text = element
+        .attribute("type")
+        .ok_or(XmlError::Missing { element: "interface", attribute: "type" })?;
+    let kind = words::find(&KINDS, words::kind, text)
+        .ok_or_else(|| unexpected("interface", "type", text, Expected::Word))?;
+    if !allowed.contains(&kind) {
+        return Err(XmlError::Interface(Refusal::UnsupportedType(kind)));
+    }
+    let text = element.attribute("name").ok_or(XmlError::Interface(Refusal::NoName))?;
+    Ok((kind, name(text)?))
+}
+
+/// What belongs to an interface of this type.
+pub(super) fn kind(element: &Element, kind: KindName) -> Result<Kind, XmlError> {
+    Ok(match kind {
+        KindName::Ethernet => Kind::Ethernet(ethernet(element)?),
+        KindName::Bridge => Kind::Bridge(bridge(element)?),
+        KindName::Bond => Kind::Bond(bond(element)?),
+        KindName::Vlan => Kind::Vlan(vlan(element)?),
+    })
+}
+
+fn ethernet(element: &Element) -> Result<Ethernet, XmlError> {
+    let link = link(element)?;
+    let mac = first(element, "mac", "address").map(mac).transpose()?;
+    Ok(Ethernet { link, mac })
+}
+
+/// An address that the kernel gives to a device.
+fn mac(text: &str) -> Result<MacAddr, XmlError> {
+    let refuse = |which| flaw("mac", "address", text, which);
+    let mac = MacAddr::parse(text).filter(MacAddr::is_ethernet);
+    let mac = mac.ok_or_else(|| refuse(Flaw::Mac))?;
+    if mac.as_bytes().iter().all(|byte| *byte == 0) {
+        return Err(refuse(Flaw::MacZero));
+    }
+    if mac.as_bytes().first().is_some_and(|byte| byte & 1 != 0) {
+        return Err(refuse(Flaw::MacGroup));
+    }
+    Ok(mac)
+}
+
+/// Only live XML has it, and it is kept as it is read: libvirt does the same.
+fn link(element: &Element) -> Result<LinkStatus, XmlError> {
+    let Some(link) = element.child("link") else { return Ok(LinkStatus::default()) };
+    let state = filled(link, "state").map(|text| {
+        words::find(&words::OPER_STATES, words::oper_state, text)
+            .ok_or_else(|| unexpected("link", "state", text, Expected::Word))
+    });
+    let state = state.transpose()?;
+    let speed = link.attribute("speed").map(|text| {
+        unsigned(text, Radix::Ten)
+            .ok_or_else(|| unexpected("link", "speed", text, Expected::Unsigned))
+    });
+    let speed = speed.transpose()?.filter(|speed| *speed > 0);
+    Ok(LinkStatus { speed, state })
+}
+
+/// The element that an interface of this type must have.
+fn body(element: &Element, kind: KindName) -> Result<&Element, XmlError> {
+    let body = element.child(words::kind(kind));
+    body.ok_or(XmlError::Interface(Refusal::NoKindElement(kind)))
+}
+
+fn bridge(element: &Element) -> Result<Bridge, XmlError> {
+    let element = body(element, KindName::Bridge)?;
+    let stp = element.attribute("stp").map(|text| {
+        // libvirt takes such a bridge, without delay and members.
+        words::find(&words::ON_OFF, words::on_off, text)
+            .ok_or_else(|| flaw("bridge", "stp", text, Flaw::Stp))
+    });
+    let stp = stp.transpose()?;
+    let text = element.attribute("delay");
+    let refuse = |which| flaw("bridge", "delay", text.unwrap_or_default(), which);
+    let delay = text.map(|text| delay(text).map_err(refuse)).transpose()?;
+    if stp == Some(true) && delay.is_some_and(|delay| delay.0 > FORWARD_DELAY_MAX) {
+        return Err(refuse(Flaw::DelayOverStp));
+    }
+    let ports = element.children("interface").map(port).collect::<Result<_, _>>()?;
+    Ok(Bridge { stp, delay, ports })
+}
+
+fn port(element: &Element) -> Result<Port, XmlError> {
+    let (kind, name) = head(element, &PORT_KINDS)?;
+    let kind = match kind {
+        KindName::Ethernet => PortKind::Ethernet(ethernet(element)?),
+        KindName::Bond => PortKind::Bond(bond(element)?),
+        KindName::Vlan => PortKind::Vlan(vlan(element)?),
+        KindName::Bridge => return Err(XmlError::Interface(Refusal::UnsupportedType(kind))),
+    };
+    Ok(Port { name, kind })
+}
+
+fn bond(element: &Element) -> Result<Bond, XmlError> {
+    let link = link(element)?;
+    let element = body(element, KindName::Bond)?;
+    let mode = filled(element, "mode").map(|text| {
+        words::find(&words::BOND_MODES, words::bond_mode, text)
+            .ok_or_else(|| XmlError::Interface(Refusal::BondMode(text.to_owned())))
+    });
+    let mode = mode.transpose()?;
+    let members = element.children("interface").map(member).collect::<Result<_, _>>()?;
+    // Of two monitors, MII wins.
+    let monitor = if element.child("miimon").is_some() {
+        Some(miimon(element)?)
+    } else if element.child("arpmon").is_some() {
+        Some(arpmon(element, mode)?)
+    } else {
+        None
+    };
+    Ok(Bond { link, mode, monitor, members })
+}
+
+fn member(element: &Element) -> Result<BondMember, XmlError> {
+    let (_, name) = head(element, &MEMBER_KINDS)?;
+    Ok(BondMember { name, ethernet: ethernet(element)? })
+}
+
+fn miimon(bond: &Element) -> Result<BondMonitor, XmlError> {
+    let freq = first(bond, "miimon", "freq").and_then(|text| Some((text, decimal_int(text)?)));
+    let freq = freq.ok_or(XmlError::Interface(Refusal::MiiFreq))?;
+    let freq = milliseconds("miimon", "freq", freq)?;
+    let delay = |attribute: &'static str| {
+        let Some(text) = first(bond, "miimon", attribute) else { return Ok(0) };
+        let value = decimal_int(text).ok_or(XmlError::Interface(Refusal::MiiDelay(attribute)))?;
+        let delay = milliseconds("miimon", attribute, (text, value))?;
+        if freq == 0 && delay > 0 {
+            return Err(flaw("miimon", attribute, text, Flaw::DelayUnmonitored));
+        }
+        Ok(delay)
+    };
+    let downdelay = delay("downdelay")?;
+    let updelay = delay("updelay")?;
+    let carrier = first(bond, "miimon", "carrier").map(|text| {
+        words::find(&words::MII_CARRIERS, words::mii_carrier, text)
+            .ok_or_else(|| XmlError::Interface(Refusal::MiiCarrier(text.to_owned())))
+    });
+    Ok(BondMonitor::Mii { freq, downdelay, updelay, carrier: carrier.transpose()? })
+}
+
+fn arpmon(bond: &Element, mode: Option<BondMode>) -> Result<BondMonitor, XmlError> {
+    let interval =
+        first(bond, "arpmon", "interval").and_then(|text| Some((text, decimal_int(text)?)));
+    let interval = interval.ok_or(XmlError::Interface(Refusal::ArpInterval))?;
+    let interval = milliseconds("arpmon", "interval", interval)?;
+    let text = first(bond, "arpmon", "target").ok_or(XmlError::Interface(Refusal::NoArpTarget))?;
+    let target = arp_target(text)?;
+    let validate = first(bond, "arpmon", "validate").map(|text| {
+        words::find(&words::ARP_VALIDATES, words::arp_validate, text)
+            .ok_or_else(|| XmlError::Interface(Refusal::ArpValidate(text.to_owned())))
+    });
+    let validate = validate.transpose()?;
+    match mode {
+        Some(mode @ (BondMode::Ieee8023ad | BondMode::BalanceTlb | BondMode::BalanceAlb)) => {
+            Err(flaw("bond", "mode", words::bond_mode(mode), Flaw::ArpMode))
+        }
+        Some(
+            BondMode::BalanceRr
+            | BondMode::ActiveBackup
+            | BondMode::BalanceXor
+            | BondMode::Broadcast,
+        )
+        | None => Ok(BondMonitor::Arp { interval, target, validate }),
+    }
+}
+
+fn arp_target(text: &str) -> Result<Ipv4Addr, XmlError> {
+    let refuse = |which| flaw("arpmon", "target", text, which);
+    let target: Ipv4Addr = text.parse().map_err(|_| refuse(Flaw::Address(Family::Ipv4)))?;
+    if target.is_unspecified() || target.is_broadcast() {
+        return Err(refuse(Flaw::ArpTarget));
+    }
+    Ok(target)
+}
+
+fn decimal_int(text: &str) -> Option<i32> {
+    integer(text, Radix::Ten)
+}
+
+/// What libvirt read as an `int`, and the kernel takes from 0.
+fn milliseconds(
+    element: &'static str,
+    attribute: &'static str,
+    (text, value): (&str, i32),
+) -> Result<u32, XmlError> {
+    u32::try_from(value).map_err(|_| flaw(element, attribute, text, Flaw::Milliseconds))
+}
+
+fn vlan(element: &Element) -> Result<Vlan, XmlError> {
+    let link = link(element)?;
+    let element = body(element, KindName::Vlan)?;
+    let tag_text = filled(element, "tag").ok_or(XmlError::Interface(Refusal::NoTag))?;
+    let parent =
+        first(element, "interface", "name").ok_or(XmlError::Interface(Refusal::NoParent))?;
+    let tag = decimal(tag_text).and_then(|tag| u16::try_from(tag).ok());
+    // IEEE 802.1Q reserves the first and the last.
+    let tag = tag.filter(|tag| (1..=4094).contains(tag));
+    let tag = tag.ok_or_else(|| flaw("vlan", "tag", tag_text, Flaw::Tag))?;
+    Ok(Vlan { link, tag, parent: name(parent)? })
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! How the schema's values are written: its patterns and numbers, as libxml2 reads them.
+//!
+//! The patterns are taken for what they say. So an IPv6 address may have fewer forms than RFC 4291
+//! gives it, and one that no parser would take.
+
+/// What an attribute's value can be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Datatype {
+    DeviceName,
+    Ipv4,
+    Ipv6,
+    Mac,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Digits, up to what 32 bits hold.
+    PlainUnsigned,
+    /// A number that is not negative.
+    Seconds,
+    /// Digits, with or without blanks around them, up to this number.
+    UpTo(u32),
+}
+
+impl Datatype {
+    pub(super) fn has(self, value: &str) -> bool {
+        match self {
+            Self::DeviceName => is_device_name(value),
+            Self::Ipv4 => is_ipv4(value),
+            Self::Ipv6 => is_ipv6(value),
+            Self::Mac => is_mac(value),
+            Self::OneOf(words) => words.iter().any(|word| is_token(value, word)),
+            Self::PlainUnsigned => is_unsigned(value, u32::MAX),
+            Self::Seconds => is_seconds(trim(value)),
+            Self::UpTo(max) => is_unsigned(trim(value), max),
+        }
+    }
+}
+
+/// Whether the value is this word, which has no blanks; around it they do not count.
+pub(super) fn is_token(value: &str, word: &str) -> bool {
+    trim(value) == word
+}
+
+/// Without what XML takes for blanks.
+fn trim(value: &str) -> &str {
+    value.trim_matches([' ', '\t', '\n', '\r'])
+}
+
+fn is_device_name(value: &str) -> bool {
+    let is_allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'\\' | b':' | b'/')
+    };
+    !value.is_empty() && value.bytes().all(is_allowed)
+}
+
+fn is_mac(value: &str) -> bool {
+    let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+    value.split(':').count() == 6 && value.split(':').all(is_pair)
+}
+
+fn is_unsigned(value: &str, max: u32) -> bool {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && value.parse::<u32>().is_ok_and(|number| number <= max)
+}
+
+/// libxml2 takes an exponent without digits, and what is no number for not negative.
+fn is_seconds(value: &str) -> bool {
+    if value == "INF" || value == "NaN" {
+        return true;
+    }
+    let (mantissa, exponent) = value.split_once(['e', 'E']).unwrap_or((value, ""));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let digits = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let has_digits = !whole.is_empty() || !fraction.is_empty();
+    let read = if exponent.is_empty() { mantissa } else { value };
+    // Below the smallest double a negative number is zero too.
+    has_digits
+        && [whole, fraction, exponent].into_iter().all(is_number)
+        && read.parse::<f64>().is_ok_and(|seconds| seconds >= 0.0)
+}
+
+fn is_ipv4(value: &str) -> bool {
+    let is_byte = |part: &str| {
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_plain = part == "0" || !part.starts_with('0');
+        is_number && is_plain && part.parse::<u8>().is_ok()
+    };
+    value.split('.').count() == 4 && value.split('.').all(is_byte)
+}
+
+/// What stands at the end of an IPv6 address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Tail {
+    Nothing,
+    Group,
+    Ipv4,
+}
+
+/// The pattern's alternatives by where the gap is, how many groups are before and behind it, and what
+/// ends the address.
+fn is_ipv6(value: &str) -> bool {
+    let (before, rest) = groups(value);
+    let Some(after_colon) = rest.strip_prefix(':') else {
+        return match tail(rest) {
+            Some(Tail::Group) => before == 7,
+            Some(Tail::Ipv4) => before == 6,
+            Some(Tail::Nothing) | None => false,
+        };
+    };
+    // At the start the gap takes both its colons; elsewhere a group has had the first.
+    let rest = if before > 0 { Some(after_colon) } else { after_colon.strip_prefix(':') };
+    let Some(rest) = rest else {
+        // The pattern lets an IPv4 address stand behind a single colon.
+        return tail(after_colon) == Some(Tail::Ipv4);
+    };
+    let (behind, rest) = groups(rest);
+    match tail(rest) {
+        Some(Tail::Nothing) => behind == 0 && before <= 7,
+        Some(Tail::Group) if before == 0 => behind <= 6,
+        Some(Tail::Group) if before == 1 => behind <= 5,
+        Some(Tail::Group) => before + behind <= 6,
+        Some(Tail::Ipv4) if before == 0 => behind <= 5,
+        Some(Tail::Ipv4) => behind == 0 && before <= 5,
+        None => false,
+    }
+}
+
+/// How many groups with a colon behind them begin the text, and what follows.
+fn groups(text: &str) -> (usize, &str) {
+    let mut count = 0;
+    let mut rest = text;
+    while let Some((group, behind)) = rest.split_once(':') {
+        if !is_group(group) {
+            break;
+        }
+        count += 1;
+        rest = behind;
+    }
+    (count, rest)
+}
+
+fn tail(text: &str) -> Option<Tail> {
+    if text.is_empty() {
+        return Some(Tail::Nothing);
+    }
+    if is_group(text) {
+        return Some(Tail::Group);
+    }
+    is_ipv4(text).then_some(Tail::Ipv4)
+}
+
+fn is_group(text: &str) -> bool {
+    (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
