@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::HostError;
-use crate::model::interface::{Bond, Interface, Kind, Port, PortKind};
+use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::xml::format::format;
 
@@ -85,7 +85,7 @@ impl Definitions {
 
     /// The bridge or bond whose definition names `name` as a part of it.
     pub fn holder_of(&self, name: &IfName) -> Option<&Interface> {
-        self.iter().find(|interface| interface.name != *name && members(interface).contains(name))
+        self.iter().find(|interface| interface.name != *name && interface.members().contains(name))
     }
 
     /// Takes note of what now lies in the place of this name's file.
@@ -101,7 +101,8 @@ impl Definitions {
     /// The new definition comes first: whoever is interrupted leaves a part that is defined twice,
     /// of which [`Definitions::holder_of`] tells, and never one that is defined nowhere.
     pub fn define(&self, interface: &Interface) -> Vec<FileEdit> {
-        let parts = members(interface).into_iter().filter(|name| *name != interface.name);
+        let parts: BTreeSet<_> = interface.members().into_iter().collect();
+        let parts = parts.into_iter().filter(|name| *name != interface.name);
         let own = self.edit(interface.name, Some(format(interface).into_bytes()));
         own.into_iter().chain(parts.filter_map(|name| self.edit(name, None))).collect()
     }
@@ -133,28 +134,6 @@ impl FromIterator<(IfName, Entry)> for Definitions {
     fn from_iter<T: IntoIterator<Item = (IfName, Entry)>>(entries: T) -> Self {
         Self { by_name: entries.into_iter().collect() }
     }
-}
-
-/// All that is defined inside of the definition: ports of a bridge, members of a bond, and members
-/// of a bond that is a port.
-fn members(interface: &Interface) -> BTreeSet<IfName> {
-    match &interface.kind {
-        Kind::Ethernet(_) | Kind::Vlan(_) => BTreeSet::new(),
-        Kind::Bridge(bridge) => bridge.ports.iter().flat_map(port_members).collect(),
-        Kind::Bond(bond) => bond_members(bond).collect(),
-    }
-}
-
-fn port_members(port: &Port) -> impl Iterator<Item = IfName> {
-    let bond = match &port.kind {
-        PortKind::Ethernet(_) | PortKind::Vlan(_) => None,
-        PortKind::Bond(bond) => Some(bond),
-    };
-    bond.into_iter().flat_map(bond_members).chain([port.name])
-}
-
-fn bond_members(bond: &Bond) -> impl Iterator<Item = IfName> {
-    bond.members.iter().map(|member| member.name)
 }
 
 #[cfg(test)]

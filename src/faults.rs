@@ -6,6 +6,7 @@ use std::io;
 
 use crate::config::logging_spec::LogSpecError;
 use crate::error::{CallError, Domain, ErrorCode, HostError, strerror};
+use crate::model::name::IfName;
 use crate::rpc::header::Header;
 use crate::xdr::reader::XdrError;
 use crate::xml::error::XmlError;
@@ -110,6 +111,27 @@ pub fn read_only(api: &str) -> CallError {
 /// No interface of this name.
 pub fn no_interface_named(name: &str) -> CallError {
     no_interface(format!("couldn't find interface named '{name}'"))
+}
+
+/// A link is not there that a definition needs, for this role.
+pub fn no_link(name: &IfName, role: &str) -> CallError {
+    no_interface(format!("couldn't find interface named '{name}', {role}"))
+}
+
+/// A change that has not begun will not: the daemon ends.
+pub fn stopping() -> CallError {
+    let detail = "the daemon stops";
+    CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
+}
+
+/// The host does not let us change it.
+pub fn denied(detail: String) -> CallError {
+    CallError::new(ErrorCode::AccessDenied, Domain::Interface, detail)
+}
+
+/// The host refused to be changed: the whole text, and the kernel's number.
+pub fn host(text: String, errno: i32) -> CallError {
+    CallError::system(Domain::Interface, text, errno)
 }
 
 /// No interface with this address.

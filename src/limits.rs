@@ -163,3 +163,18 @@ pub const DEFINITION_LEN_MAX: u64 = XML_LEN_MAX as u64;
 /// Reads of news about the definitions' folder in one turn of the loop: several times what the
 /// kernel queues (16,384 events, 128 a read). Past it the folder is read as a whole.
 pub const FOLDER_NEWS_PER_TURN_MAX: usize = 1_024;
+
+/// How long a change waits for the kernel to say of a link's operational state what its carrier
+/// says: it tells such news once a second at the least (`linkwatch`).
+pub const SETTLE_TIME_MAX: Duration = Duration::from_millis(1500);
+
+/// How long a change waits for a link that was deleted to be gone: that takes a few milliseconds,
+/// unless the kernel is in trouble.
+pub const LINK_GONE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Steps of changes that are carried out in one turn of the loop, while no client calls: more than a
+/// bridge with a few ports takes.
+pub const STEPS_PER_TURN_MAX: usize = 64;
+
+/// How long a DHCP client has to bring a lease.
+pub const LEASE_TIME_MAX: Duration = Duration::from_secs(30);

@@ -23,7 +23,9 @@ use crate::daemon::environment::{Environment, Paths};
 use crate::error::HostError;
 use crate::io::activation;
 use crate::io::background::{self, Report, Side, Verdict};
+use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, Configuration, Presence};
+use crate::io::definitions::DefinitionStore;
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::{Listener, ListenerSpec};
@@ -31,8 +33,10 @@ use crate::io::pid_file::PidFile;
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
+use crate::model::interface::Interface;
 use crate::server::{Facts, Server, ServerParts};
 use crate::sys::{process, signal::Signals};
+use crate::xml::parse;
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -263,6 +267,13 @@ fn build(
         },
         listeners,
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
+        changes: Changes::open().map_err(|err| StartError::new(Exit::Driver, err))?,
+        // Only root's daemon can bring interfaces up.
+        boot_marker: match privilege {
+            Privilege::System => Some(paths.driver_dir.join("booted")),
+            Privilege::Session => None,
+        },
+        store: DefinitionStore::open(paths.definition_dir, privilege, parse_definition),
         signals,
         hooks: Hooks::new(paths.hook_dir, environment.passed_on.clone()),
         supervisor: Supervisor::new(environment.notify_socket.clone()),
@@ -270,6 +281,10 @@ fn build(
     };
     let server = Server::new(parts).map_err(|err| StartError::new(Exit::Driver, err))?;
     Ok((locks, server))
+}
+
+fn parse_definition(text: &str) -> Result<Interface, String> {
+    parse::parse(text).map_err(|err| err.to_string())
 }
 
 fn claim(path: &Path) -> Result<PidFile, StartError> {

@@ -2,7 +2,9 @@
 //! Tables of definitions and of the edits that change them.
 
 use super::*;
-use crate::model::interface::{BondMember, Bridge, Ethernet, LinkStatus, Vlan};
+use crate::model::interface::{
+    Bond, BondMember, Bridge, Ethernet, Kind, LinkStatus, Port, PortKind, Vlan,
+};
 use std::io;
 
 fn name(name: &str) -> IfName {

@@ -14,6 +14,7 @@ use crate::handler::uri::UriSettings;
 use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
+use crate::host::survey::Survey;
 use crate::model::address::{IpPrefix, MacAddr};
 use crate::model::client::{ClientState, Identity, Privilege};
 use crate::model::interface::{BondMode, ForwardDelay, OperState};
@@ -106,10 +107,12 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
     let world = World { privilege: Privilege::System, host, definitions: &definitions };
     let question = match handler::handle(call, client, &world, None) {
         Outcome::Done(outcome) => return outcome,
+        Outcome::Change(change) => return Ok(change.reply),
         Outcome::Ask(question) => question,
     };
     match handler::handle(call, client, &world, Some(&answer(&question))) {
         Outcome::Done(outcome) => outcome,
+        Outcome::Change(change) => Ok(change.reply),
         Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
     }
 }
@@ -123,6 +126,7 @@ pub(super) fn answer(question: &Question) -> Answer {
             aliases: vec!["here=interface:///system".to_owned(), "bad".to_owned()],
         }),
         Question::Links(inspection) => Answer::Links(findings(inspection)),
+        Question::Survey(_) => Answer::Survey(Survey::default()),
     }
 }
 

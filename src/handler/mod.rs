@@ -20,7 +20,10 @@ use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
+use crate::host::survey::Survey;
 use crate::model::client::{ClientState, Privilege};
+use crate::model::name::IfName;
+use crate::plan::Plan;
 use crate::proto::{Call, Reply};
 
 /// Everything that replies are made from.
@@ -37,6 +40,18 @@ pub enum Outcome {
     Done(Result<Reply, CallError>),
     /// Find this out and call again.
     Ask(Question),
+    /// Change the host, and answer when that is done.
+    Change(Change),
+}
+
+/// A change of the host that somebody wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub plan: Plan,
+    /// The answer, once the plan is carried out.
+    pub reply: Reply,
+    /// What has failed, if it is not, as libvirt's own errors begin: "failed to ...".
+    pub failure: String,
 }
 
 /// What only the outside world can tell.
@@ -47,6 +62,8 @@ pub enum Question {
     UriSettings,
     /// What the table of links does not hold of these.
     Links(Inspection),
+    /// All that must be known of these links before they are changed.
+    Survey(Vec<IfName>),
 }
 
 /// The outside world's answer to a [`Question`], of the same kind.
@@ -55,6 +72,7 @@ pub enum Answer {
     Hostname(String),
     UriSettings(UriSettings),
     Links(Findings),
+    Survey(Survey),
 }
 
 /// Answers one call, or says what must be known first.

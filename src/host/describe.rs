@@ -273,7 +273,7 @@ fn source(address: &Address) -> Source {
 }
 
 /// The monitor that a bond uses. ARP wins, as in libvirt; without a target there is none.
-fn monitor(bond: &LinkBond) -> Option<BondMonitor> {
+pub fn monitor(bond: &LinkBond) -> Option<BondMonitor> {
     if bond.arp_interval > 0 {
         let target = *bond.arp_targets.first()?;
         let (interval, validate) = (bond.arp_interval, bond.arp_validate);

@@ -17,11 +17,14 @@ use log::{debug, warn};
 use crate::error::HostError;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
-use crate::io::Progress;
+use crate::host::survey::{Survey, Surveyed};
+use crate::io::{Progress, switches};
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
+use crate::model::name::IfName;
 use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex};
+use crate::netlink::record::{self, AddressRecord, RouteRecord};
 use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::Message;
 use crate::netlink::{Event, address, events, link};
@@ -49,7 +52,7 @@ impl Kernel {
     /// Opens both sockets. The table is dumped by the first [`Kernel::drain`].
     pub fn open() -> Result<Self, HostError> {
         let events = open_socket(Groups::LINKS_AND_ADDRESSES)?;
-        let queries = open_socket(Groups::NONE)?;
+        let queries = query_socket()?;
         if let Err(err) = socket::set_receive_buffer_len(&events, EVENT_BUFFER_LEN) {
             warn!("netlink: the receive buffer stays as it is: {err}");
         }
@@ -90,6 +93,105 @@ impl Kernel {
         let link = |index: &LinkIndex| self.link(*index, buffer).map(|link| (*index, link));
         let links = inspection.silent.iter().filter_map(link).collect();
         Findings { gateways, links, speeds }
+    }
+
+    /// Finds out all that must be known of links before they are changed; of names that no link has,
+    /// nothing.
+    ///
+    /// # Errors
+    /// The kernel does not tell: what it keeps back could not be put back.
+    pub fn survey(
+        &mut self,
+        names: &[IfName],
+        host: &Host,
+        buffer: &mut [u8],
+    ) -> Result<Survey, HostError> {
+        let mut survey = Survey::default();
+        survey.defaults = switches::read("default");
+        for name in names {
+            let Some(index) = host.link_named(name).map(|link| link.index) else { continue };
+            // One that has just gone is as good as not there.
+            let Some(link) = self.link(index, buffer) else { continue };
+            let addresses = self.addresses(index, buffer)?;
+            let mut routes = Vec::new();
+            if link.up {
+                for family in [Family::Ipv4, Family::Ipv6] {
+                    routes.extend(self.routes(family, index, buffer)?);
+                }
+            }
+            let switches = switches::read(link.name.as_str());
+            survey.insert(Surveyed { link, addresses, routes, switches });
+        }
+        Ok(survey)
+    }
+
+    /// The addresses of one link, with everything that belongs to them.
+    fn addresses(
+        &mut self,
+        link: LinkIndex,
+        buffer: &mut [u8],
+    ) -> Result<Vec<AddressRecord>, HostError> {
+        let encode = |out: &mut Vec<u8>, sequence| record::encode_address_dump(out, sequence, link);
+        self.collect("addresses", encode, buffer, |message| {
+            let address = AddressRecord::decode(message).ok().flatten();
+            address.filter(|record| record.address.link == link)
+        })
+    }
+
+    /// One family's routes through one link, but for those that the kernel makes by itself.
+    fn routes(
+        &mut self,
+        family: Family,
+        link: LinkIndex,
+        buffer: &mut [u8],
+    ) -> Result<Vec<RouteRecord>, HostError> {
+        let encode =
+            |out: &mut Vec<u8>, sequence| record::encode_route_dump(out, sequence, family, link);
+        self.collect("routes", encode, buffer, |message| {
+            if !record::leads_through(message, link) {
+                return None;
+            }
+            RouteRecord::decode(message).ok().flatten().filter(|route| !route.is_automatic())
+        })
+    }
+
+    /// What a dump tells. One that is torn is begun anew.
+    fn collect<T>(
+        &mut self,
+        what: &'static str,
+        encode: impl Fn(&mut Vec<u8>, u32),
+        buffer: &mut [u8],
+        decode: impl Fn(&Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, HostError> {
+        let mut err = io::Error::from_raw_os_error(libc::EAGAIN);
+        for _ in 0..RESYNCS_PER_TURN_MAX {
+            let mut found = Vec::new();
+            let begin = |out: &mut Vec<u8>, conversation: &mut Conversation| {
+                encode(out, conversation.begin());
+            };
+            match self.ask(begin, buffer, |message| found.extend(decode(message))) {
+                Ok(Answer::Complete) => return Ok(found),
+                Ok(Answer::Interrupted) => {}
+                // A kernel without this family, or a link that has just gone.
+                Ok(Answer::Refused(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::ENODEV)) => {
+                    return Ok(Vec::new());
+                }
+                Ok(Answer::Refused(errno)) => {
+                    err = io::Error::from_raw_os_error(errno);
+                    break;
+                }
+                Ok(Answer::Malformed(_) | Answer::Pending) => {
+                    err = io::Error::from_raw_os_error(libc::EBADMSG);
+                    break;
+                }
+                Err(failed) => {
+                    err = failed;
+                    break;
+                }
+            }
+        }
+        self.queries = query_socket()?;
+        Err(HostError::new("dump", what, &err))
     }
 
     fn drain_events(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
@@ -147,7 +249,7 @@ impl Kernel {
                 Err(err) => err,
             };
             // The rest of a dump that was given up would be in the way of the next one.
-            self.queries = open_socket(Groups::NONE)?;
+            self.queries = query_socket()?;
             return Err(HostError::new("dump", what, &err));
         }
         self.synced = Synced::Yes;
@@ -242,6 +344,15 @@ impl AsFd for Kernel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
+}
+
+/// The socket for questions. A kernel that takes no filters tells more than is asked.
+fn query_socket() -> Result<OwnedFd, HostError> {
+    let queries = open_socket(Groups::NONE)?;
+    if let Err(err) = socket::check_strictly(&queries) {
+        debug!("netlink: dumps are not filtered by the kernel: {err}");
+    }
+    Ok(queries)
 }
 
 fn open_socket(groups: Groups) -> Result<OwnedFd, HostError> {

@@ -12,7 +12,9 @@ pub mod listener;
 pub mod activation;
 pub mod supervisor;
 pub mod hooks;
+pub mod switches;
 pub mod kernel;
+pub mod changes;
 
 /// What a turn of reading or writing leaves behind.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

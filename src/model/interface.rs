@@ -23,6 +23,26 @@ pub struct Interface {
     pub kind: Kind,
 }
 
+impl Interface {
+    /// The names of all that is a part of it: the ports of a bridge, the members of a bond, be it a
+    /// port itself. A VLAN's parent is not.
+    pub fn members(&self) -> Vec<IfName> {
+        let of_bond =
+            |bond: &Bond| -> Vec<_> { bond.members.iter().map(|member| member.name).collect() };
+        match &self.kind {
+            Kind::Ethernet(_) | Kind::Vlan(_) => Vec::new(),
+            Kind::Bond(bond) => of_bond(bond),
+            Kind::Bridge(bridge) => {
+                let of_port = |port: &Port| match &port.kind {
+                    PortKind::Ethernet(_) | PortKind::Vlan(_) => vec![port.name],
+                    PortKind::Bond(bond) => [vec![port.name], of_bond(bond)].concat(),
+                };
+                bridge.ports.iter().flat_map(of_port).collect()
+            }
+        }
+    }
+}
+
 /// When a definition is brought up without anybody asking for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StartMode {

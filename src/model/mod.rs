@@ -4,5 +4,6 @@
 pub mod name;
 pub mod address;
 pub mod interface;
+pub mod lease;
 pub mod client;
 pub mod server;

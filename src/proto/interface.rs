@@ -65,6 +65,28 @@ impl InterfaceCall {
         }))
     }
 
+    /// The name of the interface that a call is about, if it says one.
+    pub fn interface_name(&self) -> Option<&str> {
+        match self {
+            Self::LookupByName { name }
+            | Self::GetXmlDesc { name, .. }
+            | Self::Undefine { name }
+            | Self::Create { name, .. }
+            | Self::Destroy { name, .. }
+            | Self::IsActive { name } => Some(name),
+            Self::NumOfInterfaces
+            | Self::ListInterfaces { .. }
+            | Self::LookupByMac { .. }
+            | Self::DefineXml { .. }
+            | Self::NumOfDefinedInterfaces
+            | Self::ListDefinedInterfaces { .. }
+            | Self::ChangeBegin { .. }
+            | Self::ChangeCommit { .. }
+            | Self::ChangeRollback { .. }
+            | Self::ListAllInterfaces { .. } => None,
+        }
+    }
+
     /// libvirt's public name of a call that changes the host; `None` for one that only looks.
     pub fn changing_api(&self) -> Option<&'static str> {
         match self {

@@ -10,7 +10,7 @@ use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::uri::UriSettings;
-use crate::handler::{self, Answer, Outcome, Question, World};
+use crate::handler::{self, Answer, Change, Outcome, Question, World};
 use crate::host::Host;
 use crate::io::files;
 use crate::io::kernel::Kernel;
@@ -39,21 +39,42 @@ pub(crate) struct Desk<'a> {
     pub(crate) buffer: &'a mut [u8],
 }
 
+/// What comes of a call.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Reply(Reply),
+    /// The answer, if this has been done to the host.
+    Change(Change),
+}
+
 impl Desk<'_> {
-    /// Answers one call.
+    /// Answers one call that only looks.
     pub(crate) fn answer(&mut self, call: &Call, client: &ClientState) -> Result<Reply, CallError> {
+        match self.decide(call, client)? {
+            Decision::Reply(reply) => Ok(reply),
+            Decision::Change(_) => Err(faults::invariant("a change waits for its turn")),
+        }
+    }
+
+    /// Decides what a call means.
+    pub(crate) fn decide(
+        &mut self,
+        call: &Call,
+        client: &ClientState,
+    ) -> Result<Decision, CallError> {
         let world = World {
             privilege: self.facts.privilege,
             host: self.host,
             definitions: self.definitions,
         };
-        let question = match handler::handle(call, client, &world, None) {
-            Outcome::Done(result) => return result,
-            Outcome::Ask(question) => question,
-        };
-        let answer = self.find_out(&question)?;
-        match handler::handle(call, client, &world, Some(&answer)) {
-            Outcome::Done(result) => result,
+        let mut outcome = handler::handle(call, client, &world, None);
+        if let Outcome::Ask(question) = outcome {
+            let answer = self.find_out(&question)?;
+            outcome = handler::handle(call, client, &world, Some(&answer));
+        }
+        match outcome {
+            Outcome::Done(result) => result.map(Decision::Reply),
+            Outcome::Change(change) => Ok(Decision::Change(change)),
             Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
         }
     }
@@ -67,6 +88,9 @@ impl Desk<'_> {
             Question::UriSettings => Ok(Answer::UriSettings(self.uri_settings())),
             Question::Links(inspection) => {
                 Ok(Answer::Links(self.kernel.inspect(inspection, self.buffer)))
+            }
+            Question::Survey(names) => {
+                Ok(Answer::Survey(self.kernel.survey(names, self.host, self.buffer)?))
             }
         }
     }

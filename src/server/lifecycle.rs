@@ -10,6 +10,7 @@ use std::time::Instant;
 use log::{error, info, warn};
 
 use crate::config::Settings;
+use crate::faults;
 use crate::io::background::Report;
 use crate::io::config_file::Configuration;
 use crate::io::hooks::Occasion;
@@ -65,7 +66,10 @@ impl Server {
     pub(super) fn handle_signals(&mut self, now: Instant) -> Next {
         while let Some(signal) = self.signals.take() {
             match signal {
-                libc::SIGCHLD => self.hooks.handle_child(now),
+                libc::SIGCHLD => {
+                    self.hooks.handle_child(now);
+                    self.jobs.handle_child();
+                }
                 libc::SIGHUP => self.handle_hangup(now),
                 // The write that went beyond the limit has failed, and its caller knows.
                 libc::SIGXFSZ => {}
@@ -126,7 +130,11 @@ impl Server {
                     self.hooks.abandon();
                     return Next::Stop;
                 }
-                Phase::Stopping { .. } if is_idle && self.clients.is_empty() => return Next::Stop,
+                Phase::Stopping { .. }
+                    if is_idle && self.jobs.is_idle() && self.clients.is_empty() =>
+                {
+                    return Next::Stop;
+                }
                 Phase::Starting { .. } | Phase::Serving | Phase::Stopping { .. } => {
                     return Next::Turn;
                 }
@@ -138,6 +146,7 @@ impl Server {
     fn open(&mut self, report: Option<Report>, now: Instant) {
         self.phase = Phase::Serving;
         self.idle_since = Some(now);
+        self.start_for_boot();
         info!("ready");
         self.supervisor.ready(SERVING);
         if let Some(report) = report {
@@ -162,6 +171,9 @@ impl Server {
         // The hooks of the stop are not to wait for one that hangs.
         self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
+        for request in self.jobs.stop() {
+            self.answer(request, Err(faults::stopping()), now);
+        }
         for (id, client) in &mut self.clients {
             client.read_for_the_last_time(&mut self.buffer);
             mark_busy(&mut self.busy, *id, client);
@@ -171,7 +183,7 @@ impl Server {
     /// When the daemon has been without clients for too long. Hooks that run count as work.
     fn idle_end(&self) -> Option<Instant> {
         let (since, limit) = self.idle_since.zip(self.idle_limit)?;
-        self.hooks.is_idle().then(|| since + limit)
+        (self.hooks.is_idle() && self.jobs.is_idle()).then(|| since + limit)
     }
 
     /// Reads the configuration again. It is taken whole, or everything stays as it was.

@@ -12,12 +12,15 @@ mod client;
 mod timers;
 mod answer;
 mod administer;
+mod jobs;
+mod autostart;
 mod lifecycle;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{debug, info, warn};
@@ -25,12 +28,13 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::config::Settings;
-use crate::definitions::Definitions;
 use crate::error::{CallError, HostError};
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::background::Report;
+use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, Configuration};
+use crate::io::definitions::DefinitionStore;
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
@@ -38,8 +42,10 @@ use crate::io::supervisor::Supervisor;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
 use crate::proto::{Call, Reply};
 use crate::server::answer::Desk;
+use crate::server::autostart::Autostart;
 use crate::server::client::{Client, ClientId};
 use crate::server::door::{Door, Guest};
+use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
 use crate::server::room::Rooms;
 use crate::server::timers::Timers;
@@ -53,8 +59,9 @@ const KERNEL_PAUSE: Duration = Duration::from_secs(1);
 
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
+const CHANGES: Token = Token(2);
 /// Listeners have the tokens from here on, clients those behind them.
-const LISTENERS: usize = 2;
+const LISTENERS: usize = 3;
 
 /// Everything the loop owns.
 #[derive(Debug)]
@@ -67,7 +74,9 @@ pub struct Server {
     news: Progress,
     /// The kernel refused to tell: it is not asked again before this.
     retry_at: Option<Instant>,
-    definitions: Definitions,
+    store: DefinitionStore,
+    jobs: Jobs,
+    autostart: Autostart,
     facts: Facts,
     config_file: ConfigFile,
     /// What the file said when it was last read and taken.
@@ -102,6 +111,10 @@ pub struct ServerParts {
     pub facts: Facts,
     pub listeners: Vec<Listener>,
     pub kernel: Kernel,
+    pub changes: Changes,
+    pub store: DefinitionStore,
+    /// Remembers which boot's interfaces have been brought up; `None` if none are.
+    pub boot_marker: Option<PathBuf>,
     pub signals: Signals,
     pub hooks: Hooks,
     pub supervisor: Supervisor,
@@ -129,7 +142,9 @@ impl Server {
             host: Host::default(),
             news: Progress::Unfinished,
             retry_at: None,
-            definitions: Definitions::default(),
+            store: parts.store,
+            jobs: Jobs::new(parts.changes),
+            autostart: Autostart::new(parts.boot_marker),
             facts: parts.facts,
             config_file: parts.config_file,
             started_with: parts.configuration.settings.clone(),
@@ -155,6 +170,7 @@ impl Server {
         let add = |fd, token| registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
         add(self.signals.as_raw_fd(), SIGNALS)?;
         add(self.kernel.as_fd().as_raw_fd(), KERNEL)?;
+        add(self.jobs.as_fd().as_raw_fd(), CHANGES)?;
         for (position, listener) in self.door.listeners().iter().enumerate() {
             add(listener.as_raw_fd(), Token(LISTENERS + position))?;
         }
@@ -188,6 +204,8 @@ impl Server {
             match event.token() {
                 SIGNALS => next = self.handle_signals(now),
                 KERNEL => self.news = Progress::Unfinished,
+                // A change that waits for an answer looks for it each turn.
+                CHANGES => {}
                 _ => self.note(event),
             }
         }
@@ -201,12 +219,20 @@ impl Server {
                 client.read(&mut self.buffer);
             }
         }
-        if !busy.is_empty() || self.news == Progress::Unfinished {
+        let has_news = self.news == Progress::Unfinished;
+        if !busy.is_empty() || has_news {
             self.drain_kernel(now);
+        }
+        if has_news {
+            self.start_hotplugged();
+        }
+        if !busy.is_empty() {
+            self.store.drain();
         }
         for id in &busy {
             self.serve(*id, now);
         }
+        self.run_jobs(now, !busy.is_empty());
         self.accept(now);
         self.fire_timers(now);
         self.proceed(now)
@@ -222,8 +248,13 @@ impl Server {
         if is_at_work && self.retry_at.is_none() {
             return Some(Duration::ZERO);
         }
-        let lifecycle = self.lifecycle_deadline();
-        let deadlines = [self.timers.next(), self.door.deadline(), self.retry_at, lifecycle];
+        let deadlines = [
+            self.timers.next(),
+            self.door.deadline(),
+            self.retry_at,
+            self.jobs.deadline(now).filter(|_| self.retry_at.is_none()),
+            self.lifecycle_deadline(),
+        ];
         let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_duration_since(now))
     }
@@ -315,13 +346,16 @@ impl Server {
             let Some(client) = self.clients.get_mut(&id) else { return };
             let Some(pending) = client.session.poll_call(now) else { return };
             client.has_called = true;
+            let Some(pending) = self.jobs.take_change(pending, id, client.session.client()) else {
+                continue;
+            };
             let outcome = match &pending.call {
                 Call::Admin(call) => self.administer(call, now),
                 Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
                     let mut desk = Desk {
                         facts: &self.facts,
                         host: &self.host,
-                        definitions: &self.definitions,
+                        definitions: self.store.definitions(),
                         kernel: &mut self.kernel,
                         buffer: &mut self.buffer,
                     };

@@ -73,6 +73,40 @@ pub fn set_receive_buffer_len(socket: impl AsFd, len: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the kernel check requests for dumps, and take what they say as a filter
+/// (`NETLINK_GET_STRICT_CHK`).
+///
+/// # Errors
+/// `ENOPROTOOPT` before Linux 4.20, which tells of everything then.
+pub fn check_strictly(socket: impl AsFd) -> io::Result<()> {
+    switch_on(socket, libc::NETLINK_GET_STRICT_CHK)
+}
+
+/// Has the kernel say in words why it refuses (`NETLINK_EXT_ACK`), and quote no more than the head
+/// of what it refuses (`NETLINK_CAP_ACK`).
+///
+/// # Errors
+/// `ENOPROTOOPT` before Linux 4.12, which says numbers alone.
+pub fn ask_for_reasons(socket: impl AsFd) -> io::Result<()> {
+    switch_on(socket.as_fd(), libc::NETLINK_EXT_ACK)?;
+    switch_on(socket.as_fd(), libc::NETLINK_CAP_ACK)
+}
+
+fn switch_on(socket: impl AsFd, option: libc::c_int) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the fd is borrowed, so open; the value is a live local of the length given.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_NETLINK,
+            option,
+            (&raw const on).cast(),
+            socklen_of::<libc::c_int>(),
+        )
+    })?;
+    Ok(())
+}
+
 /// Sends one request to the kernel.
 pub fn send(socket: impl AsFd, request: &[u8]) -> io::Result<()> {
     let address = kernel_address();

@@ -128,6 +128,38 @@ pub fn wait_for(child: libc::pid_t) -> io::Result<()> {
     }
 }
 
+/// Whether a child has ended, without waiting for it. One that has is forgotten.
+///
+/// # Errors
+/// `ECHILD` if there is no such child, or not any more.
+pub fn has_ended(child: libc::pid_t) -> io::Result<bool> {
+    // SAFETY: waitpid takes integers; the null pointer means that the status is not wanted.
+    let ended = check(unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG) })?;
+    Ok(ended != 0)
+}
+
+/// Closes every descriptor behind the standard streams but `kept` (close_range(2)). Only for a
+/// process that will end by [`end_now`]: whoever owns one of them does not know.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.9: then all stay open.
+pub fn close_all_but(kept: RawFd) -> io::Result<()> {
+    let kept = libc::c_uint::try_from(kept).unwrap_or(libc::c_uint::MAX);
+    let close = |first: libc::c_uint, last: libc::c_uint| {
+        if first > last {
+            return Ok(());
+        }
+        // SAFETY: close_range takes integers. The process ends without a use of what is closed.
+        match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    let first = libc::c_uint::try_from(INHERITED_FD_FIRST).unwrap_or(0);
+    close(first, kept.saturating_sub(1))?;
+    close(kept.saturating_add(1).max(first), libc::c_uint::MAX)
+}
+
 /// Kills the process group that a child was started as the leader of. It has the child's number,
 /// which is nobody else's as long as the child is not waited for.
 pub fn kill_group(leader: &Child) -> io::Result<()> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! libvirt's interface XML.
 
-mod words;
+pub(crate) mod words;
 pub mod error;
 mod tree;
 mod schema;

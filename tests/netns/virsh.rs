@@ -111,8 +111,8 @@ fn what_is_refused_is_refused_in_libvirts_words() {
             (
                 "iface-start eth0",
                 &format!(
-                    "{failed} start interface eth0\nerror: this function is not supported by \
-                     the connection driver: virInterfaceCreate"
+                    "{failed} start interface eth0\nerror: Requested operation is not valid: \
+                     interface is already running"
                 ),
             ),
             (

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The interface calls: list, look up, describe.
+//! The calls that look: list, look up, describe.
 //!
-//! An interface is a link of the host, a definition, or both under one name. Active means
-//! administratively up. Lists leave out ports of bridges and bonds and the taps of guests, unless
-//! they are defined; looking one up by name works all the same.
+//! Lists leave out ports of bridges and bonds and the taps of guests, unless they are defined;
+//! looking one up by name works all the same.
 
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::faults::{self, Driver};
+use crate::faults;
+use crate::handler::interface::found::{Found, Listed, State};
 use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::describe::{self, View};
 use crate::limits::INTERFACE_LIST_COUNT_MAX;
 use crate::model::address::MacAddr;
-use crate::model::client::{Access, ClientState};
-use crate::model::interface::Interface;
-use crate::model::name::IfName;
-use crate::netlink::link::Link;
 use crate::proto::Reply;
 use crate::proto::interface::{InterfaceCall, InterfaceRef};
 use crate::xml::format;
@@ -26,30 +22,8 @@ const XML_INACTIVE: u32 = 1;
 const LIST_INACTIVE: u32 = 1;
 const LIST_ACTIVE: u32 = 2;
 
-/// Answers one call about interfaces.
-pub fn handle(
-    call: &InterfaceCall,
-    client: &ClientState,
-    world: &World<'_>,
-    answer: Option<&Answer>,
-) -> Outcome {
-    let Some(opened) = &client.opened else {
-        return Outcome::Done(Err(faults::not_open(Driver::Interface)));
-    };
-    if let Some(api) = call.changing_api() {
-        return Outcome::Done(Err(match opened.access {
-            Access::ReadOnly => faults::read_only(api),
-            Access::ReadWrite => CallError::new(ErrorCode::NoSupport, Domain::Interface, api),
-        }));
-    }
-    if let InterfaceCall::GetXmlDesc { name, flags } = call {
-        return xml_desc(name, *flags, world, answer);
-    }
-    Outcome::Done(look(call, world))
-}
-
 /// The calls that the table alone can answer.
-fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, CallError> {
+pub(super) fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, CallError> {
     match call {
         InterfaceCall::NumOfInterfaces => count(world, State::Active),
         InterfaceCall::NumOfDefinedInterfaces => count(world, State::Inactive),
@@ -78,57 +52,6 @@ fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, CallError> {
         | InterfaceCall::ChangeCommit { .. }
         | InterfaceCall::ChangeRollback { .. } => {
             Err(faults::invariant("only calls that look come here"))
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    Active,
-    Inactive,
-}
-
-/// One interface as the lists show it.
-#[derive(Clone, Copy, Debug)]
-struct Listed {
-    name: IfName,
-    mac: Option<MacAddr>,
-    state: State,
-}
-
-impl Listed {
-    fn reference(&self) -> InterfaceRef {
-        InterfaceRef { name: self.name, mac: self.mac }
-    }
-}
-
-/// What stands behind a name.
-#[derive(Clone, Copy)]
-enum Found<'a> {
-    Link { link: &'a Link, definition: Option<&'a Interface> },
-    Defined(&'a Interface),
-}
-
-impl<'a> Found<'a> {
-    fn named(name: &str, world: &World<'a>) -> Result<Self, CallError> {
-        let not_found = || faults::no_interface_named(name);
-        let name = IfName::new(name).map_err(|_| not_found())?;
-        let definition = world.definitions.named(&name);
-        match world.host.link_named(&name) {
-            Some(link) => Ok(Self::Link { link, definition }),
-            None => definition.map(Self::Defined).ok_or_else(not_found),
-        }
-    }
-
-    fn listed(self) -> Listed {
-        match self {
-            Self::Link { link, .. } => {
-                let state = if link.up { State::Active } else { State::Inactive };
-                Listed { name: link.name, mac: link.mac, state }
-            }
-            Self::Defined(interface) => {
-                Listed { name: interface.name, mac: None, state: State::Inactive }
-            }
         }
     }
 }
@@ -200,7 +123,12 @@ fn by_mac(text: &str, world: &World<'_>) -> Result<Reply, CallError> {
     Ok(Reply::Interface(first.reference()))
 }
 
-fn xml_desc(name: &str, flags: u32, world: &World<'_>, answer: Option<&Answer>) -> Outcome {
+pub(super) fn xml_desc(
+    name: &str,
+    flags: u32,
+    world: &World<'_>,
+    answer: Option<&Answer>,
+) -> Outcome {
     let unknown = flags & !XML_INACTIVE;
     if unknown != 0 {
         let err = CallError::flags(Domain::Interface, "udevInterfaceGetXMLDesc", unknown);

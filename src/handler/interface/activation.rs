@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The calls that change what runs: create, destroy.
+
+use crate::error::{CallError, Domain};
+use crate::handler::interface::found::Found;
+use crate::handler::{Answer, Change, Outcome, Question, World};
+use crate::host::survey;
+use crate::plan::{Plan, bring_up, refusal::Refusal, tear_down};
+use crate::proto::Reply;
+
+/// Brings an interface up as it is defined, or just up if it is not.
+pub(super) fn create(
+    name: &str,
+    flags: u32,
+    world: &World<'_>,
+    answer: Option<&Answer>,
+) -> Outcome {
+    if flags != 0 {
+        let err = CallError::flags(Domain::Interface, "netcfInterfaceCreate", flags);
+        return Outcome::Done(Err(err));
+    }
+    let found = match Found::named(name, world) {
+        Ok(found) => found,
+        Err(err) => return Outcome::Done(Err(err)),
+    };
+    let (name, definition) = (found.listed().name, found.definition());
+    let Some(Answer::Survey(survey)) = answer else {
+        let mut names = survey::with_ports(world.host, name);
+        names.extend(definition.map(bring_up::concerned).unwrap_or_default());
+        return Outcome::Ask(Question::Survey(names));
+    };
+    let plan = match definition {
+        Some(definition) => bring_up::bring_up(definition, world.host, survey),
+        None => bring_up::bring_up_undefined(name, world.host, survey),
+    };
+    change(plan, format!("failed to create (start) interface {name}"))
+}
+
+/// Takes an interface down.
+pub(super) fn destroy(
+    name: &str,
+    flags: u32,
+    world: &World<'_>,
+    answer: Option<&Answer>,
+) -> Outcome {
+    if flags != 0 {
+        let err = CallError::flags(Domain::Interface, "netcfInterfaceDestroy", flags);
+        return Outcome::Done(Err(err));
+    }
+    let found = match Found::named(name, world) {
+        Ok(found) => found,
+        Err(err) => return Outcome::Done(Err(err)),
+    };
+    let name = found.listed().name;
+    let Some(Answer::Survey(survey)) = answer else {
+        return Outcome::Ask(Question::Survey(survey::with_ports(world.host, name)));
+    };
+    let plan = tear_down::tear_down(name, found.definition(), world.host, survey);
+    change(plan, format!("failed to destroy (stop) interface {name}"))
+}
+
+fn change(plan: Result<Plan, Refusal>, failure: String) -> Outcome {
+    match plan {
+        Ok(plan) => Outcome::Change(Change { plan, reply: Reply::Empty, failure }),
+        Err(refusal) => Outcome::Done(Err(refusal.into())),
+    }
+}

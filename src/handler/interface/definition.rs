@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The calls that change definitions: define, undefine. They change files, and not the kernel.
+
+use crate::error::{CallError, Domain, ErrorCode};
+use crate::handler::interface::found::Found;
+use crate::handler::{Change, Outcome, World};
+use crate::model::interface::Interface;
+use crate::plan::Plan;
+use crate::proto::Reply;
+use crate::proto::interface::InterfaceRef;
+use crate::xml::parse;
+
+/// `VIR_INTERFACE_DEFINE_VALIDATE`: what the schema forbids is refused as well.
+const DEFINE_VALIDATE: u32 = 1;
+
+/// Stores a definition in the place of what was defined under its name, and of its members.
+pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
+    let unknown = flags & !DEFINE_VALIDATE;
+    if unknown != 0 {
+        let err = CallError::flags(Domain::Interface, "netcfInterfaceDefineXML", unknown);
+        return Outcome::Done(Err(err));
+    }
+    let parsed =
+        if flags & DEFINE_VALIDATE == 0 { parse::parse(xml) } else { parse::parse_valid(xml) };
+    let interface = match parsed {
+        Ok(interface) => interface,
+        Err(err) => return Outcome::Done(Err(err.into())),
+    };
+    if let Some(err) = taken(&interface, world) {
+        return Outcome::Done(Err(err));
+    }
+    let name = interface.name;
+    let mac = world.host.link_named(&name).and_then(|link| link.mac);
+    Outcome::Change(Change {
+        plan: Plan::of_edits(world.definitions.define(&interface)),
+        reply: Reply::Interface(InterfaceRef { name, mac }),
+        failure: format!("failed to define interface {name}"),
+    })
+}
+
+/// Removes a definition. A running interface stays as it is.
+pub(super) fn undefine(name: &str, world: &World<'_>) -> Outcome {
+    let found = match Found::named(name, world) {
+        Ok(found) => found,
+        Err(err) => return Outcome::Done(Err(err)),
+    };
+    let Some(definition) = found.definition() else {
+        let detail = format!("interface '{name}' has no definition");
+        return Outcome::Done(Err(CallError::new(
+            ErrorCode::OperationInvalid,
+            Domain::Interface,
+            detail,
+        )));
+    };
+    Outcome::Change(Change {
+        plan: Plan::of_edits(world.definitions.undefine(&definition.name)),
+        reply: Reply::Empty,
+        failure: format!("failed to undefine interface {name}"),
+    })
+}
+
+/// Refuses a definition of what is a part of another one: which of the two should hold?
+fn taken(interface: &Interface, world: &World<'_>) -> Option<CallError> {
+    let names = std::iter::once(interface.name).chain(interface.members());
+    let holder = names
+        .filter_map(|name| world.definitions.holder_of(&name).map(|holder| (name, holder.name)))
+        .find(|(_, holder)| *holder != interface.name);
+    let (name, holder) = holder?;
+    let detail = format!(
+        "interface '{name}' is a part of the definition of '{holder}': undefine that first"
+    );
+    Some(CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail))
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What stands behind an interface's name: a link of the host, a definition, or both.
+
+use crate::error::CallError;
+use crate::faults;
+use crate::handler::World;
+use crate::model::address::MacAddr;
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
+use crate::netlink::link::Link;
+use crate::proto::interface::InterfaceRef;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    Active,
+    Inactive,
+}
+
+/// One interface as the lists show it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub(super) name: IfName,
+    pub(super) mac: Option<MacAddr>,
+    pub(super) state: State,
+}
+
+impl Listed {
+    pub(super) fn reference(&self) -> InterfaceRef {
+        InterfaceRef { name: self.name, mac: self.mac }
+    }
+}
+
+/// What stands behind a name.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'a> {
+    Link { link: &'a Link, definition: Option<&'a Interface> },
+    Defined(&'a Interface),
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn named(name: &str, world: &World<'a>) -> Result<Self, CallError> {
+        let not_found = || faults::no_interface_named(name);
+        let name = IfName::new(name).map_err(|_| not_found())?;
+        let definition = world.definitions.named(&name);
+        match world.host.link_named(&name) {
+            Some(link) => Ok(Self::Link { link, definition }),
+            None => definition.map(Self::Defined).ok_or_else(not_found),
+        }
+    }
+
+    pub(super) fn listed(self) -> Listed {
+        match self {
+            Self::Link { link, .. } => {
+                let state = if link.up { State::Active } else { State::Inactive };
+                Listed { name: link.name, mac: link.mac, state }
+            }
+            Self::Defined(interface) => {
+                Listed { name: interface.name, mac: None, state: State::Inactive }
+            }
+        }
+    }
+
+    /// What is defined under the name.
+    pub(super) fn definition(self) -> Option<&'a Interface> {
+        match self {
+            Self::Link { definition, .. } => definition,
+            Self::Defined(definition) => Some(definition),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Survey`]: what must be known of a few links, beyond the table, before they are changed.
+//!
+//! The table has what answers are made from. Whoever takes something away must be able to put it
+//! back as it was, and so needs the kernel's whole word on it: each address with its lifetimes, each
+//! route through a link, the switches of IPv6. That is asked for the links in question alone, at the
+//! moment when a change is planned.
+
+use std::collections::BTreeMap;
+
+use crate::host::Host;
+use crate::model::address::Family;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::netlink::link::Link;
+use crate::netlink::record::{AddressRecord, RouteRecord};
+
+/// What is known of the links that a change is about.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    links: BTreeMap<IfName, Surveyed>,
+    /// The switches that a link has which is yet to be made.
+    pub defaults: Ipv6Switches,
+    /// The DHCP clients that we run.
+    pub leases: Vec<Lease>,
+}
+
+/// One link, with all that the kernel says of it.
+#[derive(Clone, Debug)]
+pub struct Surveyed {
+    pub link: Link,
+    /// In the kernel's order: of one network, the first is the primary address.
+    pub addresses: Vec<AddressRecord>,
+    /// Those that the kernel makes by itself are left out.
+    pub routes: Vec<RouteRecord>,
+    pub switches: Ipv6Switches,
+}
+
+/// The switches of a link's IPv6 (the kernel's ip-sysctl, `net.ipv6.conf`). A kernel without IPv6
+/// has none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ipv6Switches {
+    pub accept_ra: Option<i32>,
+    pub autoconf: Option<i32>,
+    pub disable_ipv6: Option<i32>,
+    /// A router takes no advertisements unless `accept_ra` is 2.
+    pub forwarding: Option<i32>,
+}
+
+impl Survey {
+    /// What is known of the link of this name; nothing if there is none.
+    pub fn named(&self, name: &IfName) -> Option<&Surveyed> {
+        self.links.get(name)
+    }
+
+    /// Adds what was found out about a link.
+    pub fn insert(&mut self, surveyed: Surveyed) {
+        self.links.insert(surveyed.link.name, surveyed);
+    }
+
+    /// Whether we run a DHCP client of this family on this link.
+    pub fn has_client(&self, link: &IfName, family: Family) -> bool {
+        self.leases.iter().any(|lease| lease.link == *link && lease.family == family)
+    }
+}
+
+/// The names of a link and of everything below it that a change of it may touch.
+pub fn with_ports(host: &Host, name: IfName) -> Vec<IfName> {
+    let mut names = vec![name];
+    if let Some(link) = host.link_named(&name) {
+        for port in host.ports_of(link.index) {
+            names.push(port.name);
+            names.extend(host.ports_of(port.index).iter().map(|member| member.name));
+        }
+    }
+    names
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Job`]: one plan under way. Hands out a step at a time, hears how it went, and takes back what
+//! was done when one is refused.
+//!
+//! Knows no socket, no file and no clock: who drives it performs the steps, and tells the time. A
+//! change that has failed leaves the host as it was before, as far as the host allows; what it does
+//! not allow is told.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::error::{HostError, strerror};
+use crate::host::Host;
+use crate::limits::{LINK_GONE_TIME_MAX, SETTLE_TIME_MAX};
+use crate::plan::step::{Condition, Step};
+use crate::plan::{Plan, Planned};
+
+/// A plan under way.
+#[derive(Debug)]
+pub struct Job {
+    todo: VecDeque<Planned>,
+    /// What would take back what was done, oldest first.
+    undo: Vec<Step>,
+    current: Option<Current>,
+    failure: Option<Failure>,
+    /// How long a DHCP client has to bring a lease.
+    lease_time_max: Duration,
+}
+
+/// The step that was handed out, or is waited for.
+#[derive(Debug)]
+struct Current {
+    step: Step,
+    undo: Option<Step>,
+    /// When to give up waiting, if that is what is done.
+    deadline: Option<Instant>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Carry this out, and tell how it went.
+    Perform(Step),
+    /// Come back when the table has changed, or the result of a step is known, or then.
+    Wait { deadline: Option<Instant> },
+    /// It is over.
+    Finished,
+}
+
+/// Why a step was not done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StepError {
+    /// errno(3); 0 if there is none.
+    pub errno: i32,
+    pub text: String,
+}
+
+impl StepError {
+    /// The kernel refuses, with a reason perhaps.
+    pub fn kernel(errno: i32, reason: Option<&str>) -> Self {
+        let text = match reason {
+            Some(reason) => format!("{} ({reason})", strerror(errno)),
+            None => strerror(errno),
+        };
+        Self { errno, text }
+    }
+}
+
+impl From<&io::Error> for StepError {
+    fn from(err: &io::Error) -> Self {
+        Self::kernel(err.raw_os_error().unwrap_or(0), None)
+    }
+}
+
+impl From<HostError> for StepError {
+    fn from(err: HostError) -> Self {
+        Self { errno: err.errno(), text: err.to_string() }
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a change has failed, and what became of what had been done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    pub step: Step,
+    pub error: StepError,
+    /// Whether anything had been done before.
+    had_begun: bool,
+    /// What could not be taken back, and why not.
+    pub remains: Vec<(Step, StepError)>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.error)?;
+        match (self.had_begun, self.remains.as_slice()) {
+            (false, _) => f.write_str("; nothing has been changed"),
+            (true, []) => f.write_str("; what had been changed is undone"),
+            (true, remains) => {
+                f.write_str("; of what had been changed, this could not be undone:")?;
+                for (at, (step, error)) in remains.iter().enumerate() {
+                    let separator = if at == 0 { "" } else { ";" };
+                    write!(f, "{separator} {step}: {error}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Job {
+    /// A plan that has not begun.
+    pub fn new(plan: Plan, lease_time_max: Duration) -> Self {
+        let todo = plan.steps.into();
+        Self { todo, undo: Vec::new(), current: None, failure: None, lease_time_max }
+    }
+
+    /// What is to be done next, with the table as it is.
+    pub fn poll_action(&mut self, host: &Host, now: Instant) -> Action {
+        loop {
+            if let Some(current) = &self.current {
+                let holds = condition(&current.step).is_some_and(|wanted| wanted.holds(host));
+                if holds {
+                    self.advance();
+                } else if current.deadline.is_some_and(|deadline| deadline <= now) {
+                    self.give_up_waiting();
+                } else {
+                    return Action::Wait { deadline: current.deadline };
+                }
+                continue;
+            }
+            let Some(Planned { step, undo }) = self.next() else { return Action::Finished };
+            let deadline = self.patience(&step).map(|patience| now + patience);
+            let is_waiting = matches!(step, Step::WaitFor(_));
+            self.current = Some(Current { step: step.clone(), undo, deadline });
+            if !is_waiting {
+                return Action::Perform(step);
+            }
+        }
+    }
+
+    /// Hears how the step went that was handed out. A result that comes when the step is known to
+    /// be done already says nothing new.
+    pub fn handle_result(&mut self, result: Result<(), StepError>) {
+        match (result, &self.current) {
+            (Ok(()), Some(_)) => self.advance(),
+            (Err(error), Some(current)) => {
+                if is_reached(&current.step, error.errno, self.failure.is_some()) {
+                    self.advance();
+                } else {
+                    self.fail(error);
+                }
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// The change is not to go on: what was done is taken back. A step that is being carried out is
+    /// heard first.
+    pub fn abort(&mut self, why: StepError) {
+        if self.failure.is_none()
+            && self.current.as_ref().is_some_and(|it| matches!(it.step, Step::WaitFor(_)))
+        {
+            self.fail(why);
+        }
+    }
+
+    /// How it ended.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn outcome(&self) -> Result<(), &Failure> {
+        self.failure.as_ref().map_or(Ok(()), Err)
+    }
+
+    /// The next step forward, or back after a failure.
+    fn next(&mut self) -> Option<Planned> {
+        match self.failure {
+            None => self.todo.pop_front(),
+            Some(_) => self.undo.pop().map(|step| Planned { step, undo: None }),
+        }
+    }
+
+    fn advance(&mut self) {
+        if let Some(Current { undo: Some(undo), .. }) = self.current.take() {
+            self.undo.push(undo);
+        }
+    }
+
+    /// The first failure turns the job around; later ones are what remains.
+    fn fail(&mut self, error: StepError) {
+        let Some(Current { step, .. }) = self.current.take() else { return };
+        match &mut self.failure {
+            Some(failure) => failure.remains.push((step, error)),
+            None => {
+                let had_begun = !self.undo.is_empty();
+                self.failure = Some(Failure { step, error, had_begun, remains: Vec::new() });
+            }
+        }
+    }
+
+    fn give_up_waiting(&mut self) {
+        let waited_for = self.current.as_ref().and_then(|current| condition(&current.step));
+        let is_required = waited_for.is_none_or(|condition| condition.is_required());
+        if is_required {
+            self.fail(StepError::kernel(libc::ETIMEDOUT, None));
+        } else {
+            self.advance();
+        }
+    }
+
+    /// How long a step is waited for.
+    fn patience(&self, step: &Step) -> Option<Duration> {
+        condition(step).map(|condition| match condition {
+            Condition::Leased { .. } => self.lease_time_max,
+            Condition::Up(_) | Condition::Down(_) => SETTLE_TIME_MAX,
+            Condition::Gone(_) => LINK_GONE_TIME_MAX,
+        })
+    }
+}
+
+/// What the table shows when a step is done, for steps of which it tells earlier than the kernel's
+/// answer does.
+fn condition(step: &Step) -> Option<Condition> {
+    if let Step::WaitFor(condition) = step {
+        return Some(condition.clone());
+    }
+    if let Step::DeleteLink(name) = step { Some(Condition::Gone(*name)) } else { None }
+}
+
+/// Whether a refusal says that things are as the step would have made them: the kernel takes some
+/// along with others. Of a link that is no more, nothing needs to be taken back.
+fn is_reached(step: &Step, errno: i32, is_undoing: bool) -> bool {
+    match step {
+        _ if is_undoing && errno == libc::ENODEV => true,
+        Step::AddAddress { .. } | Step::AddRoute { .. } => errno == libc::EEXIST,
+        Step::DeleteAddress { .. } => errno == libc::EADDRNOTAVAIL,
+        Step::DeleteLink(_) => errno == libc::ENODEV,
+        Step::DeleteRoute { .. } => errno == libc::ESRCH,
+        Step::Switch { .. } => is_undoing && errno == libc::ENOENT,
+        Step::AddLink(_)
+        | Step::EditFile(_)
+        | Step::SetLink { .. }
+        | Step::StartClient(_)
+        | Step::StopClient(_)
+        | Step::WaitFor(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The plan that makes a link as it is defined, be it that all of it is missing or a trifle.
+//!
+//! Only differences become steps, so that an edited definition changes a running bridge under its
+//! guests, and nothing that is as it should be is touched.
+
+use crate::host::Host;
+use crate::host::survey::{Survey, Surveyed};
+use crate::model::interface::{Bridge, Interface, Kind, PortKind};
+use crate::model::name::IfName;
+use crate::netlink::link::LinkKind;
+use crate::plan::Plan;
+use crate::plan::draft::Draft;
+use crate::plan::refusal::Refusal;
+use crate::plan::step::{Condition, Step, Value};
+
+/// Plans to bring `definition` up.
+///
+/// # Errors
+/// It is up as it is defined, or cannot be.
+pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+    let name = definition.name;
+    let donors: Vec<_> = donors(definition, survey);
+    let mut draft = Draft::new(host, survey);
+    let mut parent = None;
+    let mut bridge: Option<&Bridge> = None;
+    match &definition.kind {
+        Kind::Ethernet(ethernet) => draft.ethernet(name, ethernet)?,
+        Kind::Bridge(kind) => {
+            draft.bridge(name, kind)?;
+            bridge = Some(kind);
+        }
+        Kind::Bond(bond) => draft.bond(name, bond)?,
+        Kind::Vlan(vlan) => {
+            draft.vlan(name, vlan)?;
+            parent = Some(&vlan.parent);
+        }
+    }
+    draft.set_mtu(name, definition.mtu, parent);
+    draft.set_up(name);
+    draft.stop_clients(definition);
+    draft.add_addresses(definition, &donors);
+    if let Some(bridge) = bridge {
+        draft.enslave(name, bridge, definition.mtu)?;
+    }
+    draft.add_routes(definition, &donors);
+    if let Some(bridge) = bridge {
+        for port in direct_ports(bridge, survey) {
+            draft.strip(port);
+        }
+    }
+    draft.delete_stale_addresses(definition);
+    draft.start_clients(definition, &donors);
+    if draft.is_empty() {
+        return Err(Refusal::Running);
+    }
+    draft.push(Step::WaitFor(Condition::Up(name)), None);
+    Ok(draft.finish())
+}
+
+/// Plans to bring up a link that nobody has defined, just as it is.
+///
+/// # Errors
+/// It is up already, or the port of another.
+pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+    let mut draft = Draft::new(host, survey);
+    let now = draft.require(&name, || "which is to be brought up".to_owned())?;
+    if now.link.up {
+        return Err(Refusal::Running);
+    }
+    draft.set(name, Value::Up, Value::Down);
+    draft.push(Step::WaitFor(Condition::Up(name)), None);
+    Ok(draft.finish())
+}
+
+/// The names of all links that must be surveyed before `definition` can be brought up.
+pub fn concerned(definition: &Interface) -> Vec<IfName> {
+    let mut names = definition.members();
+    names.push(definition.name);
+    match &definition.kind {
+        Kind::Vlan(vlan) => names.push(vlan.parent),
+        Kind::Bridge(bridge) => {
+            for port in &bridge.ports {
+                if let PortKind::Vlan(vlan) = &port.kind {
+                    names.push(vlan.parent);
+                }
+            }
+        }
+        Kind::Ethernet(_) | Kind::Bond(_) => {}
+    }
+    names
+}
+
+/// The links whose addressing the definition's link takes over.
+fn donors<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> {
+    definition.members().iter().filter_map(|name| survey.named(name)).collect()
+}
+
+/// The ports of a bridge that are there. A bond's members have been stripped when they became that.
+fn direct_ports<'a>(bridge: &Bridge, survey: &'a Survey) -> Vec<&'a Surveyed> {
+    bridge.ports.iter().filter_map(|port| survey.named(&port.name)).collect()
+}
+
+/// Whether a link that is there is of the kind that a definition describes.
+pub(super) fn is_of_kind(definition: &Interface, kind: &LinkKind) -> bool {
+    match (&definition.kind, kind) {
+        (Kind::Bridge(_), LinkKind::Bridge(_))
+        | (Kind::Bond(_), LinkKind::Bond(_))
+        | (Kind::Vlan(_), LinkKind::Vlan { .. }) => true,
+        (Kind::Ethernet(_) | Kind::Bridge(_) | Kind::Bond(_) | Kind::Vlan(_), _) => false,
+    }
+}

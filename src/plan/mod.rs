@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Plan`]: what to do to the host, in order, and what would take each part back.
+//!
+//! Plans are made from values alone: a definition, the table, and a [`Survey`] of the links in
+//! question. Nothing is done here. Whoever carries a plan out undoes what was done, newest first,
+//! when a step is refused.
+//!
+//! Order is what keeps connections alive: a bridge has its addresses before the port below it
+//! loses them, a route leads through the new link before it leaves the old one, and the few
+//! requests between follow each other without a pause.
+
+pub mod step;
+pub mod request;
+pub mod refusal;
+mod draft;
+mod addressing;
+mod links;
+pub mod bring_up;
+pub mod tear_down;
+
+use std::fmt;
+
+use crate::definitions::FileEdit;
+use step::Step;
+
+/// What to do, in order.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Plan {
+    pub steps: Vec<Planned>,
+}
+
+/// A step, and what takes it back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Planned {
+    pub step: Step,
+    /// Nothing for a step that changes nothing.
+    pub undo: Option<Step>,
+}
+
+impl Plan {
+    /// The plan that makes these changes of files.
+    pub fn of_edits(edits: Vec<FileEdit>) -> Self {
+        let plan = |edit: FileEdit| {
+            let undo = Some(Step::EditFile(edit.inverse()));
+            Planned { step: Step::EditFile(edit), undo }
+        };
+        Self { steps: edits.into_iter().map(plan).collect() }
+    }
+}
+
+/// A line a step, with its undoing behind it.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Planned { step, undo } in &self.steps {
+            let text = step.to_string();
+            let (subject, rest) = text.split_once(' ').unwrap_or((&text, ""));
+            match undo {
+                Some(undo) => writeln!(f, "{subject:<6} {rest:<56} undo: {undo}")?,
+                None => writeln!(f, "{subject:<6} {rest}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Refusal`]: why something is not even tried.
+
+use std::fmt;
+
+use crate::error::{CallError, Domain, ErrorCode};
+use crate::faults;
+use crate::model::name::IfName;
+
+/// Why there is no plan.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// It is up, and just as it is defined.
+    Running,
+    NotRunning,
+    /// A link that is needed, and what for.
+    Missing {
+        name: IfName,
+        role: String,
+    },
+    /// A link belongs to another bridge or bond.
+    IsPort {
+        name: IfName,
+        master: IfName,
+    },
+    /// A link of the name is there, and cannot become what is wanted.
+    WrongKind {
+        name: IfName,
+        wanted: &'static str,
+    },
+    /// What cannot change as long as the link is there.
+    Fixed {
+        name: IfName,
+        what: String,
+    },
+    /// Links that would be cut off: guests' interfaces, or others that are not a part of it.
+    Guests {
+        name: IfName,
+        guests: Vec<IfName>,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => f.write_str("interface is already running"),
+            Self::NotRunning => f.write_str("interface is not running"),
+            Self::Missing { name, role } => write!(f, "there is no link {name}, {role}"),
+            Self::IsPort { name, master } => {
+                write!(f, "{name} is a port of {master}: take it out of there first")
+            }
+            Self::WrongKind { name, wanted } => {
+                write!(f, "there is a link {name} already, and it is no {wanted}")
+            }
+            Self::Fixed { name, what } => {
+                write!(f, "{what} of {name} cannot change while it runs: destroy it first")
+            }
+            Self::Guests { name, guests } => {
+                let guests: Vec<_> = guests.iter().map(IfName::as_str).collect();
+                let guests = guests.join(", ");
+                write!(f, "{name} is in use, and these would be cut off: {guests}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for CallError {
+    fn from(refusal: Refusal) -> Self {
+        match &refusal {
+            Refusal::Missing { name, role } => faults::no_link(name, role),
+            Refusal::Running
+            | Refusal::NotRunning
+            | Refusal::IsPort { .. }
+            | Refusal::WrongKind { .. }
+            | Refusal::Fixed { .. }
+            | Refusal::Guests { .. } => {
+                Self::new(ErrorCode::OperationInvalid, Domain::Interface, refusal.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! From a [`Step`] to the kernel's request: names become the numbers that the table has for them.
+
+use crate::host::Host;
+use crate::model::name::IfName;
+use crate::netlink::change::{self, NewKind, NewLink, Setting};
+use crate::netlink::link::LinkIndex;
+use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
+
+/// How a step is carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Means {
+    /// A request to the kernel, which answers at once.
+    Request,
+    /// A request over which the kernel takes its time: tens of milliseconds, in which it waits for
+    /// everything that may still look at a link.
+    SlowRequest,
+    /// Anything but a request.
+    Other,
+}
+
+impl Step {
+    /// How this step is carried out.
+    pub fn means(&self) -> Means {
+        match self {
+            Self::AddAddress { .. }
+            | Self::AddLink(_)
+            | Self::AddRoute { .. }
+            | Self::DeleteAddress { .. }
+            | Self::DeleteRoute { .. }
+            | Self::SetLink { .. } => Means::Request,
+            Self::DeleteLink(_) => Means::SlowRequest,
+            Self::EditFile(_)
+            | Self::StartClient(_)
+            | Self::StopClient(_)
+            | Self::Switch { .. }
+            | Self::WaitFor(_) => Means::Other,
+        }
+    }
+
+    /// Appends the request that carries this step out, if it is one for the kernel.
+    ///
+    /// # Errors
+    /// The name of a link that is not there.
+    pub fn encode(&self, out: &mut Vec<u8>, sequence: u32, host: &Host) -> Result<(), IfName> {
+        let index = |name: &IfName| host.link_named(name).map(|link| link.index).ok_or(*name);
+        match self {
+            Self::AddAddress { link, record } => record.encode_add(out, sequence, index(link)?),
+            Self::AddLink(spec) => {
+                let kind = new_kind(spec, index)?;
+                change::encode_add(
+                    out,
+                    sequence,
+                    &NewLink { name: &spec.name, mac: spec.mac, kind },
+                );
+            }
+            Self::AddRoute { link, record } => record.encode_add(out, sequence, index(link)?),
+            Self::DeleteAddress { link, record } => {
+                record.encode_delete(out, sequence, index(link)?);
+            }
+            Self::DeleteLink(name) => change::encode_delete(out, sequence, index(name)?),
+            Self::DeleteRoute { link, record } => record.encode_delete(out, sequence, index(link)?),
+            Self::SetLink { link, value } => {
+                let link = index(link)?;
+                change::encode_set(out, sequence, link, setting(value, index)?);
+            }
+            Self::EditFile(_)
+            | Self::StartClient(_)
+            | Self::StopClient(_)
+            | Self::Switch { .. }
+            | Self::WaitFor(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn new_kind(
+    spec: &LinkSpec,
+    index: impl Fn(&IfName) -> Result<LinkIndex, IfName>,
+) -> Result<NewKind<'_>, IfName> {
+    Ok(match &spec.kind {
+        SpecKind::Bond { mode, monitor } => {
+            NewKind::Bond { mode: *mode, monitor: monitor.as_ref() }
+        }
+        SpecKind::Bridge { stp, delay } => NewKind::Bridge { stp: *stp, delay: *delay },
+        SpecKind::Vlan { tag, parent } => NewKind::Vlan { tag: *tag, parent: index(parent)? },
+    })
+}
+
+fn setting(
+    value: &Value,
+    index: impl Fn(&IfName) -> Result<LinkIndex, IfName>,
+) -> Result<Setting<'_>, IfName> {
+    Ok(match value {
+        Value::Up => Setting::Up,
+        Value::Down => Setting::Down,
+        Value::Mtu(mtu) => Setting::Mtu(*mtu),
+        Value::Mac(mac) => Setting::Mac(*mac),
+        Value::Master(master) => Setting::Master(Some(index(master)?)),
+        Value::NoMaster => Setting::Master(None),
+        Value::Stp(stp) => Setting::Stp(*stp),
+        Value::Delay(delay) => Setting::ForwardDelay(*delay),
+        Value::Monitor(monitor) => Setting::Monitor(monitor.as_ref()),
+    })
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Step`]: one thing to do to the host, small enough to be refused whole.
+//!
+//! Steps name links, as an index may not exist yet when a plan is made. A step prints as `ip` would
+//! have it said, which is how plans are read in tests, in the log and in errors.
+
+use std::fmt;
+
+use crate::definitions::FileEdit;
+use crate::host::Host;
+use crate::model::address::{Family, IpPrefix, MacAddr};
+use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
+use crate::model::lease::{Lease, PeerDns};
+use crate::model::name::IfName;
+use crate::netlink::address::Scope;
+use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::xml::words;
+
+/// One thing to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    AddAddress { link: IfName, record: AddressRecord },
+    AddLink(LinkSpec),
+    AddRoute { link: IfName, record: RouteRecord },
+    DeleteAddress { link: IfName, record: AddressRecord },
+    DeleteLink(IfName),
+    DeleteRoute { link: IfName, record: RouteRecord },
+    EditFile(FileEdit),
+    SetLink { link: IfName, value: Value },
+    StartClient(Lease),
+    StopClient(Lease),
+    Switch { link: IfName, switch: Switch, value: i32 },
+    WaitFor(Condition),
+}
+
+/// A link to be made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkSpec {
+    pub name: IfName,
+    pub mac: Option<MacAddr>,
+    pub kind: SpecKind,
+}
+
+/// What kind of link is to be made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SpecKind {
+    Bond { mode: Option<BondMode>, monitor: Option<BondMonitor> },
+    Bridge { stp: Option<bool>, delay: Option<ForwardDelay> },
+    Vlan { tag: u16, parent: IfName },
+}
+
+/// What can be set of a link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Value {
+    Up,
+    Down,
+    /// Bytes.
+    Mtu(u32),
+    Mac(MacAddr),
+    Master(IfName),
+    NoMaster,
+    Stp(bool),
+    Delay(ForwardDelay),
+    Monitor(Option<BondMonitor>),
+}
+
+/// A switch of a link's IPv6.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Switch {
+    AcceptRa,
+    Autoconf,
+    DisableIpv6,
+}
+
+impl Switch {
+    /// Its file below `net/ipv6/conf/LINK`.
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::AcceptRa => "accept_ra",
+            Self::Autoconf => "autoconf",
+            Self::DisableIpv6 => "disable_ipv6",
+        }
+    }
+}
+
+/// What the kernel is to tell before the next step.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Condition {
+    /// A link is up, and its operational state has caught up with its carrier.
+    Up(IfName),
+    /// A link is down.
+    Down(IfName),
+    /// A link is no more.
+    Gone(IfName),
+    /// A link has an address of a family besides these: a DHCP client has brought it.
+    Leased { link: IfName, family: Family, besides: Vec<IpPrefix> },
+}
+
+impl Condition {
+    /// Whether it holds.
+    pub fn holds(&self, host: &Host) -> bool {
+        match self {
+            Self::Up(name) => host.link_named(name).is_some_and(|link| {
+                let lags = matches!(link.oper_state, OperState::Down | OperState::LowerLayerDown);
+                link.up && !(link.carrier && lags)
+            }),
+            Self::Down(name) => host.link_named(name).is_none_or(|link| !link.up),
+            Self::Gone(name) => host.link_named(name).is_none(),
+            Self::Leased { link, family, besides } => host.link_named(link).is_some_and(|link| {
+                host.addresses_of(link.index).iter().any(|address| {
+                    address.prefix.family() == *family
+                        && matches!(address.scope, Scope::Global | Scope::Site)
+                        && !besides.contains(&address.prefix)
+                })
+            }),
+        }
+    }
+
+    /// Whether a change has failed if it does not come to hold. What is only the kernel's catching
+    /// up is not worth that.
+    pub fn is_required(&self) -> bool {
+        match self {
+            Self::Leased { .. } | Self::Gone(_) => true,
+            Self::Up(_) | Self::Down(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddAddress { link, record } => write!(f, "addr add {record} dev {link}"),
+            Self::AddLink(spec) => write!(f, "link add {spec}"),
+            Self::AddRoute { link, record } => write!(f, "route add {record} dev {link}"),
+            Self::DeleteAddress { link, record } => write!(f, "addr del {record} dev {link}"),
+            Self::DeleteLink(name) => write!(f, "link del {name}"),
+            Self::DeleteRoute { link, record } => write!(f, "route del {record} dev {link}"),
+            Self::EditFile(edit) => match (&edit.before, &edit.after) {
+                (_, None) => write!(f, "file remove {}", edit.name),
+                (None, Some(_)) => write!(f, "file write {}", edit.name),
+                (Some(_), Some(_)) => write!(f, "file rewrite {}", edit.name),
+            },
+            Self::SetLink { link, value } => write!(f, "link set {link} {value}"),
+            Self::StartClient(lease) => write!(f, "dhcp start {}", Client(lease)),
+            Self::StopClient(lease) => write!(f, "dhcp stop {}", Client(lease)),
+            Self::Switch { link, switch, value } => {
+                write!(f, "sysctl net.ipv6.conf.{link}.{} = {value}", switch.file_name())
+            }
+            Self::WaitFor(condition) => write!(f, "wait until {condition}"),
+        }
+    }
+}
+
+impl fmt::Display for LinkSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)?;
+        if let Some(mac) = &self.mac {
+            write!(f, " address {mac}")?;
+        }
+        match &self.kind {
+            SpecKind::Bond { mode, monitor } => {
+                f.write_str(" type bond")?;
+                if let Some(mode) = mode {
+                    write!(f, " mode {}", words::bond_mode(*mode))?;
+                }
+                match monitor {
+                    Some(monitor) => write!(f, " {}", Monitor(monitor)),
+                    None => Ok(()),
+                }
+            }
+            SpecKind::Bridge { stp, delay } => {
+                f.write_str(" type bridge")?;
+                if let Some(stp) = stp {
+                    write!(f, " stp {}", words::on_off(*stp))?;
+                }
+                match delay {
+                    Some(delay) => write!(f, " delay {delay}"),
+                    None => Ok(()),
+                }
+            }
+            SpecKind::Vlan { tag, parent } => write!(f, " link {parent} type vlan id {tag}"),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("up"),
+            Self::Down => f.write_str("down"),
+            Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
+            Self::Mac(mac) => write!(f, "address {mac}"),
+            Self::Master(master) => write!(f, "master {master}"),
+            Self::NoMaster => f.write_str("nomaster"),
+            Self::Stp(stp) => write!(f, "stp {}", words::on_off(*stp)),
+            Self::Delay(delay) => write!(f, "delay {delay}"),
+            Self::Monitor(Some(monitor)) => Monitor(monitor).fmt(f),
+            Self::Monitor(None) => f.write_str("miimon 0 arp_interval 0"),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up(name) => write!(f, "{name} is up"),
+            Self::Down(name) => write!(f, "{name} is down"),
+            Self::Gone(name) => write!(f, "{name} is gone"),
+            Self::Leased { link, family, .. } => {
+                write!(f, "{link} has a lease for {}", words::family(*family))
+            }
+        }
+    }
+}
+
+/// A bond's monitor as `ip` writes it.
+struct Monitor<'a>(&'a BondMonitor);
+
+impl fmt::Display for Monitor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            BondMonitor::Mii { freq, downdelay, updelay, carrier } => {
+                write!(f, "miimon {freq} downdelay {downdelay} updelay {updelay}")?;
+                match carrier {
+                    Some(carrier) => write!(f, " carrier {}", words::mii_carrier(*carrier)),
+                    None => Ok(()),
+                }
+            }
+            BondMonitor::Arp { interval, target, validate } => {
+                write!(f, "arp_interval {interval} arp_ip_target {target}")?;
+                match validate {
+                    Some(validate) => write!(f, " arp_validate {}", words::arp_validate(*validate)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// A DHCP client, by what it is for.
+struct Client<'a>(&'a Lease);
+
+impl fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", words::family(self.0.family), self.0.link)?;
+        if let Some(wanted) = self.0.wanted {
+            write!(f, " for {wanted}")?;
+        }
+        match self.0.peer_dns {
+            PeerDns::TakeOver => Ok(()),
+            PeerDns::LeaveOut => f.write_str(" without name servers"),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Interfaces that come up without anybody asking: `onboot` once a boot, `hotplug` as soon as the
+//! kernel has a device of theirs.
+//!
+//! A marker below the run directory remembers for which boot the first is done, so that a daemon
+//! that is started again disturbs nothing. Whatever comes up does so as a change like any other.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use log::{debug, warn};
+
+use crate::definitions::Definitions;
+use crate::host::Host;
+use crate::io::files;
+use crate::model::interface::{Interface, Kind, PortKind, StartMode};
+use crate::model::name::IfName;
+use crate::proto::interface::InterfaceCall;
+use crate::server::Server;
+use crate::server::jobs::{Origin, Request};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const BOOT_ID_LEN_MAX: u64 = 64;
+
+/// What is known of interfaces that come up by themselves.
+#[derive(Debug)]
+pub(crate) struct Autostart {
+    /// `None` for a daemon that brings nothing up by itself.
+    marker: Option<PathBuf>,
+    /// Interfaces of the boot that are not up yet, nor given up.
+    owed: BTreeSet<IfName>,
+    /// The devices of `hotplug` definitions that were there when last looked.
+    devices: BTreeSet<IfName>,
+}
+
+impl Autostart {
+    pub(crate) fn new(marker: Option<PathBuf>) -> Self {
+        Self { marker, owed: BTreeSet::new(), devices: BTreeSet::new() }
+    }
+
+    /// An interface has come up, or cannot. After the last one the boot's are done.
+    pub(crate) fn note_done(&mut self, name: &str) {
+        let was_owed = IfName::new(name).is_ok_and(|name| self.owed.remove(&name));
+        if was_owed && self.owed.is_empty() {
+            self.mark();
+        }
+    }
+
+    fn mark(&self) {
+        let Some(marker) = &self.marker else { return };
+        if let Err(err) = fs::write(marker, boot_id()) {
+            warn!("cannot write {}: {err}", marker.display());
+        }
+    }
+}
+
+impl Server {
+    /// Asks for what is to come up at boot, if this is the first daemon since then.
+    pub(super) fn start_for_boot(&mut self) {
+        self.autostart.devices = devices(self.store.definitions(), &self.host);
+        let Some(marker) = &self.autostart.marker else { return };
+        if is_marked(marker) {
+            debug!("the interfaces of this boot have been brought up before");
+            return;
+        }
+        let names = in_order(self.store.definitions(), &self.autostart.devices);
+        self.autostart.owed = names.iter().copied().collect();
+        if names.is_empty() {
+            self.autostart.mark();
+        }
+        for name in names {
+            self.start_by_itself(name, "at boot");
+        }
+    }
+
+    /// Asks for what is to come up as its device has appeared.
+    pub(super) fn start_hotplugged(&mut self) {
+        if self.autostart.marker.is_none() {
+            return;
+        }
+        let devices = devices(self.store.definitions(), &self.host);
+        let old = std::mem::replace(&mut self.autostart.devices, devices);
+        let new: Vec<_> = self.autostart.devices.difference(&old).copied().collect();
+        if new.is_empty() {
+            return;
+        }
+        let definitions = self.store.definitions().iter().filter(|it| is_hotplugged(it));
+        let is_new = |it: &&Interface| triggers(it).iter().any(|device| new.contains(device));
+        let names: Vec<_> = definitions.filter(is_new).map(|it| it.name).collect();
+        for name in names {
+            self.start_by_itself(name, "its device has appeared");
+        }
+    }
+
+    fn start_by_itself(&mut self, name: IfName, why: &'static str) {
+        let call = InterfaceCall::Create { name: name.to_string(), flags: 0 };
+        self.jobs.push(Request { origin: Origin::Daemon(why), call });
+    }
+}
+
+fn is_hotplugged(interface: &Interface) -> bool {
+    interface.start == Some(StartMode::Hotplug)
+}
+
+/// The devices that bring a definition up when they appear.
+fn triggers(interface: &Interface) -> Vec<IfName> {
+    match &interface.kind {
+        Kind::Ethernet(_) => vec![interface.name],
+        Kind::Vlan(vlan) => vec![vlan.parent],
+        Kind::Bridge(_) | Kind::Bond(_) => interface.members(),
+    }
+}
+
+/// The devices of `hotplug` definitions that are there.
+fn devices(definitions: &Definitions, host: &Host) -> BTreeSet<IfName> {
+    let hotplugged = definitions.iter().filter(|interface| is_hotplugged(interface));
+    let wanted = hotplugged.flat_map(triggers);
+    wanted.filter(|name| host.link_named(name).is_some()).collect()
+}
+
+/// What is to come up at boot: a VLAN after what it is a part of.
+fn in_order(definitions: &Definitions, devices: &BTreeSet<IfName>) -> Vec<IfName> {
+    let comes_up = |it: &&Interface| match it.start {
+        Some(StartMode::Onboot) => true,
+        Some(StartMode::Hotplug) => triggers(it).iter().any(|device| devices.contains(device)),
+        Some(StartMode::None) | None => false,
+    };
+    let mut waiting: Vec<_> = definitions.iter().filter(comes_up).collect();
+    let mut names = Vec::new();
+    while !waiting.is_empty() {
+        let waited_for: BTreeSet<_> = waiting.iter().map(|it| it.name).collect();
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting
+            .iter()
+            .copied()
+            .partition(|it| parents(it).iter().all(|parent| !waited_for.contains(parent)));
+        // Of those that wait for each other, one as good as the other comes first.
+        let (ready, rest) = if ready.is_empty() { (rest, Vec::new()) } else { (ready, rest) };
+        names.extend(ready.iter().map(|it| it.name));
+        waiting = rest;
+    }
+    names
+}
+
+/// What a definition needs and is not a part of it.
+fn parents(interface: &Interface) -> Vec<IfName> {
+    match &interface.kind {
+        Kind::Ethernet(_) | Kind::Bond(_) => Vec::new(),
+        Kind::Vlan(vlan) => vec![vlan.parent],
+        Kind::Bridge(bridge) => {
+            let of_port = |kind: &PortKind| match kind {
+                PortKind::Vlan(vlan) => Some(vlan.parent),
+                PortKind::Ethernet(_) | PortKind::Bond(_) => None,
+            };
+            bridge.ports.iter().filter_map(|port| of_port(&port.kind)).collect()
+        }
+    }
+}
+
+/// Whether the marker is of this boot.
+fn is_marked(marker: &Path) -> bool {
+    files::read_text(marker, BOOT_ID_LEN_MAX).is_ok_and(|text| text == boot_id())
+}
+
+/// What the kernel calls this boot; nothing where there is no /proc, and the run directory alone
+/// tells one boot from another.
+fn boot_id() -> String {
+    files::read_text(Path::new(BOOT_ID), BOOT_ID_LEN_MAX).unwrap_or_default()
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Changes of the host: one at a time, in the order in which they are asked for.
+//!
+//! Whoever asks is answered when the change is done, or undone. Calls that look are answered
+//! meanwhile. A change outlives the client that asked for it: then only the answer is dropped.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use log::{debug, info, warn};
+
+use crate::error::CallError;
+use crate::faults;
+use crate::handler::Change;
+use crate::io::changes::Changes;
+use crate::io::{Progress, switches};
+use crate::job::{Action, Failure, Job, StepError};
+use crate::limits::{LEASE_TIME_MAX, STEPS_PER_TURN_MAX};
+use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::plan::request::Means;
+use crate::plan::step::Step;
+use crate::proto::interface::InterfaceCall;
+use crate::proto::{Call, Reply};
+use crate::server::answer::{Decision, Desk};
+use crate::server::client::ClientId;
+use crate::server::{Server, clock};
+use crate::session::{PendingCall, ReplyTo};
+
+/// While clients call, a step is followed by this many times the time that it took for them: most
+/// of their calls then find the loop undisturbed.
+const CLIENTS_SHARE: u32 = 3;
+
+/// All changes: the one that is under way, and those that wait for it.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    changes: Changes,
+    waiting: VecDeque<Request>,
+    running: Option<Running>,
+}
+
+/// A change that is asked for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) origin: Origin,
+    pub(crate) call: InterfaceCall,
+}
+
+/// Who asks for a change.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    Client {
+        id: ClientId,
+        reply_to: ReplyTo,
+        state: ClientState,
+    },
+    /// The daemon itself, for this reason.
+    Daemon(&'static str),
+}
+
+impl Origin {
+    /// What its call depends on.
+    fn state(&self) -> ClientState {
+        match self {
+            Self::Client { state, .. } => state.clone(),
+            Self::Daemon(_) => {
+                let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
+                ClientState { opened, ..ClientState::new(Entrance::ReadWrite) }
+            }
+        }
+    }
+}
+
+/// The change that is under way.
+#[derive(Debug)]
+struct Running {
+    request: Request,
+    job: Job,
+    reply: Reply,
+    /// What is to be said if it fails.
+    failure: String,
+    pause: Pause,
+    /// Whether the kernel owes an answer to the step under way.
+    is_asked: bool,
+}
+
+/// Why a change does not go on at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pause {
+    None,
+    /// It waits for the kernel, until then.
+    Waiting(Option<Instant>),
+    /// It is the clients' turn until then.
+    Yielding(Instant),
+}
+
+impl Jobs {
+    pub(crate) fn new(changes: Changes) -> Self {
+        Self { changes, waiting: VecDeque::new(), running: None }
+    }
+
+    /// The socket that changes go over, to be polled.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.changes.as_fd()
+    }
+
+    /// Takes a call for later, if it is a change that its client may make; else gives it back.
+    pub(crate) fn take_change(
+        &mut self,
+        pending: PendingCall,
+        id: ClientId,
+        state: &ClientState,
+    ) -> Option<PendingCall> {
+        let access = state.opened.as_ref().map(|opened| opened.access);
+        match pending {
+            PendingCall { call: Call::Interface(call), reply_to }
+                if access == Some(Access::ReadWrite) && call.changing_api().is_some() =>
+            {
+                let origin = Origin::Client { id, reply_to, state: state.clone() };
+                self.push(Request { origin, call });
+                None
+            }
+            pending => Some(pending),
+        }
+    }
+
+    pub(crate) fn push(&mut self, request: Request) {
+        self.waiting.push_back(request);
+    }
+
+    /// Whether nothing is under way or waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_none() && self.waiting.is_empty()
+    }
+
+    /// A child may have ended.
+    pub(crate) fn handle_child(&mut self) {
+        self.changes.handle_child();
+    }
+
+    /// When to go on, if nothing happens before; `None` if there is nothing to do then.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        match &self.running {
+            None => (!self.waiting.is_empty()).then_some(now),
+            Some(running) => match running.pause {
+                Pause::None => Some(now),
+                Pause::Waiting(deadline) => deadline,
+                Pause::Yielding(until) => Some(until),
+            },
+        }
+    }
+
+    /// The daemon stops: what has not begun is refused, and what only waits is undone.
+    pub(crate) fn stop(&mut self) -> Vec<Request> {
+        if let Some(running) = &mut self.running {
+            let text = "the daemon stops".to_owned();
+            running.job.abort(StepError { errno: libc::ECANCELED, text });
+            running.pause = Pause::None;
+        }
+        self.waiting.drain(..).collect()
+    }
+}
+
+impl Server {
+    /// Goes on with what is to be changed, as far as it can and may in one turn.
+    pub(super) fn run_jobs(&mut self, now: Instant, has_busy_clients: bool) {
+        for _ in 0..STEPS_PER_TURN_MAX {
+            if self.jobs.is_idle() {
+                return;
+            }
+            self.drain_kernel(now);
+            if self.news != Progress::Drained {
+                return;
+            }
+            self.begin_next(now);
+            let Some(running) = &mut self.jobs.running else { continue };
+            let yields = matches!(running.pause, Pause::Yielding(until) if until > now);
+            if yields && has_busy_clients {
+                return;
+            }
+            if running.is_asked {
+                if let Some(result) = self.jobs.changes.poll_answer(&mut self.buffer) {
+                    running.is_asked = false;
+                    running.job.handle_result(result);
+                }
+            }
+            match running.job.poll_action(&self.host, now) {
+                Action::Perform(step) => {
+                    let begun = clock();
+                    self.perform(&step);
+                    if has_busy_clients {
+                        self.yield_to_clients(begun);
+                        return;
+                    }
+                }
+                Action::Wait { deadline } => {
+                    running.pause = Pause::Waiting(deadline);
+                    return;
+                }
+                Action::Finished => self.conclude(now),
+            }
+        }
+    }
+
+    /// Gives clients their time after a step that began at `begun`.
+    fn yield_to_clients(&mut self, begun: Instant) {
+        let end = clock();
+        let share = end.saturating_duration_since(begun) * CLIENTS_SHARE;
+        if let Some(running) = &mut self.jobs.running {
+            running.pause = Pause::Yielding(end + share);
+        }
+    }
+
+    /// Begins the change that has waited longest, if none is under way.
+    fn begin_next(&mut self, now: Instant) {
+        while self.jobs.running.is_none() {
+            let Some(request) = self.jobs.waiting.pop_front() else { return };
+            self.store.drain();
+            let state = request.origin.state();
+            let call = Call::Interface(request.call.clone());
+            let mut desk = Desk {
+                facts: &self.facts,
+                host: &self.host,
+                definitions: self.store.definitions(),
+                kernel: &mut self.kernel,
+                buffer: &mut self.buffer,
+            };
+            match desk.decide(&call, &state) {
+                Ok(Decision::Change(Change { plan, reply, failure })) => {
+                    debug!("{}: the plan:\n{plan}", Brief(&request));
+                    let job = Job::new(plan, LEASE_TIME_MAX);
+                    let (pause, is_asked) = (Pause::None, false);
+                    self.jobs.running =
+                        Some(Running { request, job, reply, failure, pause, is_asked });
+                }
+                Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
+                Err(err) => self.answer(request, Err(err), now),
+            }
+        }
+    }
+
+    /// Carries out one step, or has it carried out.
+    fn perform(&mut self, step: &Step) {
+        let Some(running) = &mut self.jobs.running else { return };
+        running.pause = Pause::None;
+        debug!("{}: {step}", Brief(&running.request));
+        let result = match step.means() {
+            means @ (Means::Request | Means::SlowRequest) => {
+                let changes = &mut self.jobs.changes;
+                match changes.begin(|out, sequence| step.encode(out, sequence, &self.host)) {
+                    Err(_) => Some(Err(StepError::kernel(libc::ENODEV, None))),
+                    Ok(()) => {
+                        let sent = match means {
+                            Means::SlowRequest => changes.send_aside(),
+                            Means::Request | Means::Other => changes.send(),
+                        };
+                        running.is_asked = sent.is_ok();
+                        match sent {
+                            Ok(()) => changes.poll_answer(&mut self.buffer),
+                            Err(err) => Some(Err(StepError::from(&err))),
+                        }
+                    }
+                }
+            }
+            Means::Other => Some(self.perform_without_kernel(step)),
+        };
+        if let (Some(result), Some(running)) = (result, &mut self.jobs.running) {
+            running.is_asked = false;
+            running.job.handle_result(result);
+        }
+    }
+
+    fn perform_without_kernel(&mut self, step: &Step) -> Result<(), StepError> {
+        match step {
+            Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
+            Step::Switch { link, switch, value } => {
+                switches::write(link, *switch, *value).map_err(StepError::from)
+            }
+            Step::StartClient(_) | Step::StopClient(_) => {
+                Err(StepError::kernel(libc::ENOSYS, None))
+            }
+            Step::AddAddress { .. }
+            | Step::AddLink(_)
+            | Step::AddRoute { .. }
+            | Step::DeleteAddress { .. }
+            | Step::DeleteLink(_)
+            | Step::DeleteRoute { .. }
+            | Step::SetLink { .. }
+            | Step::WaitFor(_) => Ok(()),
+        }
+    }
+
+    /// Answers for the change that is over.
+    fn conclude(&mut self, now: Instant) {
+        let Some(Running { request, job, reply, failure, .. }) = self.jobs.running.take() else {
+            return;
+        };
+        let outcome = match job.outcome() {
+            Ok(()) => {
+                info!("{}: done", Brief(&request));
+                Ok(reply)
+            }
+            Err(err) => {
+                warn!("{}: {err}", Brief(&request));
+                Err(refusal(&failure, err))
+            }
+        };
+        self.answer(request, outcome, now);
+    }
+
+    /// Tells whoever asked what has become of it.
+    pub(super) fn answer(
+        &mut self,
+        request: Request,
+        outcome: Result<Reply, CallError>,
+        now: Instant,
+    ) {
+        match request.origin {
+            Origin::Client { id, reply_to, .. } => {
+                if let Some(client) = self.clients.get_mut(&id) {
+                    debug!("{client}: {reply_to}: {}", super::Brief(&outcome));
+                    client.session.handle_reply(&reply_to, outcome, now);
+                    self.serve(id, now);
+                }
+            }
+            Origin::Daemon(why) => {
+                let InterfaceCall::Create { name, .. } = &request.call else { return };
+                if let Err(err) = outcome {
+                    warn!("{name} is not brought up ({why}): {err}");
+                }
+                self.autostart.note_done(name);
+            }
+        }
+    }
+}
+
+/// What the client reads of a change that has failed.
+fn refusal(failure: &str, err: &Failure) -> CallError {
+    let text = format!("{failure}: {err}");
+    match err.error.errno {
+        libc::EPERM | libc::EACCES => faults::denied(text),
+        errno => faults::host(text, errno),
+    }
+}
+
+/// A request in a log line.
+struct Brief<'a>(&'a Request);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Request { origin, call } = self.0;
+        match origin {
+            Origin::Client { id, .. } => write!(f, "for connection {}: ", id.0)?,
+            Origin::Daemon(why) => write!(f, "{why}: ")?,
+        }
+        f.write_str(call.changing_api().unwrap_or("a change"))?;
+        call.interface_name().map_or(Ok(()), |name| write!(f, " of {name}"))
+    }
+}
