@@ -220,8 +220,15 @@ fn from_reader(text: &str, err: &Error) -> SyntaxError {
 
 fn syntax_error(text: &str, at: TextPosition, message: String) -> SyntaxError {
     let line = line_number(at);
-    let shown = text.split('\n').nth(line - 1).unwrap_or_default().trim_end_matches('\r');
-    let column = usize::try_from(at.column).unwrap_or(usize::MAX).min(shown.chars().count());
+    let lines: Vec<_> =
+        text.split('\n').map(|line| line.trim_end_matches('\r')).take(line).collect();
+    // At the end of a text, what it ends with is shown.
+    let shown = lines.last().copied().filter(|last| !last.is_empty());
+    let (shown, column) = match shown {
+        Some(shown) => (shown, usize::try_from(at.column).unwrap_or(usize::MAX)),
+        None => (lines.into_iter().rfind(|line| !line.is_empty()).unwrap_or_default(), usize::MAX),
+    };
+    let column = column.min(shown.chars().count());
     // Of a long line, what stands before the place and a little of what stands behind.
     let skipped = column.saturating_sub(XML_EXCERPT_LEN_MAX / 2);
     let excerpt: String = shown.chars().skip(skipped).take(XML_EXCERPT_LEN_MAX).collect();

@@ -4,7 +4,9 @@
 //! A folder below `tests/golden` is listed, never named file by file. A `.hex` file starts with a
 //! line that tells how it was captured; then come messages, an empty line between two. Its partner
 //! is the `.txt` of the same name. `UPDATE_GOLDEN=1` rewrites partners, and the difference is read
-//! like code.
+//! like code. A folder of texts has them with whatever suffixes the test says.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
 
@@ -38,22 +40,56 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 /// Holds what `read` makes of each capture in a folder against the capture's partner. A partner
 /// without a capture is an error too.
 pub(crate) fn compare_all(name: &str, read: impl Fn(&Capture) -> String) {
-    let captures = files(name, "hex");
-    assert!(!captures.is_empty(), "{name}: no capture found");
-    for path in &captures {
-        compare(&path.with_extension("txt"), &read(&Capture::read(path)));
-    }
-    for path in files(name, "txt") {
-        assert!(path.with_extension("hex").exists(), "{}: no .hex beside it", path.display());
+    for pair in pairs(name, ".hex", ".txt") {
+        compare(&pair.expected, &read(&Capture::read(&pair.given)));
     }
 }
 
-fn files(name: &str, extension: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder(name)).unwrap();
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
-    paths.sort();
-    paths
+/// As [`compare_all`], where each file is a text: `given` and `expected` are what names end with.
+pub(crate) fn compare_texts(
+    name: &str,
+    given: &str,
+    expected: &str,
+    read: impl Fn(&str) -> String,
+) {
+    for pair in pairs(name, given, expected) {
+        compare(&pair.expected, &read(&std::fs::read_to_string(&pair.given).unwrap()));
+    }
+}
+
+/// A file and its partner.
+pub(crate) struct Pair {
+    /// What both are called, without what their names end with.
+    pub(crate) name: String,
+    pub(crate) given: PathBuf,
+    pub(crate) expected: PathBuf,
+}
+
+/// The pairs of a folder, in the order of their names. A partner may lack; there is none without
+/// its file, and no other file.
+pub(crate) fn pairs(name: &str, given: &str, expected: &str) -> Vec<Pair> {
+    let folder = folder(name);
+    let entries = std::fs::read_dir(&folder).unwrap();
+    let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut stems = Vec::new();
+    for file in files {
+        // One of the endings may be the end of the other.
+        if let Some(stem) = file.strip_suffix(expected) {
+            let path = folder.join(format!("{stem}{given}"));
+            assert!(path.exists(), "{name}/{file}: no {given} beside it");
+        } else {
+            let stem = file.strip_suffix(given);
+            stems.push(stem.unwrap_or_else(|| panic!("{name}/{file}: what is it?")).to_owned());
+        }
+    }
+    assert!(!stems.is_empty(), "{name}: nothing found");
+    stems.sort();
+    let pair = |stem: String| Pair {
+        given: folder.join(format!("{stem}{given}")),
+        expected: folder.join(format!("{stem}{expected}")),
+        name: stem,
+    };
+    stems.into_iter().map(pair).collect()
 }
 
 fn compare(path: &Path, actual: &str) {

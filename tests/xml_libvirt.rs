@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The fixtures of `golden_xml.rs`, judged by libvirt itself and by its schema.
+//!
+//! libvirt's test driver parses and formats with libvirt's own code, in the process that asks. What
+//! a fixture's partner says is what libvirt says, but for those whose names begin with `ours-`:
+//! there it must be something else, so that none is called ours without need. Where a name begins
+//! with `syntax-`, libvirt's parser of XML has its own words for the same code.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says what it did not run"
+)]
+
+#[path = "support/golden.rs"]
+mod golden;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fastrand::Rng;
+use golden::{Pair, pairs};
+use support::command::{command, run_with_input};
+use support::namespace::{is_installed, skip};
+use virtinterfaced::fuzzing::definition;
+use virtinterfaced::xml::error::XmlError;
+use virtinterfaced::xml::format::format;
+use virtinterfaced::xml::parse::parse_valid;
+
+const SCHEMA: &str = "/usr/share/libvirt/schemas/interface.rng";
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Defines each file, and tells what became of it as a partner would.
+const DEFINE: &str = r#"
+import sys
+import libvirt
+
+libvirt.registerErrorHandler(lambda context, error: None, None)
+connection = libvirt.open("test:///default")
+flags, paths = int(sys.argv[1]), sys.argv[2:]
+for path in paths:
+    with open(path, encoding="utf-8", newline="") as file:
+        text = file.read()
+    try:
+        told = connection.interfaceDefineXML(text, flags).XMLDesc()
+    except libvirt.libvirtError as err:
+        code, domain = err.get_error_code(), err.get_error_domain()
+        told = f"{code}/{domain}\n{err.get_error_message()}\n"
+    sys.stdout.write(told + "\0")
+"#;
+
+/// VIR_INTERFACE_DEFINE_VALIDATE.
+const VALIDATE: &str = "1";
+
+/// What libvirt tells of each pair; nothing where it is not installed.
+fn ask_libvirt(flags: &str, pairs: &[Pair]) -> Option<Vec<String>> {
+    let has_binding = command(PYTHON).args(["-c", "import libvirt"]).output();
+    if !has_binding.is_ok_and(|output| output.status.success()) {
+        skip(&format!("{PYTHON} lacks its libvirt binding"));
+        return None;
+    }
+    let mut python = command(PYTHON);
+    python.args(["-", flags]).args(pairs.iter().map(|pair| &pair.given));
+    let told = run_with_input(&mut python, DEFINE).ok();
+    let told: Vec<_> = told.split_terminator('\0').map(str::to_owned).collect();
+    assert_eq!(told.len(), pairs.len(), "each file was judged");
+    Some(told)
+}
+
+fn check_against_libvirt(folder: &str, partner: &str) {
+    let pairs = pairs(folder, ".xml", partner);
+    let Some(told) = ask_libvirt("0", &pairs) else { return };
+    for (pair, told) in pairs.iter().zip(told) {
+        let expected = fs::read_to_string(&pair.expected).unwrap();
+        if pair.name.starts_with("ours-") {
+            assert_ne!(told, expected, "{}: libvirt says the same", pair.name);
+        } else if pair.name.starts_with("syntax-") {
+            assert_eq!(told.lines().next(), expected.lines().next(), "{}: {told}", pair.name);
+        } else {
+            assert_eq!(told, expected, "{}", pair.name);
+        }
+    }
+}
+
+#[test]
+fn what_we_take_libvirt_writes_as_we_do() {
+    check_against_libvirt("xml/valid", ".out.xml");
+}
+
+#[test]
+fn what_libvirt_refuses_we_refuse_in_its_words() {
+    check_against_libvirt("xml/invalid", ".err");
+}
+
+#[test]
+fn what_the_schema_forbids_libvirt_refuses_too() {
+    let pairs = pairs("xml/schema", ".xml", ".err");
+    let Some(told) = ask_libvirt(VALIDATE, &pairs) else { return };
+    for (pair, told) in pairs.iter().zip(told) {
+        // Which lines follow is the validator's own matter.
+        let expected = fs::read_to_string(&pair.expected).unwrap();
+        let head = |text: &str| text.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(head(&told), head(&expected), "{}", pair.name);
+    }
+}
+
+/// What the table in `xml::schema` says; nothing where the text is no XML at all.
+fn is_valid(text: &str) -> Option<bool> {
+    match parse_valid(text) {
+        Err(XmlError::Syntax(_)) => None,
+        Err(XmlError::Root { .. } | XmlError::Schema { .. }) => Some(false),
+        Ok(_)
+        | Err(
+            XmlError::Missing { .. }
+            | XmlError::Value { .. }
+            | XmlError::Interface(_)
+            | XmlError::Flaw { .. },
+        ) => Some(true),
+    }
+}
+
+/// Texts that touch the edges of the schema's datatypes.
+const VALUES: [&str; 68] = [
+    "",
+    " ",
+    "0",
+    "1",
+    "-1",
+    "-0",
+    "+1",
+    "007",
+    " 7 ",
+    "7&#10;",
+    "32",
+    "33",
+    "128",
+    "129",
+    "4095",
+    "4096",
+    "4294967295",
+    "4294967296",
+    "0x10",
+    "1.5",
+    ".5",
+    "5.",
+    "1e3",
+    "1e",
+    "1e+",
+    "e1",
+    "INF",
+    "-INF",
+    "NaN",
+    "-0.0",
+    "-1e-400",
+    "1e400",
+    ".",
+    "1.2.3",
+    "on",
+    " on ",
+    "ON",
+    "yes",
+    "none",
+    "up",
+    "all",
+    "netif",
+    "802.3ad",
+    "ethernet",
+    " bridge",
+    "vlan&#9;",
+    "bond",
+    "ipv4",
+    "ipv6 ",
+    "192.0.2.1",
+    "192.0.2.256",
+    "192.0.02.1",
+    "192.0.2",
+    "::",
+    "::1",
+    ":192.0.2.1",
+    "::192.0.2.1",
+    "fe80::1%eth0",
+    "52:54:00:AB:cd:ef",
+    "52:54:00:00:00",
+    "53:54:00:00:00:01",
+    "eth0",
+    "eth 0",
+    "a\\b:c/d.e-f_",
+    "größe",
+    "eth@0",
+    "urn:x",
+    "192.0.2.1 ",
+];
+
+/// An address, or nearly one: groups, gaps and an IPv4 address in any number and order.
+fn address(rng: &mut Rng) -> String {
+    let mut text = String::new();
+    for _ in 0..rng.u8(1..10) {
+        text += ["0", "1", "ab", "FFFF", "00000", "g", "192.0.2.1", "", ""][rng.usize(..9)];
+        text += [":", ":", ":", ":", "::", ""][rng.usize(..6)];
+    }
+    text
+}
+
+fn value(rng: &mut Rng) -> String {
+    if rng.u8(..3) == 0 { address(rng) } else { VALUES[rng.usize(..VALUES.len())].to_owned() }
+}
+
+/// Where the tags of a text begin and end.
+fn tags(text: &str) -> Vec<(usize, usize)> {
+    let starts = text.match_indices('<').map(|(start, _)| start);
+    starts.filter_map(|start| Some((start, start + text[start..].find('>')? + 1))).collect()
+}
+
+/// The text with one thing changed: a value, an attribute, or a tag without an end tag taken out,
+/// doubled or moved.
+fn mutate(rng: &mut Rng, text: &str, others: &[String]) -> String {
+    let tags = tags(text);
+    let Some(&(start, end)) = tags.get(rng.usize(..tags.len().max(1))) else {
+        return text.to_owned();
+    };
+    let (before, tag, behind) = (&text[..start], &text[start..end], &text[end..]);
+    let quoted: Vec<_> = tag.match_indices(['\'', '"']).map(|(at, _)| at).collect();
+    let pair = quoted.chunks_exact(2).nth(rng.usize(..quoted.len() / 2 + 1));
+    match (rng.u8(..8), pair) {
+        (0..=3, Some(pair)) => {
+            let value = value(rng);
+            format!("{before}{}{value}{}{behind}", &tag[..=pair[0]], &tag[pair[1]..])
+        }
+        (4, Some(pair)) => {
+            let name = tag[..pair[0]].rfind([' ', '\n', '\t']).unwrap_or(1);
+            format!("{before}{}{}{behind}", &tag[..name], &tag[pair[1] + 1..])
+        }
+        (5, _) if tag.ends_with("/>") => format!("{before}{behind}"),
+        (6, _) => {
+            let other = &others[rng.usize(..others.len())];
+            let leaves: Vec<_> = self::tags(other)
+                .into_iter()
+                .filter(|(start, end)| other[*start..*end].ends_with("/>"))
+                .collect();
+            let leaf = leaves.get(rng.usize(..leaves.len() + 1));
+            let leaf = leaf.map_or("text", |(start, end)| &other[*start..*end]);
+            format!("{before}{tag}{leaf}{behind}")
+        }
+        _ => format!("{before}{tag}<!-- {} -->{behind}", rng.u8(..)),
+    }
+}
+
+/// All fixtures, formats of random definitions, and mutations of both.
+fn documents(rng: &mut Rng) -> Vec<String> {
+    let folders = [("xml/valid", ".out.xml"), ("xml/invalid", ".err"), ("xml/schema", ".err")];
+    let mut documents = Vec::new();
+    for (folder, partner) in folders {
+        let texts = pairs(folder, ".xml", partner).into_iter().map(|pair| pair.given);
+        documents.extend(texts.map(|path| fs::read_to_string(path).unwrap()));
+    }
+    let mut bytes = [0; 100];
+    for _ in 0..300 {
+        rng.fill(&mut bytes);
+        documents.push(format(&definition::interface(&bytes)));
+    }
+    // What is no XML at all is for the tree's own tests.
+    documents.retain(|text| is_valid(text).is_some());
+    let originals = documents.clone();
+    for _ in 0..6000 {
+        let mut text = originals[rng.usize(..originals.len())].clone();
+        for _ in 0..rng.u8(1..3) {
+            text = mutate(rng, &text, &originals);
+        }
+        documents.push(text);
+    }
+    documents.retain(|text| is_valid(text).is_some());
+    documents
+}
+
+#[test]
+fn the_table_of_the_schema_says_what_the_schema_says() {
+    let is_there = |path| Path::new(path).exists();
+    if !is_installed("/usr/bin/xmllint") || !is_there(SCHEMA) {
+        return skip(&format!("xmllint or {SCHEMA} is missing"));
+    }
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("xml-schema-{seed}"));
+    fs::create_dir_all(&folder).unwrap();
+    let documents = documents(&mut Rng::with_seed(seed));
+    let file = |number: usize| folder.join(format!("{number}.xml"));
+    for (number, text) in documents.iter().enumerate() {
+        fs::write(file(number), text).unwrap();
+    }
+    let files: Vec<PathBuf> = (0..documents.len()).map(file).collect();
+    let mut counts = [0, 0];
+    for files in files.chunks(1000) {
+        for (path, valid) in judge(files) {
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(is_valid(&text), Some(valid), "seed {seed}, {}:\n{text}", path.display());
+            counts[usize::from(valid)] += 1;
+        }
+    }
+    assert_eq!(counts[0] + counts[1], documents.len(), "each document was judged");
+    assert!(counts.iter().all(|count| *count > 1000), "both verdicts are tried: {counts:?}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Whether xmllint finds each file valid.
+fn judge(files: &[PathBuf]) -> Vec<(PathBuf, bool)> {
+    let output = Command::new("xmllint")
+        .args(["--noout", "--relaxng", SCHEMA])
+        .args(files)
+        .output()
+        .unwrap();
+    let verdicts = String::from_utf8(output.stderr).unwrap();
+    let verdict = |line: &str| {
+        let valid = line.strip_suffix(" validates").map(|path| (path.into(), true));
+        valid.or_else(|| line.strip_suffix(" fails to validate").map(|path| (path.into(), false)))
+    };
+    verdicts.lines().filter_map(verdict).collect()
+}
