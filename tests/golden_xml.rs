@@ -4,7 +4,12 @@
 //!
 //! The names of fixtures say where libvirt's own parser answers differently; see `xml_libvirt.rs`.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "support/golden.rs"]
 mod golden;

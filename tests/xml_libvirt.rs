@@ -198,18 +198,28 @@ const VALUES: [&str; 68] = [
     "192.0.2.1 ",
 ];
 
-/// An address, or nearly one: groups, gaps and an IPv4 address in any number and order.
-fn address(rng: &mut Rng) -> String {
-    let mut text = String::new();
-    for _ in 0..rng.u8(1..10) {
-        text += ["0", "1", "ab", "FFFF", "00000", "g", "192.0.2.1", "", ""][rng.usize(..9)];
-        text += [":", ":", ":", ":", "::", ""][rng.usize(..6)];
+/// Addresses, or nearly so: groups before and behind every kind of gap, and every kind of tail.
+///
+/// None has a group of more than four digits before a gap: libxml2 loses count there and takes it,
+/// although the pattern does not.
+fn addresses() -> Vec<String> {
+    let mut addresses = Vec::new();
+    for before in 0..9 {
+        for gap in ["", ":", "::"] {
+            for behind in 0..9 {
+                for tail in ["", "1", "192.0.2.1"] {
+                    let (before, behind) = ("ab:".repeat(before), "0:".repeat(behind));
+                    addresses.push(format!("{before}{gap}{behind}{tail}"));
+                }
+            }
+        }
     }
-    text
+    addresses.extend(["g::", "::192.0.2.256", "::1 ", "1:2:3:4:5:6:7:88888"].map(str::to_owned));
+    addresses
 }
 
-fn value(rng: &mut Rng) -> String {
-    if rng.u8(..3) == 0 { address(rng) } else { VALUES[rng.usize(..VALUES.len())].to_owned() }
+fn value(rng: &mut Rng) -> &'static str {
+    VALUES[rng.usize(..VALUES.len())]
 }
 
 /// Where the tags of a text begin and end.
@@ -252,7 +262,7 @@ fn mutate(rng: &mut Rng, text: &str, others: &[String]) -> String {
     }
 }
 
-/// All fixtures, formats of random definitions, and mutations of both.
+/// All fixtures, formats of random definitions, all forms of addresses, and mutations of them.
 fn documents(rng: &mut Rng) -> Vec<String> {
     let folders = [("xml/valid", ".out.xml"), ("xml/invalid", ".err"), ("xml/schema", ".err")];
     let mut documents = Vec::new();
@@ -265,13 +275,21 @@ fn documents(rng: &mut Rng) -> Vec<String> {
         rng.fill(&mut bytes);
         documents.push(format(&definition::interface(&bytes)));
     }
+    documents.extend(addresses().into_iter().map(|address| {
+        format!(
+            "<interface type='ethernet' name='a'><protocol family='ipv6'><ip address='{address}'/>\
+             </protocol></interface>"
+        )
+    }));
     // What is no XML at all is for the tree's own tests.
     documents.retain(|text| is_valid(text).is_some());
-    let originals = documents.clone();
+    // What is invalid already hides what a change does to it.
+    let all = documents.clone();
+    let valid: Vec<_> = all.iter().filter(|text| is_valid(text) == Some(true)).collect();
     for _ in 0..6000 {
-        let mut text = originals[rng.usize(..originals.len())].clone();
+        let mut text = valid[rng.usize(..valid.len())].clone();
         for _ in 0..rng.u8(1..3) {
-            text = mutate(rng, &text, &originals);
+            text = mutate(rng, &text, &all);
         }
         documents.push(text);
     }

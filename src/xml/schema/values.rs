@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! How the schema's values are written: its patterns and numbers, as libxml2 reads them.
 //!
-//! The patterns are taken for what they say. So an IPv6 address may have fewer forms than RFC 4291
-//! gives it, and one that no parser would take.
+//! The patterns are taken for what they say. So an IPv6 address has fewer forms than RFC 4291 gives
+//! it, and one that no parser would take.
 
 /// What an attribute's value can be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
