@@ -29,7 +29,7 @@ use fastrand::Rng;
 use golden::{Pair, pairs};
 use support::command::{command, run_with_input};
 use support::namespace::{is_installed, skip};
-use virtinterfaced::fuzzing::definition;
+use virtinterfaced::fuzzing::interface;
 use virtinterfaced::xml::error::XmlError;
 use virtinterfaced::xml::format::format;
 use virtinterfaced::xml::parse::parse_valid;
@@ -273,7 +273,7 @@ fn documents(rng: &mut Rng) -> Vec<String> {
     let mut bytes = [0; 100];
     for _ in 0..300 {
         rng.fill(&mut bytes);
-        documents.push(format(&definition::interface(&bytes)));
+        documents.push(format(&interface::interface(&bytes)));
     }
     documents.extend(addresses().into_iter().map(|address| {
         format!(

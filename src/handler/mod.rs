@@ -14,6 +14,8 @@ pub mod connect;
 pub mod interface;
 pub mod admin;
 
+use std::collections::BTreeSet;
+
 use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
@@ -63,7 +65,7 @@ pub enum Question {
     /// What the table of links does not hold of these.
     Links(Inspection),
     /// All that must be known of these links before they are changed.
-    Survey(Vec<IfName>),
+    Survey(BTreeSet<IfName>),
 }
 
 /// The outside world's answer to a [`Question`], of the same kind.

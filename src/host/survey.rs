@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::host::Host;
 use crate::model::address::Family;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
@@ -62,16 +61,4 @@ impl Survey {
     pub fn has_client(&self, link: &IfName, family: Family) -> bool {
         self.leases.iter().any(|lease| lease.link == *link && lease.family == family)
     }
-}
-
-/// The names of a link and of everything below it that a change of it may touch.
-pub fn with_ports(host: &Host, name: IfName) -> Vec<IfName> {
-    let mut names = vec![name];
-    if let Some(link) = host.link_named(&name) {
-        for port in host.ports_of(link.index) {
-            names.push(port.name);
-            names.extend(host.ports_of(port.index).iter().map(|member| member.name));
-        }
-    }
-    names
 }

@@ -7,7 +7,7 @@
 //! question. When news is lost (`ENOBUFS`) or a dump is torn, the table is thrown away and dumped
 //! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -102,7 +102,7 @@ impl Kernel {
     /// The kernel does not tell: what it keeps back could not be put back.
     pub fn survey(
         &mut self,
-        names: &[IfName],
+        names: &BTreeSet<IfName>,
         host: &Host,
         buffer: &mut [u8],
     ) -> Result<Survey, HostError> {

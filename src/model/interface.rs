@@ -41,6 +41,22 @@ impl Interface {
             }
         }
     }
+
+    /// The names of what it needs below it, and is not a part of it: the parent of a VLAN, be that a
+    /// port itself.
+    pub fn parents(&self) -> Vec<IfName> {
+        match &self.kind {
+            Kind::Ethernet(_) | Kind::Bond(_) => Vec::new(),
+            Kind::Vlan(vlan) => vec![vlan.parent],
+            Kind::Bridge(bridge) => {
+                let of_port = |port: &Port| match &port.kind {
+                    PortKind::Vlan(vlan) => Some(vlan.parent),
+                    PortKind::Ethernet(_) | PortKind::Bond(_) => None,
+                };
+                bridge.ports.iter().filter_map(of_port).collect()
+            }
+        }
+    }
 }
 
 /// When a definition is brought up without anybody asking for it.

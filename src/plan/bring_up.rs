@@ -6,7 +6,7 @@
 
 use crate::host::Host;
 use crate::host::survey::{Survey, Surveyed};
-use crate::model::interface::{Bridge, Interface, Kind, PortKind};
+use crate::model::interface::{Bridge, Interface, Kind};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
 use crate::plan::Plan;
@@ -71,24 +71,6 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
     draft.set(name, Value::Up, Value::Down);
     draft.push(Step::WaitFor(Condition::Up(name)), None);
     Ok(draft.finish())
-}
-
-/// The names of all links that must be surveyed before `definition` can be brought up.
-pub fn concerned(definition: &Interface) -> Vec<IfName> {
-    let mut names = definition.members();
-    names.push(definition.name);
-    match &definition.kind {
-        Kind::Vlan(vlan) => names.push(vlan.parent),
-        Kind::Bridge(bridge) => {
-            for port in &bridge.ports {
-                if let PortKind::Vlan(vlan) = &port.kind {
-                    names.push(vlan.parent);
-                }
-            }
-        }
-        Kind::Ethernet(_) | Kind::Bond(_) => {}
-    }
-    names
 }
 
 /// The links whose addressing the definition's link takes over.

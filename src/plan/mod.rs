@@ -18,9 +18,12 @@ mod links;
 pub mod bring_up;
 pub mod tear_down;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::definitions::FileEdit;
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
 use step::Step;
 
 /// What to do, in order.
@@ -46,6 +49,12 @@ impl Plan {
         };
         Self { steps: edits.into_iter().map(plan).collect() }
     }
+}
+
+/// The names of all links that must be surveyed before an interface is brought up or taken down.
+pub fn concerned(name: IfName, definition: Option<&Interface>) -> BTreeSet<IfName> {
+    let below = definition.map(|definition| [definition.members(), definition.parents()].concat());
+    below.unwrap_or_default().into_iter().chain([name]).collect()
 }
 
 /// A line a step, with its undoing behind it.

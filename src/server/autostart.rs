@@ -14,7 +14,7 @@ use log::{debug, warn};
 use crate::definitions::Definitions;
 use crate::host::Host;
 use crate::io::files;
-use crate::model::interface::{Interface, Kind, PortKind, StartMode};
+use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
@@ -133,28 +133,13 @@ fn in_order(definitions: &Definitions, devices: &BTreeSet<IfName>) -> Vec<IfName
         let (ready, rest): (Vec<_>, Vec<_>) = waiting
             .iter()
             .copied()
-            .partition(|it| parents(it).iter().all(|parent| !waited_for.contains(parent)));
+            .partition(|it| it.parents().iter().all(|parent| !waited_for.contains(parent)));
         // Of those that wait for each other, one as good as the other comes first.
         let (ready, rest) = if ready.is_empty() { (rest, Vec::new()) } else { (ready, rest) };
         names.extend(ready.iter().map(|it| it.name));
         waiting = rest;
     }
     names
-}
-
-/// What a definition needs and is not a part of it.
-fn parents(interface: &Interface) -> Vec<IfName> {
-    match &interface.kind {
-        Kind::Ethernet(_) | Kind::Bond(_) => Vec::new(),
-        Kind::Vlan(vlan) => vec![vlan.parent],
-        Kind::Bridge(bridge) => {
-            let of_port = |kind: &PortKind| match kind {
-                PortKind::Vlan(vlan) => Some(vlan.parent),
-                PortKind::Ethernet(_) | PortKind::Bond(_) => None,
-            };
-            bridge.ports.iter().filter_map(|port| of_port(&port.kind)).collect()
-        }
-    }
 }
 
 /// Whether the marker is of this boot.

@@ -4,8 +4,7 @@
 use crate::error::{CallError, Domain};
 use crate::handler::interface::found::Found;
 use crate::handler::{Answer, Change, Outcome, Question, World};
-use crate::host::survey;
-use crate::plan::{Plan, bring_up, refusal::Refusal, tear_down};
+use crate::plan::{self, Plan, bring_up, refusal::Refusal, tear_down};
 use crate::proto::Reply;
 
 /// Brings an interface up as it is defined, or just up if it is not.
@@ -25,9 +24,7 @@ pub(super) fn create(
     };
     let (name, definition) = (found.listed().name, found.definition());
     let Some(Answer::Survey(survey)) = answer else {
-        let mut names = survey::with_ports(world.host, name);
-        names.extend(definition.map(bring_up::concerned).unwrap_or_default());
-        return Outcome::Ask(Question::Survey(names));
+        return Outcome::Ask(Question::Survey(plan::concerned(name, definition)));
     };
     let plan = match definition {
         Some(definition) => bring_up::bring_up(definition, world.host, survey),
@@ -51,11 +48,11 @@ pub(super) fn destroy(
         Ok(found) => found,
         Err(err) => return Outcome::Done(Err(err)),
     };
-    let name = found.listed().name;
+    let (name, definition) = (found.listed().name, found.definition());
     let Some(Answer::Survey(survey)) = answer else {
-        return Outcome::Ask(Question::Survey(survey::with_ports(world.host, name)));
+        return Outcome::Ask(Question::Survey(plan::concerned(name, definition)));
     };
-    let plan = tear_down::tear_down(name, found.definition(), world.host, survey);
+    let plan = tear_down::tear_down(name, definition, world.host, survey);
     change(plan, format!("failed to destroy (stop) interface {name}"))
 }
 
