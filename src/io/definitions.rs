@@ -107,7 +107,8 @@ impl DefinitionStore {
     /// is noticed when it appears; whatever is wrong with it, or in it, is a warning in the log.
     pub fn open(dir: PathBuf, privilege: Privilege, parse: ParseDefinition) -> Self {
         let queue = inotify::queue().inspect_err(|err| {
-            warn!("{}: the kernel tells of no changes: {err}; read each time", dir.display());
+            let err = HostError::new("watch", dir.display().to_string(), err);
+            warn!("{err}; it is read each time");
         });
         match files::remove_temporaries(&dir) {
             Err(err) if err.errno() != libc::ENOENT => debug!("{err}"),
@@ -261,7 +262,7 @@ impl DefinitionStore {
         // It is the same cause, mostly; the names matter more than the news.
         let complaint = listed.as_ref().err().or(watched.as_ref().err());
         if self.complaint.as_ref() != complaint {
-            complaint.iter().for_each(|err| warn!("{err}"));
+            complaint.iter().for_each(|err| warn!("{err}; it is tried each time"));
             self.complaint = complaint.cloned();
         }
         let names = listed.unwrap_or_default();
@@ -289,8 +290,12 @@ impl DefinitionStore {
         };
         self.folder = Folder::Unwatched;
         let Some(queue) = &self.queue else { return Ok(()) };
-        let watch = inotify::watch_folder(queue, &self.dir)
-            .map_err(|err| HostError::new("watch", self.dir.display().to_string(), &err))?;
+        let watch = inotify::watch_folder(queue, &self.dir).map_err(|err| {
+            // The kernel's words for it, "no space left on device", are about something else.
+            let is_limit = err.raw_os_error() == Some(libc::ENOSPC);
+            let reason = if is_limit { " within fs.inotify.max_user_watches" } else { "" };
+            HostError::new("watch", format!("{}{reason}", self.dir.display()), &err)
+        })?;
         self.folder = Folder::Watched { watch, identity };
         Ok(())
     }
