@@ -59,6 +59,6 @@ impl Survey {
 
     /// Whether we run a DHCP client of this family on this link.
     pub fn has_client(&self, link: &IfName, family: Family) -> bool {
-        self.leases.iter().any(|lease| lease.link == *link && lease.family == family)
+        self.leases.iter().any(|lease| lease.is_for(*link, family))
     }
 }

@@ -1,24 +1,41 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Lease`]: an address that a DHCP client is to get and keep for a link.
+//! [`Lease`]: what a DHCP client is to get and keep for a link.
 
-use std::net::IpAddr;
-
-use crate::model::address::Family;
+use crate::model::address::{Family, IpPrefix};
 use crate::model::name::IfName;
 
-/// What a DHCP client is started for.
+/// A lease that is wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Lease {
     pub link: IfName,
     pub family: Family,
-    pub peer_dns: PeerDns,
-    /// The address to ask for: one that the link has already.
-    pub wanted: Option<IpAddr>,
+    pub name_servers: NameServers,
+    /// The address that the link has already and would like to keep. If the server gives another,
+    /// this one is removed.
+    pub wanted: Option<IpPrefix>,
 }
 
-/// Whether the host is to use the name servers that a DHCP server tells of.
+/// Whether the lease's name servers become the host's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum PeerDns {
-    TakeOver,
-    LeaveOut,
+pub enum NameServers {
+    Taken,
+    /// The host keeps those that it has.
+    Left,
+}
+
+impl NameServers {
+    /// As `peerdns` has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "yes",
+            Self::Left => "no",
+        }
+    }
+}
+
+impl Lease {
+    /// Whether this is the lease of a link and a family.
+    pub fn is_for(&self, link: IfName, family: Family) -> bool {
+        self.link == link && self.family == family
+    }
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use crate::host::survey::{Ipv6Switches, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
-use crate::model::lease::{Lease, PeerDns};
+use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Role, Scope};
 use crate::netlink::record::{AddressRecord, RouteRecord};
@@ -215,7 +215,7 @@ impl<'a> Draft<'a> {
     /// Ends the DHCP clients of `definition`'s link that it does not want.
     pub(super) fn stop_clients(&mut self, definition: &'a Interface) {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == definition.name) {
-            if wanted_lease(definition, lease.family).is_none_or(|dns| dns != lease.peer_dns) {
+            if wanted_lease(definition, lease.family) != Some(lease.name_servers) {
                 self.push(Step::StopClient(*lease), Some(Step::StartClient(*lease)));
             }
         }
@@ -224,12 +224,11 @@ impl<'a> Draft<'a> {
     /// Starts the DHCP clients that `definition` wants, and waits for what they bring.
     pub(super) fn start_clients(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
         for family in FAMILIES {
-            let Some(peer_dns) = wanted_lease(definition, family) else { continue };
+            let Some(name_servers) = wanted_lease(definition, family) else { continue };
             let wish = self.wish(definition, family, donors);
             let link = definition.name;
-            let runs = |lease: &Lease| {
-                lease.link == link && lease.family == family && lease.peer_dns == peer_dns
-            };
+            let runs =
+                |lease: &Lease| lease.is_for(link, family) && lease.name_servers == name_servers;
             if self.survey.leases.iter().any(runs) {
                 continue;
             }
@@ -239,8 +238,7 @@ impl<'a> Draft<'a> {
             let fixed = wish.fixed();
             let mut prefixes = leased.map(|record| record.address.prefix);
             let wanted = prefixes.find(|prefix| !fixed.contains(prefix));
-            let wanted = wanted.map(|prefix| prefix.address());
-            let lease = Lease { link, family, peer_dns, wanted };
+            let lease = Lease { link, family, name_servers, wanted };
             self.push(Step::StartClient(lease), Some(Step::StopClient(lease)));
             let condition = Condition::Leased { link, family, besides: fixed };
             self.push(Step::WaitFor(condition), None);
@@ -291,11 +289,11 @@ fn leads_over(route: &RouteRecord, gateway: Option<IpAddr>) -> bool {
 }
 
 /// What a definition says of name servers, if it wants a lease of the family.
-fn wanted_lease(definition: &Interface, family: Family) -> Option<PeerDns> {
+fn wanted_lease(definition: &Interface, family: Family) -> Option<NameServers> {
     let protocol = definition.protocols.iter().find(|protocol| protocol.family == family)?;
     Some(match protocol.dhcp?.peer_dns {
-        Some(false) => PeerDns::LeaveOut,
-        Some(true) | None => PeerDns::TakeOver,
+        Some(false) => NameServers::Left,
+        Some(true) | None => NameServers::Taken,
     })
 }
 

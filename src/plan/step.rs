@@ -10,7 +10,7 @@ use crate::definitions::FileEdit;
 use crate::host::Host;
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
-use crate::model::lease::{Lease, PeerDns};
+use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::Scope;
 use crate::netlink::record::{AddressRecord, RouteRecord};
@@ -246,9 +246,9 @@ impl fmt::Display for Client<'_> {
         if let Some(wanted) = self.0.wanted {
             write!(f, " for {wanted}")?;
         }
-        match self.0.peer_dns {
-            PeerDns::TakeOver => Ok(()),
-            PeerDns::LeaveOut => f.write_str(" without name servers"),
+        match self.0.name_servers {
+            NameServers::Taken => Ok(()),
+            NameServers::Left => f.write_str(" without name servers"),
         }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct Jobs {
     changes: Changes,
     waiting: VecDeque<Request>,
     running: Option<Running>,
+    pause: Pause,
 }
 
 /// A change that is asked for.
@@ -80,12 +81,11 @@ struct Running {
     reply: Reply,
     /// What is to be said if it fails.
     failure: String,
-    pause: Pause,
     /// Whether the kernel owes an answer to the step under way.
     is_asked: bool,
 }
 
-/// Why a change does not go on at once.
+/// Why it does not go on at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Pause {
     None,
@@ -97,7 +97,7 @@ enum Pause {
 
 impl Jobs {
     pub(crate) fn new(changes: Changes) -> Self {
-        Self { changes, waiting: VecDeque::new(), running: None }
+        Self { changes, waiting: VecDeque::new(), running: None, pause: Pause::None }
     }
 
     /// The socket that changes go over, to be polled.
@@ -141,13 +141,11 @@ impl Jobs {
 
     /// When to go on, if nothing happens before; `None` if there is nothing to do then.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
-        match &self.running {
-            None => (!self.waiting.is_empty()).then_some(now),
-            Some(running) => match running.pause {
-                Pause::None => Some(now),
-                Pause::Waiting(deadline) => deadline,
-                Pause::Yielding(until) => Some(until),
-            },
+        match self.pause {
+            _ if self.is_idle() => None,
+            Pause::None => Some(now),
+            Pause::Waiting(deadline) => deadline,
+            Pause::Yielding(until) => Some(until),
         }
     }
 
@@ -156,7 +154,7 @@ impl Jobs {
         if let Some(running) = &mut self.running {
             let text = "the daemon stops".to_owned();
             running.job.abort(StepError { errno: libc::ECANCELED, text });
-            running.pause = Pause::None;
+            self.pause = Pause::None;
         }
         self.waiting.drain(..).collect()
     }
@@ -166,84 +164,75 @@ impl Server {
     /// Goes on with what is to be changed, as far as it can and may in one turn.
     pub(super) fn run_jobs(&mut self, now: Instant, has_busy_clients: bool) {
         for _ in 0..STEPS_PER_TURN_MAX {
-            if self.jobs.is_idle() {
+            let yields = matches!(self.jobs.pause, Pause::Yielding(until) if until > now);
+            if self.jobs.is_idle() || (yields && has_busy_clients) {
                 return;
             }
             self.drain_kernel(now);
             if self.news != Progress::Drained {
                 return;
             }
-            self.begin_next(now);
-            let Some(running) = &mut self.jobs.running else { continue };
-            let yields = matches!(running.pause, Pause::Yielding(until) if until > now);
-            if yields && has_busy_clients {
+            self.jobs.pause = Pause::None;
+            let begun = clock();
+            match self.jobs.running {
+                Some(_) => self.go_on(now),
+                None => self.begin_next(now),
+            }
+            if self.jobs.pause != Pause::None {
                 return;
             }
-            if running.is_asked {
-                if let Some(result) = self.jobs.changes.poll_answer(&mut self.buffer) {
-                    running.is_asked = false;
-                    running.job.handle_result(result);
-                }
-            }
-            match running.job.poll_action(&self.host, now) {
-                Action::Perform(step) => {
-                    let begun = clock();
-                    self.perform(&step);
-                    if has_busy_clients {
-                        self.yield_to_clients(begun);
-                        return;
-                    }
-                }
-                Action::Wait { deadline } => {
-                    running.pause = Pause::Waiting(deadline);
-                    return;
-                }
-                Action::Finished => self.conclude(now),
+            if has_busy_clients {
+                let end = clock();
+                let share = end.saturating_duration_since(begun) * CLIENTS_SHARE;
+                self.jobs.pause = Pause::Yielding(end + share);
+                return;
             }
         }
     }
 
-    /// Gives clients their time after a step that began at `begun`.
-    fn yield_to_clients(&mut self, begun: Instant) {
-        let end = clock();
-        let share = end.saturating_duration_since(begun) * CLIENTS_SHARE;
-        if let Some(running) = &mut self.jobs.running {
-            running.pause = Pause::Yielding(end + share);
+    /// Goes on with the change that is under way.
+    fn go_on(&mut self, now: Instant) {
+        let Some(running) = &mut self.jobs.running else { return };
+        if running.is_asked {
+            if let Some(result) = self.jobs.changes.poll_answer(&mut self.buffer) {
+                running.is_asked = false;
+                running.job.handle_result(result);
+            }
+        }
+        match running.job.poll_action(&self.host, now) {
+            Action::Perform(step) => self.perform(&step),
+            Action::Wait { deadline } => self.jobs.pause = Pause::Waiting(deadline),
+            Action::Finished => self.conclude(now),
         }
     }
 
-    /// Begins the change that has waited longest, if none is under way.
+    /// Takes up the change that has waited longest.
     fn begin_next(&mut self, now: Instant) {
-        while self.jobs.running.is_none() {
-            let Some(request) = self.jobs.waiting.pop_front() else { return };
-            self.store.drain();
-            let state = request.origin.state();
-            let call = Call::Interface(request.call.clone());
-            let mut desk = Desk {
-                facts: &self.facts,
-                host: &self.host,
-                definitions: self.store.definitions(),
-                kernel: &mut self.kernel,
-                buffer: &mut self.buffer,
-            };
-            match desk.decide(&call, &state) {
-                Ok(Decision::Change(Change { plan, reply, failure })) => {
-                    debug!("{}: the plan:\n{plan}", Brief(&request));
-                    let job = Job::new(plan, LEASE_TIME_MAX);
-                    let (pause, is_asked) = (Pause::None, false);
-                    self.jobs.running =
-                        Some(Running { request, job, reply, failure, pause, is_asked });
-                }
-                Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
-                Err(err) => self.answer(request, Err(err), now),
+        let Some(request) = self.jobs.waiting.pop_front() else { return };
+        self.store.drain();
+        let state = request.origin.state();
+        let call = Call::Interface(request.call.clone());
+        let mut desk = Desk {
+            facts: &self.facts,
+            host: &self.host,
+            definitions: self.store.definitions(),
+            kernel: &mut self.kernel,
+            buffer: &mut self.buffer,
+        };
+        match desk.decide(&call, &state) {
+            Ok(Decision::Change(Change { plan, reply, failure })) => {
+                debug!("{}: the plan:\n{plan}", Brief(&request));
+                let job = Job::new(plan, LEASE_TIME_MAX);
+                self.jobs.running = Some(Running { request, job, reply, failure, is_asked: false });
             }
+            Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
+            Err(err) => self.answer(request, Err(err), now),
         }
     }
 
     /// Carries out one step, or has it carried out.
     fn perform(&mut self, step: &Step) {
         let Some(running) = &mut self.jobs.running else { return };
-        running.pause = Pause::None;
         debug!("{}: {step}", Brief(&running.request));
         let result = match step.means() {
             means @ (Means::Request | Means::SlowRequest) => {
