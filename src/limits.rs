@@ -132,7 +132,7 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(4);
 pub const MACHINE_ID_LEN_MAX: u64 = 256;
 
 /// A definition in bytes: room for a bridge with all the ports that the kernel gives it (1,024), and
-/// read within a few milliseconds, while no other client is answered.
+/// read within a few hundredths of a second, in which no other client is answered.
 pub const XML_LEN_MAX: usize = 256 * 1024;
 
 /// Elements of one definition: 1,024 ports of a bridge with link and address each, and as many

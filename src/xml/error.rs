@@ -96,8 +96,6 @@ pub enum Flaw {
     /// No gateway can have this address.
     GatewayUse,
     Mac,
-    MacGroup,
-    MacZero,
     Stp,
     Delay,
     DelayOver,
@@ -207,8 +205,6 @@ impl fmt::Display for Flaw {
             Self::Prefix(Family::Ipv6) => "0 to 128 bits are expected",
             Self::GatewayUse => "no gateway can have this address",
             Self::Mac => "six pairs of hexadecimal digits between colons are expected",
-            Self::MacGroup => "no interface can have a multicast address",
-            Self::MacZero => "no interface can have an address of zeros",
             Self::Stp => "on or off is expected",
             Self::Delay => "seconds with at most two digits behind the point are expected",
             Self::DelayOver => "at most 42949672.95 seconds are expected",
