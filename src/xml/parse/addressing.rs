@@ -68,6 +68,9 @@ fn addresses(element: &Element, family: Family) -> Result<Vec<Ip>, XmlError> {
 }
 
 fn address(ip: &Element, text: &str, family: Family) -> Result<Ip, XmlError> {
+    let no_address = || flaw("ip", "address", text, Flaw::NoAddress);
+    // libvirt looks no further at one that lacks the attribute.
+    ip.attribute("address").ok_or_else(no_address)?;
     let prefix = ip.attribute("prefix");
     let prefix_len = prefix.map(|prefix| {
         let len = integer(prefix, Radix::C);
@@ -75,7 +78,7 @@ fn address(ip: &Element, text: &str, family: Family) -> Result<Ip, XmlError> {
     });
     let prefix_len = prefix_len.transpose()?;
     if text.is_empty() {
-        return Err(flaw("ip", "address", text, Flaw::NoAddress));
+        return Err(no_address());
     }
     let address = of_family(text, family)
         .ok_or_else(|| flaw("ip", "address", text, Flaw::Address(family)))?;
