@@ -7,13 +7,17 @@
 //! news names are read again. When news is lost, or the folder is another one than before, all of
 //! it is; where nothing tells of changes, each time.
 //!
+//! Clients can use up the descriptors that this process may have. One is kept in reserve for reading
+//! files; what cannot be read all the same, for want of memory, stays as it was and is tried again.
+//!
 //! Two things no news tells of are looked at: which folder has the name, and the files that links
 //! in it lead to. What another host changes in a shared file system goes unnoticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -47,6 +51,10 @@ pub struct DefinitionStore {
     complaint: Option<HostError>,
     /// The files that are links, and what they led to when they were read.
     links: BTreeMap<IfName, Option<Stamp>>,
+    /// What could not be read the last time, for want of something.
+    unread: Stale,
+    /// A descriptor that is given up for the time of reading and writing.
+    reserve: Option<File>,
 }
 
 /// What has the folder's name.
@@ -123,8 +131,11 @@ impl DefinitionStore {
             folder: Folder::Missing,
             complaint: None,
             links: BTreeMap::new(),
+            unread: Stale::default(),
+            reserve: None,
         };
         store.read_folder();
+        store.reserve = reserve();
         store
     }
 
@@ -142,7 +153,7 @@ impl DefinitionStore {
     /// Takes note of all that has changed. If nothing has: one read(2) and one stat(2), and another
     /// stat(2) for each link.
     pub fn drain(&mut self) {
-        let mut stale = self.read_news();
+        let mut stale = self.read_news().and(mem::take(&mut self.unread));
         let is_same = match self.folder {
             Folder::Missing => identity_of(&self.dir).is_err(),
             Folder::Unwatched => false,
@@ -151,10 +162,20 @@ impl DefinitionStore {
         if !is_same {
             stale = Stale::Everything;
         }
+        if let Stale::Files(changes) = &mut stale {
+            self.look_at_links(changes);
+            if changes.is_empty() {
+                return;
+            }
+        }
+        self.reserve = None;
         match stale {
             Stale::Everything => self.read_folder(),
-            Stale::Files(changes) => self.read_files(changes),
+            Stale::Files(changes) => {
+                changes.into_iter().for_each(|(name, change)| self.read_file(name, change));
+            }
         }
+        self.reserve = reserve();
     }
 
     /// Carries out `edit`, durably: when it returns, the file on the disk and the definitions here are
@@ -165,6 +186,13 @@ impl DefinitionStore {
     /// put back what is there; the kernel refuses. Nothing has changed then.
     pub fn apply(&mut self, edit: &FileEdit) -> Result<(), HostError> {
         let path = self.check(edit)?;
+        self.reserve = None;
+        let outcome = self.write(&path, edit);
+        self.reserve = reserve();
+        outcome
+    }
+
+    fn write(&mut self, path: &Path, edit: &FileEdit) -> Result<(), HostError> {
         let folder_mode = match self.privilege {
             Privilege::System => 0o755,
             Privilege::Session => 0o700,
@@ -173,11 +201,11 @@ impl DefinitionStore {
             files::make_folder(&self.dir, folder_mode)?;
             self.read_folder();
         }
-        let outcome = write(&path, edit.after.as_deref());
+        let outcome = write(path, edit.after.as_deref());
         let is_edit = edit.before != edit.after;
-        if is_edit && outcome.is_err() && is_content(&path, edit.after.as_deref()) {
+        if is_edit && outcome.is_err() && is_content(path, edit.after.as_deref()) {
             // Done, but perhaps not on the disk: a call that fails must leave things as they were.
-            if let Err(err) = write(&path, edit.before.as_deref()) {
+            if let Err(err) = write(path, edit.before.as_deref()) {
                 warn!("{err}, to undo what has failed");
             }
         }
@@ -240,15 +268,12 @@ impl DefinitionStore {
         Stale::Everything
     }
 
-    fn read_files(&mut self, changes: BTreeMap<IfName, Change>) {
-        let mut changes = changes;
+    /// Adds the links that lead to another file or content than before.
+    fn look_at_links(&self, changes: &mut BTreeMap<IfName, Change>) {
         for (name, stamp) in &self.links {
             if self.path(name).and_then(|path| Stamp::of(&path)) != *stamp {
                 changes.insert(*name, Change::Other);
             }
-        }
-        for (name, change) in changes {
-            self.read_file(name, change);
         }
     }
 
@@ -265,7 +290,13 @@ impl DefinitionStore {
             complaint.iter().for_each(|err| warn!("{err}; it is tried each time"));
             self.complaint = complaint.cloned();
         }
-        let names = listed.unwrap_or_default();
+        let names = match listed {
+            Err(err) if is_shortage(&err) => {
+                self.unread = Stale::Everything;
+                return;
+            }
+            listed => listed.unwrap_or_default(),
+        };
         let known: Vec<_> = self.definitions.entries().map(|(name, _)| *name).collect();
         for gone in known.into_iter().filter(|name| !names.contains(name)) {
             self.links.remove(&gone);
@@ -312,6 +343,12 @@ impl DefinitionStore {
             // Somebody has just made it and is about to write. The end of that is told of.
             Ok(Some(bytes)) if bytes.is_empty() && change == Change::Created => None,
             Ok(bytes) => bytes.map(|bytes| native::read(name, bytes, self.parse)),
+            Err(err) if is_shortage(&err) => {
+                debug!("{err}; it is tried again");
+                let again = Stale::Files(BTreeMap::from([(name, Change::Other)]));
+                self.unread = mem::take(&mut self.unread).and(again);
+                return;
+            }
             Err(err) => Some(Entry::Unreadable(err)),
         };
         if let Some(warning) = warning(&path, self.definitions.entry(&name), entry.as_ref()) {
@@ -326,6 +363,17 @@ impl DefinitionStore {
 }
 
 impl Stale {
+    /// Both.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Files(mut changes), Self::Files(others)) => {
+                changes.extend(others);
+                Self::Files(changes)
+            }
+            (Self::Everything, _) | (_, Self::Everything) => Self::Everything,
+        }
+    }
+
     /// Adds what `event` tells of `folder`. News of a folder that was watched before is old.
     fn add(&mut self, event: Event<'_>, folder: Folder) {
         let is_current = |of| matches!(folder, Folder::Watched { watch, .. } if watch == of);
@@ -362,6 +410,16 @@ fn identity_of(dir: &Path) -> Result<Identity, HostError> {
     }
 }
 
+/// Whether the file is not to blame.
+fn is_shortage(err: &HostError) -> bool {
+    matches!(err.errno(), libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR)
+}
+
+/// Any descriptor. Without one the next shortage is met without it.
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
 /// The names of which the folder has files.
 fn list(dir: &Path) -> Result<BTreeSet<IfName>, HostError> {
     let refuse = |err| HostError::new("read", dir.display().to_string(), &err);
@@ -381,7 +439,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, HostError> {
         Ok(metadata) if metadata.is_dir() => return Err(unreadable(path, libc::EISDIR)),
         Ok(_) => return Err(unreadable(path, libc::EINVAL)),
         // A link that leads nowhere is there.
-        Err(_) if fs::symlink_metadata(path).is_err() => return Ok(None),
+        Err(err) if is_absence(&err) && !path.is_symlink() => return Ok(None),
         Err(err) => return Err(HostError::new("read", path.display().to_string(), &err)),
     }
     match files::read(path, DEFINITION_LEN_MAX) {
@@ -392,6 +450,11 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, HostError> {
         Err(err) if err.errno() == libc::ENOENT => Ok(None),
         Err(err) => Err(err),
     }
+}
+
+/// Nothing has the name, or no folder is where it could be.
+fn is_absence(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }
 
 fn unreadable(path: &Path, errno: i32) -> HostError {

@@ -520,3 +520,28 @@ fn what_is_wrong_with_a_file_is_said_once_for_each_content() {
         assert_eq!(said.as_deref(), want, "{label}");
     }
 }
+
+#[test]
+fn what_could_not_be_read_for_want_of_something_is_read_the_next_time() {
+    let scene = Scene::new();
+    scene.sh("echo eth0 > interface/eth0.xml; echo eth1 > interface/eth1.xml");
+    let mut store = scene.open();
+    let eth0 = Stale::Files(BTreeMap::from([(name("eth0"), Change::Other)]));
+    for (label, unread, want) in [
+        ("nothing", Stale::default(), ["eth0", "eth1"]),
+        ("a file", eth0, ["eth0:9", "eth1"]),
+        ("the folder", Stale::Everything, ["eth0:9", "eth1:9"]),
+    ] {
+        scene.sh("echo eth0:9 > interface/eth0.xml; echo eth1:9 > interface/eth1.xml");
+        let _news_that_got_lost = store.read_news();
+        store.unread = unread;
+        store.drain();
+        assert_eq!(summary(&store), want, "{label}");
+        assert_eq!(store.unread, Stale::default(), "{label}");
+        assert!(store.reserve.is_some(), "{label}");
+    }
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+        assert!(is_shortage(&unreadable(&scene.dir, errno)));
+    }
+    assert!(!is_shortage(&unreadable(&scene.dir, libc::EISDIR)));
+}
