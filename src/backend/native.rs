@@ -10,9 +10,15 @@ use crate::definitions::Entry;
 use crate::limits::DEFINITION_LEN_MAX;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::xml::parse;
 
 /// What makes an interface of a file's text, or says why it cannot.
 pub type ParseDefinition = fn(&str) -> Result<Interface, String>;
+
+/// Reads libvirt's XML, as definitions are written in it. What is wrong is told in one line.
+pub fn parse(text: &str) -> Result<Interface, String> {
+    parse::parse(text).map_err(|err| err.to_string().lines().next().unwrap_or_default().to_owned())
+}
 
 const SUFFIX: &str = ".xml";
 

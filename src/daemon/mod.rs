@@ -33,10 +33,8 @@ use crate::io::pid_file::PidFile;
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
-use crate::model::interface::Interface;
 use crate::server::{Facts, Server, ServerParts};
 use crate::sys::{process, signal::Signals};
-use crate::xml::parse;
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -273,7 +271,7 @@ fn build(
             Privilege::System => Some(paths.driver_dir.join("booted")),
             Privilege::Session => None,
         },
-        store: DefinitionStore::open(paths.definition_dir, privilege, parse_definition),
+        store: DefinitionStore::open(paths.definition_dir, privilege),
         signals,
         hooks: Hooks::new(paths.hook_dir, environment.passed_on.clone()),
         supervisor: Supervisor::new(environment.notify_socket.clone()),
@@ -281,10 +279,6 @@ fn build(
     };
     let server = Server::new(parts).map_err(|err| StartError::new(Exit::Driver, err))?;
     Ok((locks, server))
-}
-
-fn parse_definition(text: &str) -> Result<Interface, String> {
-    parse::parse(text).map_err(|err| err.to_string())
 }
 
 fn claim(path: &Path) -> Result<PidFile, StartError> {

@@ -5,19 +5,10 @@
 //! one line. Whatever they are, defining eth0, taking it into a bridge and undefining it are edits
 //! that begin with these bytes, end with what can be read again, and can be undone.
 
-use crate::backend::native::{self, ParseDefinition};
+use crate::backend::native;
 use crate::definitions::{Definitions, Entry, FileEdit};
 use crate::model::interface::{Bridge, Ethernet, Interface, Kind, Port, PortKind};
 use crate::model::name::IfName;
-
-/// What makes an interface of text. It takes the first name there is; the XML around it is not
-/// looked at.
-const PARSE: ParseDefinition = |text| {
-    let (_, rest) = text.split_once(" name='").ok_or("no name")?;
-    let (name, _) = rest.split_once('\'').ok_or("a name without end")?;
-    let name = IfName::new(name).map_err(|err| err.to_string())?;
-    Ok(ethernet(name))
-};
 
 /// See the module.
 pub fn run(input: &[u8]) {
@@ -25,7 +16,7 @@ pub fn run(input: &[u8]) {
     else {
         return;
     };
-    let entry = native::read(eth0, input.to_vec(), PARSE);
+    let entry = native::read(eth0, input.to_vec(), native::parse);
     assert_eq!(entry.bytes(), Some(input), "the bytes as they are");
     check_meaning(&entry, eth0);
     let definitions: Definitions = [(eth0, entry)].into_iter().collect();
@@ -69,7 +60,7 @@ fn check(definitions: &Definitions, edits: &[FileEdit]) {
 fn carry_out(definitions: &mut Definitions, edit: &FileEdit) {
     let before = definitions.entry(&edit.name).and_then(Entry::bytes);
     assert_eq!(before, edit.before.as_deref(), "an edit begins with what is there");
-    let entry = |bytes| native::read(edit.name, bytes, PARSE);
+    let entry = |bytes| native::read(edit.name, bytes, native::parse);
     definitions.note(edit.name, edit.after.clone().map(entry));
 }
 

@@ -113,7 +113,12 @@ impl Stamp {
 impl DefinitionStore {
     /// Reads the folder and follows it from now on. A folder that is missing has no definitions, and
     /// is noticed when it appears; whatever is wrong with it, or in it, is a warning in the log.
-    pub fn open(dir: PathBuf, privilege: Privilege, parse: ParseDefinition) -> Self {
+    pub fn open(dir: PathBuf, privilege: Privilege) -> Self {
+        Self::open_with(dir, privilege, native::parse)
+    }
+
+    /// As [`DefinitionStore::open`], for definitions in another language: tests have a short one.
+    fn open_with(dir: PathBuf, privilege: Privilege, parse: ParseDefinition) -> Self {
         let queue = inotify::queue().inspect_err(|err| {
             let err = HostError::new("watch", dir.display().to_string(), err);
             warn!("{err}; it is read each time");

@@ -215,7 +215,8 @@ fn from_reader(text: &str, err: &Error) -> SyntaxError {
     let shown = err.to_string();
     let message = shown.split_once(' ').map_or(shown.as_str(), |(_, message)| message);
     let message = message.lines().next().unwrap_or_default();
-    syntax_error(text, err.position(), message.to_owned())
+    // It quotes what it did not expect, whatever that does to a terminal.
+    syntax_error(text, err.position(), message.chars().map(printable).collect())
 }
 
 fn syntax_error(text: &str, at: TextPosition, message: String) -> SyntaxError {
@@ -231,11 +232,16 @@ fn syntax_error(text: &str, at: TextPosition, message: String) -> SyntaxError {
     let column = column.min(shown.chars().count());
     // Of a long line, what stands before the place and a little of what stands behind.
     let skipped = column.saturating_sub(XML_EXCERPT_LEN_MAX / 2);
-    let excerpt: String = shown.chars().skip(skipped).take(XML_EXCERPT_LEN_MAX).collect();
+    let shown = shown.chars().skip(skipped).take(XML_EXCERPT_LEN_MAX);
+    let excerpt: String = shown.map(|c| if c == '\t' { c } else { printable(c) }).collect();
     let under = |c| if c == '\t' { '\t' } else { '-' };
     let dashes = excerpt.chars().take(column - skipped).map(under);
     let pointer = dashes.chain(iter::once('^')).collect();
     SyntaxError { line, message, excerpt, pointer }
+}
+
+fn printable(c: char) -> char {
+    if c.is_control() { '?' } else { c }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl Scene {
     }
 
     fn open(&self) -> DefinitionStore {
-        DefinitionStore::open(self.path("interface"), Privilege::Session, parse)
+        DefinitionStore::open_with(self.path("interface"), Privilege::Session, parse)
     }
 
     /// As on a host whose kernel tells of no changes.
@@ -188,7 +188,8 @@ fn every_edit_by_hand_counts_from_the_next_drain_on() {
 #[test]
 fn a_folder_that_comes_later_is_noticed() {
     let scene = Scene::without_folder();
-    let mut store = DefinitionStore::open(scene.path("etc/interface"), Privilege::System, parse);
+    let mut store =
+        DefinitionStore::open_with(scene.path("etc/interface"), Privilege::System, parse);
     for (script, want) in [
         ("true", &[][..]),
         ("mkdir etc", &[]),
@@ -353,7 +354,7 @@ fn the_folder_is_made_when_it_is_needed() {
         [(Privilege::System, "system", 0o755), (Privilege::Session, "session", 0o700)]
     {
         let dir = scene.path(dir);
-        let mut store = DefinitionStore::open(dir.join("a/b"), privilege, parse);
+        let mut store = DefinitionStore::open_with(dir.join("a/b"), privilege, parse);
         assert!(!dir.exists(), "reading makes nothing");
         assert_eq!(store.apply(&edit("eth0", None, Some("eth0"))), Ok(()));
         for dir in [dir.join("a/b"), dir.join("a"), dir.clone()] {
@@ -439,11 +440,11 @@ fn a_link_is_replaced_by_a_file_and_what_it_led_to_stays() {
 #[test]
 fn a_folder_that_refuses_fails_the_edit_and_not_the_daemon() {
     // Nobody may create anything in /proc, not even root.
-    let mut store = DefinitionStore::open("/proc/interface".into(), Privilege::System, parse);
+    let mut store = DefinitionStore::open_with("/proc/interface".into(), Privilege::System, parse);
     store.drain();
     let err = store.apply(&edit("eth0", None, Some("eth0"))).unwrap_err();
     assert_eq!(err.to_string(), "cannot create /proc/interface: No such file or directory");
-    let mut store = DefinitionStore::open("/dev/null".into(), Privilege::System, parse);
+    let mut store = DefinitionStore::open_with("/dev/null".into(), Privilege::System, parse);
     let err = store.apply(&edit("eth0", None, Some("eth0"))).unwrap_err();
     assert_eq!(err.to_string(), "cannot write /dev/null/eth0.xml: Not a directory");
     assert_eq!(summary(&store), [""; 0]);
