@@ -72,11 +72,17 @@ fn interface(name: IfName, bytes: &[u8], parse: ParseDefinition) -> Result<Inter
         return Err(Flaw::TooLong);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| Flaw::NotText)?;
-    let interface = parse(text).map_err(Flaw::Xml)?;
+    let interface = parse(text).map_err(|reason| Flaw::Xml(one_line(&reason)))?;
     if interface.name != name {
         return Err(Flaw::Misnamed(interface.name));
     }
     Ok(interface)
+}
+
+/// A parser may show the place of an error in lines of its own; a reason is for a line in the log.
+fn one_line(reason: &str) -> String {
+    let line = reason.lines().next().unwrap_or_default();
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +142,7 @@ mod tests {
     fn a_file_is_the_definition_of_its_name_or_broken_for_a_reason() {
         let len_max = usize::try_from(DEFINITION_LEN_MAX).unwrap();
         let parse: ParseDefinition = |text| match text.trim_end() {
-            "bad" => Err("line 1: bad".to_owned()),
+            "bad" => Err("line 1:\tbad\nbad\n---^".to_owned()),
             of => Ok(ethernet(of)),
         };
         let full = format!("eth0{}", " ".repeat(len_max - 4));
