@@ -15,9 +15,9 @@ use crate::xml::parse;
 /// What makes an interface of a file's text, or says why it cannot.
 pub type ParseDefinition = fn(&str) -> Result<Interface, String>;
 
-/// Reads libvirt's XML, as definitions are written in it. What is wrong is told in one line.
+/// Reads libvirt's XML, as definitions are written in it.
 pub fn parse(text: &str) -> Result<Interface, String> {
-    parse::parse(text).map_err(|err| err.to_string().lines().next().unwrap_or_default().to_owned())
+    parse::parse(text).map_err(|err| err.to_string())
 }
 
 const SUFFIX: &str = ".xml";

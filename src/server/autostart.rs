@@ -119,14 +119,17 @@ fn devices(definitions: &Definitions, host: &Host) -> BTreeSet<IfName> {
     wanted.filter(|name| host.link_named(name).is_some()).collect()
 }
 
-/// What is to come up at boot: a VLAN after what it is a part of.
+/// What is to come up at boot: a VLAN after what it is over. What is a part of another definition
+/// comes up with that, and has one of its own only after a mishap.
 fn in_order(definitions: &Definitions, devices: &BTreeSet<IfName>) -> Vec<IfName> {
     let comes_up = |it: &&Interface| match it.start {
         Some(StartMode::Onboot) => true,
         Some(StartMode::Hotplug) => triggers(it).iter().any(|device| devices.contains(device)),
         Some(StartMode::None) | None => false,
     };
-    let mut waiting: Vec<_> = definitions.iter().filter(comes_up).collect();
+    let parts: BTreeSet<_> = definitions.iter().flat_map(Interface::members).collect();
+    let waiting = definitions.iter().filter(|it| comes_up(it) && !parts.contains(&it.name));
+    let mut waiting: Vec<_> = waiting.collect();
     let mut names = Vec::new();
     while !waiting.is_empty() {
         let waited_for: BTreeSet<_> = waiting.iter().map(|it| it.name).collect();
