@@ -6,6 +6,7 @@ use std::io;
 
 use crate::config::logging_spec::LogSpecError;
 use crate::error::{CallError, Domain, ErrorCode, HostError, strerror};
+use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::rpc::header::Header;
 use crate::xdr::reader::XdrError;
@@ -122,6 +123,12 @@ pub fn no_link(name: &IfName, role: &str) -> CallError {
 pub fn stopping() -> CallError {
     let detail = "the daemon stops";
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
+}
+
+/// No DHCP client can be had for a lease.
+pub fn no_client_for(lease: &Lease, why: &str) -> CallError {
+    let detail = format!("no lease for {lease}: {why}");
+    CallError::new(ErrorCode::ConfigUnsupported, Domain::Interface, detail)
 }
 
 /// The host does not let us change it.

@@ -66,6 +66,11 @@ impl StepError {
         };
         Self { errno, text }
     }
+
+    /// Something else stands in the way.
+    pub fn other(text: String) -> Self {
+        Self { errno: 0, text }
+    }
 }
 
 impl From<&io::Error> for StepError {
@@ -252,6 +257,7 @@ fn is_reached(step: &Step, errno: i32, is_undoing: bool) -> bool {
         | Step::SetLink { .. }
         | Step::StartClient(_)
         | Step::StopClient(_)
+        | Step::DropLease { .. }
         | Step::WaitFor(_) => false,
     }
 }

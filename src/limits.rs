@@ -175,6 +175,13 @@ pub const LINK_GONE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Steps of changes that are carried out in one turn of the loop, while no client calls: more than a
 /// bridge with a few ports takes.
 pub const STEPS_PER_TURN_MAX: usize = 64;
+/// What is written down about a DHCP client, and what the kernel says about a process: a few lines
+/// each.
+pub const DHCP_RECORD_LEN_MAX: u64 = 4096;
 
-/// How long a DHCP client has to bring a lease.
-pub const LEASE_TIME_MAX: Duration = Duration::from_secs(30);
+/// The kernel's list of AppArmor profiles: a line each, and a desktop has two hundred.
+pub const APPARMOR_PROFILES_LEN_MAX: u64 = 1024 * 1024;
+
+/// How long a DHCP client may take to end when it is asked to. They need milliseconds, unless their
+/// script hangs.
+pub const DHCP_STOP_TIME_MAX: Duration = Duration::from_secs(3);

@@ -4,7 +4,14 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use virtinterfaced::io::dhcp::script;
+
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut arguments = std::env::args_os();
+    let program = arguments.next();
+    let arguments: Vec<OsString> = arguments.collect();
+    if script::is_called(program.as_deref()) {
+        return script::run(&arguments);
+    }
     virtinterfaced::daemon::main(&arguments)
 }

@@ -252,8 +252,6 @@ impl Settings {
         let (ours, theirs) = (&self.changes, &usual.changes);
         let keys = [
             ("interface_backend", ours.backend != theirs.backend),
-            ("dhcp_client", ours.dhcp_client != theirs.dhcp_client),
-            ("dhcp_timeout", ours.dhcp_timeout != theirs.dhcp_timeout),
             ("change_timeout", ours.change_timeout != theirs.change_timeout),
         ];
         keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()

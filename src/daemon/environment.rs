@@ -37,6 +37,10 @@ pub(super) struct Environment {
     /// Where a supervisor wants to be told how the daemon is.
     pub(super) notify_socket: Option<OsString>,
     pub(super) passed_on: Vec<(OsString, OsString)>,
+    /// Where programs are looked for.
+    pub(super) path: Option<OsString>,
+    /// The file that this program is.
+    pub(super) program: PathBuf,
 }
 
 impl Environment {
@@ -62,6 +66,9 @@ impl Environment {
                 names: text("LISTEN_FDNAMES"),
             },
             notify_socket: raw("NOTIFY_SOCKET"),
+            path: raw("PATH"),
+            // Without /proc nobody knows; what needs it says so then.
+            program: std::env::current_exe().unwrap_or_default(),
             passed_on: hooks::PASSED_ON.iter().filter_map(pair).collect(),
         }
     }

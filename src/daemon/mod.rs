@@ -33,7 +33,7 @@ use crate::io::pid_file::PidFile;
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
-use crate::server::{Facts, Server, ServerParts};
+use crate::server::{DhcpParts, Facts, Server, ServerParts};
 use crate::sys::{process, signal::Signals};
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
@@ -270,6 +270,11 @@ fn build(
         boot_marker: match privilege {
             Privilege::System => Some(paths.driver_dir.join("booted")),
             Privilege::Session => None,
+        },
+        dhcp: DhcpParts {
+            run_dir: paths.driver_dir,
+            program: environment.program.clone(),
+            path: environment.path.clone(),
         },
         store: DefinitionStore::open(paths.definition_dir, privilege),
         signals,

@@ -101,7 +101,7 @@ impl Changes {
 
     /// A child may have ended: forgets the senders that have.
     pub fn handle_child(&mut self) {
-        self.senders.retain(|sender| matches!(process::has_ended(*sender), Ok(false)));
+        self.senders.retain(|sender| matches!(process::forget_if_ended(*sender), Ok(false)));
     }
 }
 

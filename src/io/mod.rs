@@ -13,6 +13,7 @@ pub mod activation;
 pub mod supervisor;
 pub mod hooks;
 pub mod switches;
+pub mod dhcp;
 pub mod kernel;
 pub mod changes;
 

@@ -18,6 +18,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("handler::admin", "daemon.admin"),
     ("handler::interface", "interface.driver"),
     ("handler", "daemon.remote"),
+    ("io::dhcp", "interface.dhcp"),
     ("io::hooks", "util.hook"),
     ("io::kernel", "interface.kernel"),
     ("io::listener", "rpc.listener"),

@@ -94,6 +94,14 @@ impl Family {
         }
     }
 
+    /// The family's name, as definitions have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+
     /// The family that `address` belongs to.
     pub const fn of(address: IpAddr) -> Self {
         match address {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Lease`]: what a DHCP client is to get and keep for a link.
 
+use std::fmt;
+
 use crate::model::address::{Family, IpPrefix};
 use crate::model::name::IfName;
 
@@ -37,5 +39,11 @@ impl Lease {
     /// Whether this is the lease of a link and a family.
     pub fn is_for(&self, link: IfName, family: Family) -> bool {
         self.link == link && self.family == family
+    }
+}
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.link, self.family.as_str())
     }
 }

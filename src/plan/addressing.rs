@@ -239,10 +239,28 @@ impl<'a> Draft<'a> {
             let mut prefixes = leased.map(|record| record.address.prefix);
             let wanted = prefixes.find(|prefix| !fixed.contains(prefix));
             let lease = Lease { link, family, name_servers, wanted };
-            self.push(Step::StartClient(lease), Some(Step::StopClient(lease)));
+            let undo = self.drop_lease(lease);
+            self.push(Step::StartClient(lease), Some(undo));
             let condition = Condition::Leased { link, family, besides: fixed };
             self.push(Step::WaitFor(condition), None);
         }
+    }
+
+    /// What undoes the start of a client: whatever the link has then and neither has now nor gets
+    /// from the plan is the client's.
+    fn drop_lease(&self, lease: Lease) -> Step {
+        let now = self.find(&lease.link);
+        let addresses = now.into_iter().flat_map(|now| &now.addresses);
+        let mut addresses: Vec<_> = addresses.map(|record| record.address.prefix).collect();
+        let mut routes = now.map(|now| now.routes.clone()).unwrap_or_default();
+        for step in self.steps() {
+            if let Step::AddAddress { link, record } = step {
+                addresses.extend((*link == lease.link).then_some(record.address.prefix));
+            } else if let Step::AddRoute { link, record } = step {
+                routes.extend((*link == lease.link).then(|| record.clone()));
+            }
+        }
+        Step::DropLease { lease, addresses, routes }
     }
 
     fn wish(

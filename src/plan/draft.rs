@@ -71,6 +71,11 @@ impl<'a> Draft<'a> {
         self.push(Step::DeleteRoute { link, record: record.clone() }, Some(undo));
     }
 
+    /// What is planned so far.
+    pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().map(|planned| &planned.step)
+    }
+
     /// Whether nothing would change.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.iter().all(|planned| matches!(planned.step, Step::WaitFor(_)))

@@ -33,6 +33,7 @@ impl Step {
             Self::EditFile(_)
             | Self::StartClient(_)
             | Self::StopClient(_)
+            | Self::DropLease { .. }
             | Self::Switch { .. }
             | Self::WaitFor(_) => Means::Other,
         }
@@ -67,6 +68,7 @@ impl Step {
             Self::EditFile(_)
             | Self::StartClient(_)
             | Self::StopClient(_)
+            | Self::DropLease { .. }
             | Self::Switch { .. }
             | Self::WaitFor(_) => {}
         }

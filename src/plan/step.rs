@@ -19,17 +19,43 @@ use crate::xml::words;
 /// One thing to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
-    AddAddress { link: IfName, record: AddressRecord },
+    AddAddress {
+        link: IfName,
+        record: AddressRecord,
+    },
     AddLink(LinkSpec),
-    AddRoute { link: IfName, record: RouteRecord },
-    DeleteAddress { link: IfName, record: AddressRecord },
+    AddRoute {
+        link: IfName,
+        record: RouteRecord,
+    },
+    DeleteAddress {
+        link: IfName,
+        record: AddressRecord,
+    },
     DeleteLink(IfName),
-    DeleteRoute { link: IfName, record: RouteRecord },
+    DeleteRoute {
+        link: IfName,
+        record: RouteRecord,
+    },
     EditFile(FileEdit),
-    SetLink { link: IfName, value: Value },
+    SetLink {
+        link: IfName,
+        value: Value,
+    },
     StartClient(Lease),
     StopClient(Lease),
-    Switch { link: IfName, switch: Switch, value: i32 },
+    /// Stops a client, and takes away what it has brought: of the lease's family, everything that the
+    /// link has but these.
+    DropLease {
+        lease: Lease,
+        addresses: Vec<IpPrefix>,
+        routes: Vec<RouteRecord>,
+    },
+    Switch {
+        link: IfName,
+        switch: Switch,
+        value: i32,
+    },
     WaitFor(Condition),
 }
 
@@ -143,6 +169,7 @@ impl fmt::Display for Step {
             Self::SetLink { link, value } => write!(f, "link set {link} {value}"),
             Self::StartClient(lease) => write!(f, "dhcp start {}", Client(lease)),
             Self::StopClient(lease) => write!(f, "dhcp stop {}", Client(lease)),
+            Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", Client(lease)),
             Self::Switch { link, switch, value } => {
                 write!(f, "sysctl net.ipv6.conf.{link}.{} = {value}", switch.file_name())
             }
@@ -207,7 +234,7 @@ impl fmt::Display for Condition {
             Self::Down(name) => write!(f, "{name} is down"),
             Self::Gone(name) => write!(f, "{name} is gone"),
             Self::Leased { link, family, .. } => {
-                write!(f, "{link} has a lease for {}", words::family(*family))
+                write!(f, "{link} has a lease for {}", family.as_str())
             }
         }
     }
@@ -242,7 +269,7 @@ struct Client<'a>(&'a Lease);
 
 impl fmt::Display for Client<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", words::family(self.0.family), self.0.link)?;
+        write!(f, "{} on {}", self.0.family.as_str(), self.0.link)?;
         if let Some(wanted) = self.0.wanted {
             write!(f, " for {wanted}")?;
         }

@@ -12,6 +12,7 @@ use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::handler::{self, Answer, Change, Outcome, Question, World};
 use crate::host::Host;
+use crate::io::dhcp::DhcpClients;
 use crate::io::files;
 use crate::io::kernel::Kernel;
 use crate::limits::CLIENT_CONFIG_LEN_MAX;
@@ -35,6 +36,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) host: &'a Host,
     pub(crate) definitions: &'a Definitions,
+    pub(crate) clients: &'a DhcpClients,
     pub(crate) kernel: &'a mut Kernel,
     pub(crate) buffer: &'a mut [u8],
 }
@@ -90,7 +92,9 @@ impl Desk<'_> {
                 Ok(Answer::Links(self.kernel.inspect(inspection, self.buffer)))
             }
             Question::Survey(names) => {
-                Ok(Answer::Survey(self.kernel.survey(names, self.host, self.buffer)?))
+                let mut survey = self.kernel.survey(names, self.host, self.buffer)?;
+                survey.leases = self.clients.running().copied().collect();
+                Ok(Answer::Survey(survey))
             }
         }
     }

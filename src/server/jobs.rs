@@ -4,7 +4,7 @@
 //! Whoever asks is answered when the change is done, or undone. Calls that look are answered
 //! meanwhile. A change outlives the client that asked for it: then only the answer is dropped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
@@ -17,8 +17,13 @@ use crate::handler::Change;
 use crate::io::changes::Changes;
 use crate::io::{Progress, switches};
 use crate::job::{Action, Failure, Job, StepError};
-use crate::limits::{LEASE_TIME_MAX, STEPS_PER_TURN_MAX};
+use crate::limits::STEPS_PER_TURN_MAX;
+use crate::model::address::IpPrefix;
 use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::model::lease::Lease;
+use crate::netlink::address::{Address, Scope};
+use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::plan::Planned;
 use crate::plan::request::Means;
 use crate::plan::step::Step;
 use crate::proto::interface::InterfaceCall;
@@ -200,7 +205,7 @@ impl Server {
             }
         }
         match running.job.poll_action(&self.host, now) {
-            Action::Perform(step) => self.perform(&step),
+            Action::Perform(step) => self.perform(&step, now),
             Action::Wait { deadline } => self.jobs.pause = Pause::Waiting(deadline),
             Action::Finished => self.conclude(now),
         }
@@ -216,13 +221,15 @@ impl Server {
             facts: &self.facts,
             host: &self.host,
             definitions: self.store.definitions(),
+            clients: &self.leases,
             kernel: &mut self.kernel,
             buffer: &mut self.buffer,
         };
-        match desk.decide(&call, &state) {
+        let decision = desk.decide(&call, &state).and_then(|decision| self.check(decision));
+        match decision {
             Ok(Decision::Change(Change { plan, reply, failure })) => {
                 debug!("{}: the plan:\n{plan}", Brief(&request));
-                let job = Job::new(plan, LEASE_TIME_MAX);
+                let job = Job::new(plan, self.configuration.settings.changes.dhcp_timeout);
                 self.jobs.running = Some(Running { request, job, reply, failure, is_asked: false });
             }
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
@@ -230,8 +237,21 @@ impl Server {
         }
     }
 
+    /// Refuses a change whose DHCP clients cannot be had before anything is done.
+    fn check(&self, decision: Decision) -> Result<Decision, CallError> {
+        if let Decision::Change(change) = &decision {
+            for Planned { step, .. } in &change.plan.steps {
+                if let Step::StartClient(lease) = step {
+                    let checked = self.leases.check(lease);
+                    checked.map_err(|err| faults::no_client_for(lease, &err.to_string()))?;
+                }
+            }
+        }
+        Ok(decision)
+    }
+
     /// Carries out one step, or has it carried out.
-    fn perform(&mut self, step: &Step) {
+    fn perform(&mut self, step: &Step, now: Instant) {
         let Some(running) = &mut self.jobs.running else { return };
         debug!("{}: {step}", Brief(&running.request));
         let result = match step.means() {
@@ -252,7 +272,7 @@ impl Server {
                     }
                 }
             }
-            Means::Other => Some(self.perform_without_kernel(step)),
+            Means::Other => Some(self.perform_otherwise(step, now)),
         };
         if let (Some(result), Some(running)) = (result, &mut self.jobs.running) {
             running.is_asked = false;
@@ -260,14 +280,22 @@ impl Server {
         }
     }
 
-    fn perform_without_kernel(&mut self, step: &Step) -> Result<(), StepError> {
+    fn perform_otherwise(&mut self, step: &Step, now: Instant) -> Result<(), StepError> {
         match step {
             Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
             Step::Switch { link, switch, value } => {
                 switches::write(link, *switch, *value).map_err(StepError::from)
             }
-            Step::StartClient(_) | Step::StopClient(_) => {
-                Err(StepError::kernel(libc::ENOSYS, None))
+            Step::StartClient(lease) => {
+                self.leases.start(lease, now).map_err(|err| StepError::other(err.to_string()))
+            }
+            Step::StopClient(lease) => {
+                self.leases.stop(lease.link, lease.family, now);
+                Ok(())
+            }
+            Step::DropLease { lease, addresses, routes } => {
+                self.leases.stop(lease.link, lease.family, now);
+                self.take_away(lease, addresses, routes)
             }
             Step::AddAddress { .. }
             | Step::AddLink(_)
@@ -278,6 +306,45 @@ impl Server {
             | Step::SetLink { .. }
             | Step::WaitFor(_) => Ok(()),
         }
+    }
+
+    /// Takes from a link what a DHCP client has brought.
+    fn take_away(
+        &mut self,
+        lease: &Lease,
+        addresses: &[IpPrefix],
+        routes: &[RouteRecord],
+    ) -> Result<(), StepError> {
+        let link = lease.link;
+        let names = BTreeSet::from([link]);
+        let survey = self.kernel.survey(&names, &self.host, &mut self.buffer)?;
+        let Some(now) = survey.named(&link) else { return Ok(()) };
+        let is_brought =
+            |route: &&RouteRecord| route.family == lease.family && !routes.contains(route);
+        for record in now.routes.iter().filter(is_brought) {
+            self.request(&Step::DeleteRoute { link, record: record.clone() })?;
+        }
+        let is_brought = |record: &&AddressRecord| {
+            let Address { prefix, scope, .. } = record.address;
+            prefix.family() == lease.family
+                && matches!(scope, Scope::Global | Scope::Site)
+                && !addresses.contains(&prefix)
+        };
+        for record in now.addresses.iter().filter(is_brought) {
+            self.request(&Step::DeleteAddress { link, record: record.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// Has the kernel carry a step out that it answers at once.
+    fn request(&mut self, step: &Step) -> Result<(), StepError> {
+        let changes = &mut self.jobs.changes;
+        changes
+            .begin(|out, sequence| step.encode(out, sequence, &self.host))
+            .map_err(|_| StepError::kernel(libc::ENODEV, None))?;
+        changes.send().map_err(|err| StepError::from(&err))?;
+        let answer = changes.poll_answer(&mut self.buffer);
+        answer.unwrap_or_else(|| Err(StepError::kernel(libc::EAGAIN, None)))
     }
 
     /// Answers for the change that is over.

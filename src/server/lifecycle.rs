@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::faults;
 use crate::io::background::Report;
 use crate::io::config_file::Configuration;
+use crate::io::dhcp::Choice;
 use crate::io::hooks::Occasion;
 use crate::limits::STOP_TIME_MAX;
 use crate::logging;
@@ -69,6 +70,7 @@ impl Server {
                 libc::SIGCHLD => {
                     self.hooks.handle_child(now);
                     self.jobs.handle_child();
+                    self.leases.handle_child(now);
                 }
                 libc::SIGHUP => self.handle_hangup(now),
                 // The write that went beyond the limit has failed, and its caller knows.
@@ -244,6 +246,7 @@ impl Server {
         if self.door.is_a_supervisors() && old.settings.sockets != new.settings.sockets {
             warn!("unix_sock_*: the sockets are the supervisor's, and stay as they are");
         }
+        self.leases.choose(Choice::new(new.settings.changes.dhcp_client, self.path.as_deref()));
         self.rooms.of_mut(ServerName::Main).limits = new.settings.main;
         self.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
         for (id, client) in &mut self.clients {

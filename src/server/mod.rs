@@ -17,6 +17,7 @@ mod autostart;
 mod lifecycle;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -35,6 +36,7 @@ use crate::io::background::Report;
 use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::definitions::DefinitionStore;
+use crate::io::dhcp::{Choice, DhcpClients};
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
@@ -77,6 +79,10 @@ pub struct Server {
     store: DefinitionStore,
     jobs: Jobs,
     autostart: Autostart,
+    /// The DHCP clients of the host's interfaces.
+    leases: DhcpClients,
+    /// Where their programs are looked for.
+    path: Option<OsString>,
     facts: Facts,
     config_file: ConfigFile,
     /// What the file said when it was last read and taken.
@@ -115,10 +121,22 @@ pub struct ServerParts {
     pub store: DefinitionStore,
     /// Remembers which boot's interfaces have been brought up; `None` if none are.
     pub boot_marker: Option<PathBuf>,
+    pub dhcp: DhcpParts,
     pub signals: Signals,
     pub hooks: Hooks,
     pub supervisor: Supervisor,
     pub idle_limit: Option<Duration>,
+}
+
+/// What DHCP clients are started with.
+#[derive(Debug)]
+pub struct DhcpParts {
+    /// Their records are below it.
+    pub run_dir: PathBuf,
+    /// The daemon's own file.
+    pub program: PathBuf,
+    /// The daemon's own PATH.
+    pub path: Option<OsString>,
 }
 
 /// Whether the loop goes on.
@@ -132,6 +150,8 @@ impl Server {
     /// Registers everything, and dumps the kernel's links and addresses.
     pub fn new(parts: ServerParts) -> Result<Self, HostError> {
         let poll = Poll::new().map_err(|err| HostError::new("open", "an epoll instance", &err))?;
+        let client = parts.configuration.settings.changes.dhcp_client;
+        let choice = Choice::new(client, parts.dhcp.path.as_deref());
         let mut server = Self {
             next_id: LISTENERS + parts.listeners.len(),
             rooms: Rooms::new(&parts.configuration.settings),
@@ -145,6 +165,8 @@ impl Server {
             store: parts.store,
             jobs: Jobs::new(parts.changes),
             autostart: Autostart::new(parts.boot_marker),
+            leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
+            path: parts.dhcp.path,
             facts: parts.facts,
             config_file: parts.config_file,
             started_with: parts.configuration.settings.clone(),
@@ -253,6 +275,7 @@ impl Server {
             self.door.deadline(),
             self.retry_at,
             self.jobs.deadline(now).filter(|_| self.retry_at.is_none()),
+            self.leases.deadline(),
             self.lifecycle_deadline(),
         ];
         let next = deadlines.into_iter().flatten().min();
@@ -272,6 +295,9 @@ impl Server {
     }
 
     fn fire_timers(&mut self, now: Instant) {
+        if self.leases.deadline().is_some_and(|deadline| deadline <= now) {
+            self.leases.handle_timeout(now);
+        }
         while let Some(id) = self.timers.pop_due(now) {
             if let Some(client) = self.clients.get_mut(&id) {
                 client.armed = None;
@@ -356,6 +382,7 @@ impl Server {
                         facts: &self.facts,
                         host: &self.host,
                         definitions: self.store.definitions(),
+                        clients: &self.leases,
                         kernel: &mut self.kernel,
                         buffer: &mut self.buffer,
                     };

@@ -132,7 +132,7 @@ pub fn wait_for(child: libc::pid_t) -> io::Result<()> {
 ///
 /// # Errors
 /// `ECHILD` if there is no such child, or not any more.
-pub fn has_ended(child: libc::pid_t) -> io::Result<bool> {
+pub fn forget_if_ended(child: libc::pid_t) -> io::Result<bool> {
     // SAFETY: waitpid takes integers; the null pointer means that the status is not wanted.
     let ended = check(unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG) })?;
     Ok(ended != 0)
@@ -168,6 +168,71 @@ pub fn kill_group(leader: &Child) -> io::Result<()> {
     // SAFETY: kill takes integers; the number is a child's, so that of one group and not the "all"
     // that -1 would be.
     check(unsafe { libc::kill(-group, libc::SIGKILL) })?;
+    Ok(())
+}
+
+/// Sends a signal to a child, which is nobody else as long as it is not waited for.
+pub fn signal_child(child: &Child, signal: libc::c_int) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(child.id()).ok().filter(|pid| *pid > 1);
+    let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: kill takes integers; the number is a child's, and no group's.
+    check(unsafe { libc::kill(pid, signal) })?;
+    Ok(())
+}
+
+/// Whether a child has ended. It is not waited for: its number stays its own, and its group's.
+pub fn has_ended(child: &Child) -> io::Result<bool> {
+    // SAFETY: `siginfo_t` is a plain struct, for which zero is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is to a live local of the type that waitid fills.
+    check(unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, options) })?;
+    // Nothing is filled in for a child that runs.
+    Ok(info.si_signo == libc::SIGCHLD)
+}
+
+/// A descriptor for a process that is no child (pidfd_open(2)): unlike its number, it never comes to
+/// mean another one.
+///
+/// # Errors
+/// `ESRCH` if there is no such process, `ENOSYS` before Linux 5.3.
+pub fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = check(RawFd::try_from(fd).unwrap_or(-1))?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a signal to the process that [`open_process`] has opened; 0 only asks whether it is there.
+///
+/// # Errors
+/// `ESRCH` if it has ended and was waited for.
+pub fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Result<()> {
+    let (fd, no_info) = (process.as_fd().as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: the fd is borrowed, so open; a null pointer means what kill would send.
+    let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) };
+    check(libc::c_int::try_from(rc).unwrap_or(-1))?;
+    Ok(())
+}
+
+/// Whether the process that [`open_process`] has opened has ended, waited for or not.
+pub fn has_process_ended(process: impl AsFd) -> bool {
+    let fd = process.as_fd().as_raw_fd();
+    let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: the pointer is to one live pollfd, as the count says; a time of zero never waits.
+    let count = unsafe { libc::poll(&raw mut wanted, 1, 0) };
+    count == 1
+}
+
+/// Sends a signal to a process by its number: for kernels that cannot open it. Whoever has made sure
+/// that it is the one that is meant has done so a moment ago.
+pub fn signal_number(pid: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
+    if pid <= 1 {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    // SAFETY: kill takes integers; the number is one process's.
+    check(unsafe { libc::kill(pid, signal) })?;
     Ok(())
 }
 
@@ -248,6 +313,27 @@ mod tests {
         assert_eq!(errno(passed), Some(libc::EBADF), "taken already");
         drop(write);
         assert_eq!(std::fs::File::from(taken).read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_seen_before_it_is_waited_for() {
+        let mut child = Command::new("sleep").arg("20").spawn().unwrap();
+        let process = open_process(child.id().try_into().unwrap()).unwrap();
+        assert!(!has_ended(&child).unwrap());
+        assert!(!has_process_ended(&process));
+        signal_process(&process, 0).unwrap();
+        signal_child(&child, libc::SIGTERM).unwrap();
+        while !has_ended(&child).unwrap() {
+            std::thread::yield_now();
+        }
+        assert!(has_process_ended(&process));
+        assert_eq!(child.wait().unwrap().code(), None);
+        let gone = Some(libc::ESRCH);
+        assert_eq!(signal_process(&process, 0).unwrap_err().raw_os_error(), gone);
+        assert_eq!(has_ended(&child).unwrap_err().raw_os_error(), Some(libc::ECHILD));
+        for number in [-1, 0, 1] {
+            assert_eq!(signal_number(number, 0).unwrap_err().raw_os_error(), gone, "{number}");
+        }
     }
 
     #[test]

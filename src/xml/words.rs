@@ -70,10 +70,7 @@ pub(super) fn start_mode(mode: StartMode) -> &'static str {
 pub(super) const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
 pub(crate) fn family(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "ipv4",
-        Family::Ipv6 => "ipv6",
-    }
+    family.as_str()
 }
 
 pub(super) const YES_NO: [bool; 2] = [true, false];

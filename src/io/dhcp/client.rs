@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The DHCP clients that a host may have: where they are, what they can do, how they are called.
+//!
+//! All stay in the foreground, and all tell the server the same client identifier, the link's
+//! hardware address: so a lease stays the same whichever client asks for it, and when it moves to a
+//! bridge that has taken over the address. Their own configuration files are not read, as they say
+//! how *the host's* clients behave; ours stand in the run directory.
+//!
+//! Where AppArmor confines dhclient, as on Debian, it may run no script but the host's and read no
+//! configuration but the host's: see [`Confinement`].
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::DhcpError;
+use super::record::path_of;
+use crate::config::choice::DhcpClient;
+use crate::model::address::Family;
+use crate::model::lease::{Lease, NameServers};
+use crate::sys::file::is_executable;
+
+/// Where clients are looked for, beside the daemon's own PATH.
+const USUAL_DIRS: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
+
+/// One of the programs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Udhcpc,
+    Dhcpcd,
+    Dhclient,
+}
+
+impl Kind {
+    /// In the order in which they are preferred.
+    const ALL: [Self; 3] = [Self::Udhcpc, Self::Dhcpcd, Self::Dhclient];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Udhcpc => "udhcpc",
+            Self::Dhcpcd => "dhcpcd",
+            Self::Dhclient => "dhclient",
+        }
+    }
+
+    /// Whether the program gets leases of this family.
+    const fn speaks(self, family: Family) -> bool {
+        match (self, family) {
+            (Self::Udhcpc, Family::Ipv6) => false,
+            (Self::Udhcpc, Family::Ipv4) | (Self::Dhcpcd | Self::Dhclient, _) => true,
+        }
+    }
+
+    /// The one that a setting names.
+    const fn chosen(choice: DhcpClient) -> Option<Self> {
+        match choice {
+            DhcpClient::Auto => None,
+            DhcpClient::Udhcpc => Some(Self::Udhcpc),
+            DhcpClient::Dhcpcd => Some(Self::Dhcpcd),
+            DhcpClient::Dhclient => Some(Self::Dhclient),
+        }
+    }
+}
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Confinement {
+    None,
+    /// AppArmor has a profile for it.
+    Profile,
+}
+
+/// A client that was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Client {
+    pub(super) kind: Kind,
+    program: PathBuf,
+    /// udhcpc as a part of a busybox that has no name of its own for it.
+    applet: Option<&'static str>,
+    confinement: Confinement,
+}
+
+impl Client {
+    /// The client for a lease of `family`.
+    ///
+    /// # Errors
+    /// No client is there, or not the one that is asked for, or it knows nothing of the family.
+    pub(super) fn find(
+        choice: DhcpClient,
+        family: Family,
+        dirs: &[PathBuf],
+    ) -> Result<Self, DhcpError> {
+        if let Some(kind) = Kind::chosen(choice) {
+            if !kind.speaks(family) {
+                return Err(DhcpError::NoIpv6 { client: kind.name() });
+            }
+            return Self::installed(kind, dirs)
+                .ok_or(DhcpError::NotInstalled { client: kind.name() });
+        }
+        let able = Kind::ALL.into_iter().filter(|kind| kind.speaks(family));
+        able.into_iter()
+            .find_map(|kind| Self::installed(kind, dirs))
+            .ok_or(DhcpError::NoneInstalled { family })
+    }
+
+    fn installed(kind: Kind, dirs: &[PathBuf]) -> Option<Self> {
+        let found = |name: &str| {
+            dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file() && is_executable(path))
+        };
+        if let Some(program) = found(kind.name()) {
+            let confinement = match kind {
+                Kind::Dhclient => confinement(&program),
+                Kind::Udhcpc | Kind::Dhcpcd => Confinement::None,
+            };
+            return Some(Self { kind, program, applet: None, confinement });
+        }
+        let busybox =
+            found("busybox").filter(|busybox| kind == Kind::Udhcpc && has_applet(busybox))?;
+        let applet = Some(Kind::Udhcpc.name());
+        Some(Self { kind, program: busybox, applet, confinement: Confinement::None })
+    }
+
+    /// Whether the client can do what a lease asks for.
+    pub(super) fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
+        match (self.confinement, lease.name_servers) {
+            (Confinement::Profile, NameServers::Left) => {
+                Err(DhcpError::Confined { client: self.kind.name() })
+            }
+            (Confinement::Profile, NameServers::Taken) | (Confinement::None, _) => Ok(()),
+        }
+    }
+
+    /// The command that gets and keeps a lease, for as long as it runs.
+    pub(super) fn command(&self, lease: &Lease, files: &Files, host: Option<&str>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.applet);
+        match self.kind {
+            Kind::Udhcpc => command.args(udhcpc_arguments(lease, files, host)),
+            Kind::Dhcpcd => command.args(dhcpcd_arguments(lease, files)),
+            Kind::Dhclient => match self.confinement {
+                Confinement::None => command.args(dhclient_arguments(lease, files)),
+                Confinement::Profile => command.args(confined_arguments(lease)),
+            },
+        }
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(super::script::STATE_VARIABLE, &files.state)
+        .env(super::script::PEER_DNS_VARIABLE, lease.name_servers.as_str());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// What is to be in the client's configuration file, if it has one of ours.
+    pub(super) fn configuration(&self, lease: &Lease) -> Option<String> {
+        match self.kind {
+            Kind::Udhcpc => None,
+            Kind::Dhcpcd => Some(dhcpcd_configuration(lease)),
+            Kind::Dhclient => Some(dhclient_configuration(lease)),
+        }
+    }
+}
+
+/// The files that a client is told of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Files {
+    /// What the client runs for each event.
+    pub(super) script: PathBuf,
+    /// The beginning of the names of the script's files.
+    pub(super) state: PathBuf,
+    pub(super) configuration: PathBuf,
+    pub(super) leases: PathBuf,
+}
+
+impl Files {
+    pub(super) fn new(dir: &Path, lease: &Lease) -> Self {
+        Self {
+            script: dir.join(super::script::NAME),
+            state: dir.join(format!("{}.{}", lease.link, lease.family.as_str())),
+            configuration: path_of(dir, lease, "conf"),
+            leases: path_of(dir, lease, "leases"),
+        }
+    }
+}
+
+/// The places where clients are looked for: those of PATH, then the usual ones.
+pub(super) fn search_dirs(path: Option<&OsStr>) -> Vec<PathBuf> {
+    let own = path.map(std::env::split_paths).into_iter().flatten();
+    let own = own.filter(|dir| dir.is_absolute());
+    own.chain(USUAL_DIRS.map(PathBuf::from)).collect()
+}
+
+fn has_applet(busybox: &Path) -> bool {
+    let mut command = Command::new(busybox);
+    command.arg("--list").env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+    let applets = command.output().map(|output| output.stdout).unwrap_or_default();
+    applets.split(|byte| *byte == b'\n').any(|applet| applet == Kind::Udhcpc.name().as_bytes())
+}
+
+/// Whether the kernel holds a program to a profile. Its name may be a pattern, such as Debian's
+/// `/{,usr/}sbin/dhclient`.
+fn confinement(program: &Path) -> Confinement {
+    let list = Path::new("/sys/kernel/security/apparmor/profiles");
+    let profiles = crate::io::files::read_text(list, crate::limits::APPARMOR_PROFILES_LEN_MAX);
+    match profiles {
+        Ok(profiles) if is_enforced(&profiles, program) => Confinement::Profile,
+        Ok(_) | Err(_) => Confinement::None,
+    }
+}
+
+fn is_enforced(profiles: &str, program: &Path) -> bool {
+    let name = program.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    profiles.lines().filter_map(|line| line.strip_suffix(" (enforce)")).any(|profile| {
+        // Profiles within others are behind "//".
+        !profile.contains("//") && profile.rsplit('/').next() == Some(name)
+    })
+}
+
+/// Never gives up: three requests, five seconds of silence, and again.
+fn udhcpc_arguments(lease: &Lease, files: &Files, host: Option<&str>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> =
+        ["-f", "-t", "3", "-T", "3", "-A", "5"].map(OsString::from).into();
+    arguments.extend(["-i".into(), lease.link.as_str().into()]);
+    arguments.extend(["-s".into(), files.script.clone().into()]);
+    // Routes without classes (RFC 3442), and a list of domains to search.
+    arguments.extend(["-O", "121", "-O", "119"].map(OsString::from));
+    if let Some(wanted) = lease.wanted {
+        arguments.extend(["-r".into(), wanted.address().to_string().into()]);
+    }
+    if let Some(host) = host {
+        arguments.extend(["-x".into(), format!("hostname:{host}").into()]);
+    }
+    arguments
+}
+
+/// dhcpcd configures links by itself. An address is not probed for before it is taken, which takes
+/// five seconds: the others do not either.
+fn dhcpcd_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
+    let family = match lease.family {
+        Family::Ipv4 => "-4",
+        Family::Ipv6 => "-6",
+    };
+    let mut arguments: Vec<OsString> = ["-B", "-q", family].map(OsString::from).into();
+    arguments.extend(["-f".into(), files.configuration.clone().into()]);
+    arguments.push(lease.link.as_str().into());
+    arguments
+}
+
+fn dhcpcd_configuration(lease: &Lease) -> String {
+    let mut text = String::from(
+        "# Written by virtinterfaced for each start.\n\
+         persistent\nnodelay\ntimeout 0\nnohook hostname\n",
+    );
+    text.push_str(match lease.family {
+        Family::Ipv4 => {
+            "clientid\nhostname\nnoarp\nnoipv4ll\nrequire dhcp_server_identifier\n\
+             option domain_name_servers, domain_name, domain_search, classless_static_routes\n"
+        }
+        // What routers advertise is the kernel's.
+        Family::Ipv6 => "duid ll\nnoipv6rs\nia_na\noption domain_name_servers, domain_search\n",
+    });
+    if let (Family::Ipv4, Some(wanted)) = (lease.family, lease.wanted) {
+        text.push_str(&format!("request {}\n", wanted.address()));
+    }
+    if lease.name_servers == NameServers::Left {
+        text.push_str("nohook resolv.conf\n");
+    }
+    text
+}
+
+fn dhclient_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
+    let mut arguments = dhclient_common(lease);
+    arguments.extend(["-lf".into(), files.leases.clone().into()]);
+    arguments.extend(["-cf".into(), files.configuration.clone().into()]);
+    arguments.extend(["-sf".into(), files.script.clone().into()]);
+    for (name, value) in [
+        (super::script::STATE_VARIABLE, files.state.as_os_str()),
+        (super::script::PEER_DNS_VARIABLE, OsStr::new(lease.name_servers.as_str())),
+    ] {
+        // The script has the environment that dhclient makes for it, not dhclient's own.
+        let mut pair = OsString::from(name);
+        pair.push("=");
+        pair.push(value);
+        arguments.extend(["-e".into(), pair]);
+    }
+    arguments.push(lease.link.as_str().into());
+    arguments
+}
+
+/// With the host's script and configuration, and a lease file where the profile allows one.
+fn confined_arguments(lease: &Lease) -> Vec<OsString> {
+    let mut arguments = dhclient_common(lease);
+    let (link, family) = (lease.link, lease.family.as_str());
+    arguments.extend(["-lf".into(), format!("/run/dhclient-{link}.{family}.leases").into()]);
+    arguments.push(lease.link.as_str().into());
+    arguments
+}
+
+fn dhclient_common(lease: &Lease) -> Vec<OsString> {
+    let family: &[&str] = match lease.family {
+        Family::Ipv4 => &["-4"],
+        // Known by the hardware address, as for IPv4, and not by a number made up at each boot.
+        Family::Ipv6 => &["-6", "-D", "LL"],
+    };
+    ["-d", "-q", "--no-pid"].iter().chain(family).map(OsString::from).collect()
+}
+
+fn dhclient_configuration(lease: &Lease) -> String {
+    let mut text = String::from(
+        "# Written by virtinterfaced for each start.\n\
+         timeout 30;\nretry 5;\nreboot 3;\ninitial-interval 2;\nbackoff-cutoff 8;\n",
+    );
+    match lease.family {
+        Family::Ipv4 => text.push_str(
+            "option rfc3442-classless-static-routes code 121 = array of unsigned integer 8;\n\
+             send host-name = gethostname();\n\
+             send dhcp-client-identifier = hardware;\n\
+             request subnet-mask, broadcast-address, routers, domain-name, domain-name-servers,\n\
+             \x20   domain-search, rfc3442-classless-static-routes;\n\
+             require subnet-mask;\n",
+        ),
+        Family::Ipv6 => {
+            text.push_str("request dhcp6.name-servers, dhcp6.domain-search;\n");
+        }
+    }
+    if let (Family::Ipv4, Some(wanted)) = (lease.family, lease.wanted) {
+        text.push_str(&format!("send dhcp-requested-address {};\n", wanted.address()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

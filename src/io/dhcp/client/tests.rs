@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Command lines and configurations of the clients, and which client is chosen.
+
+use std::fs;
+
+use super::*;
+use crate::model::address::IpPrefix;
+use crate::model::name::IfName;
+
+fn lease(family: Family, name_servers: NameServers, wanted: Option<&str>) -> Lease {
+    let wanted = wanted.map(|address| IpPrefix::new(address.parse().unwrap(), 24).unwrap());
+    Lease { link: IfName::new("br0").unwrap(), family, name_servers, wanted }
+}
+
+fn client(kind: Kind, confinement: Confinement) -> Client {
+    let program = Path::new("/sbin").join(kind.name());
+    Client { kind, program, applet: None, confinement }
+}
+
+fn line(client: &Client, lease: &Lease) -> String {
+    let files = Files::new(Path::new("/run/d"), lease);
+    let command = client.command(lease, &files, Some("host"));
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn each_client_is_called_so_that_it_stays_in_the_foreground() {
+    let v4 = lease(Family::Ipv4, NameServers::Taken, None);
+    let wanted = lease(Family::Ipv4, NameServers::Left, Some("192.0.2.5"));
+    let v6 = lease(Family::Ipv6, NameServers::Left, None);
+    let state = "VIRTINTERFACED_LEASE=/run/d/br0";
+    let free = |kind| client(kind, Confinement::None);
+    let applet =
+        Client { program: "/bin/busybox".into(), applet: Some("udhcpc"), ..free(Kind::Udhcpc) };
+    let udhcpc = "-f -t 3 -T 3 -A 5 -i br0 -s /run/d/virtinterfaced-lease -O 121 -O 119";
+    let cases = [
+        (free(Kind::Udhcpc), v4, format!("/sbin/udhcpc {udhcpc} -x hostname:host")),
+        (applet, v4, format!("/bin/busybox udhcpc {udhcpc} -x hostname:host")),
+        (
+            free(Kind::Udhcpc),
+            wanted,
+            format!("/sbin/udhcpc {udhcpc} -r 192.0.2.5 -x hostname:host"),
+        ),
+        (free(Kind::Dhcpcd), v4, "/sbin/dhcpcd -B -q -4 -f /run/d/br0.ipv4.conf br0".to_owned()),
+        (free(Kind::Dhcpcd), v6, "/sbin/dhcpcd -B -q -6 -f /run/d/br0.ipv6.conf br0".to_owned()),
+        (
+            free(Kind::Dhclient),
+            v4,
+            format!(
+                "/sbin/dhclient -d -q --no-pid -4 -lf /run/d/br0.ipv4.leases \
+                 -cf /run/d/br0.ipv4.conf -sf /run/d/virtinterfaced-lease \
+                 -e {state}.ipv4 -e VIRTINTERFACED_PEERDNS=yes br0"
+            ),
+        ),
+        (
+            free(Kind::Dhclient),
+            v6,
+            format!(
+                "/sbin/dhclient -d -q --no-pid -6 -D LL -lf /run/d/br0.ipv6.leases \
+                 -cf /run/d/br0.ipv6.conf -sf /run/d/virtinterfaced-lease \
+                 -e {state}.ipv6 -e VIRTINTERFACED_PEERDNS=no br0"
+            ),
+        ),
+        (
+            client(Kind::Dhclient, Confinement::Profile),
+            v4,
+            "/sbin/dhclient -d -q --no-pid -4 -lf /run/dhclient-br0.ipv4.leases br0".to_owned(),
+        ),
+    ];
+    for (client, lease, want) in cases {
+        assert_eq!(line(&client, &lease), want);
+    }
+}
+
+#[test]
+fn a_client_has_no_environment_but_what_its_script_needs() {
+    let lease = lease(Family::Ipv4, NameServers::Left, None);
+    let files = Files::new(Path::new("/run/d"), &lease);
+    let command = client(Kind::Udhcpc, Confinement::None).command(&lease, &files, None);
+    let variables: Vec<_> = command.get_envs().map(|(name, _)| name.to_str().unwrap()).collect();
+    assert_eq!(variables, ["PATH", "VIRTINTERFACED_LEASE", "VIRTINTERFACED_PEERDNS"]);
+}
+
+#[test]
+fn what_a_lease_asks_for_is_in_the_configuration() {
+    struct Case(Kind, Lease, &'static str, bool);
+    let plain = lease(Family::Ipv4, NameServers::Taken, None);
+    let wanted = lease(Family::Ipv4, NameServers::Left, Some("192.0.2.5"));
+    let v6 = lease(Family::Ipv6, NameServers::Left, Some("2001:db8::5"));
+    let cases = [
+        Case(Kind::Dhcpcd, plain, "nohook resolv.conf", false),
+        Case(Kind::Dhcpcd, wanted, "nohook resolv.conf", true),
+        Case(Kind::Dhcpcd, v6, "nohook resolv.conf", true),
+        Case(Kind::Dhcpcd, plain, "request ", false),
+        Case(Kind::Dhcpcd, wanted, "\nrequest 192.0.2.5\n", true),
+        Case(Kind::Dhcpcd, v6, "request", false),
+        Case(Kind::Dhcpcd, plain, "\nclientid\n", true),
+        Case(Kind::Dhcpcd, v6, "\nia_na\n", true),
+        Case(Kind::Dhclient, plain, "requested-address", false),
+        Case(Kind::Dhclient, wanted, "\nsend dhcp-requested-address 192.0.2.5;\n", true),
+        Case(Kind::Dhclient, v6, "requested-address", false),
+        Case(Kind::Dhclient, plain, "send dhcp-client-identifier = hardware;", true),
+    ];
+    for Case(kind, lease, needle, want) in cases {
+        let text = client(kind, Confinement::None).configuration(&lease).unwrap();
+        assert_eq!(text.contains(needle), want, "{kind:?} {needle}:\n{text}");
+    }
+    assert_eq!(client(Kind::Udhcpc, Confinement::None).configuration(&wanted), None);
+}
+
+#[test]
+fn a_profile_is_the_programs_if_it_ends_with_its_name() {
+    let dhclient = Path::new("/usr/sbin/dhclient");
+    for (profiles, want) in [
+        ("/{,usr/}sbin/dhclient (enforce)\n", true),
+        ("lsb_release (enforce)\n/sbin/dhclient (enforce)\n", true),
+        ("/{,usr/}sbin/dhclient (complain)\n", false),
+        ("/usr/lib/NetworkManager/dhclient-helper (enforce)\n", false),
+        ("/usr/bin/man//dhclient (enforce)\n", false),
+        ("", false),
+    ] {
+        assert_eq!(is_enforced(profiles, dhclient), want, "{profiles}");
+    }
+    let confined = client(Kind::Dhclient, Confinement::Profile);
+    assert_eq!(confined.check(&lease(Family::Ipv4, NameServers::Taken, None)), Ok(()));
+    let refused = Err(DhcpError::Confined { client: "dhclient" });
+    assert_eq!(confined.check(&lease(Family::Ipv4, NameServers::Left, None)), refused);
+}
+
+/// A folder with programs of these names that say `busybox_list` when they are run.
+fn folder(label: &str, programs: &[&str], busybox_list: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("dhcp-{label}-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    for program in programs {
+        let (text, path) = (dir.join("text"), dir.join(program));
+        fs::write(&text, format!("#!/bin/sh\nprintf '{busybox_list}'\n")).unwrap();
+        // By another process: a file that this one has open, and so a child that another test is
+        // just making, cannot be run.
+        let copied = Command::new("install").args(["-m", "755"]).arg(&text).arg(&path).status();
+        assert!(copied.unwrap().success());
+    }
+    dir
+}
+
+#[test]
+fn the_first_client_that_is_there_and_can_is_taken() {
+    use DhcpClient::{Auto, Dhclient, Dhcpcd, Udhcpc};
+    use Family::{Ipv4, Ipv6};
+    struct Case(&'static str, &'static [&'static str], DhcpClient, Family, Result<Kind, DhcpError>);
+    let not = |client| Err(DhcpError::NotInstalled { client });
+    let cases = [
+        Case("all", &["udhcpc", "dhcpcd", "dhclient"], Auto, Ipv4, Ok(Kind::Udhcpc)),
+        Case("v6", &["udhcpc", "dhcpcd", "dhclient"], Auto, Ipv6, Ok(Kind::Dhcpcd)),
+        Case("two", &["dhcpcd", "dhclient"], Auto, Ipv4, Ok(Kind::Dhcpcd)),
+        Case("one", &["dhclient"], Auto, Ipv6, Ok(Kind::Dhclient)),
+        Case("bb", &["busybox", "dhclient"], Auto, Ipv4, Ok(Kind::Udhcpc)),
+        Case("named", &["udhcpc", "dhcpcd", "dhclient"], Dhclient, Ipv4, Ok(Kind::Dhclient)),
+        Case("gone", &["udhcpc"], Dhcpcd, Ipv4, not("dhcpcd")),
+        Case("none", &[], Auto, Ipv4, Err(DhcpError::NoneInstalled { family: Ipv4 })),
+        Case("none6", &["udhcpc"], Auto, Ipv6, Err(DhcpError::NoneInstalled { family: Ipv6 })),
+        Case("u6", &["udhcpc"], Udhcpc, Ipv6, Err(DhcpError::NoIpv6 { client: "udhcpc" })),
+    ];
+    for Case(label, programs, choice, family, want) in cases {
+        let dir = folder(label, programs, "udhcpc\\nudhcpd\\n");
+        let found = Client::find(choice, family, std::slice::from_ref(&dir));
+        assert_eq!(found.map(|found| found.kind), want, "{label}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+    let dir = folder("without", &["busybox"], "udhcpd\\nxudhcpc\\n");
+    let found = Client::find(Auto, Ipv4, std::slice::from_ref(&dir));
+    assert_eq!(found, Err(DhcpError::NoneInstalled { family: Ipv4 }));
+    fs::remove_dir_all(&dir).unwrap();
+}

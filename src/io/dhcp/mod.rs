@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! DHCP by a client that the host has: udhcpc, dhcpcd or dhclient, one process a link and family.
+//!
+//! Does not know when a lease is bound: the kernel's table shows the address, which the client has
+//! configured ([`script`], or dhcpcd itself). Does not know either what a definition is: a plan says
+//! which leases are wanted, and removes what a link loses. Nothing here waits.
+//!
+//! A client that dies is started again, after a pause that grows. One that is stopped keeps its
+//! lease and touches nothing: no DHCPRELEASE, no address or route removed. Clients outlive the
+//! daemon: the next one finds them by their records ([`record`]) and goes on.
+
+pub mod script;
+mod record;
+mod process;
+mod client;
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+
+use self::client::{Client, Files};
+use self::process::Process;
+use self::record::{Identity, Record};
+use crate::config::choice::DhcpClient;
+use crate::error::HostError;
+use crate::limits::DHCP_STOP_TIME_MAX;
+use crate::model::address::Family;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::sys;
+
+/// The pause before a client that has died is started again: the first, doubled each time, and the
+/// longest. One that has run for longer than that begins anew.
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How often an adopted client is looked at: the kernel does not tell of its end.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// The same while somebody waits for its end.
+const LOOK_INTERVAL_ENDING: Duration = Duration::from_millis(10);
+
+/// Why no client was started.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum DhcpError {
+    /// Neither of those that get leases of this family.
+    NoneInstalled {
+        family: Family,
+    },
+    /// Not the one that `dhcp_client` names.
+    NotInstalled {
+        client: &'static str,
+    },
+    /// `dhcp_client` names one that knows nothing of IPv6.
+    NoIpv6 {
+        client: &'static str,
+    },
+    /// AppArmor lets the client run no script but the host's, which always takes name servers over.
+    Confined {
+        client: &'static str,
+    },
+    Host(HostError),
+}
+
+impl fmt::Display for DhcpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoneInstalled { family: Family::Ipv4 } => {
+                f.write_str("no DHCP client is installed: neither udhcpc, dhcpcd nor dhclient")
+            }
+            Self::NoneInstalled { family: Family::Ipv6 } => {
+                f.write_str("no DHCP client for IPv6 is installed: neither dhcpcd nor dhclient")
+            }
+            Self::NotInstalled { client } => {
+                write!(f, "{client}, which dhcp_client names, is not installed")
+            }
+            Self::NoIpv6 { client } => {
+                write!(f, "{client}, which dhcp_client names, does not support IPv6")
+            }
+            Self::Confined { client } => write!(
+                f,
+                "{client} cannot leave name servers alone (peerdns) under its AppArmor profile"
+            ),
+            Self::Host(err) => err.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DhcpError {}
+
+impl From<HostError> for DhcpError {
+    fn from(err: HostError) -> Self {
+        Self::Host(err)
+    }
+}
+
+/// Where clients are found, and how they are chosen.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    choice: DhcpClient,
+    dirs: Vec<PathBuf>,
+}
+
+impl Choice {
+    /// `path` is the daemon's own PATH; the usual folders are looked through as well.
+    pub fn new(choice: DhcpClient, path: Option<&OsStr>) -> Self {
+        Self { choice, dirs: client::search_dirs(path) }
+    }
+
+    /// The client for a lease, if there is one and it can do what is asked for. A plan asks before
+    /// it changes anything.
+    pub fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
+        self.client(lease).map(|_| ())
+    }
+
+    fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
+        let client = Client::find(self.choice, lease.family, &self.dirs)?;
+        client.check(lease)?;
+        Ok(client)
+    }
+}
+
+/// What a client does.
+#[derive(Debug)]
+enum Phase {
+    Running {
+        process: Process,
+        since: Instant,
+    },
+    /// Asked to end, and killed at some time; whether another is to follow.
+    Ending {
+        process: Process,
+        kill_at: Instant,
+        next: Option<Lease>,
+    },
+    /// It has died, and is started again.
+    Pausing {
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
+struct Entry {
+    lease: Lease,
+    phase: Phase,
+    /// Before the next start after a death.
+    pause: Duration,
+}
+
+/// All clients of this host that are the daemon's.
+#[derive(Debug)]
+pub struct DhcpClients {
+    /// `dhcp` below the driver's run directory.
+    dir: PathBuf,
+    /// The daemon's own program, which is the script as well.
+    program: PathBuf,
+    choice: Choice,
+    entries: Vec<Entry>,
+    /// When adopted clients were looked at last.
+    looked_at: Option<Instant>,
+}
+
+impl DhcpClients {
+    /// Takes over the clients that an earlier daemon has left running, and forgets those that have
+    /// ended since. `program` is the daemon's own file.
+    pub fn open(run_dir: &Path, program: PathBuf, choice: Choice, now: Instant) -> Self {
+        let dir = run_dir.join("dhcp");
+        let mut clients = Self { dir, program, choice, entries: Vec::new(), looked_at: Some(now) };
+        for path in record::paths(&clients.dir) {
+            let found = Record::read(&path);
+            let adopted = found.and_then(|found| {
+                let process = Process::adopt(found.identity)?;
+                Some((found.lease, process))
+            });
+            let Some((lease, process)) = adopted else {
+                // It is nobody's, and nobody would ever remove it.
+                let _ = fs::remove_file(&path);
+                continue;
+            };
+            info!("DHCP client of {lease} adopted");
+            let phase = Phase::Running { process, since: now };
+            clients.entries.push(Entry { lease, phase, pause: PAUSE_MIN });
+        }
+        clients
+    }
+
+    /// The configuration was read again. Clients that run go on.
+    pub fn choose(&mut self, choice: Choice) {
+        self.choice = choice;
+    }
+
+    /// See [`Choice::check`].
+    pub fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
+        self.choice.check(lease)
+    }
+
+    /// Starts a client. One that runs for the same link and family is replaced as soon as it has
+    /// ended, unless it does just what is asked for.
+    pub fn start(&mut self, lease: &Lease, now: Instant) -> Result<(), DhcpError> {
+        self.choice.check(lease)?;
+        match self.entry(lease.link, lease.family) {
+            None => {
+                let phase = self.launch(lease, now)?;
+                // A later start keeps what this one binds.
+                let lease = Lease { wanted: None, ..*lease };
+                self.entries.push(Entry { lease, phase, pause: PAUSE_MIN });
+            }
+            Some(entry) => match &mut entry.phase {
+                Phase::Ending { next, .. } => *next = Some(*lease),
+                Phase::Running { .. } if entry.lease.name_servers == lease.name_servers => {}
+                Phase::Running { .. } => {
+                    self.stop(lease.link, lease.family, now);
+                    if let Some(Entry { phase: Phase::Ending { next, .. }, .. }) =
+                        self.entry(lease.link, lease.family)
+                    {
+                        *next = Some(*lease);
+                    }
+                }
+                // It is due now.
+                Phase::Pausing { until } => {
+                    *until = now;
+                    entry.lease = *lease;
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Asks a client to end. It keeps its lease, and the link keeps its addresses.
+    pub fn stop(&mut self, link: IfName, family: Family, now: Instant) {
+        let Some(at) = self.entries.iter().position(|entry| entry.lease.is_for(link, family))
+        else {
+            return;
+        };
+        let Entry { lease, phase, pause } = self.entries.swap_remove(at);
+        let phase = match phase {
+            Phase::Pausing { .. } => return self.forget_state(&lease),
+            Phase::Ending { process, kill_at, .. } => {
+                Phase::Ending { process, kill_at, next: None }
+            }
+            Phase::Running { process, .. } => {
+                if let Err(err) = process.terminate() {
+                    debug!("cannot stop the DHCP client of {lease}: {err}");
+                }
+                // A daemon that comes now must not take it for one that is wanted.
+                self.forget(&lease);
+                // An adopted one is looked at soon.
+                self.looked_at = Some(now);
+                Phase::Ending { process, kill_at: now + DHCP_STOP_TIME_MAX, next: None }
+            }
+        };
+        self.entries.push(Entry { lease, phase, pause });
+    }
+
+    /// Whether any process may still act on this link, or will: also one that is asked to end.
+    pub fn is_running(&self, link: IfName, family: Family) -> bool {
+        self.entries.iter().any(|entry| entry.lease.is_for(link, family))
+    }
+
+    /// The leases that are wanted: of clients that run, or will run again.
+    pub fn running(&self) -> impl Iterator<Item = &Lease> {
+        self.entries.iter().filter_map(|entry| match &entry.phase {
+            Phase::Running { .. } | Phase::Pausing { .. } => Some(&entry.lease),
+            Phase::Ending { next, .. } => next.as_ref(),
+        })
+    }
+
+    /// A child may have ended: sees which of ours have.
+    pub fn handle_child(&mut self, now: Instant) {
+        for mut entry in std::mem::take(&mut self.entries) {
+            entry.phase = match entry.phase {
+                Phase::Running { process, since } if process.has_ended() => {
+                    let ending = process.clear_away();
+                    if now.saturating_duration_since(since) > PAUSE_MAX {
+                        entry.pause = PAUSE_MIN;
+                    }
+                    let pause = entry.pause;
+                    let seconds = pause.as_secs();
+                    warn!("DHCP client of {} ended ({ending}): again in {seconds} s", entry.lease);
+                    self.forget(&entry.lease);
+                    entry.pause = longer(pause);
+                    Phase::Pausing { until: now + pause }
+                }
+                Phase::Ending { process, next, .. } if process.has_ended() => {
+                    let ending = process.clear_away();
+                    debug!("DHCP client of {} ended: {ending}", entry.lease);
+                    let Some(next) = next else {
+                        self.forget_state(&entry.lease);
+                        continue;
+                    };
+                    entry.lease = next;
+                    Phase::Pausing { until: now }
+                }
+                phase @ (Phase::Running { .. } | Phase::Ending { .. } | Phase::Pausing { .. }) => {
+                    phase
+                }
+            };
+            self.entries.push(entry);
+        }
+        self.start_due(now);
+    }
+
+    /// Kills those that do not end, starts those whose pause is over, looks at those that no signal
+    /// tells about.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.looked_at = Some(now);
+        self.handle_child(now);
+        for entry in &mut self.entries {
+            if let Phase::Ending { process, kill_at, .. } = &mut entry.phase {
+                if *kill_at <= now {
+                    warn!("DHCP client of {} does not end: killed", entry.lease);
+                    if let Err(err) = process.kill() {
+                        debug!("cannot kill the DHCP client of {}: {err}", entry.lease);
+                    }
+                    *kill_at = now + DHCP_STOP_TIME_MAX;
+                }
+            }
+        }
+    }
+
+    /// When there is something to do without a signal.
+    pub fn deadline(&self) -> Option<Instant> {
+        let look = |interval| self.looked_at.map(|last| last + interval);
+        let of_entry = |entry: &Entry| match &entry.phase {
+            Phase::Running { process, .. } if process.is_adopted() => look(LOOK_INTERVAL),
+            Phase::Running { .. } => None,
+            Phase::Ending { process, kill_at, .. } if process.is_adopted() => {
+                look(LOOK_INTERVAL_ENDING).map(|look| look.min(*kill_at))
+            }
+            Phase::Ending { kill_at, .. } => Some(*kill_at),
+            Phase::Pausing { until } => Some(*until),
+        };
+        self.entries.iter().filter_map(of_entry).min()
+    }
+
+    fn entry(&mut self, link: IfName, family: Family) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.lease.is_for(link, family))
+    }
+
+    /// Starts those whose pause is over.
+    fn start_due(&mut self, now: Instant) {
+        for mut entry in std::mem::take(&mut self.entries) {
+            if let Phase::Pausing { until } = entry.phase {
+                if until <= now {
+                    entry.phase = match self.launch(&entry.lease, now) {
+                        Ok(phase) => {
+                            entry.lease.wanted = None;
+                            phase
+                        }
+                        Err(err) => {
+                            warn!("no DHCP client for {}: {err}", entry.lease);
+                            let until = now + entry.pause;
+                            entry.pause = longer(entry.pause);
+                            Phase::Pausing { until }
+                        }
+                    };
+                }
+            }
+            self.entries.push(entry);
+        }
+    }
+
+    /// Starts a client, and writes down that it runs.
+    fn launch(&self, lease: &Lease, now: Instant) -> Result<Phase, DhcpError> {
+        let client = self.choice.client(lease)?;
+        let dir = DirBuilder::new().recursive(true).mode(0o755).create(&self.dir);
+        dir.map_err(|err| HostError::new("create", self.dir.display().to_string(), &err))?;
+        let lease = self.remember_wanted(lease)?;
+        let files = self.prepare(&client, &lease)?;
+        let mut command = client.command(&lease, &files, host_name().as_deref());
+        let child = command.process_group(0).spawn();
+        let child = child.map_err(|err| HostError::new("run", client.kind.name(), &err))?;
+        debug!("DHCP client of {lease} started: {} with number {}", client.kind.name(), child.id());
+        let identity = libc::pid_t::try_from(child.id()).ok().and_then(Identity::of);
+        // One that has ended already is seen with the next signal.
+        if let Some(identity) = identity {
+            if let Err(err) = (Record { identity, lease }).write(&self.dir) {
+                warn!("{err}: the next daemon will not know the DHCP client of {lease}");
+            }
+        }
+        Ok(Phase::Running { process: Process::Child(child), since: now })
+    }
+
+    /// The lease with the address that the link should keep: the one that was asked for, or else
+    /// what the client before this one has bound. The script must not take it for its own yet: told
+    /// of a link without a lease, as clients do when they start, it would remove it.
+    fn remember_wanted(&self, lease: &Lease) -> Result<Lease, HostError> {
+        let bound = record::path_of(&self.dir, lease, "bound");
+        let wanted = lease.wanted.or_else(|| record::read_address(&bound));
+        let path = record::path_of(&self.dir, lease, "wanted");
+        match wanted {
+            Some(address) => record::replace(&path, &format!("{address}\n"), 0o644)?,
+            None => drop(fs::remove_file(&path)),
+        }
+        let _ = fs::remove_file(&bound);
+        Ok(Lease { wanted, ..*lease })
+    }
+
+    /// Puts down what the client reads.
+    fn prepare(&self, client: &Client, lease: &Lease) -> Result<Files, HostError> {
+        let files = Files::new(&self.dir, lease);
+        self.link_script(&files.script)
+            .map_err(|err| HostError::new("link", files.script.display().to_string(), &err))?;
+        if let Some(text) = client.configuration(lease) {
+            record::replace(&files.configuration, &text, 0o644)?;
+        }
+        Ok(files)
+    }
+
+    /// Where the daemon is may change with its package.
+    fn link_script(&self, link: &Path) -> io::Result<()> {
+        if fs::read_link(link).is_ok_and(|program| program == self.program) {
+            return Ok(());
+        }
+        let new = link.with_extension("new");
+        let _ = fs::remove_file(&new);
+        symlink(&self.program, &new)?;
+        fs::rename(&new, link)
+    }
+
+    fn forget(&self, lease: &Lease) {
+        let _ = fs::remove_file(record::record_path(&self.dir, lease));
+    }
+
+    /// The lease is not wanted any more: what the script knows of it is of no use to a later one.
+    fn forget_state(&self, lease: &Lease) {
+        self.forget(lease);
+        for suffix in ["bound", "wanted", "routes", "conf"] {
+            let _ = fs::remove_file(record::path_of(&self.dir, lease, suffix));
+        }
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    pause.saturating_mul(2).min(PAUSE_MAX)
+}
+
+/// What servers are told that this host is called: only what they could make a name of.
+fn host_name() -> Option<String> {
+    let name = sys::process::hostname().ok()?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let is_own = !name.is_empty() && name != "localhost" && name.chars().all(is_name);
+    is_own.then_some(name)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A client's process: our child, or one that an earlier daemon has left running.
+//!
+//! The kernel tells when a child ends, and keeps its number until it is waited for. Of others it
+//! tells nothing unless asked, and their number is theirs only as long as they live; so they are
+//! held by a descriptor where the kernel has such (Linux 5.3), else looked at again before each
+//! signal.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Child;
+
+use super::record::Identity;
+use crate::sys::process;
+
+#[derive(Debug)]
+pub(super) enum Process {
+    Child(Child),
+    Adopted { identity: Identity, descriptor: Option<OwnedFd> },
+}
+
+impl Process {
+    /// The process with this identity, if it is still there.
+    pub(super) fn adopt(identity: Identity) -> Option<Self> {
+        // Opened first and looked at then: what the descriptor is for cannot change in between.
+        let descriptor = process::open_process(identity.pid).ok();
+        let is_same = Identity::of(identity.pid).as_ref() == Some(&identity);
+        is_same.then_some(Self::Adopted { identity, descriptor })
+    }
+
+    /// Whether nobody tells us of its end.
+    pub(super) fn is_adopted(&self) -> bool {
+        matches!(self, Self::Adopted { .. })
+    }
+
+    /// Whether it has ended. A child is not forgotten by this.
+    pub(super) fn has_ended(&self) -> bool {
+        match self {
+            // A child that somebody else has waited for has ended as well.
+            Self::Child(child) => process::has_ended(child).unwrap_or(true),
+            Self::Adopted { descriptor: Some(descriptor), .. } => {
+                process::has_process_ended(descriptor)
+            }
+            Self::Adopted { identity, descriptor: None } => {
+                Identity::of(identity.pid).as_ref() != Some(identity)
+            }
+        }
+    }
+
+    /// Asks it to end.
+    pub(super) fn terminate(&self) -> io::Result<()> {
+        self.signal(libc::SIGTERM)
+    }
+
+    /// Kills it, and whatever it has started.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        match self {
+            Self::Child(child) => process::kill_group(child),
+            // Its group's number may be another's by now: only the process itself is known.
+            Self::Adopted { .. } => self.signal(libc::SIGKILL),
+        }
+    }
+
+    fn signal(&self, signal: libc::c_int) -> io::Result<()> {
+        match self {
+            Self::Child(child) => process::signal_child(child, signal),
+            Self::Adopted { descriptor: Some(descriptor), .. } => {
+                process::signal_process(descriptor, signal)
+            }
+            Self::Adopted { identity, descriptor: None } => {
+                if self.has_ended() {
+                    return Err(io::Error::from_raw_os_error(libc::ESRCH));
+                }
+                process::signal_number(identity.pid, signal)
+            }
+        }
+    }
+
+    /// Clears away what is left of one that has ended: its helpers and scripts, then itself. Says
+    /// how it has ended, as far as that is known.
+    pub(super) fn clear_away(self) -> String {
+        match self {
+            Self::Child(mut child) => {
+                // The number is still the child's, so that no other group can be meant. Most often
+                // the group is empty.
+                let _ = process::kill_group(&child);
+                child.wait().map_or_else(|err| err.to_string(), |status| status.to_string())
+            }
+            Self::Adopted { .. } => "no child of this daemon's".to_owned(),
+        }
+    }
+}

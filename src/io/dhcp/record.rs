@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Records: which client runs for which lease, for the daemon that comes after this one.
+//!
+//! One file a lease, below the run directory. Its first line is the process's number, as in any pid
+//! file. A number alone is not trusted: it may be another's by now. A process is ours if the kernel
+//! has it started at the same tick since boot and under the same name (proc_pid_stat(5)).
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::HostError;
+use crate::io::files;
+use crate::limits::DHCP_RECORD_LEN_MAX;
+use crate::model::address::{Family, IpPrefix};
+use crate::model::lease::{Lease, NameServers};
+use crate::model::name::IfName;
+
+/// A process, told apart from a later one of the same number.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Identity {
+    pub(super) pid: libc::pid_t,
+    /// Clock ticks between the boot and the process's start.
+    started: u64,
+    /// What the kernel calls the program: at most 15 bytes.
+    program: String,
+}
+
+impl Identity {
+    /// What the kernel says about a process; nothing if there is none, or one that only waits to be
+    /// waited for.
+    pub(super) fn of(pid: libc::pid_t) -> Option<Self> {
+        let path = PathBuf::from(format!("/proc/{pid}/stat"));
+        parse_stat(pid, &files::read_text(&path, DHCP_RECORD_LEN_MAX).ok()?)
+    }
+}
+
+/// The program's name stands in brackets, and may have some itself.
+fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<Identity> {
+    let (_, rest) = stat.split_once('(')?;
+    let (program, rest) = rest.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace();
+    // The state is the field behind the name, and the start the 19th behind the state.
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let started = fields.nth(18)?.parse().ok()?;
+    Some(Identity { pid, started, program: program.to_owned() })
+}
+
+/// What is written down.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Record {
+    pub(super) identity: Identity,
+    pub(super) lease: Lease,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Identity { pid, started, program } = &self.identity;
+        writeln!(f, "{pid}\nstarted {started}\nprogram {program}")?;
+        writeln!(f, "peerdns {}", self.lease.name_servers.as_str())
+    }
+}
+
+impl Record {
+    /// Writes the record of a client that was started.
+    pub(super) fn write(&self, dir: &Path) -> Result<(), HostError> {
+        let path = record_path(dir, &self.lease);
+        replace(&path, &self.to_string(), 0o644)
+    }
+
+    /// Reads a record by its file's name; nothing if it is none, or not whole.
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        let stem = path.file_name()?.to_str()?.strip_suffix(".pid")?;
+        let (link, family) = stem.rsplit_once('.')?;
+        let family = match family {
+            "ipv4" => Family::Ipv4,
+            "ipv6" => Family::Ipv6,
+            _ => return None,
+        };
+        let link = IfName::new(link).ok()?;
+        parse(link, family, &files::read_text(path, DHCP_RECORD_LEN_MAX).ok()?)
+    }
+}
+
+fn parse(link: IfName, family: Family, text: &str) -> Option<Record> {
+    let mut lines = text.lines();
+    let pid = lines.next()?.parse().ok().filter(|pid| *pid > 1)?;
+    let started = lines.next()?.strip_prefix("started ")?.parse().ok()?;
+    let program = lines.next()?.strip_prefix("program ")?.to_owned();
+    let name_servers = match lines.next()?.strip_prefix("peerdns ")? {
+        "yes" => NameServers::Taken,
+        "no" => NameServers::Left,
+        _ => return None,
+    };
+    let lease = Lease { link, family, name_servers, wanted: None };
+    Some(Record { identity: Identity { pid, started, program }, lease })
+}
+
+/// The records that there are.
+pub(super) fn paths(dir: &Path) -> Vec<PathBuf> {
+    // There is no such folder before the first lease.
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "pid"));
+    paths.sort();
+    paths
+}
+
+/// The file of a lease's record.
+pub(super) fn record_path(dir: &Path, lease: &Lease) -> PathBuf {
+    path_of(dir, lease, "pid")
+}
+
+/// A file that belongs to a lease.
+pub(super) fn path_of(dir: &Path, lease: &Lease, suffix: &str) -> PathBuf {
+    dir.join(format!("{}.{}.{suffix}", lease.link, lease.family.as_str()))
+}
+
+/// The address in a file of the script's.
+pub(super) fn read_address(path: &Path) -> Option<IpPrefix> {
+    let text = files::read_text(path, DHCP_RECORD_LEN_MAX).ok()?;
+    let (address, len) = text.lines().next()?.split_once('/')?;
+    IpPrefix::new(address.parse().ok()?, len.parse().ok()?)
+}
+
+/// Writes a file anew: who reads it finds the old text or the whole new one.
+pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), HostError> {
+    let refuse = |err: &std::io::Error| HostError::new("write", path.display().to_string(), err);
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let mut file = options.open(&name).map_err(|err| refuse(&err))?;
+    file.write_all(text.as_bytes()).map_err(|err| refuse(&err))?;
+    fs::rename(&name, path).map_err(|err| refuse(&err))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str =
+        "42 (a) b (c)) S 1 42 42 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 1 0 777 88 99\n";
+
+    #[test]
+    fn a_process_is_told_by_its_start_and_name() {
+        let want = Identity { pid: 42, started: 777, program: "a) b (c)".to_owned() };
+        assert_eq!(parse_stat(42, STAT), Some(want));
+        for (label, stat) in [
+            ("has ended", STAT.replace(" S ", " Z ")),
+            ("is torn", STAT.split_once("777").unwrap().0.to_owned()),
+            ("has no name", "42 S 1".to_owned()),
+            ("is empty", String::new()),
+        ] {
+            assert_eq!(parse_stat(42, &stat), None, "{label}");
+        }
+        let own = libc::pid_t::try_from(std::process::id()).unwrap();
+        assert_eq!(Identity::of(own), Identity::of(own));
+        assert!(Identity::of(own).is_some());
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_or_not_at_all() {
+        let link = IfName::new("br0.5").unwrap();
+        for name_servers in [NameServers::Taken, NameServers::Left] {
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let lease = Lease { link, family, name_servers, wanted: None };
+                let identity = Identity { pid: 42, started: 777, program: "udhcpc".to_owned() };
+                let record = Record { identity, lease };
+                let text = record.to_string();
+                assert!(text.starts_with("42\n"), "{text}");
+                assert_eq!(parse(link, family, &text), Some(record));
+                for len in 0..text.len() - 1 {
+                    // A word that is cut may still be one.
+                    let torn = parse(link, family, &text[..len]);
+                    assert_eq!(torn, None, "{len}");
+                }
+            }
+        }
+        let text = "1\nstarted 7\nprogram init\npeerdns no\n";
+        assert_eq!(parse(link, Family::Ipv4, text), None, "nobody's client is number 1");
+    }
+
+    #[test]
+    fn a_file_is_a_record_by_its_name() {
+        let dir = std::env::temp_dir().join(format!("dhcp-record-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let text = "42\nstarted 7\nprogram udhcpc\npeerdns no\n";
+        for (name, want) in [
+            ("br0.5.ipv4.pid", Some(("br0.5", Family::Ipv4))),
+            ("br0.ipv6.pid", Some(("br0", Family::Ipv6))),
+            ("br0.pid", None),
+            ("br0.ipv5.pid", None),
+            ("a-name-too-long-for-a-link.ipv4.pid", None),
+        ] {
+            fs::write(dir.join(name), text).unwrap();
+            let read = Record::read(&dir.join(name));
+            let found = read.as_ref().map(|read| (read.lease.link.as_str(), read.lease.family));
+            assert_eq!(found, want, "{name}");
+            let path = read.map(|read| record_path(&dir, &read.lease));
+            assert!(path.is_none_or(|path| path == dir.join(name)), "{name}");
+        }
+        assert_eq!(paths(&dir).len(), 5);
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(paths(&dir), Vec::<PathBuf>::new());
+    }
+}
