@@ -78,6 +78,10 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	mandoc:mandoc \
 	shellcheck:shellcheck \
 	busybox:busybox-static \
+	/usr/sbin/udhcpc:udhcpc \
+	/usr/sbin/dhcpcd:dhcpcd-base \
+	/usr/sbin/dhclient:isc-dhcp-client \
+	/usr/sbin/dnsmasq:dnsmasq-base \
 	xmllint:libxml2-utils \
 	/usr/bin/python3:python3 \
 	/usr/lib/python3/dist-packages/libvirt.py:python3-libvirt \

@@ -21,6 +21,7 @@ mod scene;
 
 mod bindings;
 mod crowd;
+mod dhcp;
 mod freshness;
 mod hidden;
 mod hostile;

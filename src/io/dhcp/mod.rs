@@ -7,7 +7,7 @@
 //!
 //! A client that dies is started again, after a pause that grows. One that is stopped keeps its
 //! lease and touches nothing: no DHCPRELEASE, no address or route removed. Clients outlive the
-//! daemon: the next one finds them by their records ([`record`]) and goes on.
+//! daemon: the next one finds them by their records and goes on.
 
 pub mod script;
 mod record;
@@ -40,6 +40,9 @@ use crate::sys;
 /// longest. One that has run for longer than that begins anew.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How often a client is asked to end: dhcpcd may miss a signal that comes while its hooks run.
+const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often an adopted client is looked at: the kernel does not tell of its end.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -133,9 +136,10 @@ enum Phase {
         process: Process,
         since: Instant,
     },
-    /// Asked to end, and killed at some time; whether another is to follow.
+    /// Asked to end, once more at `ask_at`, and killed at `kill_at`; whether another is to follow.
     Ending {
         process: Process,
+        ask_at: Instant,
         kill_at: Instant,
         next: Option<Lease>,
     },
@@ -241,18 +245,17 @@ impl DhcpClients {
         let Entry { lease, phase, pause } = self.entries.swap_remove(at);
         let phase = match phase {
             Phase::Pausing { .. } => return self.forget_state(&lease),
-            Phase::Ending { process, kill_at, .. } => {
-                Phase::Ending { process, kill_at, next: None }
+            Phase::Ending { process, ask_at, kill_at, .. } => {
+                Phase::Ending { process, ask_at, kill_at, next: None }
             }
             Phase::Running { process, .. } => {
-                if let Err(err) = process.terminate() {
-                    debug!("cannot stop the DHCP client of {lease}: {err}");
-                }
+                ask_to_end(&lease, &process);
                 // A daemon that comes now must not take it for one that is wanted.
                 self.forget(&lease);
                 // An adopted one is looked at soon.
                 self.looked_at = Some(now);
-                Phase::Ending { process, kill_at: now + DHCP_STOP_TIME_MAX, next: None }
+                let (ask_at, kill_at) = (now + ASK_INTERVAL, now + DHCP_STOP_TIME_MAX);
+                Phase::Ending { process, ask_at, kill_at, next: None }
             }
         };
         self.entries.push(Entry { lease, phase, pause });
@@ -312,7 +315,11 @@ impl DhcpClients {
         self.looked_at = Some(now);
         self.handle_child(now);
         for entry in &mut self.entries {
-            if let Phase::Ending { process, kill_at, .. } = &mut entry.phase {
+            if let Phase::Ending { process, ask_at, kill_at, .. } = &mut entry.phase {
+                if *ask_at <= now {
+                    ask_to_end(&entry.lease, process);
+                    *ask_at = now + ASK_INTERVAL;
+                }
                 if *kill_at <= now {
                     warn!("DHCP client of {} does not end: killed", entry.lease);
                     if let Err(err) = process.kill() {
@@ -330,10 +337,10 @@ impl DhcpClients {
         let of_entry = |entry: &Entry| match &entry.phase {
             Phase::Running { process, .. } if process.is_adopted() => look(LOOK_INTERVAL),
             Phase::Running { .. } => None,
-            Phase::Ending { process, kill_at, .. } if process.is_adopted() => {
-                look(LOOK_INTERVAL_ENDING).map(|look| look.min(*kill_at))
+            Phase::Ending { process, ask_at, kill_at, .. } if process.is_adopted() => {
+                look(LOOK_INTERVAL_ENDING).map(|look| look.min(*ask_at).min(*kill_at))
             }
-            Phase::Ending { kill_at, .. } => Some(*kill_at),
+            Phase::Ending { ask_at, kill_at, .. } => Some(*ask_at.min(kill_at)),
             Phase::Pausing { until } => Some(*until),
         };
         self.entries.iter().filter_map(of_entry).min()
@@ -437,6 +444,12 @@ impl DhcpClients {
     }
 }
 
+fn ask_to_end(lease: &Lease, process: &Process) {
+    if let Err(err) = process.terminate() {
+        debug!("cannot stop the DHCP client of {lease}: {err}");
+    }
+}
+
 fn longer(pause: Duration) -> Duration {
     pause.saturating_mul(2).min(PAUSE_MAX)
 }
@@ -448,3 +461,6 @@ fn host_name() -> Option<String> {
     let is_own = !name.is_empty() && name != "localhost" && name.chars().all(is_name);
     is_own.then_some(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,11 +73,12 @@ length_of() {
     done
 }
 
-# set_address FAMILY ADDRESS/LENGTH VALID PREFERRED: old busyboxes know no lifetimes.
+# set_address FAMILY ADDRESS/LENGTH VALID PREFERRED: old busyboxes know no lifetimes. Another address
+# goes first: beside it the new one would be a secondary, and go along with it.
 set_address() {
     line_of "$state.bound"
     [ -n "$line" ] || line_of "$state.wanted"
-    set -- "$@" "$line"
+    [ -z "$line" ] || [ "$line" = "$2" ] || ip "-$1" address del "$line" dev "$interface"
     broadcast=
     [ "$1" = 6 ] || [ "${2#*/}" -gt 30 ] || broadcast="broadcast +"
     # shellcheck disable=SC2086
@@ -85,7 +86,6 @@ set_address() {
         ip "-$1" address replace "$2" $broadcast dev "$interface" || return
     printf '%s\n' "$2" >"$state.bound"
     rm -f "$state.wanted"
-    [ -z "$5" ] || [ "$5" = "$2" ] || ip "-$1" address del "$5" dev "$interface"
 }
 
 # Routes, one a line: those that are not wanted any more go, those that are new come.

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Clients over time: programs that only sleep, or die, or do not end, and a clock made of values.
+
+use std::process::Command;
+
+use super::*;
+
+/// A folder of its own, with a `udhcpc` that is a shell text, and clients that run it.
+struct Scene {
+    dir: PathBuf,
+    clients: DhcpClients,
+    now: Instant,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a clock starts somewhere")]
+fn scene(label: &str, program: &str) -> Scene {
+    let dir = std::env::temp_dir().join(format!("dhcp-{label}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let program = program.replace("DIR", &dir.display().to_string());
+    fs::write(dir.join("text"), format!("#!/bin/sh\n{program}\n")).unwrap();
+    // By another process: a file that this one has open, and so a child that another test is just
+    // making, cannot be run.
+    let mut install = Command::new("install");
+    install.args(["-m", "755"]).arg(dir.join("text")).arg(dir.join("udhcpc"));
+    assert!(install.status().unwrap().success());
+    let now = Instant::now();
+    let clients = open(&dir, now);
+    Scene { dir, clients, now }
+}
+
+fn open(dir: &Path, now: Instant) -> DhcpClients {
+    let choice = Choice { choice: DhcpClient::Auto, dirs: vec![dir.to_owned()] };
+    DhcpClients::open(dir, "/nonexistent/daemon".into(), choice, now)
+}
+
+impl Scene {
+    /// Time goes on; what is due is done.
+    fn after(&mut self, time: Duration) {
+        self.now += time;
+        if self.clients.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.clients.handle_timeout(self.now);
+        }
+    }
+
+    /// Waits for what processes do, while the clock stands.
+    fn until(&mut self, mut fact: impl FnMut(&Self) -> bool) {
+        for _ in 0..10_000_000 {
+            self.clients.handle_child(self.now);
+            if fact(self) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("never happened: {:?}", self.clients);
+    }
+
+    fn pid(&self) -> Option<String> {
+        let text = fs::read_to_string(self.dir.join("dhcp/br0.ipv4.pid")).ok()?;
+        text.lines().next().map(str::to_owned)
+    }
+
+    fn end(mut self) {
+        self.clients.stop(lease().link, Family::Ipv4, self.now);
+        self.until(|scene| !scene.clients.is_running(lease().link, Family::Ipv4));
+        fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+fn lease() -> Lease {
+    let link = IfName::new("br0").unwrap();
+    Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None }
+}
+
+#[test]
+fn a_client_that_dies_again_and_again_is_started_ever_more_rarely() {
+    let mut scene = scene("dies", "exit 3");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    for pause in [5, 10, 20, 40, 60, 60].map(Duration::from_secs) {
+        let now = scene.now;
+        scene.until(|scene| scene.clients.deadline().is_some());
+        assert_eq!(scene.clients.deadline(), Some(now + pause));
+        assert!(scene.clients.is_running(lease().link, Family::Ipv4), "it is still wanted");
+        assert_eq!(scene.clients.running().count(), 1);
+        scene.after(pause);
+    }
+    scene.end();
+}
+
+#[test]
+fn a_client_that_ran_for_long_is_started_soon() {
+    let mut scene = scene("long", "exit 3");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    scene.until(|scene| scene.clients.deadline().is_some());
+    scene.after(PAUSE_MIN);
+    // Nobody looks for a while: by the clock it has run that long.
+    scene.now += PAUSE_MAX + Duration::from_secs(1);
+    let now = scene.now;
+    scene.until(|scene| scene.clients.deadline().is_some());
+    assert_eq!(scene.clients.deadline(), Some(now + PAUSE_MIN));
+    scene.end();
+}
+
+#[test]
+fn a_pause_ends_with_the_wish() {
+    let mut scene = scene("pause", "exit 3");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    scene.until(|scene| scene.clients.deadline().is_some());
+    scene.clients.stop(lease().link, Family::Ipv4, scene.now);
+    assert!(!scene.clients.is_running(lease().link, Family::Ipv4));
+    assert_eq!(scene.clients.deadline(), None);
+    scene.end();
+}
+
+#[test]
+fn a_client_that_does_not_end_is_asked_again_and_killed() {
+    let mut scene = scene("stubborn", "trap '' TERM; : >'DIR/up'; while :; do sleep 0.01; done");
+    let up = scene.dir.join("up");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    scene.until(|_| up.exists());
+    assert_eq!(scene.clients.deadline(), None, "a child's end is told by a signal");
+    scene.clients.stop(lease().link, Family::Ipv4, scene.now);
+    assert_eq!(scene.pid(), None, "no daemon that comes now takes it for one that is wanted");
+    assert_eq!(scene.clients.running().count(), 0);
+    assert_eq!(scene.clients.deadline(), Some(scene.now + ASK_INTERVAL));
+    let mut time = Duration::ZERO;
+    while time + ASK_INTERVAL < DHCP_STOP_TIME_MAX {
+        scene.after(ASK_INTERVAL);
+        time += ASK_INTERVAL;
+        assert!(scene.clients.is_running(lease().link, Family::Ipv4), "{time:?}");
+    }
+    scene.after(DHCP_STOP_TIME_MAX - time);
+    scene.until(|scene| !scene.clients.is_running(lease().link, Family::Ipv4));
+    scene.end();
+}
+
+#[test]
+fn a_client_that_is_wanted_again_follows_the_one_that_ends() {
+    let mut scene = scene("again", "exec sleep 1000");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    let first = scene.pid();
+    scene.clients.start(&lease(), scene.now).unwrap();
+    assert_eq!(scene.pid(), first, "the same is wanted");
+    scene.clients.stop(lease().link, Family::Ipv4, scene.now);
+    scene.clients.start(&lease(), scene.now).unwrap();
+    assert_eq!(scene.clients.running().count(), 1);
+    scene.until(|scene| scene.pid().is_some());
+    let second = scene.pid();
+    assert_ne!(second, first);
+
+    let other = Lease { name_servers: NameServers::Left, ..lease() };
+    scene.clients.start(&other, scene.now).unwrap();
+    scene.until(|scene| scene.pid().is_some_and(|pid| Some(pid) != second));
+    assert_eq!(scene.clients.running().copied().collect::<Vec<_>>(), [other]);
+    scene.clients.stop(lease().link, Family::Ipv4, scene.now);
+    scene.end();
+}
+
+#[test]
+fn an_adopted_client_is_looked_at_and_started_again() {
+    let mut scene = scene("adopt", "while :; do sleep 0.01; done");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    let mut child = match scene.clients.entries.pop().unwrap().phase {
+        Phase::Running { process: Process::Child(child), .. } => child,
+        other @ (Phase::Running { .. } | Phase::Ending { .. } | Phase::Pausing { .. }) => {
+            panic!("{other:?}")
+        }
+    };
+    scene.clients = open(&scene.dir, scene.now);
+    assert_eq!(scene.clients.running().copied().collect::<Vec<_>>(), [lease()]);
+    assert_eq!(scene.clients.deadline(), Some(scene.now + LOOK_INTERVAL));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    scene.after(LOOK_INTERVAL);
+    assert_eq!(scene.clients.deadline(), Some(scene.now + PAUSE_MIN));
+    assert_eq!(scene.pid(), None);
+    scene.after(PAUSE_MIN);
+    assert!(scene.pid().is_some_and(|pid| pid != child.id().to_string()));
+    scene.end();
+}
+
+#[test]
+fn what_was_bound_before_is_wanted_again_but_not_owned() {
+    let mut scene = scene("bound", "exec sleep 1000");
+    let file = |suffix: &str| scene.dir.join("dhcp").join(format!("br0.ipv4.{suffix}"));
+    let (bound, wanted) = (file("bound"), file("wanted"));
+    fs::create_dir_all(scene.dir.join("dhcp")).unwrap();
+    fs::write(&bound, "192.0.2.5/24\n").unwrap();
+    scene.clients.start(&lease(), scene.now).unwrap();
+    assert!(!bound.exists());
+    assert_eq!(fs::read_to_string(&wanted).unwrap(), "192.0.2.5/24\n");
+    scene.clients.stop(lease().link, Family::Ipv4, scene.now);
+    scene.until(|scene| !scene.clients.is_running(lease().link, Family::Ipv4));
+    assert!(!wanted.exists(), "a stop is the end of it");
+    scene.end();
+}

@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! DHCP: each of the three clients gets a lease of a real server (dnsmasq), by the module that the
+//! daemon has for them.
+//!
+//! The server, its end of the cable and whoever pings stand in a network namespace of their own.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use virtinterfaced::config::choice::DhcpClient;
+use virtinterfaced::io::dhcp::{Choice, DhcpClients, DhcpError, Lease, NameServers, script};
+use virtinterfaced::model::address::{Family, IpPrefix};
+use virtinterfaced::model::name::IfName;
+
+use crate::support::command::{command, ip, ip_batch, run, run_with_input};
+use crate::support::namespace::{DIR, in_namespace, is_installed};
+use crate::support::{PATIENCE, eventually};
+
+const CLIENTS: [DhcpClient; 3] = [DhcpClient::Udhcpc, DhcpClient::Dhcpcd, DhcpClient::Dhclient];
+
+/// The link's address, and so the lease's, whichever link has it.
+const MAC: &str = "02:00:00:00:00:05";
+
+/// A cable to a server.
+struct Scene {
+    server: Option<Child>,
+    /// The process that holds the server's namespace.
+    holder: Child,
+}
+
+impl Scene {
+    fn new() -> Self {
+        // Where name servers go, where dhcpcd keeps leases: nothing of the machine's own is written.
+        for dir in ["/var/lib/dhcpcd", "/var/lib/dhcp"] {
+            if Path::new(dir).exists() {
+                run(command("mount").args(["-t", "tmpfs", "tmpfs", dir])).ok();
+            }
+        }
+        fs::write(format!("{DIR}/resolv.conf"), "nameserver 203.0.113.1\n").unwrap();
+        let resolv_conf = [&format!("{DIR}/resolv.conf"), "/etc/resolv.conf"];
+        run(command("mount").arg("--bind").args(resolv_conf)).ok();
+        let mut holder = command("unshare");
+        let holder = holder.args(["-n", "sleep", "1000"]).spawn().unwrap();
+        let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
+        let path = format!("/proc/{}/ns/net", holder.id());
+        eventually("a namespace for the server", || {
+            fs::read_link(&path).is_ok_and(|namespace| namespace != own)
+        });
+        let scene = Self { server: None, holder };
+        let pid = scene.holder.id();
+        ip_batch(&format!(
+            "link add eth0 address {MAC} type veth peer name far0 netns {pid}\nlink set eth0 up\n"
+        ));
+        for line in [
+            "link set lo up",
+            "address add 192.0.2.1/24 dev far0",
+            "address add 2001:db8::1/64 dev far0 nodad",
+            "link set far0 up",
+        ] {
+            run(scene.far("ip").args(line.split(' '))).ok();
+        }
+        scene
+    }
+
+    /// A program at the far end.
+    fn far(&self, program: &str) -> Command {
+        let mut there = command("nsenter");
+        there.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).arg(program);
+        there
+    }
+
+    /// Lets the server serve.
+    fn serve(&mut self) {
+        let mut server = self.far("dnsmasq");
+        server.args(["--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--no-ping"]);
+        server.args(["--interface=far0", "--bind-interfaces", "--user=root", "--pid-file="]);
+        server.args(["--dhcp-authoritative", "--leasefile-ro", "--log-dhcp"]);
+        server.arg("--dhcp-range=192.0.2.100,192.0.2.120,255.255.255.0,3600");
+        server.arg("--dhcp-range=2001:db8::100,2001:db8::1ff,64,3600");
+        server.args(["--dhcp-option=3,192.0.2.1", "--dhcp-option=6,192.0.2.53"]);
+        server.args([
+            "--dhcp-option=15,example.org",
+            "--dhcp-option=option6:dns-server,[2001:db8::53]",
+        ]);
+        server.arg("--dhcp-option=121,10.9.0.0/16,192.0.2.9,0.0.0.0/0,192.0.2.1");
+        server.arg(format!("--log-facility={DIR}/dnsmasq.log"));
+        server.stderr(Stdio::null());
+        self.server = Some(server.spawn().unwrap());
+    }
+
+    /// What the server has logged.
+    fn log(&self) -> String {
+        fs::read_to_string(format!("{DIR}/dnsmasq.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("{}\n{}\n{}", self.log(), ip("address"), ip("-4 route"));
+        }
+        for child in self.server.iter_mut().chain([&mut self.holder]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The daemon's part: the clients, and the turns that a loop would give them.
+struct Clients {
+    clients: RefCell<DhcpClients>,
+}
+
+impl Clients {
+    fn open(client: DhcpClient) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_virtinterfaced"));
+        let choice = Choice::new(client, None);
+        let clients = DhcpClients::open(Path::new(DIR), program, choice, Instant::now());
+        Self { clients: RefCell::new(clients) }
+    }
+
+    fn start(&self, lease: &Lease) {
+        self.clients.borrow_mut().start(lease, Instant::now()).unwrap();
+    }
+
+    fn stop(&self, lease: &Lease) {
+        self.clients.borrow_mut().stop(lease.link, lease.family, Instant::now());
+    }
+
+    fn is_running(&self, lease: &Lease) -> bool {
+        self.clients.borrow().is_running(lease.link, lease.family)
+    }
+
+    /// What the loop does: on SIGCHLD, and when it is time.
+    fn turn(&self) {
+        let now = Instant::now();
+        let mut clients = self.clients.borrow_mut();
+        clients.handle_child(now);
+        if clients.deadline().is_some_and(|deadline| deadline <= now) {
+            clients.handle_timeout(now);
+        }
+    }
+
+    fn until(&self, what: &str, mut fact: impl FnMut() -> bool) {
+        eventually(what, || {
+            self.turn();
+            fact()
+        });
+    }
+
+    /// Stops it and waits until nothing of it is left.
+    fn end(&self, lease: &Lease) {
+        self.stop(lease);
+        self.until("the client ends", || !self.is_running(lease));
+        // Helpers were killed, which takes them a moment.
+        eventually("nothing lives on", || processes(lease.link.as_str()).is_empty());
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        // A test that fails leaves no client behind.
+        let leases: Vec<Lease> = self.clients.borrow().running().copied().collect();
+        for lease in &leases {
+            self.stop(lease);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while leases.iter().any(|lease| self.is_running(lease)) && Instant::now() < deadline {
+            self.turn();
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Asks for an answer every 5 ms, for three seconds.
+struct Ping(Child);
+
+impl Ping {
+    const COUNT: usize = 600;
+
+    /// Returns when there has been an answer.
+    fn start(scene: &Scene, address: IpPrefix) -> Self {
+        let address = address.address().to_string();
+        run(scene.far("busybox").args(["ping", "-c", "1", "-w", "10", &address])).ok();
+        let mut ping = scene.far("busybox");
+        ping.args(["ping", "-q", "-i", "0.005", "-W", "1", "-c", &Self::COUNT.to_string()]);
+        Self(ping.arg(&address).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    #[track_caller]
+    fn lost_nothing(self) {
+        let output = self.0.wait_with_output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        let count = Self::COUNT;
+        let want = format!("{count} packets transmitted, {count} packets received");
+        assert!(output.contains(&want), "{output}");
+    }
+}
+
+fn lease(link: &str) -> Lease {
+    let link = IfName::new(link).unwrap();
+    Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None }
+}
+
+/// The addresses of a link, without what a server did not give it.
+fn addresses(link: &str, family: Family) -> Vec<String> {
+    let family = match family {
+        Family::Ipv4 => "-4",
+        Family::Ipv6 => "-6",
+    };
+    let text = ip(&format!("{family} -o address show dev {link} scope global"));
+    let address = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
+    text.lines().filter_map(address).collect()
+}
+
+/// The one IPv4 address that a link gets.
+fn bound(clients: &Clients, link: &str) -> IpPrefix {
+    let mut found = Vec::new();
+    clients.until("an address", || {
+        found = addresses(link, Family::Ipv4);
+        !found.is_empty()
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    let (address, len) = found[0].split_once('/').unwrap();
+    assert_eq!(len, "24", "{found:?}");
+    IpPrefix::new(address.parse().unwrap(), 24).unwrap()
+}
+
+/// The processes in our network namespace that have this word in their command lines.
+fn processes(word: &str) -> String {
+    let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let mut lines = String::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let is_near = fs::read_link(entry.path().join("ns/net")).is_ok_and(|net| net == own);
+        if is_near && line.split(' ').any(|part| part == word) {
+            lines.push_str(&format!("{}: {line}\n", entry.path().display()));
+        }
+    }
+    lines
+}
+
+/// The number of a lease's client, by its record.
+fn pid(lease: &Lease) -> u32 {
+    let path = format!("{DIR}/dhcp/{}.ipv4.pid", lease.link);
+    fs::read_to_string(path).unwrap().lines().next().unwrap().parse().unwrap()
+}
+
+/// Runs a test for each client that is installed, each in namespaces of its own.
+fn with_each_client(test: impl Fn(DhcpClient) + Copy + Send + 'static) {
+    for (client, program) in CLIENTS.into_iter().zip(["udhcpc", "dhcpcd", "dhclient"]) {
+        if is_installed(&format!("/usr/sbin/{program}")) && is_installed("/usr/sbin/dnsmasq") {
+            in_namespace(move || {
+                println!("{program}");
+                test(client);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_lease_is_bound_and_a_stop_keeps_it() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        let clients = Clients::open(client);
+        let eth0 = lease("eth0");
+        scene.serve();
+        let started = Instant::now();
+        clients.start(&eth0);
+        let spawned = started.elapsed();
+        let address = bound(&clients, "eth0");
+        println!("{client:?}: started in {spawned:?}, bound after {:?}", started.elapsed());
+        clients.until("a default route", || ip("-4 route show default").contains("192.0.2.1"));
+        clients.until("a route without class", || ip("-4 route").contains("10.9.0.0/16"));
+        clients.until("a name server", || {
+            fs::read_to_string("/etc/resolv.conf").unwrap().contains("nameserver 192.0.2.53")
+        });
+        assert!(ip("-4 address show dev eth0").contains("dynamic"), "a lifetime");
+
+        let before = (ip("-4 -o route"), fs::read_to_string("/etc/resolv.conf").unwrap());
+        let started = Instant::now();
+        clients.end(&eth0);
+        println!("{client:?}: ended after {:?}", started.elapsed());
+        assert_eq!(addresses("eth0", Family::Ipv4), [address.to_string()]);
+        assert_eq!((ip("-4 -o route"), fs::read_to_string("/etc/resolv.conf").unwrap()), before);
+        assert!(!scene.log().contains("DHCPRELEASE"), "{}", scene.log());
+        assert!(!Path::new(&format!("{DIR}/dhcp/eth0.ipv4.pid")).exists());
+        clients.turn();
+        assert!(!clients.is_running(&eth0), "what was stopped stays so");
+    });
+}
+
+#[test]
+fn name_servers_that_are_not_wanted_stay_out() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        let clients = Clients::open(client);
+        let eth0 = Lease { name_servers: NameServers::Left, ..lease("eth0") };
+        scene.serve();
+        clients.start(&eth0);
+        bound(&clients, "eth0");
+        // What comes last is there, and those that nobody wants are not.
+        clients.until("a default route", || ip("-4 route show default").contains("192.0.2.1"));
+        clients.end(&eth0);
+        let names = fs::read_to_string("/etc/resolv.conf").unwrap();
+        assert_eq!(names, "nameserver 203.0.113.1\n");
+    });
+}
+
+#[test]
+fn a_lease_moves_to_a_bridge_without_a_lost_answer() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        let clients = Clients::open(client);
+        let (eth0, br0) = (lease("eth0"), lease("br0"));
+        scene.serve();
+        clients.start(&eth0);
+        let address = bound(&clients, "eth0");
+        clients.until("a default route", || ip("-4 route show default").contains("192.0.2.1"));
+
+        let ping = Ping::start(&scene, address);
+        clients.end(&eth0);
+        ping.lost_nothing();
+
+        // What a plan does in one burst.
+        ip_batch(&format!(
+            "link add br0 address {MAC} type bridge forward_delay 0\nlink set br0 up\n\
+             address add {address} broadcast + dev br0 valid_lft 900 preferred_lft 900\n\
+             link set eth0 master br0\naddress del {address} dev eth0\n\
+             route flush dev eth0\nroute add default via 192.0.2.1 dev br0\n"
+        ));
+        let before = scene.log().matches("DHCPACK").count();
+        let ping = Ping::start(&scene, address);
+        let started = Instant::now();
+        clients.start(&Lease { wanted: Some(address), ..br0 });
+        clients
+            .until("the lease for the bridge", || scene.log().matches("DHCPACK").count() > before);
+        println!("{client:?}: acknowledged after {:?}", started.elapsed());
+        ping.lost_nothing();
+        clients.turn();
+        assert_eq!(addresses("br0", Family::Ipv4), [address.to_string()]);
+        assert_eq!(addresses("eth0", Family::Ipv4), [""; 0]);
+        let text = ip("-4 address show dev br0");
+        let lifetime = text.split("valid_lft ").nth(1).unwrap().split("sec").next().unwrap();
+        assert!(lifetime.parse::<u32>().unwrap() > 900, "the lease's own lifetime: {text}");
+        let routes = ip("-4 route");
+        assert!(routes.contains("default via 192.0.2.1 dev br0"), "{routes}");
+        assert!(!routes.contains("dev eth0"), "{routes}");
+        clients.end(&br0);
+        assert_eq!(addresses("br0", Family::Ipv4), [address.to_string()]);
+        assert!(!scene.log().contains("DHCPRELEASE"), "{}", scene.log());
+    });
+}
+
+#[test]
+fn a_client_without_a_server_waits_for_one() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        let clients = Clients::open(client);
+        let eth0 = lease("eth0");
+        clients.start(&eth0);
+        let number = pid(&eth0);
+        let deadline = Instant::now() + Duration::from_secs(2);
+        clients.until("two seconds", || Instant::now() >= deadline);
+        assert_eq!(addresses("eth0", Family::Ipv4), [""; 0]);
+        assert!(clients.is_running(&eth0));
+        scene.serve();
+        bound(&clients, "eth0");
+        assert_eq!(pid(&eth0), number, "it is the same process");
+        clients.end(&eth0);
+    });
+}
+
+#[test]
+fn a_client_that_is_killed_comes_back_and_keeps_the_address() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        let clients = Clients::open(client);
+        let eth0 = lease("eth0");
+        scene.serve();
+        clients.start(&eth0);
+        let address = bound(&clients, "eth0");
+        let number = pid(&eth0);
+        kill(number);
+        clients.until("another client", || {
+            let record = format!("{DIR}/dhcp/eth0.ipv4.pid");
+            assert_eq!(addresses("eth0", Family::Ipv4), [address.to_string()]);
+            Path::new(&record).exists() && pid(&eth0) != number
+        });
+        let before = scene.log().matches("DHCPACK").count();
+        clients.until("the lease again", || scene.log().matches("DHCPACK").count() > before);
+        assert_eq!(addresses("eth0", Family::Ipv4), [address.to_string()]);
+        clients.end(&eth0);
+    });
+}
+
+#[test]
+fn the_next_daemon_adopts_a_client_and_ends_it() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        let clients = Clients::open(client);
+        let eth0 = Lease { name_servers: NameServers::Left, ..lease("eth0") };
+        scene.serve();
+        clients.start(&eth0);
+        let address = bound(&clients, "eth0");
+        let number = pid(&eth0);
+        // The first daemon ends. Its value goes, and the process is still this test's child: who
+        // adopts it must take it for a stranger.
+        drop(clients);
+        let clients = Clients::open(client);
+        assert!(clients.is_running(&eth0));
+        let adopted: Vec<Lease> = clients.clients.borrow().running().copied().collect();
+        assert_eq!(adopted, [eth0]);
+        clients.start(&eth0);
+        assert_eq!(pid(&eth0), number, "nothing is started beside it");
+        clients.end(&eth0);
+        assert_eq!(addresses("eth0", Family::Ipv4), [address.to_string()]);
+        assert!(!Clients::open(client).is_running(&eth0));
+    });
+}
+
+#[test]
+fn a_number_that_is_anothers_by_now_is_not_adopted() {
+    in_namespace(|| {
+        let mut sleeper = command("sleep").arg("1000").spawn().unwrap();
+        fs::create_dir_all(format!("{DIR}/dhcp")).unwrap();
+        let record = format!("{DIR}/dhcp/eth0.ipv4.pid");
+        let text = format!("{}\nstarted 1\nprogram sleep\npeerdns yes\n", sleeper.id());
+        fs::write(&record, text).unwrap();
+        let clients = Clients::open(DhcpClient::Auto);
+        assert!(!clients.is_running(&lease("eth0")));
+        assert!(!Path::new(&record).exists());
+        assert!(sleeper.try_wait().unwrap().is_none(), "and nobody harms it");
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+    });
+}
+
+#[test]
+fn an_ipv6_lease_is_bound_by_those_that_can() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        let clients = Clients::open(client);
+        // The kernel makes no address of what the server advertises.
+        fs::write("/proc/sys/net/ipv6/conf/eth0/autoconf", "0").unwrap();
+        let eth0 = Lease { family: Family::Ipv6, ..lease("eth0") };
+        scene.serve();
+        let started = clients.clients.borrow_mut().start(&eth0, Instant::now());
+        if client == DhcpClient::Udhcpc {
+            assert_eq!(started, Err(DhcpError::NoIpv6 { client: "udhcpc" }));
+            assert!(!clients.is_running(&eth0));
+            return;
+        }
+        assert_eq!(started, Ok(()));
+        let started = Instant::now();
+        clients.until("an address", || !addresses("eth0", Family::Ipv6).is_empty());
+        println!("{client:?}: bound after {:?}", started.elapsed());
+        let bound = addresses("eth0", Family::Ipv6);
+        assert!(bound[0].starts_with("2001:db8::1") && bound[0].ends_with("/128"), "{bound:?}");
+        clients.until("a name server", || {
+            fs::read_to_string("/etc/resolv.conf").unwrap().contains("nameserver 2001:db8::53")
+        });
+        clients.end(&eth0);
+        assert_eq!(addresses("eth0", Family::Ipv6), bound);
+        assert!(!scene.log().contains("DHCPRELEASE"), "{}", scene.log());
+    });
+}
+
+/// What a client says in its event: the script that is the daemon under another name.
+fn event(arguments: &[&str], variables: &[(&str, &str)]) {
+    let script = format!("{DIR}/{}", script::NAME);
+    if !Path::new(&script).exists() {
+        symlink(env!("CARGO_BIN_EXE_virtinterfaced"), &script).unwrap();
+    }
+    let mut client = command(&script);
+    client.args(arguments).env("interface", "eth0").envs(variables.iter().copied());
+    client.env("VIRTINTERFACED_LEASE", format!("{DIR}/eth0.ipv4"));
+    run(client.env("VIRTINTERFACED_PEERDNS", "yes")).ok();
+}
+
+#[test]
+fn the_script_touches_nothing_but_what_the_lease_brought() {
+    in_namespace(|| {
+        let _scene = Scene::new();
+        ip("address add 198.51.100.5/24 dev eth0");
+        ip("route add default via 198.51.100.1 metric 7");
+        let own = ip("-4 -o route");
+        let mask = "255.255.255.128";
+        event(&["deconfig"], &[]);
+        assert_eq!(addresses("eth0", Family::Ipv4), ["198.51.100.5/24"]);
+
+        let first = [("ip", "192.0.2.5"), ("subnet", mask), ("lease", "600")];
+        event(&["bound"], &[&first[..], &[("router", "192.0.2.1 192.0.2.2")]].concat());
+        assert_eq!(addresses("eth0", Family::Ipv4), ["198.51.100.5/24", "192.0.2.5/25"]);
+        let gateways = || {
+            let routes = ip("-4 route show default proto dhcp");
+            routes.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(gateways(), ["default via 192.0.2.1 dev eth0"]);
+        event(&["renew"], &[&first[..], &[("router", "192.0.2.2")]].concat());
+        assert_eq!(gateways(), ["default via 192.0.2.2 dev eth0"]);
+
+        // Another address, in dhclient's words, and routes instead of a router.
+        let second = [
+            ("reason", "REBIND"),
+            ("new_ip_address", "192.0.2.6"),
+            ("new_subnet_mask", mask),
+            ("new_dhcp_lease_time", "600"),
+            ("new_routers", "192.0.2.9"),
+            ("new_rfc3442_classless_static_routes", "0 192 0 2 1 20 10 9 16 192 0 2 3"),
+            ("new_domain_name", "example.org; reboot"),
+            ("new_domain_name_servers", "192.0.2.53"),
+        ];
+        event(&[], &second);
+        assert_eq!(addresses("eth0", Family::Ipv4), ["198.51.100.5/24", "192.0.2.6/25"]);
+        assert_eq!(gateways(), ["default via 192.0.2.1 dev eth0"]);
+        assert!(ip("-4 route").contains("10.9.16.0/20 via 192.0.2.3 dev eth0"));
+        let names = || fs::read_to_string("/etc/resolv.conf").unwrap();
+        assert_eq!(names(), "nameserver 203.0.113.1\n", "no domain has such a name");
+        let second = [&second[..], &[("new_domain_name", "example.org")]].concat();
+        event(&[], &second);
+        assert_eq!(names(), "search example.org\nnameserver 192.0.2.53\n");
+
+        event(&[], &[("reason", "STOP")]);
+        assert_eq!(addresses("eth0", Family::Ipv4), ["198.51.100.5/24", "192.0.2.6/25"]);
+        event(&[], &[("reason", "EXPIRE")]);
+        assert_eq!(addresses("eth0", Family::Ipv4), ["198.51.100.5/24"]);
+        assert_eq!(ip("-4 -o route"), own);
+    });
+}
+
+#[test]
+fn shellcheck_finds_nothing_in_the_script() {
+    if is_installed("/usr/bin/shellcheck") {
+        let mut shellcheck = command("shellcheck");
+        let output = run_with_input(shellcheck.args(["--shell=sh", "-"]), script::TEXT);
+        assert!(output.status.success(), "{}", output.stdout);
+    }
+}
+
+/// Kills a client as nobody should.
+#[allow(unsafe_code, reason = "std kills none but children")]
+fn kill(pid: u32) {
+    // SAFETY: kill takes integers; the number is that of a child that is not waited for yet.
+    let rc = unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGKILL) };
+    assert_eq!(rc, 0);
+}
