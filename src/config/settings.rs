@@ -251,7 +251,10 @@ impl Settings {
         let usual = Self::defaults(privilege);
         let (ours, theirs) = (&self.changes, &usual.changes);
         let keys = [
-            ("interface_backend", ours.backend != theirs.backend),
+            (
+                "interface_backend",
+                matches!(ours.backend, BackendChoice::Ifupdown | BackendChoice::Netifrc),
+            ),
             ("change_timeout", ours.change_timeout != theirs.change_timeout),
         ];
         keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()

@@ -39,6 +39,7 @@ const RT_TABLE_MAIN: u32 = 254;
 const RT_TABLE_LOCAL: u32 = 255;
 const RTPROT_KERNEL: u8 = 2;
 const RTPROT_STATIC: u8 = 4;
+const RTPROT_DHCP: u8 = 16;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RTN_UNICAST: u8 = 1;
 /// The only flag of a route that is told and taken alike: the gateway need not be on the link.
@@ -267,6 +268,14 @@ impl RouteRecord {
         route.destination =
             IpPrefix::new(destination, prefix_len).ok_or(WireError::Value("rtm_dst_len"))?;
         Ok(Some(route))
+    }
+
+    /// The same route as a lease's: what brings the next lease replaces it.
+    #[must_use]
+    pub fn leased(&self) -> Self {
+        let [source_len, tos, table, _protocol, scope, kind] = self.header;
+        let header = [source_len, tos, table, RTPROT_DHCP, scope, kind];
+        Self { protocol: RTPROT_DHCP, header, ..self.clone() }
     }
 
     /// Whether the kernel makes this route by itself, with an address or a link that comes up.

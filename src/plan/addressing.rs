@@ -154,7 +154,10 @@ impl<'a> Draft<'a> {
                     };
                     if is_wanted && !own.contains(&route) {
                         has_gateway |= leads_over(route, wish.gateway());
-                        self.add_route(wish.link, route.clone());
+                        let is_leased =
+                            route.is_default() && wish.wants_lease() && wish.gateway().is_none();
+                        let route = if is_leased { route.leased() } else { (*route).clone() };
+                        self.add_route(wish.link, route);
                     }
                 }
             }

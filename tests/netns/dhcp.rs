@@ -13,8 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use virtinterfaced::config::choice::DhcpClient;
-use virtinterfaced::io::dhcp::{Choice, DhcpClients, DhcpError, Lease, NameServers, script};
+use virtinterfaced::io::dhcp::{Choice, DhcpClients, DhcpError, script};
 use virtinterfaced::model::address::{Family, IpPrefix};
+use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
 
 use crate::support::command::{command, ip, ip_batch, run, run_with_input};

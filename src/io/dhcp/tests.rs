@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use super::*;
+use crate::model::lease::NameServers;
 
 /// A folder of its own, with a `udhcpc` that is a shell text, and clients that run it.
 struct Scene {
