@@ -168,9 +168,18 @@ pub const FOLDER_NEWS_PER_TURN_MAX: usize = 1_024;
 /// says: it tells such news once a second at the least (`linkwatch`).
 pub const SETTLE_TIME_MAX: Duration = Duration::from_millis(1500);
 
+/// Links that are out of the way and wait to be deleted, before further changes wait for that: the
+/// kernel takes some forty milliseconds for each.
+pub const DISCARDED_COUNT_MAX: usize = 16;
+
 /// How long a change waits for a link that was deleted to be gone: that takes a few milliseconds,
 /// unless the kernel is in trouble.
 pub const LINK_GONE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a lease is remembered whose interface was taken down: long enough for `virsh
+/// iface-unbridge`, which takes a bridge down and then brings its port up, and too short for a cable
+/// to be plugged into another network.
+pub const LEASE_REST_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Steps of changes that are carried out in one turn of the loop, while no client calls: more than a
 /// bridge with a few ports takes.

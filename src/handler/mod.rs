@@ -22,7 +22,7 @@ use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
-use crate::host::survey::Survey;
+use crate::host::survey::{Survey, Surveyed};
 use crate::model::client::{ClientState, Privilege};
 use crate::model::name::IfName;
 use crate::plan::Plan;
@@ -47,11 +47,13 @@ pub enum Outcome {
 }
 
 /// A change of the host that somebody wants.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Change {
     pub plan: Plan,
     /// The answer, once the plan is carried out.
     pub reply: Reply,
+    /// What is taken down and may soon be wanted again: links with leases, as they were.
+    pub leaves: Vec<Surveyed>,
     /// What has failed, if it is not, as libvirt's own errors begin: "failed to ...".
     pub failure: String,
 }

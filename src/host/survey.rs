@@ -22,6 +22,8 @@ pub struct Survey {
     pub defaults: Ipv6Switches,
     /// The DHCP clients that we run.
     pub leases: Vec<Lease>,
+    /// Links as they were when they were taken down a moment ago, with the leases that they had.
+    pub rested: Vec<Surveyed>,
 }
 
 /// One link, with all that the kernel says of it.
@@ -57,8 +59,29 @@ impl Survey {
         self.links.insert(surveyed.link.name, surveyed);
     }
 
+    /// What has rested a moment ago and had the hardware address that one of these links has: its
+    /// lease is theirs if they want one.
+    pub fn rested_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
+        let macs: Vec<_> =
+            names.iter().filter_map(|name| self.named(name)).map(|it| it.link.mac).collect();
+        self.rested
+            .iter()
+            .filter(move |rested| rested.link.mac.is_some() && macs.contains(&rested.link.mac))
+    }
+
     /// Whether we run a DHCP client of this family on this link.
     pub fn has_client(&self, link: &IfName, family: Family) -> bool {
         self.leases.iter().any(|lease| lease.is_for(*link, family))
+    }
+}
+
+impl Surveyed {
+    /// The same with the routes alone that a lease brings: to the link's own network, and from there
+    /// to everywhere. What else there is was added by somebody who can do it again.
+    #[must_use]
+    pub fn with_lease_routes_only(&self) -> Self {
+        let mut less = self.clone();
+        less.routes.retain(|route| route.is_default() || route.gateway.is_none());
+        less
     }
 }

@@ -42,6 +42,7 @@ pub enum Setting<'a> {
     /// Bytes.
     Mtu(u32),
     Mac(MacAddr),
+    Name(&'a IfName),
     /// Of the bridge or bond that it becomes a port of; `None` releases it.
     Master(Option<LinkIndex>),
     /// Of a bridge.
@@ -105,6 +106,7 @@ pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Se
         Setting::Down => Flags::Down,
         Setting::Mtu(_)
         | Setting::Mac(_)
+        | Setting::Name(_)
         | Setting::Master(_)
         | Setting::Stp(_)
         | Setting::ForwardDelay(_)
@@ -116,6 +118,7 @@ pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Se
             Setting::Up | Setting::Down => {}
             Setting::Mtu(mtu) => payload.attribute_u32(IFLA_MTU, mtu),
             Setting::Mac(mac) => payload.attribute(IFLA_ADDRESS, mac.as_bytes()),
+            Setting::Name(name) => payload.attribute_text(IFLA_IFNAME, name.as_str()),
             Setting::Master(master) => {
                 payload.attribute_u32(IFLA_MASTER, master.map_or(0, |master| master.0));
             }

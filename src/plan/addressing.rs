@@ -146,13 +146,14 @@ impl<'a> Draft<'a> {
             let learns = wish.wants_lease() || wish.wants_advertised();
             let mut has_gateway = own.iter().any(|route| leads_over(route, wish.gateway()));
             for donor in donors {
-                for route in wish.routes_of(donor).filter(|route| route.can_move()) {
+                let of_family = |route: &&&RouteRecord| route.family == family && route.can_move();
+                for route in on_link_first(&donor.routes).iter().filter(of_family) {
                     let is_wanted = match wish.gateway() {
                         _ if !route.is_default() => true,
                         Some(_) => leads_over(route, wish.gateway()) && !has_gateway,
                         None => learns,
                     };
-                    if is_wanted && !own.contains(&route) {
+                    if is_wanted && !own.contains(route) {
                         has_gateway |= leads_over(route, wish.gateway());
                         let is_leased =
                             route.is_default() && wish.wants_lease() && wish.gateway().is_none();
@@ -201,10 +202,7 @@ impl<'a> Draft<'a> {
     /// first the routes, as they could not be told from lost ones once the addresses are gone.
     pub(super) fn strip(&mut self, surveyed: &'a Surveyed) {
         let link = surveyed.link.name;
-        for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
-            self.push(Step::StopClient(*lease), Some(Step::StartClient(*lease)));
-        }
-        for route in &surveyed.routes {
+        for route in on_link_first(&surveyed.routes).into_iter().rev() {
             self.delete_route(link, route);
         }
         let is_own =
@@ -212,6 +210,14 @@ impl<'a> Draft<'a> {
         // The first address of a network last, as others may go with it.
         for record in surveyed.addresses.iter().filter(is_own).rev() {
             self.delete_address(link, record);
+        }
+    }
+
+    /// Ends the DHCP clients of a link that will be a port, or is taken down. Before anything else, as
+    /// some clients take their lease back from a link that becomes a port.
+    pub(super) fn stop_all_clients(&mut self, link: IfName) {
+        for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
+            self.push(Step::StopClient(*lease), Some(Step::StartClient(*lease)));
         }
     }
 
@@ -302,6 +308,13 @@ impl<'a> Draft<'a> {
             }
         }
     }
+}
+
+/// Routes in an order in which they can be added: a gateway must be on the link when it is named.
+fn on_link_first(routes: &[RouteRecord]) -> Vec<&RouteRecord> {
+    let mut ordered: Vec<_> = routes.iter().collect();
+    ordered.sort_by_key(|route| route.gateway.is_some());
+    ordered
 }
 
 /// Whether this is the default route over this gateway.

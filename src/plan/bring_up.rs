@@ -22,6 +22,7 @@ pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<
     let name = definition.name;
     let donors: Vec<_> = donors(definition, survey);
     let mut draft = Draft::new(host, survey);
+    definition.members().into_iter().for_each(|member| draft.stop_all_clients(member));
     let mut parent = None;
     let mut bridge: Option<&Bridge> = None;
     match &definition.kind {
@@ -73,9 +74,14 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
     Ok(draft.finish())
 }
 
-/// The links whose addressing the definition's link takes over.
+/// The links whose addressing the definition's link takes over: its members, and a link that was
+/// taken down a moment ago to make room for it.
 fn donors<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> {
-    definition.members().iter().filter_map(|name| survey.named(name)).collect()
+    let mut names = definition.members();
+    let mut donors: Vec<_> = names.iter().filter_map(|name| survey.named(name)).collect();
+    names.push(definition.name);
+    donors.extend(survey.rested_for(&names));
+    donors
 }
 
 /// The ports of a bridge that are there. A bond's members have been stripped when they became that.

@@ -7,18 +7,19 @@ use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::plan::step::{LinkSpec, Step, Value};
-use crate::plan::{Plan, Planned};
+use crate::plan::{Plan, Planned, discarded_name};
 
 /// Steps so far, and what they are planned upon.
 pub(super) struct Draft<'a> {
     pub(super) host: &'a Host,
     pub(super) survey: &'a Survey,
     steps: Vec<Planned>,
+    discarded: Vec<IfName>,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(host: &'a Host, survey: &'a Survey) -> Self {
-        Self { host, survey, steps: Vec::new() }
+        Self { host, survey, steps: Vec::new(), discarded: Vec::new() }
     }
 
     /// What is known of a link, if it is there.
@@ -49,6 +50,14 @@ impl<'a> Draft<'a> {
     pub(super) fn set(&mut self, link: IfName, value: Value, old: Value) {
         let undo = Step::SetLink { link, value: old };
         self.push(Step::SetLink { link, value }, Some(undo));
+    }
+
+    /// Gets a link that is down out of the way, to be deleted when there is time.
+    pub(super) fn discard(&mut self, link: &Link) {
+        let Some(name) = discarded_name(link) else { return };
+        let undo = Step::SetLink { link: name, value: Value::Name(link.name) };
+        self.push(Step::SetLink { link: link.name, value: Value::Name(name) }, Some(undo));
+        self.discarded.push(name);
     }
 
     pub(super) fn add_address(&mut self, link: IfName, record: AddressRecord) {
@@ -82,7 +91,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn finish(self) -> Plan {
-        Plan { steps: self.steps }
+        Plan { steps: self.steps, discarded: self.discarded }
     }
 }
 

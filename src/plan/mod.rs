@@ -22,14 +22,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::definitions::FileEdit;
+use crate::host::Host;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkKind};
 use step::Step;
 
 /// What to do, in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Plan {
     pub steps: Vec<Planned>,
+    /// Links that are out of the way when all is done, to be deleted when there is time.
+    pub discarded: Vec<IfName>,
 }
 
 /// A step, and what takes it back.
@@ -47,8 +51,24 @@ impl Plan {
             let undo = Some(Step::EditFile(edit.inverse()));
             Planned { step: Step::EditFile(edit), undo }
         };
-        Self { steps: edits.into_iter().map(plan).collect() }
+        Self { steps: edits.into_iter().map(plan).collect(), discarded: Vec::new() }
     }
+}
+
+/// The name of a link that is out of the way and has yet to be deleted: the kernel's number makes it
+/// unique, and tells it from a link that somebody else has given such a name.
+pub(crate) fn discarded_name(link: &Link) -> Option<IfName> {
+    IfName::new(format!("gone-{}", link.index.0)).ok()
+}
+
+/// Whether a link is one that was to be deleted.
+pub(crate) fn is_discarded(host: &Host, link: &Link) -> bool {
+    let may_be =
+        matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_) | LinkKind::Vlan { .. });
+    may_be
+        && !link.up
+        && discarded_name(link) == Some(link.name)
+        && host.ports_of(link.index).is_empty()
 }
 
 /// The names of all links that must be surveyed before an interface is brought up or taken down.
@@ -68,6 +88,6 @@ impl fmt::Display for Plan {
                 None => writeln!(f, "{subject:<6} {rest}")?,
             }
         }
-        Ok(())
+        self.discarded.iter().try_for_each(|name| writeln!(f, "later  link del {name}"))
     }
 }

@@ -98,6 +98,7 @@ fn setting(
         Value::Down => Setting::Down,
         Value::Mtu(mtu) => Setting::Mtu(*mtu),
         Value::Mac(mac) => Setting::Mac(*mac),
+        Value::Name(name) => Setting::Name(name),
         Value::Master(master) => Setting::Master(Some(index(master)?)),
         Value::NoMaster => Setting::Master(None),
         Value::Stp(stp) => Setting::Stp(*stp),

@@ -83,6 +83,7 @@ pub enum Value {
     /// Bytes.
     Mtu(u32),
     Mac(MacAddr),
+    Name(IfName),
     Master(IfName),
     NoMaster,
     Stp(bool),
@@ -217,6 +218,7 @@ impl fmt::Display for Value {
             Self::Down => f.write_str("down"),
             Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
             Self::Mac(mac) => write!(f, "address {mac}"),
+            Self::Name(name) => write!(f, "name {name}"),
             Self::Master(master) => write!(f, "master {master}"),
             Self::NoMaster => f.write_str("nomaster"),
             Self::Stp(stp) => write!(f, "stp {}", words::on_off(*stp)),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The plan that takes an interface down.
 //!
-//! What a definition describes and the kernel made for it goes; NICs only go down. Whatever is not
-//! a part of the definition and would be cut off stops all of it.
+//! What a definition describes and the kernel made for it goes: it gets out of the way at once, and is
+//! deleted a moment later, as that takes the kernel long. NICs only go down. Whatever is not a part of
+//! the definition and would be cut off stops all of it.
 
 use crate::host::Host;
-use crate::host::describe;
 use crate::host::survey::{Survey, Surveyed};
 use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
@@ -34,6 +34,7 @@ pub fn tear_down(
     if !guests.is_empty() {
         return Err(Refusal::Guests { name, guests });
     }
+    draft.stop_all_clients(name);
     draft.strip(now);
     draft.set(name, Value::Down, Value::Up);
     let Some(definition) = definition else {
@@ -67,15 +68,29 @@ pub fn tear_down(
         }
         Kind::Ethernet(_) | Kind::Vlan(_) => {}
     }
+    let (vlans, others): (Vec<_>, Vec<_>) = to_delete
+        .into_iter()
+        .map(|surveyed| &surveyed.link)
+        .partition(|link| matches!(link.kind, LinkKind::Vlan { .. }));
+    others.into_iter().for_each(|link| draft.discard(link));
     // Last, as a link that is made again is not quite the same.
-    for surveyed in &to_delete {
-        let undo = remake(&draft, &surveyed.link).map(Step::AddLink);
-        draft.push(Step::DeleteLink(surveyed.link.name), undo);
-    }
-    for surveyed in &to_delete {
-        draft.push(Step::WaitFor(Condition::Gone(surveyed.link.name)), None);
-    }
+    vlans.into_iter().for_each(|link| delete_vlan(&mut draft, link));
+    draft.push(Step::WaitFor(Condition::Gone(name)), None);
     Ok(draft.finish())
+}
+
+/// Deletes a VLAN on the spot: as long as it is there, its parent has no other of its tag.
+fn delete_vlan(draft: &mut Draft<'_>, link: &Link) {
+    let parent = link.parent.and_then(|parent| draft.host.link(parent)).map(|link| link.name);
+    let undo = match (&link.kind, parent) {
+        (LinkKind::Vlan { tag }, Some(parent)) => Some(Step::AddLink(LinkSpec {
+            name: link.name,
+            mac: link.mac,
+            kind: SpecKind::Vlan { tag: *tag, parent },
+        })),
+        _ => None,
+    };
+    draft.push(Step::DeleteLink(link.name), undo);
 }
 
 /// Takes a port from its master, and down.
@@ -120,22 +135,4 @@ fn deleted_with(draft: &Draft<'_>, link: &Link, definition: &Interface) -> Vec<L
         }
     }
     deleted
-}
-
-/// What would make a link again.
-fn remake(draft: &Draft<'_>, link: &Link) -> Option<LinkSpec> {
-    let kind = match &link.kind {
-        LinkKind::Bridge(bridge) => {
-            SpecKind::Bridge { stp: Some(bridge.stp), delay: Some(bridge.forward_delay) }
-        }
-        LinkKind::Bond(bond) => {
-            SpecKind::Bond { mode: bond.mode, monitor: describe::monitor(bond) }
-        }
-        LinkKind::Vlan { tag } => {
-            let parent = draft.host.link(link.parent?)?.name;
-            SpecKind::Vlan { tag: *tag, parent }
-        }
-        LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => return None,
-    };
-    Some(LinkSpec { name: link.name, mac: link.mac, kind })
 }

@@ -18,6 +18,7 @@ use crate::io::kernel::Kernel;
 use crate::limits::CLIENT_CONFIG_LEN_MAX;
 use crate::model::client::{ClientState, Privilege};
 use crate::proto::{Call, Reply};
+use crate::server::rested::Rested;
 use crate::sys::process;
 
 /// What was settled when the daemon started.
@@ -37,6 +38,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) host: &'a Host,
     pub(crate) definitions: &'a Definitions,
     pub(crate) clients: &'a DhcpClients,
+    pub(crate) rested: &'a Rested,
     pub(crate) kernel: &'a mut Kernel,
     pub(crate) buffer: &'a mut [u8],
 }
@@ -94,6 +96,7 @@ impl Desk<'_> {
             Question::Survey(names) => {
                 let mut survey = self.kernel.survey(names, self.host, self.buffer)?;
                 survey.leases = self.clients.running().copied().collect();
+                survey.rested = self.rested.links().cloned().collect();
                 Ok(Answer::Survey(survey))
             }
         }

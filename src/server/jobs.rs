@@ -14,6 +14,7 @@ use log::{debug, info, warn};
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::Change;
+use crate::host::survey::Surveyed;
 use crate::io::changes::Changes;
 use crate::io::{Progress, switches};
 use crate::job::{Action, Failure, Job, StepError};
@@ -21,6 +22,7 @@ use crate::limits::STEPS_PER_TURN_MAX;
 use crate::model::address::IpPrefix;
 use crate::model::client::{Access, ClientState, Entrance, Opened};
 use crate::model::lease::Lease;
+use crate::model::name::IfName;
 use crate::netlink::address::{Address, Scope};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::plan::Planned;
@@ -30,6 +32,8 @@ use crate::proto::interface::InterfaceCall;
 use crate::proto::{Call, Reply};
 use crate::server::answer::{Decision, Desk};
 use crate::server::client::ClientId;
+use crate::server::discard::Discard;
+use crate::server::rested::Rested;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
 
@@ -44,6 +48,8 @@ pub(crate) struct Jobs {
     waiting: VecDeque<Request>,
     running: Option<Running>,
     pause: Pause,
+    rested: Rested,
+    pub(super) discard: Discard,
 }
 
 /// A change that is asked for.
@@ -84,10 +90,21 @@ struct Running {
     request: Request,
     job: Job,
     reply: Reply,
+    discarded: Vec<IfName>,
+    leaves: Vec<Surveyed>,
     /// What is to be said if it fails.
     failure: String,
-    /// Whether the kernel owes an answer to the step under way.
-    is_asked: bool,
+    owed: Owed,
+}
+
+/// What the step under way waits for, if it is not done at once.
+#[derive(Clone, Copy, Debug)]
+enum Owed {
+    Nothing,
+    /// The kernel's answer.
+    Answer,
+    /// The end of a DHCP client.
+    End(Lease),
 }
 
 /// Why it does not go on at once.
@@ -101,8 +118,20 @@ enum Pause {
 }
 
 impl Jobs {
-    pub(crate) fn new(changes: Changes) -> Self {
-        Self { changes, waiting: VecDeque::new(), running: None, pause: Pause::None }
+    pub(crate) fn new(changes: Changes, now: Instant) -> Self {
+        Self {
+            changes,
+            waiting: VecDeque::new(),
+            running: None,
+            pause: Pause::None,
+            rested: Rested::default(),
+            discard: Discard::new(now),
+        }
+    }
+
+    /// What was taken down a moment ago.
+    pub(crate) fn rested(&self) -> &Rested {
+        &self.rested
     }
 
     /// The socket that changes go over, to be polled.
@@ -134,9 +163,19 @@ impl Jobs {
         self.waiting.push_back(request);
     }
 
-    /// Whether nothing is under way or waits.
-    pub(crate) fn is_idle(&self) -> bool {
+    /// Whether no change is under way or waits.
+    fn is_idle(&self) -> bool {
         self.running.is_none() && self.waiting.is_empty()
+    }
+
+    /// Whether there is nothing left to do.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_idle() && self.discard.is_done()
+    }
+
+    /// Whether the next change has to wait until something is deleted.
+    fn waits_for_discard(&self) -> bool {
+        self.running.is_none() && self.discard.is_full()
     }
 
     /// A child may have ended.
@@ -147,7 +186,7 @@ impl Jobs {
     /// When to go on, if nothing happens before; `None` if there is nothing to do then.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         match self.pause {
-            _ if self.is_idle() => None,
+            _ if self.is_idle() || self.waits_for_discard() => self.discard.deadline(now),
             Pause::None => Some(now),
             Pause::Waiting(deadline) => deadline,
             Pause::Yielding(until) => Some(until),
@@ -161,6 +200,7 @@ impl Jobs {
             running.job.abort(StepError { errno: libc::ECANCELED, text });
             self.pause = Pause::None;
         }
+        self.discard.hurry();
         self.waiting.drain(..).collect()
     }
 }
@@ -170,7 +210,12 @@ impl Server {
     pub(super) fn run_jobs(&mut self, now: Instant, has_busy_clients: bool) {
         for _ in 0..STEPS_PER_TURN_MAX {
             let yields = matches!(self.jobs.pause, Pause::Yielding(until) if until > now);
-            if self.jobs.is_idle() || (yields && has_busy_clients) {
+            if self.jobs.is_done() || (yields && has_busy_clients) {
+                return;
+            }
+            if self.jobs.is_idle() || self.jobs.waits_for_discard() {
+                let Jobs { discard, changes, .. } = &mut self.jobs;
+                discard.run(&self.host, changes, now);
                 return;
             }
             self.drain_kernel(now);
@@ -198,11 +243,15 @@ impl Server {
     /// Goes on with the change that is under way.
     fn go_on(&mut self, now: Instant) {
         let Some(running) = &mut self.jobs.running else { return };
-        if running.is_asked {
-            if let Some(result) = self.jobs.changes.poll_answer(&mut self.buffer) {
-                running.is_asked = false;
-                running.job.handle_result(result);
-            }
+        let result = match running.owed {
+            Owed::Nothing => None,
+            Owed::Answer => self.jobs.changes.poll_answer(&mut self.buffer),
+            Owed::End(lease) if self.leases.is_running(lease.link, lease.family) => None,
+            Owed::End(_) => Some(Ok(())),
+        };
+        if let Some(result) = result {
+            running.owed = Owed::Nothing;
+            running.job.handle_result(result);
         }
         match running.job.poll_action(&self.host, now) {
             Action::Perform(step) => self.perform(&step, now),
@@ -214,6 +263,7 @@ impl Server {
     /// Takes up the change that has waited longest.
     fn begin_next(&mut self, now: Instant) {
         let Some(request) = self.jobs.waiting.pop_front() else { return };
+        self.jobs.rested.handle_time(now);
         self.store.drain();
         let state = request.origin.state();
         let call = Call::Interface(request.call.clone());
@@ -222,15 +272,25 @@ impl Server {
             host: &self.host,
             definitions: self.store.definitions(),
             clients: &self.leases,
+            rested: &self.jobs.rested,
             kernel: &mut self.kernel,
             buffer: &mut self.buffer,
         };
         let decision = desk.decide(&call, &state).and_then(|decision| self.check(decision));
         match decision {
-            Ok(Decision::Change(Change { plan, reply, failure })) => {
+            Ok(Decision::Change(Change { plan, reply, leaves, failure })) => {
                 debug!("{}: the plan:\n{plan}", Brief(&request));
+                let discarded = plan.discarded.clone();
                 let job = Job::new(plan, self.configuration.settings.changes.dhcp_timeout);
-                self.jobs.running = Some(Running { request, job, reply, failure, is_asked: false });
+                self.jobs.running = Some(Running {
+                    request,
+                    job,
+                    reply,
+                    discarded,
+                    leaves,
+                    failure,
+                    owed: Owed::Nothing,
+                });
             }
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
             Err(err) => self.answer(request, Err(err), now),
@@ -264,7 +324,7 @@ impl Server {
                             Means::SlowRequest => changes.send_aside(),
                             Means::Request | Means::Other => changes.send(),
                         };
-                        running.is_asked = sent.is_ok();
+                        running.owed = Owed::Answer;
                         match sent {
                             Ok(()) => changes.poll_answer(&mut self.buffer),
                             Err(err) => Some(Err(StepError::from(&err))),
@@ -272,16 +332,20 @@ impl Server {
                     }
                 }
             }
-            Means::Other => Some(self.perform_otherwise(step, now)),
+            Means::Other => {
+                running.owed = Owed::Nothing;
+                self.perform_otherwise(step, now)
+            }
         };
         if let (Some(result), Some(running)) = (result, &mut self.jobs.running) {
-            running.is_asked = false;
+            running.owed = Owed::Nothing;
             running.job.handle_result(result);
         }
     }
 
-    fn perform_otherwise(&mut self, step: &Step, now: Instant) -> Result<(), StepError> {
-        match step {
+    /// Carries out what is no request to the kernel; gives no result if that takes time.
+    fn perform_otherwise(&mut self, step: &Step, now: Instant) -> Option<Result<(), StepError>> {
+        Some(match step {
             Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
             Step::Switch { link, switch, value } => {
                 switches::write(link, *switch, *value).map_err(StepError::from)
@@ -291,7 +355,10 @@ impl Server {
             }
             Step::StopClient(lease) => {
                 self.leases.stop(lease.link, lease.family, now);
-                Ok(())
+                if let Some(running) = &mut self.jobs.running {
+                    running.owed = Owed::End(*lease);
+                }
+                return None;
             }
             Step::DropLease { lease, addresses, routes } => {
                 self.leases.stop(lease.link, lease.family, now);
@@ -305,7 +372,7 @@ impl Server {
             | Step::DeleteRoute { .. }
             | Step::SetLink { .. }
             | Step::WaitFor(_) => Ok(()),
-        }
+        })
     }
 
     /// Takes from a link what a DHCP client has brought.
@@ -349,12 +416,16 @@ impl Server {
 
     /// Answers for the change that is over.
     fn conclude(&mut self, now: Instant) {
-        let Some(Running { request, job, reply, failure, .. }) = self.jobs.running.take() else {
+        let Some(Running { request, job, reply, discarded, leaves, failure, .. }) =
+            self.jobs.running.take()
+        else {
             return;
         };
         let outcome = match job.outcome() {
             Ok(()) => {
                 info!("{}: done", Brief(&request));
+                self.jobs.rested.push(leaves, now);
+                self.jobs.discard.push(discarded, now);
                 Ok(reply)
             }
             Err(err) => {

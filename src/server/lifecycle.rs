@@ -133,7 +133,7 @@ impl Server {
                     return Next::Stop;
                 }
                 Phase::Stopping { .. }
-                    if is_idle && self.jobs.is_idle() && self.clients.is_empty() =>
+                    if is_idle && self.jobs.is_done() && self.clients.is_empty() =>
                 {
                     return Next::Stop;
                 }
@@ -185,7 +185,7 @@ impl Server {
     /// When the daemon has been without clients for too long. Hooks that run count as work.
     fn idle_end(&self) -> Option<Instant> {
         let (since, limit) = self.idle_since.zip(self.idle_limit)?;
-        (self.hooks.is_idle() && self.jobs.is_idle()).then(|| since + limit)
+        (self.hooks.is_idle() && self.jobs.is_done()).then(|| since + limit)
     }
 
     /// Reads the configuration again. It is taken whole, or everything stays as it was.

@@ -10,6 +10,8 @@ mod room;
 mod door;
 mod client;
 mod timers;
+mod rested;
+mod discard;
 mod answer;
 mod administer;
 mod jobs;
@@ -163,7 +165,7 @@ impl Server {
             news: Progress::Unfinished,
             retry_at: None,
             store: parts.store,
-            jobs: Jobs::new(parts.changes),
+            jobs: Jobs::new(parts.changes, clock()),
             autostart: Autostart::new(parts.boot_marker),
             leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
             path: parts.dhcp.path,
@@ -184,6 +186,7 @@ impl Server {
         };
         server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
         server.news = server.kernel.drain(&mut server.host, &mut server.buffer)?;
+        server.jobs.discard.adopt(&server.host);
         Ok(server)
     }
 
@@ -383,6 +386,7 @@ impl Server {
                         host: &self.host,
                         definitions: self.store.definitions(),
                         clients: &self.leases,
+                        rested: self.jobs.rested(),
                         kernel: &mut self.kernel,
                         buffer: &mut self.buffer,
                     };

@@ -4,6 +4,7 @@
 use crate::error::{CallError, Domain};
 use crate::handler::interface::found::Found;
 use crate::handler::{Answer, Change, Outcome, Question, World};
+use crate::host::survey::Surveyed;
 use crate::plan::{self, Plan, bring_up, refusal::Refusal, tear_down};
 use crate::proto::Reply;
 
@@ -30,7 +31,7 @@ pub(super) fn create(
         Some(definition) => bring_up::bring_up(definition, world.host, survey),
         None => bring_up::bring_up_undefined(name, world.host, survey),
     };
-    change(plan, format!("failed to create (start) interface {name}"))
+    change(plan, Vec::new(), format!("failed to create (start) interface {name}"))
 }
 
 /// Takes an interface down.
@@ -53,12 +54,15 @@ pub(super) fn destroy(
         return Outcome::Ask(Question::Survey(plan::concerned(name, definition)));
     };
     let plan = tear_down::tear_down(name, definition, world.host, survey);
-    change(plan, format!("failed to destroy (stop) interface {name}"))
+    let has_lease = survey.leases.iter().any(|lease| lease.link == name);
+    let leaves = survey.named(&name).filter(|_| has_lease).map(|it| it.with_lease_routes_only());
+    let failure = format!("failed to destroy (stop) interface {name}");
+    change(plan, leaves.into_iter().collect(), failure)
 }
 
-fn change(plan: Result<Plan, Refusal>, failure: String) -> Outcome {
+fn change(plan: Result<Plan, Refusal>, leaves: Vec<Surveyed>, failure: String) -> Outcome {
     match plan {
-        Ok(plan) => Outcome::Change(Change { plan, reply: Reply::Empty, failure }),
+        Ok(plan) => Outcome::Change(Change { plan, reply: Reply::Empty, leaves, failure }),
         Err(refusal) => Outcome::Done(Err(refusal.into())),
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
     Outcome::Change(Change {
         plan: Plan::of_edits(world.definitions.define(&interface)),
         reply: Reply::Interface(InterfaceRef { name, mac }),
+        leaves: Vec::new(),
         failure: format!("failed to define interface {name}"),
     })
 }
@@ -55,6 +56,7 @@ pub(super) fn undefine(name: &str, world: &World<'_>) -> Outcome {
     Outcome::Change(Change {
         plan: Plan::of_edits(world.definitions.undefine(&definition.name)),
         reply: Reply::Empty,
+        leaves: Vec::new(),
         failure: format!("failed to undefine interface {name}"),
     })
 }

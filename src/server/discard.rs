@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Links that are out of the way and have yet to be deleted.
+//!
+//! The kernel takes tens of milliseconds to delete a link, and lets nobody else change one for most of
+//! them. Whoever takes a bridge down, and then brings its port up, cannot wait for that without
+//! losing connections. So a plan gives such a link another name, which takes a fraction of a
+//! millisecond, and the link is deleted here when there has been quiet for a moment. A process of
+//! its own sends the request, so that calls that look are answered meanwhile.
+//!
+//! A daemon that is killed in between leaves a link that its successor knows by its name.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+
+use crate::host::Host;
+use crate::io::changes::Changes;
+use crate::limits::{DISCARDED_COUNT_MAX, LINK_GONE_TIME_MAX};
+use crate::model::name::IfName;
+use crate::plan;
+use crate::plan::step::Step;
+
+/// How long it has to be quiet: longer than a client takes from one change to the next.
+const QUIET_TIME: Duration = Duration::from_millis(100);
+
+/// Links to be deleted.
+#[derive(Debug)]
+pub(crate) struct Discard {
+    links: VecDeque<IfName>,
+    /// Being deleted, and since when.
+    current: Option<(IfName, Instant)>,
+    quiet_since: Instant,
+    /// Whether to wait for nothing, as the daemon stops.
+    hurries: bool,
+}
+
+impl Discard {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { links: VecDeque::new(), current: None, quiet_since: now, hurries: false }
+    }
+
+    /// Takes links that an earlier daemon has left.
+    pub(crate) fn adopt(&mut self, host: &Host) {
+        let leftovers = host.links().filter(|link| plan::is_discarded(host, link));
+        for link in leftovers {
+            info!("{}: left over from an earlier daemon, deleted", link.name);
+            self.links.push_back(link.name);
+        }
+    }
+
+    /// A change is over that has left these.
+    pub(crate) fn push(&mut self, links: Vec<IfName>, now: Instant) {
+        self.links.extend(links);
+        self.quiet_since = now;
+    }
+
+    /// There is no time to be lost.
+    pub(crate) fn hurry(&mut self) {
+        self.hurries = true;
+    }
+
+    /// Nothing is left to be deleted.
+    pub(crate) fn is_done(&self) -> bool {
+        self.links.is_empty() && self.current.is_none()
+    }
+
+    /// So many links wait that changes have to.
+    pub(crate) fn is_full(&self) -> bool {
+        self.links.len() >= DISCARDED_COUNT_MAX
+    }
+
+    /// When there is something to do, if nothing happens before.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        match self.current {
+            Some((_, since)) => Some(since + LINK_GONE_TIME_MAX),
+            None if self.links.is_empty() => None,
+            None if self.hurries || self.is_full() => Some(now),
+            None => Some(self.quiet_since + QUIET_TIME),
+        }
+    }
+
+    /// Deletes the next link, if it is time and the last one is gone.
+    pub(crate) fn run(&mut self, host: &Host, changes: &mut Changes, now: Instant) {
+        if let Some((name, since)) = self.current {
+            let is_gone = host.link_named(&name).is_none();
+            if !is_gone && now.saturating_duration_since(since) < LINK_GONE_TIME_MAX {
+                return;
+            }
+            if !is_gone {
+                warn!("link {name} cannot be deleted; it is down, and not needed any more");
+            }
+            self.current = None;
+        }
+        if self.deadline(now).is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let Some(name) = self.links.pop_front() else { return };
+        let step = Step::DeleteLink(name);
+        // One that is not there any more has been deleted by somebody else.
+        if changes.begin(|out, sequence| step.encode(out, sequence, host)).is_ok() {
+            debug!("{step}");
+            match changes.send_aside() {
+                Ok(()) => self.current = Some((name, now)),
+                Err(err) => warn!("{step}: {err}"),
+            }
+        }
+    }
+}
