@@ -21,7 +21,7 @@ use crate::plan::{Plan, Planned};
 #[derive(Debug)]
 pub struct Job {
     todo: VecDeque<Planned>,
-    /// What would take back what was done, oldest first.
+    /// What would take back what was done; what is to be done first is last.
     undo: Vec<Step>,
     current: Option<Current>,
     failure: Option<Failure>,
@@ -33,7 +33,7 @@ pub struct Job {
 #[derive(Debug)]
 struct Current {
     step: Step,
-    undo: Option<Step>,
+    undo: Vec<Step>,
     /// When to give up waiting, if that is what is done.
     deadline: Option<Instant>,
 }
@@ -159,7 +159,10 @@ impl Job {
         match (result, &self.current) {
             (Ok(()), Some(_)) => self.advance(),
             (Err(error), Some(current)) => {
-                if is_reached(&current.step, error.errno, self.failure.is_some()) {
+                if is_there(&current.step, error.errno) {
+                    // Whoever put it there is not to lose it.
+                    self.current = None;
+                } else if is_reached(&current.step, error.errno, self.failure.is_some()) {
                     self.advance();
                 } else {
                     self.fail(error);
@@ -191,13 +194,13 @@ impl Job {
     fn next(&mut self) -> Option<Planned> {
         match self.failure {
             None => self.todo.pop_front(),
-            Some(_) => self.undo.pop().map(|step| Planned { step, undo: None }),
+            Some(_) => self.undo.pop().map(|step| Planned { step, undo: Vec::new() }),
         }
     }
 
     fn advance(&mut self) {
-        if let Some(Current { undo: Some(undo), .. }) = self.current.take() {
-            self.undo.push(undo);
+        if let Some(Current { undo, .. }) = self.current.take() {
+            self.undo.extend(undo.into_iter().rev());
         }
     }
 
@@ -242,17 +245,24 @@ fn condition(step: &Step) -> Option<Condition> {
     if let Step::DeleteLink(name) = step { Some(Condition::Gone(*name)) } else { None }
 }
 
-/// Whether a refusal says that things are as the step would have made them: the kernel takes some
-/// along with others. Of a link that is no more, nothing needs to be taken back.
+/// Whether a refusal says that what is to be added is there already.
+fn is_there(step: &Step, errno: i32) -> bool {
+    matches!(step, Step::AddAddress { .. } | Step::AddRoute { .. }) && errno == libc::EEXIST
+}
+
+/// Whether a refusal says that what is to go has gone: the kernel takes some along with others, and
+/// does not bring them back. Of a link that is no more, nothing needs to be taken back.
 fn is_reached(step: &Step, errno: i32, is_undoing: bool) -> bool {
     match step {
         _ if is_undoing && errno == libc::ENODEV => true,
-        Step::AddAddress { .. } | Step::AddRoute { .. } => errno == libc::EEXIST,
         Step::DeleteAddress { .. } => errno == libc::EADDRNOTAVAIL,
         Step::DeleteLink(_) => errno == libc::ENODEV,
         Step::DeleteRoute { .. } => errno == libc::ESRCH,
         Step::Switch { .. } => is_undoing && errno == libc::ENOENT,
-        Step::AddLink(_)
+        Step::AddAddress { .. }
+        | Step::AddLink(_)
+        | Step::AddRoute { .. }
+        | Step::ChangeAddress { .. }
         | Step::EditFile(_)
         | Step::SetLink { .. }
         | Step::StartClient(_)

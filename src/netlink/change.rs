@@ -6,14 +6,15 @@
 //! does not know.
 
 use crate::model::address::MacAddr;
-use crate::model::interface::{ArpValidate, BondMode, BondMonitor, ForwardDelay, MiiCarrier};
+use crate::model::interface::{BondMode, BondMonitor, ForwardDelay};
 use crate::model::name::IfName;
 use crate::netlink::link::{
     AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_BOND_ARP_INTERVAL, IFLA_BOND_ARP_IP_TARGET,
     IFLA_BOND_ARP_VALIDATE, IFLA_BOND_DOWNDELAY, IFLA_BOND_MIIMON, IFLA_BOND_MODE,
     IFLA_BOND_UPDELAY, IFLA_BOND_USE_CARRIER, IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE,
     IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
-    IFLA_VLAN_ID, LinkIndex, RTM_DELLINK, RTM_NEWLINK, encode_bond_mode,
+    IFLA_VLAN_ID, LinkBond, LinkIndex, RTM_DELLINK, RTM_NEWLINK, encode_arp_validate,
+    encode_bond_mode, encode_carrier,
 };
 use crate::netlink::wire::{self, Header, PayloadWriter};
 
@@ -49,8 +50,10 @@ pub enum Setting<'a> {
     Stp(bool),
     /// Of a bridge.
     ForwardDelay(ForwardDelay),
-    /// Of a bond. `None` switches monitoring off.
-    Monitor(Option<&'a BondMonitor>),
+    /// Of a bond.
+    Monitor(&'a BondMonitor),
+    /// Of a bond: what it had before, or none.
+    MonitorAgain(&'a LinkBond),
 }
 
 /// Appends the request to make a link. It is down at first.
@@ -110,7 +113,8 @@ pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Se
         | Setting::Master(_)
         | Setting::Stp(_)
         | Setting::ForwardDelay(_)
-        | Setting::Monitor(_) => Flags::Unchanged,
+        | Setting::Monitor(_)
+        | Setting::MonitorAgain(_) => Flags::Unchanged,
     };
     wire::write_message(out, Header { kind: RTM_NEWLINK, flags, sequence }, |payload| {
         write_header(payload, link.0, up);
@@ -128,13 +132,12 @@ pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Se
             Setting::ForwardDelay(delay) => write_info(payload, "bridge", |data| {
                 data.attribute_u32(IFLA_BR_FORWARD_DELAY, delay.0);
             }),
-            Setting::Monitor(Some(monitor)) => {
+            Setting::Monitor(monitor) => {
                 write_info(payload, "bond", |data| write_monitor(data, monitor));
             }
-            Setting::Monitor(None) => write_info(payload, "bond", |data| {
-                data.attribute_u32(IFLA_BOND_MIIMON, 0);
-                data.attribute_u32(IFLA_BOND_ARP_INTERVAL, 0);
-            }),
+            Setting::MonitorAgain(bond) => {
+                write_info(payload, "bond", |data| write_monitor_again(data, bond));
+            }
         }
     });
 }
@@ -182,25 +185,44 @@ fn write_monitor(data: &mut PayloadWriter<'_>, monitor: &BondMonitor) {
                 data.attribute_u32(IFLA_BOND_DOWNDELAY, *downdelay);
             }
             if let Some(carrier) = carrier {
-                let use_carrier = match carrier {
-                    MiiCarrier::Ioctl => 0,
-                    MiiCarrier::Netif => 1,
-                };
-                data.attribute(IFLA_BOND_USE_CARRIER, &[use_carrier]);
+                data.attribute(IFLA_BOND_USE_CARRIER, &[encode_carrier(*carrier)]);
             }
         }
         BondMonitor::Arp { interval, target, validate } => {
             data.attribute_u32(IFLA_BOND_ARP_INTERVAL, *interval);
             data.nested(IFLA_BOND_ARP_IP_TARGET, |list| list.attribute(0, &target.octets()));
-            if let Some(validate) = validate {
-                let validate = match validate {
-                    ArpValidate::Active => 1,
-                    ArpValidate::Backup => 2,
-                    ArpValidate::All => 3,
-                };
-                data.attribute_u32(IFLA_BOND_ARP_VALIDATE, validate);
+            if validate.is_some() {
+                data.attribute_u32(IFLA_BOND_ARP_VALIDATE, encode_arp_validate(*validate));
             }
         }
+    }
+}
+
+/// All that belongs to monitoring, as it was. A mode that knows no ARP refuses to hear of it.
+fn write_monitor_again(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
+    let knows_arp = !matches!(
+        bond.mode,
+        Some(BondMode::Ieee8023ad | BondMode::BalanceTlb | BondMode::BalanceAlb)
+    );
+    if bond.arp_interval == 0 {
+        data.attribute_u32(IFLA_BOND_MIIMON, bond.miimon);
+        if bond.miimon > 0 {
+            data.attribute_u32(IFLA_BOND_UPDELAY, bond.updelay);
+            data.attribute_u32(IFLA_BOND_DOWNDELAY, bond.downdelay);
+        }
+    }
+    data.attribute(IFLA_BOND_USE_CARRIER, &[encode_carrier(bond.carrier)]);
+    if !knows_arp {
+        return;
+    }
+    data.attribute_u32(IFLA_BOND_ARP_INTERVAL, bond.arp_interval);
+    data.nested(IFLA_BOND_ARP_IP_TARGET, |list| {
+        for target in &bond.arp_targets {
+            list.attribute(0, &target.octets());
+        }
+    });
+    if bond.arp_interval > 0 {
+        data.attribute_u32(IFLA_BOND_ARP_VALIDATE, encode_arp_validate(bond.arp_validate));
     }
 }
 

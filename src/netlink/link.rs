@@ -432,24 +432,30 @@ fn encode_bond(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
     data.attribute_u32(IFLA_BOND_MIIMON, bond.miimon);
     data.attribute_u32(IFLA_BOND_UPDELAY, bond.updelay);
     data.attribute_u32(IFLA_BOND_DOWNDELAY, bond.downdelay);
-    let use_carrier = match bond.carrier {
-        MiiCarrier::Ioctl => 0,
-        MiiCarrier::Netif => 1,
-    };
-    data.attribute(IFLA_BOND_USE_CARRIER, &[use_carrier]);
+    data.attribute(IFLA_BOND_USE_CARRIER, &[encode_carrier(bond.carrier)]);
     data.attribute_u32(IFLA_BOND_ARP_INTERVAL, bond.arp_interval);
     data.nested(IFLA_BOND_ARP_IP_TARGET, |list| {
         for (slot, target) in (0..).zip(bond.arp_targets.iter().take(BOND_TARGET_COUNT_MAX)) {
             list.attribute(slot, &target.octets());
         }
     });
-    let arp_validate = match bond.arp_validate {
+    data.attribute_u32(IFLA_BOND_ARP_VALIDATE, encode_arp_validate(bond.arp_validate));
+}
+
+pub(super) fn encode_carrier(carrier: MiiCarrier) -> u8 {
+    match carrier {
+        MiiCarrier::Ioctl => 0,
+        MiiCarrier::Netif => 1,
+    }
+}
+
+pub(super) fn encode_arp_validate(validate: Option<ArpValidate>) -> u32 {
+    match validate {
         None => 0,
         Some(ArpValidate::Active) => 1,
         Some(ArpValidate::Backup) => 2,
         Some(ArpValidate::All) => 3,
-    };
-    data.attribute_u32(IFLA_BOND_ARP_VALIDATE, arp_validate);
+    }
 }
 
 pub(super) fn encode_bond_mode(mode: BondMode) -> u8 {

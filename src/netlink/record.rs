@@ -30,6 +30,7 @@ const IFA_BROADCAST: u16 = 4;
 const IFA_F_NODAD: u32 = 0x02;
 
 const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
 const RTA_CACHEINFO: u16 = 12;
 const RTA_TABLE: u16 = 15;
 const RTA_EXPIRES: u16 = 23;
@@ -129,6 +130,12 @@ impl AddressRecord {
         self.encode(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
+    /// Appends the request to have the address of `link` last as long as this one does.
+    pub fn encode_change(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+        let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_REPLACE;
+        self.encode(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
+    }
+
     /// Appends the request to take the address from `link`.
     pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
@@ -175,6 +182,8 @@ pub struct RouteRecord {
     /// Where it leads; a prefix of no bits is the default route.
     pub destination: IpPrefix,
     pub gateway: Option<IpAddr>,
+    /// The address that packets get which the host itself sends this way.
+    pub source: Option<IpAddr>,
     /// Of several to one place, that of the lowest is taken.
     pub metric: u32,
     table: u32,
@@ -184,6 +193,7 @@ pub struct RouteRecord {
     flags: u32,
     attributes: Vec<u8>,
     hops: Hops,
+    lifetime: Lifetime,
 }
 
 /// Through how many links a route leads.
@@ -205,6 +215,7 @@ impl RouteRecord {
             family,
             destination: IpPrefix::everything(family),
             gateway: Some(gateway),
+            source: None,
             metric: 0,
             table: RT_TABLE_MAIN,
             protocol: RTPROT_STATIC,
@@ -212,6 +223,7 @@ impl RouteRecord {
             flags: 0,
             attributes,
             hops: Hops::One,
+            lifetime: Lifetime::Permanent,
         }
     }
 
@@ -232,6 +244,7 @@ impl RouteRecord {
             family,
             destination: IpPrefix::everything(family),
             gateway: None,
+            source: None,
             metric: 0,
             table: u32::from(table),
             protocol,
@@ -239,6 +252,7 @@ impl RouteRecord {
             flags,
             attributes: Vec::new(),
             hops: Hops::One,
+            lifetime: Lifetime::Permanent,
         };
         let mut kept = PayloadWriter::new(&mut route.attributes);
         for attribute in attributes(rest) {
@@ -247,6 +261,9 @@ impl RouteRecord {
                 RTA_DST => destination = decode_ip(family, attribute.payload, "RTA_DST")?,
                 RTA_GATEWAY => {
                     route.gateway = Some(decode_ip(family, attribute.payload, "RTA_GATEWAY")?);
+                }
+                RTA_PREFSRC => {
+                    route.source = Some(decode_ip(family, attribute.payload, "RTA_PREFSRC")?);
                 }
                 RTA_PRIORITY => route.metric = attribute.u32("RTA_PRIORITY")?,
                 RTA_MULTIPATH => route.hops = Hops::Several,
@@ -260,6 +277,7 @@ impl RouteRecord {
                 RTA_CACHEINFO => {
                     if let Some(seconds) = expiry(attribute.payload) {
                         kept.attribute_u32(RTA_EXPIRES, seconds);
+                        route.lifetime = Lifetime::Finite;
                     }
                 }
                 kind => kept.attribute(kind, attribute.payload),
@@ -286,6 +304,16 @@ impl RouteRecord {
     /// Whether this is the way to wherever no other route leads.
     pub fn is_default(&self) -> bool {
         self.destination.prefix_len() == 0 && self.table == RT_TABLE_MAIN
+    }
+
+    /// Whether the gateway counts as on the link, whatever addresses that has.
+    pub fn is_on_link(&self) -> bool {
+        self.flags & RTNH_F_ONLINK != 0
+    }
+
+    /// Whether it stays until somebody removes it.
+    pub fn is_lasting(&self) -> bool {
+        self.lifetime == Lifetime::Permanent
     }
 
     /// Whether all of it leads through one link, so that it can move to another.

@@ -16,6 +16,8 @@ pub const FLAG_ACK: u16 = 0x4;
 pub const FLAG_DUMP_INTERRUPTED: u16 = 0x10;
 /// The whole table is wanted (`NLM_F_DUMP`).
 pub const FLAG_DUMP: u16 = 0x300;
+/// What is named is replaced (`NLM_F_REPLACE`).
+pub const FLAG_REPLACE: u16 = 0x100;
 /// What is named must not be there yet (`NLM_F_EXCL`).
 pub const FLAG_EXCLUSIVE: u16 = 0x200;
 /// What is named may be made (`NLM_F_CREATE`).

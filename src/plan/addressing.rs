@@ -1,139 +1,79 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The addressing part of a plan: addresses, routes, the switches of IPv6, and DHCP clients.
 //!
-//! What a link shall have comes from its definition, and from its donors: the ports that a bridge or
-//! bond takes over. A donor's lease goes on where the definition wants one, and its routes lead
-//! through the new link, as connections over them are to survive.
-
-use std::net::IpAddr;
+//! What is wanted is for [`Wish`] to say; in which order it comes about, and what the kernel does on
+//! the way, is known here.
 
 use crate::host::survey::{Ipv6Switches, Surveyed};
-use crate::model::address::{Family, IpPrefix};
-use crate::model::interface::{Interface, Protocol};
+use crate::model::address::Family;
+use crate::model::interface::Interface;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Role, Scope};
+use crate::netlink::address::Scope;
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::plan::draft::Draft;
 use crate::plan::step::{Condition, Step, Switch};
+use crate::plan::wish::{Wish, routes_in_order};
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
 /// The `accept_ra` of a router that takes advertisements all the same.
 const ACCEPT_RA_ON_ROUTERS: i32 = 2;
 
-/// What a definition wants of one family, and what is there.
-struct Wish<'a> {
-    link: IfName,
-    family: Family,
-    protocol: Option<&'a Protocol>,
-    /// The link as it is, if it is there yet.
-    now: Option<&'a Surveyed>,
-    donors: &'a [&'a Surveyed],
-    /// Whether our DHCP client runs on the link.
-    has_client: bool,
-}
-
-impl<'a> Wish<'a> {
-    fn fixed(&self) -> Vec<IpPrefix> {
-        let ips = self.protocol.map(|protocol| protocol.addresses.as_slice()).unwrap_or_default();
-        ips.iter().map(|ip| ip.prefix()).collect()
-    }
-
-    fn wants_lease(&self) -> bool {
-        self.protocol.is_some_and(|protocol| protocol.dhcp.is_some())
-    }
-
-    fn wants_advertised(&self) -> bool {
-        match self.family {
-            Family::Ipv4 => false,
-            // Where a definition says nothing of IPv6 the kernel's own ways are left to it.
-            Family::Ipv6 => self.protocol.is_none_or(|protocol| protocol.autoconf),
-        }
-    }
-
-    fn gateway(&self) -> Option<IpAddr> {
-        self.protocol.and_then(|protocol| protocol.gateway)
-    }
-
-    /// The addresses of this family that a surveyed link has and that mean something beyond it.
-    fn addresses_of(&self, surveyed: &'a Surveyed) -> impl Iterator<Item = &'a AddressRecord> {
-        let family = self.family;
-        surveyed.addresses.iter().filter(move |record| {
-            record.address.prefix.family() == family
-                && matches!(record.address.scope, Scope::Global | Scope::Site)
-        })
-    }
-
-    /// The link's own addresses of this family.
-    fn own(&self) -> Vec<&'a AddressRecord> {
-        self.now.map(|now| self.addresses_of(now).collect()).unwrap_or_default()
-    }
-
-    /// The routes of this family through a surveyed link.
-    fn routes_of(&self, surveyed: &'a Surveyed) -> impl Iterator<Item = &'a RouteRecord> {
-        let family = self.family;
-        surveyed.routes.iter().filter(move |route| route.family == family)
-    }
-
-    /// Whether an address that the link has may stay.
-    fn keeps(&self, record: &AddressRecord) -> bool {
-        let is_finite = record.address.lifetime == Lifetime::Finite;
-        let is_fixed =
-            record.address.peer.is_none() && self.fixed().contains(&record.address.prefix);
-        is_fixed
-            || (self.wants_lease() && (is_finite || self.has_client))
-            || (self.wants_advertised() && is_finite)
-    }
-
-    /// The addresses that come over from donors and no definition names: leases, and what routers
-    /// have advertised.
-    fn carried(&self, draft: &Draft<'_>) -> Vec<AddressRecord> {
-        if self.now.is_none() && self.donors.is_empty() {
-            return Vec::new();
-        }
-        let (fixed, own) = (self.fixed(), self.own());
-        let mut carried = Vec::new();
-        for donor in self.donors {
-            let is_leased =
-                self.wants_lease() && draft.survey.has_client(&donor.link.name, self.family);
-            let goes_on = |record: &&AddressRecord| {
-                let is_finite = record.address.lifetime == Lifetime::Finite;
-                let prefix = record.address.prefix;
-                (is_leased || (is_finite && (self.wants_lease() || self.wants_advertised())))
-                    && !fixed.contains(&prefix)
-                    && !own.iter().any(|own| own.address.prefix == prefix)
-            };
-            carried.extend(self.addresses_of(donor).filter(goes_on).map(AddressRecord::moved));
-        }
-        carried
-    }
-}
-
 impl<'a> Draft<'a> {
-    /// Gives `definition`'s link the addresses that it shall have. What it is to lose stays for now.
+    /// Gives `definition`'s link the addresses that it shall have, but for those that would go again
+    /// with the ones that it is to lose. Those stay for now.
     pub(super) fn add_addresses(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let wish = self.wish(definition, family, donors);
-            self.set_switches(&wish);
-            let own = wish.own();
-            for prefix in wish.fixed() {
-                if own.iter().any(|record| record.address.prefix == prefix) {
-                    continue;
+            for record in wish.to_last() {
+                let lasting = AddressRecord::permanent(record.address.prefix);
+                self.change_address(wish.link, record, lasting);
+            }
+            for record in wish.coming() {
+                if !wish.hangs_on_stale(&record) {
+                    self.add_address(wish.link, record);
                 }
-                let mut at_donors = donors.iter().flat_map(|donor| wish.addresses_of(donor));
-                let lasting = |record: &&AddressRecord| {
-                    record.address.prefix == prefix
-                        && record.address.lifetime == Lifetime::Permanent
-                };
-                let record = match at_donors.find(lasting) {
-                    Some(record) => record.moved(),
-                    None => AddressRecord::permanent(prefix),
-                };
+            }
+        }
+    }
+
+    /// Takes from `definition`'s link the addresses that it shall not have any more. What the kernel
+    /// takes with them is taken first and put back then, so that it can be undone like the rest.
+    pub(super) fn replace_addresses(
+        &mut self,
+        definition: &'a Interface,
+        donors: &'a [&'a Surveyed],
+    ) {
+        for family in FAMILIES {
+            let wish = self.wish(definition, family, donors);
+            let (stale, dragged) = (wish.stale(), wish.dragged());
+            let dropped = wish.dropped_routes();
+            for route in dropped.iter().rev() {
+                self.delete_route(wish.link, route);
+            }
+            // The first address of a network last, as others may go with it.
+            for record in wish.own().into_iter().rev() {
+                if stale.contains(&record) || dragged.contains(&record) {
+                    self.delete_address(wish.link, record);
+                }
+            }
+            let coming = wish.coming().into_iter().filter(|record| wish.hangs_on_stale(record));
+            let mut late: Vec<_> = dragged.into_iter().cloned().chain(coming).collect();
+            let fixed = wish.fixed();
+            // The first one of a network to come is its primary.
+            let place = |record: &AddressRecord| {
+                let at = fixed.iter().position(|prefix| *prefix == record.address.prefix);
+                at.unwrap_or(fixed.len())
+            };
+            late.sort_by_key(place);
+            for record in late {
                 self.add_address(wish.link, record);
             }
-            for record in wish.carried(self) {
-                self.add_address(wish.link, record);
+            for route in dropped {
+                if !wish.is_stale_route(route) && wish.carries(route) {
+                    self.add_route(wish.link, route.clone());
+                }
             }
         }
     }
@@ -142,58 +82,28 @@ impl<'a> Draft<'a> {
     pub(super) fn add_routes(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let wish = self.wish(definition, family, donors);
-            let own: Vec<_> = wish.now.iter().flat_map(|now| wish.routes_of(now)).collect();
-            let learns = wish.wants_lease() || wish.wants_advertised();
-            let mut has_gateway = own.iter().any(|route| leads_over(route, wish.gateway()));
-            for donor in donors {
-                let of_family = |route: &&&RouteRecord| route.family == family && route.can_move();
-                for route in on_link_first(&donor.routes).iter().filter(of_family) {
-                    let is_wanted = match wish.gateway() {
-                        _ if !route.is_default() => true,
-                        Some(_) => leads_over(route, wish.gateway()) && !has_gateway,
-                        None => learns,
-                    };
-                    if is_wanted && !own.contains(route) {
-                        has_gateway |= leads_over(route, wish.gateway());
-                        let is_leased =
-                            route.is_default() && wish.wants_lease() && wish.gateway().is_none();
-                        let route = if is_leased { route.leased() } else { (*route).clone() };
-                        self.add_route(wish.link, route);
-                    }
-                }
-            }
-            if let Some(gateway) = wish.gateway().filter(|_| !has_gateway) {
-                self.add_route(wish.link, RouteRecord::default_over(gateway));
-            }
-            let is_stale = |route: &&&RouteRecord| {
-                route.is_default() && !leads_over(route, wish.gateway()) && !learns
-            };
-            for route in own.iter().filter(is_stale) {
+            let moving = wish.moving_routes();
+            let dropped = wish.dropped_routes();
+            let mut stale = wish.own_routes();
+            stale.retain(|route| wish.is_stale_route(route) && !dropped.contains(route));
+            // The kernel would take what lasts for what expires.
+            let (mistakable, stale): (Vec<_>, Vec<_>) =
+                stale.into_iter().partition(|route| route.gateway == wish.gateway());
+            for route in mistakable {
                 self.delete_route(wish.link, route);
             }
-        }
-    }
-
-    /// Takes from `definition`'s link the addresses that it shall not have any more.
-    pub(super) fn delete_stale_addresses(&mut self, definition: &'a Interface) {
-        for family in FAMILIES {
-            let wish = self.wish(definition, family, &[]);
-            let own = wish.own();
-            let stale: Vec<_> = own.iter().filter(|record| !wish.keeps(record)).collect();
-            // With the first address of a network the kernel may take the others of it.
-            let hangs_on_stale = |record: &&&AddressRecord| {
-                record.address.role == Role::Secondary
-                    && wish.keeps(record)
-                    && stale.iter().any(|stale| same_network(stale, record))
-            };
-            let dragged: Vec<_> = own.iter().filter(hangs_on_stale).collect();
-            for record in own.iter().rev() {
-                if stale.contains(&record) || dragged.contains(&record) {
-                    self.delete_address(wish.link, record);
-                }
+            let is_led = wish.has_gateway() || moving.iter().any(|it| wish.is_gateway_route(it));
+            for route in moving {
+                let is_leased = route.is_default() && wish.gateway().is_none();
+                let route =
+                    if is_leased && wish.wants_lease() { route.leased() } else { route.clone() };
+                self.add_route(wish.link, route);
             }
-            for record in dragged {
-                self.add_address(wish.link, (*record).clone());
+            if let Some(gateway) = wish.gateway().filter(|_| !is_led) {
+                self.add_route(wish.link, RouteRecord::default_over(gateway));
+            }
+            for route in stale {
+                self.delete_route(wish.link, route);
             }
         }
     }
@@ -202,12 +112,11 @@ impl<'a> Draft<'a> {
     /// first the routes, as they could not be told from lost ones once the addresses are gone.
     pub(super) fn strip(&mut self, surveyed: &'a Surveyed) {
         let link = surveyed.link.name;
-        for route in on_link_first(&surveyed.routes).into_iter().rev() {
+        for route in routes_in_order(surveyed).into_iter().rev() {
             self.delete_route(link, route);
         }
         let is_own =
             |record: &&AddressRecord| matches!(record.address.scope, Scope::Global | Scope::Site);
-        // The first address of a network last, as others may go with it.
         for record in surveyed.addresses.iter().filter(is_own).rev() {
             self.delete_address(link, record);
         }
@@ -217,7 +126,7 @@ impl<'a> Draft<'a> {
     /// some clients take their lease back from a link that becomes a port.
     pub(super) fn stop_all_clients(&mut self, link: IfName) {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
-            self.push(Step::StopClient(*lease), Some(Step::StartClient(*lease)));
+            self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
         }
     }
 
@@ -225,7 +134,7 @@ impl<'a> Draft<'a> {
     pub(super) fn stop_clients(&mut self, definition: &'a Interface) {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == definition.name) {
             if wanted_lease(definition, lease.family) != Some(lease.name_servers) {
-                self.push(Step::StopClient(*lease), Some(Step::StartClient(*lease)));
+                self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
             }
         }
     }
@@ -242,16 +151,16 @@ impl<'a> Draft<'a> {
                 continue;
             }
             let had: Vec<_> = wish.own().into_iter().filter(|record| wish.keeps(record)).collect();
-            let carried = wish.carried(self);
+            let carried = wish.carried();
             let leased = had.into_iter().chain(&carried);
             let fixed = wish.fixed();
             let mut prefixes = leased.map(|record| record.address.prefix);
             let wanted = prefixes.find(|prefix| !fixed.contains(prefix));
             let lease = Lease { link, family, name_servers, wanted };
             let undo = self.drop_lease(lease);
-            self.push(Step::StartClient(lease), Some(undo));
+            self.push(Step::StartClient(lease), vec![undo]);
             let condition = Condition::Leased { link, family, besides: fixed };
-            self.push(Step::WaitFor(condition), None);
+            self.push(Step::WaitFor(condition), Vec::new());
         }
     }
 
@@ -278,18 +187,15 @@ impl<'a> Draft<'a> {
         family: Family,
         donors: &'a [&'a Surveyed],
     ) -> Wish<'a> {
-        let link = definition.name;
-        let protocol = definition.protocols.iter().find(|protocol| protocol.family == family);
-        let now = self.find(&link);
-        let has_client = self.survey.has_client(&link, family);
-        Wish { link, family, protocol, now, donors, has_client }
+        Wish::new(definition, family, donors, self.survey)
     }
 
-    /// Sets the switches of IPv6 as a definition that speaks of IPv6 needs them.
-    fn set_switches(&mut self, wish: &Wish<'_>) {
-        let Some(protocol) = wish.protocol.filter(|_| wish.family == Family::Ipv6) else { return };
-        let now = wish.now.map_or(self.survey.defaults, |now| now.switches);
-        let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = now;
+    /// Sets the switches of IPv6 as a definition that speaks of IPv6 needs them, best before the
+    /// link is up and takes advertisements.
+    pub(super) fn set_switches(&mut self, definition: &'a Interface) {
+        let wish = self.wish(definition, Family::Ipv6, &[]);
+        let Some(protocol) = wish.protocol else { return };
+        let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = wish.switches();
         let is_router = forwarding.is_some_and(|forwarding| forwarding != 0);
         let accept = match (protocol.autoconf, is_router) {
             (true, true) => ACCEPT_RA_ON_ROUTERS,
@@ -304,22 +210,10 @@ impl<'a> Draft<'a> {
             if old != Some(value) {
                 let link = wish.link;
                 let undo = old.map(|value| Step::Switch { link, switch, value });
-                self.push(Step::Switch { link, switch, value }, undo);
+                self.push(Step::Switch { link, switch, value }, undo.into_iter().collect());
             }
         }
     }
-}
-
-/// Routes in an order in which they can be added: a gateway must be on the link when it is named.
-fn on_link_first(routes: &[RouteRecord]) -> Vec<&RouteRecord> {
-    let mut ordered: Vec<_> = routes.iter().collect();
-    ordered.sort_by_key(|route| route.gateway.is_some());
-    ordered
-}
-
-/// Whether this is the default route over this gateway.
-fn leads_over(route: &RouteRecord, gateway: Option<IpAddr>) -> bool {
-    route.is_default() && route.gateway.is_some() && route.gateway == gateway
 }
 
 /// What a definition says of name servers, if it wants a lease of the family.
@@ -329,10 +223,4 @@ fn wanted_lease(definition: &Interface, family: Family) -> Option<NameServers> {
         Some(false) => NameServers::Left,
         Some(true) | None => NameServers::Taken,
     })
-}
-
-/// Whether two addresses of one link share a network, as the kernel sees it.
-fn same_network(a: &AddressRecord, b: &AddressRecord) -> bool {
-    let (a, b) = (a.address.prefix, b.address.prefix);
-    a.prefix_len() == b.prefix_len() && a.network() == b.network()
 }

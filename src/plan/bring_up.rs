@@ -37,25 +37,30 @@ pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<
             parent = Some(&vlan.parent);
         }
     }
-    draft.set_mtu(name, definition.mtu, parent);
+    draft.check_is_no_port(name)?;
+    draft.set_switches(definition);
+    if bridge.is_none() {
+        draft.set_mtu(name, definition.mtu, parent);
+    }
     draft.set_up(name);
     draft.stop_clients(definition);
     draft.add_addresses(definition, &donors);
     if let Some(bridge) = bridge {
         draft.enslave(name, bridge, definition.mtu)?;
+        draft.set_mtu(name, definition.mtu, None);
     }
+    draft.replace_addresses(definition, &donors);
     draft.add_routes(definition, &donors);
     if let Some(bridge) = bridge {
         for port in direct_ports(bridge, survey) {
             draft.strip(port);
         }
     }
-    draft.delete_stale_addresses(definition);
     draft.start_clients(definition, &donors);
     if draft.is_empty() {
         return Err(Refusal::Running);
     }
-    draft.push(Step::WaitFor(Condition::Up(name)), None);
+    draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     Ok(draft.finish())
 }
 
@@ -70,7 +75,7 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
         return Err(Refusal::Running);
     }
     draft.set(name, Value::Up, Value::Down);
-    draft.push(Step::WaitFor(Condition::Up(name)), None);
+    draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     Ok(draft.finish())
 }
 

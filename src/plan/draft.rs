@@ -37,52 +37,89 @@ impl<'a> Draft<'a> {
         self.host.ports_of(link.index)
     }
 
-    pub(super) fn push(&mut self, step: Step, undo: Option<Step>) {
+    /// Adds a step, and what takes it back, in order.
+    pub(super) fn push(&mut self, step: Step, undo: Vec<Step>) {
         self.steps.push(Planned { step, undo });
+    }
+
+    /// Adds to what takes the last step back.
+    pub(super) fn also_undo(&mut self, undo: Step) {
+        if let Some(last) = self.steps.last_mut() {
+            last.undo.push(undo);
+        }
     }
 
     pub(super) fn add_link(&mut self, spec: LinkSpec) {
         let undo = Step::DeleteLink(spec.name);
-        self.push(Step::AddLink(spec), Some(undo));
+        self.push(Step::AddLink(spec), vec![undo]);
     }
 
     /// Sets `value`, where `old` is what it was.
     pub(super) fn set(&mut self, link: IfName, value: Value, old: Value) {
         let undo = Step::SetLink { link, value: old };
-        self.push(Step::SetLink { link, value }, Some(undo));
+        self.push(Step::SetLink { link, value }, vec![undo]);
     }
 
     /// Gets a link that is down out of the way, to be deleted when there is time.
     pub(super) fn discard(&mut self, link: &Link) {
         let Some(name) = discarded_name(link) else { return };
         let undo = Step::SetLink { link: name, value: Value::Name(link.name) };
-        self.push(Step::SetLink { link: link.name, value: Value::Name(name) }, Some(undo));
+        self.push(Step::SetLink { link: link.name, value: Value::Name(name) }, vec![undo]);
         self.discarded.push(name);
     }
 
     pub(super) fn add_address(&mut self, link: IfName, record: AddressRecord) {
         let undo = Step::DeleteAddress { link, record: record.clone() };
-        self.push(Step::AddAddress { link, record }, Some(undo));
+        self.push(Step::AddAddress { link, record }, vec![undo]);
+    }
+
+    /// Puts `new` in the place of `old`: the same address, but for how long it lasts.
+    pub(super) fn change_address(&mut self, link: IfName, old: &AddressRecord, new: AddressRecord) {
+        let undo = Step::ChangeAddress { link, record: old.clone() };
+        self.push(Step::ChangeAddress { link, record: new }, vec![undo]);
     }
 
     pub(super) fn delete_address(&mut self, link: IfName, record: &AddressRecord) {
         let undo = Step::AddAddress { link, record: record.clone() };
-        self.push(Step::DeleteAddress { link, record: record.clone() }, Some(undo));
+        self.push(Step::DeleteAddress { link, record: record.clone() }, vec![undo]);
     }
 
     pub(super) fn add_route(&mut self, link: IfName, record: RouteRecord) {
         let undo = Step::DeleteRoute { link, record: record.clone() };
-        self.push(Step::AddRoute { link, record }, Some(undo));
+        self.push(Step::AddRoute { link, record }, vec![undo]);
     }
 
     pub(super) fn delete_route(&mut self, link: IfName, record: &RouteRecord) {
         let undo = Step::AddRoute { link, record: record.clone() };
-        self.push(Step::DeleteRoute { link, record: record.clone() }, Some(undo));
+        self.push(Step::DeleteRoute { link, record: record.clone() }, vec![undo]);
     }
 
     /// What is planned so far.
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().map(|planned| &planned.step)
+    }
+
+    /// Whether a link is planned to be made.
+    pub(super) fn is_made(&self, name: &IfName) -> bool {
+        self.steps().any(|step| matches!(step, Step::AddLink(spec) if spec.name == *name))
+    }
+
+    /// Brings a link up, if it is neither up nor planned to be.
+    pub(super) fn set_up(&mut self, name: IfName) {
+        let is_up = self.find(&name).is_some_and(|now| now.link.up);
+        let up = Step::SetLink { link: name, value: Value::Up };
+        if !is_up && !self.steps().any(|step| *step == up) {
+            self.set(name, Value::Up, Value::Down);
+        }
+    }
+
+    /// Those over `link` that work only as long as it is up: VLANs and their like. A veth's other end
+    /// is not one of them.
+    pub(super) fn links_over(&self, link: &Link) -> Vec<&'a Link> {
+        let host = self.host;
+        let is_over =
+            |other: &&Link| other.parent == Some(link.index) && other.kind != LinkKind::Veth;
+        host.links().filter(is_over).collect()
     }
 
     /// Whether nothing would change.

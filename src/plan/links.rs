@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The links part of a plan: what is to be made, what is to be set, and whose port it becomes.
 
-use crate::host::describe;
 use crate::host::survey::Surveyed;
 use crate::model::address::MacAddr;
 use crate::model::interface::{
@@ -11,7 +10,7 @@ use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
 use crate::plan::draft::{Draft, may_be_a_guests};
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{LinkSpec, SpecKind, Value};
+use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 
 /// What the kernel makes of a delay while STP runs (`BR_MIN_FORWARD_DELAY`,
 /// `BR_MAX_FORWARD_DELAY`), in hundredths of a second.
@@ -19,7 +18,7 @@ const STP_DELAY_MIN: u32 = 200;
 const STP_DELAY_MAX: u32 = 3000;
 
 /// The MTU of a bridge or bond that has just been made.
-const MTU_AT_FIRST: u32 = 1500;
+pub(super) const MTU_AT_FIRST: u32 = 1500;
 
 impl<'a> Draft<'a> {
     /// A link that is there already: a NIC, or whatever else counts as one.
@@ -33,25 +32,32 @@ impl<'a> Draft<'a> {
 
     pub(super) fn ethernet(&mut self, name: IfName, ethernet: &Ethernet) -> Result<(), Refusal> {
         let now = self.require(&name, || "which is to be brought up".to_owned())?;
-        if let Some(master) = self.master_of(&now.link) {
-            return Err(Refusal::IsPort { name, master });
-        }
         self.set_mac(&now.link, ethernet.mac);
         Ok(())
     }
 
+    /// An interface of its own is nobody's port.
+    pub(super) fn check_is_no_port(&self, name: IfName) -> Result<(), Refusal> {
+        let master = self.find(&name).and_then(|now| self.host.link(now.link.master?));
+        let holder =
+            master.filter(|master| matches!(master.kind, LinkKind::Bond(_) | LinkKind::Bridge(_)));
+        holder.map_or(Ok(()), |master| Err(Refusal::IsPort { name, master: master.name }))
+    }
+
     /// A VLAN, and its parent up.
     pub(super) fn vlan(&mut self, name: IfName, vlan: &Vlan) -> Result<(), Refusal> {
-        let parent = self.require(&vlan.parent, || format!("the parent of VLAN {name}"))?;
-        if !parent.link.up {
-            self.set(vlan.parent, Value::Up, Value::Down);
+        let parent = self.find(&vlan.parent).map(|parent| parent.link.index);
+        if parent.is_none() && !self.is_made(&vlan.parent) {
+            let role = format!("the parent of VLAN {name}");
+            return Err(Refusal::Missing { name: vlan.parent, role });
         }
+        self.set_up(vlan.parent);
         match self.find(&name).map(|now| &now.link) {
             Some(Link { kind: LinkKind::Vlan { tag }, parent: over, .. }) => {
                 if *tag != vlan.tag {
                     return Err(Refusal::Fixed { name, what: "the tag".to_owned() });
                 }
-                if *over != Some(parent.link.index) {
+                if over.is_none() || *over != parent {
                     return Err(Refusal::Fixed { name, what: "the parent".to_owned() });
                 }
             }
@@ -78,13 +84,17 @@ impl<'a> Draft<'a> {
         for BondMember { name: member, .. } in &bond.members {
             let port = self.require(member, || format!("a member of bond {name}"))?;
             match self.master_of(&port.link) {
-                Some(master) if master == name => continue,
+                Some(master) if master == name => {
+                    self.strip(port);
+                    continue;
+                }
                 Some(master) => return Err(Refusal::IsPort { name: *member, master }),
                 None => {}
             }
+            self.check_is_free(&port.link)?;
             self.strip(port);
             if port.link.up {
-                self.set(*member, Value::Down, Value::Up);
+                self.set_down(&port.link);
             }
             self.set(*member, Value::Master(name), Value::NoMaster);
         }
@@ -97,14 +107,35 @@ impl<'a> Draft<'a> {
         if bond.mode.is_some_and(|mode| live.mode != Some(mode)) {
             return Err(Refusal::Fixed { name, what: "the mode".to_owned() });
         }
-        let now = describe::monitor(live);
-        if let Some(wanted) = &bond.monitor {
-            if !now.as_ref().is_some_and(|now| same_monitor(wanted, now)) {
-                let wanted = Value::Monitor(Some(wanted.clone()));
-                self.set(name, wanted, Value::Monitor(now));
-            }
+        if let Some(wanted) = bond.monitor.as_ref().filter(|wanted| !monitors(live, wanted)) {
+            let again = |bond: LinkBond| Value::MonitorAgain(Box::new(bond));
+            let value = match wanted {
+                // The end of MII monitoring is not that of ARP.
+                BondMonitor::Mii { freq: 0, .. } if live.arp_interval > 0 => {
+                    again(LinkBond { miimon: 0, arp_interval: 0, ..live.clone() })
+                }
+                BondMonitor::Mii { .. } | BondMonitor::Arp { .. } => Value::Monitor(wanted.clone()),
+            };
+            self.set(name, value, again(live.clone()));
         }
         Ok(())
+    }
+
+    /// Refuses to take a link down that others need.
+    pub(super) fn check_is_free(&self, link: &Link) -> Result<(), Refusal> {
+        let over = self.links_over(link).into_iter().filter(|over| link.up && over.up);
+        let guests: Vec<_> = over.map(|over| over.name).collect();
+        if guests.is_empty() { Ok(()) } else { Err(Refusal::Guests { name: link.name, guests }) }
+    }
+
+    /// Takes a link down. When it comes up again the kernel brings up what is over it, be it that it
+    /// was down.
+    pub(super) fn set_down(&mut self, link: &Link) {
+        let set = |link, value| Step::SetLink { link, value };
+        let down_over = self.links_over(link).into_iter().filter(|over| !over.up);
+        let undo = down_over.map(|over| set(over.name, Value::Down));
+        let undo = std::iter::once(set(link.name, Value::Up)).chain(undo).collect();
+        self.push(set(link.name, Value::Down), undo);
     }
 
     /// A bridge without its ports; their links are made, and it takes the first one's address.
@@ -115,9 +146,10 @@ impl<'a> Draft<'a> {
                     self.require(&port.name, || format!("a port of bridge {name}"))?;
                 }
                 PortKind::Bond(bond) => self.bond(port.name, bond)?,
-                PortKind::Vlan(vlan) => self.vlan(port.name, vlan)?,
+                PortKind::Vlan(_) => {}
             }
         }
+        self.vlan_ports(bridge)?;
         match self.find(&name).map(|now| &now.link) {
             Some(Link { kind: LinkKind::Bridge(live), .. }) => {
                 self.tune_bridge(name, bridge, *live)
@@ -135,10 +167,33 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// The VLANs among a bridge's ports, each after its parent, which may be a port too.
+    fn vlan_ports(&mut self, bridge: &Bridge) -> Result<(), Refusal> {
+        let vlan = |port: &Port| match &port.kind {
+            PortKind::Vlan(vlan) => Some((port.name, vlan.clone())),
+            PortKind::Ethernet(_) | PortKind::Bond(_) => None,
+        };
+        let mut waiting: Vec<_> = bridge.ports.iter().filter_map(vlan).collect();
+        while !waiting.is_empty() {
+            let names: Vec<_> = waiting.iter().map(|(name, _)| *name).collect();
+            let waits = |parent: &IfName| names.contains(parent);
+            let (later, now): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|(_, vlan)| waits(&vlan.parent));
+            if now.is_empty() {
+                break;
+            }
+            for (name, vlan) in now {
+                self.vlan(name, &vlan)?;
+            }
+            waiting = later;
+        }
+        Ok(())
+    }
+
     /// The kernel refuses a delay that STP does not allow while STP runs.
     fn tune_bridge(&mut self, name: IfName, bridge: &Bridge, live: LinkBridge) {
         let stp = bridge.stp.unwrap_or(live.stp);
-        let delay = bridge.delay.map_or(live.forward_delay, |delay| in_force(delay, stp));
+        let delay = in_force(bridge.delay.unwrap_or(live.forward_delay), stp);
         if live.stp && !stp {
             self.set(name, Value::Stp(false), Value::Stp(true));
         }
@@ -160,14 +215,16 @@ impl<'a> Draft<'a> {
     ) -> Result<(), Refusal> {
         for port in &bridge.ports {
             let now = self.find(&port.name).map(|now| &now.link);
+            if let (PortKind::Ethernet(ethernet), Some(now)) = (&port.kind, now) {
+                self.set_mac(now, ethernet.mac);
+            }
+            self.raise_mtu(port, mtu);
             match now.and_then(|now| self.master_of(now)) {
                 Some(master) if master == name => {}
                 Some(master) => return Err(Refusal::IsPort { name: port.name, master }),
-                None => self.enslave_one(name, port, now, mtu),
+                None => self.set(port.name, Value::Master(name), Value::NoMaster),
             }
-            if now.is_none_or(|now| !now.up) {
-                self.set(port.name, Value::Up, Value::Down);
-            }
+            self.set_up(port.name);
         }
         let is_port = |link: &Link| bridge.ports.iter().any(|port| port.name == link.name);
         let now = self.find(&name).map(|now| &now.link);
@@ -175,15 +232,15 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn enslave_one(&mut self, bridge: IfName, port: &Port, now: Option<&Link>, mtu: Option<u32>) {
-        if let (PortKind::Ethernet(ethernet), Some(now)) = (&port.kind, now) {
-            self.set_mac(now, ethernet.mac);
-            // A bridge cannot carry more than its ports.
-            if let Some(mtu) = mtu.filter(|mtu| *mtu > now.mtu) {
-                self.set(port.name, Value::Mtu(mtu), Value::Mtu(now.mtu));
-            }
-        }
-        self.set(port.name, Value::Master(bridge), Value::NoMaster);
+    /// A bridge cannot carry more than its ports, so those that carry less are made to. A VLAN goes
+    /// as far as its parent.
+    fn raise_mtu(&mut self, port: &Port, wanted: Option<u32>) {
+        let parent = match &port.kind {
+            PortKind::Vlan(vlan) => Some(&vlan.parent),
+            PortKind::Ethernet(_) | PortKind::Bond(_) => None,
+        };
+        let now = self.mtu_now(&port.name, parent);
+        self.set_mtu(port.name, wanted.filter(|wanted| *wanted > now), parent);
     }
 
     /// The ports that a bridge or bond has and shall not have. Guests' are left alone.
@@ -191,9 +248,17 @@ impl<'a> Draft<'a> {
         let Some(master) = master else { return };
         for port in self.ports_of(master) {
             if !is_named(port) && !may_be_a_guests(port) {
-                self.set(port.name, Value::NoMaster, Value::Master(master.name));
+                self.release(master, port);
             }
         }
+    }
+
+    /// Takes a port from its master. What a bond takes in comes up with that, be it that it was down.
+    pub(super) fn release(&mut self, master: &Link, port: &Link) {
+        let set = |value| Step::SetLink { link: port.name, value };
+        let down = (!port.up && matches!(master.kind, LinkKind::Bond(_))).then_some(Value::Down);
+        let undo = std::iter::once(Value::Master(master.name)).chain(down).map(set).collect();
+        self.push(set(Value::NoMaster), undo);
     }
 
     /// The address that a port has or will have.
@@ -214,21 +279,35 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Sets the MTU of a link that is there or has been planned. A VLAN carries no more than its
-    /// parent.
-    pub(super) fn set_mtu(&mut self, name: IfName, wanted: Option<u32>, parent: Option<&IfName>) {
-        let parent_mtu = parent.and_then(|parent| self.find(parent)).map(|parent| parent.link.mtu);
-        let now = self.find(&name).map(|now| now.link.mtu);
-        let now = now.or(parent_mtu).unwrap_or(MTU_AT_FIRST);
-        let wanted = wanted.map(|wanted| parent_mtu.map_or(wanted, |most| wanted.min(most)));
-        if let Some(wanted) = wanted.filter(|wanted| *wanted != now) {
-            self.set(name, Value::Mtu(wanted), Value::Mtu(now));
-        }
+    /// The MTU of a link that is there or has been planned.
+    fn mtu_now(&self, name: &IfName, parent: Option<&IfName>) -> u32 {
+        let of = |name: &IfName| self.find(name).map(|now| now.link.mtu);
+        of(name).or_else(|| parent.and_then(of)).unwrap_or(MTU_AT_FIRST)
     }
 
-    pub(super) fn set_up(&mut self, name: IfName) {
-        if self.find(&name).is_none_or(|now| !now.link.up) {
-            self.set(name, Value::Up, Value::Down);
+    /// Whether this is a bridge whose ports are planned to change.
+    fn has_new_ports(&self, name: &IfName) -> bool {
+        let is_bridge = |step: &Step| {
+            matches!(step, Step::AddLink(LinkSpec { name: made, kind: SpecKind::Bridge { .. }, .. })
+                if made == name)
+        };
+        let is_port = |step: &Step| {
+            matches!(step, Step::SetLink { value: Value::Master(_) | Value::NoMaster, .. })
+        };
+        let now = self.find(name).map(|now| &now.link.kind);
+        let is_there = matches!(now, Some(LinkKind::Bridge(_)));
+        (is_there || self.steps().any(is_bridge)) && self.steps().any(is_port)
+    }
+
+    /// Sets the MTU of a link that is there or has been planned. A VLAN carries no more than its
+    /// parent, and a bridge follows its ports until somebody says what it is to carry.
+    pub(super) fn set_mtu(&mut self, name: IfName, wanted: Option<u32>, parent: Option<&IfName>) {
+        let most = parent.map_or(u32::MAX, |parent| self.mtu_now(parent, None));
+        let now = self.mtu_now(&name, parent);
+        let has_followed = self.has_new_ports(&name);
+        let wanted = wanted.map(|wanted| wanted.min(most));
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != now || has_followed) {
+            self.set(name, Value::Mtu(wanted), Value::Mtu(now));
         }
     }
 }
@@ -238,18 +317,22 @@ fn in_force(delay: ForwardDelay, stp: bool) -> ForwardDelay {
     if stp { ForwardDelay(delay.0.clamp(STP_DELAY_MIN, STP_DELAY_MAX)) } else { delay }
 }
 
-/// Whether a bond monitors as it is wanted to; what is not said may be anything.
-fn same_monitor(wanted: &BondMonitor, now: &BondMonitor) -> bool {
-    match (wanted, now) {
-        (
-            BondMonitor::Mii { freq, downdelay, updelay, carrier },
-            BondMonitor::Mii { freq: f, downdelay: d, updelay: u, carrier: c },
-        ) => (freq, downdelay, updelay) == (f, d, u) && (carrier.is_none() || carrier == c),
-        (
-            BondMonitor::Arp { interval, target, validate },
-            BondMonitor::Arp { interval: i, target: t, validate: v },
-        ) => (interval, target) == (i, t) && (validate.is_none() || validate == v),
-        (BondMonitor::Mii { .. }, BondMonitor::Arp { .. })
-        | (BondMonitor::Arp { .. }, BondMonitor::Mii { .. }) => false,
+/// Whether a bond monitors as it is wanted to; what is not said may be anything. The kernel counts
+/// delays in whole intervals.
+fn monitors(live: &LinkBond, wanted: &BondMonitor) -> bool {
+    match wanted {
+        BondMonitor::Mii { freq, downdelay, updelay, carrier } => {
+            let rounded = |delay: &u32| delay.checked_div(*freq).unwrap_or(0) * freq;
+            live.arp_interval == 0
+                && live.miimon == *freq
+                && live.updelay == rounded(updelay)
+                && live.downdelay == rounded(downdelay)
+                && carrier.is_none_or(|carrier| carrier == live.carrier)
+        }
+        BondMonitor::Arp { interval, target, validate } => {
+            live.arp_interval == *interval
+                && live.arp_targets.first() == Some(target)
+                && (validate.is_none() || *validate == live.arp_validate)
+        }
     }
 }

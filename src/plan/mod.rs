@@ -13,6 +13,7 @@ pub mod step;
 pub mod request;
 pub mod refusal;
 mod draft;
+mod wish;
 mod addressing;
 mod links;
 pub mod bring_up;
@@ -40,15 +41,15 @@ pub struct Plan {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Planned {
     pub step: Step,
-    /// Nothing for a step that changes nothing.
-    pub undo: Option<Step>,
+    /// In order; nothing for a step that changes nothing.
+    pub undo: Vec<Step>,
 }
 
 impl Plan {
     /// The plan that makes these changes of files.
     pub fn of_edits(edits: Vec<FileEdit>) -> Self {
         let plan = |edit: FileEdit| {
-            let undo = Some(Step::EditFile(edit.inverse()));
+            let undo = vec![Step::EditFile(edit.inverse())];
             Planned { step: Step::EditFile(edit), undo }
         };
         Self { steps: edits.into_iter().map(plan).collect(), discarded: Vec::new() }
@@ -83,9 +84,10 @@ impl fmt::Display for Plan {
         for Planned { step, undo } in &self.steps {
             let text = step.to_string();
             let (subject, rest) = text.split_once(' ').unwrap_or((&text, ""));
-            match undo {
-                Some(undo) => writeln!(f, "{subject:<6} {rest:<56} undo: {undo}")?,
-                None => writeln!(f, "{subject:<6} {rest}")?,
+            let undo: Vec<_> = undo.iter().map(Step::to_string).collect();
+            match undo.as_slice() {
+                [] => writeln!(f, "{subject:<6} {rest}")?,
+                undo => writeln!(f, "{subject:<6} {rest:<56} undo: {}", undo.join("; "))?,
             }
         }
         self.discarded.iter().try_for_each(|name| writeln!(f, "later  link del {name}"))

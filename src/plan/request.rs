@@ -26,6 +26,7 @@ impl Step {
             Self::AddAddress { .. }
             | Self::AddLink(_)
             | Self::AddRoute { .. }
+            | Self::ChangeAddress { .. }
             | Self::DeleteAddress { .. }
             | Self::DeleteRoute { .. }
             | Self::SetLink { .. } => Means::Request,
@@ -56,6 +57,9 @@ impl Step {
                 );
             }
             Self::AddRoute { link, record } => record.encode_add(out, sequence, index(link)?),
+            Self::ChangeAddress { link, record } => {
+                record.encode_change(out, sequence, index(link)?);
+            }
             Self::DeleteAddress { link, record } => {
                 record.encode_delete(out, sequence, index(link)?);
             }
@@ -103,6 +107,7 @@ fn setting(
         Value::NoMaster => Setting::Master(None),
         Value::Stp(stp) => Setting::Stp(*stp),
         Value::Delay(delay) => Setting::ForwardDelay(*delay),
-        Value::Monitor(monitor) => Setting::Monitor(monitor.as_ref()),
+        Value::Monitor(monitor) => Setting::Monitor(monitor),
+        Value::MonitorAgain(bond) => Setting::MonitorAgain(bond),
     })
 }

@@ -7,12 +7,13 @@
 use std::fmt;
 
 use crate::definitions::FileEdit;
-use crate::host::Host;
+use crate::host::{Host, describe};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::netlink::address::Scope;
+use crate::netlink::address::{Lifetime, Scope};
+use crate::netlink::link::LinkBond;
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::xml::words;
 
@@ -27,6 +28,11 @@ pub enum Step {
     AddRoute {
         link: IfName,
         record: RouteRecord,
+    },
+    /// How long an address lasts that the link has.
+    ChangeAddress {
+        link: IfName,
+        record: AddressRecord,
     },
     DeleteAddress {
         link: IfName,
@@ -88,7 +94,9 @@ pub enum Value {
     NoMaster,
     Stp(bool),
     Delay(ForwardDelay),
-    Monitor(Option<BondMonitor>),
+    Monitor(BondMonitor),
+    /// How a bond monitored before, with all that the schema has no word for.
+    MonitorAgain(Box<LinkBond>),
 }
 
 /// A switch of a link's IPv6.
@@ -159,6 +167,13 @@ impl fmt::Display for Step {
             Self::AddAddress { link, record } => write!(f, "addr add {record} dev {link}"),
             Self::AddLink(spec) => write!(f, "link add {spec}"),
             Self::AddRoute { link, record } => write!(f, "route add {record} dev {link}"),
+            Self::ChangeAddress { link, record } => {
+                let lifetime = match record.address.lifetime {
+                    Lifetime::Permanent => "forever",
+                    Lifetime::Finite => "as before",
+                };
+                write!(f, "addr change {record} dev {link} valid_lft {lifetime}")
+            }
             Self::DeleteAddress { link, record } => write!(f, "addr del {record} dev {link}"),
             Self::DeleteLink(name) => write!(f, "link del {name}"),
             Self::DeleteRoute { link, record } => write!(f, "route del {record} dev {link}"),
@@ -223,8 +238,15 @@ impl fmt::Display for Value {
             Self::NoMaster => f.write_str("nomaster"),
             Self::Stp(stp) => write!(f, "stp {}", words::on_off(*stp)),
             Self::Delay(delay) => write!(f, "delay {delay}"),
-            Self::Monitor(Some(monitor)) => Monitor(monitor).fmt(f),
-            Self::Monitor(None) => f.write_str("miimon 0 arp_interval 0"),
+            Self::Monitor(monitor) => Monitor(monitor).fmt(f),
+            Self::MonitorAgain(bond) => {
+                match describe::monitor(bond) {
+                    Some(monitor) => Monitor(&monitor).fmt(f)?,
+                    None => f.write_str("miimon 0 arp_interval 0")?,
+                }
+                let others = bond.arp_targets.iter().skip(1);
+                others.into_iter().try_for_each(|target| write!(f, " +arp_ip_target {target}"))
+            }
         }
     }
 }

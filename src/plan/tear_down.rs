@@ -5,16 +5,21 @@
 //! deleted a moment later, as that takes the kernel long. NICs only go down. Whatever is not a part of
 //! the definition and would be cut off stops all of it.
 
+use std::cmp::Reverse;
+
 use crate::host::Host;
-use crate::host::survey::{Survey, Surveyed};
-use crate::model::interface::{Interface, Kind, PortKind};
+use crate::host::survey::{Ipv6Switches, Survey, Surveyed};
+use crate::model::interface::{Bond, BondMember, Interface, Kind, PortKind};
 use crate::model::name::IfName;
-use crate::netlink::link::{Link, LinkIndex, LinkKind};
+use crate::netlink::link::{Link, LinkKind};
 use crate::plan::Plan;
 use crate::plan::bring_up::is_of_kind;
 use crate::plan::draft::{Draft, may_be_a_guests};
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
+use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Switch, Value};
+
+/// Links over each other: more than the kernel allows (`MAX_NEST_DEV`).
+const DEPTH_MAX: usize = 16;
 
 /// Plans to take `name` down, which `definition` describes if there is one.
 ///
@@ -36,75 +41,82 @@ pub fn tear_down(
     }
     draft.stop_all_clients(name);
     draft.strip(now);
-    draft.set(name, Value::Down, Value::Up);
+    draft.set_down(&now.link);
     let Some(definition) = definition else {
-        draft.push(Step::WaitFor(Condition::Down(name)), None);
+        draft.push(Step::WaitFor(Condition::Down(name)), Vec::new());
         return Ok(draft.finish());
     };
     let mut to_delete = vec![now];
     match &definition.kind {
         Kind::Bridge(bridge) => {
             for port in &bridge.ports {
-                let Some(port_now) = release(&mut draft, &now.link, port.name) else { continue };
-                match &port.kind {
-                    PortKind::Ethernet(_) => {}
-                    PortKind::Bond(bond) if matches!(port_now.link.kind, LinkKind::Bond(_)) => {
-                        for member in &bond.members {
-                            release(&mut draft, &port_now.link, member.name);
-                        }
+                let Some(port_now) = release_from_bridge(&mut draft, &now.link, port.name) else {
+                    continue;
+                };
+                match (&port.kind, &port_now.link.kind) {
+                    (PortKind::Bond(bond), LinkKind::Bond(_)) => {
+                        release_members(&mut draft, &port_now.link, bond)?;
                         to_delete.push(port_now);
                     }
-                    PortKind::Vlan(_) if matches!(port_now.link.kind, LinkKind::Vlan { .. }) => {
-                        to_delete.push(port_now);
-                    }
-                    PortKind::Bond(_) | PortKind::Vlan(_) => {}
+                    (PortKind::Vlan(_), LinkKind::Vlan { .. }) => to_delete.push(port_now),
+                    (PortKind::Ethernet(_) | PortKind::Bond(_) | PortKind::Vlan(_), _) => {}
                 }
             }
         }
-        Kind::Bond(bond) => {
-            for member in &bond.members {
-                release(&mut draft, &now.link, member.name);
-            }
-        }
+        Kind::Bond(bond) => release_members(&mut draft, &now.link, bond)?,
         Kind::Ethernet(_) | Kind::Vlan(_) => {}
     }
-    let (vlans, others): (Vec<_>, Vec<_>) = to_delete
+    let (mut vlans, others): (Vec<_>, Vec<_>) = to_delete
         .into_iter()
-        .map(|surveyed| &surveyed.link)
-        .partition(|link| matches!(link.kind, LinkKind::Vlan { .. }));
-    others.into_iter().for_each(|link| draft.discard(link));
-    // Last, as a link that is made again is not quite the same.
-    vlans.into_iter().for_each(|link| delete_vlan(&mut draft, link));
-    draft.push(Step::WaitFor(Condition::Gone(name)), None);
+        .partition(|surveyed| matches!(surveyed.link.kind, LinkKind::Vlan { .. }));
+    others.into_iter().for_each(|surveyed| draft.discard(&surveyed.link));
+    // Last, as a link that is made again is not quite the same; a VLAN before its parent, which would
+    // take it along. On the spot, as long as it is there its parent has no other of its tag.
+    vlans.sort_by_key(|surveyed| Reverse(depth(&draft, &surveyed.link)));
+    for surveyed in vlans {
+        let undo = remake_vlan(&draft, surveyed);
+        draft.push(Step::DeleteLink(surveyed.link.name), undo);
+    }
+    draft.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
     Ok(draft.finish())
 }
 
-/// Deletes a VLAN on the spot: as long as it is there, its parent has no other of its tag.
-fn delete_vlan(draft: &mut Draft<'_>, link: &Link) {
-    let parent = link.parent.and_then(|parent| draft.host.link(parent)).map(|link| link.name);
-    let undo = match (&link.kind, parent) {
-        (LinkKind::Vlan { tag }, Some(parent)) => Some(Step::AddLink(LinkSpec {
-            name: link.name,
-            mac: link.mac,
-            kind: SpecKind::Vlan { tag: *tag, parent },
-        })),
-        _ => None,
-    };
-    draft.push(Step::DeleteLink(link.name), undo);
-}
-
-/// Takes a port from its master, and down.
-fn release<'a>(draft: &mut Draft<'a>, master: &Link, name: IfName) -> Option<&'a Surveyed> {
-    let port = draft.find(&name).filter(|port| port.link.master == Some(master.index))?;
-    draft.set(name, Value::NoMaster, Value::Master(master.name));
-    if port.link.up {
-        draft.set(name, Value::Down, Value::Up);
+/// Takes a port from its bridge, and down with all that it has, unless something else needs it.
+fn release_from_bridge<'a>(
+    draft: &mut Draft<'a>,
+    bridge: &Link,
+    name: IfName,
+) -> Option<&'a Surveyed> {
+    let port = port_of(draft, bridge, name)?;
+    draft.release(bridge, &port.link);
+    if port.link.up && draft.check_is_free(&port.link).is_ok() {
+        draft.strip(port);
+        draft.set_down(&port.link);
     }
     Some(port)
 }
 
-/// What must not be cut off: ports that the definition does not name, and links over one that would
-/// be deleted. Of a bridge that nobody has defined, the ports that may be a guest's.
+/// Takes its members from a bond, which takes them down. With the last one the bond loses its own
+/// address, unlike the first one that comes back.
+fn release_members(draft: &mut Draft<'_>, now: &Link, bond: &Bond) -> Result<(), Refusal> {
+    let find = |member: &BondMember| draft.find(&member.name);
+    let members: Vec<_> = bond.members.iter().filter_map(find).collect();
+    let is_member = |member: &&&Surveyed| member.link.master == Some(now.index);
+    let members: Vec<_> = members.iter().filter(is_member).copied().collect();
+    for member in &members {
+        draft.check_is_free(&member.link)?;
+        draft.strip(member);
+        draft.release(now, &member.link);
+    }
+    if let (Some(mac), false) = (now.mac, members.is_empty()) {
+        draft.also_undo(Step::SetLink { link: now.name, value: Value::Mac(mac) });
+    }
+    Ok(())
+}
+
+/// What must not be cut off: ports that the definition does not name, links over one that would be
+/// deleted, and those that are up over one that goes down. Of a bridge that nobody has defined, the
+/// ports that may be a guest's.
 fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec<IfName> {
     let is_named = |port: &Link| match definition.map(|definition| &definition.kind) {
         Some(Kind::Bridge(bridge)) => bridge.ports.iter().any(|named| named.name == port.name),
@@ -112,27 +124,69 @@ fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec
         Some(Kind::Ethernet(_) | Kind::Vlan(_)) => true,
         None => !may_be_a_guests(port),
     };
-    let ports = draft.ports_of(link).into_iter().filter(|port| !is_named(port));
-    let deleted = definition.map(|definition| deleted_with(draft, link, definition));
-    let deleted = deleted.unwrap_or_default();
-    let is_over = |other: &&Link| other.parent.is_some_and(|below| deleted.contains(&below));
-    let over = draft.host.links().filter(is_over);
-    let over = over.filter(|other| !deleted.contains(&other.index));
-    ports.chain(over).map(|guest| guest.name).collect()
-}
-
-/// The links that are deleted along with `link`, itself included.
-fn deleted_with(draft: &Draft<'_>, link: &Link, definition: &Interface) -> Vec<LinkIndex> {
-    let mut deleted = vec![link.index];
+    let mut guests = draft.ports_of(link);
+    guests.retain(|port| !is_named(port));
+    let Some(definition) = definition else {
+        guests.extend(draft.links_over(link).into_iter().filter(|over| over.up));
+        return guests.into_iter().map(|guest| guest.name).collect();
+    };
+    let mut deleted = vec![link];
     if let Kind::Bridge(bridge) = &definition.kind {
         for port in &bridge.ports {
-            match &port.kind {
-                PortKind::Ethernet(_) => {}
-                PortKind::Bond(_) | PortKind::Vlan(_) => {
-                    deleted.extend(draft.find(&port.name).map(|port| port.link.index));
+            let Some(now) = port_of(draft, link, port.name) else { continue };
+            match (&port.kind, &now.link.kind) {
+                (PortKind::Bond(bond), LinkKind::Bond(_)) => {
+                    let is_member = |it: &&Link| bond.members.iter().any(|m| m.name == it.name);
+                    let members = draft.ports_of(&now.link).into_iter();
+                    guests.extend(members.filter(|member| !is_member(member)));
+                    deleted.push(&now.link);
                 }
+                (PortKind::Vlan(_), LinkKind::Vlan { .. }) => deleted.push(&now.link),
+                (PortKind::Ethernet(_) | PortKind::Bond(_) | PortKind::Vlan(_), _) => {}
             }
         }
     }
-    deleted
+    let is_deleted = |other: &&Link| deleted.iter().any(|deleted| deleted.index == other.index);
+    let over = deleted.iter().flat_map(|deleted| draft.links_over(deleted));
+    guests.extend(over.filter(|other| !is_deleted(other)));
+    guests.into_iter().map(|guest| guest.name).collect()
+}
+
+/// A port that a bridge has, if it is one.
+fn port_of<'a>(draft: &Draft<'a>, bridge: &Link, name: IfName) -> Option<&'a Surveyed> {
+    draft.find(&name).filter(|port| port.link.master == Some(bridge.index))
+}
+
+/// How many links there are below a VLAN.
+fn depth(draft: &Draft<'_>, link: &Link) -> usize {
+    let below = |link: &Link| {
+        let parent = link.parent.filter(|_| matches!(link.kind, LinkKind::Vlan { .. }));
+        parent.and_then(|parent| draft.host.link(parent))
+    };
+    std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
+}
+
+/// What would make a VLAN again, as far as we know it.
+fn remake_vlan(draft: &Draft<'_>, surveyed: &Surveyed) -> Vec<Step> {
+    let link = &surveyed.link;
+    let parent = link.parent.and_then(|parent| draft.host.link(parent));
+    let (LinkKind::Vlan { tag }, Some(parent)) = (&link.kind, parent) else { return Vec::new() };
+    let name = link.name;
+    let kind = SpecKind::Vlan { tag: *tag, parent: parent.name };
+    let mtu = (link.mtu != parent.mtu).then_some(Value::Mtu(link.mtu));
+    let settings = mtu.into_iter().map(|value| Step::SetLink { link: name, value });
+    let add = Step::AddLink(LinkSpec { name, mac: link.mac, kind });
+    let switches = switches(surveyed.switches).into_iter().zip(switches(draft.survey.defaults));
+    let switches = switches.filter(|(now, first)| now != first).filter_map(|((switch, now), _)| {
+        now.map(|value| Step::Switch { link: name, switch, value })
+    });
+    std::iter::once(add).chain(settings).chain(switches).collect()
+}
+
+fn switches(values: Ipv6Switches) -> [(Switch, Option<i32>); 3] {
+    [
+        (Switch::DisableIpv6, values.disable_ipv6),
+        (Switch::AcceptRa, values.accept_ra),
+        (Switch::Autoconf, values.autoconf),
+    ]
 }

@@ -367,6 +367,7 @@ impl Server {
             Step::AddAddress { .. }
             | Step::AddLink(_)
             | Step::AddRoute { .. }
+            | Step::ChangeAddress { .. }
             | Step::DeleteAddress { .. }
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
