@@ -14,6 +14,7 @@ pub mod definition;
 pub mod frame;
 pub mod netlink;
 pub mod session;
+pub mod value_kernel;
 pub mod xml;
 
 /// What a target does with an input: return, or panic.

@@ -92,7 +92,8 @@ pub(crate) fn pairs(name: &str, given: &str, expected: &str) -> Vec<Pair> {
     stems.into_iter().map(pair).collect()
 }
 
-fn compare(path: &Path, actual: &str) {
+/// Holds `actual` against a file.
+pub(crate) fn compare(path: &Path, actual: &str) {
     #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     if update {

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`ValueKernel`]: a kernel made of values, for whoever tries out plans.
+//!
+//! It takes the very requests that the daemon sends, and does with them what Linux does as far as a
+//! plan can notice: what it refuses and with which number, and what goes or comes along. A link that
+//! goes down loses its routes and its IPv6 addresses, a primary IPv4 address takes its secondaries
+//! with it, and a bond's member is down when it is released. Link-local addresses and routes that
+//! come with addresses are left out: no plan touches them. Files and DHCP clients are here too, so
+//! that [`ValueKernel::to_string`] is the whole of what a change can change.
+
+mod state;
+mod requests;
+mod links;
+mod network;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::host::Host;
+use crate::host::survey::{Ipv6Switches, Survey, Surveyed};
+use crate::job::{Action, Failure, Job, StepError};
+use crate::model::address::IpPrefix;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkEvent, LinkIndex};
+use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::netlink::wire::messages;
+use crate::netlink::{Event, events, link};
+use crate::plan::Plan;
+use crate::plan::request::Means;
+use crate::plan::step::{Condition, Step, Switch};
+use state::{Address, Device};
+
+/// How long a DHCP client has here.
+const LEASE_TIME: Duration = Duration::from_secs(30);
+
+/// A number of errno(3).
+pub(super) type Errno = i32;
+
+/// All that a change can change.
+#[derive(Clone, Debug, Default)]
+pub struct ValueKernel {
+    devices: BTreeMap<LinkIndex, Device>,
+    last_index: u32,
+    /// The switches of links that are made.
+    defaults: Ipv6Switches,
+    /// Whether a secondary address takes the place of its primary one
+    /// (`net.ipv4.conf.*.promote_secondaries`).
+    promotes: bool,
+    clients: Vec<Lease>,
+    files: BTreeMap<IfName, Vec<u8>>,
+}
+
+/// What becomes of a step before the kernel hears of it: an error, or nothing. For a lease that is
+/// waited for, an error is a server that does not answer.
+pub type Fault<'a> = &'a mut dyn FnMut(&Step) -> Option<StepError>;
+
+impl ValueKernel {
+    /// The table that the kernel's news makes.
+    pub fn host(&self) -> Host {
+        let mut news = Vec::new();
+        for device in self.devices.values() {
+            link::encode(&mut news, 0, &device.link());
+            for address in &device.addresses {
+                address.encode(&mut news, device.index);
+            }
+        }
+        let mut host = Host::default();
+        for event in events(&news).flatten() {
+            host.apply(event);
+        }
+        host
+    }
+
+    /// All that is to be known of these links, as `io::kernel` asks for it.
+    pub fn survey(&self, names: &BTreeSet<IfName>) -> Survey {
+        let mut survey = Survey::default();
+        survey.defaults = self.defaults;
+        survey.leases.clone_from(&self.clients);
+        for device in names.iter().filter_map(|name| self.named(name)) {
+            let mut told = Vec::new();
+            device.addresses.iter().for_each(|address| address.encode(&mut told, device.index));
+            device.routes.iter().for_each(|route| route.encode(&mut told, device.index));
+            let (mut addresses, mut routes) = (Vec::new(), Vec::new());
+            for message in messages(&told).flatten() {
+                addresses.extend(AddressRecord::decode(&message).ok().flatten());
+                routes.extend(RouteRecord::decode(&message).ok().flatten());
+            }
+            routes.retain(|route| !route.is_automatic());
+            let link = self.told(device);
+            survey.insert(Surveyed { link, addresses, routes, switches: device.switches });
+        }
+        survey
+    }
+
+    /// The link as a message tells of it.
+    fn told(&self, device: &Device) -> Link {
+        let mut bytes = Vec::new();
+        link::encode(&mut bytes, 0, &device.link());
+        let news = events(&bytes).flatten().next();
+        match news {
+            Some(Event::Link(LinkEvent::New(link))) => link,
+            Some(Event::Link(_) | Event::Address(_)) | None => device.link(),
+        }
+    }
+
+    /// Carries a plan out, with all its waiting, while `fault` makes steps fail.
+    ///
+    /// # Errors
+    /// The step that failed first; what was done has been taken back.
+    pub fn carry_out(
+        &mut self,
+        plan: Plan,
+        start: Instant,
+        fault: Fault<'_>,
+    ) -> Result<(), Box<Failure>> {
+        let mut job = Job::new(plan, LEASE_TIME);
+        let mut now = start;
+        loop {
+            match job.poll_action(&self.host(), now) {
+                Action::Perform(step) => {
+                    let result = fault(&step).map_or_else(|| self.perform(&step), Err);
+                    job.handle_result(result);
+                }
+                Action::Wait { deadline } => {
+                    let is_silent = |lease: &Lease| {
+                        let Lease { link, family, .. } = *lease;
+                        let leased = Condition::Leased { link, family, besides: Vec::new() };
+                        fault(&Step::WaitFor(leased)).is_some()
+                    };
+                    match deadline {
+                        Some(deadline) if !self.bring_leases(is_silent) => now = deadline,
+                        _ => {}
+                    }
+                }
+                Action::Finished => {
+                    return job.outcome().map_err(|failure| Box::new(failure.clone()));
+                }
+            }
+        }
+    }
+
+    /// Carries out one step, as the loop would have it done.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn perform(&mut self, step: &Step) -> Result<(), StepError> {
+        let refused = |errno| StepError::kernel(errno, None);
+        match step.means() {
+            Means::Request | Means::SlowRequest => {
+                let mut request = Vec::new();
+                step.encode(&mut request, 1, &self.host()).map_err(|_| refused(libc::ENODEV))?;
+                self.handle(&request).map_err(refused)
+            }
+            Means::Other => self.perform_without_request(step).map_err(refused),
+        }
+    }
+
+    fn perform_without_request(&mut self, step: &Step) -> Result<(), Errno> {
+        match step {
+            Step::EditFile(edit) => {
+                if self.files.get(&edit.name) != edit.before.as_ref() {
+                    return Err(libc::ESTALE);
+                }
+                match &edit.after {
+                    Some(bytes) => self.files.insert(edit.name, bytes.clone()),
+                    None => self.files.remove(&edit.name),
+                };
+                Ok(())
+            }
+            Step::Switch { link, switch, value } => self.set_switch(link, *switch, *value),
+            Step::StartClient(lease) => {
+                self.named(&lease.link).ok_or(libc::ENODEV)?;
+                self.clients.retain(|client| !is_same_client(client, lease));
+                self.clients.push(*lease);
+                Ok(())
+            }
+            // It goes and touches nothing.
+            Step::StopClient(lease) => {
+                self.clients.retain(|client| !is_same_client(client, lease));
+                Ok(())
+            }
+            Step::DropLease { lease, addresses, routes } => {
+                self.clients.retain(|client| !is_same_client(client, lease));
+                self.drop_lease(lease, addresses, routes)
+            }
+            Step::AddAddress { .. }
+            | Step::AddLink(_)
+            | Step::AddRoute { .. }
+            | Step::ChangeAddress { .. }
+            | Step::DeleteAddress { .. }
+            | Step::DeleteLink(_)
+            | Step::DeleteRoute { .. }
+            | Step::SetLink { .. }
+            | Step::WaitFor(_) => Ok(()),
+        }
+    }
+
+    /// As the loop does it: what a survey shows goes, but for what was there.
+    fn drop_lease(
+        &mut self,
+        lease: &Lease,
+        addresses: &[IpPrefix],
+        routes: &[RouteRecord],
+    ) -> Result<(), Errno> {
+        let link = lease.link;
+        let survey = self.survey(&BTreeSet::from([link]));
+        let Some(now) = survey.named(&link) else { return Ok(()) };
+        let mut steps = Vec::new();
+        for record in now.routes.iter().filter(|route| route.family == lease.family) {
+            if !routes.contains(record) {
+                steps.push(Step::DeleteRoute { link, record: record.clone() });
+            }
+        }
+        for record in &now.addresses {
+            let prefix = record.address.prefix;
+            if prefix.family() == lease.family && !addresses.contains(&prefix) {
+                steps.push(Step::DeleteAddress { link, record: record.clone() });
+            }
+        }
+        for step in steps {
+            let mut request = Vec::new();
+            step.encode(&mut request, 1, &self.host()).map_err(|_| libc::ENODEV)?;
+            self.handle(&request)?;
+        }
+        Ok(())
+    }
+
+    /// The files of definitions.
+    pub fn files(&self) -> &BTreeMap<IfName, Vec<u8>> {
+        &self.files
+    }
+
+    fn set_switch(&mut self, link: &IfName, switch: Switch, value: i32) -> Result<(), Errno> {
+        let device = self.named_mut(link).ok_or(libc::ENOENT)?;
+        match switch {
+            Switch::AcceptRa => device.switches.accept_ra = Some(value),
+            Switch::Autoconf => device.switches.autoconf = Some(value),
+            Switch::DisableIpv6 => {
+                device.switches.disable_ipv6 = Some(value);
+                if value != 0 {
+                    device.lose_ipv6();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each DHCP client gets the address that it wants, unless its server is silent. Tells whether
+    /// anything has changed.
+    fn bring_leases(&mut self, mut is_silent: impl FnMut(&Lease) -> bool) -> bool {
+        let mut has_changed = false;
+        for lease in self.clients.clone() {
+            let Some(device) = self.named(&lease.link).filter(|device| device.up) else { continue };
+            let address = Address::leased(device.index, lease.family, lease.wanted);
+            let is_there = device.addresses.iter().any(|own| own.prefix == address.prefix);
+            if !is_there && !is_silent(&lease) {
+                let index = device.index;
+                has_changed |= self.lease(index, address).is_ok();
+            }
+        }
+        has_changed
+    }
+
+    fn named(&self, name: &IfName) -> Option<&Device> {
+        self.devices.values().find(|device| device.name == *name)
+    }
+
+    fn named_mut(&mut self, name: &IfName) -> Option<&mut Device> {
+        self.devices.values_mut().find(|device| device.name == *name)
+    }
+
+    fn device(&self, index: LinkIndex) -> Result<&Device, Errno> {
+        self.devices.get(&index).ok_or(libc::ENODEV)
+    }
+
+    fn device_mut(&mut self, index: LinkIndex) -> Result<&mut Device, Errno> {
+        self.devices.get_mut(&index).ok_or(libc::ENODEV)
+    }
+
+    /// The links for which `is_wanted` holds.
+    fn indexes(&self, is_wanted: impl Fn(&Device) -> bool) -> Vec<LinkIndex> {
+        self.devices.values().filter(|it| is_wanted(it)).map(|it| it.index).collect()
+    }
+}
+
+fn is_same_client(one: &Lease, other: &Lease) -> bool {
+    one.is_for(other.link, other.family)
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! From a request's bytes to what is asked, with the kernel's own numbers (`linux/rtnetlink.h`,
+//! `linux/if_link.h`, `linux/if_addr.h`): what the daemon's encoders are held against.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::fuzzing::value_kernel::state::{Address, FOREVER, IFA_F_PERMANENT, Route};
+use crate::fuzzing::value_kernel::{Errno, ValueKernel};
+use crate::model::address::{Family, IpPrefix, MacAddr};
+use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
+use crate::netlink::wire::{Attribute, WireError, attributes, messages, take_array, take_u32};
+
+const FLAG_REPLACE: u16 = 0x100;
+const FLAG_EXCLUSIVE: u16 = 0x200;
+const FLAG_CREATE: u16 = 0x400;
+const IFF_UP: u32 = 1;
+
+/// What is asked of a link.
+#[derive(Debug, Default)]
+pub(super) struct LinkRequest {
+    pub(super) index: u32,
+    pub(super) up: Option<bool>,
+    pub(super) name: Option<IfName>,
+    pub(super) mac: Option<MacAddr>,
+    pub(super) mtu: Option<u32>,
+    pub(super) master: Option<u32>,
+    pub(super) parent: Option<u32>,
+    /// What kind of link is meant; without any it may be a NIC.
+    pub(super) kind: String,
+    /// Attributes of the kind, in their order.
+    pub(super) data: Vec<(u16, Vec<u8>)>,
+}
+
+impl LinkRequest {
+    /// A number of the kind's, of one, two or four bytes.
+    pub(super) fn number(&self, kind: u16) -> Option<u32> {
+        let (_, bytes) = self.data.iter().find(|(found, _)| *found == kind)?;
+        match bytes.as_slice() {
+            [byte] => Some(u32::from(*byte)),
+            [a, b] => Some(u32::from(u16::from_ne_bytes([*a, *b]))),
+            [a, b, c, d] => Some(u32::from_ne_bytes([*a, *b, *c, *d])),
+            _ => None,
+        }
+    }
+
+    /// The IPv4 addresses in a list of the kind's.
+    pub(super) fn addresses(&self, kind: u16) -> Option<Vec<Ipv4Addr>> {
+        let (_, bytes) = self.data.iter().find(|(found, _)| *found == kind)?;
+        let address = |entry: Attribute<'_>| {
+            take_array::<4>(&mut { entry.payload }, "address").ok().map(Ipv4Addr::from)
+        };
+        Some(attributes(bytes).flatten().filter_map(address).collect())
+    }
+}
+
+impl ValueKernel {
+    /// Does what one request asks.
+    ///
+    /// # Errors
+    /// The number of errno(3) with which the kernel refuses.
+    pub(super) fn handle(&mut self, request: &[u8]) -> Result<(), Errno> {
+        let message = messages(request).flatten().next().ok_or(libc::EBADMSG)?;
+        let invalid = |_: WireError| libc::EINVAL;
+        match message.kind {
+            16 => {
+                let asked = link_request(message.payload).map_err(invalid)?;
+                match message.flags & (FLAG_CREATE | FLAG_EXCLUSIVE) {
+                    0 => self.set_link(&asked),
+                    _ => self.add_link(&asked),
+                }
+            }
+            17 => {
+                let asked = link_request(message.payload).map_err(invalid)?;
+                self.delete_link(LinkIndex(asked.index))
+            }
+            20 | 21 => {
+                let (link, address) =
+                    address_request(message.payload).map_err(invalid)?.ok_or(libc::EINVAL)?;
+                if message.flags & FLAG_REPLACE != 0 && message.kind == 20 {
+                    self.change_address(link, &address)
+                } else if message.kind == 20 {
+                    self.add_address(link, address)
+                } else {
+                    self.delete_address(link, &address)
+                }
+            }
+            24 | 25 => {
+                let (link, route) =
+                    route_request(message.payload).map_err(invalid)?.ok_or(libc::EINVAL)?;
+                if message.kind == 24 {
+                    self.add_route(link, route)
+                } else {
+                    self.delete_route(link, &route)
+                }
+            }
+            _ => Err(libc::EOPNOTSUPP),
+        }
+    }
+}
+
+fn link_request(mut payload: &[u8]) -> Result<LinkRequest, WireError> {
+    take_u32(&mut payload, "family")?;
+    let index = take_u32(&mut payload, "index")?;
+    let flags = take_u32(&mut payload, "flags")?;
+    let mask = take_u32(&mut payload, "mask")?;
+    let up = (mask & IFF_UP != 0).then_some(flags & IFF_UP != 0);
+    let mut asked = LinkRequest { index, up, ..LinkRequest::default() };
+    for attribute in attributes(payload) {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => asked.mac = MacAddr::new(attribute.payload),
+            3 => asked.name = IfName::new(attribute.text()).ok(),
+            4 => asked.mtu = Some(attribute.u32("mtu")?),
+            5 => asked.parent = Some(attribute.u32("link")?),
+            10 => asked.master = Some(attribute.u32("master")?),
+            18 => {
+                for part in attribute.nested() {
+                    let part = part?;
+                    match part.kind {
+                        1 => asked.kind = String::from_utf8_lossy(part.text()).into_owned(),
+                        2 => {
+                            for entry in part.nested() {
+                                let entry = entry?;
+                                asked.data.push((entry.kind, entry.payload.to_vec()));
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(asked)
+}
+
+/// `None` for a family that is not ours, or what no address can be.
+fn address_request(mut payload: &[u8]) -> Result<Option<(LinkIndex, Address)>, WireError> {
+    let [family, prefix_len, flags, scope] = take_array(&mut payload, "ifaddrmsg")?;
+    let index = take_u32(&mut payload, "ifa_index")?;
+    let Some(family) = family_of(family) else { return Ok(None) };
+    let (mut local, mut address, mut flags) = (None, None, u32::from(flags));
+    let (mut label, mut broadcast, mut valid, mut origin) = (None, None, FOREVER, 0);
+    for attribute in attributes(payload) {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => address = ip(family, attribute.payload),
+            2 => local = ip(family, attribute.payload),
+            3 => label = Some(String::from_utf8_lossy(attribute.text()).into_owned()),
+            4 => broadcast = take_array::<4>(&mut { attribute.payload }, "broadcast").ok(),
+            6 => {
+                let mut info = attribute.payload;
+                take_u32(&mut info, "preferred")?;
+                valid = take_u32(&mut info, "valid")?;
+            }
+            8 => flags = attribute.u32("flags")?,
+            11 => origin = attribute.u8("proto")?,
+            _ => {}
+        }
+    }
+    let own = local.or(address);
+    let prefix = own.and_then(|own| IpPrefix::new(own, prefix_len));
+    Ok(prefix.map(|prefix| {
+        let peer = address.filter(|peer| *peer != prefix.address());
+        // Which of the others it stands behind, and for how long, is not for users to flag.
+        let flags = match family {
+            Family::Ipv4 => flags & !(IFA_F_PERMANENT | 1),
+            Family::Ipv6 => flags & !IFA_F_PERMANENT,
+        };
+        let broadcast = broadcast.map(Ipv4Addr::from);
+        let address = Address { prefix, peer, scope, flags, valid, label, broadcast, origin };
+        (LinkIndex(index), address)
+    }))
+}
+
+/// `None` as for an address.
+fn route_request(mut payload: &[u8]) -> Result<Option<(LinkIndex, Route)>, WireError> {
+    let [family, prefix_len, _source_len, _tos] = take_array(&mut payload, "rtmsg")?;
+    let [table, protocol, scope, _kind] = take_array(&mut payload, "rtmsg")?;
+    let on_link = take_u32(&mut payload, "rtmsg")? & 4 != 0;
+    let Some(family) = family_of(family) else { return Ok(None) };
+    let mut destination = Some(IpPrefix::everything(family).address());
+    let mut index = 0;
+    let mut route = Route {
+        family,
+        destination: IpPrefix::everything(family),
+        gateway: None,
+        source: None,
+        metric: 0,
+        table: u32::from(table),
+        protocol,
+        scope,
+        on_link,
+        expires: None,
+    };
+    for attribute in attributes(payload) {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => destination = ip(family, attribute.payload),
+            4 => index = attribute.u32("oif")?,
+            5 => route.gateway = ip(family, attribute.payload),
+            6 => route.metric = attribute.u32("priority")?,
+            7 => route.source = ip(family, attribute.payload),
+            15 => route.table = attribute.u32("table")?,
+            23 => route.expires = Some(attribute.u32("expires")?),
+            _ => {}
+        }
+    }
+    let destination = destination.and_then(|address| IpPrefix::new(address, prefix_len));
+    Ok(destination.map(|destination| (LinkIndex(index), Route { destination, ..route })))
+}
+
+fn family_of(number: u8) -> Option<Family> {
+    match number {
+        2 => Some(Family::Ipv4),
+        10 => Some(Family::Ipv6),
+        _ => None,
+    }
+}
+
+fn ip(family: Family, mut bytes: &[u8]) -> Option<IpAddr> {
+    match family {
+        Family::Ipv4 => take_array::<4>(&mut bytes, "ip").ok().map(|it| Ipv4Addr::from(it).into()),
+        Family::Ipv6 => take_array::<16>(&mut bytes, "ip").ok().map(|it| Ipv6Addr::from(it).into()),
+    }
+}

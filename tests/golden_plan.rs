@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What is done to a host, step by step, with what would take each step back.
+//!
+//! The plans are read like a network engineer's: in which order, with which gap, and whether it can
+//! be undone.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "support/case.rs"]
+mod case;
+#[path = "support/golden.rs"]
+mod golden;
+
+#[test]
+fn plans_are_what_their_cases_say() {
+    for case in case::cases() {
+        let text = match &case.plan {
+            Ok(plan) => plan.to_string(),
+            Err(refusal) => format!("refused: {refusal}\n"),
+        };
+        golden::compare(&case.folder.join("plan.txt"), &text);
+    }
+}
