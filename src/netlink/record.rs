@@ -40,6 +40,7 @@ const RT_TABLE_MAIN: u32 = 254;
 const RT_TABLE_LOCAL: u32 = 255;
 const RTPROT_KERNEL: u8 = 2;
 const RTPROT_STATIC: u8 = 4;
+const RTPROT_RA: u8 = 9;
 const RTPROT_DHCP: u8 = 16;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RTN_UNICAST: u8 = 1;
@@ -299,6 +300,11 @@ impl RouteRecord {
     /// Whether the kernel makes this route by itself, with an address or a link that comes up.
     pub fn is_automatic(&self) -> bool {
         self.protocol == RTPROT_KERNEL || self.table == RT_TABLE_LOCAL
+    }
+
+    /// Whether a router has advertised it, to the kernel or to whoever listens in its place.
+    pub fn is_advertised(&self) -> bool {
+        self.protocol == RTPROT_RA
     }
 
     /// Whether this is the way to wherever no other route leads.

@@ -215,7 +215,7 @@ impl<'a> Wish<'a> {
             let is_wanted = match self.gateway() {
                 _ if !route.is_default() => true,
                 Some(_) => self.is_gateway_route(route) && !has_gateway,
-                None => self.learns(),
+                None => self.is_learnt_route(route),
             };
             let is_there = own.contains(&route) || moving.contains(&route);
             if is_wanted && !is_there && route.can_move() && !self.is_off() && self.carries(route) {
@@ -239,9 +239,14 @@ impl<'a> Wish<'a> {
         leads_over(route, self.gateway()) && (route.is_lasting() || self.learns())
     }
 
-    /// Whether a default route of the link's own has had its day.
+    /// Whether a default route of the link's own has had its day: neither the definition nor anybody
+    /// on the network has told of it.
     pub(super) fn is_stale_route(&self, route: &RouteRecord) -> bool {
-        route.is_default() && !self.is_gateway_route(route) && !self.learns()
+        route.is_default() && !self.is_gateway_route(route) && !self.is_learnt_route(route)
+    }
+
+    fn is_learnt_route(&self, route: &RouteRecord) -> bool {
+        self.wants_lease() || (self.wants_advertised() && route.is_advertised())
     }
 
     /// Whether a route can be, with the addresses that the link will have: its gateway is on one of

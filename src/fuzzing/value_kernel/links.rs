@@ -120,6 +120,16 @@ impl ValueKernel {
     pub(super) fn set_link(&mut self, asked: &LinkRequest) -> Result<(), Errno> {
         let index = LinkIndex::new(asked.index).ok_or(libc::ENODEV)?;
         self.device(index)?;
+        if let Some(name) = asked.name {
+            if self.devices.values().any(|it| it.name == name && it.index != index) {
+                return Err(libc::EEXIST);
+            }
+            // As older kernels have it.
+            if self.device(index)?.up {
+                return Err(libc::EBUSY);
+            }
+            self.device_mut(index)?.name = name;
+        }
         if let Some(mac) = asked.mac {
             self.set_mac(index, mac)?;
             self.device_mut(index)?.owns_mac = true;

@@ -115,6 +115,7 @@ impl ValueKernel {
         start: Instant,
         fault: Fault<'_>,
     ) -> Result<(), Box<Failure>> {
+        let discarded = plan.discarded.clone();
         let mut job = Job::new(plan, LEASE_TIME);
         let mut now = start;
         loop {
@@ -135,7 +136,12 @@ impl ValueKernel {
                     }
                 }
                 Action::Finished => {
-                    return job.outcome().map_err(|failure| Box::new(failure.clone()));
+                    job.outcome().map_err(|failure| Box::new(failure.clone()))?;
+                    for name in discarded {
+                        // The loop would try once, too.
+                        let _ = self.perform(&Step::DeleteLink(name));
+                    }
+                    return Ok(());
                 }
             }
         }
