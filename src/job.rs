@@ -230,7 +230,7 @@ impl Job {
     fn patience(&self, step: &Step) -> Option<Duration> {
         condition(step).map(|condition| match condition {
             Condition::Leased { .. } => self.lease_time_max,
-            Condition::Up(_) | Condition::Down(_) => SETTLE_TIME_MAX,
+            Condition::Carries(_) | Condition::Up(_) | Condition::Down(_) => SETTLE_TIME_MAX,
             Condition::Gone(_) => LINK_GONE_TIME_MAX,
         })
     }

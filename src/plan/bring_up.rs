@@ -48,6 +48,7 @@ pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<
     if let Some(bridge) = bridge {
         draft.enslave(name, bridge, definition.mtu)?;
         draft.set_mtu(name, definition.mtu, None);
+        draft.await_carrier(name, bridge);
     }
     draft.replace_addresses(definition, &donors);
     draft.add_routes(definition, &donors);

@@ -10,7 +10,7 @@ use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
 use crate::plan::draft::{Draft, may_be_a_guests};
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
+use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
 
 /// What the kernel makes of a delay while STP runs (`BR_MIN_FORWARD_DELAY`,
 /// `BR_MAX_FORWARD_DELAY`), in hundredths of a second.
@@ -230,6 +230,22 @@ impl<'a> Draft<'a> {
         let now = self.find(&name).map(|now| &now.link);
         self.release_others(now, is_port);
         Ok(())
+    }
+
+    /// Waits for the carrier that a bridge gets with its first port, before anything is led over it:
+    /// the question for a neighbour's address that was thrown away is asked again after a second.
+    /// With STP the carrier comes when STP lets it.
+    pub(super) fn await_carrier(&mut self, name: IfName, bridge: &Bridge) {
+        let now = self.find(&name).map(|now| &now.link);
+        let live_stp =
+            now.is_some_and(|now| matches!(now.kind, LinkKind::Bridge(live) if live.stp));
+        let carries = |port: &Port| self.find(&port.name).is_some_and(|now| now.link.carrier);
+        if now.is_none_or(|now| !now.carrier)
+            && !bridge.stp.unwrap_or(live_stp)
+            && bridge.ports.iter().any(carries)
+        {
+            self.push(Step::WaitFor(Condition::Carries(name)), Vec::new());
+        }
     }
 
     /// A bridge cannot carry more than its ports, so those that carry less are made to. A VLAN goes

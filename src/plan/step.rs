@@ -13,7 +13,7 @@ use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Scope};
-use crate::netlink::link::LinkBond;
+use crate::netlink::link::{Link, LinkBond};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::xml::words;
 
@@ -121,6 +121,9 @@ impl Switch {
 /// What the kernel is to tell before the next step.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Condition {
+    /// A link is up, has its carrier, and takes what it is given to send: what came before that,
+    /// it has thrown away.
+    Carries(IfName),
     /// A link is up, and its operational state has caught up with its carrier.
     Up(IfName),
     /// A link is down.
@@ -135,10 +138,12 @@ impl Condition {
     /// Whether it holds.
     pub fn holds(&self, host: &Host) -> bool {
         match self {
-            Self::Up(name) => host.link_named(name).is_some_and(|link| {
-                let lags = matches!(link.oper_state, OperState::Down | OperState::LowerLayerDown);
-                link.up && !(link.carrier && lags)
-            }),
+            Self::Carries(name) => host
+                .link_named(name)
+                .is_some_and(|link| link.up && link.carrier && !is_said_down(link)),
+            Self::Up(name) => host
+                .link_named(name)
+                .is_some_and(|link| link.up && !(link.carrier && is_said_down(link))),
             Self::Down(name) => host.link_named(name).is_none_or(|link| !link.up),
             Self::Gone(name) => host.link_named(name).is_none(),
             Self::Leased { link, family, besides } => host.link_named(link).is_some_and(|link| {
@@ -156,9 +161,14 @@ impl Condition {
     pub fn is_required(&self) -> bool {
         match self {
             Self::Leased { .. } | Self::Gone(_) => true,
-            Self::Up(_) | Self::Down(_) => false,
+            Self::Carries(_) | Self::Up(_) | Self::Down(_) => false,
         }
     }
+}
+
+/// Whether the operational state has it that nothing can be sent.
+fn is_said_down(link: &Link) -> bool {
+    matches!(link.oper_state, OperState::Down | OperState::LowerLayerDown)
 }
 
 impl fmt::Display for Step {
@@ -254,6 +264,7 @@ impl fmt::Display for Value {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Carries(name) => write!(f, "{name} carries"),
             Self::Up(name) => write!(f, "{name} is up"),
             Self::Down(name) => write!(f, "{name} is down"),
             Self::Gone(name) => write!(f, "{name} is gone"),
