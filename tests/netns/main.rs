@@ -17,10 +17,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod host;
 mod scene;
 
 mod bindings;
+mod bridge;
 mod crowd;
+mod define;
 mod dhcp;
 mod freshness;
 mod hidden;
@@ -29,5 +32,7 @@ mod keepalive;
 mod misbehaviour;
 mod routes;
 mod schema;
+mod start;
+mod survival;
 mod virsh;
 mod virt_admin;

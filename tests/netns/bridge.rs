@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `virsh iface-bridge` and `iface-unbridge`, with all that they can be told.
+
+use crate::host::{
+    TWO_NICS, addresses, bridge, define, definition_file, ethernet, find_link, folder, is_up, link,
+    ports, routes, sorted, with_virsh,
+};
+use crate::support::command::{ip_batch, virsh};
+use crate::support::daemon::Daemon;
+
+/// What `eth0` has, by hand.
+const BUSY: &str = "\
+link set eth0 up
+address add 192.0.2.2/24 dev eth0
+address add 192.0.2.3/24 dev eth0
+address add 198.51.100.1/32 dev eth0
+address add 2001:db8::2/64 dev eth0 nodad
+address add 2001:db8:1::2/112 dev eth0 nodad
+route add default via 192.0.2.1 dev eth0
+route add 203.0.113.0/24 via 192.0.2.9 dev eth0
+route add 2001:db8:ffff::/48 via 2001:db8::9 dev eth0
+route add default via 2001:db8::1 dev eth0
+";
+
+const ADDRESSES: [&str; 5] =
+    ["192.0.2.2/24", "192.0.2.3/24", "198.51.100.1/32", "2001:db8::2/64", "2001:db8:1::2/112"];
+
+/// In the order in which `ip` shows them.
+const ROUTES: [&str; 4] = [
+    "default via 192.0.2.1",
+    "203.0.113.0/24 via 192.0.2.9",
+    "2001:db8:ffff::/48 via 2001:db8::9",
+    "default via 2001:db8::1",
+];
+
+/// Routes that a definition does not know, and which come back to no NIC of itself.
+const DEFAULT_ROUTES: [&str; 2] = ["default via 192.0.2.1", "default via 2001:db8::1"];
+
+fn with_daemon(test: impl FnOnce() + Send + 'static) {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let _daemon = Daemon::start();
+        test();
+    });
+}
+
+/// Addresses in any order: IPv6 lists its newest first.
+#[track_caller]
+fn assert_addresses(name: &str, want: &[&str]) {
+    let want = want.iter().map(|text| (*text).to_owned()).collect();
+    assert_eq!(sorted(addresses(name)), sorted(want), "{name}");
+}
+
+#[track_caller]
+fn assert_routes(name: &str, want: &[&str]) {
+    let want = want.iter().map(|text| (*text).to_owned()).collect();
+    assert_eq!(sorted(routes(name)), sorted(want), "{name}");
+}
+
+/// STP as the kernel has it, and the delay in hundredths of a second.
+#[track_caller]
+fn settings(name: &str) -> (u64, u64) {
+    let data = &link(name)["linkinfo"]["info_data"];
+    (data["stp_state"].as_u64().unwrap(), data["forward_delay"].as_u64().unwrap())
+}
+
+#[test]
+fn every_option_of_iface_bridge_does_what_it_says() {
+    struct Case(&'static str, (u64, u64), &'static str);
+    const CASES: [Case; 6] = [
+        Case("", (1, 200), "<bridge stp='on' delay='0'>"),
+        Case("--delay 4", (1, 400), "<bridge stp='on' delay='4'>"),
+        // virsh keeps the delay to itself then.
+        Case("--no-stp", (0, 1500), "<bridge stp='off'>"),
+        Case("--no-stp --delay 5", (0, 1500), "<bridge stp='off'>"),
+        Case("--no-stp --no-start", (0, 1500), "<bridge stp='off'>"),
+        Case("--delay 15 --no-start", (1, 1500), "<bridge stp='on' delay='15'>"),
+    ];
+    with_daemon(|| {
+        ip_batch(BUSY);
+        for Case(options, want, xml) in CASES {
+            let is_started = !options.contains("--no-start");
+            let said = virsh(&format!("iface-bridge eth0 br0 {options}")).ok();
+            assert!(said.contains("Created bridge br0 with attached device eth0"), "{said}");
+            assert_eq!(said.contains("Bridge interface br0 started"), is_started, "{said}");
+            assert_eq!(folder(), ["br0.xml"], "{options}");
+            let definition = virsh("iface-dumpxml --inactive br0").ok();
+            assert!(definition.contains(xml), "{options}: {definition}");
+            if is_started {
+                assert_eq!(settings("br0"), want, "{options}");
+                assert_eq!(ports("br0"), ["eth0"], "{options}");
+                assert_eq!(link("br0")["address"], "52:54:00:00:00:01", "{options}");
+                assert_addresses("br0", &ADDRESSES);
+                assert_addresses("eth0", &[]);
+                assert_routes("eth0", &[]);
+            } else {
+                assert!(find_link("br0").is_none(), "{options}");
+                assert_addresses("eth0", &ADDRESSES);
+            }
+
+            if !is_started {
+                // virsh takes it down first whatever it is told.
+                let said = virsh("iface-unbridge br0 --no-start").failed();
+                assert!(said.contains("interface is not running"), "{said}");
+                virsh("iface-undefine br0").ok();
+                assert_eq!(folder(), [""; 0]);
+                continue;
+            }
+            let said = virsh("iface-unbridge br0").ok();
+            assert!(said.contains("Device eth0 un-attached from bridge br0"), "{said}");
+            assert!(said.contains("Interface eth0 started"), "{said}");
+            assert!(find_link("br0").is_none(), "{options}");
+            assert_eq!(folder(), ["eth0.xml"], "{options}");
+            assert!(is_up("eth0"), "{options}");
+            assert_addresses("eth0", &ADDRESSES);
+            assert_routes("eth0", &DEFAULT_ROUTES);
+            virsh("iface-undefine eth0").ok();
+        }
+    });
+}
+
+#[test]
+fn every_static_route_goes_along() {
+    with_daemon(|| {
+        ip_batch(BUSY);
+        assert_routes("eth0", &ROUTES);
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_addresses("br0", &ADDRESSES);
+        assert_routes("br0", &ROUTES);
+        assert_addresses("eth0", &[]);
+        assert_routes("eth0", &[]);
+    });
+}
+
+#[test]
+fn unbridge_without_start_leaves_the_nic_down() {
+    with_daemon(|| {
+        ip_batch(BUSY);
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        let said = virsh("iface-unbridge br0 --no-start").ok();
+        assert!(said.contains("Device eth0 un-attached from bridge br0"), "{said}");
+        assert!(!said.contains("started"), "{said}");
+        assert_eq!(folder(), ["eth0.xml"]);
+        virsh("iface-start eth0").ok();
+        assert_addresses("eth0", &ADDRESSES);
+        assert_routes("eth0", &DEFAULT_ROUTES);
+    });
+}
+
+/// A definition of one's own, with a start mode and an MTU, goes to the bridge and comes back.
+#[test]
+fn a_definition_goes_along_too() {
+    with_daemon(|| {
+        let xml = ethernet("eth0", &["192.0.2.2/24"], &["192.0.2.1"])
+            .replace("</interface>", "<start mode='onboot'/><mtu size='1400'/></interface>");
+        define(&xml);
+        virsh("iface-start eth0").ok();
+        let before = virsh("iface-dumpxml --inactive eth0").ok();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        let definition = virsh("iface-dumpxml --inactive br0").ok();
+        assert!(definition.contains("<start mode='onboot'/>"), "{definition}");
+        assert!(definition.contains("<mtu size='1400'/>"), "{definition}");
+        assert_eq!((&link("br0")["mtu"], &link("eth0")["mtu"]), (&1400.into(), &1400.into()));
+        assert_routes("br0", &["default via 192.0.2.1"]);
+        virsh("iface-unbridge br0").ok();
+        assert_eq!(virsh("iface-dumpxml --inactive eth0").ok(), before);
+        assert_routes("eth0", &["default via 192.0.2.1"]);
+    });
+}
+
+#[test]
+fn bad_use_changes_nothing() {
+    with_daemon(|| {
+        ip_batch(BUSY);
+        define(&bridge("br1", "stp='off'", &["eth1"], &[]));
+        virsh("iface-start br1").ok();
+        define(&bridge("br2", "", &[], &[]));
+        let before = (folder(), addresses("eth0"), routes("eth0"), ports("br1"));
+        let cases = [
+            ("iface-bridge eth0 br1", "error: Network device br1 already exists"),
+            ("iface-bridge eth0 br2", "error: Network device br2 already exists"),
+            ("iface-bridge br1 br9", "error: Existing device br1 is already a bridge"),
+            ("iface-bridge nosuch0 br9", "error: failed to get interface 'nosuch0'"),
+            ("iface-unbridge eth0", "error: Device eth0 is not a bridge"),
+            ("iface-unbridge br2", "error: No interface attached to bridge"),
+            ("iface-unbridge br9", "error: failed to get interface 'br9'"),
+            ("iface-bridge eth1 br9 --no-stp", "error: Failed to define new bridge interface br9"),
+        ];
+        for (arguments, want) in cases {
+            let said = virsh(arguments).failed();
+            assert!(said.starts_with(want), "{arguments}: {said}");
+            let now = (folder(), addresses("eth0"), routes("eth0"), ports("br1"));
+            assert_eq!(now, before, "{arguments}");
+            assert!(find_link("br9").is_none(), "{arguments}");
+        }
+        assert!(!definition_file("br9").exists());
+    });
+}

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Definitions come in, change, and go: by virsh, and by hand under the daemon.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use crate::host::{
+    FOLDER, TWO_NICS, addresses, bridge, define, definition_file, ethernet, file, find_link,
+    folder, is_up, listed, listed_state, virsh_define, virsh_edit, with_virsh,
+};
+use crate::support::command::{command, ip_batch, run, virsh};
+use crate::support::daemon::Daemon;
+
+const ETH0: &str = "\
+<interface type='ethernet' name='eth0'>
+  <start mode='onboot'/>
+  <mtu size='1400'/>
+  <protocol family='ipv4'>
+    <ip address='192.0.2.2' prefix='24'/>
+    <route gateway='192.0.2.1'/>
+  </protocol>
+</interface>
+";
+
+fn with_daemon(test: impl FnOnce() + Send + 'static) {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let _daemon = Daemon::start();
+        test();
+    });
+}
+
+fn state(state: &str) -> Option<String> {
+    Some(state.to_owned())
+}
+
+/// The definition of an interface as virsh shows it.
+#[track_caller]
+fn inactive(name: &str) -> String {
+    let xml = virsh(&format!("iface-dumpxml --inactive {name}")).ok();
+    format!("{}\n", xml.trim_end())
+}
+
+#[test]
+fn a_definition_is_stored_and_shown_and_leaves_the_kernel_alone() {
+    with_daemon(|| {
+        for options in ["", "--validate"] {
+            let path = file("definition.xml", ETH0);
+            let said = virsh_define(ETH0, options).ok();
+            assert_eq!(said.trim_end(), format!("Interface eth0 defined from {path}"), "{options}");
+            assert_eq!(fs::read_to_string(definition_file("eth0")).unwrap(), ETH0);
+            assert_eq!(inactive("eth0"), ETH0);
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(mode(Path::new(FOLDER)), 0o755);
+        assert_eq!(mode(&definition_file("eth0")), 0o600);
+        assert_eq!(folder(), ["eth0.xml"]);
+        assert!(!is_up("eth0"), "define does not touch the kernel");
+        assert_eq!(addresses("eth0"), [""; 0]);
+        assert_eq!(listed_state("eth0"), state("inactive"));
+
+        // One without a link is there all the same.
+        define(&bridge("br7", "stp='off'", &["nic7"], &["198.51.100.1/24"]));
+        assert_eq!(listed_state("br7"), state("inactive"));
+        assert!(listed("--inactive").contains(&("br7".to_owned(), "inactive".to_owned())));
+        assert!(!listed("").iter().any(|(name, _)| name == "br7"));
+        assert!(find_link("br7").is_none());
+        assert_eq!(virsh("iface-dumpxml br7").ok(), virsh("iface-dumpxml --inactive br7").ok());
+    });
+}
+
+/// Each text is one that libvirt's own daemon gives, up to what only a schema's validator says.
+#[test]
+fn what_is_no_definition_is_refused_in_libvirts_words() {
+    struct Case(&'static str, &'static str, &'static str, &'static str);
+    const CASES: [Case; 12] = [
+        Case(
+            "another root",
+            "<network/>",
+            "",
+            "XML error: expecting root element of 'interface', not 'network'",
+        ),
+        Case(
+            "no type",
+            "<interface name='eth0'/>",
+            "",
+            "XML error: Missing required attribute 'type' in element 'interface'",
+        ),
+        Case(
+            "unknown type",
+            "<interface type='wifi' name='eth0'/>",
+            "",
+            "XML error: Invalid value for attribute 'type' in element 'interface': 'wifi'.",
+        ),
+        Case("no name", "<interface type='ethernet'/>", "", "XML error: interface has no name"),
+        Case(
+            "start mode",
+            "<interface type='ethernet' name='eth0'><start mode='never'/></interface>",
+            "",
+            "XML error: unknown interface startmode never",
+        ),
+        Case(
+            "MTU",
+            "<interface type='ethernet' name='eth0'><mtu size='100001'/></interface>",
+            "",
+            "XML error: value of the 'size' attribute of 'mtu' element must be at most 100000",
+        ),
+        Case(
+            "family",
+            "<interface type='ethernet' name='eth0'><protocol family='ipx'/></interface>",
+            "",
+            "XML error: unsupported protocol family 'ipx'",
+        ),
+        Case(
+            "no bridge element",
+            "<interface type='bridge' name='br0'/>",
+            "",
+            "XML error: bridge interface misses the bridge element",
+        ),
+        Case(
+            "a bridge in a bridge",
+            "<interface type='bridge' name='br0'><bridge>\
+             <interface type='bridge' name='br1'/></bridge></interface>",
+            "",
+            "XML error: interface has unsupported type 'bridge'",
+        ),
+        Case(
+            "bond mode",
+            "<interface type='bond' name='bond0'><bond mode='fast'/></interface>",
+            "",
+            "XML error: unknown bonding mode fast",
+        ),
+        Case(
+            "tag",
+            "<interface type='vlan' name='eth0.1'><vlan><interface name='eth0'/></vlan></interface>",
+            "",
+            "XML error: vlan interface misses the tag attribute",
+        ),
+        Case(
+            "unknown to the schema",
+            "<interface type='ethernet' name='eth0'><colour/></interface>",
+            "--validate",
+            "XML document failed to validate against schema: Unable to validate doc against \
+             /usr/share/libvirt/schemas/interface.rng",
+        ),
+    ];
+    with_daemon(|| {
+        for Case(label, xml, options, want) in CASES {
+            let said = virsh_define(xml, options).failed();
+            let mut lines = said.lines();
+            let head = lines.next().unwrap();
+            assert!(head.starts_with("error: Failed to define interface from "), "{label}: {said}");
+            let detail = lines.next().unwrap();
+            assert_eq!(detail, format!("error: {want}"), "{label}");
+        }
+        let said = virsh_define("<interface type='ethernet'\n  name=eth0/>", "").failed();
+        assert!(said.contains("error: at line 2: "), "{said}");
+        assert_eq!(folder(), [""; 0]);
+        assert_eq!(listed("--all").len(), 5, "{:?}", listed("--all"));
+        // What the schema minds is passed over without --validate.
+        define("<interface type='ethernet' name='eth0'><colour/></interface>");
+        assert_eq!(inactive("eth0"), "<interface type='ethernet' name='eth0'>\n</interface>\n");
+    });
+}
+
+#[test]
+fn a_bridge_takes_the_definitions_of_its_ports() {
+    with_daemon(|| {
+        define(ETH0);
+        define(&ethernet("eth1", &[], &[]));
+        define(&ethernet("far1", &[], &[]));
+        define(&bridge("br0", "stp='off'", &["eth0", "eth1"], &[]));
+        assert_eq!(folder(), ["br0.xml", "far1.xml"]);
+
+        let taken = |name: &str| {
+            format!(
+                "error: Requested operation is not valid: interface '{name}' is a part of the \
+                 definition of 'br0': undefine that first"
+            )
+        };
+        for (xml, name) in
+            [(ethernet("eth0", &[], &[]), "eth0"), (bridge("br1", "", &["eth1"], &[]), "eth1")]
+        {
+            let said = virsh_define(&xml, "").failed();
+            assert_eq!(said.lines().last(), Some(taken(name).as_str()));
+        }
+        assert_eq!(folder(), ["br0.xml", "far1.xml"]);
+
+        // Its own ports may change hands within it.
+        define(&bridge("br0", "stp='off'", &["eth1", "far1"], &[]));
+        assert_eq!(folder(), ["br0.xml"]);
+        define(&ethernet("eth0", &[], &[]));
+        virsh("iface-undefine br0").ok();
+        define(&ethernet("eth1", &[], &[]));
+        assert_eq!(folder(), ["eth0.xml", "eth1.xml"]);
+    });
+}
+
+#[test]
+fn undefining_removes_the_definition_and_nothing_else() {
+    with_daemon(|| {
+        define(&ethernet("eth0", &["192.0.2.2/24"], &[]));
+        virsh("iface-start eth0").ok();
+        let before = crate::host::link("eth0");
+        assert_eq!(virsh("iface-undefine eth0").ok().trim_end(), "Interface eth0 undefined");
+        assert_eq!(crate::host::link("eth0"), before);
+        assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
+        assert_eq!(listed_state("eth0"), state("active"));
+        assert_eq!(folder(), [""; 0]);
+
+        define(&bridge("br7", "", &[], &[]));
+        virsh("iface-undefine br7").ok();
+        assert_eq!(listed_state("br7"), None);
+
+        let cases = [
+            (
+                "eth0",
+                "error: Failed to undefine interface eth0\nerror: Requested operation is not \
+                 valid: interface 'eth0' has no definition",
+            ),
+            (
+                "nosuch0",
+                "error: failed to get interface 'nosuch0'\nerror: Interface not found: couldn't \
+                 find interface named 'nosuch0'",
+            ),
+        ];
+        for (name, want) in cases {
+            assert_eq!(virsh(&format!("iface-undefine {name}")).failed(), want);
+        }
+    });
+}
+
+#[test]
+fn a_definition_is_edited_as_the_editor_leaves_it() {
+    with_daemon(|| {
+        define(ETH0);
+        let said = virsh_edit("eth0", "sed -i s/1400/1300/ \"$1\"").ok();
+        assert_eq!(said.trim_end(), "Interface eth0 XML configuration edited.");
+        assert_eq!(inactive("eth0"), ETH0.replace("1400", "1300"));
+
+        let said = virsh_edit("eth0", "exit 0").ok();
+        assert_eq!(said.trim_end(), "Interface eth0 XML configuration not changed.");
+        assert_eq!(inactive("eth0"), ETH0.replace("1400", "1300"));
+
+        // Without a terminal to ask whether to try again, virsh keeps the reason to itself, and ends
+        // with 0 all the same.
+        let said = virsh_edit("eth0", "sed -i 's/family=.ipv4./family=\"ipx\"/' \"$1\"");
+        assert_eq!(said.stderr, "error: Failed.\n", "{said:?}");
+        assert_eq!(inactive("eth0"), ETH0.replace("1400", "1300"));
+
+        // A link that nobody has defined is defined by an edit.
+        virsh_edit("eth1", "sed -i 's/1500/1450/' \"$1\"").ok();
+        assert!(inactive("eth1").contains("<mtu size='1450'/>"));
+        assert_eq!(folder(), ["eth0.xml", "eth1.xml"]);
+    });
+}
+
+#[test]
+fn what_is_done_to_the_files_by_hand_is_seen_by_the_next_call() {
+    with_daemon(|| {
+        fs::create_dir_all(FOLDER).unwrap();
+        fs::write(definition_file("br7"), bridge("br7", "", &[], &[])).unwrap();
+        assert_eq!(listed_state("br7"), state("inactive"), "added");
+
+        fs::write(definition_file("br7"), bridge("br7", "stp='on' delay='5'", &[], &[])).unwrap();
+        assert!(inactive("br7").contains("<bridge stp='on' delay='5'>"), "written anew");
+
+        let other = format!("{FOLDER}/other");
+        fs::write(&other, bridge("br7", "stp='off' delay='9'", &[], &[])).unwrap();
+        fs::rename(&other, definition_file("br7")).unwrap();
+        assert!(inactive("br7").contains("<bridge stp='off' delay='9'>"), "replaced");
+
+        let elsewhere = file("elsewhere", &bridge("br8", "stp='off'", &[], &[]));
+        symlink(&elsewhere, definition_file("br8")).unwrap();
+        assert_eq!(listed_state("br8"), state("inactive"), "a link to a file");
+        fs::write(&elsewhere, bridge("br8", "stp='on'", &[], &[])).unwrap();
+        assert!(inactive("br8").contains("<bridge stp='on'>"), "the file that a link leads to");
+
+        fs::rename(definition_file("br7"), definition_file("br9")).unwrap();
+        assert_eq!(listed_state("br7"), None, "moved away");
+        assert_eq!(listed_state("br9"), None, "it still defines br7");
+        fs::write(definition_file("br9"), bridge("br9", "", &[], &[])).unwrap();
+        assert_eq!(listed_state("br9"), state("inactive"));
+
+        fs::rename(FOLDER, "/etc/libvirt/away").unwrap();
+        assert_eq!(listed_state("br9"), None, "the folder is gone");
+        fs::rename("/etc/libvirt/away", FOLDER).unwrap();
+        assert_eq!(listed_state("br9"), state("inactive"), "the folder is back");
+        fs::remove_file(definition_file("br9")).unwrap();
+        assert_eq!(listed_state("br9"), None, "removed");
+    });
+}
+
+#[test]
+fn rubbish_in_the_folder_is_nobodys_definition_and_harms_none() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        fs::create_dir_all(FOLDER).unwrap();
+        let rubbish: [(&str, &[u8]); 9] = [
+            ("README", b"see the wiki"),
+            ("eth1.xml", b"<interface type='ether"),
+            ("eth2.xml", b"\0\xff\xfe"),
+            ("eth3.xml", b""),
+            ("eth4.xml", b"<interface type='ethernet' name='eth9'/>"),
+            ("far0.xml~", b"<interface type='ethernet' name='far0'/>"),
+            (".far0.xml.swp", b"b0VIM 8.2"),
+            ("a name with blanks.xml", b"<interface/>"),
+            ("much-too-long-for-a-link.xml", b"<interface/>"),
+        ];
+        for (name, bytes) in rubbish {
+            fs::write(format!("{FOLDER}/{name}"), bytes).unwrap();
+        }
+        fs::create_dir(definition_file("folder0")).unwrap();
+        symlink("nowhere", definition_file("dangling0")).unwrap();
+        symlink("/dev/zero", definition_file("device0")).unwrap();
+        run(command("mkfifo").arg(definition_file("pipe0"))).ok();
+        let before = folder();
+
+        let daemon = Daemon::start();
+        let names = |options| listed(options).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names("--all"), ["eth0", "eth1", "far0", "far1", "lo"]);
+        for name in ["eth1", "eth2", "eth4", "folder0", "device0", "pipe0"] {
+            let file = format!("{FOLDER}/{name}.xml");
+            assert!(daemon.stderr().contains(&file), "{name}: {}", daemon.stderr());
+        }
+        define(ETH0);
+        assert_eq!(inactive("eth0"), ETH0);
+        // A broken definition may be replaced, and its file is the user's until then.
+        define(&ethernet("eth1", &[], &[]));
+        let mut after = before;
+        after.push("eth0.xml".to_owned());
+        after.sort();
+        assert_eq!(folder(), after);
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_read_and_says_so() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        fs::create_dir_all(FOLDER).unwrap();
+        let by_hand = ETH0.replace("onboot", "none");
+        fs::write(definition_file("eth0"), &by_hand).unwrap();
+        run(command("mount").args(["--bind", FOLDER, FOLDER])).ok();
+        run(command("mount").args(["-o", "remount,ro,bind", FOLDER])).ok();
+        let _daemon = Daemon::start();
+        assert_eq!(inactive("eth0"), by_hand);
+        let said = virsh_define(&ethernet("eth1", &[], &[]), "").failed();
+        let want = "failed to define interface eth1: file write eth1: ";
+        assert!(said.contains(want) && said.contains("Read-only file system"), "{said}");
+        assert!(said.contains("nothing has been changed"), "{said}");
+        let said = virsh("iface-undefine eth0").failed();
+        let want = "failed to undefine interface eth0: file remove eth0: ";
+        assert!(said.contains(want) && said.contains("Read-only file system"), "{said}");
+        assert_eq!(inactive("eth0"), by_hand);
+        assert_eq!(folder(), ["eth0.xml"]);
+        virsh("iface-start eth0").ok();
+        assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
+
+        run(command("mount").args(["-o", "remount,rw,bind", FOLDER])).ok();
+        define(&ethernet("eth1", &[], &[]));
+        assert_eq!(folder(), ["eth0.xml", "eth1.xml"]);
+    });
+}

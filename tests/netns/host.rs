@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What the kernel's own tool says of the host, as values; and definitions on their way in.
+//!
+//! Whatever a test asserts of links, addresses and routes is read here, by `ip -details -json`, and
+//! never by the daemon.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::support::command::{Output, command, ip, run, virsh};
+use crate::support::namespace::{DIR, in_namespace, is_installed};
+
+pub(crate) const VIRSH: &str = "/usr/bin/virsh";
+
+/// Where the system daemon keeps definitions.
+pub(crate) const FOLDER: &str = "/etc/libvirt/interface";
+
+/// A NIC that is up, with a peer that is too: `eth0` and `eth1`, and the ends `far0` and `far1`.
+pub(crate) const TWO_NICS: &str = "\
+link add eth0 address 52:54:00:00:00:01 type veth peer name far0
+link add eth1 address 52:54:00:00:00:02 type veth peer name far1
+link set far0 up
+link set far1 up
+";
+
+/// Runs `test` in a namespace of its own, if virsh is installed.
+pub(crate) fn with_virsh(test: impl FnOnce() + Send + 'static) {
+    if is_installed(VIRSH) {
+        in_namespace(test);
+    }
+}
+
+/// What `ip -details -json` answers; no answer at all is an empty list.
+#[track_caller]
+pub(crate) fn ip_json(arguments: &str) -> Vec<Value> {
+    let text = ip(&format!("-details -json {arguments}"));
+    if text.trim().is_empty() {
+        return Vec::new();
+    }
+    serde_json::from_str(&text).unwrap_or_else(|err| panic!("ip {arguments}: {err}\n{text}"))
+}
+
+/// A link with its addresses, if it is there.
+pub(crate) fn find_link(name: &str) -> Option<Value> {
+    ip_json("address show").into_iter().find(|link| link["ifname"] == name)
+}
+
+/// A link with its addresses.
+#[track_caller]
+pub(crate) fn link(name: &str) -> Value {
+    find_link(name).unwrap_or_else(|| panic!("there is no link {name}"))
+}
+
+/// Whether a link is administratively up.
+#[track_caller]
+pub(crate) fn is_up(name: &str) -> bool {
+    let link = link(name);
+    link["flags"].as_array().unwrap().iter().any(|flag| flag == "UP")
+}
+
+/// Addresses with their prefixes in the kernel's order, without those that it makes by itself.
+#[track_caller]
+pub(crate) fn addresses(name: &str) -> Vec<String> {
+    let link = link(name);
+    let infos = link["addr_info"].as_array().unwrap().iter();
+    let infos = infos.filter(|info| info["scope"] != "link" || info["family"] == "inet");
+    infos.map(|info| format!("{}/{}", text(&info["local"]), info["prefixlen"])).collect()
+}
+
+/// Routes through a link as `DESTINATION via GATEWAY`, IPv4 before IPv6, without those that come
+/// with addresses.
+#[track_caller]
+pub(crate) fn routes(name: &str) -> Vec<String> {
+    let of_family = |family: &str| {
+        let all = ip_json(&format!("{family} route show table main dev {name}"));
+        all.into_iter().filter(|route| route["protocol"] != "kernel").map(|route| {
+            let destination = text(&route["dst"]);
+            match route.get("gateway") {
+                Some(gateway) => format!("{destination} via {}", text(gateway)),
+                None => destination,
+            }
+        })
+    };
+    of_family("-4").chain(of_family("-6")).collect()
+}
+
+/// The names of the links that have `master`, by name.
+pub(crate) fn ports(master: &str) -> Vec<String> {
+    let links = ip_json(&format!("link show master {master}"));
+    let mut names: Vec<_> = links.iter().map(|link| text(&link["ifname"])).collect();
+    names.sort();
+    names
+}
+
+/// The string that a value is.
+#[track_caller]
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+}
+
+/// A file of the test's own with this content; returns its path.
+pub(crate) fn file(name: &str, content: &str) -> String {
+    let path = format!("{DIR}/{name}");
+    fs::write(&path, content).unwrap();
+    path
+}
+
+/// `virsh iface-define` of this XML.
+pub(crate) fn virsh_define(xml: &str, options: &str) -> Output {
+    let path = file("definition.xml", xml);
+    virsh(&format!("iface-define {path} {options}"))
+}
+
+/// Defines it; that must succeed.
+#[track_caller]
+pub(crate) fn define(xml: &str) {
+    virsh_define(xml, "").ok();
+}
+
+/// Runs a command of virsh with `editor`, the text of a shell script, as the editor of the file that
+/// is its first argument.
+pub(crate) fn virsh_edit(name: &str, editor: &str) -> Output {
+    let path = file("editor", &format!("#!/bin/sh\n{editor}\n"));
+    run(command("chmod").args(["755", &path])).ok();
+    let mut virsh = command(VIRSH);
+    virsh.env("EDITOR", path).args(["-c", "interface:///system", "iface-edit", name]);
+    run(&mut virsh)
+}
+
+/// Has virsh take an interface down. What it says is all there is to go by: virsh 9.0 ends with 1
+/// whatever comes of it.
+pub(crate) fn virsh_destroy(name: &str) -> Result<(), String> {
+    let output = virsh(&format!("iface-destroy {name}"));
+    match output.stdout.trim_end() {
+        "" => Err(output.failed()),
+        said => {
+            assert_eq!(said, format!("Interface {name} destroyed"), "{output:?}");
+            assert_eq!(output.stderr, "");
+            Ok(())
+        }
+    }
+}
+
+/// The same list in an order of its own: IPv6 addresses come newest first.
+pub(crate) fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort();
+    items
+}
+
+/// The file of a definition.
+pub(crate) fn definition_file(name: &str) -> PathBuf {
+    PathBuf::from(format!("{FOLDER}/{name}.xml"))
+}
+
+/// The names of all files in the folder of the definitions.
+pub(crate) fn folder() -> Vec<String> {
+    let Ok(entries) = fs::read_dir(FOLDER) else { return Vec::new() };
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The names in `virsh iface-list`, with their states, in its order.
+pub(crate) fn listed(options: &str) -> Vec<(String, String)> {
+    let table = virsh(&format!("iface-list {options}")).ok();
+    let rows = table.lines().skip(2).filter(|line| !line.is_empty());
+    let columns = rows.map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    columns.map(|row| (row[0].clone(), row[1].clone())).collect()
+}
+
+/// The state that `virsh iface-list --all` shows of an interface.
+pub(crate) fn listed_state(name: &str) -> Option<String> {
+    listed("--all").into_iter().find(|(listed, _)| listed == name).map(|(_, state)| state)
+}
+
+/// A static definition of a NIC: addresses of either family as `ADDRESS/PREFIX`, and gateways.
+pub(crate) fn ethernet(name: &str, addresses: &[&str], gateways: &[&str]) -> String {
+    let protocols = protocols(addresses, gateways);
+    format!("<interface type='ethernet' name='{name}'>{protocols}</interface>")
+}
+
+/// A definition of a bridge over NICs.
+pub(crate) fn bridge(name: &str, attributes: &str, ports: &[&str], addresses: &[&str]) -> String {
+    let ports: String =
+        ports.iter().map(|port| format!("<interface type='ethernet' name='{port}'/>")).collect();
+    let protocols = protocols(addresses, &[]);
+    format!(
+        "<interface type='bridge' name='{name}'>{protocols}\
+         <bridge {attributes}>{ports}</bridge></interface>"
+    )
+}
+
+/// The `protocol` elements for these addresses and gateways.
+pub(crate) fn protocols(addresses: &[&str], gateways: &[&str]) -> String {
+    let of_family = |family: &str, is_ours: fn(&str) -> bool| {
+        let mut inner = String::new();
+        for address in addresses.iter().filter(|address| is_ours(address)) {
+            let (address, prefix) = address.split_once('/').unwrap();
+            inner.push_str(&format!("<ip address='{address}' prefix='{prefix}'/>"));
+        }
+        for gateway in gateways.iter().filter(|gateway| is_ours(gateway)) {
+            inner.push_str(&format!("<route gateway='{gateway}'/>"));
+        }
+        match inner.as_str() {
+            "" => inner,
+            inner => format!("<protocol family='{family}'>{inner}</protocol>"),
+        }
+    };
+    of_family("ipv4", |text| !text.contains(':')) + &of_family("ipv6", |text| text.contains(':'))
+}

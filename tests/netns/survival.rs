@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Whoever works over a NIC does not notice that it becomes a bridge's port, nor that it ceases to
+//! be one.
+//!
+//! A peer in a network namespace of its own and the host ask each other once a millisecond, and
+//! keep a connection of TCP each way. What is measured is the longest time without an answer.
+//!
+//! That time has in it what the scheduler takes: on a busy machine tens of milliseconds. The
+//! threads that measure therefore go before all others, and the daemon has the best of the ordinary
+//! priorities; and the change is tried several times, of which the best counts. That is honest of
+//! the upper bound only: what is asserted is that the daemon's own doing needs no longer.
+
+#![allow(unsafe_code, reason = "namespaces are entered, and priorities set, by system calls")]
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::host::{addresses, find_link, ip_json, link, ports, with_virsh};
+use crate::support::command::{command, ip, ip_batch, run, virsh};
+use crate::support::daemon::Daemon;
+use crate::support::{PATIENCE, StopOnDrop, eventually};
+
+/// The longest silence that nobody minds.
+const SILENCE_MAX: Duration = Duration::from_millis(20);
+
+/// How often a change is tried for a moment in which the machine has time.
+const TRIAL_COUNT: usize = 5;
+
+const QUESTION_INTERVAL: Duration = Duration::from_millis(1);
+const BYTE_INTERVAL: Duration = Duration::from_millis(10);
+
+const ECHO_PORT: u16 = 7;
+
+/// The host's end, and the peer's.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    host: &'static str,
+    peer: &'static str,
+}
+
+const IPV4: Ends = Ends { host: "192.0.2.2", peer: "192.0.2.1" };
+const IPV6: Ends = Ends { host: "2001:db8::2", peer: "2001:db8::1" };
+
+/// Where a thread runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Side {
+    Host,
+    Peer,
+}
+
+/// `eth0` with a peer behind it, to whom `peer` is a host of its own.
+fn lay_cable() {
+    ip("netns add peer");
+    ip_batch(
+        "link add eth0 address 52:54:00:00:00:01 type veth peer name far0 netns peer\n\
+         link set eth0 up\n\
+         address add 192.0.2.2/24 dev eth0\n\
+         address add 2001:db8::2/64 dev eth0 nodad\n",
+    );
+    for arguments in [
+        "link set lo up",
+        "link set far0 up",
+        "address add 192.0.2.1/24 dev far0",
+        "address add 2001:db8::1/64 dev far0 nodad",
+    ] {
+        ip(&format!("-netns peer {arguments}"));
+    }
+    ip("route add default via 192.0.2.1");
+}
+
+/// Takes the calling thread to its side, and before all others.
+fn enter(side: Side) {
+    if side == Side::Peer {
+        let namespace = File::open("/run/netns/peer").unwrap();
+        // SAFETY: setns takes an open descriptor and an integer; it moves this thread alone.
+        let rc = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+        assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+    }
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: 0 is the calling thread, and the pointer is to a live local.
+    let rc = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
+    if rc != 0 {
+        println!("the threads that measure are as any other: {}", io::Error::last_os_error());
+    }
+}
+
+fn bind(address: &str, port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind((address.parse::<IpAddr>().unwrap(), port)).unwrap();
+    // A time limit for reading would be rounded up to the kernel's ticks.
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+/// Sends back what comes.
+fn echo(socket: &UdpSocket, stop: &AtomicBool) {
+    let mut buffer = [0; 64];
+    while !stop.load(Ordering::Relaxed) {
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            // One that cannot be sent is one that is missed.
+            let _ = socket.send_to(&buffer[..len], from);
+        }
+        thread::sleep(QUESTION_INTERVAL);
+    }
+}
+
+/// Asks until told to stop; returns the longest time between two answers.
+fn longest_silence(socket: &UdpSocket, server: SocketAddr, stop: &AtomicBool) -> Duration {
+    let mut buffer = [0; 64];
+    let mut longest = Duration::ZERO;
+    let mut last = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        // What cannot be sent is missed like what does not arrive.
+        let _ = socket.send_to(b"there?", server);
+        thread::sleep(QUESTION_INTERVAL);
+        while socket.recv_from(&mut buffer).is_ok() {
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        }
+    }
+    longest.max(last.elapsed())
+}
+
+/// Sends a byte at a time over one connection, and wants each one back.
+fn keep_connection(server: SocketAddr, stop: &AtomicBool) {
+    let mut stream = TcpStream::connect(server).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for byte in (0..=u8::MAX).cycle() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        stream.write_all(&[byte]).expect("the connection is alive");
+        let mut answer = [0];
+        stream.read_exact(&mut answer).expect("the connection is alive");
+        assert_eq!(answer, [byte]);
+        thread::sleep(BYTE_INTERVAL);
+    }
+}
+
+/// Serves one connection to its end.
+fn serve_connection(listener: &TcpListener, stop: &AtomicBool) {
+    listener.set_nonblocking(true).unwrap();
+    let mut stream = loop {
+        match listener.accept() {
+            Ok((stream, _)) => break stream,
+            Err(_) if stop.load(Ordering::Relaxed) => return,
+            Err(_) => thread::sleep(QUESTION_INTERVAL),
+        }
+    };
+    stream.set_nonblocking(false).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut byte = [0];
+    while stream.read(&mut byte).is_ok_and(|len| len > 0) {
+        stream.write_all(&byte).expect("the connection is alive");
+    }
+}
+
+/// The longest times without an answer while `change` runs: to the host's questions, and to the
+/// peer's.
+fn silences_during(ends: Ends, change: impl FnOnce()) -> [Duration; 2] {
+    let stop = AtomicBool::new(false);
+    let ready = AtomicUsize::new(0);
+    let address = |side, port| {
+        let text = if side == Side::Host { ends.host } else { ends.peer };
+        SocketAddr::new(text.parse().unwrap(), port)
+    };
+    let (stop_now, count_ready) = (&stop, &ready);
+    let note_ready = move || count_ready.fetch_add(1, Ordering::Relaxed);
+    // IPv6 takes its time for addresses that come anew.
+    eventually("the addresses can be used", || {
+        let links = ip_json("address show tentative");
+        links.iter().all(|link| link["addr_info"].as_array().is_none_or(Vec::is_empty))
+    });
+    thread::scope(|scope| {
+        let stop = StopOnDrop(stop_now);
+        let mut askers = Vec::new();
+        let sides = [(Side::Host, Side::Peer), (Side::Peer, Side::Host)];
+        for (side, _) in sides {
+            scope.spawn(move || {
+                enter(side);
+                let socket = bind(&address(side, 0).ip().to_string(), ECHO_PORT);
+                note_ready();
+                echo(&socket, stop_now);
+            });
+            scope.spawn(move || {
+                enter(side);
+                let listener = TcpListener::bind(address(side, ECHO_PORT)).unwrap();
+                note_ready();
+                serve_connection(&listener, stop_now);
+            });
+        }
+        eventually("both sides serve", || ready.load(Ordering::Relaxed) == 4);
+        for (side, other) in sides {
+            scope.spawn(move || {
+                enter(side);
+                keep_connection(address(other, ECHO_PORT), stop_now);
+            });
+            askers.push(scope.spawn(move || {
+                enter(side);
+                let socket = bind(&address(side, 0).ip().to_string(), 0);
+                longest_silence(&socket, address(other, ECHO_PORT), stop_now)
+            }));
+        }
+        thread::sleep(Duration::from_millis(100));
+        change();
+        // What is lost after the answer counts as well.
+        thread::sleep(Duration::from_millis(300));
+        drop(stop);
+        let [host, peer] = askers.try_into().unwrap();
+        [host.join().unwrap(), peer.join().unwrap()]
+    })
+}
+
+/// Tries both changes in turn until each has once been quick enough, both ways.
+fn check(ends: Ends, there: &Change, back: &Change) {
+    let mut best = [Duration::MAX; 2];
+    for trial in 1..=TRIAL_COUNT {
+        let idle = silences_during(ends, || thread::sleep(Duration::from_millis(200)));
+        println!("trial {trial}: {idle:.1?} without an answer when nothing happens");
+        for (change, best) in [there, back].into_iter().zip(&mut best) {
+            *best = (*best).min(change.measure(ends));
+        }
+        if best[0] <= there.silence_max && best[1] <= back.silence_max {
+            return;
+        }
+    }
+    panic!("never quick enough over {ends:?}: {best:?}");
+}
+
+/// Something that whoever works over the NIC has to outlast.
+struct Change {
+    make: fn(),
+    verify: fn(),
+    what: &'static str,
+    silence_max: Duration,
+}
+
+const BRIDGE: Change = Change {
+    make: || drop(virsh("iface-bridge eth0 br0 --no-stp").ok()),
+    verify: on_the_bridge,
+    what: "iface-bridge",
+    silence_max: SILENCE_MAX,
+};
+
+const UNBRIDGE: Change = Change {
+    make: || drop(virsh("iface-unbridge br0").ok()),
+    verify: on_the_nic,
+    what: "iface-unbridge",
+    silence_max: SILENCE_MAX,
+};
+
+/// The same as [`UNBRIDGE`] by hand, to see what the kernel takes for it: before a bridge is deleted it
+/// waits for everybody who may still look at it, and virsh has it deleted before the NIC comes back.
+const UNBRIDGE_BY_HAND: Change = Change {
+    make: || {
+        ip_batch(
+            "link set eth0 nomaster\n\
+             link set eth0 down\n\
+             link del br0\n\
+             link set eth0 up\n\
+             address add 192.0.2.2/24 dev eth0\n\
+             address add 2001:db8::2/64 dev eth0\n",
+        );
+        virsh("iface-undefine br0").ok();
+    },
+    verify: on_the_nic,
+    what: "the same as iface-unbridge by ip -batch",
+    silence_max: Duration::MAX,
+};
+
+impl Change {
+    /// The longer one of the two silences that it takes.
+    fn measure(&self, ends: Ends) -> Duration {
+        let [host, peer] = silences_during(ends, self.make);
+        (self.verify)();
+        println!("{}: {host:.1?} without an answer to the host, {peer:.1?} to the peer", self.what);
+        host.max(peer)
+    }
+}
+
+fn on_the_bridge() {
+    assert_eq!(ports("br0"), ["eth0"]);
+    assert!(addresses("br0").contains(&"192.0.2.2/24".to_owned()));
+    assert!(addresses("br0").contains(&"2001:db8::2/64".to_owned()));
+    assert_eq!(link("br0")["address"], "52:54:00:00:00:01");
+}
+
+fn on_the_nic() {
+    assert!(find_link("br0").is_none());
+    assert!(addresses("eth0").contains(&"192.0.2.2/24".to_owned()));
+    assert!(addresses("eth0").contains(&"2001:db8::2/64".to_owned()));
+    assert_eq!(link("eth0")["address"], "52:54:00:00:00:01");
+}
+
+fn with_cable(test: impl FnOnce() + Send + 'static) {
+    with_virsh(|| {
+        lay_cable();
+        let daemon = Daemon::start();
+        run(command("renice").args(["-n", "-20", "-p", &daemon.pid().to_string()])).ok();
+        test();
+    });
+}
+
+#[test]
+fn nobody_notices_that_a_nic_becomes_a_bridges_port() {
+    with_cable(|| {
+        for ends in [IPV4, IPV6] {
+            check(ends, &BRIDGE, &UNBRIDGE_BY_HAND);
+        }
+    });
+}
+
+#[test]
+fn a_nic_that_ceases_to_be_a_bridges_port_is_back_at_once() {
+    with_cable(|| {
+        BRIDGE.measure(IPV4);
+        let by_hand = UNBRIDGE_BY_HAND.measure(IPV4);
+        let unbridge = Change { silence_max: SILENCE_MAX.max(by_hand), ..UNBRIDGE };
+        check(IPV4, &BRIDGE, &unbridge);
+    });
+}
+
+/// An address of IPv6 that comes to a link anew is asked after for a second, unless it is known to
+/// come from a port.
+#[test]
+fn connections_over_ipv6_outlast_the_search_for_duplicates() {
+    with_cable(|| {
+        BRIDGE.measure(IPV6);
+        let silence = UNBRIDGE.measure(IPV6);
+        assert!(silence < Duration::from_secs(5), "{silence:?}");
+    });
+}
+
+/// While a port of a bridge with STP listens and learns it forwards nothing: twice the delay, which
+/// is two seconds at least. The connections wait for that, and go on.
+#[test]
+fn connections_outlast_the_time_that_stp_takes() {
+    with_cable(|| {
+        let silences = silences_during(IPV4, || {
+            virsh("iface-bridge eth0 br0").ok();
+            thread::sleep(Duration::from_secs(5));
+        });
+        on_the_bridge();
+        println!("with STP: {silences:.1?} without an answer");
+        assert!(silences.iter().all(|silence| *silence < Duration::from_secs(8)), "{silences:?}");
+    });
+}
