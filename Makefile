@@ -87,7 +87,7 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	/usr/lib/python3/dist-packages/libvirt.py:python3-libvirt \
 	/usr/share/libvirt/schemas/interface.rng:libvirt0 \
 	$(PERL_SYS_VIRT):libsys-virt-perl
-BENCH_NEEDS = $(DEMO_NEEDS) /usr/sbin/libvirtd:libvirt-daemon
+BENCH_NEEDS = $(DEMO_NEEDS) /usr/sbin/libvirtd:libvirt-daemon ifup:ifupdown brctl:bridge-utils
 PERL_SYS_VIRT = $(firstword $(wildcard /usr/lib/*/perl5/*/Sys/Virt.pm) /usr/lib/perl5/Sys/Virt.pm)
 
 VM_NEEDS = qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ip:iproute2 \
@@ -191,7 +191,7 @@ fuzz: ## fuzz one target for a while: make fuzz T=frame S=60
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $(T) target/fuzz/$(T) \
 		tests/fuzz/corpus/$(T) -- -max_total_time=$(S) -max_len=4095 -malloc_limit_mb=64 -timeout=10
 
-bench: deps-bench ## measure, beside libvirt's own driver and a bare server
+bench: deps-bench ## measure, beside libvirt's own driver, ifupdown and bare programs
 	$(CARGO) bench --bench bench
 
 clean: ## remove what was built

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The benchmark: the daemon beside libvirt's own driver and beside the limit of this kernel.
+//! The benchmark: the daemon beside libvirt's own driver, beside ifupdown, and beside the limit of
+//! this kernel.
 //!
 //! Everything happens in namespaces of its own, so neither the host's interfaces nor its sockets
 //! are touched, and one call does it all. What is compared is measured in many short rounds that
@@ -12,9 +13,14 @@
 #![expect(clippy::print_stderr, reason = "so is saying why there is none")]
 
 mod bare;
+mod bare_changes;
+mod changes;
 mod client;
 mod crowd;
+mod definitions;
 mod latency;
+mod readers;
+mod request;
 mod rounds;
 mod server;
 mod size;
@@ -30,11 +36,28 @@ use crate::client::CallFrame;
 use crate::server::{Log, Placement, Servers};
 use crate::table::{Target, Unit};
 
+/// From the small host to the large one, as nothing that is added is taken away again.
+const PARTS: [(&str, Part); 9] = [
+    ("start", start),
+    ("calls", calls),
+    ("crowds", crowds),
+    ("memory", memory),
+    ("changes", changes::print),
+    ("readers", readers::print),
+    ("definitions", definitions::print),
+    ("routes", routes),
+    ("links", links),
+];
+
+/// Measures and prints.
+type Part = fn() -> io::Result<()>;
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let result = match (arguments.next(), arguments.next()) {
-        (Some(argument), Some(path)) if argument == bare::ARGUMENT => bare::serve(path.as_ref()),
-        _ => world::enter().and_then(|()| bench()),
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
+    let result = match arguments.as_slice() {
+        [argument, path] if argument == bare::ARGUMENT => bare::serve(path.as_ref()),
+        [argument] if argument == bare_changes::ARGUMENT => bare_changes::serve(),
+        wanted => world::enter().and_then(|()| bench(wanted)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,26 +68,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// From the small host to the large one, as nothing that is added is taken away again.
-fn bench() -> io::Result<()> {
+/// All parts, or those that are named.
+fn bench(wanted: &[String]) -> io::Result<()> {
     world::add_bridge()?;
+    world::add_ports()?;
     table::print_head();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| part == name);
+    PARTS.into_iter().filter(|(name, _)| is_wanted(name)).try_for_each(|(_, part)| part())
+}
+
+fn start() -> io::Result<()> {
     let start = latency::start()?;
     start.print(
         "start to first answer, over an empty process's",
         Unit::Time,
         Target::AtMost(10e-3),
     );
-    let quiet = calls()?;
-    log(quiet)?;
-    crowds()?;
-    memory()?;
-    routes()?;
-    links()
+    Ok(())
 }
 
-/// Returns the time of one serial call.
-fn calls() -> io::Result<f64> {
+fn calls() -> io::Result<()> {
     // Counted before this process keeps to some of them.
     let processor_count = std::thread::available_parallelism()?.get();
     let servers = Servers::start()?;
@@ -80,7 +103,8 @@ fn calls() -> io::Result<f64> {
     servers.place(Placement::Free, processor_count)?;
     let bridge = latency::of_call(&servers, &CallFrame::xml_desc(world::BRIDGE), 100)?;
     bridge.print("GET_XML_DESC of a bridge", Unit::Time, Target::FasterThanLibvirtd(10.0));
-    Ok(serial.ours)
+    drop(servers);
+    log(serial.ours)
 }
 
 fn log(quiet: f64) -> io::Result<()> {

@@ -14,13 +14,20 @@ pub(crate) mod procedure {
     pub(crate) const CLOSE: u32 = 2;
     pub(crate) const SUPPORTS_FEATURE: u32 = 60;
     pub(crate) const AUTH_LIST: u32 = 66;
+    pub(crate) const LOOKUP_BY_NAME: u32 = 128;
     pub(crate) const GET_XML_DESC: u32 = 130;
+    pub(crate) const DEFINE_XML: u32 = 131;
+    pub(crate) const UNDEFINE: u32 = 132;
+    pub(crate) const CREATE: u32 = 133;
+    pub(crate) const DESTROY: u32 = 134;
+    pub(crate) const IS_ACTIVE: u32 = 156;
     pub(crate) const GET_LIB_VERSION: u32 = 157;
     pub(crate) const LIST_ALL: u32 = 284;
 }
 
 const REMOTE_PROGRAM: u32 = 0x2000_8086;
 const HEADER_LEN: usize = 28;
+const NO_FLAGS: u32 = 0;
 
 /// A call, ready to be written.
 #[derive(Clone, Debug)]
@@ -32,9 +39,9 @@ impl CallFrame {
     }
 
     pub(crate) fn open() -> Self {
-        let (present, flags) = (1, 0);
+        let present = 1;
         let name = string("interface:///system");
-        Self::new(procedure::OPEN, &[&word(present), &name, &word(flags)])
+        Self::new(procedure::OPEN, &[&word(present), &name, &word(NO_FLAGS)])
     }
 
     /// Asks to be pinged.
@@ -57,15 +64,38 @@ impl CallFrame {
         Self::new(procedure::GET_LIB_VERSION, &[])
     }
 
+    pub(crate) fn lookup_by_name(name: &str) -> Self {
+        Self::new(procedure::LOOKUP_BY_NAME, &[&string(name)])
+    }
+
     pub(crate) fn xml_desc(name: &str) -> Self {
-        let flags = 0;
-        Self::new(procedure::GET_XML_DESC, &[&string(name), &string(""), &word(flags)])
+        Self::new(procedure::GET_XML_DESC, &[&interface(name), &word(NO_FLAGS)])
+    }
+
+    pub(crate) fn define(xml: &str) -> Self {
+        Self::new(procedure::DEFINE_XML, &[&string(xml), &word(NO_FLAGS)])
+    }
+
+    pub(crate) fn undefine(name: &str) -> Self {
+        Self::new(procedure::UNDEFINE, &[&interface(name)])
+    }
+
+    pub(crate) fn create(name: &str) -> Self {
+        Self::new(procedure::CREATE, &[&interface(name), &word(NO_FLAGS)])
+    }
+
+    pub(crate) fn destroy(name: &str) -> Self {
+        Self::new(procedure::DESTROY, &[&interface(name), &word(NO_FLAGS)])
+    }
+
+    pub(crate) fn is_active(name: &str) -> Self {
+        Self::new(procedure::IS_ACTIVE, &[&interface(name)])
     }
 
     /// All interfaces, active and inactive.
     pub(crate) fn list_all() -> Self {
-        let (need_results, flags) = (1, 0);
-        Self::new(procedure::LIST_ALL, &[&word(need_results), &word(flags)])
+        let need_results = 1;
+        Self::new(procedure::LIST_ALL, &[&word(need_results), &word(NO_FLAGS)])
     }
 
     fn new(procedure: u32, arguments: &[&[u8]]) -> Self {
@@ -86,6 +116,11 @@ impl CallFrame {
 
 fn word(value: u32) -> [u8; 4] {
     value.to_be_bytes()
+}
+
+/// An interface as an argument: its name, and its address, which nobody looks at.
+fn interface(name: &str) -> Vec<u8> {
+    [string(name), string("")].concat()
 }
 
 fn string(text: &str) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::io;
 use crate::server::Kind;
 use crate::table::Figures;
 
-const COUNT: usize = 15;
+pub(crate) const COUNT: usize = 15;
 
 /// Measures each server once a round. What a server has no figure for is `None` each time.
 pub(crate) fn compare(
@@ -19,7 +19,7 @@ pub(crate) fn compare(
         libvirtd.extend(measure(Kind::Libvirtd)?);
     }
     let ours = median(ours).ok_or_else(|| io::Error::other("no figure of ours"))?;
-    Ok(Figures { ours, bare: median(bare), libvirtd: median(libvirtd) })
+    Ok(Figures { ours, bare: median(bare), libvirtd: median(libvirtd), ifupdown: None })
 }
 
 /// The one in the middle.

@@ -84,6 +84,13 @@ impl Server {
         value.ok_or_else(|| io::Error::other(format!("/proc/PID/status: no {field}")))
     }
 
+    /// How many bytes it has read from files and other things that are not sockets.
+    pub(crate) fn bytes_read(&self) -> io::Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let value = text.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok());
+        value.ok_or_else(|| io::Error::other("/proc/PID/io: no rchar"))
+    }
+
     /// Processor time that all its threads have taken so far, in seconds.
     pub(crate) fn processor_time(&self) -> io::Result<f64> {
         let mut nanoseconds = 0.0;
@@ -191,15 +198,12 @@ impl Servers {
         measure: impl Fn(&Server) -> io::Result<f64>,
     ) -> io::Result<Figures> {
         let libvirtd = self.libvirtd.as_ref().map(&measure).transpose()?;
-        Ok(Figures { ours: measure(&self.ours)?, bare: None, libvirtd })
+        Ok(Figures { libvirtd, ..Figures::of_ours(measure(&self.ours)?) })
     }
 
     /// Takes one measure of each.
     pub(crate) fn each(&self, measure: impl Fn(&Server) -> io::Result<f64>) -> io::Result<Figures> {
-        Ok(Figures {
-            ours: measure(&self.ours)?,
-            bare: Some(measure(&self.bare)?),
-            libvirtd: self.libvirtd.as_ref().map(measure).transpose()?,
-        })
+        let libvirtd = self.libvirtd.as_ref().map(&measure).transpose()?;
+        Ok(Figures { libvirtd, ..Figures::beside_bare(measure(&self.ours)?, measure(&self.bare)?) })
     }
 }

@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "system calls")]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
@@ -37,6 +38,25 @@ pub(crate) fn stay_on(pid: u32, processors: std::ops::Range<usize>) -> io::Resul
     // SAFETY: the set is a live local of the length given, which the kernel only reads.
     check(unsafe { libc::sched_setaffinity(pid, len, &raw const set) })?;
     Ok(())
+}
+
+/// A socket to the kernel's route netlink, which is where a write on it goes.
+pub(crate) fn route_socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: socket takes integers alone.
+    let fd = check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The kernel's number for a link.
+pub(crate) fn link_index(name: &str) -> io::Result<u32> {
+    let name = CString::new(name)?;
+    // SAFETY: the name is a live, NUL-terminated string that is only read.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
 }
 
 /// A level-triggered epoll instance that waits for input.

@@ -11,6 +11,8 @@ pub(crate) struct Figures {
     pub(crate) bare: Option<f64>,
     /// Where libvirtd is installed.
     pub(crate) libvirtd: Option<f64>,
+    /// Where ifupdown does the like.
+    pub(crate) ifupdown: Option<f64>,
 }
 
 /// How a figure is written.
@@ -19,6 +21,7 @@ pub(crate) enum Unit {
     Time,
     Rate,
     Memory,
+    Bytes,
     Count,
     /// A part of the whole.
     Part,
@@ -34,15 +37,28 @@ pub(crate) enum Target {
     OfBare(f64),
     /// A rate, as a part of the bare server's.
     RateOfBare(f64),
+    /// Nothing, but that it is as a multiple of the bare one is of interest.
+    BesideBare,
     /// That many times as fast as libvirtd.
     FasterThanLibvirtd(f64),
+    /// That many times as fast as ifupdown.
+    FasterThanIfupdown(f64),
 }
 
 pub(crate) fn print_head() {
-    print_line("measure", ["ours", "bare", "libvirtd", "ratio", "required", ""]);
+    print_line("measure", ["ours", "bare", "libvirtd", "ifupdown", "ratio", "required", ""]);
 }
 
 impl Figures {
+    /// A measure that nobody else has the like of.
+    pub(crate) fn of_ours(ours: f64) -> Self {
+        Self { ours, bare: None, libvirtd: None, ifupdown: None }
+    }
+
+    pub(crate) fn beside_bare(ours: f64, bare: f64) -> Self {
+        Self { bare: Some(bare), ..Self::of_ours(ours) }
+    }
+
     /// Prints a line of the table.
     pub(crate) fn print(&self, measure: &str, unit: Unit, target: Target) {
         let text = |figure: Option<f64>| {
@@ -50,24 +66,28 @@ impl Figures {
         };
         let ratio = self.ratio(target);
         let required = match target {
-            Target::None => "-".to_owned(),
+            Target::None | Target::BesideBare => "-".to_owned(),
             Target::AtMost(limit) => format!("<= {}", Quantity(limit, unit)),
             Target::OfBare(limit) => format!("<= {limit} bare"),
             Target::RateOfBare(limit) => format!(">= {limit} bare"),
             Target::FasterThanLibvirtd(limit) => format!(">= {limit} libvirtd"),
+            Target::FasterThanIfupdown(limit) => format!(">= {limit} ifupdown"),
         };
         let verdict = match (target, ratio) {
-            (Target::None, _) => "",
+            (Target::None | Target::BesideBare, _) => "",
             (Target::AtMost(limit), _) => verdict(self.ours <= limit),
             (Target::OfBare(limit), Some(ratio)) => verdict(ratio <= limit),
             (Target::RateOfBare(limit), Some(ratio)) => verdict(ratio >= limit),
-            (Target::FasterThanLibvirtd(limit), Some(ratio)) => verdict(ratio >= limit),
+            (
+                Target::FasterThanLibvirtd(limit) | Target::FasterThanIfupdown(limit),
+                Some(ratio),
+            ) => verdict(ratio >= limit),
             (_, None) => "nothing to compare",
         };
         let ratio = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
-        let figures = [text(Some(self.ours)), text(self.bare), text(self.libvirtd)];
-        let [ours, bare, libvirtd] = figures.each_ref().map(String::as_str);
-        print_line(measure, [ours, bare, libvirtd, &ratio, &required, verdict]);
+        let figures = [Some(self.ours), self.bare, self.libvirtd, self.ifupdown].map(text);
+        let [ours, bare, libvirtd, ifupdown] = figures.each_ref().map(String::as_str);
+        print_line(measure, [ours, bare, libvirtd, ifupdown, &ratio, &required, verdict]);
     }
 
     /// What came on top of an earlier measure.
@@ -77,14 +97,18 @@ impl Figures {
             ours: self.ours - earlier.ours,
             bare: difference(self.bare, earlier.bare),
             libvirtd: difference(self.libvirtd, earlier.libvirtd),
+            ifupdown: difference(self.ifupdown, earlier.ifupdown),
         }
     }
 
     fn ratio(&self, target: Target) -> Option<f64> {
         match target {
             Target::None | Target::AtMost(_) => None,
-            Target::OfBare(_) | Target::RateOfBare(_) => Some(self.ours / self.bare?),
+            Target::OfBare(_) | Target::RateOfBare(_) | Target::BesideBare => {
+                Some(self.ours / self.bare?)
+            }
             Target::FasterThanLibvirtd(_) => Some(self.libvirtd? / self.ours),
+            Target::FasterThanIfupdown(_) => Some(self.ifupdown? / self.ours),
         }
     }
 }
@@ -93,9 +117,11 @@ fn verdict(is_met: bool) -> &'static str {
     if is_met { "met" } else { "MISSED" }
 }
 
-fn print_line(measure: &str, [ours, bare, libvirtd, ratio, required, verdict]: [&str; 6]) {
+fn print_line(measure: &str, columns: [&str; 7]) {
+    let [ours, bare, libvirtd, ifupdown, ratio, required, verdict] = columns;
     let line = format!(
-        "{measure:<46} {ours:>10} {bare:>10} {libvirtd:>10} {ratio:>8}  {required:<15} {verdict}"
+        "{measure:<46} {ours:>10} {bare:>10} {libvirtd:>10} {ifupdown:>10} {ratio:>8}  \
+         {required:<15} {verdict}"
     );
     println!("{}", line.trim_end());
 }
@@ -111,6 +137,7 @@ impl Display for Quantity {
             Unit::Time => write!(f, "{:.2} ms", figure * 1e3),
             Unit::Rate => write!(f, "{:.0}/s", figure),
             Unit::Memory => write!(f, "{:.2} MB", figure / 1e6),
+            Unit::Bytes => write!(f, "{figure:.0} B"),
             Unit::Count => write!(f, "{figure}"),
             Unit::Part => write!(f, "{:.2} %", figure * 100.0),
         }

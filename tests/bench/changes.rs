@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What it takes to define a bridge, bring it up, take it down and forget it.
+//!
+//! Beside it, one after the other in each round: the same requests to the kernel sent bare, the same
+//! bridge by ifupdown, and the same file written bare.
+
+use std::io;
+use std::time::Instant;
+
+use crate::bare_changes::BareChanges;
+use crate::client::{CallFrame, Client};
+use crate::request::{Request, Requests};
+use crate::rounds::{COUNT, median};
+use crate::server::{Kind, Log, Server};
+use crate::table::{Figures, Target, Unit};
+use crate::world;
+
+/// Without a pause in between: a bridge is made while the kernel still cleans up after another.
+const LIVES_A_ROUND: usize = 5;
+
+/// The times of many lives, part by part.
+#[derive(Debug, Default)]
+struct Lives {
+    all: Vec<f64>,
+    define: Vec<f64>,
+    create: Vec<f64>,
+    destroy: Vec<f64>,
+    undefine: Vec<f64>,
+    bare_all: Vec<f64>,
+    /// All but the deletion of the link.
+    bare_short: Vec<f64>,
+    bare_create: Vec<f64>,
+    bare_destroy: Vec<f64>,
+    bare_delete: Vec<f64>,
+    ifupdown: Vec<f64>,
+}
+
+/// Measures and prints all of it.
+pub(crate) fn print() -> io::Result<()> {
+    check_requests()?;
+    if world::has_ifupdown() {
+        world::check_ifupdown()?;
+    }
+    let server = Server::start(Kind::Ours, Log::Quiet)?;
+    let mut bare = BareChanges::start()?;
+    let mut lives = Lives::default();
+    for _ in 0..COUNT {
+        for _ in 0..LIVES_A_ROUND {
+            lives.live(&server)?;
+        }
+        for _ in 0..LIVES_A_ROUND {
+            lives.live_bare(&mut bare)?;
+        }
+        if world::has_ifupdown() {
+            lives.ifupdown.push(timed(|| {
+                world::ifupdown("ifup")?;
+                world::ifupdown("ifdown")
+            })?);
+        }
+    }
+    lives.print()?;
+    drop(server);
+    print_on_disk()
+}
+
+impl Lives {
+    fn live(&mut self, server: &Server) -> io::Result<()> {
+        let mut client = Client::open(server.path())?;
+        let mut part = |call: &CallFrame| timed(|| client.call(call));
+        let define = part(&CallFrame::define(world::NEW_BRIDGE_XML))?;
+        let create = part(&CallFrame::create(world::NEW_BRIDGE))?;
+        let destroy = part(&CallFrame::destroy(world::NEW_BRIDGE))?;
+        let undefine = part(&CallFrame::undefine(world::NEW_BRIDGE))?;
+        self.all.push(define + create + destroy + undefine);
+        self.define.push(define);
+        self.create.push(create);
+        self.destroy.push(destroy);
+        self.undefine.push(undefine);
+        Ok(())
+    }
+
+    fn live_bare(&mut self, bare: &mut BareChanges) -> io::Result<()> {
+        let life = bare.live()?;
+        self.bare_all.push(life.create + life.strip + life.delete);
+        self.bare_short.push(life.create + life.strip);
+        self.bare_create.push(life.create);
+        self.bare_destroy.push(life.strip + life.delete);
+        self.bare_delete.push(life.delete);
+        Ok(())
+    }
+
+    fn print(self) -> io::Result<()> {
+        let all = of(self.all)?;
+        let figures = Figures {
+            ifupdown: median(self.ifupdown),
+            ..Figures::beside_bare(all, of(self.bare_all)?)
+        };
+        figures.print("define, create, destroy, undefine", Unit::Time, Target::OfBare(2.0));
+        figures.print("... beside ifup and ifdown", Unit::Time, Target::FasterThanIfupdown(20.0));
+        let figures = Figures::beside_bare(all, of(self.bare_short)?);
+        figures.print("... beside all but the deletion", Unit::Time, Target::BesideBare);
+        Figures::of_ours(of(self.define)?).print("... define", Unit::Time, Target::None);
+        let figures = Figures::beside_bare(of(self.create)?, of(self.bare_create)?);
+        figures.print("... create", Unit::Time, Target::BesideBare);
+        let figures = Figures::beside_bare(of(self.destroy)?, of(self.bare_destroy)?);
+        figures.print("... destroy", Unit::Time, Target::BesideBare);
+        Figures::of_ours(of(self.undefine)?).print("... undefine", Unit::Time, Target::None);
+        Ok(())
+    }
+}
+
+/// What the disk of the build tree adds, beside the same writes done bare.
+fn print_on_disk() -> io::Result<()> {
+    world::enter_disk()?;
+    let server = Server::start(Kind::Ours, Log::Quiet)?;
+    let mut client = Client::open(server.path())?;
+    let [mut define, mut undefine, mut write, mut remove] = [const { Vec::new() }; 4];
+    for _ in 0..COUNT {
+        let call = CallFrame::define(world::NEW_BRIDGE_XML);
+        define.push(timed(|| client.call(&call))?);
+        undefine.push(timed(|| client.call(&CallFrame::undefine(world::NEW_BRIDGE)))?);
+        write.push(timed(world::write_durably)?);
+        remove.push(timed(world::remove_durably)?);
+    }
+    drop(client);
+    drop(server);
+    world::leave_disk()?;
+    let figures = Figures::beside_bare(of(define)?, of(write)?);
+    figures.print("... define, on the disk", Unit::Time, Target::BesideBare);
+    let figures = Figures::beside_bare(of(undefine)?, of(remove)?);
+    figures.print("... undefine, on the disk", Unit::Time, Target::BesideBare);
+    Ok(())
+}
+
+/// Holds the bare program's requests against those of the plans that the daemon logs.
+fn check_requests() -> io::Result<()> {
+    let server = Server::start(Kind::Ours, Log::Debug)?;
+    Lives::default().live(&server)?;
+    drop(server);
+    let log = world::our_log()?;
+    let plans = log.lines().filter_map(|line| line.split_once("the plan:\\n"));
+    let steps = plans.flat_map(|(_, plan)| plan.split("\\n"));
+    let planned: Vec<_> = steps.filter_map(request).collect();
+    let requests = Requests::new([0, 0]);
+    let text = |request: Request| request.text;
+    let mut bare: Vec<_> = requests.create.into_iter().map(text).collect();
+    bare.extend(requests.strip.into_iter().map(text));
+    bare.push(text(requests.delete));
+    if planned == bare {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("the plans ask for {planned:?}, the bare program for {bare:?}")))
+}
+
+/// The request of a line of a plan, if that is what it has.
+fn request(line: &str) -> Option<String> {
+    let step = line.split_once("undo:").map_or(line, |(step, _)| step);
+    let words: Vec<_> = step.split_whitespace().collect();
+    matches!(words.first(), Some(&("addr" | "link" | "route"))).then(|| words.join(" "))
+}
+
+fn of(times: Vec<f64>) -> io::Result<f64> {
+    median(times).ok_or_else(|| io::Error::other("nothing was measured"))
+}
+
+fn timed(action: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
+    let begin = Instant::now();
+    action()?;
+    Ok(begin.elapsed().as_secs_f64())
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The requests of a bridge's life to the kernel (rtnetlink(7)), put together once.
+//!
+//! They are those that the daemon sends, in its order; `changes` holds their texts against the plan
+//! that the daemon logs. Shares no code with the daemon.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::world::{NEW_BRIDGE, PORT_MACS, PORTS};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+
+/// `NLM_F_REQUEST | NLM_F_ACK`, and with `NLM_F_EXCL | NLM_F_CREATE`.
+const CHANGE: u16 = 0x5;
+const ADD: u16 = 0x605;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_BR_FORWARD_DELAY: u16 = 1;
+const IFLA_BR_STP_STATE: u16 = 5;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+
+const IFF_UP: u32 = 1;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// One request, and as what the daemon's plan has it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The requests of a bridge's life.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    pub(crate) create: Vec<Request>,
+    /// All that it takes to destroy it but the last.
+    pub(crate) strip: Vec<Request>,
+    pub(crate) delete: Request,
+}
+
+impl Requests {
+    /// For ports of these numbers. The bridge gets a number that is asked for, so that nothing has
+    /// to be looked up in between.
+    pub(crate) fn new(ports: [u32; 2]) -> Self {
+        let bridge = 1_000_000;
+        let [first, second] = ports;
+        let [first_name, second_name] = PORTS;
+        let [mac, _] = PORT_MACS;
+        Self {
+            create: vec![
+                add_bridge(bridge, mac),
+                set_up(NEW_BRIDGE, bridge),
+                ipv4(RTM_NEWADDR, ADD, bridge),
+                ipv6(RTM_NEWADDR, ADD, bridge),
+                set_master(first_name, first, bridge),
+                set_up(first_name, first),
+                set_master(second_name, second, bridge),
+                set_up(second_name, second),
+            ],
+            strip: vec![
+                ipv6(RTM_DELADDR, CHANGE, bridge),
+                ipv4(RTM_DELADDR, CHANGE, bridge),
+                set_down(NEW_BRIDGE, bridge),
+                set_master(first_name, first, 0),
+                set_down(first_name, first),
+                set_master(second_name, second, 0),
+                set_down(second_name, second),
+            ],
+            delete: Request {
+                text: format!("link del {NEW_BRIDGE}"),
+                bytes: message(RTM_DELLINK, CHANGE, &link_header(bridge, 0, 0)),
+            },
+        }
+    }
+}
+
+fn add_bridge(index: u32, mac: [u8; 6]) -> Request {
+    let [a, b, c, d, e, f] = mac;
+    let text = format!(
+        "link add {NEW_BRIDGE} address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} \
+         type bridge stp off delay 0"
+    );
+    let zero = 0_u32.to_ne_bytes();
+    let data =
+        [attribute(IFLA_BR_FORWARD_DELAY, &zero), attribute(IFLA_BR_STP_STATE, &zero)].concat();
+    let info = [attribute(IFLA_INFO_KIND, b"bridge\0"), attribute(IFLA_INFO_DATA, &data)].concat();
+    let payload = [
+        link_header(index, 0, 0),
+        attribute(IFLA_IFNAME, format!("{NEW_BRIDGE}\0").as_bytes()),
+        attribute(IFLA_ADDRESS, &mac),
+        attribute(IFLA_LINKINFO, &info),
+    ];
+    Request { text, bytes: message(RTM_NEWLINK, ADD, &payload.concat()) }
+}
+
+fn set_up(name: &str, index: u32) -> Request {
+    let bytes = message(RTM_NEWLINK, CHANGE, &link_header(index, IFF_UP, IFF_UP));
+    Request { text: format!("link set {name} up"), bytes }
+}
+
+fn set_down(name: &str, index: u32) -> Request {
+    let bytes = message(RTM_NEWLINK, CHANGE, &link_header(index, 0, IFF_UP));
+    Request { text: format!("link set {name} down"), bytes }
+}
+
+/// 0 is no master.
+fn set_master(name: &str, index: u32, master: u32) -> Request {
+    let wish = if master == 0 { "nomaster".to_owned() } else { format!("master {NEW_BRIDGE}") };
+    let attribute = attribute(IFLA_MASTER, &master.to_ne_bytes());
+    let payload = [link_header(index, 0, 0), attribute].concat();
+    let bytes = message(RTM_NEWLINK, CHANGE, &payload);
+    Request { text: format!("link set {name} {wish}"), bytes }
+}
+
+fn ipv4(kind: u16, flags: u16, index: u32) -> Request {
+    let address = Ipv4Addr::new(192, 0, 2, 1).octets();
+    let payload = [
+        address_header(AF_INET, 24, index),
+        attribute(IFA_LOCAL, &address),
+        attribute(IFA_ADDRESS, &address),
+        attribute(IFA_BROADCAST, &Ipv4Addr::new(192, 0, 2, 255).octets()),
+    ];
+    of_address(kind, flags, "192.0.2.1/24", &payload.concat())
+}
+
+fn ipv6(kind: u16, flags: u16, index: u32) -> Request {
+    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).octets();
+    let payload = [
+        address_header(AF_INET6, 64, index),
+        attribute(IFA_LOCAL, &address),
+        attribute(IFA_ADDRESS, &address),
+    ];
+    of_address(kind, flags, "2001:db8::1/64", &payload.concat())
+}
+
+fn of_address(kind: u16, flags: u16, address: &str, payload: &[u8]) -> Request {
+    let verb = if kind == RTM_NEWADDR { "add" } else { "del" };
+    let text = format!("addr {verb} {address} dev {NEW_BRIDGE}");
+    Request { text, bytes: message(kind, flags, payload) }
+}
+
+/// `struct ifinfomsg`.
+fn link_header(index: u32, flags: u32, mask: u32) -> Vec<u8> {
+    [0, index, flags, mask].map(u32::to_ne_bytes).concat()
+}
+
+/// `struct ifaddrmsg`.
+fn address_header(family: u8, prefix_len: u8, index: u32) -> Vec<u8> {
+    let (flags, scope) = (0, 0);
+    [[family, prefix_len, flags, scope], index.to_ne_bytes()].concat()
+}
+
+fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(4 + payload.len()).unwrap_or(u16::MAX);
+    let mut bytes = [len, kind].map(u16::to_ne_bytes).concat();
+    bytes.extend(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// `struct nlmsghdr` and what follows it. Nobody looks at the sequence number.
+fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(16 + payload.len()).unwrap_or(u32::MAX);
+    let mut bytes = len.to_ne_bytes().to_vec();
+    bytes.extend([kind, flags].map(u16::to_ne_bytes).concat());
+    bytes.extend([0; 8]);
+    bytes.extend(payload);
+    bytes
+}
