@@ -37,8 +37,8 @@ use crate::server::rested::Rested;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
 
-/// While clients call, a step is followed by this many times the time that it took for them: most
-/// of their calls then find the loop undisturbed.
+/// While clients look, a step is followed by this many times the time that it took for them: most
+/// of their calls then find the loop undisturbed. Whoever only waits for a change is not kept.
 const CLIENTS_SHARE: u32 = 3;
 
 /// All changes: the one that is under way, and those that wait for it.
@@ -207,10 +207,10 @@ impl Jobs {
 
 impl Server {
     /// Goes on with what is to be changed, as far as it can and may in one turn.
-    pub(super) fn run_jobs(&mut self, now: Instant, has_busy_clients: bool) {
+    pub(super) fn run_jobs(&mut self, now: Instant) {
         for _ in 0..STEPS_PER_TURN_MAX {
             let yields = matches!(self.jobs.pause, Pause::Yielding(until) if until > now);
-            if self.jobs.is_done() || (yields && has_busy_clients) {
+            if self.jobs.is_done() || (yields && self.has_answered) {
                 return;
             }
             if self.jobs.is_idle() || self.jobs.waits_for_discard() {
@@ -231,7 +231,7 @@ impl Server {
             if self.jobs.pause != Pause::None {
                 return;
             }
-            if has_busy_clients {
+            if self.has_answered {
                 let end = clock();
                 let share = end.saturating_duration_since(begun) * CLIENTS_SHARE;
                 self.jobs.pause = Pause::Yielding(end + share);

@@ -103,6 +103,8 @@ pub struct Server {
     /// Clients to be looked after in this turn: an event names them, or the last turn left them
     /// unfinished.
     busy: Vec<ClientId>,
+    /// Whether a call that only looks was answered in this turn.
+    has_answered: bool,
     timers: Timers,
     /// Bytes from clients and from the kernel pass through here.
     buffer: Vec<u8>,
@@ -179,6 +181,7 @@ impl Server {
             reload: Reload::NotAsked,
             clients: HashMap::new(),
             busy: Vec::new(),
+            has_answered: false,
             timers: Timers::default(),
             buffer: vec![0; READ_BUFFER_LEN],
             idle_limit: parts.idle_limit,
@@ -254,10 +257,11 @@ impl Server {
         if !busy.is_empty() {
             self.store.drain();
         }
+        self.has_answered = false;
         for id in &busy {
             self.serve(*id, now);
         }
-        self.run_jobs(now, !busy.is_empty());
+        self.run_jobs(now);
         self.accept(now);
         self.fire_timers(now);
         self.proceed(now)
@@ -378,6 +382,7 @@ impl Server {
             let Some(pending) = self.jobs.take_change(pending, id, client.session.client()) else {
                 continue;
             };
+            self.has_answered = true;
             let outcome = match &pending.call {
                 Call::Admin(call) => self.administer(call, now),
                 Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {

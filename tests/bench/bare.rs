@@ -73,6 +73,8 @@ fn answer(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<usize> {
 fn reply_len(procedure: Option<u32>) -> usize {
     match procedure {
         Some(procedure::AUTH_LIST | procedure::GET_LIB_VERSION) => HEADER_LEN + 8,
+        // A short name and an address, each with its length.
+        Some(procedure::LOOKUP_BY_NAME) => HEADER_LEN + 8 + 24,
         _ => HEADER_LEN,
     }
 }

@@ -92,8 +92,10 @@ fn calls() -> io::Result<()> {
     let processor_count = std::thread::available_parallelism()?.get();
     let servers = Servers::start()?;
     servers.place(Placement::Apart, processor_count)?;
-    let serial = latency::serial(&servers)?;
+    let serial = latency::serial(&servers, &CallFrame::lib_version())?;
     serial.print("GET_LIB_VERSION, serial", Unit::Time, Target::OfBare(1.25));
+    let lookup = latency::serial(&servers, &CallFrame::lookup_by_name(world::BRIDGE))?;
+    lookup.print("LOOKUP_BY_NAME, serial", Unit::Time, Target::BesideBare);
     let pipelined = throughput::one_connection(&servers)?;
     pipelined.print("... 4 in flight", Unit::Rate, Target::RateOfBare(0.7));
     let many = throughput::many_connections(&servers)?;
@@ -111,7 +113,7 @@ fn log(quiet: f64) -> io::Result<()> {
     let processor_count = std::thread::available_parallelism()?.get();
     let servers = Servers::start_logging(Log::Debug)?;
     servers.place(Placement::Apart, processor_count)?;
-    let serial = latency::serial(&servers)?;
+    let serial = latency::serial(&servers, &CallFrame::lib_version())?;
     serial.print("... logged at debug level", Unit::Time, Target::AtMost(3.0 * quiet));
     servers.place(Placement::Free, processor_count)
 }

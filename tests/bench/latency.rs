@@ -31,10 +31,9 @@ pub(crate) fn start() -> io::Result<Figures> {
 }
 
 /// One call after the other on one connection.
-pub(crate) fn serial(servers: &Servers) -> io::Result<Figures> {
+pub(crate) fn serial(servers: &Servers, call: &CallFrame) -> io::Result<Figures> {
     compare(|kind| {
-        let call = CallFrame::lib_version();
-        let measure = |server: &Server| median_of_call(server, &call, CALLS_A_ROUND);
+        let measure = |server: &Server| median_of_call(server, call, CALLS_A_ROUND);
         servers.get(kind).map(measure).transpose()
     })
 }
