@@ -127,6 +127,13 @@ fn a_definition_is_always_listed_and_inactive_without_a_link() {
         ["br0", "down0", "lo", "port0", "twin0", "twin1", "absent"],
     );
     assert_eq!(names(&definitions, list_all(1)), ["down0", "absent"]);
+    // In front of all links, between any two of them, behind all, and each that is one.
+    let definitions =
+        ["a", "br", "br0", "br00", "down0", "lo", "lo0", "tap0", "twin", "twin1", "z"];
+    assert_eq!(
+        names(&definitions, list_all(0)),
+        ["br0", "down0", "lo", "tap0", "twin0", "twin1", "a", "br", "br00", "lo0", "twin", "z"],
+    );
 }
 
 #[test]

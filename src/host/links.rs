@@ -47,6 +47,10 @@ impl Links {
         self.names.iter().filter_map(|(_, index)| self.get(*index))
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &IfName> {
+        self.names.iter().map(|(name, _)| name)
+    }
+
     pub(super) fn ports_of(&self, master: LinkIndex) -> Vec<&Link> {
         let is_port = |link: &&Link| link.master == Some(master);
         let mut ports: Vec<_> = self.by_index.values().filter(is_port).collect();

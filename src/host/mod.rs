@@ -60,6 +60,11 @@ impl Host {
         self.links.by_name()
     }
 
+    /// The names of all links, in their order.
+    pub fn link_names(&self) -> impl Iterator<Item = &IfName> {
+        self.links.names()
+    }
+
     /// How many links there are.
     pub fn link_count(&self) -> usize {
         self.links.count()

@@ -25,6 +25,16 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    pub(super) fn of_link(link: &Link) -> Self {
+        let state = if link.up { State::Active } else { State::Inactive };
+        Self { name: link.name, mac: link.mac, state }
+    }
+
+    /// A definition that no link answers to.
+    pub(super) fn of_definition(definition: &Interface) -> Self {
+        Self { name: definition.name, mac: None, state: State::Inactive }
+    }
+
     pub(super) fn reference(&self) -> InterfaceRef {
         InterfaceRef { name: self.name, mac: self.mac }
     }
@@ -50,13 +60,8 @@ impl<'a> Found<'a> {
 
     pub(super) fn listed(self) -> Listed {
         match self {
-            Self::Link { link, .. } => {
-                let state = if link.up { State::Active } else { State::Inactive };
-                Listed { name: link.name, mac: link.mac, state }
-            }
-            Self::Defined(interface) => {
-                Listed { name: interface.name, mac: None, state: State::Inactive }
-            }
+            Self::Link { link, .. } => Listed::of_link(link),
+            Self::Defined(definition) => Listed::of_definition(definition),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::describe::{self, View};
 use crate::limits::INTERFACE_LIST_COUNT_MAX;
 use crate::model::address::MacAddr;
+use crate::model::interface::Interface;
 use crate::proto::Reply;
 use crate::proto::interface::{InterfaceCall, InterfaceRef};
 use crate::xml::format;
@@ -56,19 +57,22 @@ pub(super) fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, Cal
     }
 }
 
-/// All that lists show, links first, each part in the order of names.
+/// All that lists show, links first, each part in the order of names. A look-up each would take
+/// longer than all the rest: only what is hidden needs one, and what has no link is found by walking
+/// along both, which are in the order of names.
 fn listed<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
     let World { host, definitions, .. } = *world;
     let links = host.links().filter_map(move |link| {
-        let definition = definitions.named(&link.name);
-        let shown = !host.is_hidden(link) || definition.is_some();
-        shown.then(|| Found::Link { link, definition }.listed())
+        let shown = !host.is_hidden(link) || definitions.named(&link.name).is_some();
+        shown.then(|| Listed::of_link(link))
     });
-    let defined = definitions
-        .iter()
-        .filter(move |definition| host.link_named(&definition.name).is_none())
-        .map(|definition| Found::Defined(definition).listed());
-    links.chain(defined)
+    let mut names = host.link_names().peekable();
+    let is_without_link = move |definition: &&Interface| {
+        while names.next_if(|name| **name < definition.name).is_some() {}
+        names.peek().is_none_or(|name| **name != definition.name)
+    };
+    let defined = definitions.iter().filter(is_without_link);
+    links.chain(defined.map(Listed::of_definition))
 }
 
 fn count(world: &World<'_>, state: State) -> Result<Reply, CallError> {
