@@ -105,6 +105,8 @@ pub struct Server {
     busy: Vec<ClientId>,
     /// Whether a call that only looks was answered in this turn.
     has_answered: bool,
+    /// Whether the definitions were brought up to date in this turn, after clients were read.
+    has_read_store: bool,
     timers: Timers,
     /// Bytes from clients and from the kernel pass through here.
     buffer: Vec<u8>,
@@ -182,6 +184,7 @@ impl Server {
             clients: HashMap::new(),
             busy: Vec::new(),
             has_answered: false,
+            has_read_store: false,
             timers: Timers::default(),
             buffer: vec![0; READ_BUFFER_LEN],
             idle_limit: parts.idle_limit,
@@ -254,10 +257,7 @@ impl Server {
         if has_news {
             self.start_hotplugged();
         }
-        if !busy.is_empty() {
-            self.store.drain();
-        }
-        self.has_answered = false;
+        (self.has_answered, self.has_read_store) = (false, false);
         for id in &busy {
             self.serve(*id, now);
         }
@@ -386,6 +386,10 @@ impl Server {
             let outcome = match &pending.call {
                 Call::Admin(call) => self.administer(call, now),
                 Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
+                    let is_about_definitions = matches!(pending.call, Call::Interface(_));
+                    if is_about_definitions && !std::mem::replace(&mut self.has_read_store, true) {
+                        self.store.drain();
+                    }
                     let mut desk = Desk {
                         facts: &self.facts,
                         host: &self.host,
