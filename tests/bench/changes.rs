@@ -5,7 +5,8 @@
 //! bridge by ifupdown, and the same file written bare.
 
 use std::io;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::bare_changes::BareChanges;
 use crate::client::{CallFrame, Client};
@@ -15,8 +16,12 @@ use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
 use crate::world;
 
-/// Without a pause in between: a bridge is made while the kernel still cleans up after another.
-const LIVES_A_ROUND: usize = 5;
+/// Between two lives, so that the kernel has cleaned up after the one before.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Lives a round that follow each other without a pause: a bridge is made while the kernel still
+/// cleans up after another.
+const HURRIED_LIVES_A_ROUND: usize = 5;
 
 /// The times of many lives, part by part.
 #[derive(Debug, Default)]
@@ -43,22 +48,29 @@ pub(crate) fn print() -> io::Result<()> {
     }
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut bare = BareChanges::start()?;
-    let mut lives = Lives::default();
+    let (mut lives, mut hurried) = (Lives::default(), Lives::default());
     for _ in 0..COUNT {
-        for _ in 0..LIVES_A_ROUND {
-            lives.live(&server)?;
-        }
-        for _ in 0..LIVES_A_ROUND {
-            lives.live_bare(&mut bare)?;
-        }
+        thread::sleep(PAUSE);
+        lives.live(&server)?;
+        thread::sleep(PAUSE);
+        lives.live_bare(&mut bare)?;
+        thread::sleep(PAUSE);
         if world::has_ifupdown() {
             lives.ifupdown.push(timed(|| {
                 world::ifupdown("ifup")?;
                 world::ifupdown("ifdown")
             })?);
         }
+        for _ in 0..HURRIED_LIVES_A_ROUND {
+            hurried.live(&server)?;
+        }
+        for _ in 0..HURRIED_LIVES_A_ROUND {
+            hurried.live_bare(&mut bare)?;
+        }
     }
     lives.print()?;
+    let figures = Figures::beside_bare(of(hurried.all)?, of(hurried.bare_all)?);
+    figures.print("... without a pause in between", Unit::Time, Target::OfBare(2.0));
     drop(server);
     print_on_disk()
 }
