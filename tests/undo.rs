@@ -3,7 +3,6 @@
 //! of its steps refused in turn, after which the host must be what it was before.
 
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
