@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::support::command::{Output, command, ip, run, virsh};
+use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 
 pub(crate) const VIRSH: &str = "/usr/bin/virsh";
@@ -84,6 +85,14 @@ pub(crate) fn routes(name: &str) -> Vec<String> {
         })
     };
     of_family("-4").chain(of_family("-6")).collect()
+}
+
+/// Waits until IPv6 has found no duplicates of the addresses that are there.
+pub(crate) fn await_addresses() {
+    eventually("the addresses can be used", || {
+        let links = ip_json("address show tentative");
+        links.iter().all(|link| link["addr_info"].as_array().is_none_or(Vec::is_empty))
+    });
 }
 
 /// The names of the links that have `master`, by name.

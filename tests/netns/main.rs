@@ -19,13 +19,16 @@ mod support;
 
 mod host;
 mod scene;
+mod snapshot;
 
+mod autostart;
 mod bindings;
 mod bridge;
 mod crowd;
 mod define;
 mod dhcp;
 mod freshness;
+mod guests;
 mod hidden;
 mod hostile;
 mod keepalive;
@@ -34,5 +37,7 @@ mod routes;
 mod schema;
 mod start;
 mod survival;
+mod undo;
+mod user;
 mod virsh;
 mod virt_admin;

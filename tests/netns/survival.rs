@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::host::{addresses, find_link, ip_json, link, ports, with_virsh};
+use crate::host::{addresses, await_addresses, find_link, link, ports, with_virsh};
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::{PATIENCE, StopOnDrop, eventually};
@@ -166,17 +166,14 @@ fn serve_connection(listener: &TcpListener, stop: &AtomicBool) {
 fn silences_during(ends: Ends, change: impl FnOnce()) -> [Duration; 2] {
     let stop = AtomicBool::new(false);
     let ready = AtomicUsize::new(0);
-    let address = |side, port| {
+    let address = |side: Side, port: u16| {
         let text = if side == Side::Host { ends.host } else { ends.peer };
         SocketAddr::new(text.parse().unwrap(), port)
     };
     let (stop_now, count_ready) = (&stop, &ready);
     let note_ready = move || count_ready.fetch_add(1, Ordering::Relaxed);
     // IPv6 takes its time for addresses that come anew.
-    eventually("the addresses can be used", || {
-        let links = ip_json("address show tentative");
-        links.iter().all(|link| link["addr_info"].as_array().is_none_or(Vec::is_empty))
-    });
+    await_addresses();
     thread::scope(|scope| {
         let stop = StopOnDrop(stop_now);
         let mut askers = Vec::new();

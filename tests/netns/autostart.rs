@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Interfaces that come up by themselves: `onboot` once a boot, `hotplug` when their device appears.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crate::host::{
+    FOLDER, TWO_NICS, addresses, bridge, definition_file, ethernet, find_link, is_up, link,
+    listed_state, ports, virsh_destroy, with_virsh,
+};
+use crate::scene::fact;
+use crate::support::command::{ip, ip_batch, virsh};
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
+
+/// Where the daemon notes for which boot it has done its work.
+const MARKER: &str = "/run/libvirt/interface/booted";
+
+/// Long enough for a daemon that would do something by itself to have done it.
+const IDLE: Duration = Duration::from_millis(700);
+
+/// Puts a definition into the folder by hand.
+fn store(name: &str, xml: &str, mode: &str) {
+    fs::create_dir_all(FOLDER).unwrap();
+    let start = format!("<start mode='{mode}'/></interface>");
+    let (head, "") = xml.rsplit_once("</interface>").unwrap() else { panic!("{xml}") };
+    fs::write(definition_file(name), head.to_owned() + &start).unwrap();
+}
+
+fn await_address(name: &str, address: &str) {
+    eventually(&format!("{name} has {address}"), || {
+        find_link(name).is_some() && addresses(name) == [address]
+    });
+}
+
+/// The daemon has done what it does at boot.
+fn await_marker() {
+    eventually("the boot's interfaces are done", || {
+        fs::read_to_string(MARKER).is_ok_and(|text| !text.is_empty())
+    });
+}
+
+#[test]
+fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        store("br0", &bridge("br0", "stp='off'", &["eth0"], &["192.0.2.2/24"]), "onboot");
+        store("eth1", &ethernet("eth1", &["198.51.100.1/24"], &[]), "onboot");
+        store("far0", &ethernet("far0", &["203.0.113.1/24"], &[]), "none");
+        let daemon = Daemon::start();
+        await_address("br0", "192.0.2.2/24");
+        await_address("eth1", "198.51.100.1/24");
+        assert_eq!(ports("br0"), ["eth0"]);
+        await_marker();
+        assert_eq!(addresses("far0"), [""; 0], "it is not to come up by itself");
+
+        // What runs is changed by hand, and taken down by virsh.
+        ip("address add 192.0.2.99/24 dev br0");
+        virsh_destroy("eth1").unwrap();
+        let facts = || {
+            let of_link = |name| (link(name)["ifindex"].clone(), fact(name, "carrier_changes"));
+            (["br0", "eth0", "eth1"].map(of_link), addresses("br0"), is_up("eth1"))
+        };
+        let before = facts();
+        assert_eq!(before.1, ["192.0.2.2/24", "192.0.2.99/24"]);
+        assert!(!before.2);
+
+        assert_eq!(daemon.stop().code(), Some(0));
+        let daemon = Daemon::start();
+        thread::sleep(IDLE);
+        assert_eq!(facts(), before, "restarted");
+        assert_eq!(listed_state("eth1"), Some("inactive".to_owned()));
+        daemon.kill();
+        let daemon = Daemon::start();
+        thread::sleep(IDLE);
+        assert_eq!(facts(), before, "killed and started");
+
+        // In another boot the run directory is empty, or of a boot of another name.
+        drop(daemon);
+        assert!(Path::new(MARKER).exists());
+        fs::write(MARKER, "another boot\n").unwrap();
+        let _daemon = Daemon::start();
+        await_address("eth1", "198.51.100.1/24");
+        await_address("br0", "192.0.2.2/24");
+    });
+}
+
+/// What fails at boot is said in the log, and stops nothing else.
+#[test]
+fn a_broken_definition_holds_up_no_other() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip("link add br2 type veth peer name br2-peer");
+        store("a0", "<interface type='ethernet' name='a0'></interface>", "onboot");
+        store("br0", &bridge("br0", "", &["nic7"], &[]), "onboot");
+        store("br1", &bridge("br1", "stp='off'", &["eth0"], &["192.0.2.2/24"]), "onboot");
+        store("br2", &bridge("br2", "stp='off'", &[], &[]), "onboot");
+        store("eth1", &ethernet("eth1", &["198.51.100.1/24"], &["172.31.0.1"]), "onboot");
+        store("far1", &ethernet("far1", &["203.0.113.1/24"], &[]), "onboot");
+        fs::write(definition_file("broken0"), "<interface type='ethernet' name='bro").unwrap();
+        let daemon = Daemon::start();
+        await_address("br1", "192.0.2.2/24");
+        await_address("far1", "203.0.113.1/24");
+        await_marker();
+        assert!(find_link("br0").is_none());
+        assert_eq!(addresses("eth1"), [""; 0], "undone");
+        let log = daemon.stderr();
+        for want in [
+            "a0 is not brought up (at boot): ",
+            "br0 is not brought up (at boot): ",
+            "br2 is not brought up (at boot): ",
+            "eth1 is not brought up (at boot): ",
+            "couldn't find interface named 'nic7', a port of bridge br0",
+            "there is a link br2 already, and it is no bridge",
+            "Network is unreachable",
+            "broken0.xml: ",
+        ] {
+            assert!(log.contains(want), "{want:?} is not in:\n{log}");
+        }
+    });
+}
+
+#[test]
+fn hotplug_comes_up_when_its_device_appears() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        store("nic7", &ethernet("nic7", &["192.0.2.7/24"], &[]), "hotplug");
+        store("br8", &bridge("br8", "stp='off'", &["nic8"], &["198.51.100.8/24"]), "hotplug");
+        store("eth0", &ethernet("eth0", &["203.0.113.1/24"], &[]), "hotplug");
+        let daemon = Daemon::start();
+        // One that is there at boot has appeared then.
+        await_address("eth0", "203.0.113.1/24");
+        await_marker();
+        for (name, peer, holder, address) in
+            [("nic7", "far7", "nic7", "192.0.2.7/24"), ("nic8", "far8", "br8", "198.51.100.8/24")]
+        {
+            ip(&format!("link add {name} type veth peer name {peer}"));
+            await_address(holder, address);
+        }
+        assert_eq!(ports("br8"), ["nic8"]);
+        // Each time anew.
+        ip("link del nic7");
+        ip("link add nic7 type veth peer name far7");
+        await_address("nic7", "192.0.2.7/24");
+        // Under another name first, as drivers do it.
+        ip_batch("link del nic7\nlink add temp7 type veth peer name far7\n");
+        ip("link set temp7 name nic7");
+        await_address("nic7", "192.0.2.7/24");
+
+        virsh_destroy("nic7").unwrap();
+        virsh("iface-dumpxml nic7").ok();
+        daemon.kill();
+        let _daemon = Daemon::start();
+        thread::sleep(IDLE);
+        assert!(!is_up("nic7"), "it has not appeared again");
+        assert_eq!(addresses("eth0"), ["203.0.113.1/24"]);
+        // While the daemon was away nothing was seen to appear; afterwards all is.
+        ip("link del nic7");
+        ip("link add nic7 type veth peer name far7");
+        await_address("nic7", "192.0.2.7/24");
+    });
+}
