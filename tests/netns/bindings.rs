@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt's language bindings: each runs a script that calls all that reads, and says what is
-//! wrong. The scripts know the scene.
+//! libvirt's language bindings: each runs a script that calls all that reads, or all that changes,
+//! and says what is wrong. The scripts know the scene.
 
+use crate::host::TWO_NICS;
 use crate::scene::Scene;
-use crate::support::command::{command, run_with_input};
+use crate::support::command::{command, ip_batch, run_with_input};
 use crate::support::daemon::Daemon;
 use crate::support::namespace::{in_namespace, skip};
 
@@ -17,15 +18,43 @@ fn perl_reads_what_sysfs_says() {
     check("/usr/bin/perl", &["-e", "use Sys::Virt"], include_str!("bindings.pl"));
 }
 
-fn check(interpreter: &str, probe: &[&str], script: &'static str) {
-    let has_binding = command(interpreter).args(probe).output();
-    if !has_binding.is_ok_and(|output| output.status.success()) {
-        return skip(&format!("{interpreter} lacks its libvirt binding"));
+#[test]
+fn python_changes_what_ip_reads() {
+    check_changes("/usr/bin/python3", &["-c", "import libvirt"], include_str!("changes.py"));
+}
+
+#[test]
+fn perl_changes_what_ip_reads() {
+    check_changes("/usr/bin/perl", &["-e", "use Sys::Virt"], include_str!("changes.pl"));
+}
+
+fn check(interpreter: &'static str, probe: &[&str], script: &'static str) {
+    if !has_binding(interpreter, probe) {
+        return;
     }
-    let mut interpreter = command(interpreter);
     in_namespace(move || {
         let _scene = Scene::build();
         let _daemon = Daemon::start();
-        run_with_input(interpreter.arg("-"), script).ok();
+        run_with_input(command(interpreter).arg("-"), script).ok();
     });
+}
+
+fn check_changes(interpreter: &'static str, probe: &[&str], script: &'static str) {
+    if !has_binding(interpreter, probe) {
+        return;
+    }
+    in_namespace(move || {
+        ip_batch(TWO_NICS);
+        let _daemon = Daemon::start();
+        run_with_input(command(interpreter).arg("-"), script).ok();
+    });
+}
+
+fn has_binding(interpreter: &str, probe: &[&str]) -> bool {
+    let output = command(interpreter).args(probe).output();
+    let has_binding = output.is_ok_and(|output| output.status.success());
+    if !has_binding {
+        skip(&format!("{interpreter} lacks its libvirt binding"));
+    }
+    has_binding
 }

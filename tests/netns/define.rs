@@ -9,8 +9,10 @@ use crate::host::{
     FOLDER, TWO_NICS, addresses, bridge, define, definition_file, ethernet, file, find_link,
     folder, is_up, listed, listed_state, virsh_define, virsh_edit, with_virsh,
 };
+use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch, run, virsh};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, READ_ONLY_SOCKET};
+use crate::support::wire::{Arg, Fault, procedure};
 
 const ETH0: &str = "\
 <interface type='ethernet' name='eth0'>
@@ -361,5 +363,32 @@ fn a_folder_that_cannot_be_written_is_read_and_says_so() {
         run(command("mount").args(["-o", "remount,rw,bind", FOLDER])).ok();
         define(&ethernet("eth1", &[], &[]));
         assert_eq!(folder(), ["eth0.xml", "eth1.xml"]);
+    });
+}
+
+/// libvirt's clients deny it to themselves; whoever speaks the protocol by hand is denied by us.
+#[test]
+fn the_read_only_socket_changes_nothing() {
+    with_daemon(|| {
+        let mut client = RawClient::connect_to(READ_ONLY_SOCKET).unwrap();
+        client.call_open();
+        let eth0 = [Arg::Text("eth0"), Arg::Text("")];
+        let with_flags = [Arg::Text("eth0"), Arg::Text(""), Arg::Word(0)];
+        let calls: [(i32, &[Arg<'_>], &str); 4] = [
+            (
+                procedure::INTERFACE_DEFINE_XML,
+                &[Arg::Text(ETH0), Arg::Word(0)],
+                "virInterfaceDefineXML",
+            ),
+            (procedure::INTERFACE_UNDEFINE, &eth0, "virInterfaceUndefine"),
+            (procedure::INTERFACE_CREATE, &with_flags, "virInterfaceCreate"),
+            (procedure::INTERFACE_DESTROY, &with_flags, "virInterfaceDestroy"),
+        ];
+        for (procedure, arguments, api) in calls {
+            let message = format!("operation forbidden: read only access prevents {api}");
+            let want = Fault { code: 29, domain: 26, message };
+            assert_eq!(client.call(procedure, arguments).fault(), want);
+        }
+        assert_eq!(folder(), [""; 0]);
     });
 }

@@ -17,6 +17,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/random.rs"]
+mod random;
+
 mod host;
 mod scene;
 mod snapshot;
@@ -32,7 +35,9 @@ mod guests;
 mod hidden;
 mod hostile;
 mod keepalive;
+mod kill;
 mod misbehaviour;
+mod races;
 mod routes;
 mod schema;
 mod start;

@@ -34,6 +34,10 @@ pub(crate) mod procedure {
     pub(crate) const INTERFACE_LOOKUP_BY_NAME: i32 = 128;
     pub(crate) const INTERFACE_LOOKUP_BY_MAC_STRING: i32 = 129;
     pub(crate) const INTERFACE_GET_XML_DESC: i32 = 130;
+    pub(crate) const INTERFACE_DEFINE_XML: i32 = 131;
+    pub(crate) const INTERFACE_UNDEFINE: i32 = 132;
+    pub(crate) const INTERFACE_CREATE: i32 = 133;
+    pub(crate) const INTERFACE_DESTROY: i32 = 134;
     pub(crate) const CONNECT_NUM_OF_DEFINED_INTERFACES: i32 = 137;
     pub(crate) const CONNECT_LIST_DEFINED_INTERFACES: i32 = 138;
     pub(crate) const INTERFACE_IS_ACTIVE: i32 = 156;
