@@ -52,8 +52,7 @@ impl<'a> Draft<'a> {
             for route in dropped.iter().rev() {
                 self.delete_route(wish.link, route);
             }
-            // The first address of a network last, as others may go with it.
-            for record in wish.own().into_iter().rev() {
+            for record in in_order_to_go(wish.own()) {
                 if stale.contains(&record) || dragged.contains(&record) {
                     self.delete_address(wish.link, record);
                 }
@@ -117,7 +116,7 @@ impl<'a> Draft<'a> {
         }
         let is_own =
             |record: &&AddressRecord| matches!(record.address.scope, Scope::Global | Scope::Site);
-        for record in surveyed.addresses.iter().filter(is_own).rev() {
+        for record in in_order_to_go(surveyed.addresses.iter().filter(is_own).collect()) {
             self.delete_address(link, record);
         }
     }
@@ -214,6 +213,15 @@ impl<'a> Draft<'a> {
             }
         }
     }
+}
+
+/// Addresses of one link in the order in which they can go: with the first one of an IPv4 network the
+/// kernel may take others, so it goes last; and whoever puts them back, the last one first, has them
+/// listed as before. IPv4 lists what came first, IPv6 what came last.
+fn in_order_to_go(records: Vec<&AddressRecord>) -> impl Iterator<Item = &AddressRecord> {
+    let (ipv4, ipv6): (Vec<_>, Vec<_>) =
+        records.into_iter().partition(|record| record.address.prefix.family() == Family::Ipv4);
+    ipv6.into_iter().chain(ipv4.into_iter().rev())
 }
 
 /// What a definition says of name servers, if it wants a lease of the family.
