@@ -128,6 +128,7 @@ fn a_macvlan_over_a_nic_goes_on_when_the_nic_becomes_a_port() {
         virsh("iface-unbridge br0").ok();
         assert_eq!(state_of("macvlan0"), before);
         // The kernel gives a device to either a bridge or macvlans.
+        await_addresses();
         let snapshot = Snapshot::take();
         let said = virsh("iface-bridge eth1 br1 --no-stp").failed();
         assert!(said.contains("link set eth1 master br1: "), "{said}");

@@ -57,7 +57,8 @@ impl Snapshot {
         ] {
             let items = ip_json(arguments);
             let mut named = Map::new();
-            for item in items {
+            for mut item in items {
+                sort_ipv6(&mut item);
                 let name = match item.get(key) {
                     Some(name) => name.as_str().unwrap().to_owned(),
                     None => ["type", "dst", "table"].map(|part| item[part].to_string()).join(" "),
@@ -95,6 +96,16 @@ impl Snapshot {
         compare("", &self.0, &now.0, strictness, &mut found);
         found
     }
+}
+
+/// IPv6 lists the newest address first. Of one that was put back among others that have stayed it
+/// cannot be said where it was.
+fn sort_ipv6(link: &mut Value) {
+    let Some(Value::Array(infos)) = link.get_mut("addr_info") else { return };
+    infos.sort_by_key(|info| match info["family"].as_str() {
+        Some("inet6") => info["local"].to_string(),
+        _ => String::new(),
+    });
 }
 
 fn compare(

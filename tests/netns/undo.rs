@@ -4,8 +4,8 @@
 use std::fs;
 
 use crate::host::{
-    FOLDER, TWO_NICS, await_addresses, bridge, define, definition_file, ethernet, find_link,
-    folder, protocols, virsh_destroy, with_virsh,
+    FOLDER, TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet,
+    find_link, folder, protocols, virsh_destroy, with_virsh,
 };
 use crate::snapshot::{Snapshot, Strictness};
 use crate::support::command::{command, ip, ip_batch, run, run_with_input, virsh};
@@ -95,7 +95,7 @@ fn what_the_kernel_refuses_is_undone() {
                 label: "a bridge's MTU that its port cannot have",
                 xml: bridge_with("<mtu size='70000'/>", ""),
                 name: "br0",
-                step: "link set br0 mtu 70000: ",
+                step: "link set eth0 mtu 70000: ",
                 reason: "Invalid argument",
                 end: UNDONE,
             },
@@ -119,7 +119,7 @@ fn what_the_kernel_refuses_is_undone() {
             },
             Case {
                 label: "an IPv6 gateway",
-                xml: ethernet("eth0", &["2001:db8::77/64"], &["2001:db8:aaaa::1"]),
+                xml: ethernet("eth0", &["192.0.2.2/24", "2001:db8::77/64"], &["2001:db8:aaaa::1"]),
                 name: "eth0",
                 step: "route add default via 2001:db8:aaaa::1 dev eth0: ",
                 reason: "No route to host",
@@ -151,7 +151,9 @@ fn a_lease_that_never_comes_takes_everything_back() {
         );
         // What is leased of eth0's addresses would be taken for the lease that is waited for.
         ip("address del 10.5.0.1/16 dev eth0");
+        let before = addresses("eth0");
         let said = failed_start("br0", "no lease");
+        assert_eq!(addresses("eth0"), before, "all of them went, and are back in their order");
         assert!(said.starts_with("failed to create (start) interface br0: "), "{said}");
         assert!(said.ends_with("; what had been changed is undone"), "{said}");
     });
