@@ -176,7 +176,7 @@ pub const DISCARDED_COUNT_MAX: usize = 16;
 /// unless the kernel is in trouble.
 pub const LINK_GONE_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a lease is remembered whose interface was taken down: long enough for `virsh
+/// How long the addresses of an interface are remembered that was taken down: long enough for `virsh
 /// iface-unbridge`, which takes a bridge down and then brings its port up, and too short for a cable
 /// to be plugged into another network.
 pub const LEASE_REST_TIME_MAX: Duration = Duration::from_secs(5);

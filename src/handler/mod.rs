@@ -52,7 +52,7 @@ pub struct Change {
     pub plan: Plan,
     /// The answer, once the plan is carried out.
     pub reply: Reply,
-    /// What is taken down and may soon be wanted again: links with leases, as they were.
+    /// What is taken down and may soon be wanted again: links, as they were.
     pub leaves: Vec<Surveyed>,
     /// What has failed, if it is not, as libvirt's own errors begin: "failed to ...".
     pub failure: String,

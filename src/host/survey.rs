@@ -69,19 +69,20 @@ impl Survey {
             .filter(move |rested| rested.link.mac.is_some() && macs.contains(&rested.link.mac))
     }
 
+    /// What is remembered of a link that is taken down: its addresses, and the routes that a lease
+    /// has brought: to the link's own network, and from there to everywhere. What else there is was
+    /// added by somebody who can do it again.
+    pub fn at_rest(&self, name: &IfName) -> Option<Surveyed> {
+        let mut rested = self.named(name)?.clone();
+        let is_leased = |family| self.has_client(name, family);
+        rested.routes.retain(|route| {
+            is_leased(route.family) && (route.is_default() || route.gateway.is_none())
+        });
+        Some(rested)
+    }
+
     /// Whether we run a DHCP client of this family on this link.
     pub fn has_client(&self, link: &IfName, family: Family) -> bool {
         self.leases.iter().any(|lease| lease.is_for(*link, family))
-    }
-}
-
-impl Surveyed {
-    /// The same with the routes alone that a lease brings: to the link's own network, and from there
-    /// to everywhere. What else there is was added by somebody who can do it again.
-    #[must_use]
-    pub fn with_lease_routes_only(&self) -> Self {
-        let mut less = self.clone();
-        less.routes.retain(|route| route.is_default() || route.gateway.is_none());
-        less
     }
 }

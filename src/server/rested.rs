@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Rested`]: leases of interfaces that were taken down a moment ago.
+//! [`Rested`]: addresses of interfaces that were taken down a moment ago.
 //!
-//! `virsh iface-unbridge` takes a bridge down and then brings its port up. The lease is the same, as
-//! the hardware address is, and need not be asked for before it is used again: a client may use what
-//! it has until that ends (RFC 2131, 3.2). A moment later the link may hang in another network.
+//! `virsh iface-unbridge` takes a bridge down and then brings its port up. What the one had the other
+//! may use at once. A lease is the same, as the hardware address is, and need not be asked for
+//! before: a client may use what it has until that ends (RFC 2131, 3.2). And an IPv6 address that was
+//! nobody else's a moment ago needs no search for duplicates (RFC 4862), which takes a second. Later,
+//! the link may hang in another network.
 
 use std::time::Instant;
 
 use crate::host::survey::Surveyed;
 use crate::limits::LEASE_REST_TIME_MAX;
 
-/// Links with leases that were taken down a moment ago, as they were.
+/// Links that were taken down a moment ago, as they were.
 #[derive(Debug, Default)]
 pub(crate) struct Rested {
     links: Vec<(Instant, Surveyed)>,

@@ -30,7 +30,8 @@ const BRIDGES: [&str; 3] = ["br0", "br1", "br2"];
 const CODES: [u32; 3] = [38, 55, 57];
 
 fn name(rng: &mut Rng) -> &'static str {
-    if rng.once_in(2) { *rng.pick(&NICS) } else { *rng.pick(&BRIDGES) }
+    let names: &[&str] = if rng.once_in(2) { &NICS } else { &BRIDGES };
+    rng.pick::<&str>(names)
 }
 
 fn definition(name: &str, rng: &mut Rng) -> String {

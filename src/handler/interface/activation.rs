@@ -54,8 +54,7 @@ pub(super) fn destroy(
         return Outcome::Ask(Question::Survey(plan::concerned(name, definition)));
     };
     let plan = tear_down::tear_down(name, definition, world.host, survey);
-    let has_lease = survey.leases.iter().any(|lease| lease.link == name);
-    let leaves = survey.named(&name).filter(|_| has_lease).map(|it| it.with_lease_routes_only());
+    let leaves = survey.at_rest(&name);
     let failure = format!("failed to destroy (stop) interface {name}");
     change(plan, leaves.into_iter().collect(), failure)
 }
