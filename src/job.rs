@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::error::{HostError, strerror};
 use crate::host::Host;
 use crate::limits::{LINK_GONE_TIME_MAX, SETTLE_TIME_MAX};
+use crate::model::name::IfName;
 use crate::plan::step::{Condition, Step};
 use crate::plan::{Plan, Planned};
 
@@ -43,8 +44,9 @@ struct Current {
 pub enum Action {
     /// Carry this out, and tell how it went.
     Perform(Step),
-    /// Come back when the table has changed, or the result of a step is known, or then.
-    Wait { deadline: Option<Instant> },
+    /// Come back when the table has changed, or the result of a step is known, or then. If it is the
+    /// state of a link that is waited for, the kernel may be asked to hurry.
+    Wait { deadline: Option<Instant>, link: Option<IfName> },
     /// It is over.
     Finished,
 }
@@ -139,7 +141,8 @@ impl Job {
                 } else if current.deadline.is_some_and(|deadline| deadline <= now) {
                     self.give_up_waiting();
                 } else {
-                    return Action::Wait { deadline: current.deadline };
+                    let link = condition(&current.step).and_then(|wanted| wanted.settling());
+                    return Action::Wait { deadline: current.deadline, link };
                 }
                 continue;
             }

@@ -95,6 +95,15 @@ impl Kernel {
         Findings { gateways, links, speeds }
     }
 
+    /// Has the kernel bring a link's operational state up to date with its carrier: left to itself it
+    /// does so once a second, but whoever asks for the link is not to be told what is not so yet
+    /// (since Linux 6.9). The news of it comes as any other.
+    pub fn settle(&mut self, name: &IfName, host: &Host, buffer: &mut [u8]) {
+        if let Some(link) = host.link_named(name) {
+            self.link(link.index, buffer);
+        }
+    }
+
     /// Finds out all that must be known of links before they are changed; of names that no link has,
     /// nothing.
     ///

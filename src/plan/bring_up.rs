@@ -43,6 +43,12 @@ pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<
         draft.set_mtu(name, definition.mtu, parent);
     }
     draft.set_up(name);
+    let was_up = draft.find(&name).is_some_and(|now| now.link.up);
+    if bridge.is_none() && !was_up {
+        // What is sent before the kernel has noted the carrier is thrown away, and a question for a
+        // neighbour's address asked again after a second.
+        draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
+    }
     draft.stop_clients(definition);
     draft.add_addresses(definition, &donors);
     if let Some(bridge) = bridge {

@@ -156,6 +156,14 @@ impl Condition {
         }
     }
 
+    /// The link whose state has yet to follow what is known of its carrier, if it is that.
+    pub fn settling(&self) -> Option<IfName> {
+        match self {
+            Self::Carries(name) | Self::Up(name) => Some(*name),
+            Self::Down(_) | Self::Gone(_) | Self::Leased { .. } => None,
+        }
+    }
+
     /// Whether a change has failed if it does not come to hold. What is only the kernel's catching
     /// up is not worth that.
     pub fn is_required(&self) -> bool {

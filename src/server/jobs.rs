@@ -95,6 +95,8 @@ struct Running {
     /// What is to be said if it fails.
     failure: String,
     owed: Owed,
+    /// The link whose state the kernel was asked for since the last step.
+    hurried: Option<IfName>,
 }
 
 /// What the step under way waits for, if it is not done at once.
@@ -254,8 +256,15 @@ impl Server {
             running.job.handle_result(result);
         }
         match running.job.poll_action(&self.host, now) {
-            Action::Perform(step) => self.perform(&step, now),
-            Action::Wait { deadline } => self.jobs.pause = Pause::Waiting(deadline),
+            Action::Perform(step) => {
+                running.hurried = None;
+                self.perform(&step, now);
+            }
+            Action::Wait { link: Some(name), .. } if running.hurried != Some(name) => {
+                running.hurried = Some(name);
+                self.kernel.settle(&name, &self.host, &mut self.buffer);
+            }
+            Action::Wait { deadline, .. } => self.jobs.pause = Pause::Waiting(deadline),
             Action::Finished => self.conclude(now),
         }
     }
@@ -290,6 +299,7 @@ impl Server {
                     leaves,
                     failure,
                     owed: Owed::Nothing,
+                    hurried: None,
                 });
             }
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),

@@ -12,7 +12,7 @@
 
 #![allow(unsafe_code, reason = "namespaces are entered, and priorities set, by system calls")]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -20,9 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::host::{addresses, await_addresses, find_link, link, ports, with_virsh};
+use crate::host::{addresses, await_addresses, find_link, link, ports, virsh_destroy, with_virsh};
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::namespace::{DIR, is_installed};
 use crate::support::{PATIENCE, StopOnDrop, eventually};
 
 /// The longest silence that nobody minds.
@@ -252,10 +253,6 @@ const UNBRIDGE: Change = Change {
     silence_max: SILENCE_MAX,
 };
 
-/// An address of IPv6 that comes to a link anew is asked after for a second, unless it is known to
-/// come from a port; the host that has lost it does not know any more.
-const UNBRIDGE_AND_ASK: Change = Change { silence_max: Duration::from_secs(5), ..UNBRIDGE };
-
 impl Change {
     /// The longer one of the two silences that it takes.
     fn measure(&self, ends: Ends) -> Duration {
@@ -295,8 +292,68 @@ fn nobody_notices_that_a_nic_becomes_a_bridges_port_and_ceases_to_be_one() {
 }
 
 #[test]
-fn over_ipv6_only_the_way_back_is_noticed() {
-    with_cable(|| check(IPV6, &BRIDGE, &UNBRIDGE_AND_ASK));
+fn nobody_notices_over_ipv6_either() {
+    with_cable(|| check(IPV6, &BRIDGE, &UNBRIDGE));
+}
+
+/// The peer as a DHCP server that gives the host the address that it has in the other tests.
+#[derive(Debug)]
+struct Server(std::process::Child);
+
+impl Server {
+    fn start() -> Self {
+        let mut server = command("ip");
+        server.args(["netns", "exec", "peer", "dnsmasq", "--keep-in-foreground", "--port=0"]);
+        server.args([
+            "--conf-file=/dev/null",
+            "--no-ping",
+            "--interface=far0",
+            "--bind-interfaces",
+        ]);
+        server.args(["--user=root", "--pid-file=", "--leasefile-ro", "--dhcp-authoritative"]);
+        server.args(["--dhcp-range=192.0.2.2,192.0.2.9,255.255.255.0,3600"]);
+        server.args(["--dhcp-host=52:54:00:00:00:01,192.0.2.2", "--dhcp-option=3,192.0.2.1"]);
+        Self(server.stderr(std::process::Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn nobody_notices_over_a_lease_that_moves_along() {
+    for (program, client) in
+        [("/sbin/udhcpc", "udhcpc"), ("/sbin/dhcpcd", "dhcpcd"), ("/sbin/dhclient", "dhclient")]
+    {
+        if !is_installed(program) || !is_installed("/usr/sbin/dnsmasq") {
+            continue;
+        }
+        with_virsh(move || {
+            lay_cable();
+            for line in ["address flush dev eth0", "address add 2001:db8::2/64 dev eth0 nodad"] {
+                ip(line);
+            }
+            let _server = Server::start();
+            let daemon = Daemon::configured(&format!("dhcp_client = '{client}'\n"));
+            run(command("renice").args(["-n", "-20", "-p", &daemon.pid().to_string()])).ok();
+            let text = "<interface type='ethernet' name='eth0'><protocol family='ipv4'><dhcp/>\
+                </protocol><protocol family='ipv6'><ip address='2001:db8::2' prefix='64'/>\
+                </protocol></interface>";
+            let file = format!("{DIR}/eth0.xml");
+            fs::write(&file, text).unwrap();
+            virsh(&format!("iface-define {file}")).ok();
+            virsh("iface-start eth0").ok();
+            on_the_nic();
+            println!("{client}:");
+            check(IPV4, &BRIDGE, &UNBRIDGE);
+            // The client outlives the daemon, and is ended with the interface.
+            virsh_destroy("eth0").unwrap();
+        });
+    }
 }
 
 /// While a port of a bridge with STP listens and learns it forwards nothing: twice the delay, which

@@ -124,7 +124,7 @@ impl ValueKernel {
                     let result = fault(&step).map_or_else(|| self.perform(&step), Err);
                     job.handle_result(result);
                 }
-                Action::Wait { deadline } => {
+                Action::Wait { deadline, .. } => {
                     let is_silent = |lease: &Lease| {
                         let Lease { link, family, .. } = *lease;
                         let leased = Condition::Leased { link, family, besides: Vec::new() };
