@@ -160,6 +160,10 @@ fn links() -> (BTreeMap<String, &'static str>, BTreeSet<String>) {
     for link in ip_json("link show") {
         let name = text(&link["ifname"]);
         let is_up = link["flags"].as_array().unwrap().iter().any(|flag| flag == "UP");
+        // One of our bridges that is about to be deleted.
+        if name == format!("gone-{}", link["ifindex"]) {
+            continue;
+        }
         if link.get("master").is_some() {
             ports.insert(name.clone());
         }

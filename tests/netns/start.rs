@@ -7,13 +7,15 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 
 use crate::host::{
-    TWO_NICS, addresses, bridge, define, definition_file, ethernet, find_link, is_up, link,
-    listed_state, ports, protocols, routes, sorted, virsh_destroy, virsh_edit, with_virsh,
+    TWO_NICS, addresses, bridge, define, definition_file, ethernet, find_link, ip_json, is_up,
+    link, listed_state, ports, protocols, routes, sorted, virsh_destroy, virsh_edit, with_virsh,
 };
 use crate::scene::fact;
+use crate::support::client::RawClient;
 use crate::support::command::{command, ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::namespace::DIR;
+use crate::support::wire::{Arg, procedure};
 use crate::support::{eventually, link::Tunnel};
 
 const DUAL: [&str; 4] = ["192.0.2.2/24", "198.51.100.1/32", "2001:db8::2/64", "2001:db8::3/128"];
@@ -179,6 +181,40 @@ fn a_bridge_is_made_with_its_ports_and_goes_with_its_definition() {
     });
 }
 
+/// The kernel takes its time to delete a bridge. Until then nobody sees it, nor finds it by the MAC
+/// address that it shares with its port.
+#[test]
+fn a_bridge_that_is_about_to_be_deleted_is_no_interface_any_more() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let daemon = Daemon::start();
+        define(&bridge("br0", "stp='off'", &["eth0"], &[]));
+        let mut client = RawClient::open();
+        let br0 = [Arg::Text("br0"), Arg::Text(""), Arg::Word(0)];
+        let start_and_destroy = |client: &mut RawClient| {
+            for procedure in [procedure::INTERFACE_CREATE, procedure::INTERFACE_DESTROY] {
+                client.call(procedure, &br0).results();
+            }
+        };
+        for round in 0..20 {
+            start_and_destroy(&mut client);
+            let names = ["eth0", "eth1", "far0", "far1", "lo", "br0"];
+            assert_eq!(client.list_all(), names, "round {round}");
+            let mac = [Arg::Text("52:54:00:00:00:01")];
+            let reply = client.call(procedure::INTERFACE_LOOKUP_BY_MAC_STRING, &mac);
+            assert_eq!(reply.results().text(), "eth0", "round {round}");
+        }
+        let no_more = || ip_json("link show type bridge").is_empty();
+        eventually("all of them are deleted", no_more);
+
+        // A daemon that did not get to it leaves it to the next one.
+        start_and_destroy(&mut client);
+        daemon.kill();
+        let _daemon = Daemon::start();
+        eventually("what was left behind is deleted", no_more);
+    });
+}
+
 /// The kernel refuses a delay below two seconds while STP runs, and clamps it when STP comes on.
 #[test]
 fn virshs_own_default_of_stp_without_delay_works() {
@@ -193,6 +229,8 @@ fn virshs_own_default_of_stp_without_delay_works() {
         Case("stp='off' delay='0.5'", 0, 50),
     ];
     with_daemon(|| {
+        let mut client = RawClient::open();
+        let br0 = [Arg::Text("br0"), Arg::Text(""), Arg::Word(0)];
         for Case(attributes, stp, delay) in CASES {
             let settings = || {
                 let data = bridge_data("br0");
@@ -206,10 +244,13 @@ fn virshs_own_default_of_stp_without_delay_works() {
             assert_eq!(refused("iface-start br0"), running, "{attributes}");
             // From and to every other, in place.
             for Case(other, ..) in CASES {
-                define(&bridge("br0", other, &["eth0"], &[]));
-                let _ = virsh("iface-start br0");
-                define(&bridge("br0", attributes, &["eth0"], &[]));
-                let _ = virsh("iface-start br0");
+                for attributes in [other, attributes] {
+                    let xml = bridge("br0", attributes, &["eth0"], &[]);
+                    let define = [Arg::Text(&xml), Arg::Word(0)];
+                    client.call(procedure::INTERFACE_DEFINE_XML, &define).results();
+                    // It may be as it should already.
+                    client.call(procedure::INTERFACE_CREATE, &br0);
+                }
                 // What a definition leaves open stays as it was.
                 if attributes.contains("delay") {
                     assert_eq!(settings(), want, "{attributes}, after {other}");

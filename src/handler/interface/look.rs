@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The calls that look: list, look up, describe.
 //!
-//! Lists leave out ports of bridges and bonds and the taps of guests, unless they are defined;
+//! Lists leave out ports of bridges and bonds, the taps of guests, and what is about to be deleted,
+//! unless they are defined;
 //! looking one up by name works all the same.
 
 use crate::error::{CallError, Domain, ErrorCode};
@@ -12,6 +13,7 @@ use crate::host::describe::{self, View};
 use crate::limits::INTERFACE_LIST_COUNT_MAX;
 use crate::model::address::MacAddr;
 use crate::model::interface::Interface;
+use crate::plan;
 use crate::proto::Reply;
 use crate::proto::interface::{InterfaceCall, InterfaceRef};
 use crate::xml::format;
@@ -63,7 +65,8 @@ pub(super) fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, Cal
 fn listed<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
     let World { host, definitions, .. } = *world;
     let links = host.links().filter_map(move |link| {
-        let shown = !host.is_hidden(link) || definitions.named(&link.name).is_some();
+        let is_out = || host.is_hidden(link) || plan::is_discarded(host, link);
+        let shown = !is_out() || definitions.named(&link.name).is_some();
         shown.then(|| Listed::of_link(link))
     });
     let mut names = host.link_names().peekable();
