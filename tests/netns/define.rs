@@ -72,84 +72,87 @@ fn a_definition_is_stored_and_shown_and_leaves_the_kernel_alone() {
     });
 }
 
+/// A definition's label, the definition, virsh's options, and what is said of it.
+struct Refused(&'static str, &'static str, &'static str, &'static str);
+
 /// Each text is one that libvirt's own daemon gives, up to what only a schema's validator says.
+const REFUSED: [Refused; 12] = [
+    Refused(
+        "another root",
+        "<network/>",
+        "",
+        "XML error: expecting root element of 'interface', not 'network'",
+    ),
+    Refused(
+        "no type",
+        "<interface name='eth0'/>",
+        "",
+        "XML error: Missing required attribute 'type' in element 'interface'",
+    ),
+    Refused(
+        "unknown type",
+        "<interface type='wifi' name='eth0'/>",
+        "",
+        "XML error: Invalid value for attribute 'type' in element 'interface': 'wifi'.",
+    ),
+    Refused("no name", "<interface type='ethernet'/>", "", "XML error: interface has no name"),
+    Refused(
+        "start mode",
+        "<interface type='ethernet' name='eth0'><start mode='never'/></interface>",
+        "",
+        "XML error: unknown interface startmode never",
+    ),
+    Refused(
+        "MTU",
+        "<interface type='ethernet' name='eth0'><mtu size='100001'/></interface>",
+        "",
+        "XML error: value of the 'size' attribute of 'mtu' element must be at most 100000",
+    ),
+    Refused(
+        "family",
+        "<interface type='ethernet' name='eth0'><protocol family='ipx'/></interface>",
+        "",
+        "XML error: unsupported protocol family 'ipx'",
+    ),
+    Refused(
+        "no bridge element",
+        "<interface type='bridge' name='br0'/>",
+        "",
+        "XML error: bridge interface misses the bridge element",
+    ),
+    Refused(
+        "a bridge in a bridge",
+        "<interface type='bridge' name='br0'><bridge>\
+         <interface type='bridge' name='br1'/></bridge></interface>",
+        "",
+        "XML error: interface has unsupported type 'bridge'",
+    ),
+    Refused(
+        "bond mode",
+        "<interface type='bond' name='bond0'><bond mode='fast'/></interface>",
+        "",
+        "XML error: unknown bonding mode fast",
+    ),
+    Refused(
+        "tag",
+        "<interface type='vlan' name='eth0.1'><vlan><interface name='eth0'/></vlan></interface>",
+        "",
+        "XML error: vlan interface misses the tag attribute",
+    ),
+    Refused(
+        "unknown to the schema",
+        "<interface type='ethernet' name='eth0'><colour/></interface>",
+        "--validate",
+        "XML document failed to validate against schema: Unable to validate doc against \
+         /usr/share/libvirt/schemas/interface.rng",
+    ),
+];
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn what_is_no_definition_is_refused_in_libvirts_words() {
-    struct Case(&'static str, &'static str, &'static str, &'static str);
-    const CASES: [Case; 12] = [
-        Case(
-            "another root",
-            "<network/>",
-            "",
-            "XML error: expecting root element of 'interface', not 'network'",
-        ),
-        Case(
-            "no type",
-            "<interface name='eth0'/>",
-            "",
-            "XML error: Missing required attribute 'type' in element 'interface'",
-        ),
-        Case(
-            "unknown type",
-            "<interface type='wifi' name='eth0'/>",
-            "",
-            "XML error: Invalid value for attribute 'type' in element 'interface': 'wifi'.",
-        ),
-        Case("no name", "<interface type='ethernet'/>", "", "XML error: interface has no name"),
-        Case(
-            "start mode",
-            "<interface type='ethernet' name='eth0'><start mode='never'/></interface>",
-            "",
-            "XML error: unknown interface startmode never",
-        ),
-        Case(
-            "MTU",
-            "<interface type='ethernet' name='eth0'><mtu size='100001'/></interface>",
-            "",
-            "XML error: value of the 'size' attribute of 'mtu' element must be at most 100000",
-        ),
-        Case(
-            "family",
-            "<interface type='ethernet' name='eth0'><protocol family='ipx'/></interface>",
-            "",
-            "XML error: unsupported protocol family 'ipx'",
-        ),
-        Case(
-            "no bridge element",
-            "<interface type='bridge' name='br0'/>",
-            "",
-            "XML error: bridge interface misses the bridge element",
-        ),
-        Case(
-            "a bridge in a bridge",
-            "<interface type='bridge' name='br0'><bridge>\
-             <interface type='bridge' name='br1'/></bridge></interface>",
-            "",
-            "XML error: interface has unsupported type 'bridge'",
-        ),
-        Case(
-            "bond mode",
-            "<interface type='bond' name='bond0'><bond mode='fast'/></interface>",
-            "",
-            "XML error: unknown bonding mode fast",
-        ),
-        Case(
-            "tag",
-            "<interface type='vlan' name='eth0.1'><vlan><interface name='eth0'/></vlan></interface>",
-            "",
-            "XML error: vlan interface misses the tag attribute",
-        ),
-        Case(
-            "unknown to the schema",
-            "<interface type='ethernet' name='eth0'><colour/></interface>",
-            "--validate",
-            "XML document failed to validate against schema: Unable to validate doc against \
-             /usr/share/libvirt/schemas/interface.rng",
-        ),
-    ];
     with_daemon(|| {
-        for Case(label, xml, options, want) in CASES {
+        for Refused(label, xml, options, want) in REFUSED {
             let said = virsh_define(xml, options).failed();
             let mut lines = said.lines();
             let head = lines.next().unwrap();
