@@ -131,10 +131,11 @@ pub(crate) fn define(xml: &str) {
 /// Runs a command of virsh with `editor`, the text of a shell script, as the editor of the file that
 /// is its first argument.
 pub(crate) fn virsh_edit(name: &str, editor: &str) -> Output {
-    let path = file("editor", &format!("#!/bin/sh\n{editor}\n"));
-    run(command("chmod").args(["755", &path])).ok();
+    // A file that was just written cannot be a program: whoever starts another one in this moment may
+    // still have it open for writing.
+    let editor = format!("sh {}", file("editor", editor));
     let mut virsh = command(VIRSH);
-    virsh.env("EDITOR", path).args(["-c", "interface:///system", "iface-edit", name]);
+    virsh.env("EDITOR", editor).args(["-c", "interface:///system", "iface-edit", name]);
     run(&mut virsh)
 }
 
