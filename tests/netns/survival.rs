@@ -216,15 +216,15 @@ fn silences_during(ends: Ends, change: impl FnOnce()) -> [Duration; 2] {
 }
 
 /// Tries both changes in turn until each has once been quick enough, both ways.
-fn check(ends: Ends, there: &Change, back: &Change) {
+fn check(ends: Ends) {
     let mut best = [Duration::MAX; 2];
     for trial in 1..=TRIAL_COUNT {
         let idle = silences_during(ends, || thread::sleep(Duration::from_millis(200)));
         println!("trial {trial}: {idle:.1?} without an answer when nothing happens");
-        for (change, best) in [there, back].into_iter().zip(&mut best) {
+        for (change, best) in [BRIDGE, UNBRIDGE].iter().zip(&mut best) {
             *best = (*best).min(change.measure(ends));
         }
-        if best[0] <= there.silence_max && best[1] <= back.silence_max {
+        if best.iter().all(|best| *best <= SILENCE_MAX) {
             return;
         }
     }
@@ -236,21 +236,18 @@ struct Change {
     make: fn(),
     verify: fn(),
     what: &'static str,
-    silence_max: Duration,
 }
 
 const BRIDGE: Change = Change {
     make: || drop(virsh("iface-bridge eth0 br0 --no-stp").ok()),
     verify: on_the_bridge,
     what: "iface-bridge",
-    silence_max: SILENCE_MAX,
 };
 
 const UNBRIDGE: Change = Change {
     make: || drop(virsh("iface-unbridge br0").ok()),
     verify: on_the_nic,
     what: "iface-unbridge",
-    silence_max: SILENCE_MAX,
 };
 
 impl Change {
@@ -287,13 +284,15 @@ fn with_cable(test: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn nobody_notices_that_a_nic_becomes_a_bridges_port_and_ceases_to_be_one() {
-    with_cable(|| check(IPV4, &BRIDGE, &UNBRIDGE));
+fn nobody_notices_over_ipv4_that_a_nic_becomes_a_port_and_ceases_to_be_one() {
+    with_cable(|| check(IPV4));
 }
 
+/// An address that comes to a link anew is asked after for a second; one that was there a moment ago
+/// is not.
 #[test]
-fn nobody_notices_over_ipv6_either() {
-    with_cable(|| check(IPV6, &BRIDGE, &UNBRIDGE));
+fn nobody_notices_it_over_ipv6_either() {
+    with_cable(|| check(IPV6));
 }
 
 /// The peer as a DHCP server that gives the host the address that it has in the other tests.
@@ -349,7 +348,7 @@ fn nobody_notices_over_a_lease_that_moves_along() {
             virsh("iface-start eth0").ok();
             on_the_nic();
             println!("{client}:");
-            check(IPV4, &BRIDGE, &UNBRIDGE);
+            check(IPV4);
             // The client outlives the daemon, and is ended with the interface.
             virsh_destroy("eth0").unwrap();
         });
