@@ -288,7 +288,8 @@ impl<'a> Wish<'a> {
         routes.retain(|route| {
             let has_source =
                 |it: &&AddressRecord| route.source == Some(it.address.prefix.address());
-            is_emptied || stale.iter().chain(&dragged).any(has_source)
+            // A way of several is only set aside, and comes back with the next address.
+            (is_emptied && route.can_move()) || stale.iter().chain(&dragged).any(has_source)
         });
         routes
     }

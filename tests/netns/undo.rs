@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::host::{
     FOLDER, TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet,
-    find_link, folder, protocols, virsh_destroy, with_virsh,
+    find_link, folder, ip_json, protocols, virsh_destroy, with_virsh,
 };
 use crate::snapshot::{Snapshot, Strictness};
 use crate::support::command::{command, ip, ip_batch, run, run_with_input, virsh};
@@ -171,6 +171,32 @@ fn a_sysctl_that_cannot_be_written_undoes_what_came_before() {
         assert!(said.starts_with(want), "{said}");
         assert!(said.contains("Read-only file system"), "{said}");
         assert!(said.ends_with("; what had been changed is undone"), "{said}");
+    });
+}
+
+/// The kernel sets one way of several aside while its link has no address, and takes it back itself.
+#[test]
+fn a_route_over_several_links_outlasts_other_addresses() {
+    on_busy_host("", || {
+        let hops = || {
+            let routes = ip_json("route show 203.0.116.0/24");
+            let hops = routes.first().and_then(|route| route["nexthops"].as_array());
+            hops.into_iter().flatten().map(|hop| hop["flags"].to_string()).collect::<Vec<_>>()
+        };
+        let ipv4 = || {
+            let addresses = addresses("eth0").into_iter();
+            addresses.filter(|address| !address.contains(':')).collect::<Vec<_>>()
+        };
+        assert_eq!(hops(), ["[]", "[]"]);
+        for wanted in [&["192.0.2.2/24"][..], &["192.0.2.3/24"], &["192.0.2.4/25"]] {
+            define(&ethernet("eth0", wanted, &[]));
+            virsh("iface-start eth0").ok();
+            assert_eq!(ipv4(), wanted);
+            assert_eq!(hops(), ["[]", "[]"], "{wanted:?}");
+        }
+        define(&ethernet("eth0", &["10.77.0.1/24"], &[]));
+        virsh("iface-start eth0").ok();
+        assert_eq!(ipv4(), ["10.77.0.1/24"]);
     });
 }
 
