@@ -25,8 +25,8 @@ const ERRNO_AT: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BareLife {
     pub(crate) create: f64,
-    /// All that it takes to destroy it but the last.
-    pub(crate) strip: f64,
+    /// Until it is out of the way.
+    pub(crate) destroy: f64,
     pub(crate) delete: f64,
 }
 
@@ -40,9 +40,9 @@ pub(crate) fn serve() -> io::Result<()> {
     for line in io::stdin().lines() {
         line?;
         let create = timed(|| send_all(&mut socket, &requests.create))?;
-        let strip = timed(|| send_all(&mut socket, &requests.strip))?;
+        let destroy = timed(|| send_all(&mut socket, &requests.destroy))?;
         let delete = timed(|| send(&mut socket, &requests.delete))?;
-        println!("{create} {strip} {delete}");
+        println!("{create} {destroy} {delete}");
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ impl BareChanges {
             Some(Ok(nanoseconds)) => Ok(nanoseconds / 1e9),
             Some(Err(_)) | None => Err(io::Error::other("the bare program has failed")),
         };
-        Ok(BareLife { create: next()?, strip: next()?, delete: next()? })
+        Ok(BareLife { create: next()?, destroy: next()?, delete: next()? })
     }
 }
 

@@ -14,13 +14,15 @@ use crate::request::{Request, Requests};
 use crate::rounds::{COUNT, median};
 use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
-use crate::world;
+use crate::world::{self, DISCARDED};
 
-/// Between two lives, so that the kernel has cleaned up after the one before.
+/// Between two lives, so that the kernel has got over the one before.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Lives a round that follow each other without a pause: a bridge is made while the kernel still
-/// cleans up after another.
+/// Between two looks whether a bridge is deleted.
+const LOOK_PAUSE: Duration = Duration::from_micros(500);
+
+/// Lives a round that follow each other without a pause.
 const HURRIED_LIVES_A_ROUND: usize = 5;
 
 /// The times of many lives, part by part.
@@ -31,12 +33,12 @@ struct Lives {
     create: Vec<f64>,
     destroy: Vec<f64>,
     undefine: Vec<f64>,
+    /// Until the bridge is deleted that was out of the way after `destroy`.
+    deletion: Vec<f64>,
     bare_all: Vec<f64>,
-    /// All but the deletion of the link.
-    bare_short: Vec<f64>,
     bare_create: Vec<f64>,
     bare_destroy: Vec<f64>,
-    bare_delete: Vec<f64>,
+    bare_deletion: Vec<f64>,
     ifupdown: Vec<f64>,
 }
 
@@ -50,8 +52,8 @@ pub(crate) fn print() -> io::Result<()> {
     let mut bare = BareChanges::start()?;
     let (mut lives, mut hurried) = (Lives::default(), Lives::default());
     for _ in 0..COUNT {
-        thread::sleep(PAUSE);
         lives.live(&server)?;
+        lives.deletion.push(timed(wait_for_deletion)?);
         thread::sleep(PAUSE);
         lives.live_bare(&mut bare)?;
         thread::sleep(PAUSE);
@@ -61,12 +63,16 @@ pub(crate) fn print() -> io::Result<()> {
                 world::ifupdown("ifdown")
             })?);
         }
+        thread::sleep(PAUSE);
         for _ in 0..HURRIED_LIVES_A_ROUND {
             hurried.live(&server)?;
         }
+        wait_for_deletion()?;
+        thread::sleep(PAUSE);
         for _ in 0..HURRIED_LIVES_A_ROUND {
             hurried.live_bare(&mut bare)?;
         }
+        thread::sleep(PAUSE);
     }
     lives.print()?;
     let figures = Figures::beside_bare(of(hurried.all)?, of(hurried.bare_all)?);
@@ -93,11 +99,10 @@ impl Lives {
 
     fn live_bare(&mut self, bare: &mut BareChanges) -> io::Result<()> {
         let life = bare.live()?;
-        self.bare_all.push(life.create + life.strip + life.delete);
-        self.bare_short.push(life.create + life.strip);
+        self.bare_all.push(life.create + life.destroy);
         self.bare_create.push(life.create);
-        self.bare_destroy.push(life.strip + life.delete);
-        self.bare_delete.push(life.delete);
+        self.bare_destroy.push(life.destroy);
+        self.bare_deletion.push(life.delete);
         Ok(())
     }
 
@@ -109,16 +114,24 @@ impl Lives {
         };
         figures.print("define, create, destroy, undefine", Unit::Time, Target::OfBare(2.0));
         figures.print("... beside ifup and ifdown", Unit::Time, Target::FasterThanIfupdown(20.0));
-        let figures = Figures::beside_bare(all, of(self.bare_short)?);
-        figures.print("... beside all but the deletion", Unit::Time, Target::BesideBare);
         Figures::of_ours(of(self.define)?).print("... define", Unit::Time, Target::None);
         let figures = Figures::beside_bare(of(self.create)?, of(self.bare_create)?);
         figures.print("... create", Unit::Time, Target::BesideBare);
         let figures = Figures::beside_bare(of(self.destroy)?, of(self.bare_destroy)?);
         figures.print("... destroy", Unit::Time, Target::BesideBare);
         Figures::of_ours(of(self.undefine)?).print("... undefine", Unit::Time, Target::None);
+        let figures = Figures::beside_bare(of(self.deletion)?, of(self.bare_deletion)?);
+        figures.print("... its deletion, which nobody waits for", Unit::Time, Target::None);
         Ok(())
     }
+}
+
+/// Until all that was destroyed is deleted too.
+fn wait_for_deletion() -> io::Result<()> {
+    while !world::is_tidy()? {
+        thread::sleep(LOOK_PAUSE);
+    }
+    Ok(())
 }
 
 /// What the disk of the build tree adds, beside the same writes done bare.
@@ -156,7 +169,7 @@ fn check_requests() -> io::Result<()> {
     let requests = Requests::new([0, 0]);
     let text = |request: Request| request.text;
     let mut bare: Vec<_> = requests.create.into_iter().map(text).collect();
-    bare.extend(requests.strip.into_iter().map(text));
+    bare.extend(requests.destroy.into_iter().map(text));
     bare.push(text(requests.delete));
     if planned == bare {
         return Ok(());
@@ -164,10 +177,13 @@ fn check_requests() -> io::Result<()> {
     Err(io::Error::other(format!("the plans ask for {planned:?}, the bare program for {bare:?}")))
 }
 
-/// The request of a line of a plan, if that is what it has.
+/// The request of a line of a plan, if that is what it has, be it left for later.
 fn request(line: &str) -> Option<String> {
     let step = line.split_once("undo:").map_or(line, |(step, _)| step);
-    let words: Vec<_> = step.split_whitespace().collect();
+    let words = step.split_whitespace().filter(|word| *word != "later");
+    // Bridges that are out of the way are numbered.
+    let plain = |word| if str::starts_with(word, DISCARDED) { DISCARDED } else { word };
+    let words: Vec<_> = words.map(plain).collect();
     matches!(words.first(), Some(&("addr" | "link" | "route"))).then(|| words.join(" "))
 }
 

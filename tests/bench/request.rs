@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::world::{NEW_BRIDGE, PORT_MACS, PORTS};
+use crate::world::{DISCARDED, NEW_BRIDGE, PORT_MACS, PORTS};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -44,8 +44,9 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) struct Requests {
     pub(crate) create: Vec<Request>,
-    /// All that it takes to destroy it but the last.
-    pub(crate) strip: Vec<Request>,
+    /// All until it is out of the way.
+    pub(crate) destroy: Vec<Request>,
+    /// What the daemon leaves for later.
     pub(crate) delete: Request,
 }
 
@@ -68,7 +69,7 @@ impl Requests {
                 set_master(second_name, second, bridge),
                 set_up(second_name, second),
             ],
-            strip: vec![
+            destroy: vec![
                 ipv6(RTM_DELADDR, CHANGE, bridge),
                 ipv4(RTM_DELADDR, CHANGE, bridge),
                 set_down(NEW_BRIDGE, bridge),
@@ -76,9 +77,10 @@ impl Requests {
                 set_down(first_name, first),
                 set_master(second_name, second, 0),
                 set_down(second_name, second),
+                rename(bridge),
             ],
             delete: Request {
-                text: format!("link del {NEW_BRIDGE}"),
+                text: format!("link del {DISCARDED}"),
                 bytes: message(RTM_DELLINK, CHANGE, &link_header(bridge, 0, 0)),
             },
         }
@@ -112,6 +114,13 @@ fn set_up(name: &str, index: u32) -> Request {
 fn set_down(name: &str, index: u32) -> Request {
     let bytes = message(RTM_NEWLINK, CHANGE, &link_header(index, 0, IFF_UP));
     Request { text: format!("link set {name} down"), bytes }
+}
+
+/// Gets it out of the way.
+fn rename(index: u32) -> Request {
+    let name = attribute(IFLA_IFNAME, format!("{DISCARDED}{index}\0").as_bytes());
+    let bytes = message(RTM_NEWLINK, CHANGE, &[link_header(index, 0, 0), name].concat());
+    Request { text: format!("link set {NEW_BRIDGE} name {DISCARDED}"), bytes }
 }
 
 /// 0 is no master.

@@ -19,6 +19,8 @@ pub(crate) const ROUTED_LINK: &str = "routed0";
 
 /// The bridge that comes and goes, and what it is made of.
 pub(crate) const NEW_BRIDGE: &str = "br1";
+/// What the name of a bridge begins with that the daemon has yet to delete.
+pub(crate) const DISCARDED: &str = "gone-";
 pub(crate) const PORTS: [&str; 2] = ["port1", "port2"];
 pub(crate) const PORT_MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 1, 1], [2, 0, 0, 0, 1, 2]];
 
@@ -225,6 +227,16 @@ pub(crate) fn add_ports() -> io::Result<()> {
         )
     };
     ip(&PORTS.into_iter().zip(PORT_MACS).map(add).collect::<String>())
+}
+
+/// Whether all bridges are deleted that were destroyed.
+pub(crate) fn is_tidy() -> io::Result<bool> {
+    for link in fs::read_dir("/sys/class/net")? {
+        if link?.file_name().to_string_lossy().starts_with(DISCARDED) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The kernel's numbers for the ports.
