@@ -19,9 +19,6 @@ use crate::world::{self, DISCARDED};
 /// Between two lives, so that the kernel has got over the one before.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two looks whether a bridge is deleted.
-const LOOK_PAUSE: Duration = Duration::from_micros(500);
-
 /// Lives a round that follow each other without a pause.
 const HURRIED_LIVES_A_ROUND: usize = 5;
 
@@ -53,7 +50,7 @@ pub(crate) fn print() -> io::Result<()> {
     let (mut lives, mut hurried) = (Lives::default(), Lives::default());
     for _ in 0..COUNT {
         lives.live(&server)?;
-        lives.deletion.push(timed(wait_for_deletion)?);
+        lives.deletion.push(timed(world::wait_until_tidy)?);
         thread::sleep(PAUSE);
         lives.live_bare(&mut bare)?;
         thread::sleep(PAUSE);
@@ -67,7 +64,7 @@ pub(crate) fn print() -> io::Result<()> {
         for _ in 0..HURRIED_LIVES_A_ROUND {
             hurried.live(&server)?;
         }
-        wait_for_deletion()?;
+        world::wait_until_tidy()?;
         thread::sleep(PAUSE);
         for _ in 0..HURRIED_LIVES_A_ROUND {
             hurried.live_bare(&mut bare)?;
@@ -124,14 +121,6 @@ impl Lives {
         figures.print("... its deletion, which nobody waits for", Unit::Time, Target::None);
         Ok(())
     }
-}
-
-/// Until all that was destroyed is deleted too.
-fn wait_for_deletion() -> io::Result<()> {
-    while !world::is_tidy()? {
-        thread::sleep(LOOK_PAUSE);
-    }
-    Ok(())
 }
 
 /// What the disk of the build tree adds, beside the same writes done bare.

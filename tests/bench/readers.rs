@@ -39,6 +39,8 @@ pub(crate) fn print() -> io::Result<()> {
     for _ in 0..COUNT {
         read(&mut readers, None, &mut quiet)?;
         change_count += read(&mut readers, Some(&mut changer), &mut disturbed)?;
+        // What is left for later is a part of neither case.
+        world::wait_until_tidy()?;
     }
     changer.call(&CallFrame::undefine(world::NEW_BRIDGE))?;
     let median = print_times("", &mut quiet, Target::None)?;

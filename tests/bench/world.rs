@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use virtinterfaced::sys::process;
 
@@ -34,6 +36,9 @@ pub(crate) const NEW_BRIDGE_XML: &str = "<interface type='bridge' name='br1'>
   </bridge>
 </interface>
 ";
+
+/// Between two looks whether a bridge is deleted.
+const TIDY_PAUSE: Duration = Duration::from_micros(500);
 
 /// The same bridge for ifupdown, told not to wait for anything that we do not wait for either.
 const INTERFACES: &str = "/run/bench/interfaces";
@@ -229,8 +234,15 @@ pub(crate) fn add_ports() -> io::Result<()> {
     ip(&PORTS.into_iter().zip(PORT_MACS).map(add).collect::<String>())
 }
 
-/// Whether all bridges are deleted that were destroyed.
-pub(crate) fn is_tidy() -> io::Result<bool> {
+/// Waits until all bridges are deleted that were destroyed.
+pub(crate) fn wait_until_tidy() -> io::Result<()> {
+    while !is_tidy()? {
+        thread::sleep(TIDY_PAUSE);
+    }
+    Ok(())
+}
+
+fn is_tidy() -> io::Result<bool> {
     for link in fs::read_dir("/sys/class/net")? {
         if link?.file_name().to_string_lossy().starts_with(DISCARDED) {
             return Ok(false);
