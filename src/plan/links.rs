@@ -98,6 +98,7 @@ impl<'a> Draft<'a> {
             }
             self.set(*member, Value::Master(name), Value::NoMaster);
         }
+        // Whatever kind of link it is: no guest is a member of a bond.
         let is_member = |port: &Link| bond.members.iter().any(|member| member.name == port.name);
         self.release_others(now, is_member);
         Ok(())
@@ -226,9 +227,11 @@ impl<'a> Draft<'a> {
             }
             self.set_up(port.name);
         }
-        let is_port = |link: &Link| bridge.ports.iter().any(|port| port.name == link.name);
+        let is_kept = |link: &Link| {
+            may_be_a_guests(link) || bridge.ports.iter().any(|port| port.name == link.name)
+        };
         let now = self.find(&name).map(|now| &now.link);
-        self.release_others(now, is_port);
+        self.release_others(now, is_kept);
         Ok(())
     }
 
@@ -259,11 +262,11 @@ impl<'a> Draft<'a> {
         self.set_mtu(port.name, wanted.filter(|wanted| *wanted > now), parent);
     }
 
-    /// The ports that a bridge or bond has and shall not have. Guests' are left alone.
-    fn release_others(&mut self, master: Option<&Link>, is_named: impl Fn(&Link) -> bool) {
+    /// Takes the ports from a bridge or bond that it is not to keep.
+    fn release_others(&mut self, master: Option<&Link>, is_kept: impl Fn(&Link) -> bool) {
         let Some(master) = master else { return };
         for port in self.ports_of(master) {
-            if !is_named(port) && !may_be_a_guests(port) {
+            if !is_kept(port) {
                 self.release(master, port);
             }
         }
