@@ -198,7 +198,8 @@ impl<'a> Draft<'a> {
         if live.stp && !stp {
             self.set(name, Value::Stp(false), Value::Stp(true));
         }
-        if delay != live.forward_delay {
+        // The kernel counts in its own ticks, and tells a hundredth less where they do not fit.
+        if delay.0.abs_diff(live.forward_delay.0) > 1 {
             self.set(name, Value::Delay(delay), Value::Delay(live.forward_delay));
         }
         if !live.stp && stp {
