@@ -110,11 +110,11 @@ impl<'a> Draft<'a> {
         }
         if let Some(wanted) = bond.monitor.as_ref().filter(|wanted| !monitors(live, wanted)) {
             let again = |bond: LinkBond| Value::MonitorAgain(Box::new(bond));
+            let off = || again(LinkBond { miimon: 0, arp_interval: 0, ..live.clone() });
             let value = match wanted {
-                // The end of MII monitoring is not that of ARP.
-                BondMonitor::Mii { freq: 0, .. } if live.arp_interval > 0 => {
-                    again(LinkBond { miimon: 0, arp_interval: 0, ..live.clone() })
-                }
+                // The end of one monitor is not that of the other.
+                BondMonitor::Arp { interval: 0, .. } => off(),
+                BondMonitor::Mii { freq: 0, .. } if live.arp_interval > 0 => off(),
                 BondMonitor::Mii { .. } | BondMonitor::Arp { .. } => Value::Monitor(wanted.clone()),
             };
             self.set(name, value, again(live.clone()));
@@ -349,6 +349,7 @@ fn monitors(live: &LinkBond, wanted: &BondMonitor) -> bool {
                 && live.downdelay == rounded(downdelay)
                 && carrier.is_none_or(|carrier| carrier == live.carrier)
         }
+        BondMonitor::Arp { interval: 0, .. } => live.arp_interval == 0 && live.miimon == 0,
         BondMonitor::Arp { interval, target, validate } => {
             live.arp_interval == *interval
                 && live.arp_targets.first() == Some(target)
