@@ -28,14 +28,15 @@ const CLIENTS: [DhcpClient; 3] = [DhcpClient::Udhcpc, DhcpClient::Dhcpcd, DhcpCl
 const MAC: &str = "02:00:00:00:00:05";
 
 /// A cable to a server.
-struct Scene {
+#[derive(Debug)]
+pub(crate) struct Scene {
     server: Option<Child>,
     /// The process that holds the server's namespace.
     holder: Child,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Where name servers go, where dhcpcd keeps leases: nothing of the machine's own is written.
         for dir in ["/var/lib/dhcpcd", "/var/lib/dhcp"] {
             if Path::new(dir).exists() {
@@ -76,7 +77,7 @@ impl Scene {
     }
 
     /// Lets the server serve.
-    fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         let mut server = self.far("dnsmasq");
         server.args(["--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--no-ping"]);
         server.args(["--interface=far0", "--bind-interfaces", "--user=root", "--pid-file="]);
@@ -95,7 +96,7 @@ impl Scene {
     }
 
     /// What the server has logged.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(format!("{DIR}/dnsmasq.log")).unwrap_or_default()
     }
 }
@@ -212,7 +213,7 @@ fn lease(link: &str) -> Lease {
 }
 
 /// The addresses of a link, without what a server did not give it.
-fn addresses(link: &str, family: Family) -> Vec<String> {
+pub(crate) fn addresses(link: &str, family: Family) -> Vec<String> {
     let family = match family {
         Family::Ipv4 => "-4",
         Family::Ipv6 => "-6",
@@ -236,7 +237,7 @@ fn bound(clients: &Clients, link: &str) -> IpPrefix {
 }
 
 /// The processes in our network namespace that have this word in their command lines.
-fn processes(word: &str) -> String {
+pub(crate) fn processes(word: &str) -> String {
     let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
     let mut lines = String::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -257,7 +258,7 @@ fn pid(lease: &Lease) -> u32 {
 }
 
 /// Runs a test for each client that is installed, each in namespaces of its own.
-fn with_each_client(test: impl Fn(DhcpClient) + Copy + Send + 'static) {
+pub(crate) fn with_each_client(test: impl Fn(DhcpClient) + Copy + Send + 'static) {
     for (client, program) in CLIENTS.into_iter().zip(["udhcpc", "dhcpcd", "dhclient"]) {
         if is_installed(&format!("/usr/sbin/{program}")) && is_installed("/usr/sbin/dnsmasq") {
             in_namespace(move || {

@@ -35,6 +35,7 @@ mod guests;
 mod hidden;
 mod hostile;
 mod keepalive;
+mod leases;
 mod kill;
 mod misbehaviour;
 mod races;
