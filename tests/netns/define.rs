@@ -149,7 +149,6 @@ const REFUSED: [Refused; 12] = [
 ];
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn what_is_no_definition_is_refused_in_libvirts_words() {
     with_daemon(|| {
         for Refused(label, xml, options, want) in REFUSED {
