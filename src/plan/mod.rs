@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Plan`]: what to do to the host, in order, and what would take each part back.
 //!
-//! Plans are made from values alone: a definition, the table, and a [`Survey`] of the links in
-//! question. Nothing is done here. Whoever carries a plan out undoes what was done, newest first,
-//! when a step is refused.
+//! Plans are made from values alone: a definition, the table, and a survey of the links in question
+//! ([`crate::host::survey`]). Nothing is done here. Whoever carries a plan out undoes what was done,
+//! newest first, when a step is refused.
 //!
 //! Order is what keeps connections alive: a bridge has its addresses before the port below it
 //! loses them, a route leads through the new link before it leaves the old one, and the few

@@ -6,7 +6,7 @@
 //! goes down loses its routes and its IPv6 addresses, a primary IPv4 address takes its secondaries
 //! with it, and a bond's member is down when it is released. Link-local addresses and routes that
 //! come with addresses are left out: no plan touches them. Files and DHCP clients are here too, so
-//! that [`ValueKernel::to_string`] is the whole of what a change can change.
+//! that its `to_string` is the whole of what a change can change.
 
 mod state;
 mod requests;
