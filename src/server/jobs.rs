@@ -37,9 +37,10 @@ use crate::server::rested::Rested;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
 
-/// While clients look, a step is followed by this many times the time that it took for them: most
-/// of their calls then find the loop undisturbed. Whoever only waits for a change is not kept.
-const CLIENTS_SHARE: u32 = 3;
+/// While clients look, a turn with a step is followed by this many times the time that it took for
+/// them. However many they are, the calls of no more than one turn in five then wait for a step.
+/// Whoever only waits for a change is not kept.
+const CLIENTS_SHARE: u32 = 4;
 
 /// All changes: the one that is under way, and those that wait for it.
 #[derive(Debug)]
@@ -225,7 +226,6 @@ impl Server {
                 return;
             }
             self.jobs.pause = Pause::None;
-            let begun = clock();
             match self.jobs.running {
                 Some(_) => self.go_on(now),
                 None => self.begin_next(now),
@@ -235,7 +235,7 @@ impl Server {
             }
             if self.has_answered {
                 let end = clock();
-                let share = end.saturating_duration_since(begun) * CLIENTS_SHARE;
+                let share = end.saturating_duration_since(now) * CLIENTS_SHARE;
                 self.jobs.pause = Pause::Yielding(end + share);
                 return;
             }
