@@ -14,17 +14,14 @@ pub mod connect;
 pub mod interface;
 pub mod admin;
 
-use std::collections::BTreeSet;
-
 use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
-use crate::host::survey::{Survey, Surveyed};
+use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::model::client::{ClientState, Privilege};
-use crate::model::name::IfName;
 use crate::plan::Plan;
 use crate::proto::{Call, Reply};
 
@@ -67,7 +64,7 @@ pub enum Question {
     /// What the table of links does not hold of these.
     Links(Inspection),
     /// All that must be known of these links before they are changed.
-    Survey(BTreeSet<IfName>),
+    Survey(SurveyOrder),
 }
 
 /// The outside world's answer to a [`Question`], of the same kind.

@@ -65,7 +65,7 @@ pub fn inspection(host: &Host, link: &Link) -> Inspection {
 
 /// Whether something of `link` changes that the kernel does not announce: the attributes of a
 /// bridge or bond that is down, and the addresses of a balance-tlb bond's members, which swap them.
-fn is_silent(host: &Host, link: &Link) -> bool {
+pub fn is_silent(host: &Host, link: &Link) -> bool {
     let has_attributes = matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
     let master = link.master.and_then(|master| host.link(master));
     let swaps = master.is_some_and(|master| match &master.kind {

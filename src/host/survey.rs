@@ -6,13 +6,21 @@
 //! route through a link, the switches of IPv6. That is asked for the links in question alone, at the
 //! moment when a change is planned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::address::Family;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::Link;
 use crate::netlink::record::{AddressRecord, RouteRecord};
+
+/// Of which links what must be known.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SurveyOrder {
+    pub links: BTreeSet<IfName>,
+    /// Those of them whose switches of IPv6 may be changed, or put back.
+    pub switches_of: BTreeSet<IfName>,
+}
 
 /// What is known of the links that a change is about.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +42,7 @@ pub struct Surveyed {
     pub addresses: Vec<AddressRecord>,
     /// Those that the kernel makes by itself are left out.
     pub routes: Vec<RouteRecord>,
+    /// None, if nobody wants to know.
     pub switches: Ipv6Switches,
 }
 

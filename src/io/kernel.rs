@@ -7,7 +7,7 @@
 //! question. When news is lost (`ENOBUFS`) or a dump is torn, the table is thrown away and dumped
 //! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,8 +16,8 @@ use log::{debug, warn};
 
 use crate::error::HostError;
 use crate::host::Host;
-use crate::host::describe::{Findings, Inspection};
-use crate::host::survey::{Survey, Surveyed};
+use crate::host::describe::{self, Findings, Inspection};
+use crate::host::survey::{Ipv6Switches, Survey, SurveyOrder, Surveyed};
 use crate::io::{Progress, switches};
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
@@ -111,16 +111,20 @@ impl Kernel {
     /// The kernel does not tell: what it keeps back could not be put back.
     pub fn survey(
         &mut self,
-        names: &BTreeSet<IfName>,
+        order: &SurveyOrder,
         host: &Host,
         buffer: &mut [u8],
     ) -> Result<Survey, HostError> {
         let mut survey = Survey::default();
         survey.defaults = switches::read("default");
-        for name in names {
-            let Some(index) = host.link_named(name).map(|link| link.index) else { continue };
-            // One that has just gone is as good as not there.
-            let Some(link) = self.link(index, buffer) else { continue };
+        for name in &order.links {
+            let Some(known) = host.link_named(name) else { continue };
+            let index = known.index;
+            // The table is up to date, but for links that change in silence; one that has just gone
+            // is as good as not there.
+            let is_silent = describe::is_silent(host, known);
+            let link = if is_silent { self.link(index, buffer) } else { Some(known.clone()) };
+            let Some(link) = link else { continue };
             let addresses = self.addresses(index, buffer)?;
             let mut routes = Vec::new();
             if link.up {
@@ -128,7 +132,10 @@ impl Kernel {
                     routes.extend(self.routes(family, index, buffer)?);
                 }
             }
-            let switches = switches::read(link.name.as_str());
+            let switches = match order.switches_of.contains(name) {
+                true => switches::read(link.name.as_str()),
+                false => Ipv6Switches::default(),
+            };
             survey.insert(Surveyed { link, addresses, routes, switches });
         }
         Ok(survey)

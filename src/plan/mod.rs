@@ -19,12 +19,12 @@ mod links;
 pub mod bring_up;
 pub mod tear_down;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::definitions::FileEdit;
 use crate::host::Host;
-use crate::model::interface::Interface;
+use crate::host::survey::SurveyOrder;
+use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use step::Step;
@@ -72,10 +72,17 @@ pub(crate) fn is_discarded(host: &Host, link: &Link) -> bool {
         && host.ports_of(link.index).is_empty()
 }
 
-/// The names of all links that must be surveyed before an interface is brought up or taken down.
-pub fn concerned(name: IfName, definition: Option<&Interface>) -> BTreeSet<IfName> {
+/// What must be known before an interface is brought up or taken down.
+pub fn survey_order(name: IfName, definition: Option<&Interface>) -> SurveyOrder {
     let below = definition.map(|definition| [definition.members(), definition.parents()].concat());
-    below.unwrap_or_default().into_iter().chain([name]).collect()
+    let links = below.unwrap_or_default().into_iter().chain([name]).collect();
+    let ports = match definition.map(|definition| &definition.kind) {
+        Some(Kind::Bridge(bridge)) => bridge.ports.as_slice(),
+        Some(Kind::Ethernet(_) | Kind::Bond(_) | Kind::Vlan(_)) | None => &[],
+    };
+    let vlans = ports.iter().filter(|port| matches!(port.kind, PortKind::Vlan(_)));
+    let switches_of = vlans.map(|port| port.name).chain([name]).collect();
+    SurveyOrder { links, switches_of }
 }
 
 /// A line a step, with its undoing behind it.

@@ -93,8 +93,8 @@ impl Desk<'_> {
             Question::Links(inspection) => {
                 Ok(Answer::Links(self.kernel.inspect(inspection, self.buffer)))
             }
-            Question::Survey(names) => {
-                let mut survey = self.kernel.survey(names, self.host, self.buffer)?;
+            Question::Survey(order) => {
+                let mut survey = self.kernel.survey(order, self.host, self.buffer)?;
                 survey.leases = self.clients.running().copied().collect();
                 survey.rested = self.rested.links().cloned().collect();
                 Ok(Answer::Survey(survey))

@@ -14,7 +14,7 @@ use log::{debug, info, warn};
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::Change;
-use crate::host::survey::Surveyed;
+use crate::host::survey::{SurveyOrder, Surveyed};
 use crate::io::changes::Changes;
 use crate::io::{Progress, switches};
 use crate::job::{Action, Failure, Job, StepError};
@@ -37,9 +37,9 @@ use crate::server::rested::Rested;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
 
-/// While clients look, a turn with a step is followed by this many times the time that it took for
-/// them. However many they are, the calls of no more than one turn in five then wait for a step.
-/// Whoever only waits for a change is not kept.
+/// While clients look, a turn in which a change was made is followed by this many times the time that
+/// it took for them. However many they are, the calls of no more than one turn in five then wait for
+/// a change. Whoever only waits for one is not kept.
 const CLIENTS_SHARE: u32 = 4;
 
 /// All changes: the one that is under way, and those that wait for it.
@@ -233,7 +233,8 @@ impl Server {
             if self.jobs.pause != Pause::None {
                 return;
             }
-            if self.has_answered {
+            // A change is made in one go: between two of its steps packets may be lost.
+            if self.has_answered && self.jobs.running.is_none() {
                 let end = clock();
                 let share = end.saturating_duration_since(now) * CLIENTS_SHARE;
                 self.jobs.pause = Pause::Yielding(end + share);
@@ -394,8 +395,8 @@ impl Server {
         routes: &[RouteRecord],
     ) -> Result<(), StepError> {
         let link = lease.link;
-        let names = BTreeSet::from([link]);
-        let survey = self.kernel.survey(&names, &self.host, &mut self.buffer)?;
+        let order = SurveyOrder { links: BTreeSet::from([link]), switches_of: BTreeSet::new() };
+        let survey = self.kernel.survey(&order, &self.host, &mut self.buffer)?;
         let Some(now) = survey.named(&link) else { return Ok(()) };
         let is_brought =
             |route: &&RouteRecord| route.family == lease.family && !routes.contains(route);

@@ -25,7 +25,7 @@ pub(super) fn create(
     };
     let (name, definition) = (found.listed().name, found.definition());
     let Some(Answer::Survey(survey)) = answer else {
-        return Outcome::Ask(Question::Survey(plan::concerned(name, definition)));
+        return Outcome::Ask(Question::Survey(plan::survey_order(name, definition)));
     };
     let plan = match definition {
         Some(definition) => bring_up::bring_up(definition, world.host, survey),
@@ -51,7 +51,7 @@ pub(super) fn destroy(
     };
     let (name, definition) = (found.listed().name, found.definition());
     let Some(Answer::Survey(survey)) = answer else {
-        return Outcome::Ask(Question::Survey(plan::concerned(name, definition)));
+        return Outcome::Ask(Question::Survey(plan::survey_order(name, definition)));
     };
     let plan = tear_down::tear_down(name, definition, world.host, survey);
     let leaves = survey.at_rest(&name);
