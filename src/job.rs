@@ -165,7 +165,9 @@ impl Job {
                 if is_there(&current.step, error.errno) {
                     // Whoever put it there is not to lose it.
                     self.current = None;
-                } else if is_reached(&current.step, error.errno, self.failure.is_some()) {
+                } else if is_gone(&current.step, error.errno)
+                    || (self.failure.is_some() && is_moot(&current.step, error.errno))
+                {
                     self.advance();
                 } else {
                     self.fail(error);
@@ -254,25 +256,20 @@ fn is_there(step: &Step, errno: i32) -> bool {
 }
 
 /// Whether a refusal says that what is to go has gone: the kernel takes some along with others, and
-/// does not bring them back. Of a link that is no more, nothing needs to be taken back.
-fn is_reached(step: &Step, errno: i32, is_undoing: bool) -> bool {
-    match step {
-        _ if is_undoing && errno == libc::ENODEV => true,
-        Step::DeleteAddress { .. } => errno == libc::EADDRNOTAVAIL,
-        Step::DeleteLink(_) => errno == libc::ENODEV,
-        Step::DeleteRoute { .. } => errno == libc::ESRCH,
-        Step::Switch { .. } => is_undoing && errno == libc::ENOENT,
-        Step::AddAddress { .. }
-        | Step::AddLink(_)
-        | Step::AddRoute { .. }
-        | Step::ChangeAddress { .. }
-        | Step::EditFile(_)
-        | Step::SetLink { .. }
-        | Step::StartClient(_)
-        | Step::StopClient(_)
-        | Step::DropLease { .. }
-        | Step::WaitFor(_) => false,
+/// does not bring them back.
+pub(crate) fn is_gone(step: &Step, errno: i32) -> bool {
+    match errno {
+        libc::EADDRNOTAVAIL => matches!(step, Step::DeleteAddress { .. }),
+        libc::ENODEV => matches!(step, Step::DeleteLink(_)),
+        libc::ESRCH => matches!(step, Step::DeleteRoute { .. }),
+        _ => false,
     }
+}
+
+/// Whether a refusal says that nothing needs to be taken back: of a link that is no more, or of IPv6
+/// where there is none.
+fn is_moot(step: &Step, errno: i32) -> bool {
+    errno == libc::ENODEV || (errno == libc::ENOENT && matches!(step, Step::Switch { .. }))
 }
 
 #[cfg(test)]

@@ -23,10 +23,13 @@ use std::fmt;
 
 use crate::definitions::FileEdit;
 use crate::host::Host;
-use crate::host::survey::SurveyOrder;
+use crate::host::survey::{SurveyOrder, Surveyed};
+use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
+use crate::netlink::address::{Address, Scope};
 use crate::netlink::link::{Link, LinkKind};
+use crate::netlink::record::{AddressRecord, RouteRecord};
 use step::Step;
 
 /// What to do, in order.
@@ -83,6 +86,28 @@ pub fn survey_order(name: IfName, definition: Option<&Interface>) -> SurveyOrder
     let vlans = ports.iter().filter(|port| matches!(port.kind, PortKind::Vlan(_)));
     let switches_of = vlans.map(|port| port.name).chain([name]).collect();
     SurveyOrder { links, switches_of }
+}
+
+/// The steps that take from a link what a DHCP client of this family has brought: all but these.
+pub fn without_lease(
+    now: &Surveyed,
+    family: Family,
+    addresses: &[IpPrefix],
+    routes: &[RouteRecord],
+) -> Vec<Step> {
+    let link = now.link.name;
+    let is_brought = |route: &&RouteRecord| route.family == family && !routes.contains(route);
+    let brought = now.routes.iter().filter(is_brought).cloned();
+    let mut steps: Vec<_> = brought.map(|record| Step::DeleteRoute { link, record }).collect();
+    let is_brought = |record: &&AddressRecord| {
+        let Address { prefix, scope, .. } = record.address;
+        prefix.family() == family
+            && matches!(scope, Scope::Global | Scope::Site)
+            && !addresses.contains(&prefix)
+    };
+    let brought = now.addresses.iter().filter(is_brought).cloned();
+    steps.extend(brought.map(|record| Step::DeleteAddress { link, record }));
+    steps
 }
 
 /// A line a step, with its undoing behind it.

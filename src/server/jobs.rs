@@ -17,17 +17,16 @@ use crate::handler::Change;
 use crate::host::survey::{SurveyOrder, Surveyed};
 use crate::io::changes::Changes;
 use crate::io::{Progress, switches};
-use crate::job::{Action, Failure, Job, StepError};
+use crate::job::{self, Action, Failure, Job, StepError};
 use crate::limits::STEPS_PER_TURN_MAX;
 use crate::model::address::IpPrefix;
 use crate::model::client::{Access, ClientState, Entrance, Opened};
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
-use crate::netlink::address::{Address, Scope};
-use crate::netlink::record::{AddressRecord, RouteRecord};
-use crate::plan::Planned;
+use crate::netlink::record::RouteRecord;
 use crate::plan::request::Means;
 use crate::plan::step::Step;
+use crate::plan::{self, Planned};
 use crate::proto::interface::InterfaceCall;
 use crate::proto::{Call, Reply};
 use crate::server::answer::{Decision, Desk};
@@ -398,19 +397,12 @@ impl Server {
         let order = SurveyOrder { links: BTreeSet::from([link]), switches_of: BTreeSet::new() };
         let survey = self.kernel.survey(&order, &self.host, &mut self.buffer)?;
         let Some(now) = survey.named(&link) else { return Ok(()) };
-        let is_brought =
-            |route: &&RouteRecord| route.family == lease.family && !routes.contains(route);
-        for record in now.routes.iter().filter(is_brought) {
-            self.request(&Step::DeleteRoute { link, record: record.clone() })?;
-        }
-        let is_brought = |record: &&AddressRecord| {
-            let Address { prefix, scope, .. } = record.address;
-            prefix.family() == lease.family
-                && matches!(scope, Scope::Global | Scope::Site)
-                && !addresses.contains(&prefix)
-        };
-        for record in now.addresses.iter().filter(is_brought) {
-            self.request(&Step::DeleteAddress { link, record: record.clone() })?;
+        for step in plan::without_lease(now, lease.family, addresses, routes) {
+            match self.request(&step) {
+                // The kernel has taken it along with another.
+                Err(err) if !job::is_gone(&step, err.errno) => return Err(err),
+                Err(_) | Ok(()) => {}
+            }
         }
         Ok(())
     }
