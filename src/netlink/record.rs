@@ -297,6 +297,12 @@ impl RouteRecord {
         Self { protocol: RTPROT_DHCP, header, ..self.clone() }
     }
 
+    /// The same route, whose gateway counts as on the link.
+    #[must_use]
+    pub fn on_link(&self) -> Self {
+        Self { flags: self.flags | RTNH_F_ONLINK, ..self.clone() }
+    }
+
     /// Whether the kernel makes this route by itself, with an address or a link that comes up.
     pub fn is_automatic(&self) -> bool {
         self.protocol == RTPROT_KERNEL || self.table == RT_TABLE_LOCAL
@@ -310,6 +316,13 @@ impl RouteRecord {
     /// Whether this is the way to wherever no other route leads.
     pub fn is_default(&self) -> bool {
         self.destination.prefix_len() == 0 && self.table == RT_TABLE_MAIN
+    }
+
+    /// Whether a link that has the one needs no other: the same place, by the same gateway, with the
+    /// same say. IPv6 would take the one for the other.
+    pub fn is_same_way(&self, other: &Self) -> bool {
+        let key = |it: &Self| (it.family, it.destination, it.gateway, it.metric, it.table);
+        key(self) == key(other)
     }
 
     /// Whether the gateway counts as on the link, whatever addresses that has.

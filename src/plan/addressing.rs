@@ -91,14 +91,14 @@ impl<'a> Draft<'a> {
             for route in mistakable {
                 self.delete_route(wish.link, route);
             }
-            let is_led = wish.has_gateway() || moving.iter().any(|it| wish.is_gateway_route(it));
+            let gateway = wish.missing_gateway();
             for route in moving {
                 let is_leased = route.is_default() && wish.gateway().is_none();
                 let route =
                     if is_leased && wish.wants_lease() { route.leased() } else { route.clone() };
                 self.add_route(wish.link, route);
             }
-            if let Some(gateway) = wish.gateway().filter(|_| !is_led) {
+            if let Some(gateway) = gateway.filter(|gateway| !wish.waits_for_lease(*gateway)) {
                 self.add_route(wish.link, RouteRecord::default_over(gateway));
             }
             for route in stale {
@@ -121,8 +121,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Ends the DHCP clients of a link that will be a port, or is taken down. Before anything else, as
-    /// some clients take their lease back from a link that becomes a port.
+    /// Ends the DHCP clients of a link that will be a port, or is taken down: before anything else, as
+    /// some clients take their lease back from a link that becomes a port. Of a link that is yet to be
+    /// made too, as they would find it.
     pub(super) fn stop_all_clients(&mut self, link: IfName) {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
             self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
@@ -147,6 +148,7 @@ impl<'a> Draft<'a> {
             let runs =
                 |lease: &Lease| lease.is_for(link, family) && lease.name_servers == name_servers;
             if self.survey.leases.iter().any(runs) {
+                self.add_late_gateway(&wish);
                 continue;
             }
             let had: Vec<_> = wish.own().into_iter().filter(|record| wish.keeps(record)).collect();
@@ -160,6 +162,15 @@ impl<'a> Draft<'a> {
             self.push(Step::StartClient(lease), vec![undo]);
             let condition = Condition::Leased { link, family, besides: fixed };
             self.push(Step::WaitFor(condition), Vec::new());
+            self.add_late_gateway(&wish);
+        }
+    }
+
+    /// Adds the default route over a gateway that is on the lease's network.
+    fn add_late_gateway(&mut self, wish: &Wish<'_>) {
+        let missing = wish.missing_gateway();
+        if let Some(gateway) = missing.filter(|gateway| wish.waits_for_lease(*gateway)) {
+            self.add_route(wish.link, RouteRecord::default_over(gateway));
         }
     }
 

@@ -12,7 +12,7 @@ use crate::netlink::link::LinkKind;
 use crate::plan::Plan;
 use crate::plan::draft::Draft;
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, Step, Value};
+use crate::plan::step::{Condition, Step};
 
 /// Plans to bring `definition` up.
 ///
@@ -59,8 +59,11 @@ pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<
     draft.replace_addresses(definition, &donors);
     draft.add_routes(definition, &donors);
     if let Some(bridge) = bridge {
-        for port in direct_ports(bridge, survey) {
-            draft.strip(port);
+        // A bond's members have been stripped when they became that.
+        for port in &bridge.ports {
+            if let Some(now) = survey.named(&port.name) {
+                draft.strip(now);
+            }
         }
     }
     draft.start_clients(definition, &donors);
@@ -81,7 +84,7 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
     if now.link.up {
         return Err(Refusal::Running);
     }
-    draft.set(name, Value::Up, Value::Down);
+    draft.set_up(name);
     draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     Ok(draft.finish())
 }
@@ -94,11 +97,6 @@ fn donors<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> {
     names.push(definition.name);
     donors.extend(survey.rested_for(&names));
     donors
-}
-
-/// The ports of a bridge that are there. A bond's members have been stripped when they became that.
-fn direct_ports<'a>(bridge: &Bridge, survey: &'a Survey) -> Vec<&'a Surveyed> {
-    bridge.ports.iter().filter_map(|port| survey.named(&port.name)).collect()
 }
 
 /// Whether a link that is there is of the kind that a definition describes.

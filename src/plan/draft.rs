@@ -3,10 +3,13 @@
 
 use crate::host::Host;
 use crate::host::survey::{Survey, Surveyed};
+use crate::model::address::Family;
 use crate::model::name::IfName;
+use crate::netlink::address::Scope;
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::plan::step::{LinkSpec, Step, Value};
+use crate::plan::wish::is_reached;
 use crate::plan::{Plan, Planned, discarded_name};
 
 /// Steps so far, and what they are planned upon.
@@ -89,8 +92,12 @@ impl<'a> Draft<'a> {
         self.push(Step::AddRoute { link, record }, vec![undo]);
     }
 
+    /// Removes a route. One whose gateway is on no network of the link any more comes back as one whose
+    /// gateway need not be.
     pub(super) fn delete_route(&mut self, link: IfName, record: &RouteRecord) {
-        let undo = Step::AddRoute { link, record: record.clone() };
+        let is_reached = self.find(&link).is_none_or(|now| is_reached(now, record));
+        let again = if is_reached { record.clone() } else { record.on_link() };
+        let undo = Step::AddRoute { link, record: again };
         self.push(Step::DeleteRoute { link, record: record.clone() }, vec![undo]);
     }
 
@@ -104,13 +111,23 @@ impl<'a> Draft<'a> {
         self.steps().any(|step| matches!(step, Step::AddLink(spec) if spec.name == *name))
     }
 
-    /// Brings a link up, if it is neither up nor planned to be.
-    pub(super) fn set_up(&mut self, name: IfName) {
-        let is_up = self.find(&name).is_some_and(|now| now.link.up);
-        let up = Step::SetLink { link: name, value: Value::Up };
-        if !is_up && !self.steps().any(|step| *step == up) {
-            self.set(name, Value::Up, Value::Down);
+    /// Brings a link up, if it is neither up nor planned to be. What it has of IPv6 while it is down
+    /// would not survive its coming up and going down again.
+    pub(super) fn set_up(&mut self, link: IfName) {
+        let now = self.find(&link);
+        let set = |value| Step::SetLink { link, value };
+        let is_planned = self.steps().any(|step| *step == set(Value::Up));
+        if is_planned || now.is_some_and(|now| now.link.up) {
+            return;
         }
+        let addresses = now.map(|now| now.addresses.as_slice()).unwrap_or_default();
+        let is_lost = |record: &&AddressRecord| {
+            record.address.prefix.family() == Family::Ipv6 && record.address.scope != Scope::Link
+        };
+        let again = addresses.iter().filter(is_lost).cloned();
+        let again = again.map(|record| Step::AddAddress { link, record });
+        let undo = std::iter::once(set(Value::Down)).chain(again).collect();
+        self.push(set(Value::Up), undo);
     }
 
     /// Those over `link` that work only as long as it is up: VLANs and their like. A veth's other end

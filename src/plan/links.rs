@@ -2,12 +2,14 @@
 //! The links part of a plan: what is to be made, what is to be set, and whose port it becomes.
 
 use crate::host::survey::Surveyed;
-use crate::model::address::MacAddr;
+use crate::model::address::{Family, MacAddr};
 use crate::model::interface::{
     Bond, BondMember, BondMonitor, Bridge, Ethernet, ForwardDelay, Port, PortKind, Vlan,
 };
 use crate::model::name::IfName;
+use crate::netlink::address::{Address, Origin, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
+use crate::netlink::record::AddressRecord;
 use crate::plan::draft::{Draft, may_be_a_guests};
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
@@ -96,7 +98,11 @@ impl<'a> Draft<'a> {
             if port.link.up {
                 self.set_down(&port.link);
             }
-            self.set(*member, Value::Master(name), Value::NoMaster);
+            let set = |value| Step::SetLink { link: *member, value };
+            // It carries what the bond does, which may be less.
+            let undo = std::iter::once(set(Value::NoMaster)).chain(self.mtus_over(&port.link, 0));
+            let undo = undo.collect();
+            self.push(set(Value::Master(name)), undo);
         }
         // Whatever kind of link it is: no guest is a member of a bond.
         let is_member = |port: &Link| bond.members.iter().any(|member| member.name == port.name);
@@ -129,13 +135,22 @@ impl<'a> Draft<'a> {
         if guests.is_empty() { Ok(()) } else { Err(Refusal::Guests { name: link.name, guests }) }
     }
 
-    /// Takes a link down. When it comes up again the kernel brings up what is over it, be it that it
-    /// was down.
+    /// Takes a link down, once it is stripped. When it comes up again the kernel brings up what is over
+    /// it, be it that it was down, and of link-local addresses just its own.
     pub(super) fn set_down(&mut self, link: &Link) {
         let set = |link, value| Step::SetLink { link, value };
         let down_over = self.links_over(link).into_iter().filter(|over| !over.up);
         let undo = down_over.map(|over| set(over.name, Value::Down));
-        let undo = std::iter::once(set(link.name, Value::Up)).chain(undo).collect();
+        let addresses = self.find(&link.name).into_iter().flat_map(|now| &now.addresses);
+        let is_lost = |record: &&AddressRecord| {
+            let Address { prefix, scope, origin, .. } = record.address;
+            let is_own = scope == Scope::Link && origin != Origin::LinkLocal;
+            prefix.family() == Family::Ipv6 && is_own
+        };
+        let again = addresses.filter(is_lost).cloned();
+        let again = again.map(|record| Step::AddAddress { link: link.name, record });
+        let up = std::iter::once(set(link.name, Value::Up));
+        let undo = up.chain(undo).chain(again).collect();
         self.push(set(link.name, Value::Down), undo);
     }
 
@@ -150,7 +165,9 @@ impl<'a> Draft<'a> {
                 PortKind::Vlan(_) => {}
             }
         }
-        self.vlan_ports(bridge)?;
+        for (name, vlan) in vlans_in_order(bridge) {
+            self.vlan(name, vlan)?;
+        }
         match self.find(&name).map(|now| &now.link) {
             Some(Link { kind: LinkKind::Bridge(live), .. }) => {
                 self.tune_bridge(name, bridge, *live)
@@ -164,29 +181,6 @@ impl<'a> Draft<'a> {
                 let kind = SpecKind::Bridge { stp: bridge.stp, delay };
                 self.add_link(LinkSpec { name, mac, kind });
             }
-        }
-        Ok(())
-    }
-
-    /// The VLANs among a bridge's ports, each after its parent, which may be a port too.
-    fn vlan_ports(&mut self, bridge: &Bridge) -> Result<(), Refusal> {
-        let vlan = |port: &Port| match &port.kind {
-            PortKind::Vlan(vlan) => Some((port.name, vlan.clone())),
-            PortKind::Ethernet(_) | PortKind::Bond(_) => None,
-        };
-        let mut waiting: Vec<_> = bridge.ports.iter().filter_map(vlan).collect();
-        while !waiting.is_empty() {
-            let names: Vec<_> = waiting.iter().map(|(name, _)| *name).collect();
-            let waits = |parent: &IfName| names.contains(parent);
-            let (later, now): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|(_, vlan)| waits(&vlan.parent));
-            if now.is_empty() {
-                break;
-            }
-            for (name, vlan) in now {
-                self.vlan(name, &vlan)?;
-            }
-            waiting = later;
         }
         Ok(())
     }
@@ -215,12 +209,12 @@ impl<'a> Draft<'a> {
         bridge: &Bridge,
         mtu: Option<u32>,
     ) -> Result<(), Refusal> {
+        self.raise_mtus(bridge, mtu);
         for port in &bridge.ports {
             let now = self.find(&port.name).map(|now| &now.link);
             if let (PortKind::Ethernet(ethernet), Some(now)) = (&port.kind, now) {
                 self.set_mac(now, ethernet.mac);
             }
-            self.raise_mtu(port, mtu);
             match now.and_then(|now| self.master_of(now)) {
                 Some(master) if master == name => {}
                 Some(master) => return Err(Refusal::IsPort { name: port.name, master }),
@@ -253,14 +247,16 @@ impl<'a> Draft<'a> {
     }
 
     /// A bridge cannot carry more than its ports, so those that carry less are made to. A VLAN goes
-    /// as far as its parent.
-    fn raise_mtu(&mut self, port: &Port, wanted: Option<u32>) {
-        let parent = match &port.kind {
-            PortKind::Vlan(vlan) => Some(&vlan.parent),
-            PortKind::Ethernet(_) | PortKind::Bond(_) => None,
-        };
-        let now = self.mtu_now(&port.name, parent);
-        self.set_mtu(port.name, wanted.filter(|wanted| *wanted > now), parent);
+    /// as far as its parent, which may be a port too.
+    fn raise_mtus(&mut self, bridge: &Bridge, wanted: Option<u32>) {
+        let vlans = vlans_in_order(bridge);
+        let is_vlan = |port: &&Port| matches!(port.kind, PortKind::Vlan(_));
+        let others = bridge.ports.iter().filter(|port| !is_vlan(port));
+        let vlans = vlans.into_iter().map(|(name, vlan)| (name, Some(&vlan.parent)));
+        for (name, parent) in others.map(|port| (port.name, None)).chain(vlans) {
+            let now = self.mtu_now(&name, parent);
+            self.set_mtu(name, wanted.filter(|wanted| *wanted > now), parent);
+        }
     }
 
     /// Takes the ports from a bridge or bond that it is not to keep.
@@ -299,10 +295,29 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The MTU of a link that is there or has been planned.
+    /// The MTU of a link that is there or has been planned. A VLAN is made with its parent's.
     fn mtu_now(&self, name: &IfName, parent: Option<&IfName>) -> u32 {
-        let of = |name: &IfName| self.find(name).map(|now| now.link.mtu);
-        of(name).or_else(|| parent.and_then(of)).unwrap_or(MTU_AT_FIRST)
+        let planned = self.steps().filter_map(|step| step.mtu_of(name)).last();
+        let surveyed = |name: &IfName| self.find(name).map(|now| now.link.mtu);
+        let at_first = || parent.and_then(surveyed).unwrap_or(MTU_AT_FIRST);
+        planned.or_else(|| surveyed(name)).unwrap_or_else(at_first)
+    }
+
+    /// What gives the links over `link` their MTUs back, once that has carried less: a VLAN follows its
+    /// parent down, as a bond's member does its bond, and not up again.
+    fn mtus_over(&self, link: &'a Link, mtu: u32) -> Vec<Step> {
+        let mut below = vec![link];
+        let mut again = Vec::new();
+        while let Some(link) = below.pop() {
+            for vlan in self.links_over(link).into_iter().filter(|vlan| vlan.mtu > mtu) {
+                again.push(Step::SetLink { link: vlan.name, value: Value::Mtu(vlan.mtu) });
+                below.push(vlan);
+            }
+            if let LinkKind::Bond(_) = link.kind {
+                below.extend(self.ports_of(link));
+            }
+        }
+        again
     }
 
     /// Whether this is a bridge whose ports are planned to change.
@@ -323,13 +338,41 @@ impl<'a> Draft<'a> {
     /// parent, and a bridge follows its ports until somebody says what it is to carry.
     pub(super) fn set_mtu(&mut self, name: IfName, wanted: Option<u32>, parent: Option<&IfName>) {
         let most = parent.map_or(u32::MAX, |parent| self.mtu_now(parent, None));
-        let now = self.mtu_now(&name, parent);
+        let before = self.mtu_now(&name, parent);
         let has_followed = self.has_new_ports(&name);
         let wanted = wanted.map(|wanted| wanted.min(most));
-        if let Some(wanted) = wanted.filter(|wanted| *wanted != now || has_followed) {
-            self.set(name, Value::Mtu(wanted), Value::Mtu(now));
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != before || has_followed) {
+            let set = |link, mtu| Step::SetLink { link, value: Value::Mtu(mtu) };
+            let now = self.find(&name).map(|now| &now.link);
+            let again = now.map(|now| self.mtus_over(now, wanted)).unwrap_or_default();
+            let undo = std::iter::once(set(name, before)).chain(again).collect();
+            self.push(set(name, wanted), undo);
         }
     }
+}
+
+/// The VLANs among a bridge's ports, each after its parent, which may be a port too.
+fn vlans_in_order(bridge: &Bridge) -> Vec<(IfName, &Vlan)> {
+    let mut waiting = Vec::new();
+    for port in &bridge.ports {
+        match &port.kind {
+            PortKind::Vlan(vlan) => waiting.push((port.name, vlan)),
+            PortKind::Ethernet(_) | PortKind::Bond(_) => {}
+        }
+    }
+    let mut in_order = Vec::new();
+    while !waiting.is_empty() {
+        let names: Vec<_> = waiting.iter().map(|(name, _)| *name).collect();
+        let (later, now): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(_, vlan)| names.contains(&vlan.parent));
+        if now.is_empty() {
+            debug_assert!(later.is_empty(), "a definition has no VLAN over itself");
+            break;
+        }
+        in_order.extend(now);
+        waiting = later;
+    }
+    in_order
 }
 
 /// The delay that the kernel keeps.

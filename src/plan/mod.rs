@@ -12,8 +12,8 @@
 pub mod step;
 pub mod request;
 pub mod refusal;
-mod draft;
 mod wish;
+mod draft;
 mod addressing;
 mod links;
 pub mod bring_up;

@@ -179,6 +179,16 @@ fn is_said_down(link: &Link) -> bool {
     matches!(link.oper_state, OperState::Down | OperState::LowerLayerDown)
 }
 
+impl Step {
+    /// The MTU that this step gives to a link.
+    pub fn mtu_of(&self, name: &IfName) -> Option<u32> {
+        if let Self::SetLink { link, value: Value::Mtu(mtu) } = self {
+            return (link == name).then_some(*mtu);
+        }
+        None
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -322,3 +332,6 @@ impl fmt::Display for Client<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

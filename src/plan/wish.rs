@@ -217,7 +217,7 @@ impl<'a> Wish<'a> {
                 Some(_) => self.is_gateway_route(route) && !has_gateway,
                 None => self.is_learnt_route(route),
             };
-            let is_there = own.contains(&route) || moving.contains(&route);
+            let is_there = own.iter().chain(&moving).any(|other| other.is_same_way(route));
             if is_wanted && !is_there && route.can_move() && !self.is_off() && self.carries(route) {
                 has_gateway |= self.is_gateway_route(route);
                 moving.push(route);
@@ -228,9 +228,11 @@ impl<'a> Wish<'a> {
         moving
     }
 
-    /// Whether the link has the default route that the definition names.
+    /// Whether the link has the default route that the definition names, and keeps it.
     pub(super) fn has_gateway(&self) -> bool {
-        self.own_routes().iter().any(|route| self.is_gateway_route(route))
+        let dropped = self.dropped_routes();
+        let stays = |route: &RouteRecord| !dropped.contains(&route) || self.carries(route);
+        self.own_routes().iter().any(|route| self.is_gateway_route(route) && stays(route))
     }
 
     /// Whether this is the default route that the definition names. One that a router has advertised
@@ -259,47 +261,87 @@ impl<'a> Wish<'a> {
             now.any(|record| record.address.prefix.address() == source)
                 && !to_be.iter().any(|prefix| prefix.address() == source)
         };
-        let Some(gateway) = route.gateway else { return !route.source.is_some_and(goes) };
-        let is_link_local = matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        let mut routes = surveyed().flat_map(|surveyed| self.routes_of(surveyed));
-        let is_on_link = is_link_local
-            || route.is_on_link()
-            || to_be.iter().any(|network| holds(*network, gateway))
-            || routes.any(|route| {
-                route.gateway.is_none() && !route.is_default() && holds(route.destination, gateway)
-            });
+        let is_on_link =
+            route.is_on_link() || route.gateway.is_none_or(|gateway| self.reaches(gateway));
         is_on_link && !route.source.is_some_and(goes)
     }
 
-    /// The link's own routes that the kernel drops while addresses are replaced: all of IPv4 when
-    /// for a moment no address is left, else those that give an address to packets which goes.
+    /// Whether a gateway is on a network that the link will be on.
+    pub(super) fn reaches(&self, gateway: IpAddr) -> bool {
+        let is_link_local = matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let surveyed = self.now.iter().chain(self.donors);
+        let mut routes = surveyed.flat_map(|surveyed| self.routes_of(surveyed));
+        is_link_local
+            || self.to_be().iter().any(|network| holds(*network, gateway))
+            || routes.any(|route| {
+                route.gateway.is_none() && !route.is_default() && holds(route.destination, gateway)
+            })
+    }
+
+    /// The gateway of a default route that is yet to be made.
+    pub(super) fn missing_gateway(&self) -> Option<IpAddr> {
+        let is_led = self.has_gateway()
+            || self.moving_routes().iter().any(|route| self.is_gateway_route(route));
+        self.gateway().filter(|_| !is_led)
+    }
+
+    /// Whether only a lease will tell where the gateway is.
+    pub(super) fn waits_for_lease(&self, gateway: IpAddr) -> bool {
+        self.wants_lease() && !self.reaches(gateway)
+    }
+
+    /// The link's own routes that are taken before addresses are, and put back then if they can be:
+    /// those that the kernel drops, which is all of IPv4 when for a moment no address is left, and
+    /// those that would lead nowhere.
     pub(super) fn dropped_routes(&self) -> Vec<&'a RouteRecord> {
         let (stale, dragged) = (self.stale(), self.dragged());
-        if self.family == Family::Ipv6 || stale.is_empty() {
+        if stale.is_empty() {
             return Vec::new();
         }
-        let goes =
-            |record: &AddressRecord| stale.iter().chain(&dragged).any(|it| it.id() == record.id());
+        let going = stale.iter().chain(&dragged);
+        let goes = |record: &AddressRecord| going.clone().any(|it| it.id() == record.id());
         let all = self.now.map(|now| now.addresses.as_slice()).unwrap_or_default();
         let of_family = |record: &&AddressRecord| record.address.prefix.family() == self.family;
-        let is_emptied = all.iter().filter(of_family).all(goes)
+        let is_emptied = self.family == Family::Ipv4
+            && all.iter().filter(of_family).all(goes)
             && self.coming().iter().all(|record| self.hangs_on_stale(record));
         let mut routes = self.own_routes();
         routes.retain(|route| {
             let has_source =
                 |it: &&AddressRecord| route.source == Some(it.address.prefix.address());
             // A way of several is only set aside, and comes back with the next address.
-            (is_emptied && route.can_move()) || stale.iter().chain(&dragged).any(has_source)
+            let is_lost = is_emptied || !self.carries(route);
+            (is_lost && route.can_move()) || going.clone().any(has_source)
         });
         routes
     }
 }
 
-/// A link's routes, those that others find their gateway by first.
+/// A link's routes in the order in which they are put back: those that others find their gateway by
+/// first, and of several to one place the last one first, as the kernel puts each before the others.
 pub(super) fn routes_in_order(surveyed: &Surveyed) -> Vec<&RouteRecord> {
-    let mut routes: Vec<_> = surveyed.routes.iter().collect();
+    let mut routes: Vec<_> = surveyed.routes.iter().rev().collect();
     routes.sort_by_key(|route| route.gateway.is_some());
     routes
+}
+
+/// Whether a route's gateway is on a network that a link is on. Once it is not, the kernel keeps the
+/// route and would not take it again.
+pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
+    let is_on_network = |gateway: IpAddr| {
+        let destination = |record: &AddressRecord| {
+            let prefix = record.address.prefix;
+            let at = record.address.peer.unwrap_or(prefix.address());
+            IpPrefix::new(at, prefix.prefix_len()).unwrap_or(prefix)
+        };
+        let is_link_local = matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        is_link_local
+            || surveyed.addresses.iter().any(|record| holds(destination(record), gateway))
+            || surveyed.routes.iter().any(|other| {
+                other.gateway.is_none() && !other.is_default() && holds(other.destination, gateway)
+            })
+    };
+    route.is_on_link() || route.gateway.is_none_or(is_on_network)
 }
 
 /// Whether somebody on the network has told the host this address: it expires, or a router

@@ -66,7 +66,7 @@ impl Case {
     pub(crate) fn plan_on(&self, kernel: &ValueKernel) -> Result<Plan, Refusal> {
         let (name, definition) = (self.interface, self.definition.as_ref());
         let host = kernel.host();
-        let survey = kernel.survey(&plan::survey_order(name, definition).links);
+        let survey = kernel.survey(&plan::survey_order(name, definition));
         match (self.verb.as_str(), definition) {
             ("create", Some(definition)) => bring_up::bring_up(definition, &host, &survey),
             ("create", None) => bring_up::bring_up_undefined(name, &host, &survey),

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
-use crate::host::survey::{Ipv6Switches, Survey, Surveyed};
+use crate::host::survey::{Ipv6Switches, Survey, SurveyOrder, Surveyed};
 use crate::job::{Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
 use crate::model::lease::Lease;
@@ -74,11 +74,11 @@ impl ValueKernel {
     }
 
     /// All that is to be known of these links, as `io::kernel` asks for it.
-    pub fn survey(&self, names: &BTreeSet<IfName>) -> Survey {
+    pub fn survey(&self, order: &SurveyOrder) -> Survey {
         let mut survey = Survey::default();
         survey.defaults = self.defaults;
         survey.leases.clone_from(&self.clients);
-        for device in names.iter().filter_map(|name| self.named(name)) {
+        for device in order.links.iter().filter_map(|name| self.named(name)) {
             let mut told = Vec::new();
             device.addresses.iter().for_each(|address| address.encode(&mut told, device.index));
             device.routes.iter().for_each(|route| route.encode(&mut told, device.index));
@@ -89,7 +89,9 @@ impl ValueKernel {
             }
             routes.retain(|route| !route.is_automatic());
             let link = self.told(device);
-            survey.insert(Surveyed { link, addresses, routes, switches: device.switches });
+            let is_asked = order.switches_of.contains(&device.name);
+            let switches = if is_asked { device.switches } else { Ipv6Switches::default() };
+            survey.insert(Surveyed { link, addresses, routes, switches });
         }
         survey
     }
@@ -211,7 +213,8 @@ impl ValueKernel {
         routes: &[RouteRecord],
     ) -> Result<(), Errno> {
         let link = lease.link;
-        let survey = self.survey(&BTreeSet::from([link]));
+        let links = BTreeSet::from([link]);
+        let survey = self.survey(&SurveyOrder { links, switches_of: BTreeSet::new() });
         let Some(now) = survey.named(&link) else { return Ok(()) };
         let mut steps = Vec::new();
         for record in now.routes.iter().filter(|route| route.family == lease.family) {
@@ -231,6 +234,29 @@ impl ValueKernel {
             self.handle(&request)?;
         }
         Ok(())
+    }
+
+    /// Every DHCP client gets what it wants.
+    pub fn settle(&mut self) {
+        let _ = self.bring_leases(|_| false);
+    }
+
+    /// A guest starts, with a tap on this bridge.
+    pub fn add_guest(&mut self, bridge: &IfName) {
+        let is_bridge = |it: &&Device| it.is_bridge();
+        let Some(master) = self.named(bridge).filter(is_bridge).map(|it| it.index) else { return };
+        self.last_index += 1;
+        let line = format!("vnet{} tun up master {bridge}", self.last_index);
+        let is_read = self.read_link_line(&line);
+        debug_assert!(is_read.is_ok(), "{line} is on {master:?}: {is_read:?}");
+    }
+
+    /// A link is pulled out, with all that hangs on it.
+    pub fn pull_out(&mut self, name: &IfName) {
+        if let Some(index) = self.named(name).map(|it| it.index) {
+            let is_gone = self.take_away(index);
+            debug_assert!(is_gone.is_ok(), "{name}: {is_gone:?}");
+        }
     }
 
     /// The files of definitions.

@@ -15,6 +15,8 @@ pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_PERMANENT: u32 = 0x80;
 pub(super) const FOREVER: u32 = u32::MAX;
 pub(super) const TABLE_MAIN: u32 = 254;
+/// `IFAPROT_KERNEL_LL`.
+const ORIGIN_LINK_LOCAL: u8 = 3;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const TICKS_PER_SECOND: u32 = 100;
@@ -72,9 +74,11 @@ impl Device {
         matches!(self.kind, LinkKind::Vlan { .. })
     }
 
-    /// What IPv6 has on a link goes when the link goes down.
+    /// What IPv6 has on a link goes when the link goes down. The kernel's own address comes again, and
+    /// stands here all the time.
     pub(super) fn lose_ipv6(&mut self) {
-        self.addresses.retain(|address| address.family() == Family::Ipv4);
+        let stays = |it: &Address| it.family() == Family::Ipv4 || it.origin == ORIGIN_LINK_LOCAL;
+        self.addresses.retain(stays);
         self.lose_routes(|route| route.family == Family::Ipv6);
     }
 

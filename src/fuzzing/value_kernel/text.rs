@@ -163,6 +163,11 @@ impl ValueKernel {
         self.named(name).map(|it| it.index).ok_or_else(|| format!("no link {name} yet"))
     }
 
+    /// As a line of the text, without its first word.
+    pub(super) fn read_link_line(&mut self, line: &str) -> Result<(), TextError> {
+        self.read_link(&mut Words { rest: line.split_whitespace() })
+    }
+
     fn read_link(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
         let name = words.name()?;
         self.last_index += 1;
@@ -438,7 +443,9 @@ fn write_address(f: &mut fmt::Formatter<'_>, device: &Device, address: &Address)
 
 fn write_route(f: &mut fmt::Formatter<'_>, device: &Device, route: &Route) -> fmt::Result {
     let Route { destination, gateway, source, metric, table, protocol, .. } = route;
-    let Route { scope, on_link, expires, .. } = route;
+    let Route { scope, expires, .. } = route;
+    // A gateway on no network is as good as one that need not be on any.
+    let on_link = route.on_link || gateway.is_some_and(|gateway| !device.reaches(gateway));
     write!(
         f,
         "route {} {destination} via {gateway:?} src {source:?} metric {metric}",
