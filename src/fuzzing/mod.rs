@@ -8,21 +8,23 @@
 mod input;
 pub mod sample;
 pub mod interface;
+pub mod value_kernel;
 pub mod call;
+pub mod changes;
 pub mod config;
 pub mod definition;
 pub mod frame;
 pub mod netlink;
 pub mod session;
-pub mod value_kernel;
 pub mod xml;
 
 /// What a target does with an input: return, or panic.
 pub type Run = fn(&[u8]);
 
 /// The targets, by the names of their corpus folders.
-pub const TARGETS: [(&str, Run); 7] = [
+pub const TARGETS: [(&str, Run); 8] = [
     ("call", call::run),
+    ("changes", changes::run),
     ("config", config::run),
     ("definition", definition::run),
     ("frame", frame::run),

@@ -112,3 +112,46 @@ fn numbers_wrap_past_the_kernels_own() {
     assert_eq!(conversation.begin(), u32::MAX);
     assert_eq!(conversation.begin(), 1);
 }
+
+/// A refusal, `EBUSY`, of a request that was `quoted` long, with this said about it.
+fn complaint(flags: u16, quoted: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Option<String> {
+    let mut payload = (-libc::EBUSY).to_ne_bytes().to_vec();
+    let request_len = 40_u32;
+    payload.extend(request_len.to_ne_bytes());
+    payload.extend(vec![0; quoted - 4]);
+    fill(&mut payload);
+    let mut told = Vec::new();
+    write_message(&mut told, Header { kind: 2, flags, sequence: 1 }, |out| out.bytes(&payload));
+    let mut conversation = Conversation::default();
+    conversation.begin();
+    let answer = conversation.handle_datagram(&told, |_| {});
+    assert_eq!(answer, Answer::Refused(libc::EBUSY));
+    conversation.complaint().map(str::to_owned)
+}
+
+#[test]
+fn the_kernels_own_words_are_found_behind_what_it_refuses() {
+    const HAS_WORDS: u16 = 0x200;
+    const CAPPED: u16 = 0x100;
+    let words = |out: &mut Vec<u8>| {
+        let mut writer = wire::PayloadWriter::new(out);
+        writer.attribute_u32(2, 16);
+        writer.attribute_text(1, "Device is busy");
+    };
+    let text = Some("Device is busy".to_owned());
+    assert_eq!(complaint(HAS_WORDS | CAPPED, 16, words), text, "the head is quoted");
+    assert_eq!(complaint(HAS_WORDS, 40, words), text, "all of it is quoted");
+    assert_eq!(complaint(CAPPED, 16, words), None, "no words are promised");
+    assert_eq!(complaint(HAS_WORDS | CAPPED, 16, |_| {}), None, "and none come");
+    assert_eq!(complaint(HAS_WORDS, 16, words), None, "less is quoted than is said");
+    let strange = |out: &mut Vec<u8>| wire::PayloadWriter::new(out).attribute(1, b"\xff\0");
+    assert_eq!(complaint(HAS_WORDS | CAPPED, 16, strange), Some("\u{fffd}".to_owned()));
+}
+
+#[test]
+fn a_complaint_is_about_the_last_refusal_alone() {
+    let mut conversation =
+        Conversation { complaint: Some("old".to_owned()), ..Conversation::default() };
+    conversation.begin();
+    assert_eq!(conversation.complaint(), None);
+}
