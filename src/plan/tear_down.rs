@@ -97,7 +97,8 @@ fn release_from_bridge<'a>(
 }
 
 /// Takes its members from a bond, which takes them down. With the last one the bond loses its own
-/// address, unlike the first one that comes back.
+/// address, and has that of the first one that comes back. Which one the last is may turn out
+/// otherwise, as a member can go by itself.
 fn release_members(draft: &mut Draft<'_>, now: &Link, bond: &Bond) -> Result<(), Refusal> {
     let find = |member: &BondMember| draft.find(&member.name);
     let members: Vec<_> = bond.members.iter().filter_map(find).collect();
@@ -107,9 +108,9 @@ fn release_members(draft: &mut Draft<'_>, now: &Link, bond: &Bond) -> Result<(),
         draft.check_is_free(&member.link)?;
         draft.strip(member);
         draft.release(now, &member.link);
-    }
-    if let (Some(mac), false) = (now.mac, members.is_empty()) {
-        draft.also_undo(Step::SetLink { link: now.name, value: Value::Mac(mac) });
+        if let Some(mac) = now.mac {
+            draft.also_undo(Step::SetLink { link: now.name, value: Value::Mac(mac) });
+        }
     }
     Ok(())
 }

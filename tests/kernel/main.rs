@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What only some kernels can do, and hosts that lack what others have: bonds, VLANs, bridges with
-//! every kind of port; no /proc, no /sys, no syslog, full disks.
+//! every kind of port, be they described or defined; no /proc, no /sys, no syslog, full disks.
 //!
 //! `tests/vm/kernel.sh` runs this program on a kernel that can do all of it. Anywhere else a test
 //! says `SKIP: reason` where the kernel lacks a module: loading one might make an interface, and the
@@ -22,6 +22,12 @@ mod support;
 mod bonds;
 mod bridges;
 mod changes;
+mod define_bonds;
+mod define_shortages;
+mod define_vlans;
+mod nesting;
+mod rules;
+mod scene;
 mod shortages;
 mod vlans;
 
