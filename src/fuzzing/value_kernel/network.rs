@@ -51,7 +51,11 @@ impl ValueKernel {
                 }
             }
         }
-        device.addresses.push(address);
+        match address.family() {
+            Family::Ipv4 => device.addresses.push(address),
+            // The newest one is told of first.
+            Family::Ipv6 => device.addresses.insert(0, address),
+        }
         Ok(())
     }
 
