@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`IfName`]: the name of a network device.
 //!
-//! The kernel takes 1 to 15 bytes without `/`, `:` or white space, and neither `.` nor `..`. We
-//! also refuse control characters and what is not UTF-8, as no XML could carry them. A name that
-//! exists is therefore safe as a file name, in XML and in a log line.
+//! The kernel takes 1 to 15 bytes without `/`, `:` or white space, and neither `.` nor `..`; no
+//! name has a `%`, as it would put a number in the place of `%d` (`dev_alloc_name`). We also refuse
+//! control characters and what is not UTF-8, as no XML could carry them. A name that exists is
+//! therefore safe as a file name, in XML and in a log line.
 
 use std::fmt;
 
@@ -22,7 +23,7 @@ pub enum NameError {
     Empty,
     /// Over 15 bytes.
     TooLong,
-    /// `/`, `:`, white space, a control character, or bytes that are not UTF-8.
+    /// `/`, `:`, `%`, white space, a control character, or bytes that are not UTF-8.
     Character,
     /// `.` or `..`.
     Dots,
@@ -33,7 +34,7 @@ impl fmt::Display for NameError {
         f.write_str(match self {
             Self::Empty => "an interface name cannot be empty",
             Self::TooLong => "an interface name has at most 15 bytes",
-            Self::Character => "an interface name has no '/', ':', blank or control character",
+            Self::Character => "an interface name has no '/', ':', '%', blank or control character",
             Self::Dots => "'.' and '..' are no interface names",
         })
     }
@@ -54,7 +55,7 @@ impl IfName {
         if text == "." || text == ".." {
             return Err(NameError::Dots);
         }
-        let refused = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+        let refused = |c: char| matches!(c, '/' | ':' | '%') || c.is_whitespace() || c.is_control();
         if text.contains(refused) {
             return Err(NameError::Character);
         }
@@ -101,6 +102,7 @@ mod tests {
             Case(b"..", Err(NameError::Dots)),
             Case(b"a/b", Err(NameError::Character)),
             Case(b"a:1", Err(NameError::Character)),
+            Case(b"br%d", Err(NameError::Character)),
             Case(b"a b", Err(NameError::Character)),
             Case(b"a\0b", Err(NameError::Character)),
             Case(b"a\x7f", Err(NameError::Character)),
