@@ -26,6 +26,8 @@ pub struct Job {
     undo: Vec<Step>,
     current: Option<Current>,
     failure: Option<Failure>,
+    /// Why it is not to go on, once the step under way is done.
+    aborted: Option<StepError>,
     /// How long a DHCP client has to bring a lease.
     lease_time_max: Duration,
 }
@@ -128,7 +130,8 @@ impl Job {
     /// A plan that has not begun.
     pub fn new(plan: Plan, lease_time_max: Duration) -> Self {
         let todo = plan.steps.into();
-        Self { todo, undo: Vec::new(), current: None, failure: None, lease_time_max }
+        let undo = Vec::new();
+        Self { todo, undo, current: None, failure: None, aborted: None, lease_time_max }
     }
 
     /// What is to be done next, with the table as it is.
@@ -138,6 +141,8 @@ impl Job {
                 let holds = condition(&current.step).is_some_and(|wanted| wanted.holds(host));
                 if holds {
                     self.advance();
+                } else if condition(&current.step).is_some_and(|wanted| wanted.is_hopeless(host)) {
+                    self.fail(StepError::kernel(libc::ENODEV, None));
                 } else if current.deadline.is_some_and(|deadline| deadline <= now) {
                     self.give_up_waiting();
                 } else {
@@ -150,6 +155,12 @@ impl Job {
             let deadline = self.patience(&step).map(|patience| now + patience);
             let is_waiting = matches!(step, Step::WaitFor(_));
             self.current = Some(Current { step: step.clone(), undo, deadline });
+            if self.failure.is_none()
+                && let Some(why) = self.aborted.take()
+            {
+                self.fail(why);
+                continue;
+            }
             if !is_waiting {
                 return Action::Perform(step);
             }
@@ -178,13 +189,21 @@ impl Job {
     }
 
     /// The change is not to go on: what was done is taken back. A step that is being carried out is
-    /// heard first.
+    /// heard first, and a change that ends with it is done.
     pub fn abort(&mut self, why: StepError) {
-        if self.failure.is_none()
-            && self.current.as_ref().is_some_and(|it| matches!(it.step, Step::WaitFor(_)))
-        {
-            self.fail(why);
+        if self.failure.is_some() {
+            return;
         }
+        if self.current.as_ref().is_some_and(|it| matches!(it.step, Step::WaitFor(_))) {
+            self.fail(why);
+        } else {
+            self.aborted = Some(why);
+        }
+    }
+
+    /// The step that was handed out and is not done.
+    pub fn current(&self) -> Option<&Step> {
+        self.current.as_ref().map(|current| &current.step)
     }
 
     /// How it ended.

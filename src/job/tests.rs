@@ -276,14 +276,52 @@ fn what_is_down_settles_too() {
 }
 
 #[test]
-fn a_job_is_aborted_where_it_waits_and_not_within_a_step() {
+fn an_abort_within_a_step_counts_from_the_next_one_on() {
+    let up = set("eth0", Value::Up);
+    let mtu = set("eth0", Value::Mtu(1400));
+    let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(mtu.clone(), &[])];
+    let mut job = job(steps);
+    assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
+    job.abort(StepError { errno: libc::ECANCELED, text: "the daemon stops".to_owned() });
+    job.handle_result(Ok(()));
+    let down = Action::Perform(set("eth0", Value::Down));
+    assert_eq!(job.poll_action(&host(), *START), down);
+    job.handle_result(Ok(()));
+    assert_eq!(job.poll_action(&host(), *START), Action::Finished);
+    let text = format!("{mtu}: the daemon stops; what had been changed is undone");
+    assert_eq!(job.outcome().unwrap_err().to_string(), text);
+}
+
+#[test]
+fn what_ends_with_the_step_that_is_aborted_is_done() {
+    let up = set("eth0", Value::Up);
+    let mut job = job(vec![planned(up.clone(), &[])]);
+    assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
+    job.abort(StepError::kernel(libc::ECANCELED, None));
+    job.handle_result(Ok(()));
+    assert_eq!(job.poll_action(&host(), *START), Action::Finished);
+    assert_eq!(job.outcome(), Ok(()));
+}
+
+#[test]
+fn a_lease_for_a_link_that_is_no_more_is_not_waited_for() {
+    let condition =
+        Condition::Leased { link: name("eth0"), family: Family::Ipv4, besides: Vec::new() };
+    let mut job = job(vec![planned(Step::WaitFor(condition), &[])]);
+    let there = host_with(link(true, true, OperState::Up), &[]);
+    assert!(matches!(job.poll_action(&there, *START), Action::Wait { .. }));
+    assert_eq!(job.poll_action(&Host::default(), *START), Action::Finished);
+    assert_eq!(job.outcome().unwrap_err().error, error(libc::ENODEV));
+}
+
+#[test]
+fn a_job_is_aborted_where_it_waits() {
     let wait = Step::WaitFor(Condition::Gone(name("eth0")));
     let up = set("eth0", Value::Up);
     let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(wait.clone(), &[])];
     let mut job = job(steps);
     let why = || StepError { errno: libc::ECANCELED, text: "the daemon stops".to_owned() };
     assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
-    job.abort(why());
     job.handle_result(Ok(()));
     assert!(matches!(job.poll_action(&host(), *START), Action::Wait { .. }));
     job.abort(why());

@@ -57,6 +57,14 @@ impl Address {
     pub fn id(&self) -> AddressId {
         AddressId { link: self.link, prefix: self.prefix, peer: self.peer }
     }
+
+    /// Whether a DHCP client may have brought it: it is good beyond its link, and the kernel has not
+    /// made it from a router's advertisement. Kernels before 5.18 do not say whether they have.
+    pub fn may_be_leased(&self) -> bool {
+        matches!(self.scope, Scope::Global | Scope::Site)
+            && self.origin != Origin::RouterAdvertisement
+            && self.role != Role::Temporary
+    }
 }
 
 /// What an address is to the others of its link.

@@ -27,7 +27,6 @@ use crate::host::survey::{SurveyOrder, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
-use crate::netlink::address::{Address, Scope};
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use step::Step;
@@ -88,7 +87,8 @@ pub fn survey_order(name: IfName, definition: Option<&Interface>) -> SurveyOrder
     SurveyOrder { links, switches_of }
 }
 
-/// The steps that take from a link what a DHCP client of this family has brought: all but these.
+/// The steps that take from a link what a DHCP client of this family has brought: all but these,
+/// and but what a router has advertised.
 pub fn without_lease(
     now: &Surveyed,
     family: Family,
@@ -96,14 +96,14 @@ pub fn without_lease(
     routes: &[RouteRecord],
 ) -> Vec<Step> {
     let link = now.link.name;
-    let is_brought = |route: &&RouteRecord| route.family == family && !routes.contains(route);
+    let is_brought = |route: &&RouteRecord| {
+        route.family == family && !route.is_advertised() && !routes.contains(route)
+    };
     let brought = now.routes.iter().filter(is_brought).cloned();
     let mut steps: Vec<_> = brought.map(|record| Step::DeleteRoute { link, record }).collect();
     let is_brought = |record: &&AddressRecord| {
-        let Address { prefix, scope, .. } = record.address;
-        prefix.family() == family
-            && matches!(scope, Scope::Global | Scope::Site)
-            && !addresses.contains(&prefix)
+        let prefix = record.address.prefix;
+        prefix.family() == family && record.address.may_be_leased() && !addresses.contains(&prefix)
     };
     let brought = now.addresses.iter().filter(is_brought).cloned();
     steps.extend(brought.map(|record| Step::DeleteAddress { link, record }));

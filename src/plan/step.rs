@@ -12,7 +12,7 @@ use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Scope};
+use crate::netlink::address::Lifetime;
 use crate::netlink::link::{Link, LinkBond};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::xml::words;
@@ -149,11 +149,16 @@ impl Condition {
             Self::Leased { link, family, besides } => host.link_named(link).is_some_and(|link| {
                 host.addresses_of(link.index).iter().any(|address| {
                     address.prefix.family() == *family
-                        && matches!(address.scope, Scope::Global | Scope::Site)
+                        && address.may_be_leased()
                         && !besides.contains(&address.prefix)
                 })
             }),
         }
+    }
+
+    /// Whether it cannot come to hold any more, as its link is no more.
+    pub fn is_hopeless(&self, host: &Host) -> bool {
+        matches!(self, Self::Leased { link, .. } if host.link_named(link).is_none())
     }
 
     /// The link whose state has yet to follow what is known of its carrier, if it is that.
