@@ -117,7 +117,8 @@ fn release_members(draft: &mut Draft<'_>, now: &Link, bond: &Bond) -> Result<(),
 
 /// What must not be cut off: ports that the definition does not name, links over one that would be
 /// deleted, and those that are up over one that goes down. Of a bridge that nobody has defined, the
-/// ports that may be a guest's.
+/// ports that may be a guest's; of the NIC, bond or VLAN through which a bridge reaches the network,
+/// those of that bridge.
 fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec<IfName> {
     let is_named = |port: &Link| match definition.map(|definition| &definition.kind) {
         Some(Kind::Bridge(bridge)) => bridge.ports.iter().any(|named| named.name == port.name),
@@ -127,6 +128,7 @@ fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec
     };
     let mut guests = draft.ports_of(link);
     guests.retain(|port| !is_named(port));
+    guests.extend(guests_beside(draft, link));
     let Some(definition) = definition else {
         guests.extend(draft.links_over(link).into_iter().filter(|over| over.up));
         return guests.into_iter().map(|guest| guest.name).collect();
@@ -151,6 +153,17 @@ fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec
     let over = deleted.iter().flat_map(|deleted| draft.links_over(deleted));
     guests.extend(over.filter(|other| !is_deleted(other)));
     guests.into_iter().map(|guest| guest.name).collect()
+}
+
+/// The ports of the bridge that this is a port of, which may be guests'. One guest does not cut
+/// another off.
+fn guests_beside<'a>(draft: &Draft<'a>, link: &Link) -> Vec<&'a Link> {
+    let master = link.master.filter(|_| !may_be_a_guests(link));
+    let bridge = master.and_then(|master| draft.host.link(master));
+    let bridge = bridge.filter(|bridge| matches!(bridge.kind, LinkKind::Bridge(_)));
+    let mut beside = bridge.map(|bridge| draft.ports_of(bridge)).unwrap_or_default();
+    beside.retain(|port| may_be_a_guests(port));
+    beside
 }
 
 /// A port that a bridge has, if it is one.
