@@ -18,12 +18,10 @@ use crate::host::survey::{SurveyOrder, Surveyed};
 use crate::io::changes::Changes;
 use crate::io::{Progress, switches};
 use crate::job::{self, Action, Failure, Job, StepError};
-use crate::limits::STEPS_PER_TURN_MAX;
-use crate::model::address::IpPrefix;
+use crate::limits::{STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
-use crate::netlink::record::RouteRecord;
 use crate::plan::request::Means;
 use crate::plan::step::Step;
 use crate::plan::{self, Planned};
@@ -106,7 +104,7 @@ enum Owed {
     /// The kernel's answer.
     Answer,
     /// The end of a DHCP client.
-    End(Lease),
+    ClientEnd(Lease),
 }
 
 /// Why it does not go on at once.
@@ -151,7 +149,9 @@ impl Jobs {
         let access = state.opened.as_ref().map(|opened| opened.access);
         match pending {
             PendingCall { call: Call::Interface(call), reply_to }
-                if access == Some(Access::ReadWrite) && call.changing_api().is_some() =>
+                if access == Some(Access::ReadWrite)
+                    && call.changing_api().is_some()
+                    && !is_hopeless(&call) =>
             {
                 let origin = Origin::Client { id, reply_to, state: state.clone() };
                 self.push(Request { origin, call });
@@ -248,9 +248,13 @@ impl Server {
         let result = match running.owed {
             Owed::Nothing => None,
             Owed::Answer => self.jobs.changes.poll_answer(&mut self.buffer),
-            Owed::End(lease) if self.leases.is_running(lease.link, lease.family) => None,
-            Owed::End(_) => Some(Ok(())),
+            Owed::ClientEnd(lease) if self.leases.is_running(lease.link, lease.family) => None,
+            Owed::ClientEnd(_) => {
+                let step = running.job.current().cloned();
+                Some(step.map_or(Ok(()), |step| self.take_away(&step)))
+            }
         };
+        let Some(running) = &mut self.jobs.running else { return };
         if let Some(result) = result {
             running.owed = Owed::Nothing;
             running.job.handle_result(result);
@@ -272,6 +276,10 @@ impl Server {
     /// Takes up the change that has waited longest.
     fn begin_next(&mut self, now: Instant) {
         let Some(request) = self.jobs.waiting.pop_front() else { return };
+        if self.is_stopping() {
+            self.answer(request, Err(faults::stopping()), now);
+            return;
+        }
         self.jobs.rested.handle_time(now);
         self.store.drain();
         let state = request.origin.state();
@@ -363,16 +371,13 @@ impl Server {
             Step::StartClient(lease) => {
                 self.leases.start(lease, now).map_err(|err| StepError::other(err.to_string()))
             }
-            Step::StopClient(lease) => {
+            // What it has brought is taken away when it has ended, or it might bring it again.
+            Step::StopClient(lease) | Step::DropLease { lease, .. } => {
                 self.leases.stop(lease.link, lease.family, now);
                 if let Some(running) = &mut self.jobs.running {
-                    running.owed = Owed::End(*lease);
+                    running.owed = Owed::ClientEnd(*lease);
                 }
                 return None;
-            }
-            Step::DropLease { lease, addresses, routes } => {
-                self.leases.stop(lease.link, lease.family, now);
-                self.take_away(lease, addresses, routes)
             }
             Step::AddAddress { .. }
             | Step::AddLink(_)
@@ -386,13 +391,9 @@ impl Server {
         })
     }
 
-    /// Takes from a link what a DHCP client has brought.
-    fn take_away(
-        &mut self,
-        lease: &Lease,
-        addresses: &[IpPrefix],
-        routes: &[RouteRecord],
-    ) -> Result<(), StepError> {
+    /// Takes from a link what a DHCP client has brought that has ended, if the step says so.
+    fn take_away(&mut self, step: &Step) -> Result<(), StepError> {
+        let Step::DropLease { lease, addresses, routes } = step else { return Ok(()) };
         let link = lease.link;
         let order = SurveyOrder { links: BTreeSet::from([link]), switches_of: BTreeSet::new() };
         let survey = self.kernel.survey(&order, &self.host, &mut self.buffer)?;
@@ -460,10 +461,19 @@ impl Server {
                 if let Err(err) = outcome {
                     warn!("{name} is not brought up ({why}): {err}");
                 }
-                self.autostart.note_done(name);
+                // The daemon that comes next is to try again what this one had no time for.
+                if !self.is_stopping() {
+                    self.autostart.note_done(name);
+                }
             }
         }
     }
+}
+
+/// Whether a call is refused whatever the host is like, and so does not need to wait its turn in
+/// memory.
+fn is_hopeless(call: &InterfaceCall) -> bool {
+    matches!(call, InterfaceCall::DefineXml { xml, .. } if xml.len() > XML_LEN_MAX)
 }
 
 /// What the client reads of a change that has failed.

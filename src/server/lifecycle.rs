@@ -75,7 +75,7 @@ impl Server {
                 libc::SIGHUP => self.handle_hangup(now),
                 // The write that went beyond the limit has failed, and its caller knows.
                 libc::SIGXFSZ => {}
-                _ if matches!(self.phase, Phase::Stopping { .. }) => {
+                _ if self.is_stopping() => {
                     warn!("signal {signal} again: ending at once");
                     self.hooks.abandon();
                     return Next::Stop;
@@ -91,7 +91,7 @@ impl Server {
 
     /// Asks for a reload. One that is pending already will read what there is to read.
     fn handle_hangup(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Stopping { .. }) {
+        if self.is_stopping() {
             info!("SIGHUP: stopping already");
         } else if self.reload == Reload::NotAsked {
             self.reload = Reload::Pending;
@@ -156,10 +156,15 @@ impl Server {
         }
     }
 
+    /// Whether nothing new is begun any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. })
+    }
+
     /// Stops in good order: nobody comes in, nobody is read any further, and everybody is answered
     /// who has called.
     pub(super) fn stop(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Stopping { .. }) {
+        if self.is_stopping() {
             return;
         }
         let stopping = Phase::Stopping { deadline: now + STOP_TIME_MAX };

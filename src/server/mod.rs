@@ -44,6 +44,7 @@ use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
 use crate::io::supervisor::Supervisor;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
+use crate::model::client::Privilege;
 use crate::proto::{Call, Reply};
 use crate::server::answer::Desk;
 use crate::server::autostart::Autostart;
@@ -192,7 +193,9 @@ impl Server {
         };
         server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
         server.news = server.kernel.drain(&mut server.host, &mut server.buffer)?;
-        server.jobs.discard.adopt(&server.host);
+        if server.facts.privilege == Privilege::System {
+            server.jobs.discard.adopt(&server.host);
+        }
         Ok(server)
     }
 
@@ -261,6 +264,10 @@ impl Server {
         for id in &busy {
             self.serve(*id, now);
         }
+        if self.leases.deadline().is_some_and(|deadline| deadline <= now) {
+            // Before the changes: one of them may wait for the end of a client.
+            self.leases.handle_timeout(now);
+        }
         self.run_jobs(now);
         self.accept(now);
         self.fire_timers(now);
@@ -302,9 +309,6 @@ impl Server {
     }
 
     fn fire_timers(&mut self, now: Instant) {
-        if self.leases.deadline().is_some_and(|deadline| deadline <= now) {
-            self.leases.handle_timeout(now);
-        }
         while let Some(id) = self.timers.pop_due(now) {
             if let Some(client) = self.clients.get_mut(&id) {
                 client.armed = None;
