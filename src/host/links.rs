@@ -51,6 +51,10 @@ impl Links {
         self.names.iter().map(|(name, _)| name)
     }
 
+    pub(super) fn ids(&self) -> impl Iterator<Item = &(IfName, LinkIndex)> {
+        self.names.iter()
+    }
+
     pub(super) fn ports_of(&self, master: LinkIndex) -> Vec<&Link> {
         let is_port = |link: &&Link| link.master == Some(master);
         let mut ports: Vec<_> = self.by_index.values().filter(is_port).collect();

@@ -65,6 +65,11 @@ impl Host {
         self.links.names()
     }
 
+    /// What tells each link from all others there are and have been, in the order of the names.
+    pub fn link_ids(&self) -> impl Iterator<Item = &(IfName, LinkIndex)> {
+        self.links.ids()
+    }
+
     /// How many links there are.
     pub fn link_count(&self) -> usize {
         self.links.count()

@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::io::files;
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
 use crate::server::jobs::{Origin, Request};
@@ -30,13 +31,13 @@ pub(crate) struct Autostart {
     marker: Option<PathBuf>,
     /// Interfaces of the boot that are not up yet, nor given up.
     owed: BTreeSet<IfName>,
-    /// The devices of `hotplug` definitions that were there when last looked.
-    devices: BTreeSet<IfName>,
+    /// The links that were there when last looked, in order.
+    present: Vec<(IfName, LinkIndex)>,
 }
 
 impl Autostart {
     pub(crate) fn new(marker: Option<PathBuf>) -> Self {
-        Self { marker, owed: BTreeSet::new(), devices: BTreeSet::new() }
+        Self { marker, owed: BTreeSet::new(), present: Vec::new() }
     }
 
     /// An interface has come up, or cannot. After the last one the boot's are done.
@@ -45,6 +46,17 @@ impl Autostart {
         if was_owed && self.owed.is_empty() {
             self.mark();
         }
+    }
+
+    /// The names of the links that have appeared since it was last asked, whoever defines them.
+    fn appeared(&mut self, host: &Host) -> BTreeSet<IfName> {
+        if host.link_ids().eq(&self.present) {
+            return BTreeSet::new();
+        }
+        let now = host.link_ids().copied().collect();
+        let old = std::mem::replace(&mut self.present, now);
+        let is_new = |id: &&(IfName, LinkIndex)| old.binary_search(id).is_err();
+        self.present.iter().filter(is_new).map(|(name, _)| *name).collect()
     }
 
     fn mark(&self) {
@@ -58,13 +70,13 @@ impl Autostart {
 impl Server {
     /// Asks for what is to come up at boot, if this is the first daemon since then.
     pub(super) fn start_for_boot(&mut self) {
-        self.autostart.devices = devices(self.store.definitions(), &self.host);
+        self.autostart.appeared(&self.host);
         let Some(marker) = &self.autostart.marker else { return };
         if is_marked(marker) {
             debug!("the interfaces of this boot have been brought up before");
             return;
         }
-        let names = in_order(self.store.definitions(), &self.autostart.devices);
+        let names = in_order(self.store.definitions(), &self.host);
         self.autostart.owed = names.iter().copied().collect();
         if names.is_empty() {
             self.autostart.mark();
@@ -74,17 +86,17 @@ impl Server {
         }
     }
 
-    /// Asks for what is to come up as its device has appeared.
+    /// Asks for what is to come up as its device has appeared. What was there before counts as there
+    /// at boot.
     pub(super) fn start_hotplugged(&mut self) {
-        if self.autostart.marker.is_none() {
+        if self.autostart.marker.is_none() || !self.phase.lets_clients_in() {
             return;
         }
-        let devices = devices(self.store.definitions(), &self.host);
-        let old = std::mem::replace(&mut self.autostart.devices, devices);
-        let new: Vec<_> = self.autostart.devices.difference(&old).copied().collect();
+        let new = self.autostart.appeared(&self.host);
         if new.is_empty() {
             return;
         }
+        self.store.drain();
         let definitions = self.store.definitions().iter().filter(|it| is_hotplugged(it));
         let is_new = |it: &&Interface| triggers(it).iter().any(|device| new.contains(device));
         let names: Vec<_> = definitions.filter(is_new).map(|it| it.name).collect();
@@ -112,19 +124,14 @@ fn triggers(interface: &Interface) -> Vec<IfName> {
     }
 }
 
-/// The devices of `hotplug` definitions that are there.
-fn devices(definitions: &Definitions, host: &Host) -> BTreeSet<IfName> {
-    let hotplugged = definitions.iter().filter(|interface| is_hotplugged(interface));
-    let wanted = hotplugged.flat_map(triggers);
-    wanted.filter(|name| host.link_named(name).is_some()).collect()
-}
-
 /// What is to come up at boot: a VLAN after what it is over. What is a part of another definition
 /// comes up with that, and has one of its own only after a mishap.
-fn in_order(definitions: &Definitions, devices: &BTreeSet<IfName>) -> Vec<IfName> {
+fn in_order(definitions: &Definitions, host: &Host) -> Vec<IfName> {
     let comes_up = |it: &&Interface| match it.start {
         Some(StartMode::Onboot) => true,
-        Some(StartMode::Hotplug) => triggers(it).iter().any(|device| devices.contains(device)),
+        Some(StartMode::Hotplug) => {
+            triggers(it).iter().any(|device| host.link_named(device).is_some())
+        }
         Some(StartMode::None) | None => false,
     };
     let parts: BTreeSet<_> = definitions.iter().flat_map(Interface::members).collect();

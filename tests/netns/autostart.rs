@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::host::{
-    FOLDER, TWO_NICS, addresses, bridge, definition_file, ethernet, find_link, is_up, link,
+    FOLDER, TWO_NICS, addresses, bridge, define, definition_file, ethernet, find_link, is_up, link,
     listed_state, ports, virsh_destroy, with_virsh,
 };
 use crate::scene::fact;
@@ -24,9 +24,12 @@ const IDLE: Duration = Duration::from_millis(700);
 /// Puts a definition into the folder by hand.
 fn store(name: &str, xml: &str, mode: &str) {
     fs::create_dir_all(FOLDER).unwrap();
-    let start = format!("<start mode='{mode}'/></interface>");
+    fs::write(definition_file(name), starting(xml, mode)).unwrap();
+}
+
+fn starting(xml: &str, mode: &str) -> String {
     let (head, "") = xml.rsplit_once("</interface>").unwrap() else { panic!("{xml}") };
-    fs::write(definition_file(name), head.to_owned() + &start).unwrap();
+    format!("{head}<start mode='{mode}'/></interface>")
 }
 
 fn await_address(name: &str, address: &str) {
@@ -160,5 +163,44 @@ fn hotplug_comes_up_when_its_device_appears() {
         ip("link del nic7");
         ip("link add nic7 type veth peer name far7");
         await_address("nic7", "192.0.2.7/24");
+    });
+}
+
+#[test]
+fn what_is_defined_for_hotplug_waits_for_its_device_to_appear() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let _daemon = Daemon::start();
+        await_marker();
+        define(&starting(&ethernet("eth0", &["203.0.113.1/24"], &[]), "hotplug"));
+        // News of another, after which it is looked what has appeared.
+        ip("link add nic7 type veth peer name far7");
+        thread::sleep(IDLE);
+        assert_eq!(addresses("eth0"), [""; 0], "it was there all the time");
+        ip_batch("link set eth0 down\nlink set eth0 name temp0\n");
+        ip("link set temp0 name eth0");
+        await_address("eth0", "203.0.113.1/24");
+    });
+}
+
+/// Whoever stops a daemon while it brings up what is to come up at boot has not had that done.
+#[test]
+fn what_a_stop_has_cut_short_is_done_by_the_next_daemon() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let protocol = "<protocol family='ipv4'><dhcp/></protocol>";
+        let nic = format!("<interface type='ethernet' name='eth0'>{protocol}</interface>");
+        store("eth0", &nic, "onboot");
+        store("eth1", &ethernet("eth1", &["198.51.100.1/24"], &[]), "onboot");
+        let daemon = Daemon::start();
+        eventually("eth0 waits for a lease that nobody gives", || is_up("eth0"));
+        assert_eq!(daemon.stop().code(), Some(0));
+        assert!(!Path::new(MARKER).exists());
+        assert!(!is_up("eth0"), "undone");
+        store("eth0", &ethernet("eth0", &["203.0.113.1/24"], &[]), "onboot");
+        let _daemon = Daemon::start();
+        await_address("eth0", "203.0.113.1/24");
+        await_address("eth1", "198.51.100.1/24");
+        await_marker();
     });
 }
