@@ -44,7 +44,7 @@ impl Discard {
     pub(crate) fn adopt(&mut self, host: &Host) {
         let leftovers = host.links().filter(|link| plan::is_discarded(host, link));
         for link in leftovers {
-            info!("{}: left over from an earlier daemon, deleted", link.name);
+            info!("{}: left over from an earlier daemon, to be deleted", link.name);
             self.links.push_back(link.name);
         }
     }
@@ -96,8 +96,11 @@ impl Discard {
             return;
         }
         let Some(name) = self.links.pop_front() else { return };
+        // Somebody else may have deleted it, or have found a use for it.
+        if !host.link_named(&name).is_some_and(|link| plan::is_discarded(host, link)) {
+            return;
+        }
         let step = Step::DeleteLink(name);
-        // One that is not there any more has been deleted by somebody else.
         if changes.begin(|out, sequence| step.encode(out, sequence, host)).is_ok() {
             debug!("{step}");
             match changes.send_aside() {
