@@ -166,6 +166,8 @@ fn what_is_no_definition_is_refused_in_libvirts_words() {
         // What the schema minds is passed over without --validate.
         define("<interface type='ethernet' name='eth0'><colour/></interface>");
         assert_eq!(inactive("eth0"), "<interface type='ethernet' name='eth0'>\n</interface>\n");
+        let said = virsh_define("<interface type='ethernet' name='.eth0'/>", "").failed();
+        assert!(said.contains("its name begins with a dot"), "{said}");
     });
 }
 

@@ -26,7 +26,7 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
         Ok(interface) => interface,
         Err(err) => return Outcome::Done(Err(err.into())),
     };
-    if let Some(err) = taken(&interface, world) {
+    if let Some(err) = hidden(&interface).or_else(|| taken(&interface, world)) {
         return Outcome::Done(Err(err));
     }
     let name = interface.name;
@@ -58,6 +58,15 @@ pub(super) fn undefine(name: &str, world: &World<'_>) -> Outcome {
         reply: Reply::Empty,
         leaves: Vec::new(),
         failure: format!("failed to undefine interface {name}"),
+    })
+}
+
+/// Refuses a name whose file would be hidden, and is taken for one that is being written.
+fn hidden(interface: &Interface) -> Option<CallError> {
+    let name = interface.name;
+    name.as_str().starts_with('.').then(|| {
+        let detail = format!("interface '{name}' cannot be defined: its name begins with a dot");
+        CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
     })
 }
 
