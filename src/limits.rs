@@ -191,6 +191,9 @@ pub const DHCP_RECORD_LEN_MAX: u64 = 4096;
 /// The kernel's list of AppArmor profiles: a line each, and a desktop has two hundred.
 pub const APPARMOR_PROFILES_LEN_MAX: u64 = 1024 * 1024;
 
+/// The largest busybox that is searched for a DHCP client: four times what distributions build.
+pub const BUSYBOX_LEN_MAX: u64 = 8 * 1024 * 1024;
+
 /// How long a DHCP client may take to end when it is asked to. They need milliseconds, unless their
 /// script hangs.
 pub const DHCP_STOP_TIME_MAX: Duration = Duration::from_secs(3);

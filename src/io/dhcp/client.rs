@@ -70,6 +70,44 @@ pub(super) enum Confinement {
     Profile,
 }
 
+/// What was read once about the programs that are there: for that a file is read, and not just
+/// looked for. Whoever installs another afterwards finds it examined at each use, until the
+/// configuration is read again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// A busybox, and whether udhcpc is a part of it.
+    busybox: Option<(PathBuf, bool)>,
+    dhclient: Option<(PathBuf, Confinement)>,
+}
+
+impl Known {
+    pub(super) fn new(dirs: &[PathBuf]) -> Self {
+        let busybox = program_in(dirs, "busybox").map(|path| {
+            let is_client = has_applet(&path);
+            (path, is_client)
+        });
+        let dhclient = program_in(dirs, Kind::Dhclient.name()).map(|path| {
+            let confinement = confinement(&path);
+            (path, confinement)
+        });
+        Self { busybox, dhclient }
+    }
+
+    fn has_applet(&self, busybox: &Path) -> bool {
+        match &self.busybox {
+            Some((path, is_client)) if path == busybox => *is_client,
+            Some(_) | None => has_applet(busybox),
+        }
+    }
+
+    fn confinement(&self, dhclient: &Path) -> Confinement {
+        match &self.dhclient {
+            Some((path, confinement)) if path == dhclient => *confinement,
+            Some(_) | None => confinement(dhclient),
+        }
+    }
+}
+
 /// A client that was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Client {
@@ -89,39 +127,43 @@ impl Client {
         choice: DhcpClient,
         family: Family,
         dirs: &[PathBuf],
+        known: &Known,
     ) -> Result<Self, DhcpError> {
         if let Some(kind) = Kind::chosen(choice) {
             if !kind.speaks(family) {
                 return Err(DhcpError::NoIpv6 { client: kind.name() });
             }
-            return Self::installed(kind, dirs)
+            return Self::installed(kind, dirs, known)
                 .ok_or(DhcpError::NotInstalled { client: kind.name() });
         }
         let able = Kind::ALL.into_iter().filter(|kind| kind.speaks(family));
         able.into_iter()
-            .find_map(|kind| Self::installed(kind, dirs))
+            .find_map(|kind| Self::installed(kind, dirs, known))
             .ok_or(DhcpError::NoneInstalled { family })
     }
 
-    fn installed(kind: Kind, dirs: &[PathBuf]) -> Option<Self> {
-        let found = |name: &str| {
-            dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file() && is_executable(path))
-        };
-        if let Some(program) = found(kind.name()) {
+    fn installed(kind: Kind, dirs: &[PathBuf], known: &Known) -> Option<Self> {
+        if let Some(program) = program_in(dirs, kind.name()) {
             let confinement = match kind {
-                Kind::Dhclient => confinement(&program),
+                Kind::Dhclient => known.confinement(&program),
                 Kind::Udhcpc | Kind::Dhcpcd => Confinement::None,
             };
             return Some(Self { kind, program, applet: None, confinement });
         }
-        let busybox =
-            found("busybox").filter(|busybox| kind == Kind::Udhcpc && has_applet(busybox))?;
+        if kind != Kind::Udhcpc {
+            return None;
+        }
+        let busybox = program_in(dirs, "busybox").filter(|busybox| known.has_applet(busybox))?;
         let applet = Some(Kind::Udhcpc.name());
         Some(Self { kind, program: busybox, applet, confinement: Confinement::None })
     }
 
     /// Whether the client can do what a lease asks for.
     pub(super) fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
+        // The kernel lets a link be called so. The clients would read it as an option of theirs.
+        if lease.link.as_str().starts_with('-') {
+            return Err(DhcpError::LinkName { link: lease.link });
+        }
         match (self.confinement, lease.name_servers) {
             (Confinement::Profile, NameServers::Left) => {
                 Err(DhcpError::Confined { client: self.kind.name() })
@@ -189,11 +231,18 @@ pub(super) fn search_dirs(path: Option<&OsStr>) -> Vec<PathBuf> {
     own.chain(USUAL_DIRS.map(PathBuf::from)).collect()
 }
 
+/// The first program of this name.
+fn program_in(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
+    dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file() && is_executable(path))
+}
+
+/// Whether udhcpc is a part of this busybox. It would say so itself (`--list`), but not without
+/// being waited for; its file has the names of its parts one behind the other, with a zero after
+/// each.
 fn has_applet(busybox: &Path) -> bool {
-    let mut command = Command::new(busybox);
-    command.arg("--list").env_clear().stdin(Stdio::null()).stderr(Stdio::null());
-    let applets = command.output().map(|output| output.stdout).unwrap_or_default();
-    applets.split(|byte| *byte == b'\n').any(|applet| applet == Kind::Udhcpc.name().as_bytes())
+    let name = Kind::Udhcpc.name().as_bytes();
+    let bytes = crate::io::files::read(busybox, crate::limits::BUSYBOX_LEN_MAX);
+    bytes.is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|part| part == name))
 }
 
 /// Whether the kernel holds a program to a profile. Its name may be a pattern, such as Debian's

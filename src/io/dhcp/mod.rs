@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use self::client::{Client, Files};
+use self::client::{Client, Files, Known};
 use self::process::Process;
 use self::record::{Identity, Record};
 use crate::config::choice::DhcpClient;
@@ -68,6 +68,10 @@ pub enum DhcpError {
     Confined {
         client: &'static str,
     },
+    /// The link's name would be an option on a client's command line.
+    LinkName {
+        link: IfName,
+    },
     Host(HostError),
 }
 
@@ -90,6 +94,12 @@ impl fmt::Display for DhcpError {
                 f,
                 "{client} cannot leave name servers alone (peerdns) under its AppArmor profile"
             ),
+            Self::LinkName { link } => {
+                write!(
+                    f,
+                    "DHCP clients cannot be told of a link whose name begins with '-': {link}"
+                )
+            }
             Self::Host(err) => err.fmt(f),
         }
     }
@@ -108,12 +118,19 @@ impl From<HostError> for DhcpError {
 pub struct Choice {
     choice: DhcpClient,
     dirs: Vec<PathBuf>,
+    known: Known,
 }
 
 impl Choice {
-    /// `path` is the daemon's own PATH; the usual folders are looked through as well.
+    /// `path` is the daemon's own PATH; the usual folders are looked through as well. What there is
+    /// to be read about the clients is read here.
     pub fn new(choice: DhcpClient, path: Option<&OsStr>) -> Self {
-        Self { choice, dirs: client::search_dirs(path) }
+        Self::within(choice, client::search_dirs(path))
+    }
+
+    fn within(choice: DhcpClient, dirs: Vec<PathBuf>) -> Self {
+        let known = Known::new(&dirs);
+        Self { choice, dirs, known }
     }
 
     /// The client for a lease, if there is one and it can do what is asked for. A plan asks before
@@ -123,7 +140,7 @@ impl Choice {
     }
 
     fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
-        let client = Client::find(self.choice, lease.family, &self.dirs)?;
+        let client = Client::find(self.choice, lease.family, &self.dirs, &self.known)?;
         client.check(lease)?;
         Ok(client)
     }

@@ -31,7 +31,7 @@ fn scene(label: &str, program: &str) -> Scene {
 }
 
 fn open(dir: &Path, now: Instant) -> DhcpClients {
-    let choice = Choice { choice: DhcpClient::Auto, dirs: vec![dir.to_owned()] };
+    let choice = Choice::within(DhcpClient::Auto, vec![dir.to_owned()]);
     DhcpClients::open(dir, "/nonexistent/daemon".into(), choice, now)
 }
 

@@ -128,19 +128,30 @@ fn a_profile_is_the_programs_if_it_ends_with_its_name() {
     assert_eq!(confined.check(&lease(Family::Ipv4, NameServers::Left, None)), refused);
 }
 
-/// A folder with programs of these names that say `busybox_list` when they are run.
-fn folder(label: &str, programs: &[&str], busybox_list: &str) -> PathBuf {
+/// A folder with programs of these names that have `parts` in their files, and leave `ran` behind
+/// if anybody runs them.
+fn folder(label: &str, programs: &[&str], parts: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("dhcp-{label}-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     for program in programs {
         let (text, path) = (dir.join("text"), dir.join(program));
-        fs::write(&text, format!("#!/bin/sh\nprintf '{busybox_list}'\n")).unwrap();
+        let ran = dir.join("ran");
+        fs::write(&text, format!("#!/bin/sh\n: >'{}'\nexit\n{parts}", ran.display())).unwrap();
         // By another process: a file that this one has open, and so a child that another test is
         // just making, cannot be run.
         let copied = Command::new("install").args(["-m", "755"]).arg(&text).arg(&path).status();
         assert!(copied.unwrap().success());
     }
     dir
+}
+
+fn find(choice: DhcpClient, family: Family, dir: &PathBuf) -> Result<Client, DhcpError> {
+    let dirs = std::slice::from_ref(dir);
+    let found = Client::find(choice, family, dirs, &Known::new(dirs));
+    // What is installed after the choice was made is found as well.
+    assert_eq!(Client::find(choice, family, dirs, &Known::default()), found);
+    assert!(!dir.join("ran").exists(), "nobody waits for a program to find out what it is");
+    found
 }
 
 #[test]
@@ -162,13 +173,52 @@ fn the_first_client_that_is_there_and_can_is_taken() {
         Case("u6", &["udhcpc"], Udhcpc, Ipv6, Err(DhcpError::NoIpv6 { client: "udhcpc" })),
     ];
     for Case(label, programs, choice, family, want) in cases {
-        let dir = folder(label, programs, "udhcpc\\nudhcpd\\n");
-        let found = Client::find(choice, family, std::slice::from_ref(&dir));
+        let dir = folder(label, programs, "\0udhcpc\0udhcpd\0");
+        let found = find(choice, family, &dir);
         assert_eq!(found.map(|found| found.kind), want, "{label}");
         fs::remove_dir_all(&dir).unwrap();
     }
-    let dir = folder("without", &["busybox"], "udhcpd\\nxudhcpc\\n");
-    let found = Client::find(Auto, Ipv4, std::slice::from_ref(&dir));
-    assert_eq!(found, Err(DhcpError::NoneInstalled { family: Ipv4 }));
+    for parts in ["\0udhcpd\0xudhcpc\0", "\0udhcpc6\0"] {
+        let dir = folder("without", &["busybox"], parts);
+        let found = find(Auto, Ipv4, &dir);
+        assert_eq!(found, Err(DhcpError::NoneInstalled { family: Ipv4 }), "{parts:?}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+#[test]
+fn what_was_read_of_a_program_is_not_read_again() {
+    let dir = folder("known", &["busybox"], "\0udhcpc\0");
+    let dirs = std::slice::from_ref(&dir);
+    let known = Known::new(dirs);
+    // Its content would say something else now.
+    fs::write(dir.join("busybox"), "").unwrap();
+    let found = Client::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
+    assert_eq!(found.map(|found| found.applet), Ok(Some("udhcpc")));
+    // That it is there is not taken from memory.
+    fs::remove_file(dir.join("busybox")).unwrap();
+    let found = Client::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
+    assert_eq!(found, Err(DhcpError::NoneInstalled { family: Family::Ipv4 }));
     fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn the_busybox_of_this_host_is_read_as_it_speaks() {
+    let dirs = search_dirs(None);
+    let Some(busybox) = program_in(&dirs, "busybox") else { return };
+    let output = Command::new(&busybox).arg("--list").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(has_applet(&busybox), said.lines().any(|part| part == "udhcpc"));
+}
+
+#[test]
+fn a_link_that_is_called_as_an_option_gets_no_client() {
+    for (name, is_good) in [("-x", false), ("--", false), ("x-", true), ("a-b", true)] {
+        let link = IfName::new(name).unwrap();
+        let lease = Lease { link, ..lease(Family::Ipv4, NameServers::Taken, None) };
+        for kind in Kind::ALL {
+            let want = if is_good { Ok(()) } else { Err(DhcpError::LinkName { link }) };
+            assert_eq!(client(kind, Confinement::None).check(&lease), want, "{kind:?} {name}");
+        }
+    }
 }
