@@ -44,7 +44,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often a client is asked to end: dhcpcd may miss a signal that comes while its hooks run.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often an adopted client is looked at: the kernel does not tell of its end.
+/// How often an adopted client is looked at. Its end brings no SIGCHLD; where the kernel has process
+/// descriptors the loop could poll for it, which is not worth a token for each.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same while somebody waits for its end.
 const LOOK_INTERVAL_ENDING: Duration = Duration::from_millis(10);
@@ -278,6 +279,18 @@ impl DhcpClients {
         self.entries.push(Entry { lease, phase, pause });
     }
 
+    /// Stops the clients of links that are gone: each would be started again and again, and would
+    /// serve another device as soon as that has the name. The caller is sure of what there is: not
+    /// while a change is under way that makes the link anew.
+    pub fn retain_links(&mut self, is_there: impl Fn(&IfName) -> bool, now: Instant) {
+        let gone: Vec<Lease> =
+            self.running().filter(|lease| !is_there(&lease.link)).copied().collect();
+        for lease in gone {
+            info!("DHCP client of {lease} stopped: the link is gone");
+            self.stop(lease.link, lease.family, now);
+        }
+    }
+
     /// Whether any process may still act on this link, or will: also one that is asked to end.
     pub fn is_running(&self, link: IfName, family: Family) -> bool {
         self.entries.iter().any(|entry| entry.lease.is_for(link, family))
@@ -326,8 +339,8 @@ impl DhcpClients {
         self.start_due(now);
     }
 
-    /// Kills those that do not end, starts those whose pause is over, looks at those that no signal
-    /// tells about.
+    /// Kills those that do not end, starts those whose pause is over, looks at those that are no
+    /// children of this daemon's.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.looked_at = Some(now);
         self.handle_child(now);

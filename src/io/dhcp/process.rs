@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A client's process: our child, or one that an earlier daemon has left running.
 //!
-//! The kernel tells when a child ends, and keeps its number until it is waited for. Of others it
-//! tells nothing unless asked, and their number is theirs only as long as they live; so they are
-//! held by a descriptor where the kernel has such (Linux 5.3), else looked at again before each
-//! signal.
+//! The kernel tells when a child ends (SIGCHLD), and keeps its number until it is waited for. The
+//! number of another is its own only as long as it lives; so it is held by a descriptor where the
+//! kernel has such (Linux 5.3), else looked at again before each signal. A descriptor could be polled
+//! for the end; we look every few seconds, as we must without one.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,7 +28,7 @@ impl Process {
         is_same.then_some(Self::Adopted { identity, descriptor })
     }
 
-    /// Whether nobody tells us of its end.
+    /// Whether no SIGCHLD comes with its end, so that it must be looked at.
     pub(super) fn is_adopted(&self) -> bool {
         matches!(self, Self::Adopted { .. })
     }

@@ -195,3 +195,43 @@ fn what_was_bound_before_is_wanted_again_but_not_owned() {
     assert!(!wanted.exists(), "a stop is the end of it");
     scene.end();
 }
+
+#[test]
+fn a_link_that_is_gone_takes_its_client_along() {
+    let mut scene = scene("gone", "exec sleep 1000");
+    let other = Lease { link: IfName::new("eth1").unwrap(), ..lease() };
+    scene.clients.start(&lease(), scene.now).unwrap();
+    scene.clients.start(&other, scene.now).unwrap();
+    scene.clients.retain_links(|_| true, scene.now);
+    assert_eq!(scene.clients.running().count(), 2);
+    // One that ends anyway, so that another can follow: none does.
+    let again = Lease { name_servers: NameServers::Left, ..lease() };
+    for is_to_change in [false, true] {
+        if is_to_change {
+            scene.clients.start(&again, scene.now).unwrap();
+        }
+        scene.clients.retain_links(|link| *link == other.link, scene.now);
+        assert_eq!(scene.clients.running().copied().collect::<Vec<_>>(), [other]);
+        assert_eq!(scene.pid(), None);
+        scene.until(|scene| !scene.clients.is_running(lease().link, Family::Ipv4));
+        if !is_to_change {
+            scene.clients.start(&lease(), scene.now).unwrap();
+        }
+    }
+    assert!(scene.clients.is_running(other.link, Family::Ipv4));
+    scene.clients.retain_links(|_| false, scene.now);
+    scene.until(|scene| !scene.clients.is_running(other.link, Family::Ipv4));
+    scene.end();
+}
+
+#[test]
+fn a_link_that_is_gone_is_not_waited_for() {
+    let mut scene = scene("gone-pause", "exit 3");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    scene.until(|scene| scene.clients.deadline().is_some());
+    scene.clients.retain_links(|_| false, scene.now);
+    assert_eq!(scene.clients.deadline(), None);
+    assert!(!scene.clients.is_running(lease().link, Family::Ipv4));
+    assert_eq!(record::paths(&scene.dir.join("dhcp")), Vec::<PathBuf>::new());
+    scene.end();
+}
