@@ -484,9 +484,10 @@ fn event(arguments: &[&str], variables: &[(&str, &str)]) {
         symlink(env!("CARGO_BIN_EXE_virtinterfaced"), &script).unwrap();
     }
     let mut client = command(&script);
-    client.args(arguments).env("interface", "eth0").envs(variables.iter().copied());
+    client.args(arguments).env("interface", "eth0");
     client.env("VIRTINTERFACED_LEASE", format!("{DIR}/eth0.ipv4"));
-    run(client.env("VIRTINTERFACED_PEERDNS", "yes")).ok();
+    client.env("VIRTINTERFACED_PEERDNS", "yes").envs(variables.iter().copied());
+    run(&mut client).ok();
 }
 
 #[test]
@@ -537,6 +538,66 @@ fn the_script_touches_nothing_but_what_the_lease_brought() {
         event(&[], &[("reason", "EXPIRE")]);
         assert_eq!(addresses("eth0", Family::Ipv4), ["198.51.100.5/24"]);
         assert_eq!(ip("-4 -o route"), own);
+    });
+}
+
+/// An event of a lease with a name server, of any link.
+fn named(event_name: &str, link: &str, server: &str) {
+    let (state, ip) = (format!("{DIR}/{link}.ipv4"), format!("192.0.2.{}", link.len()));
+    let of_lease = [("interface", link), ("VIRTINTERFACED_LEASE", &state), ("ip", &ip)];
+    let all = [&of_lease[..], &[("subnet", "255.255.255.0"), ("lease", "90"), ("dns", server)]];
+    event(&[event_name], &all.concat());
+}
+
+#[test]
+fn name_servers_go_with_the_last_lease_that_has_brought_them() {
+    in_namespace(|| {
+        let _scene = Scene::new();
+        ip("link add br1 type bridge");
+        ip("link set br1 up");
+        ip("link add .dotted type bridge");
+        ip("link set .dotted up");
+        let names = || fs::read_to_string("/etc/resolv.conf").unwrap();
+        let host = "nameserver 203.0.113.1\n";
+        named("end", "eth0", "192.0.2.53");
+        assert_eq!(names(), host, "there was nothing to undo");
+
+        named("bound", "eth0", "192.0.2.53");
+        named("renew", "eth0", "192.0.2.54");
+        assert_eq!(names(), "nameserver 192.0.2.54\n");
+        named("end", "eth0", "");
+        assert_eq!(names(), host);
+
+        // The same lease by another link, as when a bridge takes a port over.
+        named("bound", "eth0", "192.0.2.53");
+        named("bound", ".dotted", "192.0.2.53");
+        named("end", "eth0", "");
+        assert_eq!(names(), "nameserver 192.0.2.53\n");
+        named("end", ".dotted", "");
+        assert_eq!(names(), host);
+
+        // Another lease, whose turn it is then.
+        named("bound", "eth0", "192.0.2.53");
+        named("bound", "br1", "192.0.2.54");
+        named("end", "br1", "");
+        assert_eq!(names(), "nameserver 192.0.2.53\n");
+        named("deconfig", "eth0", "");
+        assert_eq!(names(), host, "a lease that has run out");
+
+        // Whoever has written something else since knows better, and it is what comes back later.
+        named("bound", "eth0", "192.0.2.53");
+        fs::write("/etc/resolv.conf", "nameserver 203.0.113.2\n").unwrap();
+        named("end", "eth0", "");
+        assert_eq!(names(), "nameserver 203.0.113.2\n");
+        named("bound", "eth0", "192.0.2.53");
+        named("end", "eth0", "");
+        assert_eq!(names(), "nameserver 203.0.113.2\n");
+
+        // The host has had the same before.
+        fs::write("/etc/resolv.conf", "nameserver 192.0.2.53\n").unwrap();
+        named("bound", "eth0", "192.0.2.53");
+        named("end", "eth0", "");
+        assert_eq!(names(), "nameserver 192.0.2.53\n");
     });
 }
 

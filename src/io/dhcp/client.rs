@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::DhcpError;
-use super::record::path_of;
+use super::record::{path_of, state_of};
 use crate::config::choice::DhcpClient;
 use crate::model::address::Family;
 use crate::model::lease::{Lease, NameServers};
@@ -217,7 +217,7 @@ impl Files {
     pub(super) fn new(dir: &Path, lease: &Lease) -> Self {
         Self {
             script: dir.join(super::script::NAME),
-            state: dir.join(format!("{}.{}", lease.link, lease.family.as_str())),
+            state: state_of(dir, lease),
             configuration: path_of(dir, lease, "conf"),
             leases: path_of(dir, lease, "leases"),
         }

@@ -6,13 +6,15 @@
 //! which leases are wanted, and removes what a link loses. Nothing here waits.
 //!
 //! A client that dies is started again, after a pause that grows. One that is stopped keeps its
-//! lease and touches nothing: no DHCPRELEASE, no address or route removed. Clients outlive the
+//! lease and touches nothing: no DHCPRELEASE, no address or route removed; its name servers are taken
+//! out later ([`names`]). Clients outlive the
 //! daemon: the next one finds them by their records and goes on.
 
 pub mod script;
 mod record;
 mod process;
 mod client;
+mod names;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,13 +28,14 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use self::client::{Client, Files, Known};
+use self::names::Names;
 use self::process::Process;
 use self::record::{Identity, Record};
 use crate::config::choice::DhcpClient;
 use crate::error::HostError;
 use crate::limits::DHCP_STOP_TIME_MAX;
 use crate::model::address::Family;
-use crate::model::lease::Lease;
+use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys;
 
@@ -184,6 +187,7 @@ pub struct DhcpClients {
     program: PathBuf,
     choice: Choice,
     entries: Vec<Entry>,
+    names: Names,
     /// When adopted clients were looked at last.
     looked_at: Option<Instant>,
 }
@@ -193,8 +197,10 @@ impl DhcpClients {
     /// ended since. `program` is the daemon's own file.
     pub fn open(run_dir: &Path, program: PathBuf, choice: Choice, now: Instant) -> Self {
         let dir = run_dir.join("dhcp");
-        let mut clients = Self { dir, program, choice, entries: Vec::new(), looked_at: Some(now) };
-        for path in record::paths(&clients.dir) {
+        let names = Names::found(&dir, now);
+        let (entries, looked_at) = (Vec::new(), Some(now));
+        let mut clients = Self { dir, program, choice, entries, names, looked_at };
+        for path in record::paths(&clients.dir, record::RECORD_SUFFIX) {
             let found = Record::read(&path);
             let adopted = found.and_then(|found| {
                 let process = Process::adopt(found.identity)?;
@@ -206,6 +212,9 @@ impl DhcpClients {
                 continue;
             };
             info!("DHCP client of {lease} adopted");
+            if lease.name_servers == NameServers::Taken {
+                clients.names.keep(&lease);
+            }
             let phase = Phase::Running { process, since: now };
             clients.entries.push(Entry { lease, phase, pause: PAUSE_MIN });
         }
@@ -251,6 +260,10 @@ impl DhcpClients {
                 }
             },
         }
+        match lease.name_servers {
+            NameServers::Taken => self.names.keep(lease),
+            NameServers::Left => self.names.give_up(&self.dir, lease, now),
+        }
         Ok(())
     }
 
@@ -262,7 +275,7 @@ impl DhcpClients {
         };
         let Entry { lease, phase, pause } = self.entries.swap_remove(at);
         let phase = match phase {
-            Phase::Pausing { .. } => return self.forget_state(&lease),
+            Phase::Pausing { .. } => return self.forget_state(&lease, now),
             Phase::Ending { process, ask_at, kill_at, .. } => {
                 Phase::Ending { process, ask_at, kill_at, next: None }
             }
@@ -324,7 +337,7 @@ impl DhcpClients {
                     let ending = process.clear_away();
                     debug!("DHCP client of {} ended: {ending}", entry.lease);
                     let Some(next) = next else {
-                        self.forget_state(&entry.lease);
+                        self.forget_state(&entry.lease, now);
                         continue;
                     };
                     entry.lease = next;
@@ -337,6 +350,7 @@ impl DhcpClients {
             self.entries.push(entry);
         }
         self.start_due(now);
+        self.names.handle_time(&self.dir, now);
     }
 
     /// Kills those that do not end, starts those whose pause is over, looks at those that are no
@@ -373,7 +387,7 @@ impl DhcpClients {
             Phase::Ending { ask_at, kill_at, .. } => Some(*ask_at.min(kill_at)),
             Phase::Pausing { until } => Some(*until),
         };
-        self.entries.iter().filter_map(of_entry).min()
+        self.entries.iter().filter_map(of_entry).chain(self.names.deadline()).min()
     }
 
     fn entry(&mut self, link: IfName, family: Family) -> Option<&mut Entry> {
@@ -466,8 +480,9 @@ impl DhcpClients {
     }
 
     /// The lease is not wanted any more: what the script knows of it is of no use to a later one.
-    fn forget_state(&self, lease: &Lease) {
+    fn forget_state(&mut self, lease: &Lease, now: Instant) {
         self.forget(lease);
+        self.names.give_up(&self.dir, lease, now);
         for suffix in ["bound", "wanted", "routes", "conf"] {
             let _ = fs::remove_file(record::path_of(&self.dir, lease, suffix));
         }

@@ -18,6 +18,9 @@ use crate::model::address::{Family, IpPrefix};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 
+/// What the name of a record's file ends with.
+pub(super) const RECORD_SUFFIX: &str = "pid";
+
 /// A process, told apart from a later one of the same number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Identity {
@@ -74,14 +77,7 @@ impl Record {
 
     /// Reads a record by its file's name; nothing if it is none, or not whole.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let stem = path.file_name()?.to_str()?.strip_suffix(".pid")?;
-        let (link, family) = stem.rsplit_once('.')?;
-        let family = match family {
-            "ipv4" => Family::Ipv4,
-            "ipv6" => Family::Ipv6,
-            _ => return None,
-        };
-        let link = IfName::new(link).ok()?;
+        let (link, family) = lease_of(path, RECORD_SUFFIX)?;
         parse(link, family, &files::read_text(path, DHCP_RECORD_LEN_MAX).ok()?)
     }
 }
@@ -100,19 +96,36 @@ fn parse(link: IfName, family: Family, text: &str) -> Option<Record> {
     Some(Record { identity: Identity { pid, started, program }, lease })
 }
 
-/// The records that there are.
-pub(super) fn paths(dir: &Path) -> Vec<PathBuf> {
+/// The files that there are of one kind.
+pub(super) fn paths(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     // There is no such folder before the first lease.
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "pid"));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == suffix));
     paths.sort();
     paths
 }
 
 /// The file of a lease's record.
 pub(super) fn record_path(dir: &Path, lease: &Lease) -> PathBuf {
-    path_of(dir, lease, "pid")
+    path_of(dir, lease, RECORD_SUFFIX)
+}
+
+/// Whose file this is, by its name.
+pub(super) fn lease_of(path: &Path, suffix: &str) -> Option<(IfName, Family)> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(suffix)?.strip_suffix('.')?;
+    let (link, family) = stem.rsplit_once('.')?;
+    let family = match family {
+        "ipv4" => Family::Ipv4,
+        "ipv6" => Family::Ipv6,
+        _ => return None,
+    };
+    Some((IfName::new(link).ok()?, family))
+}
+
+/// The beginning of the names of all files that belong to a lease.
+pub(super) fn state_of(dir: &Path, lease: &Lease) -> PathBuf {
+    dir.join(format!("{}.{}", lease.link, lease.family.as_str()))
 }
 
 /// A file that belongs to a lease.
@@ -204,8 +217,8 @@ mod tests {
             let path = read.map(|read| record_path(&dir, &read.lease));
             assert!(path.is_none_or(|path| path == dir.join(name)), "{name}");
         }
-        assert_eq!(paths(&dir).len(), 5);
+        assert_eq!(paths(&dir, RECORD_SUFFIX).len(), 5);
         fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(paths(&dir), Vec::<PathBuf>::new());
+        assert_eq!(paths(&dir, RECORD_SUFFIX), Vec::<PathBuf>::new());
     }
 }

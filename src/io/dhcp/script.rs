@@ -27,6 +27,9 @@ pub(super) const STATE_VARIABLE: &str = "VIRTINTERFACED_LEASE";
 /// Whether name servers are taken over: `yes` or `no`.
 pub(super) const PEER_DNS_VARIABLE: &str = "VIRTINTERFACED_PEERDNS";
 
+/// What the daemon calls the script with, whose client has ended for good.
+pub(super) const END_EVENT: &str = "end";
+
 /// Whether `program`, as the process was called, is the script and not the daemon.
 pub fn is_called(program: Option<&OsStr>) -> bool {
     program.and_then(|program| Path::new(program).file_name()) == Some(OsStr::new(NAME))
@@ -47,6 +50,7 @@ pub const TEXT: &str = r##"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 state=${VIRTINTERFACED_LEASE:?} peerdns=${VIRTINTERFACED_PEERDNS:-yes}
+dir=${state%/*}
 command -v ip >/dev/null 2>&1 || ip() { busybox ip "$@"; }
 
 # The first line of a file, or nothing.
@@ -147,6 +151,23 @@ networks_of() {
     done
 }
 
+# Two families of one link are two entries of resolvconf's.
+entry_of() {
+    case $state in
+    *.ipv6) entry=$interface.dhcp6 ;;
+    *) entry=$interface.dhcp ;;
+    esac
+}
+
+# are_ours TEXT: whether this is what a lease of ours has brought. The link of a file may begin with
+# a dot.
+are_ours() {
+    for file in "$dir"/*.names "$dir"/.*.names; do
+        [ ! -r "$file" ] || [ "$(cat "$file")" != "$1" ] || return 0
+    done
+    return 1
+}
+
 # set_names SEARCH SERVERS
 set_names() {
     [ "$peerdns" = yes ] && [ -n "$2" ] || return 0
@@ -161,11 +182,35 @@ set_names() {
 "
     done
     if command -v resolvconf >/dev/null 2>&1; then
-        printf '%s' "$names" | resolvconf -a "$interface.dhcp"
-    elif [ "$(cat /etc/resolv.conf 2>/dev/null)" != "${names%?}" ]; then
+        entry_of
+        printf '%s' "$names" | resolvconf -a "$entry"
+    else
+        now=$(cat /etc/resolv.conf 2>/dev/null)
+        are_ours "$now" || printf '%s\n' "$now" >"$dir/resolv.conf.before"
         # In place: the file may be a link, or mounted.
-        printf '%s' "$names" >/etc/resolv.conf
+        [ "$now" = "${names%?}" ] || printf '%s' "$names" >/etc/resolv.conf
     fi
+    printf '%s' "$names" >"$state.names"
+}
+
+# What set_names has done is undone, unless somebody else has done something about it since.
+unset_names() {
+    [ -r "$state.names" ] || return 0
+    names=$(cat "$state.names")
+    rm -f "$state.names"
+    if command -v resolvconf >/dev/null 2>&1; then
+        entry_of
+        resolvconf -d "$entry"
+        return
+    fi
+    # Another lease may have brought the same.
+    [ "$(cat /etc/resolv.conf 2>/dev/null)" = "$names" ] && ! are_ours "$names" || return 0
+    for file in "$dir"/*.names "$dir"/.*.names "$dir/resolv.conf.before"; do
+        if [ -r "$file" ]; then
+            cat "$file" >/etc/resolv.conf
+            return
+        fi
+    done
 }
 
 # The lease is over.
@@ -175,9 +220,7 @@ give_up() {
     set_routes ""
     ip -4 address del "$line" dev "$interface"
     rm -f "$state.bound"
-    if [ "$peerdns" = yes ] && command -v resolvconf >/dev/null 2>&1; then
-        resolvconf -d "$interface.dhcp"
-    fi
+    unset_names
 }
 
 case ${1:-${reason:-}} in
@@ -210,6 +253,10 @@ deconfig | EXPIRE | FAIL)
 EXPIRE6)
     rm -f "$state.bound"
     ip -6 address del "$old_ip6_address/128" dev "$interface"
+    unset_names
+    ;;
+end)
+    unset_names
     ;;
 TIMEOUT)
     # An old lease that nobody has confirmed.
@@ -242,5 +289,6 @@ mod tests {
         for name in [STATE_VARIABLE, PEER_DNS_VARIABLE] {
             assert!(TEXT.contains(&format!("${{{name}:")), "{name}");
         }
+        assert!(TEXT.contains(&format!("\n{END_EVENT})\n")));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use super::record::RECORD_SUFFIX;
 use super::*;
 use crate::model::lease::NameServers;
 
@@ -232,6 +233,65 @@ fn a_link_that_is_gone_is_not_waited_for() {
     scene.clients.retain_links(|_| false, scene.now);
     assert_eq!(scene.clients.deadline(), None);
     assert!(!scene.clients.is_running(lease().link, Family::Ipv4));
-    assert_eq!(record::paths(&scene.dir.join("dhcp")), Vec::<PathBuf>::new());
+    assert_eq!(record::paths(&scene.dir.join("dhcp"), RECORD_SUFFIX), Vec::<PathBuf>::new());
+    scene.end();
+}
+
+#[test]
+fn name_servers_rest_before_they_are_taken_out() {
+    let mut scene = scene("names", "exec sleep 1000");
+    let names = scene.dir.join("dhcp/br0.ipv4.names");
+    let called = scene.dir.join("called");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    // In the script's place something that tells how it was called.
+    let text = "#!/bin/sh\necho $1 $interface $VIRTINTERFACED_LEASE >'DIR/called.new'\n\
+                rm 'DIR/dhcp/br0.ipv4.names'\nmv 'DIR/called.new' 'DIR/called'\n";
+    fs::write(scene.dir.join("text"), text.replace("DIR", &scene.dir.display().to_string()))
+        .unwrap();
+    let (from, to) = (scene.dir.join("text"), scene.dir.join("dhcp").join(script::NAME));
+    let install = || {
+        let status = Command::new("install").args(["-m", "755"]).args([&from, &to]).status();
+        assert!(status.unwrap().success());
+    };
+    fs::write(&names, "nameserver 192.0.2.53\n").unwrap();
+    let stop = |scene: &mut Scene| {
+        scene.clients.stop(lease().link, Family::Ipv4, scene.now);
+        scene.until(|scene| !scene.clients.is_running(lease().link, Family::Ipv4));
+    };
+    stop(&mut scene);
+    assert_eq!(scene.clients.deadline(), Some(scene.now + names::REST));
+
+    // The lease is wanted again meanwhile: its name servers stay.
+    scene.after(names::REST / 2);
+    scene.clients.start(&lease(), scene.now).unwrap();
+    assert_eq!(scene.clients.deadline(), None);
+    stop(&mut scene);
+    install();
+    assert_eq!(scene.clients.deadline(), Some(scene.now + names::REST));
+    scene.after(names::REST - Duration::from_millis(1));
+    assert!(names.exists());
+    // The next daemon begins anew with those that it finds.
+    scene.clients = open(&scene.dir, scene.now);
+    assert_eq!(scene.clients.deadline(), Some(scene.now + names::REST));
+    scene.after(names::REST);
+    scene.until(|_| called.exists());
+    let state = scene.dir.join("dhcp/br0.ipv4");
+    let want = format!("end br0 {}\n", state.display());
+    assert_eq!(fs::read_to_string(&called).unwrap(), want);
+    assert!(!names.exists());
+    assert_eq!(scene.clients.deadline(), None);
+    scene.end();
+}
+
+#[test]
+fn name_servers_that_are_not_taken_over_any_more_are_taken_out() {
+    let mut scene = scene("names-left", "exec sleep 1000");
+    scene.clients.start(&lease(), scene.now).unwrap();
+    fs::write(scene.dir.join("dhcp/br0.ipv4.names"), "nameserver 192.0.2.53\n").unwrap();
+    let left = Lease { name_servers: NameServers::Left, ..lease() };
+    scene.clients.start(&left, scene.now).unwrap();
+    scene.until(|scene| scene.pid().is_some());
+    assert_eq!(scene.clients.deadline(), Some(scene.now + names::REST));
+    assert_eq!(scene.clients.running().copied().collect::<Vec<_>>(), [left]);
     scene.end();
 }
