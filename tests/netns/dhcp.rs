@@ -602,6 +602,46 @@ fn name_servers_go_with_the_last_lease_that_has_brought_them() {
 }
 
 #[test]
+fn resolvconf_is_told_of_each_leases_name_servers_and_of_their_end() {
+    in_namespace(|| {
+        let _scene = Scene::new();
+        // Where the host has a resolvconf it is hidden by ours, which writes down what it is told.
+        fs::create_dir_all(format!("{DIR}/bin")).unwrap();
+        let resolvconf = format!("{DIR}/bin/resolvconf");
+        let told = format!("{DIR}/told");
+        let text = format!("#!/bin/sh\necho \"$@\" >>{told}\n[ $1 = -d ] || cat >>{told}\n");
+        fs::write(format!("{DIR}/text"), text).unwrap();
+        run(command("install").args(["-m", "755", &format!("{DIR}/text"), &resolvconf])).ok();
+        let text = script::TEXT.replace("\nPATH=", &format!("\nPATH={DIR}/bin:"));
+        let event = |name: &str, family: &str, variables: &[(&str, &str)]| {
+            let mut shell = command("sh");
+            shell.args(["-c", &text, "script", name]).envs(variables.iter().copied());
+            shell.env("VIRTINTERFACED_LEASE", format!("{DIR}/eth0.{family}"));
+            run(shell.env("interface", "eth0")).ok();
+            let said = fs::read_to_string(&told).unwrap_or_default();
+            let _ = fs::remove_file(&told);
+            said
+        };
+        assert_eq!(event("end", "ipv4", &[]), "");
+        let v4 = [("ip", "192.0.2.5"), ("lease", "90"), ("dns", "192.0.2.53")];
+        assert_eq!(event("bound", "ipv4", &v4), "-a eth0.dhcp\nnameserver 192.0.2.53\n");
+        let v6 = [
+            ("new_ip6_address", "2001:db8::5"),
+            ("new_max_life", "90"),
+            ("new_preferred_life", "90"),
+            ("new_dhcp6_name_servers", "2001:db8::53"),
+        ];
+        assert_eq!(event("BOUND6", "ipv6", &v6), "-a eth0.dhcp6\nnameserver 2001:db8::53\n");
+        assert_eq!(event("end", "ipv4", &[]), "-d eth0.dhcp\n");
+        let expired = event("EXPIRE6", "ipv6", &[("old_ip6_address", "2001:db8::5")]);
+        assert_eq!(expired, "-d eth0.dhcp6\n");
+        assert_eq!(event("end", "ipv6", &[]), "");
+        let names = fs::read_to_string("/etc/resolv.conf").unwrap();
+        assert_eq!(names, "nameserver 203.0.113.1\n");
+    });
+}
+
+#[test]
 fn shellcheck_finds_nothing_in_the_script() {
     if is_installed("/usr/bin/shellcheck") {
         let mut shellcheck = command("shellcheck");
