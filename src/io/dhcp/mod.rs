@@ -6,9 +6,9 @@
 //! which leases are wanted, and removes what a link loses. Nothing here waits.
 //!
 //! A client that dies is started again, after a pause that grows. One that is stopped keeps its
-//! lease and touches nothing: no DHCPRELEASE, no address or route removed; its name servers are taken
-//! out later ([`names`]). Clients outlive the
-//! daemon: the next one finds them by their records and goes on.
+//! lease and touches nothing: no DHCPRELEASE, no address or route removed. Its name servers are taken
+//! out a while later (`names`). Clients outlive the daemon: the next one finds them by their records
+//! and goes on.
 
 pub mod script;
 mod record;

@@ -9,6 +9,10 @@
 //! without a gap. Requests for an end without expiry (STOP, RELEASE) change nothing: what a link
 //! loses when it is taken down is the plan's business.
 //!
+//! Name servers are one file for the whole host, so the script remembers what each lease has brought
+//! and what was there before, and takes out nothing but that: when a lease runs out, and when the
+//! daemon says that it is over.
+//!
 //! The clients want an executable file, and what stands below /run is none where /run is mounted
 //! noexec, as it is on Debian. So they are given a symbolic link to the daemon itself, which under
 //! that name ([`NAME`]) becomes a shell that reads [`TEXT`].
@@ -21,7 +25,7 @@ use std::process::{Command, ExitCode};
 /// What the daemon is called when a client calls it.
 pub const NAME: &str = "virtinterfaced-lease";
 
-/// Where the script keeps what the lease brought: the beginning of three files' paths.
+/// Where the script keeps what the lease brought: the beginning of its files' paths.
 pub(super) const STATE_VARIABLE: &str = "VIRTINTERFACED_LEASE";
 
 /// Whether name servers are taken over: `yes` or `no`.
