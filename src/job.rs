@@ -201,11 +201,6 @@ impl Job {
         }
     }
 
-    /// The step that was handed out and is not done.
-    pub fn current(&self) -> Option<&Step> {
-        self.current.as_ref().map(|current| &current.step)
-    }
-
     /// How it ended.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! Whoever asks is answered when the change is done, or undone. Calls that look are answered
 //! meanwhile. A change outlives the client that asked for it: then only the answer is dropped.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
@@ -14,22 +14,21 @@ use log::{debug, info, warn};
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::Change;
-use crate::host::survey::{SurveyOrder, Surveyed};
+use crate::host::survey::Surveyed;
+use crate::io::Progress;
 use crate::io::changes::Changes;
-use crate::io::{Progress, switches};
-use crate::job::{self, Action, Failure, Job, StepError};
+use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
-use crate::model::lease::Lease;
 use crate::model::name::IfName;
-use crate::plan::request::Means;
+use crate::plan::Planned;
 use crate::plan::step::Step;
-use crate::plan::{self, Planned};
 use crate::proto::interface::InterfaceCall;
 use crate::proto::{Call, Reply};
 use crate::server::answer::{Decision, Desk};
 use crate::server::client::ClientId;
 use crate::server::discard::Discard;
+use crate::server::perform::{Owed, StepProgress};
 use crate::server::rested::Rested;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
@@ -42,7 +41,7 @@ const CLIENTS_SHARE: u32 = 4;
 /// All changes: the one that is under way, and those that wait for it.
 #[derive(Debug)]
 pub(crate) struct Jobs {
-    changes: Changes,
+    pub(super) changes: Changes,
     waiting: VecDeque<Request>,
     running: Option<Running>,
     pause: Pause,
@@ -92,19 +91,10 @@ struct Running {
     leaves: Vec<Surveyed>,
     /// What is to be said if it fails.
     failure: String,
-    owed: Owed,
+    /// What the step under way waits for.
+    owed: Option<Owed>,
     /// The link whose state the kernel was asked for since the last step.
     hurried: Option<IfName>,
-}
-
-/// What the step under way waits for, if it is not done at once.
-#[derive(Clone, Copy, Debug)]
-enum Owed {
-    Nothing,
-    /// The kernel's answer.
-    Answer,
-    /// The end of a DHCP client.
-    ClientEnd(Lease),
 }
 
 /// Why it does not go on at once.
@@ -166,7 +156,7 @@ impl Jobs {
     }
 
     /// Whether no change is under way or waits.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.running.is_none() && self.waiting.is_empty()
     }
 
@@ -244,25 +234,18 @@ impl Server {
 
     /// Goes on with the change that is under way.
     fn go_on(&mut self, now: Instant) {
-        let Some(running) = &mut self.jobs.running else { return };
-        let result = match running.owed {
-            Owed::Nothing => None,
-            Owed::Answer => self.jobs.changes.poll_answer(&mut self.buffer),
-            Owed::ClientEnd(lease) if self.leases.is_running(lease.link, lease.family) => None,
-            Owed::ClientEnd(_) => {
-                let step = running.job.current().cloned();
-                Some(step.map_or(Ok(()), |step| self.take_away(&step)))
-            }
-        };
-        let Some(running) = &mut self.jobs.running else { return };
-        if let Some(result) = result {
-            running.owed = Owed::Nothing;
-            running.job.handle_result(result);
+        if let Some(owed) = self.jobs.running.as_mut().and_then(|running| running.owed.take()) {
+            let progress = self.hear(owed);
+            self.note_progress(progress);
         }
+        let Some(running) = &mut self.jobs.running else { return };
         match running.job.poll_action(&self.host, now) {
             Action::Perform(step) => {
                 running.hurried = None;
-                self.perform(&step, now);
+                running.owed = None;
+                debug!("{}: {step}", Brief(&running.request));
+                let progress = self.perform(&step, now);
+                self.note_progress(progress);
             }
             Action::Wait { link: Some(name), .. } if running.hurried != Some(name) => {
                 running.hurried = Some(name);
@@ -270,6 +253,14 @@ impl Server {
             }
             Action::Wait { deadline, .. } => self.jobs.pause = Pause::Waiting(deadline),
             Action::Finished => self.conclude(now),
+        }
+    }
+
+    fn note_progress(&mut self, progress: StepProgress) {
+        let Some(running) = &mut self.jobs.running else { return };
+        match progress {
+            StepProgress::Done(result) => running.job.handle_result(result),
+            StepProgress::Owes(owed) => running.owed = Some(owed),
         }
     }
 
@@ -306,7 +297,7 @@ impl Server {
                     discarded,
                     leaves,
                     failure,
-                    owed: Owed::Nothing,
+                    owed: None,
                     hurried: None,
                 });
             }
@@ -326,97 +317,6 @@ impl Server {
             }
         }
         Ok(decision)
-    }
-
-    /// Carries out one step, or has it carried out.
-    fn perform(&mut self, step: &Step, now: Instant) {
-        let Some(running) = &mut self.jobs.running else { return };
-        debug!("{}: {step}", Brief(&running.request));
-        let result = match step.means() {
-            means @ (Means::Request | Means::SlowRequest) => {
-                let changes = &mut self.jobs.changes;
-                match changes.begin(|out, sequence| step.encode(out, sequence, &self.host)) {
-                    Err(_) => Some(Err(StepError::kernel(libc::ENODEV, None))),
-                    Ok(()) => {
-                        let sent = match means {
-                            Means::SlowRequest => changes.send_aside(),
-                            Means::Request | Means::Other => changes.send(),
-                        };
-                        running.owed = Owed::Answer;
-                        match sent {
-                            Ok(()) => changes.poll_answer(&mut self.buffer),
-                            Err(err) => Some(Err(StepError::from(&err))),
-                        }
-                    }
-                }
-            }
-            Means::Other => {
-                running.owed = Owed::Nothing;
-                self.perform_otherwise(step, now)
-            }
-        };
-        if let (Some(result), Some(running)) = (result, &mut self.jobs.running) {
-            running.owed = Owed::Nothing;
-            running.job.handle_result(result);
-        }
-    }
-
-    /// Carries out what is no request to the kernel; gives no result if that takes time.
-    fn perform_otherwise(&mut self, step: &Step, now: Instant) -> Option<Result<(), StepError>> {
-        Some(match step {
-            Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
-            Step::Switch { link, switch, value } => {
-                switches::write(link, *switch, *value).map_err(StepError::from)
-            }
-            Step::StartClient(lease) => {
-                self.leases.start(lease, now).map_err(|err| StepError::other(err.to_string()))
-            }
-            // What it has brought is taken away when it has ended, or it might bring it again.
-            Step::StopClient(lease) | Step::DropLease { lease, .. } => {
-                self.leases.stop(lease.link, lease.family, now);
-                if let Some(running) = &mut self.jobs.running {
-                    running.owed = Owed::ClientEnd(*lease);
-                }
-                return None;
-            }
-            Step::AddAddress { .. }
-            | Step::AddLink(_)
-            | Step::AddRoute { .. }
-            | Step::ChangeAddress { .. }
-            | Step::DeleteAddress { .. }
-            | Step::DeleteLink(_)
-            | Step::DeleteRoute { .. }
-            | Step::SetLink { .. }
-            | Step::WaitFor(_) => Ok(()),
-        })
-    }
-
-    /// Takes from a link what a DHCP client has brought that has ended, if the step says so.
-    fn take_away(&mut self, step: &Step) -> Result<(), StepError> {
-        let Step::DropLease { lease, addresses, routes } = step else { return Ok(()) };
-        let link = lease.link;
-        let order = SurveyOrder { links: BTreeSet::from([link]), switches_of: BTreeSet::new() };
-        let survey = self.kernel.survey(&order, &self.host, &mut self.buffer)?;
-        let Some(now) = survey.named(&link) else { return Ok(()) };
-        for step in plan::without_lease(now, lease.family, addresses, routes) {
-            match self.request(&step) {
-                // The kernel has taken it along with another.
-                Err(err) if !job::is_gone(&step, err.errno) => return Err(err),
-                Err(_) | Ok(()) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the kernel carry a step out that it answers at once.
-    fn request(&mut self, step: &Step) -> Result<(), StepError> {
-        let changes = &mut self.jobs.changes;
-        changes
-            .begin(|out, sequence| step.encode(out, sequence, &self.host))
-            .map_err(|_| StepError::kernel(libc::ENODEV, None))?;
-        changes.send().map_err(|err| StepError::from(&err))?;
-        let answer = changes.poll_answer(&mut self.buffer);
-        answer.unwrap_or_else(|| Err(StepError::kernel(libc::EAGAIN, None)))
     }
 
     /// Answers for the change that is over.

@@ -14,6 +14,7 @@ mod rested;
 mod discard;
 mod answer;
 mod administer;
+mod perform;
 mod jobs;
 mod autostart;
 mod lifecycle;
@@ -259,6 +260,7 @@ impl Server {
         }
         if has_news {
             self.start_hotplugged();
+            self.end_orphans(now);
         }
         (self.has_answered, self.has_read_store) = (false, false);
         for id in &busy {
@@ -333,6 +335,15 @@ impl Server {
                 Progress::Unfinished
             }
         };
+    }
+
+    /// Ends the DHCP clients whose link is no more. A change that is under way may be about to make
+    /// it again.
+    fn end_orphans(&mut self, now: Instant) {
+        if self.news == Progress::Drained && self.jobs.is_idle() {
+            let host = &self.host;
+            self.leases.retain_links(|name| host.link_named(name).is_some(), now);
+        }
     }
 
     /// A number that nobody has. On a small machine they begin anew after four thousand million.
