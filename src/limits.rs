@@ -184,6 +184,7 @@ pub const LEASE_REST_TIME_MAX: Duration = Duration::from_secs(5);
 /// Steps of changes that are carried out in one turn of the loop, while no client calls: more than a
 /// bridge with a few ports takes.
 pub const STEPS_PER_TURN_MAX: usize = 64;
+
 /// What is written down about a DHCP client, and what the kernel says about a process: a few lines
 /// each.
 pub const DHCP_RECORD_LEN_MAX: u64 = 4096;

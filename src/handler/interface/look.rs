@@ -2,8 +2,7 @@
 //! The calls that look: list, look up, describe.
 //!
 //! Lists leave out ports of bridges and bonds, the taps of guests, and what is about to be deleted,
-//! unless they are defined;
-//! looking one up by name works all the same.
+//! unless they are defined; looking one up by name works all the same.
 
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::faults;
