@@ -37,15 +37,6 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        // Where name servers go, where dhcpcd keeps leases: nothing of the machine's own is written.
-        for dir in ["/var/lib/dhcpcd", "/var/lib/dhcp"] {
-            if Path::new(dir).exists() {
-                run(command("mount").args(["-t", "tmpfs", "tmpfs", dir])).ok();
-            }
-        }
-        fs::write(format!("{DIR}/resolv.conf"), "nameserver 203.0.113.1\n").unwrap();
-        let resolv_conf = [&format!("{DIR}/resolv.conf"), "/etc/resolv.conf"];
-        run(command("mount").arg("--bind").args(resolv_conf)).ok();
         let mut holder = command("unshare");
         let holder = holder.args(["-n", "sleep", "1000"]).spawn().unwrap();
         let own = fs::read_link("/proc/thread-self/ns/net").unwrap();

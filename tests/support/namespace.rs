@@ -16,6 +16,12 @@ use super::command::ip;
 /// The variables that turn a skipped test into a failed one.
 const REQUIRING: [&str; 2] = ["CI", "REQUIRE_NETNS"];
 
+/// A hook of dhcpcd's may set the host's name.
+const NAMESPACES: libc::c_int = libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
+
+/// What a test finds in resolv.conf.
+const NAME_SERVERS: &str = "nameserver 203.0.113.1\n";
+
 /// Where a test keeps its files: on the namespace's tmpfs.
 pub(crate) const DIR: &str = "/run/test";
 
@@ -57,18 +63,27 @@ fn enter() -> Result<(), String> {
     }
     open_files_for_all();
     // SAFETY: unshare takes an integer; it moves this thread alone.
-    if unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) } != 0 {
+    if unsafe { libc::unshare(NAMESPACES) } != 0 {
         return Err(format!("cannot make a network namespace: {}", io::Error::last_os_error()));
     }
     // From here on the machine's own files are out of reach, so any failure is the test's.
     mount("none", "/", None, libc::MS_REC | libc::MS_PRIVATE);
     mount("tmpfs", "/run", Some("tmpfs"), 0);
-    if Path::new("/etc/libvirt").exists() {
-        mount("tmpfs", "/etc/libvirt", Some("tmpfs"), 0);
+    // The last two are where DHCP clients keep their leases.
+    for dir in ["/etc/libvirt", "/var/lib/dhcp", "/var/lib/dhcpcd"] {
+        if Path::new(dir).exists() {
+            mount("tmpfs", dir, Some("tmpfs"), 0);
+        }
     }
     // The machine's sysfs goes on showing the machine's own interfaces.
     mount("sysfs", "/sys", Some("sysfs"), 0);
     fs::create_dir(DIR).unwrap();
+    // Where they put name servers.
+    if Path::new("/etc/resolv.conf").exists() {
+        let names = format!("{DIR}/resolv.conf");
+        fs::write(&names, NAME_SERVERS).unwrap();
+        mount(&names, "/etc/resolv.conf", None, libc::MS_BIND);
+    }
     ip("link set lo up");
     Ok(())
 }
