@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::host::Host;
 use crate::host::survey::{Ipv6Switches, Survey, SurveyOrder, Surveyed};
-use crate::job::{Action, Failure, Job, StepError};
+use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
@@ -27,9 +27,9 @@ use crate::netlink::link::{Link, LinkEvent, LinkIndex};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::netlink::wire::messages;
 use crate::netlink::{Event, events, link};
-use crate::plan::Plan;
 use crate::plan::request::Means;
 use crate::plan::step::{Condition, Step, Switch};
+use crate::plan::{self, Plan};
 use state::{Address, Device};
 
 /// How long a DHCP client has here.
@@ -216,22 +216,11 @@ impl ValueKernel {
         let links = BTreeSet::from([link]);
         let survey = self.survey(&SurveyOrder { links, switches_of: BTreeSet::new() });
         let Some(now) = survey.named(&link) else { return Ok(()) };
-        let mut steps = Vec::new();
-        for record in now.routes.iter().filter(|route| route.family == lease.family) {
-            if !routes.contains(record) {
-                steps.push(Step::DeleteRoute { link, record: record.clone() });
+        for step in plan::without_lease(now, lease.family, addresses, routes) {
+            match self.perform(&step) {
+                Err(err) if !job::is_gone(&step, err.errno) => return Err(err.errno),
+                Err(_) | Ok(()) => {}
             }
-        }
-        for record in &now.addresses {
-            let prefix = record.address.prefix;
-            if prefix.family() == lease.family && !addresses.contains(&prefix) {
-                steps.push(Step::DeleteAddress { link, record: record.clone() });
-            }
-        }
-        for step in steps {
-            let mut request = Vec::new();
-            step.encode(&mut request, 1, &self.host()).map_err(|_| libc::ENODEV)?;
-            self.handle(&request)?;
         }
         Ok(())
     }
