@@ -29,6 +29,23 @@ impl<'a> Input<'a> {
         Some(u16::from_be_bytes(*bytes))
     }
 
+    /// A choice of `count`, which takes a byte. At the end of the input it is the first.
+    pub(super) fn choice(&mut self, count: u8) -> u8 {
+        self.byte().unwrap_or_default().checked_rem(count).unwrap_or_default()
+    }
+
+    /// A choice of two.
+    pub(super) fn coin(&mut self) -> bool {
+        self.choice(2) == 1
+    }
+
+    /// One of these, of which there is at least one and are at most 255.
+    #[expect(clippy::expect_used, reason = "the lists stand in the targets, and none is empty")]
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        let count = u8::try_from(from.len()).expect("a short list");
+        *from.get(usize::from(self.choice(count))).expect("a list with something in it")
+    }
+
     /// `len` bytes, or as many as there are.
     pub(super) fn bytes(&mut self, len: usize) -> &'a [u8] {
         let (bytes, rest) = self.rest.split_at_checked(len).unwrap_or((self.rest, &[]));

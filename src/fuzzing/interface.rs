@@ -20,11 +20,11 @@ use crate::model::name::IfName;
 pub fn interface(bytes: &[u8]) -> Interface {
     let mut maker = Maker { input: Input::new(bytes), name_count: 0 };
     let name = maker.name();
-    let start =
-        maker.maybe(|maker| maker.pick(&[StartMode::Onboot, StartMode::Hotplug, StartMode::None]));
+    let start = maker
+        .maybe(|maker| maker.input.pick(&[StartMode::Onboot, StartMode::Hotplug, StartMode::None]));
     let mtu = maker.maybe(|maker| maker.number(&[1, 1280, 1500, MTU_MAX]));
     let protocols = maker.protocols();
-    let kind = match maker.choice(4) {
+    let kind = match maker.input.choice(4) {
         0 => Kind::Ethernet(maker.ethernet()),
         1 => Kind::Bridge(maker.bridge()),
         2 => Kind::Bond(maker.bond()),
@@ -40,27 +40,13 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn choice(&mut self, count: u8) -> u8 {
-        self.input.byte().unwrap_or_default().checked_rem(count).unwrap_or_default()
-    }
-
-    fn coin(&mut self) -> bool {
-        self.choice(2) == 1
-    }
-
     fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        self.coin().then(|| make(self))
-    }
-
-    #[expect(clippy::expect_used, reason = "the lists stand here, and none is empty")]
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        let count = u8::try_from(from.len()).expect("a short list");
-        *from.get(usize::from(self.choice(count))).expect("a list with something in it")
+        self.input.coin().then(|| make(self))
     }
 
     /// One of the edges, or what lies between them.
     fn number(&mut self, edges: &[u32]) -> u32 {
-        let edge = self.pick(edges);
+        let edge = self.input.pick(edges);
         let offset = self.maybe(|maker| maker.input.number().unwrap_or_default());
         let within = edges.iter().min().zip(edges.iter().max());
         let number = edge.saturating_sub(u32::from(offset.unwrap_or_default()));
@@ -71,12 +57,12 @@ impl Maker<'_> {
     #[expect(clippy::expect_used, reason = "the parts stand here, and are short")]
     fn name(&mut self) -> IfName {
         self.name_count += 1;
-        let odd = self.pick(&["", "", "eth", "br-", "é", "<&>'\"", "a.b_", "@", "]]>"]);
+        let odd = self.input.pick(&["", "", "eth", "br-", "é", "<&>'\"", "a.b_", "@", "]]>"]);
         IfName::new(format!("{odd}{}", self.name_count)).expect("a name that the kernel takes")
     }
 
     fn protocols(&mut self) -> Vec<Protocol> {
-        let families = match self.choice(5) {
+        let families = match self.input.choice(5) {
             0 => &[][..],
             1 => &[Family::Ipv4],
             2 => &[Family::Ipv6],
@@ -87,15 +73,15 @@ impl Maker<'_> {
     }
 
     fn protocol(&mut self, family: Family) -> Protocol {
-        let autoconf = family == Family::Ipv6 && self.coin();
+        let autoconf = family == Family::Ipv6 && self.input.coin();
         let dhcp = self.maybe(|maker| {
-            let peer_dns = maker.maybe(Self::coin);
+            let peer_dns = maker.maybe(|maker| maker.input.coin());
             Dhcp { peer_dns }
         });
         let mut addresses = Vec::<Ip>::new();
-        for _ in 0..self.choice(4) {
+        for _ in 0..self.input.choice(4) {
             let address = self.address(family);
-            let len = self.maybe(|maker| maker.choice(family.prefix_len_max() + 1));
+            let len = self.maybe(|maker| maker.input.choice(family.prefix_len_max() + 1));
             let is_new = addresses.iter().all(|ip| ip.address() != address);
             addresses.extend(Ip::new(address, len).filter(|_| is_new));
         }
@@ -108,7 +94,7 @@ impl Maker<'_> {
         let [high, byte] = low.to_be_bytes();
         match family {
             Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(192, 0, high, byte)),
-            Family::Ipv6 => IpAddr::V6(match self.choice(4) {
+            Family::Ipv6 => IpAddr::V6(match self.input.choice(4) {
                 0 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, low),
                 1 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0x5054, low, 0, 0),
                 2 => Ipv4Addr::new(192, 0, high, byte).to_ipv6_mapped(),
@@ -122,7 +108,7 @@ impl Maker<'_> {
         let states = [Unknown, NotPresent, Down, LowerLayerDown, Testing, Dormant, Up];
         LinkStatus {
             speed: self.maybe(|maker| maker.number(&[1, 1000, u32::MAX])),
-            state: self.maybe(|maker| maker.pick(&states)),
+            state: self.maybe(|maker| maker.input.pick(&states)),
         }
     }
 
@@ -136,13 +122,13 @@ impl Maker<'_> {
     }
 
     fn bridge(&mut self) -> Bridge {
-        let stp = self.maybe(Self::coin);
+        let stp = self.maybe(|maker| maker.input.coin());
         let max = if stp == Some(true) { FORWARD_DELAY_MAX } else { u32::MAX };
         let delay = self.maybe(|maker| ForwardDelay(maker.number(&[0, 1, 10, 1500, max])));
         let mut ports = Vec::<Port>::new();
-        for _ in 0..self.choice(6) {
+        for _ in 0..self.input.choice(6) {
             let name = self.name();
-            let kind = match self.choice(3) {
+            let kind = match self.input.choice(3) {
                 0 => PortKind::Ethernet(self.ethernet()),
                 1 => PortKind::Bond(self.bond()),
                 _ => PortKind::Vlan(self.vlan(&ports)),
@@ -159,13 +145,13 @@ impl Maker<'_> {
         let with_arp = [BalanceRr, ActiveBackup, BalanceXor, Broadcast];
         let without = [Ieee8023ad, BalanceTlb, BalanceAlb];
         let link = self.link();
-        let (mode, monitor) = match self.choice(4) {
+        let (mode, monitor) = match self.input.choice(4) {
             0 => (None, self.maybe(Self::arp)),
-            1 => (Some(self.pick(&with_arp)), Some(self.arp())),
-            2 => (Some(self.pick(&without)), Some(self.mii())),
-            _ => (Some(self.pick(&with_arp)), self.maybe(Self::mii)),
+            1 => (Some(self.input.pick(&with_arp)), Some(self.arp())),
+            2 => (Some(self.input.pick(&without)), Some(self.mii())),
+            _ => (Some(self.input.pick(&with_arp)), self.maybe(Self::mii)),
         };
-        let members = (0..self.choice(4))
+        let members = (0..self.input.choice(4))
             .map(|_| BondMember { name: self.name(), ethernet: self.ethernet() })
             .collect();
         Bond { link, mode, monitor, members }
@@ -179,7 +165,7 @@ impl Maker<'_> {
             freq,
             downdelay: delay(self),
             updelay: delay(self),
-            carrier: self.maybe(|maker| maker.pick(&[MiiCarrier::Ioctl, MiiCarrier::Netif])),
+            carrier: self.maybe(|maker| maker.input.pick(&[MiiCarrier::Ioctl, MiiCarrier::Netif])),
         }
     }
 
@@ -189,18 +175,18 @@ impl Maker<'_> {
         BondMonitor::Arp {
             interval: self.number(&[0, 100, i32::MAX.unsigned_abs()]),
             target: Ipv4Addr::new(10, 255, high, low),
-            validate: self.maybe(|maker| maker.pick(&validates)),
+            validate: self.maybe(|maker| maker.input.pick(&validates)),
         }
     }
 
     /// Over a port that is there already, or over something else.
     fn vlan(&mut self, ports: &[Port]) -> Vlan {
         let link = self.link();
-        let parent = match ports.first().filter(|_| self.coin()) {
+        let parent = match ports.first().filter(|_| self.input.coin()) {
             Some(port) => port.name,
             None => self.name(),
         };
-        let tag = if self.coin() { self.name_count } else { 4094 - self.name_count };
+        let tag = if self.input.coin() { self.name_count } else { 4094 - self.name_count };
         Vlan { link, tag, parent }
     }
 }

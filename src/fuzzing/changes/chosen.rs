@@ -27,26 +27,12 @@ pub(super) struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    pub(super) fn choice(&mut self, count: u8) -> u8 {
-        self.input.byte().unwrap_or_default().checked_rem(count).unwrap_or_default()
-    }
-
-    fn coin(&mut self) -> bool {
-        self.choice(2) == 1
-    }
-
     fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        self.coin().then(|| make(self))
-    }
-
-    #[expect(clippy::expect_used, reason = "the lists stand here, and none is empty")]
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        let count = u8::try_from(from.len()).expect("a short list");
-        *from.get(usize::from(self.choice(count))).expect("a list with something in it")
+        self.input.coin().then(|| make(self))
     }
 
     pub(super) fn name(&mut self) -> IfName {
-        named(self.pick(&NAMES))
+        named(self.input.pick(&NAMES))
     }
 
     /// Some of these, in their order.
@@ -58,7 +44,7 @@ impl Chooser<'_> {
 
     /// A definition that is as often possible as not.
     pub(super) fn definition(&mut self) -> Interface {
-        let mtu = self.maybe(|it| it.pick(&MTUS));
+        let mtu = self.maybe(|it| it.input.pick(&MTUS));
         let protocols = self.protocols();
         let name = self.name();
         let kind = match name.as_str() {
@@ -71,15 +57,15 @@ impl Chooser<'_> {
     }
 
     fn ethernet(&mut self) -> Ethernet {
-        let mac = self.maybe(|it| MacAddr::new(&[2, 0, 0, 0, 1, it.choice(3)])).flatten();
+        let mac = self.maybe(|it| MacAddr::new(&[2, 0, 0, 0, 1, it.input.choice(3)])).flatten();
         Ethernet { link: LinkStatus::default(), mac }
     }
 
     fn bridge(&mut self) -> Bridge {
-        let stp = self.maybe(Self::coin);
-        let delay = self.maybe(|it| ForwardDelay(it.pick(&[0, 100, 200, 1500, 3000])));
+        let stp = self.maybe(|chooser| chooser.input.coin());
+        let delay = self.maybe(|it| ForwardDelay(it.input.pick(&[0, 100, 200, 1500, 3000])));
         let mut ports = Vec::new();
-        let with_bond = self.choice(4) == 0;
+        let with_bond = self.input.choice(4) == 0;
         let nics = if with_bond { &["eth0"][..] } else { &["eth0", "eth1", "eth2"] };
         for name in self.some(nics) {
             ports.push(Port { name, kind: PortKind::Ethernet(self.ethernet()) });
@@ -99,11 +85,11 @@ impl Chooser<'_> {
 
     fn bond(&mut self) -> Bond {
         use BondMode::{ActiveBackup, BalanceRr, BalanceTlb, Ieee8023ad};
-        let (mode, monitor) = match self.choice(4) {
+        let (mode, monitor) = match self.input.choice(4) {
             0 => (None, None),
-            1 => (Some(self.pick(&[BalanceRr, ActiveBackup])), Some(self.arp())),
-            2 => (Some(self.pick(&[Ieee8023ad, BalanceTlb])), self.maybe(Self::mii)),
-            _ => (Some(self.pick(&[BalanceRr, ActiveBackup])), Some(self.mii())),
+            1 => (Some(self.input.pick(&[BalanceRr, ActiveBackup])), Some(self.arp())),
+            2 => (Some(self.input.pick(&[Ieee8023ad, BalanceTlb])), self.maybe(Self::mii)),
+            _ => (Some(self.input.pick(&[BalanceRr, ActiveBackup])), Some(self.mii())),
         };
         let members = self.some(&["eth0", "eth1", "eth2"]);
         let members = members.iter().map(|name| member(name.as_str())).collect();
@@ -111,27 +97,27 @@ impl Chooser<'_> {
     }
 
     fn mii(&mut self) -> BondMonitor {
-        let freq = self.pick(&[0, 100, 150]);
-        let delay = |it: &mut Self| if freq > 0 { it.pick(&[0, 100, 250, 450]) } else { 0 };
+        let freq = self.input.pick(&[0, 100, 150]);
+        let delay = |it: &mut Self| if freq > 0 { it.input.pick(&[0, 100, 250, 450]) } else { 0 };
         BondMonitor::Mii { freq, downdelay: delay(self), updelay: delay(self), carrier: None }
     }
 
     fn arp(&mut self) -> BondMonitor {
         BondMonitor::Arp {
-            interval: self.pick(&[0, 100, 250]),
-            target: Ipv4Addr::new(192, 0, 2, self.pick(&[253, 254])),
-            validate: self.maybe(|it| it.pick(&[ArpValidate::Active, ArpValidate::All])),
+            interval: self.input.pick(&[0, 100, 250]),
+            target: Ipv4Addr::new(192, 0, 2, self.input.pick(&[253, 254])),
+            validate: self.maybe(|it| it.input.pick(&[ArpValidate::Active, ArpValidate::All])),
         }
     }
 
     fn vlan(&mut self, name: &str) -> Vlan {
         let (parent, _) = name.split_once('.').unwrap_or((name, ""));
-        let tag = self.pick(&[5, 5, 5, 6]);
+        let tag = self.input.pick(&[5, 5, 5, 6]);
         Vlan { link: LinkStatus::default(), tag, parent: named(parent) }
     }
 
     fn protocols(&mut self) -> Vec<Protocol> {
-        let families = match self.choice(4) {
+        let families = match self.input.choice(4) {
             0 => &[][..],
             1 => &[Family::Ipv6],
             2 => &[Family::Ipv4],
@@ -141,10 +127,11 @@ impl Chooser<'_> {
     }
 
     fn protocol(&mut self, family: Family) -> Protocol {
-        let autoconf = family == Family::Ipv6 && self.coin();
-        let dhcp = (self.choice(4) == 1).then(|| Dhcp { peer_dns: self.maybe(Self::coin) });
+        let autoconf = family == Family::Ipv6 && self.input.coin();
+        let dhcp = (self.input.choice(4) == 1)
+            .then(|| Dhcp { peer_dns: self.maybe(|chooser| chooser.input.coin()) });
         let mut addresses = Vec::<Ip>::new();
-        for _ in 0..self.choice(4) {
+        for _ in 0..self.input.choice(4) {
             let prefix = self.prefix(family);
             let is_new = addresses.iter().all(|ip| ip.address() != prefix.address());
             addresses.extend(is_new.then(|| Ip::from(prefix)));
@@ -157,7 +144,7 @@ impl Chooser<'_> {
 
     /// One of a few addresses in a few networks.
     fn prefix(&mut self, family: Family) -> IpPrefix {
-        let (network, host) = (self.choice(2), 1 + self.choice(3));
+        let (network, host) = (self.input.choice(2), 1 + self.input.choice(3));
         let (address, len): (IpAddr, u8) = match family {
             Family::Ipv4 => (Ipv4Addr::new(192, 0, 2 + network, host).into(), 24),
             Family::Ipv6 => {
@@ -169,7 +156,7 @@ impl Chooser<'_> {
     }
 
     fn gateway(&mut self, network: Option<IpPrefix>, family: Family) -> IpAddr {
-        let low = self.pick(&[253, 254]);
+        let low = self.input.pick(&[253, 254]);
         match (family, network.map(|network| network.network())) {
             (Family::Ipv4, Some(IpAddr::V4(network))) => {
                 Ipv4Addr::from_bits(network.to_bits() | u32::from(low)).into()
@@ -182,8 +169,8 @@ impl Chooser<'_> {
     /// Something that an administrator might do.
     pub(super) fn step_by_hand(&mut self) -> Step {
         let link = self.name();
-        let family = self.pick(&[Family::Ipv4, Family::Ipv6]);
-        match self.choice(9) {
+        let family = self.input.pick(&[Family::Ipv4, Family::Ipv6]);
+        match self.input.choice(9) {
             0 => Step::SetLink { link, value: self.value() },
             1 | 2 => {
                 let record = AddressRecord::permanent(self.prefix(family));
@@ -206,22 +193,23 @@ impl Chooser<'_> {
             6 => self.add_link(link),
             7 => Step::DeleteLink(link),
             _ => {
-                let switch = self.pick(&[Switch::AcceptRa, Switch::Autoconf, Switch::DisableIpv6]);
-                Step::Switch { link, switch, value: i32::from(self.coin()) }
+                let switch =
+                    self.input.pick(&[Switch::AcceptRa, Switch::Autoconf, Switch::DisableIpv6]);
+                Step::Switch { link, switch, value: i32::from(self.input.coin()) }
             }
         }
     }
 
     fn value(&mut self) -> Value {
-        match self.choice(8) {
+        match self.input.choice(8) {
             0 => Value::Up,
             1 => Value::Down,
-            2 => Value::Mtu(self.pick(&MTUS)),
+            2 => Value::Mtu(self.input.pick(&MTUS)),
             3 => Value::Master(self.name()),
             4 => Value::NoMaster,
-            5 => Value::Stp(self.coin()),
-            6 => Value::Delay(ForwardDelay(self.pick(&[0, 200, 1500, 3000]))),
-            _ => Value::Monitor(if self.coin() { self.arp() } else { self.mii() }),
+            5 => Value::Stp(self.input.coin()),
+            6 => Value::Delay(ForwardDelay(self.input.pick(&[0, 200, 1500, 3000]))),
+            _ => Value::Monitor(if self.input.coin() { self.arp() } else { self.mii() }),
         }
     }
 
@@ -235,7 +223,7 @@ impl Chooser<'_> {
                 let Vlan { tag, parent, .. } = self.vlan(vlan);
                 SpecKind::Vlan { tag, parent }
             }
-            _ => SpecKind::Bridge { stp: self.maybe(Self::coin), delay: None },
+            _ => SpecKind::Bridge { stp: self.maybe(|chooser| chooser.input.coin()), delay: None },
         };
         Step::AddLink(LinkSpec { name, mac: None, kind })
     }

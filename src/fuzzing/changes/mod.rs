@@ -73,7 +73,7 @@ pub fn run(input: &[u8]) {
             7 | 8 => play.destroy(chooser.name()),
             9 => play.do_by_hand(&chooser.step_by_hand()),
             10 => play.disturb(&mut chooser),
-            _ => play.refused_step = Some(chooser.choice(16)),
+            _ => play.refused_step = Some(chooser.input.choice(16)),
         }
         call_count += usize::from(what % 12 < 9);
     }
@@ -169,7 +169,7 @@ impl Play {
     /// Guests come, and links are pulled out.
     fn disturb(&mut self, chooser: &mut Chooser<'_>) {
         let name = chooser.name();
-        if chooser.choice(2) == 0 {
+        if chooser.input.choice(2) == 0 {
             self.kernel.pull_out(&name);
         } else {
             self.kernel.add_guest(&name);
