@@ -4,8 +4,10 @@
 use crate::error::{CallError, Domain};
 use crate::handler::interface::found::Found;
 use crate::handler::{Answer, Change, Outcome, Question, World};
-use crate::host::survey::Surveyed;
-use crate::plan::{self, Plan, bring_up, refusal::Refusal, tear_down};
+use crate::host::survey::Survey;
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
+use crate::plan::{self, bring_up, refusal::Refusal, tear_down};
 use crate::proto::Reply;
 
 /// Brings an interface up as it is defined, or just up if it is not.
@@ -15,23 +17,14 @@ pub(super) fn create(
     world: &World<'_>,
     answer: Option<&Answer>,
 ) -> Outcome {
-    if flags != 0 {
-        let err = CallError::flags(Domain::Interface, "netcfInterfaceCreate", flags);
-        return Outcome::Done(Err(err));
-    }
-    let found = match Found::named(name, world) {
-        Ok(found) => found,
-        Err(err) => return Outcome::Done(Err(err)),
-    };
-    let (name, definition) = (found.listed().name, found.definition());
-    let Some(Answer::Survey(survey)) = answer else {
-        return Outcome::Ask(Question::Survey(plan::survey_order(name, definition)));
-    };
-    let plan = match definition {
-        Some(definition) => bring_up::bring_up(definition, world.host, survey),
-        None => bring_up::bring_up_undefined(name, world.host, survey),
-    };
-    change(plan, Vec::new(), format!("failed to create (start) interface {name}"))
+    planned(name, (flags, "netcfInterfaceCreate"), world, answer, |name, definition, survey| {
+        let plan = match definition {
+            Some(definition) => bring_up::bring_up(definition, world.host, survey),
+            None => bring_up::bring_up_undefined(name, world.host, survey),
+        };
+        let failure = format!("failed to create (start) interface {name}");
+        Ok(Change { plan: plan?, reply: Reply::Empty, leaves: Vec::new(), failure })
+    })
 }
 
 /// Takes an interface down.
@@ -41,9 +34,25 @@ pub(super) fn destroy(
     world: &World<'_>,
     answer: Option<&Answer>,
 ) -> Outcome {
+    planned(name, (flags, "netcfInterfaceDestroy"), world, answer, |name, definition, survey| {
+        let plan = tear_down::tear_down(name, definition, world.host, survey)?;
+        let leaves = survey.at_rest(&name).into_iter().collect();
+        let failure = format!("failed to destroy (stop) interface {name}");
+        Ok(Change { plan, reply: Reply::Empty, leaves, failure })
+    })
+}
+
+/// Plans a change with what is defined and what is there. No flag is known to it: those given are
+/// refused in the name of libvirt's function.
+fn planned(
+    name: &str,
+    (flags, function): (u32, &'static str),
+    world: &World<'_>,
+    answer: Option<&Answer>,
+    decide: impl FnOnce(IfName, Option<&Interface>, &Survey) -> Result<Change, Refusal>,
+) -> Outcome {
     if flags != 0 {
-        let err = CallError::flags(Domain::Interface, "netcfInterfaceDestroy", flags);
-        return Outcome::Done(Err(err));
+        return Outcome::Done(Err(CallError::flags(Domain::Interface, function, flags)));
     }
     let found = match Found::named(name, world) {
         Ok(found) => found,
@@ -53,15 +62,8 @@ pub(super) fn destroy(
     let Some(Answer::Survey(survey)) = answer else {
         return Outcome::Ask(Question::Survey(plan::survey_order(name, definition)));
     };
-    let plan = tear_down::tear_down(name, definition, world.host, survey);
-    let leaves = survey.at_rest(&name);
-    let failure = format!("failed to destroy (stop) interface {name}");
-    change(plan, leaves.into_iter().collect(), failure)
-}
-
-fn change(plan: Result<Plan, Refusal>, leaves: Vec<Surveyed>, failure: String) -> Outcome {
-    match plan {
-        Ok(plan) => Outcome::Change(Change { plan, reply: Reply::Empty, leaves, failure }),
+    match decide(name, definition, survey) {
+        Ok(change) => Outcome::Change(change),
         Err(refusal) => Outcome::Done(Err(refusal.into())),
     }
 }
