@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::address::Family;
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::Link;
@@ -44,17 +45,6 @@ pub struct Surveyed {
     pub routes: Vec<RouteRecord>,
     /// None, if nobody wants to know.
     pub switches: Ipv6Switches,
-}
-
-/// The switches of a link's IPv6 (the kernel's ip-sysctl, `net.ipv6.conf`). A kernel without IPv6
-/// has none.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Ipv6Switches {
-    pub accept_ra: Option<i32>,
-    pub autoconf: Option<i32>,
-    pub disable_ipv6: Option<i32>,
-    /// A router takes no advertisements unless `accept_ra` is 2.
-    pub forwarding: Option<i32>,
 }
 
 impl Survey {

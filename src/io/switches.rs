@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
-use crate::host::survey::Ipv6Switches;
 use crate::io::files;
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::plan::step::Switch;
 

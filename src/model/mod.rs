@@ -4,6 +4,7 @@
 pub mod name;
 pub mod address;
 pub mod interface;
+pub mod ipv6;
 pub mod lease;
 pub mod client;
 pub mod server;

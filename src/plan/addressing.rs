@@ -4,9 +4,10 @@
 //! What is wanted is for [`Wish`] to say; in which order it comes about, and what the kernel does on
 //! the way, is known here.
 
-use crate::host::survey::{Ipv6Switches, Surveyed};
+use crate::host::survey::Surveyed;
 use crate::model::address::Family;
 use crate::model::interface::Interface;
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::Scope;

@@ -8,8 +8,9 @@
 use std::cmp::Reverse;
 
 use crate::host::Host;
-use crate::host::survey::{Ipv6Switches, Survey, Surveyed};
+use crate::host::survey::{Survey, Surveyed};
 use crate::model::interface::{Bond, BondMember, Interface, Kind, PortKind};
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::plan::Plan;

@@ -8,9 +8,10 @@
 
 use std::net::IpAddr;
 
-use crate::host::survey::{Ipv6Switches, Survey, Surveyed};
+use crate::host::survey::{Survey, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Origin, Role, Scope};
 use crate::netlink::record::{AddressRecord, RouteRecord};

@@ -18,9 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
-use crate::host::survey::{Ipv6Switches, Survey, SurveyOrder, Surveyed};
+use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkEvent, LinkIndex};

@@ -4,9 +4,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::host::survey::Ipv6Switches;
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::OperState;
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::wire::{Header, PayloadWriter, write_message};

@@ -28,9 +28,9 @@ use crate::fuzzing::value_kernel::ValueKernel;
 use crate::fuzzing::value_kernel::state::{
     Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, Route, TABLE_MAIN,
 };
-use crate::host::survey::Ipv6Switches;
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
