@@ -19,7 +19,7 @@ const AF_INET6: u8 = 10;
 
 pub(super) const IFA_ADDRESS: u16 = 1;
 pub(super) const IFA_LOCAL: u16 = 2;
-const IFA_CACHEINFO: u16 = 6;
+pub(super) const IFA_CACHEINFO: u16 = 6;
 pub(super) const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 
@@ -29,7 +29,7 @@ const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_PERMANENT: u32 = 0x80;
 
 /// The lifetime of what never expires (`INFINITY_LIFE_TIME`).
-const LIFETIME_INFINITE: u32 = u32::MAX;
+pub(super) const LIFETIME_INFINITE: u32 = u32::MAX;
 
 /// What the kernel says of one address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

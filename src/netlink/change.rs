@@ -56,10 +56,16 @@ pub enum Setting<'a> {
     MonitorAgain(&'a LinkBond),
 }
 
+/// The header of a request to make a link.
+pub(super) const LINK_REQUEST: Header = Header {
+    kind: RTM_NEWLINK,
+    flags: wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE,
+    sequence: 0,
+};
+
 /// Appends the request to make a link. It is down at first.
 pub fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
-    let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE;
-    wire::write_message(out, Header { kind: RTM_NEWLINK, flags, sequence }, |payload| {
+    wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
         write_header(payload, 0, Flags::Unchanged);
         payload.attribute_text(IFLA_IFNAME, link.name.as_str());
         if let Some(mac) = link.mac {
@@ -196,6 +202,14 @@ fn write_monitor(data: &mut PayloadWriter<'_>, monitor: &BondMonitor) {
             }
         }
     }
+}
+
+/// The mode that a bond had, and how it monitored.
+pub(super) fn write_bond_again(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
+    if let Some(mode) = bond.mode {
+        data.attribute(IFLA_BOND_MODE, &[encode_bond_mode(mode)]);
+    }
+    write_monitor_again(data, bond);
 }
 
 /// All that belongs to monitoring, as it was. A mode that knows no ARP refuses to hear of it.

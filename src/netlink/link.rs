@@ -32,10 +32,10 @@ pub(super) const IFLA_MTU: u16 = 4;
 pub(super) const IFLA_LINK: u16 = 5;
 pub(super) const IFLA_MASTER: u16 = 10;
 const IFLA_WIRELESS: u16 = 11;
-const IFLA_OPERSTATE: u16 = 16;
+pub(super) const IFLA_OPERSTATE: u16 = 16;
 pub(super) const IFLA_LINKINFO: u16 = 18;
 const IFLA_EXT_MASK: u16 = 29;
-const IFLA_LINK_NETNSID: u16 = 37;
+pub(super) const IFLA_LINK_NETNSID: u16 = 37;
 const RTEXT_FILTER_SKIP_STATS: u32 = 0x8;
 
 pub(super) const IFLA_INFO_KIND: u16 = 1;

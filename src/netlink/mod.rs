@@ -11,6 +11,7 @@ pub mod address;
 pub mod route;
 pub mod record;
 pub mod change;
+pub mod link_record;
 pub mod conversation;
 
 use address::{AddressEvent, RTM_DELADDR, RTM_NEWADDR};

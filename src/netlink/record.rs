@@ -8,16 +8,17 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use crate::model::address::{Family, IpPrefix};
 use crate::netlink::address::{
-    self, Address, AddressEvent, AddressId, IFA_ADDRESS, IFA_FLAGS, IFA_LOCAL, Lifetime, Origin,
-    RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR, Role, Scope, decode_family, decode_ip, encode_family,
-    with_octets,
+    self, Address, AddressEvent, AddressId, IFA_ADDRESS, IFA_CACHEINFO, IFA_FLAGS, IFA_LOCAL,
+    LIFETIME_INFINITE, Lifetime, Origin, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR, Role, Scope,
+    decode_family, decode_ip, encode_family, with_octets,
 };
 use crate::netlink::link::LinkIndex;
 use crate::netlink::route::{
-    RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTM_GETROUTE, RTM_NEWROUTE, has_hop,
+    RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTM_GETROUTE, RTM_NEWROUTE, first_hop, has_hop,
 };
 use crate::netlink::wire::{
     self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
@@ -39,6 +40,7 @@ const RTA_NH_ID: u16 = 30;
 const RT_TABLE_MAIN: u32 = 254;
 const RT_TABLE_LOCAL: u32 = 255;
 const RTPROT_KERNEL: u8 = 2;
+const RTPROT_BOOT: u8 = 3;
 const RTPROT_STATIC: u8 = 4;
 const RTPROT_RA: u8 = 9;
 const RTPROT_DHCP: u8 = 16;
@@ -125,25 +127,56 @@ impl AddressRecord {
         Self { attributes: kept, ..self.clone() }
     }
 
+    /// The same address `elapsed` later; nothing if it has expired meanwhile.
+    #[must_use]
+    pub fn aged(&self, elapsed: Duration) -> Option<Self> {
+        let mut kept = Vec::new();
+        for attribute in attributes(&self.attributes).flatten() {
+            let mut writer = PayloadWriter::new(&mut kept);
+            match attribute.kind {
+                IFA_CACHEINFO => {
+                    let mut info = attribute.payload;
+                    let preferred = take_u32(&mut info, "ifa_prefered").ok()?;
+                    let valid = take_u32(&mut info, "ifa_valid").ok()?;
+                    let valid = left_of(valid, elapsed).filter(|left| *left > 0)?;
+                    let preferred = left_of(preferred, elapsed).unwrap_or_default();
+                    writer.nested(IFA_CACHEINFO, |out| {
+                        out.bytes(&preferred.to_ne_bytes());
+                        out.bytes(&valid.to_ne_bytes());
+                        out.bytes(info);
+                    });
+                }
+                kind => writer.attribute(kind, attribute.payload),
+            }
+        }
+        Some(Self { attributes: kept, ..self.clone() })
+    }
+
+    /// Appends the record as the kernel would tell it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let header = Header { kind: RTM_NEWADDR, flags: 0, sequence: 0 };
+        self.write(out, header, self.address.link);
+    }
+
     /// Appends the request to add the address to `link`.
     pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE;
-        self.encode(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
+        self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
     /// Appends the request to have the address of `link` last as long as this one does.
     pub fn encode_change(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_REPLACE;
-        self.encode(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
+        self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
     /// Appends the request to take the address from `link`.
     pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
-        self.encode(out, Header { kind: RTM_DELADDR, flags, sequence }, link);
+        self.write(out, Header { kind: RTM_DELADDR, flags, sequence }, link);
     }
 
-    fn encode(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
+    fn write(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
         wire::write_message(out, header, |payload| {
             let prefix = self.address.prefix;
             let family = encode_family(prefix.family());
@@ -281,6 +314,11 @@ impl RouteRecord {
                         route.lifetime = Lifetime::Finite;
                     }
                 }
+                // As a record says it.
+                RTA_EXPIRES => {
+                    kept.attribute(RTA_EXPIRES, attribute.payload);
+                    route.lifetime = Lifetime::Finite;
+                }
                 kind => kept.attribute(kind, attribute.payload),
             }
         }
@@ -340,19 +378,59 @@ impl RouteRecord {
         self.hops == Hops::One
     }
 
+    /// What tells it from all others through the same link.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.is_same_way(other) && self.source == other.source && self.protocol == other.protocol
+    }
+
+    /// Whether somebody has set it who would not do so again: a person, a script, a DHCP client, a
+    /// router. A routing daemon brings its own back.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.protocol, RTPROT_BOOT | RTPROT_STATIC | RTPROT_DHCP | RTPROT_RA)
+            && self.table != RT_TABLE_LOCAL
+    }
+
+    /// Whether a DHCP client has brought it.
+    pub fn is_leased(&self) -> bool {
+        self.protocol == RTPROT_DHCP
+    }
+
+    /// The same route `elapsed` later; nothing if it has expired meanwhile.
+    #[must_use]
+    pub fn aged(&self, elapsed: Duration) -> Option<Self> {
+        let mut kept = Vec::new();
+        for attribute in attributes(&self.attributes).flatten() {
+            let mut writer = PayloadWriter::new(&mut kept);
+            match attribute.kind {
+                RTA_EXPIRES => {
+                    let seconds = attribute.u32("RTA_EXPIRES").ok()?;
+                    let left = left_of(seconds, elapsed).filter(|left| *left > 0)?;
+                    writer.attribute_u32(RTA_EXPIRES, left);
+                }
+                kind => writer.attribute(kind, attribute.payload),
+            }
+        }
+        Some(Self { attributes: kept, ..self.clone() })
+    }
+
+    /// Appends the record as the kernel would tell of a route through `link`.
+    pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
+        self.write(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, link);
+    }
+
     /// Appends the request to add the route through `link`, before others of its kind.
     pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE;
-        self.encode(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
+        self.write(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
     }
 
     /// Appends the request to remove the route through `link`.
     pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
-        self.encode(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
+        self.write(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
     }
 
-    fn encode(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
+    fn write(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
         wire::write_message(out, header, |payload| {
             let prefix_len = self.destination.prefix_len();
             payload.bytes(&[encode_family(self.family), prefix_len]);
@@ -386,6 +464,14 @@ impl fmt::Display for RouteRecord {
     }
 }
 
+/// What is left of so many seconds; what never ends does not.
+fn left_of(seconds: u32, elapsed: Duration) -> Option<u32> {
+    if seconds == LIFETIME_INFINITE {
+        return Some(seconds);
+    }
+    seconds.checked_sub(u32::try_from(elapsed.as_secs()).ok()?)
+}
+
 /// Seconds until a route expires, if it does (`struct rta_cacheinfo`).
 fn expiry(mut cache_info: &[u8]) -> Option<u32> {
     let _references = take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
@@ -406,15 +492,33 @@ pub fn encode_address_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
     });
 }
 
-/// Appends the request for one family's routes through one link. A kernel without strict checks
-/// (before Linux 4.20) tells of all.
-pub fn encode_route_dump(out: &mut Vec<u8>, sequence: u32, family: Family, link: LinkIndex) {
+/// Appends the request for one family's routes through one link, or through all. A kernel without
+/// strict checks (before Linux 4.20) tells of all in either case.
+pub fn encode_route_dump(
+    out: &mut Vec<u8>,
+    sequence: u32,
+    family: Family,
+    link: Option<LinkIndex>,
+) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETROUTE, flags, sequence }, |payload| {
         payload.bytes(&[encode_family(family), 0, 0, 0]);
         payload.bytes(&[0; 8]);
-        payload.attribute_u32(RTA_OIF, link.0);
+        if let Some(link) = link {
+            payload.attribute_u32(RTA_OIF, link.0);
+        }
     });
+}
+
+/// The link that a route leads through which the kernel tells of; of several, the first.
+pub fn link_of(message: &Message<'_>) -> Option<LinkIndex> {
+    const HEADER_LEN: usize = 12;
+    let list = message.payload.get(HEADER_LEN..)?;
+    attributes(list).flatten().find_map(|attribute| match attribute.kind {
+        RTA_OIF => attribute.u32("RTA_OIF").ok().and_then(LinkIndex::new),
+        RTA_MULTIPATH => first_hop(attribute.payload),
+        _ => None,
+    })
 }
 
 /// Whether a route that the kernel tells of leads through `link`, or has a hop that does.

@@ -128,6 +128,12 @@ pub(super) fn has_hop(hops: &[u8], link: LinkIndex) -> bool {
     hop_through(link, hops).is_ok_and(|hop| hop.is_some())
 }
 
+/// The link of the first of a route's hops.
+pub(super) fn first_hop(mut hops: &[u8]) -> Option<LinkIndex> {
+    wire::take_u32(&mut hops, "rtnexthop").ok()?;
+    wire::take_u32(&mut hops, "rtnexthop").ok().and_then(LinkIndex::new)
+}
+
 /// The attributes of that of a route's hops which goes through `link`.
 fn hop_through(link: LinkIndex, mut hops: &[u8]) -> Result<Option<Attributes<'_>>, WireError> {
     const PART: &str = "rtnexthop";
