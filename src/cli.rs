@@ -26,6 +26,8 @@ pub enum Invocation {
     Help,
     Version,
     Run(Run),
+    /// Do nothing but roll back a change that must not stay open.
+    RollBackStale(Run),
 }
 
 /// How to run.
@@ -61,7 +63,7 @@ struct Flag {
 }
 
 /// All options, in the order of `--help`.
-const FLAGS: [Flag; 7] = [
+const FLAGS: [Flag; 8] = [
     Flag { short: "h", long: "help", argument: None, help: "show this help and exit" },
     Flag { short: "v", long: "verbose", argument: None, help: "log at level info at least" },
     Flag { short: "d", long: "daemon", argument: None, help: "go to the background when ready" },
@@ -78,6 +80,12 @@ const FLAGS: [Flag; 7] = [
         help: "read this configuration file",
     },
     Flag { short: "p", long: "pid-file", argument: Some("FILE"), help: "write the pid here" },
+    Flag {
+        short: "",
+        long: "rollback-stale",
+        argument: None,
+        help: "undo a change of another boot, or past its deadline, and exit",
+    },
     Flag { short: "V", long: "version", argument: None, help: "show the version and exit" },
 ];
 
@@ -93,13 +101,21 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
     if let Some(extra) = matches.free.first() {
         return Err(UsageError(format!("unexpected argument '{extra}': only options are taken")));
     }
-    Ok(Invocation::Run(Run {
+    let run = Run {
         daemonize: matches.opt_present("daemon"),
         verbose: matches.opt_present("verbose"),
         config: matches.opt_str("config").map(PathBuf::from),
         pid_file: matches.opt_str("pid-file").map(PathBuf::from),
         idle_limit: idle_limit(&matches)?,
-    }))
+    };
+    if !matches.opt_present("rollback-stale") {
+        return Ok(Invocation::Run(run));
+    }
+    if run.daemonize || run.pid_file.is_some() || run.idle_limit.is_some() {
+        let text = "--rollback-stale runs no daemon: only --config and --verbose go with it";
+        return Err(UsageError(text.to_owned()));
+    }
+    Ok(Invocation::RollBackStale(run))
 }
 
 fn options() -> Options {
@@ -128,7 +144,10 @@ pub fn help(paths: &[(&str, String)]) -> String {
     text.push_str("libvirt's daemon for host network interfaces.\n\nOptions:\n");
     for flag in &FLAGS {
         let argument = flag.argument.map(|argument| format!(" {argument}")).unwrap_or_default();
-        let forms = format!("-{}, --{}{argument}", flag.short, flag.long);
+        let forms = match flag.short {
+            "" => format!("    --{}{argument}", flag.long),
+            short => format!("-{short}, --{}{argument}", flag.long),
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {forms:<24} {}", flag.help);
     }
@@ -164,6 +183,15 @@ mod tests {
         assert_eq!(run(&["-dvvf/c", "-p/p", "-t120"]), want);
         assert_eq!(run(&[]), Ok(Invocation::Run(Run::default())));
         assert_eq!(run(&["-t", "0"]), Ok(Invocation::Run(Run::default())));
+    }
+
+    #[test]
+    fn what_runs_no_daemon_takes_no_option_for_one() {
+        let verbose = Run { verbose: true, ..Run::default() };
+        assert_eq!(run(&["--rollback-stale", "-v"]), Ok(Invocation::RollBackStale(verbose)));
+        for option in [&["-d"][..], &["-p", "/p"], &["-t", "1"]] {
+            assert!(run(&[&["--rollback-stale"], option].concat()).is_err(), "{option:?}");
+        }
     }
 
     #[test]

@@ -30,6 +30,18 @@ pub struct Job {
     aborted: Option<StepError>,
     /// How long a DHCP client has to bring a lease.
     lease_time_max: Duration,
+    on_refusal: OnRefusal,
+    /// What was refused, and why, where the job goes on all the same.
+    refused: Vec<(Step, StepError)>,
+}
+
+/// What comes of a step that is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OnRefusal {
+    /// All that was done is taken back.
+    Undo,
+    /// The rest is done.
+    GoOn,
 }
 
 /// The step that was handed out, or is waited for.
@@ -129,9 +141,21 @@ impl std::error::Error for Failure {}
 impl Job {
     /// A plan that has not begun.
     pub fn new(plan: Plan, lease_time_max: Duration) -> Self {
-        let todo = plan.steps.into();
-        let undo = Vec::new();
-        Self { todo, undo, current: None, failure: None, aborted: None, lease_time_max }
+        Self {
+            todo: plan.steps.into(),
+            undo: Vec::new(),
+            current: None,
+            failure: None,
+            aborted: None,
+            lease_time_max,
+            on_refusal: OnRefusal::Undo,
+            refused: Vec::new(),
+        }
+    }
+
+    /// A plan of which as much as can be is done: nothing is taken back.
+    pub fn persistent(plan: Plan) -> Self {
+        Self { on_refusal: OnRefusal::GoOn, ..Self::new(plan, Duration::ZERO) }
     }
 
     /// What is to be done next, with the table as it is.
@@ -188,11 +212,15 @@ impl Job {
         }
     }
 
-    /// The change is not to go on: what was done is taken back. A step that is being carried out is
-    /// heard first, and a change that ends with it is done.
+    /// The change is not to go on: what was done is taken back, unless it is of those of which as much
+    /// as can be is done. A step that is being carried out is heard first, and a change that ends with
+    /// it is done.
     pub fn abort(&mut self, why: StepError) {
         if self.failure.is_some() {
             return;
+        }
+        if self.on_refusal == OnRefusal::GoOn {
+            self.todo.clear();
         }
         if self.current.as_ref().is_some_and(|it| matches!(it.step, Step::WaitFor(_))) {
             self.fail(why);
@@ -207,6 +235,11 @@ impl Job {
     /// The first step that failed.
     pub fn outcome(&self) -> Result<(), &Failure> {
         self.failure.as_ref().map_or(Ok(()), Err)
+    }
+
+    /// What was refused, and why, where the job went on all the same.
+    pub fn refused(&self) -> &[(Step, StepError)] {
+        &self.refused
     }
 
     /// The next step forward, or back after a failure.
@@ -226,6 +259,10 @@ impl Job {
     /// The first failure turns the job around; later ones are what remains.
     fn fail(&mut self, error: StepError) {
         let Some(Current { step, .. }) = self.current.take() else { return };
+        if self.on_refusal == OnRefusal::GoOn {
+            self.refused.push((step, error));
+            return;
+        }
         match &mut self.failure {
             Some(failure) => failure.remains.push((step, error)),
             None => {

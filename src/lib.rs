@@ -20,6 +20,7 @@ pub mod faults;
 pub mod proto;
 pub mod host;
 pub mod definitions;
+pub mod snapshot;
 pub mod backend;
 pub mod plan;
 // State over time; input and `now` go in, outputs are polled out.

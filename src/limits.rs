@@ -198,3 +198,17 @@ pub const BUSYBOX_LEN_MAX: u64 = 8 * 1024 * 1024;
 /// How long a DHCP client may take to end when it is asked to. They need milliseconds, unless their
 /// script hangs.
 pub const DHCP_STOP_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// A snapshot's file: four thousand links take some three megabytes, and a thousand definitions of
+/// the longest kind as many hundreds.
+pub const SNAPSHOT_LEN_MAX: u64 = 512 * 1024 * 1024;
+
+/// Definition files in a snapshot: more than a folder is kept with.
+pub const DEFINITION_COUNT_MAX: usize = 1 << 20;
+
+/// Sets of files that a rollback has put aside, before the oldest goes.
+pub const ASIDE_COUNT_MAX: usize = 20;
+
+/// How often a rollback compares what it has come to with what was, before it gives up: the kernel
+/// may do something of its own accord in between, but not for ever.
+pub const ROLLBACK_ROUNDS_MAX: u32 = 4;

@@ -247,17 +247,10 @@ impl Settings {
 
     /// The keys that were given another value than their default, and whose function this release
     /// lacks: it does no harm to start without, but somebody wanted it.
-    pub fn without_effect(&self, privilege: Privilege) -> Vec<&'static str> {
-        let usual = Self::defaults(privilege);
-        let (ours, theirs) = (&self.changes, &usual.changes);
-        let keys = [
-            (
-                "interface_backend",
-                matches!(ours.backend, BackendChoice::Ifupdown | BackendChoice::Netifrc),
-            ),
-            ("change_timeout", ours.change_timeout != theirs.change_timeout),
-        ];
-        keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let is_foreign =
+            matches!(self.changes.backend, BackendChoice::Ifupdown | BackendChoice::Netifrc);
+        is_foreign.then_some("interface_backend").into_iter().collect()
     }
 
     /// The keys that say something else in `new`, and hold from a daemon's start to its end: it

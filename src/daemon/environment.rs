@@ -27,6 +27,7 @@ pub(super) struct Environment {
     runtime_dir: Option<PathBuf>,
     config_home: Option<PathBuf>,
     cache_home: Option<PathBuf>,
+    state_home: Option<PathBuf>,
     pub(super) default_uri: Option<String>,
     /// LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and LIBVIRT_LOG_OUTPUTS.
     pub(super) log_level: Option<OsString>,
@@ -56,6 +57,7 @@ impl Environment {
             runtime_dir: path("XDG_RUNTIME_DIR"),
             config_home: path("XDG_CONFIG_HOME"),
             cache_home: path("XDG_CACHE_HOME"),
+            state_home: path("XDG_STATE_HOME"),
             default_uri: text("LIBVIRT_DEFAULT_URI"),
             log_level: raw("LIBVIRT_DEBUG"),
             log_filters: raw("LIBVIRT_LOG_FILTERS"),
@@ -81,6 +83,8 @@ pub(super) struct Paths {
     pub(super) client_config: PathBuf,
     /// What is defined: a file for each interface.
     pub(super) definition_dir: PathBuf,
+    /// What an open change goes back to: it outlives a boot.
+    pub(super) change_dir: PathBuf,
     pub(super) run_dir: PathBuf,
     /// Where the driver keeps what must not outlive a boot.
     pub(super) driver_dir: PathBuf,
@@ -111,7 +115,16 @@ impl Paths {
                 (config.join("libvirt"), run_dir.clone(), driver_dir, run_dir, log_dir)
             }
         };
+        let change_dir = match privilege {
+            Privilege::System => Path::new(LOCALSTATEDIR).join("lib/libvirt/interface/change"),
+            Privilege::Session => {
+                let below_home = || environment.home.as_ref().map(|home| home.join(".local/state"));
+                let state = environment.state_home.clone().or_else(below_home);
+                state.unwrap_or_else(|| config_dir.clone()).join("libvirt/interface/change")
+            }
+        };
         Some(Self {
+            change_dir,
             config: config_dir.join("virtinterfaced.conf"),
             client_config: config_dir.join("libvirt.conf"),
             definition_dir: config_dir.join("interface"),

@@ -23,17 +23,18 @@ use crate::daemon::environment::{Environment, Paths};
 use crate::error::HostError;
 use crate::io::activation;
 use crate::io::background::{self, Report, Side, Verdict};
+use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, Configuration, Presence};
 use crate::io::definitions::DefinitionStore;
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::{Listener, ListenerSpec};
-use crate::io::pid_file::PidFile;
+use crate::io::pid_file::{PidFile, PidFileError};
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
-use crate::server::{DhcpParts, Facts, Server, ServerParts};
+use crate::server::{DhcpParts, Facts, Recovery, Server, ServerParts};
 use crate::sys::{process, signal::Signals};
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
@@ -89,6 +90,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
             return say(&mut io::stderr(), &help(paths.as_ref()));
         }
         Ok(Invocation::Run(run)) => start(&run, privilege, &environment),
+        Ok(Invocation::RollBackStale(run)) => roll_back_stale(&run, privilege, &environment),
         Err(err) => {
             let message = format!("{err} (--help lists the options)");
             Err(StartError::new(Exit::Failure, message))
@@ -150,6 +152,25 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
             error!("{}", err.message);
         }
     })
+}
+
+/// Rolls back what must not stay, and nothing else. Where a daemon runs it has seen to that.
+fn roll_back_stale(
+    run: &Run,
+    privilege: Privilege,
+    environment: &Environment,
+) -> Result<(), StartError> {
+    let signals = install_signals()?;
+    let preparations = prepare(run, privilege, environment, None)?;
+    set_umask(privilege);
+    make_run_dirs(&preparations.paths)?;
+    let _lock = match PidFile::claim(&preparations.paths.driver_lock()) {
+        Err(PidFileError::Held { .. }) => return Ok(()),
+        claimed => claimed.map_err(|err| StartError::new(Exit::Failure, err))?,
+    };
+    let (mut server, _) = make_server(preparations, signals)?;
+    server.recover(Recovery::StaleAlone).map_err(|err| StartError::new(Exit::Driver, err))?;
+    server.recovered().clone().map_err(|err| StartError::new(Exit::Driver, err))
 }
 
 /// Checks all that can be checked before anything is made.
@@ -216,10 +237,7 @@ fn live(
     report: Option<Report>,
 ) -> Result<(), StartError> {
     // What we make does not depend on whose shell started us.
-    process::set_umask(match preparations.privilege {
-        Privilege::System => 0o022,
-        Privilege::Session => 0o077,
-    });
+    set_umask(preparations.privilege);
     let signals = signals.map_or_else(install_signals, Ok);
     match signals.and_then(|signals| build(preparations, signals)) {
         Ok((_locks, mut server)) => {
@@ -234,27 +252,49 @@ fn live(
     }
 }
 
+fn set_umask(privilege: Privilege) {
+    process::set_umask(match privilege {
+        Privilege::System => 0o022,
+        Privilege::Session => 0o077,
+    });
+}
+
 fn install_signals() -> Result<Signals, StartError> {
     Signals::install()
         .map_err(|err| StartError::new(Exit::Signals, HostError::new("handle", "signals", &err)))
 }
 
-/// Takes the locks, and makes everything that the loop owns. What is made last goes first.
+/// Takes the locks, makes everything that the loop owns, and has it see to what an earlier daemon has
+/// left before anybody can connect. What is made last goes first.
 fn build(
     preparations: Preparations<'_>,
     signals: Signals,
 ) -> Result<([PidFile; 2], Server), StartError> {
-    let Preparations { run, privilege, environment, paths, .. } = preparations;
-    let (config_file, configuration) = (preparations.config_file, preparations.configuration);
-    make_run_dirs(&paths)?;
+    make_run_dirs(&preparations.paths)?;
+    let paths = preparations.paths.clone();
     let locks = [claim(&preparations.pid_file)?, claim(&paths.driver_lock())?];
     if let Err(err) = process::raise_open_files_limit() {
         warn!("the limit of open files stays as it is: {err}");
     }
-    let listeners = match preparations.activated {
+    let (privilege, configuration) = (preparations.privilege, preparations.configuration.clone());
+    let (mut server, activated) = make_server(preparations, signals)?;
+    let refuse = |err| StartError::new(Exit::Driver, err);
+    server.recover(Recovery::Whole).map_err(refuse)?;
+    let listeners = match activated {
         Some(sockets) => adopt(sockets, &configuration)?,
         None => listen(&configuration, &paths, privilege)?,
     };
+    server.listen(listeners).map_err(refuse)?;
+    Ok((locks, server))
+}
+
+/// Makes everything that the loop owns but listeners, and hands back what they are to be made from.
+fn make_server(
+    preparations: Preparations<'_>,
+    signals: Signals,
+) -> Result<(Server, Activated), StartError> {
+    let Preparations { run, privilege, environment, paths, activated, .. } = preparations;
+    let (config_file, configuration) = (preparations.config_file, preparations.configuration);
     let parts = ServerParts {
         config_file,
         configuration,
@@ -263,7 +303,7 @@ fn build(
             default_uri: environment.default_uri.clone(),
             client_config: paths.client_config,
         },
-        listeners,
+        change_folder: ChangeFolder::new(paths.change_dir),
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         changes: Changes::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         // Only root's daemon can bring interfaces up.
@@ -283,7 +323,7 @@ fn build(
         idle_limit: run.idle_limit,
     };
     let server = Server::new(parts).map_err(|err| StartError::new(Exit::Driver, err))?;
-    Ok((locks, server))
+    Ok((server, activated))
 }
 
 fn claim(path: &Path) -> Result<PidFile, StartError> {

@@ -104,15 +104,18 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
         };
     }
     let definitions = Definitions::default();
-    let world = World { privilege: Privilege::System, host, definitions: &definitions };
+    let world =
+        World { privilege: Privilege::System, host, definitions: &definitions, change: None };
     let question = match handler::handle(call, client, &world, None) {
         Outcome::Done(outcome) => return outcome,
         Outcome::Change(change) => return Ok(change.reply),
+        Outcome::Transact(_) => return Ok(Reply::Empty),
         Outcome::Ask(question) => question,
     };
     match handler::handle(call, client, &world, Some(&answer(&question))) {
         Outcome::Done(outcome) => outcome,
         Outcome::Change(change) => Ok(change.reply),
+        Outcome::Transact(_) => Ok(Reply::Empty),
         Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
     }
 }

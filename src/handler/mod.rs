@@ -24,6 +24,7 @@ use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::model::client::{ClientState, Privilege};
 use crate::plan::Plan;
 use crate::proto::{Call, Reply};
+use crate::snapshot::Opening;
 
 /// Everything that replies are made from.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub struct World<'a> {
     pub privilege: Privilege,
     pub host: &'a Host,
     pub definitions: &'a Definitions,
+    /// The change that is open, if one is.
+    pub change: Option<&'a Opening>,
 }
 
 /// What a handler came to.
@@ -41,6 +44,16 @@ pub enum Outcome {
     Ask(Question),
     /// Change the host, and answer when that is done.
     Change(Change),
+    /// Begin or end a change that can be undone, and answer when that is done.
+    Transact(Transaction),
+}
+
+/// What is to become of the change that is open, or is to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transaction {
+    Begin,
+    Commit,
+    Rollback,
 }
 
 /// A change of the host that somebody wants.

@@ -58,7 +58,12 @@ fn client(access: Access) -> ClientState {
 fn answer_with(definitions: &[&str], call: InterfaceCall) -> Result<Reply, CallError> {
     let definitions = definitions.iter().map(|name| defined(name)).collect();
     let host = host();
-    let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+    let world = World {
+        privilege: Privilege::System,
+        host: &host,
+        definitions: &definitions,
+        change: None,
+    };
     let client = client(Access::ReadWrite);
     let findings = Answer::Links(Findings::default());
     match handle(&Call::Interface(call.clone()), &client, &world, None) {
@@ -67,7 +72,9 @@ fn answer_with(definitions: &[&str], call: InterfaceCall) -> Result<Reply, CallE
             Outcome::Done(result) => result,
             other => panic!("after an answer: {other:?}"),
         },
-        Outcome::Change(change) => panic!("a call that looks: {change:?}"),
+        other @ (Outcome::Change(_) | Outcome::Transact(_)) => {
+            panic!("a call that looks: {other:?}")
+        }
     }
 }
 
@@ -82,7 +89,12 @@ fn error(call: InterfaceCall) -> String {
 
 fn connect(call: ConnectCall, client: &ClientState) -> Result<Reply, CallError> {
     let (host, definitions) = (Host::default(), Definitions::default());
-    let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+    let world = World {
+        privilege: Privilege::System,
+        host: &host,
+        definitions: &definitions,
+        change: None,
+    };
     match handle(&Call::Connect(call), client, &world, None) {
         Outcome::Done(result) => result,
         other => panic!("{other:?}"),
@@ -256,7 +268,12 @@ fn whoever_may_only_look_changes_nothing() {
         ("virInterfaceChangeRollback", InterfaceCall::ChangeRollback { flags: 9 }),
     ] {
         let (host, definitions) = (host(), Definitions::default());
-        let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+        let world = World {
+            privilege: Privilege::System,
+            host: &host,
+            definitions: &definitions,
+            change: None,
+        };
         let call = Call::Interface(call);
         match handle(&call, &client(Access::ReadOnly), &world, None) {
             Outcome::Done(Err(err)) => {
@@ -323,7 +340,12 @@ fn open_wants_a_name_and_no_second_time() {
 #[test]
 fn a_name_that_settings_decide_is_asked_about() {
     let (host, definitions) = (Host::default(), Definitions::default());
-    let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+    let world = World {
+        privilege: Privilege::System,
+        host: &host,
+        definitions: &definitions,
+        change: None,
+    };
     let client = ClientState::new(Entrance::ReadWrite);
     let open =
         |name: &str| Call::Connect(ConnectCall::Open { name: Some(name.to_owned()), flags: 0 });

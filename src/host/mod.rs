@@ -7,6 +7,7 @@
 
 pub mod describe;
 pub mod survey;
+pub mod record;
 mod addresses;
 mod links;
 
@@ -94,6 +95,15 @@ impl Host {
             |master: &Link| matches!(master.kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
         link.kind == LinkKind::Tun
             || link.master.and_then(|master| self.link(master)).is_some_and(holds_ports)
+    }
+}
+
+/// Whether a port that no definition names is left alone whatever happens: it may be a guest's. A
+/// NIC, a bond or a VLAN is the host's own.
+pub fn may_be_a_guests(link: &Link) -> bool {
+    match link.kind {
+        LinkKind::Bond(_) | LinkKind::Nic | LinkKind::Vlan { .. } => false,
+        LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => true,
     }
 }
 

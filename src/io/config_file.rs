@@ -79,7 +79,7 @@ impl ConfigFile {
         };
         check_host(&settings).map_err(refuse)?;
         let path = self.path.display();
-        let without_effect = settings.without_effect(self.privilege);
+        let without_effect = settings.without_effect();
         let warnings = without_effect
             .iter()
             .map(|key| format!("{path}: {key} has no effect in this release"))

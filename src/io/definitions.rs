@@ -13,6 +13,8 @@
 //! Two things no news tells of are looked at: which folder has the name, and the files that links
 //! in it lead to. What another host changes in a shared file system goes unnoticed.
 
+mod keep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -197,14 +199,23 @@ impl DefinitionStore {
         outcome
     }
 
-    fn write(&mut self, path: &Path, edit: &FileEdit) -> Result<(), HostError> {
-        let folder_mode = match self.privilege {
+    /// Makes the folder, if there is none.
+    fn make_folder(&mut self) -> Result<(), HostError> {
+        if self.folder != Folder::Missing {
+            return Ok(());
+        }
+        let mode = match self.privilege {
             Privilege::System => 0o755,
             Privilege::Session => 0o700,
         };
-        if edit.after.is_some() && self.folder == Folder::Missing {
-            files::make_folder(&self.dir, folder_mode)?;
-            self.read_folder();
+        files::make_folder(&self.dir, mode)?;
+        self.read_folder();
+        Ok(())
+    }
+
+    fn write(&mut self, path: &Path, edit: &FileEdit) -> Result<(), HostError> {
+        if edit.after.is_some() {
+            self.make_folder()?;
         }
         let outcome = write(path, edit.after.as_deref());
         let is_edit = edit.before != edit.after;

@@ -6,10 +6,12 @@
 //! the folder that says so is on the disk before the caller hears of it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{
+    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink,
+};
 use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
@@ -61,9 +63,53 @@ const TEMPORARY_SUFFIX: &str = ".virtinterfaced-new";
 /// What the kernel says. The file is as it was, unless only the last step has failed, which writes
 /// the folder to the disk.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
+    replace_by(path, |temporary| write_new(temporary, bytes, None))
+}
+
+/// The same for a file that others may have to do with.
+///
+/// # Errors
+/// As [`replace`]; `EPERM` if the file cannot be given to its owner.
+pub fn replace_as(path: &Path, bytes: &[u8], access: Access) -> Result<(), HostError> {
+    replace_by(path, |temporary| write_new(temporary, bytes, Some(access)))
+}
+
+/// Makes `path` a symbolic link that says `target`, durably.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_by_link(path: &Path, target: &OsStr) -> Result<(), HostError> {
+    replace_by(path, |temporary| match symlink(target, temporary) {
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(temporary)?;
+            symlink(target, temporary)
+        }
+        made => made,
+    })
+}
+
+/// Gives a file another name in the same folder, durably. What had that name before is gone.
+///
+/// # Errors
+/// What the kernel says.
+pub fn rename(from: &Path, to: &Path) -> Result<(), HostError> {
+    let renamed = fs::rename(from, to).and_then(|()| sync_folder_of(to));
+    renamed.map_err(|err| HostError::new("rename", from.display().to_string(), &err))
+}
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Access {
+    /// Permission bits.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+fn replace_by(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), HostError> {
     let refuse = |err: io::Error| HostError::new("write", path.display().to_string(), &err);
     let temporary = temporary_for(path).map_err(refuse)?;
-    let renamed = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let renamed = make(&temporary).and_then(|()| fs::rename(&temporary, path));
     if renamed.is_err() {
         // What cannot be removed now is removed at the next start.
         let _ = fs::remove_file(&temporary);
@@ -130,7 +176,7 @@ fn temporary_for(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(temporary))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], access: Option<Access>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let mut file = match options.open(path) {
@@ -141,6 +187,13 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         opened => opened?,
     };
     file.write_all(bytes)?;
+    if let Some(Access { mode, uid, gid }) = access {
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (uid, gid) {
+            fchown(&file, Some(uid), Some(gid))?;
+        }
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     file.sync_all()
 }
 
@@ -157,7 +210,6 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_missing_file_is_nothing_and_a_folder_is_an_error() {

@@ -7,6 +7,8 @@
 //! question. When news is lost (`ENOBUFS`) or a dump is torn, the table is thrown away and dumped
 //! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
 
+mod record;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -25,7 +27,9 @@ use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex};
-use crate::netlink::record::{self, AddressRecord, RouteRecord};
+use crate::netlink::record::{
+    AddressRecord, RouteRecord, encode_address_dump, encode_route_dump, leads_through,
+};
 use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::Message;
 use crate::netlink::{Event, address, events, link};
@@ -148,7 +152,7 @@ impl Kernel {
         link: LinkIndex,
         buffer: &mut [u8],
     ) -> Result<Vec<AddressRecord>, HostError> {
-        let encode = |out: &mut Vec<u8>, sequence| record::encode_address_dump(out, sequence, link);
+        let encode = |out: &mut Vec<u8>, sequence| encode_address_dump(out, sequence, link);
         self.collect("addresses", encode, buffer, |message| {
             let address = AddressRecord::decode(message).ok().flatten();
             address.filter(|record| record.address.link == link)
@@ -163,9 +167,9 @@ impl Kernel {
         buffer: &mut [u8],
     ) -> Result<Vec<RouteRecord>, HostError> {
         let encode =
-            |out: &mut Vec<u8>, sequence| record::encode_route_dump(out, sequence, family, link);
+            |out: &mut Vec<u8>, sequence| encode_route_dump(out, sequence, family, Some(link));
         self.collect("routes", encode, buffer, |message| {
-            if !record::leads_through(message, link) {
+            if !leads_through(message, link) {
                 return None;
             }
             RouteRecord::decode(message).ok().flatten().filter(|route| !route.is_automatic())

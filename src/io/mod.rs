@@ -3,6 +3,8 @@
 
 pub mod files;
 pub mod definitions;
+pub mod boot;
+pub mod change_folder;
 pub mod accounts;
 pub mod host_uuid;
 pub mod config_file;

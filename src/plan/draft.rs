@@ -148,12 +148,3 @@ impl<'a> Draft<'a> {
         Plan { steps: self.steps, discarded: self.discarded }
     }
 }
-
-/// Whether a port that no definition names is left alone whatever happens: it may be a guest's. A
-/// NIC, a bond or a VLAN is the host's own.
-pub(super) fn may_be_a_guests(link: &Link) -> bool {
-    match link.kind {
-        LinkKind::Bond(_) | LinkKind::Nic | LinkKind::Vlan { .. } => false,
-        LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => true,
-    }
-}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The links part of a plan: what is to be made, what is to be set, and whose port it becomes.
 
+use crate::host::may_be_a_guests;
 use crate::host::survey::Surveyed;
 use crate::model::address::{Family, MacAddr};
 use crate::model::interface::{
@@ -10,7 +11,7 @@ use crate::model::name::IfName;
 use crate::netlink::address::{Address, Origin, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
 use crate::netlink::record::AddressRecord;
-use crate::plan::draft::{Draft, may_be_a_guests};
+use crate::plan::draft::Draft;
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
 

@@ -18,6 +18,7 @@ mod addressing;
 mod links;
 pub mod bring_up;
 pub mod tear_down;
+pub mod restore;
 
 use std::fmt;
 

@@ -29,9 +29,12 @@ impl Step {
             | Self::ChangeAddress { .. }
             | Self::DeleteAddress { .. }
             | Self::DeleteRoute { .. }
+            | Self::RemakeLink { .. }
+            | Self::ResetLink { .. }
             | Self::SetLink { .. } => Means::Request,
             Self::DeleteLink(_) => Means::SlowRequest,
             Self::EditFile(_)
+            | Self::RestoreFile(_)
             | Self::StartClient(_)
             | Self::StopClient(_)
             | Self::DropLease { .. }
@@ -48,6 +51,10 @@ impl Step {
         let index = |name: &IfName| host.link_named(name).map(|link| link.index).ok_or(*name);
         match self {
             Self::AddAddress { link, record } => record.encode_add(out, sequence, index(link)?),
+            Self::RemakeLink { record, parent } => {
+                let parent = parent.as_ref().map(index).transpose()?;
+                record.encode_add(out, sequence, parent);
+            }
             Self::AddLink(spec) => {
                 let kind = new_kind(spec, index)?;
                 change::encode_add(
@@ -65,11 +72,15 @@ impl Step {
             }
             Self::DeleteLink(name) => change::encode_delete(out, sequence, index(name)?),
             Self::DeleteRoute { link, record } => record.encode_delete(out, sequence, index(link)?),
+            Self::ResetLink { link, setting } => {
+                setting.encode(out, sequence, index(link)?);
+            }
             Self::SetLink { link, value } => {
                 let link = index(link)?;
                 change::encode_set(out, sequence, link, setting(value, index)?);
             }
             Self::EditFile(_)
+            | Self::RestoreFile(_)
             | Self::StartClient(_)
             | Self::StopClient(_)
             | Self::DropLease { .. }

@@ -10,11 +10,14 @@ use crate::definitions::FileEdit;
 use crate::host::{Host, describe};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::Lifetime;
-use crate::netlink::link::{Link, LinkBond};
+use crate::netlink::link::{Link, LinkBond, LinkKind};
+use crate::netlink::link_record::{LinkRecord, LinkSetting};
 use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::snapshot::{FileRestoration, KeptFile};
 use crate::xml::words;
 
 /// One thing to do.
@@ -44,6 +47,18 @@ pub enum Step {
         record: RouteRecord,
     },
     EditFile(FileEdit),
+    /// A link is made as it was before it went.
+    RemakeLink {
+        record: Box<LinkRecord>,
+        parent: Option<IfName>,
+    },
+    /// Something of a link becomes what it was that no plan sets otherwise.
+    ResetLink {
+        link: IfName,
+        setting: Box<LinkSetting>,
+    },
+    /// A definition's file becomes what it was, with mode and owner.
+    RestoreFile(FileRestoration),
     SetLink {
         link: IfName,
         value: Value,
@@ -116,6 +131,15 @@ impl Switch {
             Self::DisableIpv6 => "disable_ipv6",
         }
     }
+
+    /// Those that a plan sets, with their values: IPv6 as such comes before what it is to do.
+    pub(super) fn values(values: Ipv6Switches) -> [(Self, Option<i32>); 3] {
+        [
+            (Self::DisableIpv6, values.disable_ipv6),
+            (Self::AcceptRa, values.accept_ra),
+            (Self::Autoconf, values.autoconf),
+        ]
+    }
 }
 
 /// What the kernel is to tell before the next step.
@@ -185,6 +209,32 @@ fn is_said_down(link: &Link) -> bool {
 }
 
 impl Step {
+    /// The link that this step is about, if it is about one.
+    pub fn link_name(&self) -> Option<IfName> {
+        match self {
+            Self::AddAddress { link, .. }
+            | Self::AddRoute { link, .. }
+            | Self::ChangeAddress { link, .. }
+            | Self::DeleteAddress { link, .. }
+            | Self::DeleteLink(link)
+            | Self::DeleteRoute { link, .. }
+            | Self::ResetLink { link, .. }
+            | Self::SetLink { link, .. }
+            | Self::Switch { link, .. } => Some(*link),
+            Self::RemakeLink { record, .. } => Some(record.link.name),
+            Self::AddLink(spec) => Some(spec.name),
+            Self::StartClient(lease) | Self::StopClient(lease) | Self::DropLease { lease, .. } => {
+                Some(lease.link)
+            }
+            Self::EditFile(_) | Self::RestoreFile(_) | Self::WaitFor(_) => None,
+        }
+    }
+
+    /// What this step restores, if it is a file.
+    pub fn restores(&self) -> Option<&FileRestoration> {
+        if let Self::RestoreFile(file) = self { Some(file) } else { None }
+    }
+
     /// The MTU that this step gives to a link.
     pub fn mtu_of(&self, name: &IfName) -> Option<u32> {
         if let Self::SetLink { link, value: Value::Mtu(mtu) } = self {
@@ -214,6 +264,27 @@ impl fmt::Display for Step {
                 (_, None) => write!(f, "file remove {}", edit.name),
                 (None, Some(_)) => write!(f, "file write {}", edit.name),
                 (Some(_), Some(_)) => write!(f, "file rewrite {}", edit.name),
+            },
+            Self::RemakeLink { record, parent } => {
+                write!(f, "link add {}", record.link.name)?;
+                if let Some(parent) = parent {
+                    write!(f, " link {parent}")?;
+                }
+                match &record.link.kind {
+                    LinkKind::Bond(_) => f.write_str(" type bond")?,
+                    LinkKind::Bridge(_) => f.write_str(" type bridge")?,
+                    LinkKind::Vlan { tag } => write!(f, " type vlan id {tag}")?,
+                    LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
+                }
+                f.write_str(", as it was")
+            }
+            Self::ResetLink { link, setting } => write!(f, "link set {link} {setting}"),
+            Self::RestoreFile(file) => match &file.after {
+                None => write!(f, "file remove {}", file.name),
+                Some(KeptFile::Link(_)) => write!(f, "file link {}, as it was", file.name),
+                Some(KeptFile::File { mode, uid, gid, .. }) => {
+                    write!(f, "file write {}, as it was (mode {mode:o}, {uid}:{gid})", file.name)
+                }
             },
             Self::SetLink { link, value } => write!(f, "link set {link} {value}"),
             Self::StartClient(lease) => write!(f, "dhcp start {}", Client(lease)),

@@ -7,15 +7,14 @@
 
 use std::cmp::Reverse;
 
-use crate::host::Host;
 use crate::host::survey::{Survey, Surveyed};
+use crate::host::{Host, may_be_a_guests};
 use crate::model::interface::{Bond, BondMember, Interface, Kind, PortKind};
-use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::plan::Plan;
 use crate::plan::bring_up::is_of_kind;
-use crate::plan::draft::{Draft, may_be_a_guests};
+use crate::plan::draft::Draft;
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Switch, Value};
 
@@ -191,17 +190,10 @@ fn remake_vlan(draft: &Draft<'_>, surveyed: &Surveyed) -> Vec<Step> {
     let mtu = (link.mtu != parent.mtu).then_some(Value::Mtu(link.mtu));
     let settings = mtu.into_iter().map(|value| Step::SetLink { link: name, value });
     let add = Step::AddLink(LinkSpec { name, mac: link.mac, kind });
-    let switches = switches(surveyed.switches).into_iter().zip(switches(draft.survey.defaults));
+    let switches =
+        Switch::values(surveyed.switches).into_iter().zip(Switch::values(draft.survey.defaults));
     let switches = switches.filter(|(now, first)| now != first).filter_map(|((switch, now), _)| {
         now.map(|value| Step::Switch { link: name, switch, value })
     });
     std::iter::once(add).chain(settings).chain(switches).collect()
-}
-
-fn switches(values: Ipv6Switches) -> [(Switch, Option<i32>); 3] {
-    [
-        (Switch::DisableIpv6, values.disable_ipv6),
-        (Switch::AcceptRa, values.accept_ra),
-        (Switch::Autoconf, values.autoconf),
-    ]
 }

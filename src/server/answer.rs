@@ -10,7 +10,7 @@ use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::uri::UriSettings;
-use crate::handler::{self, Answer, Change, Outcome, Question, World};
+use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
 use crate::host::Host;
 use crate::io::dhcp::DhcpClients;
 use crate::io::files;
@@ -19,6 +19,7 @@ use crate::limits::CLIENT_CONFIG_LEN_MAX;
 use crate::model::client::{ClientState, Privilege};
 use crate::proto::{Call, Reply};
 use crate::server::rested::Rested;
+use crate::snapshot::Opening;
 use crate::sys::process;
 
 /// What was settled when the daemon started.
@@ -37,6 +38,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) host: &'a Host,
     pub(crate) definitions: &'a Definitions,
+    pub(crate) change: Option<&'a Opening>,
     pub(crate) clients: &'a DhcpClients,
     pub(crate) rested: &'a Rested,
     pub(crate) kernel: &'a mut Kernel,
@@ -49,6 +51,7 @@ pub(crate) enum Decision {
     Reply(Reply),
     /// The answer, if this has been done to the host.
     Change(Change),
+    Transact(Transaction),
 }
 
 impl Desk<'_> {
@@ -56,7 +59,9 @@ impl Desk<'_> {
     pub(crate) fn answer(&mut self, call: &Call, client: &ClientState) -> Result<Reply, CallError> {
         match self.decide(call, client)? {
             Decision::Reply(reply) => Ok(reply),
-            Decision::Change(_) => Err(faults::invariant("a change waits for its turn")),
+            Decision::Change(_) | Decision::Transact(_) => {
+                Err(faults::invariant("a change waits for its turn"))
+            }
         }
     }
 
@@ -70,6 +75,7 @@ impl Desk<'_> {
             privilege: self.facts.privilege,
             host: self.host,
             definitions: self.definitions,
+            change: self.change,
         };
         let mut outcome = handler::handle(call, client, &world, None);
         if let Outcome::Ask(question) = outcome {
@@ -79,6 +85,7 @@ impl Desk<'_> {
         match outcome {
             Outcome::Done(result) => result.map(Decision::Reply),
             Outcome::Change(change) => Ok(Decision::Change(change)),
+            Outcome::Transact(transaction) => Ok(Decision::Transact(transaction)),
             Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
         }
     }

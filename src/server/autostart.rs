@@ -13,7 +13,7 @@ use log::{debug, warn};
 
 use crate::definitions::Definitions;
 use crate::host::Host;
-use crate::io::files;
+use crate::io::{boot, files};
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
@@ -21,8 +21,8 @@ use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
 use crate::server::jobs::{Origin, Request};
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-const BOOT_ID_LEN_MAX: u64 = 64;
+/// A marker is a boot's id.
+const MARKER_LEN_MAX: u64 = 64;
 
 /// What is known of interfaces that come up by themselves.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Autostart {
 
     fn mark(&self) {
         let Some(marker) = &self.marker else { return };
-        if let Err(err) = fs::write(marker, boot_id()) {
+        if let Err(err) = fs::write(marker, boot::id()) {
             warn!("cannot write {}: {err}", marker.display());
         }
     }
@@ -152,13 +152,8 @@ fn in_order(definitions: &Definitions, host: &Host) -> Vec<IfName> {
     names
 }
 
-/// Whether the marker is of this boot.
+/// Whether the marker is of this boot. Where nobody knows which that is, the run directory alone tells
+/// one from another.
 fn is_marked(marker: &Path) -> bool {
-    files::read_text(marker, BOOT_ID_LEN_MAX).is_ok_and(|text| text == boot_id())
-}
-
-/// What the kernel calls this boot; nothing where there is no /proc, and the run directory alone
-/// tells one boot from another.
-fn boot_id() -> String {
-    files::read_text(Path::new(BOOT_ID), BOOT_ID_LEN_MAX).unwrap_or_default()
+    files::read_text(marker, MARKER_LEN_MAX).is_ok_and(|text| text.trim_end() == boot::id())
 }

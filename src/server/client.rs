@@ -16,6 +16,7 @@ use crate::model::server::ServerName;
 use crate::rpc::frame::Carrier;
 use crate::server::door::Guest;
 use crate::session::Session;
+use crate::snapshot::Caller;
 use crate::sys::socket::{self, PeerCreds, Received};
 
 /// A client's token.
@@ -70,6 +71,11 @@ impl Client {
             armed: None,
             is_busy: false,
         }
+    }
+
+    /// Who it is, as far as an open change is about that.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller { uid: self.peer.uid, pid: self.peer.pid, client: self.number }
     }
 
     /// The server that it is a client of.

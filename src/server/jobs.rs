@@ -30,8 +30,10 @@ use crate::server::client::ClientId;
 use crate::server::discard::Discard;
 use crate::server::perform::{Owed, StepProgress};
 use crate::server::rested::Rested;
+use crate::server::rollback::Rollback;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
+use crate::snapshot::Caller;
 
 /// While clients look, a turn in which a change was made is followed by this many times the time that
 /// it took for them. However many they are, the calls of no more than one turn in five then wait for
@@ -63,6 +65,7 @@ pub(crate) enum Origin {
         id: ClientId,
         reply_to: ReplyTo,
         state: ClientState,
+        caller: Caller,
     },
     /// The daemon itself, for this reason.
     Daemon(&'static str),
@@ -83,7 +86,7 @@ impl Origin {
 
 /// The change that is under way.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     request: Request,
     job: Job,
     reply: Reply,
@@ -95,6 +98,30 @@ struct Running {
     owed: Option<Owed>,
     /// The link whose state the kernel was asked for since the last step.
     hurried: Option<IfName>,
+    /// What it is a part of, if it leads back.
+    rollback: Option<Rollback>,
+}
+
+impl Running {
+    /// A round of a rollback.
+    pub(super) fn back(
+        request: Request,
+        job: Job,
+        discarded: Vec<IfName>,
+        rollback: Rollback,
+    ) -> Self {
+        Self {
+            request,
+            job,
+            reply: Reply::Empty,
+            discarded,
+            leaves: Vec::new(),
+            failure: String::new(),
+            owed: None,
+            hurried: None,
+            rollback: Some(rollback),
+        }
+    }
 }
 
 /// Why it does not go on at once.
@@ -135,6 +162,7 @@ impl Jobs {
         pending: PendingCall,
         id: ClientId,
         state: &ClientState,
+        caller: Caller,
     ) -> Option<PendingCall> {
         let access = state.opened.as_ref().map(|opened| opened.access);
         match pending {
@@ -143,7 +171,7 @@ impl Jobs {
                     && call.changing_api().is_some()
                     && !is_hopeless(&call) =>
             {
-                let origin = Origin::Client { id, reply_to, state: state.clone() };
+                let origin = Origin::Client { id, reply_to, state: state.clone(), caller };
                 self.push(Request { origin, call });
                 None
             }
@@ -153,6 +181,20 @@ impl Jobs {
 
     pub(crate) fn push(&mut self, request: Request) {
         self.waiting.push_back(request);
+    }
+
+    /// Puts a request before all others. What is under way is given up, for this reason.
+    pub(super) fn push_first(&mut self, request: Request, why: StepError) {
+        self.waiting.push_front(request);
+        if let Some(running) = self.running.as_mut().filter(|it| it.rollback.is_none()) {
+            running.job.abort(why);
+            self.pause = Pause::None;
+        }
+    }
+
+    /// Begins with something else.
+    pub(super) fn run(&mut self, running: Running) {
+        self.running = Some(running);
     }
 
     /// Whether no change is under way or waits.
@@ -279,6 +321,7 @@ impl Server {
             facts: &self.facts,
             host: &self.host,
             definitions: self.store.definitions(),
+            change: self.change.opening(),
             clients: &self.leases,
             rested: &self.jobs.rested,
             kernel: &mut self.kernel,
@@ -286,8 +329,12 @@ impl Server {
         };
         let decision = desk.decide(&call, &state).and_then(|decision| self.check(decision));
         match decision {
+            Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
             Ok(Decision::Change(Change { plan, reply, leaves, failure })) => {
                 debug!("{}: the plan:\n{plan}", Brief(&request));
+                if let Err(err) = self.journal(&plan) {
+                    return self.answer(request, Err(err), now);
+                }
                 let discarded = plan.discarded.clone();
                 let job = Job::new(plan, self.configuration.settings.changes.dhcp_timeout);
                 self.jobs.running = Some(Running {
@@ -299,6 +346,7 @@ impl Server {
                     failure,
                     owed: None,
                     hurried: None,
+                    rollback: None,
                 });
             }
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
@@ -321,11 +369,13 @@ impl Server {
 
     /// Answers for the change that is over.
     fn conclude(&mut self, now: Instant) {
-        let Some(Running { request, job, reply, discarded, leaves, failure, .. }) =
-            self.jobs.running.take()
-        else {
-            return;
-        };
+        let Some(running) = self.jobs.running.take() else { return };
+        let Running { request, job, reply, discarded, leaves, failure, rollback, .. } = running;
+        if let Some(rollback) = rollback {
+            self.jobs.discard.push(discarded, now);
+            return self.next_round(request, rollback, job.refused().to_vec(), now);
+        }
+        self.drop_journal();
         let outcome = match job.outcome() {
             Ok(()) => {
                 info!("{}: done", Brief(&request));
@@ -357,7 +407,9 @@ impl Server {
                 }
             }
             Origin::Daemon(why) => {
-                let InterfaceCall::Create { name, .. } = &request.call else { return };
+                let InterfaceCall::Create { name, .. } = &request.call else {
+                    return self.note_rolled_back(outcome);
+                };
                 if let Err(err) = outcome {
                     warn!("{name} is not brought up ({why}): {err}");
                 }

@@ -30,6 +30,8 @@ const SERVING: &str = "serving";
 /// Where in its life the daemon is.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// What an earlier daemon has left is seen to. There is nothing yet to connect to.
+    Recovering,
     /// The hooks of the start run. Whoever connects waits in the backlog.
     Starting {
         report: Option<Report>,
@@ -59,6 +61,12 @@ impl Phase {
 impl Server {
     /// Runs the start's hooks.
     pub(super) fn begin(&mut self, report: Option<Report>, now: Instant) {
+        if self.is_stopping() {
+            if let Some(report) = report {
+                report.failed(STOPPED_EARLY, "told to stop before it was ready");
+            }
+            return;
+        }
         self.phase = Phase::Starting { report };
         self.hooks.begin(Occasion::Start, now);
     }
@@ -102,7 +110,7 @@ impl Server {
     /// When [`Server::proceed`] next has something to do, if no event comes before.
     pub(super) fn lifecycle_deadline(&self) -> Option<Instant> {
         let own = match self.phase {
-            Phase::Starting { .. } => None,
+            Phase::Recovering | Phase::Starting { .. } => None,
             Phase::Serving => self.idle_end(),
             Phase::Stopping { deadline } => Some(deadline),
         };
@@ -137,7 +145,10 @@ impl Server {
                 {
                     return Next::Stop;
                 }
-                Phase::Starting { .. } | Phase::Serving | Phase::Stopping { .. } => {
+                Phase::Recovering
+                | Phase::Starting { .. }
+                | Phase::Serving
+                | Phase::Stopping { .. } => {
                     return Next::Turn;
                 }
             }
@@ -190,7 +201,9 @@ impl Server {
     /// When the daemon has been without clients for too long. Hooks that run count as work.
     fn idle_end(&self) -> Option<Instant> {
         let (since, limit) = self.idle_since.zip(self.idle_limit)?;
-        (self.hooks.is_idle() && self.jobs.is_done()).then(|| since + limit)
+        // Who has begun a change may be about to come back, and its deadline is to be kept.
+        let is_open = self.change.opening().is_some();
+        (self.hooks.is_idle() && self.jobs.is_done() && !is_open).then(|| since + limit)
     }
 
     /// Reads the configuration again. It is taken whole, or everything stays as it was.

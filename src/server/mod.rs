@@ -15,7 +15,9 @@ mod discard;
 mod answer;
 mod administer;
 mod perform;
+mod rollback;
 mod jobs;
+mod transaction;
 mod autostart;
 mod lifecycle;
 
@@ -36,6 +38,7 @@ use crate::error::{CallError, HostError};
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::background::Report;
+use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::definitions::DefinitionStore;
@@ -55,10 +58,12 @@ use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
 use crate::server::room::Rooms;
 use crate::server::timers::Timers;
+use crate::server::transaction::OpenChange;
 use crate::session::Session;
 use crate::sys::signal::Signals;
 
 pub use crate::server::answer::Facts;
+pub use crate::server::transaction::Recovery;
 
 /// How long to leave a kernel alone that refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);
@@ -82,6 +87,7 @@ pub struct Server {
     retry_at: Option<Instant>,
     store: DefinitionStore,
     jobs: Jobs,
+    change: OpenChange,
     autostart: Autostart,
     /// The DHCP clients of the host's interfaces.
     leases: DhcpClients,
@@ -123,10 +129,11 @@ pub struct ServerParts {
     pub config_file: ConfigFile,
     pub configuration: Configuration,
     pub facts: Facts,
-    pub listeners: Vec<Listener>,
     pub kernel: Kernel,
     pub changes: Changes,
     pub store: DefinitionStore,
+    /// Where a change that is open is kept.
+    pub change_folder: ChangeFolder,
     /// Remembers which boot's interfaces have been brought up; `None` if none are.
     pub boot_marker: Option<PathBuf>,
     pub dhcp: DhcpParts,
@@ -155,15 +162,15 @@ enum Next {
 }
 
 impl Server {
-    /// Registers everything, and dumps the kernel's links and addresses.
+    /// Registers everything but listeners, and dumps the kernel's links and addresses.
     pub fn new(parts: ServerParts) -> Result<Self, HostError> {
         let poll = Poll::new().map_err(|err| HostError::new("open", "an epoll instance", &err))?;
         let client = parts.configuration.settings.changes.dhcp_client;
         let choice = Choice::new(client, parts.dhcp.path.as_deref());
         let mut server = Self {
-            next_id: LISTENERS + parts.listeners.len(),
+            next_id: LISTENERS,
             rooms: Rooms::new(&parts.configuration.settings),
-            door: Door::new(parts.listeners),
+            door: Door::new(Vec::new()),
             poll,
             signals: parts.signals,
             kernel: parts.kernel,
@@ -172,6 +179,7 @@ impl Server {
             retry_at: None,
             store: parts.store,
             jobs: Jobs::new(parts.changes, clock()),
+            change: OpenChange::new(parts.change_folder),
             autostart: Autostart::new(parts.boot_marker),
             leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
             path: parts.dhcp.path,
@@ -181,7 +189,7 @@ impl Server {
             configuration: parts.configuration,
             hooks: parts.hooks,
             supervisor: parts.supervisor,
-            phase: Phase::Starting { report: None },
+            phase: Phase::Recovering,
             reload: Reload::NotAsked,
             clients: HashMap::new(),
             busy: Vec::new(),
@@ -205,10 +213,50 @@ impl Server {
         let add = |fd, token| registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
         add(self.signals.as_raw_fd(), SIGNALS)?;
         add(self.kernel.as_fd().as_raw_fd(), KERNEL)?;
-        add(self.jobs.as_fd().as_raw_fd(), CHANGES)?;
-        for (position, listener) in self.door.listeners().iter().enumerate() {
-            add(listener.as_raw_fd(), Token(LISTENERS + position))?;
+        add(self.jobs.as_fd().as_raw_fd(), CHANGES)
+    }
+
+    /// Rolls back what an earlier daemon has left that must not stay, and undoes what it has done by
+    /// half. Nobody can connect before that is over.
+    ///
+    /// # Errors
+    /// The loop cannot go on. What could not be rolled back is for [`Server::recovered`] to tell.
+    pub fn recover(&mut self, recovery: Recovery) -> Result<(), HostError> {
+        let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
+        let mut now = clock();
+        self.find_change(recovery, now);
+        let is_over = |jobs: &mut Jobs| match recovery {
+            // What is out of the way is deleted later.
+            Recovery::Whole => jobs.is_idle(),
+            Recovery::StaleAlone => {
+                jobs.discard.hurry();
+                jobs.is_done()
+            }
+        };
+        while !is_over(&mut self.jobs) {
+            let timeout = self.timeout(now);
+            self.wait(&mut events, timeout)?;
+            now = clock();
+            if self.turn(&events, now) == Next::Stop {
+                break;
+            }
         }
+        Ok(())
+    }
+
+    /// Has clients come in by these.
+    ///
+    /// # Errors
+    /// epoll refuses.
+    pub fn listen(&mut self, listeners: Vec<Listener>) -> Result<(), HostError> {
+        let refuse = |err: io::Error| HostError::new("register", "descriptors", &err);
+        for (position, listener) in listeners.iter().enumerate() {
+            let (fd, token) = (listener.as_raw_fd(), Token(LISTENERS + position));
+            let registry = self.poll.registry();
+            registry.register(&mut SourceFd(&fd), token, Interest::READABLE).map_err(refuse)?;
+        }
+        self.next_id = LISTENERS + listeners.len();
+        self.door = Door::new(listeners);
         Ok(())
     }
 
@@ -221,16 +269,20 @@ impl Server {
         let mut next = self.proceed(now);
         while next == Next::Turn {
             let timeout = self.timeout(now);
-            match self.poll.poll(&mut events, timeout) {
-                Err(err) if err.kind() != io::ErrorKind::Interrupted => {
-                    return Err(HostError::new("wait for", "events", &err));
-                }
-                Ok(()) | Err(_) => {}
-            }
+            self.wait(&mut events, timeout)?;
             now = clock();
             next = self.turn(&events, now);
         }
         Ok(())
+    }
+
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), HostError> {
+        match self.poll.poll(events, timeout) {
+            Err(err) if err.kind() != io::ErrorKind::Interrupted => {
+                Err(HostError::new("wait for", "events", &err))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn turn(&mut self, events: &Events, now: Instant) -> Next {
@@ -270,6 +322,7 @@ impl Server {
             // Before the changes: one of them may wait for the end of a client.
             self.leases.handle_timeout(now);
         }
+        self.check_change_deadline();
         self.run_jobs(now);
         self.accept(now);
         self.fire_timers(now);
@@ -290,6 +343,7 @@ impl Server {
             self.timers.next(),
             self.door.deadline(),
             self.retry_at,
+            self.change.deadline(now),
             self.jobs.deadline(now).filter(|_| self.retry_at.is_none()),
             self.leases.deadline(),
             self.lifecycle_deadline(),
@@ -394,9 +448,9 @@ impl Server {
             let Some(client) = self.clients.get_mut(&id) else { return };
             let Some(pending) = client.session.poll_call(now) else { return };
             client.has_called = true;
-            let Some(pending) = self.jobs.take_change(pending, id, client.session.client()) else {
-                continue;
-            };
+            let caller = client.caller();
+            let pending = self.jobs.take_change(pending, id, client.session.client(), caller);
+            let Some(pending) = pending else { continue };
             self.has_answered = true;
             let outcome = match &pending.call {
                 Call::Admin(call) => self.administer(call, now),
@@ -409,6 +463,7 @@ impl Server {
                         facts: &self.facts,
                         host: &self.host,
                         definitions: self.store.definitions(),
+                        change: self.change.opening(),
                         clients: &self.leases,
                         rested: self.jobs.rested(),
                         kernel: &mut self.kernel,

@@ -36,6 +36,7 @@ impl Server {
     pub(super) fn perform(&mut self, step: &Step, now: Instant) -> StepProgress {
         StepProgress::Done(match step {
             Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
+            Step::RestoreFile(file) => self.store.restore(file).map_err(StepError::from),
             Step::Switch { link, switch, value } => {
                 switches::write(link, *switch, *value).map_err(StepError::from)
             }
@@ -54,6 +55,8 @@ impl Server {
             | Step::DeleteAddress { .. }
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
+            | Step::RemakeLink { .. }
+            | Step::ResetLink { .. }
             | Step::SetLink { .. } => match self.send(step) {
                 Ok(()) => return self.hear(Owed::Answer),
                 Err(err) => Err(err),

@@ -10,9 +10,18 @@ use super::check;
 /// How long the host has been up and awake (`CLOCK_MONOTONIC`, clock_gettime(2)): the same for all
 /// of its processes, which std's `Instant` does not tell.
 pub fn monotonic() -> io::Result<Duration> {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// How long ago the host was booted, sleep included (`CLOCK_BOOTTIME`).
+pub fn since_boot() -> io::Result<Duration> {
+    read(libc::CLOCK_BOOTTIME)
+}
+
+fn read(clock: libc::clockid_t) -> io::Result<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live local of the type that clock_gettime fills.
-    check(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) })?;
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Ok(Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default()))
 }
@@ -49,6 +58,14 @@ impl Utc {
             second: tm.tm_sec,
             microsecond: since_epoch.subsec_micros(),
         }
+    }
+}
+
+impl Utc {
+    /// As people say it who need no fractions.
+    pub fn to_the_second(&self) -> String {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
     }
 }
 

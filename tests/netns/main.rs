@@ -43,6 +43,7 @@ mod routes;
 mod schema;
 mod start;
 mod survival;
+mod transaction;
 mod undo;
 mod user;
 mod virsh;

@@ -67,6 +67,7 @@ impl Snapshot {
                 let of_name = named.entry(name).or_insert_with(|| Value::Array(Vec::new()));
                 of_name.as_array_mut().unwrap().push(item);
             }
+            named.values_mut().for_each(sort_kernels);
             sections.insert(name.to_owned(), named.into());
         }
         Self(sections.into())
@@ -106,6 +107,15 @@ fn sort_ipv6(link: &mut Value) {
         Some("inet6") => info["local"].to_string(),
         _ => String::new(),
     });
+}
+
+/// Of the routes to one place that the kernel makes by itself, one for each link that is up, the order
+/// is that in which the links came up.
+fn sort_kernels(routes: &mut Value) {
+    let Value::Array(routes) = routes else { return };
+    if routes.iter().all(|route| route["protocol"] == "kernel") {
+        routes.sort_by_key(|route| route["dev"].to_string());
+    }
 }
 
 fn compare(

@@ -14,7 +14,7 @@ const REMOTE: u32 = 0x2000_8086;
 /// libvirt's error numbers.
 pub(crate) mod code {
     pub(crate) const INTERNAL: i32 = 1;
-    pub(crate) const NO_SUPPORT: i32 = 3;
+    pub(crate) const INVALID_ARG: i32 = 8;
     pub(crate) const OPERATION_DENIED: i32 = 29;
     pub(crate) const RPC: i32 = 39;
     pub(crate) const NO_INTERFACE: i32 = 57;
@@ -193,7 +193,8 @@ impl Ask {
             Self::Change(_) if opened == Some(Access::ReadOnly) => {
                 return Want::Error(code::OPERATION_DENIED);
             }
-            Self::Change(_) => return Want::Error(code::NO_SUPPORT),
+            // The text in front is read as flags, and there are none.
+            Self::Change(_) => return Want::Error(code::INVALID_ARG),
             _ => {}
         }
         let all = kernel.listed();

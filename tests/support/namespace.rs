@@ -69,11 +69,15 @@ fn enter() -> Result<(), String> {
     // From here on the machine's own files are out of reach, so any failure is the test's.
     mount("none", "/", None, libc::MS_REC | libc::MS_PRIVATE);
     mount("tmpfs", "/run", Some("tmpfs"), 0);
-    // The last two are where DHCP clients keep their leases.
-    for dir in ["/etc/libvirt", "/var/lib/dhcp", "/var/lib/dhcpcd"] {
+    // DHCP clients keep their leases below /var/lib, and the daemon what an open change goes back to.
+    let states = ["/var/lib/dhcp", "/var/lib/dhcpcd"].map(|dir| (dir, Path::new(dir).exists()));
+    for dir in ["/etc/libvirt", "/var/lib"] {
         if Path::new(dir).exists() {
             mount("tmpfs", dir, Some("tmpfs"), 0);
         }
+    }
+    for (dir, _) in states.into_iter().filter(|(_, is_there)| *is_there) {
+        fs::create_dir(dir).unwrap();
     }
     // The machine's sysfs goes on showing the machine's own interfaces.
     mount("sysfs", "/sys", Some("sysfs"), 0);

@@ -217,7 +217,12 @@ impl Play {
     #[expect(clippy::panic, reason = "an answer to no question")]
     fn decide(&self, call: &InterfaceCall) -> Result<Change, CallError> {
         let (host, definitions) = (self.kernel.host(), self.definitions());
-        let world = World { privilege: Privilege::System, host: &host, definitions: &definitions };
+        let world = World {
+            privilege: Privilege::System,
+            host: &host,
+            definitions: &definitions,
+            change: None,
+        };
         let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
         let client = ClientState { opened, ..ClientState::new(Entrance::ReadWrite) };
         let call = Call::Interface(call.clone());
@@ -228,6 +233,7 @@ impl Play {
                 Outcome::Ask(Question::Survey(order)) if answer.is_none() => {
                     answer = Some(Answer::Survey(self.kernel.survey(&order)));
                 }
+                Outcome::Transact(transaction) => panic!("{call:?} is to {transaction:?}"),
                 Outcome::Ask(question) => panic!("{call:?} asks {question:?}"),
                 Outcome::Done(Ok(reply)) => panic!("{call:?}: {reply:?} without a change"),
                 Outcome::Done(Err(err)) => return Err(err),

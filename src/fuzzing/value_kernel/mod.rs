@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
+use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
@@ -31,6 +32,7 @@ use crate::netlink::{Event, events, link};
 use crate::plan::request::Means;
 use crate::plan::step::{Condition, Step, Switch};
 use crate::plan::{self, Plan};
+use crate::snapshot::{FileRestoration, KeptFile};
 use state::{Address, Device};
 
 /// How long a DHCP client has here.
@@ -108,6 +110,44 @@ impl ValueKernel {
         }
     }
 
+    /// All that can be set back, as dumps would tell of it.
+    pub fn record(&self) -> HostRecord {
+        let mut told = Vec::new();
+        for device in self.devices.values() {
+            device.encode(&mut told);
+            device.addresses.iter().for_each(|address| address.encode(&mut told, device.index));
+            device.routes.iter().for_each(|route| route.encode(&mut told, device.index));
+        }
+        HostRecord::decode(&told).unwrap_or_default()
+    }
+
+    /// The DHCP clients that run.
+    pub fn clients(&self) -> &[Lease] {
+        &self.clients
+    }
+
+    /// Carries out of a plan as much as can be. Tells what is refused.
+    pub fn carry_out_what_can_be(&mut self, plan: Plan, start: Instant) -> Vec<(Step, StepError)> {
+        let discarded = plan.discarded.clone();
+        let mut job = Job::persistent(plan);
+        let mut now = start;
+        loop {
+            match job.poll_action(&self.host(), now) {
+                Action::Perform(step) => {
+                    let result = self.perform(&step);
+                    job.handle_result(result);
+                }
+                Action::Wait { deadline, .. } => now = deadline.unwrap_or(now),
+                Action::Finished => break,
+            }
+        }
+        for name in discarded {
+            // The loop would try once, too.
+            let _ = self.perform(&Step::DeleteLink(name));
+        }
+        job.refused().to_vec()
+    }
+
     /// Carries a plan out, with all its waiting, while `fault` makes steps fail.
     ///
     /// # Errors
@@ -178,6 +218,14 @@ impl ValueKernel {
                 };
                 Ok(())
             }
+            Step::RestoreFile(FileRestoration { name, after, .. }) => {
+                match after {
+                    Some(KeptFile::File { bytes, .. }) => self.files.insert(*name, bytes.clone()),
+                    Some(KeptFile::Link(_)) => return Err(libc::EOPNOTSUPP),
+                    None => self.files.remove(name),
+                };
+                Ok(())
+            }
             Step::Switch { link, switch, value } => self.set_switch(link, *switch, *value),
             Step::StartClient(lease) => {
                 self.named(&lease.link).ok_or(libc::ENODEV)?;
@@ -201,6 +249,8 @@ impl ValueKernel {
             | Step::DeleteAddress { .. }
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
+            | Step::RemakeLink { .. }
+            | Step::ResetLink { .. }
             | Step::SetLink { .. }
             | Step::WaitFor(_) => Ok(()),
         }

@@ -8,8 +8,8 @@ use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::OperState;
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
-use crate::netlink::link::{Link, LinkIndex, LinkKind};
-use crate::netlink::wire::{Header, PayloadWriter, write_message};
+use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
+use crate::netlink::wire::{Header, PayloadWriter, messages, write_message};
 
 pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_PERMANENT: u32 = 0x80;
@@ -60,6 +60,33 @@ impl Device {
             parent: self.parent,
             kind: self.kind.clone(),
         }
+    }
+
+    /// Appends the message that tells of it, with the switches of IPv6 (`IFLA_INET6_CONF`).
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let mut plain = Vec::new();
+        link::encode(&mut plain, 0, &self.link());
+        let Some(Ok(message)) = messages(&plain).next() else { return };
+        let header = Header { kind: message.kind, flags: 0, sequence: 0 };
+        write_message(out, header, |payload| {
+            payload.bytes(message.payload);
+            let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = self.switches;
+            let values = [(0, forwarding), (3, accept_ra), (5, autoconf), (26, disable_ipv6)];
+            if disable_ipv6.is_none() {
+                return;
+            }
+            payload.nested(26, |families| {
+                families.nested(10, |ipv6| {
+                    ipv6.nested(2, |list| {
+                        for at in 0..=26 {
+                            let value = values.iter().find(|(place, _)| *place == at);
+                            let value = value.and_then(|(_, value)| *value).unwrap_or_default();
+                            list.bytes(&value.to_ne_bytes());
+                        }
+                    });
+                });
+            });
+        });
     }
 
     pub(super) fn is_bridge(&self) -> bool {

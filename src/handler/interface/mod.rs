@@ -8,8 +8,8 @@ mod found;
 mod look;
 mod definition;
 mod activation;
+mod change;
 
-use crate::error::{CallError, Domain, ErrorCode};
 use crate::faults::{self, Driver};
 use crate::handler::{Answer, Outcome, World};
 use crate::model::client::{Access, ClientState};
@@ -34,12 +34,9 @@ pub fn handle(
         InterfaceCall::Undefine { name } => definition::undefine(name, world),
         InterfaceCall::Create { name, flags } => activation::create(name, *flags, world, answer),
         InterfaceCall::Destroy { name, flags } => activation::destroy(name, *flags, world, answer),
-        InterfaceCall::ChangeBegin { .. }
-        | InterfaceCall::ChangeCommit { .. }
-        | InterfaceCall::ChangeRollback { .. } => {
-            let api = call.changing_api().unwrap_or_default();
-            Outcome::Done(Err(CallError::new(ErrorCode::NoSupport, Domain::Interface, api)))
-        }
+        InterfaceCall::ChangeBegin { flags } => change::begin(*flags, world),
+        InterfaceCall::ChangeCommit { flags } => change::commit(*flags, world),
+        InterfaceCall::ChangeRollback { flags } => change::roll_back(*flags, world),
         InterfaceCall::NumOfInterfaces
         | InterfaceCall::ListInterfaces { .. }
         | InterfaceCall::LookupByName { .. }

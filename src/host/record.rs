@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`HostRecord`]: links, addresses and routes as they are at one moment, in the kernel's own words,
+//! so that they can be set back to that later.
+//!
+//! The table ([`crate::host::Host`]) has what answers are made from, and of every link; this has all
+//! that can be said again. A record is written to a file as the messages that tell of it, and read
+//! from there as from the kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::host::Host;
+use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkIndex};
+use crate::netlink::link_record::LinkRecord;
+use crate::netlink::record::{self, AddressRecord, RouteRecord};
+use crate::netlink::wire::{WireError, messages};
+
+/// What there is, by the links' names.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct HostRecord {
+    links: BTreeMap<IfName, Recorded>,
+    names: BTreeMap<LinkIndex, IfName>,
+}
+
+/// One link with all that it has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Recorded {
+    pub record: LinkRecord,
+    /// In the kernel's order: of one IPv4 network, the first is the primary address.
+    pub addresses: Vec<AddressRecord>,
+    /// Those that nobody else would set again ([`RouteRecord::is_kept`]), in the kernel's order.
+    pub routes: Vec<RouteRecord>,
+}
+
+impl Recorded {
+    /// As the table has it.
+    pub fn link(&self) -> &Link {
+        &self.record.link
+    }
+}
+
+impl HostRecord {
+    /// Knows how links are called, and nothing else.
+    pub fn named_as_in(host: &Host) -> Self {
+        let names = host.links().map(|link| (link.index, link.name)).collect();
+        Self { links: BTreeMap::new(), names }
+    }
+
+    /// Adds a link, with nothing on it.
+    pub fn add_link(&mut self, record: LinkRecord) {
+        let name = record.link.name;
+        self.names.insert(record.link.index, name);
+        self.links.insert(name, Recorded { record, addresses: Vec::new(), routes: Vec::new() });
+    }
+
+    /// Adds an address to the link that it is on, if that is known.
+    pub fn add_address(&mut self, address: AddressRecord) {
+        if let Some(recorded) = self.of_index_mut(address.address.link) {
+            recorded.addresses.push(address);
+        }
+    }
+
+    /// Adds a route through a link, if that is known and nobody else would set the route again.
+    pub fn add_route(&mut self, link: LinkIndex, route: RouteRecord) {
+        if let Some(recorded) = self.of_index_mut(link).filter(|_| route.is_kept()) {
+            recorded.routes.push(route);
+        }
+    }
+
+    /// Reads what [`HostRecord::encode`] has written.
+    ///
+    /// # Errors
+    /// The first message that makes no sense.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut host = Self::default();
+        for message in messages(bytes) {
+            let message = message?;
+            if let Some(link) = LinkRecord::decode(&message)? {
+                host.add_link(link);
+            } else if let Some(address) = AddressRecord::decode(&message)? {
+                host.add_address(address);
+            } else if let Some(link) = record::link_of(&message)
+                && let Some(route) = RouteRecord::decode(&message)?
+            {
+                host.add_route(link, route);
+            }
+        }
+        Ok(host)
+    }
+
+    /// Appends everything, as messages.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        for Recorded { record, addresses, routes } in self.links.values() {
+            record.encode(out);
+            addresses.iter().for_each(|address| address.encode(out));
+            routes.iter().for_each(|route| route.encode(out, record.link.index));
+        }
+    }
+
+    /// The link of this name.
+    pub fn named(&self, name: &IfName) -> Option<&Recorded> {
+        self.links.get(name)
+    }
+
+    /// The name of a link.
+    pub fn name_of(&self, index: LinkIndex) -> Option<IfName> {
+        self.names.get(&index).copied()
+    }
+
+    /// The name of the link whose port a link is.
+    pub fn master_of(&self, link: &Link) -> Option<IfName> {
+        self.name_of(link.master?)
+    }
+
+    /// The name of the link that a VLAN is over.
+    pub fn parent_of(&self, link: &Link) -> Option<IfName> {
+        self.name_of(link.parent?)
+    }
+
+    /// All links, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Recorded> {
+        self.links.values()
+    }
+
+    /// The ports of a bridge or bond, by name.
+    pub fn ports_of(&self, master: &IfName) -> impl Iterator<Item = &Recorded> {
+        let index = self.named(master).map(|master| master.link().index);
+        self.iter().filter(move |port| index.is_some() && port.link().master == index)
+    }
+
+    /// The same of these links alone.
+    #[must_use]
+    pub fn only(&self, names: &BTreeSet<IfName>) -> Self {
+        let links = self.links.iter().filter(|(name, _)| names.contains(*name));
+        let links = links.map(|(name, recorded)| (*name, recorded.clone())).collect();
+        // Who is whose port is said of others too.
+        Self { links, names: self.names.clone() }
+    }
+
+    fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut Recorded> {
+        self.links.get_mut(self.names.get(&index)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The folder in which an open change outlives the daemon, a loss of power, and a reboot.
+//!
+//! `snapshot` is what the change goes back to. A rollback begins by calling it `rollback`: whoever is
+//! interrupted from then on goes back, and not forth. `journal` is the same of the moment before a job
+//! of the change that is under way, for whoever dies in the middle of it. Each is there whole, or not
+//! at all. Below `aside`, numbered, is what nobody wants and somebody might miss: definition files
+//! that a rollback has replaced or removed, and snapshots that could not be used to the end.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use log::warn;
+
+use crate::backend::native;
+use crate::error::HostError;
+use crate::io::files;
+use crate::limits::{ASIDE_COUNT_MAX, SNAPSHOT_LEN_MAX};
+use crate::snapshot::{FileRestoration, KeptFile, Snapshot};
+
+const SNAPSHOT: &str = "snapshot";
+const ROLLBACK: &str = "rollback";
+const JOURNAL: &str = "journal";
+const ASIDE: &str = "aside";
+
+/// Its owner's alone: it has what definition files have, which may be as little for others to read.
+const FOLDER_MODE: u32 = 0o700;
+
+/// Where open changes are kept.
+#[derive(Debug)]
+pub struct ChangeFolder {
+    dir: PathBuf,
+}
+
+/// Which of the files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kept {
+    Change,
+    /// Of a change that is being rolled back.
+    Rollback,
+    /// Of a job that is under way.
+    Journal,
+}
+
+impl ChangeFolder {
+    /// Nothing is made or read before it is needed.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Reads one of the files, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be read; `EBADMSG` if it makes no sense, as the text says.
+    pub fn read(&self, kept: Kept) -> Result<Option<Snapshot>, HostError> {
+        let path = self.path(kept);
+        let bytes = match files::read(&path, SNAPSHOT_LEN_MAX) {
+            Err(err) if err.errno() == libc::ENOENT => return Ok(None),
+            bytes => bytes?,
+        };
+        Snapshot::decode(&bytes).map(Some).map_err(|err| {
+            let object = format!("{} ({err})", path.display());
+            HostError::new("use", object, &io::Error::from_raw_os_error(libc::EBADMSG))
+        })
+    }
+
+    /// Writes one of the files, durably.
+    ///
+    /// # Errors
+    /// What the kernel says. There is no such file then, or the one that was there before.
+    pub fn write(&self, kept: Kept, snapshot: &Snapshot) -> Result<(), HostError> {
+        files::make_folder(&self.dir, FOLDER_MODE)?;
+        let path = self.path(kept);
+        let written = files::replace(&path, &snapshot.encode());
+        if written.is_err() {
+            // It may be there all the same, and not on the disk.
+            let _ = fs::remove_file(&path);
+        }
+        written
+    }
+
+    /// Removes one of the files, durably.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn remove(&self, kept: Kept) -> Result<(), HostError> {
+        files::remove(&self.path(kept))
+    }
+
+    /// From now on the open change is to be rolled back, whatever happens.
+    ///
+    /// # Errors
+    /// What the kernel says. The change is open as before then.
+    pub fn begin_rollback(&self) -> Result<(), HostError> {
+        files::rename(&self.path(Kept::Change), &self.path(Kept::Rollback))
+    }
+
+    /// Puts one of the files aside that is of no further use, but that somebody may want to look at.
+    /// Tells where.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn put_aside(&self, kept: Kept) -> Result<PathBuf, HostError> {
+        let from = self.path(kept);
+        let set = self.make_set()?;
+        let name = from.file_name().unwrap_or_default();
+        files::rename(&from, &set.join(name))?;
+        Ok(set)
+    }
+
+    /// Keeps copies of files that are about to be replaced by others or removed. Tells where, if there
+    /// is anything to keep.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn keep_aside(&self, restored: &[&FileRestoration]) -> Result<Option<PathBuf>, HostError> {
+        let abandoned = restored.iter().filter_map(|file| match (&file.before, &file.after) {
+            // Whose mode or owner alone changes is not lost.
+            (Some(KeptFile::File { bytes, .. }), Some(KeptFile::File { bytes: again, .. }))
+                if bytes == again =>
+            {
+                None
+            }
+            (Some(KeptFile::File { bytes, .. }), _) => {
+                Some((native::file_name(&file.name)?, bytes))
+            }
+            (Some(KeptFile::Link(_)) | None, _) => None,
+        });
+        let abandoned: Vec<_> = abandoned.collect();
+        if abandoned.is_empty() {
+            return Ok(None);
+        }
+        let set = self.make_set()?;
+        for (name, bytes) in abandoned {
+            files::replace(&set.join(name), bytes)?;
+        }
+        Ok(Some(set))
+    }
+
+    fn path(&self, kept: Kept) -> PathBuf {
+        self.dir.join(match kept {
+            Kept::Change => SNAPSHOT,
+            Kept::Rollback => ROLLBACK,
+            Kept::Journal => JOURNAL,
+        })
+    }
+
+    /// Makes room for a set, and for no more than the newest of them.
+    fn make_set(&self) -> Result<PathBuf, HostError> {
+        let aside = self.dir.join(ASIDE);
+        files::make_folder(&aside, FOLDER_MODE)?;
+        let mut numbers = set_numbers(&aside);
+        let next = numbers.last().map_or(1, |last| last.saturating_add(1));
+        let surplus = (numbers.len() + 1).saturating_sub(ASIDE_COUNT_MAX);
+        for number in numbers.drain(..surplus) {
+            let old = aside.join(number.to_string());
+            if let Err(err) = fs::remove_dir_all(&old) {
+                warn!("{}", HostError::new("remove", old.display().to_string(), &err));
+            }
+        }
+        let set = aside.join(next.to_string());
+        files::make_folder(&set, FOLDER_MODE)?;
+        Ok(set)
+    }
+}
+
+/// The numbers of the sets that there are, in their order.
+fn set_numbers(aside: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(aside).into_iter().flatten().flatten();
+    let mut numbers: Vec<u64> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}

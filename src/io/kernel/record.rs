@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! All that can be set back, asked of the kernel: the whole host, or a few of its links.
+
+use std::collections::BTreeSet;
+
+use log::debug;
+
+use crate::error::HostError;
+use crate::host::Host;
+use crate::host::record::HostRecord;
+use crate::io::kernel::Kernel;
+use crate::model::address::Family;
+use crate::model::name::IfName;
+use crate::netlink::conversation::Conversation;
+use crate::netlink::link_record::LinkRecord;
+use crate::netlink::record::{AddressRecord, RouteRecord, encode_route_dump, link_of};
+use crate::netlink::wire::Message;
+use crate::netlink::{address, link};
+
+const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+impl Kernel {
+    /// All links with their addresses and routes, in the kernel's own words.
+    ///
+    /// # Errors
+    /// The kernel does not tell: what it keeps back could not be put back.
+    pub fn record(&mut self, buffer: &mut [u8]) -> Result<HostRecord, HostError> {
+        let mut record = HostRecord::default();
+        let links = self.collect("links", link::encode_dump, buffer, link_record)?;
+        links.into_iter().for_each(|link| record.add_link(link));
+        let address = |message: &Message<'_>| AddressRecord::decode(message).ok().flatten();
+        let addresses = self.collect("addresses", address::encode_dump, buffer, address)?;
+        addresses.into_iter().for_each(|address| record.add_address(address));
+        for family in FAMILIES {
+            let encode = |out: &mut Vec<u8>, sequence| {
+                encode_route_dump(out, sequence, family, None);
+            };
+            let routes = self.collect("routes", encode, buffer, |message| {
+                let route = RouteRecord::decode(message).ok().flatten();
+                link_of(message).zip(route.filter(RouteRecord::is_kept))
+            })?;
+            routes.into_iter().for_each(|(link, route)| record.add_route(link, route));
+        }
+        Ok(record)
+    }
+
+    /// The same of these links alone; of names that no link has, nothing.
+    ///
+    /// # Errors
+    /// As [`Kernel::record`].
+    pub fn record_only(
+        &mut self,
+        names: &BTreeSet<IfName>,
+        host: &Host,
+        buffer: &mut [u8],
+    ) -> Result<HostRecord, HostError> {
+        let mut record = HostRecord::named_as_in(host);
+        for index in names.iter().filter_map(|name| Some(host.link_named(name)?.index)) {
+            let encode = |out: &mut Vec<u8>, conversation: &mut Conversation| {
+                link::encode_lookup(out, conversation.begin(), index);
+            };
+            let asked = self.ask(encode, buffer, |message| {
+                link_record(message).into_iter().for_each(|link| record.add_link(link));
+            });
+            if let Err(err) = asked {
+                debug!("netlink: cannot ask for a link: {err}");
+            }
+            let addresses = self.addresses(index, buffer)?;
+            addresses.into_iter().for_each(|address| record.add_address(address));
+            for family in FAMILIES {
+                let routes = self.routes(family, index, buffer)?;
+                routes.into_iter().for_each(|route| record.add_route(index, route));
+            }
+        }
+        Ok(record)
+    }
+}
+
+fn link_record(message: &Message<'_>) -> Option<LinkRecord> {
+    LinkRecord::decode(message).ok().flatten()
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The addressing part of the way back: addresses, routes, and DHCP clients.
+
+use crate::host::record::Recorded;
+use crate::model::address::Family;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::plan::step::Step;
+
+use super::Draft;
+
+impl Draft<'_> {
+    /// Ends the DHCP clients that did not run: before anything else, as some take their lease back
+    /// from a link that changes.
+    pub(super) fn stop_clients(&mut self) {
+        let then = &self.then.leases;
+        let runs_on = |lease: &&Lease| !then.iter().any(|then| is_same(then, lease));
+        let stale: Vec<_> = self.leases.iter().filter(runs_on).copied().collect();
+        stale.into_iter().for_each(|lease| self.push(Step::StopClient(lease)));
+    }
+
+    /// Starts the DHCP clients that ran, where their link still is. What they had bound they ask for.
+    pub(super) fn start_clients(&mut self) {
+        for lease in &self.then.leases {
+            let Some(pair) = self.links.get(&lease.link) else { continue };
+            if self.leases.iter().any(|now| is_same(now, lease)) {
+                continue;
+            }
+            let is_bound = |it: &&AddressRecord| {
+                it.address.prefix.family() == lease.family && it.address.may_be_leased()
+            };
+            let mut bound = pair.then.addresses.iter().filter(is_bound);
+            let bound = bound.find(|record| record.address.lifetime == Lifetime::Finite);
+            let wanted = bound.map(|record| record.address.prefix);
+            self.push(Step::StartClient(Lease { wanted, ..*lease }));
+        }
+    }
+
+    /// Gives links the addresses that they had, and takes others.
+    pub(super) fn set_addresses(&mut self) {
+        for pair in self.pairs() {
+            let link = pair.then.link().name;
+            let now = pair.now.map(|now| now.addresses.as_slice()).unwrap_or_default();
+            let then: Vec<_> = pair.then.addresses.iter().filter(|it| is_restored(it)).collect();
+            let is_kept = |record: &&AddressRecord| {
+                let was = then.iter().any(|then| is_same_address(then, record));
+                if was { is_placed(record, &then, now) } else { !self.is_removed(link, record) }
+            };
+            let (kept, leaving): (Vec<_>, Vec<_>) = now.iter().partition(is_kept);
+            let mut steps = Vec::new();
+            // With the first address of an IPv4 network the kernel may take others, so it goes last.
+            for record in leaving.into_iter().rev().cloned() {
+                steps.push(Step::DeleteAddress { link, record });
+            }
+            let mut missing = Vec::new();
+            for record in then {
+                let own = kept.iter().find(|now| is_same_address(now, record));
+                let is_as_it_was =
+                    own.is_some_and(|own| own.address.lifetime == record.address.lifetime);
+                let Some(aged) = record.aged(self.elapsed) else { continue };
+                match own {
+                    Some(_) if is_as_it_was => {}
+                    Some(_) => steps.push(Step::ChangeAddress { link, record: aged }),
+                    None if self.is_told(link, record) && self.runs_client(link, record) => {}
+                    None => missing.push(aged),
+                }
+            }
+            // IPv4 lists what came first, IPv6 what came last.
+            let (ipv4, ipv6): (Vec<_>, Vec<_>) =
+                missing.into_iter().partition(|it| it.address.prefix.family() == Family::Ipv4);
+            let in_order = ipv4.into_iter().chain(ipv6.into_iter().rev());
+            steps.extend(in_order.map(|record| Step::AddAddress { link, record }));
+            self.steps.extend(steps);
+        }
+    }
+
+    /// Whether an address that a link has, and did not have, goes: not what the kernel gives each
+    /// link, nor what somebody on the network has told the host, who would tell it again.
+    fn is_removed(&self, link: IfName, record: &AddressRecord) -> bool {
+        is_restored(record)
+            && record.address.origin != Origin::RouterAdvertisement
+            && !self.is_told(link, record)
+    }
+
+    /// Whether a DHCP server has told the host an address.
+    fn is_told(&self, link: IfName, record: &AddressRecord) -> bool {
+        record.address.lifetime == Lifetime::Finite
+            && self.has_client(link, record.address.prefix.family())
+    }
+
+    /// Whether the client for an address's family goes on: it knows better what the link has.
+    fn runs_client(&self, link: IfName, record: &AddressRecord) -> bool {
+        let family = record.address.prefix.family();
+        self.leases.iter().any(|lease| lease.is_for(link, family))
+    }
+
+    /// Leads routes as they led, as far as the links are up.
+    pub(super) fn set_routes(&mut self) {
+        for pair in self.pairs().into_iter().filter(|pair| pair.then.link().up) {
+            let link = pair.then.link().name;
+            let now = pair.now.map(|now| now.routes.as_slice()).unwrap_or_default();
+            let then = &pair.then.routes;
+            let is_in = |routes: &[RouteRecord], route: &RouteRecord| {
+                routes.iter().any(|other| other.is_same(route))
+            };
+            let stale: Vec<_> = now
+                .iter()
+                .filter(|it| !is_in(then, it) && self.is_stale(link, it))
+                .cloned()
+                .collect();
+            for record in stale {
+                self.push(Step::DeleteRoute { link, record });
+            }
+            // What others find their gateway by comes first.
+            let runs_client = |family| self.leases.iter().any(|lease| lease.is_for(link, family));
+            let is_missing = |route: &&RouteRecord| {
+                let is_clients = route.is_leased() && runs_client(route.family);
+                !is_in(now, route) && !is_clients
+            };
+            let mut missing: Vec<_> = then.iter().rev().filter(is_missing).collect();
+            missing.sort_by_key(|route| route.gateway.is_some());
+            let missing = missing.into_iter().filter_map(|route| route.aged(self.elapsed));
+            let missing: Vec<_> = missing.map(|record| Step::AddRoute { link, record }).collect();
+            self.steps.extend(missing);
+        }
+    }
+
+    /// Whether a route that did not lead there goes: not what a router or a DHCP server has told.
+    fn is_stale(&self, link: IfName, route: &RouteRecord) -> bool {
+        let is_told = route.is_leased() && self.has_client(link, route.family);
+        !route.is_advertised() && !is_told
+    }
+
+    /// Takes from a link that was not there what the host has of it: others use it now.
+    pub(super) fn strip(&mut self, recorded: &Recorded) {
+        let link = recorded.link().name;
+        for record in recorded.routes.iter().cloned() {
+            self.push(Step::DeleteRoute { link, record });
+        }
+        for record in recorded.addresses.iter().filter(|it| is_restored(it)).rev().cloned() {
+            self.push(Step::DeleteAddress { link, record });
+        }
+    }
+
+    /// Whether a DHCP client ran, and will run.
+    fn has_client(&self, link: IfName, family: Family) -> bool {
+        self.then.leases.iter().any(|lease| lease.is_for(link, family))
+    }
+}
+
+/// Whether a client for the one lease does for the other.
+fn is_same(one: &Lease, other: &Lease) -> bool {
+    one.is_for(other.link, other.family) && one.name_servers == other.name_servers
+}
+
+/// Whether an address is somebody's choice: not the one that IPv6 has on each link, nor one that it
+/// makes up for a while.
+fn is_restored(record: &AddressRecord) -> bool {
+    let address = &record.address;
+    let is_ipv6_of_link = address.prefix.family() == Family::Ipv6
+        && address.scope == Scope::Link
+        && matches!(address.origin, Origin::LinkLocal | Origin::Unknown);
+    !is_ipv6_of_link && address.role != Role::Temporary
+}
+
+/// Whether an address has before it just those of its IPv4 network that it had: which one comes first
+/// is the source of what the host sends there.
+fn is_placed(record: &AddressRecord, then: &[&AddressRecord], now: &[AddressRecord]) -> bool {
+    let prefix = record.address.prefix;
+    let is_before = |it: &&AddressRecord| !is_same_address(it, record);
+    let shares_network = |it: &&AddressRecord| {
+        let other = it.address.prefix;
+        (other.network(), other.prefix_len()) == (prefix.network(), prefix.prefix_len())
+    };
+    let then = then.iter().copied().take_while(is_before).filter(shares_network);
+    let now = now.iter().take_while(is_before).filter(shares_network);
+    prefix.family() == Family::Ipv6
+        || then.map(|it| it.address.prefix).eq(now.map(|it| it.address.prefix))
+}
+
+fn is_same_address(one: &AddressRecord, other: &AddressRecord) -> bool {
+    (one.address.prefix, one.address.peer) == (other.address.prefix, other.address.peer)
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The links part of the way back: which go, which are made again, what is set, whose port is what.
+
+use std::cmp::Reverse;
+
+use crate::host::record::Recorded;
+use crate::model::name::IfName;
+use crate::netlink::link::{LinkBridge, LinkKind};
+use crate::plan::step::{Condition, Step, Switch, Value};
+use crate::plan::{discarded_name, restore};
+
+use super::{Draft, Loss, Pair};
+
+/// What a bridge or bond has that was just made.
+const MTU_AT_FIRST: u32 = 1500;
+
+impl<'a> Draft<'a> {
+    /// Takes the host's own links from bridges and bonds that they were no ports of.
+    pub(super) fn release_ports(&mut self) {
+        for Pair { then, now } in self.pairs() {
+            let Some(now) = now else { continue };
+            let (name, master) = (now.link().name, self.now.master_of(now.link()));
+            let Some(master) = master else { continue };
+            let belonged = self.then.host.master_of(then.link());
+            // What takes the master's place takes its ports, too.
+            if belonged != Some(master) || !self.links.contains_key(&master) {
+                self.set(name, Value::NoMaster);
+            }
+        }
+    }
+
+    /// Takes away what was made since and could be made by the daemon: bridges, bonds and VLANs. A
+    /// bridge that guests are on stays, without what the host itself had on it.
+    pub(super) fn remove_links(&mut self) {
+        let now = self.now;
+        let mut stale: Vec<_> = restore::in_order(now)
+            .into_iter()
+            .filter(|recorded| {
+                let link = recorded.link();
+                let is_ours = matches!(
+                    link.kind,
+                    LinkKind::Bond(_) | LinkKind::Bridge(_) | LinkKind::Vlan { .. }
+                );
+                let is_discarded = !link.up && discarded_name(link) == Some(link.name);
+                is_ours && !self.links.contains_key(&link.name) && !is_discarded
+            })
+            .collect();
+        stale.sort_by_key(|recorded| Reverse(restore::depth(now, recorded.link())));
+        for recorded in &stale {
+            if let LinkKind::Vlan { .. } = recorded.link().kind {
+                self.removed.insert(recorded.link().name);
+                self.push(Step::DeleteLink(recorded.link().name));
+            }
+        }
+        // Bridges before the bonds that are their ports.
+        stale.sort_by_key(|recorded| matches!(recorded.link().kind, LinkKind::Bond(_)));
+        for recorded in stale {
+            let link = recorded.link();
+            if let LinkKind::Vlan { .. } = link.kind {
+                continue;
+            }
+            let guests = self.guests_of(&link.name);
+            if !guests.is_empty() {
+                self.strip(recorded);
+                self.lost.push(Loss::Occupied { name: link.name, guests });
+                continue;
+            }
+            self.removed.insert(link.name);
+            if link.up {
+                self.set(link.name, Value::Down);
+            }
+            self.discard(link);
+        }
+    }
+
+    /// Makes again what is gone.
+    pub(super) fn make_links(&mut self) {
+        let then = self.then;
+        for recorded in restore::in_order(&then.host) {
+            let link = recorded.link();
+            let name = link.name;
+            if self.links.contains_key(&name) {
+                continue;
+            }
+            let parent = then.host.parent_of(link);
+            let is_in_the_way = self.now.named(&name).is_some() && !self.removed.contains(&name);
+            let can_be_made = match link.kind {
+                LinkKind::Bond(_) | LinkKind::Bridge(_) => true,
+                LinkKind::Vlan { .. } => parent.is_some_and(|it| self.links.contains_key(&it)),
+                // Guests' macvtaps are of these, and others that come and go by themselves.
+                LinkKind::Other | LinkKind::Tun => continue,
+                LinkKind::Nic | LinkKind::Veth => false,
+            };
+            if is_in_the_way || !can_be_made {
+                let lost = if is_in_the_way { Loss::Replaced(name) } else { Loss::Gone(name) };
+                // Guests keep it from being removed, and are told of already.
+                let is_told =
+                    |loss: &Loss| matches!(loss, Loss::Occupied { name: it, .. } if *it == name);
+                if !self.lost.iter().any(is_told) {
+                    self.lost.push(lost);
+                }
+                continue;
+            }
+            self.push(Step::RemakeLink { record: Box::new(recorded.record.clone()), parent });
+            self.links.insert(name, Pair { then: recorded, now: None });
+        }
+    }
+
+    /// Sets what links are, from what is below upwards.
+    pub(super) fn set_links(&mut self) {
+        for pair in self.pairs() {
+            let (link, now) = (pair.then.link(), pair.now.map(Recorded::link));
+            let name = link.name;
+            let is_member = self.is_bond_member(pair.then);
+            match (&link.kind, now.map(|now| &now.kind)) {
+                (LinkKind::Bridge(then), Some(LinkKind::Bridge(now))) => {
+                    self.set_bridge(name, *then, *now);
+                }
+                (LinkKind::Bond(then), Some(LinkKind::Bond(now))) if then != now => {
+                    self.set(name, Value::MonitorAgain(then.clone()));
+                }
+                _ => {}
+            }
+            for setting in pair.then.record.settings_besides(pair.now.map(|now| &now.record)) {
+                // A bond is to be told before it has members. Of a bridge that is new, the next
+                // comparison shows what is not as it was. What a port is to its bridge can only be
+                // said when it is one.
+                let is_later = now.is_none()
+                    && setting.is_of_kind()
+                    && !matches!(link.kind, LinkKind::Bond(_));
+                if !setting.is_of_port() && !is_later {
+                    self.push(Step::ResetLink { link: name, setting: Box::new(setting) });
+                }
+            }
+            // A bond's members have its address and carry what it does.
+            if is_member {
+                continue;
+            }
+            if let (Some(mac), Some(now)) = (link.mac, now)
+                && now.mac != Some(mac)
+            {
+                self.set(name, Value::Mac(mac));
+            }
+            let mtu_now = match (now, &link.kind) {
+                (Some(now), _) => now.mtu,
+                (None, LinkKind::Vlan { .. }) => {
+                    let parent = self.then.host.parent_of(link);
+                    let parent = parent.and_then(|parent| self.then.host.named(&parent));
+                    parent.map_or(MTU_AT_FIRST, |parent| parent.link().mtu)
+                }
+                (None, _) => MTU_AT_FIRST,
+            };
+            if mtu_now != link.mtu {
+                self.set(name, Value::Mtu(link.mtu));
+            }
+        }
+    }
+
+    /// The kernel refuses a delay that STP does not allow while STP runs.
+    fn set_bridge(&mut self, name: IfName, then: LinkBridge, now: LinkBridge) {
+        if now.stp && !then.stp {
+            self.set(name, Value::Stp(false));
+        }
+        if then.forward_delay != now.forward_delay {
+            self.set(name, Value::Delay(then.forward_delay));
+        }
+        if then.stp && !now.stp {
+            self.set(name, Value::Stp(true));
+        }
+    }
+
+    /// Makes ports of what were ports, guests' among them.
+    pub(super) fn join_ports(&mut self) {
+        for pair in self.pairs() {
+            let name = pair.then.link().name;
+            let Some(master) = self.then.host.master_of(pair.then.link()) else { continue };
+            let has = pair.now.and_then(|now| self.master_now(now));
+            if has != Some(master) && self.links.contains_key(&master) {
+                // A bond takes in what is down, and brings it up.
+                let is_up = pair.now.is_some_and(|now| now.link().up);
+                if is_up && self.is_bond_member(pair.then) {
+                    self.set(name, Value::Down);
+                }
+                self.set(name, Value::Master(master));
+            }
+            for setting in pair.then.record.settings_besides(pair.now.map(|now| &now.record)) {
+                if setting.is_of_port() && has == Some(master) {
+                    self.push(Step::ResetLink { link: name, setting: Box::new(setting) });
+                }
+            }
+        }
+        for (guest, bridge) in &self.then.guests {
+            let Some(now) = self.now.named(guest) else { continue };
+            if self.master_now(now) != Some(*bridge) && self.links.contains_key(bridge) {
+                self.set(*guest, Value::Master(*bridge));
+            }
+        }
+    }
+
+    /// Brings links up and down. Not a bridge down that guests are on.
+    pub(super) fn set_states(&mut self) {
+        let mut brought_up = Vec::new();
+        for pair in self.pairs() {
+            let link = pair.then.link();
+            let name = link.name;
+            let is_up = pair.now.is_some_and(|now| now.link().up);
+            if link.up && !is_up && !self.is_taken_in(name) {
+                self.set(name, Value::Up);
+                brought_up.push(name);
+            } else if !link.up && is_up {
+                let guests = self.guests_of(&name);
+                if guests.is_empty() {
+                    self.set(name, Value::Down);
+                } else {
+                    self.lost.push(Loss::Occupied { name, guests });
+                }
+            }
+        }
+        for name in brought_up {
+            self.push(Step::WaitFor(Condition::Up(name)));
+        }
+    }
+
+    /// The switches of IPv6.
+    pub(super) fn set_switches(&mut self) {
+        for pair in self.pairs() {
+            let link = pair.then.link().name;
+            let then = Switch::values(pair.then.record.switches);
+            let now = pair.now.map(|now| now.record.switches).unwrap_or_default();
+            for ((switch, then), (_, now)) in then.into_iter().zip(Switch::values(now)) {
+                if let Some(value) = then.filter(|then| now != Some(*then)) {
+                    self.push(Step::Switch { link, switch, value });
+                }
+            }
+        }
+    }
+
+    /// Whether a link was a bond's member.
+    fn is_bond_member(&self, then: &Recorded) -> bool {
+        let master = self.then.host.master_of(then.link());
+        let master = master.and_then(|master| self.then.host.named(&master));
+        master.is_some_and(|master| matches!(master.link().kind, LinkKind::Bond(_)))
+    }
+
+    /// Whether a bond takes a link in, and brings it up with that.
+    fn is_taken_in(&self, name: IfName) -> bool {
+        let is_member = self.links.get(&name).is_some_and(|pair| self.is_bond_member(pair.then));
+        let is_joining = |step: &Step| matches!(step, Step::SetLink { link, value: Value::Master(_) } if *link == name);
+        is_member && self.steps.iter().any(is_joining)
+    }
+
+    /// All that can be set back, what is below others first.
+    pub(super) fn pairs(&self) -> Vec<Pair<'a>> {
+        let names = restore::in_order(&self.then.host).into_iter().map(|it| it.link().name);
+        names.filter_map(|name| self.links.get(&name).copied()).collect()
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The plan that sets a host back to what it was: a rollback's, from the difference between then and
+//! now.
+//!
+//! What is as it was is not touched. What was made since goes, and what has gone is made again; what
+//! belongs to guests is left alone, but for the bridge that a guest was a port of. Unlike other plans
+//! this one is not undone where a step is refused: the rest of it is done all the same, and whoever
+//! carries it out compares again. So no step here has anything that takes it back, and a step whose
+//! effect the kernel may have spoilt by a later one is not worth a forecast.
+
+mod links;
+mod addressing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use crate::host::may_be_a_guests;
+use crate::host::record::{HostRecord, Recorded};
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkKind};
+use crate::plan::step::{Step, Value};
+use crate::plan::{Plan, Planned, discarded_name};
+use crate::snapshot::{self, FileRestoration, Files, Network};
+
+/// What a rollback starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    pub then: &'a Network,
+    pub now: &'a HostRecord,
+    /// The DHCP clients that we run now.
+    pub leases: &'a [Lease],
+    /// How long ago it was.
+    pub elapsed: Duration,
+}
+
+/// What leads back.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Restoration {
+    pub plan: Plan,
+    /// What no step brings back.
+    pub lost: Vec<Loss>,
+}
+
+/// Something that cannot be as it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Loss {
+    /// A link that only its owner can make: a NIC that was pulled out.
+    Gone(IfName),
+    /// A link of the name is there that is something else, and not ours to remove.
+    Replaced(IfName),
+    /// A bridge that was not there then, and that guests are on now.
+    Occupied { name: IfName, guests: Vec<IfName> },
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone(name) => write!(f, "{name} is gone"),
+            Self::Replaced(name) => write!(f, "{name} is another link now"),
+            Self::Occupied { name, guests } => {
+                let guests: Vec<_> = guests.iter().map(IfName::as_str).collect();
+                write!(f, "{name} stays as it is, as guests use it: {}", guests.join(", "))
+            }
+        }
+    }
+}
+
+/// The plan that makes the files `now` those of `then`.
+pub fn restore_files(then: &Files, now: &Files) -> Plan {
+    let step = |file: FileRestoration| Planned { step: Step::RestoreFile(file), undo: Vec::new() };
+    let steps = snapshot::restorations(then, now).into_iter().map(step).collect();
+    Plan { steps, discarded: Vec::new() }
+}
+
+/// The plan that makes the network `now` that of `then`.
+pub fn restore_network(ground: &Ground<'_>) -> Restoration {
+    let mut draft = Draft::new(ground);
+    draft.stop_clients();
+    draft.release_ports();
+    draft.remove_links();
+    draft.make_links();
+    draft.set_links();
+    draft.join_ports();
+    draft.set_states();
+    draft.set_switches();
+    draft.set_addresses();
+    draft.set_routes();
+    draft.start_clients();
+    draft.finish()
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    then: &'a Network,
+    now: &'a HostRecord,
+    leases: &'a [Lease],
+    elapsed: Duration,
+    /// What was there then, is no guest's, and is or will be there: as it is now, unless it has yet to
+    /// be made.
+    links: BTreeMap<IfName, Pair<'a>>,
+    steps: Vec<Step>,
+    discarded: Vec<IfName>,
+    /// Links that are taken away.
+    removed: BTreeSet<IfName>,
+    lost: Vec<Loss>,
+}
+
+/// One link, then and now.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    then: &'a Recorded,
+    now: Option<&'a Recorded>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(ground: &Ground<'a>) -> Self {
+        let Ground { then, now, leases, elapsed } = *ground;
+        let mut draft = Self {
+            then,
+            now,
+            leases,
+            elapsed,
+            links: BTreeMap::new(),
+            steps: Vec::new(),
+            discarded: Vec::new(),
+            removed: BTreeSet::new(),
+            lost: Vec::new(),
+        };
+        // A VLAN is what it was only if what it is over is.
+        for recorded in in_order(&then.host) {
+            let name = recorded.link().name;
+            let same = now.named(&name).filter(|now| draft.is_same(recorded, now));
+            if let Some(same) = same {
+                draft.links.insert(name, Pair { then: recorded, now: Some(same) });
+            }
+        }
+        draft
+    }
+
+    /// Whether a link is still the one that it was, as far as it cannot be changed into that.
+    fn is_same(&self, then: &Recorded, now: &Recorded) -> bool {
+        match (&then.link().kind, &now.link().kind) {
+            (LinkKind::Bond(then), LinkKind::Bond(now)) => then.mode == now.mode,
+            (LinkKind::Vlan { tag }, LinkKind::Vlan { tag: tag_now }) => {
+                let parent = self.then.host.parent_of(then.link());
+                let is_kept = parent.is_none_or(|parent| self.links.contains_key(&parent));
+                tag == tag_now && parent == self.now.parent_of(now.link()) && is_kept
+            }
+            (LinkKind::Bridge(_), LinkKind::Bridge(_))
+            | (LinkKind::Nic, LinkKind::Nic)
+            | (LinkKind::Tun, LinkKind::Tun)
+            | (LinkKind::Veth, LinkKind::Veth)
+            | (LinkKind::Other, LinkKind::Other) => true,
+            (
+                LinkKind::Bond(_)
+                | LinkKind::Vlan { .. }
+                | LinkKind::Bridge(_)
+                | LinkKind::Nic
+                | LinkKind::Tun
+                | LinkKind::Veth
+                | LinkKind::Other,
+                _,
+            ) => false,
+        }
+    }
+
+    /// Whether a port of a bridge is a guest's: one that was none of the host's own then.
+    fn is_a_guests(&self, port: &Link) -> bool {
+        may_be_a_guests(port) && self.then.host.named(&port.name).is_none()
+    }
+
+    /// The guests that are, and stay, ports of a bridge.
+    fn guests_of(&self, bridge: &IfName) -> Vec<IfName> {
+        let stays = |port: &&Recorded| {
+            let belongs = self.then.guests.get(&port.link().name);
+            self.is_a_guests(port.link()) && belongs.is_none_or(|belongs| belongs == bridge)
+        };
+        self.now.ports_of(bridge).filter(stays).map(|port| port.link().name).collect()
+    }
+
+    /// The name of a link's master now, unless that is taken away.
+    fn master_now(&self, now: &Recorded) -> Option<IfName> {
+        self.now.master_of(now.link()).filter(|master| !self.removed.contains(master))
+    }
+
+    fn push(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    fn set(&mut self, link: IfName, value: Value) {
+        self.push(Step::SetLink { link, value });
+    }
+
+    /// Gets a link that is down out of the way, to be deleted when there is time.
+    fn discard(&mut self, link: &Link) {
+        if let Some(name) = discarded_name(link) {
+            self.set(link.name, Value::Name(name));
+            self.discarded.push(name);
+        }
+    }
+
+    fn finish(self) -> Restoration {
+        let planned = |step| Planned { step, undo: Vec::new() };
+        let steps = self.steps.into_iter().map(planned).collect();
+        Restoration { plan: Plan { steps, discarded: self.discarded }, lost: self.lost }
+    }
+}
+
+/// What is below others comes first: NICs, then bonds, bridges, and VLANs by their depth.
+fn in_order(host: &HostRecord) -> Vec<&Recorded> {
+    let mut links: Vec<_> = host.iter().collect();
+    links.sort_by_key(|recorded| {
+        let rank = match recorded.link().kind {
+            LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => 0,
+            LinkKind::Bond(_) => 1,
+            LinkKind::Bridge(_) => 2,
+            LinkKind::Vlan { .. } => 3,
+        };
+        (rank, depth(host, recorded.link()))
+    });
+    links
+}
+
+/// How many VLANs there are below a VLAN.
+fn depth(host: &HostRecord, link: &Link) -> usize {
+    /// More than the kernel allows (`MAX_NEST_DEV`).
+    const DEPTH_MAX: usize = 16;
+    let below = |link: &Link| {
+        let is_vlan = matches!(link.kind, LinkKind::Vlan { .. });
+        let parent = host.parent_of(link).filter(|_| is_vlan)?;
+        host.named(&parent).map(Recorded::link)
+    };
+    std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
+}

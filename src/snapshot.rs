@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Snapshot`]: what an open change goes back to, and the bytes in which it outlives the daemon.
+//!
+//! All definition files are in it, and what the kernel says of every link that is no guest's. In the
+//! file a checksum stands before all that it is the sum of: what is torn or rotten is not half
+//! believed. The encoding is XDR (RFC 4506), and netlink's own for what the kernel says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use crate::host::may_be_a_guests;
+use crate::host::record::HostRecord;
+use crate::limits::{DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, SNAPSHOT_LEN_MAX};
+use crate::model::address::{Family, IpPrefix};
+use crate::model::lease::{Lease, NameServers};
+use crate::model::name::IfName;
+use crate::netlink::link::LinkKind;
+use crate::xdr::reader::{Reader, XdrError};
+use crate::xdr::writer::Writer;
+
+/// What a file of ours begins with; the number is the format's.
+const MAGIC: &[u8; 8] = b"vifchg1\n";
+
+/// Texts of ours that are kept: a moment, the boot's id.
+const TEXT_LEN_MAX: usize = 256;
+/// Links and their like: more than the kernel has numbers for names.
+const COUNT_MAX: usize = 1 << 20;
+/// `PATH_MAX`.
+const TARGET_LEN_MAX: usize = 4096;
+
+/// The state of a host.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Snapshot {
+    pub opening: Opening,
+    pub files: Files,
+    /// `None` for a daemon that cannot change the network.
+    pub network: Option<Network>,
+}
+
+/// The definition files.
+pub type Files = BTreeMap<IfName, KeptFile>;
+
+/// What runs.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Network {
+    /// All links but those of guests.
+    pub host: HostRecord,
+    /// Guests' links, and the bridge that each is a port of.
+    pub guests: BTreeMap<IfName, IfName>,
+    /// The DHCP clients that we ran.
+    pub leases: Vec<Lease>,
+}
+
+/// Who has opened a change, and when.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Opening {
+    pub by: Caller,
+    /// In which boot, as the kernel calls it.
+    pub boot: String,
+    /// How long after the boot, sleep included (`CLOCK_BOOTTIME`).
+    pub at: Duration,
+    /// How long after the boot it undoes itself.
+    pub deadline: Option<Duration>,
+    /// The same for people: the host's clock may have been set since.
+    pub since: String,
+    pub until: Option<String>,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Caller {
+    pub uid: u32,
+    pub pid: i32,
+    /// As virt-admin numbers it.
+    pub client: u64,
+}
+
+/// One file, as it is to be put back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeptFile {
+    File {
+        bytes: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    /// A symbolic link, and what it says.
+    Link(Vec<u8>),
+}
+
+/// What is to become of one file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileRestoration {
+    pub name: IfName,
+    pub before: Option<KeptFile>,
+    pub after: Option<KeptFile>,
+}
+
+/// Why bytes are no snapshot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SnapshotError {
+    /// It does not begin as one.
+    Foreign,
+    /// It is not what was written.
+    Checksum,
+    /// It says what cannot be.
+    Content(&'static str),
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => f.write_str("it is no snapshot of this release's"),
+            Self::Checksum => f.write_str("its checksum is wrong"),
+            Self::Content(field) => write!(f, "{field} makes no sense"),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+impl From<XdrError> for SnapshotError {
+    fn from(err: XdrError) -> Self {
+        let (XdrError::Truncated(field)
+        | XdrError::TooLong { field, .. }
+        | XdrError::Discriminant { field, .. }) = err;
+        Self::Content(field)
+    }
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Caller { uid, pid, client } = self.by;
+        write!(f, "open since {} by user {uid}, process {pid} (client {client})", self.since)?;
+        match &self.until {
+            Some(until) => write!(f, ", until {until}"),
+            None => f.write_str(", without a deadline"),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The bytes of its file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        let mut writer = Writer::new(&mut body);
+        encode_opening(&mut writer, &self.opening);
+        writer.count(self.files.len());
+        self.files.iter().for_each(|(name, file)| encode_file(&mut writer, name, file));
+        writer.flag(self.network.is_some());
+        if let Some(network) = &self.network {
+            encode_network(&mut writer, network);
+        }
+        let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + body.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&checksum(&body).to_be_bytes());
+        bytes.append(&mut body);
+        bytes
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// It is not one of ours, or not whole.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(SnapshotError::Foreign)?;
+        let (sum, body) = rest.split_first_chunk().ok_or(SnapshotError::Checksum)?;
+        if u64::from_be_bytes(*sum) != checksum(body) {
+            return Err(SnapshotError::Checksum);
+        }
+        let mut reader = Reader::new(body);
+        let opening = decode_opening(&mut reader)?;
+        let mut files = Files::new();
+        for _ in 0..reader.count("files", DEFINITION_COUNT_MAX)? {
+            let (name, file) = decode_file(&mut reader)?;
+            files.insert(name, file);
+        }
+        let has_network = reader.flag("network")?;
+        let network = has_network.then(|| decode_network(&mut reader)).transpose()?;
+        Ok(Self { opening, files, network })
+    }
+}
+
+impl Network {
+    /// What the kernel has said, without what guests have. `members` are links that definitions name:
+    /// those are no guests'.
+    pub fn new(host: &HostRecord, members: &BTreeSet<IfName>, leases: Vec<Lease>) -> Self {
+        let mut guests = BTreeMap::new();
+        let mut own = BTreeSet::new();
+        for recorded in host.iter() {
+            let link = recorded.link();
+            let master = host.master_of(link);
+            let is_bridge = |name: &IfName| {
+                host.named(name).is_some_and(|it| matches!(it.link().kind, LinkKind::Bridge(_)))
+            };
+            let bridge = master.filter(is_bridge);
+            let is_a_guests = link.kind == LinkKind::Tun
+                || (bridge.is_some() && may_be_a_guests(link) && !members.contains(&link.name));
+            match bridge.filter(|_| is_a_guests) {
+                Some(bridge) => {
+                    guests.insert(link.name, bridge);
+                }
+                None if is_a_guests => {}
+                None => {
+                    own.insert(link.name);
+                }
+            }
+        }
+        Self { host: host.only(&own), guests, leases }
+    }
+}
+
+impl Network {
+    /// The same of these links alone.
+    #[must_use]
+    pub fn only(&self, names: &BTreeSet<IfName>) -> Self {
+        let guests = self.guests.iter().filter(|(guest, _)| names.contains(*guest));
+        let leases = self.leases.iter().filter(|lease| names.contains(&lease.link));
+        Self {
+            host: self.host.only(names),
+            guests: guests.map(|(guest, bridge)| (*guest, *bridge)).collect(),
+            leases: leases.copied().collect(),
+        }
+    }
+}
+
+/// What makes the files `now` those of `then`, in the order of their names.
+pub fn restorations(then: &Files, now: &Files) -> Vec<FileRestoration> {
+    let names: BTreeSet<_> = then.keys().chain(now.keys()).copied().collect();
+    let restoration = |name: IfName| {
+        let (before, after) = (now.get(&name).cloned(), then.get(&name).cloned());
+        (before != after).then_some(FileRestoration { name, before, after })
+    };
+    names.into_iter().filter_map(restoration).collect()
+}
+
+fn encode_opening(writer: &mut Writer<'_>, opening: &Opening) {
+    let Opening { by, boot, at, deadline, since, until } = opening;
+    writer.u32(by.uid);
+    writer.i32(by.pid);
+    writer.u64(by.client);
+    writer.string(boot);
+    writer.u64(millis(*at));
+    writer.flag(deadline.is_some());
+    writer.u64(deadline.map_or(0, millis));
+    writer.string(since);
+    writer.optional_string(until.as_deref());
+}
+
+fn decode_opening(reader: &mut Reader<'_>) -> Result<Opening, XdrError> {
+    let by =
+        Caller { uid: reader.u32("uid")?, pid: reader.i32("pid")?, client: reader.u64("client")? };
+    let boot = reader.string("boot", TEXT_LEN_MAX)?.into_owned();
+    let at = Duration::from_millis(reader.u64("at")?);
+    let has_deadline = reader.flag("deadline")?;
+    let deadline = Duration::from_millis(reader.u64("deadline")?);
+    Ok(Opening {
+        by,
+        boot,
+        at,
+        deadline: has_deadline.then_some(deadline),
+        since: reader.string("since", TEXT_LEN_MAX)?.into_owned(),
+        until: reader.optional_string("until", TEXT_LEN_MAX)?.map(|text| text.into_owned()),
+    })
+}
+
+fn encode_file(writer: &mut Writer<'_>, name: &IfName, file: &KeptFile) {
+    writer.string(name.as_str());
+    writer.flag(matches!(file, KeptFile::Link(_)));
+    match file {
+        KeptFile::File { bytes, mode, uid, gid } => {
+            [mode, uid, gid].into_iter().for_each(|number| writer.u32(*number));
+            writer.opaque(bytes);
+        }
+        KeptFile::Link(target) => writer.opaque(target),
+    }
+}
+
+fn decode_file(reader: &mut Reader<'_>) -> Result<(IfName, KeptFile), SnapshotError> {
+    let name = decode_name(reader)?;
+    if reader.flag("link")? {
+        let target = reader.opaque("target", TARGET_LEN_MAX)?.to_vec();
+        return Ok((name, KeptFile::Link(target)));
+    }
+    let (mode, uid, gid) = (reader.u32("mode")?, reader.u32("uid")?, reader.u32("gid")?);
+    let len_max = usize::try_from(DEFINITION_LEN_MAX).unwrap_or(usize::MAX);
+    let bytes = reader.opaque("bytes", len_max)?.to_vec();
+    Ok((name, KeptFile::File { bytes, mode, uid, gid }))
+}
+
+fn encode_network(writer: &mut Writer<'_>, network: &Network) {
+    let Network { host, guests, leases } = network;
+    writer.count(guests.len());
+    for (guest, bridge) in guests {
+        writer.string(guest.as_str());
+        writer.string(bridge.as_str());
+    }
+    writer.count(leases.len());
+    for Lease { link, family, name_servers, wanted } in leases {
+        writer.string(link.as_str());
+        writer.flag(*family == Family::Ipv6);
+        writer.flag(*name_servers == NameServers::Taken);
+        let address = wanted.map(|wanted| wanted.address().to_string());
+        writer.optional_string(address.as_deref());
+        writer.u32(wanted.map_or(0, |wanted| wanted.prefix_len().into()));
+    }
+    let mut messages = Vec::new();
+    host.encode(&mut messages);
+    writer.opaque(&messages);
+}
+
+fn decode_network(reader: &mut Reader<'_>) -> Result<Network, SnapshotError> {
+    let mut network = Network::default();
+    for _ in 0..reader.count("guests", COUNT_MAX)? {
+        network.guests.insert(decode_name(reader)?, decode_name(reader)?);
+    }
+    for _ in 0..reader.count("leases", COUNT_MAX)? {
+        let link = decode_name(reader)?;
+        let family = if reader.flag("family")? { Family::Ipv6 } else { Family::Ipv4 };
+        let is_taken = reader.flag("name servers")?;
+        let name_servers = if is_taken { NameServers::Taken } else { NameServers::Left };
+        let address = reader.optional_string("wanted", TEXT_LEN_MAX)?;
+        let prefix_len = u8::try_from(reader.u32("prefix")?).unwrap_or(u8::MAX);
+        let wanted = address.and_then(|text| IpPrefix::new(text.parse().ok()?, prefix_len));
+        network.leases.push(Lease { link, family, name_servers, wanted });
+    }
+    let len_max = usize::try_from(SNAPSHOT_LEN_MAX).unwrap_or(usize::MAX);
+    let messages = reader.opaque("links", len_max)?;
+    network.host =
+        HostRecord::decode(messages).map_err(|_| SnapshotError::Content("what the kernel said"))?;
+    Ok(network)
+}
+
+fn decode_name(reader: &mut Reader<'_>) -> Result<IfName, SnapshotError> {
+    let name = reader.string("name", TEXT_LEN_MAX)?;
+    IfName::new(name.as_ref()).map_err(|_| SnapshotError::Content("name"))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// After the manner of FNV-1a, with eight bytes at a time: it finds what is torn or rotten, and no forger.
+fn checksum(bytes: &[u8]) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(PRIME).rotate_left(29);
+    let mut words = bytes.chunks_exact(8);
+    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or_default();
+    let sum = words.by_ref().fold(BASIS, |sum, bytes| mix(sum, word(bytes)));
+    let sum = words.remainder().iter().fold(sum, |sum, byte| mix(sum, u64::from(*byte)));
+    mix(sum, u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Tests of [`super`].
+
+use super::*;
+use crate::fuzzing::value_kernel::ValueKernel;
+
+const HOST: &str = "
+    link br0 bridge up
+    link eth0 nic up master br0
+    addr br0 192.0.2.1/24
+    route br0 default via 192.0.2.254
+    link vnet0 tun up master br0
+    link tap9 tun
+    dhcp br0 ipv4 wanted 192.0.2.1/24 without-dns
+    dhcp br0 ipv6
+";
+
+fn name(name: &str) -> IfName {
+    IfName::new(name).unwrap()
+}
+
+fn file(text: &str) -> KeptFile {
+    KeptFile::File { bytes: text.as_bytes().to_vec(), mode: 0o640, uid: 0, gid: 27 }
+}
+
+fn snapshot() -> Snapshot {
+    let kernel: ValueKernel = HOST.parse().unwrap();
+    Snapshot {
+        opening: Opening {
+            by: Caller { uid: 1000, pid: 77, client: 3 },
+            boot: "boot".to_owned(),
+            at: Duration::from_millis(1_234_567),
+            deadline: Some(Duration::from_secs(2_000)),
+            since: "2026-11-27 20:35:34 UTC".to_owned(),
+            until: Some("2026-11-27 20:40:34 UTC".to_owned()),
+        },
+        files: Files::from([
+            (name("br0"), file("<interface/>")),
+            (name("eth9"), KeptFile::Link(b"/elsewhere".to_vec())),
+        ]),
+        network: Some(Network::new(
+            &kernel.record(),
+            &BTreeSet::from([name("eth0")]),
+            kernel.clients().to_vec(),
+        )),
+    }
+}
+
+#[test]
+fn a_snapshot_is_read_as_it_was_written() {
+    let mut kept = snapshot();
+    // Of others it need not be known how the kernel numbers them.
+    if let Some(network) = &mut kept.network {
+        let mut bytes = Vec::new();
+        network.host.encode(&mut bytes);
+        network.host = HostRecord::decode(&bytes).unwrap();
+    }
+    assert_eq!(Snapshot::decode(&kept.encode()), Ok(kept));
+    let empty = Snapshot::default();
+    assert_eq!(Snapshot::decode(&empty.encode()), Ok(empty));
+}
+
+#[test]
+fn guests_are_kept_by_what_they_are_on_and_nothing_else() {
+    let network = snapshot().network.unwrap();
+    assert_eq!(network.guests, BTreeMap::from([(name("vnet0"), name("br0"))]));
+    let links: Vec<_> = network.host.iter().map(|it| it.link().name.to_string()).collect();
+    assert_eq!(links, ["br0", "eth0"]);
+    assert_eq!(network.leases.len(), 2);
+}
+
+#[test]
+fn whatever_is_wrong_with_the_bytes_is_found() {
+    let bytes = snapshot().encode();
+    for at in 0..bytes.len() {
+        let mut rotten = bytes.clone();
+        rotten[at] ^= 0x10;
+        let err = Snapshot::decode(&rotten).unwrap_err();
+        let is_head = at < MAGIC.len();
+        let want = if is_head { SnapshotError::Foreign } else { SnapshotError::Checksum };
+        assert_eq!(err, want, "byte {at}");
+        assert!(Snapshot::decode(&bytes[..at]).is_err(), "the first {at} bytes");
+    }
+    assert!(Snapshot::decode(&[bytes, vec![0]].concat()).is_err(), "a byte more");
+}
+
+#[test]
+fn what_is_whole_and_makes_no_sense_is_refused() {
+    let whole = |body: &[u8]| [MAGIC, &checksum(body).to_be_bytes()[..], body].concat();
+    let body = &snapshot().encode()[MAGIC.len() + 8..];
+    assert_eq!(
+        Snapshot::decode(&whole(body)),
+        Ok(snapshot()).map(|_: Snapshot| { Snapshot::decode(&snapshot().encode()).unwrap() })
+    );
+    for len in 0..body.len() {
+        assert!(Snapshot::decode(&whole(&body[..len])).is_err(), "{len} bytes of it");
+    }
+}
+
+#[test]
+fn files_are_restored_that_are_not_as_they_were() {
+    let then = Files::from([
+        (name("a"), file("a")),
+        (name("b"), file("b")),
+        (name("c"), file("c")),
+        (name("d"), KeptFile::Link(b"x".to_vec())),
+    ]);
+    let other_mode = KeptFile::File { bytes: b"c".to_vec(), mode: 0o600, uid: 0, gid: 27 };
+    let now = Files::from([
+        (name("a"), file("a")),
+        (name("b"), file("other")),
+        (name("c"), other_mode),
+        (name("e"), file("new")),
+    ]);
+    let restored = restorations(&then, &now);
+    let found: Vec<_> = restored
+        .iter()
+        .map(|it| (it.name.as_str(), it.before.is_some(), it.after.is_some()))
+        .collect();
+    assert_eq!(
+        found,
+        [("b", true, true), ("c", true, true), ("d", false, true), ("e", true, false)]
+    );
+    assert_eq!(restorations(&then, &then), []);
+}
+
+#[test]
+fn an_open_change_is_told_with_who_and_when() {
+    let opening = snapshot().opening;
+    assert_eq!(
+        opening.to_string(),
+        "open since 2026-11-27 20:35:34 UTC by user 1000, process 77 (client 3), \
+         until 2026-11-27 20:40:34 UTC"
+    );
+    let endless = Opening { until: None, ..opening };
+    assert!(endless.to_string().ends_with(", without a deadline"));
+}
