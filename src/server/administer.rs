@@ -20,6 +20,7 @@ use crate::proto::Reply;
 use crate::proto::admin::AdminCall;
 use crate::server::Server;
 use crate::server::client::{Client, ClientId};
+use crate::snapshot::Opening;
 
 impl Server {
     /// Answers one call of an administrator, and does what it asks for.
@@ -56,7 +57,8 @@ impl Server {
             Question::Client { server, id } => {
                 let id = self.find_client(server, id);
                 Answer::Client(
-                    id.and_then(|id| self.clients.get(&id)).map(|client| details(client)),
+                    id.and_then(|id| self.clients.get(&id))
+                        .map(|client| details(client, self.change.opening())),
                 )
             }
             Question::Logging => {
@@ -125,7 +127,7 @@ fn entry(client: &Client) -> ClientEntry {
     ClientEntry { id: client.number, connected_at: since_epoch.as_secs() }
 }
 
-fn details(client: &Client) -> ClientDetails {
+fn details(client: &Client, change: Option<&Opening>) -> ClientDetails {
     let state = client.session.client();
     let read_only = match &state.opened {
         Some(opened) => opened.access == Access::ReadOnly,
@@ -135,7 +137,10 @@ fn details(client: &Client) -> ClientDetails {
         Some(identity) => Some(Identity::clone(identity)),
         None => client.has_called.then(|| identity(client)),
     };
-    ClientDetails { entry: entry(client), read_only, identity }
+    let is_its_own =
+        |opening: &&Opening| opening.by == client.caller() && client.server() == ServerName::Main;
+    let open_change = change.filter(is_its_own).map(ToString::to_string);
+    ClientDetails { entry: entry(client), read_only, identity, open_change }
 }
 
 /// Who a client is that does not speak for somebody else.

@@ -73,9 +73,16 @@ impl Client {
         }
     }
 
-    /// Who it is, as far as an open change is about that.
+    /// Who it is, as far as an open change is about that: whom it speaks for, or else itself.
     pub(crate) fn caller(&self) -> Caller {
-        Caller { uid: self.peer.uid, pid: self.peer.pid, client: self.number }
+        let identity = self.session.client().identity.as_deref();
+        let uid = identity.and_then(|identity| u32::try_from(identity.unix_user_id?).ok());
+        let pid = identity.and_then(|identity| i32::try_from(identity.process_id?).ok());
+        Caller {
+            uid: uid.unwrap_or(self.peer.uid),
+            pid: pid.unwrap_or(self.peer.pid),
+            client: self.number,
+        }
     }
 
     /// The server that it is a client of.

@@ -16,7 +16,6 @@ use log::{debug, error, info, warn};
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::handler::Transaction;
-use crate::host::record::HostRecord;
 use crate::io::boot;
 use crate::io::change_folder::{ChangeFolder, Kept};
 use crate::job::{Job, StepError};
@@ -275,8 +274,12 @@ impl Server {
         };
         let elapsed = clock::since_boot().unwrap_or_default().saturating_sub(snapshot.opening.at);
         let leases: Vec<_> = self.leases.running().copied().collect();
-        let now = self.record_of(*round, links)?;
-        let narrowed = (*round > 0).then(|| network.only(links));
+        let scope = (*round > 0).then(|| self.with_relatives(links, network));
+        let now = match &scope {
+            Some(links) => self.kernel.record_only(links, &self.host, &mut self.buffer)?,
+            None => self.kernel.record(&mut self.buffer)?,
+        };
+        let narrowed = scope.map(|links| network.only(&links));
         let then = narrowed.as_ref().unwrap_or(network);
         let ground = Ground { then, now: &now, leases: &leases, elapsed };
         let restoration = restore::restore_network(&ground);
@@ -285,11 +288,18 @@ impl Server {
         Ok(Comparison { plan, lost: restoration.lost })
     }
 
-    fn record_of(&mut self, round: u32, links: &BTreeSet<IfName>) -> Result<HostRecord, HostError> {
-        match round {
-            0 => self.kernel.record(&mut self.buffer),
-            _ => self.kernel.record_only(links, &self.host, &mut self.buffer),
+    /// Links, with all that they are ports of, or over, or that is on them, now or then: without those
+    /// it could not be said what a link is.
+    fn with_relatives(&self, links: &BTreeSet<IfName>, network: &Network) -> BTreeSet<IfName> {
+        let mut all = BTreeSet::new();
+        let mut unseen: Vec<_> = links.iter().copied().collect();
+        while let Some(name) = unseen.pop() {
+            if all.insert(name) {
+                unseen.extend(self.host.relatives_of(&name));
+                unseen.extend(network.relatives_of(&name));
+            }
         }
+        all
     }
 
     /// All is as it was.
@@ -312,6 +322,7 @@ impl Server {
             }
             Err(err) => warn!("{err}"),
         }
+        warn!("{text}");
         self.close_change(rollback);
         self.answer(request, Err(faults::host(text, libc::EIO)), now);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! All that `ip` says of links, addresses and routes, to be held against what it says later.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -94,7 +95,12 @@ impl Snapshot {
     /// What is not as it was, a line each.
     pub(crate) fn differences(&self, now: &Self, strictness: Strictness) -> Vec<String> {
         let mut found = Vec::new();
-        compare("", &self.0, &now.0, strictness, &mut found);
+        let (mut before, mut now) = (self.0.clone(), now.0.clone());
+        if strictness == Strictness::AlikeLinks {
+            sort_networks(&mut before);
+            sort_networks(&mut now);
+        }
+        compare("", &before, &now, strictness, &mut found);
         found
     }
 }
@@ -107,6 +113,21 @@ fn sort_ipv6(link: &mut Value) {
         Some("inet6") => info["local"].to_string(),
         _ => String::new(),
     });
+}
+
+/// An address that was put back stands behind those of other IPv4 networks that have stayed. Within its
+/// network the order counts, as the first one is the source of what the host sends there.
+fn sort_networks(sections: &mut Value) {
+    let Some(Value::Object(links)) = sections.get_mut("addresses") else { return };
+    for link in links.values_mut().filter_map(Value::as_array_mut).flatten() {
+        let Some(Value::Array(infos)) = link.get_mut("addr_info") else { continue };
+        infos.sort_by_key(|info| {
+            let local = info["local"].as_str().and_then(|local| local.parse::<Ipv4Addr>().ok());
+            let bits = info["prefixlen"].as_u64().unwrap_or_default();
+            let network = local.map(|local| u64::from(local.to_bits()) >> (32 - bits.min(32)));
+            (local.is_none(), network, info["peer"].to_string())
+        });
+    }
 }
 
 /// Of the routes to one place that the kernel makes by itself, one for each link that is up, the order

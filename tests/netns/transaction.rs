@@ -3,15 +3,22 @@
 //! the files byte for byte and the network field by field, by whomever it was changed.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use crate::host::{
-    FOLDER, TWO_NICS, await_addresses, find_link, folder, ports, virsh_destroy, with_virsh,
+    FOLDER, TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet,
+    find_link, folder, ports, virsh_destroy, with_virsh,
 };
 use crate::snapshot::{Snapshot, Strictness};
-use crate::support::command::{ip_batch, virsh};
+use crate::support::client::RawClient;
+use crate::support::command::{Output, command, ip, ip_batch, run, virsh, virsh_read_only};
 use crate::support::daemon::Daemon;
+use crate::support::link::Tunnel;
+use crate::support::wire::{Arg, procedure};
+
+/// Where an open change is kept.
+pub(crate) const CHANGE: &str = "/var/lib/libvirt/interface/change";
 
 /// Everything that a NIC may have and lose.
 const BUSY: &str = "\
@@ -100,5 +107,265 @@ fn what_was_committed_stays_and_what_was_begun_after_it_goes() {
         roll_back();
         before.assert_unchanged(Strictness::AlikeLinks, "after iface-destroy");
         assert_eq!(Tree::take(), tree);
+    });
+}
+
+/// What virsh says of a call that must fail.
+#[track_caller]
+fn refused(command: &str) -> String {
+    let said = virsh(command).failed();
+    said.split_once("\nerror: ").unwrap_or_else(|| panic!("{said}")).1.trim_end().to_owned()
+}
+
+#[test]
+fn a_change_begins_once_and_ends_once() {
+    with_virsh(|| {
+        let _daemon = Daemon::start();
+        for (command, failure) in [
+            ("iface-commit", "failed to commit transaction"),
+            ("iface-rollback", "failed to rollback transaction"),
+        ] {
+            let want = format!("Requested operation is not valid: {failure}: none has been begun");
+            assert_eq!(refused(command), want);
+        }
+        begin();
+        let said = refused("iface-begin");
+        let head = "Requested operation is not valid: failed to begin transaction: there is one \
+                    already, open since 20";
+        assert!(said.starts_with(head), "{said}");
+        assert!(said.contains(" UTC by user 0, process "), "{said}");
+        assert!(said.ends_with(", without a deadline"), "{said}");
+        commit();
+        begin();
+        roll_back();
+        let want = "failed to rollback transaction: none has been begun";
+        assert!(refused("iface-rollback").ends_with(want));
+        assert!(!Path::new(CHANGE).join("snapshot").exists());
+    });
+}
+
+#[test]
+fn flags_are_refused_and_so_is_who_may_only_look() {
+    with_virsh(|| {
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        for (procedure, function) in [
+            (procedure::INTERFACE_CHANGE_BEGIN, "netcfInterfaceChangeBegin"),
+            (procedure::INTERFACE_CHANGE_COMMIT, "netcfInterfaceChangeCommit"),
+            (procedure::INTERFACE_CHANGE_ROLLBACK, "netcfInterfaceChangeRollback"),
+        ] {
+            let reply = client.call(procedure, &[Arg::Word(4)]);
+            let fault = reply.fault();
+            assert_eq!((fault.code, fault.domain), (8, 26), "{function}");
+            assert!(fault.message.contains(&format!("(0x4) in function {function}")));
+        }
+        for (command, api) in [
+            ("iface-begin", "virInterfaceChangeBegin"),
+            ("iface-commit", "virInterfaceChangeCommit"),
+            ("iface-rollback", "virInterfaceChangeRollback"),
+        ] {
+            let said = virsh_read_only(command).failed();
+            assert!(said.contains(&format!("read only access prevents {api}")), "{said}");
+        }
+    });
+}
+
+/// Who has begun a change is in the log, and what virt-admin shows of a client says that it has.
+#[test]
+fn it_is_to_be_seen_who_has_begun_a_change() {
+    const VIRT_ADMIN: &str = "/usr/bin/virt-admin";
+    with_virsh(|| {
+        let daemon = Daemon::configured("change_timeout = 600\nlog_level = 2\n");
+        let mut client = RawClient::open();
+        let info = || {
+            let mut admin = command(VIRT_ADMIN);
+            admin.args(["-c", "virtinterfaced:///system", "client-info", "virtinterfaced", "2"]);
+            let Output { stdout, .. } = run(&mut admin);
+            let line = stdout.lines().find(|line| line.starts_with("interface_change"));
+            line.map(|line| line.split_once(':').unwrap().1.trim().to_owned())
+        };
+        assert_eq!(info(), None);
+        client.call(procedure::INTERFACE_CHANGE_BEGIN, &[Arg::Word(0)]).results();
+        let pid = std::process::id();
+        let who = format!(" UTC by user 0, process {pid} (client 2), until 20");
+        let said = info().unwrap();
+        assert!(said.starts_with("open since 20") && said.contains(&who), "{said}");
+        assert!(daemon.stderr().contains(&format!("a change is {said}")));
+        assert!(refused("iface-begin").ends_with(&said), "the same words everywhere");
+        client.call(procedure::INTERFACE_CHANGE_COMMIT, &[Arg::Word(0)]).results();
+        assert_eq!(info(), None);
+        assert!(daemon.stderr().contains(&format!("the change is committed that was {said}")));
+    });
+}
+
+/// The files that were there, in all their variety.
+fn lay_files() {
+    for name in ["eth0", "eth1", "eth2", "eth3", "eth4"] {
+        define(&ethernet(name, &["192.0.2.9/24"], &[]));
+    }
+    let path = |name| definition_file(name);
+    fs::set_permissions(path("eth1"), fs::Permissions::from_mode(0o640)).unwrap();
+    chown(path("eth1"), Some(7), Some(8)).unwrap();
+    fs::write(path("eth2"), "by hand, and no definition\n").unwrap();
+    fs::copy(path("eth3"), "/run/test/eth3.xml").unwrap();
+    fs::remove_file(path("eth3")).unwrap();
+    symlink("/run/test/eth3.xml", path("eth3")).unwrap();
+}
+
+#[test]
+fn files_are_put_back_byte_for_byte_with_mode_and_owner() {
+    with_virsh(|| {
+        let _daemon = Daemon::start();
+        lay_files();
+        let before = Tree::take();
+        begin();
+        let path = |name| definition_file(name);
+        define(&ethernet("eth0", &["192.0.2.10/24"], &[]));
+        virsh("iface-undefine eth1").ok();
+        fs::write(path("eth2"), "by hand, and otherwise\n").unwrap();
+        define(&ethernet("eth3", &[], &[]));
+        fs::set_permissions(path("eth4"), fs::Permissions::from_mode(0o644)).unwrap();
+        define(&ethernet("new0", &[], &[]));
+        fs::write(path("new1"), "rubbish").unwrap();
+        roll_back();
+        assert_eq!(Tree::take(), before);
+        // What was abandoned is kept, but for what only had another mode.
+        let set = Path::new(CHANGE).join("aside/1");
+        let mut kept: Vec<_> = fs::read_dir(&set)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        kept.sort();
+        assert_eq!(kept, ["eth0.xml", "eth2.xml", "eth3.xml", "new0.xml", "new1.xml"]);
+        assert_eq!(fs::read(set.join("new1.xml")).unwrap(), b"rubbish");
+        let mode = fs::metadata(CHANGE).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700, "definitions may be for few to read");
+        // The daemon knows what lies there now.
+        assert!(virsh("iface-dumpxml --inactive eth0").ok().contains("192.0.2.9"));
+        assert!(virsh("iface-dumpxml new0").failed().contains("couldn't find interface"));
+    });
+}
+
+#[test]
+fn the_newest_twenty_sets_are_kept() {
+    with_virsh(|| {
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        for number in 1..=23 {
+            client.call(procedure::INTERFACE_CHANGE_BEGIN, &[Arg::Word(0)]).results();
+            let xml = ethernet("eth0", &[&format!("192.0.2.{number}/24")], &[]);
+            client
+                .call(procedure::INTERFACE_DEFINE_XML, &[Arg::Text(&xml), Arg::Word(0)])
+                .results();
+            client.call(procedure::INTERFACE_CHANGE_ROLLBACK, &[Arg::Word(0)]).results();
+        }
+        let sets = fs::read_dir(Path::new(CHANGE).join("aside")).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut numbers: Vec<u32> =
+            sets.map(|set| name(set).to_str().unwrap().parse().unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (4..=23).collect::<Vec<_>>());
+        let newest = fs::read_to_string(Path::new(CHANGE).join("aside/23/eth0.xml")).unwrap();
+        assert!(newest.contains("192.0.2.23"), "{newest}");
+    });
+}
+
+/// What somebody does with `ip`, and what is to be set back.
+#[test]
+fn what_was_changed_behind_the_daemons_back_is_undone_too() {
+    const CASES: [(&str, &str); 22] = [
+        ("an address less", "address del 192.0.2.2/24 dev eth0"),
+        ("all addresses", "address flush dev eth0"),
+        ("an address more", "address add 192.0.2.77/24 dev eth0"),
+        ("an IPv6 address less", "address del 2001:db8::2/64 dev eth0"),
+        ("no default route", "route del default dev eth0"),
+        ("another default route", "route replace default via 192.0.2.9 dev eth0"),
+        ("a second default route", "route add default via 192.0.2.9 dev eth0 metric 5"),
+        ("no route", "route del 203.0.113.0/24 dev eth0"),
+        ("down", "link set eth0 down"),
+        ("down and up", "link set eth0 down\nlink set eth0 up"),
+        ("up", "link set eth2 up"),
+        ("MTU", "link set eth0 mtu 1300"),
+        ("hardware address", "link set eth1 address 52:54:00:00:00:99"),
+        ("queue and alias", "link set eth1 txqueuelen 17 alias foreign"),
+        ("a bridge more", "link add br7 type bridge\nlink set br7 up"),
+        ("a port of a bridge more", "link add br7 type bridge\nlink set eth1 master br7"),
+        ("a bridge less", "link del br0"),
+        ("a port less", "link set eth3 nomaster"),
+        ("a bridge's timers", "link set br0 type bridge ageing_time 500 hello_time 300"),
+        ("STP", "link set br0 type bridge stp_state 1 forward_delay 400"),
+        ("a port's cost", "link set eth3 type bridge_slave cost 7 isolated on"),
+        ("everything", "link del br0\nlink set eth0 down mtu 1300\naddress flush dev eth1"),
+    ];
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch(
+            "link add eth2 type veth peer name far2\nlink set far2 up\n\
+             link add eth3 type veth peer name far3\nlink set far3 up\nlink set eth3 up\n\
+             link add br0 type bridge forward_delay 0 ageing_time 12000\n\
+             link set eth3 master br0\nlink set br0 up\naddress add 10.7.0.1/24 dev br0\n\
+             link set eth2 up\n",
+        );
+        await_addresses();
+        // It has been up, and left what that leaves.
+        ip("link set eth2 down");
+        // A bridge's port that no definition names might be a guest's.
+        let _daemon = Daemon::start();
+        define(&bridge("br0", "stp='off' delay='0'", &["eth3"], &["10.7.0.1/24"]));
+        ip_batch(BUSY);
+        await_addresses();
+        let before = Snapshot::take();
+        for (label, lines) in CASES {
+            println!("{label}");
+            begin();
+            ip_batch(&format!("{lines}\n"));
+            roll_back();
+            before.assert_unchanged(Strictness::AlikeLinks, label);
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_restored_is_told_and_the_rest_is() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch("link set eth0 up\nlink set eth1 up\naddress add 192.0.2.2/24 dev eth0\n");
+        let daemon = Daemon::start();
+        define(&ethernet("eth0", &["192.0.2.2/24"], &[]));
+        let tree = Tree::take();
+        begin();
+        ip_batch("link del eth1\naddress flush dev eth0\n");
+        virsh("iface-undefine eth0").ok();
+        let said = refused("iface-rollback");
+        let want = "failed to rollback transaction: this could not be restored: eth1 is gone; far1 is \
+                    gone; the snapshot is kept in /var/lib/libvirt/interface/change/aside/";
+        assert!(said.starts_with(want), "{said}");
+        assert!(daemon.stderr().contains("eth1 is gone"), "the log says so too");
+        assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
+        assert_eq!(Tree::take(), tree);
+        // It is over all the same.
+        begin();
+        commit();
+    });
+}
+
+/// A guest that has come since is not cut off, though its bridge was not there.
+#[test]
+fn a_bridge_that_a_guest_has_come_to_stays_without_what_was_the_hosts() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch("link set eth0 up\naddress add 192.0.2.2/24 dev eth0\n");
+        let _daemon = Daemon::start();
+        begin();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        let _tap = Tunnel::tap("vnet0");
+        ip("link set vnet0 master br0 up");
+        let said = refused("iface-rollback");
+        assert!(said.contains("br0 stays as it is, as guests use it: vnet0"), "{said}");
+        assert_eq!(ports("br0"), ["vnet0"]);
+        assert_eq!(
+            (addresses("eth0"), addresses("br0")),
+            (vec!["192.0.2.2/24".to_owned()], vec![])
+        );
     });
 }

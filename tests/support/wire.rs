@@ -41,6 +41,9 @@ pub(crate) mod procedure {
     pub(crate) const CONNECT_NUM_OF_DEFINED_INTERFACES: i32 = 137;
     pub(crate) const CONNECT_LIST_DEFINED_INTERFACES: i32 = 138;
     pub(crate) const INTERFACE_IS_ACTIVE: i32 = 156;
+    pub(crate) const INTERFACE_CHANGE_BEGIN: i32 = 220;
+    pub(crate) const INTERFACE_CHANGE_COMMIT: i32 = 221;
+    pub(crate) const INTERFACE_CHANGE_ROLLBACK: i32 = 222;
     pub(crate) const CONNECT_LIST_ALL_INTERFACES: i32 = 284;
 }
 

@@ -77,6 +77,8 @@ pub struct ClientDetails {
     pub read_only: bool,
     /// `None` until its first call.
     pub identity: Option<Identity>,
+    /// The change that it has opened, in words, if that is open still.
+    pub open_change: Option<String>,
 }
 
 /// What the loop is to do. All of it can be done at once, but for log outputs that cannot be opened.

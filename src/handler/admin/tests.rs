@@ -31,7 +31,8 @@ fn entry(id: u64) -> ClientEntry {
 
 fn details(id: u64) -> Option<ClientDetails> {
     let identity = Identity { unix_user_id: Some(0), ..Identity::default() };
-    let client = |identity| ClientDetails { entry: entry(id), read_only: true, identity };
+    let client =
+        |identity| ClientDetails { entry: entry(id), read_only: true, identity, open_change: None };
     match id {
         SILENT => Some(client(None)),
         SPEAKING => Some(client(Some(identity))),
@@ -258,7 +259,12 @@ fn a_list_has_at_most_16384_clients() {
 
 /// What CLIENT_GET_INFO tells of a client.
 fn info(identity: Identity) -> Vec<(String, ParamValue)> {
-    let client = ClientDetails { entry: entry(1), read_only: false, identity: Some(identity) };
+    let client = ClientDetails {
+        entry: entry(1),
+        read_only: false,
+        identity: Some(identity),
+        open_change: None,
+    };
     let call = AdminCall::GetClientInfo { server: MAIN.to_owned(), id: 1, flags: 0 };
     match handle(&call, Some(&Answer::Client(Some(client)))) {
         Outcome::Done(Ok(Reply::Admin(AdminReply::Params(params)))) => {

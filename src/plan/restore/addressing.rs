@@ -43,7 +43,10 @@ impl Draft<'_> {
         for pair in self.pairs() {
             let link = pair.then.link().name;
             let now = pair.now.map(|now| now.addresses.as_slice()).unwrap_or_default();
-            let then: Vec<_> = pair.then.addresses.iter().filter(|it| is_restored(it)).collect();
+            // IPv6 gives each link an address of its own when it comes up, and not before.
+            let is_up = pair.now.is_some_and(|now| now.link().up);
+            let is_wanted = |it: &&AddressRecord| is_chosen(it) || (is_up && is_lasting(it));
+            let then: Vec<_> = pair.then.addresses.iter().filter(is_wanted).collect();
             let is_kept = |record: &&AddressRecord| {
                 let was = then.iter().any(|then| is_same_address(then, record));
                 if was { is_placed(record, &then, now) } else { !self.is_removed(link, record) }
@@ -79,7 +82,7 @@ impl Draft<'_> {
     /// Whether an address that a link has, and did not have, goes: not what the kernel gives each
     /// link, nor what somebody on the network has told the host, who would tell it again.
     fn is_removed(&self, link: IfName, record: &AddressRecord) -> bool {
-        is_restored(record)
+        is_chosen(record)
             && record.address.origin != Origin::RouterAdvertisement
             && !self.is_told(link, record)
     }
@@ -139,7 +142,7 @@ impl Draft<'_> {
         for record in recorded.routes.iter().cloned() {
             self.push(Step::DeleteRoute { link, record });
         }
-        for record in recorded.addresses.iter().filter(|it| is_restored(it)).rev().cloned() {
+        for record in recorded.addresses.iter().filter(|it| is_chosen(it)).rev().cloned() {
             self.push(Step::DeleteAddress { link, record });
         }
     }
@@ -155,9 +158,14 @@ fn is_same(one: &Lease, other: &Lease) -> bool {
     one.is_for(other.link, other.family) && one.name_servers == other.name_servers
 }
 
+/// Whether an address stays until somebody takes it away.
+fn is_lasting(record: &AddressRecord) -> bool {
+    record.address.lifetime == Lifetime::Permanent && record.address.role != Role::Temporary
+}
+
 /// Whether an address is somebody's choice: not the one that IPv6 has on each link, nor one that it
 /// makes up for a while.
-fn is_restored(record: &AddressRecord) -> bool {
+fn is_chosen(record: &AddressRecord) -> bool {
     let address = &record.address;
     let is_ipv6_of_link = address.prefix.family() == Family::Ipv6
         && address.scope == Scope::Link
