@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::host::may_be_a_guests;
 use crate::host::record::HostRecord;
+use crate::host::{is_out_of_the_way, may_be_a_guests};
 use crate::limits::{DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::lease::{Lease, NameServers};
@@ -189,7 +189,7 @@ impl Network {
     pub fn new(host: &HostRecord, members: &BTreeSet<IfName>, leases: Vec<Lease>) -> Self {
         let mut guests = BTreeMap::new();
         let mut own = BTreeSet::new();
-        for recorded in host.iter() {
+        for recorded in host.iter().filter(|it| !is_out_of_the_way(it.link())) {
             let link = recorded.link();
             let master = host.master_of(link);
             let is_bridge = |name: &IfName| {

@@ -106,6 +106,24 @@ impl Host {
     }
 }
 
+/// The name of a link that is out of the way and has yet to be deleted: the kernel's number makes it
+/// unique, and tells it from a link that somebody else has given such a name.
+pub fn discarded_name(link: &Link) -> Option<IfName> {
+    IfName::new(format!("gone-{}", link.index.0)).ok()
+}
+
+/// Whether a link is one that was to be deleted, unless it has ports.
+pub fn is_out_of_the_way(link: &Link) -> bool {
+    let may_be =
+        matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_) | LinkKind::Vlan { .. });
+    may_be && !link.up && discarded_name(link) == Some(link.name)
+}
+
+/// Whether a link is one that was to be deleted.
+pub fn is_discarded(host: &Host, link: &Link) -> bool {
+    is_out_of_the_way(link) && host.ports_of(link.index).is_empty()
+}
+
 /// Whether a port that no definition names is left alone whatever happens: it may be a guest's. A
 /// NIC, a bond or a VLAN is the host's own.
 pub fn may_be_a_guests(link: &Link) -> bool {

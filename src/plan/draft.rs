@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Draft`]: a plan in the making, and the ground on which it is made.
 
-use crate::host::Host;
 use crate::host::survey::{Survey, Surveyed};
+use crate::host::{Host, discarded_name};
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::address::Scope;
@@ -10,7 +10,7 @@ use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::plan::step::{LinkSpec, Step, Value};
 use crate::plan::wish::is_reached;
-use crate::plan::{Plan, Planned, discarded_name};
+use crate::plan::{Plan, Planned};
 
 /// Steps so far, and what they are planned upon.
 pub(super) struct Draft<'a> {

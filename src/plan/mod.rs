@@ -23,12 +23,10 @@ pub mod restore;
 use std::fmt;
 
 use crate::definitions::FileEdit;
-use crate::host::Host;
 use crate::host::survey::{SurveyOrder, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
-use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use step::Step;
 
@@ -57,22 +55,6 @@ impl Plan {
         };
         Self { steps: edits.into_iter().map(plan).collect(), discarded: Vec::new() }
     }
-}
-
-/// The name of a link that is out of the way and has yet to be deleted: the kernel's number makes it
-/// unique, and tells it from a link that somebody else has given such a name.
-pub(crate) fn discarded_name(link: &Link) -> Option<IfName> {
-    IfName::new(format!("gone-{}", link.index.0)).ok()
-}
-
-/// Whether a link is one that was to be deleted.
-pub(crate) fn is_discarded(host: &Host, link: &Link) -> bool {
-    let may_be =
-        matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_) | LinkKind::Vlan { .. });
-    may_be
-        && !link.up
-        && discarded_name(link) == Some(link.name)
-        && host.ports_of(link.index).is_empty()
 }
 
 /// What must be known before an interface is brought up or taken down.

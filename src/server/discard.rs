@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use crate::host::Host;
+use crate::host::{Host, is_discarded};
 use crate::io::changes::Changes;
 use crate::limits::{DISCARDED_COUNT_MAX, LINK_GONE_TIME_MAX};
 use crate::model::name::IfName;
-use crate::plan;
 use crate::plan::step::Step;
 
 /// How long it has to be quiet: longer than a client takes from one change to the next.
@@ -42,7 +41,7 @@ impl Discard {
 
     /// Takes links that an earlier daemon has left.
     pub(crate) fn adopt(&mut self, host: &Host) {
-        let leftovers = host.links().filter(|link| plan::is_discarded(host, link));
+        let leftovers = host.links().filter(|link| is_discarded(host, link));
         for link in leftovers {
             info!("{}: left over from an earlier daemon, to be deleted", link.name);
             self.links.push_back(link.name);
@@ -97,7 +96,7 @@ impl Discard {
         }
         let Some(name) = self.links.pop_front() else { return };
         // Somebody else may have deleted it, or have found a use for it.
-        if !host.link_named(&name).is_some_and(|link| plan::is_discarded(host, link)) {
+        if !host.link_named(&name).is_some_and(|link| is_discarded(host, link)) {
             return;
         }
         let step = Step::DeleteLink(name);

@@ -17,7 +17,7 @@ use crate::support::eventually;
 
 const RECORD: &str = "/run/libvirt/interface/dhcp/eth0.ipv4.pid";
 
-fn defined(dhcp: &str) {
+pub(crate) fn defined(dhcp: &str) {
     define(&format!(
         "<interface type='ethernet' name='eth0'><protocol family='ipv4'>{dhcp}</protocol></interface>"
     ));
@@ -32,7 +32,7 @@ fn name_of(client: DhcpClient) -> &'static str {
     }
 }
 
-fn configured(client: DhcpClient, more: &str) -> Daemon {
+pub(crate) fn configured(client: DhcpClient, more: &str) -> Daemon {
     Daemon::configured(&format!("dhcp_client = '{}'\n{more}", name_of(client)))
 }
 

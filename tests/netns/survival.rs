@@ -49,13 +49,13 @@ const IPV6: Ends = Ends { host: "2001:db8::2", peer: "2001:db8::1" };
 
 /// Where a thread runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Side {
+pub(crate) enum Side {
     Host,
     Peer,
 }
 
 /// `eth0` with a peer behind it, to whom `peer` is a host of its own.
-fn lay_cable() {
+pub(crate) fn lay_cable() {
     ip("netns add peer");
     ip_batch(
         "link add eth0 address 52:54:00:00:00:01 type veth peer name far0 netns peer\n\
@@ -74,13 +74,18 @@ fn lay_cable() {
     ip("route add default via 192.0.2.1");
 }
 
+/// Takes the calling thread to a network namespace that `ip` has made.
+pub(crate) fn enter_namespace(name: &str) {
+    let namespace = File::open(format!("/run/netns/{name}")).unwrap();
+    // SAFETY: setns takes an open descriptor and an integer; it moves this thread alone.
+    let rc = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+    assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+}
+
 /// Takes the calling thread to its side, and before all others.
-fn enter(side: Side) {
+pub(crate) fn enter(side: Side) {
     if side == Side::Peer {
-        let namespace = File::open("/run/netns/peer").unwrap();
-        // SAFETY: setns takes an open descriptor and an integer; it moves this thread alone.
-        let rc = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
-        assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+        enter_namespace("peer");
     }
     let priority = libc::sched_param { sched_priority: 1 };
     // SAFETY: 0 is the calling thread, and the pointer is to a live local.

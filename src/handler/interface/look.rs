@@ -9,10 +9,10 @@ use crate::faults;
 use crate::handler::interface::found::{Found, Listed, State};
 use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::describe::{self, View};
+use crate::host::is_discarded;
 use crate::limits::INTERFACE_LIST_COUNT_MAX;
 use crate::model::address::MacAddr;
 use crate::model::interface::Interface;
-use crate::plan;
 use crate::proto::Reply;
 use crate::proto::interface::{InterfaceCall, InterfaceRef};
 use crate::xml::format;
@@ -64,7 +64,7 @@ pub(super) fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, Cal
 fn listed<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
     let World { host, definitions, .. } = *world;
     let links = host.links().filter_map(move |link| {
-        let is_out = || host.is_hidden(link) || plan::is_discarded(host, link);
+        let is_out = || host.is_hidden(link) || is_discarded(host, link);
         let shown = !is_out() || definitions.named(&link.name).is_some();
         shown.then(|| Listed::of_link(link))
     });

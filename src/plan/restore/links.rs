@@ -3,11 +3,12 @@
 
 use std::cmp::Reverse;
 
+use crate::host::is_out_of_the_way;
 use crate::host::record::Recorded;
 use crate::model::name::IfName;
 use crate::netlink::link::{LinkBridge, LinkKind};
+use crate::plan::restore;
 use crate::plan::step::{Condition, Step, Switch, Value};
-use crate::plan::{discarded_name, restore};
 
 use super::{Draft, Loss, Pair};
 
@@ -41,8 +42,7 @@ impl<'a> Draft<'a> {
                     link.kind,
                     LinkKind::Bond(_) | LinkKind::Bridge(_) | LinkKind::Vlan { .. }
                 );
-                let is_discarded = !link.up && discarded_name(link) == Some(link.name);
-                is_ours && !self.links.contains_key(&link.name) && !is_discarded
+                is_ours && !self.links.contains_key(&link.name) && !is_out_of_the_way(link)
             })
             .collect();
         stale.sort_by_key(|recorded| Reverse(restore::depth(now, recorded.link())));

@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::host::may_be_a_guests;
 use crate::host::record::{HostRecord, Recorded};
+use crate::host::{discarded_name, may_be_a_guests};
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::plan::step::{Step, Value};
-use crate::plan::{Plan, Planned, discarded_name};
+use crate::plan::{Plan, Planned};
 use crate::snapshot::{self, FileRestoration, Files, Network};
 
 /// What a rollback starts from.

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What open changes are for: whoever has locked himself out of a host finds it as it was, guests have
+//! noticed nothing, and leases are there again.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use virtinterfaced::model::address::Family;
+
+use crate::dhcp::{self, Scene, processes, with_each_client};
+use crate::host::{
+    TWO_NICS, addresses, bridge, define, ethernet, is_up, link, ports, text, virsh_destroy,
+    with_virsh,
+};
+use crate::leases::{configured, defined};
+use crate::snapshot::{Snapshot, Strictness};
+use crate::support::command::{command, ip, ip_batch, run, virsh};
+use crate::support::daemon::Daemon;
+use crate::support::link::Tunnel;
+use crate::support::{StopOnDrop, eventually};
+use crate::survival::{Side, enter, lay_cable};
+use crate::transaction::{begin, roll_back};
+
+/// How often a packet is sent over a bridge that no change is about.
+const PACKET_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Whether the host answers the peer.
+fn answers() -> bool {
+    let mut ping = command("ip");
+    ping.args("netns exec peer busybox ping -c 1 -W 1 192.0.2.2".split(' '));
+    run(&mut ping).status.success()
+}
+
+/// A shell on the host, for whoever connects. Its end is its client's.
+fn serve_shell(listener: &TcpListener) {
+    let (stream, _) = listener.accept().unwrap();
+    let (input, output) = (stream.try_clone().unwrap(), stream);
+    let mut shell = command("sh");
+    let shell = shell.stdin(std::os::fd::OwnedFd::from(input));
+    let shell = shell.stdout(std::os::fd::OwnedFd::from(output)).stderr(Stdio::null());
+    shell.spawn().unwrap().wait().unwrap();
+}
+
+#[test]
+fn whoever_locks_himself_out_is_let_in_again() {
+    with_virsh(|| {
+        lay_cable();
+        let _daemon = Daemon::configured("change_timeout = 5\n");
+        define(&ethernet("eth0", &["192.0.2.2/24", "2001:db8::2/64"], &["192.0.2.1"]));
+        assert!(answers());
+        let listener = TcpListener::bind("192.0.2.2:2222").unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| serve_shell(&listener));
+            scope.spawn(|| {
+                enter(Side::Peer);
+                let mut stream = TcpStream::connect("192.0.2.2:2222").unwrap();
+                stream.write_all(b"virsh -c interface:///system iface-begin\n").unwrap();
+                let mut said = String::new();
+                BufReader::new(stream.try_clone().unwrap()).read_line(&mut said).unwrap();
+                assert_eq!(said, "Network config change transaction started\n");
+                let begun = Instant::now();
+                stream.write_all(b"virsh -c interface:///system iface-destroy eth0\n").unwrap();
+                while answers() {
+                    assert!(begun.elapsed() < Duration::from_secs(3), "never cut off");
+                }
+                while !answers() {
+                    assert!(begun.elapsed() < Duration::from_secs(10), "cut off for good");
+                }
+                let elapsed = begun.elapsed();
+                println!("cut off, and answered again {elapsed:?} after the change began");
+                assert!(elapsed >= Duration::from_secs(4) && elapsed < Duration::from_secs(6));
+                // The very connection goes on.
+                stream.write_all(b"exit\n").unwrap();
+            });
+        });
+    });
+}
+
+/// Sends a packet each millisecond from one guest to another until told to stop; tells how many have
+/// been sent, and how many have come.
+fn packets_during(change: impl FnOnce()) -> (u64, u64) {
+    let (stop, sent, received) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            crate::survival::enter_namespace("guest2");
+            let socket = std::net::UdpSocket::bind("10.9.0.2:9").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            while !stop.load(Ordering::Relaxed) || received.load(Ordering::Relaxed) == 0 {
+                while socket.recv(&mut [0; 8]).is_ok() {
+                    received.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        scope.spawn(|| {
+            crate::survival::enter_namespace("guest1");
+            let socket = std::net::UdpSocket::bind("10.9.0.1:9").unwrap();
+            // Who is asked for first is found out before it counts.
+            while received.load(Ordering::Relaxed) == 0 {
+                let _ = socket.send_to(b"first", "10.9.0.2:9");
+                thread::sleep(Duration::from_millis(20));
+            }
+            thread::sleep(Duration::from_millis(100));
+            received.store(0, Ordering::Relaxed);
+            while !stop.load(Ordering::Relaxed) {
+                socket.send_to(b"packet", "10.9.0.2:9").unwrap();
+                sent.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(PACKET_INTERVAL);
+            }
+        });
+        let stop = StopOnDrop(&stop);
+        eventually("packets flow", || sent.load(Ordering::Relaxed) > 100);
+        change();
+        thread::sleep(Duration::from_millis(100));
+        drop(stop);
+    });
+    (sent.into_inner(), received.into_inner())
+}
+
+#[test]
+fn a_bridge_that_a_change_does_not_touch_loses_no_packet() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip("link add br9 type bridge");
+        ip("link set br9 up");
+        for (guest, address) in [("guest1", "10.9.0.1/24"), ("guest2", "10.9.0.2/24")] {
+            ip(&format!("netns add {guest}"));
+            ip_batch(&format!(
+                "link add {guest} type veth peer name inner netns {guest}\n\
+                 link set {guest} master br9 up\n"
+            ));
+            ip(&format!("-netns {guest} address add {address} dev inner"));
+            ip(&format!("-netns {guest} link set inner up"));
+        }
+        ip_batch("link set eth0 up\naddress add 192.0.2.2/24 dev eth0\n");
+        let _daemon = Daemon::start();
+        define(&bridge("br1", "stp='off'", &["eth1"], &["198.51.100.1/24"]));
+        let (sent, received) = packets_during(|| {
+            for _ in 0..3 {
+                begin();
+                virsh("iface-bridge eth0 br0 --no-stp").ok();
+                virsh("iface-start br1").ok();
+                roll_back();
+            }
+        });
+        println!("{received} of {sent} packets");
+        assert!(sent > 300);
+        assert_eq!(received, sent);
+    });
+}
+
+#[test]
+fn guests_are_on_their_bridge_whatever_has_happened() {
+    const CASES: [(&str, &str); 5] = [
+        ("nothing", ""),
+        ("the bridge is gone", "link del br0"),
+        ("the guest was taken off", "link set vnet0 nomaster"),
+        ("the guest is on another", "link add br7 type bridge\nlink set vnet0 master br7"),
+        ("the bridge is gone and another one is there", "link del br0\nlink add br0 type bridge"),
+    ];
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let _taps = ["vnet0", "vnet1"].map(Tunnel::tap);
+        let _daemon = Daemon::start();
+        define(&bridge("br0", "stp='off' delay='0'", &["eth0"], &["192.0.2.2/24"]));
+        virsh("iface-start br0").ok();
+        ip_batch("link set vnet0 master br0 up\nlink set vnet1 master br0\n");
+        for (label, lines) in CASES {
+            begin();
+            ip_batch(&format!("{lines}\n"));
+            roll_back();
+            assert_eq!(ports("br0"), ["eth0", "vnet0", "vnet1"], "{label}");
+            assert_eq!(addresses("br0"), ["192.0.2.2/24"], "{label}");
+            assert!(is_up("vnet0") && !is_up("vnet1"), "{label}");
+            eventually("br7 is gone", || crate::host::find_link("br7").is_none());
+        }
+        let index = link("br0")["ifindex"].clone();
+        begin();
+        ip("address flush dev br0");
+        roll_back();
+        assert_eq!(link("br0")["ifindex"], index, "a bridge with guests is not made anew");
+        assert_eq!(text(&link("vnet0")["master"]), "br0");
+    });
+}
+
+#[test]
+fn a_client_that_ran_runs_again_and_one_that_did_not_does_not() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        scene.serve();
+        let _daemon = configured(client, "");
+        defined("<dhcp/>");
+        virsh_destroy("eth0").unwrap();
+        let idle = Snapshot::take();
+        begin();
+        virsh("iface-start eth0").ok();
+        roll_back();
+        idle.assert_unchanged(Strictness::AlikeLinks, "no lease again");
+        eventually("the client has ended", || processes("eth0").is_empty());
+
+        virsh("iface-start eth0").ok();
+        let leased = dhcp::addresses("eth0", Family::Ipv4);
+        begin();
+        virsh_destroy("eth0").unwrap();
+        fs::write("/etc/libvirt/interface/eth0.xml", "nonsense").unwrap();
+        roll_back();
+        assert_eq!(dhcp::addresses("eth0", Family::Ipv4), leased, "at once");
+        eventually("the client runs", || !processes("eth0").is_empty());
+        virsh_destroy("eth0").unwrap();
+        eventually("the client has ended", || processes("eth0").is_empty());
+    });
+}

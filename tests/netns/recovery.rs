@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Open changes outlive the daemon, undo themselves when their time is over, and do not outlive a
+//! boot.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::host::{
+    TWO_NICS, addresses, await_addresses, define, ethernet, find_link, folder, is_up, ports,
+    virsh_destroy, with_virsh,
+};
+use crate::snapshot::{Snapshot, Strictness};
+use crate::support::command::{command, ip, ip_batch, run, virsh};
+use crate::support::daemon::{Daemon, config_file, daemon_command, run_daemon};
+use crate::support::eventually;
+use crate::support::namespace::DIR;
+use crate::transaction::{CHANGE, Tree, begin, commit, roll_back};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// `eth0` with what it takes to be reached, and its definition.
+fn on_a_host(test: impl FnOnce() + Send + 'static) {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch(
+            "link set eth0 up\naddress add 192.0.2.2/24 dev eth0\n\
+             route add default via 192.0.2.1 dev eth0\n",
+        );
+        // It has been up, and left what that leaves.
+        ip_batch("link set eth1 up\n");
+        await_addresses();
+        ip("link set eth1 down");
+        test();
+    });
+}
+
+/// What somebody does who begins a change and goes wrong.
+fn go_wrong() {
+    begin();
+    virsh("iface-bridge eth0 br0 --no-stp").ok();
+    define(&ethernet("eth1", &["192.0.2.200/24"], &[]));
+    assert_eq!(ports("br0"), ["eth0"]);
+}
+
+/// The kernel gives this boot another name, as after a reboot.
+fn pretend_to_have_rebooted() {
+    let id = format!("{DIR}/boot_id");
+    fs::write(&id, "00000000-0000-4000-8000-000000000000\n").unwrap();
+    run(command("mount").args(["--bind", &id, BOOT_ID])).ok();
+}
+
+/// A daemon that undoes changes after so many seconds.
+fn with_deadline(seconds: u32) -> Command {
+    let mut daemon = daemon_command();
+    daemon.args(["-f", &config_file(&format!("change_timeout = {seconds}\nlog_level = 2\n"))]);
+    daemon
+}
+
+#[test]
+fn a_change_outlives_a_daemon_that_is_killed() {
+    on_a_host(|| {
+        let (before, tree) = (Snapshot::take(), Tree::take());
+        let daemon = Daemon::start();
+        go_wrong();
+        daemon.kill();
+        let daemon = Daemon::start();
+        assert!(daemon.stderr().contains("a change is found that is open since 20"));
+        assert!(virsh("iface-begin").failed().contains("there is one already, open since 20"));
+        assert_eq!(ports("br0"), ["eth0"], "nothing is undone as long as nobody says so");
+        roll_back();
+        before.assert_unchanged(Strictness::AlikeLinks, "after the rollback");
+        assert_eq!(Tree::take(), tree);
+    });
+}
+
+#[test]
+fn a_change_outlives_a_daemon_that_is_stopped_and_can_be_committed_by_the_next() {
+    on_a_host(|| {
+        let daemon = Daemon::start();
+        go_wrong();
+        assert!(daemon.stop().success());
+        let daemon = Daemon::start();
+        commit();
+        assert!(daemon.stop().success());
+        let daemon = Daemon::start();
+        assert_eq!(daemon.stderr(), "");
+        assert!(virsh("iface-rollback").failed().contains("none has been begun"));
+        assert_eq!(ports("br0"), ["eth0"]);
+    });
+}
+
+#[test]
+fn a_change_without_a_commit_in_time_is_rolled_back() {
+    on_a_host(|| {
+        let (before, tree) = (Snapshot::take(), Tree::take());
+        let daemon = Daemon::start_with(&mut with_deadline(1));
+        let begun = Instant::now();
+        go_wrong();
+        eventually("the bridge goes", || find_link("br0").is_none());
+        let elapsed = begun.elapsed();
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+        assert_eq!(Tree::take(), tree);
+        assert!(elapsed < Duration::from_millis(2500), "{elapsed:?}");
+        let said = daemon.stderr();
+        let line = said.lines().find(|line| line.contains("no commit has come in time"));
+        assert!(line.is_some_and(|line| line.contains(" warning : ")), "{said}");
+        assert!(virsh("iface-commit").failed().contains("none has been begun"));
+    });
+}
+
+#[test]
+fn a_commit_in_time_stays() {
+    on_a_host(|| {
+        let daemon = Daemon::start_with(&mut with_deadline(1));
+        go_wrong();
+        commit();
+        thread::sleep(Duration::from_millis(1500));
+        assert_eq!(ports("br0"), ["eth0"]);
+        assert!(!daemon.stderr().contains("in time"));
+    });
+}
+
+#[test]
+fn another_deadline_counts_for_the_next_change() {
+    on_a_host(|| {
+        let daemon = Daemon::start_with(&mut with_deadline(600));
+        begin();
+        config_file("change_timeout = 1\nlog_level = 2\n");
+        daemon.signal(libc::SIGHUP);
+        eventually("the reload", || daemon.stderr().contains("the configuration is read again"));
+        thread::sleep(Duration::from_millis(1500));
+        commit();
+        begin();
+        eventually("the deadline", || daemon.stderr().contains("no commit has come in time"));
+    });
+}
+
+/// The job is undone that is under way, and what comes of the rollback is what was at first.
+#[test]
+fn a_deadline_does_not_wait_for_a_lease() {
+    on_a_host(|| {
+        let before = Snapshot::take();
+        let daemon = Daemon::start_with(&mut with_deadline(1));
+        begin();
+        define(
+            "<interface type='ethernet' name='eth1'><protocol family='ipv4'><dhcp/></protocol>\
+             </interface>",
+        );
+        let begun = Instant::now();
+        let said = virsh("iface-start eth1").failed();
+        assert!(said.contains("the change is rolled back"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        eventually("the rollback", || daemon.stderr().contains("the change is rolled back that"));
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+        assert_eq!(folder(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
+    on_a_host(|| {
+        let (before, tree) = (Snapshot::take(), Tree::take());
+        let daemon = Daemon::start_with(&mut with_deadline(1));
+        go_wrong();
+        daemon.kill();
+        thread::sleep(Duration::from_millis(1100));
+        let daemon = Daemon::start_with(&mut with_deadline(1));
+        // Whoever gets an answer gets it from a host that is as it was.
+        assert!(find_link("br0").is_none());
+        assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
+        before.assert_unchanged(Strictness::AlikeLinks, "after the start");
+        assert_eq!(Tree::take(), tree);
+        assert!(daemon.stderr().contains("the change is rolled back that was open since"));
+    });
+}
+
+#[test]
+fn a_daemon_with_an_open_change_does_not_end_for_want_of_clients() {
+    on_a_host(|| {
+        let mut daemon = Daemon::start_with(daemon_command().args(["-t", "1"]));
+        begin();
+        thread::sleep(Duration::from_millis(2500));
+        assert!(daemon.is_running());
+        commit();
+        assert!(daemon.wait().success());
+    });
+}
+
+/// What ran has gone with the boot; the files come back before anything comes up by them.
+#[test]
+fn a_change_of_another_boot_is_rolled_back_before_interfaces_come_up() {
+    on_a_host(|| {
+        let daemon = Daemon::start();
+        let onboot = |address: &str| {
+            ethernet("eth1", &[address], &[])
+                .replace("<protocol", "<start mode='onboot'/><protocol")
+        };
+        define(&onboot("192.0.2.7/24"));
+        let tree = Tree::take();
+        begin();
+        define(&onboot("192.0.2.99/24"));
+        define(&ethernet("eth0", &["192.0.2.98/24"], &[]));
+        daemon.kill();
+        pretend_to_have_rebooted();
+        let daemon = Daemon::start();
+        eventually("eth1 comes up", || is_up("eth1"));
+        eventually("its address", || addresses("eth1") == ["192.0.2.7/24"]);
+        assert_eq!(Tree::take(), tree);
+        assert_eq!(addresses("eth0"), ["192.0.2.2/24"], "what runs now is another boot's");
+        assert!(daemon.stderr().contains("a change is found that is open since"));
+        assert!(virsh("iface-rollback").failed().contains("none has been begun"));
+    });
+}
+
+#[test]
+fn stale_changes_are_rolled_back_without_a_daemon() {
+    on_a_host(|| {
+        let (before, tree) = (Snapshot::take(), Tree::take());
+        let run_alone = || {
+            let output = run_daemon(&["--rollback-stale"]);
+            (output.status.code(), output.stderr)
+        };
+        assert_eq!(run_alone(), (Some(0), String::new()), "there is none");
+        let daemon = Daemon::start();
+        go_wrong();
+        let pid_files = || fs::read_dir("/run/libvirt/interface").unwrap().count();
+        assert_eq!(run_alone().0, Some(0), "the daemon sees to it");
+        daemon.kill();
+        assert_eq!(run_alone().0, Some(0), "this one may stay");
+        assert_eq!(ports("br0"), ["eth0"]);
+        let count = pid_files();
+        pretend_to_have_rebooted();
+        assert_eq!(run_alone().0, Some(0));
+        assert_eq!(Tree::take(), tree);
+        assert_eq!(ports("br0"), ["eth0"], "from another boot files alone come back");
+        assert_eq!(pid_files(), count, "the lock is given back");
+        assert!(!Path::new(CHANGE).join("snapshot").exists());
+        run(command("umount").arg(BOOT_ID)).ok();
+        ip_batch("link del br0\n");
+
+        // And in the same boot, the network too.
+        ip_batch("address add 192.0.2.2/24 dev eth0\nroute add default via 192.0.2.1 dev eth0\n");
+        let daemon = Daemon::start_with(&mut with_deadline(1));
+        go_wrong();
+        daemon.kill();
+        thread::sleep(Duration::from_millis(1100));
+        assert_eq!(run_alone().0, Some(0));
+        before.assert_unchanged(Strictness::AlikeLinks, "after --rollback-stale");
+        assert_eq!(Tree::take(), tree);
+    });
+}
+
+#[test]
+fn a_damaged_snapshot_is_set_aside_and_nothing_is_rolled_back() {
+    on_a_host(|| {
+        let daemon = Daemon::start();
+        go_wrong();
+        daemon.kill();
+        let path = Path::new(CHANGE).join("snapshot");
+        let mut bytes = fs::read(&path).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let tree = Tree::take();
+        let daemon = Daemon::start();
+        let said = daemon.stderr();
+        let line = said.lines().find(|line| line.contains("its checksum is wrong"));
+        assert!(line.is_some_and(|line| line.contains(" error : ")), "{said}");
+        assert_eq!(fs::read(Path::new(CHANGE).join("aside/1/snapshot")).unwrap(), bytes);
+        assert_eq!((ports("br0"), Tree::take()), (vec!["eth0".to_owned()], tree));
+        // And the daemon is as good as new.
+        begin();
+        virsh_destroy("br0").unwrap();
+        roll_back();
+        assert_eq!(ports("br0"), ["eth0"]);
+    });
+}
+
+#[test]
+fn a_change_that_cannot_be_kept_is_not_begun() {
+    on_a_host(|| {
+        let _daemon = Daemon::start();
+        fs::create_dir_all(CHANGE).unwrap();
+        run(command("mount").args(["-t", "tmpfs", "-o", "size=4k", "tmpfs", CHANGE])).ok();
+        fs::write(Path::new(CHANGE).join("full"), [0; 4096]).unwrap();
+        let said = virsh("iface-begin").failed();
+        assert!(said.contains("No space left on device"), "{said}");
+        assert!(virsh("iface-commit").failed().contains("none has been begun"));
+        fs::remove_file(Path::new(CHANGE).join("full")).unwrap();
+        // Room for the snapshot, and not for what a job would be undone by.
+        run(command("mount").args(["-o", "remount,size=64k", CHANGE])).ok();
+        begin();
+        let left: usize = 64 * 1024;
+        let mut filler = vec![0_u8; left];
+        while fs::write(Path::new(CHANGE).join("full"), &filler).is_err() {
+            filler.truncate(filler.len() - 4096);
+        }
+        let before = Snapshot::take();
+        let said = virsh("iface-start eth1").failed();
+        assert!(said.contains("journal: No space left on device"), "{said}");
+        before.assert_unchanged(Strictness::SameLinks, "what cannot be journaled is not done");
+        ip("link set eth1 up");
+        roll_back();
+        assert!(!is_up("eth1"));
+    });
+}
