@@ -27,6 +27,7 @@ mod size;
 mod sys;
 mod table;
 mod throughput;
+mod transactions;
 mod world;
 
 use std::io;
@@ -37,7 +38,7 @@ use crate::server::{Log, Placement, Servers};
 use crate::table::{Target, Unit};
 
 /// From the small host to the large one, as nothing that is added is taken away again.
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("start", start),
     ("calls", calls),
     ("crowds", crowds),
@@ -47,6 +48,7 @@ const PARTS: [(&str, Part); 9] = [
     ("definitions", definitions::print),
     ("routes", routes),
     ("links", links),
+    ("transactions", transactions::print),
 ];
 
 /// Measures and prints.

@@ -22,6 +22,9 @@ pub(crate) mod procedure {
     pub(crate) const DESTROY: u32 = 134;
     pub(crate) const IS_ACTIVE: u32 = 156;
     pub(crate) const GET_LIB_VERSION: u32 = 157;
+    pub(crate) const CHANGE_BEGIN: u32 = 220;
+    pub(crate) const CHANGE_COMMIT: u32 = 221;
+    pub(crate) const CHANGE_ROLLBACK: u32 = 222;
     pub(crate) const LIST_ALL: u32 = 284;
 }
 
@@ -86,6 +89,18 @@ impl CallFrame {
 
     pub(crate) fn destroy(name: &str) -> Self {
         Self::new(procedure::DESTROY, &[&interface(name), &word(NO_FLAGS)])
+    }
+
+    pub(crate) fn begin() -> Self {
+        Self::new(procedure::CHANGE_BEGIN, &[&word(NO_FLAGS)])
+    }
+
+    pub(crate) fn commit() -> Self {
+        Self::new(procedure::CHANGE_COMMIT, &[&word(NO_FLAGS)])
+    }
+
+    pub(crate) fn rollback() -> Self {
+        Self::new(procedure::CHANGE_ROLLBACK, &[&word(NO_FLAGS)])
     }
 
     pub(crate) fn is_active(name: &str) -> Self {

@@ -17,6 +17,17 @@ const RTM_DELADDR: u16 = 21;
 const CHANGE: u16 = 0x5;
 const ADD: u16 = 0x605;
 
+const RTM_GETLINK: u16 = 18;
+const RTM_GETADDR: u16 = 22;
+const RTM_GETROUTE: u16 = 26;
+/// `NLM_F_REQUEST | NLM_F_DUMP`.
+const DUMP: u16 = 0x301;
+/// `RTEXT_FILTER_SKIP_STATS`.
+const SKIP_STATS: u32 = 8;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_MTU: u16 = 4;
+const RTA_OIF: u16 = 4;
+
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
@@ -85,6 +96,42 @@ impl Requests {
             },
         }
     }
+}
+
+/// The dumps of all links, addresses and routes.
+pub(crate) fn dump_all() -> Vec<Request> {
+    let links = [link_header(0, 0, 0), attribute(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes())];
+    vec![
+        dump("links", RTM_GETLINK, &links.concat()),
+        dump("addresses", RTM_GETADDR, &address_header(0, 0, 0)),
+        dump("routes of IPv4", RTM_GETROUTE, &[[AF_INET, 0, 0, 0], [0; 4], [0; 4]].concat()),
+        dump("routes of IPv6", RTM_GETROUTE, &[[AF_INET6, 0, 0, 0], [0; 4], [0; 4]].concat()),
+    ]
+}
+
+/// A look at one link, and the dumps of its addresses and routes.
+pub(crate) fn dump_of(index: u32) -> Vec<Request> {
+    let mask = attribute(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes());
+    let look = [link_header(index, 0, 0), mask].concat();
+    let through = attribute(RTA_OIF, &index.to_ne_bytes());
+    let routes = |family| [[family, 0, 0, 0], [0; 4], [0; 4]].concat();
+    vec![
+        Request { text: "a link".to_owned(), bytes: message(RTM_GETLINK, CHANGE, &look) },
+        dump("its addresses", RTM_GETADDR, &address_header(0, 0, index)),
+        dump("its routes", RTM_GETROUTE, &[routes(AF_INET), through.clone()].concat()),
+        dump("its routes", RTM_GETROUTE, &[routes(AF_INET6), through].concat()),
+    ]
+}
+
+/// Sets how much a link carries.
+pub(crate) fn set_mtu(name: &str, index: u32, mtu: u32) -> Request {
+    let payload = [link_header(index, 0, 0), attribute(IFLA_MTU, &mtu.to_ne_bytes())].concat();
+    let bytes = message(RTM_NEWLINK, CHANGE, &payload);
+    Request { text: format!("link set {name} mtu {mtu}"), bytes }
+}
+
+fn dump(what: &str, kind: u16, payload: &[u8]) -> Request {
+    Request { text: format!("dump {what}"), bytes: message(kind, DUMP, payload) }
 }
 
 fn add_bridge(index: u32, mac: [u8; 6]) -> Request {

@@ -35,6 +35,8 @@ pub(crate) enum Target {
     AtMost(f64),
     /// A time, as a multiple of the bare server's.
     OfBare(f64),
+    /// A time, in seconds over the bare program's.
+    OverBare(f64),
     /// A rate, as a part of the bare server's.
     RateOfBare(f64),
     /// Nothing, but that it is as a multiple of the bare one is of interest.
@@ -69,6 +71,7 @@ impl Figures {
             Target::None | Target::BesideBare => "-".to_owned(),
             Target::AtMost(limit) => format!("<= {}", Quantity(limit, unit)),
             Target::OfBare(limit) => format!("<= {limit} bare"),
+            Target::OverBare(limit) => format!("<= bare + {}", Quantity(limit, unit)),
             Target::RateOfBare(limit) => format!(">= {limit} bare"),
             Target::FasterThanLibvirtd(limit) => format!(">= {limit} libvirtd"),
             Target::FasterThanIfupdown(limit) => format!(">= {limit} ifupdown"),
@@ -76,6 +79,9 @@ impl Figures {
         let verdict = match (target, ratio) {
             (Target::None | Target::BesideBare, _) => "",
             (Target::AtMost(limit), _) => verdict(self.ours <= limit),
+            (Target::OverBare(limit), Some(_)) => {
+                verdict(self.bare.is_some_and(|bare| self.ours - bare <= limit))
+            }
             (Target::OfBare(limit), Some(ratio)) => verdict(ratio <= limit),
             (Target::RateOfBare(limit), Some(ratio)) => verdict(ratio >= limit),
             (
@@ -104,9 +110,10 @@ impl Figures {
     fn ratio(&self, target: Target) -> Option<f64> {
         match target {
             Target::None | Target::AtMost(_) => None,
-            Target::OfBare(_) | Target::RateOfBare(_) | Target::BesideBare => {
-                Some(self.ours / self.bare?)
-            }
+            Target::OfBare(_)
+            | Target::OverBare(_)
+            | Target::RateOfBare(_)
+            | Target::BesideBare => Some(self.ours / self.bare?),
             Target::FasterThanLibvirtd(_) => Some(self.libvirtd? / self.ours),
             Target::FasterThanIfupdown(_) => Some(self.ifupdown? / self.ours),
         }

@@ -74,9 +74,9 @@ const LIBVIRTD: &str = "/usr/sbin/libvirtd";
 const LIBVIRT_DRIVER: &str =
     "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_interface.so";
 
-/// What libvirtd writes, beside /run.
+/// What libvirtd writes, beside /run, and where ours keeps an open change.
 const LIBVIRT_DIRS: [&str; 4] =
-    ["/etc/libvirt", "/var/cache/libvirt", "/var/lib/libvirt", "/var/log/libvirt"];
+    ["/etc/libvirt", "/var/cache/libvirt", "/var/lib", "/var/log/libvirt"];
 
 const LIBVIRTD_CONFIG: &str = "/run/bench/libvirtd.conf";
 const LIBVIRTD_LOG: &str = "/run/bench/libvirtd.log";

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What it takes to begin a change on a host with 4,000 links, to commit it, and to roll it back where
+//! one link was changed.
+//!
+//! Beside it, one after the other in each round: the requests to the kernel that it takes, sent bare,
+//! from the dump of everything to the look at the link that was set back.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use crate::client::{CallFrame, Client};
+use crate::request::{Request, dump_all, dump_of, set_mtu};
+use crate::rounds::{COUNT, median};
+use crate::server::{Kind, Log, Server};
+use crate::sys;
+use crate::table::{Figures, Target, Unit};
+use crate::world;
+
+/// The link that is changed, and its MTU then and now.
+const LINK: &str = world::PORTS[0];
+const MTU: u32 = 1500;
+const OTHER_MTU: u32 = 1400;
+
+/// `NLMSG_DONE`, `NLMSG_ERROR`.
+const DONE: u16 = 3;
+const ERROR: u16 = 2;
+
+/// Measures and prints all of it, on a host that has its links.
+pub(crate) fn print() -> io::Result<()> {
+    let server = Server::start(Kind::Ours, Log::Quiet)?;
+    let mut client = Client::open(server.path())?;
+    let mut socket = File::from(sys::route_socket()?);
+    let index = sys::link_index(LINK)?;
+    let [mut begin, mut commit, mut rollback, mut bare_begin, mut bare_rollback] =
+        [const { Vec::new() }; 5];
+    let (all, of_link) = (dump_all(), dump_of(index));
+    for _ in 0..COUNT {
+        begin.push(timed(|| client.call(&CallFrame::begin()))?);
+        commit.push(timed(|| client.call(&CallFrame::commit()))?);
+        client.call(&CallFrame::begin())?;
+        send(&mut socket, &set_mtu(LINK, index, OTHER_MTU))?;
+        rollback.push(timed(|| client.call(&CallFrame::rollback()))?);
+        bare_begin.push(timed(|| all.iter().try_for_each(|it| send(&mut socket, it)))?);
+        send(&mut socket, &set_mtu(LINK, index, OTHER_MTU))?;
+        bare_rollback.push(timed(|| {
+            all.iter().try_for_each(|request| send(&mut socket, request))?;
+            send(&mut socket, &set_mtu(LINK, index, MTU))?;
+            of_link.iter().try_for_each(|request| send(&mut socket, request))
+        })?);
+    }
+    let of = |times| median(times).ok_or_else(|| io::Error::other("no round"));
+    let begin = Figures::beside_bare(of(begin)?, of(bare_begin)?);
+    begin.print("begin, with 4,000 links", Unit::Time, Target::AtMost(50e-3));
+    let rollback = Figures::beside_bare(of(rollback)?, of(bare_rollback)?);
+    rollback.print("... rollback of one changed link", Unit::Time, Target::OverBare(20e-3));
+    Figures::of_ours(of(commit)?).print("... commit", Unit::Time, Target::None);
+    Ok(())
+}
+
+fn timed(action: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
+    let begin = Instant::now();
+    action()?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+/// Sends one request, and reads the answer to its end.
+fn send(socket: &mut File, request: &Request) -> io::Result<()> {
+    socket.write_all(&request.bytes)?;
+    let mut answer = vec![0; 64 * 1024];
+    loop {
+        let len = socket.read(&mut answer)?;
+        let kind = answer.get(..len).and_then(|answer| answer.get(4..6)?.first_chunk());
+        match kind.map(|kind| u16::from_ne_bytes(*kind)) {
+            Some(DONE | ERROR) => return Ok(()),
+            Some(_) => {}
+            None => return Err(io::Error::other(format!("{}: no answer", request.text))),
+        }
+    }
+}
