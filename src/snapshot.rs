@@ -67,6 +67,15 @@ pub struct Opening {
     pub until: Option<String>,
 }
 
+/// A point in time that nobody can set.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Moment {
+    /// In which boot, as the kernel calls it.
+    pub boot: String,
+    /// How long after the boot, sleep included (`CLOCK_BOOTTIME`).
+    pub since_boot: Duration,
+}
+
 /// Who calls.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Caller {
@@ -138,6 +147,23 @@ impl fmt::Display for Opening {
             Some(until) => write!(f, ", until {until}"),
             None => f.write_str(", without a deadline"),
         }
+    }
+}
+
+impl Opening {
+    /// Whether it was in the boot that it is now.
+    pub fn is_of_boot(&self, now: &Moment) -> bool {
+        self.boot == now.boot && self.at <= now.since_boot
+    }
+
+    /// Whether its deadline has passed.
+    pub fn is_over(&self, now: &Moment) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now.since_boot)
+    }
+
+    /// Whether it is to be rolled back by a daemon that finds it.
+    pub fn is_stale(&self, now: &Moment) -> bool {
+        !self.is_of_boot(now) || self.is_over(now)
     }
 }
 

@@ -34,7 +34,8 @@ use crate::io::pid_file::{PidFile, PidFileError};
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
-use crate::server::{DhcpParts, Facts, Recovery, Server, ServerParts};
+use crate::rollback::Recovery;
+use crate::server::{DhcpParts, Facts, Server, ServerParts};
 use crate::sys::{process, signal::Signals};
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.

@@ -16,6 +16,7 @@ use crate::faults;
 use crate::handler::Change;
 use crate::host::survey::Surveyed;
 use crate::io::Progress;
+use crate::io::change_folder::Kept;
 use crate::io::changes::Changes;
 use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{STEPS_PER_TURN_MAX, XML_LEN_MAX};
@@ -25,12 +26,12 @@ use crate::plan::Planned;
 use crate::plan::step::Step;
 use crate::proto::interface::InterfaceCall;
 use crate::proto::{Call, Reply};
+use crate::rollback::Rollback;
 use crate::server::answer::{Decision, Desk};
 use crate::server::client::ClientId;
 use crate::server::discard::Discard;
 use crate::server::perform::{Owed, StepProgress};
 use crate::server::rested::Rested;
-use crate::server::rollback::Rollback;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
 use crate::snapshot::Caller;
@@ -99,7 +100,15 @@ pub(super) struct Running {
     /// The link whose state the kernel was asked for since the last step.
     hurried: Option<IfName>,
     /// What it is a part of, if it leads back.
-    rollback: Option<Rollback>,
+    way_back: Option<WayBack>,
+}
+
+/// A rollback that is under way.
+#[derive(Debug)]
+pub(super) struct WayBack {
+    /// What it started from, and goes when it is over.
+    pub(super) target: Kept,
+    pub(super) rollback: Rollback,
 }
 
 impl Running {
@@ -108,7 +117,7 @@ impl Running {
         request: Request,
         job: Job,
         discarded: Vec<IfName>,
-        rollback: Rollback,
+        way_back: WayBack,
     ) -> Self {
         Self {
             request,
@@ -119,7 +128,7 @@ impl Running {
             failure: String::new(),
             owed: None,
             hurried: None,
-            rollback: Some(rollback),
+            way_back: Some(way_back),
         }
     }
 }
@@ -186,7 +195,7 @@ impl Jobs {
     /// Puts a request before all others. What is under way is given up, for this reason.
     pub(super) fn push_first(&mut self, request: Request, why: StepError) {
         self.waiting.push_front(request);
-        if let Some(running) = self.running.as_mut().filter(|it| it.rollback.is_none()) {
+        if let Some(running) = self.running.as_mut().filter(|it| it.way_back.is_none()) {
             running.job.abort(why);
             self.pause = Pause::None;
         }
@@ -346,7 +355,7 @@ impl Server {
                     failure,
                     owed: None,
                     hurried: None,
-                    rollback: None,
+                    way_back: None,
                 });
             }
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
@@ -370,10 +379,10 @@ impl Server {
     /// Answers for the change that is over.
     fn conclude(&mut self, now: Instant) {
         let Some(running) = self.jobs.running.take() else { return };
-        let Running { request, job, reply, discarded, leaves, failure, rollback, .. } = running;
-        if let Some(rollback) = rollback {
+        let Running { request, job, reply, discarded, leaves, failure, way_back, .. } = running;
+        if let Some(way_back) = way_back {
             self.jobs.discard.push(discarded, now);
-            return self.next_round(request, rollback, job.refused().to_vec(), now);
+            return self.next_round(request, way_back, job.refused(), now);
         }
         self.drop_journal();
         let outcome = match job.outcome() {

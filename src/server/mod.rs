@@ -15,7 +15,6 @@ mod discard;
 mod answer;
 mod administer;
 mod perform;
-mod rollback;
 mod jobs;
 mod transaction;
 mod autostart;
@@ -50,6 +49,7 @@ use crate::io::supervisor::Supervisor;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX, EVENT_BATCH_COUNT, READ_BUFFER_LEN};
 use crate::model::client::Privilege;
 use crate::proto::{Call, Reply};
+use crate::rollback::Recovery;
 use crate::server::answer::Desk;
 use crate::server::autostart::Autostart;
 use crate::server::client::{Client, ClientId};
@@ -63,7 +63,6 @@ use crate::session::Session;
 use crate::sys::signal::Signals;
 
 pub use crate::server::answer::Facts;
-pub use crate::server::transaction::Recovery;
 
 /// How long to leave a kernel alone that refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);

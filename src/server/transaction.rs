@@ -2,12 +2,10 @@
 //! Changes that undo themselves: begin, commit, rollback, the deadline, and what a daemon finds when it
 //! starts.
 //!
-//! A rollback compares what is with what was, does what leads back, and compares again: the kernel may
-//! have done something of its own accord on the way, and what is then still not as it was is told. It
-//! begins by saying so in the folder of the change. Whoever dies from then on leaves it to the next
-//! daemon to go on, as it leaves to it what a job of an open change had done by half.
+//! What is to be done next, `crate::rollback` decides. A rollback begins by saying so in the folder of
+//! the change. Whoever dies from then on leaves it to the next daemon to go on, as it leaves to it what
+//! a job of an open change had done by half.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -19,18 +17,15 @@ use crate::handler::Transaction;
 use crate::io::boot;
 use crate::io::change_folder::{ChangeFolder, Kept};
 use crate::job::{Job, StepError};
-use crate::limits::ROLLBACK_ROUNDS_MAX;
 use crate::model::client::Privilege;
-use crate::model::name::IfName;
 use crate::plan::Plan;
-use crate::plan::restore::{self, Ground, Loss};
 use crate::plan::step::Step;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
-use crate::server::jobs::{Origin, Request, Running};
-use crate::server::rollback::{Rollback, remains};
+use crate::rollback::{self, Found, Here, Next, Recovery, Resumption, Rollback, Scope};
+use crate::server::jobs::{Origin, Request, Running, WayBack};
 use crate::server::{Server, wall_clock};
-use crate::snapshot::{Caller, Network, Opening, Snapshot};
+use crate::snapshot::{Caller, Moment, Network, Opening, Snapshot};
 use crate::sys::clock::{self, Utc};
 
 /// How often the clock is looked at while a change has a deadline: the loop's own does not count the
@@ -46,21 +41,6 @@ pub(crate) struct OpenChange {
     is_overdue: bool,
     /// What has become of the rollback of a change that was found at the start.
     recovered: Result<(), CallError>,
-}
-
-/// What is to be seen to of what an earlier daemon has left.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Recovery {
-    /// Everything.
-    Whole,
-    /// A change that must not stay open; one that may is left to the daemon.
-    StaleAlone,
-}
-
-/// What leads back from here.
-struct Comparison {
-    plan: Plan,
-    lost: Vec<Loss>,
 }
 
 impl OpenChange {
@@ -81,17 +61,9 @@ impl OpenChange {
     }
 }
 
-impl Opening {
-    /// Whether it is to be rolled back by a daemon that finds it, as time is over, or that was another
-    /// boot.
-    fn is_stale(&self) -> bool {
-        let now = clock::since_boot().unwrap_or_default();
-        !self.is_of_this_boot() || self.deadline.is_some_and(|deadline| deadline <= now)
-    }
-
-    fn is_of_this_boot(&self) -> bool {
-        self.boot == boot::id() && clock::since_boot().is_ok_and(|now| self.at <= now)
-    }
+/// What time it is, for changes.
+fn moment() -> Moment {
+    Moment { boot: boot::id(), since_boot: clock::since_boot().unwrap_or_default() }
 }
 
 impl Server {
@@ -169,8 +141,7 @@ impl Server {
         let Some(opening) = self.change.opening.as_ref().filter(|_| !self.change.is_overdue) else {
             return;
         };
-        let is_over = |deadline| clock::since_boot().is_ok_and(|now| deadline <= now);
-        if !opening.deadline.is_some_and(is_over) || self.is_stopping() {
+        if !opening.is_over(&moment()) || self.is_stopping() {
             return;
         }
         warn!("no commit has come in time: the change is rolled back that was {opening}");
@@ -206,129 +177,92 @@ impl Server {
 
     /// Compares for the first time.
     fn set_out(&mut self, request: Request, target: Kept, snapshot: Snapshot, now: Instant) {
-        let rollback = Rollback {
-            target,
-            snapshot: Box::new(snapshot),
-            round: 0,
-            steps: String::new(),
-            links: BTreeSet::new(),
-            lost: Vec::new(),
-        };
-        self.next_round(request, rollback, Vec::new(), now);
+        let rollback = Rollback::new(snapshot, &moment());
+        self.next_round(request, WayBack { target, rollback }, &[], now);
     }
 
     /// Goes on with a way back whose last round is over, and of which this was refused.
     pub(super) fn next_round(
         &mut self,
         request: Request,
-        mut rollback: Rollback,
-        refused: Vec<(Step, StepError)>,
+        mut way_back: WayBack,
+        refused: &[(Step, StepError)],
         now: Instant,
     ) {
         if self.is_stopping() {
             // What is left is the next daemon's.
             return self.answer(request, Err(faults::stopping()), now);
         }
-        let comparison = match self.compare(&rollback) {
-            Ok(comparison) => comparison,
-            Err(err) => return self.give_up(request, &rollback, err.to_string(), now),
+        let WayBack { target, rollback } = &mut way_back;
+        let target = *target;
+        let here = match self.look(rollback) {
+            Ok(here) => here,
+            Err(err) => return self.give_up(request, target, err.to_string(), now),
         };
-        let Comparison { plan, lost } = comparison;
-        if rollback.round == 0 {
-            rollback.lost = lost;
+        let plan = match rollback.handle(here, refused) {
+            Next::Do(plan) => plan,
+            Next::Arrive => return self.arrive(request, target, now),
+            Next::GiveUp(text) => return self.give_up(request, target, text, now),
+        };
+        debug!("the way back, round {}:\n{plan}", rollback.round());
+        if rollback.round() == 1
+            && let Err(err) = self.keep_files_aside(&plan)
+        {
+            return self.give_up(request, target, err.to_string(), now);
         }
-        let steps = plan.to_string();
-        let is_there = plan.steps.iter().all(|it| matches!(it.step, Step::WaitFor(_)));
-        let gets_on = rollback.round < ROLLBACK_ROUNDS_MAX && steps != rollback.steps;
-        if is_there && rollback.lost.is_empty() {
-            return self.arrive(request, &rollback, now);
-        }
-        if is_there || !gets_on {
-            let text = remains(&rollback.lost, &plan, &refused);
-            return self.give_up(request, &rollback, text, now);
-        }
-        debug!("the way back, round {}:\n{plan}", rollback.round);
-        rollback.round += 1;
-        rollback.steps = steps;
-        rollback.links.extend(plan.steps.iter().filter_map(|it| it.step.link_name()));
         let discarded = plan.discarded.clone();
-        self.jobs.run(Running::back(request, Job::persistent(plan), discarded, rollback));
+        self.jobs.run(Running::back(request, Job::persistent(plan), discarded, way_back));
     }
 
-    /// What leads back from here: at first of the whole host, then of the links that were touched.
-    fn compare(&mut self, rollback: &Rollback) -> Result<Comparison, HostError> {
-        let Rollback { snapshot, round, links, .. } = rollback;
+    /// What there is.
+    fn look(&mut self, rollback: &Rollback) -> Result<Here, HostError> {
         let files = self.store.keep();
-        let mut plan = restore::restore_files(&snapshot.files, &files);
-        if *round == 0 {
-            let restored: Vec<_> = plan.steps.iter().filter_map(|it| it.step.restores()).collect();
-            if let Some(set) = self.change.folder.keep_aside(&restored)? {
-                info!("what the definition files say now is kept in {}", set.display());
-            }
-        }
-        let Some(network) = snapshot.network.as_ref().filter(|_| {
-            // What ran has gone with its boot.
-            snapshot.opening.is_of_this_boot()
-        }) else {
-            return Ok(Comparison { plan, lost: Vec::new() });
+        let record = match rollback.scope() {
+            Scope::Nothing => HostRecord::default(),
+            Scope::Host => self.kernel.record(&mut self.buffer)?,
+            Scope::Links(links) => self.kernel.record_only(links, &self.host, &mut self.buffer)?,
         };
-        let elapsed = clock::since_boot().unwrap_or_default().saturating_sub(snapshot.opening.at);
-        let leases: Vec<_> = self.leases.running().copied().collect();
-        let scope = (*round > 0).then(|| self.with_relatives(links, network));
-        let now = match &scope {
-            Some(links) => self.kernel.record_only(links, &self.host, &mut self.buffer)?,
-            None => self.kernel.record(&mut self.buffer)?,
-        };
-        let narrowed = scope.map(|links| network.only(&links));
-        let then = narrowed.as_ref().unwrap_or(network);
-        let ground = Ground { then, now: &now, leases: &leases, elapsed };
-        let restoration = restore::restore_network(&ground);
-        plan.steps.extend(restoration.plan.steps);
-        plan.discarded.extend(restoration.plan.discarded);
-        Ok(Comparison { plan, lost: restoration.lost })
+        let leases = self.leases.running().copied().collect();
+        let at = rollback.snapshot().opening.at;
+        Ok(Here { files, record, leases, elapsed: moment().since_boot.saturating_sub(at) })
     }
 
-    /// Links, with all that they are ports of, or over, or that is on them, now or then: without those
-    /// it could not be said what a link is.
-    fn with_relatives(&self, links: &BTreeSet<IfName>, network: &Network) -> BTreeSet<IfName> {
-        let mut all = BTreeSet::new();
-        let mut unseen: Vec<_> = links.iter().copied().collect();
-        while let Some(name) = unseen.pop() {
-            if all.insert(name) {
-                unseen.extend(self.host.relatives_of(&name));
-                unseen.extend(network.relatives_of(&name));
-            }
+    /// Keeps what the definition files say that the way back is going to replace or remove.
+    fn keep_files_aside(&self, plan: &Plan) -> Result<(), HostError> {
+        let restored: Vec<_> = plan.steps.iter().filter_map(|it| it.step.restores()).collect();
+        if let Some(set) = self.change.folder.keep_aside(&restored)? {
+            info!("what the definition files say now is kept in {}", set.display());
         }
-        all
+        Ok(())
     }
 
     /// All is as it was.
-    fn arrive(&mut self, request: Request, rollback: &Rollback, now: Instant) {
-        let closed = self.change.folder.remove(rollback.target);
+    fn arrive(&mut self, request: Request, target: Kept, now: Instant) {
+        let closed = self.change.folder.remove(target);
         if let Err(err) = &closed {
             // The next daemon would find it, and nothing to do.
             warn!("{err}");
         }
-        self.close_change(rollback);
+        self.close_change(target);
         self.answer(request, Ok(Reply::Empty), now);
     }
 
     /// Something is not as it was, and will not be.
-    fn give_up(&mut self, request: Request, rollback: &Rollback, why: String, now: Instant) {
+    fn give_up(&mut self, request: Request, target: Kept, why: String, now: Instant) {
         let mut text = format!("failed to rollback transaction: {why}");
-        match self.change.folder.put_aside(rollback.target) {
+        match self.change.folder.put_aside(target) {
             Ok(set) => {
                 let _ = write!(text, "; the snapshot is kept in {}", set.display());
             }
             Err(err) => warn!("{err}"),
         }
         warn!("{text}");
-        self.close_change(rollback);
+        self.close_change(target);
         self.answer(request, Err(faults::host(text, libc::EIO)), now);
     }
 
-    fn close_change(&mut self, rollback: &Rollback) {
-        if rollback.target == Kept::Journal {
+    fn close_change(&mut self, target: Kept) {
+        if target == Kept::Journal {
             info!("what a change had done by half is undone");
             return;
         }
@@ -339,43 +273,47 @@ impl Server {
 
     /// Looks whether an earlier daemon has left a change open, and asks for what is to become of it.
     pub(super) fn find_change(&mut self, recovery: Recovery, now: Instant) {
-        let mut found = None;
-        for kept in [Kept::Rollback, Kept::Change] {
-            match self.change.folder.read(kept) {
-                Ok(None) => {}
-                Ok(Some(snapshot)) if found.is_none() => found = Some((kept, snapshot)),
-                Ok(Some(_)) => self.set_aside(kept, "another one is being rolled back"),
-                Err(err) => self.set_aside(kept, &err.to_string()),
-            }
+        let [rollback, mut change, journal] =
+            [Kept::Rollback, Kept::Change, Kept::Journal].map(|kept| self.find(kept));
+        if rollback.is_some() && change.take().is_some() {
+            self.set_aside(Kept::Change, "another one is being rolled back");
         }
-        let journal = self.change.folder.read(Kept::Journal).unwrap_or_else(|err| {
-            self.set_aside(Kept::Journal, &err.to_string());
-            None
-        });
-        let Some((kept, Snapshot { opening, .. })) = found else {
-            self.forget_journal(journal);
-            return;
-        };
-        let is_stale = opening.is_stale();
-        warn!("a change is found that is {opening}");
-        self.change.opening = Some(opening);
-        if kept == Kept::Rollback || is_stale {
-            // Back to the beginning is back from the middle of a job, too.
-            self.forget_journal(journal);
-            self.change.is_overdue = true;
-            self.ask_for_rollback("the change is an earlier one's");
-        } else if let Some(journal) = journal.filter(|_| recovery == Recovery::Whole) {
-            let call = InterfaceCall::ChangeRollback { flags: 0 };
-            let why = "a change was interrupted in the middle";
-            let request = Request { origin: Origin::Daemon(why), call };
-            self.set_out(request, Kept::Journal, journal, now);
+        let has_journal = journal.is_some();
+        let found = Found { rollback, change, journal };
+        match rollback::resume(found, recovery, &moment()) {
+            Resumption::Nothing => self.forget_journal(has_journal),
+            Resumption::Open(opening) => self.reopen(opening),
+            Resumption::UndoJob { opening, journal } => {
+                self.reopen(opening);
+                let call = InterfaceCall::ChangeRollback { flags: 0 };
+                let why = "a change was interrupted in the middle";
+                let request = Request { origin: Origin::Daemon(why), call };
+                self.set_out(request, Kept::Journal, *journal, now);
+            }
+            Resumption::RollBack(opening) => {
+                self.reopen(opening);
+                self.forget_journal(has_journal);
+                self.change.is_overdue = true;
+                self.ask_for_rollback("the change is an earlier one's");
+            }
         }
     }
 
-    fn forget_journal(&mut self, journal: Option<Snapshot>) {
-        if journal.is_some()
-            && let Err(err) = self.change.folder.remove(Kept::Journal)
-        {
+    /// Reads what an earlier daemon has left; what makes no sense is put aside.
+    fn find(&mut self, kept: Kept) -> Option<Snapshot> {
+        self.change.folder.read(kept).unwrap_or_else(|err| {
+            self.set_aside(kept, &err.to_string());
+            None
+        })
+    }
+
+    fn reopen(&mut self, opening: Opening) {
+        warn!("a change is found that is {opening}");
+        self.change.opening = Some(opening);
+    }
+
+    fn forget_journal(&mut self, is_there: bool) {
+        if is_there && let Err(err) = self.change.folder.remove(Kept::Journal) {
             warn!("{err}");
         }
     }

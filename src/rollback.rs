@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What becomes of an open change that is not committed: what a daemon does with what an earlier one
+//! has left ([`resume`]), and the way back, round by round ([`Rollback`]).
+//!
+//! Knows no file, no kernel and no clock: who drives it tells what there is, and what time it is. A
+//! rollback compares what is with what was, has done what leads back, and compares again: the kernel
+//! may have done something of its own accord on the way. It is over when there is nothing left to do,
+//! or when one round would only do what the last one has tried.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::host::record::HostRecord;
+use crate::job::StepError;
+use crate::limits::ROLLBACK_ROUNDS_MAX;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::plan::Plan;
+use crate::plan::restore::{self, Ground, Loss};
+use crate::plan::step::Step;
+use crate::snapshot::{Files, Moment, Opening, Snapshot};
+
+/// What an earlier daemon has left, as far as it can be read.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Of a change whose rollback has begun.
+    pub rollback: Option<Snapshot>,
+    pub change: Option<Snapshot>,
+    /// Of a job that was under way.
+    pub journal: Option<Snapshot>,
+}
+
+/// How much of that is to be seen to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Recovery {
+    /// Everything.
+    Whole,
+    /// A change that must not stay open; one that may is left to the daemon.
+    StaleAlone,
+}
+
+/// What is to become of it.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Resumption {
+    /// No change is open. A journal without one is worth nothing.
+    Nothing,
+    /// The change stays open.
+    Open(Opening),
+    /// The change stays open, and goes back to before the job that was interrupted.
+    UndoJob { opening: Opening, journal: Box<Snapshot> },
+    /// The change is rolled back: back to the beginning is back from the middle of a job, too.
+    RollBack(Opening),
+}
+
+/// Decides what becomes of what an earlier daemon has left.
+pub fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumption {
+    let Found { rollback, change, journal } = found;
+    if let Some(Snapshot { opening, .. }) = rollback {
+        return Resumption::RollBack(opening);
+    }
+    let Some(Snapshot { opening, .. }) = change else { return Resumption::Nothing };
+    if opening.is_stale(now) {
+        return Resumption::RollBack(opening);
+    }
+    match journal.filter(|_| recovery == Recovery::Whole) {
+        Some(journal) => Resumption::UndoJob { opening, journal: Box::new(journal) },
+        None => Resumption::Open(opening),
+    }
+}
+
+/// A way back, under way.
+#[derive(Clone, Debug)]
+pub struct Rollback {
+    snapshot: Box<Snapshot>,
+    /// How many have been planned.
+    round: u32,
+    /// What the last round was to do, in words: one that says the same again will do no more.
+    steps: String,
+    /// Whose state has been touched so far.
+    touched: BTreeSet<IfName>,
+    lost: Vec<Loss>,
+}
+
+/// What must be known of the network for the next round.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scope<'a> {
+    /// Nothing: what ran has gone with its boot, or was none of ours.
+    Nothing,
+    Host,
+    Links(&'a BTreeSet<IfName>),
+}
+
+/// What there is.
+#[derive(Debug, Default)]
+pub struct Here {
+    pub files: Files,
+    /// What was asked for ([`Rollback::scope`]).
+    pub record: HostRecord,
+    /// The DHCP clients that we run.
+    pub leases: Vec<Lease>,
+    /// How long ago it was as it shall be.
+    pub elapsed: Duration,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// As much of this as can be; then there is another round.
+    Do(Plan),
+    /// Nothing: all is as it was.
+    Arrive,
+    /// Nothing: something is not as it was, and will not be, as this says.
+    GiveUp(String),
+}
+
+impl Rollback {
+    /// The way to what a snapshot has.
+    pub fn new(mut snapshot: Snapshot, now: &Moment) -> Self {
+        if !snapshot.opening.is_of_boot(now) {
+            // What ran has gone with its boot.
+            snapshot.network = None;
+        }
+        let (steps, touched, lost) = (String::new(), BTreeSet::new(), Vec::new());
+        Self { snapshot: Box::new(snapshot), round: 0, steps, touched, lost }
+    }
+
+    /// Where it leads.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// How many rounds have been planned.
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// What must be known of the network for the next round: at first of all links, then of those
+    /// that have been touched.
+    pub fn scope(&self) -> Scope<'_> {
+        match (&self.snapshot.network, self.round) {
+            (None, _) => Scope::Nothing,
+            (Some(_), 0) => Scope::Host,
+            (Some(_), _) => Scope::Links(&self.touched),
+        }
+    }
+
+    /// Compares, and says how to go on. `refused` are the steps of the last round that were not done.
+    pub fn handle(&mut self, here: Here, refused: &[(Step, StepError)]) -> Next {
+        let plan = self.compare(here);
+        let steps = plan.to_string();
+        let is_there = plan.steps.iter().all(|it| matches!(it.step, Step::WaitFor(_)));
+        if is_there && self.lost.is_empty() {
+            return Next::Arrive;
+        }
+        let gets_on = self.round < ROLLBACK_ROUNDS_MAX && steps != self.steps;
+        if is_there || !gets_on {
+            return Next::GiveUp(remains(&self.lost, &plan, refused));
+        }
+        self.round += 1;
+        self.steps = steps;
+        self.touched.extend(plan.steps.iter().filter_map(|it| it.step.link_name()));
+        Next::Do(plan)
+    }
+
+    fn compare(&mut self, here: Here) -> Plan {
+        let Here { files, record, leases, elapsed } = here;
+        let mut plan = restore::restore_files(&self.snapshot.files, &files);
+        if let Some(then) = &self.snapshot.network {
+            let narrowed = (self.round > 0).then(|| then.only(&self.touched));
+            let then = narrowed.as_ref().unwrap_or(then);
+            let ground = Ground { then, now: &record, leases: &leases, elapsed };
+            let restoration = restore::restore_network(&ground);
+            plan.steps.extend(restoration.plan.steps);
+            plan.discarded.extend(restoration.plan.discarded);
+            if self.round == 0 {
+                self.lost = restoration.lost;
+            }
+        }
+        plan
+    }
+}
+
+/// What could not be restored: what nobody can, and what the host refuses.
+fn remains(lost: &[Loss], plan: &Plan, refused: &[(Step, StepError)]) -> String {
+    let mut parts: Vec<String> = lost.iter().map(ToString::to_string).collect();
+    let steps = || plan.steps.iter().map(|planned| &planned.step);
+    let is_made = |it: &&Step| matches!(it, Step::RemakeLink { .. });
+    let missing: BTreeSet<_> = steps().filter(is_made).filter_map(Step::link_name).collect();
+    for step in steps() {
+        // What a link should have that is not there goes without saying.
+        let goes_without_saying = matches!(step, Step::WaitFor(_))
+            || (!is_made(&step) && step.link_name().is_some_and(|link| missing.contains(&link)));
+        if goes_without_saying {
+            continue;
+        }
+        // An address may last a second less by now.
+        let text = step.to_string();
+        let is_it = |(it, _): &&(Step, StepError)| it.to_string() == text;
+        let why = refused.iter().find(is_it).map(|(_, err)| err.to_string());
+        let why = why.unwrap_or_else(|| "it does not last".to_owned());
+        parts.push(format!("{step}: {why}"));
+    }
+    format!("this could not be restored: {}", parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests;

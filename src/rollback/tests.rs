@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Ways back between hosts that are written as texts, and what is found at a start.
+
+use super::*;
+use crate::fuzzing::value_kernel::ValueKernel;
+use crate::snapshot::Network;
+
+fn name(name: &str) -> IfName {
+    IfName::new(name).unwrap()
+}
+
+fn moment(boot: &str, seconds: u64) -> Moment {
+    Moment { boot: boot.to_owned(), since_boot: Duration::from_secs(seconds) }
+}
+
+/// Opened ten seconds after the boot `one`, for a minute.
+fn snapshot() -> Snapshot {
+    let seconds = Duration::from_secs;
+    let opening = Opening {
+        boot: "one".to_owned(),
+        at: seconds(10),
+        deadline: Some(seconds(70)),
+        ..Opening::default()
+    };
+    Snapshot { opening, ..Snapshot::default() }
+}
+
+#[test]
+fn what_is_left_stays_open_or_goes_back_as_boot_and_deadline_have_it() {
+    enum Want {
+        Nothing,
+        Open,
+        UndoJob,
+        RollBack,
+    }
+    use Recovery::{StaleAlone, Whole};
+    use Want::{Nothing, Open, RollBack, UndoJob};
+    struct Case(&'static str, [bool; 3], Recovery, Moment, Want);
+    let (rollback, change, journal) =
+        ([true, false, false], [false, true, false], [false, true, true]);
+    let soon = || moment("one", 20);
+    let cases = [
+        Case("nothing", [false; 3], Whole, soon(), Nothing),
+        Case("a journal alone", [false, false, true], Whole, soon(), Nothing),
+        Case("an open change", change, Whole, soon(), Open),
+        Case("just before its deadline", change, Whole, moment("one", 69), Open),
+        Case("at its deadline", change, Whole, moment("one", 70), RollBack),
+        Case("in another boot", change, Whole, moment("two", 20), RollBack),
+        Case("before it was opened", change, Whole, moment("one", 9), RollBack),
+        Case("with a job by half", journal, Whole, soon(), UndoJob),
+        Case("which can wait", journal, StaleAlone, soon(), Open),
+        Case("which is over", journal, StaleAlone, moment("one", 70), RollBack),
+        Case("a rollback", rollback, Whole, soon(), RollBack),
+        Case("a rollback and all else", [true; 3], StaleAlone, soon(), RollBack),
+    ];
+    for Case(label, is_found, recovery, now, want) in cases {
+        let [rollback, change, journal] = is_found.map(|is_found| is_found.then(snapshot));
+        let opening = snapshot().opening;
+        let want = match want {
+            Nothing => Resumption::Nothing,
+            Open => Resumption::Open(opening),
+            UndoJob => Resumption::UndoJob { opening, journal: Box::new(snapshot()) },
+            RollBack => Resumption::RollBack(opening),
+        };
+        let found = Found { rollback, change, journal };
+        assert_eq!(resume(found, recovery, &now), want, "{label}");
+    }
+}
+
+fn kernel(text: &str) -> ValueKernel {
+    text.parse().unwrap()
+}
+
+/// A way back to a host.
+fn to(then: &ValueKernel) -> Rollback {
+    let network = Network::new(&then.record(), &BTreeSet::new(), Vec::new());
+    Rollback::new(Snapshot { network: Some(network), ..snapshot() }, &moment("one", 20))
+}
+
+fn from(now: &ValueKernel) -> Here {
+    Here { record: now.record(), ..Here::default() }
+}
+
+/// The rest of the way: what is done, round by round.
+fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
+    let (mut rounds, mut refused) = (Vec::new(), Vec::new());
+    loop {
+        let record = match rollback.scope() {
+            Scope::Nothing => HostRecord::default(),
+            Scope::Host => now.record(),
+            Scope::Links(links) => now.record().only(links),
+        };
+        match rollback.handle(Here { record, ..Here::default() }, &refused) {
+            Next::Do(plan) => {
+                rounds.push(plan.to_string());
+                #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
+                let start = std::time::Instant::now();
+                refused = now.carry_out_what_can_be(plan, start);
+            }
+            end @ (Next::Arrive | Next::GiveUp(_)) => return (rounds, end),
+        }
+    }
+}
+
+#[test]
+fn what_is_as_it_was_is_there_at_once() {
+    let host = kernel("link eth0 nic up");
+    assert_eq!(to(&host).handle(from(&host), &[]), Next::Arrive);
+}
+
+#[test]
+fn who_gets_no_further_says_why() {
+    let then = kernel("link eth1 nic up mtu 1400\nlink eth0 nic up");
+    let mut now = kernel("link eth1 nic up");
+    let (rounds, end) = go(to(&then), &mut now);
+    assert_eq!(rounds, ["link   set eth1 mtu 1400\n"]);
+    let text = "this could not be restored: eth0 is gone";
+    assert_eq!(end, Next::GiveUp(text.to_owned()));
+}
+
+#[test]
+fn in_another_boot_only_files_are_restored() {
+    let then = kernel("link eth0 nic up");
+    let network = Network::new(&then.record(), &BTreeSet::from([name("eth0")]), Vec::new());
+    let snapshot = Snapshot { network: Some(network), ..snapshot() };
+    let mut rollback = Rollback::new(snapshot, &moment("two", 20));
+    assert_eq!(rollback.scope(), Scope::Nothing);
+    assert_eq!(rollback.handle(Here::default(), &[]), Next::Arrive);
+}
