@@ -10,15 +10,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::host::record::HostRecord;
+use crate::host::record::{HostRecord, Recorded};
 use crate::job::StepError;
 use crate::limits::ROLLBACK_ROUNDS_MAX;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
+use crate::netlink::link::LinkKind;
 use crate::plan::Plan;
 use crate::plan::restore::{self, Ground, Loss};
 use crate::plan::step::Step;
-use crate::snapshot::{Files, Moment, Opening, Snapshot};
+use crate::snapshot::{Files, Moment, Network, Opening, Snapshot};
 
 /// What an earlier daemon has left, as far as it can be read.
 #[derive(Debug, Default)]
@@ -76,7 +77,9 @@ pub struct Rollback {
     round: u32,
     /// What the last round was to do, in words: one that says the same again will do no more.
     steps: String,
-    /// Whose state has been touched so far.
+    /// The whole host, as far as is known.
+    now: HostRecord,
+    /// Whose state may have changed since the first round.
     touched: BTreeSet<IfName>,
     lost: Vec<Loss>,
 }
@@ -120,8 +123,9 @@ impl Rollback {
             // What ran has gone with its boot.
             snapshot.network = None;
         }
-        let (steps, touched, lost) = (String::new(), BTreeSet::new(), Vec::new());
-        Self { snapshot: Box::new(snapshot), round: 0, steps, touched, lost }
+        let (steps, touched) = (String::new(), BTreeSet::new());
+        let (now, lost) = (HostRecord::default(), Vec::new());
+        Self { snapshot: Box::new(snapshot), round: 0, steps, now, touched, lost }
     }
 
     /// Where it leads.
@@ -158,26 +162,64 @@ impl Rollback {
         }
         self.round += 1;
         self.steps = steps;
-        self.touched.extend(plan.steps.iter().filter_map(|it| it.step.link_name()));
+        self.touch(&plan);
         Next::Do(plan)
     }
 
     fn compare(&mut self, here: Here) -> Plan {
         let Here { files, record, leases, elapsed } = here;
         let mut plan = restore::restore_files(&self.snapshot.files, &files);
+        match self.round {
+            0 => self.now = record,
+            _ => self.now.update(&self.touched, record),
+        }
         if let Some(then) = &self.snapshot.network {
-            let narrowed = (self.round > 0).then(|| then.only(&self.touched));
-            let then = narrowed.as_ref().unwrap_or(then);
-            let ground = Ground { then, now: &record, leases: &leases, elapsed };
+            let ground = Ground { then, now: &self.now, leases: &leases, elapsed };
             let restoration = restore::restore_network(&ground);
             plan.steps.extend(restoration.plan.steps);
             plan.discarded.extend(restoration.plan.discarded);
-            if self.round == 0 {
-                self.lost = restoration.lost;
-            }
+            self.lost = restoration.lost;
         }
         plan
     }
+
+    /// Takes note of the links that a plan changes, and of those that change with them.
+    fn touch(&mut self, plan: &Plan) {
+        self.touched.extend(plan.steps.iter().filter_map(|it| it.step.link_name()));
+        let Some(Network { host: then, .. }) = &self.snapshot.network else { return };
+        let hosts = [then, &self.now];
+        loop {
+            let touched = &self.touched;
+            let all = hosts.iter().flat_map(|host| host.iter().map(move |link| (*host, link)));
+            let is_new = |name: &IfName| !touched.contains(name);
+            let more: Vec<_> = all.flat_map(|(host, it)| followers(host, it, touched)).collect();
+            let more: Vec<_> = more.into_iter().filter(is_new).collect();
+            if more.is_empty() {
+                return;
+            }
+            self.touched.extend(more);
+        }
+    }
+}
+
+/// Whom the kernel may change along with some, as far as a link has to do with it: a VLAN goes down
+/// with what it is over, a bridge has the least MTU of its ports, a bond's members have its address.
+fn followers(
+    host: &HostRecord,
+    recorded: &Recorded,
+    touched: &BTreeSet<IfName>,
+) -> impl Iterator<Item = IfName> + use<> {
+    let link = recorded.link();
+    let is_over = matches!(link.kind, LinkKind::Vlan { .. })
+        && host.parent_of(link).is_some_and(|parent| touched.contains(&parent));
+    let master = host.master_of(link);
+    let is_bond = |master: &IfName| {
+        host.named(master).is_some_and(|it| matches!(it.link().kind, LinkKind::Bond(_)))
+    };
+    let is_member = master.is_some_and(|master| touched.contains(&master) && is_bond(&master));
+    let follows = (is_over || is_member).then_some(link.name);
+    let leads = master.filter(|_| touched.contains(&link.name));
+    follows.into_iter().chain(leads)
 }
 
 /// What could not be restored: what nobody can, and what the host refuses.

@@ -238,33 +238,6 @@ impl Network {
     }
 }
 
-impl Network {
-    /// The names of what a link was a port of, of what it was over, and of its ports.
-    pub fn relatives_of(&self, name: &IfName) -> Vec<IfName> {
-        let Some(recorded) = self.host.named(name) else {
-            return self.guests.get(name).copied().into_iter().collect();
-        };
-        let link = recorded.link();
-        let above = [self.host.master_of(link), self.host.parent_of(link)];
-        let ports = self.host.ports_of(name).map(|port| port.link().name);
-        let guests = self.guests.iter().filter(|(_, bridge)| *bridge == name);
-        let below = ports.chain(guests.map(|(guest, _)| *guest));
-        above.into_iter().flatten().chain(below).collect()
-    }
-
-    /// The same of these links alone.
-    #[must_use]
-    pub fn only(&self, names: &BTreeSet<IfName>) -> Self {
-        let guests = self.guests.iter().filter(|(guest, _)| names.contains(*guest));
-        let leases = self.leases.iter().filter(|lease| names.contains(&lease.link));
-        Self {
-            host: self.host.only(names),
-            guests: guests.map(|(guest, bridge)| (*guest, *bridge)).collect(),
-            leases: leases.copied().collect(),
-        }
-    }
-}
-
 /// What makes the files `now` those of `then`, in the order of their names.
 pub fn restorations(then: &Files, now: &Files) -> Vec<FileRestoration> {
     let names: BTreeSet<_> = then.keys().chain(now.keys()).copied().collect();

@@ -81,14 +81,6 @@ impl Host {
         self.links.ports_of(master)
     }
 
-    /// The names of what a link is a port of, of what it is over, and of its ports.
-    pub fn relatives_of(&self, name: &IfName) -> Vec<IfName> {
-        let Some(link) = self.link_named(name) else { return Vec::new() };
-        let above = [link.master, link.parent].into_iter().flatten();
-        let above = above.filter_map(|index| self.link(index));
-        above.chain(self.ports_of(link.index)).map(|relative| relative.name).collect()
-    }
-
     /// The addresses of a link: IPv4 before IPv6, those that others depend on first, then by value.
     /// The kernel's own order would not do: a dump has new IPv6 addresses first, events have
     /// them last.

@@ -67,6 +67,13 @@ impl HostRecord {
         }
     }
 
+    /// Takes over what is known of these links by now, and how all are called.
+    pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) {
+        self.links.retain(|name, _| !names.contains(name));
+        self.links.extend(fresh.links);
+        self.names = fresh.names;
+    }
+
     /// Reads what [`HostRecord::encode`] has written.
     ///
     /// # Errors

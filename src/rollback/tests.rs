@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::fuzzing::value_kernel::ValueKernel;
-use crate::snapshot::Network;
 
 fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
@@ -106,6 +105,43 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
 fn what_is_as_it_was_is_there_at_once() {
     let host = kernel("link eth0 nic up");
     assert_eq!(to(&host).handle(from(&host), &[]), Next::Arrive);
+}
+
+#[test]
+fn a_link_that_is_touched_stays_what_it_was_to_those_that_are_not() {
+    let then = "link br0 bridge up\nlink eth0 nic up mtu 1500 master br0\n\
+        link eth1 nic up\nlink eth1.5 vlan up parent eth1 tag 5";
+    let then = kernel(then);
+    for (change, round) in [
+        (
+            "link br0 bridge up\nlink eth0 nic up mtu 1400 master br0\n\
+            link eth1 nic up\nlink eth1.5 vlan up parent eth1 tag 5",
+            "link   set eth0 mtu 1500\n",
+        ),
+        (
+            "link br0 bridge up\nlink eth0 nic up mtu 1500 master br0\n\
+            link eth1 nic up\nlink eth1.5 vlan up parent eth1 tag 5 mtu 1400",
+            "link   set eth1.5 mtu 1500\n",
+        ),
+    ] {
+        let mut now = kernel(change);
+        assert_eq!(go(to(&then), &mut now), (vec![round.to_owned()], Next::Arrive));
+        assert_eq!(now.to_string(), then.to_string());
+    }
+}
+
+#[test]
+fn who_changes_along_with_what_is_touched_is_looked_at_again() {
+    let then =
+        kernel("link eth0 nic up\nlink eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24");
+    let mut now = then.clone();
+    // A bond takes its member down when it lets go of it, and the VLAN with it.
+    let added = "link bond0 bond up\nlink eth0 nic up master bond0\n\
+        link eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24";
+    now.clone_from(&kernel(added));
+    let (rounds, end) = go(to(&then), &mut now);
+    assert_eq!(end, Next::Arrive, "{rounds:?}");
+    assert!(now.to_string().contains("link eth0.5 vlan up"), "{now}");
 }
 
 #[test]
