@@ -94,7 +94,7 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
                 rounds.push(plan.to_string());
                 #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
                 let start = std::time::Instant::now();
-                refused = now.carry_out_what_can_be(plan, start);
+                refused = now.carry_out_what_can_be(plan, start, &mut |_| None);
             }
             end @ (Next::Arrive | Next::GiveUp(_)) => return (rounds, end),
         }

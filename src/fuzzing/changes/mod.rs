@@ -9,34 +9,22 @@
 mod chosen;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
-use std::time::Instant;
 
 use self::chosen::Chooser;
 use crate::backend::native;
-use crate::definitions::{Definitions, Entry};
 use crate::error::{CallError, ErrorCode};
 use crate::fuzzing::input::Input;
+use crate::fuzzing::value_daemon::ValueDaemon;
 use crate::fuzzing::value_kernel::ValueKernel;
-use crate::handler::{self, Answer, Change, Outcome, Question, World};
 use crate::host::Host;
-use crate::job::StepError;
 use crate::model::address::Family;
-use crate::model::client::{Access, ClientState, Entrance, Opened, Privilege};
 use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
 use crate::netlink::address::Lifetime;
 use crate::netlink::link::{LinkIndex, LinkKind};
 use crate::plan::step::Step;
-use crate::proto::Call;
 use crate::proto::interface::InterfaceCall;
 use crate::xml::format;
-
-/// Some instant to count from. The same for all runs: what happens never depends on it.
-static START: LazyLock<Instant> = LazyLock::new(|| {
-    #[expect(clippy::disallowed_methods, reason = "no loop reads the clock here")]
-    Instant::now()
-});
 
 /// The host at first. A later line's link may be a port of an earlier one's.
 const HOST: &str = "
@@ -61,7 +49,7 @@ const CALL_COUNT_MAX: usize = 12;
 /// See the module.
 pub fn run(input: &[u8]) {
     let Ok(kernel) = HOST.parse::<ValueKernel>() else { return };
-    let mut play = Play { kernel, refused_step: None };
+    let mut play = Play { daemon: ValueDaemon::new(kernel, None) };
     let mut chooser = Chooser { input: Input::new(input) };
     let mut call_count = 0;
     while call_count < CALL_COUNT_MAX {
@@ -73,7 +61,7 @@ pub fn run(input: &[u8]) {
             7 | 8 => play.destroy(chooser.name()),
             9 => play.do_by_hand(&chooser.step_by_hand()),
             10 => play.disturb(&mut chooser),
-            _ => play.refused_step = Some(chooser.input.choice(16)),
+            _ => play.daemon.refuse(chooser.input.choice(16).into()),
         }
         call_count += usize::from(what % 12 < 9);
     }
@@ -81,9 +69,7 @@ pub fn run(input: &[u8]) {
 
 /// The host, and what will become of the next call.
 struct Play {
-    kernel: ValueKernel,
-    /// Which of its steps is refused, if that many are made.
-    refused_step: Option<u8>,
+    daemon: ValueDaemon,
 }
 
 impl Play {
@@ -91,45 +77,45 @@ impl Play {
         let xml = format::format(definition);
         // Not all that is chosen can be.
         if native::parse(&xml).is_ok() {
-            let _ = self.call(InterfaceCall::DefineXml { xml, flags: 0 });
+            let _ = self.call(&InterfaceCall::DefineXml { xml, flags: 0 });
         }
     }
 
     fn undefine(&mut self, name: IfName) {
-        let _ = self.call(InterfaceCall::Undefine { name: name.as_str().to_owned() });
+        let _ = self.call(&InterfaceCall::Undefine { name: name.as_str().to_owned() });
     }
 
     fn create(&mut self, name: IfName) {
         let create = InterfaceCall::Create { name: name.as_str().to_owned(), flags: 0 };
-        let guests = guests(&self.kernel.host());
-        if self.call(create.clone()).is_err() {
+        let guests = guests(&self.daemon.kernel.host());
+        if self.call(&create).is_err() {
             return;
         }
         // The link that was to be brought up with a lease has it.
-        self.kernel.settle();
-        let host = self.kernel.host();
+        self.daemon.kernel.settle();
+        let host = self.daemon.kernel.host();
         assert_eq!(self::guests(&host), guests, "guests stay where they are");
         let link = host.link_named(&name);
         assert!(link.is_some_and(|link| link.up), "{name} is up");
-        let definitions = self.definitions();
+        let definitions = self.daemon.definitions();
         if let Some((definition, link)) = definitions.named(&name).zip(link) {
             check_addresses(definition, &host, link.index);
         }
-        let again = self.decide(&create).map(|change| change.plan.to_string());
+        let again = self.daemon.decide(&create);
         let code = again.as_ref().map_err(CallError::code);
         let is_refused = code.is_err_and(|code| code == ErrorCode::OperationInvalid);
-        assert!(is_refused, "{name} is as it is defined: {again:?} for\n{}", self.kernel);
+        assert!(is_refused, "{name} is as it is defined: {again:?} for\n{}", self.daemon.kernel);
     }
 
     fn destroy(&mut self, name: IfName) {
-        let definitions = self.definitions();
+        let definitions = self.daemon.definitions();
         let definition = definitions.named(&name);
-        let before = self.kernel.host();
+        let before = self.daemon.kernel.host();
         let destroy = InterfaceCall::Destroy { name: name.as_str().to_owned(), flags: 0 };
-        if self.call(destroy).is_err() {
+        if self.call(&destroy).is_err() {
             return;
         }
-        let host = self.kernel.host();
+        let host = self.daemon.kernel.host();
         assert_eq!(guests(&host), guests(&before), "guests stay where they are");
         let link = host.link_named(&name);
         assert!(link.is_none_or(|link| !link.up), "{name} is down");
@@ -157,98 +143,30 @@ impl Play {
     /// be asked for: no plan keeps it.
     fn do_by_hand(&mut self, step: &Step) {
         if let Step::AddAddress { link, record } = step {
-            let host = self.kernel.host();
+            let host = self.daemon.kernel.host();
             let is_up = host.link_named(link).is_some_and(|link| link.up);
             if record.address.prefix.family() == Family::Ipv6 && !is_up {
                 return;
             }
         }
-        let _ = self.kernel.perform(step);
+        let _ = self.daemon.kernel.perform(step);
     }
 
     /// Guests come, and links are pulled out.
     fn disturb(&mut self, chooser: &mut Chooser<'_>) {
         let name = chooser.name();
         if chooser.input.choice(2) == 0 {
-            self.kernel.pull_out(&name);
+            self.daemon.kernel.pull_out(&name);
         } else {
-            self.kernel.add_guest(&name);
+            self.daemon.kernel.add_guest(&name);
         }
     }
 
-    fn definitions(&self) -> Definitions {
-        let entry = |(name, bytes): (&IfName, &Vec<u8>)| {
-            let entry = native::read(*name, bytes.clone(), native::parse);
-            assert!(matches!(entry, Entry::Defined { .. }), "{name}: {entry:?}");
-            (*name, entry)
-        };
-        self.kernel.files().iter().map(entry).collect()
+    /// Makes a call: nothing, or why it changes nothing.
+    fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
+        self.daemon.kernel.settle();
+        self.daemon.call(call)
     }
-
-    /// Makes a call, as the loop would: what it changes, or why it changes nothing.
-    fn call(&mut self, call: InterfaceCall) -> Result<(), CallError> {
-        let refused_step = self.refused_step.take();
-        self.kernel.settle();
-        let Change { plan, failure, .. } = self.decide(&call)?;
-        let before = self.kernel.to_string();
-        let text = plan.to_string();
-        let mut count = 0;
-        let mut refuse = |step: &Step| {
-            let is_it = refused_step == Some(count);
-            count = count.saturating_add(1);
-            let error = StepError::other(format!("no {step}"));
-            is_it.then_some(error)
-        };
-        match self.kernel.carry_out(plan, *START, &mut refuse) {
-            Ok(()) => Ok(()),
-            Err(err) => {
-                let label = || format!("{call:?}: {err}\n{text}");
-                // What we refuse to undo, and what hangs on it, remains.
-                let is_ours = err.remains.first().is_some_and(|(_, error)| error.errno == 0);
-                assert!(is_ours || err.remains.is_empty(), "{}", label());
-                let after = self.kernel.to_string();
-                let is_undone = is_ours || after == before;
-                assert!(is_undone, "{}{}", label(), difference(&before, &after));
-                Err(crate::faults::host(format!("{failure}: {err}"), 0))
-            }
-        }
-    }
-
-    #[expect(clippy::panic, reason = "an answer to no question")]
-    fn decide(&self, call: &InterfaceCall) -> Result<Change, CallError> {
-        let (host, definitions) = (self.kernel.host(), self.definitions());
-        let world = World {
-            privilege: Privilege::System,
-            host: &host,
-            definitions: &definitions,
-            change: None,
-        };
-        let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
-        let client = ClientState { opened, ..ClientState::new(Entrance::ReadWrite) };
-        let call = Call::Interface(call.clone());
-        let mut answer = None;
-        loop {
-            match handler::handle(&call, &client, &world, answer.as_ref()) {
-                Outcome::Change(change) => return Ok(change),
-                Outcome::Ask(Question::Survey(order)) if answer.is_none() => {
-                    answer = Some(Answer::Survey(self.kernel.survey(&order)));
-                }
-                Outcome::Transact(transaction) => panic!("{call:?} is to {transaction:?}"),
-                Outcome::Ask(question) => panic!("{call:?} asks {question:?}"),
-                Outcome::Done(Ok(reply)) => panic!("{call:?}: {reply:?} without a change"),
-                Outcome::Done(Err(err)) => return Err(err),
-            }
-        }
-    }
-}
-
-/// The lines that only one of two texts has.
-fn difference(before: &str, after: &str) -> String {
-    let only = |text: &str, other: &str, mark| {
-        let lines = text.lines().filter(|line| !other.lines().any(|it| it == *line));
-        lines.map(|line| format!("{mark}{line}\n")).collect::<String>()
-    };
-    only(before, after, '-') + &only(after, before, '+')
 }
 
 /// Whose port each guest's link is.

@@ -32,7 +32,7 @@ use crate::netlink::{Event, events, link};
 use crate::plan::request::Means;
 use crate::plan::step::{Condition, Step, Switch};
 use crate::plan::{self, Plan};
-use crate::snapshot::{FileRestoration, KeptFile};
+use crate::snapshot::{FileRestoration, Files, KeptFile};
 use state::{Address, Device};
 
 /// How long a DHCP client has here.
@@ -52,7 +52,7 @@ pub struct ValueKernel {
     /// (`net.ipv4.conf.*.promote_secondaries`).
     promotes: bool,
     clients: Vec<Lease>,
-    files: BTreeMap<IfName, Vec<u8>>,
+    files: Files,
 }
 
 /// What becomes of a step before the kernel hears of it: an error, or nothing. For a lease that is
@@ -126,26 +126,44 @@ impl ValueKernel {
         &self.clients
     }
 
-    /// Carries out of a plan as much as can be. Tells what is refused.
-    pub fn carry_out_what_can_be(&mut self, plan: Plan, start: Instant) -> Vec<(Step, StepError)> {
+    /// Carries out of a plan as much as can be, while `fault` makes steps fail. Tells what is refused.
+    pub fn carry_out_what_can_be(
+        &mut self,
+        plan: Plan,
+        start: Instant,
+        fault: Fault<'_>,
+    ) -> Vec<(Step, StepError)> {
         let discarded = plan.discarded.clone();
         let mut job = Job::persistent(plan);
         let mut now = start;
         loop {
             match job.poll_action(&self.host(), now) {
                 Action::Perform(step) => {
-                    let result = self.perform(&step);
+                    let result = fault(&step).map_or_else(|| self.perform(&step), Err);
                     job.handle_result(result);
                 }
                 Action::Wait { deadline, .. } => now = deadline.unwrap_or(now),
                 Action::Finished => break,
             }
         }
-        for name in discarded {
-            // The loop would try once, too.
-            let _ = self.perform(&Step::DeleteLink(name));
-        }
+        self.discard(discarded, fault);
         job.refused().to_vec()
+    }
+
+    /// Deletes what is out of the way. The loop would try once, too.
+    fn discard(&mut self, discarded: Vec<IfName>, fault: Fault<'_>) {
+        for step in discarded.into_iter().map(Step::DeleteLink) {
+            if fault(&step).is_none() {
+                let _ = self.perform(&step);
+            }
+        }
+    }
+
+    /// Deletes what an earlier daemon has left out of the way.
+    pub fn discard_leftovers(&mut self) {
+        let host = self.host();
+        let discarded = host.links().filter(|link| plan::is_discarded(&host, link));
+        self.discard(discarded.map(|link| link.name).collect(), &mut |_| None);
     }
 
     /// Carries a plan out, with all its waiting, while `fault` makes steps fail.
@@ -180,10 +198,7 @@ impl ValueKernel {
                 }
                 Action::Finished => {
                     job.outcome().map_err(|failure| Box::new(failure.clone()))?;
-                    for name in discarded {
-                        // The loop would try once, too.
-                        let _ = self.perform(&Step::DeleteLink(name));
-                    }
+                    self.discard(discarded, fault);
                     return Ok(());
                 }
             }
@@ -209,21 +224,20 @@ impl ValueKernel {
     fn perform_without_request(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
             Step::EditFile(edit) => {
-                if self.files.get(&edit.name) != edit.before.as_ref() {
+                let before = match self.files.get(&edit.name) {
+                    Some(KeptFile::File { bytes, .. }) => Some(bytes),
+                    Some(KeptFile::Link(_)) | None => None,
+                };
+                if before != edit.before.as_ref() {
                     return Err(libc::ESTALE);
                 }
-                match &edit.after {
-                    Some(bytes) => self.files.insert(edit.name, bytes.clone()),
-                    None => self.files.remove(&edit.name),
-                };
+                // It is made anew, by root and for root alone.
+                let file = |bytes| KeptFile::File { bytes, mode: 0o600, uid: 0, gid: 0 };
+                self.put_file(edit.name, edit.after.clone().map(file));
                 Ok(())
             }
             Step::RestoreFile(FileRestoration { name, after, .. }) => {
-                match after {
-                    Some(KeptFile::File { bytes, .. }) => self.files.insert(*name, bytes.clone()),
-                    Some(KeptFile::Link(_)) => return Err(libc::EOPNOTSUPP),
-                    None => self.files.remove(name),
-                };
+                self.put_file(*name, after.clone());
                 Ok(())
             }
             Step::Switch { link, switch, value } => self.set_switch(link, *switch, *value),
@@ -300,8 +314,16 @@ impl ValueKernel {
     }
 
     /// The files of definitions.
-    pub fn files(&self) -> &BTreeMap<IfName, Vec<u8>> {
+    pub fn files(&self) -> &Files {
         &self.files
+    }
+
+    /// What somebody makes of the file of a definition.
+    pub fn put_file(&mut self, name: IfName, file: Option<KeptFile>) {
+        match file {
+            Some(file) => self.files.insert(name, file),
+            None => self.files.remove(&name),
+        };
     }
 
     fn set_switch(&mut self, link: &IfName, switch: Switch, value: i32) -> Result<(), Errno> {

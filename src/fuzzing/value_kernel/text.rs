@@ -34,6 +34,7 @@ use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
+use crate::snapshot::KeptFile;
 
 const MODES: [(&str, BondMode); 7] = [
     ("balance-rr", BondMode::BalanceRr),
@@ -395,8 +396,13 @@ impl fmt::Display for ValueKernel {
         if self.defaults != USUAL {
             write_switches(f, "default", self.defaults)?;
         }
-        for (name, bytes) in &self.files {
-            writeln!(f, "file {name}: {}", bytes.escape_ascii())?;
+        for (name, file) in &self.files {
+            match file {
+                KeptFile::File { bytes, mode, uid, gid } => {
+                    writeln!(f, "file {name} {mode:o} {uid}:{gid}: {}", bytes.escape_ascii())?;
+                }
+                KeptFile::Link(target) => writeln!(f, "file {name} -> {}", target.escape_ascii())?,
+            }
         }
         if self.promotes { writeln!(f, "promote-secondaries") } else { Ok(()) }
     }
