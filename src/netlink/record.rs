@@ -28,7 +28,12 @@ const RTM_DELROUTE: u16 = 25;
 
 const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
+const IFA_RT_PRIORITY: u16 = 9;
+const IFA_PROTO: u16 = 11;
 const IFA_F_NODAD: u32 = 0x02;
+const IFA_F_HOMEADDRESS: u32 = 0x10;
+const IFA_F_MANAGETEMPADDR: u32 = 0x100;
+const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
@@ -104,6 +109,41 @@ impl AddressRecord {
     /// What tells it from all others, on the link where it was.
     pub fn id(&self) -> AddressId {
         self.address.id()
+    }
+
+    /// Whether another record is of the same address, as far as the kernel takes it when an address is
+    /// added, and never again.
+    pub fn has_form_of(&self, other: &Self) -> bool {
+        let family = self.address.prefix.family();
+        let is_lasting = |kind: u16| matches!(kind, IFA_LABEL | IFA_BROADCAST);
+        let flags = IFA_F_NOPREFIXROUTE;
+        (self.address.prefix, self.address.peer) == (other.address.prefix, other.address.peer)
+            && (family == Family::Ipv6
+                || (self.scope == other.scope
+                    && self.all_flags() & flags == other.all_flags() & flags
+                    && self.of_kinds(is_lasting).eq(other.of_kinds(is_lasting))))
+    }
+
+    /// Whether another record of the same address says the same of it, but for how long it lasts, and
+    /// for what the kernel has found out about it.
+    pub fn is_used_as(&self, other: &Self) -> bool {
+        let flags = match self.address.prefix.family() {
+            Family::Ipv4 => 0,
+            Family::Ipv6 => IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_NOPREFIXROUTE,
+        };
+        let can_change = |kind: u16| matches!(kind, IFA_RT_PRIORITY | IFA_PROTO);
+        self.all_flags() & flags == other.all_flags() & flags
+            && self.of_kinds(can_change).eq(other.of_kinds(can_change))
+    }
+
+    fn of_kinds(&self, is_wanted: fn(u16) -> bool) -> impl Iterator<Item = (u16, &[u8])> {
+        let found = attributes(&self.attributes).flatten().filter(move |it| is_wanted(it.kind));
+        found.map(|attribute| (attribute.kind, attribute.payload))
+    }
+
+    fn all_flags(&self) -> u32 {
+        let flags = attributes(&self.attributes).flatten().find(|it| it.kind == IFA_FLAGS);
+        flags.and_then(|it| it.u32("IFA_FLAGS").ok()).unwrap_or(u32::from(self.flags))
     }
 
     /// The same address for another link. It is known to be nobody else's, so the host need not ask

@@ -89,7 +89,9 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
             Scope::Host => now.record(),
             Scope::Links(links) => now.record().only(links),
         };
-        match rollback.handle(Here { record, ..Here::default() }, &refused) {
+        match rollback
+            .handle(Here { record, leases: now.clients().to_vec(), ..Here::default() }, &refused)
+        {
             Next::Do(plan) => {
                 rounds.push(plan.to_string());
                 #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
@@ -162,4 +164,29 @@ fn in_another_boot_only_files_are_restored() {
     let mut rollback = Rollback::new(snapshot, &moment("two", 20));
     assert_eq!(rollback.scope(), Scope::Nothing);
     assert_eq!(rollback.handle(Here::default(), &[]), Next::Arrive);
+}
+
+/// Where the way from one host to another ends, and that it does.
+fn arrive(then: &str, now: &str) -> (Vec<String>, String) {
+    let (then, mut now) = (kernel(then), kernel(now));
+    let (rounds, end) = go(to(&then), &mut now);
+    assert_eq!(end, Next::Arrive, "{rounds:?}");
+    assert_eq!(now.to_string(), then.to_string(), "{rounds:?}");
+    (rounds, now.to_string())
+}
+
+#[test]
+fn an_address_has_the_form_again_that_it_had() {
+    let then = "link eth0 nic up\naddr eth0 192.0.2.1/24\naddr eth0 192.0.2.2/24 secondary";
+    for form in ["brd 192.0.2.255", "label eth0:1", "scope link", "flags 0x200"] {
+        let now = format!(
+            "link eth0 nic up\naddr eth0 192.0.2.1/24 {form}\naddr eth0 192.0.2.2/24 secondary"
+        );
+        let (rounds, _) = arrive(then, &now);
+        assert_eq!(rounds.len(), 1, "{form}: {rounds:?}");
+    }
+    let then = "link eth0 nic up\naddr eth0 2001:db8::1/64 origin 2";
+    let now = "link eth0 nic up\naddr eth0 2001:db8::1/64 flags 0x200";
+    let (rounds, _) = arrive(then, now);
+    assert_eq!(rounds, ["addr   change 2001:db8::1/64 dev eth0 valid_lft forever\n"]);
 }

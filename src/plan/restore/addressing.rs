@@ -47,11 +47,17 @@ impl Draft<'_> {
             let is_up = pair.now.is_some_and(|now| now.link().up);
             let is_wanted = |it: &&AddressRecord| is_chosen(it) || (is_up && is_lasting(it));
             let then: Vec<_> = pair.then.addresses.iter().filter(is_wanted).collect();
-            let is_kept = |record: &&AddressRecord| {
-                let was = then.iter().any(|then| is_same_address(then, record));
-                if was { is_placed(record, &then, now) } else { !self.is_removed(link, record) }
-            };
-            let (kept, leaving): (Vec<_>, Vec<_>) = now.iter().partition(is_kept);
+            let (mut kept, mut leaving) = (Vec::new(), Vec::new());
+            for record in now {
+                let stays = match then.iter().find(|then| is_same_address(then, record)) {
+                    Some(then_it) => {
+                        let has_form = record.has_form_of(then_it) || self.is_told(link, then_it);
+                        has_form && is_placed(record, &then, &kept)
+                    }
+                    None => !self.is_removed(link, record),
+                };
+                if stays { &mut kept } else { &mut leaving }.push(record);
+            }
             let mut steps = Vec::new();
             // With the first address of an IPv4 network the kernel may take others, so it goes last.
             for record in leaving.into_iter().rev().cloned() {
@@ -60,8 +66,10 @@ impl Draft<'_> {
             let mut missing = Vec::new();
             for record in then {
                 let own = kept.iter().find(|now| is_same_address(now, record));
-                let is_as_it_was =
-                    own.is_some_and(|own| own.address.lifetime == record.address.lifetime);
+                let is_as_it_was = own.is_some_and(|own| {
+                    own.address.lifetime == record.address.lifetime
+                        && (own.is_used_as(record) || self.is_told(link, record))
+                });
                 let Some(aged) = record.aged(self.elapsed) else { continue };
                 match own {
                     Some(_) if is_as_it_was => {}
@@ -174,18 +182,19 @@ fn is_chosen(record: &AddressRecord) -> bool {
 }
 
 /// Whether an address has before it just those of its IPv4 network that it had: which one comes first
-/// is the source of what the host sends there.
-fn is_placed(record: &AddressRecord, then: &[&AddressRecord], now: &[AddressRecord]) -> bool {
+/// is the source of what the host sends there. `kept` is what is before it, and stays.
+fn is_placed(record: &AddressRecord, then: &[&AddressRecord], kept: &[&AddressRecord]) -> bool {
     let prefix = record.address.prefix;
     let is_before = |it: &&AddressRecord| !is_same_address(it, record);
+    let was = |it: &&AddressRecord| then.iter().any(|then| is_same_address(then, it));
     let shares_network = |it: &&AddressRecord| {
         let other = it.address.prefix;
         (other.network(), other.prefix_len()) == (prefix.network(), prefix.prefix_len())
     };
-    let then = then.iter().copied().take_while(is_before).filter(shares_network);
-    let now = now.iter().take_while(is_before).filter(shares_network);
+    let before = then.iter().copied().take_while(is_before).filter(shares_network);
+    let kept = kept.iter().copied().filter(was).filter(shares_network);
     prefix.family() == Family::Ipv6
-        || then.map(|it| it.address.prefix).eq(now.map(|it| it.address.prefix))
+        || before.map(|it| it.address.prefix).eq(kept.map(|it| it.address.prefix))
 }
 
 fn is_same_address(one: &AddressRecord, other: &AddressRecord) -> bool {
