@@ -21,7 +21,7 @@ use crate::netlink::route::{
     RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTM_GETROUTE, RTM_NEWROUTE, first_hop, has_hop,
 };
 use crate::netlink::wire::{
-    self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+    self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
 
 const RTM_DELROUTE: u16 = 25;
@@ -421,6 +421,25 @@ impl RouteRecord {
     /// What tells it from all others through the same link.
     pub fn is_same(&self, other: &Self) -> bool {
         self.is_same_way(other) && self.source == other.source && self.protocol == other.protocol
+    }
+
+    /// Whether another record of the same route says the same of it, but for how long it lasts.
+    pub fn is_used_as(&self, other: &Self) -> bool {
+        let is_said = |attribute: &Attribute<'_>| attribute.kind != RTA_EXPIRES;
+        (self.header, self.flags) == (other.header, other.flags)
+            && attributes(&self.attributes).flatten().filter(is_said).eq(attributes(
+                &other.attributes,
+            )
+            .flatten()
+            .filter(is_said))
+    }
+
+    /// Whether the kernel tries one of two routes before the other, and goes by their order.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let [_source_len, tos, ..] = self.header;
+        let [_source_len, other_tos, ..] = other.header;
+        let key = |it: &Self| (it.family, it.destination, it.metric, it.table);
+        self.family == Family::Ipv4 && key(self) == key(other) && tos == other_tos
     }
 
     /// Whether somebody has set it who would not do so again: a person, a script, a DHCP client, a

@@ -190,3 +190,41 @@ fn an_address_has_the_form_again_that_it_had() {
     let (rounds, _) = arrive(then, now);
     assert_eq!(rounds, ["addr   change 2001:db8::1/64 dev eth0 valid_lft forever\n"]);
 }
+
+#[test]
+fn routes_are_in_the_order_again_that_they_had() {
+    let host = |routes: &[&str]| {
+        let routes: String =
+            routes.iter().map(|route| format!("route eth0 default via {route}\n")).collect();
+        format!("link eth0 nic up\naddr eth0 192.0.2.1/24\n{routes}")
+    };
+    let all = ["192.0.2.251", "192.0.2.252", "192.0.2.253", "192.0.2.254 metric 5"];
+    let then = host(&all);
+    for left in [&all[..1], &all[1..2], &all[2..3], &all[3..], &[all[2], all[1], all[0]], &[]] {
+        let (rounds, _) = arrive(&then, &host(left));
+        assert_eq!(rounds.len(), 1, "{left:?}: {rounds:?}");
+    }
+    let (rounds, _) = arrive(&then, &host(&all[1..]));
+    assert_eq!(rounds, ["route  add default via 192.0.2.251 dev eth0\n"]);
+    let (rounds, _) = arrive(&host(&all[..1]), &host(&["192.0.2.251 scope 253"]));
+    assert_eq!(rounds.len(), 1, "{rounds:?}");
+}
+
+#[test]
+fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
+    let client = "dhcp eth0 ipv4 wanted 192.0.2.77/24";
+    let lease = "addr eth0 192.0.2.77/24 finite 3600\nroute eth0 default via 192.0.2.1 proto dhcp";
+    let then = kernel(&format!("link eth0 nic up\n{lease}\n{client}"));
+    let other = "addr eth0 192.0.3.5/24 finite 3600\nroute eth0 default via 192.0.3.1 proto dhcp";
+    let address = lease.lines().next().unwrap();
+    for (now, is_back) in [("", true), (address, true), (other, false)] {
+        let mut now = kernel(&format!("link eth0 nic up\n{now}\n{client}"));
+        let before = now.to_string();
+        let network = Network::new(&then.record(), &BTreeSet::new(), then.clients().to_vec());
+        let snapshot = Snapshot { network: Some(network), ..snapshot() };
+        let (rounds, end) = go(Rollback::new(snapshot, &moment("one", 20)), &mut now);
+        assert_eq!(end, Next::Arrive, "{rounds:?}");
+        let want = if is_back { then.to_string() } else { before };
+        assert_eq!(now.to_string(), want, "{rounds:?}");
+    }
+}

@@ -9,7 +9,7 @@ use crate::netlink::address::{Lifetime, Origin, Role, Scope};
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::plan::step::Step;
 
-use super::Draft;
+use super::{Draft, Pair};
 
 impl Draft<'_> {
     /// Ends the DHCP clients that did not run: before anything else, as some take their lease back
@@ -74,7 +74,8 @@ impl Draft<'_> {
                 match own {
                     Some(_) if is_as_it_was => {}
                     Some(_) => steps.push(Step::ChangeAddress { link, record: aged }),
-                    None if self.is_told(link, record) && self.runs_client(link, record) => {}
+                    None if self.is_told(link, record)
+                        && self.has_other_lease(pair, record.address.prefix.family()) => {}
                     None => missing.push(aged),
                 }
             }
@@ -101,41 +102,57 @@ impl Draft<'_> {
             && self.has_client(link, record.address.prefix.family())
     }
 
-    /// Whether the client for an address's family goes on: it knows better what the link has.
-    fn runs_client(&self, link: IfName, record: &AddressRecord) -> bool {
-        let family = record.address.prefix.family();
-        self.leases.iter().any(|lease| lease.is_for(link, family))
-    }
-
     /// Leads routes as they led, as far as the links are up.
     pub(super) fn set_routes(&mut self) {
         for pair in self.pairs().into_iter().filter(|pair| pair.then.link().up) {
             let link = pair.then.link().name;
             let now = pair.now.map(|now| now.routes.as_slice()).unwrap_or_default();
-            let then = &pair.then.routes;
-            let is_in = |routes: &[RouteRecord], route: &RouteRecord| {
-                routes.iter().any(|other| other.is_same(route))
+            let is_in = |routes: &[&RouteRecord], route: &RouteRecord| {
+                routes.iter().any(|other| is_same_route(other, route))
             };
-            let stale: Vec<_> = now
-                .iter()
-                .filter(|it| !is_in(then, it) && self.is_stale(link, it))
-                .cloned()
-                .collect();
-            for record in stale {
-                self.push(Step::DeleteRoute { link, record });
+            let all_now: Vec<_> = now.iter().collect();
+            let is_wanted = |route: &&RouteRecord| {
+                let is_clients = route.is_leased() && self.has_other_lease(pair, route.family);
+                !is_clients || is_in(&all_now, route)
+            };
+            let then: Vec<_> = pair.then.routes.iter().filter(is_wanted).collect();
+            let (kept, others): (Vec<_>, Vec<_>) = now.iter().partition(|it| is_in(&then, it));
+            let stale = others.into_iter().filter(|route| self.is_stale(link, route)).cloned();
+            let mut steps: Vec<_> =
+                stale.map(|record| Step::DeleteRoute { link, record }).collect();
+            // A route that is added comes before those beside it, so the last is the first to add.
+            let mut missing = Vec::new();
+            for (at, route) in then.iter().enumerate().rev() {
+                let is_there = is_in(&kept, route);
+                if is_there && is_followed_by(route, then.get(at + 1..).unwrap_or_default(), &kept)
+                {
+                    continue;
+                }
+                missing.extend(route.aged(self.elapsed).map(|aged| (aged, is_there)));
             }
             // What others find their gateway by comes first.
-            let runs_client = |family| self.leases.iter().any(|lease| lease.is_for(link, family));
-            let is_missing = |route: &&RouteRecord| {
-                let is_clients = route.is_leased() && runs_client(route.family);
-                !is_in(now, route) && !is_clients
-            };
-            let mut missing: Vec<_> = then.iter().rev().filter(is_missing).collect();
-            missing.sort_by_key(|route| route.gateway.is_some());
-            let missing = missing.into_iter().filter_map(|route| route.aged(self.elapsed));
-            let missing: Vec<_> = missing.map(|record| Step::AddRoute { link, record }).collect();
-            self.steps.extend(missing);
+            missing.sort_by_key(|(route, _)| route.gateway.is_some());
+            for (record, is_there) in missing {
+                if is_there {
+                    steps.push(Step::DeleteRoute { link, record: record.clone() });
+                }
+                steps.push(Step::AddRoute { link, record });
+            }
+            self.steps.extend(steps);
         }
+    }
+
+    /// Whether a client goes on that has been told something else by now: it knows better what the
+    /// link has.
+    fn has_other_lease(&self, pair: Pair<'_>, family: Family) -> bool {
+        let link = pair.then.link().name;
+        let is_other = |now: &AddressRecord| {
+            now.address.prefix.family() == family
+                && self.is_told(link, now)
+                && !pair.then.addresses.iter().any(|then| is_same_address(then, now))
+        };
+        let has_other = pair.now.is_some_and(|now| now.addresses.iter().any(is_other));
+        has_other && self.leases.iter().any(|lease| lease.is_for(link, family))
     }
 
     /// Whether a route that did not lead there goes: not what a router or a DHCP server has told.
@@ -195,6 +212,21 @@ fn is_placed(record: &AddressRecord, then: &[&AddressRecord], kept: &[&AddressRe
     let kept = kept.iter().copied().filter(was).filter(shares_network);
     prefix.family() == Family::Ipv6
         || before.map(|it| it.address.prefix).eq(kept.map(|it| it.address.prefix))
+}
+
+/// Whether a route is there that was. What a router or a DHCP server has told may be told otherwise.
+fn is_same_route(one: &RouteRecord, other: &RouteRecord) -> bool {
+    let is_told = one.is_advertised() || one.is_leased();
+    one.is_same(other) && (is_told || one.is_used_as(other))
+}
+
+/// Whether a route of `now` has behind it just those that it had, of those between which it matters.
+fn is_followed_by(route: &RouteRecord, then: &[&RouteRecord], now: &[&RouteRecord]) -> bool {
+    let behind = now.iter().skip_while(|other| !is_same_route(other, route)).skip(1);
+    let mut behind = behind.filter(|other| other.is_beside(route));
+    let mut then = then.iter().filter(|other| other.is_beside(route));
+    then.all(|then| behind.next().is_some_and(|now| is_same_route(then, now)))
+        && behind.next().is_none()
 }
 
 fn is_same_address(one: &AddressRecord, other: &AddressRecord) -> bool {
