@@ -14,6 +14,7 @@ use log::{debug, error, info, warn};
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::handler::Transaction;
+use crate::host::record::HostRecord;
 use crate::io::boot;
 use crate::io::change_folder::{ChangeFolder, Kept};
 use crate::job::{Job, StepError};

@@ -17,7 +17,7 @@ use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::{Daemon, config_file, daemon_command, run_daemon};
 use crate::support::eventually;
 use crate::support::namespace::DIR;
-use crate::transaction::{CHANGE, Tree, begin, commit, roll_back};
+use crate::transaction::{CHANGE, Tree, begin, commit, roll_back, set_down};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -32,7 +32,7 @@ fn on_a_host(test: impl FnOnce() + Send + 'static) {
         // It has been up, and left what that leaves.
         ip_batch("link set eth1 up\n");
         await_addresses();
-        ip("link set eth1 down");
+        set_down("eth1", "far1");
         test();
     });
 }

@@ -10,10 +10,12 @@ use crate::host::{
     FOLDER, TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet,
     find_link, folder, ports, virsh_destroy, with_virsh,
 };
+use crate::scene::fact;
 use crate::snapshot::{Snapshot, Strictness};
 use crate::support::client::RawClient;
 use crate::support::command::{Output, command, ip, ip_batch, run, virsh, virsh_read_only};
 use crate::support::daemon::Daemon;
+use crate::support::eventually;
 use crate::support::link::Tunnel;
 use crate::support::wire::{Arg, procedure};
 
@@ -68,6 +70,12 @@ pub(crate) fn commit() {
 
 pub(crate) fn roll_back() {
     assert_eq!(virsh("iface-rollback").ok(), "Network config change transaction rolled back\n\n");
+}
+
+/// Takes a link down, and waits until its peer has noticed.
+pub(crate) fn set_down(link: &str, peer: &str) {
+    ip(&format!("link set {link} down"));
+    eventually("the peer notices", || fact(peer, "operstate") == "lowerlayerdown");
 }
 
 fn on_busy_host(test: impl FnOnce(Daemon) + Send + 'static) {
@@ -308,7 +316,7 @@ fn what_was_changed_behind_the_daemons_back_is_undone_too() {
         );
         await_addresses();
         // It has been up, and left what that leaves.
-        ip("link set eth2 down");
+        set_down("eth2", "far2");
         // A bridge's port that no definition names might be a guest's.
         let _daemon = Daemon::start();
         define(&bridge("br0", "stp='off' delay='0'", &["eth3"], &["10.7.0.1/24"]));

@@ -17,9 +17,9 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::host::Host;
 use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::host::{Host, is_discarded};
 use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
 use crate::model::ipv6::Ipv6Switches;
@@ -162,7 +162,7 @@ impl ValueKernel {
     /// Deletes what an earlier daemon has left out of the way.
     pub fn discard_leftovers(&mut self) {
         let host = self.host();
-        let discarded = host.links().filter(|link| plan::is_discarded(&host, link));
+        let discarded = host.links().filter(|link| is_discarded(&host, link));
         self.discard(discarded.map(|link| link.name).collect(), &mut |_| None);
     }
 
