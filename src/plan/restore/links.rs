@@ -18,7 +18,7 @@ const MTU_AT_FIRST: u32 = 1500;
 impl<'a> Draft<'a> {
     /// Takes the host's own links from bridges and bonds that they were no ports of.
     pub(super) fn release_ports(&mut self) {
-        for Pair { then, now } in self.pairs() {
+        for Pair { then, now, .. } in self.pairs() {
             let Some(now) = now else { continue };
             let (name, master) = (now.link().name, self.now.master_of(now.link()));
             let Some(master) = master else { continue };
@@ -34,8 +34,8 @@ impl<'a> Draft<'a> {
     /// bridge that guests are on stays, without what the host itself had on it.
     pub(super) fn remove_links(&mut self) {
         let now = self.now;
-        let mut stale: Vec<_> = restore::in_order(now)
-            .into_iter()
+        let mut stale: Vec<_> = now
+            .iter()
             .filter(|recorded| {
                 let link = recorded.link();
                 let is_ours = matches!(
@@ -45,7 +45,7 @@ impl<'a> Draft<'a> {
                 is_ours && !self.links.contains_key(&link.name) && !is_out_of_the_way(link)
             })
             .collect();
-        stale.sort_by_key(|recorded| Reverse(restore::depth(now, recorded.link())));
+        stale.sort_by_cached_key(|recorded| Reverse(restore::depth(now, recorded.link())));
         for recorded in &stale {
             if let LinkKind::Vlan { .. } = recorded.link().kind {
                 self.removed.insert(recorded.link().name);
@@ -76,12 +76,11 @@ impl<'a> Draft<'a> {
     /// Makes again what is gone.
     pub(super) fn make_links(&mut self) {
         let then = self.then;
-        for recorded in restore::in_order(&then.host) {
+        let is_gone = |name: &&IfName| !self.links.contains_key(*name);
+        let gone: Vec<_> = self.order.iter().filter(is_gone).copied().collect();
+        for recorded in gone.iter().filter_map(|name| then.host.named(name)) {
             let link = recorded.link();
             let name = link.name;
-            if self.links.contains_key(&name) {
-                continue;
-            }
             let parent = then.host.parent_of(link);
             let is_in_the_way = self.now.named(&name).is_some() && !self.removed.contains(&name);
             let can_be_made = match link.kind {
@@ -102,7 +101,7 @@ impl<'a> Draft<'a> {
                 continue;
             }
             self.push(Step::RemakeLink { record: Box::new(recorded.record.clone()), parent });
-            self.links.insert(name, Pair { then: recorded, now: None });
+            self.links.insert(name, Pair { then: recorded, now: None, differs: true });
         }
     }
 
@@ -249,9 +248,9 @@ impl<'a> Draft<'a> {
         is_member && self.steps.iter().any(is_joining)
     }
 
-    /// All that can be set back, what is below others first.
+    /// All that can be set back and may have to be, what is below others first.
     pub(super) fn pairs(&self) -> Vec<Pair<'a>> {
-        let names = restore::in_order(&self.then.host).into_iter().map(|it| it.link().name);
-        names.filter_map(|name| self.links.get(&name).copied()).collect()
+        let pairs = self.order.iter().filter_map(|name| self.links.get(name));
+        pairs.filter(|pair| pair.differs).copied().collect()
     }
 }

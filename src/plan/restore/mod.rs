@@ -100,6 +100,8 @@ struct Draft<'a> {
     /// What was there then, is no guest's, and is or will be there: as it is now, unless it has yet to
     /// be made.
     links: BTreeMap<IfName, Pair<'a>>,
+    /// Their names, what is below others first.
+    order: Vec<IfName>,
     steps: Vec<Step>,
     discarded: Vec<IfName>,
     /// Links that are taken away.
@@ -112,6 +114,8 @@ struct Draft<'a> {
 struct Pair<'a> {
     then: &'a Recorded,
     now: Option<&'a Recorded>,
+    /// Whether there may be anything to do. Of the links of a large host that holds for a few.
+    differs: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -123,6 +127,7 @@ impl<'a> Draft<'a> {
             leases,
             elapsed,
             links: BTreeMap::new(),
+            order: Vec::new(),
             steps: Vec::new(),
             discarded: Vec::new(),
             removed: BTreeSet::new(),
@@ -131,12 +136,33 @@ impl<'a> Draft<'a> {
         // A VLAN is what it was only if what it is over is.
         for recorded in in_order(&then.host) {
             let name = recorded.link().name;
+            draft.order.push(name);
             let same = now.named(&name).filter(|now| draft.is_same(recorded, now));
             if let Some(same) = same {
-                draft.links.insert(name, Pair { then: recorded, now: Some(same) });
+                let differs = same != recorded;
+                draft.links.insert(name, Pair { then: recorded, now: Some(same), differs });
             }
         }
+        draft.note_orphans();
         draft
+    }
+
+    /// A link is to be looked at whose master or parent is not what it was, be it that it is as it was
+    /// itself.
+    fn note_orphans(&mut self) {
+        let is_kept = |name: IfName| self.links.contains_key(&name);
+        let is_orphan = |pair: &Pair<'_>| {
+            let link = pair.then.link();
+            let above = [self.then.host.master_of(link), self.then.host.parent_of(link)];
+            above.into_iter().flatten().any(|above| !is_kept(above))
+        };
+        let orphans = self.links.values().filter(|pair| !pair.differs && is_orphan(pair));
+        let orphans: Vec<_> = orphans.map(|pair| pair.then.link().name).collect();
+        for name in orphans {
+            if let Some(pair) = self.links.get_mut(&name) {
+                pair.differs = true;
+            }
+        }
     }
 
     /// Whether a link is still the one that it was, as far as it cannot be changed into that.
@@ -211,7 +237,7 @@ impl<'a> Draft<'a> {
 /// What is below others comes first: NICs, then bonds, bridges, and VLANs by their depth.
 fn in_order(host: &HostRecord) -> Vec<&Recorded> {
     let mut links: Vec<_> = host.iter().collect();
-    links.sort_by_key(|recorded| {
+    links.sort_by_cached_key(|recorded| {
         let rank = match recorded.link().kind {
             LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => 0,
             LinkKind::Bond(_) => 1,
