@@ -11,14 +11,16 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 # `make install` the same ones. Clients look for the sockets below /var/run/libvirt, so another
 # RUNSTATEDIR is for those that are built alike. What an init system reads goes where it looks, below
 # /etc whatever SYSCONFDIR is, and into UNITDIR. DESTDIR, for packages, goes before everything and is
-# compiled in nowhere. Some hosts have another RUNITDIR or S6DIR.
+# compiled in nowhere. Some hosts have another RUNITDIR, RUNITCOREDIR, S6DIR or S6RCDIR.
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 RUNITDIR ?= /etc/sv
+RUNITCOREDIR ?= /etc/runit/core-services
 S6DIR ?= /etc/s6/sv
+S6RCDIR ?= /etc/s6-rc/source
 SYSCONFDIR ?= /etc
 LOCALSTATEDIR ?= /var
 RUNSTATEDIR ?= /run
@@ -44,19 +46,24 @@ FILES = 755:$(BINARY):$(SBINDIR)/virtinterfaced \
 	755:-:$(LOCALSTATEDIR)/log/libvirt \
 	$(foreach init,$(INIT),$(FILES_$(init)))
 FILES_openrc = 755:init/openrc/virtinterfaced:/etc/init.d/virtinterfaced \
+	755:init/openrc/virtinterfaced-rollback:/etc/init.d/virtinterfaced-rollback \
 	644:init/openrc/virtinterfaced.confd:/etc/conf.d/virtinterfaced
 FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/virtinterfaced \
+	755:init/sysvinit/virtinterfaced-rollback:/etc/init.d/virtinterfaced-rollback \
 	644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced
 FILES_runit = 755:init/runit/run:$(RUNITDIR)/virtinterfaced/run \
 	644:init/runit/conf:$(RUNITDIR)/virtinterfaced/conf \
-	755:init/runit/log/run:$(RUNITDIR)/virtinterfaced/log/run
+	755:init/runit/log/run:$(RUNITDIR)/virtinterfaced/log/run \
+	644:init/runit/rollback.sh:$(RUNITCOREDIR)/50-virtinterfaced-rollback.sh
 FILES_s6 = 755:init/s6/run:$(S6DIR)/virtinterfaced/run \
 	644:init/s6/conf:$(S6DIR)/virtinterfaced/conf \
 	644:init/s6/notification-fd:$(S6DIR)/virtinterfaced/notification-fd \
 	755:init/s6/data/check:$(S6DIR)/virtinterfaced/data/check \
-	755:init/s6/log/run:$(S6DIR)/virtinterfaced/log/run
+	755:init/s6/log/run:$(S6DIR)/virtinterfaced/log/run \
+	644:init/s6/rollback/type:$(S6RCDIR)/virtinterfaced-rollback/type \
+	644:init/s6/rollback/up:$(S6RCDIR)/virtinterfaced-rollback/up
 FILES_systemd = 644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced \
-	$(foreach unit,.service .socket -ro.socket -admin.socket,\
+	$(foreach unit,.service .socket -ro.socket -admin.socket -rollback.service,\
 	644:init/systemd/virtinterfaced$(unit):$(UNITDIR)/virtinterfaced$(unit))
 FILES_none =
 INITS = openrc sysvinit runit s6 systemd none
@@ -66,6 +73,7 @@ INSTALL = DESTDIR="$(DESTDIR)" RECORD="$(RECORD)" CONFDIRS="/etc $(SYSCONFDIR)" 
 RECORD = $(DATADIR)/virtinterfaced/installed
 SED = s|/usr/sbin/virtinterfaced|$(SBINDIR)/virtinterfaced|g;s|/etc/libvirt|$(SYSCONFDIR)/libvirt|g;\
 	s|/var/log/libvirt|$(LOCALSTATEDIR)/log/libvirt|g;\
+	s|/var/lib/libvirt|$(LOCALSTATEDIR)/lib/libvirt|g;\
 	s|/run/libvirt|$(RUNSTATEDIR)/libvirt|g;s|/run/virtinterfaced|$(RUNSTATEDIR)/virtinterfaced|g
 
 # What the tests and the demo use besides Rust: a command or file that shows it is there, and the

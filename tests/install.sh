@@ -32,22 +32,28 @@ ALWAYS="644 etc/libvirt/virtinterfaced.conf
 644 usr/share/virtinterfaced/installed
 644 etc/fstab"
 OPENRC="755 etc/init.d/virtinterfaced
+755 etc/init.d/virtinterfaced-rollback
 644 etc/conf.d/virtinterfaced"
 SYSVINIT="755 etc/init.d/virtinterfaced
+755 etc/init.d/virtinterfaced-rollback
 644 etc/default/virtinterfaced"
 RUNIT="755 etc/sv/virtinterfaced/run
 755 etc/sv/virtinterfaced/log/run
+644 etc/runit/core-services/50-virtinterfaced-rollback.sh
 644 etc/sv/virtinterfaced/conf"
 S6="755 etc/s6/sv/virtinterfaced/run
 755 etc/s6/sv/virtinterfaced/data/check
 755 etc/s6/sv/virtinterfaced/log/run
 644 etc/s6/sv/virtinterfaced/conf
-644 etc/s6/sv/virtinterfaced/notification-fd"
+644 etc/s6/sv/virtinterfaced/notification-fd
+644 etc/s6-rc/source/virtinterfaced-rollback/type
+644 etc/s6-rc/source/virtinterfaced-rollback/up"
 SYSTEMD="644 etc/default/virtinterfaced
 644 usr/lib/systemd/system/virtinterfaced.service
 644 usr/lib/systemd/system/virtinterfaced.socket
 644 usr/lib/systemd/system/virtinterfaced-ro.socket
-644 usr/lib/systemd/system/virtinterfaced-admin.socket"
+644 usr/lib/systemd/system/virtinterfaced-admin.socket
+644 usr/lib/systemd/system/virtinterfaced-rollback.service"
 
 # installs INIT FILES: those files and no others, the same when it is done twice, and none after.
 installs() {
@@ -118,7 +124,7 @@ echo "ok: what is another's is left alone"
 host
 run install INIT="openrc runit s6 systemd" PREFIX=/opt SYSCONFDIR=/opt/etc LOCALSTATEDIR=/opt/var \
     RUNSTATEDIR=/opt/run UNITDIR=/opt/units
-usual='(^|[^t])(/etc/libvirt|/var/log/libvirt|/(var/)?run/(libvirt|virtinterfaced)|/usr/sbin/virt)'
+usual='(^|[^t])(/etc/libvirt|/var/(lib|log)/libvirt|/(var/)?run/(libvirt|virtinterfaced)|/usr/sbin/virt)'
 ! grep -rEI --exclude=installed "$usual" "$root" || fail "those are the usual directories"
 [ -s "$root/opt/etc/libvirt/virtinterfaced.conf" ] || fail "SYSCONFDIR has no configuration"
 run uninstall PREFIX=/opt

@@ -15,13 +15,14 @@ mv /tmp/runlevel /sbin/runlevel
 # libvirtd may be installed here; nobody starts it.
 package() { dpkg --force-conflicts "$@" /tmp/virtinterfaced_*.deb >>/tmp/words 2>&1; }
 named() { dpkg "$@" virtinterfaced >>/tmp/words 2>&1; }
-links() { ls /etc/rc?.d/*virtinterfaced; }
+links() { ls /etc/rc?.d/*virtinterfaced*; }
 list_files() { find /etc /usr/sbin /usr/share /lib/systemd -name '*virtinterfaced*' | sort; }
 
 fact "nothing of it is there" test -z "$(list_files)"
 fact "install" package --install
 fact "it answers" answers
 fact "it starts at boot" test -e /etc/rcS.d/S??virtinterfaced
+fact "what was never committed is rolled back at boot" test -e /etc/rcS.d/S??virtinterfaced-rollback
 first=$(pid)
 echo "max_clients = 77" >>"$CONFIG"
 fact "upgrade" package --install

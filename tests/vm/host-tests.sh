@@ -248,7 +248,7 @@ package_is_used() {
 }
 
 package_left_nothing() {
-    ls -d /etc/rc?.d/*virtinterfaced && return 1
+    ls -d /etc/rc?.d/*virtinterfaced* && return 1
     dpkg -s virtinterfaced && return 1
     while read -r file; do
         [ ! -e "$file" ] || { echo "$file is left" && return 1; }
