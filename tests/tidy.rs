@@ -368,15 +368,28 @@ fn every_example_of_the_shipped_configuration_sets_something() {
     }
 }
 
-#[test]
-fn only_the_six_crates_run() {
+/// The crates that the daemon names.
+fn dependencies() -> Vec<String> {
     let manifest = read("Cargo.toml");
     let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap();
     let table = rest.split("\n[").next().unwrap();
+    let lines = table.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| line.split([' ', '=']).next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn only_the_six_crates_run() {
     let allowed = ["mio", "libc", "getopts", "log", "env_logger", "xml-rs"];
-    for line in table.lines().filter(|line| !line.trim().is_empty()) {
-        let name = line.split([' ', '=']).next().unwrap();
-        assert!(allowed.contains(&name), "{name} is not one of {allowed:?}");
+    for name in dependencies() {
+        assert!(allowed.contains(&name.as_str()), "{name} is not one of {allowed:?}");
+    }
+}
+
+#[test]
+fn the_package_has_the_notice_of_each_crate() {
+    let notices = read("init/debian/copyright");
+    for name in dependencies() {
+        assert!(notices.contains(&format!(".cargo/vendor/{name}/*")), "no notice of {name}");
     }
 }
 
@@ -390,6 +403,7 @@ fn the_top_level_is_what_it_should_be() {
             "ARCHITECTURE.md",
             "CHANGELOG.md",
             "CONTRIBUTING.md",
+            "COPYING",
             "Cargo.lock",
             "Cargo.toml",
             "Makefile",
