@@ -5,12 +5,23 @@ set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 
+: >/tmp/words
+fact "a change is interrupted" interrupt_a_change
 cp /tmp/inittab /etc/inittab
+# The network's line.
+echo "::sysinit:/tmp/network" >>/etc/inittab
+cat >/tmp/network <<'END'
+#!/bin/sh
+. /tmp/facts.sh
+is_rolled_back && : >/tmp/network-is-up
+END
+chmod 755 /tmp/network
 # init is process 1 of namespaces of its own; the daemon's pid file has the numbers of those.
-unshare --pid --fork --kill-child busybox init >/tmp/words 2>&1 &
+unshare --pid --fork --kill-child busybox init >>/tmp/words 2>&1 &
 kill_daemon() { kill "-$1" "$(pgrep -x virtinterfaced)"; }
 
 fact "it is started" soon answers
+fact "the change was rolled back before the network" test -e /tmp/network-is-up
 configure "max_clients = 77"
 fact "reload" kill_daemon HUP
 fact "the daemon has read its configuration" soon clients_max_is 77

@@ -45,3 +45,32 @@ clients_max_is() {
         grep -q "^nclients_max *: $1\$"
 }
 configure() { echo "$1" >"$CONFIG"; }
+
+virsh_does() { virsh -q -c interface:///system "$@" >>/tmp/words 2>&1; }
+
+# Leaves what a host has that lost its power in an open change, and was booted anew: of three
+# definitions one was edited since, one removed, and one is new. No daemon runs then.
+interrupt_a_change() {
+    for name in edited removed added; do
+        echo "<interface type='ethernet' name='$name'><start mode='none'/><mtu size='1400'/></interface>" \
+            >"/tmp/$name.xml"
+    done
+    virtinterfaced -d && virsh_does iface-define /tmp/edited.xml && virsh_does iface-define /tmp/removed.xml &&
+        definitions_are >/tmp/before && virsh_does iface-begin &&
+        sed -i s/1400/1300/ /tmp/edited.xml && virsh_does iface-define /tmp/edited.xml &&
+        virsh_does iface-undefine removed && virsh_does iface-define /tmp/added.xml &&
+        last=$(pid) && kill -KILL "$last" && soon no runs "$last" && boot_anew
+}
+
+# To whoever asks, this is another boot now.
+boot_anew() {
+    cat /proc/sys/kernel/random/uuid >/tmp/boot_id
+    mount --bind /tmp/boot_id /proc/sys/kernel/random/boot_id
+}
+
+definitions_are() { (cd /etc/libvirt/interface && cksum ./*.xml && stat -c '%n %a %u' ./*.xml); }
+
+# Are the definitions those of before the change, without a daemon?
+is_rolled_back() {
+    definitions_are | diff /tmp/before - >>/tmp/words && no pgrep -x virtinterfaced
+}

@@ -47,7 +47,7 @@ for package in "$@"; do
 done
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
-for dir in run tmp dev etc/libvirt var/log; do
+for dir in run tmp dev etc/libvirt var/lib/libvirt var/log; do
     mkdir -p "$root/$dir"
     mount -t tmpfs tmpfs "$root/$dir"
 done

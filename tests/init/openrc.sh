@@ -14,11 +14,22 @@ done
 echo default >/run/openrc/softlevel
 # What is wanted first would bring the machine's own services in.
 for service in /etc/init.d/*; do
-    case $service in */virtinterfaced) ;; *) rm "$service" ;; esac
+    case $service in */virtinterfaced | */virtinterfaced-rollback) ;; *) rm "$service" ;; esac
 done
 
 service() { rc-service --nocolor virtinterfaced "$@" >>/tmp/words 2>&1; }
 status_says() { rc-service --nocolor virtinterfaced status 2>&1 | grep -q "$1"; }
+
+rollback() { rc-service --nocolor virtinterfaced-rollback "$@" >>/tmp/words 2>&1; }
+fact "a rollback comes before the network" \
+    grep -qx "	before net networking virtinterfaced" /etc/init.d/virtinterfaced-rollback
+fact "it comes at boot" rc-update --nocolor add virtinterfaced-rollback boot
+fact "nothing to roll back is no failure" rollback start
+fact "it counts as started" rollback status
+fact "stop it" rollback stop
+fact "a change is interrupted" interrupt_a_change
+fact "roll it back" rollback start
+fact "it is rolled back" is_rolled_back
 
 fact "it comes before the network" ends 0 grep -qx "	before net networking" /etc/init.d/virtinterfaced
 fact "not running is 3" ends 3 service status

@@ -5,6 +5,19 @@ set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 
+: >/tmp/words
+# Stage 1 reads each of these in its own shell, and goes on with the next.
+stage_1() {
+    for part in /etc/runit/core-services/*-virtinterfaced-*.sh; do
+        # shellcheck source=/dev/null
+        . "$part" >>/tmp/words 2>&1
+    done
+}
+fact "stage 1 has nothing to roll back" stage_1
+fact "a change is interrupted" interrupt_a_change
+fact "stage 1 comes" stage_1
+fact "it is rolled back" is_rolled_back
+
 cp -r /etc/sv /tmp/sv
 runsvdir /tmp/sv >/dev/null 2>&1 &
 service() { sv "$@" /tmp/sv/virtinterfaced >>/tmp/words 2>&1; }

@@ -5,8 +5,18 @@ set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 
+: >/tmp/words
+# s6-rc is no Debian package; a oneshot's "up" is what execlineb makes of it.
+oneshot=/etc/s6-rc/source/virtinterfaced-rollback
+up() { execlineb -P $oneshot/up >>/tmp/words 2>&1; }
+fact "there is a oneshot" grep -qx oneshot $oneshot/type
+fact "nothing to roll back is no failure" up
+fact "a change is interrupted" interrupt_a_change
+fact "the oneshot comes up" up
+fact "the change is rolled back" is_rolled_back
+
 cp -r /etc/s6/sv /tmp/sv
-s6-svscan /tmp/sv >/tmp/words 2>&1 &
+s6-svscan /tmp/sv >>/tmp/words 2>&1 &
 dir=/tmp/sv/virtinterfaced
 service() { s6-svc "$@" $dir >>/tmp/words 2>&1; }
 is_ready() { [ "$(s6-svstat -o ready $dir)" = true ]; }

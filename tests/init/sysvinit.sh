@@ -71,6 +71,27 @@ for shell in "dash" "busybox sh" "bash --posix"; do
     fact "wrong usage is 2" ends 2 script
 done
 
+# shellcheck disable=SC2086
+rollback() { $shell /etc/init.d/virtinterfaced-rollback "$@" >>/tmp/words 2>&1; }
+for shell in "dash" "busybox sh" "bash --posix"; do
+    fact "$shell: nothing to roll back is no failure" rollback start
+    fact "a change is interrupted" interrupt_a_change
+    for action in stop restart force-reload status; do fact "$action" rollback "$action"; done
+    fact "that has rolled nothing back" no is_rolled_back
+    fact "roll it back" rollback start
+    fact "it is rolled back" is_rolled_back
+    fact "wrong usage is 2" ends 2 rollback
+done
+fact "start" script start
+fact "begin a change" virsh_does iface-begin
+fact "define something in it" virsh_does iface-define /tmp/added.xml
+boot_anew
+fact "with a daemon there, rolling back is no failure" rollback start
+fact "and leaves the change to it" virsh_does iface-commit
+fact "what was defined stays" test -e /etc/libvirt/interface/added.xml
+fact "stop" script stop
+rm /etc/libvirt/interface/*.xml
+
 log=/var/log/libvirt/virtinterfaced.log
 logs_to() { readlink "/proc/$(pid)/fd"/* | grep -qx "$1"; }
 echo 'VIRTINTERFACED_OPTS=-v' >/etc/default/virtinterfaced

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Boots a test machine and shows how it is getting on: boot.sh NAME SECONDS KERNEL INITRD [QEMU-OPTION...]
 # Its first serial line is the console, kept in target/vm/NAME.log; on the second it says "-- STAGE",
-# "ok TEST", "FAIL TEST: WHY", and at last "end". It has no network.
+# "ok TEST", "FAIL TEST: WHY", and at last "end". It reaches no network. Where its stage is "the power
+# fails" it loses its power at once, and is booted again.
 # Succeeds if the machine said "end" and no FAIL, and turned itself off in time. One whose time was over
 # without a FAIL, and whose kernel had no complaint, is told apart by status 2.
 set -eu
@@ -12,6 +13,9 @@ shift 4
 log=${CARGO_TARGET_DIR:-target}/vm/$name.log
 said=${log%.log}.said
 mkdir -p "${log%/*}"
+: >"$log"
+state=$(mktemp -d)
+trap 'rm -rf "$state"' EXIT
 begin=$(date +%s)
 cr=$(printf '\r')
 
@@ -19,15 +23,33 @@ cr=$(printf '\r')
 # instructions, so that it sees no difference when this machine is busy, and does not wait when idle.
 accel=${VM_ACCEL:-tcg}
 [ "$accel" != tcg ] || set -- -icount shift=2,sleep=off "$@"
-{
-    timeout -k 5 "$seconds" qemu-system-x86_64 -accel "$accel" -m 512 -nodefaults -nographic \
-        -kernel "$kernel/vmlinuz" -initrd "$initrd" \
+# Succeeds if the machine has turned itself off.
+machine() {
+    left=$((begin + seconds - $(date +%s)))
+    [ "$left" -gt 0 ] || return 124
+    timeout -k 5 "$left" qemu-system-x86_64 -accel "$accel" -m 512 -nodefaults -nographic \
+        -kernel "$kernel/vmlinuz" -initrd "$initrd" -pidfile "$state/pid" \
         -append "console=ttyS0 quiet mitigations=off panic=-1 oops=panic" \
-        -serial "file:$log" -serial stdio "$@" </dev/null 2>&1 ||
-        echo "-- not the end: qemu's status is $?, after at most $seconds s"
+        -chardev "file,id=console,path=$log,append=on" -serial chardev:console -serial stdio "$@" \
+        </dev/null 2>&1
+}
+{
+    until machine "$@"; do
+        status=$?
+        if [ ! -e "$state/no-power" ]; then
+            echo "-- not the end: qemu's status is $status, after at most $seconds s"
+            break
+        fi
+        rm "$state/no-power"
+    done
 } | while IFS= read -r line; do
     line=${line%"$cr"}
+    # That is the shell's word for a machine whose power has failed.
+    [ "$line" != Killed ] || continue
     [ -z "$line" ] || printf '%4d s  %s\n' $(($(date +%s) - begin)) "$line"
+    case $line in
+    --*": the power fails") : >"$state/no-power" && kill -KILL "$(cat "$state/pid")" ;;
+    esac
 done | tee "$said"
 
 passed=$(grep -c '^ *[0-9]* s  ok ' "$said" || true)

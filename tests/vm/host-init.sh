@@ -10,8 +10,10 @@ PATH=/bin
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-# In the order in which they need each other; dummy is for the tests.
-for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk; do
+# In the order in which they need each other. The disk is all that the host needs; the rest is for the
+# tests.
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk \
+    failover net_failover virtio_net llc stp bridge; do
     insmod "/modules/$module.ko"
 done
 insmod /modules/dummy.ko numdummies=0
@@ -24,7 +26,7 @@ if [ "$boot" = 1 ]; then
     cp -a /vm /disk/
     chroot /disk /vm/host-tests.sh enable >/dev/ttyS1 2>&1
 fi
-if [ "$boot" -gt 2 ]; then
+if [ "$boot" -gt "$(cat /disk/vm/boot-count)" ]; then
     echo "FAIL machine: it boots again and again" >/dev/ttyS1
     umount /disk
     poweroff -f

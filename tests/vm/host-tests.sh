@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the test hosts try, as root, from inside: once "enable" when the daemon was just installed, and
-# then at the end of each boot. Boot 1 tries what an administrator does with a service, boot 2 whether
-# all of it is as it was, and on a sysvinit host the package. Says how it goes on the second serial line.
+# What the test hosts try, as root, from inside: once "enable" when the daemon was just installed,
+# "found WHO" when WHO is started, and then at the end of each boot. Boot 1 tries what an administrator
+# does with a service, boot 2 whether all of it is as it was, and on a sysvinit host the package. On an
+# OpenRC host boots 2 to 4 end in the middle of a change of the network, when the power fails, and the
+# boot after each tries what has become of it. Says how it goes on the second serial line.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 flavour=$(cat /vm/flavour)
@@ -65,12 +67,17 @@ pid() {
     read -r pid <"$pid_file" && [ "$(cat "/proc/$pid/comm")" = virtinterfaced ] && echo "$pid"
 }
 
+# Ports of a bridge belong to its description.
+kernel_names() {
+    (cd /sys/class/net && for name in *; do [ -e "$name/brport" ] || echo "$name"; done) | sort
+}
+
 # virsh lists each interface of the kernel, and no other.
 answers() {
     pid &&
         virsh -c interface:///system iface-list --all >/run/listed &&
         awk 'NR > 2 && NF { print $1 }' /run/listed | sort >/run/names &&
-        cat /run/listed && (cd /sys/class/net && printf '%s\n' *) | sort | diff - /run/names &&
+        cat /run/listed && kernel_names | diff - /run/names &&
         virt-admin -c virtinterfaced:///system server-list | grep virtinterfaced
 }
 
@@ -198,12 +205,14 @@ killed_and_back() {
     kill_daemon && soon answers
 }
 
-# What both boots try first.
+# What each boot tries first.
 
 came_up() {
     try "the service came up at boot $boot" daemon status
     try "the daemon answers at boot $boot" answers
-    try "it was there before networking at boot $boot" refused grep "boot $boot start.*dummy0" /vm/hooks
+    # At boot 5 it is started after that.
+    [ "$boot" = 5 ] ||
+        try "it was there before networking at boot $boot" refused grep "boot $boot start.*dummy0" /vm/hooks
 }
 
 # The daemon's hook notes when it starts and stops, and whether networking came first.
@@ -215,9 +224,23 @@ echo "boot $(cat /vm/boots) $2 $(cd /sys/class/net && echo *)" >>/vm/hooks
 END
     chmod +x /etc/libvirt/hooks/daemon
     case $flavour in
-    # Debian's OpenRC has networking in this run level.
-    openrc) rc-update add virtinterfaced sysinit ;;
-    sysvinit) update-rc.d virtinterfaced defaults ;;
+    openrc)
+        # Debian's OpenRC has networking in this run level.
+        rc-update add virtinterfaced sysinit
+        sed -i '/pre-up/a\    pre-up /vm/host-tests.sh found networking' /etc/network/interfaces
+        # A service that a remote administrator comes in by.
+        cat >/etc/init.d/way-in <<'END'
+#!/sbin/openrc-run
+depend() { after networking virtinterfaced; }
+start() { /vm/host-tests.sh found way-in; }
+END
+        chmod +x /etc/init.d/way-in
+        rc-update add way-in default
+        ;;
+    sysvinit)
+        update-rc.d virtinterfaced-rollback defaults
+        update-rc.d virtinterfaced defaults
+        ;;
     esac
 }
 
@@ -234,11 +257,13 @@ answers_without_networking() {
 package_is_used() {
     daemon stop >/dev/null 2>&1
     update-rc.d virtinterfaced remove >/dev/null 2>&1
+    update-rc.d virtinterfaced-rollback remove >/dev/null 2>&1
     (cd /vm/tree && find . ! -type d) | while read -r file; do rm -f "/$file"; done
     rm -f "$configuration"
     try "the package is installed" dpkg -i /vm/virtinterfaced.deb
     try "the package's daemon is started and answers" answers
-    try "the package's service will be started at boot" ls /etc/rcS.d/S??virtinterfaced
+    try "the package's services will be started at boot" \
+        ls /etc/rcS.d/S??virtinterfaced /etc/rcS.d/S??virtinterfaced-rollback
     limits 23
     try "the package over itself makes a new process" new_pid dpkg -i /vm/virtinterfaced.deb
     try "the package over itself keeps the configuration" limit_is 23
@@ -255,23 +280,159 @@ package_left_nothing() {
     done </vm/package-files
 }
 
-if [ "${1-}" = enable ]; then
-    enable_service
-    exit
-fi
+# A change of the network on which the power fails.
+
+interface() {
+    command=$1
+    shift
+    virsh -c interface:///system "iface-$command" "$@"
+}
+
+defines_nic() {
+    cat >/run/eth0.xml <<'END'
+<interface type='ethernet' name='eth0'>
+  <start mode='onboot'/>
+  <protocol family='ipv4'>
+    <ip address='198.51.100.2' prefix='24'/>
+    <route gateway='198.51.100.1'/>
+  </protocol>
+</interface>
+END
+    interface define /run/eth0.xml && interface start eth0
+}
+
+bridges_nic() {
+    interface bridge eth0 br0 --no-stp && is_carried_by br0 && refused is_carried_by eth0
+}
+
+unbridges_nic() {
+    interface unbridge br0 && is_carried_by eth0 && [ ! -e /sys/class/net/br0 ]
+}
+
+# What there is of definitions, byte for byte, with modes and owners.
+definitions() {
+    (cd /etc/libvirt/interface && cksum ./* && stat -c '%n %a %u %g' ./*)
+}
+
+network() {
+    ip -o -4 address && ip route
+}
+
+# Notes what a service finds when it is started.
+found() {
+    network >"/run/found-by-$1.network"
+    definitions >"/run/found-by-$1.definitions"
+}
+
+# Has a link the host's address and the default route, now or in a file of what was found?
+is_carried_by() {
+    [ "$#" = 2 ] || { network >/run/the-network && set -- "$1" /run/the-network; }
+    cat "$2" && grep -q " $1 .*inet 198.51.100.2/24 " "$2" &&
+        grep -q "^default via 198.51.100.1 dev $1 " "$2"
+}
+
+has_found() {
+    is_carried_by "$2" "/run/found-by-$1.network" &&
+        [ "$(grep -c 'inet 198' "/run/found-by-$1.network")" = 1 ]
+}
+
+has_found_definitions() {
+    diff "/vm/definitions.$2" "/run/found-by-$1.definitions"
+}
+
+# A rollback is held against this. From here on the tests have nothing written through to the disk:
+# what the daemon does not write through itself is lost with the power.
+remembers_definitions() {
+    definitions | tee "/vm/definitions.$1"
+    sync
+}
+
+power_fails() {
+    echo "-- boot $boot: the power fails"
+    exec sleep 1000
+}
+
+change_is_left_open() {
+    try "a NIC is defined and started" defines_nic
+    try "its definition is remembered" remembers_definitions nic
+    try "a change begins" interface begin
+    try "in the change, the NIC becomes a port of a bridge" bridges_nic
+    power_fails
+}
+
+change_was_undone() {
+    try "who comes in finds the NIC as it was" has_found way-in eth0
+    try "who comes in finds the definitions as they were" has_found_definitions way-in nic
+    try "the bridge is gone" test ! -e /sys/class/net/br0
+    try "there is no change to commit" refused interface commit
+}
+
+change_is_committed() {
+    try "a change begins after one was rolled back" interface begin
+    try "in that change, the NIC becomes a port of a bridge" bridges_nic
+    try "the change is committed" interface commit
+    power_fails
+}
+
+change_was_kept() {
+    try "who comes in finds the bridge" has_found way-in br0
+    try "the bridge's definition is there" test -s /etc/libvirt/interface/br0.xml
+    try "the NIC has none" test ! -e /etc/libvirt/interface/eth0.xml
+    try "the committed change cannot be rolled back" refused interface rollback
+}
+
+# The daemon starts behind the network, and the other service before it.
+daemon_comes_late() {
+    rc-update del virtinterfaced sysinit && rc-update add virtinterfaced default &&
+        rc-update add virtinterfaced-rollback sysinit
+}
+
+change_is_left_to_a_late_daemon() {
+    try "the daemon is to come late" daemon_comes_late
+    try "the services' order has no loop then either" refused loop
+    try "the bridge's definition is remembered" remembers_definitions bridge
+    try "a third change begins" interface begin
+    try "in the third change, the NIC is taken from the bridge" unbridges_nic
+    power_fails
+}
+
+change_was_undone_early() {
+    try "networking finds the definitions as they were" has_found_definitions networking bridge
+    try "the service that rolls back has done it" rc-service virtinterfaced-rollback status
+    try "the late daemon brings the bridge up" soon is_carried_by br0
+}
+
+case ${1-} in
+enable) enable_service; exit ;;
+found) found "$2"; exit 0 ;;
+esac
 exec >/dev/ttyS1 2>/dev/console
 echo "-- boot $boot: the host is up"
 came_up
-if [ "$boot" = 1 ]; then
+case $boot in
+1)
     service_is_used
     printf 'auto nowhere0\niface nowhere0 inet static\n    address 192.0.2.2/32\n' >>/etc/network/interfaces
     echo "-- boot 1: the host goes down"
     reboot
-else
+    exit
+    ;;
+2)
     try "the daemon was stopped before the reboot" stopped_in_order
     try "the configuration is that of before the reboot" limit_is 27
     try "the daemon is there though networking failed" answers_without_networking
     [ ! -e /vm/virtinterfaced.deb ] || package_is_used
-    echo end
-    poweroff
-fi
+    [ "$flavour" != openrc ] || change_is_left_open
+    ;;
+3)
+    change_was_undone
+    change_is_committed
+    ;;
+4)
+    change_was_kept
+    change_is_left_to_a_late_daemon
+    ;;
+5) change_was_undone_early ;;
+esac
+echo end
+poweroff

@@ -16,7 +16,9 @@ initramfs=$work/initramfs
 mkdir -p "$initramfs/bin" "$initramfs/modules" "$initramfs/vm"
 cp /bin/busybox "$initramfs/bin"
 cp "$here/host-init.sh" "$initramfs/init"
-for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk dummy; do
+modules="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
+    failover net_failover virtio_net llc stp bridge dummy"
+for module in $modules; do
     find "$kernel/modules/" -name "$module.ko" -exec cp {} "$initramfs/modules" \;
 done
 
@@ -24,6 +26,11 @@ make -s install INIT="$flavour" BINARY="$binary" DESTDIR="$initramfs/tree"
 cp -a "$initramfs/tree" "$initramfs/vm/tree"
 cp "$here/host-tests.sh" "$initramfs/vm"
 echo "$flavour" >"$initramfs/vm/flavour"
+# The host with OpenRC loses its power three times.
+case $flavour in
+openrc) echo 5 ;;
+sysvinit) echo 2 ;;
+esac >"$initramfs/vm/boot-count"
 if [ "$flavour" = sysvinit ]; then
     for package in "${CARGO_TARGET_DIR:-target}"/deb/*.deb; do
         cp "$package" "$initramfs/vm/virtinterfaced.deb"
@@ -33,8 +40,10 @@ fi
 (cd "$initramfs" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 
 boot() {
+    cp --sparse=always "$disks/$flavour.ext4" "$work/disk"
     "$here/boot.sh" "$flavour" "${VM_TIMEOUT:-900}" "$kernel" "$work/initrd" \
-        -drive "if=virtio,format=raw,snapshot=on,cache=unsafe,file=$disks/$flavour.ext4"
+        -drive "if=virtio,format=raw,cache=unsafe,file=$work/disk" \
+        -nic user,model=virtio-net-pci,restrict=on
 }
 status=0
 boot || status=$?
