@@ -35,7 +35,7 @@ INIT ?= none
 # Debian packages that tests unpack, and do not install.
 PACKAGES = $(TARGET_DIR)/packages
 
-# What goes where, as init/install.sh reads it: MODE:FILE:PLACE.
+# What goes where, as init/install.sh reads it: MODE:FILE:PLACE, or link:TARGET:PLACE.
 FILES = 755:$(BINARY):$(SBINDIR)/virtinterfaced \
 	644:man/virtinterfaced.8:$(MANDIR)/man8/virtinterfaced.8 \
 	644:man/virtinterfaced.conf.5:$(MANDIR)/man5/virtinterfaced.conf.5 \
@@ -51,8 +51,11 @@ FILES_openrc = 755:init/openrc/virtinterfaced:/etc/init.d/virtinterfaced \
 FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/virtinterfaced \
 	755:init/sysvinit/virtinterfaced-rollback:/etc/init.d/virtinterfaced-rollback \
 	644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced
+# What runsv writes goes into /run/runit, which Void and Debian make at boot, so that /etc can be read-only.
 FILES_runit = 755:init/runit/run:$(RUNITDIR)/virtinterfaced/run \
 	644:init/runit/conf:$(RUNITDIR)/virtinterfaced/conf \
+	link:/run/runit/supervise.virtinterfaced:$(RUNITDIR)/virtinterfaced/supervise \
+	link:/run/runit/supervise.virtinterfaced-log:$(RUNITDIR)/virtinterfaced/log/supervise \
 	755:init/runit/log/run:$(RUNITDIR)/virtinterfaced/log/run \
 	644:init/runit/rollback.sh:$(RUNITCOREDIR)/50-virtinterfaced-rollback.sh
 FILES_s6 = 755:init/s6/run:$(S6DIR)/virtinterfaced/run \

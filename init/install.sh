@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Puts files where they belong, and takes them away again; `make install` and `uninstall` call it.
 #
-#   install.sh install MODE:FILE:PLACE...    FILE is "-" where PLACE is a directory
+#   install.sh install MODE:FILE:PLACE...    FILE is "-" where PLACE is a directory; MODE is "link"
+#                                            where PLACE is a symbolic link to FILE
 #   install.sh uninstall
 #
 # DESTDIR goes before each place. SED is what is replaced in texts: the directories. RECORD is a file
@@ -71,6 +72,17 @@ install_file() {
     echo "file $(sum "$place") $place" >>"$lines"
 }
 
+# install_link TARGET PLACE
+install_link() {
+    make_dir "${2%/*}" 755
+    if [ -e "$DESTDIR$2" ] || [ -L "$DESTDIR$2" ]; then
+        [ "$(readlink "$DESTDIR$2")" = "$1" ] || { echo "$2 is no link to $1, and stays so" >&2 && return 0; }
+    else
+        ln -s "$1" "$DESTDIR$2"
+    fi
+    echo "link $1 $2" >>"$lines"
+}
+
 # Keeps what the record says of places that were not installed again.
 write_record() {
     [ -n "$record" ] || return 0
@@ -85,6 +97,9 @@ write_record() {
 uninstall() {
     [ -f "$record" ] || { echo "nothing is installed: no $record" >&2 && exit 1; }
     while read -r kind was place; do
+        if [ "$kind" = link ] && [ "$(readlink "$DESTDIR$place")" = "$was" ]; then
+            rm -f "$DESTDIR$place"
+        fi
         if [ "$kind" != file ] || [ ! -e "$DESTDIR$place" ]; then
             continue
         fi
@@ -116,7 +131,12 @@ install)
         mode=${item%%:*} item=${item#*:}
         case $item in
         -:*) make_dir "${item#*:}" "$mode" ;;
-        *) install_file "$mode" "${item%%:*}" "${item#*:}" ;;
+        *)
+            case $mode in
+            link) install_link "${item%%:*}" "${item#*:}" ;;
+            *) install_file "$mode" "${item%%:*}" "${item#*:}" ;;
+            esac
+            ;;
         esac
     done
     write_record

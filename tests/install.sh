@@ -19,7 +19,9 @@ fail() {
 # What is installed is no daemon, but one file is as good as another here.
 run() { make -s DESTDIR="$root" BINARY=/bin/true PREFIX=/usr "$@" >"$folder/said" 2>&1; }
 host() { rm -rf "$root" && mkdir -p "$root/etc/init.d" "$root/usr" && echo 1 >"$root/etc/fstab"; }
-files() { (cd "$root" && find . -type f -printf '%m %P\n' | sort -k 2); }
+files() {
+    (cd "$root" && find . -type f -printf '%m %P\n' -o -type l -printf 'link %P\n' | sort -k 2)
+}
 tree() { (cd "$root" && find . | sort); }
 
 ALWAYS="644 etc/libvirt/virtinterfaced.conf
@@ -39,6 +41,8 @@ SYSVINIT="755 etc/init.d/virtinterfaced
 644 etc/default/virtinterfaced"
 RUNIT="755 etc/sv/virtinterfaced/run
 755 etc/sv/virtinterfaced/log/run
+link etc/sv/virtinterfaced/supervise
+link etc/sv/virtinterfaced/log/supervise
 644 etc/runit/core-services/50-virtinterfaced-rollback.sh
 644 etc/sv/virtinterfaced/conf"
 S6="755 etc/s6/sv/virtinterfaced/run

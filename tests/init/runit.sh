@@ -18,9 +18,13 @@ fact "a change is interrupted" interrupt_a_change
 fact "stage 1 comes" stage_1
 fact "it is rolled back" is_rolled_back
 
-cp -r /etc/sv /tmp/sv
-runsvdir /tmp/sv >/dev/null 2>&1 &
-service() { sv "$@" /tmp/sv/virtinterfaced >>/tmp/words 2>&1; }
+# The host's boot makes /run/runit. runsv writes there, and nothing where the service is.
+mkdir /run/runit /tmp/service
+ln -s /etc/sv/virtinterfaced /tmp/service
+mount --bind /etc/sv /etc/sv
+mount -o remount,bind,ro /etc/sv
+runsvdir /tmp/service >>/tmp/words 2>&1 &
+service() { sv "$@" /tmp/service/virtinterfaced >>/tmp/words 2>&1; }
 
 fact "it is started" soon answers
 fact "status" service status
@@ -33,7 +37,8 @@ fact "it is another one" soon another_than "$first"
 last=$(pid)
 kill -KILL "$last"
 fact "a killed one is started anew" soon another_than "$last"
-echo 'VIRTINTERFACED_OPTS="--timeout 1234 -v"' >/tmp/sv/virtinterfaced/conf
+umount -l /etc/sv
+echo 'VIRTINTERFACED_OPTS="--timeout 1234 -v"' >/etc/sv/virtinterfaced/conf
 last=$(pid)
 fact "restart with options" service restart
 fact "it is yet another" soon another_than "$last"
