@@ -150,3 +150,13 @@ if [ "$(id -u)" = 0 ]; then
     grep -q '/opt/run/libvirt/virtinterfaced-sock' "$folder/help" || fail "$(cat "$folder/help")"
 fi
 echo "ok: the archive builds offline, $(($(wc -c <"$archive") / 1024)) KiB"
+# What this takes is installed along the way, as by `make static` anywhere.
+if [ -d /usr/lib/rustlib/src/rust/library/vendor ] ||
+    { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }; then
+    # As small as it gets is for others to try.
+    CARGO_HOME=$folder/nothing CARGO_TARGET_DIR=$folder/target CARGO_PROFILE_RELEASE_LTO=off \
+        make -s static >"$folder/said" 2>&1 || fail "no static daemon: $(tail -n 5 "$folder/said")"
+    echo "ok: so does its static daemon"
+else
+    echo "SKIP: its static daemon: there are no sources of Rust's library"
+fi

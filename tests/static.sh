@@ -38,11 +38,22 @@ else
         gcc -Os -x c -c -o "$unwinder/find_object.o" -
     ar r "$unwinder/libunwind.a" "$unwinder/find_object.o" 2>/dev/null
 
+    # An archive of `make dist` has the daemon's crates in it, and the library's sources have theirs;
+    # cargo wants them in one folder.
+    set --
+    if [ -d .cargo/vendor ]; then
+        rm -rf "$target/crates"
+        mkdir -p "$target/crates"
+        ln -s "$PWD"/.cargo/vendor/* /usr/lib/rustlib/src/rust/library/vendor/* "$target/crates"
+        crates=$(cd "$target/crates" && pwd)
+        set -- --offline --config "source.vendored.directory = '$crates'"
+    fi
+
     export PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1
     RUSTFLAGS="$RUSTFLAGS -C linker=musl-gcc -C link-self-contained=no -C relocation-model=static \
 -C force-unwind-tables=no -L native=$unwinder"
     cargo build --release --target "$triple" \
-        -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
+        -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size "$@"
 fi
 install -D "$target/$triple/release/virtinterfaced" "$output"
 if objdump -p "$output" | grep NEEDED; then
