@@ -8,7 +8,10 @@
 //! is compared with the bare server runs on a processor of its own; beside libvirtd, the scheduler
 //! places everybody.
 
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock, and waits")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock, waits, and is told whom to measure"
+)]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 #![expect(clippy::print_stderr, reason = "so is saying why there is none")]
 

@@ -138,7 +138,11 @@ impl Drop for Server {
 fn command(kind: Kind, log: Log, path: &Path) -> io::Result<Command> {
     match kind {
         Kind::Ours => {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_virtinterfaced"));
+            // As in the tests, it may be another daemon than the one that was built along.
+            let carried = std::env::var("TEST_DAEMON");
+            let program =
+                carried.unwrap_or_else(|_| env!("CARGO_BIN_EXE_virtinterfaced").to_owned());
+            let mut command = Command::new(program);
             command.arg("-f").arg(world::our_config(log)?);
             Ok(command)
         }
