@@ -128,8 +128,8 @@ impl Hooks {
         self.handle_child(now);
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             if let Some(running) = self.running.take() {
-                let time = self.time_max.as_secs_f32();
-                complain(&running.call, &format_args!("not done after {time} s, killed"));
+                let time = self.time_max;
+                complain(&running.call, &format_args!("not done after {time:?}, killed"));
                 self.kill(running);
             }
             self.start_next(now);
