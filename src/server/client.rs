@@ -11,8 +11,10 @@ use std::time::{Instant, SystemTime};
 
 use mio::Interest;
 
+use crate::error::CallError;
 use crate::model::client::Entrance;
 use crate::model::server::ServerName;
+use crate::proto::Reply;
 use crate::rpc::frame::Carrier;
 use crate::server::door::Guest;
 use crate::session::Session;
@@ -181,5 +183,24 @@ impl fmt::Display for Client {
 impl AsRawFd for Client {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+}
+
+/// Left over from the last turn, named by an event, met by a timer: once is enough.
+pub(super) fn mark_busy(busy: &mut Vec<ClientId>, id: ClientId, client: &mut Client) {
+    if !std::mem::replace(&mut client.is_busy, true) {
+        busy.push(id);
+    }
+}
+
+/// How a call went, in few words.
+pub(super) struct Brief<'a>(pub(super) &'a Result<Reply, CallError>);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(_) => f.write_str("answered"),
+            Err(err) => write!(f, "refused: {err}"),
+        }
     }
 }

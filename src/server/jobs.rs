@@ -28,7 +28,7 @@ use crate::proto::interface::InterfaceCall;
 use crate::proto::{Call, Reply};
 use crate::rollback::Rollback;
 use crate::server::answer::{Decision, Desk};
-use crate::server::client::ClientId;
+use crate::server::client::{self, ClientId};
 use crate::server::discard::Discard;
 use crate::server::perform::{Owed, StepProgress};
 use crate::server::rested::Rested;
@@ -410,7 +410,7 @@ impl Server {
         match request.origin {
             Origin::Client { id, reply_to, .. } => {
                 if let Some(client) = self.clients.get_mut(&id) {
-                    debug!("{client}: {reply_to}: {}", super::Brief(&outcome));
+                    debug!("{client}: {reply_to}: {}", client::Brief(&outcome));
                     client.session.handle_reply(&reply_to, outcome, now);
                     self.serve(id, now);
                 }

@@ -18,7 +18,8 @@ use crate::io::hooks::Occasion;
 use crate::limits::STOP_TIME_MAX;
 use crate::logging;
 use crate::model::server::ServerName;
-use crate::server::{Next, Server, mark_busy};
+use crate::server::client::mark_busy;
+use crate::server::{Next, Server};
 use crate::sys::process;
 
 /// The status that whoever waits for the daemon is told, if it was stopped before it was ready.

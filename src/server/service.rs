@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a turn of the loop does for clients: those who wait are let in, calls are answered, replies
+//! written, and whoever is done is let go.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use log::{debug, info, warn};
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+
+use crate::io::Progress;
+use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX};
+use crate::proto::Call;
+use crate::server::answer::Desk;
+use crate::server::client::{Brief, Client, ClientId, mark_busy};
+use crate::server::door::Guest;
+use crate::server::timers::Timers;
+use crate::server::{LISTENERS, Server, wall_clock};
+use crate::session::Session;
+
+impl Server {
+    /// A number that nobody has. On a small machine they begin anew after four thousand million.
+    fn take_id(&mut self) -> ClientId {
+        loop {
+            let id = ClientId(self.next_id);
+            let first = LISTENERS + self.door.listeners().len();
+            self.next_id = self.next_id.wrapping_add(1).max(first);
+            if !self.clients.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Answers what a client calls, unless the table is behind; writes what it is owed; and sees to
+    /// what it needs next: its end, another turn, a timer, or word from epoll.
+    pub(super) fn serve(&mut self, id: ClientId, now: Instant) {
+        if self.news == Progress::Drained {
+            self.answer_calls(id, now);
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.write();
+        if let Some(ending) = client.session.ending() {
+            info!("{client}: {ending}");
+            self.close(id, now);
+            return;
+        }
+        if client.is_unfinished() {
+            mark_busy(&mut self.busy, id, client);
+        }
+        if let Some(deadline) = client.session.deadline() {
+            arm(&mut self.timers, id, client, deadline);
+        }
+        if let Some(interest) = client.changed_interest() {
+            let fd = client.as_raw_fd();
+            let registry = self.poll.registry();
+            if let Err(err) = registry.reregister(&mut SourceFd(&fd), Token(id.0), interest) {
+                warn!("{client}: cannot be polled any further: {err}");
+                self.close(id, now);
+            }
+        }
+    }
+
+    /// Answers a turn's worth of calls. A call of an administrator may end any client, its own
+    /// included, so a client is looked up anew for each.
+    fn answer_calls(&mut self, id: ClientId, now: Instant) {
+        for _ in 0..CALLS_PER_TURN_MAX {
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            let Some(pending) = client.session.poll_call(now) else { return };
+            client.has_called = true;
+            let caller = client.caller();
+            let pending = self.jobs.take_change(pending, id, client.session.client(), caller);
+            let Some(pending) = pending else { continue };
+            self.has_answered = true;
+            let outcome = match &pending.call {
+                Call::Admin(call) => self.administer(call, now),
+                Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
+                    let is_about_definitions = matches!(pending.call, Call::Interface(_));
+                    if is_about_definitions && !std::mem::replace(&mut self.has_read_store, true) {
+                        self.store.drain();
+                    }
+                    let mut desk = Desk {
+                        facts: &self.facts,
+                        host: &self.host,
+                        definitions: self.store.definitions(),
+                        change: self.change.opening(),
+                        clients: &self.leases,
+                        rested: self.jobs.rested(),
+                        kernel: &mut self.kernel,
+                        buffer: &mut self.buffer,
+                    };
+                    desk.answer(&pending.call, client.session.client())
+                }
+            };
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            debug!("{client}: {}: {}", pending.reply_to, Brief(&outcome));
+            client.session.handle_reply(&pending.reply_to, outcome, now);
+        }
+    }
+
+    /// Lets in those who wait, as many as a turn has time and the limit has room for.
+    pub(super) fn accept(&mut self, now: Instant) {
+        if !self.phase.lets_clients_in() {
+            return;
+        }
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let Some(guest) = self.door.admit(&mut self.rooms, now) else { return };
+            let entrance = guest.entrance;
+            if let Err(err) = self.welcome(guest) {
+                warn!("a client cannot be polled: {err}");
+                self.rooms.behind_mut(entrance).leave();
+            }
+        }
+    }
+
+    fn welcome(&mut self, guest: Guest) -> io::Result<()> {
+        let limits = self.rooms.behind(guest.entrance).limits;
+        let session = Session::new(guest.entrance, limits.keepalive, limits.call_count_max);
+        let id = self.take_id();
+        let client = Client::new(guest, session, wall_clock());
+        let fd = client.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
+        let (entrance, peer) = (client.entrance, client.peer);
+        info!("{client}: process {} of user {} ({entrance:?})", peer.pid, peer.uid);
+        self.clients.insert(id, Box::new(client));
+        self.idle_since = None;
+        Ok(())
+    }
+
+    /// Lets a client go. Closing its socket also ends epoll's interest in it.
+    pub(super) fn close(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.clients.remove(&id) else { return };
+        self.rooms.behind_mut(client.entrance).leave();
+        if let Some(deadline) = client.armed {
+            self.timers.disarm(deadline, id);
+        }
+        if self.clients.is_empty() {
+            self.idle_since = Some(now);
+        }
+    }
+}
+
+/// Sees to it that a timer fires at `deadline` or before: one that is armed already is left alone
+/// unless it would come too late.
+fn arm(timers: &mut Timers, id: ClientId, client: &mut Client, deadline: Instant) {
+    if client.armed.is_some_and(|armed| armed <= deadline) {
+        return;
+    }
+    if let Some(late) = client.armed.replace(deadline) {
+        timers.disarm(late, id);
+    }
+    timers.arm(deadline, id);
+}
