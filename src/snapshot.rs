@@ -156,14 +156,14 @@ impl Opening {
         self.boot == now.boot && self.at <= now.since_boot
     }
 
-    /// Whether its deadline has passed.
-    pub fn is_over(&self, now: &Moment) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= now.since_boot)
+    /// Whether its deadline has passed, so long after its boot.
+    pub fn is_over(&self, since_boot: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= since_boot)
     }
 
     /// Whether it is to be rolled back by a daemon that finds it.
     pub fn is_stale(&self, now: &Moment) -> bool {
-        !self.is_of_boot(now) || self.is_over(now)
+        !self.is_of_boot(now) || self.is_over(now.since_boot)
     }
 }
 

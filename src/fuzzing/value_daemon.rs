@@ -231,7 +231,8 @@ impl ValueDaemon {
     /// The change that was to be rolled back could not be, or not whole.
     pub fn pass(&mut self, time: Duration) -> Result<(), CallError> {
         self.let_pass(time);
-        let is_over = self.opening.as_ref().is_some_and(|opening| opening.is_over(&self.now));
+        let is_over =
+            self.opening.as_ref().is_some_and(|opening| opening.is_over(self.now.since_boot));
         if is_over { self.roll_back() } else { Ok(()) }
     }
 

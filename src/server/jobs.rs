@@ -206,6 +206,11 @@ impl Jobs {
         self.running = Some(running);
     }
 
+    /// Whether it is a way back that is under way.
+    pub(super) fn leads_back(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.way_back.is_some())
+    }
+
     /// Whether no change is under way or waits.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_none() && self.waiting.is_empty()

@@ -142,7 +142,8 @@ impl Server {
         let Some(opening) = self.change.opening.as_ref().filter(|_| !self.change.is_overdue) else {
             return;
         };
-        if !opening.is_over(&moment()) || self.is_stopping() {
+        let is_over = clock::since_boot().is_ok_and(|now| opening.is_over(now));
+        if !is_over || self.is_stopping() || self.jobs.leads_back() {
             return;
         }
         warn!("no commit has come in time: the change is rolled back that was {opening}");
@@ -160,15 +161,15 @@ impl Server {
 
     /// Sets out for what was when the open change began.
     fn roll_back(&mut self, request: Request, now: Instant) {
-        let target = Kept::Rollback;
-        let is_begun = match self.change.folder.read(Kept::Change) {
-            Ok(Some(_)) => self.change.folder.begin_rollback(),
-            Ok(None) => Ok(()),
+        let folder = &self.change.folder;
+        let snapshot = match folder.read(Kept::Change) {
+            Ok(Some(snapshot)) => folder.begin_rollback().map(|()| Some(snapshot)),
+            // It has begun already.
+            Ok(None) => folder.read(Kept::Rollback),
             Err(err) => Err(err),
         };
-        let snapshot = is_begun.and_then(|()| self.change.folder.read(target));
         let err = match snapshot {
-            Ok(Some(snapshot)) => return self.set_out(request, target, snapshot, now),
+            Ok(Some(snapshot)) => return self.set_out(request, Kept::Rollback, snapshot, now),
             Ok(None) => faults::host("its snapshot is gone".to_owned(), libc::ENOENT),
             Err(err) => CallError::from(err),
         };
