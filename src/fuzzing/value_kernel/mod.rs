@@ -137,9 +137,10 @@ impl ValueKernel {
         let mut job = Job::persistent(plan);
         let mut now = start;
         loop {
-            match job.poll_action(&self.host(), now) {
+            let host = self.host();
+            match job.poll_action(&host, now) {
                 Action::Perform(step) => {
-                    let result = fault(&step).map_or_else(|| self.perform(&step), Err);
+                    let result = fault(&step).map_or_else(|| self.perform_on(&step, &host), Err);
                     job.handle_result(result);
                 }
                 Action::Wait { deadline, .. } => now = deadline.unwrap_or(now),
@@ -180,9 +181,10 @@ impl ValueKernel {
         let mut job = Job::new(plan, LEASE_TIME);
         let mut now = start;
         loop {
-            match job.poll_action(&self.host(), now) {
+            let host = self.host();
+            match job.poll_action(&host, now) {
                 Action::Perform(step) => {
-                    let result = fault(&step).map_or_else(|| self.perform(&step), Err);
+                    let result = fault(&step).map_or_else(|| self.perform_on(&step, &host), Err);
                     job.handle_result(result);
                 }
                 Action::Wait { deadline, .. } => {
@@ -210,11 +212,16 @@ impl ValueKernel {
     /// # Errors
     /// It is refused.
     pub fn perform(&mut self, step: &Step) -> Result<(), StepError> {
+        self.perform_on(step, &self.host())
+    }
+
+    /// Does so while the table is `host`, which takes long to make.
+    fn perform_on(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
         let refused = |errno| StepError::kernel(errno, None);
         match step.means() {
             Means::Request | Means::SlowRequest => {
                 let mut request = Vec::new();
-                step.encode(&mut request, 1, &self.host()).map_err(|_| refused(libc::ENODEV))?;
+                step.encode(&mut request, 1, host).map_err(|_| refused(libc::ENODEV))?;
                 self.handle(&request).map_err(refused)
             }
             Means::Other => self.perform_without_request(step).map_err(refused),

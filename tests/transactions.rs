@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Changes that undo themselves, on hosts and a daemon made of values: all sequences of up to four of
+//! what clients, administrators and fate can do, on several hosts.
+//!
+//! Whatever came before: a rollback leaves the files byte for byte as they were, with mode and owner,
+//! the network as it was, and guests on their bridges; begin, commit and rollback in the wrong place
+//! are refused and change nothing; what is committed, or was never begun, is not undone. The daemon
+//! is also killed before each step of each job, and started again at once and too late.
+//!
+//! What is legitimately different after a rollback: the numbers of links that were made again, which
+//! no text here has, how long a lease or a route lasts, and what a scene says that no daemon can bring
+//! back.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and tells how much it tried"
+)]
+
+#[path = "transactions/by_hand.rs"]
+mod by_hand;
+#[path = "transactions/scenes.rs"]
+mod scenes;
+#[path = "transactions/state.rs"]
+mod state;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use scenes::Scene;
+use state::{Op, State};
+
+const SEQUENCE_LEN_MAX: usize = 4;
+
+/// Sequences of one to four of eleven.
+const SEQUENCE_COUNT: usize = 11 + 121 + 1331 + 14641;
+
+#[test]
+fn with_a_plain_nic() {
+    try_all(&scenes::PLAIN);
+}
+
+#[test]
+fn with_a_nic_that_is_pulled_out() {
+    try_all(&scenes::PULLED);
+}
+
+#[test]
+fn with_a_bridge_and_a_guest() {
+    try_all(&scenes::BRIDGE);
+}
+
+#[test]
+fn with_a_bridge_that_a_guest_comes_to() {
+    try_all(&scenes::NEW_GUEST);
+}
+
+#[test]
+fn with_a_bond_and_a_vlan() {
+    try_all(&scenes::BOND);
+}
+
+#[test]
+fn with_dhcp() {
+    try_all(&scenes::DHCP);
+}
+
+/// What is known so far. What comes of an operation depends on the state alone, so that what has been
+/// tried once need not be tried again where another sequence leads to the same state.
+struct Known<'a> {
+    scene: &'a Scene,
+    ids: HashMap<String, usize>,
+    states: Vec<Rc<State>>,
+    next: HashMap<(usize, Op), usize>,
+    sequences: usize,
+    deaths: usize,
+}
+
+fn try_all(scene: &Scene) {
+    let (ids, states, next) = (HashMap::new(), Vec::new(), HashMap::new());
+    let mut known = Known { scene, ids, states, next, sequences: 0, deaths: 0 };
+    let first = known.enter(State::new(scene));
+    known.go_on(first, &mut Vec::new());
+    let Known { sequences, states, next, deaths, .. } = known;
+    println!(
+        "{}: {sequences} sequences; {} states, {} operations in them, {deaths} deaths",
+        scene.name,
+        states.len(),
+        next.len()
+    );
+    for op in Op::ALL {
+        let has_effect = next.iter().any(|((from, it), to)| *it == op && from != to);
+        // Who starts again finds all as it was, here where nothing was interrupted.
+        assert_eq!(has_effect, op != Op::Kill, "{}: {op:?}", scene.name);
+    }
+    assert_eq!(sequences, SEQUENCE_COUNT, "{}: all sequences", scene.name);
+}
+
+impl Known<'_> {
+    fn enter(&mut self, state: State) -> usize {
+        let states = &mut self.states;
+        *self.ids.entry(format!("{state:?}")).or_insert_with(|| {
+            states.push(Rc::new(state));
+            states.len() - 1
+        })
+    }
+
+    /// Does everything that can be done next, and so on.
+    fn go_on(&mut self, from: usize, path: &mut Vec<Op>) {
+        if path.len() == SEQUENCE_LEN_MAX {
+            return;
+        }
+        for op in Op::ALL {
+            path.push(op);
+            self.sequences += 1;
+            let next = match self.next.get(&(from, op)) {
+                Some(next) => *next,
+                None => {
+                    let state = self.try_one(&self.states[from].clone(), op, path);
+                    let next = self.enter(state);
+                    self.next.insert((from, op), next);
+                    next
+                }
+            };
+            self.go_on(next, path);
+            path.pop();
+        }
+    }
+
+    fn try_one(&mut self, from: &State, op: Op, path: &[Op]) -> State {
+        let label = format!("{}: {path:?}", self.scene.name);
+        let mut to = from.clone();
+        to.apply(op, &label);
+        to.clone().end(&label);
+        self.deaths += from.die_at_each_step(op, &label);
+        to
+    }
+}

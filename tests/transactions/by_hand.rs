@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What an administrator does with `ip`, in its own words, and what becomes of hosts by themselves.
+//!
+//! ```text
+//! addr add|del PREFIX dev LINK
+//! route add|del default via GATEWAY dev LINK
+//! link set LINK up|down|nomaster|mtu BYTES|address MAC|master LINK|stp on
+//! link add LINK type bridge
+//! link del LINK
+//! guest on BRIDGE
+//! pull LINK
+//! ```
+
+use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::model::address::{IpPrefix, MacAddr};
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::record::{AddressRecord, RouteRecord};
+use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
+
+pub(crate) fn name(name: &str) -> IfName {
+    IfName::new(name).unwrap()
+}
+
+/// Does what a line says, if the kernel lets it.
+pub(crate) fn perform(kernel: &mut ValueKernel, line: &str) {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let step = match words.as_slice() {
+        ["guest", "on", bridge] => return kernel.add_guest(&name(bridge)),
+        ["pull", link] => return kernel.pull_out(&name(link)),
+        ["addr", verb, prefix, "dev", link] => {
+            let (address, len) = prefix.split_once('/').unwrap();
+            let prefix = IpPrefix::new(address.parse().unwrap(), len.parse().unwrap()).unwrap();
+            let (link, record) = (name(link), AddressRecord::permanent(prefix));
+            match *verb {
+                "add" => Step::AddAddress { link, record },
+                _ => Step::DeleteAddress { link, record },
+            }
+        }
+        ["route", verb, "default", "via", gateway, "dev", link] => {
+            let link = name(link);
+            let record = RouteRecord::default_over(gateway.parse().unwrap());
+            match *verb {
+                "add" => Step::AddRoute { link, record },
+                _ => Step::DeleteRoute { link, record },
+            }
+        }
+        ["link", "add", link, "type", "bridge"] => {
+            let kind = SpecKind::Bridge { stp: None, delay: None };
+            Step::AddLink(LinkSpec { name: name(link), mac: None, kind })
+        }
+        ["link", "del", link] => Step::DeleteLink(name(link)),
+        ["link", "set", link, value @ ..] => {
+            let value = match value {
+                ["up"] => Value::Up,
+                ["down"] => Value::Down,
+                ["nomaster"] => Value::NoMaster,
+                ["mtu", mtu] => Value::Mtu(mtu.parse().unwrap()),
+                ["address", mac] => Value::Mac(MacAddr::parse(mac).unwrap()),
+                ["master", master] => Value::Master(name(master)),
+                ["stp", "on"] => Value::Stp(true),
+                _ => panic!("{line}?"),
+            };
+            Step::SetLink { link: name(link), value }
+        }
+        _ => panic!("{line}?"),
+    };
+    // As anybody's it may be refused.
+    let _ = kernel.perform(&step);
+}

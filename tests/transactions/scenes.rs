@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The hosts that sequences start from, and what is done to each.
+
+use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::snapshot::KeptFile;
+
+use crate::by_hand::name;
+
+/// A host, and what its sequences are made of. Of calls the first is made that is not refused. Of what
+/// is done by hand the first time has the first, the second time the second.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    pub(crate) host: &'static str,
+    pub(crate) files: Files,
+    pub(crate) define: &'static [&'static str],
+    pub(crate) undefine: &'static [&'static str],
+    pub(crate) create: &'static [&'static str],
+    pub(crate) destroy: &'static [&'static str],
+    pub(crate) edits: &'static [Files],
+    pub(crate) by_hand: &'static [&'static [&'static str]],
+    /// Links that a rollback may not be able to set back.
+    pub(crate) lost: &'static [&'static str],
+}
+
+/// Definition files, or what becomes of them.
+#[derive(Debug)]
+pub(crate) struct Files(&'static [(&'static str, Option<File>)]);
+
+/// Content, mode, user and group.
+#[derive(Debug)]
+struct File(&'static str, u32, u32, u32);
+
+impl Files {
+    pub(crate) fn put(&self, kernel: &mut ValueKernel) {
+        for (of, file) in self.0 {
+            let file = file.as_ref().map(|File(text, mode, uid, gid)| KeptFile::File {
+                bytes: text.as_bytes().to_vec(),
+                mode: *mode,
+                uid: *uid,
+                gid: *gid,
+            });
+            kernel.put_file(name(of), file);
+        }
+    }
+}
+
+impl Scene {
+    pub(crate) fn named(name: &str) -> &'static Self {
+        let all = [&PLAIN, &PULLED, &BRIDGE, &NEW_GUEST, &BOND, &DHCP];
+        all.into_iter().find(|scene| scene.name == name).unwrap()
+    }
+}
+
+const ETH0: &str = "<interface type='ethernet' name='eth0'>
+  <!-- by hand -->
+  <protocol family='ipv4'>
+    <ip address='192.0.2.1' prefix='24'/>
+    <ip address='192.0.2.3' prefix='24'/>
+    <ip address='192.0.2.2' prefix='24'/>
+    <route gateway='192.0.2.254'/>
+  </protocol>
+</interface>
+";
+const ETH1: &str = "<interface type='ethernet' name='eth1'/>";
+const BR0_OVER_ETH0: &str = "<interface type='bridge' name='br0'>
+  <protocol family='ipv4'>
+    <ip address='192.0.2.1' prefix='24'/>
+    <route gateway='192.0.2.254'/>
+  </protocol>
+  <bridge stp='off'><interface type='ethernet' name='eth0'/></bridge>
+</interface>";
+const BR0_OVER_BOTH: &str = "<interface type='bridge' name='br0'>
+  <mtu size='1400'/>
+  <protocol family='ipv4'>
+    <ip address='192.0.2.7' prefix='24'/>
+  </protocol>
+  <bridge stp='on' delay='4'>
+    <interface type='ethernet' name='eth0'/>
+    <interface type='ethernet' name='eth1'/>
+  </bridge>
+</interface>";
+const ETH0_BY_DHCP: &str = "<interface type='ethernet' name='eth0'>
+  <protocol family='ipv4'><dhcp/></protocol>
+</interface>";
+
+const PLAIN_HOST: &str = "
+    link eth0 nic up
+    addr eth0 192.0.2.1/24 brd 192.0.2.255
+    addr eth0 192.0.2.3/24 secondary
+    addr eth0 192.0.2.2/24 secondary
+    addr eth0 198.51.100.1/24 finite 3000
+    addr eth0 2001:db8::1/64
+    addr eth0 2001:db8::2/64
+    route eth0 default via 192.0.2.254
+    route eth0 203.0.113.0/24 via 192.0.2.253 src 192.0.2.3
+    route eth0 default via fe80::1 metric 1024
+    link eth1 nic
+    link eth2 nic up mtu 1400
+    ipv6 eth2 accept_ra 0 disable_ipv6 1
+";
+
+const PLAIN_EDITS: &[Files] = &[
+    Files(&[("eth0", Some(File(ETH0, 0o600, 1000, 0)))]),
+    Files(&[("eth0", None), ("eth1", Some(File("no XML", 0o644, 0, 0)))]),
+];
+
+/// A server as there are many.
+pub(crate) const PLAIN: Scene = Scene {
+    name: "plain",
+    host: PLAIN_HOST,
+    files: Files(&[("eth0", Some(File(ETH0, 0o644, 0, 27)))]),
+    define: &[BR0_OVER_ETH0],
+    undefine: &["br0", "eth0"],
+    create: &["br0", "eth0", "eth1"],
+    destroy: &["br0", "eth0"],
+    edits: PLAIN_EDITS,
+    by_hand: &[
+        &[
+            "addr del 192.0.2.1/24 dev eth0",
+            "addr add 192.0.2.3/24 dev eth0",
+            "addr add 192.0.2.1/24 dev eth0",
+            "addr del 2001:db8::1/64 dev eth0",
+            "route add default via 192.0.2.252 dev eth0",
+            "link set eth2 mtu 1500",
+            "link set eth1 address 02:00:00:00:00:99",
+            "link add br1 type bridge",
+            "link set eth1 master br1",
+            "link set br1 up",
+        ],
+        &["link set eth0 down", "link set eth0 address 02:00:00:00:00:98", "link set eth0 up"],
+    ],
+    lost: &[],
+};
+
+/// The same, where hardware is changed meanwhile.
+pub(crate) const PULLED: Scene = Scene {
+    name: "pulled",
+    host: PLAIN_HOST,
+    files: Files(&[
+        ("eth0", Some(File(ETH0, 0o644, 0, 27))),
+        ("eth1", Some(File(ETH1, 0o644, 0, 0))),
+    ]),
+    define: &[BR0_OVER_BOTH],
+    undefine: &["br0", "eth1"],
+    create: &["br0", "eth1", "eth0"],
+    destroy: &["br0", "eth1"],
+    edits: PLAIN_EDITS,
+    by_hand: &[&["pull eth1"], &["link set eth2 down", "link set eth0 mtu 1300"]],
+    lost: &["eth1"],
+};
+
+const BRIDGE_HOST: &str = "
+    link br0 bridge up stp on delay 4
+    addr br0 192.0.2.1/24
+    addr br0 192.0.2.2/24 secondary
+    route br0 default via 192.0.2.254
+    link eth0 nic up master br0
+    link vnet0 tun up master br0
+    link vnet1 tun
+    link eth1 nic up
+    link eth1.5 vlan up parent eth1 tag 5
+    addr eth1.5 198.51.100.1/24
+";
+const BR0: &str = "<interface type='bridge' name='br0'>
+  <protocol family='ipv4'>
+    <ip address='192.0.2.1' prefix='24'/>
+    <ip address='192.0.2.2' prefix='24'/>
+    <route gateway='192.0.2.254'/>
+  </protocol>
+  <bridge stp='on' delay='4'><interface type='ethernet' name='eth0'/></bridge>
+</interface>";
+
+/// A host of guests.
+pub(crate) const BRIDGE: Scene = Scene {
+    name: "bridge",
+    host: BRIDGE_HOST,
+    files: Files(&[("br0", Some(File(BR0, 0o640, 0, 0)))]),
+    define: &[BR0_OVER_BOTH],
+    undefine: &["br0"],
+    create: &["br0", "eth1.5", "eth0"],
+    destroy: &["br0", "eth1.5"],
+    edits: &[
+        Files(&[("br0", Some(File(BR0_OVER_ETH0, 0o640, 0, 0)))]),
+        Files(&[("br0", None), ("eth0", Some(File(ETH0_BY_DHCP, 0o644, 0, 0)))]),
+    ],
+    by_hand: &[
+        &[
+            "link set br0 down",
+            "link del br0",
+            "link del eth1.5",
+            "addr add 192.0.2.77/24 dev eth0",
+        ],
+        &[
+            "link set eth1 nomaster",
+            "link set eth1 down",
+            "link add br0 type bridge",
+            "link set eth1 master br0",
+            "link set br0 up",
+        ],
+    ],
+    lost: &[],
+};
+
+/// The same, where a guest is started meanwhile, on a bridge that was not there.
+pub(crate) const NEW_GUEST: Scene = Scene {
+    name: "new guest",
+    host: BRIDGE_HOST,
+    files: Files(&[("br0", Some(File(BR0, 0o640, 0, 0)))]),
+    define: &["<interface type='bridge' name='br1'>
+      <protocol family='ipv4'><ip address='198.51.100.7' prefix='24'/></protocol>
+      <bridge><interface type='vlan' name='eth1.5'>
+        <vlan tag='5'><interface name='eth1'/></vlan>
+      </interface></bridge>
+    </interface>"],
+    undefine: &["br1", "br0"],
+    create: &["br1", "br0"],
+    destroy: &["br1", "br0"],
+    edits: &[
+        Files(&[("br1", Some(File("", 0o600, 0, 0)))]),
+        Files(&[("br1", Some(File("", 0o640, 0, 0)))]),
+    ],
+    by_hand: &[
+        &["guest on br1", "guest on br0", "link set br0 stp on", "link set eth0 nomaster"],
+        &["link add br1 type bridge", "link set br1 up", "guest on br1", "link set eth1.5 down"],
+    ],
+    lost: &["br1"],
+};
+
+/// Two NICs as one, and a VLAN over them.
+pub(crate) const BOND: Scene = Scene {
+    name: "bond",
+    host: "
+        link bond0 bond up mode active-backup miimon 100 updelay 200 downdelay 200
+        link eth0 nic up master bond0
+        link eth1 nic up master bond0
+        link eth2 nic
+        link bond0.7 vlan up parent bond0 tag 7
+        addr bond0 192.0.2.1/24
+        addr bond0.7 198.51.100.1/24
+        addr bond0.7 2001:db8:7::1/64
+        route bond0 default via 192.0.2.254
+    ",
+    files: Files(&[(
+        "bond0",
+        Some(File(
+            "<interface type='bond' name='bond0'>
+              <protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/>
+                <route gateway='192.0.2.254'/></protocol>
+              <bond mode='active-backup'><miimon freq='100' updelay='200' downdelay='200'/>
+                <interface type='ethernet' name='eth0'/><interface type='ethernet' name='eth1'/>
+              </bond></interface>",
+            0o644,
+            0,
+            0,
+        )),
+    )]),
+    define: &["<interface type='bridge' name='br0'>
+      <protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/></protocol>
+      <bridge><interface type='bond' name='bond0'><bond mode='balance-rr'>
+        <miimon freq='50'/>
+        <interface type='ethernet' name='eth0'/><interface type='ethernet' name='eth2'/>
+      </bond></interface></bridge></interface>"],
+    undefine: &["br0", "bond0"],
+    create: &["br0", "bond0"],
+    destroy: &["br0", "bond0", "bond0.7"],
+    edits: &[
+        Files(&[("bond0", None), ("bond0.7", Some(File("", 0o644, 5, 5)))]),
+        Files(&[("bond0.7", None), ("eth0", Some(File(ETH0, 0o644, 0, 0)))]),
+    ],
+    by_hand: &[
+        &["link set eth1 nomaster", "link set eth1 mtu 9000", "link set bond0 mtu 1400"],
+        &[
+            "link del bond0.7",
+            "link del bond0",
+            "link add br1 type bridge",
+            "link set eth0 master br1",
+        ],
+    ],
+    lost: &[],
+};
+
+/// What has its addresses from others.
+pub(crate) const DHCP: Scene = Scene {
+    name: "dhcp",
+    host: "
+        link eth0 nic up
+        addr eth0 203.0.113.101/24 finite 3600
+        route eth0 default via 203.0.113.1 proto dhcp
+        dhcp eth0 ipv4
+        addr eth0 2001:db8::77/64 finite 3600 origin 2
+        route eth0 default via fe80::1 proto ra expires 1800
+        link eth1 nic up
+        addr eth1 198.51.100.1/24
+    ",
+    files: Files(&[("eth0", Some(File(ETH0_BY_DHCP, 0o644, 0, 0)))]),
+    define: &[
+        ETH0,
+        "<interface type='bridge' name='br0'>
+      <protocol family='ipv4'><dhcp/></protocol><protocol family='ipv6'><autoconf/></protocol>
+      <bridge><interface type='ethernet' name='eth0'/></bridge></interface>",
+    ],
+    undefine: &["eth0"],
+    create: &["br0", "eth0"],
+    destroy: &["br0", "eth0"],
+    edits: &[
+        Files(&[("eth0", Some(File(ETH0, 0o644, 0, 0)))]),
+        Files(&[
+            ("eth0", None),
+            (
+                "eth1",
+                Some(File(
+                    "<interface type='ethernet' name='eth1'>
+            <protocol family='ipv4'><dhcp/></protocol></interface>",
+                    0o644,
+                    0,
+                    0,
+                )),
+            ),
+        ]),
+    ],
+    by_hand: &[
+        &[
+            "addr del 203.0.113.101/24 dev eth0",
+            "addr add 192.0.2.99/24 dev eth0",
+            "link set eth1 down",
+        ],
+        &["link set eth0 down", "link set eth1 up"],
+    ],
+    lost: &[],
+};
