@@ -228,3 +228,33 @@ fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
         assert_eq!(now.to_string(), want, "{rounds:?}");
     }
 }
+
+#[test]
+fn what_goes_along_with_a_step_comes_back_in_the_same_round() {
+    struct Case(&'static str, &'static str, &'static str);
+    let cases = [
+        Case(
+            "a bond lets go of what is down",
+            "link eth0 nic up\nlink eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 2001:db8::1/64\n\
+             addr eth0 192.0.2.1/24\nroute eth0 default via 192.0.2.254",
+            "link bond0 bond up mac 02:00:00:00:00:01\nlink eth0 nic up mac 02:00:00:00:00:01 \
+             master bond0\nlink eth0.5 vlan up mac 02:00:00:00:00:02 parent eth0 tag 5\n\
+             addr eth0.5 2001:db8::1/64",
+        ),
+        Case(
+            "a primary address takes the others",
+            "link eth0 nic up\naddr eth0 192.0.2.1/24\naddr eth0 192.0.2.2/24 secondary",
+            "link eth0 nic up\naddr eth0 192.0.2.2/24\naddr eth0 192.0.2.1/24 secondary",
+        ),
+        Case(
+            "the last address takes the routes",
+            "link eth0 nic up\naddr eth0 192.0.2.1/24\nroute eth0 default via 192.0.2.254",
+            "link eth0 nic up\naddr eth0 192.0.2.1/24 brd 192.0.2.255\n\
+             route eth0 default via 192.0.2.254",
+        ),
+    ];
+    for Case(label, then, now) in cases {
+        let (rounds, _) = arrive(then, now);
+        assert_eq!(rounds.len(), 1, "{label}: {rounds:?}");
+    }
+}

@@ -11,7 +11,7 @@ use crate::plan::step::Step;
 
 use super::{Draft, Pair};
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// Ends the DHCP clients that did not run: before anything else, as some take their lease back
     /// from a link that changes.
     pub(super) fn stop_clients(&mut self) {
@@ -42,13 +42,16 @@ impl Draft<'_> {
     pub(super) fn set_addresses(&mut self) {
         for pair in self.pairs() {
             let link = pair.then.link().name;
-            let now = pair.now.map(|now| now.addresses.as_slice()).unwrap_or_default();
+            let now = self.addresses_left(pair);
             // IPv6 gives each link an address of its own when it comes up, and not before.
             let is_up = pair.now.is_some_and(|now| now.link().up);
             let is_wanted = |it: &&AddressRecord| is_chosen(it) || (is_up && is_lasting(it));
             let then: Vec<_> = pair.then.addresses.iter().filter(is_wanted).collect();
-            let (mut kept, mut leaving) = (Vec::new(), Vec::new());
+            let (mut kept, mut leaving) = (Vec::new(), Vec::<&AddressRecord>::new());
             for record in now {
+                let goes_with = |first: &&AddressRecord| {
+                    first.address.role == Role::Primary && shares_network(first, record)
+                };
                 let stays = match then.iter().find(|then| is_same_address(then, record)) {
                     Some(then_it) => {
                         let has_form = record.has_form_of(then_it) || self.is_told(link, then_it);
@@ -56,10 +59,16 @@ impl Draft<'_> {
                     }
                     None => !self.is_removed(link, record),
                 };
+                // With the first address of an IPv4 network the kernel may take the others.
+                let stays = stays && !leaving.iter().any(goes_with);
                 if stays { &mut kept } else { &mut leaving }.push(record);
             }
             let mut steps = Vec::new();
-            // With the first address of an IPv4 network the kernel may take others, so it goes last.
+            let is_ipv4 = |it: &&AddressRecord| it.address.prefix.family() == Family::Ipv4;
+            if leaving.iter().any(is_ipv4) && !kept.iter().any(is_ipv4) {
+                self.emptied.insert(link);
+            }
+            // So it goes last.
             for record in leaving.into_iter().rev().cloned() {
                 steps.push(Step::DeleteAddress { link, record });
             }
@@ -88,6 +97,15 @@ impl Draft<'_> {
         }
     }
 
+    /// The addresses that a link has now, and will have when it is seen to which it is to have.
+    fn addresses_left(&self, pair: Pair<'a>) -> Vec<&'a AddressRecord> {
+        let is_downed = pair.now.is_some_and(|now| now.link().up) && !self.stays_up(pair);
+        let now = pair.now.into_iter().flat_map(|now| &now.addresses);
+        let is_left =
+            |it: &&AddressRecord| !is_downed || it.address.prefix.family() == Family::Ipv4;
+        now.filter(is_left).collect()
+    }
+
     /// Whether an address that a link has, and did not have, goes: not what the kernel gives each
     /// link, nor what somebody on the network has told the host, who would tell it again.
     fn is_removed(&self, link: IfName, record: &AddressRecord) -> bool {
@@ -106,17 +124,21 @@ impl Draft<'_> {
     pub(super) fn set_routes(&mut self) {
         for pair in self.pairs().into_iter().filter(|pair| pair.then.link().up) {
             let link = pair.then.link().name;
-            let now = pair.now.map(|now| now.routes.as_slice()).unwrap_or_default();
+            let now = pair.now.filter(|_| self.stays_up(pair));
+            let is_left = |route: &&RouteRecord| {
+                route.family == Family::Ipv6 || !self.emptied.contains(&link)
+            };
+            let now = now.into_iter().flat_map(|now| &now.routes);
+            let now: Vec<_> = now.filter(is_left).collect();
             let is_in = |routes: &[&RouteRecord], route: &RouteRecord| {
                 routes.iter().any(|other| is_same_route(other, route))
             };
-            let all_now: Vec<_> = now.iter().collect();
             let is_wanted = |route: &&RouteRecord| {
                 let is_clients = route.is_leased() && self.has_other_lease(pair, route.family);
-                !is_clients || is_in(&all_now, route)
+                !is_clients || is_in(&now, route)
             };
             let then: Vec<_> = pair.then.routes.iter().filter(is_wanted).collect();
-            let (kept, others): (Vec<_>, Vec<_>) = now.iter().partition(|it| is_in(&then, it));
+            let (kept, others): (Vec<_>, Vec<_>) = now.into_iter().partition(|it| is_in(&then, it));
             let stale = others.into_iter().filter(|route| self.is_stale(link, route)).cloned();
             let mut steps: Vec<_> =
                 stale.map(|record| Step::DeleteRoute { link, record }).collect();
@@ -144,7 +166,7 @@ impl Draft<'_> {
 
     /// Whether a client goes on that has been told something else by now: it knows better what the
     /// link has.
-    fn has_other_lease(&self, pair: Pair<'_>, family: Family) -> bool {
+    fn has_other_lease(&self, pair: Pair<'a>, family: Family) -> bool {
         let link = pair.then.link().name;
         let is_other = |now: &AddressRecord| {
             now.address.prefix.family() == family
@@ -204,10 +226,7 @@ fn is_placed(record: &AddressRecord, then: &[&AddressRecord], kept: &[&AddressRe
     let prefix = record.address.prefix;
     let is_before = |it: &&AddressRecord| !is_same_address(it, record);
     let was = |it: &&AddressRecord| then.iter().any(|then| is_same_address(then, it));
-    let shares_network = |it: &&AddressRecord| {
-        let other = it.address.prefix;
-        (other.network(), other.prefix_len()) == (prefix.network(), prefix.prefix_len())
-    };
+    let shares_network = |it: &&AddressRecord| shares_network(it, record);
     let before = then.iter().copied().take_while(is_before).filter(shares_network);
     let kept = kept.iter().copied().filter(was).filter(shares_network);
     prefix.family() == Family::Ipv6
@@ -227,6 +246,13 @@ fn is_followed_by(route: &RouteRecord, then: &[&RouteRecord], now: &[&RouteRecor
     let mut then = then.iter().filter(|other| other.is_beside(route));
     then.all(|then| behind.next().is_some_and(|now| is_same_route(then, now)))
         && behind.next().is_none()
+}
+
+/// Whether two addresses are of one IPv4 network, in which one comes first.
+fn shares_network(one: &AddressRecord, other: &AddressRecord) -> bool {
+    let [one, other] = [one, other].map(|record| record.address.prefix);
+    one.family() == Family::Ipv4
+        && (one.network(), one.prefix_len()) == (other.network(), other.prefix_len())
 }
 
 fn is_same_address(one: &AddressRecord, other: &AddressRecord) -> bool {

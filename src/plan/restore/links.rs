@@ -26,6 +26,10 @@ impl<'a> Draft<'a> {
             // What takes the master's place takes its ports, too.
             if belonged != Some(master) || !self.links.contains_key(&master) {
                 self.set(name, Value::NoMaster);
+                let is_bond = |it: &Recorded| matches!(it.link().kind, LinkKind::Bond(_));
+                if self.now.named(&master).is_some_and(is_bond) {
+                    self.downed.insert(name);
+                }
             }
         }
     }
@@ -176,9 +180,9 @@ impl<'a> Draft<'a> {
             let has = pair.now.and_then(|now| self.master_now(now));
             if has != Some(master) && self.links.contains_key(&master) {
                 // A bond takes in what is down, and brings it up.
-                let is_up = pair.now.is_some_and(|now| now.link().up);
-                if is_up && self.is_bond_member(pair.then) {
+                if self.stays_up(pair) && self.is_bond_member(pair.then) {
                     self.set(name, Value::Down);
+                    self.downed.insert(name);
                 }
                 self.set(name, Value::Master(master));
             }
@@ -202,7 +206,7 @@ impl<'a> Draft<'a> {
         for pair in self.pairs() {
             let link = pair.then.link();
             let name = link.name;
-            let is_up = pair.now.is_some_and(|now| now.link().up);
+            let is_up = self.stays_up(pair);
             if link.up && !is_up && !self.is_taken_in(name) {
                 self.set(name, Value::Up);
                 brought_up.push(name);

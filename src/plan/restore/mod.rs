@@ -106,6 +106,10 @@ struct Draft<'a> {
     discarded: Vec<IfName>,
     /// Links that are taken away.
     removed: BTreeSet<IfName>,
+    /// Links that go down on the way: a bond lets go of what is down, and takes it in.
+    downed: BTreeSet<IfName>,
+    /// Links that have no IPv4 address for a moment: their routes go with the last.
+    emptied: BTreeSet<IfName>,
     lost: Vec<Loss>,
 }
 
@@ -131,6 +135,8 @@ impl<'a> Draft<'a> {
             steps: Vec::new(),
             discarded: Vec::new(),
             removed: BTreeSet::new(),
+            downed: BTreeSet::new(),
+            emptied: BTreeSet::new(),
             lost: Vec::new(),
         };
         // A VLAN is what it was only if what it is over is.
@@ -209,6 +215,18 @@ impl<'a> Draft<'a> {
     /// The name of a link's master now, unless that is taken away.
     fn master_now(&self, now: &Recorded) -> Option<IfName> {
         self.now.master_of(now.link()).filter(|master| !self.removed.contains(master))
+    }
+
+    /// Whether a link is up now, and will be until it is seen to whether it is to be. VLANs go down with
+    /// what they are over.
+    fn stays_up(&self, pair: Pair<'a>) -> bool {
+        let link = pair.then.link();
+        let is_vlan = matches!(link.kind, LinkKind::Vlan { .. });
+        let parent = self.then.host.parent_of(link).filter(|_| is_vlan);
+        let parent = parent.and_then(|parent| self.links.get(&parent).copied());
+        pair.now.is_some_and(|now| now.link().up)
+            && !self.downed.contains(&link.name)
+            && parent.is_none_or(|parent| self.stays_up(parent))
     }
 
     fn push(&mut self, step: Step) {
