@@ -15,6 +15,10 @@
 mod case;
 #[path = "support/golden.rs"]
 mod golden;
+#[path = "support/way_back.rs"]
+mod way_back;
+
+use std::fmt::Write;
 
 #[test]
 fn plans_are_what_their_cases_say() {
@@ -23,6 +27,18 @@ fn plans_are_what_their_cases_say() {
             Ok(plan) => plan.to_string(),
             Err(refusal) => format!("refused: {refusal}\n"),
         };
+        golden::compare(&case.folder.join("plan.txt"), &text);
+    }
+}
+
+#[test]
+fn ways_back_are_what_their_cases_say() {
+    for case in way_back::ways_back() {
+        let back = case.plan_from(&case.now);
+        let mut text = back.plan.to_string();
+        for loss in &back.lost {
+            writeln!(text, "lost   {loss}").unwrap();
+        }
         golden::compare(&case.folder.join("plan.txt"), &text);
     }
 }

@@ -15,6 +15,8 @@
 mod case;
 #[path = "support/golden.rs"]
 mod golden;
+#[path = "support/way_back.rs"]
+mod way_back;
 
 use std::time::Instant;
 
@@ -137,6 +139,19 @@ fn what_cannot_be_undone_is_named_and_the_rest_is_undone() {
     }
     println!("{triples} pairs of a plan and an undoing that is refused");
     assert!(triples > 250, "{triples} are not all");
+}
+
+#[test]
+fn a_way_back_that_is_carried_out_leaves_nothing_to_do() {
+    for case in way_back::ways_back() {
+        let back = case.plan_from(&case.now);
+        let mut kernel = case.now.clone();
+        let refused = kernel.carry_out_what_can_be(back.plan, start(), &mut |_| None);
+        assert_eq!(refused, [], "{}", case.name);
+        let again = case.plan_from(&kernel);
+        assert_eq!(again.plan.to_string(), "", "{}, again\n{kernel}", case.name);
+        assert_eq!(again.lost, back.lost, "{}, again", case.name);
+    }
 }
 
 /// How many steps before this one are performed, and not just waited for.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The cases below `tests/golden/restore`: a host as it was, the same host as it is, and the plan that
+//! leads back. A folder is a case, and has all three files. How a host is written,
+//! `virtinterfaced::fuzzing::value_kernel::text` tells.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::plan::restore::{self, Ground, Restoration};
+use virtinterfaced::snapshot::Network;
+
+use crate::golden;
+
+/// How long ago it was.
+const ELAPSED: Duration = Duration::from_secs(100);
+
+/// One case.
+pub(crate) struct WayBack {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) then: ValueKernel,
+    pub(crate) now: ValueKernel,
+}
+
+/// All cases, in the order of their names.
+pub(crate) fn ways_back() -> Vec<WayBack> {
+    let entries = std::fs::read_dir(golden::folder("restore")).unwrap();
+    let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    assert!(!folders.is_empty(), "the folder was listed");
+    folders.sort();
+    folders.into_iter().map(WayBack::read).collect()
+}
+
+impl WayBack {
+    fn read(folder: PathBuf) -> Self {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let kernel = |file: &str| {
+            let text = std::fs::read_to_string(folder.join(file)).unwrap();
+            text.parse().unwrap_or_else(|err| panic!("{name}/{file}: {err}"))
+        };
+        let (then, now) = (kernel("then.txt"), kernel("now.txt"));
+        Self { name, folder, then, now }
+    }
+
+    /// What leads back from `now`. No link is named by a definition.
+    pub(crate) fn plan_from(&self, now: &ValueKernel) -> Restoration {
+        let leases = self.then.clients().to_vec();
+        let then = Network::new(&self.then.record(), &BTreeSet::new(), leases);
+        restore::restore_network(&Ground {
+            then: &then,
+            now: &now.record(),
+            leases: now.clients(),
+            elapsed: ELAPSED,
+        })
+    }
+}
