@@ -88,6 +88,7 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	systemd-socket-activate:systemd \
 	mandoc:mandoc \
 	shellcheck:shellcheck \
+	/usr/bin/strace:strace \
 	busybox:busybox-static \
 	/usr/sbin/udhcpc:udhcpc \
 	/usr/sbin/dhcpcd:dhcpcd-base \

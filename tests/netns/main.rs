@@ -27,6 +27,7 @@ mod snapshot;
 mod autostart;
 mod bindings;
 mod bridge;
+mod crash;
 mod crowd;
 mod define;
 mod dhcp;

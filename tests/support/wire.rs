@@ -157,6 +157,11 @@ impl Reply {
         Results { rest: &self.payload }
     }
 
+    /// The error of a call that has failed, if it has.
+    pub(crate) fn outcome(&self) -> Result<(), Fault> {
+        if self.head.status == OK { Ok(()) } else { Err(self.fault()) }
+    }
+
     /// The error of a call that has failed.
     #[track_caller]
     pub(crate) fn fault(&self) -> Fault {

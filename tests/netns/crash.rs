@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A daemon that dies at any point of a change: the next one finds the old world, or the new.
+//!
+//! The points are the system calls by which anything outside the daemon comes to be another than it
+//! was. strace(1) kills it just before the n-th of a kind, counted from the call under test on, for
+//! every n until that call is answered; then a daemon is started that nobody kills. A process that the
+//! daemon forks to have a link deleted is not followed: once it is there it does its work whatever
+//! becomes of the daemon, and whether it comes to be there is a point of its own.
+//!
+//! Each point is tried in namespaces of its own, so that all of them begin alike. Where there are many
+//! of a kind one in [`STRIDE`] is tried, and others each time; `CRASH=all` tries them all.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use crate::host::{FOLDER, TWO_NICS, bridge, definition_file, ethernet};
+use crate::snapshot::{Snapshot, Strictness};
+use crate::support::PATIENCE;
+use crate::support::client::RawClient;
+use crate::support::command::{command, ip_batch};
+use crate::support::daemon::{Daemon, SOCKET, daemon_program};
+use crate::support::namespace::{DIR, in_namespace, is_installed};
+use crate::support::wire::{Arg, Fault, procedure};
+use crate::transaction::Tree;
+
+const STRACE: &str = "/usr/bin/strace";
+
+/// What makes a difference to others, as far as this processor has it. Opening a file to write it
+/// makes none that the first write to it would not find made.
+const CALLS: &str = "?chmod,?chown,?clone,?clone3,?fchmod,?fchmodat,?fchown,?fchownat,?fdatasync,\
+                     ?fork,?fsync,?ftruncate,?link,?linkat,?mkdir,?mkdirat,?pwrite64,?rename,\
+                     ?renameat,?renameat2,?rmdir,?sendmsg,?sendto,?symlink,?symlinkat,?unlink,\
+                     ?unlinkat,?vfork,?write,?writev";
+
+const STRIDE: u32 = 4;
+
+/// How long the kernel and the daemon have to settle.
+const SETTLING_TIME: Duration = Duration::from_secs(5);
+
+/// What a change may do no harm to.
+const NETWORK: &str = "\
+link add eth2 address 52:54:00:00:00:03 type veth peer name far2
+link set far0 address 52:54:00:00:01:01
+link set far1 address 52:54:00:00:01:02
+link set far2 address 52:54:00:00:01:03 up
+link add br8 address 52:54:00:00:00:08 type bridge forward_delay 200
+link set eth2 master br8 up
+link set br8 up
+link set eth0 up
+link set eth1 up
+address add 10.8.0.1/24 dev br8
+address add 192.0.2.2/24 dev eth0
+address add 192.0.2.3/24 dev eth0
+address add 10.6.0.1/16 dev eth1
+address add 2001:db8::2/64 dev eth0
+route add default via 192.0.2.1 dev eth0
+route add 203.0.113.0/24 via 192.0.2.9 dev eth0 src 192.0.2.3 mtu 1300
+route add 10.88.0.0/16 via 10.8.0.9 dev br8
+route add default via 2001:db8::1 dev eth0
+";
+
+/// One way to die.
+#[derive(Clone, Copy)]
+struct Story {
+    name: &'static str,
+    /// What comes before.
+    prepare: fn(&mut RawClient),
+    deed: Deed,
+    judge: fn(&World) -> Found,
+    /// How many points of a kind are all tried; more than these are many.
+    few: u32,
+}
+
+/// What is under test.
+#[derive(Clone, Copy)]
+enum Deed {
+    /// A call: whether it was answered, and how.
+    Call(fn(&mut RawClient) -> Option<Result<(), Fault>>),
+    /// The start of a daemon that has this to see to.
+    Start(fn()),
+}
+
+/// What is to be seen of a host, from outside.
+#[derive(Debug)]
+struct State {
+    tree: Tree,
+    host: Snapshot,
+}
+
+/// A host, and what it was like.
+struct World {
+    /// Before all that a story is about.
+    begun: State,
+    /// Before its deed.
+    before: State,
+    /// After its deed, when nobody died.
+    after: Option<Arc<State>>,
+}
+
+/// Which of the worlds it is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Found {
+    Old,
+    New,
+}
+
+/// What came of trying one point.
+enum Visit {
+    /// The call was answered before its time came; what has been called meanwhile.
+    Answered {
+        called: Vec<String>,
+        after: State,
+    },
+    Died(Found),
+}
+
+impl State {
+    fn take() -> Self {
+        Self { tree: Tree::take(), host: Snapshot::take() }
+    }
+
+    fn differences(&self, now: &Self, strictness: Strictness) -> Vec<String> {
+        let mut found = self.host.differences(&now.host, strictness);
+        if self.tree != now.tree {
+            found.push(format!("files: {:?}, and now {:?}", self.tree, now.tree));
+        }
+        found
+    }
+
+    #[track_caller]
+    fn assert_is_back(&self, label: &str) {
+        settle(&[(Found::Old, self)], label);
+    }
+}
+
+/// Waits until the host is as it was in one of these states, and tells which.
+#[track_caller]
+fn settle(states: &[(Found, &State)], label: &str) -> Found {
+    let deadline = Instant::now() + SETTLING_TIME;
+    loop {
+        let now = State::take();
+        let mut all = String::new();
+        for (found, state) in states {
+            let differences = state.differences(&now, Strictness::AlikeLinks);
+            if differences.is_empty() {
+                return *found;
+            }
+            all += &format!("not {found:?}:\n{}\n", differences.join("\n"));
+        }
+        assert!(Instant::now() < deadline, "{label}:\n{all}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn lay_out() {
+    // No search for duplicates: addresses can be used at once.
+    for of in ["all", "default"] {
+        fs::write(format!("/proc/sys/net/ipv6/conf/{of}/accept_dad"), "0").unwrap();
+    }
+    ip_batch(TWO_NICS);
+    ip_batch(NETWORK);
+    fs::create_dir_all(FOLDER).unwrap();
+    let file = definition_file("eth0");
+    fs::write(&file, ethernet("eth0", &["192.0.2.2/24"], &["192.0.2.1"])).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+    chown(&file, Some(0), Some(12)).unwrap();
+    let elsewhere = format!("{DIR}/eth1");
+    fs::write(&elsewhere, ethernet("eth1", &["10.6.0.1/16"], &[])).unwrap();
+    symlink(&elsewhere, definition_file("eth1")).unwrap();
+    fs::write(definition_file("br8"), bridge("br8", "", &["eth2"], &["10.8.0.1/24"])).unwrap();
+    fs::write(definition_file("eth7"), "<interface type='eth").unwrap();
+}
+
+fn try_call(
+    client: &mut RawClient,
+    procedure: i32,
+    arguments: &[Arg<'_>],
+) -> Option<Result<(), Fault>> {
+    client.send_call(procedure, arguments);
+    client.receive().map(|reply| reply.outcome())
+}
+
+fn try_begin(client: &mut RawClient) -> Option<Result<(), Fault>> {
+    try_call(client, procedure::INTERFACE_CHANGE_BEGIN, &[Arg::Word(0)])
+}
+
+fn try_commit(client: &mut RawClient) -> Option<Result<(), Fault>> {
+    try_call(client, procedure::INTERFACE_CHANGE_COMMIT, &[Arg::Word(0)])
+}
+
+fn try_roll_back(client: &mut RawClient) -> Option<Result<(), Fault>> {
+    try_call(client, procedure::INTERFACE_CHANGE_ROLLBACK, &[Arg::Word(0)])
+}
+
+/// A bridge over a NIC that has much to hand over.
+fn try_define(client: &mut RawClient) -> Option<Result<(), Fault>> {
+    let addresses = ["192.0.2.2/24", "2001:db8::2/64"];
+    let xml = bridge("br0", "stp='off'", &["eth0", "eth1"], &addresses);
+    try_call(client, procedure::INTERFACE_DEFINE_XML, &[Arg::Text(&xml), Arg::Word(0)])
+}
+
+fn try_create(client: &mut RawClient) -> Option<Result<(), Fault>> {
+    let arguments = [Arg::Text("br0"), Arg::Text(""), Arg::Word(0)];
+    try_call(client, procedure::INTERFACE_CREATE, &arguments)
+}
+
+fn try_destroy(client: &mut RawClient) -> Option<Result<(), Fault>> {
+    let arguments = [Arg::Text("br8"), Arg::Text(""), Arg::Word(0)];
+    try_call(client, procedure::INTERFACE_DESTROY, &arguments)
+}
+
+#[track_caller]
+fn done(outcome: Option<Result<(), Fault>>) {
+    outcome.expect("an answer").unwrap();
+}
+
+/// Sees to it that a change is open; tells whether one was.
+fn find_open(client: &mut RawClient) -> Found {
+    match try_begin(client).expect("an answer") {
+        Ok(()) => Found::New,
+        Err(fault) => {
+            assert_eq!(fault.code, 55, "{fault:?}");
+            Found::Old
+        }
+    }
+}
+
+/// A change of everything there is.
+fn change(client: &mut RawClient) {
+    done(try_define(client));
+    done(try_create(client));
+    done(try_destroy(client));
+    fs::write(definition_file("eth9"), ethernet("eth9", &[], &[])).unwrap();
+    fs::set_permissions(definition_file("br8"), Permissions::from_mode(0o600)).unwrap();
+    ip_batch(
+        "address add 203.0.113.7/24 dev br0\naddress del 2001:db8::2/64 dev br0\n\
+         link set eth2 mtu 1400\n",
+    );
+    // What is discarded is gone.
+    thread::sleep(Duration::from_millis(200));
+}
+
+fn begin_and_change(client: &mut RawClient) {
+    done(try_begin(client));
+    change(client);
+}
+
+/// Starts a daemon that strace watches from the beginning: it takes the daemon's place, and follows
+/// from aside.
+fn start_watched(options: &[String]) -> Daemon {
+    let mut strace = command(STRACE);
+    strace.arg("-D").args(options).arg(daemon_program());
+    Daemon::spawn(&mut strace)
+}
+
+/// Whether a daemon that is coming up gets there.
+fn comes_up(daemon: &mut Daemon) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while daemon.is_running() {
+        assert!(Instant::now() < deadline, "neither up nor gone");
+        if RawClient::connect_to(SOCKET).is_ok_and(|mut client| {
+            client.send_call(procedure::AUTH_LIST, &[]);
+            client.receive().is_some()
+        }) {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// Has strace watch a daemon from now on.
+fn watch(daemon: &Daemon, options: &[String]) -> Child {
+    let mut strace = command(STRACE);
+    strace.args(options).args(["-p", &daemon.pid().to_string()]);
+    let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // When it says so the daemon has been asked to stop, and it counts whatever comes after.
+    let mut said = String::new();
+    let mut stderr = BufReader::new(strace.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    assert!(said.contains("attached"), "{said}");
+    strace
+}
+
+/// Tells the story once, with the daemon dying at `point`: the n-th call of a name.
+fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) -> Visit {
+    lay_out();
+    let log = format!("{DIR}/strace");
+    let mut options = vec!["-o".to_owned(), log.clone(), "-e".to_owned()];
+    options.push(match point {
+        Some((call, _)) => format!("trace={call}"),
+        None => format!("trace={CALLS}"),
+    });
+    if let Some((call, number)) = point {
+        let injection = format!("inject={call}:signal=SIGKILL:when={number}");
+        options.extend(["-e".to_owned(), injection]);
+    }
+    let mut daemon = Daemon::start();
+    let begun = State::take();
+    let mut client = RawClient::open();
+    (story.prepare)(&mut client);
+    let before = State::take();
+    let is_answered = match story.deed {
+        Deed::Call(call) => {
+            let mut strace = watch(&daemon, &options);
+            let outcome = call(&mut client);
+            if outcome.is_none() {
+                daemon.wait();
+            }
+            // strace ends with what it watches.
+            let after = outcome.is_some().then(|| {
+                outcome.unwrap().unwrap();
+                strace.kill().unwrap();
+            });
+            strace.wait().unwrap();
+            after.is_some()
+        }
+        Deed::Start(leave) => {
+            daemon.kill();
+            leave();
+            daemon = start_watched(&options);
+            comes_up(&mut daemon)
+        }
+    };
+    let mut world = World { begun, before, after };
+    if is_answered {
+        // What waits to be deleted is.
+        thread::sleep(Duration::from_millis(300));
+        let after = State::take();
+        daemon.kill();
+        let log = fs::read_to_string(&log).unwrap();
+        let name = |line: &str| line.split_once('(').map(|(name, _)| name.to_owned());
+        let called = log.lines().filter_map(name).collect();
+        // What was answered lasts.
+        let _daemon = Daemon::start();
+        let after = Arc::new(after);
+        world.after = Some(after.clone());
+        assert_eq!((story.judge)(&world), Found::New, "{}: it was answered", story.name);
+        drop(world);
+        return Visit::Answered { called, after: Arc::into_inner(after).unwrap() };
+    }
+    drop(daemon);
+    let _daemon = Daemon::start();
+    Visit::Died((story.judge)(&world))
+}
+
+/// The same in namespaces of its own; nothing if there can be none.
+fn tell_apart(
+    story: Story,
+    point: Option<(String, u32)>,
+    after: Option<Arc<State>>,
+) -> Option<Visit> {
+    let (tell_it, hear_it) = mpsc::channel();
+    in_namespace(move || {
+        let point = point.as_ref().map(|(call, number)| (call.as_str(), *number));
+        tell_it.send(tell(&story, point, after)).unwrap();
+    });
+    hear_it.recv().ok()
+}
+
+/// A point under trial, which is named if it is where the test ends.
+struct Trial<'a>(&'a str, &'a str, u32);
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let Self(story, call, number) = self;
+            println!("{story}: when it died before {call} number {number}");
+        }
+    }
+}
+
+/// Tells the story with a death at each point.
+fn die_everywhere(story: Story) {
+    if !is_installed(STRACE) {
+        return;
+    }
+    let is_whole = env::var_os("CRASH").is_some();
+    let phase = fastrand::u32(..STRIDE);
+    let begun = Instant::now();
+    let Some(Visit::Answered { called, after }) = tell_apart(story, None, None) else { return };
+    let after = Arc::new(after);
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    called.into_iter().for_each(|call| *counts.entry(call).or_default() += 1);
+    let mut found: BTreeMap<Found, u32> = BTreeMap::new();
+    for (call, count) in &counts {
+        let is_tried = |number: &u32| is_whole || *count <= story.few || number % STRIDE == phase;
+        for number in (1..).filter(is_tried) {
+            let _trial = Trial(story.name, call, number);
+            let point = Some((call.clone(), number));
+            match tell_apart(story, point, Some(after.clone())).expect("a namespace") {
+                Visit::Answered { .. } => break,
+                Visit::Died(which) => *found.entry(which).or_default() += 1,
+            }
+        }
+    }
+    let (tried, total): (u32, u32) = (found.values().sum(), counts.values().sum());
+    println!("{}: {tried} of {total} points tried in {:?}: {found:?}", story.name, begun.elapsed());
+    println!("{}: {counts:?}", story.name);
+}
+
+#[test]
+fn in_begin() {
+    die_everywhere(Story {
+        name: "begin",
+        few: 25,
+        prepare: |_| {},
+        deed: Deed::Call(try_begin),
+        judge: |world| {
+            world.before.assert_is_back("begin changes nothing");
+            let mut client = RawClient::open();
+            let open = find_open(&mut client);
+            change(&mut client);
+            done(try_roll_back(&mut client));
+            world.before.assert_is_back("rolled back");
+            match open {
+                Found::Old => Found::New,
+                Found::New => Found::Old,
+            }
+        },
+    });
+}
+
+#[test]
+fn in_commit() {
+    die_everywhere(Story {
+        name: "commit",
+        few: 25,
+        prepare: begin_and_change,
+        deed: Deed::Call(try_commit),
+        judge: |world| {
+            world.before.assert_is_back("as the change has made it");
+            let mut client = RawClient::open();
+            let found = find_open(&mut client);
+            done(try_roll_back(&mut client));
+            match found {
+                Found::Old => world.begun.assert_is_back("rolled back"),
+                Found::New => world.before.assert_is_back("committed"),
+            }
+            found
+        },
+    });
+}
+
+fn judge_rollback(world: &World) -> Found {
+    let mut client = RawClient::open();
+    let found = find_open(&mut client);
+    if found == Found::Old {
+        world.before.assert_is_back("not rolled back yet");
+    }
+    done(try_roll_back(&mut client));
+    world.begun.assert_is_back("rolled back");
+    found
+}
+
+#[test]
+fn in_rollback() {
+    die_everywhere(Story {
+        name: "rollback",
+        few: 25,
+        prepare: begin_and_change,
+        deed: Deed::Call(try_roll_back),
+        judge: judge_rollback,
+    });
+}
+
+/// A part of a change is undone or done, and the change is open still.
+fn judge_part(world: &World) -> Found {
+    let mut states = vec![(Found::Old, &world.before)];
+    states.extend(world.after.as_deref().map(|after| (Found::New, after)));
+    let found = settle(&states, "neither as before nor done");
+    let mut client = RawClient::open();
+    assert_eq!(find_open(&mut client), Found::Old, "the change is open still");
+    done(try_roll_back(&mut client));
+    world.begun.assert_is_back("rolled back");
+    found
+}
+
+#[test]
+fn in_define_within_a_change() {
+    die_everywhere(Story {
+        name: "define",
+        few: 25,
+        prepare: |client| done(try_begin(client)),
+        deed: Deed::Call(try_define),
+        judge: judge_part,
+    });
+}
+
+#[test]
+fn in_create_within_a_change() {
+    die_everywhere(Story {
+        name: "create",
+        few: 40,
+        prepare: |client| {
+            done(try_begin(client));
+            done(try_define(client));
+        },
+        deed: Deed::Call(try_create),
+        judge: judge_part,
+    });
+}
+
+#[test]
+fn in_destroy_within_a_change() {
+    die_everywhere(Story {
+        name: "destroy",
+        few: 25,
+        prepare: |client| done(try_begin(client)),
+        deed: Deed::Call(try_destroy),
+        judge: judge_part,
+    });
+}
+
+/// The second death in a row.
+#[test]
+fn in_a_start_that_rolls_back() {
+    die_everywhere(Story {
+        name: "start",
+        few: 2,
+        prepare: begin_and_change,
+        deed: Deed::Start(|| {
+            let folder = "/var/lib/libvirt/interface/change";
+            fs::rename(format!("{folder}/snapshot"), format!("{folder}/rollback")).unwrap();
+        }),
+        judge: |world| {
+            assert_eq!(judge_rollback(world), Found::New);
+            Found::New
+        },
+    });
+}
