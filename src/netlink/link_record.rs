@@ -39,6 +39,10 @@ const DEVCONF_AUTOCONF: usize = 5;
 const DEVCONF_DISABLE_IPV6: usize = 26;
 const DEVCONF_COUNT: usize = 27;
 
+/// Flags that can be set (`net/if.h`), and what `ip` calls them. Whether a link is up is apart.
+const FLAGS: [(u32, &str); 4] =
+    [(0x80, "noarp"), (0x100, "promisc"), (0x200, "allmulticast"), (0x1000, "multicast")];
+
 /// An attribute that can be set, and what `ip` calls it.
 type Settable = (u16, &'static str);
 
@@ -160,6 +164,8 @@ pub struct LinkSetting {
 enum Place {
     /// Any link's.
     Link,
+    /// One of any link's flags: this one.
+    Flag(u32),
     /// IPv6's.
     Inet6,
     /// That of a link of this kind.
@@ -263,10 +269,12 @@ impl LinkRecord {
     }
 
     /// What has to be set so that a link that is as `now` becomes as this record has it, but for what
-    /// the table knows of it and has words of its own for. Of a link that is yet to be made, all.
+    /// the table knows of it and has words of its own for. Of a link that is yet to be made, all but
+    /// the flags: which of them the kernel gives it is to be seen when it is there.
     pub fn settings_besides(&self, now: Option<&Self>) -> Vec<LinkSetting> {
         let has = now.map(Self::settings).unwrap_or_default();
         let mut settings = self.settings();
+        settings.retain(|setting| now.is_some() || !matches!(setting.place, Place::Flag(_)));
         // Where there was no alias an empty one is the same.
         if let Some(alias) =
             has.iter().find(|it| it.kind == IFLA_IFALIAS && it.place == Place::Link)
@@ -280,7 +288,11 @@ impl LinkRecord {
 
     /// All that can be set.
     fn settings(&self) -> Vec<LinkSetting> {
-        let mut settings = Vec::new();
+        let flag = |(flag, name): &(u32, &'static str)| {
+            let payload = (self.flags & *flag).to_ne_bytes().to_vec();
+            LinkSetting { place: Place::Flag(*flag), kind: 0, name, payload }
+        };
+        let mut settings: Vec<_> = FLAGS.iter().map(flag).collect();
         let mut add = |place, attribute: Attribute<'_>, of: &[Settable]| {
             let found = of.iter().find(|(kind, _)| *kind == attribute.kind);
             settings.extend(found.map(|(kind, name)| {
@@ -342,13 +354,22 @@ impl LinkSetting {
         wire::write_message(out, Header { kind: RTM_NEWLINK, flags, sequence }, |payload| {
             payload.bytes(&[0; 4]);
             payload.bytes(&link.0.to_ne_bytes());
-            payload.bytes(&[0; 8]);
+            match self.place {
+                Place::Flag(flag) => {
+                    payload.bytes(&self.payload);
+                    payload.bytes(&flag.to_ne_bytes());
+                }
+                Place::Link | Place::Inet6 | Place::Kind(_) | Place::Port(_) => {
+                    payload.bytes(&[0; 8]);
+                }
+            }
             self.write(payload);
         });
     }
 
     fn write(&self, payload: &mut PayloadWriter<'_>) {
         match self.place {
+            Place::Flag(_) => {}
             Place::Link => payload.attribute(self.kind, &self.payload),
             Place::Inet6 => payload.nested(IFLA_AF_SPEC, |families| {
                 families.nested(AF_INET6, |ipv6| ipv6.attribute(self.kind, &self.payload));
@@ -372,6 +393,10 @@ impl fmt::Display for LinkSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place {
             Place::Link | Place::Inet6 => {}
+            Place::Flag(_) => {
+                let is_set = self.payload.iter().any(|byte| *byte != 0);
+                return write!(f, "{} {}", self.name, if is_set { "on" } else { "off" });
+            }
             Place::Kind(name) => write!(f, "type {name} ")?,
             Place::Port(name) => write!(f, "type {name}_slave ")?,
         }

@@ -281,7 +281,7 @@ fn the_newest_twenty_sets_are_kept() {
 /// What somebody does with `ip`, and what is to be set back.
 #[test]
 fn what_was_changed_behind_the_daemons_back_is_undone_too() {
-    const CASES: [(&str, &str); 22] = [
+    const CASES: [(&str, &str); 24] = [
         ("an address less", "address del 192.0.2.2/24 dev eth0"),
         ("all addresses", "address flush dev eth0"),
         ("an address more", "address add 192.0.2.77/24 dev eth0"),
@@ -296,6 +296,8 @@ fn what_was_changed_behind_the_daemons_back_is_undone_too() {
         ("MTU", "link set eth0 mtu 1300"),
         ("hardware address", "link set eth1 address 52:54:00:00:00:99"),
         ("queue and alias", "link set eth1 txqueuelen 17 alias foreign"),
+        ("no ARP", "link set eth0 arp off"),
+        ("what it listens to", "link set eth1 multicast off promisc on allmulticast on"),
         ("a bridge more", "link add br7 type bridge\nlink set br7 up"),
         ("a port of a bridge more", "link add br7 type bridge\nlink set eth1 master br7"),
         ("a bridge less", "link del br0"),

@@ -108,6 +108,25 @@ fn only_what_differs_is_set() {
 }
 
 #[test]
+fn a_flag_is_set_without_another() {
+    let then = bridge();
+    let now = LinkRecord { flags: then.flags ^ 0x80 ^ 0x1 ^ 0x10000, ..then.clone() };
+    let [setting] = then.settings_besides(Some(&now)).try_into().unwrap();
+    assert_eq!(setting.to_string(), "noarp off");
+    let request = encoded(|out| setting.encode(out, 7, LinkIndex(3)));
+    let request = only_message(&request);
+    let want = [0_u32, 3, 0, 0x80].map(u32::to_ne_bytes).concat();
+    assert_eq!((request.kind, request.payload), (RTM_NEWLINK, want.as_slice()));
+    let [setting] = now.settings_besides(Some(&then)).try_into().unwrap();
+    assert_eq!(setting.to_string(), "noarp on");
+    let request = encoded(|out| setting.encode(out, 7, LinkIndex(3)));
+    let want = [0_u32, 3, 0x80, 0x80].map(u32::to_ne_bytes).concat();
+    assert_eq!(only_message(&request).payload, want.as_slice());
+    let is_flag = |setting: &LinkSetting| matches!(setting.place, Place::Flag(_));
+    assert!(!then.settings_besides(None).iter().any(is_flag));
+}
+
+#[test]
 fn an_alias_goes_by_an_empty_one() {
     let then = bridge();
     let payload = b"uplink\0".to_vec();
