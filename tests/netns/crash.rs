@@ -13,21 +13,22 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use crate::host::{FOLDER, TWO_NICS, bridge, definition_file, ethernet};
-use crate::snapshot::{Snapshot, Strictness};
+use crate::host::{bridge, definition_file, ethernet};
 use crate::support::PATIENCE;
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch};
 use crate::support::daemon::{Daemon, SOCKET, daemon_program};
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 use crate::support::wire::{Arg, Fault, procedure};
-use crate::transaction::Tree;
+use crate::world::{
+    Found, State, done, lay_out, settle, try_begin, try_call, try_commit, try_roll_back,
+};
 
 const STRACE: &str = "/usr/bin/strace";
 
@@ -39,31 +40,6 @@ const CALLS: &str = "?chmod,?chown,?clone,?clone3,?fchmod,?fchmodat,?fchown,?fch
                      ?unlinkat,?vfork,?write,?writev";
 
 const STRIDE: u32 = 4;
-
-/// How long the kernel and the daemon have to settle.
-const SETTLING_TIME: Duration = Duration::from_secs(5);
-
-/// What a change may do no harm to.
-const NETWORK: &str = "\
-link add eth2 address 52:54:00:00:00:03 type veth peer name far2
-link set far0 address 52:54:00:00:01:01
-link set far1 address 52:54:00:00:01:02
-link set far2 address 52:54:00:00:01:03 up
-link add br8 address 52:54:00:00:00:08 type bridge forward_delay 200
-link set eth2 master br8 up
-link set br8 up
-link set eth0 up
-link set eth1 up
-address add 10.8.0.1/24 dev br8
-address add 192.0.2.2/24 dev eth0
-address add 192.0.2.3/24 dev eth0
-address add 10.6.0.1/16 dev eth1
-address add 2001:db8::2/64 dev eth0
-route add default via 192.0.2.1 dev eth0
-route add 203.0.113.0/24 via 192.0.2.9 dev eth0 src 192.0.2.3 mtu 1300
-route add 10.88.0.0/16 via 10.8.0.9 dev br8
-route add default via 2001:db8::1 dev eth0
-";
 
 /// One way to die.
 #[derive(Clone, Copy)]
@@ -86,13 +62,6 @@ enum Deed {
     Start(fn()),
 }
 
-/// What is to be seen of a host, from outside.
-#[derive(Debug)]
-struct State {
-    tree: Tree,
-    host: Snapshot,
-}
-
 /// A host, and what it was like.
 struct World {
     /// Before all that a story is about.
@@ -103,13 +72,6 @@ struct World {
     after: Option<Arc<State>>,
 }
 
-/// Which of the worlds it is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Found {
-    Old,
-    New,
-}
-
 /// What came of trying one point.
 enum Visit {
     /// The call was answered before its time came; what has been called meanwhile.
@@ -118,84 +80,6 @@ enum Visit {
         after: State,
     },
     Died(Found),
-}
-
-impl State {
-    fn take() -> Self {
-        Self { tree: Tree::take(), host: Snapshot::take() }
-    }
-
-    fn differences(&self, now: &Self, strictness: Strictness) -> Vec<String> {
-        let mut found = self.host.differences(&now.host, strictness);
-        if self.tree != now.tree {
-            found.push(format!("files: {:?}, and now {:?}", self.tree, now.tree));
-        }
-        found
-    }
-
-    #[track_caller]
-    fn assert_is_back(&self, label: &str) {
-        settle(&[(Found::Old, self)], label);
-    }
-}
-
-/// Waits until the host is as it was in one of these states, and tells which.
-#[track_caller]
-fn settle(states: &[(Found, &State)], label: &str) -> Found {
-    let deadline = Instant::now() + SETTLING_TIME;
-    loop {
-        let now = State::take();
-        let mut all = String::new();
-        for (found, state) in states {
-            let differences = state.differences(&now, Strictness::AlikeLinks);
-            if differences.is_empty() {
-                return *found;
-            }
-            all += &format!("not {found:?}:\n{}\n", differences.join("\n"));
-        }
-        assert!(Instant::now() < deadline, "{label}:\n{all}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn lay_out() {
-    // No search for duplicates: addresses can be used at once.
-    for of in ["all", "default"] {
-        fs::write(format!("/proc/sys/net/ipv6/conf/{of}/accept_dad"), "0").unwrap();
-    }
-    ip_batch(TWO_NICS);
-    ip_batch(NETWORK);
-    fs::create_dir_all(FOLDER).unwrap();
-    let file = definition_file("eth0");
-    fs::write(&file, ethernet("eth0", &["192.0.2.2/24"], &["192.0.2.1"])).unwrap();
-    fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
-    chown(&file, Some(0), Some(12)).unwrap();
-    let elsewhere = format!("{DIR}/eth1");
-    fs::write(&elsewhere, ethernet("eth1", &["10.6.0.1/16"], &[])).unwrap();
-    symlink(&elsewhere, definition_file("eth1")).unwrap();
-    fs::write(definition_file("br8"), bridge("br8", "", &["eth2"], &["10.8.0.1/24"])).unwrap();
-    fs::write(definition_file("eth7"), "<interface type='eth").unwrap();
-}
-
-fn try_call(
-    client: &mut RawClient,
-    procedure: i32,
-    arguments: &[Arg<'_>],
-) -> Option<Result<(), Fault>> {
-    client.send_call(procedure, arguments);
-    client.receive().map(|reply| reply.outcome())
-}
-
-fn try_begin(client: &mut RawClient) -> Option<Result<(), Fault>> {
-    try_call(client, procedure::INTERFACE_CHANGE_BEGIN, &[Arg::Word(0)])
-}
-
-fn try_commit(client: &mut RawClient) -> Option<Result<(), Fault>> {
-    try_call(client, procedure::INTERFACE_CHANGE_COMMIT, &[Arg::Word(0)])
-}
-
-fn try_roll_back(client: &mut RawClient) -> Option<Result<(), Fault>> {
-    try_call(client, procedure::INTERFACE_CHANGE_ROLLBACK, &[Arg::Word(0)])
 }
 
 /// A bridge over a NIC that has much to hand over.
@@ -213,11 +97,6 @@ fn try_create(client: &mut RawClient) -> Option<Result<(), Fault>> {
 fn try_destroy(client: &mut RawClient) -> Option<Result<(), Fault>> {
     let arguments = [Arg::Text("br8"), Arg::Text(""), Arg::Word(0)];
     try_call(client, procedure::INTERFACE_DESTROY, &arguments)
-}
-
-#[track_caller]
-fn done(outcome: Option<Result<(), Fault>>) {
-    outcome.expect("an answer").unwrap();
 }
 
 /// Sees to it that a change is open; tells whether one was.

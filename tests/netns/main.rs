@@ -23,6 +23,7 @@ mod random;
 mod host;
 mod scene;
 mod snapshot;
+mod world;
 
 mod autostart;
 mod bindings;
@@ -44,6 +45,7 @@ mod races;
 mod recovery;
 mod routes;
 mod schema;
+mod sequences;
 mod start;
 mod survival;
 mod transaction;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! All that `ip` says of links, addresses and routes, to be held against what it says later.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,25 @@ impl Snapshot {
             named.values_mut().for_each(sort_kernels);
             sections.insert(name.to_owned(), named.into());
         }
+        let links = sections["links"].as_object().unwrap().keys();
+        let switches: Map<_, _> = links.map(|link| (link.clone(), switches(link))).collect();
+        sections.insert("switches of IPv6".to_owned(), switches.into());
         Self(sections.into())
+    }
+
+    /// The same of the links alone that are not left out.
+    #[must_use]
+    pub(crate) fn without(mut self, is_out: impl Fn(&str) -> bool) -> Self {
+        let is_of_one = |item: &Value| item["dev"].as_str().is_some_and(&is_out);
+        for section in self.0.as_object_mut().unwrap().values_mut() {
+            let named = section.as_object_mut().unwrap();
+            named.retain(|name, items| {
+                let Value::Array(items) = items else { return !is_out(name) };
+                items.retain(|item| !is_of_one(item));
+                !is_out(name) && !items.is_empty()
+            });
+        }
+        self
     }
 
     /// Fails unless the host comes to be as it was, field by field.
@@ -103,6 +122,16 @@ impl Snapshot {
         compare("", &before, &now, strictness, &mut found);
         found
     }
+}
+
+/// What netlink has no words for.
+fn switches(link: &str) -> Value {
+    let value = |switch: &&str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{link}/{switch}")).ok()?;
+        Some(((*switch).to_owned(), text.trim_end().into()))
+    };
+    let all = ["accept_ra", "autoconf", "disable_ipv6"];
+    Value::Object(all.iter().filter_map(value).collect())
 }
 
 /// IPv6 lists the newest address first. Of one that was put back among others that have stayed it
