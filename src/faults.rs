@@ -125,6 +125,12 @@ pub fn stopping() -> CallError {
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
+/// A change is not even queued.
+pub fn too_many_changes() -> CallError {
+    let detail = "too many changes wait for their turn";
+    CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
+}
+
 /// No DHCP client can be had for a lease.
 pub fn no_client_for(lease: &Lease, why: &str) -> CallError {
     let detail = format!("no lease for {lease}: {why}");

@@ -212,3 +212,7 @@ pub const ASIDE_COUNT_MAX: usize = 20;
 /// How often a rollback compares what it has come to with what was, before it gives up: the kernel
 /// may do something of its own accord in between, but not for ever.
 pub const ROLLBACK_ROUNDS_MAX: u32 = 4;
+
+/// Changes that wait for their turn. A call stays when its client goes, and who comes back may ask
+/// again; with definitions of the longest kind so many take some hundred megabytes.
+pub const CHANGES_WAITING_MAX: usize = 512;

@@ -19,7 +19,7 @@ use crate::io::Progress;
 use crate::io::change_folder::Kept;
 use crate::io::changes::Changes;
 use crate::job::{Action, Failure, Job, StepError};
-use crate::limits::{STEPS_PER_TURN_MAX, XML_LEN_MAX};
+use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
 use crate::model::name::IfName;
 use crate::plan::Planned;
@@ -57,6 +57,16 @@ pub(crate) struct Jobs {
 pub(crate) struct Request {
     pub(crate) origin: Origin,
     pub(crate) call: InterfaceCall,
+}
+
+/// What has become of a call.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// It is no change: it is answered at once.
+    No(PendingCall),
+    Waits,
+    /// Too many wait.
+    Refused(ReplyTo),
 }
 
 /// Who asks for a change.
@@ -165,14 +175,14 @@ impl Jobs {
         self.changes.as_fd()
     }
 
-    /// Takes a call for later, if it is a change that its client may make; else gives it back.
+    /// Takes a call for later, if it is a change that its client may make.
     pub(crate) fn take_change(
         &mut self,
         pending: PendingCall,
         id: ClientId,
         state: &ClientState,
         caller: Caller,
-    ) -> Option<PendingCall> {
+    ) -> Taken {
         let access = state.opened.as_ref().map(|opened| opened.access);
         match pending {
             PendingCall { call: Call::Interface(call), reply_to }
@@ -180,11 +190,14 @@ impl Jobs {
                     && call.changing_api().is_some()
                     && !is_hopeless(&call) =>
             {
+                if self.waiting.len() >= CHANGES_WAITING_MAX {
+                    return Taken::Refused(reply_to);
+                }
                 let origin = Origin::Client { id, reply_to, state: state.clone(), caller };
                 self.push(Request { origin, call });
-                None
+                Taken::Waits
             }
-            pending => Some(pending),
+            pending => Taken::No(pending),
         }
     }
 

@@ -10,12 +10,14 @@ use log::{debug, info, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
+use crate::faults;
 use crate::io::Progress;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX};
 use crate::proto::Call;
 use crate::server::answer::Desk;
 use crate::server::client::{Brief, Client, ClientId, mark_busy};
 use crate::server::door::Guest;
+use crate::server::jobs::Taken;
 use crate::server::timers::Timers;
 use crate::server::{LISTENERS, Server, wall_clock};
 use crate::session::Session;
@@ -70,8 +72,17 @@ impl Server {
             let Some(pending) = client.session.poll_call(now) else { return };
             client.has_called = true;
             let caller = client.caller();
-            let pending = self.jobs.take_change(pending, id, client.session.client(), caller);
-            let Some(pending) = pending else { continue };
+            let pending = match self.jobs.take_change(pending, id, client.session.client(), caller)
+            {
+                Taken::No(pending) => pending,
+                Taken::Waits => continue,
+                Taken::Refused(reply_to) => {
+                    let outcome = Err(faults::too_many_changes());
+                    debug!("{client}: {reply_to}: {}", Brief(&outcome));
+                    client.session.handle_reply(&reply_to, outcome, now);
+                    continue;
+                }
+            };
             self.has_answered = true;
             let outcome = match &pending.call {
                 Call::Admin(call) => self.administer(call, now),

@@ -9,11 +9,14 @@ use virtinterfaced::config::choice::DhcpClient;
 use virtinterfaced::model::address::Family;
 
 use crate::dhcp::{Scene, addresses, processes, with_each_client};
-use crate::host::{define, is_up, virsh_destroy};
+use crate::host::{define, is_up, virsh_destroy, with_virsh};
 use crate::snapshot::{Snapshot, Strictness};
+use crate::support::client::RawClient;
 use crate::support::command::virsh;
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
+use crate::support::namespace::is_installed;
+use crate::support::wire::{Arg, procedure};
 
 const RECORD: &str = "/run/libvirt/interface/dhcp/eth0.ipv4.pid";
 
@@ -191,5 +194,38 @@ fn what_a_client_cannot_do_is_said_before_anything_is_done() {
                     names, does not support IPv6";
         assert!(said.contains(want), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "udhcpc and IPv6");
+    });
+}
+
+/// Who asks, leaves and asks again fills no memory.
+#[test]
+fn no_more_changes_wait_than_may() {
+    const WAITING_MAX: usize = 512;
+    // One less than a client may have in flight.
+    const CALLS_MAX: usize = 4;
+    with_virsh(|| {
+        if !is_installed("/usr/sbin/udhcpc") {
+            return;
+        }
+        let _scene = Scene::new();
+        let _daemon = configured(DhcpClient::Udhcpc, "dhcp_timeout = 60\n");
+        defined("<dhcp/>");
+        let name = [Arg::Text("eth0"), Arg::Text(""), Arg::Word(0)];
+        let mut waits = RawClient::open();
+        waits.send_call(procedure::INTERFACE_CREATE, &name);
+        eventually("the client runs", || !processes("eth0").is_empty());
+        for sent in (0..WAITING_MAX).step_by(CALLS_MAX) {
+            let mut client = RawClient::open();
+            for _ in sent..WAITING_MAX.min(sent + CALLS_MAX) {
+                client.send_call(procedure::INTERFACE_UNDEFINE, &name[..2]);
+            }
+            // It is served before the next one, so these are taken.
+            client.call(procedure::CONNECT_NUM_OF_INTERFACES, &[]);
+        }
+        let mut last = RawClient::open();
+        let fault = last.call(procedure::INTERFACE_UNDEFINE, &name[..2]).fault();
+        assert_eq!(fault.code, 55);
+        assert!(fault.message.ends_with("too many changes wait for their turn"), "{fault:?}");
+        assert!(!last.list_all().is_empty(), "calls that look are answered");
     });
 }
