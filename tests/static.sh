@@ -11,6 +11,7 @@ set -eu
 
 output=$1
 target=${CARGO_TARGET_DIR:-target}
+library=/usr/lib/rustlib/src/rust/library
 triple=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 case $triple in
 *-musl*) ;;
@@ -18,17 +19,19 @@ case $triple in
 *) triple=$(uname -m)-unknown-linux-musl ;;
 esac
 
-# Memory is what counts here.
-export CARGO_PROFILE_RELEASE_OPT_LEVEL=s
+# Size and memory are what counts here. Small functions are inlined as with "s", which a list of thousands
+# of links is quicker by; and panics name no paths of the machine that it is built on.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 unset CARGO_ENCODED_RUSTFLAGS
-export RUSTFLAGS="-C target-feature=+crt-static"
+export RUSTFLAGS="-C target-feature=+crt-static -C llvm-args=-inline-threshold=50 \
+--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/= --remap-path-prefix=$library/="
 
 if [ -d "$(rustc --print target-libdir --target "$triple" 2>/dev/null || true)" ]; then
     cargo build --release --target "$triple"
 else
     "$(dirname "$0")/needs.sh" \
         /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
-        /usr/lib/rustlib/src/rust/library/Cargo.lock:rust-web-src \
+        "$library/Cargo.lock:rust-web-src" \
         musl-gcc:musl-tools /usr/bin/gcc:gcc
 
     mkdir -p "$target/unwinder"
@@ -44,10 +47,17 @@ else
     if [ -d .cargo/vendor ]; then
         rm -rf "$target/crates"
         mkdir -p "$target/crates"
-        ln -s "$PWD"/.cargo/vendor/* /usr/lib/rustlib/src/rust/library/vendor/* "$target/crates"
+        ln -s "$PWD"/.cargo/vendor/* "$library"/vendor/* "$target/crates"
         crates=$(cd "$target/crates" && pwd)
         set -- --offline --config "source.vendored.directory = '$crates'"
     fi
+
+    # Overflows are checked in the daemon and its crates, and not in the library, as in the one that
+    # comes with Rust.
+    set -- "$@" --config 'profile.release.package."*".overflow-checks = false'
+    for crate in env_filter env_logger getopts libc log mio xml-rs; do
+        set -- "$@" --config "profile.release.package.$crate.overflow-checks = true"
+    done
 
     export PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1
     RUSTFLAGS="$RUSTFLAGS -C linker=musl-gcc -C link-self-contained=no -C relocation-model=static \
