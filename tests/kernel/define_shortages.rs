@@ -9,15 +9,16 @@ use crate::scene::{
 };
 use crate::support::command::{command, ip_batch, run};
 
-const NIC: &str = "\
+pub(crate) const NIC: &str = "\
 link add p0 address 52:54:00:00:00:51 type veth peer name far0
 link set far0 up
 ";
 
-const IPV4: &str = "<protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/></protocol>";
+pub(crate) const IPV4: &str =
+    "<protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/></protocol>";
 const IPV6: &str = "<protocol family='ipv6'><ip address='2001:db8::1' prefix='64'/></protocol>";
 
-fn bridge_xml(protocols: &str, delay: &str) -> String {
+pub(crate) fn bridge_xml(protocols: &str, delay: &str) -> String {
     format!(
         "<interface type='bridge' name='br0'><start mode='none'/>{protocols}\
          <bridge stp='off' delay='{delay}'><interface type='ethernet' name='p0'/></bridge></interface>"
@@ -29,7 +30,7 @@ fn nic_xml() -> String {
 }
 
 /// The names of the files in the folder of the definitions, those that begin with a dot included.
-fn files() -> Vec<String> {
+pub(crate) fn files() -> Vec<String> {
     let Ok(entries) = fs::read_dir(DEFINITIONS) else { return Vec::new() };
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -47,7 +48,7 @@ fn assert_define_fails(scene: &mut Scene, xml: &str, words: &[&str]) {
 }
 
 /// Options of a file system that is there already.
-fn remount(place: &str, options: &str) {
+pub(crate) fn remount(place: &str, options: &str) {
     run(command("mount").args(["-o", &format!("remount,{options}"), place])).ok();
 }
 

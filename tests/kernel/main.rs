@@ -21,6 +21,7 @@ mod support;
 
 mod bonds;
 mod bridges;
+mod change_shortages;
 mod changes;
 mod define_bonds;
 mod define_shortages;
