@@ -258,3 +258,23 @@ fn what_goes_along_with_a_step_comes_back_in_the_same_round() {
         assert_eq!(rounds.len(), 1, "{label}: {rounds:?}");
     }
 }
+
+#[test]
+fn what_routers_told_goes_where_it_was_told() {
+    let told = |link: &str| {
+        format!(
+            "addr {link} 2001:db8::77/64 finite 3600 origin 2\n\
+             route {link} default via fe80::1 proto ra expires 1800"
+        )
+    };
+    let then = format!("link br0 bridge up\nlink eth0 nic up\n{}", told("eth0"));
+    let port = "link br0 bridge up\nlink eth0 nic up master br0";
+    let own = "addr br0 2001:db8::99/64 finite 3600 origin 2";
+    // While the bridge has the NIC, when it has lost it again, and with an address of its own.
+    arrive(&then, &format!("{port}\n{}", told("br0")));
+    arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{}", told("br0")));
+    arrive(&then, &format!("{port}\n{own}"));
+    // What it lasts for is a part of it.
+    let forever = told("eth0").replace(" expires 1800", "");
+    arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
+}

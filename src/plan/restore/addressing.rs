@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The addressing part of the way back: addresses, routes, and DHCP clients.
 
-use crate::host::record::Recorded;
+use std::collections::BTreeSet;
+
+use crate::host::record::{HostRecord, Recorded};
 use crate::model::address::Family;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::link::LinkKind;
 use crate::netlink::record::{AddressRecord, RouteRecord};
 use crate::plan::step::Step;
 
@@ -110,8 +113,17 @@ impl<'a> Draft<'a> {
     /// link, nor what somebody on the network has told the host, who would tell it again.
     fn is_removed(&self, link: IfName, record: &AddressRecord) -> bool {
         is_chosen(record)
-            && record.address.origin != Origin::RouterAdvertisement
+            && (record.address.origin != Origin::RouterAdvertisement
+                || self.hears_others(link)
+                || self.was_elsewhere(link, |it| {
+                    it.addresses.iter().any(|then| is_same_address(then, record))
+                }))
             && !self.is_told(link, record)
+    }
+
+    /// Whether another link had something: it has moved with what is told to whom.
+    fn was_elsewhere(&self, link: IfName, has: impl Fn(&Recorded) -> bool) -> bool {
+        self.then.host.iter().any(|other| other.link().name != link && has(other))
     }
 
     /// Whether a DHCP server has told the host an address.
@@ -180,7 +192,26 @@ impl<'a> Draft<'a> {
     /// Whether a route that did not lead there goes: not what a router or a DHCP server has told.
     fn is_stale(&self, link: IfName, route: &RouteRecord) -> bool {
         let is_told = route.is_leased() && self.has_client(link, route.family);
-        !route.is_advertised() && !is_told
+        let has = |other: &Recorded| {
+            other.routes.iter().any(|then| then.is_advertised() && then.is_same_way(route))
+        };
+        let is_heard =
+            route.is_advertised() && !self.hears_others(link) && !self.was_elsewhere(link, has);
+        !is_heard && !is_told
+    }
+
+    /// Whether what a link is told comes from another network than then: it has other ports, or what it
+    /// is over has.
+    fn hears_others(&self, link: IfName) -> bool {
+        let Some(pair) = self.links.get(&link) else { return false };
+        let names = |host: &'a HostRecord| {
+            let ports = host.ports_of(&link).filter(|port| !self.is_a_guests(port.link()));
+            ports.map(|port| port.link().name).collect::<BTreeSet<_>>()
+        };
+        let is_vlan = matches!(pair.then.link().kind, LinkKind::Vlan { .. });
+        let parent = self.then.host.parent_of(pair.then.link()).filter(|_| is_vlan);
+        names(&self.then.host) != names(self.now)
+            || parent.is_some_and(|parent| self.hears_others(parent))
     }
 
     /// Takes from a link that was not there what the host has of it: others use it now.
@@ -236,7 +267,9 @@ fn is_placed(record: &AddressRecord, then: &[&AddressRecord], kept: &[&AddressRe
 /// Whether a route is there that was. What a router or a DHCP server has told may be told otherwise.
 fn is_same_route(one: &RouteRecord, other: &RouteRecord) -> bool {
     let is_told = one.is_advertised() || one.is_leased();
-    one.is_same(other) && (is_told || one.is_used_as(other))
+    one.is_same(other)
+        && one.is_lasting() == other.is_lasting()
+        && (is_told || one.is_used_as(other))
 }
 
 /// Whether a route of `now` has behind it just those that it had, of those between which it matters.
