@@ -5,7 +5,7 @@
 //! Knows no file, no kernel and no clock: who drives it tells what there is, and what time it is. A
 //! rollback compares what is with what was, has done what leads back, and compares again: the kernel
 //! may have done something of its own accord on the way. It is over when there is nothing left to do,
-//! or when one round would only do what the last one has tried.
+//! or when a round would only do what two before it have tried.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -75,8 +75,10 @@ pub struct Rollback {
     snapshot: Box<Snapshot>,
     /// How many have been planned.
     round: u32,
-    /// What the last round was to do, in words: one that says the same again will do no more.
+    /// What the last round was to do, in words, and how often that was tried again: what is refused
+    /// twice will be refused again.
     steps: String,
+    repeats: u32,
     /// The whole host, as far as is known.
     now: HostRecord,
     /// Whose state may have changed since the first round.
@@ -125,7 +127,7 @@ impl Rollback {
         }
         let (steps, touched) = (String::new(), BTreeSet::new());
         let (now, lost) = (HostRecord::default(), Vec::new());
-        Self { snapshot: Box::new(snapshot), round: 0, steps, now, touched, lost }
+        Self { snapshot: Box::new(snapshot), round: 0, steps, repeats: 0, now, touched, lost }
     }
 
     /// Where it leads.
@@ -156,7 +158,8 @@ impl Rollback {
         if is_there && self.lost.is_empty() {
             return Next::Arrive;
         }
-        let gets_on = self.round < ROLLBACK_ROUNDS_MAX && steps != self.steps;
+        self.repeats = if steps == self.steps { self.repeats + 1 } else { 0 };
+        let gets_on = self.round < ROLLBACK_ROUNDS_MAX && self.repeats <= 1;
         if is_there || !gets_on {
             return Next::GiveUp(remains(&self.lost, &plan, refused));
         }

@@ -278,3 +278,18 @@ fn what_routers_told_goes_where_it_was_told() {
     let forever = told("eth0").replace(" expires 1800", "");
     arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
 }
+
+#[test]
+fn what_is_refused_once_is_tried_again_and_then_told() {
+    let (then, now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
+    let mut rollback = to(&then);
+    let mut refused = Vec::new();
+    for _ in 0..2 {
+        let Next::Do(plan) = rollback.handle(from(&now), &refused) else { panic!("{rollback:?}") };
+        assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\n");
+        let step = plan.steps[0].step.clone();
+        refused = vec![(step, StepError::kernel(libc::EBUSY, None))];
+    }
+    let text = "this could not be restored: link set eth0 mtu 1500: Device or resource busy";
+    assert_eq!(rollback.handle(from(&now), &refused), Next::GiveUp(text.to_owned()));
+}
