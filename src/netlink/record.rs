@@ -167,6 +167,18 @@ impl AddressRecord {
         Self { attributes: kept, ..self.clone() }
     }
 
+    /// The same address, for good.
+    #[must_use]
+    pub fn lasting(&self) -> Self {
+        let mut kept = Vec::new();
+        let is_lasting = |kind: u16| kind != IFA_CACHEINFO;
+        for (kind, payload) in self.of_kinds(is_lasting) {
+            PayloadWriter::new(&mut kept).attribute(kind, payload);
+        }
+        let address = Address { lifetime: Lifetime::Permanent, ..self.address };
+        Self { address, attributes: kept, ..self.clone() }
+    }
+
     /// The same address `elapsed` later; nothing if it has expired meanwhile.
     #[must_use]
     pub fn aged(&self, elapsed: Duration) -> Option<Self> {

@@ -72,9 +72,7 @@ impl<'a> Draft<'a> {
                 self.emptied.insert(link);
             }
             // So it goes last.
-            for record in leaving.into_iter().rev().cloned() {
-                steps.push(Step::DeleteAddress { link, record });
-            }
+            leaving.into_iter().rev().for_each(|record| take_away(link, record, &mut steps));
             let mut missing = Vec::new();
             for record in then {
                 let own = kept.iter().find(|now| is_same_address(now, record));
@@ -220,8 +218,8 @@ impl<'a> Draft<'a> {
         for record in recorded.routes.iter().cloned() {
             self.push(Step::DeleteRoute { link, record });
         }
-        for record in recorded.addresses.iter().filter(|it| is_chosen(it)).rev().cloned() {
-            self.push(Step::DeleteAddress { link, record });
+        for record in recorded.addresses.iter().filter(|it| is_chosen(it)).rev() {
+            take_away(link, record, &mut self.steps);
         }
     }
 
@@ -234,6 +232,16 @@ impl<'a> Draft<'a> {
 /// Whether a client for the one lease does for the other.
 fn is_same(one: &Lease, other: &Lease) -> bool {
     one.is_for(other.link, other.family) && one.name_servers == other.name_servers
+}
+
+/// Takes an address from a link, and its network with it. An IPv6 address that does not last leaves the
+/// route to its network behind, so it is made to last.
+fn take_away(link: IfName, record: &AddressRecord, steps: &mut Vec<Step>) {
+    let is_ipv6 = record.address.prefix.family() == Family::Ipv6;
+    if is_ipv6 && record.address.lifetime == Lifetime::Finite {
+        steps.push(Step::ChangeAddress { link, record: record.lasting() });
+    }
+    steps.push(Step::DeleteAddress { link, record: record.clone() });
 }
 
 /// Whether an address stays until somebody takes it away.
