@@ -4,7 +4,8 @@
 //! Sequences of up to four deeds, each in namespaces of its own, each of a seed of its own, which is
 //! printed where one fails: `SEQUENCES=1 SEQUENCES_SEED=...` repeats it. `SEQUENCES=1000` tries so many.
 //! Of what the kernel says [`Snapshot`] lists what may be another afterwards. Links that the daemon has
-//! put out of the way may be there still, or be gone.
+//! put out of the way may be there still, or be gone. A NIC that is gone cannot come back: then the
+//! rollback says so, and everything else is as it was.
 
 use std::collections::VecDeque;
 use std::fs::{self, Permissions};
@@ -15,7 +16,7 @@ use std::{env, thread};
 
 use serde_json::Value;
 
-use crate::host::{FOLDER, bridge, definition_file, ip_json, protocols};
+use crate::host::{FOLDER, bridge, definition_file, find_link, ip_json, protocols};
 use crate::random::{Chance, Rng, seed_from};
 use crate::snapshot::{Snapshot, Strictness};
 use crate::support::client::RawClient;
@@ -44,11 +45,22 @@ const SETTLING_TIME: Duration = Duration::from_secs(20);
 const NICS: [&str; 3] = ["eth0", "eth1", "eth2"];
 const BRIDGES: [&str; 3] = ["br0", "br1", "br8"];
 /// What `ip` is let loose on. Nobody but `ip` makes `br9`.
-const LINKS: [&str; 7] = ["br0", "br1", "br8", "br9", "eth0", "eth1", "eth2"];
+const LINKS: [&str; 8] = ["br0", "br1", "br8", "br9", "eth0", "eth1", "eth2", "eth3"];
+
+/// A NIC that may be pulled out, and the other end of its cable.
+const LOOSE: [&str; 2] = ["eth3", "far3"];
 
 /// What a change may be refused with: the kernel's reasons, an invalid operation, no such interface,
 /// a definition that makes no sense.
 const CODES: [u32; 5] = [27, 38, 55, 57, 62];
+
+const PLUG_IN: &str = "\
+link add eth3 address 52:54:00:00:00:04 type veth peer name far3 address 52:54:00:00:01:04
+link set far3 up
+link set eth3 up
+address add 10.4.0.1/24 dev eth3
+route add 10.44.0.0/16 via 10.4.0.9 dev eth3
+";
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Deed {
@@ -128,7 +140,12 @@ fn look() -> State {
     State { tree: Tree::take(), host: Snapshot::take().without(|name| name.starts_with("gone-")) }
 }
 
-/// Whether the kernel has yet to note what a link's carrier or a port's state is.
+/// Whether the NIC was there that may be pulled out, and is not any more.
+fn is_lost(begun: &State) -> bool {
+    begun.host.has_link(LOOSE[0]) && find_link(LOOSE[0]).is_none()
+}
+
+/// Whether the kernel has yet to note what a link's carrier or a port's state is, or whose an address.
 fn is_settling(link: &Value) -> bool {
     let has = |name: &str| link["flags"].as_array().unwrap().iter().any(|flag| flag == name);
     let operstate = link["operstate"].as_str().unwrap();
@@ -137,11 +154,17 @@ fn is_settling(link: &Value) -> bool {
         false => operstate != "UP",
     };
     let port = link["linkinfo"]["info_slave_data"]["state"].as_str();
-    !is_noted || port.is_some_and(|state| ["listening", "learning"].contains(&state))
+    let addresses = link["addr_info"].as_array().into_iter().flatten();
+    let is_tentative = addresses.into_iter().any(|info| info["tentative"] == true);
+    !is_noted
+        || (has("LOWER_UP") && is_tentative)
+        || port.is_some_and(|state| ["listening", "learning"].contains(&state))
 }
 
 fn await_settled() {
-    eventually("the kernel has noted everything", || !ip_json("link show").iter().any(is_settling));
+    eventually("the kernel has noted everything", || {
+        !ip_json("address show").iter().any(is_settling)
+    });
 }
 
 impl Telling {
@@ -155,6 +178,7 @@ impl Telling {
         }
         let has_deadline = deeds.contains(&Deed::PassDeadline);
         lay_out();
+        ip_batch(PLUG_IN);
         if rng.once_in(2) {
             ip_batch("tuntap add vnet0 mode tap\nlink set vnet0 master br8 up\n");
         }
@@ -247,8 +271,14 @@ impl Telling {
         match &self.open {
             None => self.assert_invalid(outcome),
             Some(_) if outcome.is_err() && self.is_late() => {}
-            Some(_) => {
-                outcome.unwrap();
+            Some((begun, _)) => {
+                if is_lost(begun) {
+                    let fault = outcome.unwrap_err();
+                    let want = "could not be restored: eth3 is gone; far3 is gone; the snapshot";
+                    assert!(fault.message.contains(want), "{fault:?}");
+                } else {
+                    outcome.unwrap();
+                }
                 self.find_all_as_it_was("rolled back");
             }
         }
@@ -263,7 +293,10 @@ impl Telling {
 
     /// The change is over, and was not.
     fn find_all_as_it_was(&mut self, label: &str) {
-        let (begun, _) = self.open.take().expect("an open change");
+        let (mut begun, _) = self.open.take().expect("an open change");
+        if is_lost(&begun) {
+            begun.host = begun.host.without(|name| LOOSE.contains(&name));
+        }
         let deadline = Instant::now() + SETTLING_TIME;
         loop {
             let differences = begun.differences(&look(), Strictness::AlikeLinks);
@@ -330,8 +363,17 @@ impl Telling {
     }
 
     fn let_ip_loose(&mut self) {
-        for _ in 0..self.rng.usize(1..=4) {
-            let line = ip_line(&mut self.rng);
+        for _ in 0..self.rng.usize(1..=8) {
+            let link = *self.rng.pick(&LINKS);
+            if self.rng.once_in(8) {
+                let switch = *self.rng.pick(&["accept_ra", "autoconf", "disable_ipv6"]);
+                let value = self.rng.pick(&["0", "1"]);
+                self.note(format!("    {link}: {switch} = {value}"));
+                // It may not be there.
+                let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{link}/{switch}"), value);
+                continue;
+            }
+            let line = ip_line(link, &mut self.rng);
             let mut ip = command("ip");
             let output = run_with_input(ip.args(["-batch", "-"]), &line);
             let refused = if output.status.success() { "" } else { " (refused)" };
@@ -391,8 +433,7 @@ fn definition(rng: &mut Rng) -> String {
     format!("<interface type='ethernet' name='{name}'>{mtu}{protocols}</interface>")
 }
 
-fn ip_line(rng: &mut Rng) -> String {
-    let link = *rng.pick(&LINKS);
+fn ip_line(link: &str, rng: &mut Rng) -> String {
     let bridge = *rng.pick(&["br0", "br1", "br8", "br9"]);
     let address = rng.pick(&[
         "192.0.2.2/24",
@@ -435,6 +476,8 @@ fn ip_line(rng: &mut Rng) -> String {
         format!("link set {link} master {bridge}"),
         format!("link set {link} nomaster"),
         "link set vnet0 nomaster".to_owned(),
+        "link del eth3".to_owned(),
+        PLUG_IN.to_owned(),
         format!("link add {bridge} type bridge"),
         format!("link del {bridge}"),
         format!("link set {bridge} type bridge ageing_time 7700"),

@@ -78,6 +78,10 @@ impl Snapshot {
         Self(sections.into())
     }
 
+    pub(crate) fn has_link(&self, name: &str) -> bool {
+        self.0["links"].get(name).is_some()
+    }
+
     /// The same of the links alone that are not left out.
     #[must_use]
     pub(crate) fn without(mut self, is_out: impl Fn(&str) -> bool) -> Self {
