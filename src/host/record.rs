@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::host::Host;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkIndex};
-use crate::netlink::link_record::LinkRecord;
-use crate::netlink::record::{self, AddressRecord, RouteRecord};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::route::{self, RouteRecord};
 use crate::netlink::wire::{WireError, messages};
 
 /// What there is, by the links' names.
@@ -86,7 +87,7 @@ impl HostRecord {
                 host.add_link(link);
             } else if let Some(address) = AddressRecord::decode(&message)? {
                 host.add_address(address);
-            } else if let Some(link) = record::link_of(&message)
+            } else if let Some(link) = route::link_of(&message)
                 && let Some(route) = RouteRecord::decode(&message)?
             {
                 host.add_route(link, route);

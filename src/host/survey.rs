@@ -13,7 +13,8 @@ use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::Link;
-use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
 
 /// Of which links what must be known.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

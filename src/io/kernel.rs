@@ -27,9 +27,8 @@ use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex};
-use crate::netlink::record::{
-    AddressRecord, RouteRecord, encode_address_dump, encode_route_dump, leads_through,
-};
+use crate::netlink::record::address::{AddressRecord, encode_address_dump};
+use crate::netlink::record::route::{RouteRecord, encode_route_dump, leads_through};
 use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::Message;
 use crate::netlink::{Event, address, events, link};

@@ -11,7 +11,7 @@ use crate::model::name::IfName;
 use crate::netlink::Event;
 use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
-use crate::netlink::record::AddressRecord;
+use crate::netlink::record::address::AddressRecord;
 use crate::plan::step::Value;
 
 static START: LazyLock<Instant> = LazyLock::new(|| {

@@ -9,9 +9,8 @@ pub mod wire;
 pub mod link;
 pub mod address;
 pub mod route;
-pub mod record;
 pub mod change;
-pub mod link_record;
+pub mod record;
 pub mod conversation;
 
 use address::{AddressEvent, RTM_DELADDR, RTM_NEWADDR};

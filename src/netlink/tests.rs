@@ -3,6 +3,22 @@
 
 use super::*;
 
+/// The captured datagrams of a golden file.
+pub(super) fn datagrams(text: &str) -> Vec<Vec<u8>> {
+    let (_, body) = text.split_once("\n\n").unwrap();
+    let datagram = |text: &str| {
+        let digits: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+        digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+    };
+    body.split("\n\n").map(datagram).collect()
+}
+
+/// Kind and payload of each attribute behind a fixed part.
+pub(super) fn parts(payload: &[u8], fixed_len: usize) -> Vec<(u16, Vec<u8>)> {
+    let list = wire::attributes(payload.get(fixed_len..).unwrap());
+    list.map(|part| part.map(|part| (part.kind, part.payload.to_vec())).unwrap()).collect()
+}
+
 /// What a broken or hostile kernel could make of `message`: every prefix of it, and every word that
 /// might be a length changed to one that is wrong.
 pub(super) fn corruptions(message: &[u8]) -> Vec<Vec<u8>> {

@@ -10,7 +10,7 @@ use crate::model::interface::{
 use crate::model::name::IfName;
 use crate::netlink::address::{Address, Origin, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
-use crate::netlink::record::AddressRecord;
+use crate::netlink::record::address::AddressRecord;
 use crate::plan::draft::Draft;
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};

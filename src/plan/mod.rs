@@ -27,7 +27,8 @@ use crate::host::survey::{SurveyOrder, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
-use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
 use step::Step;
 
 /// What to do, in order.

@@ -15,8 +15,9 @@ use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::Lifetime;
 use crate::netlink::link::{Link, LinkBond, LinkKind};
-use crate::netlink::link_record::{LinkRecord, LinkSetting};
-use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::link::{LinkRecord, LinkSetting};
+use crate::netlink::record::route::RouteRecord;
 use crate::snapshot::{FileRestoration, KeptFile};
 use crate::xml::words;
 

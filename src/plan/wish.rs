@@ -14,7 +14,8 @@ use crate::model::interface::{Interface, Protocol};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Origin, Role, Scope};
-use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
 
 /// What a definition wants of one family, and what is there.
 pub(super) struct Wish<'a> {

@@ -14,7 +14,8 @@
 use virtinterfaced::fuzzing::value_kernel::ValueKernel;
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::name::IfName;
-use virtinterfaced::netlink::record::{AddressRecord, RouteRecord};
+use virtinterfaced::netlink::record::address::AddressRecord;
+use virtinterfaced::netlink::record::route::RouteRecord;
 use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
 
 pub(crate) fn name(name: &str) -> IfName {

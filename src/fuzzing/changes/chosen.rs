@@ -11,7 +11,8 @@ use crate::model::interface::{
     Interface, Kind, LinkStatus, Port, PortKind, Protocol, Vlan,
 };
 use crate::model::name::IfName;
-use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Switch, Value};
 
 /// All names that anything has here. The kind of what is made by hand goes by them.

@@ -12,8 +12,9 @@ use crate::io::kernel::Kernel;
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::conversation::Conversation;
-use crate::netlink::link_record::LinkRecord;
-use crate::netlink::record::{AddressRecord, RouteRecord, encode_route_dump, link_of};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::route::{RouteRecord, encode_route_dump, link_of};
 use crate::netlink::wire::Message;
 use crate::netlink::{address, link};
 

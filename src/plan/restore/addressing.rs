@@ -9,7 +9,8 @@ use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Origin, Role, Scope};
 use crate::netlink::link::LinkKind;
-use crate::netlink::record::{AddressRecord, RouteRecord};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
 
 use super::{Draft, Pair};

@@ -3,8 +3,7 @@
 //! that is gone can be made again (`linux/if_link.h`).
 //!
 //! Of the message that tells of a link a [`LinkRecord`] keeps what can be said again, and leaves out
-//! what only the kernel says: counters, timers, what it is made of. The same bytes are what is written
-//! to a file, and read from it.
+//! what only the kernel says: counters, timers, what it is made of.
 
 use std::fmt;
 

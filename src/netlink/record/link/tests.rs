@@ -5,29 +5,19 @@
 #![cfg(target_endian = "little")]
 
 use super::*;
-use crate::netlink::tests::{corruptions, encoded, only_message};
+use crate::netlink::tests::{corruptions, datagrams, encoded, only_message};
 use crate::netlink::wire::messages;
 
 const CAPTURES: [&str; 8] = [
-    include_str!("../../../tests/golden/netlink/bridge-up.hex"),
-    include_str!("../../../tests/golden/netlink/enslave.hex"),
-    include_str!("../../../tests/golden/netlink/bond-arp.hex"),
-    include_str!("../../../tests/golden/netlink/bond-mii.hex"),
-    include_str!("../../../tests/golden/netlink/bond-in-bridge.hex"),
-    include_str!("../../../tests/golden/netlink/macvlan.hex"),
-    include_str!("../../../tests/golden/netlink/peer-elsewhere.hex"),
-    include_str!("../../../tests/golden/netlink/life-dump.hex"),
+    include_str!("../../../../tests/golden/netlink/bridge-up.hex"),
+    include_str!("../../../../tests/golden/netlink/enslave.hex"),
+    include_str!("../../../../tests/golden/netlink/bond-arp.hex"),
+    include_str!("../../../../tests/golden/netlink/bond-mii.hex"),
+    include_str!("../../../../tests/golden/netlink/bond-in-bridge.hex"),
+    include_str!("../../../../tests/golden/netlink/macvlan.hex"),
+    include_str!("../../../../tests/golden/netlink/peer-elsewhere.hex"),
+    include_str!("../../../../tests/golden/netlink/life-dump.hex"),
 ];
-
-/// The captured datagrams of a golden file.
-fn datagrams(text: &str) -> Vec<Vec<u8>> {
-    let (_, body) = text.split_once("\n\n").unwrap();
-    let datagram = |text: &str| {
-        let digits: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
-        digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
-    };
-    body.split("\n\n").map(datagram).collect()
-}
 
 fn records() -> Vec<LinkRecord> {
     let mut records = Vec::new();
