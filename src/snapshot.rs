@@ -5,6 +5,7 @@
 //! file a checksum stands before all that it is the sum of: what is torn or rotten is not half
 //! believed. The encoding is XDR (RFC 4506), and netlink's own for what the kernel says.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -179,11 +180,7 @@ impl Snapshot {
         if let Some(network) = &self.network {
             encode_network(&mut writer, network);
         }
-        let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + body.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&checksum(&body).to_be_bytes());
-        bytes.append(&mut body);
-        bytes
+        sealed(&body)
     }
 
     /// Reads the bytes of a file.
@@ -238,6 +235,11 @@ impl Network {
     }
 }
 
+/// What a snapshot's file says, with what shows that it is whole.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
+    [MAGIC.as_slice(), &checksum(body).to_be_bytes(), body].concat()
+}
+
 /// What makes the files `now` those of `then`, in the order of their names.
 pub fn restorations(then: &Files, now: &Files) -> Vec<FileRestoration> {
     let names: BTreeSet<_> = then.keys().chain(now.keys()).copied().collect();
@@ -261,21 +263,25 @@ fn encode_opening(writer: &mut Writer<'_>, opening: &Opening) {
     writer.optional_string(until.as_deref());
 }
 
-fn decode_opening(reader: &mut Reader<'_>) -> Result<Opening, XdrError> {
+fn decode_opening(reader: &mut Reader<'_>) -> Result<Opening, SnapshotError> {
     let by =
         Caller { uid: reader.u32("uid")?, pid: reader.i32("pid")?, client: reader.u64("client")? };
-    let boot = reader.string("boot", TEXT_LEN_MAX)?.into_owned();
+    let boot = decode_text(reader, "boot")?;
     let at = Duration::from_millis(reader.u64("at")?);
     let has_deadline = reader.flag("deadline")?;
     let deadline = Duration::from_millis(reader.u64("deadline")?);
-    Ok(Opening {
-        by,
-        boot,
-        at,
-        deadline: has_deadline.then_some(deadline),
-        since: reader.string("since", TEXT_LEN_MAX)?.into_owned(),
-        until: reader.optional_string("until", TEXT_LEN_MAX)?.map(|text| text.into_owned()),
-    })
+    let deadline = has_deadline.then_some(deadline);
+    let since = decode_text(reader, "since")?;
+    let until = reader.flag("until")?.then(|| decode_text(reader, "until")).transpose()?;
+    Ok(Opening { by, boot, at, deadline, since, until })
+}
+
+/// A text of ours: what is none is not made one.
+fn decode_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, SnapshotError> {
+    match reader.string(field, TEXT_LEN_MAX)? {
+        Cow::Borrowed(text) => Ok(text.to_owned()),
+        Cow::Owned(_) => Err(SnapshotError::Content(field)),
+    }
 }
 
 fn encode_file(writer: &mut Writer<'_>, name: &IfName, file: &KeptFile) {

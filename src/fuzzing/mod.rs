@@ -17,13 +17,14 @@ pub mod definition;
 pub mod frame;
 pub mod netlink;
 pub mod session;
+pub mod snapshot;
 pub mod xml;
 
 /// What a target does with an input: return, or panic.
 pub type Run = fn(&[u8]);
 
 /// The targets, by the names of their corpus folders.
-pub const TARGETS: [(&str, Run); 8] = [
+pub const TARGETS: [(&str, Run); 9] = [
     ("call", call::run),
     ("changes", changes::run),
     ("config", config::run),
@@ -31,5 +32,6 @@ pub const TARGETS: [(&str, Run); 8] = [
     ("frame", frame::run),
     ("netlink", netlink::run),
     ("session", session::run),
+    ("snapshot", snapshot::run),
     ("xml", xml::run),
 ];

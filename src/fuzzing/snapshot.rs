@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Target `snapshot`: the file of an open change, and what a file would have to say behind a checksum
+//! that is right.
+//!
+//! Whatever is believed can be written again, and is then read as it was written.
+
+use crate::snapshot::{Snapshot, sealed};
+
+/// See the module.
+pub fn run(input: &[u8]) {
+    for bytes in [input.to_vec(), sealed(input)] {
+        let Ok(found) = Snapshot::decode(&bytes) else { continue };
+        // What is said twice is kept once.
+        let written = found.encode();
+        let kept = Snapshot::decode(&written);
+        assert_eq!(kept.as_ref().map(Snapshot::encode), Ok(written));
+        let again = kept.as_ref().map(|kept| Snapshot::decode(&kept.encode()));
+        assert_eq!(again, Ok(kept.clone()));
+    }
+}
