@@ -9,6 +9,7 @@ mod input;
 pub mod sample;
 pub mod interface;
 pub mod value_kernel;
+pub mod view;
 pub mod value_daemon;
 pub mod call;
 pub mod changes;

@@ -12,6 +12,7 @@ use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
 use crate::fuzzing::value_kernel::ValueKernel;
+use crate::fuzzing::view::difference;
 use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
 use crate::host::record::HostRecord;
 use crate::job::StepError;
@@ -379,16 +380,4 @@ fn read(bytes: &[u8]) -> Snapshot {
 
 fn killed() -> CallError {
     faults::host("killed".to_owned(), libc::EINTR)
-}
-
-/// The lines that only one of two texts has, or those in another order.
-pub fn difference(before: &str, after: &str) -> String {
-    let only = |text: &str, other: &str, mark| {
-        let lines = text.lines().filter(|line| !other.lines().any(|it| it == *line));
-        lines.map(|line| format!("{mark}{line}\n")).collect::<String>()
-    };
-    let lines = only(before, after, '-') + &only(after, before, '+');
-    let moved = before.lines().zip(after.lines()).filter(|(before, after)| before != after);
-    let moved = || moved.map(|(before, after)| format!("-{before}\n+{after}\n")).collect();
-    if lines.is_empty() { moved() } else { lines }
 }

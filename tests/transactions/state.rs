@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a sequence has come to, what can be done next, and what must hold then.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use virtinterfaced::error::{CallError, ErrorCode};
-use virtinterfaced::fuzzing::value_daemon::{ValueDaemon, difference};
+use virtinterfaced::fuzzing::value_daemon::ValueDaemon;
+use virtinterfaced::fuzzing::view::{View, difference};
 use virtinterfaced::model::name::IfName;
-use virtinterfaced::netlink::link::LinkKind;
 use virtinterfaced::proto::interface::InterfaceCall;
-use virtinterfaced::snapshot::Files;
 
 use crate::by_hand;
-use crate::scenes::{Files as Edits, Scene};
+use crate::scenes::Scene;
 
 /// How long a change may be open.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -59,15 +57,6 @@ pub(crate) struct State {
     /// How often somebody has used an editor, or `ip`.
     edits: usize,
     hands: usize,
-}
-
-/// All that is to be as it was.
-#[derive(Clone, Debug)]
-struct View {
-    text: String,
-    files: Files,
-    /// Guests' links and the bridges that they are on.
-    guests: BTreeMap<IfName, Option<IfName>>,
 }
 
 impl State {
@@ -212,7 +201,7 @@ impl State {
             Op::Create => named(scene.create, |name| InterfaceCall::Create { name, flags: 0 }),
             Op::Destroy => named(scene.destroy, |name| InterfaceCall::Destroy { name, flags: 0 }),
             Op::EditByHand => {
-                let edit: &Edits = &scene.edits[self.edits % scene.edits.len()];
+                let edit = &scene.edits[self.edits % scene.edits.len()];
                 edit.put(&mut self.daemon.kernel);
                 self.edits += 1;
                 return Ok(());
@@ -264,7 +253,7 @@ impl State {
             Err(err) => panic!("{label}: {}\n{}", err.message(), difference(&then.text, &now.text)),
         }
         assert_eq!(now.files, then.files, "{label}: the files");
-        let (want, found) = (without(&then.text, &apart), without(&now.text, &apart));
+        let (want, found) = (then.without(&apart), now.without(&apart));
         assert!(found == want, "{label}: {outcome:?}\n{}", difference(&want, &found));
         for (guest, bridge) in &then.guests {
             let is_lost = bridge.is_some_and(|bridge| lost.contains(&bridge.as_str()));
@@ -279,38 +268,6 @@ impl State {
     }
 
     fn view(&self) -> View {
-        let host = self.daemon.kernel.host();
-        let name_of = |index| host.links().find(|link| link.index == index).map(|link| link.name);
-        let taps = host.links().filter(|link| link.kind == LinkKind::Tun);
-        let guests = taps.map(|tap| (tap.name, tap.master.and_then(name_of))).collect();
-        let text = self.daemon.kernel.to_string().lines().map(timeless).collect();
-        View { text, files: self.daemon.kernel.files().clone(), guests }
+        View::of(&self.daemon.kernel)
     }
-}
-
-/// A line without what a clock or a lease decides.
-fn timeless(line: &str) -> String {
-    let is_forever = line.contains(&format!(" finite {} ", u32::MAX));
-    let mut words: Vec<_> = line.split(' ').collect();
-    if let Some(at) = words.iter().position(|word| *word == "finite")
-        && !is_forever
-    {
-        words[at + 1] = "N";
-    }
-    if line.starts_with("route ")
-        && let Some(last) = words.last_mut()
-        && *last != "None"
-    {
-        *last = "expires";
-    }
-    words.join(" ") + "\n"
-}
-
-/// The lines that are not about one of these links, or about guests that came later.
-fn without(text: &str, names: &[&str]) -> String {
-    let is_other = |line: &&str| {
-        let words: Vec<_> = line.split(' ').collect();
-        words[0] == "file" || !names.iter().any(|name| words.contains(name))
-    };
-    text.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
 }

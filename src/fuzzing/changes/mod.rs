@@ -4,18 +4,21 @@
 //!
 //! Whatever came before: a call that fails leaves the host as it was; what is created is up, as it is
 //! defined, and is refused when it is created again; what is destroyed is down or gone; guests stay
-//! on their bridges; each file can be read.
+//! on their bridges; each file can be read. What is rolled back is as it was at begin, and so is what
+//! was done by half when the daemon was killed in an open change.
 
 mod chosen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::chosen::Chooser;
 use crate::backend::native;
 use crate::error::{CallError, ErrorCode};
+use crate::faults;
 use crate::fuzzing::input::Input;
 use crate::fuzzing::value_daemon::ValueDaemon;
 use crate::fuzzing::value_kernel::ValueKernel;
+use crate::fuzzing::view::{View, difference};
 use crate::host::Host;
 use crate::model::address::Family;
 use crate::model::interface::{Interface, Kind, PortKind};
@@ -46,14 +49,23 @@ const HOST: &str = "
 /// Calls in one run, so that a long input takes no longer than others.
 const CALL_COUNT_MAX: usize = 12;
 
+/// A byte from here on is about a change that can be undone.
+const OP_COUNT: u8 = 240;
+
 /// See the module.
 pub fn run(input: &[u8]) {
     let Ok(kernel) = HOST.parse::<ValueKernel>() else { return };
-    let mut play = Play { daemon: ValueDaemon::new(kernel, None) };
+    let daemon = ValueDaemon::new(kernel, None);
+    let mut play = Play { daemon, is_refused: false, begun: None };
     let mut chooser = Chooser { input: Input::new(input) };
     let mut call_count = 0;
     while call_count < CALL_COUNT_MAX {
         let Some(what) = chooser.input.byte() else { return };
+        if let OP_COUNT.. = what {
+            play.transact(what, &mut chooser);
+            call_count += 1;
+            continue;
+        }
         match what % 12 {
             0..=2 => play.define(&chooser.definition()),
             3 => play.undefine(chooser.name()),
@@ -61,7 +73,10 @@ pub fn run(input: &[u8]) {
             7 | 8 => play.destroy(chooser.name()),
             9 => play.do_by_hand(&chooser.step_by_hand()),
             10 => play.disturb(&mut chooser),
-            _ => play.daemon.refuse(chooser.input.choice(16).into()),
+            _ => {
+                play.daemon.refuse(chooser.input.choice(16).into());
+                play.is_refused = true;
+            }
         }
         call_count += usize::from(what % 12 < 9);
     }
@@ -70,6 +85,16 @@ pub fn run(input: &[u8]) {
 /// The host, and what will become of the next call.
 struct Play {
     daemon: ValueDaemon,
+    /// Whether a step of the next call may be refused.
+    is_refused: bool,
+    begun: Option<Begun>,
+}
+
+/// A change that is open.
+struct Begun {
+    view: View,
+    /// What has gone since that nobody brings back, with all that hangs on it.
+    gone: BTreeSet<IfName>,
 }
 
 impl Play {
@@ -157,15 +182,107 @@ impl Play {
         let name = chooser.name();
         if chooser.input.choice(2) == 0 {
             self.daemon.kernel.pull_out(&name);
+            // Others may stand in its way, or hang on it.
+            if let Some(begun) = &mut self.begun {
+                begun.gone.insert(name);
+            }
         } else {
             self.daemon.kernel.add_guest(&name);
         }
     }
 
-    /// Makes a call: nothing, or why it changes nothing.
+    /// Begins, commits, rolls back, or has the daemon killed in the next call.
+    fn transact(&mut self, what: u8, chooser: &mut Chooser<'_>) {
+        let flags = 0;
+        match what % 4 {
+            0 => {
+                let outcome = self.call(&InterfaceCall::ChangeBegin { flags });
+                assert_eq!(outcome.is_ok(), self.begun.is_none(), "{outcome:?}");
+                let view = View::of(&self.daemon.kernel);
+                let gone = BTreeSet::new();
+                self.begun.get_or_insert(Begun { view, gone });
+            }
+            1 => {
+                let outcome = self.call(&InterfaceCall::ChangeCommit { flags });
+                assert_eq!(outcome.is_ok(), self.begun.take().is_some(), "{outcome:?}");
+            }
+            2 => {
+                let is_refused = self.is_refused;
+                let outcome = self.call(&InterfaceCall::ChangeRollback { flags });
+                match self.begun.take() {
+                    Some(begun) => self.check_back(&begun, &outcome, is_refused),
+                    None => assert!(outcome.is_err()),
+                }
+            }
+            _ => {
+                self.daemon.kill_after(chooser.input.choice(32).into());
+                self.is_refused = false;
+            }
+        }
+    }
+
+    /// Makes a call: nothing, or why it changes nothing. If the daemon is killed in it, it is started
+    /// again, and goes on with a rollback, or undoes what was done by half.
     fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
         self.daemon.kernel.settle();
-        self.daemon.call(call)
+        self.is_refused = false;
+        let before = View::of(&self.daemon.kernel);
+        let outcome = self.daemon.call(call);
+        if !self.daemon.is_dead() {
+            return outcome;
+        }
+        let is_open = self.daemon.opening().is_some();
+        let after = self.daemon.restart();
+        if let (InterfaceCall::ChangeRollback { .. }, true) = (call, is_open) {
+            return after;
+        }
+        let begins_or_ends = matches!(
+            call,
+            InterfaceCall::ChangeBegin { .. }
+                | InterfaceCall::ChangeCommit { .. }
+                | InterfaceCall::ChangeRollback { .. }
+        );
+        if begins_or_ends {
+            return outcome;
+        }
+        assert_eq!(self.daemon.opening().is_some(), is_open, "a change stays open");
+        if is_open {
+            let begun = Begun { view: before, gone: BTreeSet::new() };
+            self.check_back(&begun, &after, false);
+        }
+        Err(faults::host("killed".to_owned(), 0))
+    }
+
+    /// The host is as it was, as far as it can be.
+    fn check_back(&mut self, begun: &Begun, outcome: &Result<(), CallError>, is_refused: bool) {
+        self.daemon.kernel.settle();
+        self.daemon.kernel.discard_leftovers();
+        let Begun { view: then, gone } = begun;
+        let now = View::of(&self.daemon.kernel);
+        let label = || format!("{outcome:?}\n{}", difference(&then.text, &now.text));
+        assert!(now.files == then.files || is_refused, "{}", label());
+        // On a bridge that was not there, or that is made again with what it is over gone.
+        let is_new = |guest: &&IfName| !then.guests.contains_key(*guest);
+        let new: Vec<_> = now.guests.keys().filter(is_new).map(IfName::as_str).collect();
+        let may_be_lost = is_refused || !gone.is_empty() || !new.is_empty();
+        assert!(outcome.is_ok() || may_be_lost, "{}", label());
+        if outcome.is_ok() {
+            // What a client is told, and does with it, is not the daemon's.
+            let is_lasting = |line: &&str| {
+                let is_lease = line.contains(" finite N ") && line.contains(" origin 0");
+                !line.contains(" proto 16 ") && !is_lease
+            };
+            let lasting = |text: String| {
+                let lines = text.lines().filter(is_lasting);
+                lines.map(|line| format!("{line}\n")).collect::<String>()
+            };
+            let [want, found] = [then, &now].map(|view| lasting(view.without(&new)));
+            assert!(found == want, "{}{}", label(), difference(&want, &found));
+        }
+        for (guest, bridge) in &then.guests {
+            let is_lost = bridge.is_some_and(|bridge| gone.contains(&bridge)) || is_refused;
+            assert!(is_lost || now.guests.get(guest) == Some(bridge), "{guest}: {}", label());
+        }
     }
 }
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`View`]: all of a host that is to be as it was after a rollback.
+//!
+//! What legitimately is not is left out: the numbers of links, how long a lease or a route lasts, and
+//! the broadcast address that a client sets with its lease or does not.
+
+use std::collections::BTreeMap;
+
+use crate::fuzzing::value_kernel::ValueKernel;
+use crate::model::name::IfName;
+use crate::netlink::link::LinkKind;
+use crate::snapshot::Files;
+
+/// A host, seen from outside.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct View {
+    /// A line for each thing that there is.
+    pub text: String,
+    pub files: Files,
+    /// Guests' links and the bridges that they are on.
+    pub guests: BTreeMap<IfName, Option<IfName>>,
+}
+
+impl View {
+    /// The host as it is.
+    pub fn of(kernel: &ValueKernel) -> Self {
+        let host = kernel.host();
+        let name_of = |index| host.links().find(|link| link.index == index).map(|link| link.name);
+        let taps = host.links().filter(|link| link.kind == LinkKind::Tun);
+        let guests = taps.map(|tap| (tap.name, tap.master.and_then(name_of))).collect();
+        let text = kernel.to_string().lines().map(timeless).collect();
+        Self { text, files: kernel.files().clone(), guests }
+    }
+
+    /// The lines that have nothing to do with these links.
+    pub fn without(&self, names: &[&str]) -> String {
+        let is_other = |line: &&str| {
+            line.starts_with("file ") || !line.split(' ').any(|word| names.contains(&word))
+        };
+        self.text.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// A line without what a clock or a lease decides.
+fn timeless(line: &str) -> String {
+    let mut words: Vec<_> = line.split(' ').collect();
+    let forever = u32::MAX.to_string();
+    let lifetime = words.iter().position(|word| *word == "finite").map(|at| at + 1);
+    if let Some(lifetime) = lifetime.and_then(|at| words.get_mut(at))
+        && *lifetime != forever
+    {
+        *lifetime = "N";
+        if let Some(broadcast) = words.iter().position(|word| *word == "brd") {
+            words.splice(broadcast..broadcast + 2, []);
+        }
+    }
+    if let (Some(&"route"), Some(last)) = (words.first().copied().as_ref(), words.last_mut())
+        && *last != "None"
+    {
+        *last = "expires";
+    }
+    words.join(" ") + "\n"
+}
+
+/// The lines that only one of two texts has, or those in another order.
+pub fn difference(before: &str, after: &str) -> String {
+    let only = |text: &str, other: &str, mark| {
+        let lines = text.lines().filter(|line| !other.lines().any(|it| it == *line));
+        lines.map(|line| format!("{mark}{line}\n")).collect::<String>()
+    };
+    let lines = only(before, after, '-') + &only(after, before, '+');
+    let moved = before.lines().zip(after.lines()).filter(|(before, after)| before != after);
+    let moved = || moved.map(|(before, after)| format!("-{before}\n+{after}\n")).collect();
+    if lines.is_empty() { moved() } else { lines }
+}
