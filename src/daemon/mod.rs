@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use log::{error, warn};
 
 use crate::cli::{self, Invocation, Run};
+use crate::config::Settings;
 use crate::daemon::environment::{Environment, Paths};
 use crate::error::HostError;
 use crate::io::activation;
@@ -59,6 +60,13 @@ impl StartError {
     fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit: exit as u8, message: message.to_string() }
     }
+}
+
+/// What comes of a configuration that is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OnBadFile {
+    Refuse,
+    UseDefaults,
 }
 
 /// What is settled before the daemon goes to the background: what the administrator who starts it
@@ -131,7 +139,7 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
     // Next, as a supervisor may send a signal as soon as there is a process. Who only starts a
     // daemon in the background is ended by signals as anybody is.
     let signals = (!run.daemonize).then(install_signals).transpose()?;
-    let preparations = prepare(run, privilege, environment, activated)?;
+    let preparations = prepare(run, privilege, environment, activated, OnBadFile::Refuse)?;
     let report = match run.daemonize {
         false => None,
         true => match background::enter().map_err(|err| StartError::new(Exit::Failure, err))? {
@@ -162,7 +170,8 @@ fn roll_back_stale(
     environment: &Environment,
 ) -> Result<(), StartError> {
     let signals = install_signals()?;
-    let preparations = prepare(run, privilege, environment, None)?;
+    // What spoilt the file may be the very change that is to be undone.
+    let preparations = prepare(run, privilege, environment, None, OnBadFile::UseDefaults)?;
     set_umask(privilege);
     make_run_dirs(&preparations.paths)?;
     let _lock = match PidFile::claim(&preparations.paths.driver_lock()) {
@@ -180,6 +189,7 @@ fn prepare<'a>(
     privilege: Privilege,
     environment: &'a Environment,
     activated: Activated,
+    on_bad_file: OnBadFile,
 ) -> Result<Preparations<'a>, StartError> {
     let paths = Paths::new(privilege, environment).ok_or_else(|| {
         StartError::new(Exit::RunDir, "HOME is not set, nor all directories in its place")
@@ -189,9 +199,17 @@ fn prepare<'a>(
         None => (paths.config.clone(), Presence::Optional),
     };
     let config_file = ConfigFile { path, presence, privilege };
-    let configuration = config_file
-        .load()
-        .map_err(|err| StartError { exit: err.exit_status(), message: err.to_string() })?;
+    let configuration = match (config_file.load(), on_bad_file) {
+        (Ok(configuration), _) => configuration,
+        (Err(err), OnBadFile::UseDefaults) => Configuration {
+            settings: Settings::defaults(privilege),
+            socket_group: None,
+            warnings: vec![format!("{err}: as if it said nothing")],
+        },
+        (Err(err), OnBadFile::Refuse) => {
+            return Err(StartError { exit: err.exit_status(), message: err.to_string() });
+        }
+    };
     let circumstances = Circumstances {
         privilege,
         is_verbose: run.verbose,
