@@ -281,7 +281,7 @@ fn the_newest_twenty_sets_are_kept() {
 /// What somebody does with `ip`, and what is to be set back.
 #[test]
 fn what_was_changed_behind_the_daemons_back_is_undone_too() {
-    const CASES: [(&str, &str); 26] = [
+    const CASES: [(&str, &str); 27] = [
         ("an address less", "address del 192.0.2.2/24 dev eth0"),
         ("all addresses", "address flush dev eth0"),
         ("an address more", "address add 192.0.2.77/24 dev eth0"),
@@ -294,6 +294,7 @@ fn what_was_changed_behind_the_daemons_back_is_undone_too() {
             "an IPv6 address for a while",
             "address add 2001:db8:7::7/64 dev eth1 nodad valid_lft 3000 preferred_lft 2000",
         ),
+        ("a bridge made anew by hand", "link del br0\nlink add br0 type bridge\nlink set br0 up"),
         ("no default route", "route del default dev eth0"),
         ("another default route", "route replace default via 192.0.2.9 dev eth0"),
         ("a second default route", "route add default via 192.0.2.9 dev eth0 metric 5"),

@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
                         let has_form = record.has_form_of(then_it) || self.is_told(link, then_it);
                         has_form && is_placed(record, &then, &kept)
                     }
-                    None => !self.is_removed(link, record),
+                    None => !self.is_removed(link, record) && !is_outdated(record, &then),
                 };
                 // With the first address of an IPv4 network the kernel may take the others.
                 let stays = stays && !leaving.iter().any(goes_with);
@@ -243,6 +243,17 @@ fn take_away(link: IfName, record: &AddressRecord, steps: &mut Vec<Step>) {
         steps.push(Step::ChangeAddress { link, record: record.lasting() });
     }
     steps.push(Step::DeleteAddress { link, record: record.clone() });
+}
+
+/// Whether an address is one that IPv6 has given a link, and not the one that the link had: it was
+/// made from another hardware address, and does not go with that.
+fn is_outdated(record: &AddressRecord, then: &[&AddressRecord]) -> bool {
+    let is_ipv6s = |it: &AddressRecord| {
+        it.address.prefix.family() == Family::Ipv6
+            && it.address.scope == Scope::Link
+            && is_lasting(it)
+    };
+    is_ipv6s(record) && then.iter().any(|it| is_ipv6s(it))
 }
 
 /// Whether an address stays until somebody takes it away.
