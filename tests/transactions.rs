@@ -82,7 +82,7 @@ struct Known<'a> {
 fn try_all(scene: &Scene) {
     let (ids, states, next) = (HashMap::new(), Vec::new(), HashMap::new());
     let mut known = Known { scene, ids, states, next, sequences: 0, deaths: 0 };
-    let first = known.enter(State::new(scene));
+    let first = known.enter(State::new(scene), scene.name);
     known.go_on(first, &mut Vec::new());
     let Known { sequences, states, next, deaths, .. } = known;
     println!(
@@ -100,9 +100,11 @@ fn try_all(scene: &Scene) {
 }
 
 impl Known<'_> {
-    fn enter(&mut self, state: State) -> usize {
+    /// The number of a state. From one that is new it is seen that a rollback leads back.
+    fn enter(&mut self, state: State, label: &str) -> usize {
         let states = &mut self.states;
         *self.ids.entry(format!("{state:?}")).or_insert_with(|| {
+            state.clone().end(label);
             states.push(Rc::new(state));
             states.len() - 1
         })
@@ -119,8 +121,9 @@ impl Known<'_> {
             let next = match self.next.get(&(from, op)) {
                 Some(next) => *next,
                 None => {
-                    let state = self.try_one(&self.states[from].clone(), op, path);
-                    let next = self.enter(state);
+                    let label = format!("{}: {path:?}", self.scene.name);
+                    let state = self.try_one(&self.states[from].clone(), op, &label);
+                    let next = self.enter(state, &label);
                     self.next.insert((from, op), next);
                     next
                 }
@@ -130,12 +133,10 @@ impl Known<'_> {
         }
     }
 
-    fn try_one(&mut self, from: &State, op: Op, path: &[Op]) -> State {
-        let label = format!("{}: {path:?}", self.scene.name);
+    fn try_one(&mut self, from: &State, op: Op, label: &str) -> State {
         let mut to = from.clone();
-        to.apply(op, &label);
-        to.clone().end(&label);
-        self.deaths += from.die_at_each_step(op, &label);
+        to.apply(op, label);
+        self.deaths += from.die_at_each_step(op, label);
         to
     }
 }
