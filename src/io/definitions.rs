@@ -30,7 +30,7 @@ use log::{debug, warn};
 use crate::backend::native::{self, ParseDefinition};
 use crate::definitions::{Definitions, Entry, FileEdit};
 use crate::error::HostError;
-use crate::io::files;
+use crate::io::files::{self, Access};
 use crate::limits::{DEFINITION_LEN_MAX, FOLDER_NEWS_PER_TURN_MAX};
 use crate::model::client::Privilege;
 use crate::model::name::IfName;
@@ -478,10 +478,12 @@ fn unreadable(path: &Path, errno: i32) -> HostError {
     HostError::new("read", path.display().to_string(), &err)
 }
 
+/// A file that is there already stays for whom it was for.
 fn write(path: &Path, content: Option<&[u8]>) -> Result<(), HostError> {
-    match content {
-        Some(bytes) => files::replace(path, bytes),
-        None => files::remove(path),
+    let Some(bytes) = content else { return files::remove(path) };
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => files::replace_as(path, bytes, Access::of(&metadata)),
+        Ok(_) | Err(_) => files::replace(path, bytes),
     }
 }
 

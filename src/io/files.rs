@@ -106,6 +106,16 @@ pub struct Access {
     pub gid: u32,
 }
 
+impl Access {
+    /// What holds for a file.
+    pub fn of(metadata: &fs::Metadata) -> Self {
+        /// Of a mode, the bits that are permissions.
+        const PERMISSIONS: u32 = 0o7777;
+        let mode = metadata.mode() & PERMISSIONS;
+        Self { mode, uid: metadata.uid(), gid: metadata.gid() }
+    }
+}
+
 fn replace_by(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), HostError> {
     let refuse = |err: io::Error| HostError::new("write", path.display().to_string(), &err);
     let temporary = temporary_for(path).map_err(refuse)?;

@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use log::warn;
 
@@ -15,9 +14,6 @@ use crate::io::definitions::{DefinitionStore, reserve};
 use crate::io::files::{self, Access};
 use crate::snapshot::{FileRestoration, Files, KeptFile};
 use crate::sys::inotify::Change;
-
-/// Permission bits of a file's mode.
-const PERMISSIONS: u32 = 0o7777;
 
 impl DefinitionStore {
     /// All definition files as they are now. What cannot be read is left out, as it could not be put
@@ -32,12 +28,10 @@ impl DefinitionStore {
                     fs::read_link(&path).map(|it| KeptFile::Link(it.into_os_string().into_vec()))
                 }
                 Ok(metadata) => match entry.bytes() {
-                    Some(bytes) => Ok(KeptFile::File {
-                        bytes: bytes.to_vec(),
-                        mode: metadata.permissions().mode() & PERMISSIONS,
-                        uid: metadata.uid(),
-                        gid: metadata.gid(),
-                    }),
+                    Some(bytes) => {
+                        let Access { mode, uid, gid } = Access::of(&metadata);
+                        Ok(KeptFile::File { bytes: bytes.to_vec(), mode, uid, gid })
+                    }
                     None => Err(io::Error::from_raw_os_error(unreadable(entry))),
                 },
                 Err(err) => Err(err),

@@ -317,6 +317,20 @@ fn lost_news_and_an_end_of_the_watch_mean_everything() {
 }
 
 #[test]
+fn a_file_that_is_rewritten_stays_for_whom_it_was_for() {
+    let scene = Scene::new();
+    scene.sh("printf eth0 > interface/eth0.xml; chmod 640 interface/eth0.xml");
+    let mut store = scene.open();
+    assert_eq!(store.apply(&edit("eth0", Some("eth0"), Some("eth0:9"))), Ok(()));
+    assert_eq!(store.apply(&edit("br0", None, Some("br0"))), Ok(()));
+    let mode = |name: &str| {
+        let path = scene.path("interface").join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    };
+    assert_eq!((mode("eth0.xml"), mode("br0.xml")), (0o640, 0o600));
+}
+
+#[test]
 fn an_edit_is_on_the_disk_and_in_the_definitions_at_once_and_its_inverse_undoes_it() {
     let scene = Scene::new();
     scene.sh("printf 'eth0:9 \\n' > interface/eth0.xml; printf '?\\377' > interface/bad.xml");
