@@ -344,6 +344,19 @@ fn what_was_changed_behind_the_daemons_back_is_undone_too() {
     });
 }
 
+/// Each of the links is looked at again, and the route is one of them's.
+#[test]
+fn a_route_over_two_links_comes_back_when_both_were_down() {
+    on_busy_host(|_daemon| {
+        ip("route add 203.0.116.0/24 nexthop via 192.0.2.9 dev eth0 nexthop via 10.6.0.2 dev eth1");
+        let before = Snapshot::take();
+        begin();
+        ip_batch("link set eth1 down\nlink set eth0 down\n");
+        roll_back();
+        before.assert_unchanged(Strictness::AlikeLinks, "both up again");
+    });
+}
+
 #[test]
 fn what_cannot_be_restored_is_told_and_the_rest_is() {
     with_virsh(|| {

@@ -69,7 +69,14 @@ impl Kernel {
             let addresses = self.addresses(index, buffer)?;
             addresses.into_iter().for_each(|address| record.add_address(address));
             for family in FAMILIES {
-                let routes = self.routes(family, index, buffer)?;
+                let encode = |out: &mut Vec<u8>, sequence| {
+                    encode_route_dump(out, sequence, family, Some(index));
+                };
+                // A route over several links is the first one's, here as in a whole record.
+                let routes = self.collect("routes", encode, buffer, |message| {
+                    let is_its = link_of(message) == Some(index);
+                    RouteRecord::decode(message).ok().flatten().filter(|_| is_its)
+                })?;
                 routes.into_iter().for_each(|route| record.add_route(index, route));
             }
         }
