@@ -14,19 +14,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use serde_json::Value;
-
-use crate::host::{FOLDER, bridge, definition_file, find_link, ip_json, protocols};
+use crate::host::{FOLDER, bridge, definition_file, find_link, ip_json, ports, protocols, text};
 use crate::random::{Chance, Rng, seed_from};
 use crate::snapshot::{Snapshot, Strictness};
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch, run_with_input};
 use crate::support::daemon::{Daemon, config_file, daemon_command};
-use crate::support::eventually;
 use crate::support::namespace::in_namespace;
 use crate::support::wire::{Arg, Fault, procedure};
 use crate::transaction::Tree;
-use crate::world::{State, lay_out, try_begin, try_call, try_commit, try_roll_back};
+use crate::world::{State, await_settled, lay_out, try_begin, try_call, try_commit, try_roll_back};
 
 const SEQUENCE_COUNT: u64 = 100;
 const LEN_MAX: usize = 4;
@@ -121,6 +118,8 @@ struct Telling {
     options: Vec<String>,
     /// The change that is open: what it began with, and when.
     open: Option<(State, Instant)>,
+    /// Who was a guest then.
+    guests: Vec<(String, String)>,
     has_deadline: bool,
     counts: Counts,
     /// What was done, for whoever has to look into it.
@@ -140,31 +139,22 @@ fn look() -> State {
     State { tree: Tree::take(), host: Snapshot::take().without(|name| name.starts_with("gone-")) }
 }
 
+/// Ports of bridges that no definition names, each with its bridge: what they have is theirs, and so not
+/// set back, but for whose port they are.
+fn guests() -> Vec<(String, String)> {
+    let files = fs::read_dir(FOLDER).into_iter().flatten();
+    let bridges: String = files
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter(|xml| xml.contains("type='bridge'"))
+        .collect();
+    let links = ip_json("link show").into_iter().filter(|link| link.get("master").is_some());
+    let pairs = links.map(|link| (text(&link["ifname"]), text(&link["master"])));
+    pairs.filter(|(name, _)| !bridges.contains(&format!("name='{name}'"))).collect()
+}
+
 /// Whether the NIC was there that may be pulled out, and is not any more.
 fn is_lost(begun: &State) -> bool {
     begun.host.has_link(LOOSE[0]) && find_link(LOOSE[0]).is_none()
-}
-
-/// Whether the kernel has yet to note what a link's carrier or a port's state is, or whose an address.
-fn is_settling(link: &Value) -> bool {
-    let has = |name: &str| link["flags"].as_array().unwrap().iter().any(|flag| flag == name);
-    let operstate = link["operstate"].as_str().unwrap();
-    let is_noted = match has("UP") && has("LOWER_UP") {
-        true => ["UP", "UNKNOWN"].contains(&operstate),
-        false => operstate != "UP",
-    };
-    let port = link["linkinfo"]["info_slave_data"]["state"].as_str();
-    let addresses = link["addr_info"].as_array().into_iter().flatten();
-    let is_tentative = addresses.into_iter().any(|info| info["tentative"] == true);
-    !is_noted
-        || (has("LOWER_UP") && is_tentative)
-        || port.is_some_and(|state| ["listening", "learning"].contains(&state))
-}
-
-fn await_settled() {
-    eventually("the kernel has noted everything", || {
-        !ip_json("address show").iter().any(is_settling)
-    });
 }
 
 impl Telling {
@@ -188,7 +178,20 @@ impl Telling {
         let client = RawClient::open();
         let said = vec![format!("{deeds:?}")];
         let (daemon, counts) = (Some(daemon), Counts::default());
-        (Self { rng, daemon, client, options, open: None, has_deadline, counts, said }, deeds)
+        (
+            Self {
+                rng,
+                daemon,
+                client,
+                options,
+                open: None,
+                guests: Vec::new(),
+                has_deadline,
+                counts,
+                said,
+            },
+            deeds,
+        )
     }
 
     fn note(&mut self, text: impl Into<String>) {
@@ -241,6 +244,7 @@ impl Telling {
             None => {
                 outcome.unwrap();
                 self.open = Some((state, begun));
+                self.guests = guests();
             }
             Some(_) => self.assert_invalid(outcome),
         }
@@ -297,9 +301,19 @@ impl Telling {
         if is_lost(&begun) {
             begun.host = begun.host.without(|name| LOOSE.contains(&name));
         }
+        let guests = self.guests.clone();
+        let is_a_guests = |name: &str| guests.iter().any(|(guest, _)| guest == name);
+        begun.host = begun.host.without(is_a_guests);
         let deadline = Instant::now() + SETTLING_TIME;
         loop {
-            let differences = begun.differences(&look(), Strictness::AlikeLinks);
+            let mut now = look();
+            now.host = now.host.without(is_a_guests);
+            let mut differences = begun.differences(&now, Strictness::AlikeLinks);
+            for (guest, bridge) in &guests {
+                if !ports(bridge).contains(guest) {
+                    differences.push(format!("{guest} is no port of {bridge}"));
+                }
+            }
             if differences.is_empty() {
                 return;
             }

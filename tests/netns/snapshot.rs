@@ -29,7 +29,7 @@ const OF_INCARNATION: [&str; 2] = ["ifindex", "link_index"];
 
 /// Seconds that are left: they may have gone on this far.
 const LIFETIMES: [&str; 3] = ["valid_life_time", "preferred_life_time", "expires"];
-const LIFETIME_TOLERANCE: u64 = 15;
+const LIFETIME_TOLERANCE: i64 = 15;
 
 /// How long the kernel has to settle: its operational states, and its search for duplicates.
 const SETTLING_TIME: Duration = Duration::from_secs(5);
@@ -156,7 +156,7 @@ fn sort_networks(sections: &mut Value) {
         let Some(Value::Array(infos)) = link.get_mut("addr_info") else { continue };
         infos.sort_by_key(|info| {
             let local = info["local"].as_str().and_then(|local| local.parse::<Ipv4Addr>().ok());
-            let bits = info["prefixlen"].as_u64().unwrap_or_default();
+            let bits = info["prefixlen"].as_i64().unwrap_or_default();
             let network = local.map(|local| u64::from(local.to_bits()) >> (32 - bits.min(32)));
             (local.is_none(), network, info["peer"].to_string())
         });
@@ -193,9 +193,9 @@ fn compare(
                 match (a.get(key), b.get(key)) {
                     (Some(a), Some(b)) if LIFETIMES.contains(&key.as_str()) => {
                         let close = a
-                            .as_u64()
-                            .zip(b.as_u64())
-                            .is_some_and(|(a, b)| a.abs_diff(b) <= LIFETIME_TOLERANCE);
+                            .as_i64()
+                            .zip(b.as_i64())
+                            .is_some_and(|(a, b)| (a - b).abs() <= LIFETIME_TOLERANCE);
                         if !close {
                             found.push(format!("{path}: {a}, and now {b}"));
                         }

@@ -47,16 +47,17 @@ pub(crate) struct Tree(Vec<(String, u32, u32, u32, Vec<u8>)>);
 
 impl Tree {
     pub(crate) fn take() -> Self {
+        // One may go while others are read.
         let read = |name: String| {
             let path = Path::new(FOLDER).join(&name);
-            let metadata = fs::symlink_metadata(&path).unwrap();
+            let metadata = fs::symlink_metadata(&path).ok()?;
             let bytes = match metadata.is_symlink() {
-                true => fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes(),
-                false => fs::read(&path).unwrap(),
+                true => fs::read_link(&path).ok()?.into_os_string().into_encoded_bytes(),
+                false => fs::read(&path).ok()?,
             };
-            (name, metadata.mode(), metadata.uid(), metadata.gid(), bytes)
+            Some((name, metadata.mode(), metadata.uid(), metadata.gid(), bytes))
         };
-        Self(folder().into_iter().map(read).collect())
+        Self(folder().into_iter().filter_map(read).collect())
     }
 }
 

@@ -7,10 +7,13 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::host::{FOLDER, TWO_NICS, bridge, definition_file, ethernet};
+use serde_json::Value;
+
+use crate::host::{FOLDER, TWO_NICS, bridge, definition_file, ethernet, ip_json};
 use crate::snapshot::{Snapshot, Strictness};
 use crate::support::client::RawClient;
 use crate::support::command::ip_batch;
+use crate::support::eventually;
 use crate::support::namespace::DIR;
 use crate::support::wire::{Arg, Fault, procedure};
 use crate::transaction::Tree;
@@ -92,6 +95,28 @@ pub(crate) fn settle(states: &[(Found, &State)], label: &str) -> Found {
     }
 }
 
+/// Whether the kernel has yet to note what a link's carrier or a port's state is, or whose an address.
+fn is_settling(link: &Value) -> bool {
+    let has = |name: &str| link["flags"].as_array().unwrap().iter().any(|flag| flag == name);
+    let operstate = link["operstate"].as_str().unwrap();
+    let is_noted = match has("UP") && has("LOWER_UP") {
+        true => ["UP", "UNKNOWN"].contains(&operstate),
+        false => operstate != "UP",
+    };
+    let port = link["linkinfo"]["info_slave_data"]["state"].as_str();
+    let addresses = link["addr_info"].as_array().into_iter().flatten();
+    let is_tentative = addresses.into_iter().any(|info| info["tentative"] == true);
+    !is_noted
+        || (has("LOWER_UP") && is_tentative)
+        || port.is_some_and(|state| ["listening", "learning"].contains(&state))
+}
+
+pub(crate) fn await_settled() {
+    eventually("the kernel has noted everything", || {
+        !ip_json("address show").iter().any(is_settling)
+    });
+}
+
 pub(crate) fn lay_out() {
     // No search for duplicates: addresses can be used at once.
     for of in ["all", "default"] {
@@ -109,6 +134,7 @@ pub(crate) fn lay_out() {
     symlink(&elsewhere, definition_file("eth1")).unwrap();
     fs::write(definition_file("br8"), bridge("br8", "", &["eth2"], &["10.8.0.1/24"])).unwrap();
     fs::write(definition_file("eth7"), "<interface type='eth").unwrap();
+    await_settled();
 }
 
 pub(crate) fn try_call(
