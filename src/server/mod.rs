@@ -246,13 +246,14 @@ impl Server {
     /// epoll refuses.
     pub fn listen(&mut self, listeners: Vec<Listener>) -> Result<(), HostError> {
         let refuse = |err: io::Error| HostError::new("register", "descriptors", &err);
-        for (position, listener) in listeners.iter().enumerate() {
+        self.door = Door::new(listeners);
+        // In the door's own order, by which it knows them.
+        for (position, listener) in self.door.listeners().iter().enumerate() {
             let (fd, token) = (listener.as_raw_fd(), Token(LISTENERS + position));
             let registry = self.poll.registry();
             registry.register(&mut SourceFd(&fd), token, Interest::READABLE).map_err(refuse)?;
         }
-        self.next_id = LISTENERS + listeners.len();
-        self.door = Door::new(listeners);
+        self.next_id = LISTENERS + self.door.listeners().len();
         Ok(())
     }
 
