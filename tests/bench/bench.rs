@@ -49,9 +49,9 @@ const PARTS: [(&str, Part); 10] = [
     ("changes", changes::print),
     ("readers", readers::print),
     ("definitions", definitions::print),
-    ("routes", routes),
     ("links", links),
     ("transactions", transactions::print),
+    ("routes", routes),
 ];
 
 /// Measures and prints.
