@@ -9,6 +9,10 @@ set -eu
 export PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
+# A process that vfork has made is let go on by the kernel when its child is another program; by qemu's
+# user mode before that. So what is written down of a child's name there is its parent's.
+SKIPPED="an_adopted_client_is_looked_at_and_started_again"
+
 # cross RUST-ARCHITECTURE GNU-ARCHITECTURE QEMU-ARCHITECTURE
 cross() {
     triple=$1-unknown-linux-gnu
@@ -16,7 +20,7 @@ cross() {
     variable=CARGO_TARGET_$(echo "$triple" | tr a-z- A-Z_)
     export "${variable}_LINKER=$gnu-gcc" "${variable}_RUNNER=qemu-$3-static -L /usr/$gnu"
     echo "-- $triple"
-    cargo test --lib --bins -Z build-std=std,panic_abort --target "$triple"
+    cargo test --lib --bins -Z build-std=std,panic_abort --target "$triple" -- --skip "$SKIPPED"
 }
 
 cross i686 i686 i386
