@@ -19,7 +19,7 @@ use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Switch, Value};
 
 /// Links over each other: more than the kernel allows (`MAX_NEST_DEV`).
-const DEPTH_MAX: usize = 16;
+pub(super) const DEPTH_MAX: usize = 16;
 
 /// Plans to take `name` down, which `definition` describes if there is one.
 ///

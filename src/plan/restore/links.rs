@@ -7,13 +7,11 @@ use crate::host::is_out_of_the_way;
 use crate::host::record::Recorded;
 use crate::model::name::IfName;
 use crate::netlink::link::{LinkBridge, LinkKind};
+use crate::plan::links::MTU_AT_FIRST;
 use crate::plan::restore;
 use crate::plan::step::{Condition, Step, Switch, Value};
 
 use super::{Draft, Loss, Pair};
-
-/// What a bridge or bond has that was just made.
-const MTU_AT_FIRST: u32 = 1500;
 
 impl<'a> Draft<'a> {
     /// Takes the host's own links from bridges and bonds that they were no ports of.

@@ -21,6 +21,7 @@ use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::plan::step::{Step, Value};
+use crate::plan::tear_down::DEPTH_MAX;
 use crate::plan::{Plan, Planned};
 use crate::snapshot::{self, FileRestoration, Files, Network};
 
@@ -269,8 +270,6 @@ fn in_order(host: &HostRecord) -> Vec<&Recorded> {
 
 /// How many VLANs there are below a VLAN.
 fn depth(host: &HostRecord, link: &Link) -> usize {
-    /// More than the kernel allows (`MAX_NEST_DEV`).
-    const DEPTH_MAX: usize = 16;
     let below = |link: &Link| {
         let is_vlan = matches!(link.kind, LinkKind::Vlan { .. });
         let parent = host.parent_of(link).filter(|_| is_vlan)?;
