@@ -120,7 +120,8 @@ impl Paths {
             Privilege::Session => {
                 let below_home = || environment.home.as_ref().map(|home| home.join(".local/state"));
                 let state = environment.state_home.clone().or_else(below_home);
-                state.unwrap_or_else(|| config_dir.clone()).join("libvirt/interface/change")
+                let state = state.map_or_else(|| config_dir.clone(), |dir| dir.join("libvirt"));
+                state.join("interface/change")
             }
         };
         Some(Self {
