@@ -8,13 +8,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 use std::{env, io};
 
 use super::client::RawClient;
 use super::command::{Output, command, run};
-use super::eventually;
 use super::namespace::DIR;
 use super::wire::procedure;
+use super::{PATIENCE, eventually};
 
 pub(crate) const SOCKET: &str = "/run/libvirt/virtinterfaced-sock";
 pub(crate) const READ_ONLY_SOCKET: &str = "/run/libvirt/virtinterfaced-sock-ro";
@@ -126,19 +127,34 @@ impl Daemon {
 
     /// How often it has gone to sleep or been put to it: what does not grow was never awake.
     pub(crate) fn switch_count(&self) -> u64 {
-        self.status("voluntary_ctxt_switches") + self.status("nonvoluntary_ctxt_switches")
+        self.status_number("voluntary_ctxt_switches")
+            + self.status_number("nonvoluntary_ctxt_switches")
     }
 
     /// How much memory it has in use, in bytes.
     pub(crate) fn resident_len(&self) -> u64 {
-        self.status("VmRSS") * 1024
+        self.status_number("VmRSS") * 1024
+    }
+
+    /// Waits until it has a handler for this signal, and not a moment longer: much else of its start
+    /// is done within a millisecond.
+    pub(crate) fn wait_for_handler(&self, signal: i32) {
+        let deadline = Instant::now() + PATIENCE;
+        while u64::from_str_radix(&self.status("SigCgt"), 16).unwrap() & 1 << (signal - 1) == 0 {
+            assert!(Instant::now() < deadline, "no handler for signal {signal}");
+        }
     }
 
     /// A number of `/proc/PID/status`.
-    fn status(&self, field: &str) -> u64 {
+    fn status_number(&self, field: &str) -> u64 {
+        self.status(field).parse().unwrap()
+    }
+
+    /// The first word of a field of `/proc/PID/status`.
+    fn status(&self, field: &str) -> String {
         let status = fs::read_to_string(self.proc("status")).unwrap();
         let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        value.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+        value.unwrap().split_whitespace().next().unwrap().to_owned()
     }
 
     fn proc(&self, file: &str) -> PathBuf {
