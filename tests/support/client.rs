@@ -82,6 +82,13 @@ impl RawClient {
         self.stream.shutdown(Shutdown::Both).unwrap();
     }
 
+    /// Says that nothing more will come, and waits until the daemon has closed the connection too.
+    #[track_caller]
+    pub(crate) fn end(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(self.receive(), None);
+    }
+
     /// The names of all interfaces that are listed.
     pub(crate) fn list_all(&mut self) -> Vec<String> {
         self.list(0)

@@ -64,14 +64,17 @@ impl Daemon {
         (daemon.wait().code(), daemon.stderr())
     }
 
-    /// Waits until it answers at the socket at `path`.
+    /// Waits until it answers at the socket at `path`, and has closed the connection that showed it.
     pub(crate) fn wait_for(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         eventually(&format!("an answer at {}", path.display()), || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "ended early: {ended:?}\n{}", self.stderr());
-            RawClient::connect_to(path)
-                .is_ok_and(|mut client| client.call(procedure::AUTH_LIST, &[]).head.serial == 1)
+            RawClient::connect_to(path).is_ok_and(|mut client| {
+                client.call(procedure::AUTH_LIST, &[]);
+                client.end();
+                true
+            })
         });
     }
 
