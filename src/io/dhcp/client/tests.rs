@@ -131,7 +131,7 @@ fn a_profile_is_the_programs_if_it_ends_with_its_name() {
 /// A folder with programs of these names that have `parts` in their files, and leave `ran` behind
 /// if anybody runs them.
 fn folder(label: &str, programs: &[&str], parts: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("dhcp-{label}-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("dhcp-program-{label}-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     for program in programs {
         let (text, path) = (dir.join("text"), dir.join(program));
