@@ -28,7 +28,7 @@ pub fn take_each(
     mut take: impl FnMut(&TypedParam) -> Result<(), CallError>,
 ) -> Result<(), CallError> {
     let mut sorted: Vec<&TypedParam> = params.iter().collect();
-    sorted.sort_by(|a, b| a.field.cmp(&b.field));
+    sorted.sort_unstable_by(|a, b| a.field.cmp(&b.field));
     let mut previous = None;
     for param in sorted {
         if previous == Some(&param.field) {

@@ -58,7 +58,7 @@ impl Links {
     pub(super) fn ports_of(&self, master: LinkIndex) -> Vec<&Link> {
         let is_port = |link: &&Link| link.master == Some(master);
         let mut ports: Vec<_> = self.by_index.values().filter(is_port).collect();
-        ports.sort_by_key(|port| port.name);
+        ports.sort_unstable_by_key(|port| port.name);
         ports
     }
 

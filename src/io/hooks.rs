@@ -197,7 +197,7 @@ fn scripts(dir: &Path) -> Vec<PathBuf> {
         scripts.extend(entries.flatten().map(|entry| entry.path()));
     }
     // "daemon" comes before all that begins with "daemon.d".
-    scripts.sort();
+    scripts.sort_unstable();
     let is_script = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|found| found.is_file()) && file::is_executable(path)
     };

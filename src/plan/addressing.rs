@@ -67,7 +67,7 @@ impl<'a> Draft<'a> {
                 let at = fixed.iter().position(|prefix| *prefix == record.address.prefix);
                 at.unwrap_or(fixed.len())
             };
-            late.sort_by_key(place);
+            late.sort_by_cached_key(place);
             for record in late {
                 self.add_address(wish.link, record);
             }

@@ -72,7 +72,7 @@ pub fn tear_down(
     others.into_iter().for_each(|surveyed| draft.discard(&surveyed.link));
     // Last, as a link that is made again is not quite the same; a VLAN before its parent, which would
     // take it along. On the spot, as long as it is there its parent has no other of its tag.
-    vlans.sort_by_key(|surveyed| Reverse(depth(&draft, &surveyed.link)));
+    vlans.sort_by_cached_key(|surveyed| Reverse(depth(&draft, &surveyed.link)));
     for surveyed in vlans {
         let undo = remake_vlan(&draft, surveyed);
         draft.push(Step::DeleteLink(surveyed.link.name), undo);

@@ -226,8 +226,7 @@ impl<'a> Wish<'a> {
             }
         }
         // Of all donors', those that others need come first.
-        moving.sort_by_key(|route| route.gateway.is_some());
-        moving
+        near_before_far(moving)
     }
 
     /// Whether the link has the default route that the definition names, and keeps it.
@@ -322,9 +321,14 @@ impl<'a> Wish<'a> {
 /// A link's routes in the order in which they are put back: those that others find their gateway by
 /// first, and of several to one place the last one first, as the kernel puts each before the others.
 pub(super) fn routes_in_order(surveyed: &Surveyed) -> Vec<&RouteRecord> {
-    let mut routes: Vec<_> = surveyed.routes.iter().rev().collect();
-    routes.sort_by_key(|route| route.gateway.is_some());
-    routes
+    near_before_far(surveyed.routes.iter().rev().collect())
+}
+
+/// Routes that lead to a neighbour before those over a gateway, which may be found by one of them.
+fn near_before_far(routes: Vec<&RouteRecord>) -> Vec<&RouteRecord> {
+    let (near, far): (Vec<_>, Vec<_>) =
+        routes.into_iter().partition(|route| route.gateway.is_none());
+    [near, far].concat()
 }
 
 /// Whether a route's gateway is on a network that a link is on. Once it is not, the kernel keeps the

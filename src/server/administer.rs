@@ -51,7 +51,7 @@ impl Server {
             Question::Clients(server) => {
                 let clients = self.clients.values().filter(|client| client.server() == server);
                 let mut entries: Vec<_> = clients.map(|client| entry(client)).collect();
-                entries.sort_by_key(|entry| entry.id);
+                entries.sort_unstable_by_key(|entry| entry.id);
                 Answer::Clients(entries)
             }
             Question::Client { server, id } => {

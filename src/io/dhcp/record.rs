@@ -102,7 +102,7 @@ pub(super) fn paths(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == suffix));
-    paths.sort();
+    paths.sort_unstable();
     paths
 }
 

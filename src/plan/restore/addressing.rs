@@ -164,8 +164,9 @@ impl<'a> Draft<'a> {
                 missing.extend(route.aged(self.elapsed).map(|aged| (aged, is_there)));
             }
             // What others find their gateway by comes first.
-            missing.sort_by_key(|(route, _)| route.gateway.is_some());
-            for (record, is_there) in missing {
+            let (near, far): (Vec<_>, Vec<_>) =
+                missing.into_iter().partition(|(route, _)| route.gateway.is_none());
+            for (record, is_there) in near.into_iter().chain(far) {
                 if is_there {
                     steps.push(Step::DeleteRoute { link, record: record.clone() });
                 }

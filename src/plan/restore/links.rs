@@ -36,31 +36,26 @@ impl<'a> Draft<'a> {
     /// bridge that guests are on stays, without what the host itself had on it.
     pub(super) fn remove_links(&mut self) {
         let now = self.now;
-        let mut stale: Vec<_> = now
-            .iter()
-            .filter(|recorded| {
-                let link = recorded.link();
-                let is_ours = matches!(
-                    link.kind,
-                    LinkKind::Bond(_) | LinkKind::Bridge(_) | LinkKind::Vlan { .. }
-                );
-                is_ours && !self.links.contains_key(&link.name) && !is_out_of_the_way(link)
-            })
-            .collect();
-        stale.sort_by_cached_key(|recorded| Reverse(restore::depth(now, recorded.link())));
-        for recorded in &stale {
-            if let LinkKind::Vlan { .. } = recorded.link().kind {
-                self.removed.insert(recorded.link().name);
-                self.push(Step::DeleteLink(recorded.link().name));
-            }
+        let is_stale = |recorded: &&Recorded| {
+            let link = recorded.link();
+            let is_ours = matches!(
+                link.kind,
+                LinkKind::Bond(_) | LinkKind::Bridge(_) | LinkKind::Vlan { .. }
+            );
+            is_ours && !self.links.contains_key(&link.name) && !is_out_of_the_way(link)
+        };
+        let is_vlan = |recorded: &&Recorded| matches!(recorded.link().kind, LinkKind::Vlan { .. });
+        let is_bond = |recorded: &&Recorded| matches!(recorded.link().kind, LinkKind::Bond(_));
+        let (mut vlans, others): (Vec<_>, Vec<_>) = now.iter().filter(is_stale).partition(is_vlan);
+        vlans.sort_by_cached_key(|recorded| Reverse(restore::depth(now, recorded.link())));
+        for recorded in vlans {
+            self.removed.insert(recorded.link().name);
+            self.push(Step::DeleteLink(recorded.link().name));
         }
         // Bridges before the bonds that are their ports.
-        stale.sort_by_key(|recorded| matches!(recorded.link().kind, LinkKind::Bond(_)));
-        for recorded in stale {
+        let (bonds, bridges): (Vec<_>, Vec<_>) = others.into_iter().partition(is_bond);
+        for recorded in bridges.into_iter().chain(bonds) {
             let link = recorded.link();
-            if let LinkKind::Vlan { .. } = link.kind {
-                continue;
-            }
             let guests = self.guests_of(&link.name);
             if !guests.is_empty() {
                 self.strip(recorded);
