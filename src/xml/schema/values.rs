@@ -63,23 +63,41 @@ fn is_unsigned(value: &str, max: u32) -> bool {
     is_number && value.parse::<u32>().is_ok_and(|number| number <= max)
 }
 
-/// libxml2 takes an exponent without digits, and what is no number for not negative. What it takes
-/// for a double is not made one here: the sign says all, but of a number so near to zero that a double
-/// does not tell.
+/// libxml2 takes an exponent without digits, and what is no number for not negative.
 fn is_seconds(value: &str) -> bool {
     if value == "INF" || value == "NaN" {
         return true;
     }
     let (mantissa, exponent) = value.split_once(['e', 'E']).unwrap_or((value, ""));
-    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let power = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     let digits = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let has_digits = !whole.is_empty() || !fraction.is_empty();
-    let is_zero = digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     has_digits
-        && [whole, fraction, exponent].into_iter().all(is_number)
-        && (!mantissa.starts_with('-') || is_zero)
+        && [whole, fraction, power].into_iter().all(is_number)
+        && (!mantissa.starts_with('-') || is_zero_as_double(whole, fraction, exponent))
+}
+
+/// Whether a double has no other value than zero for `whole.fraction` times ten to `exponent`, that
+/// is, up to half of its least, 2^-1074. That is found out without a double: to read one takes more
+/// code than all other values together.
+fn is_zero_as_double(whole: &str, fraction: &str, exponent: &str) -> bool {
+    /// Digits behind the point, times ten to -323.
+    const HALF_OF_LEAST: &str = "24703282292062327";
+    let len = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0');
+    let power = match exponent.parse() {
+        Ok(power) => power,
+        // Without digits, or with more than matter.
+        Err(_) if len(exponent) < 2 => 0,
+        Err(_) if exponent.starts_with('-') => i64::MIN,
+        Err(_) => i64::MAX,
+    };
+    // The number is 0.SIGNIFICANT times ten to this.
+    let magnitude = power.saturating_add(len(significant) - len(fraction));
+    significant.is_empty() || magnitude < -323 || magnitude == -323 && significant <= HALF_OF_LEAST
 }
 
 fn is_ipv4(value: &str) -> bool {
@@ -162,8 +180,12 @@ mod tests {
 
     #[test]
     fn seconds_are_what_a_double_is_that_is_not_negative() {
-        for digits in ["0", "0.0", ".0", "1", "1.", ".1", "0.001", "10", "9999999999999999999"] {
-            for exponent in ["", "e0", "e-1", "E+1", "e-300", "e308", "e99999999999999999999"] {
+        const DIGITS: &str = "0 0.0 .0 1 1. .1 0.001 10 9999999999999999999 2.47 2.48 00.247 0.0248 \
+            247.0 2.4703282292062327 2.4703282292062328";
+        const EXPONENTS: &str = "e0 e-1 E+1 e-300 e-321 e-322 e-323 e-324 e-325 e-326 e-400 e308 \
+            e99999999999999999999 e-99999999999999999999";
+        for digits in DIGITS.split(' ') {
+            for exponent in EXPONENTS.split(' ').chain([""]) {
                 for sign in ["", "-", "+"] {
                     let value = format!("{sign}{digits}{exponent}");
                     let want = value.parse::<f64>().is_ok_and(|seconds| seconds >= 0.0);
