@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`HostRecord`]: links, addresses and routes as they are at one moment, in the kernel's own words,
-//! so that they can be set back to that later.
+//! [`HostRecord`]: links, addresses, routes and bridges' VLANs as they are at one moment, in the
+//! kernel's own words, so that they can be set back to that later.
 //!
 //! The table ([`crate::host::Host`]) has what answers are made from, and of every link; this has all
 //! that can be said again. A record is written to a file as the messages that tell of it, and read
@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::Host;
 use crate::model::name::IfName;
-use crate::netlink::link::{Link, LinkIndex};
+use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::route::{self, RouteRecord};
 use crate::netlink::wire::{WireError, messages};
@@ -20,7 +21,15 @@ use crate::netlink::wire::{WireError, messages};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct HostRecord {
     links: BTreeMap<IfName, Recorded>,
-    names: BTreeMap<LinkIndex, IfName>,
+    /// All links, be it that nothing else is recorded of one.
+    names: BTreeMap<LinkIndex, Named>,
+}
+
+/// How a link is called, and what it is to its bridge, or to itself if it is one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Named {
+    name: IfName,
+    vlans: Option<BridgeVlans>,
 }
 
 /// One link with all that it has.
@@ -43,14 +52,14 @@ impl Recorded {
 impl HostRecord {
     /// Knows how links are called, and nothing else.
     pub fn named_as_in(host: &Host) -> Self {
-        let names = host.links().map(|link| (link.index, link.name)).collect();
-        Self { links: BTreeMap::new(), names }
+        let named = |link: &Link| (link.index, Named { name: link.name, vlans: None });
+        Self { links: BTreeMap::new(), names: host.links().map(named).collect() }
     }
 
     /// Adds a link, with nothing on it.
     pub fn add_link(&mut self, record: LinkRecord) {
         let name = record.link.name;
-        self.names.insert(record.link.index, name);
+        self.names.insert(record.link.index, Named { name, vlans: None });
         self.links.insert(name, Recorded { record, addresses: Vec::new(), routes: Vec::new() });
     }
 
@@ -68,7 +77,12 @@ impl HostRecord {
         }
     }
 
-    /// Takes over what is known of these links by now, and how all are called.
+    /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
+    pub fn add_vlans(&mut self, link: LinkIndex, name: IfName, vlans: BridgeVlans) {
+        self.names.insert(link, Named { name, vlans: Some(vlans) });
+    }
+
+    /// Takes over what is known of these links by now, how all are called, and all VLANs of bridges.
     pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) {
         self.links.retain(|name, _| !names.contains(name));
         self.links.extend(fresh.links);
@@ -85,6 +99,8 @@ impl HostRecord {
             let message = message?;
             if let Some(link) = LinkRecord::decode(&message)? {
                 host.add_link(link);
+            } else if let Some((link, name, vlans)) = BridgeVlans::decode(&message)? {
+                host.add_vlans(link, name, vlans);
             } else if let Some(address) = AddressRecord::decode(&message)? {
                 host.add_address(address);
             } else if let Some(link) = route::link_of(&message)
@@ -103,6 +119,9 @@ impl HostRecord {
             addresses.iter().for_each(|address| address.encode(out));
             routes.iter().for_each(|route| route.encode(out, record.link.index));
         }
+        for (link, Named { name, vlans }) in &self.names {
+            vlans.iter().for_each(|vlans| vlans.encode(out, *link, name));
+        }
     }
 
     /// The link of this name.
@@ -112,7 +131,7 @@ impl HostRecord {
 
     /// The name of a link.
     pub fn name_of(&self, index: LinkIndex) -> Option<IfName> {
-        self.names.get(&index).copied()
+        self.names.get(&index).map(|named| named.name)
     }
 
     /// The name of the link whose port a link is.
@@ -136,17 +155,31 @@ impl HostRecord {
         self.iter().filter(move |port| index.is_some() && port.link().master == index)
     }
 
+    /// The VLANs that a bridge lets through to a port of it, be that a guest's, or to itself.
+    pub fn vlans_of(&self, name: &IfName) -> Option<&BridgeVlans> {
+        let named = match self.links.get(name) {
+            Some(recorded) => self.names.get(&recorded.link().index),
+            None => self.names.values().find(|named| named.name == *name),
+        };
+        named?.vlans.as_ref()
+    }
+
+    /// Whether there is a bridge among the links.
+    pub fn has_bridge(&self) -> bool {
+        self.iter().any(|recorded| matches!(recorded.link().kind, LinkKind::Bridge(_)))
+    }
+
     /// The same of these links alone.
     #[must_use]
     pub fn only(&self, names: &BTreeSet<IfName>) -> Self {
         let links = self.links.iter().filter(|(name, _)| names.contains(*name));
         let links = links.map(|(name, recorded)| (*name, recorded.clone())).collect();
-        // Who is whose port is said of others too.
+        // Who is whose port, and with which VLANs, is said of others too.
         Self { links, names: self.names.clone() }
     }
 
     fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut Recorded> {
-        self.links.get_mut(self.names.get(&index)?)
+        self.links.get_mut(&self.names.get(&index)?.name)
     }
 }
 

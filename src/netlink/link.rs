@@ -18,7 +18,7 @@ use crate::netlink::wire::{
 
 pub(super) const RTM_NEWLINK: u16 = 16;
 pub(super) const RTM_DELLINK: u16 = 17;
-const RTM_GETLINK: u16 = 18;
+pub(super) const RTM_GETLINK: u16 = 18;
 
 /// The family of messages about a link as such. Bridge ports come as `AF_BRIDGE`, and what is
 /// deleted then is the membership.
@@ -34,7 +34,7 @@ pub(super) const IFLA_MASTER: u16 = 10;
 const IFLA_WIRELESS: u16 = 11;
 pub(super) const IFLA_OPERSTATE: u16 = 16;
 pub(super) const IFLA_LINKINFO: u16 = 18;
-const IFLA_EXT_MASK: u16 = 29;
+pub(super) const IFLA_EXT_MASK: u16 = 29;
 pub(super) const IFLA_LINK_NETNSID: u16 = 37;
 const RTEXT_FILTER_SKIP_STATS: u32 = 0x8;
 

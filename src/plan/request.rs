@@ -4,7 +4,8 @@
 use crate::host::Host;
 use crate::model::name::IfName;
 use crate::netlink::change::{self, NewKind, NewLink, Setting};
-use crate::netlink::link::LinkIndex;
+use crate::netlink::link::{LinkIndex, LinkKind};
+use crate::netlink::record::bridge_vlan::Side;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 
 /// How a step is carried out.
@@ -29,9 +30,11 @@ impl Step {
             | Self::ChangeAddress { .. }
             | Self::DeleteAddress { .. }
             | Self::DeleteRoute { .. }
+            | Self::DeleteVlans { .. }
             | Self::RemakeLink { .. }
             | Self::ResetLink { .. }
-            | Self::SetLink { .. } => Means::Request,
+            | Self::SetLink { .. }
+            | Self::SetVlans { .. } => Means::Request,
             Self::DeleteLink(_) => Means::SlowRequest,
             Self::EditFile(_)
             | Self::RestoreFile(_)
@@ -72,12 +75,18 @@ impl Step {
             }
             Self::DeleteLink(name) => change::encode_delete(out, sequence, index(name)?),
             Self::DeleteRoute { link, record } => record.encode_delete(out, sequence, index(link)?),
+            Self::DeleteVlans { link, vlans } => {
+                vlans.encode_delete(out, sequence, index(link)?, side_of(link, host));
+            }
             Self::ResetLink { link, setting } => {
                 setting.encode(out, sequence, index(link)?);
             }
             Self::SetLink { link, value } => {
                 let link = index(link)?;
                 change::encode_set(out, sequence, link, setting(value, index)?);
+            }
+            Self::SetVlans { link, vlans } => {
+                vlans.encode_set(out, sequence, index(link)?, side_of(link, host));
             }
             Self::EditFile(_)
             | Self::RestoreFile(_)
@@ -88,6 +97,14 @@ impl Step {
             | Self::WaitFor(_) => {}
         }
         Ok(())
+    }
+}
+
+/// A bridge is no port of another one.
+fn side_of(name: &IfName, host: &Host) -> Side {
+    match host.link_named(name).map(|link| &link.kind) {
+        Some(LinkKind::Bridge(_)) => Side::Bridge,
+        Some(_) | None => Side::Port,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::model::name::IfName;
 use crate::netlink::address::Lifetime;
 use crate::netlink::link::{Link, LinkBond, LinkKind};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::{LinkRecord, LinkSetting};
 use crate::netlink::record::route::RouteRecord;
 use crate::snapshot::{FileRestoration, KeptFile};
@@ -47,6 +48,11 @@ pub enum Step {
         link: IfName,
         record: RouteRecord,
     },
+    /// VLANs that a bridge no longer lets through to this port, or to itself.
+    DeleteVlans {
+        link: IfName,
+        vlans: BridgeVlans,
+    },
     EditFile(FileEdit),
     /// A link is made as it was before it went.
     RemakeLink {
@@ -63,6 +69,11 @@ pub enum Step {
     SetLink {
         link: IfName,
         value: Value,
+    },
+    /// VLANs that a bridge lets through to this port, or to itself.
+    SetVlans {
+        link: IfName,
+        vlans: BridgeVlans,
     },
     StartClient(Lease),
     StopClient(Lease),
@@ -219,8 +230,10 @@ impl Step {
             | Self::DeleteAddress { link, .. }
             | Self::DeleteLink(link)
             | Self::DeleteRoute { link, .. }
+            | Self::DeleteVlans { link, .. }
             | Self::ResetLink { link, .. }
             | Self::SetLink { link, .. }
+            | Self::SetVlans { link, .. }
             | Self::Switch { link, .. } => Some(*link),
             Self::RemakeLink { record, .. } => Some(record.link.name),
             Self::AddLink(spec) => Some(spec.name),
@@ -261,6 +274,7 @@ impl fmt::Display for Step {
             Self::DeleteAddress { link, record } => write!(f, "addr del {record} dev {link}"),
             Self::DeleteLink(name) => write!(f, "link del {name}"),
             Self::DeleteRoute { link, record } => write!(f, "route del {record} dev {link}"),
+            Self::DeleteVlans { link, vlans } => write!(f, "vlan del {vlans} dev {link}"),
             Self::EditFile(edit) => match (&edit.before, &edit.after) {
                 (_, None) => write!(f, "file remove {}", edit.name),
                 (None, Some(_)) => write!(f, "file write {}", edit.name),
@@ -288,6 +302,7 @@ impl fmt::Display for Step {
                 }
             },
             Self::SetLink { link, value } => write!(f, "link set {link} {value}"),
+            Self::SetVlans { link, vlans } => write!(f, "vlan add {vlans} dev {link}"),
             Self::StartClient(lease) => write!(f, "dhcp start {}", Client(lease)),
             Self::StopClient(lease) => write!(f, "dhcp stop {}", Client(lease)),
             Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", Client(lease)),

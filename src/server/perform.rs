@@ -55,9 +55,11 @@ impl Server {
             | Step::DeleteAddress { .. }
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
+            | Step::DeleteVlans { .. }
             | Step::RemakeLink { .. }
             | Step::ResetLink { .. }
-            | Step::SetLink { .. } => match self.send(step) {
+            | Step::SetLink { .. }
+            | Step::SetVlans { .. } => match self.send(step) {
                 Ok(()) => return self.hear(Owed::Answer),
                 Err(err) => Err(err),
             },

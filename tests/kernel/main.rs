@@ -20,6 +20,7 @@
 mod support;
 
 mod bonds;
+mod bridge_vlans;
 mod bridges;
 mod change_shortages;
 mod changes;

@@ -7,6 +7,7 @@
 //! link set LINK up|down|nomaster|mtu BYTES|address MAC|master LINK|stp on
 //! link add LINK type bridge
 //! link del LINK
+//! vlan del NUMBER dev LINK
 //! guest on BRIDGE
 //! pull LINK
 //! ```
@@ -15,6 +16,7 @@ use virtinterfaced::fuzzing::value_kernel::ValueKernel;
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::record::address::AddressRecord;
+use virtinterfaced::netlink::record::bridge_vlan::BridgeVlans;
 use virtinterfaced::netlink::record::route::RouteRecord;
 use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
 
@@ -44,6 +46,10 @@ pub(crate) fn perform(kernel: &mut ValueKernel, line: &str) {
                 "add" => Step::AddRoute { link, record },
                 _ => Step::DeleteRoute { link, record },
             }
+        }
+        ["vlan", "del", number, "dev", link] => {
+            let vlans = BridgeVlans::of_default(number.parse().unwrap());
+            Step::DeleteVlans { link: name(link), vlans }
         }
         ["link", "add", link, "type", "bridge"] => {
             let kind = SpecKind::Bridge { stp: None, delay: None };

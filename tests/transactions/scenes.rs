@@ -151,12 +151,17 @@ pub(crate) const PULLED: Scene = Scene {
 };
 
 const BRIDGE_HOST: &str = "
+    bridge-vlans
     link br0 bridge up stp on delay 4
     addr br0 192.0.2.1/24
     addr br0 192.0.2.2/24 secondary
     route br0 default via 192.0.2.254
     link eth0 nic up master br0
+    vlan br0 20
+    vlan eth0 20
+    vlan eth0 30 pvid untagged
     link vnet0 tun up master br0
+    vlan vnet0 30 pvid untagged
     link vnet1 tun
     link eth1 nic up
     link eth1.5 vlan up parent eth1 tag 5
@@ -221,7 +226,13 @@ pub(crate) const NEW_GUEST: Scene = Scene {
         Files(&[("br1", Some(File("", 0o640, 0, 0)))]),
     ],
     by_hand: &[
-        &["guest on br1", "guest on br0", "link set br0 stp on", "link set eth0 nomaster"],
+        &[
+            "guest on br1",
+            "guest on br0",
+            "link set br0 stp on",
+            "vlan del 20 dev br0",
+            "link set eth0 nomaster",
+        ],
         &["link add br1 type bridge", "link set br1 up", "guest on br1", "link set eth1.5 down"],
     ],
     lost: &["br1"],

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Runs the kernel tests on Debian's kernel, in a machine without a disk:
 #     kernel.sh DAEMON [ARGUMENT-OF-THE-TEST-PROGRAM...]
-# The machine is a small one: busybox, ip, the daemon, the test program, and the modules that it
+# The machine is a small one: busybox, ip, bridge, the daemon, the test program, and the modules that it
 # needs. VM_TIMEOUT is how many seconds it may take, VM_ACCEL=kvm a faster processor.
 set -eu
 
@@ -32,6 +32,7 @@ mkdir -p "$root/dev" "$root/etc" "$root/modules" "$root/proc" "$root/run" "$root
 install "$here/kernel-init.sh" "$root/init"
 carry "$(command -v busybox)" /bin/busybox
 carry "$(command -v ip)" /sbin/ip
+carry "$(command -v bridge)" /sbin/bridge
 carry "$daemon" /sbin/virtinterfaced
 carry "$tests" /sbin/tests
 strip --strip-debug "$root/sbin/tests"

@@ -3,9 +3,11 @@
 //! (`drivers/net/bonding`), VLANs (`net/8021q`), and what all links have in common
 //! (`net/core/dev.c`).
 
+use std::collections::BTreeMap;
+
 use crate::fuzzing::value_kernel::requests::LinkRequest;
 use crate::fuzzing::value_kernel::state::Device;
-use crate::fuzzing::value_kernel::{Errno, ValueKernel};
+use crate::fuzzing::value_kernel::{Errno, ValueKernel, vlans};
 use crate::model::address::MacAddr;
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
 use crate::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
@@ -49,10 +51,13 @@ impl ValueKernel {
             switches: self.defaults,
             addresses: Vec::new(),
             routes: Vec::new(),
+            vlans: BTreeMap::new(),
+            default_vlan: None,
         };
         device.kind = match asked.kind.as_str() {
             "bridge" => {
                 let delay = ForwardDelay(DELAY_AT_FIRST);
+                device.default_vlan = self.filters_vlans.then_some(1);
                 LinkKind::Bridge(tuned_bridge(
                     LinkBridge { stp: false, forward_delay: delay },
                     asked,
@@ -79,8 +84,9 @@ impl ValueKernel {
             device.mtu = mtu;
         }
         self.last_index = index.0;
+        device.vlans = vlans::of_default(device.default_vlan);
         self.devices.insert(index, device);
-        Ok(())
+        self.set_default_vlan(index, asked)
     }
 
     fn check_tag(&self, parent: LinkIndex, tag: u32) -> Result<(), Errno> {
@@ -167,7 +173,7 @@ impl ValueKernel {
             }
             _ => return Err(libc::EOPNOTSUPP),
         }
-        Ok(())
+        self.set_default_vlan(index, asked)
     }
 
     /// A VLAN's address follows its parent's, and a bond's is its members'.
@@ -249,7 +255,9 @@ impl ValueKernel {
         match &over.kind {
             LinkKind::Bridge(_) if device.is_bridge() || is_below_itself => Err(libc::ELOOP),
             LinkKind::Bridge(_) => {
-                self.device_mut(index)?.master = Some(master);
+                let vlans = vlans::of_default(over.default_vlan);
+                let device = self.device_mut(index)?;
+                (device.master, device.vlans) = (Some(master), vlans);
                 self.adjust_bridge(master)
             }
             LinkKind::Bond(_) if device.up => Err(libc::EPERM),
@@ -293,6 +301,7 @@ impl ValueKernel {
     fn release(&mut self, index: LinkIndex) -> Result<(), Errno> {
         let device = self.device_mut(index)?;
         let (master, before) = (device.master.take(), device.before_bond.take());
+        device.vlans.clear();
         if let Some((mac, mtu)) = before {
             self.take_down(index)?;
             self.set_mac(index, mac)?;

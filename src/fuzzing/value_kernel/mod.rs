@@ -11,6 +11,7 @@
 mod state;
 mod requests;
 mod links;
+mod vlans;
 mod network;
 mod text;
 
@@ -52,6 +53,8 @@ pub struct ValueKernel {
     /// Whether a secondary address takes the place of its primary one
     /// (`net.ipv4.conf.*.promote_secondaries`).
     promotes: bool,
+    /// Whether its bridges can look at VLANs (`CONFIG_BRIDGE_VLAN_FILTERING`).
+    filters_vlans: bool,
     clients: Vec<Lease>,
     files: Files,
 }
@@ -119,6 +122,7 @@ impl ValueKernel {
             device.addresses.iter().for_each(|address| address.encode(&mut told, device.index));
             device.routes.iter().for_each(|route| route.encode(&mut told, device.index));
         }
+        self.encode_vlans(&mut told);
         HostRecord::decode(&told).unwrap_or_default()
     }
 
@@ -271,9 +275,11 @@ impl ValueKernel {
             | Step::DeleteAddress { .. }
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
+            | Step::DeleteVlans { .. }
             | Step::RemakeLink { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
+            | Step::SetVlans { .. }
             | Step::WaitFor(_) => Ok(()),
         }
     }

@@ -9,12 +9,18 @@ use crate::fuzzing::value_kernel::{Errno, ValueKernel};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
-use crate::netlink::wire::{Attribute, WireError, attributes, messages, take_array, take_u32};
+use crate::netlink::wire::{
+    Attribute, Message, WireError, attributes, messages, take_array, take_u16, take_u32,
+};
 
 const FLAG_REPLACE: u16 = 0x100;
 const FLAG_EXCLUSIVE: u16 = 0x200;
 const FLAG_CREATE: u16 = 0x400;
 const IFF_UP: u32 = 1;
+const AF_BRIDGE: u8 = 7;
+const RANGE_END: u16 = 16;
+/// That of what comes untagged, and that of what leaves so.
+const KEPT_FLAGS: u16 = 2 | 4;
 
 /// What is asked of a link.
 #[derive(Debug, Default)]
@@ -62,7 +68,18 @@ impl ValueKernel {
     pub(super) fn handle(&mut self, request: &[u8]) -> Result<(), Errno> {
         let message = messages(request).flatten().next().ok_or(libc::EBADMSG)?;
         let invalid = |_: WireError| libc::EINVAL;
-        match message.kind {
+        match (message.kind, message.payload.first()) {
+            (17 | 19, Some(&AF_BRIDGE)) => {
+                let (link, vlans) = vlans_request(message.payload).map_err(invalid)?;
+                self.change_vlans(LinkIndex(link), &vlans, message.kind == 19)
+            }
+            (kind, _) => self.handle_of_links(kind, &message),
+        }
+    }
+
+    fn handle_of_links(&mut self, kind: u16, message: &Message<'_>) -> Result<(), Errno> {
+        let invalid = |_: WireError| libc::EINVAL;
+        match kind {
             16 => {
                 let asked = link_request(message.payload).map_err(invalid)?;
                 match message.flags & (FLAG_CREATE | FLAG_EXCLUSIVE) {
@@ -97,6 +114,31 @@ impl ValueKernel {
             _ => Err(libc::EOPNOTSUPP),
         }
     }
+}
+
+/// Numbers of VLANs, with the flags of each.
+fn vlans_request(mut payload: &[u8]) -> Result<(u32, Vec<(u16, u16)>), WireError> {
+    take_u32(&mut payload, "family")?;
+    let index = take_u32(&mut payload, "index")?;
+    take_array::<8>(&mut payload, "flags")?;
+    let mut vlans: Vec<(u16, u16)> = Vec::new();
+    for spec in attributes(payload) {
+        for part in spec?.nested() {
+            let part = part?;
+            if part.kind != 2 {
+                continue;
+            }
+            let mut info = part.payload;
+            let (flags, vid) = (take_u16(&mut info, "flags")?, take_u16(&mut info, "vid")?);
+            match vlans.last() {
+                Some(&(begun, _)) if flags & RANGE_END != 0 => {
+                    vlans.extend((begun + 1..=vid).map(|vid| (vid, flags & KEPT_FLAGS)));
+                }
+                _ => vlans.push((vid, flags & KEPT_FLAGS)),
+            }
+        }
+    }
+    Ok((index, vlans))
 }
 
 fn link_request(mut payload: &[u8]) -> Result<LinkRequest, WireError> {

@@ -2,6 +2,7 @@
 //! What the kernel keeps of each link: [`Device`], with its [`Address`]es and [`Route`]s, and how it
 //! tells of them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::address::{Family, IpPrefix, MacAddr};
@@ -9,7 +10,7 @@ use crate::model::interface::OperState;
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
-use crate::netlink::wire::{Header, PayloadWriter, messages, write_message};
+use crate::netlink::wire::{Header, PayloadWriter, attributes, messages, write_message};
 
 pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_PERMANENT: u32 = 0x80;
@@ -43,6 +44,10 @@ pub(super) struct Device {
     pub(super) switches: Ipv6Switches,
     pub(super) addresses: Vec<Address>,
     pub(super) routes: Vec<Route>,
+    /// What the bridge that it is, or is a port of, lets through: numbers, and their flags.
+    pub(super) vlans: BTreeMap<u16, u16>,
+    /// The VLAN that a bridge gives to its ports, or 0.
+    pub(super) default_vlan: Option<u16>,
 }
 
 impl Device {
@@ -69,7 +74,7 @@ impl Device {
         let Some(Ok(message)) = messages(&plain).next() else { return };
         let header = Header { kind: message.kind, flags: 0, sequence: 0 };
         write_message(out, header, |payload| {
-            payload.bytes(message.payload);
+            self.encode_with_default_vlan(message.payload, payload);
             let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = self.switches;
             let values = [(0, forwarding), (3, accept_ra), (5, autoconf), (26, disable_ipv6)];
             if disable_ipv6.is_none() {
@@ -87,6 +92,33 @@ impl Device {
                 });
             });
         });
+    }
+
+    /// Says the same, and what a bridge's default is (`IFLA_BR_VLAN_DEFAULT_PVID`) within
+    /// `IFLA_INFO_DATA` of `IFLA_LINKINFO`.
+    fn encode_with_default_vlan(&self, plain: &[u8], payload: &mut PayloadWriter<'_>) {
+        let Some((default, (head, rest))) = self.default_vlan.zip(plain.split_first_chunk::<16>())
+        else {
+            return payload.bytes(plain);
+        };
+        payload.bytes(head);
+        for attribute in attributes(rest).flatten() {
+            if attribute.kind != 18 {
+                payload.attribute(attribute.kind, attribute.payload);
+                continue;
+            }
+            payload.nested(18, |info| {
+                let parts = attribute.nested().flatten();
+                parts.for_each(|part| match part.kind {
+                    2 => info.nested(2, |data| {
+                        let own = part.nested().flatten();
+                        own.for_each(|it| data.attribute(it.kind, it.payload));
+                        data.attribute(39, &default.to_ne_bytes());
+                    }),
+                    kind => info.attribute(kind, part.payload),
+                });
+            });
+        }
     }
 
     pub(super) fn is_bridge(&self) -> bool {

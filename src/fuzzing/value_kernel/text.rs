@@ -13,21 +13,24 @@
 //! route br0 default via 192.0.2.254 metric 100 src 192.0.2.1 proto dhcp table 10 scope 253 expires 60 onlink
 //! dhcp br0 ipv4 wanted 192.0.2.1/24 without-dns
 //! ipv6 br0 accept_ra 0 autoconf 0 disable_ipv6 1 forwarding 1
+//! vlan eth0 10 pvid untagged
 //! promote-secondaries
+//! bridge-vlans
 //! ```
 //!
 //! Masters and parents come before what names them. `ipv6 default` is for links that are yet to be
-//! made, and `ipv6 NAME none` for a kernel without.
+//! made, and `ipv6 NAME none` for a kernel without. With `bridge-vlans` before all links bridges look at
+//! VLANs, and `vlan NAME none` is for a port that has not even the bridge's default.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::{FromStr, SplitWhitespace};
 
-use crate::fuzzing::value_kernel::ValueKernel;
 use crate::fuzzing::value_kernel::state::{
     Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, Route, TABLE_MAIN,
 };
+use crate::fuzzing::value_kernel::{ValueKernel, vlans};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
 use crate::model::ipv6::Ipv6Switches;
@@ -148,6 +151,14 @@ impl ValueKernel {
                 self.known_mut(&name)?.switches = switches;
                 Ok(())
             }
+            "vlan" => {
+                let name = words.name()?;
+                read_vlan(words, &mut self.known_mut(&name)?.vlans)
+            }
+            "bridge-vlans" => {
+                self.filters_vlans = true;
+                Ok(())
+            }
             "promote-secondaries" => {
                 self.promotes = true;
                 Ok(())
@@ -205,7 +216,12 @@ impl ValueKernel {
             switches: USUAL,
             addresses: Vec::new(),
             routes: Vec::new(),
+            vlans: BTreeMap::new(),
+            default_vlan: None,
         };
+        if self.filters_vlans && device.is_bridge() {
+            device.default_vlan = Some(1);
+        }
         while let Some(word) = words.rest.next() {
             match word {
                 "up" => device.up = true,
@@ -215,6 +231,7 @@ impl ValueKernel {
                 "no-carrier" => device.has_wire = false,
                 "master" => device.master = Some(self.index_of(&words.name()?)?),
                 "parent" => device.parent = Some(self.index_of(&words.name()?)?),
+                "default-vlan" => device.default_vlan = Some(words.value()?),
                 word => read_kind(&mut device.kind, word, words)?,
             }
         }
@@ -223,6 +240,8 @@ impl ValueKernel {
             device.before_bond = Some((device.mac, device.mtu));
             device.mac = bond.mac;
         }
+        let bridge = master.unwrap_or(&device);
+        device.vlans = vlans::of_default(bridge.default_vlan);
         self.devices.insert(index, device);
         Ok(())
     }
@@ -349,6 +368,24 @@ fn read_client(words: &mut Words<'_>) -> Result<Lease, TextError> {
     Ok(lease)
 }
 
+fn read_vlan(words: &mut Words<'_>, vlans: &mut BTreeMap<u16, u16>) -> Result<(), TextError> {
+    let number = words.word()?;
+    if number == "none" {
+        vlans.clear();
+        return Ok(());
+    }
+    let mut flags = 0;
+    for word in words.rest.by_ref() {
+        flags |= match word {
+            "pvid" => vlans::PVID,
+            "untagged" => vlans::UNTAGGED,
+            word => return Err(format!("{word}?")),
+        };
+    }
+    vlans::set(vlans, number.parse().map_err(|_| format!("{number}?"))?, flags);
+    Ok(())
+}
+
 fn read_switches(words: &mut Words<'_>) -> Result<Ipv6Switches, TextError> {
     let mut switches = USUAL;
     while let Some(word) = words.rest.next() {
@@ -382,6 +419,9 @@ impl fmt::Display for ValueKernel {
             }
             for route in &device.routes {
                 write_route(f, device, route)?;
+            }
+            for (number, flags) in &device.vlans {
+                writeln!(f, "vlan {} {number} flags {flags}", device.name)?;
             }
             if device.switches != USUAL {
                 write_switches(f, device.name.as_str(), device.switches)?;
@@ -436,6 +476,9 @@ impl ValueKernel {
             LinkKind::Vlan { tag } => write!(f, " tag {tag}")?,
             LinkKind::Bond(bond) => write!(f, " {bond:?}")?,
             LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
+        }
+        if let Some(default) = device.default_vlan {
+            write!(f, " default-vlan {default}")?;
         }
         writeln!(f)
     }

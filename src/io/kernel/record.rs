@@ -12,7 +12,9 @@ use crate::io::kernel::Kernel;
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::conversation::Conversation;
+use crate::netlink::link::LinkKind;
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::bridge_vlan::{self, BridgeVlans};
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::route::{RouteRecord, encode_route_dump, link_of};
 use crate::netlink::wire::Message;
@@ -21,7 +23,7 @@ use crate::netlink::{address, link};
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
 impl Kernel {
-    /// All links with their addresses and routes, in the kernel's own words.
+    /// All links with their addresses, routes and VLANs, in the kernel's own words.
     ///
     /// # Errors
     /// The kernel does not tell: what it keeps back could not be put back.
@@ -42,10 +44,13 @@ impl Kernel {
             })?;
             routes.into_iter().for_each(|(link, route)| record.add_route(link, route));
         }
+        if record.has_bridge() {
+            self.record_vlans(&mut record, buffer)?;
+        }
         Ok(record)
     }
 
-    /// The same of these links alone; of names that no link has, nothing.
+    /// The same of these links alone, but for VLANs; of names that no link has, nothing.
     ///
     /// # Errors
     /// As [`Kernel::record`].
@@ -80,7 +85,24 @@ impl Kernel {
                 routes.into_iter().for_each(|route| record.add_route(index, route));
             }
         }
+        if host.links().any(|link| matches!(link.kind, LinkKind::Bridge(_))) {
+            self.record_vlans(&mut record, buffer)?;
+        }
         Ok(record)
+    }
+
+    /// Adds the VLANs of bridges and their ports. The kernel can only be asked for all at once.
+    fn record_vlans(
+        &mut self,
+        record: &mut HostRecord,
+        buffer: &mut [u8],
+    ) -> Result<(), HostError> {
+        let vlans =
+            self.collect("VLANs of bridges", bridge_vlan::encode_dump, buffer, |message| {
+                BridgeVlans::decode(message).ok().flatten()
+            })?;
+        vlans.into_iter().for_each(|(link, name, vlans)| record.add_vlans(link, name, vlans));
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::netlink::wire::{
 
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_IFALIAS: u16 = 20;
-const IFLA_AF_SPEC: u16 = 26;
+pub(super) const IFLA_AF_SPEC: u16 = 26;
 const IFLA_GROUP: u16 = 27;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
@@ -75,7 +75,7 @@ const OF_BRIDGE: [Settable; 32] = [
     (36, "nf_call_iptables"),
     (37, "nf_call_ip6tables"),
     (38, "nf_call_arptables"),
-    (39, "vlan_default_pvid"),
+    (IFLA_BR_VLAN_DEFAULT_PVID, "vlan_default_pvid"),
     (41, "vlan_stats_enabled"),
     (42, "mcast_stats_enabled"),
     (43, "mcast_igmp_version"),
@@ -88,6 +88,10 @@ const OF_BRIDGE: [Settable; 32] = [
 
 /// `IFLA_BR_FORWARD_DELAY`, `IFLA_BR_STP_STATE`.
 const BRIDGE_STP: [u16; 2] = [1, 5];
+
+/// The VLAN that whatever joins a bridge is given, or 0. It can only be changed while the bridge does
+/// not look at VLANs.
+const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
 
 /// `IFLA_BOND_*`, without the mode and what belongs to monitoring.
 const OF_BOND: [Settable; 18] = [
@@ -252,7 +256,9 @@ impl LinkRecord {
                 info.nested(IFLA_INFO_DATA, |data| match &self.link.kind {
                     LinkKind::Bond(bond) => change::write_bond_again(data, bond),
                     // The rest can be set one by one: some kernels know less of it.
-                    LinkKind::Bridge(_) => self.write_info(data, |kind| BRIDGE_STP.contains(&kind)),
+                    LinkKind::Bridge(_) => self.write_info(data, |kind| {
+                        BRIDGE_STP.contains(&kind) || kind == IFLA_BR_VLAN_DEFAULT_PVID
+                    }),
                     LinkKind::Vlan { .. } => self.write_info(data, |_| true),
                     LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
                 });
@@ -309,6 +315,15 @@ impl LinkRecord {
             port.for_each(|attribute| add(Place::Port("bridge"), attribute, &OF_BRIDGE_PORT));
         }
         settings
+    }
+
+    /// The VLAN that a bridge gives to whatever joins it, or 0. `None` from what is no bridge, and from
+    /// a kernel whose bridges do not look at VLANs.
+    pub fn default_vlan(&self) -> Option<u16> {
+        matches!(self.link.kind, LinkKind::Bridge(_)).then_some(())?;
+        let mut data = self.info(IFLA_INFO_DATA);
+        let default = data.find(|attribute| attribute.kind == IFLA_BR_VLAN_DEFAULT_PVID)?;
+        default.u16("IFLA_BR_VLAN_DEFAULT_PVID").ok()
     }
 
     fn attributes(&self) -> impl Iterator<Item = Attribute<'_>> {

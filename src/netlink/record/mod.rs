@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links, addresses and routes in the kernel's own words, so that what is taken away or changed can be
-//! put back as it was.
+//! Links, addresses, routes and bridges' VLANs in the kernel's own words, so that what is taken away or
+//! changed can be put back as it was.
 //!
 //! A record keeps the message that told of something, attributes that we have no name for included, and
 //! says it again: to the same link, to another one, or to one that was made anew and has another
@@ -10,6 +10,7 @@
 pub mod address;
 pub mod route;
 pub mod link;
+pub mod bridge_vlan;
 
 use std::time::Duration;
 

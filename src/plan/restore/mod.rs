@@ -9,6 +9,7 @@
 //! effect the kernel may have spoilt by a later one is not worth a forecast.
 
 mod links;
+mod vlans;
 mod addressing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +85,7 @@ pub fn restore_network(ground: &Ground<'_>) -> Restoration {
     draft.make_links();
     draft.set_links();
     draft.join_ports();
+    draft.set_vlans();
     draft.set_states();
     draft.set_switches();
     draft.set_addresses();
@@ -146,7 +148,8 @@ impl<'a> Draft<'a> {
             draft.order.push(name);
             let same = now.named(&name).filter(|now| draft.is_same(recorded, now));
             if let Some(same) = same {
-                let differs = same != recorded;
+                let has_other_vlans = then.host.vlans_of(&name) != now.vlans_of(&name);
+                let differs = same != recorded || has_other_vlans;
                 draft.links.insert(name, Pair { then: recorded, now: Some(same), differs });
             }
         }

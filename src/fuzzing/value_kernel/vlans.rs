@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The VLANs that bridges let through (`net/bridge/br_vlan.c`).
+
+use std::collections::BTreeMap;
+
+use crate::fuzzing::value_kernel::requests::LinkRequest;
+use crate::fuzzing::value_kernel::{Errno, ValueKernel};
+use crate::netlink::link::LinkIndex;
+use crate::netlink::wire::{Header, write_message};
+
+/// What comes untagged belongs to it.
+pub(super) const PVID: u16 = 2;
+/// It leaves untagged.
+pub(super) const UNTAGGED: u16 = 4;
+
+/// What a port of a bridge with this default has at first.
+pub(super) fn of_default(default: Option<u16>) -> BTreeMap<u16, u16> {
+    let default = default.filter(|number| *number > 0);
+    default.into_iter().map(|number| (number, PVID | UNTAGGED)).collect()
+}
+
+/// Of what comes untagged there is only one VLAN.
+pub(super) fn set(vlans: &mut BTreeMap<u16, u16>, number: u16, flags: u16) {
+    if flags & PVID != 0 {
+        vlans.values_mut().for_each(|flags| *flags &= !PVID);
+    }
+    vlans.insert(number, flags);
+}
+
+impl ValueKernel {
+    pub(super) fn change_vlans(
+        &mut self,
+        link: LinkIndex,
+        vlans: &[(u16, u16)],
+        is_let_through: bool,
+    ) -> Result<(), Errno> {
+        let device = self.device(link)?;
+        let bridge = device.master.filter(|_| !device.is_bridge()).unwrap_or(link);
+        if self.device(bridge)?.default_vlan.is_none() {
+            return Err(libc::EOPNOTSUPP);
+        }
+        let device = self.device_mut(link)?;
+        for (number, flags) in vlans {
+            if is_let_through {
+                set(&mut device.vlans, *number, *flags);
+            } else {
+                device.vlans.remove(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// The new default takes the place of the old one wherever that is what comes untagged.
+    pub(super) fn set_default_vlan(
+        &mut self,
+        bridge: LinkIndex,
+        asked: &LinkRequest,
+    ) -> Result<(), Errno> {
+        let Some(default) = asked.number(39).and_then(|number| u16::try_from(number).ok()) else {
+            return Ok(());
+        };
+        let Some(old) = self.device(bridge)?.default_vlan else { return Err(libc::EOPNOTSUPP) };
+        self.device_mut(bridge)?.default_vlan = Some(default);
+        for index in self.indexes(|it| it.index == bridge || it.master == Some(bridge)) {
+            let vlans = &mut self.device_mut(index)?.vlans;
+            let had_default = vlans.get(&old).is_some_and(|flags| flags & PVID != 0);
+            if default != old && had_default && !vlans.contains_key(&default) {
+                vlans.remove(&old);
+                vlans.extend(of_default(Some(default)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what a dump of the family of bridges would tell.
+    pub(super) fn encode_vlans(&self, out: &mut Vec<u8>) {
+        let is_of_bridge = |it: &&super::state::Device| {
+            let master = it.master.and_then(|master| self.devices.get(&master));
+            it.is_bridge() || master.is_some_and(|master| master.is_bridge())
+        };
+        for device in self.devices.values().filter(is_of_bridge) {
+            write_message(out, Header { kind: 16, flags: 0, sequence: 0 }, |payload| {
+                payload.bytes(&[7, 0, 0, 0]);
+                payload.bytes(&device.index.0.to_ne_bytes());
+                payload.bytes(&[0; 8]);
+                payload.attribute_text(3, device.name.as_str());
+                payload.nested(26, |spec| {
+                    for (number, flags) in &device.vlans {
+                        let [flags, number] = [flags, number].map(|it| it.to_ne_bytes());
+                        spec.attribute(2, [flags, number].as_flattened());
+                    }
+                });
+            });
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Which VLANs a bridge lets through, after a change that has been rolled back, as `bridge` tells it.
+
+use std::collections::BTreeMap;
+
+use crate::scene::{Scene, assert_unchanged, on_host, picture};
+use crate::skip;
+use crate::support::command::{command, ip, ip_batch, run, run_with_input};
+use crate::support::link::Tunnel;
+use crate::support::wire::{Arg, procedure};
+
+/// A bridge with a port, and one that lets through nothing but what it is told to, with two; besides
+/// there is a guest on each.
+const HOST: &str = "\
+link add br0 type bridge vlan_filtering 1
+link add br1 type bridge vlan_filtering 1 vlan_default_pvid 0
+link add p0 type veth peer name far0
+link add p1 type veth peer name far1
+link add p2 type veth peer name far2
+link set p0 master br0
+link set p1 master br1
+link set p2 master br1
+link set vnet0 master br0
+link set vnet1 master br1
+link set p0 up
+link set p1 up
+link set br0 up
+link set br1 up
+";
+
+const VLANS: &str = "\
+vlan add dev br0 vid 20 self
+vlan add dev p0 vid 20-29
+vlan add dev p0 vid 30 pvid untagged
+vlan add dev vnet0 vid 20 pvid untagged
+vlan del dev vnet0 vid 1
+vlan add dev br1 vid 2-4094 self
+vlan add dev p1 vid 2-4094
+vlan add dev vnet1 vid 7 pvid untagged
+";
+
+/// What somebody does behind the daemon's back, with `ip` or `bridge`.
+struct Deed(&'static str, &'static str);
+
+/// Runs `test` with a running daemon on such a host, if the kernel's bridges can look at VLANs.
+fn with_vlans(test: impl FnOnce(&mut Scene) + Send + 'static) {
+    on_host(|| {
+        let probe = ["link", "add", "probe", "type", "bridge", "vlan_filtering", "1"];
+        if !run(command("ip").args(probe)).status.success() {
+            return skip("the kernel's bridges do not look at VLANs");
+        }
+        ip("link del probe");
+        let _guests = ["vnet0", "vnet1"].map(Tunnel::tap);
+        ip_batch(HOST);
+        bridge(VLANS);
+        let mut scene = Scene::start();
+        for (name, ports) in [("br0", &["p0"][..]), ("br1", &["p1", "p2"])] {
+            let port = |port| format!("<interface type='ethernet' name='{port}'/>");
+            let ports: String = ports.iter().map(port).collect();
+            // What no definition names may be a guest's.
+            scene.define(&format!(
+                "<interface type='bridge' name='{name}'><bridge>{ports}</bridge></interface>"
+            ));
+        }
+        test(&mut scene);
+    });
+}
+
+/// Runs `bridge` commands, one a line; all must succeed.
+#[track_caller]
+fn bridge(lines: &str) {
+    run_with_input(command("bridge").args(["-batch", "-"]), lines).ok();
+}
+
+/// What each link has, by its name.
+fn vlans() -> BTreeMap<String, String> {
+    let text = run(command("bridge").args(["-json", "-compressvlans", "vlan", "show"])).ok();
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let links = told.as_array().unwrap().iter();
+    links.map(|link| (link["ifname"].to_string(), link["vlans"].to_string())).collect()
+}
+
+#[track_caller]
+fn call(scene: &mut Scene, procedure: i32) {
+    scene.client.call(procedure, &[Arg::Word(0)]).results();
+}
+
+#[track_caller]
+fn assert_undone(scene: &mut Scene, deeds: &[Deed]) {
+    let before = (picture(), vlans());
+    call(scene, procedure::INTERFACE_CHANGE_BEGIN);
+    for Deed(program, line) in deeds {
+        run(command(program).args(line.split_whitespace())).ok();
+    }
+    assert_ne!((picture(), vlans()), before, "something has changed");
+    call(scene, procedure::INTERFACE_CHANGE_ROLLBACK);
+    assert_eq!(vlans(), before.1);
+    assert_unchanged(&before.0, "a change that was rolled back");
+}
+
+#[test]
+fn they_come_back_with_the_bridges() {
+    with_vlans(|scene| {
+        assert_undone(scene, &[Deed("ip", "link del br0"), Deed("ip", "link del br1")])
+    });
+}
+
+#[test]
+fn they_come_back_with_a_membership() {
+    with_vlans(|scene| {
+        let deeds = ["p0", "p1", "vnet0"].map(|port| format!("link set {port} nomaster").leak());
+        let deeds = deeds.map(|line| Deed("ip", line));
+        assert_undone(scene, &deeds);
+    });
+}
+
+#[test]
+fn they_are_set_back_where_nothing_else_has_changed() {
+    with_vlans(|scene| {
+        let deeds = [
+            "vlan add dev br0 vid 21 self",
+            "vlan del dev br0 vid 20 self",
+            "vlan del dev p0 vid 22-25",
+            "vlan add dev p0 vid 26 pvid",
+            "vlan add dev p0 vid 100-110 untagged",
+            "vlan del dev p1 vid 2-4094",
+            "vlan add dev p2 vid 5",
+        ];
+        assert_undone(scene, &deeds.map(|line| Deed("bridge", line)));
+    });
+}
+
+#[test]
+fn what_joins_is_given_what_it_was() {
+    with_vlans(|scene| {
+        let deeds = [
+            "link set br0 type bridge vlan_filtering 0",
+            "link set br0 type bridge vlan_default_pvid 5",
+            "link set br1 type bridge vlan_filtering 0",
+            "link set p2 nomaster",
+        ];
+        assert_undone(scene, &deeds.map(|line| Deed("ip", line)));
+    });
+}
+
+#[test]
+fn a_guests_are_its_own_business() {
+    with_vlans(|scene| {
+        call(scene, procedure::INTERFACE_CHANGE_BEGIN);
+        bridge("vlan add dev vnet1 vid 8\nvlan add dev vnet0 vid 21\n");
+        let now = vlans();
+        ip("address add 192.0.2.1/24 dev br0");
+        call(scene, procedure::INTERFACE_CHANGE_ROLLBACK);
+        assert_eq!(vlans(), now);
+    });
+}
