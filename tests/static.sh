@@ -19,11 +19,11 @@ case $triple in
 *) triple=$(uname -m)-unknown-linux-musl ;;
 esac
 
-# Size and memory are what counts here. Small functions are inlined as with "s", which a list of thousands
-# of links is quicker by; and panics name no paths of the machine that it is built on.
+# Size and memory are what counts here. The smallest functions are inlined, by which it is both smaller
+# and, with thousands of links, quicker; and panics name no paths of the machine that it is built on.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 unset CARGO_ENCODED_RUSTFLAGS
-export RUSTFLAGS="-C target-feature=+crt-static -C llvm-args=-inline-threshold=50 \
+export RUSTFLAGS="-C target-feature=+crt-static -C llvm-args=-inline-threshold=10 \
 --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/= --remap-path-prefix=$library/="
 
 if [ -d "$(rustc --print target-libdir --target "$triple" 2>/dev/null || true)" ]; then
