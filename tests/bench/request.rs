@@ -24,6 +24,8 @@ const RTM_GETROUTE: u16 = 26;
 const DUMP: u16 = 0x301;
 /// `RTEXT_FILTER_SKIP_STATS`.
 const SKIP_STATS: u32 = 8;
+/// `RTEXT_FILTER_BRVLAN_COMPRESSED`.
+const BRIDGE_VLANS: u32 = 4;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_MTU: u16 = 4;
 const RTA_OIF: u16 = 4;
@@ -43,6 +45,7 @@ const IFA_BROADCAST: u16 = 4;
 const IFF_UP: u32 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
+const AF_BRIDGE: u8 = 7;
 
 /// One request, and as what the daemon's plan has it.
 #[derive(Debug)]
@@ -98,7 +101,7 @@ impl Requests {
     }
 }
 
-/// The dumps of all links, addresses and routes.
+/// The dumps of all links, addresses, routes, and VLANs of bridges.
 pub(crate) fn dump_all() -> Vec<Request> {
     let links = [link_header(0, 0, 0), attribute(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes())];
     vec![
@@ -106,10 +109,17 @@ pub(crate) fn dump_all() -> Vec<Request> {
         dump("addresses", RTM_GETADDR, &address_header(0, 0, 0)),
         dump("routes of IPv4", RTM_GETROUTE, &[[AF_INET, 0, 0, 0], [0; 4], [0; 4]].concat()),
         dump("routes of IPv6", RTM_GETROUTE, &[[AF_INET6, 0, 0, 0], [0; 4], [0; 4]].concat()),
+        dump_vlans(),
     ]
 }
 
-/// A look at one link, and the dumps of its addresses and routes.
+fn dump_vlans() -> Request {
+    let header = [[AF_BRIDGE, 0, 0, 0], [0; 4], [0; 4], [0; 4]].concat();
+    let mask = attribute(IFLA_EXT_MASK, &BRIDGE_VLANS.to_ne_bytes());
+    dump("VLANs of bridges", RTM_GETLINK, &[header, mask].concat())
+}
+
+/// A look at one link, the dumps of its addresses and routes, and that of all VLANs of bridges.
 pub(crate) fn dump_of(index: u32) -> Vec<Request> {
     let mask = attribute(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes());
     let look = [link_header(index, 0, 0), mask].concat();
@@ -120,6 +130,7 @@ pub(crate) fn dump_of(index: u32) -> Vec<Request> {
         dump("its addresses", RTM_GETADDR, &address_header(0, 0, index)),
         dump("its routes", RTM_GETROUTE, &[routes(AF_INET), through.clone()].concat()),
         dump("its routes", RTM_GETROUTE, &[routes(AF_INET6), through].concat()),
+        dump_vlans(),
     ]
 }
 
