@@ -43,7 +43,7 @@ impl Links {
         self.names.range(entries).next_back().and_then(|(_, index)| self.get(*index))
     }
 
-    pub(super) fn by_name(&self) -> impl Iterator<Item = &Link> {
+    pub(super) fn by_name(&self) -> impl Iterator<Item = &Link> + Clone {
         self.names.iter().filter_map(|(_, index)| self.get(*index))
     }
 

@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// All links, by name.
-    pub fn links(&self) -> impl Iterator<Item = &Link> {
+    pub fn links(&self) -> impl Iterator<Item = &Link> + Clone {
         self.links.by_name()
     }
 

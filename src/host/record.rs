@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::Host;
 use crate::model::name::IfName;
-use crate::netlink::link::{Link, LinkIndex, LinkKind};
+use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
@@ -21,15 +21,9 @@ use crate::netlink::wire::{WireError, messages};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct HostRecord {
     links: BTreeMap<IfName, Recorded>,
-    /// All links, be it that nothing else is recorded of one.
-    names: BTreeMap<LinkIndex, Named>,
-}
-
-/// How a link is called, and what it is to its bridge, or to itself if it is one.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Named {
-    name: IfName,
-    vlans: Option<BridgeVlans>,
+    names: BTreeMap<LinkIndex, IfName>,
+    /// Those of bridges and of their ports, guests' among them.
+    vlans: BTreeMap<LinkIndex, BridgeVlans>,
 }
 
 /// One link with all that it has.
@@ -52,14 +46,14 @@ impl Recorded {
 impl HostRecord {
     /// Knows how links are called, and nothing else.
     pub fn named_as_in(host: &Host) -> Self {
-        let named = |link: &Link| (link.index, Named { name: link.name, vlans: None });
-        Self { links: BTreeMap::new(), names: host.links().map(named).collect() }
+        let names = host.links().map(|link| (link.index, link.name)).collect();
+        Self { names, ..Self::default() }
     }
 
     /// Adds a link, with nothing on it.
     pub fn add_link(&mut self, record: LinkRecord) {
         let name = record.link.name;
-        self.names.insert(record.link.index, Named { name, vlans: None });
+        self.names.insert(record.link.index, name);
         self.links.insert(name, Recorded { record, addresses: Vec::new(), routes: Vec::new() });
     }
 
@@ -78,15 +72,15 @@ impl HostRecord {
     }
 
     /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
-    pub fn add_vlans(&mut self, link: LinkIndex, name: IfName, vlans: BridgeVlans) {
-        self.names.insert(link, Named { name, vlans: Some(vlans) });
+    pub fn add_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
+        self.vlans.insert(link, vlans);
     }
 
     /// Takes over what is known of these links by now, how all are called, and all VLANs of bridges.
     pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) {
         self.links.retain(|name, _| !names.contains(name));
         self.links.extend(fresh.links);
-        self.names = fresh.names;
+        (self.names, self.vlans) = (fresh.names, fresh.vlans);
     }
 
     /// Reads what [`HostRecord::encode`] has written.
@@ -99,8 +93,8 @@ impl HostRecord {
             let message = message?;
             if let Some(link) = LinkRecord::decode(&message)? {
                 host.add_link(link);
-            } else if let Some((link, name, vlans)) = BridgeVlans::decode(&message)? {
-                host.add_vlans(link, name, vlans);
+            } else if let Some((link, vlans)) = BridgeVlans::decode(&message)? {
+                host.add_vlans(link, vlans);
             } else if let Some(address) = AddressRecord::decode(&message)? {
                 host.add_address(address);
             } else if let Some(link) = route::link_of(&message)
@@ -119,9 +113,7 @@ impl HostRecord {
             addresses.iter().for_each(|address| address.encode(out));
             routes.iter().for_each(|route| route.encode(out, record.link.index));
         }
-        for (link, Named { name, vlans }) in &self.names {
-            vlans.iter().for_each(|vlans| vlans.encode(out, *link, name));
-        }
+        self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
     }
 
     /// The link of this name.
@@ -131,7 +123,7 @@ impl HostRecord {
 
     /// The name of a link.
     pub fn name_of(&self, index: LinkIndex) -> Option<IfName> {
-        self.names.get(&index).map(|named| named.name)
+        self.names.get(&index).copied()
     }
 
     /// The name of the link whose port a link is.
@@ -145,7 +137,7 @@ impl HostRecord {
     }
 
     /// All links, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Recorded> {
+    pub fn iter(&self) -> impl Iterator<Item = &Recorded> + Clone {
         self.links.values()
     }
 
@@ -155,18 +147,10 @@ impl HostRecord {
         self.iter().filter(move |port| index.is_some() && port.link().master == index)
     }
 
-    /// The VLANs that a bridge lets through to a port of it, be that a guest's, or to itself.
-    pub fn vlans_of(&self, name: &IfName) -> Option<&BridgeVlans> {
-        let named = match self.links.get(name) {
-            Some(recorded) => self.names.get(&recorded.link().index),
-            None => self.names.values().find(|named| named.name == *name),
-        };
-        named?.vlans.as_ref()
-    }
-
-    /// Whether there is a bridge among the links.
-    pub fn has_bridge(&self) -> bool {
-        self.iter().any(|recorded| matches!(recorded.link().kind, LinkKind::Bridge(_)))
+    /// The VLANs that a bridge lets through to a port of it, be that a guest's, or to itself. `None` of
+    /// what is neither, and where the kernel has not told.
+    pub fn vlans_of(&self, link: LinkIndex) -> Option<&BridgeVlans> {
+        self.vlans.get(&link)
     }
 
     /// The same of these links alone.
@@ -175,11 +159,11 @@ impl HostRecord {
         let links = self.links.iter().filter(|(name, _)| names.contains(*name));
         let links = links.map(|(name, recorded)| (*name, recorded.clone())).collect();
         // Who is whose port, and with which VLANs, is said of others too.
-        Self { links, names: self.names.clone() }
+        Self { links, names: self.names.clone(), vlans: self.vlans.clone() }
     }
 
     fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut Recorded> {
-        self.links.get_mut(&self.names.get(&index)?.name)
+        self.links.get_mut(self.names.get(&index)?)
     }
 }
 

@@ -100,7 +100,7 @@ impl Step {
     }
 }
 
-/// A bridge is no port of another one.
+/// Whose VLANs are those of a link: of a bridge its own, as it is no port of another one.
 fn side_of(name: &IfName, host: &Host) -> Side {
     match host.link_named(name).map(|link| &link.kind) {
         Some(LinkKind::Bridge(_)) => Side::Bridge,

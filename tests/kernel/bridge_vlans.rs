@@ -136,10 +136,33 @@ fn what_joins_is_given_what_it_was() {
         let deeds = [
             "link set br0 type bridge vlan_filtering 0",
             "link set br0 type bridge vlan_default_pvid 5",
-            "link set br1 type bridge vlan_filtering 0",
+            "link set br1 type bridge vlan_default_pvid 5",
             "link set p2 nomaster",
         ];
         assert_undone(scene, &deeds.map(|line| Deed("ip", line)));
+    });
+}
+
+/// Where a bridge gave nothing to what joined it, it gives the first thing to everybody.
+#[test]
+fn guests_stay_in_their_vlan_when_a_bridge_has_a_default_again() {
+    with_vlans(|scene| {
+        let deed = Deed("ip", "link set br0 type bridge vlan_default_pvid 0");
+        assert_undone(scene, &[deed]);
+    });
+}
+
+#[test]
+fn a_guest_that_comes_under_the_name_of_another_does_not_get_its_vlans() {
+    with_vlans(|scene| {
+        call(scene, procedure::INTERFACE_CHANGE_BEGIN);
+        ip("link del vnet1");
+        let _other = Tunnel::tap("vnet1");
+        ip("link set vnet1 master br1");
+        ip("link set p1 nomaster");
+        call(scene, procedure::INTERFACE_CHANGE_ROLLBACK);
+        let vlans = vlans();
+        assert!(vlans.contains_key("\"p1\"") && !vlans.contains_key("\"vnet1\""), "{vlans:?}");
     });
 }
 

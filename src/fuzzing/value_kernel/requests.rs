@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::fuzzing::value_kernel::state::{Address, FOREVER, IFA_F_PERMANENT, Route};
-use crate::fuzzing::value_kernel::{Errno, ValueKernel};
+use crate::fuzzing::value_kernel::{Errno, ValueKernel, vlans};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
@@ -18,9 +18,11 @@ const FLAG_EXCLUSIVE: u16 = 0x200;
 const FLAG_CREATE: u16 = 0x400;
 const IFF_UP: u32 = 1;
 const AF_BRIDGE: u8 = 7;
+/// What a link is asked itself, and not the bridge that it is a port of.
+const SELF: u16 = 2;
 const RANGE_END: u16 = 16;
-/// That of what comes untagged, and that of what leaves so.
-const KEPT_FLAGS: u16 = 2 | 4;
+/// Both ends.
+const RANGE: u16 = 8 | RANGE_END;
 
 /// What is asked of a link.
 #[derive(Debug, Default)]
@@ -36,6 +38,14 @@ pub(super) struct LinkRequest {
     pub(super) kind: String,
     /// Attributes of the kind, in their order.
     pub(super) data: Vec<(u16, Vec<u8>)>,
+}
+
+/// What is asked of the VLANs of a bridge's port, or of a bridge.
+#[derive(Debug, Default)]
+pub(super) struct VlansRequest {
+    pub(super) of_itself: bool,
+    /// Numbers, with the flags of each.
+    pub(super) vlans: Vec<(u16, u16)>,
 }
 
 impl LinkRequest {
@@ -67,11 +77,10 @@ impl ValueKernel {
     /// The number of errno(3) with which the kernel refuses.
     pub(super) fn handle(&mut self, request: &[u8]) -> Result<(), Errno> {
         let message = messages(request).flatten().next().ok_or(libc::EBADMSG)?;
-        let invalid = |_: WireError| libc::EINVAL;
         match (message.kind, message.payload.first()) {
             (17 | 19, Some(&AF_BRIDGE)) => {
-                let (link, vlans) = vlans_request(message.payload).map_err(invalid)?;
-                self.change_vlans(LinkIndex(link), &vlans, message.kind == 19)
+                let (link, asked) = vlans_request(message.payload)?;
+                self.change_vlans(link, &asked, message.kind == 19)
             }
             (kind, _) => self.handle_of_links(kind, &message),
         }
@@ -116,29 +125,34 @@ impl ValueKernel {
     }
 }
 
-/// Numbers of VLANs, with the flags of each.
-fn vlans_request(mut payload: &[u8]) -> Result<(u32, Vec<(u16, u16)>), WireError> {
-    take_u32(&mut payload, "family")?;
-    let index = take_u32(&mut payload, "index")?;
-    take_array::<8>(&mut payload, "flags")?;
-    let mut vlans: Vec<(u16, u16)> = Vec::new();
-    for spec in attributes(payload) {
-        for part in spec?.nested() {
-            let part = part?;
-            if part.kind != 2 {
-                continue;
+/// VLANs with `PVID` are no range, and 0 and 4095 are none.
+fn vlans_request(mut payload: &[u8]) -> Result<(LinkIndex, VlansRequest), Errno> {
+    let invalid = |_: WireError| libc::EINVAL;
+    take_u32(&mut payload, "family").map_err(invalid)?;
+    let index = take_u32(&mut payload, "index").map_err(invalid)?;
+    take_array::<8>(&mut payload, "flags").map_err(invalid)?;
+    let mut asked = VlansRequest::default();
+    let specs = attributes(payload).flatten();
+    for part in specs.flat_map(|spec| spec.nested().flatten()) {
+        let mut info = part.payload;
+        let flags = take_u16(&mut info, "flags").map_err(invalid)?;
+        if part.kind == 0 {
+            asked.of_itself = flags & SELF != 0;
+            continue;
+        }
+        let vid = take_u16(&mut info, "vid").map_err(invalid)?;
+        if !(1..=4094).contains(&vid) || (flags & RANGE != 0 && flags & vlans::PVID != 0) {
+            return Err(libc::EINVAL);
+        }
+        let kept = flags & (vlans::PVID | vlans::UNTAGGED);
+        match asked.vlans.last() {
+            Some(&(begun, _)) if flags & RANGE_END != 0 => {
+                asked.vlans.extend((begun + 1..=vid).map(|vid| (vid, kept)));
             }
-            let mut info = part.payload;
-            let (flags, vid) = (take_u16(&mut info, "flags")?, take_u16(&mut info, "vid")?);
-            match vlans.last() {
-                Some(&(begun, _)) if flags & RANGE_END != 0 => {
-                    vlans.extend((begun + 1..=vid).map(|vid| (vid, flags & KEPT_FLAGS)));
-                }
-                _ => vlans.push((vid, flags & KEPT_FLAGS)),
-            }
+            _ => asked.vlans.push((vid, kept)),
         }
     }
-    Ok((index, vlans))
+    Ok((LinkIndex(index), asked))
 }
 
 fn link_request(mut payload: &[u8]) -> Result<LinkRequest, WireError> {

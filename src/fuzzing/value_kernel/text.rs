@@ -240,7 +240,7 @@ impl ValueKernel {
             device.before_bond = Some((device.mac, device.mtu));
             device.mac = bond.mac;
         }
-        let bridge = master.unwrap_or(&device);
+        let bridge = master.filter(|_| !device.is_bridge()).unwrap_or(&device);
         device.vlans = vlans::of_default(bridge.default_vlan);
         self.devices.insert(index, device);
         Ok(())

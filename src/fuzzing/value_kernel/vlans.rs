@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::fuzzing::value_kernel::requests::LinkRequest;
+use crate::fuzzing::value_kernel::requests::{LinkRequest, VlansRequest};
+use crate::fuzzing::value_kernel::state::Device;
 use crate::fuzzing::value_kernel::{Errno, ValueKernel};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::wire::{Header, write_message};
@@ -31,16 +32,17 @@ impl ValueKernel {
     pub(super) fn change_vlans(
         &mut self,
         link: LinkIndex,
-        vlans: &[(u16, u16)],
+        asked: &VlansRequest,
         is_let_through: bool,
     ) -> Result<(), Errno> {
         let device = self.device(link)?;
-        let bridge = device.master.filter(|_| !device.is_bridge()).unwrap_or(link);
+        let asked_one = if asked.of_itself { Some(link) } else { device.master };
+        let bridge = asked_one.ok_or(libc::EOPNOTSUPP)?;
         if self.device(bridge)?.default_vlan.is_none() {
             return Err(libc::EOPNOTSUPP);
         }
         let device = self.device_mut(link)?;
-        for (number, flags) in vlans {
+        for (number, flags) in &asked.vlans {
             if is_let_through {
                 set(&mut device.vlans, *number, *flags);
             } else {
@@ -50,7 +52,8 @@ impl ValueKernel {
         Ok(())
     }
 
-    /// The new default takes the place of the old one wherever that is what comes untagged.
+    /// The new default takes the place of the old one wherever that is what comes and leaves untagged,
+    /// and where there was none, of whatever else comes so.
     pub(super) fn set_default_vlan(
         &mut self,
         bridge: LinkIndex,
@@ -61,12 +64,15 @@ impl ValueKernel {
         };
         let Some(old) = self.device(bridge)?.default_vlan else { return Err(libc::EOPNOTSUPP) };
         self.device_mut(bridge)?.default_vlan = Some(default);
+        let is_default = |vlans: &BTreeMap<u16, u16>| vlans.get(&old) == Some(&(PVID | UNTAGGED));
         for index in self.indexes(|it| it.index == bridge || it.master == Some(bridge)) {
             let vlans = &mut self.device_mut(index)?.vlans;
-            let had_default = vlans.get(&old).is_some_and(|flags| flags & PVID != 0);
-            if default != old && had_default && !vlans.contains_key(&default) {
-                vlans.remove(&old);
-                vlans.extend(of_default(Some(default)));
+            if default == old || (old > 0 && !is_default(vlans)) || vlans.contains_key(&default) {
+                continue;
+            }
+            vlans.remove(&old);
+            if default > 0 {
+                set(vlans, default, PVID | UNTAGGED);
             }
         }
         Ok(())
@@ -74,7 +80,7 @@ impl ValueKernel {
 
     /// Appends what a dump of the family of bridges would tell.
     pub(super) fn encode_vlans(&self, out: &mut Vec<u8>) {
-        let is_of_bridge = |it: &&super::state::Device| {
+        let is_of_bridge = |it: &&Device| {
             let master = it.master.and_then(|master| self.devices.get(&master));
             it.is_bridge() || master.is_some_and(|master| master.is_bridge())
         };
@@ -83,7 +89,6 @@ impl ValueKernel {
                 payload.bytes(&[7, 0, 0, 0]);
                 payload.bytes(&device.index.0.to_ne_bytes());
                 payload.bytes(&[0; 8]);
-                payload.attribute_text(3, device.name.as_str());
                 payload.nested(26, |spec| {
                     for (number, flags) in &device.vlans {
                         let [flags, number] = [flags, number].map(|it| it.to_ne_bytes());

@@ -5,6 +5,7 @@ use super::*;
 use crate::fuzzing::value_kernel::ValueKernel;
 
 const HOST: &str = "
+    bridge-vlans
     link eth0 nic up
     addr eth0 192.0.2.1/24
     addr eth0 192.0.2.3/24 secondary
@@ -15,6 +16,10 @@ const HOST: &str = "
     route eth1 default via fe80::fd proto ra expires 1000
     link br0 bridge up
     link eth2 nic up master br0
+    vlan eth2 20
+    vlan eth2 21
+    link vnet0 tun up master br0
+    vlan vnet0 none
     link eth0.5 vlan parent eth0 tag 5
 ";
 
@@ -52,9 +57,23 @@ fn links_are_told_by_name_what_they_belong_to() {
     assert_eq!(host.master_of(&link("eth2")), Some(name("br0")));
     assert_eq!(host.parent_of(&link("eth0.5")), Some(name("eth0")));
     let ports: Vec<_> = host.ports_of(&name("br0")).map(|port| port.link().name).collect();
-    assert_eq!(ports, [name("eth2")]);
+    assert_eq!(ports, [name("eth2"), name("vnet0")]);
     assert_eq!(host.ports_of(&name("nowhere")).count(), 0);
     let few = host.only(&BTreeSet::from([name("eth2")]));
     assert_eq!(few.iter().count(), 1);
     assert_eq!(few.master_of(&link("eth2")), Some(name("br0")), "others are still known by name");
+}
+
+#[test]
+fn vlans_are_told_of_bridges_and_their_ports_and_stay_known_of_others() {
+    let host = host();
+    let index = |of: &str| host.named(&name(of)).unwrap().link().index;
+    let few = host.only(&BTreeSet::from([name("eth2")]));
+    for host in [&host, &few] {
+        let text = |of: &str| host.vlans_of(index(of)).map(ToString::to_string);
+        assert_eq!(text("eth2").as_deref(), Some("vid 1 pvid untagged, vid 20-21"));
+        assert_eq!(text("br0").as_deref(), Some("vid 1 pvid untagged"));
+        assert_eq!(text("vnet0").as_deref(), Some(""));
+        assert_eq!(text("eth0"), None);
+    }
 }

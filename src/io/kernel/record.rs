@@ -3,16 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use log::debug;
+use log::{debug, warn};
 
 use crate::error::HostError;
 use crate::host::Host;
-use crate::host::record::HostRecord;
+use crate::host::record::{HostRecord, Recorded};
 use crate::io::kernel::Kernel;
+use crate::limits::RESYNCS_PER_TURN_MAX;
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::conversation::Conversation;
-use crate::netlink::link::LinkKind;
+use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::{self, BridgeVlans};
 use crate::netlink::record::link::LinkRecord;
@@ -44,9 +45,8 @@ impl Kernel {
             })?;
             routes.into_iter().for_each(|(link, route)| record.add_route(link, route));
         }
-        if record.has_bridge() {
-            self.record_vlans(&mut record, buffer)?;
-        }
+        let sides = bridge_sides(record.iter().map(Recorded::link));
+        self.record_vlans(&mut record, &sides, buffer);
         Ok(record)
     }
 
@@ -85,25 +85,38 @@ impl Kernel {
                 routes.into_iter().for_each(|route| record.add_route(index, route));
             }
         }
-        if host.links().any(|link| matches!(link.kind, LinkKind::Bridge(_))) {
-            self.record_vlans(&mut record, buffer)?;
-        }
+        self.record_vlans(&mut record, &bridge_sides(host.links()), buffer);
         Ok(record)
     }
 
-    /// Adds the VLANs of bridges and their ports. The kernel can only be asked for all at once.
-    fn record_vlans(
-        &mut self,
-        record: &mut HostRecord,
-        buffer: &mut [u8],
-    ) -> Result<(), HostError> {
-        let vlans =
-            self.collect("VLANs of bridges", bridge_vlan::encode_dump, buffer, |message| {
-                BridgeVlans::decode(message).ok().flatten()
-            })?;
-        vlans.into_iter().for_each(|(link, name, vlans)| record.add_vlans(link, name, vlans));
-        Ok(())
+    /// Adds the VLANs of these bridges and ports. The kernel is asked for all at once, and asks the
+    /// drivers of NICs too, one of whose errors is no reason to keep or restore nothing at all. It
+    /// counts links where an answer is in parts, and so passes over one where another has just gone.
+    fn record_vlans(&mut self, record: &mut HostRecord, sides: &[LinkIndex], buffer: &mut [u8]) {
+        for _ in 0..RESYNCS_PER_TURN_MAX {
+            if sides.iter().all(|side| record.vlans_of(*side).is_some()) {
+                return;
+            }
+            let told =
+                self.collect("VLANs of bridges", bridge_vlan::encode_dump, buffer, |message| {
+                    BridgeVlans::decode(message).ok().flatten()
+                });
+            match told {
+                Ok(told) => told.into_iter().for_each(|(link, it)| record.add_vlans(link, it)),
+                Err(err) => return warn!("{err}: a rollback leaves them alone"),
+            }
+        }
     }
+}
+
+/// Bridges and their ports.
+fn bridge_sides<'a>(links: impl Iterator<Item = &'a Link> + Clone) -> Vec<LinkIndex> {
+    let is_bridge = |link: &&Link| matches!(link.kind, LinkKind::Bridge(_));
+    let bridges: Vec<_> = links.clone().filter(is_bridge).map(|link| link.index).collect();
+    let is_side = |link: &&Link| {
+        is_bridge(link) || link.master.is_some_and(|master| bridges.contains(&master))
+    };
+    links.filter(is_side).map(|link| link.index).collect()
 }
 
 fn link_record(message: &Message<'_>) -> Option<LinkRecord> {

@@ -7,10 +7,7 @@
 
 use std::fmt;
 
-use crate::model::name::IfName;
-use crate::netlink::link::{
-    IFLA_EXT_MASK, IFLA_IFNAME, LinkIndex, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK,
-};
+use crate::netlink::link::{IFLA_EXT_MASK, LinkIndex, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK};
 use crate::netlink::record::link::IFLA_AF_SPEC;
 use crate::netlink::wire::{
     self, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Header, Message, PayloadWriter, WireError, attributes,
@@ -70,9 +67,14 @@ impl BridgeVlans {
         Self { ranges: Vec::from_iter((vid > 0).then_some(Range { first: vid, last: vid, flags })) }
     }
 
-    /// Reads what the kernel says of a link's VLANs on a bridge. `None` if the message is about
-    /// something else: a NIC has a bridge of its own inside, or none.
-    pub fn decode(message: &Message<'_>) -> Result<Option<(LinkIndex, IfName, Self)>, WireError> {
+    /// The VLAN of this number, for what is tagged so.
+    pub fn tagged(vid: u16) -> Self {
+        Self { ranges: vec![Range { first: vid, last: vid, flags: 0 }] }
+    }
+
+    /// Reads what the kernel says of a link's VLANs on a bridge: one message has all of them. `None` if
+    /// the message is about something else, as a NIC may have a bridge of its own inside.
+    pub fn decode(message: &Message<'_>) -> Result<Option<(LinkIndex, Self)>, WireError> {
         let mut rest = message.payload;
         if message.kind != RTM_NEWLINK || rest.first() != Some(&AF_BRIDGE) {
             return Ok(None);
@@ -80,26 +82,22 @@ impl BridgeVlans {
         take_array::<4>(&mut rest, "ifinfomsg")?;
         let index = take_u32(&mut rest, "ifinfomsg")?;
         take_array::<8>(&mut rest, "ifinfomsg")?;
-        let mut name = None;
         let mut vlans = Self::default();
         for attribute in attributes(rest) {
             let attribute = attribute?;
-            match attribute.kind {
-                IFLA_IFNAME => name = IfName::new(attribute.text()).ok(),
-                IFLA_AF_SPEC => {
-                    for part in attribute.nested() {
-                        let part = part?;
-                        match part.kind {
-                            IFLA_BRIDGE_FLAGS => return Ok(None),
-                            IFLA_BRIDGE_VLAN_INFO => vlans.add(part.payload)?,
-                            _ => {}
-                        }
-                    }
+            if attribute.kind != IFLA_AF_SPEC {
+                continue;
+            }
+            for part in attribute.nested() {
+                let part = part?;
+                match part.kind {
+                    IFLA_BRIDGE_FLAGS => return Ok(None),
+                    IFLA_BRIDGE_VLAN_INFO => vlans.add(part.payload)?,
+                    _ => {}
                 }
-                _ => {}
             }
         }
-        Ok(LinkIndex::new(index).zip(name).map(|(index, name)| (index, name, vlans)))
+        Ok(LinkIndex::new(index).map(|index| (index, vlans)))
     }
 
     /// Adds one `bridge_vlan_info`. The end of a range follows on its beginning.
@@ -134,6 +132,17 @@ impl BridgeVlans {
         self.ranges.is_empty()
     }
 
+    /// Whether this VLAN is among them.
+    pub fn contains(&self, vid: u16) -> bool {
+        self.flags_of(vid).is_some()
+    }
+
+    /// Whether all numbers of `self` are among those of `other`.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let is_other = |range: &Range| (range.first..=range.last).all(|vid| other.contains(vid));
+        self.ranges.iter().all(is_other)
+    }
+
     /// Those of `self` that `now` lacks, or has otherwise.
     #[must_use]
     pub fn besides(&self, now: &Self) -> Self {
@@ -161,10 +170,9 @@ impl BridgeVlans {
     }
 
     /// Appends the message in which the kernel would tell of them.
-    pub fn encode(&self, out: &mut Vec<u8>, index: LinkIndex, name: &IfName) {
+    pub fn encode(&self, out: &mut Vec<u8>, index: LinkIndex) {
         wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
             write_header(payload, index);
-            payload.attribute_text(IFLA_IFNAME, name.as_str());
             payload.nested(IFLA_AF_SPEC, |spec| self.write(spec));
         });
     }
@@ -252,16 +260,12 @@ mod tests {
     const PVID: u16 = BRIDGE_VLAN_INFO_PVID;
     const UNTAGGED: u16 = BRIDGE_VLAN_INFO_UNTAGGED;
 
-    fn name() -> IfName {
-        IfName::new("eth0").unwrap()
-    }
-
     fn vlans(ranges: &[(u16, u16, u16)]) -> BridgeVlans {
         let range = |&(first, last, flags): &(u16, u16, u16)| Range { first, last, flags };
         BridgeVlans { ranges: ranges.iter().map(range).collect() }
     }
 
-    fn decoded(bytes: &[u8]) -> Option<(LinkIndex, IfName, BridgeVlans)> {
+    fn decoded(bytes: &[u8]) -> Option<(LinkIndex, BridgeVlans)> {
         BridgeVlans::decode(&only_message(bytes)).unwrap()
     }
 
@@ -280,8 +284,8 @@ mod tests {
             ]),
         ];
         for vlans in cases {
-            let told = encoded(|out| vlans.encode(out, INDEX, &name()));
-            assert_eq!(decoded(&told), Some((INDEX, name(), vlans)));
+            let told = encoded(|out| vlans.encode(out, INDEX));
+            assert_eq!(decoded(&told), Some((INDEX, vlans)));
         }
     }
 
@@ -306,6 +310,8 @@ mod tests {
         assert_eq!(then.besides(&now), vlans(&missing));
         assert!(then.besides(&then).is_empty() && then.without(&then).is_empty());
         assert!(BridgeVlans::of_default(0).is_empty());
+        assert!(vlans(&[(1, 1, 0)]).is_within(&then) && !then.is_within(&vlans(&[(1, 1, 0)])));
+        assert!(!vlans(&[(19, 19, 0)]).is_within(&then) && vlans(&[]).is_within(&vlans(&[])));
         let text = "vid 1 untagged, vid 20-21, vid 26-29, vid 30 pvid untagged";
         assert_eq!(then.besides(&now).to_string(), text);
     }
@@ -319,7 +325,6 @@ mod tests {
         let told = encoded(|out| {
             wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |it| {
                 write_header(it, INDEX);
-                it.attribute_text(IFLA_IFNAME, "eth0");
                 it.nested(IFLA_AF_SPEC, |spec| {
                     spec.attribute(IFLA_BRIDGE_FLAGS, &BRIDGE_FLAGS_SELF.to_ne_bytes());
                 });
@@ -331,10 +336,10 @@ mod tests {
     #[test]
     fn what_is_corrupt_is_refused_or_read_and_never_worse() {
         let vlans = vlans(&[(1, 1, PVID), (3, 9, 0), (4000, 4094, UNTAGGED)]);
-        let told = encoded(|out| vlans.encode(out, INDEX, &name()));
+        let told = encoded(|out| vlans.encode(out, INDEX));
         for bytes in corruptions(&told) {
             for message in wire::messages(&bytes).flatten() {
-                if let Ok(Some((_, _, read))) = BridgeVlans::decode(&message) {
+                if let Ok(Some((_, read))) = BridgeVlans::decode(&message) {
                     let _ = read.besides(&vlans).to_string() + &vlans.without(&read).to_string();
                 }
             }

@@ -89,9 +89,14 @@ const OF_BRIDGE: [Settable; 32] = [
 /// `IFLA_BR_FORWARD_DELAY`, `IFLA_BR_STP_STATE`.
 const BRIDGE_STP: [u16; 2] = [1, 5];
 
-/// The VLAN that whatever joins a bridge is given, or 0. It can only be changed while the bridge does
-/// not look at VLANs.
+/// The VLAN that whatever joins a bridge is given, or 0.
 const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
+
+/// `IFLA_BR_*` of VLANs that count from the first port on: `VLAN_FILTERING`, without which whatever is
+/// sent meanwhile reaches all ports, `VLAN_PROTOCOL`, the default, and `VLAN_STATS_PER_PORT`, which is
+/// refused where a port has VLANs. A kernel whose bridges do not look at VLANs tells no default, and
+/// refuses the rest.
+const BRIDGE_VLANS: [u16; 4] = [7, 8, IFLA_BR_VLAN_DEFAULT_PVID, 45];
 
 /// `IFLA_BOND_*`, without the mode and what belongs to monitoring.
 const OF_BOND: [Settable; 18] = [
@@ -257,7 +262,8 @@ impl LinkRecord {
                     LinkKind::Bond(bond) => change::write_bond_again(data, bond),
                     // The rest can be set one by one: some kernels know less of it.
                     LinkKind::Bridge(_) => self.write_info(data, |kind| {
-                        BRIDGE_STP.contains(&kind) || kind == IFLA_BR_VLAN_DEFAULT_PVID
+                        let has_vlans = self.default_vlan().is_some();
+                        BRIDGE_STP.contains(&kind) || has_vlans && BRIDGE_VLANS.contains(&kind)
                     }),
                     LinkKind::Vlan { .. } => self.write_info(data, |_| true),
                     LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
@@ -360,6 +366,13 @@ impl LinkSetting {
     /// Whether it says what a port is to the bridge that it is a port of.
     pub fn is_of_port(&self) -> bool {
         matches!(self.place, Place::Port(_))
+    }
+
+    /// The VLAN that whatever joins the bridge is to be given, or 0, if this is that.
+    pub fn default_vlan(&self) -> Option<u16> {
+        let is_it = self.is_of_kind() && self.kind == IFLA_BR_VLAN_DEFAULT_PVID;
+        let bytes = self.payload.first_chunk().filter(|_| is_it)?;
+        Some(u16::from_ne_bytes(*bytes))
     }
 
     /// Appends the request that sets this of `link`.

@@ -124,8 +124,12 @@ impl<'a> Draft<'a> {
                 let is_later = now.is_none()
                     && setting.is_of_kind()
                     && !matches!(link.kind, LinkKind::Bond(_));
-                if !setting.is_of_port() && !is_later {
-                    self.push(Step::ResetLink { link: name, setting: Box::new(setting) });
+                if setting.is_of_port() || is_later {
+                    continue;
+                }
+                match setting.default_vlan() {
+                    Some(default) => self.set_default_vlan(name, default, setting),
+                    None => self.push(Step::ResetLink { link: name, setting: Box::new(setting) }),
                 }
             }
             // A bond's members have its address and carry what it does.
@@ -178,6 +182,7 @@ impl<'a> Draft<'a> {
                     self.downed.insert(name);
                 }
                 self.set(name, Value::Master(master));
+                self.give_vlans(name, master, self.then.host.vlans_of(pair.then.link().index));
             }
             for setting in pair.then.record.settings_besides(pair.now.map(|now| &now.record)) {
                 if setting.is_of_port() && has == Some(master) {
@@ -189,6 +194,8 @@ impl<'a> Draft<'a> {
             let Some(now) = self.now.named(guest) else { continue };
             if self.master_now(now) != Some(*bridge) && self.links.contains_key(bridge) {
                 self.set(*guest, Value::Master(*bridge));
+                let had = self.then.host.vlans_of(now.link().index);
+                self.give_vlans(*guest, *bridge, had);
             }
         }
     }

@@ -148,8 +148,10 @@ impl<'a> Draft<'a> {
             draft.order.push(name);
             let same = now.named(&name).filter(|now| draft.is_same(recorded, now));
             if let Some(same) = same {
-                let has_other_vlans = then.host.vlans_of(&name) != now.vlans_of(&name);
-                let differs = same != recorded || has_other_vlans;
+                let had = then.host.vlans_of(recorded.link().index);
+                let has_others =
+                    had.is_some_and(|had| now.vlans_of(same.link().index) != Some(had));
+                let differs = same != recorded || has_others;
                 draft.links.insert(name, Pair { then: recorded, now: Some(same), differs });
             }
         }

@@ -1,37 +1,90 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The VLANs part of the way back: what bridges let through at each port, and to themselves.
 
+use crate::host::record::{HostRecord, Recorded};
 use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
+use crate::netlink::record::link::LinkSetting;
 use crate::plan::step::Step;
 
 use super::{Draft, Pair};
 
-impl Draft<'_> {
-    /// Sets which VLANs are let through.
-    pub(super) fn set_vlans(&mut self) {
-        let then = self.then;
-        for Pair { then: recorded, now, .. } in self.pairs() {
-            let link = recorded.link();
-            let master = then.host.master_of(link);
-            let bridge = master.unwrap_or(link.name);
-            let stays = now.is_some_and(|now| master.is_none() || self.master_now(now) == master);
-            if let Some(vlans) = self.default_vlans(bridge) {
-                let now = self.now.vlans_of(&link.name).filter(|_| stays);
-                self.set_vlans_of(link.name, now.unwrap_or(&vlans));
-            }
+impl<'a> Draft<'a> {
+    /// Gives to a port that joins `bridge` just now what it had on it.
+    pub(super) fn give_vlans(
+        &mut self,
+        port: IfName,
+        bridge: IfName,
+        had: Option<&'a BridgeVlans>,
+    ) {
+        if let Some(default) = self.default_vlans(bridge) {
+            self.set_vlans_of(port, had, &default);
         }
-        for (guest, bridge) in &then.guests {
-            let (Some(now), Some(vlans)) = (self.now.named(guest), self.default_vlans(*bridge))
-            else {
+    }
+
+    /// Sets which VLANs are let through to bridges, and at ports that have stayed.
+    pub(super) fn set_vlans(&mut self) {
+        for Pair { then, now, .. } in self.pairs() {
+            let link = then.link();
+            let is_bridge = matches!(link.kind, LinkKind::Bridge(_));
+            let master = self.then.host.master_of(link);
+            let bridge = if is_bridge { Some(link.name) } else { master };
+            let Some(default) = bridge.and_then(|bridge| self.default_vlans(bridge)) else {
                 continue;
             };
-            let stays = self.master_now(now) == Some(*bridge);
-            let now = self.now.vlans_of(guest).filter(|_| stays).unwrap_or(&vlans);
-            // With others it has stayed there, and what it has by now is its own business.
-            if now.without(&vlans).is_empty() {
-                self.set_vlans_of(*guest, now);
+            let has = match now {
+                None if is_bridge => Some(&default),
+                Some(now) if is_bridge || self.master_now(now) == master => {
+                    self.now.vlans_of(now.link().index)
+                }
+                // It joins just now, and is given what it had.
+                None | Some(_) => None,
+            };
+            if let Some(has) = has {
+                self.set_vlans_of(link.name, self.then.host.vlans_of(link.index), has);
             }
+        }
+        self.set_vlans_of_guests();
+    }
+
+    /// What a guest's port has is its own business while it stays on its bridge. It was put back just
+    /// now, by a round that was not carried to its end, if it has only what everybody is given; and what
+    /// everybody is given can only be changed, and set back, along with what guests have.
+    fn set_vlans_of_guests(&mut self) {
+        let then = self.then;
+        for (guest, bridge) in &then.guests {
+            let Some(now) = self.now.named(guest) else { continue };
+            // Another guest's by this name has another number.
+            let had = then.host.vlans_of(now.link().index);
+            let has = self.now.vlans_of(now.link().index);
+            let has = has.filter(|_| self.master_now(now) == Some(*bridge));
+            let (Some(has), Some(default)) = (has, self.default_vlans(*bridge)) else { continue };
+            let of_bridge = |host: &HostRecord| Some(host.named(bridge)?.record.default_vlan());
+            if has.is_within(&default) || of_bridge(&then.host) != of_bridge(self.now) {
+                self.set_vlans_of(*guest, had, has);
+            }
+        }
+    }
+
+    /// Sets what `bridge` gives to whatever joins it. The kernel puts it in the place of what that was
+    /// before, or of whatever comes untagged if that was nothing, at each port that has no VLAN of the
+    /// number; so guests have one for that long.
+    pub(super) fn set_default_vlan(&mut self, bridge: IfName, default: u16, setting: LinkSetting) {
+        let now = self.now;
+        let vlan = BridgeVlans::tagged(default);
+        let is_spared = |link: &&Link| {
+            let has = now.vlans_of(link.index).filter(|_| default > 0);
+            !self.links.contains_key(&link.name) && has.is_some_and(|has| !has.contains(default))
+        };
+        let spared = now.ports_of(&bridge).map(Recorded::link).filter(is_spared);
+        let spared: Vec<_> = spared.map(|link| link.name).collect();
+        for link in &spared {
+            self.push(Step::SetVlans { link: *link, vlans: vlan.clone() });
+        }
+        self.push(Step::ResetLink { link: bridge, setting: Box::new(setting) });
+        for link in spared {
+            self.push(Step::DeleteVlans { link, vlans: vlan.clone() });
         }
     }
 
@@ -45,9 +98,9 @@ impl Draft<'_> {
 
     /// What goes comes first, so that a port of which only this was done has nothing but what it had by
     /// default.
-    fn set_vlans_of(&mut self, link: IfName, now: &BridgeVlans) {
-        let Some(then) = self.then.host.vlans_of(&link) else { return };
-        let (stale, missing) = (now.without(then), then.besides(now));
+    fn set_vlans_of(&mut self, link: IfName, had: Option<&BridgeVlans>, has: &BridgeVlans) {
+        let Some(had) = had.filter(|had| *had != has) else { return };
+        let (stale, missing) = (has.without(had), had.besides(has));
         if !stale.is_empty() {
             self.push(Step::DeleteVlans { link, vlans: stale });
         }
