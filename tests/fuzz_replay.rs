@@ -13,7 +13,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use random::{Chance, Rng, seed_from};
+use random::{Chance, Rng, seed, seed_from};
 use virtinterfaced::fuzzing::{Run, TARGETS};
 
 /// How long each target is given mutations.
@@ -86,7 +86,7 @@ fn mutations(run: Run, name: &str, inputs: &[Vec<u8>]) {
     #[expect(clippy::disallowed_methods, reason = "a test has no loop that reads the clock")]
     let clock = Instant::now;
     let end = clock() + TIME;
-    let mut seed = fastrand::u64(..);
+    let mut seed = seed("FUZZ_SEED");
     while clock() < end {
         seed += 1;
         let input = mutate(inputs, seed);

@@ -11,6 +11,10 @@
     reason = "a test stops at what it did not expect, and talks"
 )]
 
+#[allow(dead_code, reason = "each test binary uses its own part")]
+#[path = "support/random.rs"]
+mod random;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -168,8 +172,8 @@ fn every_description_is_valid_by_libvirts_schema() {
         eprintln!("SKIP: xmllint or {SCHEMA} is missing");
         return;
     }
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = random::seed("SCHEMA_SEED");
+    println!("SCHEMA_SEED={seed}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("schema-{seed}"));
     fs::create_dir_all(&folder).unwrap();
     let count = write_all(&mut Rng::with_seed(seed), &folder);

@@ -19,6 +19,9 @@
 
 #[path = "support/golden.rs"]
 mod golden;
+#[allow(dead_code, reason = "each test binary uses its own part")]
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -316,8 +319,8 @@ fn write_all(folder: &Path, documents: &[String]) -> Vec<PathBuf> {
 
 /// A folder that no other test has, and the seed of what comes into it.
 fn folder_and_seed(test: &str) -> (PathBuf, u64) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = random::seed("XML_SEED");
+    println!("XML_SEED={seed}");
     (Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{seed}")), seed)
 }
 

@@ -148,7 +148,7 @@ fn a_hook_that_never_ends_is_killed_and_does_not_keep_the_daemon() {
         let start = Instant::now();
         daemon.signal(libc::SIGTERM);
         assert_eq!(daemon.wait().code(), Some(0));
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
         let log = daemon.stderr();
         let want = "hook killed, as the daemon ends: /etc/libvirt/hooks/daemon - shutdown";
         assert!(log.contains(want), "{log}");
@@ -169,7 +169,7 @@ fn a_reload_hook_that_hangs_does_not_keep_the_stops_hook_from_running() {
         let start = Instant::now();
         daemon.signal(libc::SIGTERM);
         assert_eq!(daemon.wait().code(), Some(0));
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
         wait_for_calls(&[calls[0], calls[1], "daemon - shutdown - shutdown"]);
     });
 }
@@ -177,12 +177,12 @@ fn a_reload_hook_that_hangs_does_not_keep_the_stops_hook_from_running() {
 #[test]
 fn a_hook_that_runs_keeps_a_daemon_without_clients() {
     in_namespace(|| {
-        if !script("daemon", "[ $2 != reload ] || sleep 3") {
+        if !script("daemon", "[ $2 != reload ] || sleep 8") {
             return;
         }
-        let mut daemon = Daemon::start_with(daemon_command().args(["-t", "1"]));
+        let mut daemon = Daemon::start_with(daemon_command().args(["-t", "3"]));
         daemon.signal(libc::SIGHUP);
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(5));
         assert!(daemon.is_running(), "its time is over, but a hook runs");
         assert_eq!(daemon.wait().code(), Some(0));
     });

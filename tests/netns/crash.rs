@@ -12,20 +12,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use crate::host::{bridge, definition_file, ethernet};
-use crate::support::PATIENCE;
+use crate::host::{bridge, definition_file, ethernet, ip_json, text};
+use crate::random::seed;
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch};
 use crate::support::daemon::{Daemon, SOCKET, daemon_program};
 use crate::support::namespace::{DIR, in_namespace, is_installed};
-use crate::support::wire::{Arg, Fault, procedure};
+use crate::support::wire::{Arg, Fault, Head, procedure};
+use crate::support::{PATIENCE, eventually};
 use crate::world::{
     Found, State, done, lay_out, settle, try_begin, try_call, try_commit, try_roll_back,
 };
@@ -121,8 +122,12 @@ fn change(client: &mut RawClient) {
         "address add 203.0.113.7/24 dev br0\naddress del 2001:db8::2/64 dev br0\n\
          link set eth2 mtu 1400\n",
     );
-    // What is discarded is gone.
-    thread::sleep(Duration::from_millis(200));
+    eventually("what is discarded is gone", is_tidy);
+}
+
+/// Whether all that was got out of the way has been deleted.
+fn is_tidy() -> bool {
+    !ip_json("link show").iter().any(|link| text(&link["ifname"]).starts_with("gone-"))
 }
 
 fn begin_and_change(client: &mut RawClient) {
@@ -143,9 +148,10 @@ fn comes_up(daemon: &mut Daemon) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while daemon.is_running() {
         assert!(Instant::now() < deadline, "neither up nor gone");
+        let call = Head::call(procedure::AUTH_LIST, 1).frame(&[]);
+        // It may die between being connected to and being asked.
         if RawClient::connect_to(SOCKET).is_ok_and(|mut client| {
-            client.send_call(procedure::AUTH_LIST, &[]);
-            client.receive().is_some()
+            client.stream.write_all(&call).is_ok() && client.receive().is_some()
         }) {
             return true;
         }
@@ -209,8 +215,8 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
     };
     let mut world = World { begun, before, after };
     if is_answered {
-        // What waits to be deleted is.
-        thread::sleep(Duration::from_millis(300));
+        // It may also die of what it does after its answer.
+        eventually("what is discarded is gone", || !daemon.is_running() || is_tidy());
         let after = State::take();
         daemon.kill();
         let log = fs::read_to_string(&log).unwrap();
@@ -261,7 +267,7 @@ fn die_everywhere(story: Story) {
         return;
     }
     let is_whole = env::var_os("CRASH").is_some();
-    let phase = fastrand::u32(..STRIDE);
+    let phase = u32::try_from(seed("CRASH_SEED") % u64::from(STRIDE)).unwrap();
     let begun = Instant::now();
     let Some(Visit::Answered { called, after }) = tell_apart(story, None, None) else { return };
     let after = Arc::new(after);

@@ -383,13 +383,13 @@ fn a_client_that_is_killed_comes_back_and_keeps_the_address() {
         clients.start(&eth0);
         let address = bound(&clients, "eth0");
         let number = pid(&eth0);
+        let before = scene.log().matches("DHCPACK").count();
         kill(number);
         clients.until("another client", || {
             let record = format!("{DIR}/dhcp/eth0.ipv4.pid");
             assert_eq!(addresses("eth0", Family::Ipv4), [address.to_string()]);
             Path::new(&record).exists() && pid(&eth0) != number
         });
-        let before = scene.log().matches("DHCPACK").count();
         clients.until("the lease again", || scene.log().matches("DHCPACK").count() > before);
         assert_eq!(addresses("eth0", Family::Ipv4), [address.to_string()]);
         clients.end(&eth0);

@@ -87,8 +87,10 @@ pub(crate) fn routes(name: &str) -> Vec<String> {
     of_family("-4").chain(of_family("-6")).collect()
 }
 
-/// Waits until IPv6 has found no duplicates of the addresses that are there.
+/// Waits until the kernel has noted what links' carriers are, which gives them addresses, and IPv6 has
+/// found no duplicates of those.
 pub(crate) fn await_addresses() {
+    crate::world::await_settled();
     eventually("the addresses can be used", || {
         let links = ip_json("address show tentative");
         links.iter().all(|link| link["addr_info"].as_array().is_none_or(Vec::is_empty))

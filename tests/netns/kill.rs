@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::host::{FOLDER, definition_file};
-use crate::random::{Rng, seed_from};
+use crate::random::{Rng, seed};
 use crate::support::client::RawClient;
 use crate::support::daemon::Daemon;
 use crate::support::namespace::in_namespace;
@@ -59,7 +59,7 @@ fn spin(time: Duration) {
 #[test]
 fn killed_in_the_middle_of_a_define_each_file_is_old_or_new() {
     in_namespace(|| {
-        let seed = seed_from("KILL_SEED").unwrap_or_else(|| fastrand::u64(..));
+        let seed = seed("KILL_SEED");
         println!("KILL_SEED={seed}");
         let mut rng = Rng::with_seed(seed);
         let mut stored: BTreeMap<&str, u32> = BTreeMap::new();

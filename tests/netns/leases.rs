@@ -118,14 +118,12 @@ fn a_server_that_never_answers_fails_the_start_and_all_is_as_before() {
 fn calls_that_look_are_answered_while_a_start_waits_for_its_lease() {
     with_each_client(|client| {
         let _scene = Scene::new();
-        let daemon = configured(client, "dhcp_timeout = 4\n");
+        let daemon = configured(client, "dhcp_timeout = 60\n");
         defined("<dhcp/>");
         std::thread::scope(|scope| {
             let start = scope.spawn(|| virsh("iface-start eth0").failed());
             eventually("a client", || fs::exists(RECORD).unwrap());
-            let begun = std::time::Instant::now();
             virsh("iface-list --all").ok();
-            assert!(begun.elapsed() < Duration::from_secs(2), "the list has waited");
             assert!(!start.is_finished(), "the start waits still");
             // Who stops the daemon does not wait for the lease either.
             assert!(daemon.stop().success());

@@ -52,6 +52,10 @@ fn pretend_to_have_rebooted() {
     run(command("mount").args(["--bind", &id, BOOT_ID])).ok();
 }
 
+/// Time for virsh to begin a change and go wrong, however busy the machine is.
+const DEADLINE: u32 = 5;
+const AFTER_DEADLINE: Duration = Duration::from_millis(5500);
+
 /// A daemon that undoes changes after so many seconds.
 fn with_deadline(seconds: u32) -> Command {
     let mut daemon = daemon_command();
@@ -96,14 +100,13 @@ fn a_change_outlives_a_daemon_that_is_stopped_and_can_be_committed_by_the_next()
 fn a_change_without_a_commit_in_time_is_rolled_back() {
     on_a_host(|| {
         let (before, tree) = (Snapshot::take(), Tree::take());
-        let daemon = Daemon::start_with(&mut with_deadline(1));
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         let begun = Instant::now();
         go_wrong();
         eventually("the bridge goes", || find_link("br0").is_none());
-        let elapsed = begun.elapsed();
+        assert!(begun.elapsed() >= Duration::from_secs(DEADLINE.into()));
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
         assert_eq!(Tree::take(), tree);
-        assert!(elapsed < Duration::from_millis(2500), "{elapsed:?}");
         let said = daemon.stderr();
         let line = said.lines().find(|line| line.contains("no commit has come in time"));
         assert!(line.is_some_and(|line| line.contains(" warning : ")), "{said}");
@@ -114,10 +117,10 @@ fn a_change_without_a_commit_in_time_is_rolled_back() {
 #[test]
 fn a_commit_in_time_stays() {
     on_a_host(|| {
-        let daemon = Daemon::start_with(&mut with_deadline(1));
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         go_wrong();
         commit();
-        thread::sleep(Duration::from_millis(1500));
+        thread::sleep(AFTER_DEADLINE);
         assert_eq!(ports("br0"), ["eth0"]);
         assert!(!daemon.stderr().contains("in time"));
     });
@@ -143,16 +146,17 @@ fn another_deadline_counts_for_the_next_change() {
 fn a_deadline_does_not_wait_for_a_lease() {
     on_a_host(|| {
         let before = Snapshot::take();
-        let daemon = Daemon::start_with(&mut with_deadline(1));
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         begin();
         define(
             "<interface type='ethernet' name='eth1'><protocol family='ipv4'><dhcp/></protocol>\
              </interface>",
         );
-        let begun = Instant::now();
+        let asked = Instant::now();
         let said = virsh("iface-start eth1").failed();
         assert!(said.contains("the change is rolled back"), "{said}");
-        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        // A lease is waited for half a minute.
+        assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
         eventually("the rollback", || daemon.stderr().contains("the change is rolled back that"));
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
         assert_eq!(folder(), [""; 0]);
@@ -163,11 +167,11 @@ fn a_deadline_does_not_wait_for_a_lease() {
 fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
     on_a_host(|| {
         let (before, tree) = (Snapshot::take(), Tree::take());
-        let daemon = Daemon::start_with(&mut with_deadline(1));
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         go_wrong();
         daemon.kill();
-        thread::sleep(Duration::from_millis(1100));
-        let daemon = Daemon::start_with(&mut with_deadline(1));
+        thread::sleep(AFTER_DEADLINE);
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         // Whoever gets an answer gets it from a host that is as it was.
         assert!(find_link("br0").is_none());
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
@@ -180,9 +184,9 @@ fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
 #[test]
 fn a_daemon_with_an_open_change_does_not_end_for_want_of_clients() {
     on_a_host(|| {
-        let mut daemon = Daemon::start_with(daemon_command().args(["-t", "1"]));
+        let mut daemon = Daemon::start_with(daemon_command().args(["-t", "3"]));
         begin();
-        thread::sleep(Duration::from_millis(2500));
+        thread::sleep(Duration::from_secs(5));
         assert!(daemon.is_running());
         commit();
         assert!(daemon.wait().success());
@@ -248,10 +252,10 @@ fn stale_changes_are_rolled_back_without_a_daemon() {
 
         // And in the same boot, the network too.
         ip_batch("address add 192.0.2.2/24 dev eth0\nroute add default via 192.0.2.1 dev eth0\n");
-        let daemon = Daemon::start_with(&mut with_deadline(1));
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         go_wrong();
         daemon.kill();
-        thread::sleep(Duration::from_millis(1100));
+        thread::sleep(AFTER_DEADLINE);
         assert_eq!(run_alone().0, Some(0));
         before.assert_unchanged(Strictness::AlikeLinks, "after --rollback-stale");
         assert_eq!(Tree::take(), tree);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use crate::host::{FOLDER, bridge, definition_file, find_link, ip_json, ports, protocols, text};
-use crate::random::{Chance, Rng, seed_from};
+use crate::random::{Chance, Rng, seed};
 use crate::snapshot::{Snapshot, Strictness};
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch, run_with_input};
@@ -116,8 +116,8 @@ struct Telling {
     daemon: Option<Daemon>,
     client: RawClient,
     options: Vec<String>,
-    /// The change that is open: what it began with, and when.
-    open: Option<(State, Instant)>,
+    /// The change that is open: what it began with, when that was asked for, and when answered.
+    open: Option<(State, Instant, Instant)>,
     /// Who was a guest then.
     guests: Vec<(String, String)>,
     has_deadline: bool,
@@ -200,7 +200,7 @@ impl Telling {
 
     /// Whether the deadline may have come in between.
     fn is_late(&self) -> bool {
-        let begun = self.open.as_ref().map(|(_, begun)| *begun);
+        let begun = self.open.as_ref().map(|(_, asked, _)| *asked);
         self.has_deadline && begun.is_some_and(|begun| begun.elapsed() + MARGIN > TIMEOUT)
     }
 
@@ -238,12 +238,12 @@ impl Telling {
     fn begin(&mut self) {
         await_settled();
         let state = look();
-        let begun = Instant::now();
+        let asked = Instant::now();
         let outcome = try_begin(&mut self.client).expect("an answer");
         match &self.open {
             None => {
                 outcome.unwrap();
-                self.open = Some((state, begun));
+                self.open = Some((state, asked, Instant::now()));
                 self.guests = guests();
             }
             Some(_) => self.assert_invalid(outcome),
@@ -275,7 +275,7 @@ impl Telling {
         match &self.open {
             None => self.assert_invalid(outcome),
             Some(_) if outcome.is_err() && self.is_late() => {}
-            Some((begun, _)) => {
+            Some((begun, ..)) => {
                 if is_lost(begun) {
                     let fault = outcome.unwrap_err();
                     let want = "could not be restored: eth3 is gone; far3 is gone; the snapshot";
@@ -289,7 +289,7 @@ impl Telling {
     }
 
     fn count_what_is_to_be_undone(&mut self) {
-        let Some((begun, _)) = &self.open else { return };
+        let Some((begun, ..)) = &self.open else { return };
         let differences = begun.differences(&look(), Strictness::AlikeLinks);
         self.counts.rolled_back += 1;
         self.counts.undone += u32::from(!differences.is_empty());
@@ -297,7 +297,7 @@ impl Telling {
 
     /// The change is over, and was not.
     fn find_all_as_it_was(&mut self, label: &str) {
-        let (mut begun, _) = self.open.take().expect("an open change");
+        let (mut begun, ..) = self.open.take().expect("an open change");
         if is_lost(&begun) {
             begun.host = begun.host.without(|name| LOOSE.contains(&name));
         }
@@ -406,8 +406,8 @@ impl Telling {
 
     fn pass_deadline(&mut self) {
         self.count_what_is_to_be_undone();
-        let Some((_, begun)) = &self.open else { return };
-        let over = *begun + TIMEOUT;
+        let Some((.., answered)) = &self.open else { return };
+        let over = *answered + TIMEOUT;
         let is_missed = self.rng.once_in(3);
         if is_missed {
             self.kill();
@@ -512,11 +512,12 @@ fn ip_line(link: &str, rng: &mut Rng) -> String {
 
 #[test]
 fn whatever_was_done_is_undone() {
-    let first = seed_from("SEQUENCES_SEED").unwrap_or_else(|| u64::from(fastrand::u32(..)));
+    let first = seed("SEQUENCES_SEED");
     let count = env::var("SEQUENCES").map_or(SEQUENCE_COUNT, |text| text.parse().unwrap());
     println!("SEQUENCES_SEED={first} SEQUENCES={count}");
     let begun = Instant::now();
-    let seeds: Arc<Mutex<VecDeque<u64>>> = Arc::new(Mutex::new((first..first + count).collect()));
+    let seeds: Arc<Mutex<VecDeque<u64>>> =
+        Arc::new(Mutex::new((0..count).map(|number| first.wrapping_add(number)).collect()));
     let counts: Arc<Mutex<Counts>> = Arc::default();
     thread::scope(|scope| {
         for _ in 0..LANE_COUNT {

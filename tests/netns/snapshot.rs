@@ -32,7 +32,7 @@ const LIFETIMES: [&str; 3] = ["valid_life_time", "preferred_life_time", "expires
 const LIFETIME_TOLERANCE: i64 = 15;
 
 /// How long the kernel has to settle: its operational states, and its search for duplicates.
-const SETTLING_TIME: Duration = Duration::from_secs(5);
+const SETTLING_TIME: Duration = Duration::from_secs(20);
 
 /// What must be the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -21,6 +21,16 @@ impl Chance for Rng {
     }
 }
 
+/// The seed that the environment sets, or a new one each time. CI has the same one each time: whether
+/// something can be merged is not to depend on a draw.
+pub(crate) fn seed(variable: &str) -> u64 {
+    const OF_CI: u64 = 20_250_115;
+    #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]
+    let is_ci = std::env::var_os("CI").is_some();
+    let drawn = || if is_ci { OF_CI } else { u64::from(fastrand::u32(..)) };
+    seed_from(variable).unwrap_or_else(drawn)
+}
+
 /// The seed that the environment sets, so that a run which failed can be repeated.
 pub(crate) fn seed_from(variable: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]

@@ -43,4 +43,4 @@ done
 echo "$*" >"$root/etc/test-arguments"
 (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs"
 
-"$here/boot.sh" kernel "${VM_TIMEOUT:-600}" "$kernel" "$work/initramfs" -no-reboot
+"$here/boot.sh" kernel "${VM_TIMEOUT:-1800}" "$kernel" "$work/initramfs" -no-reboot

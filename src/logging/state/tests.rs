@@ -158,7 +158,10 @@ fn a_journal_that_has_died_is_none() {
     let journal = UnixDatagram::bind(folder.services().journal).unwrap();
     assert_eq!(outputs(&folder.start(background.clone(), &plan).0), "2:journald");
     drop(journal);
-    assert!(outputs(&folder.start(background, &plan).0).starts_with("1:file:"));
+    // A program that another test starts in this moment has it open for as long as that takes.
+    while !outputs(&folder.start(background.clone(), &plan).0).starts_with("1:file:") {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
