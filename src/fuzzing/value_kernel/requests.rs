@@ -4,8 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::fuzzing::value_kernel::state::{Address, FOREVER, IFA_F_PERMANENT, Route};
-use crate::fuzzing::value_kernel::{Errno, ValueKernel, vlans};
+use crate::fuzzing::value_kernel::state::{
+    Address, FOREVER, IFA_F_PERMANENT, PVID, Route, UNTAGGED,
+};
+use crate::fuzzing::value_kernel::{Errno, ValueKernel};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
@@ -141,10 +143,10 @@ fn vlans_request(mut payload: &[u8]) -> Result<(LinkIndex, VlansRequest), Errno>
             continue;
         }
         let vid = take_u16(&mut info, "vid").map_err(invalid)?;
-        if !(1..=4094).contains(&vid) || (flags & RANGE != 0 && flags & vlans::PVID != 0) {
+        if !(1..=4094).contains(&vid) || (flags & RANGE != 0 && flags & PVID != 0) {
             return Err(libc::EINVAL);
         }
-        let kept = flags & (vlans::PVID | vlans::UNTAGGED);
+        let kept = flags & (PVID | UNTAGGED);
         match asked.vlans.last() {
             Some(&(begun, _)) if flags & RANGE_END != 0 => {
                 asked.vlans.extend((begun + 1..=vid).map(|vid| (vid, kept)));

@@ -16,6 +16,10 @@ pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_PERMANENT: u32 = 0x80;
 pub(super) const FOREVER: u32 = u32::MAX;
 pub(super) const TABLE_MAIN: u32 = 254;
+/// What comes untagged belongs to a VLAN (`BRIDGE_VLAN_INFO_PVID`).
+pub(super) const PVID: u16 = 2;
+/// A VLAN's own leave untagged (`BRIDGE_VLAN_INFO_UNTAGGED`).
+pub(super) const UNTAGGED: u16 = 4;
 /// `IFAPROT_KERNEL_LL`.
 const ORIGIN_LINK_LOCAL: u8 = 3;
 const RTM_NEWADDR: u16 = 20;

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::str::{FromStr, SplitWhitespace};
 
 use crate::fuzzing::value_kernel::state::{
-    Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, Route, TABLE_MAIN,
+    Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, PVID, Route, TABLE_MAIN, UNTAGGED,
 };
 use crate::fuzzing::value_kernel::{ValueKernel, vlans};
 use crate::model::address::{Family, IpPrefix, MacAddr};
@@ -377,8 +377,8 @@ fn read_vlan(words: &mut Words<'_>, vlans: &mut BTreeMap<u16, u16>) -> Result<()
     let mut flags = 0;
     for word in words.rest.by_ref() {
         flags |= match word {
-            "pvid" => vlans::PVID,
-            "untagged" => vlans::UNTAGGED,
+            "pvid" => PVID,
+            "untagged" => UNTAGGED,
             word => return Err(format!("{word}?")),
         };
     }

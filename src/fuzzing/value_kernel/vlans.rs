@@ -4,15 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::fuzzing::value_kernel::requests::{LinkRequest, VlansRequest};
-use crate::fuzzing::value_kernel::state::Device;
+use crate::fuzzing::value_kernel::state::{Device, PVID, UNTAGGED};
 use crate::fuzzing::value_kernel::{Errno, ValueKernel};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::wire::{Header, write_message};
-
-/// What comes untagged belongs to it.
-pub(super) const PVID: u16 = 2;
-/// It leaves untagged.
-pub(super) const UNTAGGED: u16 = 4;
 
 /// What a port of a bridge with this default has at first.
 pub(super) fn of_default(default: Option<u16>) -> BTreeMap<u16, u16> {
