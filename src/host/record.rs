@@ -50,11 +50,14 @@ impl HostRecord {
         Self { names, ..Self::default() }
     }
 
-    /// Adds a link, with nothing on it.
+    /// Adds a link, with nothing on it. One that had its name before has gone meanwhile.
     pub fn add_link(&mut self, record: LinkRecord) {
-        let name = record.link.name;
-        self.names.insert(record.link.index, name);
-        self.links.insert(name, Recorded { record, addresses: Vec::new(), routes: Vec::new() });
+        let (name, index) = (record.link.name, record.link.index);
+        let recorded = Recorded { record, addresses: Vec::new(), routes: Vec::new() };
+        if let Some(gone) = self.links.insert(name, recorded) {
+            self.names.remove(&gone.link().index);
+        }
+        self.names.insert(index, name);
     }
 
     /// Adds an address to the link that it is on, if that is known.

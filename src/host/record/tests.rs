@@ -39,6 +39,26 @@ fn a_record_is_read_as_it_was_written() {
     assert_eq!(HostRecord::decode(&bytes), Ok(host));
 }
 
+/// As where a link goes, and another comes under its name, while the kernel tells of all.
+#[test]
+fn what_is_told_of_a_link_that_has_gone_is_not_its_successors() {
+    let mut host = host();
+    let mut second = host.named(&name("eth1")).unwrap().record.clone();
+    let gone = second.link.index;
+    second.link.index = LinkIndex(77);
+    let address = host.named(&name("eth0")).unwrap().addresses[0].clone();
+    host.add_link(second);
+    let told = |link| {
+        let mut address = address.clone();
+        address.address.link = link;
+        address
+    };
+    host.add_address(told(gone));
+    assert!(host.named(&name("eth1")).unwrap().addresses.is_empty());
+    host.add_address(told(LinkIndex(77)));
+    assert_eq!(host.named(&name("eth1")).unwrap().addresses.len(), 1);
+}
+
 #[test]
 fn each_link_has_its_own_in_the_kernels_order() {
     let host = host();
