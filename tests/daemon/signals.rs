@@ -11,9 +11,9 @@ use crate::support::command::{command, ip_batch};
 use crate::support::daemon::{
     ADMIN_SOCKET, Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, daemon_command, daemon_program,
 };
-use crate::support::eventually;
 use crate::support::namespace::in_namespace;
 use crate::support::wire::{OK, procedure};
+use crate::support::{assert_takes_less_than, eventually};
 
 const STOPPING: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
 
@@ -33,7 +33,10 @@ fn assert_nothing_is_left(label: &str) {
 /// A daemon that stops, but for one client whose socket is full of replies that it does not collect.
 fn stopping_daemon_and_deaf_client() -> (Daemon, RawClient) {
     let line = |number| format!("link add left{number} type veth peer name right{number}\n");
-    ip_batch(&(0..LINK_PAIR_COUNT).map(line).collect::<String>());
+    // The host may have had another one before.
+    if !Path::new("/proc/sys/net/ipv4/conf/left0").exists() {
+        ip_batch(&(0..LINK_PAIR_COUNT).map(line).collect::<String>());
+    }
     let daemon = Daemon::start();
     let mut client = RawClient::open();
     // Five replies of more than 60,000 bytes are under way at a time, and the socket takes 200,000.
@@ -123,14 +126,16 @@ fn nobody_gets_in_once_it_stops() {
 }
 
 #[test]
-fn a_client_that_does_not_read_does_not_hold_it_for_long() {
+fn a_client_that_does_not_read_holds_it_for_less_than_five_seconds() {
     in_namespace(|| {
-        let (mut daemon, _deaf) = stopping_daemon_and_deaf_client();
-        let start = Instant::now();
-        assert_eq!(daemon.wait().code(), Some(0));
-        // Four seconds; the rest is for a slow machine.
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-        assert_nothing_is_left("a deaf client");
+        assert_takes_less_than(Duration::from_secs(5), || {
+            let (mut daemon, _deaf) = stopping_daemon_and_deaf_client();
+            let start = Instant::now();
+            assert_eq!(daemon.wait().code(), Some(0));
+            let elapsed = start.elapsed();
+            assert_nothing_is_left("a deaf client");
+            elapsed
+        });
     });
 }
 

@@ -31,6 +31,19 @@ pub(crate) fn eventually(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
+/// Holds what `measure` takes against `bound`, three times at most: a machine may be busy once.
+#[track_caller]
+pub(crate) fn assert_takes_less_than(bound: Duration, mut measure: impl FnMut() -> Duration) {
+    let mut least = Duration::MAX;
+    for _ in 0..3 {
+        least = least.min(measure());
+        if least < bound {
+            return;
+        }
+    }
+    panic!("{least:?} at least");
+}
+
 /// Runs `test` while another thread does `again` over and over.
 pub(crate) fn meanwhile(mut again: impl FnMut() + Send, test: impl FnOnce()) {
     let stop = AtomicBool::new(false);
