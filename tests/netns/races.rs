@@ -238,5 +238,9 @@ fn whoever_changes_what_at_once_leaves_a_host_that_hangs_together() {
             want.entry(name).or_insert_with(|| "inactive".to_owned());
         }
         assert_eq!(listed("--all").into_iter().collect::<BTreeMap<_, _>>(), want);
+        assert!(daemon.stop().success());
+        let _daemon = Daemon::start();
+        let left: Vec<_> = folder().into_iter().filter(|file| !file.ends_with(".xml")).collect();
+        assert_eq!(left, [""; 0], "left behind after a start");
     });
 }
