@@ -102,7 +102,7 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 BENCH_NEEDS = $(DEMO_NEEDS) /usr/sbin/libvirtd:libvirt-daemon ifup:ifupdown brctl:bridge-utils
 PERL_SYS_VIRT = $(firstword $(wildcard /usr/lib/*/perl5/*/Sys/Virt.pm) /usr/lib/perl5/Sys/Virt.pm)
 
-VM_NEEDS = qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ip:iproute2 \
+VM_NEEDS = qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ip:iproute2 bridge:iproute2 \
 	strip:binutils debootstrap:debootstrap mkfs.ext4:e2fsprogs
 CROSS_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
 	/usr/lib/rustlib/src/rust/library/Cargo.lock:rust-web-src \
