@@ -51,6 +51,11 @@ pub const CONFIG_LEN_MAX: u64 = 10 * 1024 * 1024;
 /// messages up to 32 KiB, and twice that leaves room for one that is larger.
 pub const READ_BUFFER_LEN: usize = 65_536;
 
+/// A datagram of the kernel's that is read at all: what the kernel can make in one piece
+/// (`KMALLOC_MAX_SIZE`). A link with as many alternative names as it may have takes 66 KiB; before
+/// Linux 5.18 there was no bound.
+pub const DATAGRAM_LEN_MAX: usize = 4 * 1024 * 1024;
+
 /// Calls of one client handled in one turn of the loop, so that a client with a full pipeline
 /// cannot keep the others waiting.
 pub const CALLS_PER_TURN_MAX: usize = 16;

@@ -78,7 +78,7 @@ impl Changes {
         loop {
             let len = match socket::receive(&self.socket, buffer) {
                 Ok(Datagram::Kernel(len)) => len,
-                Ok(Datagram::Stranger | Datagram::Cut) => continue,
+                Ok(Datagram::Stranger | Datagram::Cut(_)) => continue,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 Err(err) => return Some(Err(StepError::from(&err))),

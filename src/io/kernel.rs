@@ -8,6 +8,7 @@
 //! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
 
 mod record;
+mod room;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,9 +31,10 @@ use crate::netlink::link::{Link, LinkEvent, LinkIndex};
 use crate::netlink::record::address::{AddressRecord, encode_address_dump};
 use crate::netlink::record::route::{RouteRecord, encode_route_dump, leads_through};
 use crate::netlink::route::{self, RouteAnswer};
-use crate::netlink::wire::Message;
+use crate::netlink::wire::{self, Message};
 use crate::netlink::{Event, address, events, link};
-use crate::sys::netlink::{self as socket, Datagram, Groups};
+use crate::sys::netlink::{self as socket, Groups};
+use room::{Received, Room};
 
 /// Both sockets.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub struct Kernel {
     events: OwnedFd,
     queries: OwnedFd,
     conversation: Conversation,
+    room: Room,
     /// The request under way; kept for its memory, as one description takes several.
     request: Vec<u8>,
     /// Whether the table holds all the news that came.
@@ -64,6 +67,7 @@ impl Kernel {
             events,
             queries,
             conversation: Conversation::default(),
+            room: Room::default(),
             request: Vec::new(),
             synced: Synced::No,
         })
@@ -216,9 +220,9 @@ impl Kernel {
 
     fn drain_events(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
         for _ in 0..EVENTS_PER_TURN_MAX {
-            match socket::receive(&self.events, buffer) {
-                Ok(Datagram::Kernel(len)) => {
-                    for event in events(buffer.get(..len).unwrap_or_default()) {
+            match self.room.receive(&self.events, buffer) {
+                Ok(Received::Whole(datagram)) => {
+                    for event in events(datagram) {
                         match event {
                             Ok(event) => host.apply(event),
                             Err(err) => {
@@ -228,12 +232,16 @@ impl Kernel {
                         }
                     }
                 }
-                Ok(Datagram::Cut) => self.synced = Synced::No,
-                Ok(Datagram::Stranger) => {}
+                Ok(Received::Lost) => self.synced = Synced::No,
+                // News is of one thing each, and only a link's may be that long.
+                Ok(Received::Front(front)) => {
+                    if let Some(link) = wire::cut_message(front).and_then(|it| link::subject(&it)) {
+                        host.apply(Event::Link(LinkEvent::Unnameable(link)));
+                    }
+                }
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::Drained);
                 }
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 Err(err) if err.raw_os_error() == Some(libc::ENOBUFS) => {
                     debug!("netlink: news was lost, the table will be dumped anew");
                     self.synced = Synced::No;
@@ -278,19 +286,18 @@ impl Kernel {
 
     /// One link as it is now.
     fn link(&mut self, index: LinkIndex, buffer: &mut [u8]) -> Option<Link> {
-        let mut found = None;
-        let encode = |out: &mut Vec<u8>, conversation: &mut Conversation| {
-            link::encode_lookup(out, conversation.begin(), index);
-        };
-        let answer = self.ask(encode, buffer, |message| {
-            if let Ok(Some(Event::Link(LinkEvent::New(link)))) = Event::decode(message) {
-                found = Some(link);
-            }
+        let encode = |out: &mut Vec<u8>, sequence| link::encode_lookup(out, sequence, index);
+        let told = self.collect("a link", encode, buffer, |message| match Event::decode(message) {
+            Ok(Some(Event::Link(LinkEvent::New(link)))) => Some(link),
+            Ok(_) | Err(_) => None,
         });
-        if let Err(err) = answer {
-            debug!("netlink: cannot ask for a link: {err}");
+        match told {
+            Ok(links) => links.into_iter().next(),
+            Err(err) => {
+                debug!("{err}");
+                None
+            }
         }
-        found
     }
 
     /// The gateways of the default routes through one link: look-ups, round by round, of a family
@@ -342,16 +349,27 @@ impl Kernel {
         self.request.clear();
         encode(&mut self.request, &mut self.conversation);
         socket::send(&self.queries, &self.request)?;
+        let mut has_lost = false;
         loop {
-            let len = match socket::receive(&self.queries, buffer) {
-                Ok(Datagram::Kernel(len)) => len,
-                Ok(Datagram::Stranger) => continue,
-                Ok(Datagram::Cut) => return Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+            let conversation = &mut self.conversation;
+            let answer = match self.room.receive(&self.queries, buffer) {
+                Ok(Received::Whole(datagram)) => {
+                    conversation.handle_datagram(datagram, |message| each(&message))
+                }
+                Ok(Received::Front(front)) => {
+                    conversation.handle_front(front, |message| each(&message))
+                }
+                Ok(Received::Lost) => {
+                    has_lost = true;
+                    conversation.handle_loss();
+                    continue;
+                }
+                // The end was in what is lost.
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock && has_lost => {
+                    Answer::Interrupted
+                }
                 Err(err) => return Err(err),
             };
-            let datagram = buffer.get(..len).unwrap_or_default();
-            let answer = self.conversation.handle_datagram(datagram, |message| each(&message));
             if answer != Answer::Pending {
                 return Ok(answer);
             }

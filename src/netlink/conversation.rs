@@ -97,6 +97,23 @@ impl Conversation {
         Answer::Pending
     }
 
+    /// Takes the front of a datagram that is too long to be read: what is whole of it. The message that
+    /// is cut, and what might stand behind it, is passed over.
+    pub fn handle_front(&mut self, front: &[u8], mut each: impl FnMut(Message<'_>)) -> Answer {
+        for message in messages(front).map_while(Result::ok) {
+            let answer = self.handle_message(message, &mut each);
+            if answer != Answer::Pending {
+                return answer;
+            }
+        }
+        Answer::Pending
+    }
+
+    /// A datagram of the answer is lost: it does not show one state of the kernel.
+    pub fn handle_loss(&mut self) {
+        self.consistency = self.consistency.map(|_| Consistency::Torn);
+    }
+
     fn handle_message(
         &mut self,
         message: Message<'_>,

@@ -176,6 +176,15 @@ pub fn decode(message: &Message<'_>) -> Result<Option<LinkEvent>, WireError> {
     }
 }
 
+/// The link that a message is about, be the message cut.
+pub fn subject(message: &Message<'_>) -> Option<LinkIndex> {
+    let mut rest = message.payload;
+    let [family, ..]: [u8; 4] = wire::take_array(&mut rest, "ifinfomsg").ok()?;
+    let index = wire::take_u32(&mut rest, "ifinfomsg").ok()?;
+    let is_of_links = matches!(message.kind, RTM_NEWLINK | RTM_DELLINK) && family == AF_UNSPEC;
+    LinkIndex::new(index).filter(|_| is_of_links)
+}
+
 fn decode_new(
     index: LinkIndex,
     flags: u32,

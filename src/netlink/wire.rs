@@ -27,6 +27,8 @@ pub const FLAG_CREATE: u16 = 0x400;
 const ATTRIBUTE_TYPE_MASK: u16 = 0x3fff;
 /// Messages and attributes start at multiples of this (`NLMSG_ALIGNTO`, `RTA_ALIGNTO`).
 const ALIGNMENT: usize = 4;
+/// What errors call a message.
+const MESSAGE: &str = "netlink message";
 const MESSAGE_HEADER_LEN: usize = 16;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 const PADDING: [u8; ALIGNMENT] = [0; ALIGNMENT];
@@ -93,19 +95,30 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
+/// The message with which a datagram begins that was too long to be read: its payload is as much of it as
+/// has come.
+pub fn cut_message(front: &[u8]) -> Option<Message<'_>> {
+    let mut header = front;
+    read_header(&mut header).ok().map(|(_len, message)| Message { payload: header, ..message })
+}
+
 /// Takes one message and its padding off the front of `input`.
 fn read_message<'a>(input: &mut &'a [u8]) -> Result<Message<'a>, WireError> {
-    const PART: &str = "netlink message";
-    let mut header = *input;
-    let len = take_u32(&mut header, PART)?;
-    let kind = take_u16(&mut header, PART)?;
-    let flags = take_u16(&mut header, PART)?;
-    let sequence = take_u32(&mut header, PART)?;
-    let _port = take_u32(&mut header, PART)?;
-    let wrong_length = WireError::Length { part: PART, len };
+    let (len, message) = read_header(&mut { *input })?;
+    let wrong_length = WireError::Length { part: MESSAGE, len };
     let len = usize::try_from(len).map_err(|_| wrong_length)?;
     let payload = take_part(input, len, MESSAGE_HEADER_LEN).ok_or(wrong_length)?;
-    Ok(Message { kind, flags, sequence, payload })
+    Ok(Message { payload, ..message })
+}
+
+/// Takes a message's header off the front of `input`: its length, and the rest without a payload.
+fn read_header<'a>(input: &mut &'a [u8]) -> Result<(u32, Message<'a>), WireError> {
+    let len = take_u32(input, MESSAGE)?;
+    let kind = take_u16(input, MESSAGE)?;
+    let flags = take_u16(input, MESSAGE)?;
+    let sequence = take_u32(input, MESSAGE)?;
+    let _port = take_u32(input, MESSAGE)?;
+    Ok((len, Message { kind, flags, sequence, payload: &[] }))
 }
 
 /// One attribute. Of a value that is longer than asked for, the front is read, as the kernel does.

@@ -132,8 +132,8 @@ pub enum Datagram {
     Kernel(usize),
     /// From another process: nothing that we would believe.
     Stranger,
-    /// Larger than the buffer, so that a part is lost.
-    Cut,
+    /// So many bytes, more than the buffer holds: it holds the first of them, and the rest is lost.
+    Cut(usize),
 }
 
 /// Reads the next datagram into `buffer`.
@@ -157,7 +157,7 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
     })?;
     Ok(match len {
         _ if sender.nl_pid != 0 => Datagram::Stranger,
-        len if len > buffer.len() => Datagram::Cut,
+        len if len > buffer.len() => Datagram::Cut(len),
         len => Datagram::Kernel(len),
     })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::scene::shown;
+use crate::scene::{fact, shown};
 use crate::support::client::RawClient;
 use crate::support::command::{ip, ip_batch};
 use crate::support::daemon::{Daemon, daemon_command};
@@ -14,9 +14,13 @@ use crate::support::link::{State, Switch, Tunnel};
 use crate::support::namespace::in_namespace;
 use crate::support::wire::{Arg, procedure};
 use crate::support::{StopOnDrop, eventually, meanwhile};
+use crate::transaction::{begin, roll_back};
 
 /// `VIR_CONNECT_LIST_INTERFACES_ACTIVE`.
 const ACTIVE: u32 = 2;
+
+/// Names of 127 characters that the kernel takes for one link.
+const ALTNAME_COUNT: usize = 496;
 
 #[test]
 fn a_thousand_changes_of_state_are_each_seen_by_the_next_call() {
@@ -188,5 +192,32 @@ fn a_list_is_never_half_of_a_change() {
                 }
             },
         );
+    });
+}
+
+/// Its messages have more than 64 KiB, and it takes a message for each name that it is given.
+#[test]
+fn a_link_with_as_many_names_as_it_can_have_is_a_link_like_others() {
+    in_namespace(|| {
+        ip_batch("link add veth0 type veth peer name veth1\nlink add br0 type bridge\n");
+        let daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let mut names = String::new();
+        for number in 0..ALTNAME_COUNT {
+            writeln!(names, "link property add dev br0 altname n{number:0126}").unwrap();
+        }
+        ip_batch(&names);
+        assert_eq!(client.list_all(), ["br0", "lo", "veth0", "veth1"]);
+        ip("link set br0 mtu 1400");
+        assert!(client.xml("br0").contains("<mtu size='1400'/>"));
+        // What is down is asked for, and this is dumped.
+        begin();
+        ip_batch("link set br0 mtu 1300\nlink set veth0 up\n");
+        roll_back();
+        assert_eq!(fact("br0", "mtu"), "1400");
+        daemon.stop();
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        assert_eq!(client.list_all(), ["br0", "lo", "veth0", "veth1"]);
     });
 }

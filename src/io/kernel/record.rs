@@ -12,7 +12,6 @@ use crate::io::kernel::Kernel;
 use crate::limits::RESYNCS_PER_TURN_MAX;
 use crate::model::address::Family;
 use crate::model::name::IfName;
-use crate::netlink::conversation::Conversation;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::{self, BridgeVlans};
@@ -62,14 +61,10 @@ impl Kernel {
     ) -> Result<HostRecord, HostError> {
         let mut record = HostRecord::named_as_in(host);
         for index in names.iter().filter_map(|name| Some(host.link_named(name)?.index)) {
-            let encode = |out: &mut Vec<u8>, conversation: &mut Conversation| {
-                link::encode_lookup(out, conversation.begin(), index);
-            };
-            let asked = self.ask(encode, buffer, |message| {
-                link_record(message).into_iter().for_each(|link| record.add_link(link));
-            });
-            if let Err(err) = asked {
-                debug!("netlink: cannot ask for a link: {err}");
+            let encode = |out: &mut Vec<u8>, sequence| link::encode_lookup(out, sequence, index);
+            match self.collect("a link", encode, buffer, link_record) {
+                Ok(links) => links.into_iter().for_each(|link| record.add_link(link)),
+                Err(err) => debug!("{err}"),
             }
             let addresses = self.addresses(index, buffer)?;
             addresses.into_iter().for_each(|address| record.add_address(address));

@@ -155,3 +155,31 @@ fn a_complaint_is_about_the_last_refusal_alone() {
     conversation.begin();
     assert_eq!(conversation.complaint(), None);
 }
+
+#[test]
+fn of_a_datagram_that_is_cut_the_whole_messages_count() {
+    let mut conversation = Conversation::default();
+    assert_eq!(conversation.begin(), 1);
+    let bytes =
+        datagram(&[Part(ITEM, 2, 1, b"one."), Part(ITEM, 2, 1, b"two."), Part(3, 2, 1, b"")]);
+    let mut items = Vec::new();
+    let front = &bytes[..bytes.len() - 20];
+    assert_eq!(
+        conversation.handle_front(front, |message| items.push(message.payload.to_vec())),
+        Answer::Pending
+    );
+    assert_eq!(items, [b"one."]);
+    // The answer goes on behind it.
+    let rest = datagram(&[Part(3, 2, 1, SUCCESS)]);
+    assert_eq!(conversation.handle_datagram(&rest, |_| {}), Answer::Complete);
+}
+
+#[test]
+fn an_answer_of_which_a_datagram_is_lost_is_interrupted() {
+    let mut conversation = Conversation::default();
+    conversation.handle_loss();
+    assert_eq!(conversation.begin(), 1);
+    conversation.handle_loss();
+    let rest = datagram(&[Part(ITEM, 2, 1, b""), Part(3, 2, 1, SUCCESS)]);
+    assert_eq!(conversation.handle_datagram(&rest, |_| {}), Answer::Interrupted);
+}

@@ -233,3 +233,13 @@ fn requests_name_all_links_or_one() {
 fn a_link_is_small() {
     assert!(size_of::<Link>() <= 96, "{}", size_of::<Link>());
 }
+
+#[test]
+fn a_cut_message_tells_which_link_it_is_about() {
+    let bytes = encoded(|out| encode(out, 1, &link("eth0", LinkKind::Nic)));
+    let cut = wire::cut_message(&bytes[..24]).unwrap();
+    assert_eq!(subject(&cut), Some(LinkIndex(7)));
+    assert_eq!(subject(&Message { kind: 20, ..cut }), None, "an address");
+    assert_eq!(subject(&Message { payload: &[7; 8], ..cut }), None, "a port");
+    assert_eq!(subject(&Message { payload: &[0; 7], ..cut }), None, "too short");
+}

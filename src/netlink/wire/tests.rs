@@ -126,3 +126,11 @@ fn no_input_makes_an_iterator_endless_or_fail() {
         }
     }
 }
+
+#[test]
+fn of_a_cut_message_the_header_and_what_has_come_are_read() {
+    let sample = sample();
+    let cut = cut_message(&sample[..20]).unwrap();
+    assert_eq!((cut.kind, cut.flags, cut.sequence, cut.payload), (16, 2, 7, &[1, 2, 3, 4][..]));
+    assert_eq!(cut_message(&sample[..15]), None);
+}
