@@ -85,6 +85,7 @@ DEMO_NEEDS = virsh:libvirt-clients ip:iproute2 unshare:util-linux kill:procps
 CHECK_NEEDS = $(DEMO_NEEDS) \
 	virt-admin:libvirt-clients \
 	/usr/sbin/libvirtd:libvirt-daemon \
+	$(QEMU_DRIVER):libvirt-daemon-driver-qemu \
 	systemd-socket-activate:systemd \
 	mandoc:mandoc \
 	shellcheck:shellcheck \
@@ -100,6 +101,7 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	/usr/share/libvirt/schemas/interface.rng:libvirt0 \
 	$(PERL_SYS_VIRT):libsys-virt-perl
 BENCH_NEEDS = $(DEMO_NEEDS) /usr/sbin/libvirtd:libvirt-daemon ifup:ifupdown brctl:bridge-utils
+QEMU_DRIVER = /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so
 PERL_SYS_VIRT = $(firstword $(wildcard /usr/lib/*/perl5/*/Sys/Virt.pm) /usr/lib/perl5/Sys/Virt.pm)
 
 VM_NEEDS = qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ip:iproute2 bridge:iproute2 \

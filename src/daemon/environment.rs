@@ -137,8 +137,9 @@ impl Paths {
         })
     }
 
-    /// Held by whoever serves this host's interfaces, whatever its pid file is.
+    /// Held by the daemon that serves this host's interfaces, whatever its pid file is. libvirtd's
+    /// interface driver has the folder in common with us, and locks `driver.pid` there.
     pub(super) fn driver_lock(&self) -> PathBuf {
-        self.driver_dir.join("driver.pid")
+        self.driver_dir.join("virtinterfaced.pid")
     }
 }

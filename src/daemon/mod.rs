@@ -174,7 +174,7 @@ fn roll_back_stale(
     let preparations = prepare(run, privilege, environment, None, OnBadFile::UseDefaults)?;
     set_umask(privilege);
     make_run_dirs(&preparations.paths)?;
-    let _lock = match PidFile::claim(&preparations.paths.driver_lock()) {
+    let _lock = match PidFile::lock(&preparations.paths.driver_lock()) {
         Err(PidFileError::Held { .. }) => return Ok(()),
         claimed => claimed.map_err(|err| StartError::new(Exit::Failure, err))?,
     };
@@ -291,7 +291,9 @@ fn build(
 ) -> Result<([PidFile; 2], Server), StartError> {
     make_run_dirs(&preparations.paths)?;
     let paths = preparations.paths.clone();
-    let locks = [claim(&preparations.pid_file)?, claim(&paths.driver_lock())?];
+    let refuse = |err: PidFileError| StartError::new(Exit::Failure, err);
+    let lock = PidFile::lock(&paths.driver_lock()).map_err(refuse)?;
+    let pid_file = PidFile::publish(&preparations.pid_file, &lock).map_err(refuse)?;
     if let Err(err) = process::raise_open_files_limit() {
         warn!("the limit of open files stays as it is: {err}");
     }
@@ -304,7 +306,7 @@ fn build(
         None => listen(&configuration, &paths, privilege)?,
     };
     server.listen(listeners).map_err(refuse)?;
-    Ok((locks, server))
+    Ok(([pid_file, lock], server))
 }
 
 /// Makes everything that the loop owns but listeners, and hands back what they are to be made from.
@@ -343,10 +345,6 @@ fn make_server(
     };
     let server = Server::new(parts).map_err(|err| StartError::new(Exit::Driver, err))?;
     Ok((server, activated))
-}
-
-fn claim(path: &Path) -> Result<PidFile, StartError> {
-    PidFile::claim(path).map_err(|err| StartError::new(Exit::Failure, err))
 }
 
 /// The run directory is for everybody to enter, a session's for its user alone (the mask sees to

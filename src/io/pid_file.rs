@@ -1,34 +1,39 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Pid files: a number to read, and a lock that says whether it is true.
+//! The driver's lock and the pid file: one keeps a second daemon away, the other shows a number.
 //!
-//! The lock on the first byte (libvirt's protocol) lives as long as the process, so a file left by
-//! a daemon that was killed is taken over, and one of a living daemon never.
+//! Both are locked on their first byte with fcntl(2), which lasts as long as the process: the kernel
+//! knows which file is stale. Any user who can open a file can hold a read lock on it, and so keep
+//! a daemon from its write lock. Therefore only the driver's lock decides, which no other user can
+//! open. A pid file is for everybody to read: one that no daemon of this user's has locked for
+//! writing is replaced.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
-use crate::sys::file::{first_byte_holder, lock_first_byte};
+use crate::io::files;
+use crate::sys::file::{first_byte_writer, lock_first_byte};
+use crate::sys::process;
 
-/// A pid file that is ours. Dropped, it is removed.
+/// A locked file with the number of this process. Dropped, it is removed.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
     file: File,
 }
 
-/// Why a pid file could not be had.
+/// Why a lock or a pid file could not be had.
 #[derive(Debug)]
 pub enum PidFileError {
-    /// Another process lives behind it; its number, if the kernel tells.
+    /// Another process holds it; its number, if the kernel tells.
     Held {
         path: PathBuf,
         holder: Option<libc::pid_t>,
     },
-    /// A device, a pipe or a folder stands there: it must not be removed at the end.
+    /// The path leads to a device, a pipe or a folder, which must not be removed at the end.
     NotAFile(PathBuf),
     Host(HostError),
 }
@@ -50,45 +55,73 @@ impl fmt::Display for PidFileError {
 
 impl std::error::Error for PidFileError {}
 
+/// Permission bits of a file that its owner alone can open, and so lock.
+const PRIVATE: u32 = 0o600;
+
+/// Permission bits of a pid file.
+const PUBLIC: u32 = 0o644;
+
 impl PidFile {
-    /// Takes `path` for this process: creates it with mode 0644, locks it, writes our number.
-    pub fn claim(path: &Path) -> Result<Self, PidFileError> {
-        let refuse = |err: &io::Error| {
-            PidFileError::Host(HostError::new("claim pid file", path.display().to_string(), err))
-        };
+    /// Takes the driver's lock. Its file and its folder are for the daemon's user alone, so its
+    /// holder is a daemon.
+    ///
+    /// # Errors
+    /// [`PidFileError::Held`] if another process holds it.
+    pub fn lock(path: &Path) -> Result<Self, PidFileError> {
         loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o644)
-                .custom_flags(libc::O_NONBLOCK)
-                .open(path)
-                .map_err(|err| refuse(&err))?;
-            if !file.metadata().map_err(|err| refuse(&err))?.is_file() {
-                return Err(PidFileError::NotAFile(path.to_owned()));
+            let file = open(path)?;
+            if !try_lock(&file, path)? {
+                return Err(held(path, first_byte_writer(&file).unwrap_or(None)));
             }
-            match lock_first_byte(&file) {
-                Ok(()) => {}
-                Err(err) if matches!(err.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
-                    let holder = first_byte_holder(&file).unwrap_or(None);
-                    return Err(PidFileError::Held { path: path.to_owned(), holder });
-                }
-                Err(err) => return Err(refuse(&err)),
-            }
-            let mut claimed = Self { path: path.to_owned(), file };
-            // The holder before us may have removed the file between our opening and our locking
-            // it: what we hold then has no name any more.
-            if claimed.is_still_named() {
-                claimed.write_pid().map_err(|err| refuse(&err))?;
-                return Ok(claimed);
+            if let Some(locked) = Self::write(path, file)? {
+                return Ok(locked);
             }
         }
     }
 
-    fn write_pid(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.write_all(format!("{}\n", std::process::id()).as_bytes())
+    /// Writes this process's number for everybody to read. A file that is already there is taken
+    /// over, or replaced if another user can write to it or has a read lock on it. The driver's lock
+    /// must be held, as two daemons that replace files could remove each other's.
+    ///
+    /// # Errors
+    /// [`PidFileError::Held`] if a daemon with another driver's lock has locked it for writing.
+    pub fn publish(path: &Path, _driver: &Self) -> Result<Self, PidFileError> {
+        loop {
+            let file = open(path)?;
+            if is_private(&file).map_err(|err| refused(path, &err))? {
+                if try_lock(&file, path)? {
+                    match Self::write(path, file)? {
+                        Some(published) => return published.show(),
+                        None => continue,
+                    }
+                }
+                let writer = first_byte_writer(&file).map_err(|err| refused(path, &err))?;
+                if writer.is_some() {
+                    return Err(held(path, writer));
+                }
+            }
+            files::remove(path).map_err(PidFileError::Host)?;
+        }
+    }
+
+    /// Makes a locked file this process's. `None` if it has lost its name meanwhile, as its holder
+    /// before may have removed it between our opening and our locking it.
+    fn write(path: &Path, file: File) -> Result<Option<Self>, PidFileError> {
+        let mut taken = Self { path: path.to_owned(), file };
+        if !taken.is_still_named() {
+            return Ok(None);
+        }
+        let number = format!("{}\n", std::process::id());
+        let written = taken.file.set_len(0).and_then(|()| taken.file.write_all(number.as_bytes()));
+        written.map_err(|err| refused(path, &err))?;
+        Ok(Some(taken))
+    }
+
+    /// Lets everybody read it.
+    fn show(self) -> Result<Self, PidFileError> {
+        let readable = Permissions::from_mode(PUBLIC);
+        self.file.set_permissions(readable).map_err(|err| refused(&self.path, &err))?;
+        Ok(self)
     }
 
     fn is_still_named(&self) -> bool {
@@ -106,4 +139,42 @@ impl Drop for PidFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Opens a file to be locked. One that is made here cannot be opened by other users.
+fn open(path: &Path) -> Result<File, PidFileError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(PRIVATE);
+    let opened = options.custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|err| refused(path, &err))?;
+    match file.metadata().map_err(|err| refused(path, &err))?.is_file() {
+        true => Ok(file),
+        false => Err(PidFileError::NotAFile(path.to_owned())),
+    }
+}
+
+/// False if another process has a lock on it, of either kind.
+fn try_lock(file: &File, path: &Path) -> Result<bool, PidFileError> {
+    match lock_first_byte(file) {
+        Ok(()) => Ok(true),
+        Err(err) if matches!(err.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(err) => Err(refused(path, &err)),
+    }
+}
+
+/// Whether this user alone can write to a file, and so lock it for writing.
+fn is_private(file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    let is_ours = metadata.uid() == process::effective_uid() && metadata.nlink() == 1;
+    Ok(is_ours && metadata.mode() & 0o022 == 0)
+}
+
+/// Where the kernel does not tell the holder (a process of another pid namespace), its number is
+/// not positive.
+fn held(path: &Path, holder: Option<libc::pid_t>) -> PidFileError {
+    PidFileError::Held { path: path.to_owned(), holder: holder.filter(|pid| *pid > 0) }
+}
+
+fn refused(path: &Path, err: &io::Error) -> PidFileError {
+    PidFileError::Host(HostError::new("claim pid file", path.display().to_string(), err))
 }

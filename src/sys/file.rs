@@ -14,15 +14,17 @@ use super::check;
 /// # Errors
 /// `EAGAIN` or `EACCES` if another process holds it.
 pub fn lock_first_byte(file: impl AsFd) -> io::Result<()> {
-    let lock = first_byte();
+    let lock = first_byte(libc::F_WRLCK);
     // SAFETY: the fd is borrowed, so open; F_SETLK reads one `flock`, which is a live local.
     check(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLK, &raw const lock) })?;
     Ok(())
 }
 
-/// The process that holds the lock on a file's first byte, if another one does.
-pub fn first_byte_holder(file: impl AsFd) -> io::Result<Option<libc::pid_t>> {
-    let mut lock = first_byte();
+/// The process that has a file's first byte locked for writing, if another one has. Read locks, which
+/// anybody can have who may read the file, are left out.
+pub fn first_byte_writer(file: impl AsFd) -> io::Result<Option<libc::pid_t>> {
+    // A read lock is refused by write locks alone.
+    let mut lock = first_byte(libc::F_RDLCK);
     // SAFETY: the fd is borrowed, so open; F_GETLK reads and writes one `flock`, a live local.
     check(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_GETLK, &raw mut lock) })?;
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
@@ -39,10 +41,11 @@ pub fn is_ready_for_writing(file: impl AsFd) -> bool {
     count == 1
 }
 
-fn first_byte() -> libc::flock {
+/// A lock of this kind on the first byte.
+fn first_byte(kind: libc::c_int) -> libc::flock {
     // SAFETY: `flock` is a plain struct of integers, for all of which zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::c_short::try_from(libc::F_WRLCK).unwrap_or_default();
+    lock.l_type = libc::c_short::try_from(kind).unwrap_or_default();
     lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
     lock.l_len = 1;
     lock

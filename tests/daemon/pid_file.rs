@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The pid file: written, locked, named in a conflict, and taken away again.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Stdio};
 
 use crate::support::command::command;
 use crate::support::daemon::{
@@ -11,6 +14,15 @@ use crate::support::daemon::{
     run_daemon,
 };
 use crate::support::namespace::{DIR, in_namespace};
+
+const DRIVER_LOCK: &str = "/run/libvirt/interface/virtinterfaced.pid";
+
+/// A user who is not root.
+const NOBODY: u32 = 65_534;
+
+fn number_in(path: &str) -> u32 {
+    fs::read_to_string(path).unwrap().trim_end().parse().unwrap()
+}
 
 #[test]
 fn it_holds_the_number_and_is_for_all_to_read() {
@@ -29,8 +41,7 @@ fn after_sigterm_sigint_and_sigquit_nothing_is_left() {
             let mut daemon = Daemon::start();
             daemon.signal(signal);
             assert_eq!(daemon.wait().code(), Some(0), "{signal}");
-            let driver_lock = "/run/libvirt/interface/driver.pid";
-            for path in [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET, driver_lock] {
+            for path in [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET, DRIVER_LOCK] {
                 assert!(!Path::new(path).exists(), "signal {signal} left {path}");
             }
         }
@@ -43,11 +54,89 @@ fn a_conflict_names_the_file_and_its_holder() {
         let first = Daemon::start();
         let output = run_daemon(&[]);
         let want = format!(
-            "virtinterfaced: {PID_FILE} is held by process {}: already running\n",
+            "virtinterfaced: {DRIVER_LOCK} is held by process {}: already running\n",
             first.pid()
         );
         assert_eq!((output.stderr, output.status.code()), (want, Some(1)));
-        assert_eq!(fs::read_to_string(PID_FILE).unwrap().trim_end(), first.pid().to_string());
+        assert_eq!(number_in(PID_FILE), first.pid());
+    });
+}
+
+/// A process that has a lock on the first byte of a file (fcntl(2)). It is killed when dropped.
+struct Locker(Child);
+
+impl Locker {
+    /// `kind` is `LOCK_SH`, for which the file is opened for reading alone, or `LOCK_EX`.
+    fn start(uid: u32, kind: &str, path: &str) -> Self {
+        let script = format!(
+            "import fcntl, sys, time\n\
+             file = open('{path}', 'rb' if '{kind}' == 'LOCK_SH' else 'r+b')\n\
+             fcntl.lockf(file, fcntl.{kind}, 1)\n\
+             print('locked', flush=True)\n\
+             time.sleep(600)\n"
+        );
+        let mut python = command("/usr/bin/python3");
+        python.args(["-c", &script]).uid(uid).gid(uid).stdout(Stdio::piped());
+        let mut child = python.spawn().unwrap();
+        let mut said = [0; 7];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"locked\n");
+        Self(child)
+    }
+}
+
+impl Drop for Locker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn no_other_user_keeps_a_dead_daemon_from_starting_again() {
+    in_namespace(|| {
+        Daemon::start().kill();
+        let _reader = Locker::start(NOBODY, "LOCK_SH", PID_FILE);
+        let daemon = Daemon::start();
+        assert_eq!(number_in(PID_FILE), daemon.pid());
+        assert_eq!(fs::metadata(PID_FILE).unwrap().mode() & 0o777, 0o644);
+        assert_eq!(fs::metadata(DRIVER_LOCK).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(run_daemon(&[]).status.code(), Some(1), "the driver's lock is another");
+        assert_eq!(daemon.stop().code(), Some(0));
+        assert!(!Path::new(PID_FILE).exists());
+    });
+}
+
+#[test]
+fn a_pid_file_that_another_user_can_write_is_replaced() {
+    in_namespace(|| {
+        for (label, owner, mode) in [("its mode", 0, 0o666), ("its owner", NOBODY, 0o644)] {
+            fs::write(PID_FILE, "12345").unwrap();
+            fs::set_permissions(PID_FILE, Permissions::from_mode(mode)).unwrap();
+            chown(PID_FILE, Some(owner), Some(owner)).unwrap();
+            let _writer = Locker::start(NOBODY, "LOCK_EX", PID_FILE);
+            let daemon = Daemon::start();
+            assert_eq!(number_in(PID_FILE), daemon.pid(), "{label}");
+            let now = fs::metadata(PID_FILE).unwrap();
+            assert_eq!((now.uid(), now.mode() & 0o777), (0, 0o644), "{label}");
+            daemon.stop();
+        }
+    });
+}
+
+#[test]
+fn a_pid_file_that_a_daemon_with_another_drivers_lock_holds_is_left_to_it() {
+    in_namespace(|| {
+        fs::write(PID_FILE, "12345\n").unwrap();
+        let older = Locker::start(0, "LOCK_EX", PID_FILE);
+        let output = run_daemon(&[]);
+        let want = format!(
+            "virtinterfaced: {PID_FILE} is held by process {}: already running\n",
+            older.0.id()
+        );
+        assert_eq!((output.stderr, output.status.code()), (want, Some(1)));
+        assert_eq!(number_in(PID_FILE), 12345);
+        assert!(!Path::new(DRIVER_LOCK).exists(), "the driver's lock was given back");
     });
 }
 

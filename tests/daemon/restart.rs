@@ -11,7 +11,7 @@ use crate::support::eventually;
 use crate::support::namespace::in_namespace;
 
 const LEFT_BY_NOBODY: [&str; 5] =
-    [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET, "/run/libvirt/interface/driver.pid"];
+    [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET, "/run/libvirt/interface/virtinterfaced.pid"];
 
 #[test]
 fn fifty_restarts_in_a_row_leave_no_trace() {

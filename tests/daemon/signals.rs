@@ -22,7 +22,7 @@ const LINK_PAIR_COUNT: usize = 700;
 const LIST_COUNT: usize = 8;
 
 const FILES: [&str; 5] =
-    [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET, "/run/libvirt/interface/driver.pid"];
+    [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET, "/run/libvirt/interface/virtinterfaced.pid"];
 
 #[track_caller]
 fn assert_nothing_is_left(label: &str) {

@@ -106,7 +106,12 @@ fn a_run_directory_on_a_full_disk_ends_the_start_with_a_line_that_says_so() {
     // Each file takes an inode, the disk itself another.
     let cases = [
         ("no folder", "nr_inodes=1", 2, "cannot create /run/libvirt/interface: "),
-        ("no lock", "nr_inodes=2", 1, "cannot claim pid file /run/libvirt/interface/driver.pid: "),
+        (
+            "no lock",
+            "nr_inodes=2",
+            1,
+            "cannot claim pid file /run/libvirt/interface/virtinterfaced.pid: ",
+        ),
         ("no socket", "nr_inodes=3", 6, "cannot bind /run/libvirt/virtinterfaced-admin-sock: "),
         ("no second", "nr_inodes=4", 6, "cannot bind /run/libvirt/virtinterfaced-sock: "),
     ];

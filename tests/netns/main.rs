@@ -26,6 +26,7 @@ mod snapshot;
 mod world;
 
 mod autostart;
+mod beside_libvirtd;
 mod bindings;
 mod bridge;
 mod crash;

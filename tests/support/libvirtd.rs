@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt's own daemon, to hold ours against: with its interface driver alone, and with nothing of
-//! the machine's own within its reach.
+//! libvirt's own daemon, with nothing of the machine's own within its reach: apart from ours, to
+//! compare answers, or beside it, as on a host that runs guests.
 //!
-//! Its interface driver holds a lock below /run/libvirt as ours does, so it is given a /run/libvirt
-//! of its own, and its sockets stand in the test's folder.
+//! Apart, it has its interface driver alone and a /run/libvirt of its own, and its sockets stand in
+//! the test's folder.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use super::command::command;
+use super::command::{command, run};
 use super::daemon::Daemon;
 
 pub(crate) const LIBVIRTD: &str = "/usr/sbin/libvirtd";
 
 /// Where Debian has its drivers.
+const DRIVERS: &str = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver";
+
+/// One of them.
 pub(crate) const DRIVER: &str =
     "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_interface.so";
+
+pub(crate) const QEMU_DRIVER: &str =
+    "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so";
 
 pub(crate) const SOCKET: &str = "/run/test/libvirtd/libvirt-sock";
 pub(crate) const READ_ONLY_SOCKET: &str = "/run/test/libvirtd/libvirt-sock-ro";
@@ -37,14 +43,52 @@ pub(crate) fn start(settings: &str) -> Daemon {
     daemon
 }
 
+/// Where it has its socket when it runs beside ours.
+pub(crate) const USUAL_SOCKET: &str = "/run/libvirt/libvirt-sock";
+
+/// Lets it run beside ours from now on, with its interface and QEMU drivers, in the folders that both
+/// of them have by default. The QEMU driver wants the user that its package makes.
+pub(crate) fn prepare_beside() {
+    const USER: &str = "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin\n";
+    const GROUP: &str = "libvirt-qemu:x:64055:\n";
+    write_files("", &["interface", "qemu"]);
+    fs::write("/etc/libvirt/qemu.conf", "security_driver = \"none\"\n").unwrap();
+    for (path, line) in [("/etc/passwd", USER), ("/etc/group", GROUP)] {
+        let ours = format!("{DIR}/{}", path.replace('/', "-"));
+        fs::write(&ours, fs::read_to_string(path).unwrap() + line).unwrap();
+        run(command("mount").args(["--bind", &ours, path])).ok();
+    }
+    for dir in ["/var/cache/libvirt", "/var/log/libvirt"] {
+        if Path::new(dir).exists() {
+            run(command("mount").args(["-t", "tmpfs", "none", dir])).ok();
+        }
+    }
+}
+
+/// Starts it beside ours, and waits until it answers.
+pub(crate) fn start_beside() -> Daemon {
+    let mut libvirtd = command(LIBVIRTD);
+    libvirtd.args(["-f", &format!("{DIR}/libvirtd.conf"), "-p", &format!("{DIR}/libvirtd.pid")]);
+    let mut daemon = Daemon::spawn(libvirtd.env("LIBVIRT_DRIVER_DIR", format!("{DIR}/drivers")));
+    daemon.wait_for(USUAL_SOCKET);
+    daemon
+}
+
+/// Writes its configuration, and a folder with the drivers that it is to load.
+fn write_files(settings: &str, drivers: &[&str]) {
+    let folder = Path::new(DIR).join("drivers");
+    fs::create_dir_all(&folder).unwrap();
+    for driver in drivers {
+        let file = format!("libvirt_driver_{driver}.so");
+        symlink(Path::new(DRIVERS).join(&file), folder.join(&file)).unwrap();
+    }
+    let necessary = "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n";
+    fs::write(Path::new(DIR).join("libvirtd.conf"), format!("{necessary}{settings}")).unwrap();
+}
+
 fn libvirtd(settings: &str) -> Command {
     let (config, drivers) = (format!("{DIR}/libvirtd.conf"), format!("{DIR}/drivers"));
-    fs::create_dir_all(&drivers).unwrap();
-    let driver = Path::new(&drivers).join("libvirt_driver_interface.so");
-    symlink(DRIVER, driver).unwrap();
-    let necessary =
-        format!("unix_sock_dir = \"{DIR}\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n");
-    fs::write(&config, necessary + settings).unwrap();
+    write_files(&format!("unix_sock_dir = \"{DIR}\"\n{settings}"), &["interface"]);
     let script = format!(
         "for dir in {PRIVATE_DIRS}; do\n\
          test ! -d $dir || mount -t tmpfs none $dir || exit\n\

@@ -90,7 +90,7 @@ new_pid() {
 }
 
 nothing_left() {
-    for file in "$pid_file" /run/libvirt/interface/driver.pid; do
+    for file in "$pid_file" /run/libvirt/interface/virtinterfaced.pid; do
         [ ! -e "$file" ] || { echo "$file is left" && return 1; }
     done
     for socket in $sockets; do

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Beside Debian's libvirtd with its interface and QEMU drivers: both run, in either order, and each
+//! answers on its own URI.
+
+use crate::support::command::{Output, command, ip, run, virsh};
+use crate::support::daemon::Daemon;
+use crate::support::libvirtd::{self, DRIVER, LIBVIRTD, QEMU_DRIVER};
+use crate::support::namespace::{in_namespace, is_installed};
+
+/// Runs `virsh` against libvirtd, which serves guests and looks at interfaces.
+fn virsh_of_guests(arguments: &str) -> Output {
+    let mut virsh = command("virsh");
+    run(virsh.args(["-c", "qemu:///system"]).args(arguments.split_whitespace()))
+}
+
+/// The names of all interfaces, as a list of virsh's has them.
+fn names(list: Output) -> Vec<String> {
+    let rows = list.ok();
+    let rows = rows.lines().skip(2).filter_map(|row| row.split_whitespace().next());
+    rows.map(str::to_owned).collect()
+}
+
+/// Bridges `port` by way of our daemon, and has libvirtd see the bridge and refuse to make one.
+#[track_caller]
+fn assert_each_has_its_part(bridge: &str, port: &str) {
+    virsh(&format!("iface-bridge {port} {bridge} --no-stp")).ok();
+    for list in [virsh("iface-list --all"), virsh_of_guests("iface-list --all")] {
+        assert!(names(list).iter().any(|name| name == bridge), "{bridge}");
+    }
+    let refused = virsh_of_guests(&format!("iface-destroy {bridge}")).failed();
+    assert!(refused.contains("not supported by the connection driver"), "{refused}");
+    virsh_of_guests("list --all").ok();
+    assert_eq!(virsh_of_guests("uri").ok().trim_end(), "qemu:///system");
+}
+
+#[test]
+fn each_starts_and_restarts_while_the_other_runs() {
+    let needs = [LIBVIRTD, DRIVER, QEMU_DRIVER];
+    if !needs.iter().all(|program| is_installed(program)) {
+        return;
+    }
+    in_namespace(|| {
+        libvirtd::prepare_beside();
+        for port in ["a0", "a1", "a2", "a3"] {
+            ip(&format!("link add {port} type veth peer name {port}-peer"));
+        }
+        let theirs = libvirtd::start_beside();
+        let ours = Daemon::start();
+        assert_each_has_its_part("br0", "a0");
+
+        theirs.kill();
+        let theirs = libvirtd::start_beside();
+        assert_each_has_its_part("br1", "a1");
+
+        assert_eq!(ours.stop().code(), Some(0));
+        assert!(names(virsh_of_guests("iface-list --all")).contains(&"br1".to_owned()));
+        let ours = Daemon::start();
+        assert_each_has_its_part("br2", "a2");
+
+        assert_eq!(theirs.stop().code(), Some(0));
+        ours.kill();
+        let _ours = Daemon::start();
+        let _theirs = libvirtd::start_beside();
+        assert_each_has_its_part("br3", "a3");
+    });
+}
