@@ -27,6 +27,13 @@ const ASIDE: &str = "aside";
 /// Its owner's alone: it has what definition files have, which may be as little for others to read.
 const FOLDER_MODE: u32 = 0o700;
 
+/// The folder that libvirt's daemons share, and those above it: whoever makes them first makes them
+/// for all of the daemons, some of which run as other users.
+const SHARED_MODE: u32 = 0o755;
+
+/// How many folders of the path are the interface driver's own: `interface/change`.
+const OWN_DEPTH: usize = 2;
+
 /// Where open changes are kept.
 #[derive(Debug)]
 pub struct ChangeFolder {
@@ -70,7 +77,7 @@ impl ChangeFolder {
     /// # Errors
     /// What the kernel says. There is no such file then, or the one that was there before.
     pub fn write(&self, kept: Kept, snapshot: &Snapshot) -> Result<(), HostError> {
-        files::make_folder(&self.dir, FOLDER_MODE)?;
+        self.make_folder()?;
         let path = self.path(kept);
         let written = files::replace(&path, &snapshot.encode());
         if written.is_err() {
@@ -138,6 +145,13 @@ impl ChangeFolder {
         Ok(Some(set))
     }
 
+    fn make_folder(&self) -> Result<(), HostError> {
+        if let Some(shared) = self.dir.ancestors().nth(OWN_DEPTH) {
+            files::make_folder(shared, SHARED_MODE)?;
+        }
+        files::make_folder(&self.dir, FOLDER_MODE)
+    }
+
     fn path(&self, kept: Kept) -> PathBuf {
         self.dir.join(match kept {
             Kept::Change => SNAPSHOT,
@@ -148,6 +162,7 @@ impl ChangeFolder {
 
     /// Makes room for a set, and for no more than the newest of them.
     fn make_set(&self) -> Result<PathBuf, HostError> {
+        self.make_folder()?;
         let aside = self.dir.join(ASIDE);
         files::make_folder(&aside, FOLDER_MODE)?;
         let mut numbers = set_numbers(&aside);

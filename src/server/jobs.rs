@@ -9,7 +9,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use log::{debug, info, warn};
+use log::{debug, warn};
 
 use crate::error::CallError;
 use crate::faults;
@@ -140,6 +140,10 @@ impl Running {
             hurried: None,
             way_back: Some(way_back),
         }
+    }
+
+    fn brief(&self) -> Brief<'_> {
+        Brief { request: &self.request, reply: &self.reply }
     }
 }
 
@@ -312,7 +316,7 @@ impl Server {
             Action::Perform(step) => {
                 running.hurried = None;
                 running.owed = None;
-                debug!("{}: {step}", Brief(&running.request));
+                debug!("{}: {step}", running.brief());
                 let progress = self.perform(&step, now);
                 self.note_progress(progress);
             }
@@ -358,7 +362,7 @@ impl Server {
         match decision {
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
             Ok(Decision::Change(Change { plan, reply, leaves, failure })) => {
-                debug!("{}: the plan:\n{plan}", Brief(&request));
+                debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
                 if let Err(err) = self.journal(&plan) {
                     return self.answer(request, Err(err), now);
                 }
@@ -405,13 +409,14 @@ impl Server {
         self.drop_journal();
         let outcome = match job.outcome() {
             Ok(()) => {
-                info!("{}: done", Brief(&request));
+                // At the default level, as all that changes the host.
+                warn!("{}: done", Brief { request: &request, reply: &reply });
                 self.jobs.rested.push(leaves, now);
                 self.jobs.discard.push(discarded, now);
                 Ok(reply)
             }
             Err(err) => {
-                warn!("{}: {err}", Brief(&request));
+                warn!("{}: {err}", Brief { request: &request, reply: &reply });
                 Err(refusal(&failure, err))
             }
         };
@@ -464,17 +469,27 @@ fn refusal(failure: &str, err: &Failure) -> CallError {
     }
 }
 
-/// A request in a log line.
-struct Brief<'a>(&'a Request);
+/// A change in a log line: who asked for it, which call it is, and the interface that it is about.
+struct Brief<'a> {
+    request: &'a Request,
+    /// What its answer will be: a definition has its name there, and not in the call.
+    reply: &'a Reply,
+}
 
 impl fmt::Display for Brief<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Request { origin, call } = self.0;
+        let Request { origin, call } = self.request;
         match origin {
-            Origin::Client { id, .. } => write!(f, "for connection {}: ", id.0)?,
+            Origin::Client { id, caller: Caller { uid, pid, .. }, .. } => {
+                write!(f, "for connection {} (uid {uid}, pid {pid}): ", id.0)?;
+            }
             Origin::Daemon(why) => write!(f, "{why}: ")?,
         }
         f.write_str(call.changing_api().unwrap_or("a change"))?;
-        call.interface_name().map_or(Ok(()), |name| write!(f, " of {name}"))
+        match (call.interface_name(), self.reply) {
+            (Some(name), _) => write!(f, " of {name}"),
+            (None, Reply::Interface(interface)) => write!(f, " of {}", interface.name),
+            (None, _) => Ok(()),
+        }
     }
 }

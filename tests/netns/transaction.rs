@@ -207,6 +207,48 @@ fn it_is_to_be_seen_who_has_begun_a_change() {
     });
 }
 
+/// Other daemons of libvirt keep their state below the same folder, some of them as other users.
+#[test]
+fn libvirts_folder_is_for_all_of_its_daemons_and_ours_is_for_root() {
+    with_virsh(|| {
+        assert!(!Path::new("/var/lib/libvirt").exists());
+        let _daemon = Daemon::start();
+        begin();
+        for (folder, mode) in [
+            ("/var/lib/libvirt", 0o755),
+            ("/var/lib/libvirt/interface", 0o700),
+            (CHANGE, 0o700),
+        ] {
+            assert_eq!(fs::metadata(folder).unwrap().mode() & 0o7777, mode, "{folder}");
+        }
+    });
+}
+
+/// What changes the host is a line at the log's default level, with the interface and who asked.
+#[test]
+fn each_change_is_logged_with_its_interface_and_its_caller() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let xml = ethernet("eth0", &["192.0.2.2/24"], &[]);
+        client.call(procedure::INTERFACE_DEFINE_XML, &[Arg::Text(&xml), Arg::Word(0)]).results();
+        let mut call = |procedure| {
+            let arguments = [Arg::Text("eth0"), Arg::Text(""), Arg::Word(0)];
+            client.call(procedure, &arguments).results();
+        };
+        call(procedure::INTERFACE_CREATE);
+        call(procedure::INTERFACE_DESTROY);
+        let said = daemon.stderr();
+        let pid = std::process::id();
+        for api in ["virInterfaceDefineXML", "virInterfaceCreate", "virInterfaceDestroy"] {
+            let want = format!("(uid 0, pid {pid}): {api} of eth0: done");
+            let line = said.lines().find(|line| line.contains(&want));
+            assert!(line.is_some_and(|line| line.contains(" warning : ")), "{want}: {said}");
+        }
+    });
+}
+
 /// The files that were there, in all their variety.
 fn lay_files() {
     for name in ["eth0", "eth1", "eth2", "eth3", "eth4"] {
