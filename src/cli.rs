@@ -28,6 +28,8 @@ pub enum Invocation {
     Run(Run),
     /// Do nothing but roll back a change that must not stay open.
     RollBackStale(Run),
+    /// Do nothing but check the configuration of a daemon that runs with these options.
+    CheckConfig(Run),
 }
 
 /// How to run.
@@ -63,7 +65,7 @@ struct Flag {
 }
 
 /// All options, in the order of `--help`.
-const FLAGS: [Flag; 8] = [
+const FLAGS: [Flag; 9] = [
     Flag { short: "h", long: "help", argument: None, help: "show this help and exit" },
     Flag { short: "v", long: "verbose", argument: None, help: "log at level info at least" },
     Flag { short: "d", long: "daemon", argument: None, help: "go to the background when ready" },
@@ -85,6 +87,12 @@ const FLAGS: [Flag; 8] = [
         long: "rollback-stale",
         argument: None,
         help: "undo a change of another boot, or past its deadline, and exit",
+    },
+    Flag {
+        short: "",
+        long: "check-config",
+        argument: None,
+        help: "check the configuration file and exit",
     },
     Flag { short: "V", long: "version", argument: None, help: "show the version and exit" },
 ];
@@ -108,8 +116,14 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
         pid_file: matches.opt_str("pid-file").map(PathBuf::from),
         idle_limit: idle_limit(&matches)?,
     };
-    if !matches.opt_present("rollback-stale") {
-        return Ok(Invocation::Run(run));
+    match (matches.opt_present("rollback-stale"), matches.opt_present("check-config")) {
+        (false, false) => return Ok(Invocation::Run(run)),
+        (false, true) => return Ok(Invocation::CheckConfig(run)),
+        (true, true) => {
+            let text = "--rollback-stale and --check-config do not go together";
+            return Err(UsageError(text.to_owned()));
+        }
+        (true, false) => {}
     }
     if run.daemonize || run.pid_file.is_some() || run.idle_limit.is_some() {
         let text = "--rollback-stale runs no daemon: only --config and --verbose go with it";
@@ -192,6 +206,17 @@ mod tests {
         for option in [&["-d"][..], &["-p", "/p"], &["-t", "1"]] {
             assert!(run(&[&["--rollback-stale"], option].concat()).is_err(), "{option:?}");
         }
+    }
+
+    /// A service's script hands on the options of its daemon.
+    #[test]
+    fn a_check_takes_all_options_of_the_daemon_that_it_is_for() {
+        let Ok(Invocation::Run(options)) = run(&["-dv", "-f", "/c", "-p", "/p", "-t", "1"]) else {
+            panic!("options of a daemon");
+        };
+        let check = ["--check-config", "-dv", "-f", "/c", "-p", "/p", "-t", "1"];
+        assert_eq!(run(&check), Ok(Invocation::CheckConfig(options)));
+        assert!(run(&["--check-config", "--rollback-stale"]).is_err());
     }
 
     #[test]

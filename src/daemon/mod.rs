@@ -26,7 +26,7 @@ use crate::io::activation;
 use crate::io::background::{self, Report, Side, Verdict};
 use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes;
-use crate::io::config_file::{ConfigFile, Configuration, Presence};
+use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, Presence};
 use crate::io::definitions::DefinitionStore;
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
@@ -59,6 +59,12 @@ struct StartError {
 impl StartError {
     fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit: exit as u8, message: message.to_string() }
+    }
+}
+
+impl From<ConfigFileError> for StartError {
+    fn from(err: ConfigFileError) -> Self {
+        Self { exit: err.exit_status(), message: err.to_string() }
     }
 }
 
@@ -100,6 +106,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         }
         Ok(Invocation::Run(run)) => start(&run, privilege, &environment),
         Ok(Invocation::RollBackStale(run)) => roll_back_stale(&run, privilege, &environment),
+        Ok(Invocation::CheckConfig(run)) => check_config(&run, privilege, &environment),
         Err(err) => {
             let message = format!("{err} (--help lists the options)");
             Err(StartError::new(Exit::Failure, message))
@@ -183,6 +190,59 @@ fn roll_back_stale(
     server.recovered().clone().map_err(|err| StartError::new(Exit::Driver, err))
 }
 
+/// Tells whether a daemon with these options would take its configuration, at a start or a reload.
+fn check_config(
+    run: &Run,
+    privilege: Privilege,
+    environment: &Environment,
+) -> Result<(), StartError> {
+    let (paths, config_file) = locate(run, privilege, environment)?;
+    let configuration = config_file.load().map_err(StartError::from)?;
+    let circumstances = circumstances(run, privilege, environment, &paths)?;
+    logging::check(circumstances, &configuration.settings.logging).map_err(|err| {
+        let path = config_file.path.display();
+        StartError::new(Exit::Failure, format!("{path}: log_outputs: {err}"))
+    })?;
+    for warning in &configuration.warnings {
+        say(&mut io::stderr(), &format!("virtinterfaced: warning: {warning}\n"));
+    }
+    Ok(())
+}
+
+/// Where everything is, and which configuration file it is.
+fn locate(
+    run: &Run,
+    privilege: Privilege,
+    environment: &Environment,
+) -> Result<(Paths, ConfigFile), StartError> {
+    let paths = Paths::new(privilege, environment).ok_or_else(|| {
+        StartError::new(Exit::RunDir, "HOME is not set, nor all directories in its place")
+    })?;
+    let (path, presence) = match &run.config {
+        Some(path) => (absolute(path)?, Presence::Required),
+        None => (paths.config.clone(), Presence::Optional),
+    };
+    Ok((paths, ConfigFile { path, presence, privilege }))
+}
+
+/// What the log depends on beside the configuration.
+fn circumstances(
+    run: &Run,
+    privilege: Privilege,
+    environment: &Environment,
+    paths: &Paths,
+) -> Result<Circumstances, StartError> {
+    Ok(Circumstances {
+        privilege,
+        is_verbose: run.verbose,
+        is_daemonized: run.daemonize,
+        debug: utf8("LIBVIRT_DEBUG", environment.log_level.as_ref())?,
+        filters: utf8("LIBVIRT_LOG_FILTERS", environment.log_filters.as_ref())?,
+        outputs: utf8("LIBVIRT_LOG_OUTPUTS", environment.log_outputs.as_ref())?,
+        default_file: paths.log_file.clone(),
+    })
+}
+
 /// Checks all that can be checked before anything is made.
 fn prepare<'a>(
     run: &'a Run,
@@ -191,14 +251,7 @@ fn prepare<'a>(
     activated: Activated,
     on_bad_file: OnBadFile,
 ) -> Result<Preparations<'a>, StartError> {
-    let paths = Paths::new(privilege, environment).ok_or_else(|| {
-        StartError::new(Exit::RunDir, "HOME is not set, nor all directories in its place")
-    })?;
-    let (path, presence) = match &run.config {
-        Some(path) => (absolute(path)?, Presence::Required),
-        None => (paths.config.clone(), Presence::Optional),
-    };
-    let config_file = ConfigFile { path, presence, privilege };
+    let (paths, config_file) = locate(run, privilege, environment)?;
     let configuration = match (config_file.load(), on_bad_file) {
         (Ok(configuration), _) => configuration,
         (Err(err), OnBadFile::UseDefaults) => Configuration {
@@ -206,19 +259,9 @@ fn prepare<'a>(
             socket_group: None,
             warnings: vec![format!("{err}: as if it said nothing")],
         },
-        (Err(err), OnBadFile::Refuse) => {
-            return Err(StartError { exit: err.exit_status(), message: err.to_string() });
-        }
+        (Err(err), OnBadFile::Refuse) => return Err(err.into()),
     };
-    let circumstances = Circumstances {
-        privilege,
-        is_verbose: run.verbose,
-        is_daemonized: run.daemonize,
-        debug: utf8("LIBVIRT_DEBUG", environment.log_level.as_ref())?,
-        filters: utf8("LIBVIRT_LOG_FILTERS", environment.log_filters.as_ref())?,
-        outputs: utf8("LIBVIRT_LOG_OUTPUTS", environment.log_outputs.as_ref())?,
-        default_file: paths.log_file.clone(),
-    };
+    let circumstances = circumstances(run, privilege, environment, &paths)?;
     logging::start(circumstances, &configuration.settings.logging)
         .map_err(|err| StartError::new(Exit::Failure, err))?;
     configuration.warnings.iter().for_each(|warning| warn!("{warning}"));

@@ -45,15 +45,25 @@ static LOGGER: Logger = Logger { state: Mutex::new(None) };
 /// # Errors
 /// If the environment makes no sense, or an output that is asked for cannot be opened.
 pub fn start(circumstances: Circumstances, settings: &Logging) -> Result<(), LoggingError> {
-    let services =
-        Services { syslog: PathBuf::from(SYSLOG_SOCKET), journal: PathBuf::from(JOURNAL_SOCKET) };
-    let (state, warnings) = State::start(circumstances, settings, services)?;
+    let (state, warnings) = State::start(circumstances, settings, services())?;
     log::set_logger(&LOGGER).map_err(|_| LoggingError::OutOfOrder)?;
     let mut slot = LOGGER.lock();
     log::set_max_level(slot.insert(state).level_filter());
     drop(slot);
     warn_of(warnings);
     Ok(())
+}
+
+/// Whether logging could start so. Opens what it would open, and lets go of it again.
+///
+/// # Errors
+/// As [`start`].
+pub fn check(circumstances: Circumstances, settings: &Logging) -> Result<(), LoggingError> {
+    State::start(circumstances, settings, services()).map(drop)
+}
+
+fn services() -> Services {
+    Services { syslog: PathBuf::from(SYSLOG_SOCKET), journal: PathBuf::from(JOURNAL_SOCKET) }
 }
 
 /// Takes over a configuration that was read anew: all of it, or nothing. Log files are opened anew.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What the command line leads to.
 
+use std::fs;
 use std::path::Path;
 
 use crate::support::client::RawClient;
-use crate::support::command::run;
-use crate::support::daemon::{Daemon, PID_FILE, SOCKET, daemon_command, run_daemon};
+use crate::support::command::{Output, command, run};
+use crate::support::daemon::{Daemon, PID_FILE, SOCKET, config_file, daemon_command, run_daemon};
 use crate::support::namespace::in_namespace;
 use crate::support::wire::procedure;
 
@@ -70,6 +71,55 @@ fn a_configuration_file_that_is_asked_for_must_be_there() {
         assert_refused("missing", &["-f", missing], &[missing, "No such file"], 1);
         assert_refused("a folder", &["-f", "/run/test"], &["/run/test", "Is a directory"], 1);
         assert_refused("no end", &["-f", "/dev/zero"], &["/dev/zero", "too large"], 1);
+    });
+}
+
+/// What a start or a reload would refuse, `--check-config` refuses, and nothing is started.
+#[test]
+fn a_configuration_is_checked_without_a_daemon() {
+    in_namespace(|| {
+        let check = |arguments: &[&str]| run_daemon(&[&["--check-config"], arguments].concat());
+        let said = |output: &Output| (output.status.code(), output.stderr.clone());
+        assert_eq!(said(&check(&[])), (Some(0), String::new()), "no file, and none is asked for");
+        for (text, words, status) in [
+            ("max_clients = 5\nchange_timeout = 5m\n", ":2:19: ", 1),
+            ("unix_sock_group = 'no such group'\n", "unix_sock_group: no such group", 6),
+            ("log_outputs = '1:file:/run/nosuch/log'\n", "log_outputs: ", 1),
+        ] {
+            let file = config_file(text);
+            let words = [file.as_str(), words];
+            assert_refused(text, &["--check-config", "-f", &file], &words, status);
+        }
+        let file = config_file("change_timeout = 5\nchange_timeout = 300\n");
+        // The options that a service hands on are those of its daemon.
+        let (status, warned) = said(&check(&["-dv", "-t", "9", "-p", "/run/test/p", "-f", &file]));
+        assert_eq!((status, warned.lines().count()), (Some(0), 1), "{warned}");
+        assert!(warned.contains(&format!("warning: {file}:2")), "{warned}");
+        assert!(!Path::new("/run/libvirt").exists() && !Path::new("/run/test/p").exists());
+    });
+}
+
+/// The manual's own commands: whatever the file said before, and however often.
+#[test]
+fn the_manuals_way_to_set_a_deadline_always_works() {
+    in_namespace(|| {
+        let manual = include_str!("../../man/virtinterfaced.8");
+        let is_way = |line: &&str| line.contains("change_timeout") && line.starts_with("# ");
+        let way: Vec<_> = manual.lines().filter(is_way).collect();
+        let file = "/etc/libvirt/virtinterfaced.conf";
+        for before in ["", "change_timeout = 5\n", "max_clients = 9\n change_timeout=7"] {
+            fs::write(file, before).unwrap();
+            for _ in 0..2 {
+                for line in &way {
+                    let line = line.trim_start_matches("# ").replace("\\e", "\\");
+                    run(command("sh").args(["-ec", &line])).ok();
+                }
+                let text = fs::read_to_string(file).unwrap();
+                let is_set = |line: &&str| line.contains("change_timeout");
+                let set: Vec<_> = text.lines().filter(is_set).collect();
+                assert_eq!(set, ["change_timeout = 300"], "{before:?}: {text}");
+            }
+        }
     });
 }
 

@@ -42,6 +42,11 @@ fact "running is 0" service status
 configure "max_clients = 77"
 fact "reload" service reload
 fact "the daemon has read its configuration" soon clients_max_is 77
+configure "max_clients = none"
+: >/tmp/words
+fact "a reload with a wrong configuration fails" no service reload
+fact "with the place of the fault" grep -q 'virtinterfaced.conf:1:' /tmp/words
+fact "and changes nothing" clients_max_is 77
 rm "$CONFIG"
 fact "restart" service restart
 fact "it is another one" another_than "$first"

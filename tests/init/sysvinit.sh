@@ -27,6 +27,11 @@ for shell in "dash" "busybox sh" "bash --posix"; do
     fact "reload" script reload
     fact "the daemon has read its configuration" soon clients_max_is 77
     fact "reload twice" script reload
+    configure "max_clients = none"
+    : >/tmp/words
+    fact "a reload with a wrong configuration is 1" ends 1 script reload
+    fact "with the place of the fault" grep -q 'virtinterfaced.conf:1:' /tmp/words
+    fact "and changes nothing" clients_max_is 77
     rm "$CONFIG"
     fact "restart" script restart
     fact "it is another one" another_than "$first"

@@ -214,11 +214,9 @@ fn libvirts_folder_is_for_all_of_its_daemons_and_ours_is_for_root() {
         assert!(!Path::new("/var/lib/libvirt").exists());
         let _daemon = Daemon::start();
         begin();
-        for (folder, mode) in [
-            ("/var/lib/libvirt", 0o755),
-            ("/var/lib/libvirt/interface", 0o700),
-            (CHANGE, 0o700),
-        ] {
+        for (folder, mode) in
+            [("/var/lib/libvirt", 0o755), ("/var/lib/libvirt/interface", 0o700), (CHANGE, 0o700)]
+        {
             assert_eq!(fs::metadata(folder).unwrap().mode() & 0o7777, mode, "{folder}");
         }
     });
