@@ -8,10 +8,10 @@ use crate::host::{
     virsh_edit, with_virsh,
 };
 use crate::scene::fact;
-use crate::snapshot::{Snapshot, Strictness};
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::link::Tunnel;
+use crate::support::snapshot::{Snapshot, Strictness};
 
 const GUESTS: [&str; 3] = ["guest0", "vnet0", "vnet1"];
 

@@ -10,12 +10,12 @@ use virtinterfaced::model::address::Family;
 
 use crate::dhcp::{Scene, addresses, processes, with_each_client};
 use crate::host::{define, is_up, virsh_destroy, with_virsh};
-use crate::snapshot::{Snapshot, Strictness};
 use crate::support::client::RawClient;
 use crate::support::command::virsh;
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::namespace::is_installed;
+use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 
 const RECORD: &str = "/run/libvirt/interface/dhcp/eth0.ipv4.pid";

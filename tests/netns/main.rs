@@ -22,7 +22,6 @@ mod random;
 
 mod host;
 mod scene;
-mod snapshot;
 mod world;
 
 mod autostart;
@@ -37,6 +36,7 @@ mod freshness;
 mod guests;
 mod hidden;
 mod hostile;
+mod judge;
 mod keepalive;
 mod leases;
 mod lockout;

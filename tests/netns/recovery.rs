@@ -12,11 +12,11 @@ use crate::host::{
     TWO_NICS, addresses, await_addresses, define, ethernet, find_link, folder, is_up, ports,
     virsh_destroy, with_virsh,
 };
-use crate::snapshot::{Snapshot, Strictness};
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::{Daemon, config_file, daemon_command, run_daemon};
 use crate::support::eventually;
 use crate::support::namespace::DIR;
+use crate::support::snapshot::{Snapshot, Strictness};
 use crate::transaction::{CHANGE, Tree, begin, commit, roll_back, set_down};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -11,12 +11,12 @@ use crate::host::{
     find_link, folder, ports, virsh_destroy, with_virsh,
 };
 use crate::scene::fact;
-use crate::snapshot::{Snapshot, Strictness};
 use crate::support::client::RawClient;
 use crate::support::command::{Output, command, ip, ip_batch, run, virsh, virsh_read_only};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::link::Tunnel;
+use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 
 /// Where an open change is kept.

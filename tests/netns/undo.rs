@@ -7,10 +7,10 @@ use crate::host::{
     FOLDER, TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet,
     find_link, folder, ip_json, protocols, virsh_destroy, with_virsh,
 };
-use crate::snapshot::{Snapshot, Strictness};
 use crate::support::command::{command, ip, ip_batch, run, run_with_input, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::namespace::is_installed;
+use crate::support::snapshot::{Snapshot, Strictness};
 
 /// `eth0` with something of all that could get lost.
 const BUSY: &str = "\

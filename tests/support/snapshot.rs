@@ -1,38 +1,58 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! All that `ip` says of links, addresses and routes, to be held against what it says later.
+//! The one judge of rollbacks, and of a change followed by its reverse: everything that `ip`, `bridge`
+//! and the per-link sysctls say of a host, held against what they say later, field by field.
+//!
+//! What is not compared stands in [`LEFT_OUT`], with the reason of each.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use crate::host::ip_json;
+use super::command::{command, run_with_input};
 
-/// Clocks, and what the kernel counts up with each change: they say nothing of how a host is set up.
-const PASSING: [&str; 9] = [
-    // The timers of a bridge and of its ports.
-    "forward_delay_timer",
-    "gc_timer",
-    "hello_timer",
-    "hold_timer",
-    "message_age_timer",
-    "tcn_timer",
-    "topology_change_timer",
-    // Whether there was a change lately, and on its way.
-    "topology_change",
-    "topology_change_detected",
+/// How far a field is compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Compared {
+    Never,
+    /// Only where the very same links must be there, and not where one may have been made again.
+    OfSameLinks,
+    /// As seconds that are left, [`LIFETIME_TOLERANCE`] apart at most.
+    Loosely,
+}
+
+/// Fields that are not compared like all others, with the reason.
+const LEFT_OUT: [(&str, Compared, &str); 15] = [
+    ("ifindex", Compared::OfSameLinks, "the kernel numbers a link that is made again anew"),
+    ("link_index", Compared::OfSameLinks, "the number of a link, in another namespace"),
+    ("valid_life_time", Compared::Loosely, "time goes on"),
+    ("preferred_life_time", Compared::Loosely, "time goes on"),
+    ("expires", Compared::Loosely, "time goes on"),
+    (
+        "ipv4/conf/promote_secondaries",
+        Compared::Never,
+        "dhcpcd sets it on every link that it runs on",
+    ),
+    ("forward_delay_timer", Compared::Never, "a timer of a bridge's port"),
+    ("hold_timer", Compared::Never, "a timer of a bridge's port"),
+    ("message_age_timer", Compared::Never, "a timer of a bridge's port"),
+    ("gc_timer", Compared::Never, "a timer of a bridge"),
+    ("hello_timer", Compared::Never, "a timer of a bridge"),
+    ("tcn_timer", Compared::Never, "a timer of a bridge"),
+    ("topology_change_timer", Compared::Never, "a timer of a bridge"),
+    ("topology_change", Compared::Never, "set for a while after ports have come or gone"),
+    ("topology_change_detected", Compared::Never, "set for a while after ports have come or gone"),
 ];
 
-/// What a link has anew when it is made again.
-const OF_INCARNATION: [&str; 2] = ["ifindex", "link_index"];
-
-/// Seconds that are left: they may have gone on this far.
-const LIFETIMES: [&str; 3] = ["valid_life_time", "preferred_life_time", "expires"];
 const LIFETIME_TOLERANCE: i64 = 15;
 
 /// How long the kernel has to settle: its operational states, and its search for duplicates.
 const SETTLING_TIME: Duration = Duration::from_secs(20);
+
+/// Folders of sysctls that have one folder a link, and those of all links and of future ones.
+const SYSCTL_FOLDERS: [&str; 4] = ["ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh"];
 
 /// What must be the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,31 +70,18 @@ pub(crate) struct Snapshot(Value);
 impl Snapshot {
     pub(crate) fn take() -> Self {
         let mut sections = Map::new();
-        for (name, arguments, key) in [
-            ("links", "link show", "ifname"),
-            ("addresses", "address show", "ifname"),
-            ("IPv4 routes", "-4 route show table all", ""),
-            ("IPv6 routes", "-6 route show table all", ""),
-            ("IPv4 rules", "-4 rule show", ""),
-        ] {
-            let items = ip_json(arguments);
+        for (name, items) in listings() {
             let mut named = Map::new();
             for mut item in items {
                 sort_ipv6(&mut item);
-                let name = match item.get(key) {
-                    Some(name) => name.as_str().unwrap().to_owned(),
-                    None => ["type", "dst", "table"].map(|part| item[part].to_string()).join(" "),
-                };
-                // Of several routes to one place the order counts.
-                let of_name = named.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                // Of several routes to one place, and rules of one priority, the order counts.
+                let of_name = named.entry(item_name(&item)).or_insert_with(|| Value::Array(vec![]));
                 of_name.as_array_mut().unwrap().push(item);
             }
             named.values_mut().for_each(sort_kernels);
             sections.insert(name.to_owned(), named.into());
         }
-        let links = sections["links"].as_object().unwrap().keys();
-        let switches: Map<_, _> = links.map(|link| (link.clone(), switches(link))).collect();
-        sections.insert("switches of IPv6".to_owned(), switches.into());
+        sections.insert("sysctls".to_owned(), sysctls());
         Self(sections.into())
     }
 
@@ -128,14 +135,63 @@ impl Snapshot {
     }
 }
 
-/// What netlink has no words for.
-fn switches(link: &str) -> Value {
-    let value = |switch: &&str| {
-        let text = fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{link}/{switch}")).ok()?;
-        Some(((*switch).to_owned(), text.trim_end().into()))
-    };
-    let all = ["accept_ra", "autoconf", "disable_ipv6"];
-    Value::Object(all.iter().filter_map(value).collect())
+/// All that `ip` and `bridge` list, by what they list.
+fn listings() -> Vec<(&'static str, Vec<Value>)> {
+    let mut listings = Vec::new();
+    for (program, options, commands) in [
+        (
+            "ip",
+            &["-details", "-json", "-4"][..],
+            &[
+                ("links", "link show"),
+                ("IPv4 routes", "route show table all"),
+                ("IPv4 rules", "rule show"),
+                ("nexthops", "nexthop show"),
+            ][..],
+        ),
+        (
+            "ip",
+            &["-details", "-json", "-6"],
+            &[("IPv6 routes", "route show table all"), ("IPv6 rules", "rule show")],
+        ),
+        ("ip", &["-details", "-json"], &[("addresses", "address show")]),
+        ("bridge", &["-details", "-json"], &[("ports", "link show")]),
+        ("bridge", &["-json", "-compressvlans"], &[("VLANs of bridges", "vlan show")]),
+    ] {
+        let lines: String = commands.iter().map(|(_, line)| format!("{line}\n")).collect();
+        let text =
+            run_with_input(command(program).args(options).args(["-batch", "-"]), &lines).ok();
+        let told = serde_json::Deserializer::from_str(&text).into_iter::<Vec<Value>>();
+        let told: Result<Vec<_>, _> = told.collect();
+        let told = told.unwrap_or_else(|err| panic!("{program} {commands:?}: {err}\n{text}"));
+        assert_eq!(told.len(), commands.len(), "{program} {commands:?}: {text}");
+        listings.extend(commands.iter().map(|(name, _)| *name).zip(told));
+    }
+    listings
+}
+
+/// What tells an item from most others of its listing.
+fn item_name(item: &Value) -> String {
+    let text = |key: &str| item.get(key).map(|value| value.to_string().replace('"', ""));
+    let route = || ["type", "dst", "table"].map(|key| text(key).unwrap_or_default()).join(" ");
+    ["ifname", "priority", "id"].into_iter().find_map(text).unwrap_or_else(route)
+}
+
+/// The sysctls of each link, of all links and of future ones. What cannot be read is not there.
+fn sysctls() -> Value {
+    let mut links = Map::new();
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let name = |entry: &DirEntry| entry.file_name().into_string().unwrap();
+    for folder in SYSCTL_FOLDERS {
+        for link in entries(&Path::new("/proc/sys/net").join(folder)) {
+            let of_link = links.entry(name(&link)).or_insert_with(|| Map::new().into());
+            for file in entries(&link.path()) {
+                let Ok(value) = fs::read_to_string(file.path()) else { continue };
+                of_link[format!("{folder}/{}", name(&file))] = value.trim_end().into();
+            }
+        }
+    }
+    links.into()
 }
 
 /// IPv6 lists the newest address first. Of one that was put back among others that have stayed it
@@ -183,15 +239,15 @@ fn compare(
         (Value::Object(a), Value::Object(b)) => {
             let only_now = b.keys().filter(|key| !a.contains_key(*key));
             for key in a.keys().chain(only_now) {
-                if PASSING.contains(&key.as_str())
-                    || (strictness == Strictness::AlikeLinks
-                        && OF_INCARNATION.contains(&key.as_str()))
-                {
-                    continue;
+                let compared = LEFT_OUT.iter().find(|(field, ..)| field == key).map(|it| it.1);
+                match (compared, strictness) {
+                    (Some(Compared::Never), _)
+                    | (Some(Compared::OfSameLinks), Strictness::AlikeLinks) => continue,
+                    _ => {}
                 }
                 let path = format!("{path}/{key}");
                 match (a.get(key), b.get(key)) {
-                    (Some(a), Some(b)) if LIFETIMES.contains(&key.as_str()) => {
+                    (Some(a), Some(b)) if compared == Some(Compared::Loosely) => {
                         let close = a
                             .as_i64()
                             .zip(b.as_i64())
