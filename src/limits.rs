@@ -155,6 +155,10 @@ pub const XML_ATTRIBUTE_COUNT_MAX: usize = 32;
 /// What an error shows of a line that is not well-formed, in characters: two lines of a terminal.
 pub const XML_EXCERPT_LEN_MAX: usize = 160;
 
+/// Remarks about one definition that are logged: enough to mend it by, and no flood from a document
+/// of another kind.
+pub const XML_REMARK_COUNT_MAX: usize = 16;
+
 /// An MTU in bytes: the bound of libvirt's own parser.
 pub const MTU_MAX: u32 = 100_000;
 

@@ -10,7 +10,7 @@ use crate::definitions::Entry;
 use crate::limits::DEFINITION_LEN_MAX;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
-use crate::xml::parse;
+use crate::xml::parse::{self, Strictness};
 
 /// What makes an interface of a file's text, or says why it cannot.
 pub type ParseDefinition = fn(&str) -> Result<Interface, String>;
@@ -18,6 +18,13 @@ pub type ParseDefinition = fn(&str) -> Result<Interface, String>;
 /// Reads libvirt's XML, as definitions are written in it.
 pub fn parse(text: &str) -> Result<Interface, String> {
     parse::parse(text).map_err(|err| err.to_string())
+}
+
+/// What the author of a definition that is in use should know of how it is read.
+pub fn remarks(bytes: &[u8]) -> Vec<String> {
+    let text = std::str::from_utf8(bytes).ok();
+    let read = text.and_then(|text| parse::remarked(text, Strictness::Parser).ok());
+    read.map(|(_, remarks)| remarks.texts().collect()).unwrap_or_default()
 }
 
 const SUFFIX: &str = ".xml";

@@ -59,6 +59,8 @@ pub enum Transaction {
 /// A change of the host that somebody wants.
 #[derive(Clone, Debug)]
 pub struct Change {
+    /// What an administrator should know before it is made; each is a line of the log.
+    pub warnings: Vec<String>,
     pub plan: Plan,
     /// The answer, once the plan is carried out.
     pub reply: Reply,

@@ -370,6 +370,13 @@ impl DefinitionStore {
         if let Some(warning) = warning(&path, self.definitions.entry(&name), entry.as_ref()) {
             warn!("{warning}");
         }
+        if let Some(Entry::Defined { bytes, .. }) = &entry
+            && self.definitions.entry(&name) != entry.as_ref()
+        {
+            for remark in native::remarks(bytes) {
+                warn!("{}: {remark}", path.display());
+            }
+        }
         self.definitions.note(name, entry);
     }
 

@@ -361,7 +361,8 @@ impl Server {
         let decision = desk.decide(&call, &state).and_then(|decision| self.check(decision));
         match decision {
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
-            Ok(Decision::Change(Change { plan, reply, leaves, failure })) => {
+            Ok(Decision::Change(Change { warnings, plan, reply, leaves, failure })) => {
+                warnings.iter().for_each(|warning| warn!("{warning}"));
                 debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
                 if let Err(err) = self.journal(&plan) {
                     return self.answer(request, Err(err), now);

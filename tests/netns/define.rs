@@ -72,6 +72,33 @@ fn a_definition_is_stored_and_shown_and_leaves_the_kernel_alone() {
     });
 }
 
+#[test]
+fn what_a_definition_says_in_vain_is_named_in_the_log() {
+    with_virsh(|| {
+        let daemon = Daemon::start();
+        let misspelt = "<interface type='ethernet' name='eth0'><mttu size='9000'/>\
+                        <protocol family='ipv4'><ip address='192.0.2.2'/></protocol></interface>";
+        define(misspelt);
+        let warned = |place: &str, text: &str| {
+            let line = format!("{place}: line 1: {text}");
+            assert!(daemon.stderr().contains(&line), "no {line}:\n{}", daemon.stderr());
+        };
+        let of_eth0 = "the definition of eth0";
+        warned(of_eth0, "<mttu> in <interface> is ignored");
+        warned(of_eth0, "<ip address='192.0.2.2'/> has no prefix: /32 is used");
+        virsh_define(misspelt, "--validate").failed();
+
+        // The same of a file that is written by hand.
+        fs::write(definition_file("eth1"), misspelt.replace("eth0", "eth1")).unwrap();
+        assert_eq!(listed_state("eth1"), state("inactive"));
+        let file = definition_file("eth1").display().to_string();
+        warned(&file, "<mttu> in <interface> is ignored");
+        let count = daemon.stderr().matches("<mttu>").count();
+        listed("--all");
+        assert_eq!(daemon.stderr().matches("<mttu>").count(), count, "once for each text");
+    });
+}
+
 /// A definition's label, the definition, virsh's options, and what is said of it.
 struct Refused(&'static str, &'static str, &'static str, &'static str);
 

@@ -23,7 +23,13 @@ pub(super) fn create(
             None => bring_up::bring_up_undefined(name, world.host, survey),
         };
         let failure = format!("failed to create (start) interface {name}");
-        Ok(Change { plan: plan?, reply: Reply::Empty, leaves: Vec::new(), failure })
+        Ok(Change {
+            warnings: Vec::new(),
+            plan: plan?,
+            reply: Reply::Empty,
+            leaves: Vec::new(),
+            failure,
+        })
     })
 }
 
@@ -38,7 +44,7 @@ pub(super) fn destroy(
         let plan = tear_down::tear_down(name, definition, world.host, survey)?;
         let leaves = survey.at_rest(&name).into_iter().collect();
         let failure = format!("failed to destroy (stop) interface {name}");
-        Ok(Change { plan, reply: Reply::Empty, leaves, failure })
+        Ok(Change { warnings: Vec::new(), plan, reply: Reply::Empty, leaves, failure })
     })
 }
 

@@ -8,7 +8,7 @@ use crate::model::interface::Interface;
 use crate::plan::Plan;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceRef;
-use crate::xml::parse;
+use crate::xml::parse::{self, Strictness};
 
 /// `VIR_INTERFACE_DEFINE_VALIDATE`: what the schema forbids is refused as well.
 const DEFINE_VALIDATE: u32 = 1;
@@ -20,10 +20,10 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
         let err = CallError::flags(Domain::Interface, "netcfInterfaceDefineXML", unknown);
         return Outcome::Done(Err(err));
     }
-    let parsed =
-        if flags & DEFINE_VALIDATE == 0 { parse::parse(xml) } else { parse::parse_valid(xml) };
-    let interface = match parsed {
-        Ok(interface) => interface,
+    let is_strict = flags & DEFINE_VALIDATE != 0;
+    let strictness = if is_strict { Strictness::Schema } else { Strictness::Parser };
+    let (interface, remarks) = match parse::remarked(xml, strictness) {
+        Ok(parsed) => parsed,
         Err(err) => return Outcome::Done(Err(err.into())),
     };
     if let Some(err) = hidden(&interface).or_else(|| taken(&interface, world)) {
@@ -31,7 +31,9 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
     }
     let name = interface.name;
     let mac = world.host.link_named(&name).and_then(|link| link.mac);
+    let warnings = remarks.texts().map(|text| format!("the definition of {name}: {text}"));
     Outcome::Change(Change {
+        warnings: warnings.collect(),
         plan: Plan::of_edits(world.definitions.define(&interface)),
         reply: Reply::Interface(InterfaceRef { name, mac }),
         leaves: Vec::new(),
@@ -54,6 +56,7 @@ pub(super) fn undefine(name: &str, world: &World<'_>) -> Outcome {
         )));
     };
     Outcome::Change(Change {
+        warnings: Vec::new(),
         plan: Plan::of_edits(world.definitions.undefine(&definition.name)),
         reply: Reply::Empty,
         leaves: Vec::new(),

@@ -18,7 +18,7 @@ use crate::model::interface::{Bond, BondMember, Interface, Kind, Port, PortKind,
 use crate::model::name::IfName;
 use crate::xml::error::{Flaw, Refusal, XmlError};
 use crate::xml::parse::values::{Radix, flaw, unsigned};
-use crate::xml::schema;
+use crate::xml::schema::{self, Remarks};
 use crate::xml::tree::{self, Element};
 use crate::xml::words::{self, KINDS};
 
@@ -29,9 +29,25 @@ pub fn parse(text: &str) -> Result<Interface, XmlError> {
 
 /// The same, if `text` is also valid by libvirt's schema.
 pub fn parse_valid(text: &str) -> Result<Interface, XmlError> {
+    remarked(text, Strictness::Schema).map(|(interface, _)| interface)
+}
+
+/// How closely a text is looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Strictness {
+    /// As libvirt's parser does.
+    Parser,
+    /// It must be valid by the schema too.
+    Schema,
+}
+
+/// The interface that `text` defines, and what its author should know of how it was read.
+pub fn remarked(text: &str, strictness: Strictness) -> Result<(Interface, Remarks), XmlError> {
     let root = root(text)?;
-    schema::check(&root)?;
-    interface(&root)
+    if strictness == Strictness::Schema {
+        schema::check(&root)?;
+    }
+    Ok((interface(&root)?, Remarks::of(&root)))
 }
 
 fn root(text: &str) -> Result<Element, XmlError> {

@@ -6,6 +6,9 @@
 //! held up by a test that asks xmllint. How values are written is [`values`]'s.
 
 mod values;
+mod remarks;
+
+pub(super) use remarks::Remarks;
 
 use crate::xml::error::XmlError;
 use crate::xml::schema::values::Datatype::{self, *};
@@ -66,9 +69,12 @@ impl Count {
     }
 }
 
+/// The rules that a document may follow.
+static ROOTS: [&Rule; 4] = [&ETHERNET, &BRIDGE, &BOND, &VLAN];
+
 /// Says what is wrong first, from the root down.
 pub(super) fn check(root: &Element) -> Result<(), XmlError> {
-    let rule = rule_for(root, &[&ETHERNET, &BRIDGE, &BOND, &VLAN])?;
+    let rule = rule_for(root, &ROOTS)?;
     check_element(root, rule)
 }
 
