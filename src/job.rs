@@ -15,7 +15,7 @@ use crate::error::{HostError, strerror};
 use crate::host::Host;
 use crate::limits::{LINK_GONE_TIME_MAX, SETTLE_TIME_MAX};
 use crate::model::name::IfName;
-use crate::plan::step::{Condition, Step};
+use crate::plan::step::{Condition, Step, Value};
 use crate::plan::{Plan, Planned};
 
 /// A plan under way.
@@ -42,6 +42,8 @@ enum OnRefusal {
     Undo,
     /// The rest is done.
     GoOn,
+    /// The rest is done, but for what needs the link that could not be made, or become a port.
+    LeaveOut,
 }
 
 /// The step that was handed out, or is waited for.
@@ -158,6 +160,12 @@ impl Job {
         Self { on_refusal: OnRefusal::GoOn, ..Self::new(plan, Duration::ZERO) }
     }
 
+    /// A plan of which a refusal costs no more than it must: an address alone, or all that was to be
+    /// done to a link.
+    pub fn lenient(plan: Plan) -> Self {
+        Self { on_refusal: OnRefusal::LeaveOut, ..Self::new(plan, Duration::ZERO) }
+    }
+
     /// What is to be done next, with the table as it is.
     pub fn poll_action(&mut self, host: &Host, now: Instant) -> Action {
         loop {
@@ -219,7 +227,7 @@ impl Job {
         if self.failure.is_some() {
             return;
         }
-        if self.on_refusal == OnRefusal::GoOn {
+        if self.on_refusal != OnRefusal::Undo {
             self.todo.clear();
         }
         if self.current.as_ref().is_some_and(|it| matches!(it.step, Step::WaitFor(_))) {
@@ -259,7 +267,12 @@ impl Job {
     /// The first failure turns the job around; later ones are what remains.
     fn fail(&mut self, error: StepError) {
         let Some(Current { step, .. }) = self.current.take() else { return };
-        if self.on_refusal == OnRefusal::GoOn {
+        if self.on_refusal != OnRefusal::Undo {
+            if self.on_refusal == OnRefusal::LeaveOut
+                && let Some(link) = needed_link(&step)
+            {
+                self.leave_out(link);
+            }
             self.refused.push((step, error));
             return;
         }
@@ -269,6 +282,18 @@ impl Job {
                 let had_begun = !self.undo.is_empty();
                 self.failure = Some(Failure { step, error, had_begun, remains: Vec::new() });
             }
+        }
+    }
+
+    /// Nothing more is done to a link, and what was done to it is taken back.
+    fn leave_out(&mut self, link: IfName) {
+        let is_of_link = |step: &Step| step.link_name() == Some(link);
+        self.todo.retain(|planned| !is_of_link(&planned.step));
+        let (back, rest) = self.undo.drain(..).partition(is_of_link);
+        self.undo = rest;
+        let back: Vec<Step> = back;
+        for step in back {
+            self.todo.push_front(Planned { step, undo: Vec::new() });
         }
     }
 
@@ -290,6 +315,16 @@ impl Job {
             Condition::Gone(_) => LINK_GONE_TIME_MAX,
         })
     }
+}
+
+/// The link to which nothing else of a plan can be done if this step is not: it is not made, not up, or
+/// not the port that it is to be.
+fn needed_link(step: &Step) -> Option<IfName> {
+    let is_needed = matches!(
+        step,
+        Step::AddLink(_) | Step::SetLink { value: Value::Up | Value::Down | Value::Master(_), .. }
+    );
+    step.link_name().filter(|_| is_needed)
 }
 
 /// What the table shows when a step is done, for steps of which it tells earlier than the kernel's

@@ -225,3 +225,13 @@ pub const ROLLBACK_ROUNDS_MAX: u32 = 4;
 /// Changes that wait for their turn. A call stays when its client goes, and who comes back may ask
 /// again; with definitions of the longest kind so many take some hundred megabytes.
 pub const CHANGES_WAITING_MAX: usize = 512;
+
+/// The marker that names the interfaces of a boot that are not complete yet: a line each, for two
+/// thousand of them.
+pub const BOOT_MARKER_LEN_MAX: u64 = 64 * 1024;
+
+/// The first and the longest pause before an interface is brought up again by itself that the kernel
+/// has refused in part: a driver may need a moment, and what only an administrator can mend is not
+/// worth more.
+pub const BOOT_RETRY_TIME_MIN: Duration = Duration::from_secs(5);
+pub const BOOT_RETRY_TIME_MAX: Duration = Duration::from_secs(300);

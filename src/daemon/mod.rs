@@ -24,6 +24,7 @@ use crate::daemon::environment::{Environment, Paths};
 use crate::error::HostError;
 use crate::io::activation;
 use crate::io::background::{self, Report, Side, Verdict};
+use crate::io::boot_marker::BootMarker;
 use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, Presence};
@@ -372,7 +373,7 @@ fn make_server(
         changes: Changes::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         // Only root's daemon can bring interfaces up.
         boot_marker: match privilege {
-            Privilege::System => Some(paths.driver_dir.join("booted")),
+            Privilege::System => Some(BootMarker::within(&paths.driver_dir)),
             Privilege::Session => None,
         },
         dhcp: DhcpParts {

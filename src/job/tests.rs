@@ -12,7 +12,7 @@ use crate::netlink::Event;
 use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
-use crate::plan::step::Value;
+use crate::plan::step::{LinkSpec, SpecKind, Value};
 
 static START: LazyLock<Instant> = LazyLock::new(|| {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
@@ -395,5 +395,68 @@ fn conditions_hold_when_the_table_says_so() {
     ];
     for Case(label, condition, host, want) in cases {
         assert_eq!(condition.holds(&host), want, "{label}");
+    }
+}
+
+/// A bridge with two ports, of which one had an address before.
+fn bridge_with_ports() -> Vec<Planned> {
+    let master = |port: &str| set(port, Value::Master(name("br0")));
+    let address = Step::AddAddress {
+        link: name("br0"),
+        record: AddressRecord::permanent(prefix("192.0.2.2/24")),
+    };
+    let spec = SpecKind::Bridge { stp: None, delay: None };
+    let made = LinkSpec { name: name("br0"), mac: None, kind: spec };
+    vec![
+        planned(Step::AddLink(made), &[Step::DeleteLink(name("br0"))]),
+        planned(set("br0", Value::Up), &[set("br0", Value::Down)]),
+        planned(address, &[]),
+        planned(set("eth0", Value::Mtu(1400)), &[set("eth0", Value::Mtu(1500))]),
+        planned(master("eth0"), &[set("eth0", Value::NoMaster)]),
+        planned(master("eth1"), &[set("eth1", Value::NoMaster)]),
+        planned(delete_address("192.0.2.2/24"), &[add_address("192.0.2.2/24")]),
+    ]
+}
+
+#[test]
+fn a_lenient_job_leaves_out_what_needs_the_step_that_was_refused() {
+    let texts = |steps: &[Step]| steps.iter().map(Step::to_string).collect::<Vec<_>>();
+    struct Case(&'static str, &'static [usize], &'static [&'static str]);
+    let cases = [
+        Case("nothing", &[], &[]),
+        Case("an address costs itself", &[2], &[]),
+        Case("an MTU costs itself", &[3], &[]),
+        Case(
+            "a port that is refused is as before",
+            &[4],
+            &["link set eth0 mtu 1500", "link set eth1 master br0"],
+        ),
+        Case(
+            "a bridge that cannot be made leaves its ports alone",
+            &[0, 4, 5],
+            &["link set eth0 mtu 1400", "link set eth0 master br0", "link set eth0 mtu 1500"],
+        ),
+    ];
+    for Case(label, refused, instead) in cases {
+        let steps: Vec<_> = bridge_with_ports().into_iter().map(|planned| planned.step).collect();
+        let refused: Vec<_> = refused.iter().map(|at| steps[*at].clone()).collect();
+        let mut job = Job::lenient(Plan { steps: bridge_with_ports(), discarded: Vec::new() });
+        let done = run(&mut job, |step| match refused.contains(step) {
+            true => Err(error(libc::EINVAL)),
+            false => Ok(()),
+        });
+        let told: Vec<_> = job.refused().iter().map(|(step, _)| step.clone()).collect();
+        assert_eq!(told, refused, "{label}");
+        assert_eq!(job.outcome(), Ok(()), "{label}");
+        if instead.is_empty() {
+            assert_eq!(done, steps, "{label}");
+        } else {
+            let said = texts(&done);
+            assert!(
+                instead.iter().all(|step| said.contains(&(*step).to_owned())),
+                "{label}: {said:?}"
+            );
+            assert!(!done.contains(&delete_address("192.0.2.2/24")), "{label}");
+        }
     }
 }

@@ -6,14 +6,14 @@
 
 use crate::host::survey::Surveyed;
 use crate::model::address::Family;
-use crate::model::interface::Interface;
+use crate::model::interface::{Interface, Protocol};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::Scope;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
-use crate::plan::draft::Draft;
+use crate::plan::draft::{Draft, Leases};
 use crate::plan::step::{Condition, Step, Switch};
 use crate::plan::wish::{Wish, routes_in_order};
 
@@ -162,14 +162,21 @@ impl<'a> Draft<'a> {
             let lease = Lease { link, family, name_servers, wanted };
             let undo = self.drop_lease(lease);
             self.push(Step::StartClient(lease), vec![undo]);
-            let condition = Condition::Leased { link, family, besides: fixed };
-            self.push(Step::WaitFor(condition), Vec::new());
+            if self.leases == Leases::Awaited {
+                let condition = Condition::Leased { link, family, besides: fixed };
+                self.push(Step::WaitFor(condition), Vec::new());
+            }
             self.add_late_gateway(&wish);
         }
     }
 
-    /// Adds the default route over a gateway that is on the lease's network.
+    /// Adds the default route over a gateway that is on the lease's network, once there is a lease.
     fn add_late_gateway(&mut self, wish: &Wish<'_>) {
+        let (link, family, besides) = (wish.link, wish.family, wish.fixed());
+        let leased = Condition::Leased { link, family, besides };
+        if self.leases == Leases::LeftToClients && !leased.holds(self.host) {
+            return;
+        }
         let missing = wish.missing_gateway();
         if let Some(gateway) = missing.filter(|gateway| wish.waits_for_lease(*gateway)) {
             self.add_route(wish.link, RouteRecord::default_over(gateway));
@@ -235,6 +242,16 @@ fn in_order_to_go(records: Vec<&AddressRecord>) -> impl Iterator<Item = &Address
     let (ipv4, ipv6): (Vec<_>, Vec<_>) =
         records.into_iter().partition(|record| record.address.prefix.family() == Family::Ipv4);
     ipv6.into_iter().chain(ipv4.into_iter().rev())
+}
+
+/// The leases that a definition wants: what the table shows when each is there.
+pub(super) fn leases(definition: &Interface) -> Vec<Condition> {
+    let of_protocol = |protocol: &Protocol| {
+        let besides = protocol.addresses.iter().map(|ip| ip.prefix()).collect();
+        let (link, family) = (definition.name, protocol.family);
+        protocol.dhcp.map(|_| Condition::Leased { link, family, besides })
+    };
+    definition.protocols.iter().filter_map(of_protocol).collect()
 }
 
 /// What a definition says of name servers, if it wants a lease of the family.

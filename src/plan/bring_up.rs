@@ -3,25 +3,116 @@
 //!
 //! Only differences become steps, so that an edited definition changes a running bridge under its
 //! guests, and nothing that is as it should be is touched.
+//!
+//! [`bring_up`] is for a person's call: all of it or nothing. [`bring_up_available`] is for what comes
+//! up by itself: as much as can be, without waiting for a lease.
 
 use crate::host::Host;
 use crate::host::survey::{Survey, Surveyed};
 use crate::model::interface::{Bridge, Interface, Kind};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
-use crate::plan::Plan;
-use crate::plan::draft::Draft;
+use crate::plan::available::{self, Lack, Part};
+use crate::plan::draft::{Draft, Leases};
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, Step};
+use crate::plan::{Plan, Planned, addressing};
 
 /// Plans to bring `definition` up.
 ///
 /// # Errors
 /// It is up as it is defined, or cannot be.
 pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+    draft_up(definition, host, survey, Leases::Awaited)
+}
+
+/// What can be brought up now of a definition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Partial {
+    /// Without a step, if nothing can or need be done.
+    pub plan: Plan,
+    /// What is missing yet.
+    pub lacks: Vec<Lack>,
+    /// Whether the interface will be of use, with all of its addressing and at least one port.
+    pub is_usable: bool,
+}
+
+/// How much of a definition is to be applied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Round {
+    /// The link becomes as it is defined.
+    First,
+    /// What was missing before is added, and nothing else touched: whatever differs otherwise has been
+    /// changed by an administrator since.
+    Later,
+}
+
+/// Plans to bring up as much of `definition` as can be.
+///
+/// # Errors
+/// What is there contradicts the definition.
+pub fn bring_up_available(
+    definition: &Interface,
+    host: &Host,
+    survey: &Survey,
+    round: Round,
+) -> Result<Partial, Refusal> {
+    let Part { interface, mut lacks, is_portless } = available::part_of(definition, host);
+    let Some(mut part) = interface else {
+        return Ok(Partial { plan: Plan::default(), lacks, is_usable: false });
+    };
+    let leases = addressing::leases(&part);
+    let missing: Vec<_> = leases.into_iter().filter(|leased| !leased.holds(host)).collect();
+    let is_usable = missing.is_empty() && !is_portless;
+    lacks.extend(missing.into_iter().map(Lack::Lease));
+    if round == Round::Later {
+        available::without_ports_in_place(&mut part, host);
+    }
+    let mut plan = match draft_up(&part, host, survey, Leases::LeftToClients) {
+        Err(Refusal::Running) => Plan::default(),
+        planned => planned?,
+    };
+    if round == Round::Later {
+        keep_additions(&mut plan, definition, survey);
+    }
+    Ok(Partial { plan, lacks, is_usable })
+}
+
+/// Drops the steps that would take something from links that are in use already, or tune them.
+fn keep_additions(plan: &mut Plan, definition: &Interface, survey: &Survey) {
+    let is_in_use = |name: IfName| {
+        let now = survey.named(&name);
+        now.is_some_and(|now| name == definition.name || now.link.master.is_some())
+    };
+    plan.steps.retain(|planned| {
+        let step = &planned.step;
+        let takes_or_tunes = matches!(
+            step,
+            Step::SetLink { .. }
+                | Step::Switch { .. }
+                | Step::ChangeAddress { .. }
+                | Step::DeleteAddress { .. }
+                | Step::DeleteRoute { .. }
+                | Step::StopClient(_)
+        );
+        !(takes_or_tunes && step.link_name().is_some_and(is_in_use))
+    });
+    let is_wait = |planned: &Planned| matches!(planned.step, Step::WaitFor(_));
+    if plan.steps.iter().all(is_wait) {
+        plan.steps.clear();
+    }
+}
+
+fn draft_up(
+    definition: &Interface,
+    host: &Host,
+    survey: &Survey,
+    leases: Leases,
+) -> Result<Plan, Refusal> {
     let name = definition.name;
     let donors: Vec<_> = donors(definition, survey);
     let mut draft = Draft::new(host, survey);
+    draft.leases = leases;
     definition.members().into_iter().for_each(|member| draft.stop_all_clients(member));
     let mut parent = None;
     let mut bridge: Option<&Bridge> = None;

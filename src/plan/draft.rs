@@ -19,11 +19,22 @@ pub(super) struct Draft<'a> {
     pub(super) survey: &'a Survey,
     steps: Vec<Planned>,
     discarded: Vec<IfName>,
+    pub(super) leases: Leases,
+}
+
+/// When a plan that starts DHCP clients is done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Leases {
+    /// With the lease.
+    Awaited,
+    /// At once: the client goes on asking.
+    LeftToClients,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(host: &'a Host, survey: &'a Survey) -> Self {
-        Self { host, survey, steps: Vec::new(), discarded: Vec::new() }
+        let leases = Leases::Awaited;
+        Self { host, survey, steps: Vec::new(), discarded: Vec::new(), leases }
     }
 
     /// What is known of a link, if it is there.

@@ -16,6 +16,7 @@ mod wish;
 mod draft;
 mod addressing;
 mod links;
+pub mod available;
 pub mod bring_up;
 pub mod tear_down;
 pub mod restore;

@@ -20,7 +20,7 @@ use crate::netlink::record::route::RouteRecord;
 /// What a definition wants of one family, and what is there.
 pub(super) struct Wish<'a> {
     pub(super) link: IfName,
-    family: Family,
+    pub(super) family: Family,
     pub(super) protocol: Option<&'a Protocol>,
     /// The link as it is, if it is there yet.
     now: Option<&'a Surveyed>,

@@ -7,11 +7,12 @@ use log::{debug, warn};
 
 use crate::config::lexer::{self, Scalar, Value};
 use crate::definitions::Definitions;
-use crate::error::CallError;
+use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
 use crate::host::Host;
+use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::dhcp::DhcpClients;
 use crate::io::files;
 use crate::io::kernel::Kernel;
@@ -100,13 +101,16 @@ impl Desk<'_> {
             Question::Links(inspection) => {
                 Ok(Answer::Links(self.kernel.inspect(inspection, self.buffer)))
             }
-            Question::Survey(order) => {
-                let mut survey = self.kernel.survey(order, self.host, self.buffer)?;
-                survey.leases = self.clients.running().copied().collect();
-                survey.rested = self.rested.links().cloned().collect();
-                Ok(Answer::Survey(survey))
-            }
+            Question::Survey(order) => Ok(Answer::Survey(self.survey(order)?)),
         }
+    }
+
+    /// Finds out what must be known of links before they are changed.
+    pub(crate) fn survey(&mut self, order: &SurveyOrder) -> Result<Survey, HostError> {
+        let mut survey = self.kernel.survey(order, self.host, self.buffer)?;
+        survey.leases = self.clients.running().copied().collect();
+        survey.rested = self.rested.links().cloned().collect();
+        Ok(survey)
     }
 
     /// Reads libvirt.conf anew at each question, as libvirt does. A file that is bad says nothing.

@@ -2,48 +2,87 @@
 //! Interfaces that come up without anybody asking: `onboot` once a boot, `hotplug` as soon as the
 //! kernel has a device of theirs.
 //!
-//! A marker below the run directory remembers for which boot the first is done, so that a daemon
-//! that is started again disturbs nothing. Whatever comes up does so as a change like any other.
+//! Such an interface comes up as far as it can, and what it lacks is added when that appears: a port,
+//! a parent, the lease of a DHCP server that was late. Nobody waits for a lease here, as the client
+//! goes on asking. The kernel's news say when there is something to add; what the kernel has refused
+//! is tried again after a pause that grows.
+//!
+//! A marker below the run directory ([`BootMarker`]) remembers for which boot the first is done and
+//! which interfaces are not complete, so that a daemon that is started again disturbs nothing and
+//! goes on with the rest.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use log::{debug, warn};
 
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, Entry};
+use crate::error::CallError;
 use crate::host::Host;
-use crate::io::{boot, files};
+use crate::io::boot_marker::{BootMarker, Incomplete, Standing};
+use crate::job::Job;
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
+use crate::plan;
+use crate::plan::bring_up::{self, Partial, Round};
+use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
-use crate::server::jobs::{Origin, Request};
-
-/// A marker is a boot's id.
-const MARKER_LEN_MAX: u64 = 64;
+use crate::server::jobs::{Origin, Request, Running};
+use crate::server::owed::Owed;
 
 /// What is known of interfaces that come up by themselves.
 #[derive(Debug)]
 pub(crate) struct Autostart {
     /// `None` for a daemon that brings nothing up by itself.
-    marker: Option<PathBuf>,
-    /// Interfaces of the boot that are not up yet, nor given up.
-    owed: BTreeSet<IfName>,
+    marker: Option<BootMarker>,
+    /// The interfaces that are not complete yet.
+    owed: BTreeMap<IfName, Owed>,
+    /// Those of the boot for which no attempt has been made.
+    untried: BTreeSet<IfName>,
+    /// Whether those of the boot have been asked for.
+    has_begun: bool,
     /// The links that were there when last looked, in order.
     present: Vec<(IfName, LinkIndex)>,
 }
 
 impl Autostart {
-    pub(crate) fn new(marker: Option<PathBuf>) -> Self {
-        Self { marker, owed: BTreeSet::new(), present: Vec::new() }
+    pub(crate) fn new(marker: Option<BootMarker>) -> Self {
+        Self {
+            marker,
+            owed: BTreeMap::new(),
+            untried: BTreeSet::new(),
+            has_begun: false,
+            present: Vec::new(),
+        }
     }
 
-    /// An interface has come up, or cannot. After the last one the boot's are done.
-    pub(crate) fn note_done(&mut self, name: &str) {
-        let was_owed = IfName::new(name).is_ok_and(|name| self.owed.remove(&name));
-        if was_owed && self.owed.is_empty() {
+    /// Whether anything is still to come up.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// When something refused is to be tried again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.owed.values().filter_map(Owed::deadline).min()
+    }
+
+    /// The open change is rolled back: what came up in it is not to come up once more.
+    pub(super) fn note_rolled_back(&mut self) {
+        self.owed.retain(|_, owed| !owed.is_in_change);
+        self.mark();
+    }
+
+    /// The open change is kept.
+    pub(super) fn note_committed(&mut self) {
+        self.owed.values_mut().for_each(|owed| owed.is_in_change = false);
+    }
+
+    /// An interface is complete, or an administrator has decided about it.
+    fn let_go(&mut self, name: &IfName) {
+        if self.owed.remove(name).is_some() {
+            self.untried.remove(name);
             self.mark();
         }
     }
@@ -59,56 +98,180 @@ impl Autostart {
         self.present.iter().filter(is_new).map(|(name, _)| *name).collect()
     }
 
-    fn mark(&self) {
-        let Some(marker) = &self.marker else { return };
-        if let Err(err) = fs::write(marker, boot::id()) {
-            warn!("cannot write {}: {err}", marker.display());
+    /// Notes what is not complete, once an attempt has been made for everything of the boot: a daemon
+    /// that is stopped before leaves it all to the next one.
+    fn mark(&mut self) {
+        let Some(marker) = &mut self.marker else { return };
+        if !self.has_begun || !self.untried.is_empty() {
+            return;
+        }
+        let incomplete = self.owed.iter().map(|(name, owed)| {
+            let (start, standing) = (owed.start, owed.standing());
+            Incomplete { name: *name, start, standing }
+        });
+        if let Err(err) = marker.write(incomplete) {
+            warn!("cannot note which interfaces have been brought up in this boot: {err}");
         }
     }
 }
 
 impl Server {
-    /// Asks for what is to come up at boot, if this is the first daemon since then.
+    /// Asks for what is to come up at boot, if this is the first daemon since then, or else for what an
+    /// earlier one could not complete.
     pub(super) fn start_for_boot(&mut self) {
         self.autostart.appeared(&self.host);
         let Some(marker) = &self.autostart.marker else { return };
-        if is_marked(marker) {
+        self.autostart.has_begun = true;
+        if let Some(incomplete) = marker.read() {
             debug!("the interfaces of this boot have been brought up before");
+            for Incomplete { name, start, standing } in incomplete {
+                self.owe(name, Owed::new(start, standing, "incomplete since boot"));
+            }
             return;
         }
         let names = in_order(self.store.definitions(), &self.host);
-        self.autostart.owed = names.iter().copied().collect();
-        if names.is_empty() {
-            self.autostart.mark();
+        self.autostart.untried = names.iter().map(|(name, _)| *name).collect();
+        for (name, start) in names {
+            self.owe(name, Owed::new(start, Standing::Down, "at boot"));
         }
-        for name in names {
-            self.start_by_itself(name, "at boot");
-        }
+        self.autostart.mark();
     }
 
-    /// Asks for what is to come up as its device has appeared. What was there before counts as there
-    /// at boot.
-    pub(super) fn start_hotplugged(&mut self) {
+    /// Asks for what is to come up as its device has appeared, and for what can be completed now. What
+    /// was there before counts as there at boot.
+    pub(super) fn bring_up_by_news(&mut self, now: Instant) {
         if self.autostart.marker.is_none() || !self.phase.lets_clients_in() {
             return;
         }
         let new = self.autostart.appeared(&self.host);
-        if new.is_empty() {
+        if !new.is_empty() {
+            self.store.drain();
+            let definitions = self.store.definitions().iter().filter(|it| is_hotplugged(it));
+            let is_new = |it: &&Interface| triggers(it).iter().any(|device| new.contains(device));
+            let names: Vec<_> = definitions.filter(is_new).map(|it| it.name).collect();
+            for name in names {
+                let why = "its device has appeared";
+                self.owe(name, Owed::new(StartMode::Hotplug, Standing::Down, why));
+            }
+        }
+        self.bring_up_due(now);
+    }
+
+    /// Asks for what can be completed now.
+    pub(super) fn bring_up_due(&mut self, now: Instant) {
+        if !self.phase.lets_clients_in() {
             return;
         }
-        self.store.drain();
-        let definitions = self.store.definitions().iter().filter(|it| is_hotplugged(it));
-        let is_new = |it: &&Interface| triggers(it).iter().any(|device| new.contains(device));
-        let names: Vec<_> = definitions.filter(is_new).map(|it| it.name).collect();
-        for name in names {
-            self.start_by_itself(name, "its device has appeared");
+        let is_due = |(name, owed): &(&IfName, &mut Owed)| owed.is_due(name, &self.host, now);
+        let due: Vec<_> = self.autostart.owed.iter_mut().filter(is_due).collect();
+        for (name, owed) in due {
+            owed.is_asked = true;
+            self.jobs.push(request(*name, owed.why));
         }
     }
 
-    fn start_by_itself(&mut self, name: IfName, why: &'static str) {
-        let call = InterfaceCall::Create { name: name.to_string(), flags: 0 };
-        self.jobs.push(Request { origin: Origin::Daemon(why), call });
+    /// Asks for an attempt, unless one waits already. What is known of an earlier one stays known.
+    fn owe(&mut self, name: IfName, owed: Owed) {
+        let why = owed.why;
+        match self.autostart.owed.get_mut(&name) {
+            Some(known) if known.is_asked => return,
+            Some(known) => known.is_asked = true,
+            None => drop(self.autostart.owed.insert(name, owed)),
+        }
+        self.jobs.push(request(name, why));
     }
+
+    /// Brings up as much of an interface as can be.
+    pub(super) fn begin_bringing_up(&mut self, request: Request, name: IfName, now: Instant) {
+        let definitions = self.store.definitions();
+        let definition = definitions.named(&name).cloned();
+        let file = definitions.entry(&name).and_then(Entry::bytes).map(<[u8]>::to_vec);
+        let Some(owed) = self.autostart.owed.get(&name) else { return };
+        let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), &name, &self.host);
+        if let Some(reason) = ended {
+            warn!("{name} is not brought up any further: {reason}");
+            return self.autostart.let_go(&name);
+        }
+        let Some(definition) = definition else { return };
+        let partial = match self.plan_part(&definition) {
+            Ok(partial) => partial,
+            Err(err) => {
+                if let Some(owed) = self.autostart.owed.get_mut(&name) {
+                    owed.note_unplanned();
+                }
+                return self.note_attempt(&name, vec![err.message().to_owned()], now);
+            }
+        };
+        if let Some(owed) = self.autostart.owed.get_mut(&name) {
+            owed.note_planned(file.as_deref(), &partial);
+            owed.is_in_change |= self.change.opening().is_some();
+        }
+        if partial.plan.steps.is_empty() {
+            return self.note_attempt(&name, Vec::new(), now);
+        }
+        debug!("{name} is to come up by itself; the plan:\n{}", partial.plan);
+        if let Err(err) = self.journal(&partial.plan) {
+            return self.note_attempt(&name, vec![err.message().to_owned()], now);
+        }
+        let discarded = partial.plan.discarded.clone();
+        self.jobs.run(Running::by_itself(request, Job::lenient(partial.plan), discarded));
+    }
+
+    fn plan_part(&mut self, definition: &Interface) -> Result<Partial, CallError> {
+        let order = plan::survey_order(definition.name, Some(definition));
+        let survey = self.desk().survey(&order)?;
+        let owed = self.autostart.owed.get(&definition.name);
+        let round = owed.map_or(Round::Later, |owed| owed.round(&definition.name, &self.host));
+        Ok(bring_up::bring_up_available(definition, &self.host, &survey, round)?)
+    }
+
+    /// An attempt is over.
+    pub(super) fn conclude_bringing_up(&mut self, request: &Request, job: &Job, now: Instant) {
+        let InterfaceCall::Create { name, .. } = &request.call else { return };
+        let Ok(name) = IfName::new(name) else { return };
+        // The daemon that comes next is to try again what this one had no time for.
+        if !self.is_stopping() {
+            let refused = job.refused().iter().map(|(step, err)| format!("{step}: {err}"));
+            self.note_attempt(&name, refused.collect(), now);
+        }
+    }
+
+    fn note_attempt(&mut self, name: &IfName, refused: Vec<String>, now: Instant) {
+        let Autostart { owed, untried, .. } = &mut self.autostart;
+        let Some(owed) = owed.get_mut(name) else { return };
+        untried.remove(name);
+        let attempt = owed.note_attempt(name, refused, &self.host, now);
+        if let Some(news) = attempt.news {
+            warn!("{news}");
+        }
+        if attempt.is_complete {
+            self.autostart.let_go(name);
+        } else {
+            self.autostart.mark();
+            // It may have come meanwhile.
+            self.bring_up_due(now);
+        }
+    }
+
+    /// Hears what a client has changed: an interface that it has started, destroyed or undefined is its
+    /// affair from now on.
+    pub(super) fn heed_client(&mut self, call: &InterfaceCall, outcome: &Result<Reply, CallError>) {
+        if let (
+            InterfaceCall::Create { name, .. }
+            | InterfaceCall::Destroy { name, .. }
+            | InterfaceCall::Undefine { name },
+            Ok(_),
+        ) = (call, outcome)
+            && let Ok(name) = IfName::new(name)
+        {
+            self.autostart.let_go(&name);
+        }
+    }
+}
+
+fn request(name: IfName, why: &'static str) -> Request {
+    let call = InterfaceCall::Create { name: name.to_string(), flags: 0 };
+    Request { origin: Origin::Daemon(why), call }
 }
 
 fn is_hotplugged(interface: &Interface) -> bool {
@@ -126,7 +289,7 @@ fn triggers(interface: &Interface) -> Vec<IfName> {
 
 /// What is to come up at boot: a VLAN after what it is over. What is a part of another definition
 /// comes up with that, and has one of its own only after a mishap.
-fn in_order(definitions: &Definitions, host: &Host) -> Vec<IfName> {
+fn in_order(definitions: &Definitions, host: &Host) -> Vec<(IfName, StartMode)> {
     let comes_up = |it: &&Interface| match it.start {
         Some(StartMode::Onboot) => true,
         Some(StartMode::Hotplug) => {
@@ -146,14 +309,8 @@ fn in_order(definitions: &Definitions, host: &Host) -> Vec<IfName> {
             .partition(|it| it.parents().iter().all(|parent| !waited_for.contains(parent)));
         // Of those that wait for each other, one as good as the other comes first.
         let (ready, rest) = if ready.is_empty() { (rest, Vec::new()) } else { (ready, rest) };
-        names.extend(ready.iter().map(|it| it.name));
+        names.extend(ready.iter().map(|it| (it.name, it.start.unwrap_or(StartMode::None))));
         waiting = rest;
     }
     names
-}
-
-/// Whether the marker is of this boot. Where nobody knows which that is, the run directory alone tells
-/// one from another.
-fn is_marked(marker: &Path) -> bool {
-    files::read_text(marker, MARKER_LEN_MAX).is_ok_and(|text| text.trim_end() == boot::id())
 }

@@ -129,6 +129,11 @@ impl Running {
         discarded: Vec<IfName>,
         way_back: WayBack,
     ) -> Self {
+        Self { way_back: Some(way_back), ..Self::by_itself(request, job, discarded) }
+    }
+
+    /// What nobody is answered for.
+    pub(super) fn by_itself(request: Request, job: Job, discarded: Vec<IfName>) -> Self {
         Self {
             request,
             job,
@@ -138,7 +143,7 @@ impl Running {
             failure: String::new(),
             owed: None,
             hurried: None,
-            way_back: Some(way_back),
+            way_back: None,
         }
     }
 
@@ -346,19 +351,16 @@ impl Server {
         }
         self.jobs.rested.handle_time(now);
         self.store.drain();
+        if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
+            (&request.origin, &request.call)
+            && let Ok(name) = IfName::new(name)
+        {
+            return self.begin_bringing_up(request, name, now);
+        }
         let state = request.origin.state();
         let call = Call::Interface(request.call.clone());
-        let mut desk = Desk {
-            facts: &self.facts,
-            host: &self.host,
-            definitions: self.store.definitions(),
-            change: self.change.opening(),
-            clients: &self.leases,
-            rested: &self.jobs.rested,
-            kernel: &mut self.kernel,
-            buffer: &mut self.buffer,
-        };
-        let decision = desk.decide(&call, &state).and_then(|decision| self.check(decision));
+        let decision = self.desk().decide(&call, &state);
+        let decision = decision.and_then(|decision| self.check(decision));
         match decision {
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
             Ok(Decision::Change(Change { warnings, plan, reply, leaves, failure })) => {
@@ -386,6 +388,20 @@ impl Server {
         }
     }
 
+    /// What changes are decided with.
+    pub(super) fn desk(&mut self) -> Desk<'_> {
+        Desk {
+            facts: &self.facts,
+            host: &self.host,
+            definitions: self.store.definitions(),
+            change: self.change.opening(),
+            clients: &self.leases,
+            rested: &self.jobs.rested,
+            kernel: &mut self.kernel,
+            buffer: &mut self.buffer,
+        }
+    }
+
     /// Refuses a change whose DHCP clients cannot be had before anything is done.
     fn check(&self, decision: Decision) -> Result<Decision, CallError> {
         if let Decision::Change(change) = &decision {
@@ -408,6 +424,10 @@ impl Server {
             return self.next_round(request, way_back, job.refused(), now);
         }
         self.drop_journal();
+        if let Origin::Daemon(_) = request.origin {
+            self.jobs.discard.push(discarded, now);
+            return self.conclude_bringing_up(&request, &job, now);
+        }
         let outcome = match job.outcome() {
             Ok(()) => {
                 // At the default level, as all that changes the host.
@@ -433,22 +453,17 @@ impl Server {
     ) {
         match request.origin {
             Origin::Client { id, reply_to, .. } => {
+                self.heed_client(&request.call, &outcome);
                 if let Some(client) = self.clients.get_mut(&id) {
                     debug!("{client}: {reply_to}: {}", client::Brief(&outcome));
                     client.session.handle_reply(&reply_to, outcome, now);
                     self.serve(id, now);
                 }
             }
-            Origin::Daemon(why) => {
-                let InterfaceCall::Create { name, .. } = &request.call else {
-                    return self.note_rolled_back(outcome);
-                };
-                if let Err(err) = outcome {
-                    warn!("{name} is not brought up ({why}): {err}");
-                }
-                // The daemon that comes next is to try again what this one had no time for.
-                if !self.is_stopping() {
-                    self.autostart.note_done(name);
+            Origin::Daemon(_) => {
+                // What was to come up is for the next daemon, if this one stops.
+                if !matches!(request.call, InterfaceCall::Create { .. }) {
+                    self.note_rolled_back(outcome);
                 }
             }
         }

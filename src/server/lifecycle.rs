@@ -204,7 +204,8 @@ impl Server {
         let (since, limit) = self.idle_since.zip(self.idle_limit)?;
         // Who has begun a change may be about to come back, and its deadline is to be kept.
         let is_open = self.change.opening().is_some();
-        (self.hooks.is_idle() && self.jobs.is_done() && !is_open).then(|| since + limit)
+        let is_awaited = is_open || self.autostart.is_waiting();
+        (self.hooks.is_idle() && self.jobs.is_done() && !is_awaited).then(|| since + limit)
     }
 
     /// Reads the configuration again. It is taken whole, or everything stays as it was.

@@ -17,6 +17,7 @@ mod administer;
 mod perform;
 mod jobs;
 mod transaction;
+mod owed;
 mod autostart;
 mod lifecycle;
 mod service;
@@ -37,6 +38,7 @@ use crate::error::HostError;
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::background::Report;
+use crate::io::boot_marker::BootMarker;
 use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, Configuration};
@@ -131,7 +133,7 @@ pub struct ServerParts {
     /// Where a change that is open is kept.
     pub change_folder: ChangeFolder,
     /// Remembers which boot's interfaces have been brought up; `None` if none are.
-    pub boot_marker: Option<PathBuf>,
+    pub boot_marker: Option<BootMarker>,
     pub dhcp: DhcpParts,
     pub signals: Signals,
     pub hooks: Hooks,
@@ -308,7 +310,7 @@ impl Server {
             self.drain_kernel(now);
         }
         if has_news {
-            self.start_hotplugged();
+            self.bring_up_by_news(now);
             self.end_orphans(now);
         }
         (self.has_answered, self.has_read_store) = (false, false);
@@ -320,6 +322,9 @@ impl Server {
             self.leases.handle_timeout(now);
         }
         self.check_change_deadline();
+        if self.autostart.deadline().is_some_and(|deadline| deadline <= now) {
+            self.bring_up_due(now);
+        }
         self.run_jobs(now);
         self.accept(now);
         self.fire_timers(now);
@@ -343,6 +348,7 @@ impl Server {
             self.change.deadline(now),
             self.jobs.deadline(now).filter(|_| self.retry_at.is_none()),
             self.leases.deadline(),
+            self.autostart.deadline(),
             self.lifecycle_deadline(),
         ];
         let next = deadlines.into_iter().flatten().min();

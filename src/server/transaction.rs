@@ -102,6 +102,7 @@ impl Server {
         if let Some(opening) = self.change.opening.take() {
             info!("the change is committed that was {opening}");
         }
+        self.autostart.note_committed();
         Ok(Reply::Empty)
     }
 
@@ -271,6 +272,7 @@ impl Server {
         if let Some(opening) = self.change.opening.take() {
             info!("the change is rolled back that was {opening}");
         }
+        self.autostart.note_rolled_back();
     }
 
     /// Looks whether an earlier daemon has left a change open, and asks for what is to become of it.

@@ -27,6 +27,7 @@ mod changes;
 mod define_bonds;
 mod define_shortages;
 mod define_vlans;
+mod late;
 mod nesting;
 mod rules;
 mod scene;

@@ -44,7 +44,7 @@ fn has_name_server() -> bool {
 }
 
 /// The number of the client that the daemon has started.
-fn client_pid() -> u32 {
+pub(crate) fn client_pid() -> u32 {
     fs::read_to_string(RECORD).unwrap().lines().next().unwrap().parse().unwrap()
 }
 

@@ -38,6 +38,7 @@ mod hidden;
 mod hostile;
 mod judge;
 mod keepalive;
+mod late;
 mod leases;
 mod lockout;
 mod kill;
