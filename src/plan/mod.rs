@@ -18,6 +18,7 @@ mod addressing;
 mod links;
 pub mod available;
 pub mod bring_up;
+pub mod losses;
 pub mod tear_down;
 pub mod restore;
 

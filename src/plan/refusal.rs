@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::faults;
+use crate::model::address::IpPrefix;
 use crate::model::name::IfName;
 
 /// Why there is no plan.
@@ -38,6 +39,12 @@ pub enum Refusal {
         name: IfName,
         guests: Vec<IfName>,
     },
+    /// An address of a port that the definition lacks, though a default route leads over it.
+    WayIn {
+        name: IfName,
+        port: IfName,
+        prefix: IpPrefix,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -60,6 +67,11 @@ impl fmt::Display for Refusal {
                 let guests = guests.join(", ");
                 write!(f, "{name} is in use, and these would be cut off: {guests}")
             }
+            Self::WayIn { name, port, prefix } => write!(
+                f,
+                "a default route leads over {prefix} of {port}, which the definition of {name} \
+                 does not have: add the address to the definition, or the host may be out of reach"
+            ),
         }
     }
 }
@@ -75,7 +87,8 @@ impl From<Refusal> for CallError {
             | Refusal::IsPort { .. }
             | Refusal::WrongKind { .. }
             | Refusal::Fixed { .. }
-            | Refusal::Guests { .. } => {
+            | Refusal::Guests { .. }
+            | Refusal::WayIn { .. } => {
                 Self::new(ErrorCode::OperationInvalid, Domain::Interface, refusal.to_string())
             }
         }

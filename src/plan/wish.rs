@@ -201,7 +201,7 @@ impl<'a> Wish<'a> {
     }
 
     /// The addresses that the link will have, as far as anybody can tell.
-    fn to_be(&self) -> Vec<IpPrefix> {
+    pub(super) fn to_be(&self) -> Vec<IpPrefix> {
         let kept = self.own().into_iter().filter(|record| self.keeps(record));
         let kept: Vec<_> = kept.map(|record| record.address.prefix).collect();
         kept.into_iter().chain(self.coming().iter().map(|it| it.address.prefix)).collect()
@@ -370,7 +370,7 @@ fn same_network(a: &AddressRecord, b: &AddressRecord) -> bool {
 }
 
 /// Whether a network has an address.
-fn holds(network: IpPrefix, address: IpAddr) -> bool {
+pub(super) fn holds(network: IpPrefix, address: IpAddr) -> bool {
     let within = IpPrefix::new(address, network.prefix_len());
     network.family() == Family::of(address)
         && within.is_some_and(|within| within.network() == network.network())

@@ -196,3 +196,75 @@ fn bad_use_changes_nothing() {
         assert!(!definition_file("br9").exists());
     });
 }
+
+/// What `eth0` has is all that the host can be reached by.
+#[test]
+fn an_address_that_the_definition_lacks_is_named_and_the_only_way_in_is_not_taken() {
+    struct Case(
+        &'static str,
+        &'static [&'static str],
+        Result<&'static [&'static str], &'static str>,
+    );
+    const STAYS: [&str; 2] = ["192.0.2.2/24", "2001:db8::2/64"];
+    const CASES: [Case; 6] = [
+        Case("no address", &[], Err("192.0.2.2/24")),
+        Case("another address", &["192.0.2.77/24", STAYS[1]], Err("192.0.2.2/24")),
+        Case("another family", &[STAYS[0]], Err("2001:db8::2/64")),
+        Case("another network", &["198.51.100.1/32", STAYS[1]], Err("192.0.2.2/24")),
+        Case(
+            "the way in alone",
+            &STAYS,
+            Ok(&["192.0.2.3/24", "198.51.100.1/32", "2001:db8:1::2/112"]),
+        ),
+        Case("all of them", &ADDRESSES, Ok(&[])),
+    ];
+    for Case(label, addresses, want) in CASES {
+        with_virsh(move || {
+            ip_batch(TWO_NICS);
+            ip_batch(BUSY);
+            let daemon = Daemon::start();
+            define(&bridge("br0", "stp='off'", &["eth0"], addresses));
+            let started = virsh("iface-start br0");
+            let warning = |prefix: &str| {
+                format!("eth0, a port of br0, loses its address {prefix}, which the definition")
+            };
+            match want {
+                Err(way) => {
+                    let said = started.failed();
+                    let reason = format!("a default route leads over {way} of eth0");
+                    assert!(said.contains(&reason), "{label}: {said}");
+                    assert!(find_link("br0").is_none(), "{label}");
+                    assert_addresses("eth0", &ADDRESSES);
+                }
+                Ok(lost) => {
+                    started.ok();
+                    let log = daemon.stderr();
+                    let named: Vec<_> =
+                        ADDRESSES.iter().filter(|it| log.contains(&warning(it))).collect();
+                    assert_eq!(named, lost.iter().collect::<Vec<_>>(), "{label}: {log}");
+                    assert_addresses("br0", addresses);
+                }
+            }
+        });
+    }
+}
+
+/// An address that no default route leads over, and one that a port has got by the side.
+#[test]
+fn an_address_beside_the_way_in_goes_with_a_warning() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch("address add 203.0.113.5/24 dev eth1\nlink set eth1 up\n");
+        let daemon = Daemon::start();
+        define(&bridge("br1", "stp='off'", &["eth1"], &[]));
+        virsh("iface-start br1").ok();
+        let warning = |prefix: &str| format!("eth1, a port of br1, loses its address {prefix},");
+        assert!(daemon.stderr().contains(&warning("203.0.113.5/24")), "{}", daemon.stderr());
+        assert_addresses("eth1", &[]);
+
+        ip_batch("address add 203.0.113.6/24 dev eth1\n");
+        virsh("iface-start br1").ok();
+        assert!(daemon.stderr().contains(&warning("203.0.113.6/24")), "{}", daemon.stderr());
+        assert_addresses("eth1", &[]);
+    });
+}

@@ -145,10 +145,7 @@ fn a_lease_that_never_comes_takes_everything_back() {
         if !is_installed("/usr/sbin/udhcpc") {
             return;
         }
-        define(
-            "<interface type='bridge' name='br0'><protocol family='ipv4'><dhcp/></protocol>\
-             <bridge stp='off'><interface type='ethernet' name='eth0'/></bridge></interface>",
-        );
+        define(&bridge_with("", "<dhcp/>"));
         // What is leased of eth0's addresses would be taken for the lease that is waited for.
         ip("address del 10.5.0.1/16 dev eth0");
         let before = addresses("eth0");

@@ -7,6 +7,7 @@ use crate::handler::{Answer, Change, Outcome, Question, World};
 use crate::host::survey::Survey;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::plan::losses::{self, Loss};
 use crate::plan::{self, bring_up, refusal::Refusal, tear_down};
 use crate::proto::Reply;
 
@@ -18,18 +19,16 @@ pub(super) fn create(
     answer: Option<&Answer>,
 ) -> Outcome {
     planned(name, (flags, "netcfInterfaceCreate"), world, answer, |name, definition, survey| {
-        let plan = match definition {
-            Some(definition) => bring_up::bring_up(definition, world.host, survey),
-            None => bring_up::bring_up_undefined(name, world.host, survey),
+        let (plan, warnings) = match definition {
+            Some(definition) => {
+                let plan = bring_up::bring_up(definition, world.host, survey)?;
+                let losses = losses::losses(definition, survey)?;
+                (plan, losses.iter().map(Loss::to_string).collect())
+            }
+            None => (bring_up::bring_up_undefined(name, world.host, survey)?, Vec::new()),
         };
         let failure = format!("failed to create (start) interface {name}");
-        Ok(Change {
-            warnings: Vec::new(),
-            plan: plan?,
-            reply: Reply::Empty,
-            leaves: Vec::new(),
-            failure,
-        })
+        Ok(Change { warnings, plan, reply: Reply::Empty, leaves: Vec::new(), failure })
     })
 }
 

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The addresses that links lose when they become ports, because the definition does not have them.
+//!
+//! A port has no addresses of its own, so a bridge or bond takes over what its definition names or
+//! wants from a server. Any other address goes. It is named before it does, and if the default route
+//! leads over it, the host may be reached by no other: that is refused.
+
+use std::fmt;
+
+use crate::host::survey::{Survey, Surveyed};
+use crate::model::address::{Family, IpPrefix};
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
+use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
+use crate::plan::refusal::Refusal;
+use crate::plan::wish::{Wish, holds};
+
+/// An address that goes when a definition is brought up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Loss {
+    /// The bridge or bond whose definition lacks it.
+    pub name: IfName,
+    pub port: IfName,
+    pub prefix: IpPrefix,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port, prefix } = self;
+        write!(
+            f,
+            "{port}, a port of {name}, loses its address {prefix}, which the definition of {name} \
+             does not have"
+        )
+    }
+}
+
+/// The addresses that go when `definition` is brought up.
+///
+/// # Errors
+/// A default route leads over one of them, and over no address that stays.
+pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refusal> {
+    let name = definition.name;
+    let members = definition.members();
+    let ports: Vec<_> = members.iter().filter_map(|member| survey.named(member)).collect();
+    let mut losses = Vec::new();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let kept = Wish::new(definition, family, &ports, survey).to_be();
+        let stays = |record: &AddressRecord| {
+            kept.iter().any(|prefix| prefix.address() == record.address.prefix.address())
+        };
+        for surveyed in &ports {
+            let (port, own) = (surveyed.link.name, own(surveyed, family));
+            for route in surveyed.routes.iter().filter(|route| is_way_in(route, family)) {
+                let way = way(route, &own);
+                if let Some(first) = way.first().map(|record| record.address.prefix)
+                    && !way.iter().any(|record| stays(record))
+                {
+                    return Err(Refusal::WayIn { name, port, prefix: first });
+                }
+            }
+            let lost = own.iter().filter(|record| !stays(record));
+            losses.extend(lost.map(|it| Loss { name, port, prefix: it.address.prefix }));
+        }
+    }
+    Ok(losses)
+}
+
+/// The addresses of a link that an administrator or a DHCP server has given it. What a router
+/// advertises it advertises again.
+fn own(surveyed: &Surveyed, family: Family) -> Vec<&AddressRecord> {
+    let is_own = |record: &&AddressRecord| {
+        let address = &record.address;
+        let is_advertised = family == Family::Ipv6
+            && (address.lifetime == Lifetime::Finite
+                || address.origin == Origin::RouterAdvertisement
+                || address.role == Role::Temporary);
+        address.prefix.family() == family
+            && matches!(address.scope, Scope::Global | Scope::Site)
+            && !is_advertised
+    };
+    surveyed.addresses.iter().filter(is_own).collect()
+}
+
+/// Whether answers to hosts anywhere go this way.
+fn is_way_in(route: &RouteRecord, family: Family) -> bool {
+    route.family == family && route.destination.prefix_len() == 0
+}
+
+/// Those of a link's addresses that this route leads over: all of them, if the kernel has been told
+/// that the gateway can be reached though it is on no network of theirs.
+fn way<'a>(route: &RouteRecord, own: &[&'a AddressRecord]) -> Vec<&'a AddressRecord> {
+    let near: Vec<_> = own.iter().copied().filter(|record| leads_over(route, record)).collect();
+    if near.is_empty() { own.to_vec() } else { near }
+}
+
+fn leads_over(route: &RouteRecord, record: &AddressRecord) -> bool {
+    let prefix = record.address.prefix;
+    if let Some(source) = route.source {
+        return source == prefix.address();
+    }
+    let far = record.address.peer.unwrap_or(prefix.address());
+    let network = IpPrefix::new(far, prefix.prefix_len()).unwrap_or(prefix);
+    route.gateway.is_none_or(|gateway| holds(network, gateway))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::value_kernel::ValueKernel;
+    use crate::plan::survey_order;
+    use crate::xml::parse::parse;
+
+    #[test]
+    fn the_way_in_is_the_address_that_a_default_route_leads_over() {
+        struct Case(&'static str, &'static str, Option<&'static str>);
+        let cases = [
+            Case("by its network", "route eth0 default via 192.0.2.254", Some("192.0.2.1/24")),
+            Case(
+                "another table",
+                "route eth0 default via 192.0.2.254 table 100",
+                Some("192.0.2.1/24"),
+            ),
+            Case(
+                "by its source",
+                "route eth0 default via 10.0.0.1 src 10.0.0.9",
+                Some("10.0.0.9/16"),
+            ),
+            Case(
+                "by a peer",
+                "addr eth0 10.9.0.1/32 peer 10.9.0.2\nroute eth0 default via 10.9.0.2",
+                Some("10.9.0.1/32"),
+            ),
+            Case(
+                "a gateway on no network",
+                "route eth0 default via 172.31.1.1 onlink",
+                Some("192.0.2.1/24"),
+            ),
+            Case("no gateway", "route eth0 default scope 253", Some("192.0.2.1/24")),
+            Case(
+                "a neighbour's own address",
+                "addr eth0 2001:db8::1/64\nroute eth0 ::/0 via fe80::9",
+                Some("2001:db8::1/64"),
+            ),
+            Case(
+                "a lease that is not asked for",
+                "addr eth0 10.7.0.5/16 finite 3000\nroute eth0 default via 10.7.0.1 proto dhcp",
+                Some("10.7.0.5/16"),
+            ),
+            Case(
+                "one that stays",
+                "addr eth0 198.51.100.1/24\nroute eth0 default via 198.51.100.254",
+                None,
+            ),
+            Case(
+                "one of them stays",
+                "addr eth0 198.51.100.1/24\nroute eth0 default via 172.31.1.1 onlink",
+                None,
+            ),
+            Case("no default route", "route eth0 203.0.113.0/24 via 192.0.2.254", None),
+            Case("of another link", "route eth1 default via 192.0.2.254", None),
+        ];
+        let definition = parse(
+            "<interface type='bridge' name='br0'><protocol family='ipv4'>\
+             <ip address='198.51.100.1' prefix='24'/></protocol>\
+             <bridge><interface type='ethernet' name='eth0'/></bridge></interface>",
+        );
+        let definition = definition.unwrap();
+        for Case(label, lines, want) in cases {
+            let text = format!(
+                "link eth0 nic up\nlink eth1 nic up\naddr eth1 192.0.2.9/24\n\
+                 addr eth0 192.0.2.1/24\naddr eth0 10.0.0.9/16\n{lines}\n"
+            );
+            let kernel: ValueKernel = text.parse().unwrap();
+            let survey = kernel.survey(&survey_order(definition.name, Some(&definition)));
+            let refused = losses(&definition, &survey).err();
+            let want = want.map(|prefix| {
+                let port = IfName::new("eth0").unwrap();
+                let (address, len) = prefix.split_once('/').unwrap();
+                let prefix = IpPrefix::new(address.parse().unwrap(), len.parse().unwrap());
+                Refusal::WayIn { name: definition.name, port, prefix: prefix.unwrap() }
+            });
+            assert_eq!(refused, want, "{label}");
+        }
+    }
+}
