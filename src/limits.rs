@@ -123,6 +123,19 @@ pub const START_REASON_LEN_MAX: usize = 4096;
 /// addresses of one socket.
 pub const ACTIVATION_FD_COUNT_MAX: u32 = 64;
 
+/// Descriptors that no client gets, for what the daemon opens itself: some twenty for its sockets,
+/// locks and logs, one for each DHCP client of an earlier daemon, and those that a rollback needs at
+/// its deadline for files, for the kernel and for programs.
+pub const OWN_DESCRIPTOR_COUNT: u64 = 128;
+
+/// Descriptors that only clients of the admin socket get, so that a crowd at the others does not lock
+/// the administrator out.
+pub const ADMIN_DESCRIPTOR_COUNT: u64 = 32;
+
+/// Inherited descriptors are closed one by one up to this number where the kernel cannot close them
+/// all at once: a shell opens numbers below ten, and the tenth part of a second closes so many.
+pub const CLOSED_BY_NUMBER_MAX: i32 = 65_536;
+
 /// Hook scripts that wait to be run. A host has a handful.
 pub const HOOK_SCRIPT_COUNT_MAX: usize = 64;
 

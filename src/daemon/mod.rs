@@ -38,7 +38,7 @@ use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
 use crate::rollback::Recovery;
 use crate::server::{DhcpParts, Facts, Server, ServerParts};
-use crate::sys::{process, signal::Signals};
+use crate::sys::{descriptors, process, signal::Signals};
 
 /// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,6 +99,8 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         _ => Privilege::Session,
     };
     let environment = Environment::read();
+    // First of all: what is open behind these would go on to programs that outlive the daemon.
+    descriptors::close_inherited(activation::passed_count(&environment.activation));
     let result = match cli::parse(arguments) {
         Ok(Invocation::Version) => return say(&mut io::stdout(), &cli::version()),
         Ok(Invocation::Help) => {
@@ -141,7 +143,7 @@ fn help(paths: Option<&Paths>) -> String {
 }
 
 fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(), StartError> {
-    // First of all, as long as the numbers of descriptors mean what the supervisor says.
+    // Before anything is opened, as long as the numbers of descriptors mean what the supervisor says.
     let activated = activation::take(&environment.activation, privilege)
         .map_err(|err| StartError::new(Exit::Sockets, err))?;
     // Next, as a supervisor may send a signal as soon as there is a process. Who only starts a
@@ -338,9 +340,6 @@ fn build(
     let refuse = |err: PidFileError| StartError::new(Exit::Failure, err);
     let lock = PidFile::lock(&paths.driver_lock()).map_err(refuse)?;
     let pid_file = PidFile::publish(&preparations.pid_file, &lock).map_err(refuse)?;
-    if let Err(err) = process::raise_open_files_limit() {
-        warn!("the limit of open files stays as it is: {err}");
-    }
     let (privilege, configuration) = (preparations.privilege, preparations.configuration.clone());
     let (mut server, activated) = make_server(preparations, signals)?;
     let refuse = |err| StartError::new(Exit::Driver, err);
@@ -370,6 +369,10 @@ fn make_server(
         },
         change_folder: ChangeFolder::new(paths.change_dir),
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
+        descriptor_limit: descriptors::raise_limit().map_err(|err| {
+            let err = HostError::new("raise", "the limit of open files", &err);
+            StartError::new(Exit::Failure, err)
+        })?,
         changes: Changes::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         // Only root's daemon can bring interfaces up.
         boot_marker: match privilege {

@@ -97,17 +97,23 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for ActivationError {}
 
+/// How many descriptors were passed to this process, if one believes the supervisor.
+pub fn passed_count(variables: &Variables) -> u32 {
+    let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok());
+    let is_for_us = number(&variables.pid) == Some(std::process::id());
+    number(&variables.fds).filter(|_| is_for_us).unwrap_or(0)
+}
+
 /// Takes over the descriptors that were passed to this process, in their order. Nothing where none
 /// were, or where they were meant for another process.
 pub fn take(
     variables: &Variables,
     privilege: Privilege,
 ) -> Result<Option<Vec<(Entrance, OwnedFd)>>, ActivationError> {
-    let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok());
-    if number(&variables.pid) != Some(std::process::id()) {
+    let count = passed_count(variables);
+    if count == 0 {
         return Ok(None);
     }
-    let Some(count) = number(&variables.fds).filter(|count| *count > 0) else { return Ok(None) };
     if count > ACTIVATION_FD_COUNT_MAX {
         return Err(ActivationError::TooMany(count));
     }

@@ -14,6 +14,7 @@ use log::{debug, warn};
 use crate::error::HostError;
 use crate::job::StepError;
 use crate::netlink::conversation::{Answer, Conversation};
+use crate::sys::descriptors;
 use crate::sys::netlink::{self as socket, Datagram, Groups};
 use crate::sys::process::{self, Fork};
 
@@ -58,7 +59,7 @@ impl Changes {
         match process::fork() {
             Ok(Fork::Child) => {
                 // Clients that hang up meanwhile must not find their connection open still.
-                let _ = process::close_all_but(self.socket.as_raw_fd());
+                let _ = descriptors::close_all_but(self.socket.as_raw_fd());
                 let _ = socket::send(&self.socket, &self.request);
                 process::end_now(0)
             }

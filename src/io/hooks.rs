@@ -20,7 +20,7 @@ use log::{debug, error, warn};
 
 use crate::error::HostError;
 use crate::limits::{HOOK_SCRIPT_COUNT_MAX, HOOK_TIME_MAX};
-use crate::sys::{file, process};
+use crate::sys::{descriptors, file, process};
 
 /// The variables that scripts see beside `LC_ALL`, where the daemon has them itself.
 pub const PASSED_ON: [&str; 7] =
@@ -176,7 +176,7 @@ impl Hooks {
         command.args(call.occasion.arguments()).env_clear().env("LC_ALL", "C");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.process_group(0).spawn()
+        descriptors::restore_limit(command.process_group(0)).spawn()
     }
 
     /// The script is not waited for here: one that hangs in the kernel takes its time to die.

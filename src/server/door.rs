@@ -100,7 +100,7 @@ impl Door {
 
     /// Whether somebody waits who can be let in at once.
     pub(crate) fn is_unfinished(&self, rooms: &Rooms, now: Instant) -> bool {
-        let has_space = |listener: &Listener| rooms.behind(listener.entrance).has_space();
+        let has_space = |listener: &Listener| rooms.has_space(listener.entrance);
         let mut doors = self.listeners.iter().zip(&self.waiting);
         !self.is_paused(now) && doors.any(|(listener, waiting)| *waiting && has_space(listener))
     }
@@ -114,13 +114,13 @@ impl Door {
         self.paused_until = None;
         for (position, listener) in self.listeners.iter().enumerate() {
             let waiting = self.waiting.get_mut(position)?;
-            let room = rooms.behind_mut(listener.entrance);
-            while *waiting && room.has_space() {
+            while *waiting && rooms.has_space(listener.entrance) {
                 match socket::accept(listener) {
                     Ok(socket) => {
                         let (entrance, peer) =
                             (listener.entrance, check(listener.entrance, &socket)?);
-                        return Some(Guest { entrance, socket, peer, number: room.enter() });
+                        let number = rooms.behind_mut(entrance).enter();
+                        return Some(Guest { entrance, socket, peer, number });
                     }
                     Err(err) if err.kind() == io::ErrorKind::WouldBlock => *waiting = false,
                     // Gone before it was let in.

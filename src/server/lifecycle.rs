@@ -159,6 +159,7 @@ impl Server {
     /// Lets clients in, and tells whoever waits for that.
     fn open(&mut self, report: Option<Report>, now: Instant) {
         self.phase = Phase::Serving;
+        self.warn_of_shortage();
         self.idle_since = Some(now);
         self.start_for_boot();
         info!("ready");
@@ -255,6 +256,16 @@ impl Server {
         })
     }
 
+    /// Says where the limit of open files is lower than that of clients.
+    pub(super) fn warn_of_shortage(&self) {
+        if let Some(count) = self.rooms.shortage() {
+            warn!(
+                "max_clients: the limit of open files has room for {count} clients; raise the hard \
+                 limit (ulimit -Hn) before the daemon starts, or lower max_clients"
+            );
+        }
+    }
+
     /// Makes the new settings hold, for clients that are connected too.
     fn apply(&mut self, new: Configuration, now: Instant) {
         let old = std::mem::replace(&mut self.configuration, new);
@@ -269,6 +280,7 @@ impl Server {
         self.leases.choose(Choice::new(new.settings.changes.dhcp_client, self.path.as_deref()));
         self.rooms.of_mut(ServerName::Main).limits = new.settings.main;
         self.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
+        self.warn_of_shortage();
         for (id, client) in &mut self.clients {
             let limits = self.rooms.behind(client.entrance).limits;
             client.session.handle_limits(limits.keepalive, limits.call_count_max, now);

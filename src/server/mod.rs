@@ -128,6 +128,8 @@ pub struct ServerParts {
     pub configuration: Configuration,
     pub facts: Facts,
     pub kernel: Kernel,
+    /// How many descriptors the process may have.
+    pub descriptor_limit: u64,
     pub changes: Changes,
     pub store: DefinitionStore,
     /// Where a change that is open is kept.
@@ -167,7 +169,7 @@ impl Server {
         let choice = Choice::new(client, parts.dhcp.path.as_deref());
         let mut server = Self {
             next_id: LISTENERS,
-            rooms: Rooms::new(&parts.configuration.settings),
+            rooms: Rooms::new(&parts.configuration.settings, parts.descriptor_limit),
             door: Door::new(Vec::new()),
             poll,
             signals: parts.signals,

@@ -3,9 +3,11 @@
 //!
 //! There are two so that an administrator gets in when the other one is full. Limits are changed by
 //! a reload and by virt-admin; who is inside stays, and nobody comes in until there is space again.
+//! Both share the descriptors that the process may have, less those that it needs for itself.
 
 use crate::config::Settings;
 use crate::config::settings::ServerLimits;
+use crate::limits::{ADMIN_DESCRIPTOR_COUNT, OWN_DESCRIPTOR_COUNT};
 use crate::model::client::Entrance;
 use crate::model::server::ServerName;
 
@@ -14,6 +16,32 @@ use crate::model::server::ServerName;
 pub(crate) struct Rooms {
     main: Room,
     admin: Room,
+    descriptors: Descriptors,
+}
+
+/// How many descriptors there are for clients.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Descriptors {
+    /// For clients of both servers.
+    count: u64,
+    /// Of these, for the admin server's alone.
+    for_admin: u64,
+}
+
+impl Descriptors {
+    /// What a process that may have `limit` descriptors can spare. One that may have few divides them.
+    fn within(limit: u64) -> Self {
+        let count = limit - OWN_DESCRIPTOR_COUNT.min(limit / 2);
+        Self { count, for_admin: ADMIN_DESCRIPTOR_COUNT.min(count / 4) }
+    }
+
+    /// For clients of this server, if the other one has none.
+    fn of(self, server: ServerName) -> u64 {
+        match server {
+            ServerName::Main => self.count - self.for_admin,
+            ServerName::Admin => self.count,
+        }
+    }
 }
 
 /// One server's limits and its clients.
@@ -26,9 +54,23 @@ pub(crate) struct Room {
 }
 
 impl Rooms {
-    /// Empty rooms with the limits that are configured.
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self { main: Room::empty(settings.main), admin: Room::empty(settings.admin) }
+    /// Empty rooms with the limits that are configured, in a process that may have so many descriptors.
+    pub(crate) fn new(settings: &Settings, descriptor_limit: u64) -> Self {
+        let descriptors = Descriptors::within(descriptor_limit);
+        Self { main: Room::empty(settings.main), admin: Room::empty(settings.admin), descriptors }
+    }
+
+    /// Whether one more may come in by this socket.
+    pub(crate) fn has_space(&self, entrance: Entrance) -> bool {
+        let server = ServerName::behind(entrance);
+        let client_count = u64::from(self.main.client_count) + u64::from(self.admin.client_count);
+        self.of(server).has_space() && client_count < self.descriptors.of(server)
+    }
+
+    /// How many clients there are descriptors for, if `max_clients` promises more.
+    pub(crate) fn shortage(&self) -> Option<u64> {
+        let count = self.descriptors.of(ServerName::Main);
+        (u64::from(self.main.limits.client_count_max) > count).then_some(count)
     }
 
     /// The room that a socket leads to.
@@ -63,8 +105,8 @@ impl Room {
         Self { limits, client_count: 0, last_number: 0 }
     }
 
-    /// Whether one more may come in.
-    pub(crate) fn has_space(&self) -> bool {
+    /// Whether one more may come in, as far as its own limit goes.
+    fn has_space(&self) -> bool {
         self.client_count < self.limits.client_count_max
     }
 
@@ -95,7 +137,7 @@ mod tests {
     fn a_lowered_limit_keeps_who_is_inside_and_lets_nobody_in() {
         let mut settings = Settings::defaults(Privilege::System);
         settings.main.client_count_max = 2;
-        let mut rooms = Rooms::new(&settings);
+        let mut rooms = Rooms::new(&settings, 1_024);
         let room = rooms.behind_mut(Entrance::ReadOnly);
         assert_eq!((room.enter(), room.enter(), room.has_space()), (1, 2, false));
         room.limits.client_count_max = 1;
@@ -105,5 +147,38 @@ mod tests {
         assert!(room.has_space());
         assert_eq!(room.enter(), 3, "a number is used once");
         assert!(rooms.behind(Entrance::Admin).has_space(), "the other room is another");
+    }
+
+    #[test]
+    fn clients_leave_descriptors_to_the_daemon_and_to_administrators() {
+        /// Fills both rooms, this one first: how many got in.
+        fn fill(limit: u64, first: Entrance, second: Entrance) -> [u64; 2] {
+            let mut rooms = Rooms::new(&Settings::defaults(Privilege::System), limit);
+            [first, second].map(|entrance| {
+                while rooms.has_space(entrance) {
+                    rooms.behind_mut(entrance).enter();
+                }
+                rooms.behind(entrance).client_count().into()
+            })
+        }
+        let (main, admin) = (Entrance::ReadOnly, Entrance::Admin);
+        assert_eq!(fill(4_096, main, admin), [4_096 - 160, 32]);
+        assert_eq!(fill(4_096, admin, main), [4_096 - 128, 0], "root may take all");
+        assert_eq!(fill(256, main, admin), [96, 32]);
+        assert_eq!(fill(255, main, admin), [96, 32]);
+        assert_eq!(fill(32, main, admin), [12, 4], "few are divided");
+        assert_eq!(fill(0, main, admin), [0, 0]);
+        assert_eq!(fill(u64::MAX, main, admin), [5_000, 5_000], "the settings count then");
+    }
+
+    #[test]
+    fn a_limit_of_clients_without_descriptors_for_them_is_told() {
+        let shortage = |limit, client_count_max| {
+            let mut settings = Settings::defaults(Privilege::System);
+            settings.main.client_count_max = client_count_max;
+            Rooms::new(&settings, limit).shortage()
+        };
+        assert_eq!(shortage(1_024, 864), None);
+        assert_eq!(shortage(1_024, 865), Some(864));
     }
 }

@@ -5,10 +5,11 @@
 //! out as [`std::os::fd::OwnedFd`]. What to do about a failure is the callers' to say.
 
 pub mod clock;
+pub mod process;
+pub mod descriptors;
 pub mod file;
 pub mod inotify;
 pub mod netlink;
-pub mod process;
 pub mod signal;
 pub mod socket;
 

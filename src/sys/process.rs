@@ -49,17 +49,6 @@ pub fn hostname() -> io::Result<String> {
     Ok(nodename.to_string_lossy().into_owned())
 }
 
-/// Raises the soft limit of open files to the hard one: a client costs a descriptor.
-pub fn raise_open_files_limit() -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live local of the type that getrlimit fills.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the pointer is to a live local, which setrlimit only reads.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
-    Ok(())
-}
-
 /// Which of two processes this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fork {
@@ -136,28 +125,6 @@ pub fn forget_if_ended(child: libc::pid_t) -> io::Result<bool> {
     // SAFETY: waitpid takes integers; the null pointer means that the status is not wanted.
     let ended = check(unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG) })?;
     Ok(ended != 0)
-}
-
-/// Closes every descriptor behind the standard streams but `kept` (close_range(2)). Only for a
-/// process that will end by [`end_now`]: whoever owns one of them does not know.
-///
-/// # Errors
-/// `ENOSYS` before Linux 5.9: then all stay open.
-pub fn close_all_but(kept: RawFd) -> io::Result<()> {
-    let kept = libc::c_uint::try_from(kept).unwrap_or(libc::c_uint::MAX);
-    let close = |first: libc::c_uint, last: libc::c_uint| {
-        if first > last {
-            return Ok(());
-        }
-        // SAFETY: close_range takes integers. The process ends without a use of what is closed.
-        match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    let first = libc::c_uint::try_from(INHERITED_FD_FIRST).unwrap_or(0);
-    close(first, kept.saturating_sub(1))?;
-    close(kept.saturating_add(1).max(first), libc::c_uint::MAX)
 }
 
 /// Kills the process group that a child was started as the leader of. It has the child's number,

@@ -24,7 +24,7 @@ const TYPE_REPLY: u32 = 1;
 
 /// Serves until it is killed.
 pub(crate) fn serve(path: &Path) -> io::Result<()> {
-    virtinterfaced::sys::process::raise_open_files_limit()?;
+    virtinterfaced::sys::descriptors::raise_limit()?;
     let listener = UnixListener::bind(path)?;
     let mut epoll = Epoll::new()?;
     epoll.add(&listener, LISTENER)?;

@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use virtinterfaced::sys::process;
+use virtinterfaced::sys::{descriptors, process};
 
 use crate::server::{Kind, Log};
 use crate::sys;
@@ -101,7 +101,7 @@ pub(crate) fn enter() -> io::Result<()> {
             "there must be a folder /etc/libvirt, though none of it is used",
         ));
     }
-    process::raise_open_files_limit()?;
+    descriptors::raise_limit()?;
     sys::leave_namespaces()?;
     run("mount", &["--make-rprivate", "/"])?;
     run("mount", &["-t", "tmpfs", "bench", "/run"])?;

@@ -349,3 +349,27 @@ fn a_supervisor_that_does_not_listen_is_no_hindrance() {
         }
     });
 }
+
+#[test]
+fn descriptors_of_the_starter_are_closed_and_those_of_a_supervisor_are_kept() {
+    in_namespace(|| {
+        let theirs = || OwnedFd::from(File::open("/etc/passwd").unwrap());
+        let has_theirs = |daemon: &Daemon| {
+            let fds = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+            let mut files = fds.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+            files.any(|file| file == Path::new("/etc/passwd"))
+        };
+        let plain = Daemon::start_with(&mut passing(vec![theirs(), theirs()], "exec \"$0\""));
+        assert!(!has_theirs(&plain));
+        plain.stop();
+
+        let path = format!("{DIR}/socket");
+        let mut command =
+            passing(vec![listen(&path), theirs()], "LISTEN_PID=$$ exec \"$0\" \"$@\"");
+        command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "virtinterfaced.socket");
+        let mut supervised = Daemon::spawn(&mut command);
+        supervised.wait_for(&path);
+        assert!(!has_theirs(&supervised));
+        assert_eq!(supervised.stop().code(), Some(0));
+    });
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::client::RawClient;
 use crate::support::command::{command, run};
 use crate::support::daemon::{
-    Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command,
+    Daemon, PID_FILE, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command, daemon_program,
 };
 use crate::support::namespace::{DIR, in_namespace, skip};
 use crate::support::{assert_takes_less_than, eventually};
@@ -55,6 +55,23 @@ fn waiting_on(occasion: &str) -> String {
 
 fn go() {
     fs::write(format!("{DIR}/go"), "").unwrap();
+}
+
+#[test]
+fn a_hook_has_the_limit_of_open_files_that_the_daemon_was_started_with() {
+    in_namespace(|| {
+        if !script("daemon", &format!("ulimit -Sn > {DIR}/soft; ulimit -Hn > {DIR}/hard")) {
+            return;
+        }
+        let mut limited = command("prlimit");
+        let daemon = Daemon::start_with(limited.args(["--nofile=300:600", &daemon_program()]));
+        let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+        let own = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let own: Vec<_> = own.split_whitespace().skip(3).take(2).collect();
+        assert_eq!(own, ["600", "600"]);
+        let of_hook = ["soft", "hard"].map(|name| fs::read_to_string(format!("{DIR}/{name}")));
+        assert_eq!(of_hook.map(Result::unwrap), ["300\n", "600\n"]);
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::support::command::command;
 use crate::support::daemon::{ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, daemon_program};
 use crate::support::namespace::in_namespace;
 use crate::support::peer::has_news_within;
-use crate::support::wire::{Head, Reply, procedure};
+use crate::support::wire::{Arg, Head, Reply, procedure};
 use crate::support::{PATIENCE, eventually};
 
 /// How long a client is looked at before it counts as waiting.
@@ -81,19 +81,50 @@ fn admins_beyond_their_own_limit_wait() {
     });
 }
 
-/// The daemon raises its soft limit to the hard one, so the hard one is what it is given.
+#[test]
+fn a_crowd_leaves_descriptors_to_administrators_and_to_changes() {
+    in_namespace(|| {
+        let mut limited = command("prlimit");
+        limited.args(["--nofile=256:256", &daemon_program()]);
+        let daemon = Daemon::start_with(&mut limited);
+        eventually("a word of it", || {
+            daemon.stderr().contains("the limit of open files has room for 96 clients")
+        });
+        let mut changing = RawClient::open();
+        let mut inside: Vec<_> = (1..96).map(|_| knock()).collect();
+        assert!(inside.iter_mut().all(|client| is_answered(client.receive())));
+        let outside: Vec<_> = (0..5).map(|_| knock()).collect();
+        assert!(outside.iter().all(waits));
+        let mut admins: Vec<_> =
+            (0..32).map(|_| RawClient::connect_to(ADMIN_SOCKET).unwrap()).collect();
+        for admin in &mut admins {
+            assert_eq!(admin.call(procedure::AUTH_LIST, &[]).fault().code, 39);
+        }
+        let mut late = RawClient::connect_to(ADMIN_SOCKET).unwrap();
+        late.send_call(procedure::AUTH_LIST, &[]);
+        assert!(waits(&late));
+        assert!(daemon.descriptor_count() <= 256 / 2 + 20, "{}", daemon.descriptor_count());
+        for what in [procedure::INTERFACE_CHANGE_BEGIN, procedure::INTERFACE_CHANGE_ROLLBACK] {
+            assert_eq!(changing.call(what, &[Arg::Word(0)]).head.status, 0, "{what}");
+        }
+        assert!(!daemon.stderr().contains("nobody is accepted"), "{}", daemon.stderr());
+    });
+}
+
+/// The daemon raises its soft limit to the hard one, so the hard one is what it is given. So few leave
+/// nothing to share out.
 #[test]
 fn without_descriptors_it_goes_on_and_recovers_when_some_are_free_again() {
     in_namespace(|| {
         let mut limited = command("prlimit");
-        limited.args(["--nofile=32:32", &daemon_program()]);
+        limited.args(["--nofile=24:24", &daemon_program()]);
         let daemon = Daemon::start_with(&mut limited);
         let mut crowd: Vec<_> = (0..60).map(|_| knock()).collect();
         eventually("descriptors run out", || daemon.stderr().contains("nobody is accepted"));
         // All that are served are by one turn.
         assert!(has_news_within(&crowd[0].stream, PATIENCE));
         let served = crowd.iter().position(waits).expect("not all can be served");
-        assert!((1..32).contains(&served), "{served} were served");
+        assert!((1..24).contains(&served), "{served} were served");
         let mut later = crowd.split_off(served);
         assert!(crowd.iter_mut().all(|client| is_answered(client.receive())));
         drop(crowd);

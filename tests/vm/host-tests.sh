@@ -205,11 +205,17 @@ killed_and_back() {
     kill_daemon && soon answers
 }
 
+# The kernel gives init a limit of 4,096.
+may_open() {
+    awk '/^Max open files/ { print $5 }' "/proc/$(pid)/limits" | tee /dev/stderr | { read -r limit && [ "$limit" -ge "$1" ]; }
+}
+
 # What each boot tries first.
 
 came_up() {
     try "the service came up at boot $boot" daemon status
     try "the daemon answers at boot $boot" answers
+    try "it may open files for all clients at boot $boot" may_open 16384
     # At boot 5 it is started after that.
     [ "$boot" = 5 ] ||
         try "it was there before networking at boot $boot" refused grep "boot $boot start.*dummy0" /vm/hooks

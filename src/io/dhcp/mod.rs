@@ -37,7 +37,7 @@ use crate::limits::DHCP_STOP_TIME_MAX;
 use crate::model::address::Family;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::sys;
+use crate::sys::{self, descriptors};
 
 /// The pause before a client that has died is started again: the first, doubled each time, and the
 /// longest. One that has run for longer than that begins anew.
@@ -425,7 +425,7 @@ impl DhcpClients {
         let lease = self.remember_wanted(lease)?;
         let files = self.prepare(&client, &lease)?;
         let mut command = client.command(&lease, &files, host_name().as_deref());
-        let child = command.process_group(0).spawn();
+        let child = descriptors::restore_limit(command.process_group(0)).spawn();
         let child = child.map_err(|err| HostError::new("run", client.kind.name(), &err))?;
         debug!("DHCP client of {lease} started: {} with number {}", client.kind.name(), child.id());
         let identity = libc::pid_t::try_from(child.id()).ok().and_then(Identity::of);
