@@ -42,3 +42,13 @@ fn ways_back_are_what_their_cases_say() {
         golden::compare(&case.folder.join("plan.txt"), &text);
     }
 }
+
+#[test]
+fn a_way_back_that_is_planned_in_parts_is_the_same() {
+    for case in way_back::ways_back() {
+        let whole = case.plan_from(&case.now);
+        for entry_count in 0..4 {
+            assert_eq!(case.plan_in_parts(entry_count), whole, "{}: {entry_count}", case.name);
+        }
+    }
+}

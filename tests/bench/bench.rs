@@ -24,6 +24,7 @@ mod definitions;
 mod latency;
 mod readers;
 mod request;
+mod rollbacks;
 mod rounds;
 mod server;
 mod size;
@@ -41,13 +42,14 @@ use crate::server::{Log, Placement, Servers};
 use crate::table::{Target, Unit};
 
 /// From the small host to the large one, as nothing that is added is taken away again.
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("start", start),
     ("calls", calls),
     ("crowds", crowds),
     ("memory", memory),
     ("changes", changes::print),
     ("readers", readers::print),
+    ("rollbacks", rollbacks::print),
     ("definitions", definitions::print),
     ("links", links),
     ("transactions", transactions::print),

@@ -347,7 +347,7 @@ pub(crate) fn add_links() -> io::Result<()> {
 }
 
 /// Hands lines to ip(8).
-fn ip(batch: &str) -> io::Result<()> {
+pub(crate) fn ip(batch: &str) -> io::Result<()> {
     let mut child = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(batch.as_bytes())?;

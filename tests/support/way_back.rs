@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use virtinterfaced::fuzzing::value_kernel::ValueKernel;
-use virtinterfaced::plan::restore::{self, Ground, Restoration};
+use virtinterfaced::plan::restore::{self, Ground, Planner, Restoration};
 use virtinterfaced::snapshot::Network;
 
 use crate::golden;
@@ -48,13 +48,29 @@ impl WayBack {
 
     /// What leads back from `now`. No link is named by a definition.
     pub(crate) fn plan_from(&self, now: &ValueKernel) -> Restoration {
+        self.on_ground(now, restore::restore_network)
+    }
+
+    /// The same, made in parts of so many entries.
+    pub(crate) fn plan_in_parts(&self, entry_count: usize) -> Restoration {
+        let mut planner = Planner::default();
+        self.on_ground(&self.now, |ground| {
+            loop {
+                if let Some(back) = planner.poll(ground, entry_count) {
+                    return back;
+                }
+            }
+        })
+    }
+
+    fn on_ground(
+        &self,
+        now: &ValueKernel,
+        plan: impl FnOnce(&Ground<'_>) -> Restoration,
+    ) -> Restoration {
         let leases = self.then.clients().to_vec();
         let then = Network::new(&self.then.record(), &BTreeSet::new(), leases);
-        restore::restore_network(&Ground {
-            then: &then,
-            now: &now.record(),
-            leases: now.clients(),
-            elapsed: ELAPSED,
-        })
+        let (now, leases) = (now.record(), now.clients());
+        plan(&Ground { then: &then, now: &now, leases, elapsed: ELAPSED })
     }
 }

@@ -29,6 +29,9 @@ const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 /// The longest IPv4 prefix whose network has an address for all of its hosts (RFC 3021 has none).
 const BROADCAST_PREFIX_LEN_MAX: u8 = 30;
 
+/// What tells an address from all others of its link.
+pub type AddressKey = (IpPrefix, Option<IpAddr>);
+
 /// An address, with all that the kernel says of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressRecord {
@@ -79,6 +82,11 @@ impl AddressRecord {
     /// What tells it from all others, on the link where it was.
     pub fn id(&self) -> AddressId {
         self.address.id()
+    }
+
+    /// What tells it from all others of a link.
+    pub fn key(&self) -> AddressKey {
+        (self.address.prefix, self.address.peer)
     }
 
     /// Whether another record is of the same address, as far as the kernel takes it when an address is

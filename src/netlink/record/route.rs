@@ -39,6 +39,9 @@ const RTNH_F_ONLINK: u32 = 4;
 /// The kernel tells times in these parts of a second, whatever its own clock does (`USER_HZ`).
 const TICKS_PER_SECOND: u32 = 100;
 
+/// Where a route leads and by which gateway, with which say: metric, and table.
+pub type Way = (Family, IpPrefix, Option<IpAddr>, u32, u32);
+
 /// A route through one link, with all that the kernel says of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RouteRecord {
@@ -189,8 +192,12 @@ impl RouteRecord {
     /// Whether a link that has the one needs no other: the same place, by the same gateway, with the
     /// same say. IPv6 would take the one for the other.
     pub fn is_same_way(&self, other: &Self) -> bool {
-        let key = |it: &Self| (it.family, it.destination, it.gateway, it.metric, it.table);
-        key(self) == key(other)
+        self.way() == other.way()
+    }
+
+    /// What [`RouteRecord::is_same_way`] compares.
+    pub fn way(&self) -> Way {
+        (self.family, self.destination, self.gateway, self.metric, self.table)
     }
 
     /// Whether the gateway counts as on the link, whatever addresses that has.

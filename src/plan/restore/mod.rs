@@ -11,6 +11,11 @@
 mod links;
 mod vlans;
 mod addressing;
+mod matching;
+mod told;
+mod addresses;
+mod routes;
+mod planner;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,6 +30,9 @@ use crate::plan::step::{Step, Value};
 use crate::plan::tear_down::DEPTH_MAX;
 use crate::plan::{Plan, Planned};
 use crate::snapshot::{self, FileRestoration, Files, Network};
+
+use addressing::Outlined;
+pub use planner::Planner;
 
 /// What a rollback starts from.
 #[derive(Clone, Copy, Debug)]
@@ -76,22 +84,20 @@ pub fn restore_files(then: &Files, now: &Files) -> Plan {
     Plan { steps, discarded: Vec::new() }
 }
 
-/// The plan that makes the network `now` that of `then`.
+/// The plan that makes the network `now` that of `then`, made at once.
 pub fn restore_network(ground: &Ground<'_>) -> Restoration {
-    let mut draft = Draft::new(ground);
-    draft.stop_clients();
-    draft.release_ports();
-    draft.remove_links();
-    draft.make_links();
-    draft.set_links();
-    draft.join_ports();
-    draft.set_vlans();
-    draft.set_states();
-    draft.set_switches();
-    draft.set_addresses();
-    draft.set_routes();
-    draft.start_clients();
-    draft.finish()
+    Planner::default().poll(ground, usize::MAX).unwrap_or_default()
+}
+
+/// What there is to do about links and DHCP clients.
+struct Outline {
+    /// Before addresses and routes, and behind them.
+    first: Vec<Step>,
+    last: Vec<Step>,
+    /// The links whose addresses and routes are to be seen to, what is below others first.
+    links: Vec<Outlined>,
+    discarded: Vec<IfName>,
+    lost: Vec<Loss>,
 }
 
 /// A plan in the making.
@@ -99,7 +105,6 @@ struct Draft<'a> {
     then: &'a Network,
     now: &'a HostRecord,
     leases: &'a [Lease],
-    elapsed: Duration,
     /// What was there then, is no guest's, and is or will be there: as it is now, unless it has yet to
     /// be made.
     links: BTreeMap<IfName, Pair<'a>>,
@@ -111,8 +116,6 @@ struct Draft<'a> {
     removed: BTreeSet<IfName>,
     /// Links that go down on the way: a bond lets go of what is down, and takes it in.
     downed: BTreeSet<IfName>,
-    /// Links that have no IPv4 address for a moment: their routes go with the last.
-    emptied: BTreeSet<IfName>,
     lost: Vec<Loss>,
 }
 
@@ -121,25 +124,24 @@ struct Draft<'a> {
 struct Pair<'a> {
     then: &'a Recorded,
     now: Option<&'a Recorded>,
-    /// Whether there may be anything to do. Of the links of a large host that holds for a few.
+    /// Whether there may be anything to do about the link as such. Of the links of a large host that holds
+    /// for a few.
     differs: bool,
 }
 
 impl<'a> Draft<'a> {
     fn new(ground: &Ground<'a>) -> Self {
-        let Ground { then, now, leases, elapsed } = *ground;
+        let Ground { then, now, leases, .. } = *ground;
         let mut draft = Self {
             then,
             now,
             leases,
-            elapsed,
             links: BTreeMap::new(),
             order: Vec::new(),
             steps: Vec::new(),
             discarded: Vec::new(),
             removed: BTreeSet::new(),
             downed: BTreeSet::new(),
-            emptied: BTreeSet::new(),
             lost: Vec::new(),
         };
         // A VLAN is what it was only if what it is over is.
@@ -151,7 +153,7 @@ impl<'a> Draft<'a> {
                 let had = then.host.vlans_of(recorded.link().index);
                 let has_others =
                     had.is_some_and(|had| now.vlans_of(same.link().index) != Some(had));
-                let differs = same != recorded || has_others;
+                let differs = same.record != recorded.record || has_others;
                 draft.links.insert(name, Pair { then: recorded, now: Some(same), differs });
             }
         }
@@ -251,10 +253,27 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn finish(self) -> Restoration {
-        let planned = |step| Planned { step, undo: Vec::new() };
-        let steps = self.steps.into_iter().map(planned).collect();
-        Restoration { plan: Plan { steps, discarded: self.discarded }, lost: self.lost }
+    /// Plans all but addresses and routes.
+    fn outline(mut self) -> Outline {
+        self.stop_clients();
+        self.release_ports();
+        self.remove_links();
+        self.make_links();
+        self.set_links();
+        self.join_ports();
+        self.set_vlans();
+        self.set_states();
+        self.set_switches();
+        let first = std::mem::take(&mut self.steps);
+        self.start_clients();
+        let outlined = |pair: &Pair<'a>| {
+            let (link, is_kept) = (pair.then.link().name, pair.now.is_some());
+            Outlined { link, is_kept, stays_up: self.stays_up(*pair) }
+        };
+        let links = self.order.iter().filter_map(|name| self.links.get(name)).map(outlined);
+        let links = links.collect();
+        let Self { steps: last, discarded, lost, .. } = self;
+        Outline { first, last, links, discarded, lost }
     }
 }
 

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The addresses of one link, then and now, and the steps from these to those.
+//!
+//! Each address is looked at a few times, however many there are, and the work can stop behind any of
+//! them. The order counts within an IPv4 network: the first address is the source of what the host
+//! sends there, and when it goes the kernel may take the others along.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::model::address::Family;
+use crate::netlink::address::Role;
+use crate::netlink::record::address::AddressRecord;
+use crate::plan::step::Step;
+
+use super::addressing::{self, Scene};
+use super::matching::{Budget, Index};
+use super::told::{self, Told};
+
+/// What is known so far of the way back of one link's addresses.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    phase: Phase,
+    /// How many entries the phase has seen.
+    at: usize,
+    index: Index,
+    then: Vec<Had>,
+    networks: HashMap<(IpAddr, u8), Network>,
+    /// Whether IPv6 is to have an address of the link's own that it had.
+    has_own: bool,
+    /// Positions among those there are now.
+    leaving: Vec<usize>,
+    /// Positions among those there were, of those that are to be added.
+    missing: Vec<usize>,
+    keeps_ipv4: bool,
+    loses_ipv4: bool,
+    other_leases: Vec<Family>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Phase {
+    /// Whether both are equal, entry by entry.
+    #[default]
+    Compare,
+    Index,
+    Sort,
+    TakeAway,
+    Change,
+    AddIpv4,
+    AddIpv6,
+    Done,
+}
+
+/// An address that was there.
+#[derive(Debug)]
+struct Had {
+    is_wanted: bool,
+    /// How many wanted ones were before it in its network.
+    rank: usize,
+    /// Where it is now, and stays.
+    kept_at: Option<usize>,
+}
+
+/// An IPv4 network of the link.
+#[derive(Debug, Default)]
+struct Network {
+    wanted_count: usize,
+    kept_count: usize,
+    loses_first: bool,
+}
+
+/// What comes of it for the routes.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The link has no IPv4 address for a moment: its routes go with the last.
+    pub(super) is_emptied: bool,
+    /// The families of which a DHCP client goes on that has been told something else by now: it knows
+    /// better what the link has.
+    pub(super) other_leases: Vec<Family>,
+}
+
+impl Addresses {
+    /// Goes on as far as the budget reaches, and appends the steps that are found. The outcome comes last.
+    pub(super) fn poll(
+        &mut self,
+        scene: &Scene<'_>,
+        told: &Told,
+        budget: &mut Budget,
+        steps: &mut Vec<Step>,
+    ) -> Option<Outcome> {
+        let (then, now) = (scene.then.addresses.as_slice(), scene.addresses_now());
+        loop {
+            let is_over = match self.phase {
+                Phase::Compare => self.at >= then.len().max(now.len()),
+                Phase::Sort => self.at >= now.len(),
+                Phase::Index | Phase::Change => self.at >= then.len(),
+                Phase::TakeAway => self.at >= self.leaving.len(),
+                Phase::AddIpv4 | Phase::AddIpv6 => self.at >= self.missing.len(),
+                Phase::Done => {
+                    let is_emptied = self.loses_ipv4 && !self.keeps_ipv4;
+                    let other_leases = std::mem::take(&mut self.other_leases);
+                    return Some(Outcome { is_emptied, other_leases });
+                }
+            };
+            if is_over {
+                (self.phase, self.at) = (self.next_phase(), 0);
+                continue;
+            }
+            if !budget.take() {
+                return None;
+            }
+            let at = self.at;
+            self.at += 1;
+            match self.phase {
+                Phase::Compare if then.get(at) == now.get(at) && !scene.is_downed() => {}
+                Phase::Compare => (self.phase, self.at) = (Phase::Index, 0),
+                Phase::Index => self.index(scene, then.get(at)),
+                Phase::Sort => self.sort(scene, told, at),
+                Phase::TakeAway => self.take_away(scene, at, steps),
+                Phase::Change => self.change(scene, at, steps),
+                Phase::AddIpv4 => self.add(scene, Family::Ipv4, at, steps),
+                Phase::AddIpv6 => {
+                    let last = self.missing.len().saturating_sub(1);
+                    self.add(scene, Family::Ipv6, last.saturating_sub(at), steps);
+                }
+                Phase::Done => {}
+            }
+        }
+    }
+
+    /// IPv4 lists what came first, IPv6 what came last.
+    fn next_phase(&self) -> Phase {
+        match self.phase {
+            Phase::Compare | Phase::AddIpv6 | Phase::Done => Phase::Done,
+            Phase::Index => Phase::Sort,
+            Phase::Sort => Phase::TakeAway,
+            Phase::TakeAway => Phase::Change,
+            Phase::Change => Phase::AddIpv4,
+            Phase::AddIpv4 => Phase::AddIpv6,
+        }
+    }
+
+    /// IPv6 gives each link an address of its own when it comes up, and not before.
+    fn index(&mut self, scene: &Scene<'_>, record: Option<&AddressRecord>) {
+        let Some(record) = record else { return };
+        let is_wanted =
+            addressing::is_chosen(record) || (scene.is_up() && addressing::is_lasting(record));
+        let mut rank = 0;
+        if let Some(network) = network_of(record).filter(|_| is_wanted) {
+            let network = self.networks.entry(network).or_default();
+            rank = network.wanted_count;
+            network.wanted_count += 1;
+        }
+        self.has_own |= is_wanted && addressing::is_ipv6s(record);
+        self.index.push(record.key());
+        self.then.push(Had { is_wanted, rank, kept_at: None });
+    }
+
+    /// Decides whether an address that is there stays.
+    fn sort(&mut self, scene: &Scene<'_>, told: &Told, at: usize) {
+        let Some(record) = scene.addresses_now().get(at) else { return };
+        let (ground, link) = (&scene.ground, scene.link);
+        let family = record.address.prefix.family();
+        let is_it = |at: usize| {
+            scene.then.addresses.get(at).is_some_and(|then| addressing::is_same(then, record))
+        };
+        let had_at = self.index.find(record.key(), is_it);
+        if had_at.is_none()
+            && told::is_leased(ground, link, record)
+            && told::runs_client(ground, link, family)
+        {
+            self.other_leases.push(family);
+        }
+        if scene.is_downed() && family == Family::Ipv6 {
+            return;
+        }
+        let had = had_at.and_then(|at| scene.then.addresses.get(at).zip(self.then.get_mut(at)));
+        let had = had.filter(|(_, had)| had.is_wanted);
+        let network = network_of(record).map(|network| self.networks.entry(network).or_default());
+        let (is_first_gone, kept_count) =
+            network.as_ref().map_or((false, 0), |it| (it.loses_first, it.kept_count));
+        // What is before it in its network is just what was, so far, or it comes again behind that.
+        let stays = !is_first_gone
+            && match &had {
+                Some((then, had)) => {
+                    let has_form = record.has_form_of(then) || told::is_leased(ground, link, then);
+                    has_form && (family == Family::Ipv6 || had.rank == kept_count)
+                }
+                None => {
+                    let is_outdated = self.has_own && addressing::is_ipv6s(record);
+                    told.keeps_address(ground, link, record) && !is_outdated
+                }
+            };
+        let is_ipv4 = family == Family::Ipv4;
+        if stays {
+            if let Some((_, had)) = had {
+                had.kept_at = Some(at);
+                if let Some(network) = network {
+                    network.kept_count += 1;
+                }
+            }
+            self.keeps_ipv4 |= is_ipv4;
+            return;
+        }
+        if let Some(network) = network.filter(|_| record.address.role == Role::Primary) {
+            network.loses_first = true;
+        }
+        self.loses_ipv4 |= is_ipv4;
+        self.leaving.push(at);
+    }
+
+    /// With the first address of an IPv4 network the kernel may take the others, so it goes last.
+    fn take_away(&mut self, scene: &Scene<'_>, at: usize, steps: &mut Vec<Step>) {
+        let last = self.leaving.len().saturating_sub(1);
+        let leaving = self.leaving.get(last.saturating_sub(at));
+        if let Some(record) = leaving.and_then(|at| scene.addresses_now().get(*at)) {
+            addressing::take_away(scene.link, record, steps);
+        }
+    }
+
+    fn change(&mut self, scene: &Scene<'_>, at: usize, steps: &mut Vec<Step>) {
+        let (ground, link) = (&scene.ground, scene.link);
+        let (Some(record), Some(had)) = (scene.then.addresses.get(at), self.then.get(at)) else {
+            return;
+        };
+        if !had.is_wanted {
+            return;
+        }
+        let is_leased = told::is_leased(ground, link, record);
+        match had.kept_at.and_then(|at| scene.addresses_now().get(at)) {
+            Some(own) => {
+                let is_as_it_was = own.address.lifetime == record.address.lifetime
+                    && (own.is_used_as(record) || is_leased);
+                if let Some(record) = record.aged(ground.elapsed).filter(|_| !is_as_it_was) {
+                    steps.push(Step::ChangeAddress { link, record });
+                }
+            }
+            None if is_leased && self.other_leases.contains(&record.address.prefix.family()) => {}
+            None => self.missing.push(at),
+        }
+    }
+
+    fn add(&self, scene: &Scene<'_>, family: Family, at: usize, steps: &mut Vec<Step>) {
+        let record = self.missing.get(at).and_then(|at| scene.then.addresses.get(*at));
+        let record = record.filter(|it| it.address.prefix.family() == family);
+        if let Some(record) = record.and_then(|it| it.aged(scene.ground.elapsed)) {
+            steps.push(Step::AddAddress { link: scene.link, record });
+        }
+    }
+}
+
+/// The IPv4 network of an address.
+fn network_of(record: &AddressRecord) -> Option<(IpAddr, u8)> {
+    let prefix = record.address.prefix;
+    (prefix.family() == Family::Ipv4).then(|| (prefix.network(), prefix.prefix_len()))
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Planner`]: the plan that makes a network what it was, made in parts that take a millisecond each.
+//!
+//! What there is to do about links is found at once. Of addresses and routes there may be a hundred
+//! thousand, so they are compared a few at a time: whoever plans has others wait no longer than that.
+
+use crate::model::name::IfName;
+use crate::plan::step::Step;
+use crate::plan::{Plan, Planned};
+
+use super::addresses::{Addresses, Outcome};
+use super::addressing::{Outlined, Scene};
+use super::matching::Budget;
+use super::routes::Routes;
+use super::told::Told;
+use super::{Draft, Ground, Loss, Restoration};
+
+/// A plan in the making. Each part is to be given the same ground.
+#[derive(Debug, Default)]
+pub struct Planner {
+    stage: Stage,
+    /// All links that there were.
+    names: Vec<IfName>,
+    links: Vec<Outlined>,
+    told: Told,
+    /// What has come of the links' addresses.
+    outcomes: Vec<Outcome>,
+    steps: Vec<Step>,
+    planned: Vec<Planned>,
+    last: Vec<Step>,
+    discarded: Vec<IfName>,
+    lost: Vec<Loss>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Links,
+    Told,
+    /// Of the link at this position.
+    Addresses(usize, Addresses),
+    Routes(usize, Routes),
+}
+
+impl Planner {
+    /// Goes on until so many addresses and routes have been looked at. The plan comes last.
+    pub fn poll(&mut self, ground: &Ground<'_>, entry_count: usize) -> Option<Restoration> {
+        // One for a link and one for an entry of it, or it would not get on.
+        let mut budget = Budget::new(entry_count.max(2));
+        while budget.take() {
+            if self.go_on(ground, &mut budget) {
+                return Some(self.finish());
+            }
+        }
+        None
+    }
+
+    /// `true` when all is planned.
+    fn go_on(&mut self, ground: &Ground<'_>, budget: &mut Budget) -> bool {
+        match &mut self.stage {
+            Stage::Links => {
+                self.outline(ground);
+                self.stage = Stage::Told;
+            }
+            Stage::Told => {
+                if self.told.poll(ground, &self.names, budget) {
+                    self.stage = Stage::Addresses(0, Addresses::default());
+                }
+            }
+            Stage::Addresses(at, work) => match scene(ground, &self.links, *at) {
+                None => self.stage = Stage::Routes(0, Routes::default()),
+                Some(scene) => {
+                    if let Some(outcome) = work.poll(&scene, &self.told, budget, &mut self.steps) {
+                        self.outcomes.push(outcome);
+                        self.stage = Stage::Addresses(*at + 1, Addresses::default());
+                    }
+                }
+            },
+            Stage::Routes(at, work) => {
+                let Some(scene) = scene(ground, &self.links, *at) else { return true };
+                let Some(outcome) = self.outcomes.get(*at) else { return true };
+                // A link that is down has no routes.
+                if !scene.then.link().up
+                    || work.poll(&scene, (&self.told, outcome), budget, &mut self.steps)
+                {
+                    self.stage = Stage::Routes(*at + 1, Routes::default());
+                }
+            }
+        }
+        let planned = |step| Planned { step, undo: Vec::new() };
+        self.planned.extend(self.steps.drain(..).map(planned));
+        false
+    }
+
+    /// Plans what is to be done about links, and with DHCP clients.
+    fn outline(&mut self, ground: &Ground<'_>) {
+        let outline = Draft::new(ground).outline();
+        self.names = ground.then.host.iter().map(|recorded| recorded.link().name).collect();
+        self.told = Told::new(ground);
+        (self.links, self.steps, self.last) = (outline.links, outline.first, outline.last);
+        (self.discarded, self.lost) = (outline.discarded, outline.lost);
+    }
+
+    fn finish(&mut self) -> Restoration {
+        let planned = |step| Planned { step, undo: Vec::new() };
+        self.planned.extend(self.steps.drain(..).chain(self.last.drain(..)).map(planned));
+        let steps = std::mem::take(&mut self.planned);
+        let discarded = std::mem::take(&mut self.discarded);
+        Restoration { plan: Plan { steps, discarded }, lost: std::mem::take(&mut self.lost) }
+    }
+}
+
+/// A link, then and now.
+fn scene<'a>(ground: &Ground<'a>, links: &[Outlined], at: usize) -> Option<Scene<'a>> {
+    let outlined = *links.get(at)?;
+    let then = ground.then.host.named(&outlined.link)?;
+    let now = ground.now.named(&outlined.link).filter(|_| outlined.is_kept);
+    Some(Scene { ground: *ground, link: outlined.link, then, now, stays_up: outlined.stays_up })
+}

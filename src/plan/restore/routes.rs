@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The routes over one link, then and now, and the steps from these to those.
+//!
+//! Each route is looked at a few times, however many there are, and the work can stop behind any of
+//! them. Between routes that differ in their gateway alone the kernel goes by their order, and tells of
+//! them one after the other.
+
+use crate::model::address::Family;
+use crate::netlink::record::route::RouteRecord;
+use crate::plan::step::Step;
+
+use super::addresses::Outcome;
+use super::addressing::Scene;
+use super::matching::{Budget, Index};
+use super::told::Told;
+
+/// What is known so far of the way back of one link's routes.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    phase: Phase,
+    /// How many entries the phase has seen.
+    at: usize,
+    index: Index,
+    /// Where those that were there are among `kept`.
+    kept_at: Vec<Option<usize>>,
+    /// Positions of those that are there and were: now, and then.
+    kept: Vec<(usize, usize)>,
+    /// Behind the last route that was looked at, in the order in which they were: its position, and
+    /// whether there are now just those behind it that were.
+    behind: Option<(usize, bool)>,
+    /// Positions of those that are to be added, and whether they are there, in the wrong place.
+    missing: Vec<(usize, bool)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Phase {
+    /// Whether both are equal, entry by entry.
+    #[default]
+    Compare,
+    Index,
+    Sort,
+    Order,
+    /// Those over no gateway, by which others find theirs.
+    AddNear,
+    AddFar,
+    Done,
+}
+
+impl Routes {
+    /// Goes on as far as the budget reaches, and appends the steps that are found. `true` when it is over.
+    pub(super) fn poll(
+        &mut self,
+        scene: &Scene<'_>,
+        (told, outcome): (&Told, &Outcome),
+        budget: &mut Budget,
+        steps: &mut Vec<Step>,
+    ) -> bool {
+        let (then, now) = (scene.then.routes.as_slice(), scene.routes_now());
+        loop {
+            let is_over = match self.phase {
+                Phase::Compare => self.at >= then.len().max(now.len()),
+                Phase::Index | Phase::Order => self.at >= then.len(),
+                Phase::Sort => self.at >= now.len(),
+                Phase::AddNear | Phase::AddFar => self.at >= self.missing.len(),
+                Phase::Done => return true,
+            };
+            if is_over {
+                (self.phase, self.at) = (self.next_phase(), 0);
+                continue;
+            }
+            if !budget.take() {
+                return false;
+            }
+            let at = self.at;
+            self.at += 1;
+            match self.phase {
+                Phase::Compare if then.get(at) == now.get(at) && !outcome.is_emptied => {}
+                Phase::Compare => (self.phase, self.at) = (Phase::Index, 0),
+                Phase::Index => {
+                    if let Some(route) = then.get(at) {
+                        self.index.push(route.way());
+                        self.kept_at.push(None);
+                    }
+                }
+                Phase::Sort => self.sort(scene, (told, outcome), at, steps),
+                Phase::Order => {
+                    let last = then.len().saturating_sub(1);
+                    self.order(scene, outcome, last.saturating_sub(at));
+                }
+                Phase::AddNear => self.add(scene, at, |route| route.gateway.is_none(), steps),
+                Phase::AddFar => self.add(scene, at, |route| route.gateway.is_some(), steps),
+                Phase::Done => {}
+            }
+        }
+    }
+
+    fn next_phase(&self) -> Phase {
+        match self.phase {
+            Phase::Compare | Phase::AddFar | Phase::Done => Phase::Done,
+            Phase::Index => Phase::Sort,
+            Phase::Sort => Phase::Order,
+            Phase::Order => Phase::AddNear,
+            Phase::AddNear => Phase::AddFar,
+        }
+    }
+
+    /// Finds what a route is that is there: one that was, or one that goes.
+    fn sort(
+        &mut self,
+        scene: &Scene<'_>,
+        (told, outcome): (&Told, &Outcome),
+        at: usize,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(route) = scene.routes_now().get(at) else { return };
+        if route.family == Family::Ipv4 && outcome.is_emptied {
+            return;
+        }
+        let is_it = |at: usize| scene.then.routes.get(at).is_some_and(|then| is_same(then, route));
+        match self.index.find(route.way(), is_it) {
+            Some(then_at) => {
+                if let Some(kept_at) = self.kept_at.get_mut(then_at) {
+                    kept_at.get_or_insert(self.kept.len());
+                }
+                self.kept.push((at, then_at));
+            }
+            None if told.keeps_route(&scene.ground, scene.link, route) => {}
+            None => {
+                steps.push(Step::DeleteRoute { link: scene.link, record: route.clone() });
+            }
+        }
+    }
+
+    /// Sees, from the last to the first, whether a route that was there is there, in its place. A route
+    /// that is added comes before those beside it, so the last is the first to add.
+    fn order(&mut self, scene: &Scene<'_>, outcome: &Outcome, at: usize) {
+        let Some(route) = scene.then.routes.get(at) else { return };
+        let kept_at = self.kept_at.get(at).copied().flatten();
+        if kept_at.is_none() && route.is_leased() && outcome.other_leases.contains(&route.family) {
+            return;
+        }
+        let behind = self.behind.filter(|(behind, _)| {
+            scene.then.routes.get(*behind).is_some_and(|behind| behind.is_beside(route))
+        });
+        let is_followed = kept_at.is_some_and(|kept_at| {
+            let next = self.kept.get(kept_at + 1).filter(|(now, _)| {
+                scene.routes_now().get(*now).is_some_and(|next| next.is_beside(route))
+            });
+            match (behind, next) {
+                (None, None) => true,
+                (Some((behind, is_followed)), Some((_, next))) => is_followed && behind == *next,
+                (None, Some(_)) | (Some(_), None) => false,
+            }
+        });
+        self.behind = Some((at, is_followed));
+        if !is_followed {
+            self.missing.push((at, kept_at.is_some()));
+        }
+    }
+
+    fn add(
+        &self,
+        scene: &Scene<'_>,
+        at: usize,
+        is_its_turn: fn(&RouteRecord) -> bool,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some((at, is_there)) = self.missing.get(at) else { return };
+        let route = scene.then.routes.get(*at).filter(|route| is_its_turn(route));
+        let Some(record) = route.and_then(|route| route.aged(scene.ground.elapsed)) else { return };
+        let link = scene.link;
+        if *is_there {
+            steps.push(Step::DeleteRoute { link, record: record.clone() });
+        }
+        steps.push(Step::AddRoute { link, record });
+    }
+}
+
+/// Whether a route is there that was. What a router or a DHCP server has told may be told otherwise.
+fn is_same(one: &RouteRecord, other: &RouteRecord) -> bool {
+    let is_told = one.is_advertised() || one.is_leased();
+    one.is_same(other)
+        && one.is_lasting() == other.is_lasting()
+        && (is_told || one.is_used_as(other))
+}

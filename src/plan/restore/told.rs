@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What others have told the host: addresses and routes that routers advertise and DHCP servers lease.
+//! They are as good as they were only where the host is told the same.
+
+use std::collections::BTreeSet;
+
+use crate::host::may_be_a_guests;
+use crate::host::record::HostRecord;
+use crate::model::address::Family;
+use crate::model::name::IfName;
+use crate::netlink::address::{Lifetime, Origin};
+use crate::netlink::link::LinkKind;
+use crate::netlink::record::address::{AddressKey, AddressRecord};
+use crate::netlink::record::route::{RouteRecord, Way};
+
+use super::matching::{Budget, Index};
+use super::{Ground, addressing};
+
+/// What routers had told the host then, and which links hear others now.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Bridges and bonds whose ports are not those that they were, guests' aside.
+    rewired: BTreeSet<IfName>,
+    addresses: Index,
+    addresses_told: Vec<(AddressKey, IfName)>,
+    routes: Index,
+    routes_told: Vec<(Way, IfName)>,
+    /// How far the links' addresses and routes have been looked through.
+    link_at: usize,
+    entry_at: usize,
+}
+
+impl Told {
+    pub(super) fn new(ground: &Ground<'_>) -> Self {
+        let then = own_ports(ground, &ground.then.host);
+        let now = own_ports(ground, ground.now);
+        let rewired = then.symmetric_difference(&now).map(|(master, _port)| *master).collect();
+        Self { rewired, ..Self::default() }
+    }
+
+    /// Looks through what there was on the next of these links, which are all. `true` when that is done.
+    pub(super) fn poll(
+        &mut self,
+        ground: &Ground<'_>,
+        links: &[IfName],
+        budget: &mut Budget,
+    ) -> bool {
+        while let Some(link) = links.get(self.link_at) {
+            let Some(recorded) = ground.then.host.named(link) else {
+                self.link_at += 1;
+                continue;
+            };
+            let address_count = recorded.addresses.len();
+            while self.entry_at < address_count + recorded.routes.len() {
+                if !budget.take() {
+                    return false;
+                }
+                let address = recorded.addresses.get(self.entry_at);
+                let route = self.entry_at.checked_sub(address_count);
+                let route = route.and_then(|at| recorded.routes.get(at));
+                if let Some(address) = address.filter(|it| is_advertised(it)) {
+                    self.addresses.push(address.key());
+                    self.addresses_told.push((address.key(), *link));
+                }
+                if let Some(route) = route.filter(|it| it.is_advertised()) {
+                    self.routes.push(route.way());
+                    self.routes_told.push((route.way(), *link));
+                }
+                self.entry_at += 1;
+            }
+            (self.link_at, self.entry_at) = (self.link_at + 1, 0);
+        }
+        true
+    }
+
+    /// Whether an address that was not on a link stays: the kernel gives it to each link, or somebody on
+    /// the network has told the host, and would tell it again.
+    pub(super) fn keeps_address(
+        &self,
+        ground: &Ground<'_>,
+        link: IfName,
+        record: &AddressRecord,
+    ) -> bool {
+        let key = record.key();
+        let was_elsewhere = || {
+            let is_it = |at| {
+                self.addresses_told.get(at).is_some_and(|(told, on)| *told == key && *on != link)
+            };
+            self.addresses.find(key, is_it).is_some()
+        };
+        !addressing::is_chosen(record)
+            || is_leased(ground, link, record)
+            || (is_advertised(record) && !self.hears_others(ground, link) && !was_elsewhere())
+    }
+
+    /// Whether a route that did not lead over a link goes on to do so: a router or a DHCP server has told
+    /// it.
+    pub(super) fn keeps_route(
+        &self,
+        ground: &Ground<'_>,
+        link: IfName,
+        route: &RouteRecord,
+    ) -> bool {
+        let way = route.way();
+        let was_elsewhere = || {
+            let is_it =
+                |at| self.routes_told.get(at).is_some_and(|(told, on)| *told == way && *on != link);
+            self.routes.find(way, is_it).is_some()
+        };
+        (route.is_leased() && has_client(ground, link, route.family))
+            || (route.is_advertised() && !self.hears_others(ground, link) && !was_elsewhere())
+    }
+
+    /// Whether what a link is told comes from another network than then: it has other ports, or what it is
+    /// over has.
+    fn hears_others(&self, ground: &Ground<'_>, link: IfName) -> bool {
+        let host = &ground.then.host;
+        let Some(recorded) = host.named(&link) else { return false };
+        let is_vlan = matches!(recorded.link().kind, LinkKind::Vlan { .. });
+        let parent = host.parent_of(recorded.link()).filter(|_| is_vlan);
+        self.rewired.contains(&link)
+            || parent.is_some_and(|parent| self.hears_others(ground, parent))
+    }
+}
+
+/// Whether a DHCP client ran, and will run.
+pub(super) fn has_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
+    ground.then.leases.iter().any(|lease| lease.is_for(link, family))
+}
+
+/// Whether a DHCP client runs now.
+pub(super) fn runs_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
+    ground.leases.iter().any(|lease| lease.is_for(link, family))
+}
+
+/// Whether a DHCP server has told the host an address.
+pub(super) fn is_leased(ground: &Ground<'_>, link: IfName, record: &AddressRecord) -> bool {
+    record.address.lifetime == Lifetime::Finite
+        && has_client(ground, link, record.address.prefix.family())
+}
+
+fn is_advertised(record: &AddressRecord) -> bool {
+    record.address.origin == Origin::RouterAdvertisement
+}
+
+/// Masters with the ports of each that are the host's own.
+fn own_ports(ground: &Ground<'_>, host: &HostRecord) -> BTreeSet<(IfName, IfName)> {
+    let own = host
+        .iter()
+        .map(|recorded| recorded.link())
+        .filter(|link| !may_be_a_guests(link) || ground.then.host.named(&link.name).is_some());
+    own.filter_map(|link| Some((host.master_of(link)?, link.name))).collect()
+}
