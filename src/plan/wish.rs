@@ -142,7 +142,8 @@ impl<'a> Wish<'a> {
     /// The link's own addresses that expire, and shall not: they came with a lease, or from a
     /// router, and have now been defined.
     pub(super) fn to_last(&self) -> Vec<&'a AddressRecord> {
-        let (fixed, learns) = (self.fixed(), self.learns());
+        // What the kernel has from routers it keeps alive itself; a lease does not touch what lasts.
+        let (fixed, learns) = (self.fixed(), self.wants_advertised());
         let is_to_last = |record: &&AddressRecord| {
             !learns
                 && record.address.lifetime == Lifetime::Finite

@@ -69,8 +69,9 @@ const KERNEL_PAUSE: Duration = Duration::from_secs(1);
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
 const CHANGES: Token = Token(2);
+const LEASES: Token = Token(3);
 /// Listeners have the tokens from here on, clients those behind them.
-const LISTENERS: usize = 3;
+const LISTENERS: usize = 4;
 
 /// Everything the loop owns.
 #[derive(Debug)]
@@ -213,6 +214,7 @@ impl Server {
         let add = |fd, token| registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
         add(self.signals.as_raw_fd(), SIGNALS)?;
         add(self.kernel.as_fd().as_raw_fd(), KERNEL)?;
+        self.leases.queue().map_or(Ok(()), |queue| add(queue.as_raw_fd(), LEASES))?;
         add(self.jobs.as_fd().as_raw_fd(), CHANGES)
     }
 
@@ -294,6 +296,7 @@ impl Server {
                 KERNEL => self.news = Progress::Unfinished,
                 // A change that waits for an answer looks for it each turn.
                 CHANGES => {}
+                LEASES => self.leases.handle_notes(),
                 _ => self.note(event),
             }
         }

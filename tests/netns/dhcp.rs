@@ -69,18 +69,27 @@ impl Scene {
 
     /// Lets the server serve.
     pub(crate) fn serve(&mut self) {
+        self.serve_with(
+            ("192.0.2.100", "192.0.2.120"),
+            &[
+                "--dhcp-option=3,192.0.2.1",
+                "--dhcp-option=6,192.0.2.53",
+                "--dhcp-option=15,example.org",
+                "--dhcp-option=option6:dns-server,[2001:db8::53]",
+                "--dhcp-option=121,10.9.0.0/16,192.0.2.9,0.0.0.0/0,192.0.2.1",
+            ],
+        );
+    }
+
+    /// Lets the server serve addresses of this range, with these options.
+    pub(crate) fn serve_with(&mut self, (first, last): (&str, &str), options: &[&str]) {
         let mut server = self.far("dnsmasq");
         server.args(["--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--no-ping"]);
         server.args(["--interface=far0", "--bind-interfaces", "--user=root", "--pid-file="]);
         server.args(["--dhcp-authoritative", "--leasefile-ro", "--log-dhcp"]);
-        server.arg("--dhcp-range=192.0.2.100,192.0.2.120,255.255.255.0,3600");
+        server.arg(format!("--dhcp-range={first},{last},255.255.255.0,3600"));
         server.arg("--dhcp-range=2001:db8::100,2001:db8::1ff,64,3600");
-        server.args(["--dhcp-option=3,192.0.2.1", "--dhcp-option=6,192.0.2.53"]);
-        server.args([
-            "--dhcp-option=15,example.org",
-            "--dhcp-option=option6:dns-server,[2001:db8::53]",
-        ]);
-        server.arg("--dhcp-option=121,10.9.0.0/16,192.0.2.9,0.0.0.0/0,192.0.2.1");
+        server.args(options);
         server.arg(format!("--log-facility={DIR}/dnsmasq.log"));
         server.stderr(Stdio::null());
         self.server = Some(server.spawn().unwrap());
@@ -105,19 +114,19 @@ impl Drop for Scene {
 }
 
 /// The daemon's part: the clients, and the turns that a loop would give them.
-struct Clients {
+pub(crate) struct Clients {
     clients: RefCell<DhcpClients>,
 }
 
 impl Clients {
-    fn open(client: DhcpClient) -> Self {
+    pub(crate) fn open(client: DhcpClient) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_virtinterfaced"));
         let choice = Choice::new(client, None);
         let clients = DhcpClients::open(Path::new(DIR), program, choice, Instant::now());
         Self { clients: RefCell::new(clients) }
     }
 
-    fn start(&self, lease: &Lease) {
+    pub(crate) fn start(&self, lease: &Lease) {
         self.clients.borrow_mut().start(lease, Instant::now()).unwrap();
     }
 
@@ -139,7 +148,7 @@ impl Clients {
         }
     }
 
-    fn until(&self, what: &str, mut fact: impl FnMut() -> bool) {
+    pub(crate) fn until(&self, what: &str, mut fact: impl FnMut() -> bool) {
         eventually(what, || {
             self.turn();
             fact()
@@ -147,7 +156,7 @@ impl Clients {
     }
 
     /// Stops it and waits until nothing of it is left.
-    fn end(&self, lease: &Lease) {
+    pub(crate) fn end(&self, lease: &Lease) {
         self.stop(lease);
         self.until("the client ends", || !self.is_running(lease));
         // Helpers were killed, which takes them a moment.
@@ -198,7 +207,7 @@ impl Ping {
     }
 }
 
-fn lease(link: &str) -> Lease {
+pub(crate) fn lease(link: &str) -> Lease {
     let link = IfName::new(link).unwrap();
     Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None }
 }
@@ -215,7 +224,7 @@ pub(crate) fn addresses(link: &str, family: Family) -> Vec<String> {
 }
 
 /// The one IPv4 address that a link gets.
-fn bound(clients: &Clients, link: &str) -> IpPrefix {
+pub(crate) fn bound(clients: &Clients, link: &str) -> IpPrefix {
     let mut found = Vec::new();
     clients.until("an address", || {
         found = addresses(link, Family::Ipv4);
@@ -469,7 +478,12 @@ fn an_ipv6_lease_is_bound_by_those_that_can() {
 }
 
 /// What a client says in its event: the script that is the daemon under another name.
-fn event(arguments: &[&str], variables: &[(&str, &str)]) {
+pub(crate) fn event(arguments: &[&str], variables: &[(&str, &str)]) {
+    run(&mut event_command(arguments, variables)).ok();
+}
+
+/// The same, which may be refused.
+pub(crate) fn event_command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let script = format!("{DIR}/{}", script::NAME);
     if !Path::new(&script).exists() {
         symlink(env!("CARGO_BIN_EXE_virtinterfaced"), &script).unwrap();
@@ -478,7 +492,7 @@ fn event(arguments: &[&str], variables: &[(&str, &str)]) {
     client.args(arguments).env("interface", "eth0");
     client.env("VIRTINTERFACED_LEASE", format!("{DIR}/eth0.ipv4"));
     client.env("VIRTINTERFACED_PEERDNS", "yes").envs(variables.iter().copied());
-    run(&mut client).ok();
+    client
 }
 
 #[test]

@@ -72,13 +72,10 @@ fn a_start_returns_with_the_lease_and_a_destroy_ends_the_client() {
         assert_eq!(addresses("eth0", Family::Ipv4), [""; 0]);
         assert!(!fs::exists(format!("/proc/{pid}")).unwrap(), "the client has ended");
         assert!(!scene.log().contains("DHCPRELEASE"), "the lease is kept");
-        // dhcpcd has name servers by hooks of its own, which keep them.
-        if client != DhcpClient::Dhcpcd {
-            assert!(has_name_server(), "another link may take the lease over");
-            eventually("the host's own name servers", || {
-                fs::read_to_string("/etc/resolv.conf").unwrap() == "nameserver 203.0.113.1\n"
-            });
-        }
+        assert!(has_name_server(), "another link may take the lease over");
+        eventually("the host's own name servers", || {
+            fs::read_to_string("/etc/resolv.conf").unwrap() == "nameserver 203.0.113.1\n"
+        });
     });
 }
 

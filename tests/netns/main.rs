@@ -45,6 +45,7 @@ mod kill;
 mod misbehaviour;
 mod races;
 mod recovery;
+mod refused_leases;
 mod routes;
 mod schema;
 mod sequences;

@@ -10,14 +10,16 @@
 //! configuration but the host's: see [`Confinement`].
 
 use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::DhcpError;
 use super::record::{path_of, state_of};
 use crate::config::choice::DhcpClient;
-use crate::model::address::Family;
+use crate::model::address::{Family, IpPrefix};
 use crate::model::lease::{Lease, NameServers};
+use crate::model::name::IfName;
 use crate::sys::file::is_executable;
 
 /// Where clients are looked for, beside the daemon's own PATH.
@@ -193,11 +195,27 @@ impl Client {
     }
 
     /// What is to be in the client's configuration file, if it has one of ours.
-    pub(super) fn configuration(&self, lease: &Lease) -> Option<String> {
+    pub(super) fn configuration(&self, lease: &Lease, files: &Files) -> Option<String> {
         match self.kind {
             Kind::Udhcpc => None,
-            Kind::Dhcpcd => Some(dhcpcd_configuration(lease)),
+            Kind::Dhcpcd => Some(dhcpcd_configuration(lease, files)),
             Kind::Dhclient => Some(dhclient_configuration(lease)),
+        }
+    }
+
+    /// What dhclient is to find in the file of its leases, if an address is wanted: it asks whether it
+    /// may keep that (INIT-REBOOT), and for any other when the server says no. An address in its
+    /// configuration would be in each request, and be refused each time.
+    pub(super) fn leases(&self, lease: &Lease) -> Option<String> {
+        let wanted = lease.wanted.filter(|wanted| wanted.family() == Family::Ipv4)?;
+        (self.kind == Kind::Dhclient).then(|| dhclient_lease(lease.link, wanted))
+    }
+
+    /// Where dhclient keeps its leases.
+    pub(super) fn lease_file(&self, lease: &Lease, files: &Files) -> PathBuf {
+        match self.confinement {
+            Confinement::None => files.leases.clone(),
+            Confinement::Profile => confined_leases(lease),
         }
     }
 }
@@ -281,8 +299,7 @@ fn udhcpc_arguments(lease: &Lease, files: &Files, host: Option<&str>) -> Vec<OsS
     arguments
 }
 
-/// dhcpcd configures links by itself. An address is not probed for before it is taken, which takes
-/// five seconds: the others do not either.
+/// An address is not probed for before it is taken, which takes five seconds: the others do not either.
 fn dhcpcd_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
     let family = match lease.family {
         Family::Ipv4 => "-4",
@@ -294,11 +311,17 @@ fn dhcpcd_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
     arguments
 }
 
-fn dhcpcd_configuration(lease: &Lease) -> String {
+/// dhcpcd would configure links and name servers by itself. Our script does that, as for the others; a
+/// dhcpcd that is too old to leave it to the script does the same as that.
+fn dhcpcd_configuration(lease: &Lease, files: &Files) -> String {
     let mut text = String::from(
         "# Written by virtinterfaced for each start.\n\
-         persistent\nnodelay\ntimeout 0\nnohook hostname\n",
+         persistent\nnodelay\ntimeout 0\nnoconfigure\n",
     );
+    text.push_str(&format!("script {}\n", files.script.display()));
+    text.push_str(&format!("env {}={}\n", super::script::STATE_VARIABLE, files.state.display()));
+    let peer_dns = lease.name_servers.as_str();
+    text.push_str(&format!("env {}={peer_dns}\n", super::script::PEER_DNS_VARIABLE));
     text.push_str(match lease.family {
         Family::Ipv4 => {
             "clientid\nhostname\nnoarp\nnoipv4ll\nrequire dhcp_server_identifier\n\
@@ -309,9 +332,6 @@ fn dhcpcd_configuration(lease: &Lease) -> String {
     });
     if let (Family::Ipv4, Some(wanted)) = (lease.family, lease.wanted) {
         text.push_str(&format!("request {}\n", wanted.address()));
-    }
-    if lease.name_servers == NameServers::Left {
-        text.push_str("nohook resolv.conf\n");
     }
     text
 }
@@ -338,10 +358,14 @@ fn dhclient_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
 /// With the host's script and configuration, and a lease file where the profile allows one.
 fn confined_arguments(lease: &Lease) -> Vec<OsString> {
     let mut arguments = dhclient_common(lease);
-    let (link, family) = (lease.link, lease.family.as_str());
-    arguments.extend(["-lf".into(), format!("/run/dhclient-{link}.{family}.leases").into()]);
+    arguments.extend(["-lf".into(), confined_leases(lease).into()]);
     arguments.push(lease.link.as_str().into());
     arguments
+}
+
+fn confined_leases(lease: &Lease) -> PathBuf {
+    let (link, family) = (lease.link, lease.family.as_str());
+    PathBuf::from(format!("/run/dhclient-{link}.{family}.leases"))
 }
 
 fn dhclient_common(lease: &Lease) -> Vec<OsString> {
@@ -371,10 +395,18 @@ fn dhclient_configuration(lease: &Lease) -> String {
             text.push_str("request dhcp6.name-servers, dhcp6.domain-search;\n");
         }
     }
-    if let (Family::Ipv4, Some(wanted)) = (lease.family, lease.wanted) {
-        text.push_str(&format!("send dhcp-requested-address {};\n", wanted.address()));
-    }
     text
+}
+
+/// A lease of an earlier client, as dhclient writes it: it has yet to be confirmed.
+fn dhclient_lease(link: IfName, wanted: IpPrefix) -> String {
+    let mask = IpPrefix::new(IpAddr::from([255; 4]), wanted.prefix_len());
+    let mask = mask.map_or(wanted.address(), |mask| mask.network());
+    format!(
+        "lease {{\n  interface \"{link}\";\n  fixed-address {};\n  option subnet-mask {mask};\n  \
+         renew never;\n  rebind never;\n  expire never;\n}}\n",
+        wanted.address()
+    )
 }
 
 #[cfg(test)]

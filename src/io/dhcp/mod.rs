@@ -2,8 +2,10 @@
 //! DHCP by a client that the host has: udhcpc, dhcpcd or dhclient, one process a link and family.
 //!
 //! Does not know when a lease is bound: the kernel's table shows the address, which the client has
-//! configured ([`script`], or dhcpcd itself). Does not know either what a definition is: a plan says
+//! configured ([`script`]). Does not know either what a definition is: a plan says
 //! which leases are wanted, and removes what a link loses. Nothing here waits.
+//!
+//! What the script notes of a lease is logged ([`notes`]), and nothing else is made of it.
 //!
 //! A client that dies is started again, after a pause that grows. One that is stopped keeps its
 //! lease and touches nothing: no DHCPRELEASE, no address or route removed. Its name servers are taken
@@ -15,11 +17,13 @@ mod record;
 mod process;
 mod client;
 mod names;
+mod notes;
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +33,7 @@ use log::{debug, info, warn};
 
 use self::client::{Client, Files, Known};
 use self::names::Names;
+use self::notes::Notes;
 use self::process::Process;
 use self::record::{Identity, Record};
 use crate::config::choice::DhcpClient;
@@ -188,6 +193,7 @@ pub struct DhcpClients {
     choice: Choice,
     entries: Vec<Entry>,
     names: Names,
+    notes: Notes,
     /// When adopted clients were looked at last.
     looked_at: Option<Instant>,
 }
@@ -199,7 +205,9 @@ impl DhcpClients {
         let dir = run_dir.join("dhcp");
         let names = Names::found(&dir, now);
         let (entries, looked_at) = (Vec::new(), Some(now));
-        let mut clients = Self { dir, program, choice, entries, names, looked_at };
+        let mut notes = Notes::new();
+        notes.watch(&dir);
+        let mut clients = Self { dir, program, choice, entries, names, notes, looked_at };
         for path in record::paths(&clients.dir, record::RECORD_SUFFIX) {
             let found = Record::read(&path);
             let adopted = found.and_then(|found| {
@@ -212,6 +220,7 @@ impl DhcpClients {
                 continue;
             };
             info!("DHCP client of {lease} adopted");
+            clients.notes.adopt(&clients.dir, &lease);
             if lease.name_servers == NameServers::Taken {
                 clients.names.keep(&lease);
             }
@@ -302,6 +311,18 @@ impl DhcpClients {
             info!("DHCP client of {lease} stopped: the link is gone");
             self.stop(lease.link, lease.family, now);
         }
+    }
+
+    /// Where the kernel tells that the script has noted something, to be polled.
+    pub fn queue(&self) -> Option<BorrowedFd<'_>> {
+        self.notes.queue()
+    }
+
+    /// Logs what the script has noted.
+    pub fn handle_notes(&mut self) {
+        self.notes.drain();
+        let leases: Vec<_> = self.running().copied().collect();
+        self.notes.look(&self.dir, &leases);
     }
 
     /// Whether any process may still act on this link, or will: also one that is asked to end.
@@ -418,10 +439,11 @@ impl DhcpClients {
     }
 
     /// Starts a client, and writes down that it runs.
-    fn launch(&self, lease: &Lease, now: Instant) -> Result<Phase, DhcpError> {
+    fn launch(&mut self, lease: &Lease, now: Instant) -> Result<Phase, DhcpError> {
         let client = self.choice.client(lease)?;
         let dir = DirBuilder::new().recursive(true).mode(0o755).create(&self.dir);
         dir.map_err(|err| HostError::new("create", self.dir.display().to_string(), &err))?;
+        self.notes.watch(&self.dir);
         let lease = self.remember_wanted(lease)?;
         let files = self.prepare(&client, &lease)?;
         let mut command = client.command(&lease, &files, host_name().as_deref());
@@ -443,13 +465,16 @@ impl DhcpClients {
     /// of a link without a lease, as clients do when they start, it would remove it.
     fn remember_wanted(&self, lease: &Lease) -> Result<Lease, HostError> {
         let bound = record::path_of(&self.dir, lease, "bound");
-        let wanted = lease.wanted.or_else(|| record::read_address(&bound));
         let path = record::path_of(&self.dir, lease, "wanted");
-        match wanted {
-            Some(address) => record::replace(&path, &format!("{address}\n"), 0o644)?,
-            None => drop(fs::remove_file(&path)),
+        match lease.wanted {
+            // Not every client gives its addresses a lifetime.
+            Some(address) => {
+                record::replace(&path, &format!("{address}\n{}\n", script::LASTING), 0o644)?;
+                let _ = fs::remove_file(&bound);
+            }
+            None => drop(fs::rename(&bound, &path)),
         }
-        let _ = fs::remove_file(&bound);
+        let wanted = lease.wanted.or_else(|| record::read_address(&path));
         Ok(Lease { wanted, ..*lease })
     }
 
@@ -458,8 +483,11 @@ impl DhcpClients {
         let files = Files::new(&self.dir, lease);
         self.link_script(&files.script)
             .map_err(|err| HostError::new("link", files.script.display().to_string(), &err))?;
-        if let Some(text) = client.configuration(lease) {
+        if let Some(text) = client.configuration(lease, &files) {
             record::replace(&files.configuration, &text, 0o644)?;
+        }
+        if let Some(text) = client.leases(lease) {
+            record::replace(&client.lease_file(lease, &files), &text, 0o644)?;
         }
         Ok(files)
     }
@@ -483,7 +511,7 @@ impl DhcpClients {
     fn forget_state(&mut self, lease: &Lease, now: Instant) {
         self.forget(lease);
         self.names.give_up(&self.dir, lease, now);
-        for suffix in ["bound", "wanted", "routes", "conf"] {
+        for suffix in ["bound", "wanted", "routes", "conf", script::REFUSED_SUFFIX] {
             let _ = fs::remove_file(record::path_of(&self.dir, lease, suffix));
         }
     }

@@ -6,8 +6,7 @@
 //! taken their place by then stays, which is for the script to see.
 //!
 //! A lease has name servers for as long as the script's file says so ([`SUFFIX`]): by it are also
-//! found those that no daemon was there to take out. Of dhcpcd there is no such file: it has hooks of
-//! its own.
+//! found those that no daemon was there to take out.
 //!
 //! Nothing waits for the script: it is cleared away when the signal of its end comes.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The script that udhcpc and dhclient run for each event of a lease: it puts address, routes and
-//! name servers where they belong.
+//! The script that DHCP clients run for each event of a lease: it puts address, routes and name
+//! servers where they belong.
 //!
 //! Not the host's own scripts: those take every address off the link before they set one, which
 //! costs answers and what else the definition names, and a host of one busybox has none. Ours
@@ -8,6 +8,11 @@
 //! same prefix, is given its new lifetime and nothing else, so that a lease moves to a bridge
 //! without a gap. Requests for an end without expiry (STOP, RELEASE) change nothing: what a link
 //! loses when it is taken down is the plan's business.
+//!
+//! A server is not trusted: a lease that no host should take is refused, as are routes that would lead
+//! astray what belongs to another link. An address without a lifetime that no lease has brought is the
+//! host's own, and no lease touches it. What is refused, and why, is left in a file for the daemon
+//! ([`REFUSED_SUFFIX`]).
 //!
 //! Name servers are one file for the whole host, so the script remembers what each lease has brought
 //! and what was there before, and takes out nothing but that: when a lease runs out, and when the
@@ -33,6 +38,12 @@ pub(super) const PEER_DNS_VARIABLE: &str = "VIRTINTERFACED_PEERDNS";
 
 /// What the daemon calls the script with, whose client has ended for good.
 pub(super) const END_EVENT: &str = "end";
+
+/// What the name of the file ends with in which the script says what it has refused.
+pub(super) const REFUSED_SUFFIX: &str = "refused";
+
+/// What the script's file of an address says that lasts for ever although a lease has brought it.
+pub(super) const LASTING: &str = "lasting";
 
 /// Whether `program`, as the process was called, is the script and not the daemon.
 pub fn is_called(program: Option<&OsStr>) -> bool {
@@ -63,36 +74,124 @@ line_of() {
     [ ! -r "$1" ] || read -r line <"$1"
 }
 
-# 255.255.255.0 is 24.
-length_of() {
-    length=0 rest=$1.
-    while [ -n "$rest" ]; do
-        case ${rest%%.*} in
-        255) length=$((length + 8)) ;;
-        254) length=$((length + 7)) ;;
-        252) length=$((length + 6)) ;;
-        248) length=$((length + 5)) ;;
-        240) length=$((length + 4)) ;;
-        224) length=$((length + 3)) ;;
-        192) length=$((length + 2)) ;;
-        128) length=$((length + 1)) ;;
-        esac
-        rest=${rest#*.}
+# refuse TEXT: the daemon logs it.
+refuse() {
+    refused=${refused:+$refused; }$1
+    printf '%s\n' "$refused" >"$state.refused.new" && mv "$state.refused.new" "$state.refused"
+}
+
+# 192.0.2.1 as a number.
+number_of() {
+    case $1 in
+    '' | *[!0-9.]* | .* | *. | *..* | 0[0-9]* | *.0[0-9]*) return 1 ;;
+    esac
+    whole=$IFS IFS=.
+    # shellcheck disable=SC2086
+    set -- $1
+    IFS=$whole number=0
+    [ $# = 4 ] || return 1
+    for octet; do
+        [ "$octet" -le 255 ] || return 1
+        number=$((number * 256 + octet))
     done
+}
+
+# Whether this can be a host's address: 0, loopback, multicast and all above is none.
+is_host() {
+    number_of "$1" && [ $((number >> 24)) -gt 0 ] && [ $((number >> 24)) -lt 224 ] &&
+        [ $((number >> 24)) != 127 ]
+}
+
+# 255.255.255.0 is 24. A mask with holes is 0.
+length_of() {
+    length=0
+    number_of "$1" || return 0
+    while [ $length -lt 32 ] && [ $((number >> (31 - length) & 1)) = 1 ]; do
+        length=$((length + 1))
+    done
+    [ $((number & ((1 << (32 - length)) - 1))) = 0 ] || length=0
+}
+
+# What a file of ours says of an address: nothing, if it is of another.
+of_file() {
+    if [ -r "$1" ]; then
+        { read -r line && read -r lasting; } <"$1"
+        [ "${line%/*}" = "$2" ] || lasting=
+    fi
+}
+
+# Whether the link has this address for ever, and not from a lease that lasts that long.
+is_own() {
+    here=$(ip -o address show dev "$interface" | grep -F " $1/" | grep -v ' dynamic ') || return 1
+    line='' lasting=''
+    of_file "$state.bound" "$1"
+    [ -n "$line" ] || of_file "$state.wanted" "$1"
+    [ -n "$here" ] && [ "$lasting" != lasting ]
+}
+
+# check_lease ADDRESS LENGTH SECONDS: whether a host should take this.
+check_lease() {
+    case $3 in
+    '' | 0 | *[!0-9]*) refuse "the lease of $1 lasts for ${3:-no} seconds" ;;
+    *)
+        if ! is_host "$1"; then
+            refuse "$1 is no address of a host"
+        elif [ "$2" -lt 1 ]; then
+            refuse "$1 comes without a network mask"
+        elif host=$((number & ((1 << (32 - $2)) - 1))) && [ "$2" -lt 31 ] &&
+            { [ $host = 0 ] || [ $host = $(((1 << (32 - $2)) - 1)) ]; }; then
+            refuse "$1/$2 is a network or its broadcast address"
+        elif is_own "$1"; then
+            refuse "$1 is the host's own address"
+        else
+            return 0
+        fi
+        ;;
+    esac
+    return 1
+}
+
+# The same for IPv6: check_lease6 ADDRESS SECONDS.
+check_lease6() {
+    case $1 in
+    ::* | [fF][eEfF]*) refuse "$1 is no address of a host" ;;
+    *[!0-9a-fA-F:]* | '') refuse "the lease has no address" ;;
+    *)
+        case $2 in
+        '' | 0 | *[!0-9]*) refuse "the lease of $1 lasts for ${2:-no} seconds" ;;
+        *)
+            is_own "$1" || return 0
+            refuse "$1 is the host's own address"
+            ;;
+        esac
+        ;;
+    esac
+    return 1
+}
+
+# forget_address FAMILY ADDRESS/LENGTH: one of an earlier lease goes, unless it is the host's own.
+forget_address() {
+    is_own "${2%/*}" || ip "-$1" address del "$2" dev "$interface"
 }
 
 # set_address FAMILY ADDRESS/LENGTH VALID PREFERRED: old busyboxes know no lifetimes. Another address
 # goes first: beside it the new one would be a secondary, and go along with it.
 set_address() {
+    # An own address that is secondary to one that expires would go along with it.
+    if [ "$1" = 4 ] && ip -4 -o address show dev "$interface" | grep ' secondary ' | grep -qv dynamic
+    then
+        echo 1 >"/proc/sys/net/ipv4/conf/$interface/promote_secondaries"
+    fi
     line_of "$state.bound"
     [ -n "$line" ] || line_of "$state.wanted"
-    [ -z "$line" ] || [ "$line" = "$2" ] || ip "-$1" address del "$line" dev "$interface"
-    broadcast=
+    [ -z "$line" ] || [ "$line" = "$2" ] || forget_address "$1" "$line"
+    broadcast='' lasting=''
     [ "$1" = 6 ] || [ "${2#*/}" -gt 30 ] || broadcast="broadcast +"
+    [ "$3" != 4294967295 ] || lasting=lasting
     # shellcheck disable=SC2086
     ip "-$1" address replace "$2" $broadcast dev "$interface" valid_lft "$3" preferred_lft "$4" ||
-        ip "-$1" address replace "$2" $broadcast dev "$interface" || return
-    printf '%s\n' "$2" >"$state.bound"
+        { lasting=lasting && ip "-$1" address replace "$2" $broadcast dev "$interface"; } || return
+    printf '%s\n' "$2" $lasting >"$state.bound"
     rm -f "$state.wanted"
 }
 
@@ -118,20 +217,52 @@ set_routes() {
 routes_by() {
     routes=
     # One metric has one default route: the first that is offered.
-    [ $# = 0 ] || routes="default via $1
-"
+    [ $# = 0 ] || add_route 0.0.0.0/0 "$1"
 }
 
 # routes_to NETWORK GATEWAY...: what comes instead (RFC 3442).
 routes_to() {
     routes=
     while [ $# -gt 1 ]; do
-        via=" via $2"
-        [ "$2" != 0.0.0.0 ] || via=
-        routes="$routes$1$via
-"
+        add_route "$1" "$2"
         shift 2
     done
+}
+
+# add_route NETWORK GATEWAY: adds to the routes, if the lease may have a say in it. 0.0.0.0 is the link
+# itself.
+add_route() {
+    case $1 in
+    0.0.0.0/0) to=default ;;
+    *)
+        to=$1
+        if ! is_host "${1%/*}" || is_anothers "$number" "${1#*/}"; then
+            refuse "a route to $1, which is not the lease's to say"
+            return
+        fi
+        ;;
+    esac
+    if [ "$2" = 0.0.0.0 ]; then
+        via=
+    elif is_host "$2"; then
+        via=" via $2"
+    else
+        refuse "a route to $1 over $2, which is no address of a host"
+        return
+    fi
+    routes="$routes$to$via
+"
+}
+
+# is_anothers NUMBER LENGTH: whether this network is a part of one that another link is on.
+is_anothers() {
+    for other in $(ip -4 -o address show | grep -vF ": $interface " |
+        sed -n 's/.* \([0-9.]*\/[0-9]*\) .*/\1/p'); do
+        wanted=$1 length=${other#*/}
+        number_of "${other%/*}" && [ "$length" -gt 0 ] && [ "$length" -le "$2" ] &&
+            [ $((number >> (32 - length))) = $((wanted >> (32 - length))) ] && return 0
+    done
+    return 1
 }
 
 # The same as octets: 24 192 0 2 192 0 2 1 is 192.0.2.0/24 by 192.0.2.1.
@@ -221,8 +352,13 @@ unset_names() {
 give_up() {
     line_of "$state.bound"
     [ -n "$line" ] || return 0
-    set_routes ""
-    ip -4 address del "$line" dev "$interface"
+    case $state in
+    *.ipv6) forget_address 6 "$line" ;;
+    *)
+        set_routes ""
+        forget_address 4 "$line"
+        ;;
+    esac
     rm -f "$state.bound"
     unset_names
 }
@@ -230,6 +366,7 @@ give_up() {
 case ${1:-${reason:-}} in
 bound | renew)
     length_of "${subnet:-255.255.255.255}"
+    check_lease "$ip" "$length" "$lease" || exit
     set_address 4 "$ip/$length" "$lease" "$lease" || exit
     # shellcheck disable=SC2086
     if [ -n "${staticroutes:-}" ]; then routes_to $staticroutes; else routes_by ${router:-}; fi
@@ -238,26 +375,29 @@ bound | renew)
     ;;
 BOUND | RENEW | REBIND | REBOOT)
     length_of "${new_subnet_mask:-255.255.255.255}"
-    set_address 4 "$new_ip_address/$length" "$new_dhcp_lease_time" "$new_dhcp_lease_time" || exit
+    time=${new_dhcp_lease_time:-}
+    check_lease "$new_ip_address" "$length" "$time" || exit
+    set_address 4 "$new_ip_address/$length" "$time" "$time" || exit
+    # dhclient has these as octets, dhcpcd as networks.
     # shellcheck disable=SC2086
     networks_of ${new_rfc3442_classless_static_routes:-}
+    networks=${networks:-${new_classless_static_routes:-}}
     # shellcheck disable=SC2086
     if [ -n "$networks" ]; then routes_to $networks; else routes_by ${new_routers:-}; fi
     set_routes "$routes"
     set_names "${new_domain_search:-${new_domain_name:-}}" "${new_domain_name_servers:-}"
     ;;
-BOUND6 | RENEW6 | REBIND6)
-    [ -n "${new_ip6_address:-}" ] || exit 0
-    set_address 6 "$new_ip6_address/128" "$new_max_life" "$new_preferred_life" || exit
+BOUND6 | RENEW6 | REBIND6 | REBOOT6)
+    address=${new_ip6_address:-${new_dhcp6_ia_na1_ia_addr1:-}}
+    [ -n "$address" ] || exit 0
+    valid=${new_max_life:-${new_dhcp6_ia_na1_ia_addr1_vltime:-}}
+    preferred=${new_preferred_life:-${new_dhcp6_ia_na1_ia_addr1_pltime:-}}
+    check_lease6 "$address" "$valid" || exit
+    set_address 6 "$address/128" "$valid" "$preferred" || exit
     set_names "${new_dhcp6_domain_search:-}" "${new_dhcp6_name_servers:-}"
     ;;
-deconfig | EXPIRE | FAIL)
+deconfig | EXPIRE | NAK | FAIL | EXPIRE6)
     give_up
-    ;;
-EXPIRE6)
-    rm -f "$state.bound"
-    ip -6 address del "$old_ip6_address/128" dev "$interface"
-    unset_names
     ;;
 end)
     unset_names

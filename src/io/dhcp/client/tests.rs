@@ -89,24 +89,46 @@ fn what_a_lease_asks_for_is_in_the_configuration() {
     let wanted = lease(Family::Ipv4, NameServers::Left, Some("192.0.2.5"));
     let v6 = lease(Family::Ipv6, NameServers::Left, Some("2001:db8::5"));
     let cases = [
-        Case(Kind::Dhcpcd, plain, "nohook resolv.conf", false),
-        Case(Kind::Dhcpcd, wanted, "nohook resolv.conf", true),
-        Case(Kind::Dhcpcd, v6, "nohook resolv.conf", true),
+        Case(Kind::Dhcpcd, plain, "\nnoconfigure\nscript /run/d/virtinterfaced-lease\n", true),
+        Case(Kind::Dhcpcd, plain, "\nenv VIRTINTERFACED_LEASE=/run/d/br0.ipv4\n", true),
+        Case(Kind::Dhcpcd, plain, "\nenv VIRTINTERFACED_PEERDNS=yes\n", true),
+        Case(Kind::Dhcpcd, v6, "\nenv VIRTINTERFACED_PEERDNS=no\n", true),
         Case(Kind::Dhcpcd, plain, "request ", false),
         Case(Kind::Dhcpcd, wanted, "\nrequest 192.0.2.5\n", true),
         Case(Kind::Dhcpcd, v6, "request", false),
         Case(Kind::Dhcpcd, plain, "\nclientid\n", true),
         Case(Kind::Dhcpcd, v6, "\nia_na\n", true),
         Case(Kind::Dhclient, plain, "requested-address", false),
-        Case(Kind::Dhclient, wanted, "\nsend dhcp-requested-address 192.0.2.5;\n", true),
+        Case(Kind::Dhclient, wanted, "requested-address", false),
         Case(Kind::Dhclient, v6, "requested-address", false),
         Case(Kind::Dhclient, plain, "send dhcp-client-identifier = hardware;", true),
     ];
     for Case(kind, lease, needle, want) in cases {
-        let text = client(kind, Confinement::None).configuration(&lease).unwrap();
+        let files = Files::new(Path::new("/run/d"), &lease);
+        let text = client(kind, Confinement::None).configuration(&lease, &files).unwrap();
         assert_eq!(text.contains(needle), want, "{kind:?} {needle}:\n{text}");
     }
-    assert_eq!(client(Kind::Udhcpc, Confinement::None).configuration(&wanted), None);
+    let files = Files::new(Path::new("/run/d"), &wanted);
+    assert_eq!(client(Kind::Udhcpc, Confinement::None).configuration(&wanted, &files), None);
+}
+
+#[test]
+fn dhclient_finds_the_wanted_address_among_its_leases() {
+    let wanted = lease(Family::Ipv4, NameServers::Left, Some("192.0.2.5"));
+    let dhclient = client(Kind::Dhclient, Confinement::None);
+    let text = dhclient.leases(&wanted).unwrap();
+    for line in ["interface \"br0\";", "fixed-address 192.0.2.5;", "subnet-mask 255.255.255.0;"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let files = Files::new(Path::new("/run/d"), &wanted);
+    let path = Path::new("/run/d/br0.ipv4.leases");
+    assert_eq!(dhclient.lease_file(&wanted, &files), path);
+    let confined = client(Kind::Dhclient, Confinement::Profile);
+    assert_eq!(confined.lease_file(&wanted, &files), Path::new("/run/dhclient-br0.ipv4.leases"));
+    let v6 = lease(Family::Ipv6, NameServers::Left, Some("2001:db8::5"));
+    let unwanted = lease(Family::Ipv4, NameServers::Left, None);
+    assert_eq!([dhclient.leases(&v6), dhclient.leases(&unwanted)], [None, None]);
+    assert_eq!(client(Kind::Dhcpcd, Confinement::None).leases(&wanted), None);
 }
 
 #[test]
