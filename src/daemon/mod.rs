@@ -29,6 +29,7 @@ use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, Presence};
 use crate::io::definitions::DefinitionStore;
+use crate::io::folders;
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::{Listener, ListenerSpec};
@@ -395,7 +396,8 @@ fn make_server(
 }
 
 /// The run directory is for everybody to enter, a session's for its user alone (the mask sees to
-/// it); what the driver keeps below it is nobody else's in either case.
+/// it); what the driver keeps below it is nobody else's in either case. Directories that are there
+/// already must be such that no other user can change them.
 fn make_run_dirs(paths: &Paths) -> Result<(), StartError> {
     for (dir, mode) in [(paths.run_dir.clone(), 0o777), (paths.driver_dir.clone(), 0o700)] {
         let made = DirBuilder::new().recursive(true).mode(mode).create(&dir);
@@ -403,6 +405,7 @@ fn make_run_dirs(paths: &Paths) -> Result<(), StartError> {
             let err = HostError::new("create", dir.display().to_string(), &err);
             StartError::new(Exit::RunDir, err)
         })?;
+        folders::resolve_private(&dir).map_err(|err| StartError::new(Exit::RunDir, err))?;
     }
     Ok(())
 }
@@ -426,6 +429,7 @@ fn listen(
 ) -> Result<Vec<Listener>, StartError> {
     let settings = &configuration.settings;
     let dir = settings.sockets.dir.as_ref().unwrap_or(&paths.run_dir);
+    let dir = folders::resolve_private(dir).map_err(|err| StartError::new(Exit::Sockets, err))?;
     let entrances: &[Entrance] = match privilege {
         Privilege::System => &[Entrance::Admin, Entrance::ReadWrite, Entrance::ReadOnly],
         Privilege::Session => &[Entrance::Admin, Entrance::ReadWrite],

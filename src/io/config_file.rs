@@ -11,6 +11,7 @@ use crate::config::choice::AuditLevel;
 use crate::config::settings::Unavailable;
 use crate::config::{ConfigError, Settings};
 use crate::error::HostError;
+use crate::io::folders::{self, FolderError};
 use crate::io::host_uuid::{self, HostUuidError};
 use crate::io::{accounts, files};
 use crate::limits::CONFIG_LEN_MAX;
@@ -58,6 +59,8 @@ enum Cause {
     Unavailable(Unavailable),
     /// No such group, or nobody can tell.
     Group(String),
+    /// Other users can exchange sockets there.
+    SocketDir(FolderError),
     HostUuid(HostUuidError),
     /// The kernel has none, or does not tell.
     Audit(Option<HostError>),
@@ -100,6 +103,11 @@ impl ConfigFile {
 
 /// Whether the host has what the file says that it has.
 fn check_host(settings: &Settings) -> Result<(), Cause> {
+    match settings.sockets.dir.as_deref().map(folders::resolve_private) {
+        Some(Err(shared @ FolderError::Shared(_))) => return Err(Cause::SocketDir(shared)),
+        // A supervisor's sockets need no folder of ours; the daemon's own say what is wrong with it.
+        Some(Ok(_) | Err(FolderError::Host(_))) | None => {}
+    }
     // A UUID of the file's own goes before all sources.
     if settings.host.uuid.is_none() {
         host_uuid::check(settings.host.uuid_source).map_err(Cause::HostUuid)?;
@@ -130,7 +138,7 @@ impl ConfigFileError {
         const OTHER: u8 = 1;
         match &self.cause {
             Cause::Text(err) => err.exit_status(),
-            Cause::Group(_) => SOCKETS,
+            Cause::Group(_) | Cause::SocketDir(_) => SOCKETS,
             Cause::Audit(_) => AUDIT,
             Cause::Read(_) | Cause::Unavailable(_) | Cause::HostUuid(_) => OTHER,
         }
@@ -145,6 +153,7 @@ impl fmt::Display for ConfigFileError {
             Cause::Text(err) => write!(f, "{path}:{err}"),
             Cause::Unavailable(err) => write!(f, "{path}: {err}"),
             Cause::Group(problem) => write!(f, "{path}: unix_sock_group: {problem}"),
+            Cause::SocketDir(err) => write!(f, "{path}: unix_sock_dir: {err}"),
             Cause::HostUuid(err) => write!(f, "{path}: host_uuid_source: {err}"),
             Cause::Audit(None) => {
                 write!(f, "{path}: audit_level is 2, and this kernel has no audit system")

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Listening sockets: bound with the mode and group asked for, and never a moment wider.
 //!
-//! The socket is bound with no permission at all and refuses connections until it has its group
-//! and mode. A path is only taken over from a socket that nobody listens on any more. Dropped, a
-//! listener removes its path, if the path is still its own.
+//! The socket has its mode from its first moment, or no permission at all until it has its group, and
+//! refuses connections until then. Group and mode are changed by a descriptor of the socket's file,
+//! so that no link in its place is followed. A path is only taken over from a socket that nobody
+//! listens on any more. Dropped, a listener removes its path, if the path is still its own.
 //!
 //! A socket that a supervisor has made is adopted: its path, mode and group are the supervisor's,
 //! now and at the end.
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
@@ -84,19 +85,21 @@ impl Listener {
             move |err: io::Error| ListenError::Host(HostError::new(verb, object, &err))
         };
         let socket = socket::stream().map_err(fail("open a socket for"))?;
-        bind_closed(&socket, &spec.path).map_err(|err| match err.raw_os_error() {
-            Some(libc::EADDRINUSE) => ListenError::InUse(spec.path.clone()),
-            _ => fail("bind")(err),
+        let first_mode = if spec.group.is_none() { spec.mode } else { 0 };
+        bind_with_mode(&socket, &spec.path, first_mode).map_err(|err| {
+            match err.raw_os_error() {
+                Some(libc::EADDRINUSE) => ListenError::InUse(spec.path.clone()),
+                _ => fail("bind")(err),
+            }
         })?;
-        let made = fs::symlink_metadata(&spec.path).map_err(fail("find"))?;
-        let made = Some((made.dev(), made.ino()));
+        let place = Place::open(&spec.path).map_err(fail("find"))?;
         // From here on, a failure removes the path again.
+        let made = Some(place.identity());
         let listener = Self { entrance: spec.entrance, path: spec.path.clone(), made, socket };
         if let Some(gid) = spec.group {
-            file::set_group(&spec.path, gid).map_err(fail("change the group of"))?;
+            place.set_group(gid).map_err(fail("change the group of"))?;
+            place.set_mode(spec.mode).map_err(fail("change the mode of"))?;
         }
-        let permissions = Permissions::from_mode(spec.mode);
-        fs::set_permissions(&spec.path, permissions).map_err(fail("change the mode of"))?;
         socket::listen(&listener.socket, spec.backlog).map_err(fail("listen on"))?;
         Ok(listener)
     }
@@ -131,23 +134,19 @@ impl Listener {
             let object = self.path.display().to_string();
             move |err: io::Error| ListenError::Host(HostError::new(verb, object, &err))
         };
-        let chmod = |mode| {
-            let permissions = Permissions::from_mode(mode);
-            fs::set_permissions(&self.path, permissions).map_err(fail("change the mode of"))
-        };
         socket::listen(&self.socket, backlog).map_err(fail("listen on"))?;
-        let Some(now) = self.still_made() else {
+        let Some(place) = self.still_made() else {
             if self.made.is_some() {
                 warn!("{}: not ours any more, its mode and group stay", self.path.display());
             }
             return Ok(());
         };
-        if let Some(gid) = group.filter(|gid| *gid != now.gid()) {
+        if let Some(gid) = group.filter(|gid| *gid != place.metadata.gid()) {
             // At no moment is the new group let in by the old mode, or the old by the new one.
-            chmod(now.mode() & mode)?;
-            file::set_group(&self.path, gid).map_err(fail("change the group of"))?;
+            place.set_mode(place.metadata.mode() & mode).map_err(fail("change the mode of"))?;
+            place.set_group(gid).map_err(fail("change the group of"))?;
         }
-        chmod(mode)
+        place.set_mode(mode).map_err(fail("change the mode of"))
     }
 
     /// Where it listens; for an adopted one as far as it can be told.
@@ -161,9 +160,50 @@ impl Listener {
     }
 
     /// What stands at its path, if we made that and it is still the same.
-    fn still_made(&self) -> Option<Metadata> {
-        let now = fs::symlink_metadata(&self.path).ok()?;
-        (Some((now.dev(), now.ino())) == self.made).then_some(now)
+    fn still_made(&self) -> Option<Place> {
+        let now = Place::open(&self.path).ok()?;
+        (Some(now.identity()) == self.made).then_some(now)
+    }
+}
+
+/// The file of a socket, held by a descriptor that stands for it whatever its path leads to.
+struct Place {
+    /// Opened with `O_PATH`, as a socket's file cannot be opened otherwise.
+    file: File,
+    path: PathBuf,
+    metadata: Metadata,
+}
+
+impl Place {
+    fn open(path: &Path) -> io::Result<Self> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        match metadata.file_type().is_socket() {
+            true => Ok(Self { file, path: path.to_owned(), metadata }),
+            false => Err(io::Error::from_raw_os_error(libc::ENOTSOCK)),
+        }
+    }
+
+    /// Device and inode.
+    fn identity(&self) -> (u64, u64) {
+        (self.metadata.dev(), self.metadata.ino())
+    }
+
+    fn set_group(&self, gid: libc::gid_t) -> io::Result<()> {
+        file::set_group(&self.file, gid)
+    }
+
+    /// chmod(2) takes no such descriptor, but a path below /proc that stands for it. Without /proc it
+    /// takes the socket's own path, in whose folder no other user can exchange anything.
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let by_number = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match fs::set_permissions(by_number, Permissions::from_mode(mode)) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                fs::set_permissions(&self.path, Permissions::from_mode(mode))
+            }
+            changed => changed,
+        }
     }
 }
 
@@ -197,9 +237,9 @@ fn shown(address: &SocketAddr) -> PathBuf {
     }
 }
 
-/// Binds with no permission for anybody, whatever the process's mask is.
-fn bind_closed(socket: &OwnedFd, path: &Path) -> io::Result<()> {
-    let mask = process::set_umask(0o777);
+/// Binds with just these permissions, whatever the process's mask is.
+fn bind_with_mode(socket: &OwnedFd, path: &Path, mode: u32) -> io::Result<()> {
+    let mask = process::set_umask(!mode & 0o777);
     let result = socket::bind(socket, path);
     process::set_umask(mask);
     result

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The outside world, thin and dull: files, sockets, processes, the kernel.
 
+pub mod folders;
 pub mod files;
 pub mod definitions;
 pub mod boot;

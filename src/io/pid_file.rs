@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
-use crate::io::files;
+use crate::io::{files, folders};
 use crate::sys::file::{first_byte_writer, lock_first_byte};
 use crate::sys::process;
 
@@ -145,7 +145,9 @@ impl Drop for PidFile {
 fn open(path: &Path) -> Result<File, PidFileError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(PRIVATE);
-    let opened = options.custom_flags(libc::O_NONBLOCK).open(path);
+    // In a folder that others can change, a link may lead to any file of ours.
+    let follow = if folders::is_shared(path) { libc::O_NOFOLLOW } else { 0 };
+    let opened = options.custom_flags(libc::O_NONBLOCK | follow).open(path);
     let file = opened.map_err(|err| refused(path, &err))?;
     match file.metadata().map_err(|err| refused(path, &err))?.is_file() {
         true => Ok(file),

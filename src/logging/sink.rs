@@ -8,13 +8,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::HostError;
-use crate::sys::{file, socket};
+use crate::io::folders;
+use crate::sys::{file, process, socket};
 
 /// What standard error leads to.
 const STDERR: &str = "/proc/self/fd/2";
@@ -48,15 +49,23 @@ impl Sink {
 
     /// The file at `path`, which is created for its owner alone if there is none. A device such as
     /// `/dev/console` may stand there, or a pipe that somebody reads; no disk, as lines would
-    /// overwrite what is on it.
+    /// overwrite what is on it. In a folder that other users can change, no link is followed, and
+    /// only a file of this user's that has no other name is written to.
     pub(super) fn file(path: &Path) -> Result<Self, HostError> {
         let refuse =
             |err: &io::Error| HostError::new("open log file", path.display().to_string(), err);
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600);
-        let file = open_for_lines(&mut options, path).map_err(|err| refuse(&err))?;
-        if file.metadata().map_err(|err| refuse(&err))?.file_type().is_block_device() {
+        let is_shared = folders::is_shared(path);
+        let follow = if is_shared { libc::O_NOFOLLOW } else { 0 };
+        let file = open_for_lines(&mut options, path, follow).map_err(|err| refuse(&err))?;
+        let found = file.metadata().map_err(|err| refuse(&err))?;
+        if found.file_type().is_block_device() {
             return Err(refuse(&io::Error::from_raw_os_error(libc::EOPNOTSUPP)));
+        }
+        let is_ours = found.uid() == process::effective_uid() && found.nlink() == 1;
+        if is_shared && !is_ours {
+            return Err(refuse(&io::Error::from_raw_os_error(libc::EPERM)));
         }
         Ok(Self::new(Place::File(file)))
     }
@@ -125,9 +134,10 @@ impl Place {
     }
 }
 
-/// Opens what lines are written to: without waiting, and without making a terminal ours.
-fn open_for_lines(options: &mut OpenOptions, path: impl AsRef<Path>) -> io::Result<File> {
-    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+/// Opens what lines are written to: without waiting, without making a terminal ours, and with these
+/// flags (open(2)).
+fn open_for_lines(options: &mut OpenOptions, path: &Path, flags: libc::c_int) -> io::Result<File> {
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags).open(path)
 }
 
 /// A terminal says that it is ready as soon as it takes one byte, and then waits with the rest of a
@@ -137,7 +147,9 @@ fn put_on_stderr(bytes: &[u8]) -> io::Result<usize> {
     let stderr = io::stderr();
     if stderr.is_terminal() {
         // Who may not open it shares the descriptor after all.
-        if let Ok(mut terminal) = open_for_lines(OpenOptions::new().write(true), STDERR) {
+        if let Ok(mut terminal) =
+            open_for_lines(OpenOptions::new().write(true), Path::new(STDERR), 0)
+        {
             return terminal.write(bytes);
         }
     }
@@ -160,7 +172,7 @@ mod tests {
     use crate::limits::LOG_LINE_LEN_MAX;
     use std::fs;
     use std::io::Read;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::{UnixDatagram, UnixStream};
 
     fn temporary(name: &str) -> PathBuf {
@@ -173,6 +185,24 @@ mod tests {
         has_failed.store(false, Ordering::Relaxed);
         assert_eq!(sink.write(line).unwrap(), line.len());
         !has_failed.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn in_a_folder_that_others_can_change_no_link_is_followed_and_no_other_name_written_to() {
+        let (dir, precious) = (temporary("shared"), temporary("precious"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, dir.join("link")).unwrap();
+        fs::hard_link(&precious, dir.join("name")).unwrap();
+        let refusals = |mode| {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            ["link", "name", "new"]
+                .map(|name| Sink::file(&dir.join(name)).err().map(|err| err.errno()))
+        };
+        assert_eq!(refusals(0o777), [Some(libc::ELOOP), Some(libc::EPERM), None]);
+        assert_eq!(refusals(0o755), [None; 3]);
+        fs::remove_dir_all(&dir).unwrap();
+        fs::remove_file(&precious).unwrap();
     }
 
     #[test]

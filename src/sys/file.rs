@@ -51,12 +51,12 @@ fn first_byte(kind: libc::c_int) -> libc::flock {
     lock
 }
 
-/// Gives `path` to the group `gid`; the owner stays. A link is not followed.
-pub fn set_group(path: &Path, gid: libc::gid_t) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: the path is a live, NUL-terminated string; lchown only reads it. The uid of all ones
-    // means "leave the owner".
-    check(unsafe { libc::lchown(path.as_ptr(), libc::uid_t::MAX, gid) })?;
+/// Gives a file to the group `gid`; the owner stays. The descriptor may be one of `O_PATH`.
+pub fn set_group(file: impl AsFd, gid: libc::gid_t) -> io::Result<()> {
+    let (fd, itself) = (file.as_fd().as_raw_fd(), c"".as_ptr());
+    // SAFETY: the fd is borrowed, so open; the path is a static, NUL-terminated string, and an empty one
+    // stands for the descriptor. The uid of all ones means "leave the owner".
+    check(unsafe { libc::fchownat(fd, itself, libc::uid_t::MAX, gid, libc::AT_EMPTY_PATH) })?;
     Ok(())
 }
 

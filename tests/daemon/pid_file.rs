@@ -171,6 +171,25 @@ fn a_link_to_it_is_followed() {
 }
 
 #[test]
+fn in_a_folder_that_others_can_change_no_link_is_followed_and_no_other_name_written_to() {
+    in_namespace(|| {
+        let (dir, precious) = (format!("{DIR}/shared"), format!("{DIR}/precious"));
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, Permissions::from_mode(0o1777)).unwrap();
+        fs::write(&precious, "precious").unwrap();
+        let pid_file = format!("{dir}/pid");
+        symlink(&precious, &pid_file).unwrap();
+        let output = run_daemon(&["-p", &pid_file]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        fs::remove_file(&pid_file).unwrap();
+        fs::hard_link(&precious, &pid_file).unwrap();
+        let daemon = Daemon::start_with(daemon_command().args(["-p", &pid_file]));
+        assert_eq!(number_in(&pid_file), daemon.pid());
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    });
+}
+
+#[test]
 fn what_is_no_file_is_refused_and_left_where_it_is() {
     in_namespace(|| {
         let pipe = format!("{DIR}/pipe");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The daemon of an ordinary user.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -76,6 +76,30 @@ fn without_a_runtime_directory_they_are_in_the_cache() {
         prepare();
         check("/run/home/.cache/libvirt", &[]);
         check("/run/home/elsewhere/libvirt", &[("XDG_CACHE_HOME", "/run/home/elsewhere")]);
+    });
+}
+
+#[test]
+fn a_run_directory_that_is_not_the_users_own_is_refused() {
+    const STRANGER: u32 = 4_321;
+    in_namespace(|| {
+        prepare();
+        fs::create_dir("/run/user/libvirt").unwrap();
+        let refused_for = |shared: &str, owner: u32, mode: u32| {
+            chown(shared, Some(owner), Some(owner)).unwrap();
+            fs::set_permissions(shared, Permissions::from_mode(mode)).unwrap();
+            let output = run(as_user(DAEMON).env("XDG_RUNTIME_DIR", RUNTIME_DIR));
+            let reason = format!("other users can write to {shared}; use a folder of the daemon's");
+            let want = format!("virtinterfaced: {reason}\n");
+            assert_eq!((output.stderr, output.status.code()), (want, Some(2)), "{shared} {mode:o}");
+            chown(shared, Some(USER), Some(USER)).unwrap();
+            fs::set_permissions(shared, Permissions::from_mode(0o700)).unwrap();
+        };
+        for shared in ["/run/user/libvirt", RUNTIME_DIR] {
+            refused_for(shared, STRANGER, 0o777);
+            refused_for(shared, USER, 0o777);
+        }
+        check("/run/user/libvirt", &[("XDG_RUNTIME_DIR", RUNTIME_DIR)]);
     });
 }
 

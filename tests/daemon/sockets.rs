@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The sockets: whose they are from their first moment on, and what happens to what stood there.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::support::StopOnDrop;
 use crate::support::client::RawClient;
 use crate::support::daemon::{
     ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command, run_daemon,
@@ -16,6 +15,7 @@ use crate::support::daemon::{
 use crate::support::namespace::in_namespace;
 use crate::support::peer::as_user;
 use crate::support::wire::procedure;
+use crate::support::{StopOnDrop, eventually};
 
 const SOCKETS: [&str; 3] = [SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET];
 
@@ -118,6 +118,50 @@ fn the_sockets_folder_can_be_chosen() {
         assert_eq!(SOCKETS.map(|path| Path::new(path).exists()), [false; 3]);
         daemon.stop();
         assert_eq!(file_names("/run/test/sockets"), [""; 0]);
+    });
+}
+
+#[test]
+fn a_sockets_folder_that_other_users_can_change_is_refused() {
+    in_namespace(|| {
+        const DIR: &str = "/run/test/sockets/below";
+        fs::create_dir_all(DIR).unwrap();
+        let parent = Path::new(DIR).parent().unwrap().to_str().unwrap();
+        let refused_for = |shared: &str, owner: u32, mode: u32| {
+            fs::set_permissions(shared, Permissions::from_mode(mode)).unwrap();
+            chown(shared, Some(owner), Some(owner)).unwrap();
+            let file = config_file(&format!("unix_sock_dir = '{DIR}'"));
+            let output = run_daemon(&["-f", &file]);
+            let want = format!(
+                "virtinterfaced: {file}: unix_sock_dir: other users can write to {shared}; \
+                 use a folder of the daemon's\n"
+            );
+            assert_eq!((output.stderr, output.status.code()), (want, Some(6)), "{shared} {mode:o}");
+            chown(shared, Some(0), Some(0)).unwrap();
+            fs::set_permissions(shared, Permissions::from_mode(0o755)).unwrap();
+        };
+        for shared in [DIR, parent] {
+            refused_for(shared, 0, 0o777);
+            refused_for(shared, NOBODY, 0o755);
+        }
+        refused_for(DIR, 0, 0o1777);
+        let file = config_file(&format!("unix_sock_dir = '{DIR}'"));
+        let mut daemon = Daemon::spawn(daemon_command().args(["-f", &file]));
+        daemon.wait_for(format!("{DIR}/virtinterfaced-sock"));
+    });
+}
+
+#[test]
+fn a_link_in_place_of_a_socket_is_left_alone_at_a_reload() {
+    in_namespace(|| {
+        let daemon = Daemon::configured("");
+        fs::write("/run/test/precious", "precious").unwrap();
+        fs::set_permissions("/run/test/precious", Permissions::from_mode(0o600)).unwrap();
+        fs::remove_file(READ_ONLY_SOCKET).unwrap();
+        symlink("/run/test/precious", READ_ONLY_SOCKET).unwrap();
+        daemon.signal(libc::SIGHUP);
+        eventually("the reload", || daemon.stderr().contains("not ours any more"));
+        assert_eq!(mode("/run/test/precious"), 0o600);
     });
 }
 
