@@ -115,6 +115,17 @@ pub const CLIENT_BYTES_UNWRITTEN_MAX: usize = 1024 * 1024;
 /// line is torn, and none mixes with those of others. The journal and syslog take as much.
 pub const LOG_LINE_LEN_MAX: usize = 4096;
 
+/// Log lines that one user's clients may cause in [`LOG_SHARE_TIME`]: what an administrator who looks at
+/// the levels info or debug can read, and some forty megabytes a day for a user who floods.
+pub const LOG_LINES_PER_USER_MAX: u32 = 240;
+
+/// How long a user's share of the log lasts.
+pub const LOG_SHARE_TIME: Duration = Duration::from_secs(60);
+
+/// Users whose lines are counted at a time. Lines of further ones are left out: only an attack has so
+/// many users.
+pub const LOG_USER_COUNT_MAX: usize = 64;
+
 /// What a daemon that fails to start tells the process that started it, in bytes: a line about a
 /// configuration file, with room for its path.
 pub const START_REASON_LEN_MAX: usize = 4096;

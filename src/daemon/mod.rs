@@ -363,11 +363,9 @@ fn make_server(
     let parts = ServerParts {
         config_file,
         configuration,
-        facts: Facts {
-            privilege,
-            default_uri: environment.default_uri.clone(),
-            client_config: paths.client_config,
-        },
+        facts: Facts { privilege },
+        client_config: paths.client_config,
+        default_uri: environment.default_uri.clone(),
         change_folder: ChangeFolder::new(paths.change_dir),
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         descriptor_limit: descriptors::raise_limit().map_err(|err| {

@@ -14,15 +14,18 @@ pub mod source;
 mod line;
 mod sink;
 mod output;
+mod share;
 mod state;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use log::{Log, Metadata, Record, warn};
 
 use crate::config::logging_spec::{LogDestination, LogFilter, LogOutput};
 use crate::config::settings::Logging;
+use crate::sys::process;
 use output::Services;
 pub use plan::{Circumstances, LoggingError};
 use state::{State, Warnings};
@@ -39,6 +42,11 @@ struct Logger {
 }
 
 static LOGGER: Logger = Logger { state: Mutex::new(None) };
+
+/// The user to whom lines are charged; [`NOBODY`] if they are the daemon's own.
+static CHARGED_USER: AtomicI64 = AtomicI64::new(NOBODY);
+
+const NOBODY: i64 = -1;
 
 /// Starts logging. To be called once in a process.
 ///
@@ -114,6 +122,25 @@ pub fn writes_to_stderr() -> bool {
     outputs().iter().any(|output| output.destination == LogDestination::Stderr)
 }
 
+/// While it lives, lines are charged to a user, who cannot cause more than a share of them.
+#[derive(Debug)]
+#[must_use]
+pub struct Charged(());
+
+/// Charges the lines that follow to the user whose client causes them. The daemon's own user may
+/// cause as many as there are.
+pub fn charge_to(user: u32) -> Charged {
+    let is_limited = user != process::effective_uid();
+    CHARGED_USER.store(if is_limited { user.into() } else { NOBODY }, Ordering::Relaxed);
+    Charged(())
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        CHARGED_USER.store(NOBODY, Ordering::Relaxed);
+    }
+}
+
 /// Changes the log, and lets the facade know what is worth a call.
 fn change<T>(
     change: impl FnOnce(&mut State) -> Result<T, LoggingError>,
@@ -150,7 +177,8 @@ impl Log for Logger {
             Err(TryLockError::WouldBlock) => return,
         };
         if let Some(state) = slot.as_mut() {
-            state.log(record);
+            let user = u32::try_from(CHARGED_USER.load(Ordering::Relaxed)).ok();
+            state.log(record, user);
         }
     }
 

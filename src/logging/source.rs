@@ -27,6 +27,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("server::administer", "daemon.admin_server"),
     ("server::answer", "daemon.answer"),
     ("server::client", "rpc.client"),
+    ("server::client_config", "daemon.answer"),
     ("server::door", "rpc.door"),
     ("server::lifecycle", "daemon.lifecycle"),
     ("server", "rpc.server"),

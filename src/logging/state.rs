@@ -4,24 +4,26 @@
 //! A change happens whole or not at all: everything new is open before anything old is closed.
 //! Logs nothing itself; what is worth a line is handed back.
 
+use std::fmt;
 use std::fs::DirBuilder;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use log::{LevelFilter, Record};
+use log::{Level, LevelFilter, Record};
 
 use super::output::{Output, Services, level_filter};
 use super::plan::{
     Circumstances, DEFAULT_IDENT, LoggingError, Overrides, Surroundings, default_output,
     from_directory,
 };
+use super::share::{Shares, Verdict};
 use super::source;
 use crate::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
 use crate::config::settings::Logging;
 use crate::error::HostError;
 use crate::model::client::Privilege;
-use crate::sys::socket;
+use crate::sys::{clock, socket};
 
 /// What a change made worth a warning, once lines can be written again.
 pub(super) type Warnings = Vec<String>;
@@ -39,6 +41,7 @@ pub(super) struct State {
     level: LogLevel,
     filters: Vec<LogFilter>,
     outputs: Vec<Output>,
+    shares: Shares,
 }
 
 impl State {
@@ -56,6 +59,7 @@ impl State {
             level: LogLevel::Warning,
             filters: Vec::new(),
             outputs: Vec::new(),
+            shares: Shares::default(),
         };
         let warnings = state.apply(settings)?;
         Ok((state, warnings))
@@ -114,16 +118,44 @@ impl State {
         level_filter(outputs.map_or(sources, |outputs| outputs.max(sources)))
     }
 
-    /// Writes a line to each output that takes it.
-    pub(super) fn log(&mut self, record: &Record<'_>) {
+    /// Writes a line to each output that takes it, if the user who has caused it may cause one more.
+    pub(super) fn log(&mut self, record: &Record<'_>, user: Option<u32>) {
         let level = if self.filters.is_empty() {
             self.level
         } else {
             source::level_of(&source::source_of(record), &self.filters, self.level)
         };
-        if record.level() <= level_filter(level) {
-            self.outputs.iter_mut().for_each(|output| output.log(record));
+        if record.level() <= level_filter(level) && self.is_within_share(user) {
+            self.write(record);
         }
+    }
+
+    fn is_within_share(&mut self, user: Option<u32>) -> bool {
+        let Some(user) = user else { return true };
+        match self.shares.charge(user, clock::monotonic().unwrap_or_default()) {
+            Verdict::Write => true,
+            Verdict::WriteAfter(count) => {
+                self.warn(format_args!("{count} lines that user {user} has caused were left out"));
+                true
+            }
+            Verdict::LeaveOutFirst => {
+                let text =
+                    format_args!("user {user} causes too many lines; further ones are left out");
+                self.warn(text);
+                false
+            }
+            Verdict::LeaveOut => false,
+        }
+    }
+
+    fn warn(&mut self, text: fmt::Arguments<'_>) {
+        let mut line = Record::builder();
+        line.level(Level::Warn).target("util.log").args(text);
+        self.write(&line.build());
+    }
+
+    fn write(&mut self, record: &Record<'_>) {
+        self.outputs.iter_mut().for_each(|output| output.log(record));
     }
 
     fn open(

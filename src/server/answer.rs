@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From a call to its outcome: the handler decides, and what it asks is found out here.
 
-use std::path::PathBuf;
-
-use log::{debug, warn};
-
-use crate::config::lexer::{self, Scalar, Value};
 use crate::definitions::Definitions;
 use crate::error::{CallError, HostError};
 use crate::faults;
-use crate::handler::uri::UriSettings;
 use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
 use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::dhcp::DhcpClients;
-use crate::io::files;
 use crate::io::kernel::Kernel;
-use crate::limits::CLIENT_CONFIG_LEN_MAX;
 use crate::model::client::{ClientState, Privilege};
 use crate::proto::{Call, Reply};
+use crate::server::client_config::ClientConfig;
 use crate::server::rested::Rested;
 use crate::snapshot::Opening;
 use crate::sys::process;
@@ -27,16 +20,13 @@ use crate::sys::process;
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub privilege: Privilege,
-    /// `LIBVIRT_DEFAULT_URI`.
-    pub default_uri: Option<String>,
-    /// libvirt.conf, which has aliases and a default for URIs.
-    pub client_config: PathBuf,
 }
 
 /// All that is needed to answer calls.
 #[derive(Debug)]
 pub(crate) struct Desk<'a> {
     pub(crate) facts: &'a Facts,
+    pub(crate) client_config: &'a mut ClientConfig,
     pub(crate) host: &'a Host,
     pub(crate) definitions: &'a Definitions,
     pub(crate) change: Option<&'a Opening>,
@@ -97,7 +87,7 @@ impl Desk<'_> {
                 Ok(name) => Ok(Answer::Hostname(name)),
                 Err(err) => Err(faults::no_hostname(&err)),
             },
-            Question::UriSettings => Ok(Answer::UriSettings(self.uri_settings())),
+            Question::UriSettings => Ok(Answer::UriSettings(self.client_config.uri_settings())),
             Question::Links(inspection) => {
                 Ok(Answer::Links(self.kernel.inspect(inspection, self.buffer)))
             }
@@ -111,44 +101,5 @@ impl Desk<'_> {
         survey.leases = self.clients.running().copied().collect();
         survey.rested = self.rested.links().cloned().collect();
         Ok(survey)
-    }
-
-    /// Reads libvirt.conf anew at each question, as libvirt does. A file that is bad says nothing.
-    fn uri_settings(&self) -> UriSettings {
-        let path = &self.facts.client_config;
-        let text = match files::read_text_if_any(path, CLIENT_CONFIG_LEN_MAX) {
-            Ok(text) => text.unwrap_or_default(),
-            Err(err) => {
-                warn!("{err}");
-                String::new()
-            }
-        };
-        let statements = lexer::parse(&text).unwrap_or_else(|err| {
-            warn!("{}:{err}", path.display());
-            Vec::new()
-        });
-        let mut settings = UriSettings::default();
-        for statement in statements {
-            match (statement.name, statement.value) {
-                ("uri_default", Value::Scalar(Scalar::Text(uri))) => {
-                    settings.default.get_or_insert_with(|| uri.to_owned());
-                }
-                ("uri_aliases", Value::List(entries)) => {
-                    settings.aliases.extend(entries.iter().filter_map(uri_text));
-                }
-                (name, _) => debug!("{}: {name} is not for us", path.display()),
-            }
-        }
-        if let Some(uri) = &self.facts.default_uri {
-            settings.default = Some(uri.clone());
-        }
-        settings
-    }
-}
-
-fn uri_text(scalar: &Scalar<'_>) -> Option<String> {
-    match scalar {
-        Scalar::Text(text) => Some((*text).to_owned()),
-        Scalar::Unsigned(_) | Scalar::Signed(_) => None,
     }
 }

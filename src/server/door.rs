@@ -14,6 +14,7 @@ use log::{info, warn};
 use crate::config::Settings;
 use crate::error::HostError;
 use crate::io::listener::{ListenError, Listener};
+use crate::logging;
 use crate::model::client::Entrance;
 use crate::server::room::Rooms;
 use crate::sys::socket::PeerCreds;
@@ -154,6 +155,7 @@ fn check(entrance: Entrance, socket: &OwnedFd) -> Option<PeerCreds> {
         }
     };
     if entrance == Entrance::Admin && peer.uid != process::effective_uid() {
+        let _charged = logging::charge_to(peer.uid);
         info!("user {} is sent away from the admin socket", peer.uid);
         return None;
     }

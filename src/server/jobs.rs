@@ -20,6 +20,7 @@ use crate::io::change_folder::Kept;
 use crate::io::changes::Changes;
 use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
+use crate::logging::{self, Charged};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
 use crate::model::name::IfName;
 use crate::plan::Planned;
@@ -91,6 +92,14 @@ impl Origin {
                 let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
                 ClientState { opened, ..ClientState::new(Entrance::ReadWrite) }
             }
+        }
+    }
+
+    /// Charges the log lines about its change to the user who asks for it.
+    fn charge(&self) -> Option<Charged> {
+        match self {
+            Self::Client { caller, .. } => Some(logging::charge_to(caller.uid)),
+            Self::Daemon(_) => None,
         }
     }
 }
@@ -317,6 +326,7 @@ impl Server {
             self.note_progress(progress);
         }
         let Some(running) = &mut self.jobs.running else { return };
+        let _charged = running.request.origin.charge();
         match running.job.poll_action(&self.host, now) {
             Action::Perform(step) => {
                 running.hurried = None;
@@ -357,6 +367,7 @@ impl Server {
         {
             return self.begin_bringing_up(request, name, now);
         }
+        let _charged = request.origin.charge();
         let state = request.origin.state();
         let call = Call::Interface(request.call.clone());
         let decision = self.desk().decide(&call, &state);
@@ -392,6 +403,7 @@ impl Server {
     pub(super) fn desk(&mut self) -> Desk<'_> {
         Desk {
             facts: &self.facts,
+            client_config: &mut self.client_config,
             host: &self.host,
             definitions: self.store.definitions(),
             change: self.change.opening(),
@@ -428,6 +440,7 @@ impl Server {
             self.jobs.discard.push(discarded, now);
             return self.conclude_bringing_up(&request, &job, now);
         }
+        let _charged = request.origin.charge();
         let outcome = match job.outcome() {
             Ok(()) => {
                 // At the default level, as all that changes the host.

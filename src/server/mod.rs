@@ -9,6 +9,7 @@
 mod room;
 mod door;
 mod client;
+mod client_config;
 mod timers;
 mod rested;
 mod discard;
@@ -53,6 +54,7 @@ use crate::model::client::Privilege;
 use crate::rollback::Recovery;
 use crate::server::autostart::Autostart;
 use crate::server::client::{Client, ClientId, mark_busy};
+use crate::server::client_config::ClientConfig;
 use crate::server::door::Door;
 use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
@@ -93,6 +95,7 @@ pub struct Server {
     /// Where their programs are looked for.
     path: Option<OsString>,
     facts: Facts,
+    client_config: ClientConfig,
     config_file: ConfigFile,
     /// What the file said when it was last read and taken.
     configuration: Configuration,
@@ -128,6 +131,9 @@ pub struct ServerParts {
     pub config_file: ConfigFile,
     pub configuration: Configuration,
     pub facts: Facts,
+    /// libvirt.conf, and the default URI that goes before the one in it.
+    pub client_config: PathBuf,
+    pub default_uri: Option<String>,
     pub kernel: Kernel,
     /// How many descriptors the process may have.
     pub descriptor_limit: u64,
@@ -185,6 +191,7 @@ impl Server {
             leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
             path: parts.dhcp.path,
             facts: parts.facts,
+            client_config: ClientConfig::new(parts.client_config, parts.default_uri),
             config_file: parts.config_file,
             started_with: parts.configuration.settings.clone(),
             configuration: parts.configuration,

@@ -13,6 +13,7 @@ use mio::{Interest, Token};
 use crate::faults;
 use crate::io::Progress;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX};
+use crate::logging;
 use crate::proto::Call;
 use crate::server::answer::Desk;
 use crate::server::client::{Brief, Client, ClientId, mark_busy};
@@ -38,6 +39,8 @@ impl Server {
     /// Answers what a client calls, unless the table is behind; writes what it is owed; and sees to
     /// what it needs next: its end, another turn, a timer, or word from epoll.
     pub(super) fn serve(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let _charged = logging::charge_to(client.peer.uid);
         if self.news == Progress::Drained {
             self.answer_calls(id, now);
         }
@@ -93,6 +96,7 @@ impl Server {
                     }
                     let mut desk = Desk {
                         facts: &self.facts,
+                        client_config: &mut self.client_config,
                         host: &self.host,
                         definitions: self.store.definitions(),
                         change: self.change.opening(),
@@ -126,6 +130,7 @@ impl Server {
     }
 
     fn welcome(&mut self, guest: Guest) -> io::Result<()> {
+        let _charged = logging::charge_to(guest.peer.uid);
         let limits = self.rooms.behind(guest.entrance).limits;
         let session = Session::new(guest.entrance, limits.keepalive, limits.call_count_max);
         let id = self.take_id();

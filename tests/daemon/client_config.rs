@@ -70,3 +70,23 @@ fn a_bad_file_a_huge_one_and_a_pipe_say_nothing_and_stop_nobody() {
         });
     });
 }
+
+#[test]
+fn a_fault_of_the_file_is_told_once_however_many_clients_have_it_read() {
+    in_namespace(|| {
+        with_file("uri_default = \n", || {
+            let daemon = Daemon::start();
+            let faults = || daemon.stderr().matches("libvirt.conf:").count();
+            (0..20).for_each(|_| drop(open("")));
+            assert_eq!(faults(), 1, "{}", daemon.stderr());
+            fs::write(FILE, "\nuri_default = \n").unwrap();
+            (0..20).for_each(|_| drop(open("")));
+            assert_eq!(faults(), 2, "another fault: {}", daemon.stderr());
+            fs::write(FILE, "").unwrap();
+            open("");
+            fs::write(FILE, "\nuri_default = \n").unwrap();
+            (0..20).for_each(|_| drop(open("")));
+            assert_eq!(faults(), 3, "it has come back: {}", daemon.stderr());
+        });
+    });
+}

@@ -15,9 +15,10 @@ use std::ptr;
 use crate::sockets;
 use crate::support::client::RawClient;
 use crate::support::command::{command, run};
-use crate::support::daemon::{Daemon, SOCKET, config_file, daemon_command};
+use crate::support::daemon::{Daemon, READ_ONLY_SOCKET, SOCKET, config_file, daemon_command};
 use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace};
+use crate::support::peer::as_user;
 use crate::support::wire::{Arg, procedure};
 
 const LOG_FILE: &str = "/run/test/daemon.log";
@@ -457,4 +458,39 @@ fn read_some(pipe: &mut ChildStderr) -> String {
     let mut buffer = vec![0; 1024 * 1024];
     let len = pipe.read(&mut buffer).unwrap();
     String::from_utf8(buffer[..len].to_vec()).unwrap()
+}
+
+#[test]
+fn a_user_cannot_flood_the_log_and_nobody_else_is_left_out_of_it() {
+    /// A user who is not root, and the lines that one may cause.
+    const USER: u32 = 65_534;
+    const SHARE: usize = 240;
+    in_namespace(|| {
+        for (level, calls) in [(2, 0), (1, 5)] {
+            let daemon = Daemon::configured(&format!("log_level = {level}\n"));
+            as_user(USER, || {
+                for _ in 0..200 {
+                    let mut client = RawClient::connect_to(READ_ONLY_SOCKET).unwrap();
+                    client.call_open();
+                    (0..calls).for_each(|_| drop(client.list_all()));
+                    client.end();
+                }
+            });
+            let mut root = RawClient::connect();
+            root.call_open();
+            root.end();
+            let log = daemon.stderr();
+            // Numbers are those of the main server's clients: the start's own client is the first.
+            let by_root: Vec<_> = log.lines().filter(|line| line.contains("user 0 ")).collect();
+            assert!(by_root.last().is_some_and(|line| line.contains("client 202")), "{log}");
+            let told = format!("user {USER} causes too many lines; further ones are left out");
+            assert_eq!(log.matches(&told).count(), 1, "{log}");
+            let of_user = |line: &&str| {
+                let number = line.split("client ").nth(1).and_then(|rest| rest.split(':').next());
+                number.is_some_and(|number| (2..=201).contains(&number.parse().unwrap_or(0)))
+            };
+            assert_eq!(log.lines().filter(of_user).count(), SHARE, "level {level}");
+            daemon.stop();
+        }
+    });
 }

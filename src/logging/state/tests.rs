@@ -66,7 +66,7 @@ fn settings(level: LogLevel, filters: &str, outputs: &str) -> Logging {
 fn log(state: &mut State, level: Level, module: &'static str, text: &str) {
     let mut record = Record::builder();
     record.level(level).target(module).module_path(Some(module)).line(Some(1));
-    state.log(&record.args(format_args!("{text}")).build());
+    state.log(&record.args(format_args!("{text}")).build(), None);
 }
 
 fn outputs(state: &State) -> String {

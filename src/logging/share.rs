@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! How much of the log a user can fill: so many lines a minute, whatever their level.
+//!
+//! Lines are charged to the user whose client causes them. What is left out is counted, and told in
+//! the log. Knows nothing of outputs; the time comes from outside.
+
+use std::time::Duration;
+
+use crate::limits::{LOG_LINES_PER_USER_MAX, LOG_SHARE_TIME, LOG_USER_COUNT_MAX};
+
+/// The users who have caused lines of late.
+#[derive(Debug, Default)]
+pub(super) struct Shares(Vec<Share>);
+
+#[derive(Debug)]
+struct Share {
+    user: u32,
+    since: Duration,
+    line_count: u32,
+    left_out: u64,
+}
+
+/// What becomes of a line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    Write,
+    /// It is written, and before it that so many were left out.
+    WriteAfter(u64),
+    /// It is left out, and that is told once.
+    LeaveOutFirst,
+    LeaveOut,
+}
+
+impl Shares {
+    /// Charges a line to a user.
+    pub(super) fn charge(&mut self, user: u32, now: Duration) -> Verdict {
+        let is_over = |share: &Share| now.saturating_sub(share.since) >= LOG_SHARE_TIME;
+        self.0.retain(|share| share.user == user || share.left_out > 0 || !is_over(share));
+        let Some(share) = self.0.iter_mut().find(|share| share.user == user) else {
+            return self.admit(user, now);
+        };
+        if is_over(share) {
+            let left_out = std::mem::take(&mut share.left_out);
+            (share.since, share.line_count) = (now, 1);
+            return if left_out == 0 { Verdict::Write } else { Verdict::WriteAfter(left_out) };
+        }
+        if share.line_count < LOG_LINES_PER_USER_MAX {
+            share.line_count += 1;
+            return Verdict::Write;
+        }
+        share.left_out = share.left_out.saturating_add(1);
+        if share.left_out == 1 { Verdict::LeaveOutFirst } else { Verdict::LeaveOut }
+    }
+
+    /// Notes a user without a share. Who has many users' numbers gets no more by that.
+    fn admit(&mut self, user: u32, now: Duration) -> Verdict {
+        if self.0.len() >= LOG_USER_COUNT_MAX {
+            return Verdict::LeaveOut;
+        }
+        self.0.push(Share { user, since: now, line_count: 1, left_out: 0 });
+        Verdict::Write
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Duration = Duration::from_secs(1_000);
+
+    /// Charges lines until one is left out: how many were written.
+    fn fill(shares: &mut Shares, user: u32, now: Duration) -> u32 {
+        let mut count = 0;
+        loop {
+            match shares.charge(user, now) {
+                Verdict::Write | Verdict::WriteAfter(_) => count += 1,
+                Verdict::LeaveOutFirst | Verdict::LeaveOut => return count,
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_has_so_many_lines_and_others_have_their_own() {
+        let mut shares = Shares::default();
+        assert_eq!(fill(&mut shares, 1_000, START), LOG_LINES_PER_USER_MAX);
+        assert_eq!(shares.charge(1_000, START), Verdict::LeaveOut, "told once");
+        assert_eq!(shares.charge(1_001, START), Verdict::Write);
+        let soon = START + LOG_SHARE_TIME - Duration::from_millis(1);
+        assert_eq!(shares.charge(1_000, soon), Verdict::LeaveOut);
+        let later = START + LOG_SHARE_TIME;
+        assert_eq!(shares.charge(1_000, later), Verdict::WriteAfter(3));
+        assert_eq!(fill(&mut shares, 1_000, later), LOG_LINES_PER_USER_MAX - 1);
+    }
+
+    #[test]
+    fn many_users_are_not_remembered_for_ever_and_gain_nothing() {
+        let mut shares = Shares::default();
+        let count = u32::try_from(LOG_USER_COUNT_MAX).unwrap();
+        assert!((0..count).all(|user| shares.charge(user, START) == Verdict::Write));
+        assert_eq!(shares.charge(count, START), Verdict::LeaveOut);
+        assert_eq!(shares.charge(count, START + LOG_SHARE_TIME), Verdict::Write);
+        assert_eq!(shares.0.len(), 1);
+    }
+}
