@@ -93,6 +93,7 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	busybox:busybox-static \
 	/usr/sbin/udhcpc:udhcpc \
 	/usr/sbin/dhcpcd:dhcpcd-base \
+	/usr/sbin/ifup:ifupdown \
 	/usr/sbin/dhclient:isc-dhcp-client \
 	/usr/sbin/dnsmasq:dnsmasq-base \
 	xmllint:libxml2-utils \

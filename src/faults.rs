@@ -6,6 +6,7 @@ use std::io;
 
 use crate::config::logging_spec::LogSpecError;
 use crate::error::{CallError, Domain, ErrorCode, HostError, strerror};
+use crate::managers::Hold;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::rpc::header::Header;
@@ -135,6 +136,12 @@ pub fn too_many_changes() -> CallError {
 pub fn no_client_for(lease: &Lease, why: &str) -> CallError {
     let detail = format!("no lease for {lease}: {why}");
     CallError::new(ErrorCode::ConfigUnsupported, Domain::Interface, detail)
+}
+
+/// Another manager of a link would not let a lease go on.
+pub fn managed(hold: &Hold) -> CallError {
+    let detail = format!("its lease could not go on, as {hold}");
+    CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
 /// The host does not let us change it.

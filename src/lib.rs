@@ -16,6 +16,7 @@ pub mod rpc;
 // Values <-> meaning; pure.
 pub mod xml;
 pub mod config;
+pub mod managers;
 pub mod faults;
 pub mod proto;
 pub mod host;

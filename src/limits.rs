@@ -222,6 +222,21 @@ pub const STEPS_PER_TURN_MAX: usize = 64;
 /// each.
 pub const DHCP_RECORD_LEN_MAX: u64 = 4096;
 
+/// A file of another program that manages links: stanzas of a thousand interfaces take some hundred
+/// kilobytes.
+pub const MANAGER_FILE_LEN_MAX: u64 = 256 * 1024;
+
+/// Files of other managers that are read for one change: an interface each for hosts with very many,
+/// and a few milliseconds.
+pub const MANAGER_FILE_COUNT_MAX: usize = 256;
+
+/// Links of other managers that are told of in the log at once: more than most hosts have.
+pub const HOLDS_TOLD_MAX: usize = 64;
+
+/// Processes that are looked at to find other managers, which start early and so have low numbers:
+/// some ten milliseconds, and only where one of them has left its files.
+pub const PROCESS_COUNT_MAX: usize = 2_048;
+
 /// The kernel's list of AppArmor profiles: a line each, and a desktop has two hundred.
 pub const APPARMOR_PROFILES_LEN_MAX: u64 = 1024 * 1024;
 

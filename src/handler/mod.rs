@@ -21,6 +21,7 @@ use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
 use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::managers::Claim;
 use crate::model::client::{ClientState, Privilege};
 use crate::plan::Plan;
 use crate::proto::{Call, Reply};
@@ -61,6 +62,8 @@ pub enum Transaction {
 pub struct Change {
     /// What an administrator should know before it is made; each is a line of the log.
     pub warnings: Vec<String>,
+    /// The links of which it is to be found out who else manages them.
+    pub claims: Vec<Claim>,
     pub plan: Plan,
     /// The answer, once the plan is carried out.
     pub reply: Reply,

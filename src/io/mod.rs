@@ -17,6 +17,7 @@ pub mod activation;
 pub mod supervisor;
 pub mod hooks;
 pub mod switches;
+pub mod managers;
 pub mod dhcp;
 pub mod kernel;
 pub mod changes;

@@ -8,7 +8,6 @@
 //! There is one log in a process, as the facade has it. It is locked for a moment by each line and
 //! by each change; a line that is written while another one is being put into words is dropped.
 
-mod glob;
 pub mod plan;
 pub mod source;
 mod line;

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use log::Record;
 
-use super::glob;
 use crate::config::logging_spec::{LogFilter, LogLevel};
+use crate::model::glob;
 
 /// Modules and their sources. A module that is not here has its parent's; the first row that fits
 /// counts, so children stand above their parents.

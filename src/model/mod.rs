@@ -2,6 +2,7 @@
 //! The vocabulary of host networking and of clients: values that cannot be wrong.
 
 pub mod name;
+pub mod glob;
 pub mod address;
 pub mod interface;
 pub mod ipv6;

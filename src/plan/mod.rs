@@ -25,7 +25,9 @@ pub mod restore;
 use std::fmt;
 
 use crate::definitions::FileEdit;
-use crate::host::survey::{SurveyOrder, Surveyed};
+use crate::host::Host;
+use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::managers::{Claim, Stake};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
@@ -71,6 +73,27 @@ pub fn survey_order(name: IfName, definition: Option<&Interface>) -> SurveyOrder
     let vlans = ports.iter().filter(|port| matches!(port.kind, PortKind::Vlan(_)));
     let switches_of = vlans.map(|port| port.name).chain([name]).collect();
     SurveyOrder { links, switches_of }
+}
+
+/// What a start is about: a lease is at stake where a port is taken that may have one, and where we
+/// would start a client.
+pub fn claims(definition: &Interface, host: &Host, survey: &Survey) -> Vec<Claim> {
+    let members = definition.members();
+    let is_port = |link: &IfName| {
+        let master = host.link_named(link).and_then(|link| host.link(link.master?));
+        master.is_some_and(|it| it.name == definition.name || members.contains(&it.name))
+    };
+    let wants_client = definition.protocols.iter().any(|protocol| {
+        protocol.dhcp.is_some() && !survey.has_client(&definition.name, protocol.family)
+    });
+    Claim::all(definition, |link| {
+        let is_taken = members.contains(link) && !is_port(link);
+        if is_taken || (*link == definition.name && wants_client) {
+            Stake::Lease
+        } else {
+            Stake::Settings
+        }
+    })
 }
 
 /// The steps that take from a link what a DHCP client of this family has brought: all but these,

@@ -26,6 +26,7 @@ use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::plan;
 use crate::plan::bring_up::{self, Partial, Round};
+use crate::plan::losses;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
@@ -222,7 +223,14 @@ impl Server {
         let survey = self.desk().survey(&order)?;
         let owed = self.autostart.owed.get(&definition.name);
         let round = owed.map_or(Round::Later, |owed| owed.round(&definition.name, &self.host));
-        Ok(bring_up::bring_up_available(definition, &self.host, &survey, round)?)
+        let partial = bring_up::bring_up_available(definition, &self.host, &survey, round)?;
+        if !partial.plan.steps.is_empty() {
+            let losses = losses::losses(definition, &survey)?;
+            // Who else manages its links was said when the daemon started.
+            self.check_claims(&plan::claims(definition, &self.host, &survey))?;
+            losses.iter().for_each(|loss| warn!("{loss}"));
+        }
+        Ok(partial)
     }
 
     /// An attempt is over.

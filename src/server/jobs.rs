@@ -374,7 +374,7 @@ impl Server {
         let decision = decision.and_then(|decision| self.check(decision));
         match decision {
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
-            Ok(Decision::Change(Change { warnings, plan, reply, leaves, failure })) => {
+            Ok(Decision::Change(Change { warnings, plan, reply, leaves, failure, .. })) => {
                 warnings.iter().for_each(|warning| warn!("{warning}"));
                 debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
                 if let Err(err) = self.journal(&plan) {
@@ -414,9 +414,11 @@ impl Server {
         }
     }
 
-    /// Refuses a change whose DHCP clients cannot be had before anything is done.
-    fn check(&self, decision: Decision) -> Result<Decision, CallError> {
-        if let Decision::Change(change) = &decision {
+    /// Refuses a change before anything is done, if its DHCP clients cannot be had or another manager
+    /// of its links stands against it.
+    fn check(&self, mut decision: Decision) -> Result<Decision, CallError> {
+        if let Decision::Change(change) = &mut decision {
+            change.warnings.extend(self.check_claims(&change.claims)?);
             for Planned { step, .. } in &change.plan.steps {
                 if let Step::StartClient(lease) = step {
                     let checked = self.leases.check(lease);

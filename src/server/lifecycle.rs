@@ -161,6 +161,7 @@ impl Server {
         self.phase = Phase::Serving;
         self.warn_of_shortage();
         self.idle_since = Some(now);
+        self.warn_of_managers();
         self.start_for_boot();
         info!("ready");
         self.supervisor.ready(SERVING);

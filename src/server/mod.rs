@@ -16,6 +16,7 @@ mod discard;
 mod answer;
 mod administer;
 mod perform;
+mod claims;
 mod jobs;
 mod transaction;
 mod owed;

@@ -40,6 +40,7 @@ mod judge;
 mod keepalive;
 mod late;
 mod leases;
+mod managers;
 mod lockout;
 mod kill;
 mod misbehaviour;

@@ -5,6 +5,7 @@ use crate::error::{CallError, Domain};
 use crate::handler::interface::found::Found;
 use crate::handler::{Answer, Change, Outcome, Question, World};
 use crate::host::survey::Survey;
+use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::plan::losses::{self, Loss};
@@ -19,16 +20,17 @@ pub(super) fn create(
     answer: Option<&Answer>,
 ) -> Outcome {
     planned(name, (flags, "netcfInterfaceCreate"), world, answer, |name, definition, survey| {
-        let (plan, warnings) = match definition {
-            Some(definition) => {
-                let plan = bring_up::bring_up(definition, world.host, survey)?;
-                let losses = losses::losses(definition, survey)?;
-                (plan, losses.iter().map(Loss::to_string).collect())
-            }
-            None => (bring_up::bring_up_undefined(name, world.host, survey)?, Vec::new()),
-        };
         let failure = format!("failed to create (start) interface {name}");
-        Ok(Change { warnings, plan, reply: Reply::Empty, leaves: Vec::new(), failure })
+        let (reply, leaves) = (Reply::Empty, Vec::new());
+        let Some(definition) = definition else {
+            let plan = bring_up::bring_up_undefined(name, world.host, survey)?;
+            let claims = vec![Claim { link: name, stake: Stake::Settings }];
+            return Ok(Change { warnings: Vec::new(), claims, plan, reply, leaves, failure });
+        };
+        let plan = bring_up::bring_up(definition, world.host, survey)?;
+        let warnings = losses::losses(definition, survey)?.iter().map(Loss::to_string).collect();
+        let claims = plan::claims(definition, world.host, survey);
+        Ok(Change { warnings, claims, plan, reply, leaves, failure })
     })
 }
 
@@ -43,7 +45,8 @@ pub(super) fn destroy(
         let plan = tear_down::tear_down(name, definition, world.host, survey)?;
         let leaves = survey.at_rest(&name).into_iter().collect();
         let failure = format!("failed to destroy (stop) interface {name}");
-        Ok(Change { warnings: Vec::new(), plan, reply: Reply::Empty, leaves, failure })
+        let (warnings, claims) = (Vec::new(), Vec::new());
+        Ok(Change { warnings, claims, plan, reply: Reply::Empty, leaves, failure })
     })
 }
 

@@ -4,6 +4,7 @@
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::interface::found::Found;
 use crate::handler::{Change, Outcome, World};
+use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
 use crate::plan::Plan;
 use crate::proto::Reply;
@@ -34,6 +35,7 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
     let warnings = remarks.texts().map(|text| format!("the definition of {name}: {text}"));
     Outcome::Change(Change {
         warnings: warnings.collect(),
+        claims: Claim::all(&interface, |_| Stake::Settings),
         plan: Plan::of_edits(world.definitions.define(&interface)),
         reply: Reply::Interface(InterfaceRef { name, mac }),
         leaves: Vec::new(),
@@ -57,6 +59,7 @@ pub(super) fn undefine(name: &str, world: &World<'_>) -> Outcome {
     };
     Outcome::Change(Change {
         warnings: Vec::new(),
+        claims: Vec::new(),
         plan: Plan::of_edits(world.definitions.undefine(&definition.name)),
         reply: Reply::Empty,
         leaves: Vec::new(),

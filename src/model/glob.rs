@@ -1,31 +1,52 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Shell patterns as fnmatch(3) has them, found anywhere in a name.
+//! Shell patterns as fnmatch(3) has them.
 //!
 //! Knows nothing of files: no character is special to it but `*`, `?`, `[` and the backslash. Works
 //! on bytes, which is enough for names of ASCII. Of the stars only the last one is ever tried
 //! again, so the time is at most the product of both lengths.
 
+/// Whether the whole of `name` fits the pattern.
+pub fn fits(pattern: &str, name: &str) -> bool {
+    search(pattern.as_bytes(), name.as_bytes(), Extent::Whole)
+}
+
 /// Whether some part of `name` fits the pattern, as if a star stood at both its ends.
-pub(super) fn occurs(pattern: &str, name: &str) -> bool {
-    let (mut pattern, mut name) = (pattern.as_bytes(), name.as_bytes());
+pub fn occurs(pattern: &str, name: &str) -> bool {
+    search(pattern.as_bytes(), name.as_bytes(), Extent::Part)
+}
+
+/// How much of a name a pattern is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Extent {
+    Whole,
+    Part,
+}
+
+fn search(mut pattern: &[u8], mut name: &[u8], extent: Extent) -> bool {
     // Where to go on if this attempt fails: behind the last star, one byte further in the name.
-    let mut retry = (pattern, name);
+    let mut retry = (extent == Extent::Part).then_some((pattern, name));
     loop {
-        let Some((item, behind)) = split_item(pattern) else { return true };
-        if item == Item::Star {
-            pattern = behind;
-            retry = (pattern, name);
-            continue;
-        }
-        match name.split_first() {
-            Some((&byte, rest)) if item.takes(byte) => (pattern, name) = (behind, rest),
-            _ => {
-                let (behind_star, from) = retry;
-                let Some((_, from)) = from.split_first() else { return false };
-                retry = (behind_star, from);
-                (pattern, name) = retry;
+        match split_item(pattern) {
+            None if extent == Extent::Part || name.is_empty() => return true,
+            Some((Item::Star, behind)) => {
+                pattern = behind;
+                retry = Some((pattern, name));
+                continue;
             }
+            Some((item, behind)) => {
+                if let Some((&byte, rest)) = name.split_first()
+                    && item.takes(byte)
+                {
+                    (pattern, name) = (behind, rest);
+                    continue;
+                }
+            }
+            None => {}
         }
+        let Some((behind_star, from)) = retry else { return false };
+        let Some((_, from)) = from.split_first() else { return false };
+        retry = Some((behind_star, from));
+        (pattern, name) = (behind_star, from);
     }
 }
 
@@ -141,6 +162,26 @@ mod tests {
             ("RPC", "rpc", false),
         ] {
             assert_eq!(occurs(pattern, name), want, "{pattern} in {name}");
+        }
+    }
+
+    #[test]
+    fn a_whole_name_fits_from_its_first_byte_to_its_last() {
+        for (pattern, name, want) in [
+            ("eth0", "eth0", true),
+            ("eth", "eth0", false),
+            ("th0", "eth0", false),
+            ("eth*", "eth0", true),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("*0", "eth00", true),
+            ("*a*b", "aXbb", true),
+            ("*a*b", "aXbc", false),
+            ("e[nt]*?", "eth", true),
+            ("e[nt]?*", "en", false),
+        ] {
+            assert_eq!(fits(pattern, name), want, "{pattern} and {name}");
         }
     }
 

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Finds who else manages links: reads the files of other programs, and looks for their processes.
+//!
+//! What the files mean is for [`crate::managers`] to say. Nothing here is watched or kept: it is read
+//! when a definition is stored or started, within bounds, and a file that cannot be read says nothing.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use log::debug;
+
+use crate::io::files;
+use crate::limits::{MANAGER_FILE_COUNT_MAX, MANAGER_FILE_LEN_MAX, PROCESS_COUNT_MAX};
+use crate::managers::dhcpcd::{self, Choice};
+use crate::managers::ifupdown::{self, Include};
+use crate::managers::{Hold, Manager, Sign, connman, netifd, netifrc, state};
+use crate::model::glob;
+use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
+
+const IFUP: [&str; 3] = ["/sbin/ifup", "/usr/sbin/ifup", "/bin/ifup"];
+const INTERFACES: &str = "/etc/network/interfaces";
+const CONF_D_NET: &str = "/etc/conf.d/net";
+const RUNLEVELS: &str = "/etc/runlevels";
+/// What OpenRC has started, whatever the runlevels say.
+const STARTED: &str = "/run/openrc/started";
+const DHCPCD_CONF: &str = "/etc/dhcpcd.conf";
+/// That of dhcpcd 9 and later comes first.
+const DHCPCD_PIDS: [&str; 2] = ["/run/dhcpcd/pid", "/run/dhcpcd.pid"];
+const NETWORK_MANAGER_DEVICES: &str = "/run/NetworkManager/devices";
+const NETWORKD_LINKS: &str = "/run/systemd/netif/links";
+const CONNMAN_STATE: &str = "/var/lib/connman";
+const CONNMAN_CONF: &str = "/etc/connman/main.conf";
+const NETIFD_CONF: &str = "/etc/config/network";
+
+/// A link that is asked about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Target {
+    pub link: IfName,
+    /// Its number, if it is there.
+    pub index: Option<LinkIndex>,
+}
+
+/// Who manages these links: at most one hold for each manager and link, in the managers' order.
+pub fn find(targets: &[Target]) -> Vec<Hold> {
+    find_below(Path::new("/"), targets)
+}
+
+/// The same of a host whose files are below `root`.
+fn find_below(root: &Path, targets: &[Target]) -> Vec<Hold> {
+    let mut search =
+        Search { root, targets, files_left: MANAGER_FILE_COUNT_MAX, holds: Vec::new() };
+    search.ifupdown();
+    search.netifrc();
+    search.dhcpcd();
+    search.by_processes();
+    search.holds
+}
+
+/// A search under way.
+struct Search<'a> {
+    root: &'a Path,
+    targets: &'a [Target],
+    files_left: usize,
+    holds: Vec<Hold>,
+}
+
+impl Search<'_> {
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.path(path).symlink_metadata().is_ok()
+    }
+
+    /// A file's text; nothing if there is none, or if too many have been read.
+    fn text(&mut self, path: &str) -> Option<String> {
+        let Some(left) = self.files_left.checked_sub(1) else {
+            debug!("{path} is not read: there are more than {MANAGER_FILE_COUNT_MAX} files");
+            return None;
+        };
+        self.files_left = left;
+        match files::read(&self.path(path), MANAGER_FILE_LEN_MAX) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(err) if err.errno() == libc::ENOENT => None,
+            Err(err) => {
+                debug!("{err}: it is not known who manages which link by it");
+                None
+            }
+        }
+    }
+
+    /// The names in a folder that are text, in their order; none if there is no folder.
+    fn names(&self, folder: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path(folder)) else { return Vec::new() };
+        let entries = entries.flatten().take(MANAGER_FILE_COUNT_MAX);
+        let mut names: Vec<_> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A manager's first sign is the one that is shown.
+    fn add(&mut self, link: IfName, manager: Manager, sign: Sign) {
+        let is_known = |hold: &Hold| hold.link == link && hold.manager == manager;
+        if self.targets.iter().any(|target| target.link == link) && !self.holds.iter().any(is_known)
+        {
+            self.holds.push(Hold { link, manager, sign });
+        }
+    }
+
+    fn ifupdown(&mut self) {
+        if !IFUP.iter().any(|program| self.exists(program)) {
+            return;
+        }
+        let mut paths = VecDeque::from([INTERFACES.to_owned()]);
+        let mut read = BTreeSet::new();
+        while let Some(path) = paths.pop_front() {
+            if !read.insert(path.clone()) {
+                continue;
+            }
+            let Some(text) = self.text(&path) else { continue };
+            let found = ifupdown::parse(&text);
+            for mention in found.mentions {
+                let sign = Sign::Line { path: path.clone(), line: mention.line };
+                self.add(mention.link, Manager::Ifupdown, sign);
+            }
+            for include in found.includes {
+                // What is more could not be read.
+                if paths.len() < self.files_left {
+                    paths.extend(self.included(&path, &include));
+                }
+            }
+        }
+    }
+
+    /// The files that an include means. A pattern may stand in the last part of its path.
+    fn included(&self, by: &str, include: &Include) -> Vec<String> {
+        let folder_of = |path: &str| path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned();
+        let absolute = |path: &str| {
+            if path.starts_with('/') {
+                path.to_owned()
+            } else {
+                format!("{}/{path}", folder_of(by))
+            }
+        };
+        let fitting = |path: &str| {
+            let path = absolute(path);
+            let folder = folder_of(&path);
+            let Some((_, pattern)) = path.rsplit_once('/') else { return Vec::new() };
+            if !pattern.contains(['*', '?', '[']) {
+                return vec![path];
+            }
+            let names = self.names(&folder).into_iter();
+            // As a shell has it.
+            let names = names.filter(|name| !name.starts_with('.') && glob::fits(pattern, name));
+            names.map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+        };
+        match include {
+            Include::Files(pattern) => fitting(pattern),
+            Include::Folders(pattern) => {
+                let within = |folder: String| {
+                    let names = self.names(&folder).into_iter();
+                    let names = names.filter(|name| ifupdown::is_read_in_folder(name));
+                    names.map(move |name| format!("{folder}/{name}")).collect::<Vec<_>>()
+                };
+                fitting(pattern).into_iter().flat_map(within).collect()
+            }
+        }
+    }
+
+    fn netifrc(&mut self) {
+        let runlevels = self.names(RUNLEVELS).into_iter().map(|name| format!("{RUNLEVELS}/{name}"));
+        let mut services = Vec::new();
+        for folder in runlevels.chain([STARTED.to_owned()]) {
+            for name in self.names(&folder) {
+                let link = name.strip_prefix(netifrc::SERVICE_PREFIX);
+                let link = link.and_then(|link| IfName::new(link).ok());
+                services.extend(link.map(|link| (link, format!("{folder}/{name}"))));
+            }
+        }
+        if services.is_empty() {
+            return;
+        }
+        let variables = self.text(CONF_D_NET).map(|text| netifrc::variables(&text));
+        let variables = variables.unwrap_or_default();
+        let in_file = |line| Sign::Line { path: CONF_D_NET.to_owned(), line };
+        for (link, path) in services {
+            let sign = netifrc::line_of(&variables, &link).map(in_file);
+            self.add(link, Manager::Netifrc, sign.unwrap_or(Sign::File(path)));
+            for (port, line) in netifrc::ports_of(&variables, &link) {
+                self.add(port, Manager::Netifrc, in_file(line));
+            }
+        }
+    }
+
+    fn dhcpcd(&mut self) {
+        let mut processes = DHCPCD_PIDS.iter().filter_map(|path| {
+            let pid = self.text(path)?.trim().parse().ok()?;
+            self.process(pid).filter(|process| process.program == "dhcpcd")
+        });
+        let Some(process) = processes.next() else { return };
+        if !dhcpcd::is_manager(&process.arguments()) {
+            return;
+        }
+        let choice = Choice::parse(&self.text(DHCPCD_CONF).unwrap_or_default());
+        for target in self.targets {
+            if choice.takes(&target.link) {
+                self.add(target.link, Manager::Dhcpcd, Sign::Process(process.pid));
+            }
+        }
+    }
+
+    /// Those whose process must run, or what they have left behind says nothing. It is looked for only
+    /// where there is something that they have left.
+    fn by_processes(&mut self) {
+        let signs = [NETWORK_MANAGER_DEVICES, NETWORKD_LINKS, CONNMAN_STATE, NETIFD_CONF];
+        if !signs.iter().any(|path| self.exists(path)) {
+            return;
+        }
+        for process in self.processes() {
+            match process.program.as_str() {
+                "NetworkManager" => self.network_manager(),
+                // The kernel cuts names.
+                "systemd-network" => self.networkd(),
+                "connmand" => self.connman(&process),
+                "netifd" => self.netifd(),
+                _ => {}
+            }
+        }
+    }
+
+    fn network_manager(&mut self) {
+        for (link, path) in self.state_files(NETWORK_MANAGER_DEVICES) {
+            if self.text(&path).is_some_and(|text| state::is_network_managers(&text)) {
+                self.add(link, Manager::NetworkManager, Sign::File(path));
+            }
+        }
+    }
+
+    fn networkd(&mut self) {
+        for (link, path) in self.state_files(NETWORKD_LINKS) {
+            let text = self.text(&path).unwrap_or_default();
+            if let Some(file) = state::network_file(&text) {
+                self.add(link, Manager::Networkd, Sign::File(file.to_owned()));
+            }
+        }
+    }
+
+    /// The file of each link that is there, named after its index.
+    fn state_files(&self, folder: &str) -> Vec<(IfName, String)> {
+        let there = self.targets.iter().filter_map(|target| Some((target.link, target.index?)));
+        there.map(|(link, index)| (link, format!("{folder}/{}", index.0))).collect()
+    }
+
+    fn connman(&mut self, process: &Process) {
+        let configuration = self.text(CONNMAN_CONF).unwrap_or_default();
+        for target in self.targets {
+            if connman::takes(&configuration, &process.arguments(), &target.link) {
+                self.add(target.link, Manager::Connman, Sign::Process(process.pid));
+            }
+        }
+    }
+
+    fn netifd(&mut self) {
+        let text = self.text(NETIFD_CONF).unwrap_or_default();
+        for (link, line) in netifd::mentions(&text) {
+            let sign = Sign::Line { path: NETIFD_CONF.to_owned(), line };
+            self.add(link, Manager::Netifd, sign);
+        }
+    }
+
+    /// The processes in our network namespace.
+    fn processes(&self) -> Vec<Process> {
+        let Ok(entries) = fs::read_dir(self.path("proc")) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let pids = names.filter_map(|name| name.parse().ok()).take(PROCESS_COUNT_MAX);
+        pids.filter_map(|pid| self.process(pid)).collect()
+    }
+
+    /// A process, if it is in our network namespace.
+    fn process(&self, pid: i32) -> Option<Process> {
+        let dir = self.path("proc").join(pid.to_string());
+        let namespace = |dir: &Path| fs::read_link(dir.join("ns/net")).ok();
+        let program = files::read_text(&dir.join("comm"), MANAGER_FILE_LEN_MAX).ok()?;
+        let is_ours = namespace(&dir) == namespace(&self.path("proc/self"));
+        let command_line = files::read(&dir.join("cmdline"), MANAGER_FILE_LEN_MAX).ok()?;
+        let command_line = String::from_utf8_lossy(&command_line).into_owned();
+        is_ours.then(|| Process { pid, program: program.trim_end().to_owned(), command_line })
+    }
+}
+
+struct Process {
+    pid: i32,
+    /// As the kernel calls it: at most 15 bytes.
+    program: String,
+    /// With a NUL behind each word.
+    command_line: String,
+}
+
+impl Process {
+    fn arguments(&self) -> Vec<&str> {
+        self.command_line.split_terminator('\0').collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Who else manages a link: programs that configure it by files or habits of their own.
+//!
+//! Two programs that configure one link undo each other's work: addresses on a bridge and on its
+//! port, two DHCP clients, links that go down under connections. Each module here recognizes what one
+//! program's files say, as far as it is needed to name the link, the place and what to do about it.
+//! They are no full parsers, and tell nothing where they are not sure. Pure: texts go in.
+
+pub mod ifupdown;
+pub mod netifrc;
+pub mod dhcpcd;
+pub mod state;
+pub mod connman;
+pub mod netifd;
+
+use std::fmt;
+
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
+
+/// A program that configures links.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Manager {
+    /// ifupdown, ifupdown-ng or BusyBox's ifup: they read the same file.
+    Ifupdown,
+    Netifrc,
+    /// dhcpcd, as the manager of all links.
+    Dhcpcd,
+    NetworkManager,
+    Connman,
+    Networkd,
+    Netifd,
+}
+
+impl Manager {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ifupdown => "ifupdown",
+            Self::Netifrc => "netifrc",
+            Self::Dhcpcd => "dhcpcd",
+            Self::NetworkManager => "NetworkManager",
+            Self::Connman => "connman",
+            Self::Networkd => "systemd-networkd",
+            Self::Netifd => "netifd",
+        }
+    }
+
+    /// Whether it has its DHCP client inside, so that a lease cannot go on anywhere else.
+    const fn keeps_leases(self) -> bool {
+        match self {
+            Self::NetworkManager | Self::Connman | Self::Networkd => true,
+            // Their clients are processes of their own, which are found as such.
+            Self::Ifupdown | Self::Netifrc | Self::Dhcpcd | Self::Netifd => false,
+        }
+    }
+}
+
+/// What shows that a manager has a link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Sign {
+    /// A line of a file, counted from 1.
+    Line {
+        path: String,
+        line: usize,
+    },
+    File(String),
+    /// A process that takes all links but those that it is told to leave alone.
+    Process(i32),
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { path, line } => write!(f, "{path}:{line}"),
+            Self::File(path) => f.write_str(path),
+            Self::Process(pid) => write!(f, "process {pid}"),
+        }
+    }
+}
+
+/// A link that a manager has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hold {
+    pub link: IfName,
+    pub manager: Manager,
+    pub sign: Sign,
+}
+
+/// Who manages which link, by which sign, and what to do.
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { link, manager, sign } = self;
+        write!(f, "{} manages {link} ({sign}): ", manager.name())?;
+        match manager {
+            Manager::Ifupdown => write!(f, "remove {link} from that file"),
+            Manager::Netifrc => {
+                write!(f, "remove {link} from /etc/conf.d/net, and net.{link} from its runlevel")
+            }
+            Manager::Dhcpcd => {
+                write!(f, "add 'denyinterfaces {link}' to /etc/dhcpcd.conf and restart dhcpcd")
+            }
+            Manager::NetworkManager => write!(
+                f,
+                "add 'unmanaged-devices=interface-name:{link}' to section [keyfile] of \
+                 /etc/NetworkManager/NetworkManager.conf and restart it"
+            ),
+            Manager::Connman => write!(
+                f,
+                "add {link} to NetworkInterfaceBlacklist in section [General] of \
+                 /etc/connman/main.conf and restart connman"
+            ),
+            Manager::Networkd => {
+                write!(f, "add 'Unmanaged=yes' to section [Link] of its network file")
+            }
+            Manager::Netifd => write!(f, "remove {link} from that file"),
+        }
+    }
+}
+
+/// A link that a definition or a start is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Claim {
+    pub link: IfName,
+    pub stake: Stake,
+}
+
+/// What two managers of one link would cost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stake {
+    /// Either may undo what the other has done.
+    Settings,
+    /// A lease, too: one that would have to go on at a bridge or bond, or a second client's.
+    Lease,
+}
+
+impl Claim {
+    /// All links that a definition is about: its own, its members, and the parents of its VLANs.
+    pub fn all(interface: &Interface, stake: impl Fn(&IfName) -> Stake) -> Vec<Self> {
+        let below = [interface.members(), interface.parents()].concat();
+        let mut links: Vec<_> = std::iter::once(interface.name).chain(below).collect();
+        links.sort_unstable();
+        links.dedup();
+        links.into_iter().map(|link| Self { link, stake: stake(&link) }).collect()
+    }
+}
+
+/// The hold that forbids what the claims are made for: a manager's that would not let a lease go on.
+pub fn obstacle<'a>(claims: &[Claim], holds: &'a [Hold]) -> Option<&'a Hold> {
+    holds.iter().find(|hold| {
+        hold.manager.keeps_leases()
+            && claims.iter().any(|it| it.link == hold.link && it.stake == Stake::Lease)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> IfName {
+        IfName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_hold_says_who_where_and_what_to_do() {
+        let line = Sign::Line { path: "/etc/network/interfaces".to_owned(), line: 3 };
+        let file = |path: &str| Sign::File(path.to_owned());
+        for (manager, sign, want) in [
+            (
+                Manager::Ifupdown,
+                line,
+                "ifupdown manages eth0 (/etc/network/interfaces:3): remove eth0 from that file",
+            ),
+            (
+                Manager::Netifrc,
+                file("/etc/runlevels/default/net.eth0"),
+                "netifrc manages eth0 (/etc/runlevels/default/net.eth0): remove eth0 from \
+                 /etc/conf.d/net, and net.eth0 from its runlevel",
+            ),
+            (
+                Manager::Dhcpcd,
+                Sign::Process(7),
+                "dhcpcd manages eth0 (process 7): add 'denyinterfaces eth0' to /etc/dhcpcd.conf \
+                 and restart dhcpcd",
+            ),
+        ] {
+            assert_eq!(Hold { link: name("eth0"), manager, sign }.to_string(), want);
+        }
+    }
+
+    #[test]
+    fn only_a_manager_with_a_client_inside_forbids_and_only_where_a_lease_is_at_stake() {
+        let hold = |link: &str, manager| Hold { link: name(link), manager, sign: Sign::Process(7) };
+        let claims = [
+            Claim { link: name("br0"), stake: Stake::Settings },
+            Claim { link: name("eth0"), stake: Stake::Lease },
+        ];
+        for (label, link, manager, forbids) in [
+            ("a port", "eth0", Manager::NetworkManager, true),
+            ("a port", "eth0", Manager::Connman, true),
+            ("a port", "eth0", Manager::Networkd, true),
+            ("the bridge", "br0", Manager::NetworkManager, false),
+            ("another link", "eth1", Manager::NetworkManager, false),
+            ("its client is found", "eth0", Manager::Ifupdown, false),
+            ("its client is found", "eth0", Manager::Dhcpcd, false),
+        ] {
+            let holds = [hold("br0", Manager::Netifrc), hold(link, manager)];
+            let want = forbids.then_some(&holds[1]);
+            assert_eq!(obstacle(&claims, &holds), want, "{label}: {manager:?}");
+        }
+    }
+}
