@@ -4,9 +4,9 @@
 //!
 //! Knows no routing table: a router has a million routes, and a dump would carry them all. The
 //! kernel is asked instead which route (`RTM_F_FIB_MATCH`, Linux 4.13) a probe address would take
-//! through the link. If it is the default route, that is the answer; if a longer prefix or a
-//! blackhole covers the probe, the next probe is asked. When all are used up, or refused by the
-//! kernel, the link has no default route.
+//! through the link. If it is the default route of the table main, that is the answer; if a longer
+//! prefix or a blackhole covers the probe, or a rule leads it into another table, the next probe is
+//! asked. When all are used up, or refused by the kernel, the link has no default route.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,12 +17,18 @@ use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attribu
 
 pub(super) const RTM_NEWROUTE: u16 = 24;
 pub(super) const RTM_GETROUTE: u16 = 26;
+/// The answer says which table the route is of. IPv4 says "main" of each without it, and IPv6 says it in
+/// any case and refuses the flag.
+const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
 pub(super) const RTA_DST: u16 = 1;
 pub(super) const RTA_OIF: u16 = 4;
 pub(super) const RTA_GATEWAY: u16 = 5;
 pub(super) const RTA_MULTIPATH: u16 = 9;
+pub(super) const RTA_TABLE: u16 = 15;
+
+pub(super) const RT_TABLE_MAIN: u32 = 254;
 
 /// `struct rtnexthop`: length, flags, weight, link.
 const HOP_HEADER_LEN: usize = 8;
@@ -54,7 +60,8 @@ pub enum RouteAnswer {
     /// This is it. It has no gateway if all hosts are on the link, or if the gateway's address is
     /// of the other family.
     Default { gateway: Option<IpAddr> },
-    /// Another route covers the probe, so the next one has to be asked.
+    /// Another route covers the probe, or a rule leads it into another table, so the next one has to be
+    /// asked.
     Covered,
 }
 
@@ -67,7 +74,11 @@ pub fn encode_lookup(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, probe: I
         let family = Family::of(probe);
         payload.bytes(&[encode_family(family), family.prefix_len_max(), 0, 0]);
         payload.bytes(&[0; 4]);
-        payload.bytes(&RTM_F_FIB_MATCH.to_ne_bytes());
+        let flags = match family {
+            Family::Ipv4 => RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH,
+            Family::Ipv6 => RTM_F_FIB_MATCH,
+        };
+        payload.bytes(&flags.to_ne_bytes());
         with_octets(probe, |octets| payload.attribute(RTA_DST, octets));
         payload.attribute_u32(RTA_OIF, link.0);
     });
@@ -85,12 +96,17 @@ pub fn decode(
     }
     let mut rest = message.payload;
     let [answer_family, prefix_len, _source_len, _tos] = wire::take_array(&mut rest, PART)?;
-    let [_table, _protocol, _scope, _type] = wire::take_array(&mut rest, PART)?;
+    let [table, _protocol, _scope, _type] = wire::take_array(&mut rest, PART)?;
     let _flags = wire::take_u32(&mut rest, PART)?;
     if answer_family != encode_family(family) {
         return Ok(None);
     }
-    if prefix_len > 0 {
+    let said = attributes(rest).flatten().find(|attribute| attribute.kind == RTA_TABLE);
+    let table = match said {
+        Some(said) => said.u32("RTA_TABLE")?,
+        None => u32::from(table),
+    };
+    if prefix_len > 0 || table != RT_TABLE_MAIN {
         return Ok(Some(RouteAnswer::Covered));
     }
     let gateway = decode_gateway(family, link, attributes(rest))?;

@@ -35,7 +35,7 @@ fn gateways(client: &mut RawClient, name: &str) -> Vec<String> {
 fn the_default_gateways_of_a_link_are_those_that_the_kernel_would_use() {
     /// Routes, and the gateways that `veth0` then has.
     struct Case(&'static str, &'static str, &'static [&'static str]);
-    const CASES: [Case; 12] = [
+    const CASES: [Case; 14] = [
         Case("none", "", &[]),
         Case("IPv4", "route add default via 192.0.2.1\n", &["192.0.2.1"]),
         Case("IPv6", "route add default via 2001:db8::1\n", &["2001:db8::1"]),
@@ -72,6 +72,17 @@ fn the_default_gateways_of_a_link_are_those_that_the_kernel_would_use() {
             "shared by two links",
             "route add default nexthop via 198.51.100.1 nexthop via 192.0.2.1\n",
             &["192.0.2.1"],
+        ),
+        Case(
+            "another table's, for what leaves from an address",
+            "route add default via 192.0.2.1 table 100\nrule add from 192.0.2.2 table 100\n",
+            &[],
+        ),
+        Case(
+            "another table's, for what leaves through the link",
+            "route add default via 192.0.2.1 table 100\nrule add oif veth0 table 100\n\
+             route add default via 192.0.2.8 metric 300\n",
+            &[],
         ),
         Case(
             "beside narrower ones",

@@ -95,7 +95,7 @@ fn broken_messages_are_refused_without_harm() {
 #[cfg(target_endian = "little")]
 fn a_lookup_asks_for_the_route_itself_and_an_acknowledgement() {
     let datagram = encoded(|out| encode_lookup(out, 5, LINK, PROBE_ROUNDS[0][0]));
-    let want = b"\x2c\0\0\0\x1a\0\x05\0\x05\0\0\0\0\0\0\0\x02\x20\0\0\0\0\0\0\0\x20\0\0\
+    let want = b"\x2c\0\0\0\x1a\0\x05\0\x05\0\0\0\0\0\0\0\x02\x20\0\0\0\0\0\0\0\x30\0\0\
         \x08\0\x01\0\xf0\0\0\x01\x08\0\x04\0\x07\0\0\0";
     assert_eq!(datagram, want);
 }
