@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::host::Host;
-use crate::model::address::Family;
+use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{
     Bond, BondMember, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, Interface, Kind, LinkStatus,
     OperState, Port, PortKind, Protocol, Vlan,
@@ -233,6 +233,8 @@ fn defining_protocol(
             Source::Automatic => {}
             Source::Autoconf => protocol.autoconf = true,
             Source::Dhcp => protocol.dhcp = Some(Dhcp::default()),
+            // It may be there several times, each with another peer.
+            Source::Static if address.peer.is_some() && is_listed(&protocol, address.prefix) => {}
             Source::Static => protocol.addresses.push(address.prefix.into()),
         }
     }
@@ -242,6 +244,11 @@ fn defining_protocol(
     }
     protocol.gateway = gateway.filter(|_| !learnt);
     Some(protocol)
+}
+
+/// Whether a protocol has this address.
+fn is_listed(protocol: &Protocol, prefix: IpPrefix) -> bool {
+    protocol.addresses.iter().any(|ip| ip.prefix() == prefix)
 }
 
 /// Where an address comes from.

@@ -67,9 +67,12 @@ impl HostRecord {
         }
     }
 
-    /// Adds a route through a link, if that is known and nobody else would set the route again.
+    /// Adds a route through a link, if that is known and nobody else would set the route again. The
+    /// link's addresses have been added, as some bring routes with them.
     pub fn add_route(&mut self, link: LinkIndex, route: RouteRecord) {
-        if let Some(recorded) = self.of_index_mut(link).filter(|_| route.is_kept()) {
+        if let Some(recorded) = self.of_index_mut(link)
+            && route.is_kept(&recorded.addresses)
+        {
             recorded.routes.push(route);
         }
     }

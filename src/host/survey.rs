@@ -42,7 +42,7 @@ pub struct Surveyed {
     pub link: Link,
     /// In the kernel's order: of one network, the first is the primary address.
     pub addresses: Vec<AddressRecord>,
-    /// Those that the kernel makes by itself are left out.
+    /// Those that the kernel removes along with an address are left out.
     pub routes: Vec<RouteRecord>,
     /// None, if nobody wants to know.
     pub switches: Ipv6Switches,

@@ -140,6 +140,8 @@ impl Kernel {
                     routes.extend(self.routes(family, index, buffer)?);
                 }
             }
+            // Known only now, as some routes come and go with an address.
+            routes.retain(|route| !route.goes_with(&addresses));
             let switches = match order.switches_of.contains(name) {
                 true => switches::read(link.name.as_str()),
                 false => Ipv6Switches::default(),
@@ -162,7 +164,7 @@ impl Kernel {
         })
     }
 
-    /// One family's routes through one link, but for those that the kernel makes by itself.
+    /// One family's routes through one link.
     fn routes(
         &mut self,
         family: Family,
@@ -175,7 +177,7 @@ impl Kernel {
             if !leads_through(message, link) {
                 return None;
             }
-            RouteRecord::decode(message).ok().flatten().filter(|route| !route.is_automatic())
+            RouteRecord::decode(message).ok().flatten()
         })
     }
 

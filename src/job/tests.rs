@@ -47,7 +47,7 @@ fn planned(step: Step, undo: &[Step]) -> Planned {
 }
 
 fn job(steps: Vec<Planned>) -> Job {
-    Job::new(Plan { steps, discarded: Vec::new() }, LEASE_TIME)
+    Job::new(Plan { steps, ..Plan::default() }, LEASE_TIME)
 }
 
 fn link(up: bool, carrier: bool, oper_state: OperState) -> Link {
@@ -440,7 +440,7 @@ fn a_lenient_job_leaves_out_what_needs_the_step_that_was_refused() {
     for Case(label, refused, instead) in cases {
         let steps: Vec<_> = bridge_with_ports().into_iter().map(|planned| planned.step).collect();
         let refused: Vec<_> = refused.iter().map(|at| steps[*at].clone()).collect();
-        let mut job = Job::lenient(Plan { steps: bridge_with_ports(), discarded: Vec::new() });
+        let mut job = Job::lenient(Plan { steps: bridge_with_ports(), ..Plan::default() });
         let done = run(&mut job, |step| match refused.contains(step) {
             true => Err(error(libc::EINVAL)),
             false => Ok(()),

@@ -12,10 +12,10 @@ use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::address::Scope;
 use crate::netlink::record::address::AddressRecord;
-use crate::netlink::record::route::RouteRecord;
 use crate::plan::draft::{Draft, Leases};
 use crate::plan::step::{Condition, Step, Switch};
-use crate::plan::wish::{Wish, routes_in_order};
+use crate::plan::ways::{Ways, routes_in_order};
+use crate::plan::wish::Wish;
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
@@ -50,7 +50,8 @@ impl<'a> Draft<'a> {
         for family in FAMILIES {
             let wish = self.wish(definition, family, donors);
             let (stale, dragged) = (wish.stale(), wish.dragged());
-            let dropped = wish.dropped_routes();
+            let ways = Ways::new(&wish);
+            let dropped = ways.dropped();
             for route in dropped.iter().rev() {
                 self.delete_route(wish.link, route);
             }
@@ -72,7 +73,7 @@ impl<'a> Draft<'a> {
                 self.add_address(wish.link, record);
             }
             for route in dropped {
-                if !wish.is_stale_route(route) && wish.carries(route) {
+                if !ways.is_stale(route) && ways.carries(route) {
                     self.add_route(wish.link, route.clone());
                 }
             }
@@ -83,29 +84,26 @@ impl<'a> Draft<'a> {
     pub(super) fn add_routes(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let wish = self.wish(definition, family, donors);
-            let moving = wish.moving_routes();
-            let dropped = wish.dropped_routes();
-            let mut stale = wish.own_routes();
-            stale.retain(|route| wish.is_stale_route(route) && !dropped.contains(route));
+            let ways = Ways::new(&wish);
+            let dropped = ways.dropped();
+            let mut stale = ways.own().to_vec();
+            stale.retain(|route| ways.is_stale(route) && !dropped.contains(route));
             // The kernel would take what lasts for what expires.
             let (mistakable, stale): (Vec<_>, Vec<_>) =
                 stale.into_iter().partition(|route| route.gateway == wish.gateway());
             for route in mistakable {
                 self.delete_route(wish.link, route);
             }
-            let gateway = wish.missing_gateway();
-            for route in moving {
-                let is_leased = route.is_default() && wish.gateway().is_none();
-                let route =
-                    if is_leased && wish.wants_lease() { route.leased() } else { route.clone() };
+            for route in ways.moving() {
                 self.add_route(wish.link, route);
             }
-            if let Some(gateway) = gateway.filter(|gateway| !wish.waits_for_lease(*gateway)) {
-                self.add_route(wish.link, RouteRecord::default_over(gateway));
+            if let Some(route) = ways.missing_gateway().filter(|it| !ways.waits_for_lease(it)) {
+                self.add_route(wish.link, route);
             }
             for route in stale {
                 self.delete_route(wish.link, route);
             }
+            ways.left().into_iter().for_each(|left| self.leave(left));
         }
     }
 
@@ -170,16 +168,17 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Adds the default route over a gateway that is on the lease's network, once there is a lease.
+    /// Adds the default route over a gateway that is on the lease's network, or on none, once there is a
+    /// lease.
     fn add_late_gateway(&mut self, wish: &Wish<'_>) {
         let (link, family, besides) = (wish.link, wish.family, wish.fixed());
         let leased = Condition::Leased { link, family, besides };
         if self.leases == Leases::LeftToClients && !leased.holds(self.host) {
             return;
         }
-        let missing = wish.missing_gateway();
-        if let Some(gateway) = missing.filter(|gateway| wish.waits_for_lease(*gateway)) {
-            self.add_route(wish.link, RouteRecord::default_over(gateway));
+        let ways = Ways::new(wish);
+        if let Some(route) = ways.missing_gateway().filter(|route| ways.waits_for_lease(route)) {
+            self.add_route(wish.link, route);
         }
     }
 

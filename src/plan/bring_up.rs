@@ -97,6 +97,7 @@ fn keep_additions(plan: &mut Plan, definition: &Interface, survey: &Survey) {
         );
         !(takes_or_tunes && step.link_name().is_some_and(is_in_use))
     });
+    plan.left.retain(|left| !is_in_use(left.from));
     let is_wait = |planned: &Planned| matches!(planned.step, Step::WaitFor(_));
     if plan.steps.iter().all(is_wait) {
         plan.steps.clear();

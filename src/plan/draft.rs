@@ -9,8 +9,9 @@ use crate::netlink::address::Scope;
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
+use crate::plan::left::Left;
 use crate::plan::step::{LinkSpec, Step, Value};
-use crate::plan::wish::is_reached;
+use crate::plan::ways::is_reached;
 use crate::plan::{Plan, Planned};
 
 /// Steps so far, and what they are planned upon.
@@ -19,6 +20,7 @@ pub(super) struct Draft<'a> {
     pub(super) survey: &'a Survey,
     steps: Vec<Planned>,
     discarded: Vec<IfName>,
+    left: Vec<Left>,
     pub(super) leases: Leases,
 }
 
@@ -34,7 +36,7 @@ pub(super) enum Leases {
 impl<'a> Draft<'a> {
     pub(super) fn new(host: &'a Host, survey: &'a Survey) -> Self {
         let leases = Leases::Awaited;
-        Self { host, survey, steps: Vec::new(), discarded: Vec::new(), leases }
+        Self { host, survey, steps: Vec::new(), discarded: Vec::new(), left: Vec::new(), leases }
     }
 
     /// What is known of a link, if it is there.
@@ -113,6 +115,11 @@ impl<'a> Draft<'a> {
         self.push(Step::DeleteRoute { link, record: record.clone() }, vec![undo]);
     }
 
+    /// Notes that a route does not go along.
+    pub(super) fn leave(&mut self, left: Left) {
+        self.left.push(left);
+    }
+
     /// What is planned so far.
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().map(|planned| &planned.step)
@@ -157,6 +164,6 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn finish(self) -> Plan {
-        Plan { steps: self.steps, discarded: self.discarded }
+        Plan { steps: self.steps, discarded: self.discarded, left: self.left }
     }
 }

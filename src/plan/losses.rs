@@ -49,7 +49,7 @@ pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refu
     for family in [Family::Ipv4, Family::Ipv6] {
         let kept = Wish::new(definition, family, &ports, survey).to_be();
         let stays = |record: &AddressRecord| {
-            kept.iter().any(|prefix| prefix.address() == record.address.prefix.address())
+            kept.iter().any(|it| it.address.prefix.address() == record.address.prefix.address())
         };
         for surveyed in &ports {
             let (port, own) = (surveyed.link.name, own(surveyed, family));

@@ -12,7 +12,9 @@
 pub mod step;
 pub mod request;
 pub mod refusal;
+pub mod left;
 mod wish;
+mod ways;
 mod draft;
 mod addressing;
 mod links;
@@ -33,6 +35,7 @@ use crate::model::interface::{Interface, Kind, PortKind};
 use crate::model::name::IfName;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
+use left::Left;
 use step::Step;
 
 /// What to do, in order.
@@ -41,6 +44,8 @@ pub struct Plan {
     pub steps: Vec<Planned>,
     /// Links that are out of the way when all is done, to be deleted when there is time.
     pub discarded: Vec<IfName>,
+    /// Routes that do not go along, for the log to name.
+    pub left: Vec<Left>,
 }
 
 /// A step, and what takes it back.
@@ -58,7 +63,7 @@ impl Plan {
             let undo = vec![Step::EditFile(edit.inverse())];
             Planned { step: Step::EditFile(edit), undo }
         };
-        Self { steps: edits.into_iter().map(plan).collect(), discarded: Vec::new() }
+        Self { steps: edits.into_iter().map(plan).collect(), ..Self::default() }
     }
 }
 
@@ -131,6 +136,7 @@ impl fmt::Display for Plan {
                 undo => writeln!(f, "{subject:<6} {rest:<56} undo: {}", undo.join("; "))?,
             }
         }
-        self.discarded.iter().try_for_each(|name| writeln!(f, "later  link del {name}"))
+        self.discarded.iter().try_for_each(|name| writeln!(f, "later  link del {name}"))?;
+        self.left.iter().try_for_each(|left| writeln!(f, "left   {left}"))
     }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Wish`]: what a definition wants of one family's addresses and routes, beside what is there.
+//! [`Wish`]: what a definition wants of one family's addresses, beside what is there.
 //!
 //! Answers questions and plans nothing. What a link shall have comes from its definition, and from
 //! its donors: the ports that a bridge or bond takes over. A donor's lease goes on where the
-//! definition wants one, and its routes lead through the new link, as connections over them are to
-//! survive.
+//! definition wants one. What becomes of routes is for [`crate::plan::ways`] to say.
 
 use std::net::IpAddr;
 
@@ -23,8 +22,8 @@ pub(super) struct Wish<'a> {
     pub(super) family: Family,
     pub(super) protocol: Option<&'a Protocol>,
     /// The link as it is, if it is there yet.
-    now: Option<&'a Surveyed>,
-    donors: &'a [&'a Surveyed],
+    pub(super) now: Option<&'a Surveyed>,
+    pub(super) donors: &'a [&'a Surveyed],
     survey: &'a Survey,
 }
 
@@ -38,6 +37,11 @@ impl<'a> Wish<'a> {
         let link = definition.name;
         let protocol = definition.protocols.iter().find(|protocol| protocol.family == family);
         Self { link, family, protocol, now: survey.named(&link), donors, survey }
+    }
+
+    /// The link as it is, and its donors.
+    pub(super) fn surveyed(&self) -> impl Iterator<Item = &'a Surveyed> {
+        self.now.into_iter().chain(self.donors.iter().copied())
     }
 
     /// The addresses that the definition names.
@@ -81,7 +85,10 @@ impl<'a> Wish<'a> {
     }
 
     /// The addresses of this family that a surveyed link has and that mean something beyond it.
-    fn addresses_of(&self, surveyed: &'a Surveyed) -> impl Iterator<Item = &'a AddressRecord> {
+    pub(super) fn addresses_of(
+        &self,
+        surveyed: &'a Surveyed,
+    ) -> impl Iterator<Item = &'a AddressRecord> {
         let family = self.family;
         surveyed.addresses.iter().filter(move |record| {
             record.address.prefix.family() == family
@@ -94,20 +101,10 @@ impl<'a> Wish<'a> {
         self.now.map(|now| self.addresses_of(now).collect()).unwrap_or_default()
     }
 
-    /// The link's own routes of this family, in the order in which each finds its gateway.
-    pub(super) fn own_routes(&self) -> Vec<&'a RouteRecord> {
-        self.now.map(|now| self.routes_of(now)).unwrap_or_default()
-    }
-
-    fn routes_of(&self, surveyed: &'a Surveyed) -> Vec<&'a RouteRecord> {
-        let family = self.family;
-        routes_in_order(surveyed).into_iter().filter(|route| route.family == family).collect()
-    }
-
     /// Whether an address that the link has may stay.
     pub(super) fn keeps(&self, record: &AddressRecord) -> bool {
-        let is_fixed =
-            record.address.peer.is_none() && self.fixed().contains(&record.address.prefix);
+        // Which peer an address has no definition says.
+        let is_fixed = self.fixed().contains(&record.address.prefix);
         let has_client = self.survey.has_client(&self.link, self.family);
         is_fixed
             || (self.wants_lease() && (is_learnt(record) || has_client))
@@ -161,20 +158,25 @@ impl<'a> Wish<'a> {
             own.iter().any(|own| own.address.prefix == *prefix && self.keeps(own))
         };
         let missing = self.fixed().into_iter().filter(|prefix| !is_there(prefix));
-        let mut coming: Vec<_> = missing.map(|prefix| self.fixed_record(prefix)).collect();
+        let mut coming: Vec<_> = missing.flat_map(|prefix| self.fixed_records(prefix)).collect();
         coming.extend(self.carried());
         coming
     }
 
-    /// An address that the definition names, with what a donor's may have of its own.
-    fn fixed_record(&self, prefix: IpPrefix) -> AddressRecord {
-        let mut at_donors = self.donors.iter().flat_map(|donor| self.addresses_of(donor));
-        let is_lasting = |record: &&AddressRecord| {
-            record.address.prefix == prefix && record.address.lifetime == Lifetime::Permanent
-        };
-        at_donors
-            .find(is_lasting)
-            .map_or_else(|| AddressRecord::permanent(prefix), AddressRecord::moved)
+    /// An address that the definition names, with what a donor's may have of its own. A donor may have
+    /// it several times, each with another peer.
+    fn fixed_records(&self, prefix: IpPrefix) -> Vec<AddressRecord> {
+        let mut records = Vec::<AddressRecord>::new();
+        for record in self.donors.iter().flat_map(|donor| self.addresses_of(donor)) {
+            let peer = record.address.peer;
+            if record.address.prefix == prefix
+                && record.address.lifetime == Lifetime::Permanent
+                && !records.iter().any(|other| other.address.peer == peer)
+            {
+                records.push(record.moved());
+            }
+        }
+        if records.is_empty() { vec![AddressRecord::permanent(prefix)] } else { records }
     }
 
     /// The addresses that come over from donors and no definition names: leases, and what routers
@@ -202,39 +204,31 @@ impl<'a> Wish<'a> {
     }
 
     /// The addresses that the link will have, as far as anybody can tell.
-    pub(super) fn to_be(&self) -> Vec<IpPrefix> {
-        let kept = self.own().into_iter().filter(|record| self.keeps(record));
-        let kept: Vec<_> = kept.map(|record| record.address.prefix).collect();
-        kept.into_iter().chain(self.coming().iter().map(|it| it.address.prefix)).collect()
+    pub(super) fn to_be(&self) -> Vec<AddressRecord> {
+        let kept = self.own().into_iter().filter(|record| self.keeps(record)).cloned();
+        kept.chain(self.coming()).collect()
     }
 
-    /// The routes of donors that are to lead through the link: not what its own gateway replaces,
-    /// nor what would lead nowhere from there.
-    pub(super) fn moving_routes(&self) -> Vec<&'a RouteRecord> {
-        let own = self.own_routes();
-        let mut has_gateway = self.has_gateway();
-        let mut moving = Vec::<&RouteRecord>::new();
-        for route in self.donors.iter().flat_map(|donor| self.routes_of(donor)) {
-            let is_wanted = match self.gateway() {
-                _ if !route.is_default() => true,
-                Some(_) => self.is_gateway_route(route) && !has_gateway,
-                None => self.is_learnt_route(route),
-            };
-            let is_there = own.iter().chain(&moving).any(|other| other.is_same_way(route));
-            if is_wanted && !is_there && route.can_move() && !self.is_off() && self.carries(route) {
-                has_gateway |= self.is_gateway_route(route);
-                moving.push(route);
-            }
-        }
-        // Of all donors', those that others need come first.
-        near_before_far(moving)
+    /// Whether the link loses all its IPv4 addresses for a moment, and all routes with the last one.
+    pub(super) fn is_emptied(&self) -> bool {
+        let (stale, dragged) = (self.stale(), self.dragged());
+        let going = stale.iter().chain(&dragged);
+        let goes = |record: &AddressRecord| going.clone().any(|it| it.id() == record.id());
+        let all = self.now.map(|now| now.addresses.as_slice()).unwrap_or_default();
+        let mut of_family = all.iter().filter(|it| it.address.prefix.family() == self.family);
+        self.family == Family::Ipv4
+            && of_family.all(goes)
+            && self.coming().iter().all(|record| self.hangs_on_stale(record))
     }
 
-    /// Whether the link has the default route that the definition names, and keeps it.
-    pub(super) fn has_gateway(&self) -> bool {
-        let dropped = self.dropped_routes();
-        let stays = |route: &RouteRecord| !dropped.contains(&route) || self.carries(route);
-        self.own_routes().iter().any(|route| self.is_gateway_route(route) && stays(route))
+    /// Whether the definition takes this family from a link whose donors had addresses of it, so that a
+    /// route of theirs has no place there. Where the kernel listens to routers, theirs has.
+    pub(super) fn has_no_place_for(&self, route: &RouteRecord) -> bool {
+        let has_address = |surveyed| self.addresses_of(surveyed).next().is_some();
+        let is_told = self.wants_lease() || (self.wants_advertised() && route.is_advertised());
+        let is_taken =
+            || self.donors.iter().any(|donor| has_address(donor)) && self.to_be().is_empty();
+        self.is_off() || (!is_told && is_taken())
     }
 
     /// Whether this is the default route that the definition names. One that a router has advertised
@@ -243,112 +237,18 @@ impl<'a> Wish<'a> {
         leads_over(route, self.gateway()) && (route.is_lasting() || self.learns())
     }
 
-    /// Whether a default route of the link's own has had its day: neither the definition nor anybody
-    /// on the network has told of it.
-    pub(super) fn is_stale_route(&self, route: &RouteRecord) -> bool {
-        route.is_default() && !self.is_gateway_route(route) && !self.is_learnt_route(route)
+    /// Whether a default route has had its reason, where the definition names no gateway: a definition
+    /// before it named one, or it was told by a DHCP server or a router that is not asked any more. All
+    /// others are somebody's own.
+    pub(super) fn is_not_defined(&self, route: &RouteRecord) -> bool {
+        let is_told = route.is_leased() || route.is_advertised() || !route.is_lasting();
+        !self.is_learnt_route(route) && (is_told || route.is_as_defined())
     }
 
-    fn is_learnt_route(&self, route: &RouteRecord) -> bool {
+    /// Whether a DHCP server or a router may have told of a route.
+    pub(super) fn is_learnt_route(&self, route: &RouteRecord) -> bool {
         self.wants_lease() || (self.wants_advertised() && route.is_advertised())
     }
-
-    /// Whether a route can be, with the addresses that the link will have: its gateway is on one of
-    /// their networks, and the address that it gives to packets is not one of those that go.
-    pub(super) fn carries(&self, route: &RouteRecord) -> bool {
-        let to_be = self.to_be();
-        let surveyed = || self.now.iter().chain(self.donors);
-        let goes = |source: IpAddr| {
-            let mut now = surveyed().flat_map(|surveyed| self.addresses_of(surveyed));
-            now.any(|record| record.address.prefix.address() == source)
-                && !to_be.iter().any(|prefix| prefix.address() == source)
-        };
-        let is_on_link =
-            route.is_on_link() || route.gateway.is_none_or(|gateway| self.reaches(gateway));
-        is_on_link && !route.source.is_some_and(goes)
-    }
-
-    /// Whether a gateway is on a network that the link will be on.
-    pub(super) fn reaches(&self, gateway: IpAddr) -> bool {
-        let is_link_local = matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        let surveyed = self.now.iter().chain(self.donors);
-        let mut routes = surveyed.flat_map(|surveyed| self.routes_of(surveyed));
-        is_link_local
-            || self.to_be().iter().any(|network| holds(*network, gateway))
-            || routes.any(|route| {
-                route.gateway.is_none() && !route.is_default() && holds(route.destination, gateway)
-            })
-    }
-
-    /// The gateway of a default route that is yet to be made.
-    pub(super) fn missing_gateway(&self) -> Option<IpAddr> {
-        let is_led = self.has_gateway()
-            || self.moving_routes().iter().any(|route| self.is_gateway_route(route));
-        self.gateway().filter(|_| !is_led)
-    }
-
-    /// Whether only a lease will tell where the gateway is.
-    pub(super) fn waits_for_lease(&self, gateway: IpAddr) -> bool {
-        self.wants_lease() && !self.reaches(gateway)
-    }
-
-    /// The link's own routes that are taken before addresses are, and put back then if they can be:
-    /// those that the kernel drops, which is all of IPv4 when for a moment no address is left, and
-    /// those that would lead nowhere.
-    pub(super) fn dropped_routes(&self) -> Vec<&'a RouteRecord> {
-        let (stale, dragged) = (self.stale(), self.dragged());
-        if stale.is_empty() {
-            return Vec::new();
-        }
-        let going = stale.iter().chain(&dragged);
-        let goes = |record: &AddressRecord| going.clone().any(|it| it.id() == record.id());
-        let all = self.now.map(|now| now.addresses.as_slice()).unwrap_or_default();
-        let of_family = |record: &&AddressRecord| record.address.prefix.family() == self.family;
-        let is_emptied = self.family == Family::Ipv4
-            && all.iter().filter(of_family).all(goes)
-            && self.coming().iter().all(|record| self.hangs_on_stale(record));
-        let mut routes = self.own_routes();
-        routes.retain(|route| {
-            let has_source =
-                |it: &&AddressRecord| route.source == Some(it.address.prefix.address());
-            // A way of several is only set aside, and comes back with the next address.
-            let is_lost = is_emptied || !self.carries(route);
-            (is_lost && route.can_move()) || going.clone().any(has_source)
-        });
-        routes
-    }
-}
-
-/// A link's routes in the order in which they are put back: those that others find their gateway by
-/// first, and of several to one place the last one first, as the kernel puts each before the others.
-pub(super) fn routes_in_order(surveyed: &Surveyed) -> Vec<&RouteRecord> {
-    near_before_far(surveyed.routes.iter().rev().collect())
-}
-
-/// Routes that lead to a neighbour before those over a gateway, which may be found by one of them.
-fn near_before_far(routes: Vec<&RouteRecord>) -> Vec<&RouteRecord> {
-    let (near, far): (Vec<_>, Vec<_>) =
-        routes.into_iter().partition(|route| route.gateway.is_none());
-    [near, far].concat()
-}
-
-/// Whether a route's gateway is on a network that a link is on. Once it is not, the kernel keeps the
-/// route and would not take it again.
-pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
-    let is_on_network = |gateway: IpAddr| {
-        let destination = |record: &AddressRecord| {
-            let prefix = record.address.prefix;
-            let at = record.address.peer.unwrap_or(prefix.address());
-            IpPrefix::new(at, prefix.prefix_len()).unwrap_or(prefix)
-        };
-        let is_link_local = matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        is_link_local
-            || surveyed.addresses.iter().any(|record| holds(destination(record), gateway))
-            || surveyed.routes.iter().any(|other| {
-                other.gateway.is_none() && !other.is_default() && holds(other.destination, gateway)
-            })
-    };
-    route.is_on_link() || route.gateway.is_none_or(is_on_network)
 }
 
 /// Whether somebody on the network has told the host this address: it expires, or a router

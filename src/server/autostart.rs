@@ -214,6 +214,7 @@ impl Server {
         if let Err(err) = self.journal(&partial.plan) {
             return self.note_attempt(&name, vec![err.message().to_owned()], now);
         }
+        partial.plan.left.iter().for_each(|left| warn!("{left}"));
         let discarded = partial.plan.discarded.clone();
         self.jobs.run(Running::by_itself(request, Job::lenient(partial.plan), discarded));
     }

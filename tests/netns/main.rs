@@ -24,6 +24,7 @@ mod host;
 mod scene;
 mod world;
 
+mod along;
 mod autostart;
 mod beside_libvirtd;
 mod bindings;

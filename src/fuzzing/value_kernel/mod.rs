@@ -94,7 +94,7 @@ impl ValueKernel {
                 addresses.extend(AddressRecord::decode(&message).ok().flatten());
                 routes.extend(RouteRecord::decode(&message).ok().flatten());
             }
-            routes.retain(|route| !route.is_automatic());
+            routes.retain(|route| !route.goes_with(&addresses));
             let link = self.told(device);
             let is_asked = order.switches_of.contains(&device.name);
             let switches = if is_asked { device.switches } else { Ipv6Switches::default() };

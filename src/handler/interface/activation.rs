@@ -8,7 +8,7 @@ use crate::host::survey::Survey;
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
-use crate::plan::losses::{self, Loss};
+use crate::plan::losses;
 use crate::plan::{self, bring_up, refusal::Refusal, tear_down};
 use crate::proto::Reply;
 
@@ -28,7 +28,9 @@ pub(super) fn create(
             return Ok(Change { warnings: Vec::new(), claims, plan, reply, leaves, failure });
         };
         let plan = bring_up::bring_up(definition, world.host, survey)?;
-        let warnings = losses::losses(definition, survey)?.iter().map(Loss::to_string).collect();
+        let losses = losses::losses(definition, survey)?;
+        let left = plan.left.iter().map(ToString::to_string);
+        let warnings = losses.iter().map(ToString::to_string).chain(left).collect();
         let claims = plan::claims(definition, world.host, survey);
         Ok(Change { warnings, claims, plan, reply, leaves, failure })
     })

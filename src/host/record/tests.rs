@@ -11,7 +11,7 @@ const HOST: &str = "
     addr eth0 192.0.2.3/24 secondary
     addr eth0 2001:db8::1/64
     route eth0 default via 192.0.2.254
-    route eth0 198.51.100.0/24 via 192.0.2.253 proto kernel
+    route eth0 192.0.2.0/24 src 192.0.2.1 proto kernel
     link eth1 nic up
     route eth1 default via fe80::fd proto ra expires 1000
     link br0 bridge up

@@ -40,7 +40,7 @@ impl Kernel {
             };
             let routes = self.collect("routes", encode, buffer, |message| {
                 let route = RouteRecord::decode(message).ok().flatten();
-                link_of(message).zip(route.filter(RouteRecord::is_kept))
+                link_of(message).zip(route.filter(RouteRecord::may_be_kept))
             })?;
             routes.into_iter().for_each(|(link, route)| record.add_route(link, route));
         }

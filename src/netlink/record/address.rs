@@ -26,6 +26,10 @@ const IFA_F_HOMEADDRESS: u32 = 0x10;
 const IFA_F_MANAGETEMPADDR: u32 = 0x100;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
+/// The metric of the routes that the kernel makes for IPv6 addresses (`IP6_RT_PRIO_ADDRCONF`), where an
+/// address does not say another.
+const IPV6_PREFIX_METRIC: u32 = 256;
+
 /// The longest IPv4 prefix whose network has an address for all of its hosts (RFC 3021 has none).
 const BROADCAST_PREFIX_LEN_MAX: u8 = 30;
 
@@ -112,6 +116,44 @@ impl AddressRecord {
         let can_change = |kind: u16| matches!(kind, IFA_RT_PRIORITY | IFA_PROTO);
         self.all_flags() & flags == other.all_flags() & flags
             && self.of_kinds(can_change).eq(other.of_kinds(can_change))
+    }
+
+    /// The networks to which the kernel makes a route along with the address: its own, or its peer's.
+    /// IPv6 makes both.
+    pub fn networks(&self) -> impl Iterator<Item = IpPrefix> {
+        let Address { prefix, peer, .. } = self.address;
+        let (at, beside) = match prefix.family() {
+            Family::Ipv4 => (peer.unwrap_or(prefix.address()), None),
+            Family::Ipv6 => (prefix.address(), peer.map(IpPrefix::host)),
+        };
+        let has_network = self.all_flags() & IFA_F_NOPREFIXROUTE == 0;
+        let network = IpPrefix::new(at, prefix.prefix_len()).filter(|_| has_network);
+        network.into_iter().chain(beside)
+    }
+
+    /// Whether the kernel makes this route along with the address.
+    pub fn makes_route(&self, to: IpPrefix, metric: u32, source: Option<IpAddr>) -> bool {
+        let is_its = match self.address.prefix.family() {
+            Family::Ipv4 => {
+                let has_source = source == Some(self.address.prefix.address());
+                has_source && self.address.role == Role::Primary
+            }
+            Family::Ipv6 => true,
+        };
+        let is_to = |network: IpPrefix| {
+            (network.network(), network.prefix_len()) == (to.address(), to.prefix_len())
+        };
+        is_its && metric == self.route_metric() && self.networks().any(is_to)
+    }
+
+    /// The metric of the routes that the kernel makes along with the address.
+    pub fn route_metric(&self) -> u32 {
+        let own = attributes(&self.attributes).flatten().find(|it| it.kind == IFA_RT_PRIORITY);
+        let own = own.and_then(|it| it.u32("IFA_RT_PRIORITY").ok()).filter(|metric| *metric > 0);
+        own.unwrap_or(match self.address.prefix.family() {
+            Family::Ipv4 => 0,
+            Family::Ipv6 => IPV6_PREFIX_METRIC,
+        })
     }
 
     fn of_kinds(&self, is_wanted: fn(u16) -> bool) -> impl Iterator<Item = (u16, &[u8])> {

@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::model::address::{Family, IpPrefix};
 use crate::netlink::address::{Lifetime, decode_family, decode_ip, encode_family, with_octets};
 use crate::netlink::link::LinkIndex;
+use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::{left_of, rewritten};
 use crate::netlink::route::{
-    RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTM_GETROUTE, RTM_NEWROUTE, first_hop, has_hop,
+    RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_TABLE, RTM_GETROUTE,
+    RTM_NEWROUTE, first_hop, has_hop,
 };
 use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
@@ -18,14 +20,14 @@ use crate::netlink::wire::{
 
 const RTM_DELROUTE: u16 = 25;
 
+const RTA_SRC: u16 = 2;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
 const RTA_CACHEINFO: u16 = 12;
-const RTA_TABLE: u16 = 15;
+const RTA_VIA: u16 = 18;
 const RTA_EXPIRES: u16 = 23;
 const RTA_NH_ID: u16 = 30;
 
-const RT_TABLE_MAIN: u32 = 254;
 const RT_TABLE_LOCAL: u32 = 255;
 const RTPROT_KERNEL: u8 = 2;
 const RTPROT_BOOT: u8 = 3;
@@ -36,11 +38,13 @@ const RT_SCOPE_UNIVERSE: u8 = 0;
 const RTN_UNICAST: u8 = 1;
 /// The only flag of a route that is told and taken alike: the gateway need not be on the link.
 const RTNH_F_ONLINK: u32 = 4;
+/// The metric of an IPv6 route that was added without one (`IP6_RT_PRIO_USER`).
+const IPV6_METRIC: u32 = 1024;
 /// The kernel tells times in these parts of a second, whatever its own clock does (`USER_HZ`).
 const TICKS_PER_SECOND: u32 = 100;
 
 /// Where a route leads and by which gateway, with which say: metric, and table.
-pub type Way = (Family, IpPrefix, Option<IpAddr>, u32, u32);
+pub type Way = (Family, IpPrefix, Option<IpAddr>, u32, u32, (u8, u8));
 
 /// A route through one link, with all that the kernel says of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -92,6 +96,27 @@ impl RouteRecord {
             hops: Hops::One,
             lifetime: Lifetime::Permanent,
         }
+    }
+
+    /// The route to the peer of an IPv6 address. The kernel makes it itself, but some time after the
+    /// address was added, when it has searched for duplicates.
+    pub fn to_peer_of(address: &AddressRecord) -> Option<Self> {
+        let peer = address.address.peer.filter(IpAddr::is_ipv6)?;
+        let metric = address.route_metric();
+        let mut attributes = Vec::new();
+        let mut writer = PayloadWriter::new(&mut attributes);
+        with_octets(peer, |octets| writer.attribute(RTA_DST, octets));
+        writer.attribute_u32(RTA_PRIORITY, metric);
+        let table = u8::try_from(RT_TABLE_MAIN).unwrap_or_default();
+        Some(Self {
+            destination: IpPrefix::host(peer),
+            gateway: None,
+            metric,
+            protocol: RTPROT_KERNEL,
+            header: [0, 0, table, RTPROT_KERNEL, RT_SCOPE_UNIVERSE, RTN_UNICAST],
+            attributes,
+            ..Self::default_over(peer)
+        })
     }
 
     /// Reads what the kernel says of a route. `None` if the message is about something else.
@@ -174,30 +199,78 @@ impl RouteRecord {
         Self { flags: self.flags | RTNH_F_ONLINK, ..self.clone() }
     }
 
-    /// Whether the kernel makes this route by itself, with an address or a link that comes up.
-    pub fn is_automatic(&self) -> bool {
-        self.protocol == RTPROT_KERNEL || self.table == RT_TABLE_LOCAL
+    /// Whether the kernel makes this route along with one of these addresses, all that its link has.
+    /// NetworkManager adds addresses that have none of the kernel's (`noprefixroute`), and then routes
+    /// to their networks under the kernel's protocol.
+    pub fn comes_with(&self, addresses: &[AddressRecord]) -> bool {
+        let is_of_link = match (self.family, self.destination.address()) {
+            (Family::Ipv6, IpAddr::V6(network)) => network.is_unicast_link_local(),
+            (_, _) => false,
+        };
+        let has_route =
+            |it: &AddressRecord| it.makes_route(self.destination, self.metric, self.source);
+        self.protocol == RTPROT_KERNEL
+            && (self.table == RT_TABLE_LOCAL || is_of_link || addresses.iter().any(has_route))
     }
 
-    /// Whether a router has advertised it, to the kernel or to whoever listens in its place.
+    /// Whether the kernel also removes this route along with one of these addresses, all that its link
+    /// has. With an IPv6 address that expires it does not.
+    pub fn goes_with(&self, addresses: &[AddressRecord]) -> bool {
+        (self.family == Family::Ipv4 || self.is_lasting()) && self.comes_with(addresses)
+    }
+
+    /// Whether a router has advertised it, to the kernel or to a program that listens in its place. The
+    /// route to an advertised prefix has the kernel's protocol, and expires.
     pub fn is_advertised(&self) -> bool {
-        self.protocol == RTPROT_RA
+        self.protocol == RTPROT_RA || (self.protocol == RTPROT_KERNEL && !self.is_lasting())
     }
 
-    /// Whether this is the way to wherever no other route leads.
+    /// Whether this is the way to wherever no other route leads, for packets of any source and any
+    /// type of service.
     pub fn is_default(&self) -> bool {
-        self.destination.prefix_len() == 0 && self.table == RT_TABLE_MAIN
+        let [source_len, tos, ..] = self.header;
+        self.destination.prefix_len() == 0
+            && self.table == RT_TABLE_MAIN
+            && (source_len, tos) == (0, 0)
+    }
+
+    /// Whether [`RouteRecord::default_over`] makes such a route: no metric, no table of its own. The
+    /// metric is the kernel's then.
+    pub fn is_as_defined(&self) -> bool {
+        let made = self.gateway.map(Self::default_over);
+        made.is_some_and(|made| self.metric == made.metric_in_force() && self.header == made.header)
+    }
+
+    /// The metric that the kernel gives it.
+    pub fn metric_in_force(&self) -> u32 {
+        match self.family {
+            Family::Ipv6 if self.metric == 0 => IPV6_METRIC,
+            Family::Ipv4 | Family::Ipv6 => self.metric,
+        }
+    }
+
+    /// Whether its destination is on the link: neither a gateway leads there, nor several ways.
+    pub fn is_direct(&self) -> bool {
+        self.gateway.is_none() && self.attribute(RTA_VIA).is_none() && self.hops == Hops::One
     }
 
     /// Whether a link that has the one needs no other: the same place, by the same gateway, with the
-    /// same say. IPv6 would take the one for the other.
+    /// same say, for the same packets. IPv6 would take the one for the other.
     pub fn is_same_way(&self, other: &Self) -> bool {
-        self.way() == other.way()
+        let is_said_alike = |kind: &u16| self.attribute(*kind) == other.attribute(*kind);
+        self.way() == other.way() && [RTA_SRC, RTA_VIA, RTA_MULTIPATH].iter().all(is_said_alike)
     }
 
-    /// What [`RouteRecord::is_same_way`] compares.
+    /// What [`RouteRecord::is_same_way`] compares first: routes that differ in it are not the same way.
     pub fn way(&self) -> Way {
-        (self.family, self.destination, self.gateway, self.metric, self.table)
+        let [source_len, tos, ..] = self.header;
+        let packets = (source_len, tos);
+        (self.family, self.destination, self.gateway, self.metric, self.table, packets)
+    }
+
+    fn attribute(&self, kind: u16) -> Option<&[u8]> {
+        let mut list = attributes(&self.attributes).flatten();
+        list.find(|attribute| attribute.kind == kind).map(|attribute| attribute.payload)
     }
 
     /// Whether the gateway counts as on the link, whatever addresses that has.
@@ -239,11 +312,18 @@ impl RouteRecord {
         self.family == Family::Ipv4 && key(self) == key(other) && tos == other_tos
     }
 
-    /// Whether somebody has set it who would not do so again: a person, a script, a DHCP client, a
-    /// router. A routing daemon brings its own back.
-    pub fn is_kept(&self) -> bool {
-        matches!(self.protocol, RTPROT_BOOT | RTPROT_STATIC | RTPROT_DHCP | RTPROT_RA)
-            && self.table != RT_TABLE_LOCAL
+    /// Whether a rollback may have to set it again: a person, a script, a DHCP client or a router has
+    /// brought it, or the kernel's protocol is all that is known. A routing daemon brings its own back.
+    pub fn may_be_kept(&self) -> bool {
+        let of = [RTPROT_KERNEL, RTPROT_BOOT, RTPROT_STATIC, RTPROT_DHCP, RTPROT_RA];
+        let is_own_of_local = self.protocol == RTPROT_KERNEL && self.table == RT_TABLE_LOCAL;
+        of.contains(&self.protocol) && !is_own_of_local
+    }
+
+    /// Whether a rollback has to set it again, where its link has these addresses: none of them brings
+    /// it back.
+    pub fn is_kept(&self, addresses: &[AddressRecord]) -> bool {
+        self.may_be_kept() && !self.comes_with(addresses)
     }
 
     /// Whether a DHCP client has brought it.
@@ -307,6 +387,12 @@ impl fmt::Display for RouteRecord {
         }
         if let Some(gateway) = self.gateway {
             write!(f, " via {gateway}")?;
+        }
+        if self.is_on_link() {
+            f.write_str(" onlink")?;
+        }
+        if let Some(source) = self.source {
+            write!(f, " src {source}")?;
         }
         if self.metric > 0 {
             write!(f, " metric {}", self.metric)?;

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use crate::model::address::Family;
 use crate::netlink::address::Role;
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
 
 use super::addressing::{self, Scene};
@@ -244,7 +245,12 @@ impl Addresses {
         let record = self.missing.get(at).and_then(|at| scene.then.addresses.get(*at));
         let record = record.filter(|it| it.address.prefix.family() == family);
         if let Some(record) = record.and_then(|it| it.aged(scene.ground.elapsed)) {
-            steps.push(Step::AddAddress { link: scene.link, record });
+            let link = scene.link;
+            // The kernel makes it itself, but perhaps not before a gateway is to be found by it.
+            let to_peer =
+                RouteRecord::to_peer_of(&record).map(|record| Step::AddRoute { link, record });
+            steps.push(Step::AddAddress { link, record });
+            steps.extend(to_peer);
         }
     }
 }

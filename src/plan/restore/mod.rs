@@ -81,7 +81,7 @@ impl fmt::Display for Loss {
 pub fn restore_files(then: &Files, now: &Files) -> Plan {
     let step = |file: FileRestoration| Planned { step: Step::RestoreFile(file), undo: Vec::new() };
     let steps = snapshot::restorations(then, now).into_iter().map(step).collect();
-    Plan { steps, discarded: Vec::new() }
+    Plan { steps, ..Plan::default() }
 }
 
 /// The plan that makes the network `now` that of `then`, made at once.

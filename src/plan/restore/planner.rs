@@ -107,7 +107,8 @@ impl Planner {
         self.planned.extend(self.steps.drain(..).chain(self.last.drain(..)).map(planned));
         let steps = std::mem::take(&mut self.planned);
         let discarded = std::mem::take(&mut self.discarded);
-        Restoration { plan: Plan { steps, discarded }, lost: std::mem::take(&mut self.lost) }
+        let plan = Plan { steps, discarded, ..Plan::default() };
+        Restoration { plan, lost: std::mem::take(&mut self.lost) }
     }
 }
 

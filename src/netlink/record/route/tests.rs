@@ -4,6 +4,8 @@
 
 #![cfg(target_endian = "little")]
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use crate::netlink::tests::{corruptions, datagrams, encoded, only_message, parts};
 use crate::netlink::wire::{messages, write_message};
@@ -129,7 +131,7 @@ fn what_leads_the_same_way_differs_in_its_origin_at_most() {
     assert!(!one.is_same_way(&route(0, 0, |_| {})));
     let leased = one.leased();
     assert!(leased.is_same_way(&one) && leased != one);
-    assert!(one.is_default() && !one.is_automatic());
+    assert!(one.is_default() && !one.comes_with(&[]));
 }
 
 #[test]
@@ -144,5 +146,73 @@ fn nothing_that_a_kernel_says_panics() {
                 let _ = link_of(&message);
             }
         }
+    }
+}
+
+/// A route of IPv4's as the kernel makes it for an address.
+fn kernels(to: &str, metric: u32, source: &str) -> RouteRecord {
+    let (network, len) = to.split_once('/').unwrap();
+    let (network, source): (Ipv4Addr, Ipv4Addr) =
+        (network.parse().unwrap(), source.parse().unwrap());
+    let told = encoded(|out| {
+        write_message(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, |payload| {
+            payload.bytes(&[2, len.parse().unwrap(), 0, 0, 254, RTPROT_KERNEL, 253, 1]);
+            payload.bytes(&[0; 4]);
+            payload.attribute(RTA_DST, &network.octets());
+            payload.attribute_u32(RTA_PRIORITY, metric);
+            payload.attribute(RTA_PREFSRC, &source.octets());
+        });
+    });
+    RouteRecord::decode(&only_message(&told)).unwrap().unwrap()
+}
+
+#[test]
+fn a_route_of_the_kernels_protocol_is_its_own_where_an_address_brings_it() {
+    struct Case(&'static str, RouteRecord, bool);
+    let address =
+        AddressRecord::permanent(IpPrefix::new("192.0.2.10".parse().unwrap(), 24).unwrap());
+    let cases = [
+        Case("its network", kernels("192.0.2.0/24", 0, "192.0.2.10"), true),
+        Case("with a metric", kernels("192.0.2.0/24", 100, "192.0.2.10"), false),
+        Case("another source", kernels("192.0.2.0/24", 0, "192.0.2.11"), false),
+        Case("another network", kernels("192.0.2.0/25", 0, "192.0.2.10"), false),
+    ];
+    for Case(label, route, want) in cases {
+        assert_eq!(route.comes_with(std::slice::from_ref(&address)), want, "{label}");
+        assert_eq!(route.goes_with(std::slice::from_ref(&address)), want, "{label}");
+        assert_eq!(route.is_kept(std::slice::from_ref(&address)), !want, "{label}");
+        assert!(!route.comes_with(&[]), "{label}");
+    }
+}
+
+/// The kernel leaves the route to an advertised prefix behind when the address goes.
+#[test]
+fn an_advertised_prefix_comes_with_its_address_and_does_not_go_with_it() {
+    let prefix = IpPrefix::new("2001:db8::".parse().unwrap(), 64).unwrap();
+    let address =
+        AddressRecord::permanent(IpPrefix::new("2001:db8::5".parse().unwrap(), 64).unwrap());
+    let lasting = RouteRecord {
+        destination: prefix,
+        gateway: None,
+        metric: 256,
+        protocol: RTPROT_KERNEL,
+        ..RouteRecord::default_over("2001:db8::1".parse().unwrap())
+    };
+    let expiring = RouteRecord { lifetime: Lifetime::Finite, ..lasting.clone() };
+    let addresses = [address];
+    assert!(lasting.comes_with(&addresses) && lasting.goes_with(&addresses));
+    assert!(expiring.comes_with(&addresses) && !expiring.goes_with(&addresses));
+    assert!(expiring.is_advertised() && !lasting.is_advertised());
+}
+
+#[test]
+fn a_default_route_of_a_definition_is_one_without_a_say_of_its_own() {
+    for (gateway, metric, others) in [("192.0.2.1", 0, 100), ("2001:db8::1", 1024, 100)] {
+        let made = RouteRecord::default_over(gateway.parse().unwrap());
+        assert_eq!(made.metric_in_force(), metric);
+        let told = RouteRecord { metric, ..made.clone() };
+        assert!(told.is_as_defined() && told.on_link().is_as_defined(), "{gateway}");
+        assert!(!RouteRecord { metric: others, ..made.clone() }.is_as_defined(), "{gateway}");
+        assert!(!made.leased().is_as_defined(), "{gateway}");
     }
 }

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Ways`]: what a definition wants of one family's routes, beside what is there.
+//!
+//! Answers questions and plans nothing. Each route of a donor leads through the link afterwards,
+//! unless the definition's gateway contradicts it, or no address of the link carries it: those are
+//! [`Left`]. What a definition has no word for (metrics, tables, sources) is so kept.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::host::survey::Surveyed;
+use crate::model::address::IpPrefix;
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
+use crate::plan::left::{Left, Reason};
+use crate::plan::wish::{Wish, holds};
+
+/// What a definition wants of routes, and what is there.
+pub(super) struct Ways<'w, 'a> {
+    wish: &'w Wish<'a>,
+    /// The link's own routes, in the order in which each finds its gateway.
+    own: Vec<&'a RouteRecord>,
+    /// The addresses that the link will have.
+    to_be: Vec<AddressRecord>,
+    /// The networks that it will be on, with those to which it has a direct route.
+    networks: Vec<IpPrefix>,
+    /// Addresses that go.
+    going: Vec<IpAddr>,
+    /// The default routes of the link and its donors that the kernel takes before the definition's
+    /// gateway, or takes if there is no route over that yet.
+    contradicting: Vec<&'a RouteRecord>,
+}
+
+impl<'w, 'a> Ways<'w, 'a> {
+    pub(super) fn new(wish: &'w Wish<'a>) -> Self {
+        let own = wish.now.map(|now| routes_of(wish, now)).unwrap_or_default();
+        let to_be = wish.to_be();
+        let direct = wish.surveyed().flat_map(|surveyed| &surveyed.routes);
+        let direct = direct.filter(|route| route.is_direct() && !route.is_default());
+        let direct = direct.map(|route| route.destination);
+        let networks = to_be.iter().flat_map(AddressRecord::networks);
+        let networks = networks.chain(direct).collect::<BTreeSet<_>>().into_iter().collect();
+        let is_to_be =
+            |at: &IpAddr| to_be.iter().any(|record| record.address.prefix.address() == *at);
+        let now = wish.surveyed().flat_map(|surveyed| wish.addresses_of(surveyed));
+        let mut going: Vec<_> = now.map(|record| record.address.prefix.address()).collect();
+        going.retain(|at| !is_to_be(at));
+        let contradicting = contradicting(wish);
+        Self { wish, own, to_be, networks, going, contradicting }
+    }
+
+    /// The link's own routes of this family, in the order in which each finds its gateway.
+    pub(super) fn own(&self) -> &[&'a RouteRecord] {
+        &self.own
+    }
+
+    /// The routes of donors that lead through the link afterwards, in the order in which each finds its
+    /// gateway.
+    pub(super) fn moving(&self) -> Vec<RouteRecord> {
+        let mut there = BTreeMap::<_, Vec<&RouteRecord>>::new();
+        self.own.iter().for_each(|route| there.entry(route.way()).or_default().push(route));
+        let mut moving = Vec::new();
+        for (donor, route) in self.donated() {
+            let alike = there.entry(route.way()).or_default();
+            if self.why_left(donor, route).is_none()
+                && !route.comes_with(&self.to_be)
+                && !alike.iter().any(|other| other.is_same_way(route))
+            {
+                alike.push(route);
+                moving.push((donor, route));
+            }
+        }
+        let (near, far): (Vec<_>, Vec<_>) =
+            moving.into_iter().partition(|(_, route)| route.is_direct());
+        let coming = self.wish.coming();
+        let peers = coming.iter().filter_map(RouteRecord::to_peer_of);
+        let in_order = near.into_iter().chain(far);
+        peers.chain(in_order.map(|(donor, route)| self.moved(donor, route))).collect()
+    }
+
+    /// A donor's route as it leads through the link. Where its gateway is on no network of the donor
+    /// either, it need not be on one of the link.
+    fn moved(&self, donor: &Surveyed, route: &RouteRecord) -> RouteRecord {
+        let route = if is_reached(donor, route) { route.clone() } else { route.on_link() };
+        let is_leased = route.is_default()
+            && route.gateway.is_some()
+            && !route.is_advertised()
+            && self.wish.gateway().is_none()
+            && self.wish.wants_lease();
+        if is_leased { route.leased() } else { route }
+    }
+
+    /// What goes with the change: routes of donors, and the link's own.
+    pub(super) fn left(&self) -> Vec<Left> {
+        let to = self.wish.link;
+        let left = |from, route: &RouteRecord, reason| {
+            let route = route.clone();
+            Left { from, route, to, reason }
+        };
+        let donated = self.donated().filter_map(|(donor, route)| {
+            let reason = self.why_left(donor, route).filter(|_| !route.is_advertised())?;
+            Some(left(donor.link.name, route, reason))
+        });
+        let dropped = self.dropped();
+        let own = self.own.iter().filter_map(|route| {
+            let reason = match self.is_stale(route) {
+                true => self.why_contradicted(),
+                false => self.why_not_carried(route).filter(|_| dropped.contains(route))?,
+            };
+            Some(left(to, route, reason))
+        });
+        donated.chain(own).collect()
+    }
+
+    /// The donors' routes of this family, of each in the order in which they are put back.
+    fn donated(&self) -> impl Iterator<Item = (&'a Surveyed, &'a RouteRecord)> {
+        let wish = self.wish;
+        let donors = wish.donors.iter().copied();
+        donors.flat_map(move |donor| routes_of(wish, donor).into_iter().map(move |it| (donor, it)))
+    }
+
+    /// Why a donor's route does not lead through the link afterwards.
+    fn why_left(&self, donor: &Surveyed, route: &RouteRecord) -> Option<Reason> {
+        let wish = self.wish;
+        if wish.has_no_place_for(route) {
+            return Some(Reason::NoAddress(route.family));
+        }
+        if self.contradicting.contains(&route) {
+            return Some(self.why_contradicted());
+        }
+        if route.is_advertised() && !wish.learns() {
+            return Some(Reason::NotDefined);
+        }
+        if !route.can_move() {
+            return Some(Reason::SeveralWays);
+        }
+        let is_dangling = !is_reached(donor, route);
+        self.why_not_carried(route).filter(|why| *why != Reason::Unreachable || !is_dangling)
+    }
+
+    fn why_contradicted(&self) -> Reason {
+        if self.wish.gateway().is_some() { Reason::OtherGateway } else { Reason::NotDefined }
+    }
+
+    /// Whether the link has the default route that the definition names, and keeps it.
+    pub(super) fn has_gateway(&self) -> bool {
+        let dropped = self.dropped();
+        let stays = |route: &RouteRecord| !dropped.contains(&route) || self.carries(route);
+        self.own.iter().any(|route| self.wish.is_gateway_route(route) && stays(route))
+    }
+
+    /// Whether a default route of the link's own is over: neither the definition nor the network has
+    /// it.
+    pub(super) fn is_stale(&self, route: &RouteRecord) -> bool {
+        self.contradicting.contains(&route)
+    }
+
+    /// Whether a route can be, with the addresses that the link will have: its gateway is on one of
+    /// their networks, and the address that it gives to packets is not one of those that go.
+    pub(super) fn carries(&self, route: &RouteRecord) -> bool {
+        self.why_not_carried(route).is_none()
+    }
+
+    fn why_not_carried(&self, route: &RouteRecord) -> Option<Reason> {
+        if route.source.is_some_and(|source| self.going.contains(&source)) {
+            return Some(Reason::SourceGoes);
+        }
+        let is_reached = route.is_on_link() || route.gateway.is_none_or(|it| self.reaches(it));
+        (!is_reached).then_some(Reason::Unreachable)
+    }
+
+    /// Whether a gateway is on a network that the link will be on.
+    fn reaches(&self, gateway: IpAddr) -> bool {
+        is_link_local(gateway) || self.networks.iter().any(|network| holds(*network, gateway))
+    }
+
+    /// The default route over the definition's gateway, if it is yet to be made. Where no address of
+    /// the link reaches the gateway, it counts as on the link, as ifupdown has it; and so it does as
+    /// long as a lease is yet to tell.
+    pub(super) fn missing_gateway(&self) -> Option<RouteRecord> {
+        let gateway = self.wish.gateway()?;
+        let is_led = self.has_gateway()
+            || self.moving().iter().any(|route| self.wish.is_gateway_route(route));
+        let route = RouteRecord::default_over(gateway);
+        let route = if self.reaches(gateway) { route } else { route.on_link() };
+        (!is_led).then_some(route)
+    }
+
+    /// Whether only a lease will tell where the gateway is.
+    pub(super) fn waits_for_lease(&self, route: &RouteRecord) -> bool {
+        self.wish.wants_lease() && route.is_on_link()
+    }
+
+    /// The link's own routes that are taken before addresses are, and put back then if they can be:
+    /// those that the kernel drops, which is all of IPv4 when for a moment no address is left, and
+    /// those that would lead nowhere.
+    pub(super) fn dropped(&self) -> Vec<&'a RouteRecord> {
+        let wish = self.wish;
+        let (stale, dragged) = (wish.stale(), wish.dragged());
+        if stale.is_empty() {
+            return Vec::new();
+        }
+        let mut routes = self.own.clone();
+        let is_emptied = wish.is_emptied();
+        let going = stale.iter().chain(&dragged);
+        routes.retain(|route| {
+            let mut going = going.clone();
+            let has_source = going.any(|it| route.source == Some(it.address.prefix.address()));
+            // A way of several is only set aside, and comes back with the next address.
+            let is_lost = is_emptied || !self.carries(route);
+            (is_lost && route.can_move()) || has_source
+        });
+        routes
+    }
+}
+
+/// The default routes of a link and its donors that the definition contradicts: what the kernel would
+/// take before the gateway's own, and what would stand beside that with the same metric, unless it does
+/// so already.
+fn contradicting<'a>(wish: &Wish<'a>) -> Vec<&'a RouteRecord> {
+    let of_link =
+        |surveyed: &'a Surveyed| surveyed.routes.iter().map(move |route| (surveyed, route));
+    let defaults = wish.surveyed().flat_map(of_link);
+    let is_default =
+        |(_, route): &(_, &RouteRecord)| route.family == wish.family && route.is_default();
+    let mut defaults: Vec<_> = defaults.filter(is_default).collect();
+    // The kernel takes the first one of the lowest metric.
+    defaults.sort_by_key(|(_, route)| route.metric);
+    let Some(gateway) = wish.gateway() else {
+        let routes = defaults.into_iter().map(|(_, route)| route);
+        return routes.filter(|route| wish.is_not_defined(route)).collect();
+    };
+    let led = defaults.iter().position(|(_, route)| wish.is_gateway_route(route));
+    let (led_by, metric) = match led.and_then(|at| defaults.get(at)) {
+        Some((surveyed, route)) => (Some(surveyed.link.name), route.metric),
+        None => (None, RouteRecord::default_over(gateway).metric_in_force()),
+    };
+    let is_over = |(at, (surveyed, route)): (usize, (&Surveyed, &'a RouteRecord))| {
+        let is_tried_before = match route.metric.cmp(&metric) {
+            Ordering::Less => true,
+            Ordering::Equal if led_by == Some(surveyed.link.name) => led > Some(at),
+            Ordering::Equal => true,
+            Ordering::Greater => false,
+        };
+        let is_over_gateway = route.gateway == Some(gateway);
+        let is_it = wish.is_gateway_route(route);
+        let is_over =
+            !is_it && (is_over_gateway || (is_tried_before && !wish.is_learnt_route(route)));
+        is_over.then_some(route)
+    };
+    defaults.into_iter().enumerate().filter_map(is_over).collect()
+}
+
+/// A link's routes in the order in which they are put back: those that others find their gateway by
+/// first, and of several to one place the last one first, as the kernel puts each before the others.
+pub(super) fn routes_in_order(surveyed: &Surveyed) -> Vec<&RouteRecord> {
+    let (near, far): (Vec<_>, Vec<_>) =
+        surveyed.routes.iter().rev().partition(|route| route.is_direct());
+    [near, far].concat()
+}
+
+/// A link's routes of the wish's family, in that order.
+fn routes_of<'a>(wish: &Wish<'_>, surveyed: &'a Surveyed) -> Vec<&'a RouteRecord> {
+    let family = wish.family;
+    routes_in_order(surveyed).into_iter().filter(|route| route.family == family).collect()
+}
+
+/// Whether a route's gateway is on a network that a link is on. Once it is not, the kernel keeps the
+/// route and would not take it again.
+pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
+    let is_on_network = |gateway: IpAddr| {
+        let mut networks = surveyed.addresses.iter().flat_map(AddressRecord::networks);
+        let mut routes = surveyed.routes.iter();
+        is_link_local(gateway)
+            || networks.any(|network| holds(network, gateway))
+            || routes.any(|other| {
+                other.is_direct() && !other.is_default() && holds(other.destination, gateway)
+            })
+    };
+    route.is_on_link() || route.gateway.is_none_or(is_on_network)
+}
+
+fn is_link_local(gateway: IpAddr) -> bool {
+    matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a link had goes along to the link that takes its place: `iface-bridge`, a bridge of one's own
+//! definition, and a start. Every attribute of every route is held against what `ip` said before.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::host::{
+    TWO_NICS, await_addresses, bridge, define, ethernet, find_link, ip_json, ports, sorted, text,
+    with_virsh,
+};
+use crate::support::command::{ip_batch, virsh};
+use crate::support::daemon::Daemon;
+
+/// How long the kernel may take to make up its mind about new addresses.
+const SETTLING_TIME: Duration = Duration::from_secs(10);
+
+/// Each route through a link with all that `ip` says of it, but for the link's name and how long the
+/// route lasts. The kernel makes those of the link-local network for each link.
+#[track_caller]
+pub(crate) fn all_routes(name: &str) -> Vec<String> {
+    let mut routes = Vec::new();
+    for family in ["-4", "-6"] {
+        for mut route in ip_json(&format!("{family} route show table all dev {name}")) {
+            let is_of_link =
+                ["fe80::", "ff00::"].iter().any(|it| text(&route["dst"]).starts_with(it));
+            if is_of_link && route["protocol"] == "kernel" {
+                continue;
+            }
+            let fields = route.as_object_mut().unwrap();
+            fields.retain(|key, _| !["dev", "expires"].contains(&key.as_str()));
+            routes.push(format!("{family} {}", Value::Object(fields.clone())));
+        }
+    }
+    sorted(routes)
+}
+
+/// Each address of a link with all that `ip` says of it, but for its label and how long it lasts.
+#[track_caller]
+fn all_addresses(name: &str) -> Vec<String> {
+    let link = ip_json(&format!("address show dev {name}")).remove(0);
+    let mut addresses = Vec::new();
+    for info in link["addr_info"].as_array().unwrap() {
+        let mut fields = info.as_object().unwrap().clone();
+        let passing = ["label", "valid_life_time", "preferred_life_time", "nodad"];
+        fields.retain(|key, _| !passing.contains(&key.as_str()));
+        if info["scope"] != "link" || info["family"] == "inet" {
+            addresses.push(Value::Object(fields).to_string());
+        }
+    }
+    sorted(addresses)
+}
+
+/// All addresses and routes of a link.
+#[track_caller]
+fn state(name: &str) -> Vec<String> {
+    [all_addresses(name), all_routes(name)].concat()
+}
+
+/// Fails unless a link comes to have just these addresses and routes. IPv6 makes some of its own routes
+/// a moment later.
+#[track_caller]
+fn assert_comes_to_have(name: &str, want: &[String], label: &str) {
+    let deadline = Instant::now() + SETTLING_TIME;
+    while Instant::now() < deadline && state(name) != want {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(state(name), want, "{label}");
+}
+
+/// An `eth0` that is up, with its peer, and an `eth1` likewise. Routes come after addresses, when IPv6 has
+/// made up its mind about those.
+fn with_nics(commands: &'static str, test: impl FnOnce(&Daemon) + Send + 'static) {
+    with_virsh(move || {
+        ip_batch(&format!("{TWO_NICS}link set eth0 up\nlink set eth1 up\n"));
+        let is_address = |line: &&str| line.starts_with("address");
+        let lines = commands.lines().map(str::trim);
+        let (addresses, others): (Vec<_>, Vec<_>) = lines.partition(is_address);
+        ip_batch(&(addresses.join("\n") + "\n"));
+        await_addresses();
+        ip_batch(&(others.join("\n") + "\n"));
+        let daemon = Daemon::start();
+        test(&daemon);
+    });
+}
+
+struct Case {
+    label: &'static str,
+    commands: &'static str,
+}
+
+/// What `eth0` may have that no definition has a word for.
+const CASES: [Case; 9] = [
+    Case {
+        label: "several default routes",
+        commands: "address add 192.0.2.2/24 dev eth0\n\
+            route add default via 192.0.2.1 dev eth0 metric 100 mtu 1400 proto static\n\
+            route add default via 192.0.2.3 dev eth0 metric 200\n\
+            route append default via 192.0.2.4 dev eth0 metric 200\n\
+            route add default via 192.0.2.5 dev eth0 tos 0x10\n\
+            address add 2001:db8::2/64 dev eth0 nodad\n\
+            route add default via 2001:db8::1 dev eth0 metric 100 mtu 1400\n\
+            route add default via 2001:db8::3 dev eth0 metric 200\n",
+    },
+    Case {
+        label: "a default route without a gateway",
+        commands: "address add 192.0.2.2/24 dev eth0\nroute add default dev eth0 scope link\n\
+            address add 2001:db8::2/64 dev eth0 nodad\nroute add default dev eth0 metric 5\n\
+            route add ::/0 dev eth0 metric 77\n",
+    },
+    Case {
+        label: "a peer, its network, and a default route over it",
+        commands: "address add 203.0.113.5 peer 203.0.113.1/32 dev eth0\n\
+            address add 203.0.113.5 peer 203.0.113.2/32 dev eth0\n\
+            route add default via 203.0.113.1 dev eth0 metric 50 mtu 1400\n\
+            route add 198.51.100.0/24 via 203.0.113.1 dev eth0\n\
+            address add 2001:db8::5 peer 2001:db8::1/128 dev eth0 nodad\n\
+            route add default via 2001:db8::1 dev eth0 metric 50\n\
+            route add 2001:db8:1::/48 via 2001:db8::1 dev eth0\n",
+    },
+    Case {
+        label: "addresses as NetworkManager adds them",
+        commands: "address add 192.0.2.10/24 dev eth0 noprefixroute\n\
+            route add 192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10 metric 100\n\
+            route add default via 192.0.2.1 dev eth0 proto static metric 100\n\
+            address add 2001:db8::2/64 dev eth0 nodad noprefixroute\n\
+            route add 2001:db8::/64 dev eth0 proto kernel metric 100\n\
+            route add default via 2001:db8::1 dev eth0 proto static metric 100\n",
+    },
+    Case {
+        label: "addresses with a metric",
+        commands: "address add 192.0.2.10/24 dev eth0 metric 100\n\
+            address add 2001:db8::2/64 dev eth0 nodad metric 100\n",
+    },
+    Case {
+        label: "a gateway that no address reaches",
+        commands: "address add 203.0.113.5/32 dev eth0\n\
+            route add default via 172.31.1.1 dev eth0 onlink\n\
+            address add 2001:db8::5/128 dev eth0 nodad\n\
+            route add default via 2001:db8:ffff::1 dev eth0 onlink\n",
+    },
+    Case {
+        label: "a gateway behind a route of its own",
+        commands: "address add 203.0.113.5/32 dev eth0\n\
+            route add 172.31.1.1 dev eth0 scope link\n\
+            route add default via 172.31.1.1 dev eth0 src 203.0.113.5 initcwnd 20\n",
+    },
+    Case {
+        label: "gateways of the other family, sources, types of service",
+        commands: "address add 192.0.2.2/24 dev eth0\naddress add 192.0.2.3/24 dev eth0\n\
+            route add default via inet6 fe80::1 dev eth0\n\
+            route add 10.1.0.0/16 via inet6 fe80::1 dev eth0\n\
+            route add 10.1.0.0/16 via inet6 fe80::2 dev eth0 metric 7\n\
+            route add 10.2.0.0/16 via 192.0.2.9 dev eth0 src 192.0.2.3\n\
+            route add 10.2.0.0/16 via 192.0.2.9 dev eth0 tos 0x08\n\
+            route add local 10.3.0.1 dev eth0\n\
+            address add 2001:db8::2/64 dev eth0 nodad\naddress add 2001:db8::3/64 dev eth0 nodad\n\
+            route add 2001:db8:1::/48 from 2001:db8:a::/48 via 2001:db8::9 dev eth0\n\
+            route add 2001:db8:1::/48 from 2001:db8:b::/48 via 2001:db8::9 dev eth0\n\
+            route add 2001:db8:2::/48 via 2001:db8::9 dev eth0 src 2001:db8::3 pref high\n",
+    },
+    Case {
+        label: "other tables",
+        commands: "address add 192.0.2.2/24 dev eth0\n\
+            route add default via 192.0.2.1 dev eth0 table 100\n\
+            route add 192.0.2.0/24 dev eth0 scope link table 100\n\
+            route add 10.0.0.0/8 via 192.0.2.9 dev eth0 table 1000 metric 3\n\
+            rule add from 192.0.2.2 table 100\n\
+            address add 2001:db8::2/64 dev eth0 nodad\n\
+            route add default via 2001:db8::1 dev eth0 table 100\n",
+    },
+];
+
+#[test]
+fn all_that_a_nic_has_leads_through_the_bridge() {
+    for Case { label, commands } in CASES {
+        with_nics(commands, move |_| {
+            let before = state("eth0");
+            virsh("iface-bridge eth0 br0 --no-stp").ok();
+            assert_comes_to_have("br0", &before, label);
+            assert_eq!(ports("br0"), ["eth0"], "{label}");
+            assert_eq!(state("eth0"), [""; 0], "{label}");
+            // It is as it is defined: nothing of that is taken away again.
+            let said = virsh("iface-start br0").failed();
+            assert!(said.contains("already running"), "{label}: {said}");
+        });
+    }
+}
+
+#[test]
+fn a_rollback_leads_it_through_the_nic_again() {
+    for Case { label, commands } in CASES {
+        with_nics(commands, move |_| {
+            let before = state("eth0");
+            virsh("iface-begin").ok();
+            virsh("iface-bridge eth0 br0 --no-stp").ok();
+            virsh("iface-rollback").ok();
+            assert!(find_link("br0").is_none(), "{label}");
+            assert_comes_to_have("eth0", &before, label);
+        });
+    }
+}
+
+/// As large hosters hand addresses out: nothing but the definition is there before.
+#[test]
+fn a_gateway_that_no_address_reaches_is_on_the_link() {
+    with_nics("", |_| {
+        let gateways = ["172.31.1.1", "2001:db8:ffff::1"];
+        define(&ethernet("eth0", &["203.0.113.5/32", "2001:db8::5/128"], &gateways));
+        virsh("iface-start eth0").ok();
+        await_addresses();
+        let before = state("eth0");
+        let has_flag = |route: &&String| route.contains("onlink");
+        assert_eq!(before.iter().filter(has_flag).count(), 2, "{before:?}");
+        let said = virsh("iface-start eth0").failed();
+        assert!(said.contains("already running"), "{said}");
+        let _ = virsh("iface-destroy eth0");
+        virsh("iface-start eth0").ok();
+        assert_comes_to_have("eth0", &before, "started again");
+    });
+}
+
+/// What contradicts a definition's gateway is named before it goes.
+#[test]
+fn a_default_route_of_the_port_that_contradicts_the_definition_is_named() {
+    const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
+        route add default via 192.0.2.1 dev eth0\n\
+        route add default via 192.0.2.3 dev eth0 metric 10\n";
+    with_nics(COMMANDS, |daemon| {
+        let xml = bridge("br0", "stp='off'", &["eth0"], &["192.0.2.2/24"]);
+        define(&xml.replace("</protocol>", "<route gateway='192.0.2.9'/></protocol>"));
+        virsh("iface-start br0").ok();
+        let defaults: Vec<_> = ip_json("-4 route show default dev br0")
+            .iter()
+            .map(|route| (text(&route["gateway"]), route["metric"].as_u64()))
+            .collect();
+        let want = [("192.0.2.9".to_owned(), None), ("192.0.2.3".to_owned(), Some(10))];
+        assert_eq!(defaults, want);
+        let log = daemon.stderr();
+        let named = "route default via 192.0.2.1 of eth0 does not go along to br0: \
+            br0 is defined with another gateway";
+        assert!(log.contains(named), "{log}");
+        assert!(!log.contains("192.0.2.3"), "{log}");
+    });
+}
