@@ -126,6 +126,12 @@ pub fn stopping() -> CallError {
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
+/// A rollback that is under way would undo the change.
+pub fn in_rollback(failure: &str, obstacle: &str) -> CallError {
+    let detail = format!("{failure}: {obstacle}");
+    CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
+}
+
 /// A change is not even queued.
 pub fn too_many_changes() -> CallError {
     let detail = "too many changes wait for their turn";

@@ -28,6 +28,7 @@ pub mod plan;
 pub mod session;
 pub mod job;
 pub mod rollback;
+pub mod open_change;
 pub mod handler;
 // The outside world; thin and dull.
 #[allow(unsafe_code, reason = "system calls; the only module that may")]

@@ -261,6 +261,15 @@ pub const ASIDE_COUNT_MAX: usize = 20;
 /// may do something of its own accord in between, but not for ever.
 pub const ROLLBACK_ROUNDS_MAX: u32 = 4;
 
+/// The pause before the next try of a rollback that has failed: the first, doubled each time, and the
+/// longest. A disk that is remounted is back within seconds; a line of the log each half minute shows
+/// that the host needs help, and fills no disk.
+pub const ROLLBACK_PAUSE_MIN: Duration = Duration::from_secs(1);
+pub const ROLLBACK_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// The sentence that tells how the last change ended, in bytes: it names files, and perhaps links.
+pub const CHANGE_NOTE_LEN_MAX: u64 = 4096;
+
 /// Changes that wait for their turn. A call stays when its client goes, and who comes back may ask
 /// again; with definitions of the longest kind so many take some hundred megabytes.
 pub const CHANGES_WAITING_MAX: usize = 512;

@@ -8,8 +8,11 @@
 //! or when a round would only do what two before it have tried.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::error::HostError;
 use crate::host::record::{HostRecord, Recorded};
 use crate::job::StepError;
 use crate::limits::ROLLBACK_ROUNDS_MAX;
@@ -19,7 +22,7 @@ use crate::netlink::link::LinkKind;
 use crate::plan::Plan;
 use crate::plan::restore::{self, Ground, Loss};
 use crate::plan::step::Step;
-use crate::snapshot::{Files, Moment, Network, Opening, Snapshot};
+use crate::snapshot::{Files, Moment, Network, Snapshot};
 
 /// What an earlier daemon has left, as far as it can be read.
 #[derive(Debug, Default)]
@@ -46,33 +49,36 @@ pub enum Resumption {
     /// No change is open. A journal without one is worth nothing.
     Nothing,
     /// The change stays open.
-    Open(Opening),
+    Open(Box<Snapshot>),
     /// The change stays open, and goes back to before the job that was interrupted.
-    UndoJob { opening: Opening, journal: Box<Snapshot> },
+    UndoJob { change: Box<Snapshot>, journal: Box<Snapshot> },
     /// The change is rolled back: back to the beginning is back from the middle of a job, too.
-    RollBack(Opening),
+    RollBack(Box<Snapshot>),
 }
 
 /// Decides what becomes of what an earlier daemon has left.
 pub fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumption {
     let Found { rollback, change, journal } = found;
-    if let Some(Snapshot { opening, .. }) = rollback {
-        return Resumption::RollBack(opening);
+    if let Some(change) = rollback {
+        return Resumption::RollBack(Box::new(change));
     }
-    let Some(Snapshot { opening, .. }) = change else { return Resumption::Nothing };
-    if opening.is_stale(now) {
-        return Resumption::RollBack(opening);
+    let Some(change) = change.map(Box::new) else { return Resumption::Nothing };
+    if change.opening.is_stale(now) {
+        return Resumption::RollBack(change);
     }
-    match journal.filter(|_| recovery == Recovery::Whole) {
-        Some(journal) => Resumption::UndoJob { opening, journal: Box::new(journal) },
-        None => Resumption::Open(opening),
+    // One that could not be removed may be an earlier change's.
+    let is_its = |journal: &Snapshot| journal.opening == change.opening;
+    match journal.filter(|it| recovery == Recovery::Whole && is_its(it)) {
+        Some(journal) => Resumption::UndoJob { change, journal: Box::new(journal) },
+        None => Resumption::Open(change),
     }
 }
 
 /// A way back, under way.
 #[derive(Clone, Debug)]
 pub struct Rollback {
-    snapshot: Box<Snapshot>,
+    snapshot: Rc<Snapshot>,
+    parts: Parts,
     /// How many have been planned.
     round: u32,
     /// What the last round was to do, in words, and how often that was tried again: what is refused
@@ -86,6 +92,13 @@ pub struct Rollback {
     lost: Vec<Loss>,
 }
 
+/// What is to be restored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Parts {
+    pub network: bool,
+    pub files: bool,
+}
+
 /// What must be known of the network for the next round.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Scope<'a> {
@@ -96,9 +109,10 @@ pub enum Scope<'a> {
 }
 
 /// What there is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Here {
-    pub files: Files,
+    /// The definition files, or why nobody knows.
+    pub files: Result<Files, HostError>,
     /// What was asked for ([`Rollback::scope`]).
     pub record: HostRecord,
     /// The DHCP clients that we run.
@@ -114,25 +128,53 @@ pub enum Next {
     Do(Plan),
     /// Nothing: all is as it was.
     Arrive,
-    /// Nothing: something is not as it was, and will not be, as this says.
-    GiveUp(String),
+    /// Nothing: something is not as it was, and this try will not make it so.
+    GiveUp(Remains),
+}
+
+/// What is not as it was when a try is over, each with the reason.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Remains {
+    /// What nobody brings back, and what the kernel refuses.
+    pub lost: Vec<String>,
+    /// What may be restored by another try: the host lacked something.
+    pub network: Vec<String>,
+    pub files: Vec<String>,
+    /// The first cause (errno(3)), if there is any.
+    pub errno: Option<i32>,
+}
+
+impl fmt::Display for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<_> = [&self.lost, &self.network, &self.files].into_iter().flatten().collect();
+        f.write_str("this could not be restored: ")?;
+        for (at, part) in all.into_iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{part}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Rollback {
-    /// The way to what a snapshot has.
-    pub fn new(mut snapshot: Snapshot, now: &Moment) -> Self {
-        if !snapshot.opening.is_of_boot(now) {
-            // What ran has gone with its boot.
-            snapshot.network = None;
-        }
+    /// The way to what a snapshot has, as far as it is to be restored.
+    pub fn new(snapshot: Rc<Snapshot>, parts: Parts, now: &Moment) -> Self {
+        // What ran has gone with its boot.
+        let network = parts.network && snapshot.opening.is_of_boot(now);
+        let parts = Parts { network: network && snapshot.network.is_some(), ..parts };
         let (steps, touched) = (String::new(), BTreeSet::new());
         let (now, lost) = (HostRecord::default(), Vec::new());
-        Self { snapshot: Box::new(snapshot), round: 0, steps, repeats: 0, now, touched, lost }
+        Self { snapshot, parts, round: 0, steps, repeats: 0, now, touched, lost }
     }
 
     /// Where it leads.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// What ran, if that is to be restored.
+    fn network(&self) -> Option<&Network> {
+        self.snapshot.network.as_ref().filter(|_| self.parts.network)
     }
 
     /// How many rounds have been planned.
@@ -143,7 +185,7 @@ impl Rollback {
     /// What must be known of the network for the next round: at first of all links, then of those
     /// that have been touched.
     pub fn scope(&self) -> Scope<'_> {
-        match (&self.snapshot.network, self.round) {
+        match (self.network(), self.round) {
             (None, _) => Scope::Nothing,
             (Some(_), 0) => Scope::Host,
             (Some(_), _) => Scope::Links(&self.touched),
@@ -152,16 +194,16 @@ impl Rollback {
 
     /// Compares, and says how to go on. `refused` are the steps of the last round that were not done.
     pub fn handle(&mut self, here: Here, refused: &[(Step, StepError)]) -> Next {
-        let plan = self.compare(here);
+        let (plan, unread) = self.compare(here);
         let steps = plan.to_string();
         let is_there = plan.steps.iter().all(|it| matches!(it.step, Step::WaitFor(_)));
-        if is_there && self.lost.is_empty() {
+        if is_there && self.lost.is_empty() && unread.is_none() {
             return Next::Arrive;
         }
         self.repeats = if steps == self.steps { self.repeats + 1 } else { 0 };
         let gets_on = self.round < ROLLBACK_ROUNDS_MAX && self.repeats <= 1;
         if is_there || !gets_on {
-            return Next::GiveUp(remains(&self.lost, &plan, refused));
+            return Next::GiveUp(remains(&self.lost, &plan, refused, unread));
         }
         self.round += 1;
         self.steps = steps;
@@ -169,27 +211,36 @@ impl Rollback {
         Next::Do(plan)
     }
 
-    fn compare(&mut self, here: Here) -> Plan {
+    /// What leads back: the network first, which needs no file. And why files cannot be compared, if so.
+    fn compare(&mut self, here: Here) -> (Plan, Option<HostError>) {
         let Here { files, record, leases, elapsed } = here;
-        let mut plan = restore::restore_files(&self.snapshot.files, &files);
         match self.round {
             0 => self.now = record,
             _ => self.now.update(&self.touched, record),
         }
-        if let Some(then) = &self.snapshot.network {
+        let (mut plan, mut unread) = (Plan::default(), None);
+        if let Some(then) = self.snapshot.network.as_ref().filter(|_| self.parts.network) {
             let ground = Ground { then, now: &self.now, leases: &leases, elapsed };
             let restoration = restore::restore_network(&ground);
-            plan.steps.extend(restoration.plan.steps);
-            plan.discarded.extend(restoration.plan.discarded);
+            plan = restoration.plan;
             self.lost = restoration.lost;
         }
-        plan
+        match files {
+            _ if !self.parts.files => {}
+            Ok(files) => {
+                plan.steps.extend(restore::restore_files(&self.snapshot.files, &files).steps);
+            }
+            Err(err) => unread = Some(err),
+        }
+        (plan, unread)
     }
 
     /// Takes note of the links that a plan changes, and of those that change with them.
     fn touch(&mut self, plan: &Plan) {
         self.touched.extend(plan.steps.iter().filter_map(|it| it.step.link_name()));
-        let Some(Network { host: then, .. }) = &self.snapshot.network else { return };
+        let snapshot = Rc::clone(&self.snapshot);
+        let network = snapshot.network.as_ref().filter(|_| self.parts.network);
+        let Some(Network { host: then, .. }) = network else { return };
         let hosts = [then, &self.now];
         loop {
             let touched = &self.touched;
@@ -225,9 +276,15 @@ fn followers(
     follows.into_iter().chain(leads)
 }
 
-/// What could not be restored: what nobody can, and what the host refuses.
-fn remains(lost: &[Loss], plan: &Plan, refused: &[(Step, StepError)]) -> String {
-    let mut parts: Vec<String> = lost.iter().map(ToString::to_string).collect();
+/// What could not be restored: what nobody can, what the host refuses, and what it cannot do now.
+fn remains(
+    lost: &[Loss],
+    plan: &Plan,
+    refused: &[(Step, StepError)],
+    unread: Option<HostError>,
+) -> Remains {
+    let mut remains = Remains::default();
+    remains.lost.extend(lost.iter().map(ToString::to_string));
     let steps = || plan.steps.iter().map(|planned| &planned.step);
     let is_made = |it: &&Step| matches!(it, Step::RemakeLink { .. });
     let missing: BTreeSet<_> = steps().filter(is_made).filter_map(Step::link_name).collect();
@@ -241,11 +298,38 @@ fn remains(lost: &[Loss], plan: &Plan, refused: &[(Step, StepError)]) -> String 
         // An address may last a second less by now.
         let text = step.to_string();
         let is_it = |(it, _): &&(Step, StepError)| it.to_string() == text;
-        let why = refused.iter().find(is_it).map(|(_, err)| err.to_string());
-        let why = why.unwrap_or_else(|| "it does not last".to_owned());
-        parts.push(format!("{step}: {why}"));
+        let Some((_, err)) = refused.iter().find(is_it) else {
+            remains.lost.push(format!("{step}: it does not last"));
+            continue;
+        };
+        let part = match (step.restores(), is_shortage(err.errno)) {
+            (Some(_), _) => &mut remains.files,
+            (None, true) => &mut remains.network,
+            (None, false) => &mut remains.lost,
+        };
+        part.push(format!("{step}: {err}"));
+        remains.errno.get_or_insert(err.errno);
     }
-    format!("this could not be restored: {}", parts.join("; "))
+    if let Some(err) = unread {
+        remains.errno.get_or_insert(err.errno());
+        remains.files.push(err.to_string());
+    }
+    remains
+}
+
+/// Whether the host lacks something now, and may have it the next time.
+fn is_shortage(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::EAGAIN
+            | libc::EINTR
+            | libc::EIO
+            | libc::EMFILE
+            | libc::ENFILE
+            | libc::ENOBUFS
+            | libc::ENOMEM
+            | libc::ENOSPC
+    )
 }
 
 #[cfg(test)]

@@ -30,6 +30,13 @@ const COUNT_MAX: usize = 1 << 20;
 /// `PATH_MAX`.
 const TARGET_LEN_MAX: usize = 4096;
 
+/// Which [`KeptFile`] follows.
+mod kind {
+    pub(super) const FILE: u32 = 0;
+    pub(super) const LINK: u32 = 1;
+    pub(super) const UNREAD: u32 = 2;
+}
+
 /// The state of a host.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot {
@@ -98,6 +105,8 @@ pub enum KeptFile {
     },
     /// A symbolic link, and what it says.
     Link(Vec<u8>),
+    /// It is there and cannot be read: a rollback leaves it alone.
+    Unread,
 }
 
 /// What is to become of one file.
@@ -240,12 +249,17 @@ pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
     [MAGIC.as_slice(), &checksum(body).to_be_bytes(), body].concat()
 }
 
-/// What makes the files `now` those of `then`, in the order of their names.
+/// What makes the files `now` those of `then`, in the order of their names. A file that could not be
+/// read then stays as it is.
 pub fn restorations(then: &Files, now: &Files) -> Vec<FileRestoration> {
     let names: BTreeSet<_> = then.keys().chain(now.keys()).copied().collect();
     let restoration = |name: IfName| {
         let (before, after) = (now.get(&name).cloned(), then.get(&name).cloned());
-        (before != after).then_some(FileRestoration { name, before, after })
+        (before != after && after != Some(KeptFile::Unread)).then_some(FileRestoration {
+            name,
+            before,
+            after,
+        })
     };
     names.into_iter().filter_map(restoration).collect()
 }
@@ -286,26 +300,34 @@ fn decode_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, S
 
 fn encode_file(writer: &mut Writer<'_>, name: &IfName, file: &KeptFile) {
     writer.string(name.as_str());
-    writer.flag(matches!(file, KeptFile::Link(_)));
     match file {
         KeptFile::File { bytes, mode, uid, gid } => {
+            writer.u32(kind::FILE);
             [mode, uid, gid].into_iter().for_each(|number| writer.u32(*number));
             writer.opaque(bytes);
         }
-        KeptFile::Link(target) => writer.opaque(target),
+        KeptFile::Link(target) => {
+            writer.u32(kind::LINK);
+            writer.opaque(target);
+        }
+        KeptFile::Unread => writer.u32(kind::UNREAD),
     }
 }
 
 fn decode_file(reader: &mut Reader<'_>) -> Result<(IfName, KeptFile), SnapshotError> {
     let name = decode_name(reader)?;
-    if reader.flag("link")? {
-        let target = reader.opaque("target", TARGET_LEN_MAX)?.to_vec();
-        return Ok((name, KeptFile::Link(target)));
-    }
-    let (mode, uid, gid) = (reader.u32("mode")?, reader.u32("uid")?, reader.u32("gid")?);
-    let len_max = usize::try_from(DEFINITION_LEN_MAX).unwrap_or(usize::MAX);
-    let bytes = reader.opaque("bytes", len_max)?.to_vec();
-    Ok((name, KeptFile::File { bytes, mode, uid, gid }))
+    let file = match reader.u32("kind")? {
+        kind::FILE => {
+            let (mode, uid, gid) = (reader.u32("mode")?, reader.u32("uid")?, reader.u32("gid")?);
+            let len_max = usize::try_from(DEFINITION_LEN_MAX).unwrap_or(usize::MAX);
+            let bytes = reader.opaque("bytes", len_max)?.to_vec();
+            KeptFile::File { bytes, mode, uid, gid }
+        }
+        kind::LINK => KeptFile::Link(reader.opaque("target", TARGET_LEN_MAX)?.to_vec()),
+        kind::UNREAD => KeptFile::Unread,
+        _ => return Err(SnapshotError::Content("kind")),
+    };
+    Ok((name, file))
 }
 
 fn encode_network(writer: &mut Writer<'_>, network: &Network) {

@@ -23,6 +23,7 @@ use crate::model::server::ServerName;
 use crate::netlink::Event;
 use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
+use crate::open_change::Status;
 use crate::proto::admin::AdminCall;
 use crate::proto::{Call, Reply};
 
@@ -104,8 +105,12 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
         };
     }
     let definitions = Definitions::default();
-    let world =
-        World { privilege: Privilege::System, host, definitions: &definitions, change: None };
+    let world = World {
+        privilege: Privilege::System,
+        host,
+        definitions: &definitions,
+        change: Status::default(),
+    };
     let question = match handler::handle(call, client, &world, None) {
         Outcome::Done(outcome) => return outcome,
         Outcome::Change(change) => return Ok(change.reply),

@@ -4,6 +4,7 @@
 //! Handlers decide, plans are carried out step by step, and what is open outlives the daemon as bytes,
 //! as in `server::jobs` and `server::transaction`. It can be killed before any step, and started again.
 
+use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,12 @@ use crate::host::record::HostRecord;
 use crate::job::StepError;
 use crate::model::client::{Access, ClientState, Entrance, Opened, Privilege};
 use crate::model::name::IfName;
+use crate::open_change::Status;
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::proto::Call;
 use crate::proto::interface::InterfaceCall;
-use crate::rollback::{self, Found, Here, Next, Recovery, Resumption, Rollback, Scope};
+use crate::rollback::{self, Found, Here, Next, Parts, Recovery, Resumption, Rollback, Scope};
 use crate::snapshot::{Files, KeptFile, Moment, Network, Opening, Snapshot};
 
 /// Some instant to count from. The same for all runs: what happens never depends on it.
@@ -135,7 +137,7 @@ impl ValueDaemon {
             privilege: Privilege::System,
             host: &host,
             definitions: &definitions,
-            change: self.opening.as_ref(),
+            change: self.opening.as_ref().map_or(Status::Closed { last: None }, Status::Open),
         };
         let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
         let client = ClientState { opened, ..ClientState::new(Entrance::ReadWrite) };
@@ -161,8 +163,8 @@ impl ValueDaemon {
             KeptFile::File { bytes, .. } => {
                 Some((*name, native::read(*name, bytes.clone(), native::parse)))
             }
-            // It leads nowhere.
-            KeptFile::Link(_) => None,
+            // It leads nowhere, or cannot be read.
+            KeptFile::Link(_) | KeptFile::Unread => None,
         };
         self.kernel.files().iter().filter_map(entry).collect()
     }
@@ -194,17 +196,17 @@ impl ValueDaemon {
         let found = Found { rollback, change, journal };
         match rollback::resume(found, Recovery::Whole, &self.now) {
             Resumption::Nothing => self.folder.journal = None,
-            Resumption::Open(opening) => self.opening = Some(opening),
-            Resumption::UndoJob { opening, journal } => {
-                self.opening = Some(opening);
+            Resumption::Open(change) => self.opening = Some(change.opening),
+            Resumption::UndoJob { change, journal } => {
+                self.opening = Some(change.opening);
                 let outcome = self.go_back(*journal);
                 if !self.is_dead() {
                     self.folder.journal = None;
                 }
                 outcome?;
             }
-            Resumption::RollBack(opening) => {
-                self.opening = Some(opening);
+            Resumption::RollBack(change) => {
+                self.opening = Some(change.opening);
                 self.folder.journal = None;
                 self.roll_back()?;
             }
@@ -309,7 +311,8 @@ impl ValueDaemon {
     }
 
     fn go_back(&mut self, snapshot: Snapshot) -> Result<(), CallError> {
-        let mut rollback = Rollback::new(snapshot, &self.now);
+        let parts = Parts { network: true, files: true };
+        let mut rollback = Rollback::new(Rc::new(snapshot), parts, &self.now);
         let mut refused = Vec::new();
         loop {
             if self.is_dead() {
@@ -317,7 +320,7 @@ impl ValueDaemon {
             }
             let at = rollback.snapshot().opening.at;
             let here = Here {
-                files: self.files(),
+                files: Ok(self.files()),
                 record: self.record(&rollback),
                 leases: self.kernel.clients().to_vec(),
                 elapsed: self.now.since_boot.saturating_sub(at),
@@ -325,7 +328,9 @@ impl ValueDaemon {
             let plan = match rollback.handle(here, &refused) {
                 Next::Do(plan) => plan,
                 Next::Arrive => return Ok(()),
-                Next::GiveUp(text) => return Err(faults::host(text, libc::EIO)),
+                Next::GiveUp(remains) => {
+                    return Err(faults::host(remains.to_string(), libc::EIO));
+                }
             };
             refused = self.carry_out_what_can_be(plan);
         }

@@ -23,9 +23,9 @@ use crate::host::describe::{Findings, Inspection};
 use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::managers::Claim;
 use crate::model::client::{ClientState, Privilege};
+use crate::open_change::Status;
 use crate::plan::Plan;
 use crate::proto::{Call, Reply};
-use crate::snapshot::Opening;
 
 /// Everything that replies are made from.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +33,8 @@ pub struct World<'a> {
     pub privilege: Privilege,
     pub host: &'a Host,
     pub definitions: &'a Definitions,
-    /// The change that is open, if one is.
-    pub change: Option<&'a Opening>,
+    /// What is known of a change that can be undone.
+    pub change: Status<'a>,
 }
 
 /// What a handler came to.

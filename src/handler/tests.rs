@@ -62,7 +62,7 @@ fn answer_with(definitions: &[&str], call: InterfaceCall) -> Result<Reply, CallE
         privilege: Privilege::System,
         host: &host,
         definitions: &definitions,
-        change: None,
+        change: Status::default(),
     };
     let client = client(Access::ReadWrite);
     let findings = Answer::Links(Findings::default());
@@ -93,7 +93,7 @@ fn connect(call: ConnectCall, client: &ClientState) -> Result<Reply, CallError> 
         privilege: Privilege::System,
         host: &host,
         definitions: &definitions,
-        change: None,
+        change: Status::default(),
     };
     match handle(&Call::Connect(call), client, &world, None) {
         Outcome::Done(result) => result,
@@ -272,7 +272,7 @@ fn whoever_may_only_look_changes_nothing() {
             privilege: Privilege::System,
             host: &host,
             definitions: &definitions,
-            change: None,
+            change: Status::default(),
         };
         let call = Call::Interface(call);
         match handle(&call, &client(Access::ReadOnly), &world, None) {
@@ -344,7 +344,7 @@ fn a_name_that_settings_decide_is_asked_about() {
         privilege: Privilege::System,
         host: &host,
         definitions: &definitions,
-        change: None,
+        change: Status::default(),
     };
     let client = ClientState::new(Entrance::ReadWrite);
     let open =

@@ -4,7 +4,7 @@
 //! `snapshot` is what the change goes back to. A rollback begins by calling it `rollback`: whoever is
 //! interrupted from then on goes back, and not forth. `journal` is the same of the moment before a job
 //! of the change that is under way, for whoever dies in the middle of it. Each is there whole, or not
-//! at all. Below `aside`, numbered, is what nobody wants and somebody might miss: definition files
+//! at all. `last` is a sentence that tells how the last change ended by itself. Below `aside`, numbered, is what nobody wants and somebody might miss: definition files
 //! that a rollback has replaced or removed, and snapshots that could not be used to the end.
 
 use std::fs;
@@ -16,13 +16,14 @@ use log::warn;
 use crate::backend::native;
 use crate::error::HostError;
 use crate::io::files;
-use crate::limits::{ASIDE_COUNT_MAX, SNAPSHOT_LEN_MAX};
+use crate::limits::{ASIDE_COUNT_MAX, CHANGE_NOTE_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::snapshot::{FileRestoration, KeptFile, Snapshot};
 
 const SNAPSHOT: &str = "snapshot";
 const ROLLBACK: &str = "rollback";
 const JOURNAL: &str = "journal";
 const ASIDE: &str = "aside";
+const NOTE: &str = "last";
 
 /// Its owner's alone: it has what definition files have, which may be as little for others to read.
 const FOLDER_MODE: u32 = 0o700;
@@ -95,6 +96,31 @@ impl ChangeFolder {
         files::remove(&self.path(kept))
     }
 
+    /// Whether one of the files is there, or may be.
+    pub fn has(&self, kept: Kept) -> bool {
+        !matches!(fs::symlink_metadata(self.path(kept)), Err(err) if is_absence(&err))
+    }
+
+    /// Writes down how a change has ended by itself.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn write_note(&self, text: &str) -> Result<(), HostError> {
+        self.make_folder()?;
+        files::replace(&self.dir.join(NOTE), text.as_bytes())
+    }
+
+    /// How the last change has ended by itself, if it has.
+    pub fn read_note(&self) -> Option<String> {
+        files::read_text_if_any(&self.dir.join(NOTE), CHANGE_NOTE_LEN_MAX).ok().flatten()
+    }
+
+    /// Another change has begun.
+    pub fn forget_note(&self) {
+        // It is a courtesy, and the next one is written over it.
+        let _ = fs::remove_file(self.dir.join(NOTE));
+    }
+
     /// From now on the open change is to be rolled back, whatever happens.
     ///
     /// # Errors
@@ -132,7 +158,7 @@ impl ChangeFolder {
             (Some(KeptFile::File { bytes, .. }), _) => {
                 Some((native::file_name(&file.name)?, bytes))
             }
-            (Some(KeptFile::Link(_)) | None, _) => None,
+            (Some(KeptFile::Link(_) | KeptFile::Unread) | None, _) => None,
         });
         let abandoned: Vec<_> = abandoned.collect();
         if abandoned.is_empty() {
@@ -178,6 +204,11 @@ impl ChangeFolder {
         files::make_folder(&set, FOLDER_MODE)?;
         Ok(set)
     }
+}
+
+/// Nothing has the name, or no folder is where it could be.
+fn is_absence(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }
 
 /// The numbers of the sets that there are, in their order.

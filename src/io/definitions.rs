@@ -51,6 +51,8 @@ pub struct DefinitionStore {
     folder: Folder,
     /// Why the folder cannot be read or followed, if so: said once.
     complaint: Option<HostError>,
+    /// Why it is not known which files there are, if so.
+    unlisted: Option<HostError>,
     /// The files that are links, and what they led to when they were read.
     links: BTreeMap<IfName, Option<Stamp>>,
     /// What could not be read the last time, for want of something.
@@ -137,6 +139,7 @@ impl DefinitionStore {
             queue: queue.ok(),
             folder: Folder::Missing,
             complaint: None,
+            unlisted: None,
             links: BTreeMap::new(),
             unread: Stale::default(),
             reserve: None,
@@ -306,6 +309,10 @@ impl DefinitionStore {
             complaint.iter().for_each(|err| warn!("{err}; it is tried each time"));
             self.complaint = complaint.cloned();
         }
+        self.unlisted = match (&listed, &watched, self.folder) {
+            (Err(err), _, _) | (Ok(_), Err(err), Folder::Missing) => Some(err.clone()),
+            (Ok(_), _, _) => None,
+        };
         let names = match listed {
             Err(err) if is_shortage(&err) => {
                 self.unread = Stale::Everything;
@@ -386,6 +393,15 @@ impl DefinitionStore {
 }
 
 impl Stale {
+    /// The files that have to be read again.
+    fn names(&self) -> impl Iterator<Item = &IfName> {
+        let files = match self {
+            Self::Files(files) => Some(files.keys()),
+            Self::Everything => None,
+        };
+        files.into_iter().flatten()
+    }
+
     /// Both.
     fn and(self, other: Self) -> Self {
         match (self, other) {

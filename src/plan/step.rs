@@ -296,6 +296,7 @@ impl fmt::Display for Step {
             Self::ResetLink { link, setting } => write!(f, "link set {link} {setting}"),
             Self::RestoreFile(file) => match &file.after {
                 None => write!(f, "file remove {}", file.name),
+                Some(KeptFile::Unread) => write!(f, "file leave {}", file.name),
                 Some(KeptFile::Link(_)) => write!(f, "file link {}, as it was", file.name),
                 Some(KeptFile::File { mode, uid, gid, .. }) => {
                     write!(f, "file write {}, as it was (mode {mode:o}, {uid}:{gid})", file.name)

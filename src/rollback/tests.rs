@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::fuzzing::value_kernel::ValueKernel;
+use crate::snapshot::{KeptFile, Opening};
 
 fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
@@ -54,30 +55,55 @@ fn what_is_left_stays_open_or_goes_back_as_boot_and_deadline_have_it() {
     ];
     for Case(label, is_found, recovery, now, want) in cases {
         let [rollback, change, journal] = is_found.map(|is_found| is_found.then(snapshot));
-        let opening = snapshot().opening;
+        let boxed = || Box::new(snapshot());
         let want = match want {
             Nothing => Resumption::Nothing,
-            Open => Resumption::Open(opening),
-            UndoJob => Resumption::UndoJob { opening, journal: Box::new(snapshot()) },
-            RollBack => Resumption::RollBack(opening),
+            Open => Resumption::Open(boxed()),
+            UndoJob => Resumption::UndoJob { change: boxed(), journal: boxed() },
+            RollBack => Resumption::RollBack(boxed()),
         };
         let found = Found { rollback, change, journal };
         assert_eq!(resume(found, recovery, &now), want, "{label}");
     }
 }
 
+#[test]
+fn the_journal_of_another_change_undoes_nothing() {
+    let mut journal = snapshot();
+    journal.opening.at += Duration::from_secs(1);
+    let found = Found { change: Some(snapshot()), journal: Some(journal), ..Found::default() };
+    let want = Resumption::Open(Box::new(snapshot()));
+    assert_eq!(resume(found, Recovery::Whole, &moment("one", 20)), want);
+}
+
 fn kernel(text: &str) -> ValueKernel {
     text.parse().unwrap()
+}
+
+const ALL: Parts = Parts { network: true, files: true };
+
+/// A way back, twenty seconds after this boot.
+fn way_back(snapshot: Snapshot, boot: &str) -> Rollback {
+    Rollback::new(Rc::new(snapshot), ALL, &moment(boot, 20))
 }
 
 /// A way back to a host.
 fn to(then: &ValueKernel) -> Rollback {
     let network = Network::new(&then.record(), &BTreeSet::new(), Vec::new());
-    Rollback::new(Snapshot { network: Some(network), ..snapshot() }, &moment("one", 20))
+    way_back(Snapshot { network: Some(network), ..snapshot() }, "one")
+}
+
+fn here(record: HostRecord) -> Here {
+    let (files, leases) = (Ok(Files::new()), Vec::new());
+    Here { files, record, leases, elapsed: Duration::ZERO }
 }
 
 fn from(now: &ValueKernel) -> Here {
-    Here { record: now.record(), ..Here::default() }
+    here(now.record())
+}
+
+fn lost(text: &str, errno: Option<i32>) -> Next {
+    Next::GiveUp(Remains { lost: vec![text.to_owned()], errno, ..Remains::default() })
 }
 
 /// The rest of the way: what is done, round by round.
@@ -89,9 +115,7 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
             Scope::Host => now.record(),
             Scope::Links(links) => now.record().only(links),
         };
-        match rollback
-            .handle(Here { record, leases: now.clients().to_vec(), ..Here::default() }, &refused)
-        {
+        match rollback.handle(Here { leases: now.clients().to_vec(), ..here(record) }, &refused) {
             Next::Do(plan) => {
                 rounds.push(plan.to_string());
                 #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
@@ -152,8 +176,7 @@ fn who_gets_no_further_says_why() {
     let mut now = kernel("link eth1 nic up");
     let (rounds, end) = go(to(&then), &mut now);
     assert_eq!(rounds, ["link   set eth1 mtu 1400\n"]);
-    let text = "this could not be restored: eth0 is gone";
-    assert_eq!(end, Next::GiveUp(text.to_owned()));
+    assert_eq!(end, lost("eth0 is gone", None));
 }
 
 #[test]
@@ -161,9 +184,9 @@ fn in_another_boot_only_files_are_restored() {
     let then = kernel("link eth0 nic up");
     let network = Network::new(&then.record(), &BTreeSet::from([name("eth0")]), Vec::new());
     let snapshot = Snapshot { network: Some(network), ..snapshot() };
-    let mut rollback = Rollback::new(snapshot, &moment("two", 20));
+    let mut rollback = way_back(snapshot, "two");
     assert_eq!(rollback.scope(), Scope::Nothing);
-    assert_eq!(rollback.handle(Here::default(), &[]), Next::Arrive);
+    assert_eq!(rollback.handle(here(HostRecord::default()), &[]), Next::Arrive);
 }
 
 /// Where the way from one host to another ends, and that it does.
@@ -222,7 +245,7 @@ fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
         let before = now.to_string();
         let network = Network::new(&then.record(), &BTreeSet::new(), then.clients().to_vec());
         let snapshot = Snapshot { network: Some(network), ..snapshot() };
-        let (rounds, end) = go(Rollback::new(snapshot, &moment("one", 20)), &mut now);
+        let (rounds, end) = go(way_back(snapshot, "one"), &mut now);
         assert_eq!(end, Next::Arrive, "{rounds:?}");
         let want = if is_back { then.to_string() } else { before };
         assert_eq!(now.to_string(), want, "{rounds:?}");
@@ -279,8 +302,8 @@ fn what_routers_told_goes_where_it_was_told() {
     arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
 }
 
-#[test]
-fn what_is_refused_once_is_tried_again_and_then_told() {
+/// Refuses what leads back from a changed MTU as often as it is tried; how it ends.
+fn refuse_all(errno: i32) -> Next {
     let (then, now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
     let mut rollback = to(&then);
     let mut refused = Vec::new();
@@ -288,8 +311,60 @@ fn what_is_refused_once_is_tried_again_and_then_told() {
         let Next::Do(plan) = rollback.handle(from(&now), &refused) else { panic!("{rollback:?}") };
         assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\n");
         let step = plan.steps[0].step.clone();
-        refused = vec![(step, StepError::kernel(libc::EBUSY, None))];
+        refused = vec![(step, StepError::kernel(errno, None))];
     }
+    rollback.handle(from(&now), &refused)
+}
+
+#[test]
+fn what_is_refused_once_is_tried_again_and_then_told() {
+    let end = refuse_all(libc::EBUSY);
+    assert_eq!(end, lost("link set eth0 mtu 1500: Device or resource busy", Some(libc::EBUSY)));
+    let Next::GiveUp(remains) = end else { panic!("{end:?}") };
     let text = "this could not be restored: link set eth0 mtu 1500: Device or resource busy";
-    assert_eq!(rollback.handle(from(&now), &refused), Next::GiveUp(text.to_owned()));
+    assert_eq!(remains.to_string(), text);
+}
+
+#[test]
+fn what_the_host_lacks_is_not_lost() {
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC, libc::EIO]
+    {
+        let Next::GiveUp(remains) = refuse_all(errno) else { panic!("{errno}") };
+        assert_eq!((remains.lost.len(), remains.network.len()), (0, 1), "{errno}");
+        assert_eq!(remains.errno, Some(errno));
+    }
+}
+
+/// The network comes back before the files, and whatever becomes of them.
+#[test]
+fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
+    let (then, mut now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
+    let err = HostError::new("read", "/x", &std::io::Error::from_raw_os_error(libc::EIO));
+    let files = KeptFile::Link(b"there".to_vec());
+    let network = Network::new(&then.record(), &BTreeSet::new(), Vec::new());
+    let snapshot = Snapshot {
+        network: Some(network),
+        files: Files::from([(name("eth0"), files)]),
+        ..snapshot()
+    };
+    let mut rollback = way_back(snapshot.clone(), "one");
+    let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0, as it was\n");
+    let step = plan.steps[1].step.clone();
+    now.clone_from(&then);
+    for _ in 0..2 {
+        let here = Here { files: Err(err.clone()), ..from(&now) };
+        let Next::GiveUp(remains) = rollback.handle(here, &[]) else { panic!("{rollback:?}") };
+        assert_eq!(remains.to_string(), format!("this could not be restored: {err}"));
+        assert_eq!(remains.files, [err.to_string()]);
+    }
+    // Another try is about the files alone.
+    let parts = Parts { network: false, files: true };
+    let mut rollback = Rollback::new(Rc::new(snapshot), parts, &moment("one", 20));
+    assert_eq!(rollback.scope(), Scope::Nothing);
+    let Next::Do(plan) = rollback.handle(here(HostRecord::default()), &[]) else {
+        panic!("{rollback:?}")
+    };
+    assert_eq!(plan.steps.len(), 1);
+    assert_eq!(plan.steps[0].step, step);
 }

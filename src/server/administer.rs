@@ -58,7 +58,7 @@ impl Server {
                 let id = self.find_client(server, id);
                 Answer::Client(
                     id.and_then(|id| self.clients.get(&id))
-                        .map(|client| details(client, self.change.opening())),
+                        .map(|client| details(client, self.change.open.opening())),
                 )
             }
             Question::Logging => {

@@ -10,10 +10,10 @@ use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::dhcp::DhcpClients;
 use crate::io::kernel::Kernel;
 use crate::model::client::{ClientState, Privilege};
+use crate::open_change::Status;
 use crate::proto::{Call, Reply};
 use crate::server::client_config::ClientConfig;
 use crate::server::rested::Rested;
-use crate::snapshot::Opening;
 use crate::sys::process;
 
 /// What was settled when the daemon started.
@@ -29,7 +29,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) client_config: &'a mut ClientConfig,
     pub(crate) host: &'a Host,
     pub(crate) definitions: &'a Definitions,
-    pub(crate) change: Option<&'a Opening>,
+    pub(crate) change: Status<'a>,
     pub(crate) clients: &'a DhcpClients,
     pub(crate) rested: &'a Rested,
     pub(crate) kernel: &'a mut Kernel,

@@ -205,7 +205,7 @@ impl Server {
         };
         if let Some(owed) = self.autostart.owed.get_mut(&name) {
             owed.note_planned(file.as_deref(), &partial);
-            owed.is_in_change |= self.change.opening().is_some();
+            owed.is_in_change |= self.change.open.open().is_some();
         }
         if partial.plan.steps.is_empty() {
             return self.note_attempt(&name, Vec::new(), now);

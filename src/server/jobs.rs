@@ -16,13 +16,13 @@ use crate::faults;
 use crate::handler::Change;
 use crate::host::survey::Surveyed;
 use crate::io::Progress;
-use crate::io::change_folder::Kept;
 use crate::io::changes::Changes;
 use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::logging::{self, Charged};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
 use crate::model::name::IfName;
+use crate::open_change::Part;
 use crate::plan::Planned;
 use crate::plan::step::Step;
 use crate::proto::interface::InterfaceCall;
@@ -125,9 +125,17 @@ pub(super) struct Running {
 /// A rollback that is under way.
 #[derive(Debug)]
 pub(super) struct WayBack {
-    /// What it started from, and goes when it is over.
-    pub(super) target: Kept,
+    pub(super) target: Target,
     pub(super) rollback: Rollback,
+}
+
+/// Where a rollback leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Target {
+    /// To when the open change began, as far as this part goes.
+    Change(Part),
+    /// To before the job that an earlier daemon has left in the middle.
+    Journal,
 }
 
 impl Running {
@@ -371,7 +379,7 @@ impl Server {
         let state = request.origin.state();
         let call = Call::Interface(request.call.clone());
         let decision = self.desk().decide(&call, &state);
-        let decision = decision.and_then(|decision| self.check(decision));
+        let decision = decision.and_then(|decision| self.check(decision, &request.origin));
         match decision {
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
             Ok(Decision::Change(Change { warnings, plan, reply, leaves, failure, .. })) => {
@@ -406,7 +414,7 @@ impl Server {
             client_config: &mut self.client_config,
             host: &self.host,
             definitions: self.store.definitions(),
-            change: self.change.opening(),
+            change: self.change.open.status(),
             clients: &self.leases,
             rested: &self.jobs.rested,
             kernel: &mut self.kernel,
@@ -414,10 +422,14 @@ impl Server {
         }
     }
 
-    /// Refuses a change before anything is done, if its DHCP clients cannot be had or another manager
-    /// of its links stands against it.
-    fn check(&self, mut decision: Decision) -> Result<Decision, CallError> {
+    /// Refuses a change before anything is done, if its DHCP clients cannot be had, another manager
+    /// of its links stands against it, or, for a client's, the rollback under way would undo it.
+    fn check(&self, mut decision: Decision, origin: &Origin) -> Result<Decision, CallError> {
         if let Decision::Change(change) = &mut decision {
+            let is_by_client = matches!(origin, Origin::Client { .. });
+            if let Some(obstacle) = self.change.open.status().obstacle().filter(|_| is_by_client) {
+                return Err(faults::in_rollback(&change.failure, &obstacle));
+            }
             change.warnings.extend(self.check_claims(&change.claims)?);
             for Planned { step, .. } in &change.plan.steps {
                 if let Step::StartClient(lease) = step {

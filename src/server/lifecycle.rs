@@ -205,7 +205,7 @@ impl Server {
     fn idle_end(&self) -> Option<Instant> {
         let (since, limit) = self.idle_since.zip(self.idle_limit)?;
         // Who has begun a change may be about to come back, and its deadline is to be kept.
-        let is_open = self.change.opening().is_some();
+        let is_open = !self.change.open.is_closed();
         let is_awaited = is_open || self.autostart.is_waiting();
         (self.hooks.is_idle() && self.jobs.is_done() && !is_awaited).then(|| since + limit)
     }

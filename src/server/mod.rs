@@ -19,6 +19,8 @@ mod perform;
 mod claims;
 mod jobs;
 mod transaction;
+mod restore;
+mod recovery;
 mod owed;
 mod autostart;
 mod lifecycle;
@@ -61,7 +63,7 @@ use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
 use crate::server::room::Rooms;
 use crate::server::timers::Timers;
-use crate::server::transaction::OpenChange;
+use crate::server::transaction::ChangeDesk;
 use crate::sys::signal::Signals;
 
 pub use crate::server::answer::Facts;
@@ -89,7 +91,7 @@ pub struct Server {
     retry_at: Option<Instant>,
     store: DefinitionStore,
     jobs: Jobs,
-    change: OpenChange,
+    change: ChangeDesk,
     autostart: Autostart,
     /// The DHCP clients of the host's interfaces.
     leases: DhcpClients,
@@ -187,7 +189,7 @@ impl Server {
             retry_at: None,
             store: parts.store,
             jobs: Jobs::new(parts.changes, clock()),
-            change: OpenChange::new(parts.change_folder),
+            change: ChangeDesk::new(parts.change_folder),
             autostart: Autostart::new(parts.boot_marker),
             leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
             path: parts.dhcp.path,
@@ -334,7 +336,7 @@ impl Server {
             // Before the changes: one of them may wait for the end of a client.
             self.leases.handle_timeout(now);
         }
-        self.check_change_deadline();
+        self.check_change(now);
         if self.autostart.deadline().is_some_and(|deadline| deadline <= now) {
             self.bring_up_due(now);
         }
@@ -358,7 +360,7 @@ impl Server {
             self.timers.next(),
             self.door.deadline(),
             self.retry_at,
-            self.change.deadline(now),
+            self.change.deadline(now).filter(|_| !self.is_stopping()),
             self.jobs.deadline(now).filter(|_| self.retry_at.is_none()),
             self.leases.deadline(),
             self.autostart.deadline(),

@@ -40,9 +40,10 @@ impl Server {
             Step::Switch { link, switch, value } => {
                 switches::write(link, *switch, *value).map_err(StepError::from)
             }
-            Step::StartClient(lease) => {
-                self.leases.start(lease, now).map_err(|err| StepError::other(err.to_string()))
-            }
+            Step::StartClient(lease) => self.leases.start(lease, now).map_err(|err| {
+                let errno = err.errno().unwrap_or(0);
+                StepError { errno, text: err.to_string() }
+            }),
             Step::StopClient(lease) | Step::DropLease { lease, .. } => {
                 self.leases.stop(lease.link, lease.family, now);
                 return self.hear(Owed::ClientEnd(*lease, step.clone()));

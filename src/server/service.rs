@@ -99,7 +99,7 @@ impl Server {
                         client_config: &mut self.client_config,
                         host: &self.host,
                         definitions: self.store.definitions(),
-                        change: self.change.opening(),
+                        change: self.change.open.status(),
                         clients: &self.leases,
                         rested: self.jobs.rested(),
                         kernel: &mut self.kernel,

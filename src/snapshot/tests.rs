@@ -36,6 +36,7 @@ fn snapshot() -> Snapshot {
         },
         files: Files::from([
             (name("br0"), file("<interface/>")),
+            (name("eth8"), KeptFile::Unread),
             (name("eth9"), KeptFile::Link(b"/elsewhere".to_vec())),
         ]),
         network: Some(Network::new(
@@ -104,6 +105,9 @@ fn files_are_restored_that_are_not_as_they_were() {
         (name("b"), file("b")),
         (name("c"), file("c")),
         (name("d"), KeptFile::Link(b"x".to_vec())),
+        (name("f"), KeptFile::Unread),
+        (name("g"), KeptFile::Unread),
+        (name("h"), file("h")),
     ]);
     let other_mode = KeptFile::File { bytes: b"c".to_vec(), mode: 0o600, uid: 0, gid: 27 };
     let now = Files::from([
@@ -111,6 +115,8 @@ fn files_are_restored_that_are_not_as_they_were() {
         (name("b"), file("other")),
         (name("c"), other_mode),
         (name("e"), file("new")),
+        (name("f"), file("f")),
+        (name("h"), KeptFile::Unread),
     ]);
     let restored = restorations(&then, &now);
     let found: Vec<_> = restored
@@ -119,7 +125,13 @@ fn files_are_restored_that_are_not_as_they_were() {
         .collect();
     assert_eq!(
         found,
-        [("b", true, true), ("c", true, true), ("d", false, true), ("e", true, false)]
+        [
+            ("b", true, true),
+            ("c", true, true),
+            ("d", false, true),
+            ("e", true, false),
+            ("h", true, true)
+        ]
     );
     assert_eq!(restorations(&then, &then), []);
 }

@@ -8,6 +8,7 @@ use crate::scene::{
     exists, on_host, picture,
 };
 use crate::support::command::ip_batch;
+use crate::support::eventually;
 use crate::support::wire::{Arg, Reply, procedure};
 
 fn call(scene: &mut Scene, procedure: i32) -> Reply {
@@ -82,5 +83,8 @@ fn a_read_only_etc_holds_up_only_its_own_part_of_a_rollback() {
         assert_words(&fault, SYSTEM_ERROR, &["br0.xml: Read-only file system"]);
         assert_unchanged(&before, "the kernel's part is restored");
         assert_eq!(files(), ["br0.xml"]);
+        remount("/etc", "rw");
+        eventually("the rest is restored", || files().is_empty());
+        begin(&mut scene);
     });
 }

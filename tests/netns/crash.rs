@@ -28,7 +28,8 @@ use crate::support::namespace::{DIR, in_namespace, is_installed};
 use crate::support::wire::{Arg, Fault, Head, procedure};
 use crate::support::{PATIENCE, eventually};
 use crate::world::{
-    Found, State, done, lay_out, settle, try_begin, try_call, try_commit, try_roll_back,
+    Found, State, await_settled, done, lay_out, settle, try_begin, try_call, try_commit,
+    try_roll_back,
 };
 
 const STRACE: &str = "/usr/bin/strace";
@@ -217,6 +218,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
     if is_answered {
         // It may also die of what it does after its answer.
         eventually("what is discarded is gone", || !daemon.is_running() || is_tidy());
+        await_settled();
         let after = State::take();
         daemon.kill();
         let log = fs::read_to_string(&log).unwrap();

@@ -50,6 +50,7 @@ mod recovery;
 mod refused_leases;
 mod routes;
 mod schema;
+mod shortages;
 mod sequences;
 mod start;
 mod survival;

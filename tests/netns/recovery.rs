@@ -108,10 +108,22 @@ fn a_change_without_a_commit_in_time_is_rolled_back() {
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
         assert_eq!(Tree::take(), tree);
         let said = daemon.stderr();
-        let line = said.lines().find(|line| line.contains("no commit has come in time"));
+        let line = said.lines().find(|line| line.contains("change_timeout expired"));
         assert!(line.is_some_and(|line| line.contains(" warning : ")), "{said}");
-        assert!(virsh("iface-commit").failed().contains("none has been begun"));
+        assert_tells_of_a_rollback("iface-commit", "change_timeout expired; the edited definition");
     });
+}
+
+/// What is said to who comes too late: that the change was rolled back, when, why, and where edited
+/// files are.
+fn assert_tells_of_a_rollback(command: &str, why: &str) {
+    let said = virsh(command).failed();
+    assert!(said.contains(" transaction: none is open: the change open since 20"), "{said}");
+    let (_, end) = said.split_once(" was rolled back at 20").unwrap_or_else(|| panic!("{said}"));
+    assert!(end.contains(&format!(" UTC: {why}")), "{said}");
+    let aside = format!("files are kept in {CHANGE}/aside/1");
+    assert!(end.contains(&aside), "{said}");
+    assert!(fs::read_dir(Path::new(CHANGE).join("aside/1")).unwrap().count() > 0);
 }
 
 #[test]
@@ -122,7 +134,7 @@ fn a_commit_in_time_stays() {
         commit();
         thread::sleep(AFTER_DEADLINE);
         assert_eq!(ports("br0"), ["eth0"]);
-        assert!(!daemon.stderr().contains("in time"));
+        assert!(!daemon.stderr().contains("change_timeout expired"));
     });
 }
 
@@ -137,7 +149,7 @@ fn another_deadline_counts_for_the_next_change() {
         thread::sleep(Duration::from_millis(1500));
         commit();
         begin();
-        eventually("the deadline", || daemon.stderr().contains("no commit has come in time"));
+        eventually("the deadline", || daemon.stderr().contains("change_timeout expired"));
     });
 }
 
@@ -215,7 +227,15 @@ fn a_change_of_another_boot_is_rolled_back_before_interfaces_come_up() {
         assert_eq!(Tree::take(), tree);
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"], "what runs now is another boot's");
         assert!(daemon.stderr().contains("a change is found that is open since"));
-        assert!(virsh("iface-rollback").failed().contains("none has been begun"));
+        let why = "the host was booted anew before a commit; ";
+        assert_tells_of_a_rollback("iface-rollback", why);
+        // Another daemon knows it too, until a change begins.
+        assert!(daemon.stop().success());
+        let _daemon = Daemon::start();
+        assert_tells_of_a_rollback("iface-commit", why);
+        begin();
+        commit();
+        assert!(virsh("iface-commit").failed().contains("none has been begun"));
     });
 }
 
@@ -274,6 +294,14 @@ fn a_damaged_snapshot_is_set_aside_and_nothing_is_rolled_back() {
         bytes[at] ^= 1;
         fs::write(&path, &bytes).unwrap();
         let tree = Tree::take();
+        let output = run_daemon(&["--rollback-stale"]);
+        assert_eq!(output.status.code(), Some(11), "an init system can tell: {output:?}");
+        let last = output.stderr.lines().last().unwrap();
+        assert!(last.contains("its checksum is wrong"), "{output:?}");
+        assert_eq!(fs::read(Path::new(CHANGE).join("aside/1/snapshot")).unwrap(), bytes);
+        // And as a daemon finds it.
+        fs::remove_dir_all(Path::new(CHANGE).join("aside")).unwrap();
+        fs::write(&path, &bytes).unwrap();
         let daemon = Daemon::start();
         let said = daemon.stderr();
         let line = said.lines().find(|line| line.contains("its checksum is wrong"));

@@ -238,7 +238,7 @@ impl ValueKernel {
             Step::EditFile(edit) => {
                 let before = match self.files.get(&edit.name) {
                     Some(KeptFile::File { bytes, .. }) => Some(bytes),
-                    Some(KeptFile::Link(_)) | None => None,
+                    Some(KeptFile::Link(_) | KeptFile::Unread) | None => None,
                 };
                 if before != edit.before.as_ref() {
                     return Err(libc::ESTALE);

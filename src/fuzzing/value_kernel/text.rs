@@ -442,6 +442,7 @@ impl fmt::Display for ValueKernel {
                     writeln!(f, "file {name} {mode:o} {uid}:{gid}: {}", bytes.escape_ascii())?;
                 }
                 KeptFile::Link(target) => writeln!(f, "file {name} -> {}", target.escape_ascii())?,
+                KeptFile::Unread => writeln!(f, "file {name} unread")?,
             }
         }
         if self.promotes { writeln!(f, "promote-secondaries") } else { Ok(()) }

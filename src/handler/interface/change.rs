@@ -7,26 +7,24 @@ use crate::handler::{Outcome, Transaction, World};
 
 /// Opens a change.
 pub(super) fn begin(flags: u32, world: &World<'_>) -> Outcome {
-    let is_possible = check_flags(flags, "netcfInterfaceChangeBegin").and_then(|()| {
-        let open = world.change.map(|opening| {
-            invalid(format!("failed to begin transaction: there is one already, {opening}"))
-        });
-        open.map_or(Ok(()), Err)
-    });
+    let is_possible = check_flags(flags, "netcfInterfaceChangeBegin")
+        .and_then(|()| refuse("failed to begin transaction", world.change.why_not_begun()));
     outcome(is_possible, Transaction::Begin)
 }
 
 /// Ends the open change, and keeps what it has done.
 pub(super) fn commit(flags: u32, world: &World<'_>) -> Outcome {
     let is_possible = check_flags(flags, "netcfInterfaceChangeCommit")
-        .and_then(|()| check_open(world, "failed to commit transaction"));
+        .and_then(|()| refuse("failed to commit transaction", world.change.why_not_committed()));
     outcome(is_possible, Transaction::Commit)
 }
 
-/// Ends the open change, and undoes what has been done since it began.
+/// Ends the open change, and undoes what has been done since it began. Of a rollback that waits for
+/// another try, this is the next.
 pub(super) fn roll_back(flags: u32, world: &World<'_>) -> Outcome {
-    let is_possible = check_flags(flags, "netcfInterfaceChangeRollback")
-        .and_then(|()| check_open(world, "failed to rollback transaction"));
+    let is_possible = check_flags(flags, "netcfInterfaceChangeRollback").and_then(|()| {
+        refuse("failed to rollback transaction", world.change.why_not_rolled_back())
+    });
     outcome(is_possible, Transaction::Rollback)
 }
 
@@ -34,13 +32,10 @@ fn check_flags(flags: u32, function: &str) -> Result<(), CallError> {
     if flags == 0 { Ok(()) } else { Err(CallError::flags(Domain::Interface, function, flags)) }
 }
 
-fn check_open(world: &World<'_>, failure: &str) -> Result<(), CallError> {
-    let is_open = world.change.is_some();
-    if is_open { Ok(()) } else { Err(invalid(format!("{failure}: none has been begun"))) }
-}
-
-fn invalid(detail: String) -> CallError {
-    CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
+fn refuse(failure: &str, why: Option<String>) -> Result<(), CallError> {
+    let Some(why) = why else { return Ok(()) };
+    let detail = format!("{failure}: {why}");
+    Err(CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail))
 }
 
 fn outcome(is_possible: Result<(), CallError>, transaction: Transaction) -> Outcome {

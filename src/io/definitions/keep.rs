@@ -16,10 +16,16 @@ use crate::snapshot::{FileRestoration, Files, KeptFile};
 use crate::sys::inotify::Change;
 
 impl DefinitionStore {
-    /// All definition files as they are now. What cannot be read is left out, as it could not be put
-    /// back, and a warning says so.
-    pub fn keep(&mut self) -> Files {
+    /// All definition files as they are now. One that cannot be read could not be put back: it is
+    /// marked as such, and a warning says so.
+    ///
+    /// # Errors
+    /// The folder cannot be read, so nobody knows which files there are.
+    pub fn keep(&mut self) -> Result<Files, HostError> {
         self.drain();
+        if let Some(err) = &self.unlisted {
+            return Err(err.clone());
+        }
         let mut files = Files::new();
         for (name, entry) in self.definitions.entries() {
             let Some(path) = self.path(name) else { continue };
@@ -36,17 +42,18 @@ impl DefinitionStore {
                 },
                 Err(err) => Err(err),
             };
-            match kept {
-                Ok(kept) => {
-                    files.insert(*name, kept);
-                }
-                Err(err) => {
-                    let err = HostError::new("keep", path.display().to_string(), &err);
-                    warn!("{err}: a rollback will leave it alone");
-                }
-            }
+            let kept = kept.unwrap_or_else(|err| {
+                let err = HostError::new("keep", path.display().to_string(), &err);
+                warn!("{err}: a rollback will leave it alone");
+                KeptFile::Unread
+            });
+            files.insert(*name, kept);
         }
-        files
+        for name in self.unread.names() {
+            warn!("cannot read the definition of {name} now: a rollback will leave it alone");
+            files.insert(*name, KeptFile::Unread);
+        }
+        Ok(files)
     }
 
     /// Makes one file what it was, durably.
@@ -56,11 +63,10 @@ impl DefinitionStore {
     pub fn restore(&mut self, file: &FileRestoration) -> Result<(), HostError> {
         let Some(path) = self.path(&file.name) else { return Ok(()) };
         self.reserve = None;
-        if file.after.is_some() {
-            self.make_folder()?;
-        }
-        let outcome = match &file.after {
+        let is_made = file.after.as_ref().map_or(Ok(()), |_| self.make_folder());
+        let outcome = is_made.and_then(|()| match &file.after {
             None => files::remove(&path),
+            Some(KeptFile::Unread) => Ok(()),
             Some(KeptFile::Link(target)) => {
                 files::replace_by_link(&path, OsStr::from_bytes(target))
             }
@@ -68,7 +74,7 @@ impl DefinitionStore {
                 let access = Access { mode: *mode, uid: *uid, gid: *gid };
                 files::replace_as(&path, bytes, access)
             }
-        };
+        });
         self.reserve = reserve();
         self.read_file(file.name, Change::Other);
         outcome

@@ -116,6 +116,20 @@ impl fmt::Display for DhcpError {
 
 impl std::error::Error for DhcpError {}
 
+impl DhcpError {
+    /// The kernel's number (errno(3)), if it is the kernel that refuses.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Host(err) => Some(err.errno()),
+            Self::NoneInstalled { .. }
+            | Self::NotInstalled { .. }
+            | Self::NoIpv6 { .. }
+            | Self::Confined { .. }
+            | Self::LinkName { .. } => None,
+        }
+    }
+}
+
 impl From<HostError> for DhcpError {
     fn from(err: HostError) -> Self {
         Self::Host(err)

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`OpenChange`]: the life of a change that can be undone, from its begin to its end.
+//!
+//! Knows no file, no kernel and no clock: whoever drives it does what it says, and tells the time. What
+//! the change goes back to is kept in memory for as long as the change is open, so that a rollback
+//! depends on no file. A rollback, once due, runs to its end: a try that fails is followed by another
+//! one after a pause, and until the last has succeeded the change is neither committed nor forgotten.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::limits::{ROLLBACK_PAUSE_MAX, ROLLBACK_PAUSE_MIN};
+use crate::rollback::{Parts, Remains};
+use crate::snapshot::{Opening, Snapshot};
+
+/// How often the clock is looked at while a change has a deadline: the loop's own does not count the
+/// time that the host sleeps.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The change of a host, if there is one.
+#[derive(Debug, Default)]
+pub struct OpenChange {
+    state: State,
+    /// How the last change ended, if not by a caller's wish.
+    last: Option<String>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// There is none.
+    #[default]
+    Closed,
+    /// It can be committed and rolled back.
+    Open(Rc<Snapshot>),
+    /// Its rollback is asked for or under way.
+    RollingBack(Ending),
+    /// A try to roll it back has failed.
+    Waiting { ending: Ending, retry: Retry },
+    /// An earlier daemon has left something that cannot be read for the time being.
+    Unread(Retry),
+}
+
+/// A rollback, and how far it has come.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub snapshot: Rc<Snapshot>,
+    pub cause: Cause,
+    /// What is yet to be restored.
+    pub parts: Parts,
+    /// What cannot be restored.
+    lost: Vec<String>,
+    /// What this try has not restored, and the first cause (errno(3)).
+    failures: Vec<String>,
+    errno: Option<i32>,
+    /// Where edited definition files are kept.
+    pub aside: Option<String>,
+    pause: Duration,
+}
+
+/// A part of what a change goes back to. They are restored one after the other: the network needs no
+/// file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    Network,
+    Files,
+}
+
+/// What a try has come to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Tried {
+    /// All is as it was.
+    Whole,
+    /// All but this, which cannot be.
+    Lost(String),
+    /// Something may be restored by another try.
+    Failed { text: String, errno: i32 },
+}
+
+/// Why a change ends without a commit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// `change_timeout` has expired.
+    Deadline,
+    /// The host was booted anew.
+    Reboot,
+    /// An earlier daemon had begun to roll it back.
+    Resumed,
+    /// A caller wants it.
+    Caller,
+    /// It could not be begun, and its snapshot could not be removed.
+    NotBegun,
+}
+
+/// When to try again.
+#[derive(Clone, Debug)]
+struct Retry {
+    at: Instant,
+    pause: Duration,
+    failure: String,
+}
+
+/// What calls depend on.
+#[derive(Clone, Copy, Debug)]
+pub enum Status<'a> {
+    Open(&'a Opening),
+    /// No change is open. If the last one ended by itself: how.
+    Closed {
+        last: Option<&'a str>,
+    },
+    /// It is being rolled back; a try has failed, if there is a reason.
+    Ending {
+        opening: &'a Opening,
+        failure: Option<&'a str>,
+    },
+    /// It is not known whether one is open, for this reason.
+    Unread {
+        failure: &'a str,
+    },
+}
+
+impl Default for Status<'_> {
+    fn default() -> Self {
+        Self::Closed { last: None }
+    }
+}
+
+impl Status<'_> {
+    /// Why the host is not changed now, if something stands in the way: a rollback would undo it.
+    pub fn obstacle(&self) -> Option<String> {
+        match self {
+            Self::Open(_) | Self::Closed { .. } => None,
+            Self::Ending { opening, failure: None } => {
+                Some(format!("the change {opening} is being rolled back"))
+            }
+            Self::Ending { opening, failure: Some(failure) } => Some(format!(
+                "the change {opening} is being rolled back, and that is tried again: {failure}"
+            )),
+            Self::Unread { failure } => Some(format!(
+                "it is not known whether a change is open, and that is tried again: {failure}"
+            )),
+        }
+    }
+
+    /// Why no change can begin.
+    pub fn why_not_begun(&self) -> Option<String> {
+        match self {
+            Self::Open(opening) => Some(format!("there is one already, {opening}")),
+            Self::Closed { .. } | Self::Ending { .. } | Self::Unread { .. } => self.obstacle(),
+        }
+    }
+
+    /// Why none can be committed.
+    pub fn why_not_committed(&self) -> Option<String> {
+        match self {
+            Self::Open(_) => None,
+            Self::Closed { last: Some(last) } => Some(format!("none is open: {last}")),
+            Self::Closed { last: None } => Some("none has been begun".to_owned()),
+            Self::Ending { .. } | Self::Unread { .. } => self.obstacle(),
+        }
+    }
+
+    /// Why none can be rolled back. One that waits for another try can.
+    pub fn why_not_rolled_back(&self) -> Option<String> {
+        match self {
+            Self::Ending { .. } => None,
+            Self::Open(_) | Self::Closed { .. } | Self::Unread { .. } => self.why_not_committed(),
+        }
+    }
+}
+
+impl Ending {
+    fn new(snapshot: Rc<Snapshot>, cause: Cause) -> Self {
+        Self {
+            snapshot,
+            cause,
+            parts: Parts { network: true, files: true },
+            lost: Vec::new(),
+            failures: Vec::new(),
+            errno: None,
+            aside: None,
+            pause: ROLLBACK_PAUSE_MIN,
+        }
+    }
+
+    /// The part that this try goes on with, after another one.
+    pub fn next_part(&self, after: Option<Part>) -> Option<Part> {
+        match after {
+            None if self.parts.network => Some(Part::Network),
+            None | Some(Part::Network) if self.parts.files => Some(Part::Files),
+            None | Some(_) => None,
+        }
+    }
+
+    /// A part is over for this try; `remains` is what is not as it was.
+    pub fn handle_part(&mut self, part: Part, remains: Option<Remains>) {
+        let remains = remains.unwrap_or_default();
+        let is_done = remains.network.is_empty() && remains.files.is_empty();
+        if is_done {
+            self.lost.extend(remains.lost);
+            match part {
+                Part::Network => self.parts.network = false,
+                Part::Files => self.parts.files = false,
+            }
+        } else {
+            self.errno = self.errno.or(remains.errno);
+            let Remains { lost, network, files, .. } = remains;
+            self.failures.extend([lost, network, files].into_iter().flatten());
+        }
+    }
+
+    /// What this try has come to, when its last part is over.
+    pub fn outcome(&self) -> Tried {
+        const WORDS: &str = "this could not be restored: ";
+        if !self.failures.is_empty() {
+            let all = [&self.lost[..], &self.failures[..]].concat();
+            let text = format!("{WORDS}{}", all.join("; "));
+            return Tried::Failed { text, errno: self.errno.unwrap_or(libc::EIO) };
+        }
+        match self.lost.is_empty() {
+            true => Tried::Whole,
+            false => Tried::Lost(format!("{WORDS}{}", self.lost.join("; "))),
+        }
+    }
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Due {
+    /// The rollback, for the first time.
+    Rollback,
+    /// The rollback, once more.
+    Again,
+    /// Looking for what an earlier daemon has left.
+    Find,
+}
+
+impl Cause {
+    /// In the words of the log and of errors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadline => "change_timeout expired",
+            Self::Reboot => "the host was booted anew before a commit",
+            Self::Resumed => "an earlier daemon had begun to",
+            Self::Caller => "a client asked for it",
+            Self::NotBegun => "it could not be begun",
+        }
+    }
+}
+
+impl OpenChange {
+    /// What calls depend on.
+    pub fn status(&self) -> Status<'_> {
+        match &self.state {
+            State::Closed => Status::Closed { last: self.last.as_deref() },
+            State::Open(snapshot) => Status::Open(&snapshot.opening),
+            State::RollingBack(Ending { snapshot, .. }) => {
+                Status::Ending { opening: &snapshot.opening, failure: None }
+            }
+            State::Waiting { ending, retry } => {
+                Status::Ending { opening: &ending.snapshot.opening, failure: Some(&retry.failure) }
+            }
+            State::Unread(retry) => Status::Unread { failure: &retry.failure },
+        }
+    }
+
+    /// Who began it and when, until its end.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.snapshot().map(|snapshot| &snapshot.opening)
+    }
+
+    /// What it goes back to.
+    pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
+        match &self.state {
+            State::Closed | State::Unread(_) => None,
+            State::Open(snapshot) => Some(snapshot),
+            State::RollingBack(ending) | State::Waiting { ending, .. } => Some(&ending.snapshot),
+        }
+    }
+
+    /// The change, while jobs can be a part of it.
+    pub fn open(&self) -> Option<&Rc<Snapshot>> {
+        match &self.state {
+            State::Open(snapshot) => Some(snapshot),
+            State::Closed | State::RollingBack(_) | State::Waiting { .. } | State::Unread(_) => {
+                None
+            }
+        }
+    }
+
+    /// Whether there is nothing to come back for.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// A change begins, or one that an earlier daemon has left goes on.
+    pub fn begin(&mut self, snapshot: Rc<Snapshot>) {
+        self.state = State::Open(snapshot);
+        self.last = None;
+    }
+
+    /// It is over.
+    pub fn close(&mut self, last: Option<String>) {
+        self.state = State::Closed;
+        self.last = last;
+    }
+
+    /// A rollback begins, or the next try of one. Nothing if no change is open.
+    pub fn roll_back(&mut self, cause: Cause) -> Option<&mut Ending> {
+        self.state = match std::mem::take(&mut self.state) {
+            State::Open(snapshot) => State::RollingBack(Ending::new(snapshot, cause)),
+            State::Waiting { mut ending, .. } => {
+                (ending.failures, ending.errno) = (Vec::new(), None);
+                State::RollingBack(ending)
+            }
+            state @ (State::Closed | State::RollingBack(_) | State::Unread(_)) => state,
+        };
+        self.ending()
+    }
+
+    /// The rollback that is under way.
+    pub fn ending(&mut self) -> Option<&mut Ending> {
+        match &mut self.state {
+            State::RollingBack(ending) => Some(ending),
+            State::Closed | State::Open(_) | State::Waiting { .. } | State::Unread(_) => None,
+        }
+    }
+
+    /// A try has failed. Tells how long until the next one.
+    pub fn handle_failure(&mut self, failure: String, now: Instant) -> Duration {
+        let (state, pause) = match std::mem::take(&mut self.state) {
+            State::RollingBack(mut ending) | State::Waiting { mut ending, .. } => {
+                let pause = ending.pause;
+                ending.pause = longer(pause);
+                let retry = Retry { at: now + pause, pause, failure };
+                (State::Waiting { ending, retry }, pause)
+            }
+            state @ (State::Closed | State::Open(_) | State::Unread(_)) => {
+                (state, ROLLBACK_PAUSE_MIN)
+            }
+        };
+        self.state = state;
+        pause
+    }
+
+    /// What an earlier daemon has left cannot be read. Tells how long until the next try.
+    pub fn handle_unread(&mut self, failure: String, now: Instant) -> Duration {
+        let pause = match &self.state {
+            State::Unread(retry) => longer(retry.pause),
+            State::Closed | State::Open(_) | State::RollingBack(_) | State::Waiting { .. } => {
+                ROLLBACK_PAUSE_MIN
+            }
+        };
+        self.state = State::Unread(Retry { at: now + pause, pause, failure });
+        pause
+    }
+
+    /// It is not the time to look for what an earlier daemon has left.
+    pub fn postpone(&mut self, now: Instant) {
+        if let State::Unread(retry) = &mut self.state {
+            retry.at = now + retry.pause;
+        }
+    }
+
+    /// What is due, `since_boot` by the clock of deadlines. The state moves on with it.
+    pub fn poll_due(&mut self, since_boot: Option<Duration>, now: Instant) -> Option<Due> {
+        match &self.state {
+            State::Open(snapshot)
+                if since_boot.is_some_and(|since| snapshot.opening.is_over(since)) =>
+            {
+                self.roll_back(Cause::Deadline);
+                Some(Due::Rollback)
+            }
+            State::Waiting { ending, retry } if retry.at <= now => {
+                let cause = ending.cause;
+                self.roll_back(cause);
+                Some(Due::Again)
+            }
+            State::Unread(retry) if retry.at <= now => Some(Due::Find),
+            State::Closed
+            | State::Open(_)
+            | State::RollingBack(_)
+            | State::Waiting { .. }
+            | State::Unread(_) => None,
+        }
+    }
+
+    /// When to look again.
+    pub fn deadline(&self, since_boot: Option<Duration>, now: Instant) -> Option<Instant> {
+        match &self.state {
+            State::Open(snapshot) => {
+                let deadline = snapshot.opening.deadline?;
+                let left = deadline.saturating_sub(since_boot.unwrap_or(deadline));
+                // One that has passed waits for a rollback of another kind.
+                let left = if left.is_zero() { LOOK_INTERVAL } else { left };
+                Some(now + left.min(LOOK_INTERVAL))
+            }
+            State::Waiting { retry, .. } | State::Unread(retry) => Some(retry.at),
+            State::Closed | State::RollingBack(_) => None,
+        }
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    pause.saturating_mul(2).min(ROLLBACK_PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests;
