@@ -13,11 +13,14 @@ use crate::host::Host;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{
     Bond, BondMember, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, Interface, Kind, LinkStatus,
-    OperState, Port, PortKind, Protocol, Vlan,
+    OperState, Port, PortKind, Protocol, StartMode, Vlan,
 };
 use crate::model::name::IfName;
 use crate::netlink::address::{Address, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkIndex, LinkKind};
+
+/// The link that the kernel has in each network namespace, and that its own scripts bring up first.
+const LOOPBACK: &str = "lo";
 
 /// Which XML is wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,7 +108,7 @@ pub fn interface(host: &Host, link: &Link, findings: &Findings, view: View) -> I
     let describer = Describer { host, findings, view };
     Interface {
         name: link.name,
-        start: None,
+        start: describer.start(link),
         mtu: Some(link.mtu),
         protocols: describer.protocols(link),
         kind: describer.kind(link),
@@ -119,6 +122,19 @@ struct Describer<'a> {
 }
 
 impl Describer<'_> {
+    /// What is up and the host's own would be up after the next boot, too. A veth may be that, as a
+    /// container's NIC is.
+    fn start(&self, link: &Link) -> Option<StartMode> {
+        let is_own = match link.kind {
+            LinkKind::Bond(_) | LinkKind::Bridge(_) | LinkKind::Veth | LinkKind::Vlan { .. } => {
+                true
+            }
+            LinkKind::Nic => link.name.as_str() != LOOPBACK,
+            LinkKind::Tun | LinkKind::Other => false,
+        };
+        (self.view == View::Inactive && link.up && is_own).then_some(StartMode::Onboot)
+    }
+
     fn kind(&self, link: &Link) -> Kind {
         if let LinkKind::Bridge(bridge) = &self.now(link).kind {
             let ports = shown_ports(self.host, link).map(|port| self.port(port)).collect();

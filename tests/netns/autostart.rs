@@ -90,6 +90,35 @@ fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
     });
 }
 
+/// virsh makes the bridge's definition of what the NIC's derived one says.
+#[test]
+fn a_bridge_over_a_nic_that_nobody_defined_is_there_after_the_next_boot() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch(
+            "link set eth0 up\nlink set eth1 up\naddress add 192.0.2.2/24 dev eth0\n\
+             route add default via 192.0.2.1\n",
+        );
+        let daemon = Daemon::start();
+        await_marker();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_eq!(addresses("br0"), ["192.0.2.2/24"]);
+        // The next boot: no bridge, a NIC that is down, an empty run directory.
+        daemon.kill();
+        ip_batch("link del br0\nlink set eth0 down\n");
+        fs::remove_file(MARKER).unwrap();
+        let _daemon = Daemon::start();
+        await_address("br0", "192.0.2.2/24");
+        await_marker();
+        assert_eq!(ports("br0"), ["eth0"]);
+        assert!(ip("-4 route").contains("default via 192.0.2.1 dev br0"));
+        // And back: what the NIC is defined as comes up as well.
+        virsh("iface-unbridge br0").ok();
+        let definition = virsh("iface-dumpxml --inactive eth0").ok();
+        assert!(definition.contains("<start mode='onboot'/>"), "{definition}");
+    });
+}
+
 /// What fails at boot is said in the log, and stops nothing else.
 #[test]
 fn a_broken_definition_holds_up_no_other() {

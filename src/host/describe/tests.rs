@@ -293,10 +293,33 @@ fn the_inactive_view_tells_how_the_addresses_came() {
         let host = host(&[link(1, "eth0")], &[address]);
         let text = xml(&host, "eth0", &findings, View::Inactive);
         let inner: Vec<_> = text.lines().map(str::trim).collect();
-        let protocols = inner[2..inner.len() - 2].join(" ");
+        let protocols = inner[3..inner.len() - 2].join(" ");
         let protocols = protocols.replace("<protocol family='ipv4'>", "ipv4");
         let protocols = protocols.replace("<protocol family='ipv6'>", "ipv6");
         assert_eq!(protocols.replace("</protocol>", "").trim(), want, "{label}");
         assert!(!text.contains("<link"), "{label}: a definition has no link state");
+    }
+}
+
+#[test]
+fn what_is_up_and_the_hosts_own_is_to_be_up_after_the_next_boot() {
+    let bridge = LinkKind::Bridge(LinkBridge { stp: false, forward_delay: ForwardDelay(0) });
+    struct Case(&'static str, &'static str, LinkKind, bool, bool);
+    let cases = [
+        Case("a NIC", "eth0", LinkKind::Nic, true, true),
+        Case("a NIC that is down", "eth0", LinkKind::Nic, false, false),
+        Case("loopback", "lo", LinkKind::Nic, true, false),
+        Case("a bridge", "br0", bridge, true, true),
+        Case("a VLAN", "eth0.5", LinkKind::Vlan { tag: 5 }, true, true),
+        Case("a container's NIC", "eth0", LinkKind::Veth, true, true),
+        Case("a guest's tap", "vnet0", LinkKind::Tun, true, false),
+        Case("a tunnel", "wg0", LinkKind::Other, true, false),
+    ];
+    for Case(label, name, kind, up, want) in cases {
+        let host = host(&[Link { kind, up, ..link(1, name) }], &[]);
+        let [live, inactive] =
+            [View::Live, View::Inactive].map(|view| xml(&host, name, &Findings::default(), view));
+        assert!(!live.contains("<start"), "{label}: {live}");
+        assert_eq!(inactive.contains("<start mode='onboot'/>"), want, "{label}: {inactive}");
     }
 }
