@@ -11,12 +11,12 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
@@ -168,7 +168,7 @@ impl Listener {
 
 /// The file of a socket, held by a descriptor that stands for it whatever its path leads to.
 struct Place {
-    /// Opened with `O_PATH`, as a socket's file cannot be opened otherwise.
+    /// A socket's file cannot be opened otherwise.
     file: File,
     path: PathBuf,
     metadata: Metadata,
@@ -176,8 +176,7 @@ struct Place {
 
 impl Place {
     fn open(path: &Path) -> io::Result<Self> {
-        let flags = libc::O_PATH | libc::O_NOFOLLOW;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let file = file::open_place(path)?;
         let metadata = file.metadata()?;
         match metadata.file_type().is_socket() {
             true => Ok(Self { file, path: path.to_owned(), metadata }),

@@ -2,8 +2,9 @@
 //! Locks on files, their owners, and whether a write would wait.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -49,6 +50,17 @@ fn first_byte(kind: libc::c_int) -> libc::flock {
     lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
     lock.l_len = 1;
     lock
+}
+
+/// A descriptor that stands for what lies at `path`, a link itself included, and opens nothing
+/// (`O_PATH`, open(2)). With musl, std takes that flag for one of access and leaves it out.
+pub fn open_place(path: &Path) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: the path is a live, NUL-terminated string; open only reads it, and makes no file.
+    let fd = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(fd) })
 }
 
 /// Gives a file to the group `gid`; the owner stays. The descriptor may be one of `O_PATH`.
