@@ -20,7 +20,7 @@ use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
-use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::host::survey::{Resting, Survey, SurveyOrder};
 use crate::managers::Claim;
 use crate::model::client::{ClientState, Privilege};
 use crate::open_change::Status;
@@ -67,8 +67,8 @@ pub struct Change {
     pub plan: Plan,
     /// The answer, once the plan is carried out.
     pub reply: Reply,
-    /// What is taken down and may soon be wanted again: links, as they were.
-    pub leaves: Vec<Surveyed>,
+    /// What is taken down and may soon be wanted again: interfaces, as they were.
+    pub leaves: Vec<Resting>,
     /// What has failed, if it is not, as libvirt's own errors begin: "failed to ...".
     pub failure: String,
 }

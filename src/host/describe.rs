@@ -280,6 +280,10 @@ fn source(address: &Address) -> Source {
     const HOST_PREFIX_LEN: u8 = 128;
     match (address.scope, address.prefix.family()) {
         (Scope::Link | Scope::Host, _) => Source::Automatic,
+        // It may advertise an address for ever.
+        (Scope::Global | Scope::Site, _) if address.origin == Origin::RouterAdvertisement => {
+            Source::Autoconf
+        }
         (Scope::Global | Scope::Site, _) if address.lifetime == Lifetime::Permanent => {
             Source::Static
         }

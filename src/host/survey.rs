@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::host::Host;
 use crate::model::address::Family;
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::Lease;
@@ -32,8 +33,27 @@ pub struct Survey {
     pub defaults: Ipv6Switches,
     /// The DHCP clients that we run.
     pub leases: Vec<Lease>,
-    /// Links as they were when they were taken down a moment ago, with the leases that they had.
-    pub rested: Vec<Surveyed>,
+    /// Interfaces that were taken down a moment ago.
+    pub rested: Vec<Resting>,
+}
+
+/// An interface that was taken down, as it was.
+#[derive(Clone, Debug)]
+pub struct Resting {
+    pub surveyed: Surveyed,
+    /// The same without what a DHCP server or a router has told, which is meant for one hardware
+    /// address.
+    lasting: Surveyed,
+    /// What were its ports.
+    ports: Vec<IfName>,
+}
+
+impl Resting {
+    /// Whether it had a name of these, or a port of such a name: one of those links takes its place, or
+    /// gets back what it had.
+    pub fn is_for(&self, names: &[IfName]) -> bool {
+        names.contains(&self.surveyed.link.name) || self.ports.iter().any(|it| names.contains(it))
+    }
 }
 
 /// One link, with all that the kernel says of it.
@@ -59,26 +79,28 @@ impl Survey {
         self.links.insert(surveyed.link.name, surveyed);
     }
 
-    /// What has rested a moment ago and had the hardware address that one of these links has: its
-    /// lease is theirs if they want one.
+    /// What has rested a moment ago and belongs to one of these links. What others had told it, it
+    /// hands to the link alone that has its hardware address.
     pub fn rested_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
         let macs: Vec<_> =
             names.iter().filter_map(|name| self.named(name)).map(|it| it.link.mac).collect();
-        self.rested
-            .iter()
-            .filter(move |rested| rested.link.mac.is_some() && macs.contains(&rested.link.mac))
+        self.rested.iter().filter(move |it| it.is_for(names)).map(move |resting| {
+            let mac = resting.surveyed.link.mac;
+            let is_same = mac.is_some() && macs.contains(&mac);
+            if is_same { &resting.surveyed } else { &resting.lasting }
+        })
     }
 
-    /// What is remembered of a link that is taken down: its addresses, and the routes that a lease
-    /// has brought: to the link's own network, and from there to everywhere. What else there is was
-    /// added by somebody who can do it again.
-    pub fn at_rest(&self, name: &IfName) -> Option<Surveyed> {
-        let mut rested = self.named(name)?.clone();
-        let is_leased = |family| self.has_client(name, family);
-        rested.routes.retain(|route| {
-            is_leased(route.family) && (route.is_default() || route.gateway.is_none())
-        });
-        Some(rested)
+    /// What is remembered of an interface that is taken down.
+    pub fn at_rest(&self, name: &IfName, host: &Host) -> Option<Resting> {
+        let surveyed = self.named(name)?.clone();
+        let mut lasting = surveyed.clone();
+        lasting.addresses.retain(|record| !record.address.is_learnt());
+        let is_told = |it: &RouteRecord| it.is_leased() || it.is_advertised() || !it.is_lasting();
+        lasting.routes.retain(|route| !is_told(route));
+        let ports = host.ports_of(surveyed.link.index).into_iter().map(|port| port.name);
+        let ports = ports.collect();
+        Some(Resting { surveyed, lasting, ports })
     }
 
     /// Whether we run a DHCP client of this family on this link.

@@ -58,6 +58,14 @@ impl Address {
         AddressId { link: self.link, prefix: self.prefix, peer: self.peer }
     }
 
+    /// Whether a DHCP server or a router has told the host this address: it expires, or a router
+    /// advertises it for ever.
+    pub fn is_learnt(&self) -> bool {
+        self.lifetime == Lifetime::Finite
+            || self.origin == Origin::RouterAdvertisement
+            || self.role == Role::Temporary
+    }
+
     /// Whether a DHCP client may have brought it: it is good beyond its link, and the kernel has not
     /// made it from a router's advertisement. Kernels before 5.18 do not say whether they have.
     pub fn may_be_leased(&self) -> bool {

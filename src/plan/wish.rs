@@ -12,7 +12,7 @@ use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{Lifetime, Role, Scope};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 
@@ -107,8 +107,8 @@ impl<'a> Wish<'a> {
         let is_fixed = self.fixed().contains(&record.address.prefix);
         let has_client = self.survey.has_client(&self.link, self.family);
         is_fixed
-            || (self.wants_lease() && (is_learnt(record) || has_client))
-            || (self.wants_advertised() && is_learnt(record))
+            || (self.wants_lease() && (record.address.is_learnt() || has_client))
+            || (self.wants_advertised() && record.address.is_learnt())
     }
 
     /// The link's own addresses that it shall not have any more.
@@ -188,7 +188,7 @@ impl<'a> Wish<'a> {
             let is_leased =
                 self.wants_lease() && self.survey.has_client(&donor.link.name, self.family);
             for record in self.addresses_of(donor) {
-                let goes_on = is_leased || (is_learnt(record) && self.learns());
+                let goes_on = is_leased || (record.address.is_learnt() && self.learns());
                 let is_there =
                     |there: &AddressRecord| there.address.prefix == record.address.prefix;
                 if goes_on
@@ -249,14 +249,6 @@ impl<'a> Wish<'a> {
     pub(super) fn is_learnt_route(&self, route: &RouteRecord) -> bool {
         self.wants_lease() || (self.wants_advertised() && route.is_advertised())
     }
-}
-
-/// Whether somebody on the network has told the host this address: it expires, or a router
-/// advertises it for ever.
-fn is_learnt(record: &AddressRecord) -> bool {
-    record.address.lifetime == Lifetime::Finite
-        || record.address.origin == Origin::RouterAdvertisement
-        || record.address.role == Role::Temporary
 }
 
 /// Whether this is the default route over this gateway.

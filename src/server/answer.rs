@@ -99,7 +99,7 @@ impl Desk<'_> {
     pub(crate) fn survey(&mut self, order: &SurveyOrder) -> Result<Survey, HostError> {
         let mut survey = self.kernel.survey(order, self.host, self.buffer)?;
         survey.leases = self.clients.running().copied().collect();
-        survey.rested = self.rested.links().cloned().collect();
+        survey.rested = self.rested.interfaces().cloned().collect();
         Ok(survey)
     }
 }

@@ -14,13 +14,14 @@ use log::{debug, warn};
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::Change;
-use crate::host::survey::Surveyed;
+use crate::host::survey::Resting;
 use crate::io::Progress;
 use crate::io::changes::Changes;
 use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::logging::{self, Charged};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::open_change::Part;
 use crate::plan::Planned;
@@ -111,7 +112,7 @@ pub(super) struct Running {
     job: Job,
     reply: Reply,
     discarded: Vec<IfName>,
-    leaves: Vec<Surveyed>,
+    leaves: Vec<Resting>,
     /// What is to be said if it fails.
     failure: String,
     /// What the step under way waits for.
@@ -459,6 +460,9 @@ impl Server {
             Ok(()) => {
                 // At the default level, as all that changes the host.
                 warn!("{}: done", Brief { request: &request, reply: &reply });
+                if let InterfaceCall::Create { name, .. } = &request.call {
+                    self.forget_rested(name);
+                }
                 self.jobs.rested.push(leaves, now);
                 self.jobs.discard.push(discarded, now);
                 Ok(reply)
@@ -469,6 +473,15 @@ impl Server {
             }
         };
         self.answer(request, outcome, now);
+    }
+
+    /// An interface is up: what was taken down before it is its own now.
+    fn forget_rested(&mut self, name: &str) {
+        let Ok(name) = IfName::new(name) else { return };
+        let definition = self.store.definitions().named(&name);
+        let mut names = definition.map(Interface::members).unwrap_or_default();
+        names.push(name);
+        self.jobs.rested.forget(&names);
     }
 
     /// Tells whoever asked what has become of it.

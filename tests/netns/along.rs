@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::dhcp::Scene;
 use crate::host::{
-    TWO_NICS, await_addresses, bridge, define, ethernet, find_link, ip_json, ports, sorted, text,
-    with_virsh,
+    TWO_NICS, VIRSH, addresses, await_addresses, bridge, define, ethernet, find_link, ip_json,
+    ports, sorted, text, with_virsh,
 };
 use crate::support::command::{ip_batch, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::eventually;
+use crate::support::namespace::{in_namespace, is_installed};
 
 /// How long the kernel may take to make up its mind about new addresses.
 const SETTLING_TIME: Duration = Duration::from_secs(10);
@@ -189,6 +192,47 @@ fn all_that_a_nic_has_leads_through_the_bridge() {
 }
 
 #[test]
+fn iface_unbridge_gives_it_back_to_the_nic() {
+    for Case { label, commands } in CASES {
+        with_nics(commands, move |_| {
+            let before = state("eth0");
+            virsh("iface-bridge eth0 br0 --no-stp").ok();
+            virsh("iface-unbridge br0").ok();
+            assert!(find_link("br0").is_none(), "{label}");
+            assert_comes_to_have("eth0", &before, label);
+            // And to a bridge again, which stops and starts.
+            virsh("iface-bridge eth0 br1 --no-stp").ok();
+            let _ = virsh("iface-destroy br1");
+            virsh("iface-start br1").ok();
+            assert_comes_to_have("br1", &before, label);
+        });
+    }
+}
+
+/// Its own routes stay with a NIC that goes down and up, and with no other link of its address.
+#[test]
+fn a_nic_that_is_started_again_has_its_routes_and_no_other_link_has_them() {
+    const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
+        route add 198.51.100.0/24 dev eth0 scope link\n\
+        route add default via 192.0.2.1 dev eth0 metric 500\n";
+    with_nics(COMMANDS, |_| {
+        define(&ethernet("eth0", &["192.0.2.2/24"], &["192.0.2.1"]));
+        define(&ethernet("eth1", &[], &[]));
+        ip_batch("link set eth1 down\nlink set eth1 address 52:54:00:00:00:01\n");
+        let before = state("eth0");
+        let _ = virsh("iface-destroy eth0");
+        virsh("iface-start eth1").ok();
+        assert_eq!(state("eth1"), [""; 0]);
+        virsh("iface-start eth0").ok();
+        assert_comes_to_have("eth0", &before, "started again");
+        // What is removed by hand after that stays removed.
+        ip_batch("route del 198.51.100.0/24 dev eth0\n");
+        let said = virsh("iface-start eth0").failed();
+        assert!(said.contains("already running"), "{said}");
+    });
+}
+
+#[test]
 fn a_rollback_leads_it_through_the_nic_again() {
     for Case { label, commands } in CASES {
         with_nics(commands, move |_| {
@@ -242,5 +286,40 @@ fn a_default_route_of_the_port_that_contradicts_the_definition_is_named() {
             br0 is defined with another gateway";
         assert!(log.contains(named), "{log}");
         assert!(!log.contains("192.0.2.3"), "{log}");
+    });
+}
+
+/// The kernel leaves the route to an advertised prefix on the port when the address goes.
+#[test]
+fn an_advertised_network_is_reached_through_the_bridge_at_once() {
+    if !is_installed(VIRSH) || !is_installed("/usr/sbin/dnsmasq") {
+        return;
+    }
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        scene.advertise();
+        let own = || addresses("eth0").into_iter().find(|it| it.starts_with("2001:db8:7:"));
+        eventually("an address of the advertised prefix", || own().is_some());
+        await_addresses();
+        let before = own().unwrap();
+        assert!(scene.reaches("2001:db8:7::1"));
+        let daemon = Daemon::start();
+        let nothing_but_bridged = |label: &str, link: &str| {
+            let routes = ip_json("-6 route show table main");
+            let of_prefix = routes.iter().filter(|route| route["dst"] == "2001:db8:7::/64");
+            let links: Vec<_> = of_prefix.map(|route| text(&route["dev"])).collect();
+            assert_eq!(links, [link], "{label}");
+            assert!(addresses(link).contains(&before), "{label}");
+            assert!(scene.reaches("2001:db8:7::1"), "{label}");
+        };
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        nothing_but_bridged("bridged", "br0");
+        virsh("iface-unbridge br0").ok();
+        nothing_but_bridged("unbridged", "eth0");
+        virsh("iface-begin").ok();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        virsh("iface-rollback").ok();
+        nothing_but_bridged("rolled back", "eth0");
+        drop(daemon);
     });
 }

@@ -95,6 +95,21 @@ impl Scene {
         self.server = Some(server.spawn().unwrap());
     }
 
+    /// Lets the server advertise a prefix, and itself as the router.
+    pub(crate) fn advertise(&mut self) {
+        let options = ["--enable-ra", "--dhcp-range=2001:db8:7::,ra-only"];
+        let address = "address add 2001:db8:7::1/64 dev far0 nodad";
+        run(self.far("ip").args(address.split(' '))).ok();
+        self.serve_with(("192.0.2.100", "192.0.2.120"), &options);
+    }
+
+    /// Whether a host can be reached from here.
+    pub(crate) fn reaches(&self, address: &str) -> bool {
+        let ping = ["ping", "-c", "1", "-W", "2", address];
+        let output = command("busybox").args(ping).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+
     /// What the server has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(format!("{DIR}/dnsmasq.log")).unwrap_or_default()

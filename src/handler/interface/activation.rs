@@ -45,7 +45,7 @@ pub(super) fn destroy(
 ) -> Outcome {
     planned(name, (flags, "netcfInterfaceDestroy"), world, answer, |name, definition, survey| {
         let plan = tear_down::tear_down(name, definition, world.host, survey)?;
-        let leaves = survey.at_rest(&name).into_iter().collect();
+        let leaves = survey.at_rest(&name, world.host).into_iter().collect();
         let failure = format!("failed to destroy (stop) interface {name}");
         let (warnings, claims) = (Vec::new(), Vec::new());
         Ok(Change { warnings, claims, plan, reply: Reply::Empty, leaves, failure })

@@ -23,6 +23,7 @@ const IFA_RT_PRIORITY: u16 = 9;
 const IFA_PROTO: u16 = 11;
 const IFA_F_NODAD: u32 = 0x02;
 const IFA_F_HOMEADDRESS: u32 = 0x10;
+const IFA_F_PERMANENT: u32 = 0x80;
 const IFA_F_MANAGETEMPADDR: u32 = 0x100;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
@@ -144,6 +145,11 @@ impl AddressRecord {
             (network.network(), network.prefix_len()) == (to.address(), to.prefix_len())
         };
         is_its && metric == self.route_metric() && self.networks().any(is_to)
+    }
+
+    /// Whether it was added to stay: the kernel removes its network's route along with it.
+    pub fn is_permanent(&self) -> bool {
+        self.all_flags() & IFA_F_PERMANENT != 0
     }
 
     /// The metric of the routes that the kernel makes along with the address.

@@ -203,20 +203,28 @@ impl RouteRecord {
     /// NetworkManager adds addresses that have none of the kernel's (`noprefixroute`), and then routes
     /// to their networks under the kernel's protocol.
     pub fn comes_with(&self, addresses: &[AddressRecord]) -> bool {
-        let is_of_link = match (self.family, self.destination.address()) {
-            (Family::Ipv6, IpAddr::V6(network)) => network.is_unicast_link_local(),
-            (_, _) => false,
-        };
         let has_route =
             |it: &AddressRecord| it.makes_route(self.destination, self.metric, self.source);
-        self.protocol == RTPROT_KERNEL
-            && (self.table == RT_TABLE_LOCAL || is_of_link || addresses.iter().any(has_route))
+        self.protocol == RTPROT_KERNEL && (self.is_of_link() || addresses.iter().any(has_route))
     }
 
     /// Whether the kernel also removes this route along with one of these addresses, all that its link
-    /// has. With an IPv6 address that expires it does not.
+    /// has. It does not with an IPv6 address that a router has advertised, or that expires.
     pub fn goes_with(&self, addresses: &[AddressRecord]) -> bool {
-        (self.family == Family::Ipv4 || self.is_lasting()) && self.comes_with(addresses)
+        let takes_route = |it: &AddressRecord| {
+            it.is_permanent() && it.makes_route(self.destination, self.metric, self.source)
+        };
+        let takes_it = || {
+            self.family == Family::Ipv4 || self.is_of_link() || addresses.iter().any(takes_route)
+        };
+        self.comes_with(addresses) && takes_it()
+    }
+
+    /// Whether it leads to where each link of IPv6 has an address, or is the link's own business.
+    fn is_of_link(&self) -> bool {
+        let network = self.destination.address();
+        let is_link_local = matches!(network, IpAddr::V6(it) if it.is_unicast_link_local());
+        is_link_local || self.table == RT_TABLE_LOCAL
     }
 
     /// Whether a router has advertised it, to the kernel or to a program that listens in its place. The
