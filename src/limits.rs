@@ -267,6 +267,14 @@ pub const ROLLBACK_ROUNDS_MAX: u32 = 4;
 pub const ROLLBACK_PAUSE_MIN: Duration = Duration::from_secs(1);
 pub const ROLLBACK_PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// How long the process that stands by for a change waits for the one before it to end: that one does
+/// nothing but wait.
+pub const STANDBY_TAKE_OVER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long a daemon that starts waits for such a process to roll a change back: longer than that takes
+/// unless the host hangs.
+pub const STANDBY_ROLLBACK_TIME_MAX: Duration = Duration::from_secs(20);
+
 /// The sentence that tells how the last change ended, in bytes: it names files, and perhaps links.
 pub const CHANGE_NOTE_LEN_MAX: u64 = 4096;
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use virtinterfaced::io::dhcp::script;
+use virtinterfaced::io::standby;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
@@ -12,6 +13,9 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     if script::is_called(program.as_deref()) {
         return script::run(&arguments);
+    }
+    if standby::is_called(program.as_deref()) {
+        return virtinterfaced::daemon::standby::main(&arguments);
     }
     virtinterfaced::daemon::main(&arguments)
 }

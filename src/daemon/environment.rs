@@ -142,4 +142,9 @@ impl Paths {
     pub(super) fn driver_lock(&self) -> PathBuf {
         self.driver_dir.join("virtinterfaced.pid")
     }
+
+    /// Held by the process that stands by for an open change.
+    pub(super) fn standby_lock(&self) -> PathBuf {
+        self.driver_dir.join("deadline.pid")
+    }
 }

@@ -6,6 +6,7 @@
 //! by the values that own it.
 
 mod environment;
+pub mod standby;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::{Listener, ListenerSpec};
 use crate::io::pid_file::{PidFile, PidFileError};
+use crate::io::standby::{StandbySpec, lock_after_rollback};
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
@@ -95,10 +97,7 @@ type Activated = Option<Vec<(Entrance, OwnedFd)>>;
 
 /// Runs the daemon from its arguments to its exit status.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    let privilege = match process::effective_uid() {
-        0 => Privilege::System,
-        _ => Privilege::Session,
-    };
+    let privilege = own_privilege();
     let environment = Environment::read();
     // First of all: what is open behind these would go on to programs that outlive the daemon.
     descriptors::close_inherited(activation::passed_count(&environment.activation));
@@ -116,13 +115,21 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
             Err(StartError::new(Exit::Failure, message))
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(StartError { exit, message }) => {
-            say(&mut io::stderr(), &format!("virtinterfaced: {message}\n"));
-            ExitCode::from(exit)
-        }
+    result.map_or_else(|err| report(&err), |()| ExitCode::SUCCESS)
+}
+
+/// Root's daemon serves the host, any other its user.
+fn own_privilege() -> Privilege {
+    match process::effective_uid() {
+        0 => Privilege::System,
+        _ => Privilege::Session,
     }
+}
+
+/// Says why there is no daemon.
+fn report(StartError { exit, message }: &StartError) -> ExitCode {
+    say(&mut io::stderr(), &format!("virtinterfaced: {message}\n"));
+    ExitCode::from(*exit)
 }
 
 /// Writes a whole text. Where it cannot be written nobody is left to be told.
@@ -339,7 +346,7 @@ fn build(
     make_run_dirs(&preparations.paths)?;
     let paths = preparations.paths.clone();
     let refuse = |err: PidFileError| StartError::new(Exit::Failure, err);
-    let lock = PidFile::lock(&paths.driver_lock()).map_err(refuse)?;
+    let lock = lock_after_rollback(&paths.driver_lock()).map_err(refuse)?;
     let pid_file = PidFile::publish(&preparations.pid_file, &lock).map_err(refuse)?;
     let (privilege, configuration) = (preparations.privilege, preparations.configuration.clone());
     let (mut server, activated) = make_server(preparations, signals)?;
@@ -360,6 +367,10 @@ fn make_server(
 ) -> Result<(Server, Activated), StartError> {
     let Preparations { run, privilege, environment, paths, activated, .. } = preparations;
     let (config_file, configuration) = (preparations.config_file, preparations.configuration);
+    let standby = StandbySpec {
+        program: environment.program.clone(),
+        options: standby_options(run, &config_file),
+    };
     let parts = ServerParts {
         config_file,
         configuration,
@@ -367,6 +378,7 @@ fn make_server(
         client_config: paths.client_config,
         default_uri: environment.default_uri.clone(),
         change_folder: ChangeFolder::new(paths.change_dir),
+        standby,
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         descriptor_limit: descriptors::raise_limit().map_err(|err| {
             let err = HostError::new("raise", "the limit of open files", &err);
@@ -391,6 +403,22 @@ fn make_server(
     };
     let server = Server::new(parts).map_err(|err| StartError::new(Exit::Driver, err))?;
     Ok((server, activated))
+}
+
+/// The options with which the daemon that stands by for a change rolls it back.
+fn standby_options(run: &Run, config_file: &ConfigFile) -> Vec<OsString> {
+    let mut options = Vec::new();
+    if run.verbose {
+        options.push("--verbose".into());
+    }
+    // Its log goes where that of the daemon goes.
+    if run.daemonize {
+        options.push("--daemon".into());
+    }
+    if config_file.presence == Presence::Required {
+        options.extend(["--config".into(), config_file.path.clone().into_os_string()]);
+    }
+    options
 }
 
 /// The run directory is for everybody to enter, a session's for its user alone (the mask sees to

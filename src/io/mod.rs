@@ -14,6 +14,7 @@ pub mod pid_file;
 pub mod background;
 pub mod listener;
 pub mod activation;
+pub mod standby;
 pub mod supervisor;
 pub mod hooks;
 pub mod switches;

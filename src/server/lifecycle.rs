@@ -79,6 +79,7 @@ impl Server {
                 libc::SIGCHLD => {
                     self.hooks.handle_child(now);
                     self.jobs.handle_child();
+                    self.change.standby.handle_child();
                     self.leases.handle_child(now);
                 }
                 libc::SIGHUP => self.handle_hangup(now),

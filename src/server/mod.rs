@@ -51,6 +51,7 @@ use crate::io::dhcp::{Choice, DhcpClients};
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
+use crate::io::standby::{Standby, StandbySpec};
 use crate::io::supervisor::Supervisor;
 use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
 use crate::model::client::Privilege;
@@ -144,6 +145,8 @@ pub struct ServerParts {
     pub store: DefinitionStore,
     /// Where a change that is open is kept.
     pub change_folder: ChangeFolder,
+    /// What keeps its deadline when the daemon has ended.
+    pub standby: StandbySpec,
     /// Remembers which boot's interfaces have been brought up; `None` if none are.
     pub boot_marker: Option<BootMarker>,
     pub dhcp: DhcpParts,
@@ -189,7 +192,7 @@ impl Server {
             retry_at: None,
             store: parts.store,
             jobs: Jobs::new(parts.changes, clock()),
-            change: ChangeDesk::new(parts.change_folder),
+            change: ChangeDesk::new(parts.change_folder, Standby::new(parts.standby)),
             autostart: Autostart::new(parts.boot_marker),
             leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
             path: parts.dhcp.path,

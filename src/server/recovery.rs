@@ -24,13 +24,13 @@ impl Server {
             Ok(found) => found,
             Err(err) => return self.find_again(&err, now),
         };
-        self.change.open.close(self.change.folder.read_note());
+        self.change.close(self.change.folder.read_note());
         let (is_marked, has_journal) = (found.rollback.is_some(), found.journal.is_some());
         match rollback::resume(found, recovery, &self.change.moment()) {
             Resumption::Nothing => self.forget_journal(has_journal),
-            Resumption::Open(change) => self.reopen(change),
+            Resumption::Open(change) => self.reopen(change, recovery),
             Resumption::UndoJob { change, journal } => {
-                self.reopen(change);
+                self.reopen(change, recovery);
                 self.undo_job(*journal, now);
             }
             Resumption::RollBack(change) => {
@@ -39,7 +39,7 @@ impl Server {
                     (false, true) => Cause::Deadline,
                     (false, false) => Cause::Reboot,
                 };
-                self.reopen(change);
+                self.reopen(change, recovery);
                 self.forget_journal(has_journal);
                 self.change.open.roll_back(cause);
                 self.ask_for_rollback(cause);
@@ -89,9 +89,14 @@ impl Server {
         self.next_round(request, WayBack { target: Target::Journal, rollback }, &[], now);
     }
 
-    fn reopen(&mut self, change: Box<Snapshot>) {
+    fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery) {
         warn!("a change is found that is {}", change.opening);
-        self.change.open.begin(Rc::from(change));
+        let is_of_boot = change.opening.is_of_boot(&self.change.moment());
+        match recovery {
+            // Somebody is to stand by for this daemon, too.
+            Recovery::Whole if is_of_boot => self.change.begin(Rc::from(change)),
+            Recovery::Whole | Recovery::StaleAlone => self.change.open.begin(Rc::from(change)),
+        }
     }
 
     fn forget_journal(&mut self, is_there: bool) {

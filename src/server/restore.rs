@@ -225,11 +225,11 @@ impl Server {
         match cause {
             Cause::NotBegun => {
                 warn!("the snapshot of a change that was not begun is removed");
-                return self.change.open.close(None);
+                return self.change.close(None);
             }
             Cause::Caller => {
                 warn!("the change is rolled back that was {opening}");
-                return self.change.open.close(None);
+                return self.change.close(None);
             }
             Cause::Deadline | Cause::Reboot | Cause::Resumed => {}
         }
@@ -247,7 +247,7 @@ impl Server {
         if let Err(err) = self.change.folder.write_note(&last) {
             debug!("{err}");
         }
-        self.change.open.close(Some(last));
+        self.change.close(Some(last));
     }
 
     /// A try of a rollback has failed.

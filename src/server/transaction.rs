@@ -14,6 +14,7 @@ use crate::faults;
 use crate::handler::Transaction;
 use crate::io::boot;
 use crate::io::change_folder::{ChangeFolder, Kept};
+use crate::io::standby::Standby;
 use crate::job::StepError;
 use crate::model::client::Privilege;
 use crate::open_change::{Cause, Due, OpenChange};
@@ -35,6 +36,7 @@ const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct ChangeDesk {
     pub(super) folder: ChangeFolder,
     pub(super) open: OpenChange,
+    pub(super) standby: Standby,
     /// Which boot this is. Asked for once: a rollback needs no file.
     boot: String,
     /// Whether a journal is left that must not be used: it could not be removed.
@@ -44,14 +46,29 @@ pub(crate) struct ChangeDesk {
 }
 
 impl ChangeDesk {
-    pub(crate) fn new(folder: ChangeFolder) -> Self {
+    pub(crate) fn new(folder: ChangeFolder, standby: Standby) -> Self {
         Self {
             folder,
             open: OpenChange::default(),
+            standby,
             boot: boot::id(),
             has_stale_journal: false,
             recovered: Ok(()),
         }
+    }
+
+    /// A change begins, or goes on.
+    pub(super) fn begin(&mut self, snapshot: Rc<Snapshot>) {
+        if let Some(deadline) = snapshot.opening.deadline {
+            self.standby.start(deadline);
+        }
+        self.open.begin(snapshot);
+    }
+
+    /// The change is over.
+    pub(super) fn close(&mut self, last: Option<String>) {
+        self.open.close(last);
+        self.standby.dismiss();
     }
 
     /// When to look again.
@@ -127,7 +144,7 @@ impl Server {
         }
         self.change.folder.forget_note();
         warn!("a change is {}", snapshot.opening);
-        self.change.open.begin(snapshot);
+        self.change.begin(snapshot);
         Ok(Reply::Empty)
     }
 
@@ -158,7 +175,7 @@ impl Server {
             return Err(err.into());
         }
         warn!("the change is committed that was {}", snapshot.opening);
-        self.change.open.close(None);
+        self.change.close(None);
         self.autostart.note_committed();
         Ok(Reply::Empty)
     }

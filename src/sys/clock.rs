@@ -18,6 +18,29 @@ pub fn since_boot() -> io::Result<Duration> {
     read(libc::CLOCK_BOOTTIME)
 }
 
+/// Waits until that long after the boot, sleep of the host included. Only for a process without a loop.
+pub fn wait_until_since_boot(end: Duration) {
+    sleep(libc::CLOCK_BOOTTIME, libc::TIMER_ABSTIME, end);
+}
+
+/// Waits that long. Only for a process without a loop.
+pub fn pause(duration: Duration) {
+    sleep(libc::CLOCK_MONOTONIC, 0, duration);
+}
+
+/// Sleeps by a clock (clock_nanosleep(2)). A signal that ends the sleep early ends the process too, as
+/// those that sleep handle none.
+fn sleep(clock: libc::clockid_t, flags: libc::c_int, duration: Duration) {
+    // Both types depend on the C library; the name of the first is not to be used with musl.
+    let tv_sec = duration.as_secs().try_into().unwrap_or_default();
+    #[allow(clippy::unnecessary_fallible_conversions, reason = "it may have 32 bits")]
+    let tv_nsec = duration.subsec_nanos().try_into().unwrap_or_default();
+    let time = libc::timespec { tv_sec, tv_nsec };
+    // SAFETY: the pointer is to a live local, which is only read; the time that is left is not asked
+    // for.
+    unsafe { libc::clock_nanosleep(clock, flags, &raw const time, std::ptr::null_mut()) };
+}
+
 fn read(clock: libc::clockid_t) -> io::Result<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live local of the type that clock_gettime fills.
@@ -86,6 +109,16 @@ mod tests {
         let leap_day = UNIX_EPOCH + Duration::from_micros(1_709_210_096_007_008);
         assert_eq!(Utc::new(leap_day).to_string(), "2024-02-29 12:34:56.007008+0000");
         assert_eq!(Utc::new(UNIX_EPOCH).to_string(), "1970-01-01 00:00:00.000000+0000");
+    }
+
+    #[test]
+    fn a_wait_is_not_over_too_soon() {
+        let end = since_boot().unwrap() + Duration::from_millis(20);
+        wait_until_since_boot(end);
+        let begin = since_boot().unwrap();
+        assert!(begin >= end);
+        pause(Duration::from_millis(20));
+        assert!(since_boot().unwrap() >= begin + Duration::from_millis(20));
     }
 
     #[test]

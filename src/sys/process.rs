@@ -102,17 +102,19 @@ pub fn end_now(status: libc::c_int) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Waits until a child has ended, and forgets it.
+/// Waits until a child has ended, and forgets it. Tells whether it has ended well: by itself, with
+/// status 0.
 ///
 /// # Errors
 /// `ECHILD` if there is no such child, or not any more.
-pub fn wait_for(child: libc::pid_t) -> io::Result<()> {
+pub fn wait_for(child: libc::pid_t) -> io::Result<bool> {
+    let mut status = 0;
     loop {
-        // SAFETY: waitpid takes integers; the null pointer means that the status is not wanted.
-        match check(unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) }) {
+        // SAFETY: waitpid takes integers and a pointer to a live local that it fills.
+        match check(unsafe { libc::waitpid(child, &raw mut status, 0) }) {
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => return Err(err),
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! boot.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -13,7 +14,7 @@ use crate::host::{
     virsh_destroy, with_virsh,
 };
 use crate::support::command::{command, ip, ip_batch, run, virsh};
-use crate::support::daemon::{Daemon, config_file, daemon_command, run_daemon};
+use crate::support::daemon::{Background, Daemon, config_file, daemon_command, run_daemon};
 use crate::support::eventually;
 use crate::support::namespace::DIR;
 use crate::support::snapshot::{Snapshot, Strictness};
@@ -175,14 +176,18 @@ fn a_deadline_does_not_wait_for_a_lease() {
     });
 }
 
+/// Neither a daemon nor what stood by for it.
 #[test]
 fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
     on_a_host(|| {
         let (before, tree) = (Snapshot::take(), Tree::take());
         let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         go_wrong();
+        let standby = standby();
         daemon.kill();
+        assert!(standby.signal(libc::SIGKILL));
         thread::sleep(AFTER_DEADLINE);
+        assert_eq!(ports("br0"), ["eth0"]);
         let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         // Whoever gets an answer gets it from a host that is as it was.
         assert!(find_link("br0").is_none());
@@ -190,6 +195,131 @@ fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
         before.assert_unchanged(Strictness::AlikeLinks, "after the start");
         assert_eq!(Tree::take(), tree);
         assert!(daemon.stderr().contains("the change is rolled back that was open since"));
+    });
+}
+
+const STANDBY: &str = "/run/libvirt/interface/deadline.pid";
+
+/// The process that stands by for the open change.
+fn standby() -> Background {
+    let is_there = || fs::read_to_string(STANDBY).is_ok_and(|text| text.ends_with('\n'));
+    eventually("a process stands by", is_there);
+    Background::of_pid_file(STANDBY)
+}
+
+fn assert_gone(standby: &Background) {
+    eventually("nothing stands by any more", || !standby.is_running());
+    assert!(!Path::new(STANDBY).exists());
+}
+
+/// On hosts where nobody starts it again.
+#[test]
+fn a_deadline_is_kept_when_the_daemon_and_its_process_group_are_killed() {
+    on_a_host(|| {
+        let (before, tree) = (Snapshot::take(), Tree::take());
+        let daemon = Daemon::start_with(with_deadline(DEADLINE).process_group(0));
+        let begun = Instant::now();
+        go_wrong();
+        let standby = standby();
+        run(command("sh").args(["-c", &format!("kill -9 -{}", daemon.pid())])).ok();
+        eventually("the bridge goes", || find_link("br0").is_none());
+        assert!(begun.elapsed() >= Duration::from_secs(DEADLINE.into()));
+        assert_gone(&standby);
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+        assert_eq!(Tree::take(), tree);
+        assert!(daemon.stderr().contains("the change is rolled back that was open since"));
+        // The next daemon finds nothing, and knows of it.
+        let _daemon = Daemon::start();
+        assert_tells_of_a_rollback("iface-commit", "change_timeout expired; ");
+    });
+}
+
+/// The log of a daemon in the background is where its log was.
+#[test]
+fn a_deadline_is_kept_when_a_daemon_in_the_background_is_stopped() {
+    on_a_host(|| {
+        let before = Snapshot::take();
+        let log = format!("{DIR}/log");
+        let text = format!("change_timeout = {DEADLINE}\nlog_outputs = '2:file:{log}'\n");
+        let daemon =
+            Background::start_with(daemon_command().args(["-d", "-f", &config_file(&text)]));
+        go_wrong();
+        let standby = standby();
+        daemon.stop();
+        assert_eq!(ports("br0"), ["eth0"]);
+        assert_gone(&standby);
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(said.contains("the change is rolled back that was open since"), "{said}");
+    });
+}
+
+#[test]
+fn what_stands_by_ends_with_the_change_and_does_nothing_then() {
+    on_a_host(|| {
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
+        begin();
+        let standby_of_first = standby();
+        roll_back();
+        assert_gone(&standby_of_first);
+        go_wrong();
+        let standby_of_second = standby();
+        commit();
+        assert_gone(&standby_of_second);
+        daemon.kill();
+        thread::sleep(AFTER_DEADLINE);
+        assert_eq!(ports("br0"), ["eth0"]);
+        // Nor is there one without a deadline.
+        let _daemon = Daemon::start();
+        begin();
+        commit();
+        assert!(!Path::new(STANDBY).exists());
+    });
+}
+
+#[test]
+fn a_daemon_that_takes_a_change_over_has_a_process_of_its_own_stand_by() {
+    on_a_host(|| {
+        let before = Snapshot::take();
+        let daemon = Daemon::start_with(&mut with_deadline(2 * DEADLINE));
+        go_wrong();
+        let first = standby();
+        daemon.kill();
+        let daemon = Daemon::start_with(&mut with_deadline(2 * DEADLINE));
+        eventually("the first has ended", || !first.is_running());
+        let is_taken_over = || {
+            fs::read_to_string(STANDBY)
+                .is_ok_and(|pid| pid.ends_with('\n') && pid.trim_end() != first.pid().to_string())
+        };
+        eventually("another one stands by", is_taken_over);
+        let second = standby();
+        // It is the daemon that keeps the deadline as long as there is one.
+        eventually("the bridge goes", || find_link("br0").is_none());
+        assert!(daemon.stderr().contains("change_timeout expired"));
+        assert_gone(&second);
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+    });
+}
+
+#[test]
+fn what_stands_by_tries_until_all_is_restored() {
+    on_a_host(|| {
+        let (before, tree) = (Snapshot::take(), Tree::take());
+        fs::create_dir_all(CHANGE).unwrap();
+        run(command("mount").args(["-t", "tmpfs", "tmpfs", CHANGE])).ok();
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
+        go_wrong();
+        let standby = standby();
+        daemon.kill();
+        run(command("mount").args(["-o", "remount,ro", CHANGE])).ok();
+        eventually("the bridge goes", || find_link("br0").is_none());
+        thread::sleep(Duration::from_secs(2));
+        assert!(standby.is_running() && Path::new(CHANGE).join("snapshot").exists());
+        run(command("mount").args(["-o", "remount,rw", CHANGE])).ok();
+        assert_gone(&standby);
+        assert!(!Path::new(CHANGE).join("snapshot").exists());
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+        assert_eq!(Tree::take(), tree);
     });
 }
 
@@ -274,7 +404,9 @@ fn stale_changes_are_rolled_back_without_a_daemon() {
         ip_batch("address add 192.0.2.2/24 dev eth0\nroute add default via 192.0.2.1 dev eth0\n");
         let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         go_wrong();
+        let standby = standby();
         daemon.kill();
+        assert!(standby.signal(libc::SIGKILL));
         thread::sleep(AFTER_DEADLINE);
         assert_eq!(run_alone().0, Some(0));
         before.assert_unchanged(Strictness::AlikeLinks, "after --rollback-stale");
