@@ -32,7 +32,7 @@ use crate::world::{
     try_roll_back,
 };
 
-const STRACE: &str = "/usr/bin/strace";
+pub(crate) const STRACE: &str = "/usr/bin/strace";
 
 /// What makes a difference to others, as far as this processor has it. Opening a file to write it
 /// makes none that the first write to it would not find made.
@@ -85,24 +85,24 @@ enum Visit {
 }
 
 /// A bridge over a NIC that has much to hand over.
-fn try_define(client: &mut RawClient) -> Option<Result<(), Fault>> {
+pub(crate) fn try_define(client: &mut RawClient) -> Option<Result<(), Fault>> {
     let addresses = ["192.0.2.2/24", "2001:db8::2/64"];
     let xml = bridge("br0", "stp='off'", &["eth0", "eth1"], &addresses);
     try_call(client, procedure::INTERFACE_DEFINE_XML, &[Arg::Text(&xml), Arg::Word(0)])
 }
 
-fn try_create(client: &mut RawClient) -> Option<Result<(), Fault>> {
+pub(crate) fn try_create(client: &mut RawClient) -> Option<Result<(), Fault>> {
     let arguments = [Arg::Text("br0"), Arg::Text(""), Arg::Word(0)];
     try_call(client, procedure::INTERFACE_CREATE, &arguments)
 }
 
-fn try_destroy(client: &mut RawClient) -> Option<Result<(), Fault>> {
+pub(crate) fn try_destroy(client: &mut RawClient) -> Option<Result<(), Fault>> {
     let arguments = [Arg::Text("br8"), Arg::Text(""), Arg::Word(0)];
     try_call(client, procedure::INTERFACE_DESTROY, &arguments)
 }
 
 /// Sees to it that a change is open; tells whether one was.
-fn find_open(client: &mut RawClient) -> Found {
+pub(crate) fn find_open(client: &mut RawClient) -> Found {
     match try_begin(client).expect("an answer") {
         Ok(()) => Found::New,
         Err(fault) => {
@@ -113,7 +113,7 @@ fn find_open(client: &mut RawClient) -> Found {
 }
 
 /// A change of everything there is.
-fn change(client: &mut RawClient) {
+pub(crate) fn change(client: &mut RawClient) {
     done(try_define(client));
     done(try_create(client));
     done(try_destroy(client));
@@ -127,25 +127,25 @@ fn change(client: &mut RawClient) {
 }
 
 /// Whether all that was got out of the way has been deleted.
-fn is_tidy() -> bool {
+pub(crate) fn is_tidy() -> bool {
     !ip_json("link show").iter().any(|link| text(&link["ifname"]).starts_with("gone-"))
 }
 
-fn begin_and_change(client: &mut RawClient) {
+pub(crate) fn begin_and_change(client: &mut RawClient) {
     done(try_begin(client));
     change(client);
 }
 
 /// Starts a daemon that strace watches from the beginning: it takes the daemon's place, and follows
 /// from aside.
-fn start_watched(options: &[String]) -> Daemon {
+pub(crate) fn start_watched(options: &[String]) -> Daemon {
     let mut strace = command(STRACE);
     strace.arg("-D").args(options).arg(daemon_program());
     Daemon::spawn(&mut strace)
 }
 
 /// Whether a daemon that is coming up gets there.
-fn comes_up(daemon: &mut Daemon) -> bool {
+pub(crate) fn comes_up(daemon: &mut Daemon) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while daemon.is_running() {
         assert!(Instant::now() < deadline, "neither up nor gone");
@@ -162,7 +162,7 @@ fn comes_up(daemon: &mut Daemon) -> bool {
 }
 
 /// Has strace watch a daemon from now on.
-fn watch(daemon: &Daemon, options: &[String]) -> Child {
+pub(crate) fn watch(daemon: &Daemon, options: &[String]) -> Child {
     let mut strace = command(STRACE);
     strace.args(options).args(["-p", &daemon.pid().to_string()]);
     let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

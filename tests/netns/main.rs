@@ -33,6 +33,7 @@ mod crash;
 mod crowd;
 mod define;
 mod dhcp;
+mod faults;
 mod freshness;
 mod guests;
 mod hidden;

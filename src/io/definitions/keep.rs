@@ -5,53 +5,46 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use log::warn;
 
 use crate::definitions::Entry;
 use crate::error::HostError;
-use crate::io::definitions::{DefinitionStore, reserve};
+use crate::io::definitions::{DefinitionStore, Stale, reserve};
 use crate::io::files::{self, Access};
+use crate::model::name::IfName;
 use crate::snapshot::{FileRestoration, Files, KeptFile};
 use crate::sys::inotify::Change;
 
 impl DefinitionStore {
-    /// All definition files as they are now. One that cannot be read could not be put back: it is
+    /// All definition files as they are now. What is no file that could be read, and so put back, is
     /// marked as such, and a warning says so.
     ///
     /// # Errors
-    /// The folder cannot be read, so nobody knows which files there are.
+    /// The folder or one of its files cannot be read now, though it should.
     pub fn keep(&mut self) -> Result<Files, HostError> {
         self.drain();
+        // No news tells that a disk has recovered.
+        if self.unlisted.is_some() {
+            self.read_folder();
+        }
         if let Some(err) = &self.unlisted {
             return Err(err.clone());
+        }
+        let is_unreadable = |(_, entry): &(&IfName, &Entry)| matches!(entry, Entry::Unreadable(_));
+        let unreadable = self.definitions.entries().filter(is_unreadable).map(|(name, _)| *name);
+        let again: Vec<_> = unreadable.chain(self.unread.names().copied()).collect();
+        self.unread = Stale::default();
+        again.into_iter().for_each(|name| self.read_file(name, Change::Other));
+        if let Some(name) = self.unread.names().next() {
+            let err = io::Error::from_raw_os_error(libc::EAGAIN);
+            return Err(HostError::new("read", format!("the definition of {name}"), &err));
         }
         let mut files = Files::new();
         for (name, entry) in self.definitions.entries() {
             let Some(path) = self.path(name) else { continue };
-            let kept = match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_symlink() => {
-                    fs::read_link(&path).map(|it| KeptFile::Link(it.into_os_string().into_vec()))
-                }
-                Ok(metadata) => match entry.bytes() {
-                    Some(bytes) => {
-                        let Access { mode, uid, gid } = Access::of(&metadata);
-                        Ok(KeptFile::File { bytes: bytes.to_vec(), mode, uid, gid })
-                    }
-                    None => Err(io::Error::from_raw_os_error(unreadable(entry))),
-                },
-                Err(err) => Err(err),
-            };
-            let kept = kept.unwrap_or_else(|err| {
-                let err = HostError::new("keep", path.display().to_string(), &err);
-                warn!("{err}: a rollback will leave it alone");
-                KeptFile::Unread
-            });
-            files.insert(*name, kept);
-        }
-        for name in self.unread.names() {
-            warn!("cannot read the definition of {name} now: a rollback will leave it alone");
-            files.insert(*name, KeptFile::Unread);
+            files.extend(kept(&path, entry)?.map(|kept| (*name, kept)));
         }
         Ok(files)
     }
@@ -81,9 +74,32 @@ impl DefinitionStore {
     }
 }
 
-fn unreadable(entry: &Entry) -> i32 {
-    match entry {
-        Entry::Unreadable(err) => err.errno(),
-        Entry::Defined { .. } | Entry::Broken { .. } => 0,
+/// One file as it is now; nothing if it has just gone.
+fn kept(path: &Path, entry: &Entry) -> Result<Option<KeptFile>, HostError> {
+    let refuse = |err: io::Error| HostError::new("keep", path.display().to_string(), &err);
+    let metadata = match fs::symlink_metadata(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.map_err(refuse)?,
+    };
+    if metadata.is_symlink() {
+        let target = fs::read_link(path).map_err(refuse)?;
+        return Ok(Some(KeptFile::Link(target.into_os_string().into_vec())));
     }
+    match entry {
+        Entry::Unreadable(err) if is_for_good(err.errno()) => {
+            warn!("{err}: a rollback will leave it alone");
+            Ok(Some(KeptFile::Unread))
+        }
+        Entry::Unreadable(err) => Err(err.clone()),
+        Entry::Defined { bytes, .. } | Entry::Broken { bytes, .. } => {
+            let Access { mode, uid, gid } = Access::of(&metadata);
+            Ok(Some(KeptFile::File { bytes: bytes.clone(), mode, uid, gid }))
+        }
+    }
+}
+
+/// Whether a file cannot be read because of what it is, or whose: a folder, a device, one that is too
+/// large, another user's.
+fn is_for_good(errno: i32) -> bool {
+    matches!(errno, libc::EISDIR | libc::EINVAL | libc::EFBIG | libc::EACCES | libc::EPERM)
 }
