@@ -338,7 +338,9 @@ fn condition(step: &Step) -> Option<Condition> {
 
 /// Whether a refusal says that what is to be added is there already.
 fn is_there(step: &Step, errno: i32) -> bool {
-    matches!(step, Step::AddAddress { .. } | Step::AddRoute { .. }) && errno == libc::EEXIST
+    let is_added =
+        matches!(step, Step::AddAddress { .. } | Step::AddApart(_) | Step::AddRoute { .. });
+    is_added && errno == libc::EEXIST
 }
 
 /// Whether a refusal says that what is to go has gone: the kernel takes some along with others, and
@@ -347,7 +349,8 @@ pub(crate) fn is_gone(step: &Step, errno: i32) -> bool {
     match errno {
         libc::EADDRNOTAVAIL => matches!(step, Step::DeleteAddress { .. }),
         libc::ENODEV => matches!(step, Step::DeleteLink(_)),
-        libc::ESRCH => matches!(step, Step::DeleteRoute { .. }),
+        libc::ENOENT => matches!(step, Step::DeleteApart(_)),
+        libc::ESRCH => matches!(step, Step::DeleteApart(_) | Step::DeleteRoute { .. }),
         _ => false,
     }
 }

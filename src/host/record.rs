@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`HostRecord`]: links, addresses, routes and bridges' VLANs as they are at one moment, in the
+//! [`HostRecord`]: links, addresses, routes, policy rules and bridges' VLANs as they are at one moment, in the
 //! kernel's own words, so that they can be set back to that later.
 //!
 //! The table ([`crate::host::Host`]) has what answers are made from, and of every link; this has all
@@ -12,9 +12,11 @@ use crate::host::Host;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::route::{self, RouteRecord};
+use crate::netlink::record::wide;
 use crate::netlink::wire::{WireError, messages};
 
 /// What there is, by the links' names.
@@ -24,6 +26,8 @@ pub struct HostRecord {
     names: BTreeMap<LinkIndex, IfName>,
     /// Those of bridges and of their ports, guests' among them.
     vlans: BTreeMap<LinkIndex, BridgeVlans>,
+    /// Rules, next hops and routes of no one link, in the kernel's order.
+    apart: Vec<Apart>,
 }
 
 /// One link with all that it has.
@@ -82,11 +86,17 @@ impl HostRecord {
         self.vlans.insert(link, vlans);
     }
 
-    /// Takes over what is known of these links by now, how all are called, and all VLANs of bridges.
+    /// Adds what belongs to no one link.
+    pub fn add_apart(&mut self, apart: Apart) {
+        self.apart.push(apart);
+    }
+
+    /// Takes over what is known of these links by now, how all are called, all VLANs of bridges, and all
+    /// that belongs to no one link.
     pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) {
         self.links.retain(|name, _| !names.contains(name));
         self.links.extend(fresh.links);
-        (self.names, self.vlans) = (fresh.names, fresh.vlans);
+        (self.names, self.vlans, self.apart) = (fresh.names, fresh.vlans, fresh.apart);
     }
 
     /// Reads what [`HostRecord::encode`] has written.
@@ -103,6 +113,10 @@ impl HostRecord {
                 host.add_vlans(link, vlans);
             } else if let Some(address) = AddressRecord::decode(&message)? {
                 host.add_address(address);
+            } else if let Some(apart) = Apart::decode(&message, |index| host.name_of(index))? {
+                host.add_apart(apart);
+            } else if wide::is_wide(&message) {
+                // It leads through a link that is not known.
             } else if let Some(link) = route::link_of(&message)
                 && let Some(route) = RouteRecord::decode(&message)?
             {
@@ -120,6 +134,19 @@ impl HostRecord {
             routes.iter().for_each(|route| route.encode(out, record.link.index));
         }
         self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
+        let index_of = |name: &IfName| Ok(self.named(name).ok_or(*name)?.link().index);
+        for apart in &self.apart {
+            let len = out.len();
+            if apart.encode(out, &index_of).is_err() {
+                // It leads through a link that is not in the record, and could not be set again.
+                out.truncate(len);
+            }
+        }
+    }
+
+    /// Rules, next hops and routes of no one link, in the kernel's order.
+    pub fn apart(&self) -> &[Apart] {
+        &self.apart
     }
 
     /// The link of this name.
@@ -165,7 +192,8 @@ impl HostRecord {
         let links = self.links.iter().filter(|(name, _)| names.contains(*name));
         let links = links.map(|(name, recorded)| (*name, recorded.clone())).collect();
         // Who is whose port, and with which VLANs, is said of others too.
-        Self { links, names: self.names.clone(), vlans: self.vlans.clone() }
+        let (names, vlans, apart) = (self.names.clone(), self.vlans.clone(), self.apart.clone());
+        Self { links, names, vlans, apart }
     }
 
     fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut Recorded> {

@@ -287,7 +287,7 @@ pub(super) fn decode_family(number: u8) -> Option<Family> {
 }
 
 /// The kernel's number of a family.
-pub(super) fn encode_family(family: Family) -> u8 {
+pub fn encode_family(family: Family) -> u8 {
     match family {
         Family::Ipv4 => AF_INET,
         Family::Ipv6 => AF_INET6,

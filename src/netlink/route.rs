@@ -16,6 +16,7 @@ use crate::netlink::link::LinkIndex;
 use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attributes};
 
 pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_DELROUTE: u16 = 25;
 pub(super) const RTM_GETROUTE: u16 = 26;
 /// The answer says which table the route is of. IPv4 says "main" of each without it, and IPv6 says it in
 /// any case and refuses the flag.

@@ -25,10 +25,12 @@ impl Step {
     pub fn means(&self) -> Means {
         match self {
             Self::AddAddress { .. }
+            | Self::AddApart(_)
             | Self::AddLink(_)
             | Self::AddRoute { .. }
             | Self::ChangeAddress { .. }
             | Self::DeleteAddress { .. }
+            | Self::DeleteApart(_)
             | Self::DeleteRoute { .. }
             | Self::DeleteVlans { .. }
             | Self::RemakeLink { .. }
@@ -54,6 +56,7 @@ impl Step {
         let index = |name: &IfName| host.link_named(name).map(|link| link.index).ok_or(*name);
         match self {
             Self::AddAddress { link, record } => record.encode_add(out, sequence, index(link)?),
+            Self::AddApart(apart) => apart.encode_add(out, sequence, &index)?,
             Self::RemakeLink { record, parent } => {
                 let parent = parent.as_ref().map(index).transpose()?;
                 record.encode_add(out, sequence, parent);
@@ -73,6 +76,7 @@ impl Step {
             Self::DeleteAddress { link, record } => {
                 record.encode_delete(out, sequence, index(link)?);
             }
+            Self::DeleteApart(apart) => apart.encode_delete(out, sequence, &index)?,
             Self::DeleteLink(name) => change::encode_delete(out, sequence, index(name)?),
             Self::DeleteRoute { link, record } => record.encode_delete(out, sequence, index(link)?),
             Self::DeleteVlans { link, vlans } => {

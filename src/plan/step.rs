@@ -16,6 +16,7 @@ use crate::model::name::IfName;
 use crate::netlink::address::Lifetime;
 use crate::netlink::link::{Link, LinkBond, LinkKind};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::{LinkRecord, LinkSetting};
 use crate::netlink::record::route::RouteRecord;
@@ -29,6 +30,8 @@ pub enum Step {
         link: IfName,
         record: AddressRecord,
     },
+    /// A rule, a next hop, or a route of no one link.
+    AddApart(Apart),
     AddLink(LinkSpec),
     AddRoute {
         link: IfName,
@@ -43,6 +46,7 @@ pub enum Step {
         link: IfName,
         record: AddressRecord,
     },
+    DeleteApart(Apart),
     DeleteLink(IfName),
     DeleteRoute {
         link: IfName,
@@ -240,7 +244,11 @@ impl Step {
             Self::StartClient(lease) | Self::StopClient(lease) | Self::DropLease { lease, .. } => {
                 Some(lease.link)
             }
-            Self::EditFile(_) | Self::RestoreFile(_) | Self::WaitFor(_) => None,
+            Self::AddApart(_)
+            | Self::DeleteApart(_)
+            | Self::EditFile(_)
+            | Self::RestoreFile(_)
+            | Self::WaitFor(_) => None,
         }
     }
 
@@ -262,6 +270,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddAddress { link, record } => write!(f, "addr add {record} dev {link}"),
+            Self::AddApart(apart) => write!(f, "{} add {apart}", apart_word(apart)),
             Self::AddLink(spec) => write!(f, "link add {spec}"),
             Self::AddRoute { link, record } => write!(f, "route add {record} dev {link}"),
             Self::ChangeAddress { link, record } => {
@@ -272,6 +281,7 @@ impl fmt::Display for Step {
                 write!(f, "addr change {record} dev {link} valid_lft {lifetime}")
             }
             Self::DeleteAddress { link, record } => write!(f, "addr del {record} dev {link}"),
+            Self::DeleteApart(apart) => write!(f, "{} del {apart}", apart_word(apart)),
             Self::DeleteLink(name) => write!(f, "link del {name}"),
             Self::DeleteRoute { link, record } => write!(f, "route del {record} dev {link}"),
             Self::DeleteVlans { link, vlans } => write!(f, "vlan del {vlans} dev {link}"),
@@ -312,6 +322,15 @@ impl fmt::Display for Step {
             }
             Self::WaitFor(condition) => write!(f, "wait until {condition}"),
         }
+    }
+}
+
+/// The command of `ip` for it.
+fn apart_word(apart: &Apart) -> &'static str {
+    match apart {
+        Apart::Rule(_) => "rule",
+        Apart::Nexthop(_) => "nexthop",
+        Apart::Route(_) => "route",
     }
 }
 

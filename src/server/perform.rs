@@ -50,10 +50,12 @@ impl Server {
             }
             Step::WaitFor(_) => Ok(()),
             Step::AddAddress { .. }
+            | Step::AddApart(_)
             | Step::AddLink(_)
             | Step::AddRoute { .. }
             | Step::ChangeAddress { .. }
             | Step::DeleteAddress { .. }
+            | Step::DeleteApart(_)
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
             | Step::DeleteVlans { .. }

@@ -22,6 +22,7 @@ mod random;
 
 mod host;
 mod scene;
+mod ways;
 mod world;
 
 mod along;

@@ -9,6 +9,7 @@
 //! that its `to_string` is the whole of what a change can change.
 
 mod state;
+mod apart;
 mod requests;
 mod links;
 mod vlans;
@@ -35,6 +36,7 @@ use crate::plan::request::Means;
 use crate::plan::step::{Condition, Step, Switch};
 use crate::plan::{self, Plan};
 use crate::snapshot::{FileRestoration, Files, KeptFile};
+use apart::Apart;
 use state::{Address, Device};
 
 /// How long a DHCP client has here.
@@ -56,6 +58,8 @@ pub struct ValueKernel {
     /// Whether its bridges can look at VLANs (`CONFIG_BRIDGE_VLAN_FILTERING`).
     filters_vlans: bool,
     clients: Vec<Lease>,
+    /// Rules, and routes that lead nowhere.
+    aparts: Vec<Apart>,
     files: Files,
 }
 
@@ -123,6 +127,7 @@ impl ValueKernel {
             device.routes.iter().for_each(|route| route.encode(&mut told, device.index));
         }
         self.encode_vlans(&mut told);
+        self.aparts.iter().for_each(|apart| apart.encode(&mut told));
         HostRecord::decode(&told).unwrap_or_default()
     }
 
@@ -269,10 +274,12 @@ impl ValueKernel {
                 self.drop_lease(lease, addresses, routes)
             }
             Step::AddAddress { .. }
+            | Step::AddApart(_)
             | Step::AddLink(_)
             | Step::AddRoute { .. }
             | Step::ChangeAddress { .. }
             | Step::DeleteAddress { .. }
+            | Step::DeleteApart(_)
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
             | Step::DeleteVlans { .. }

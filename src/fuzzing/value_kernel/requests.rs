@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::fuzzing::value_kernel::apart::Apart;
 use crate::fuzzing::value_kernel::state::{
     Address, FOREVER, IFA_F_PERMANENT, PVID, Route, UNTAGGED,
 };
@@ -79,6 +80,13 @@ impl ValueKernel {
     /// The number of errno(3) with which the kernel refuses.
     pub(super) fn handle(&mut self, request: &[u8]) -> Result<(), Errno> {
         let message = messages(request).flatten().next().ok_or(libc::EBADMSG)?;
+        if let Some(asked) = Apart::asked(&message) {
+            return match message.kind {
+                24 | 32 => self.add_apart(asked),
+                25 | 33 => self.delete_apart(&asked),
+                _ => Err(libc::EOPNOTSUPP),
+            };
+        }
         match (message.kind, message.payload.first()) {
             (17 | 19, Some(&AF_BRIDGE)) => {
                 let (link, asked) = vlans_request(message.payload)?;

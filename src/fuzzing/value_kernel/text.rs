@@ -27,6 +27,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::{FromStr, SplitWhitespace};
 
+use crate::fuzzing::value_kernel::apart::Apart;
 use crate::fuzzing::value_kernel::state::{
     Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, PVID, Route, TABLE_MAIN, UNTAGGED,
 };
@@ -154,6 +155,10 @@ impl ValueKernel {
             "vlan" => {
                 let name = words.name()?;
                 read_vlan(words, &mut self.known_mut(&name)?.vlans)
+            }
+            word @ ("rule" | "nowhere") => {
+                let apart = Apart::read(word == "rule", &mut words.rest);
+                self.add_apart(apart.ok_or("a word?")?).map_err(|_| "again".to_owned())
             }
             "bridge-vlans" => {
                 self.filters_vlans = true;
@@ -427,6 +432,7 @@ impl fmt::Display for ValueKernel {
                 write_switches(f, device.name.as_str(), device.switches)?;
             }
         }
+        self.aparts.iter().try_for_each(|apart| writeln!(f, "{apart}"))?;
         let mut clients = self.clients.clone();
         clients.sort_by_key(|client| (client.link, client.family));
         for Lease { link, family, name_servers, .. } in clients {

@@ -12,11 +12,16 @@ use crate::io::kernel::Kernel;
 use crate::limits::RESYNCS_PER_TURN_MAX;
 use crate::model::address::Family;
 use crate::model::name::IfName;
+use crate::netlink::address::encode_family;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::{self, BridgeVlans};
 use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::nexthop::encode_nexthop_dump;
 use crate::netlink::record::route::{RouteRecord, encode_route_dump, link_of};
+use crate::netlink::record::rule::encode_rule_dump;
+use crate::netlink::record::wide::is_wide;
 use crate::netlink::wire::Message;
 use crate::netlink::{address, link};
 
@@ -34,16 +39,7 @@ impl Kernel {
         let address = |message: &Message<'_>| AddressRecord::decode(message).ok().flatten();
         let addresses = self.collect("addresses", address::encode_dump, buffer, address)?;
         addresses.into_iter().for_each(|address| record.add_address(address));
-        for family in FAMILIES {
-            let encode = |out: &mut Vec<u8>, sequence| {
-                encode_route_dump(out, sequence, family, None);
-            };
-            let routes = self.collect("routes", encode, buffer, |message| {
-                let route = RouteRecord::decode(message).ok().flatten();
-                link_of(message).zip(route.filter(RouteRecord::may_be_kept))
-            })?;
-            routes.into_iter().for_each(|(link, route)| record.add_route(link, route));
-        }
+        self.record_ways(&mut record, buffer)?;
         let sides = bridge_sides(record.iter().map(Recorded::link));
         self.record_vlans(&mut record, &sides, buffer);
         Ok(record)
@@ -68,20 +64,49 @@ impl Kernel {
             }
             let addresses = self.addresses(index, buffer)?;
             addresses.into_iter().for_each(|address| record.add_address(address));
-            for family in FAMILIES {
-                let encode = |out: &mut Vec<u8>, sequence| {
-                    encode_route_dump(out, sequence, family, Some(index));
-                };
-                // A route over several links is the first one's, here as in a whole record.
-                let routes = self.collect("routes", encode, buffer, |message| {
-                    let is_its = link_of(message) == Some(index);
-                    RouteRecord::decode(message).ok().flatten().filter(|_| is_its)
-                })?;
-                routes.into_iter().for_each(|route| record.add_route(index, route));
-            }
         }
+        self.record_ways(&mut record, buffer)?;
         self.record_vlans(&mut record, &bridge_sides(host.links()), buffer);
         Ok(record)
+    }
+
+    /// Adds the routes of the links that are in the record, and all that decides where packets go and
+    /// belongs to no one link.
+    fn record_ways(&mut self, record: &mut HostRecord, buffer: &mut [u8]) -> Result<(), HostError> {
+        let name_of = |index| record.name_of(index);
+        let apart = |message: &Message<'_>| Apart::decode(message, name_of).ok().flatten();
+        let mut aparts = self.collect("next hops", encode_nexthop_dump, buffer, apart)?;
+        let mut routes = Vec::new();
+        for family in FAMILIES {
+            let rules = |out: &mut Vec<u8>, sequence| encode_rule_dump(out, sequence, family);
+            aparts.extend(self.collect("rules", rules, buffer, |message| {
+                apart(message).filter(|_| is_of_family(message, family))
+            })?);
+            let all = |out: &mut Vec<u8>, sequence| {
+                encode_route_dump(out, sequence, family, None);
+            };
+            let told = self.collect("routes", all, buffer, |message| match () {
+                () if !is_of_family(message, family) => None,
+                () if is_wide(message) => apart(message).map(Way::Apart),
+                () => {
+                    let link = link_of(message).filter(|link| {
+                        name_of(*link).is_some_and(|it| record.named(&it).is_some())
+                    });
+                    let route = link.and_then(|_| RouteRecord::decode(message).ok().flatten());
+                    link.zip(route.filter(RouteRecord::may_be_kept))
+                        .map(|(link, it)| Way::Of(link, it))
+                }
+            })?;
+            for way in told {
+                match way {
+                    Way::Of(link, route) => routes.push((link, route)),
+                    Way::Apart(apart) => aparts.push(apart),
+                }
+            }
+        }
+        routes.into_iter().for_each(|(link, route)| record.add_route(link, route));
+        aparts.into_iter().for_each(|apart| record.add_apart(apart));
+        Ok(())
     }
 
     /// Adds the VLANs of these bridges and ports. The kernel is asked for all at once, and asks the
@@ -102,6 +127,18 @@ impl Kernel {
             }
         }
     }
+}
+
+/// A route as a dump tells of it.
+enum Way {
+    Of(LinkIndex, RouteRecord),
+    Apart(Apart),
+}
+
+/// Whether a message of a dump is of the family that was asked for. A kernel without IPv6 answers the
+/// question for that family's with all that it has.
+fn is_of_family(message: &Message<'_>, family: Family) -> bool {
+    message.payload.first() == Some(&encode_family(family))
 }
 
 /// Bridges and their ports.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links, addresses, routes and bridges' VLANs in the kernel's own words, so that what is taken away or
+//! Links, addresses, routes, policy rules and bridges' VLANs in the kernel's own words, so that what is taken away or
 //! changed can be put back as it was.
 //!
 //! A record keeps the message that told of something, attributes that we have no name for included, and
@@ -11,6 +11,10 @@ pub mod address;
 pub mod route;
 pub mod link;
 pub mod bridge_vlan;
+pub mod rule;
+pub mod nexthop;
+pub mod wide;
+pub mod apart;
 
 use std::time::Duration;
 

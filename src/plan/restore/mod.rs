@@ -15,6 +15,7 @@ mod matching;
 mod told;
 mod addresses;
 mod routes;
+mod aparts;
 mod planner;
 
 use std::collections::{BTreeMap, BTreeSet};

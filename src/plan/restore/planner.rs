@@ -4,12 +4,15 @@
 //! What there is to do about links is found at once. Of addresses and routes there may be a hundred
 //! thousand, so they are compared a few at a time: whoever plans has others wait no longer than that.
 
+use std::collections::BTreeSet;
+
 use crate::model::name::IfName;
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned};
 
 use super::addresses::{Addresses, Outcome};
 use super::addressing::{Outlined, Scene};
+use super::aparts::Aparts;
 use super::matching::Budget;
 use super::routes::Routes;
 use super::told::Told;
@@ -22,7 +25,10 @@ pub struct Planner {
     /// All links that there were.
     names: Vec<IfName>,
     links: Vec<Outlined>,
+    /// Their names: through others nothing can lead.
+    leads: BTreeSet<IfName>,
     told: Told,
+    aparts: Aparts,
     /// What has come of the links' addresses.
     outcomes: Vec<Outcome>,
     steps: Vec<Step>,
@@ -36,6 +42,7 @@ pub struct Planner {
 #[derive(Debug, Default)]
 enum Stage {
     #[default]
+    Aparts,
     Links,
     Told,
     /// Of the link at this position.
@@ -59,6 +66,12 @@ impl Planner {
     /// `true` when all is planned.
     fn go_on(&mut self, ground: &Ground<'_>, budget: &mut Budget) -> bool {
         match &mut self.stage {
+            Stage::Aparts => {
+                if self.aparts.poll(ground, budget) {
+                    self.steps.append(&mut self.aparts.rules_to_go);
+                    self.stage = Stage::Links;
+                }
+            }
             Stage::Links => {
                 self.outline(ground);
                 self.stage = Stage::Told;
@@ -69,7 +82,10 @@ impl Planner {
                 }
             }
             Stage::Addresses(at, work) => match scene(ground, &self.links, *at) {
-                None => self.stage = Stage::Routes(0, Routes::default()),
+                None => {
+                    self.steps.extend(self.aparts.before_routes(&self.leads));
+                    self.stage = Stage::Routes(0, Routes::default());
+                }
                 Some(scene) => {
                     if let Some(outcome) = work.poll(&scene, &self.told, budget, &mut self.steps) {
                         self.outcomes.push(outcome);
@@ -99,11 +115,13 @@ impl Planner {
         self.names = ground.then.host.iter().map(|recorded| recorded.link().name).collect();
         self.told = Told::new(ground);
         (self.links, self.steps, self.last) = (outline.links, outline.first, outline.last);
+        self.leads = self.links.iter().map(|outlined| outlined.link).collect();
         (self.discarded, self.lost) = (outline.discarded, outline.lost);
     }
 
     fn finish(&mut self) -> Restoration {
         let planned = |step| Planned { step, undo: Vec::new() };
+        self.steps.extend(self.aparts.behind_routes(&self.leads));
         self.planned.extend(self.steps.drain(..).chain(self.last.drain(..)).map(planned));
         let steps = std::mem::take(&mut self.planned);
         let discarded = std::mem::take(&mut self.discarded);

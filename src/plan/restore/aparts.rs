@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Rules, next hops and routes of no one link, then and now, and the steps from these to those.
+//!
+//! A rule that was added may keep everybody out, so rules go before anything else is done. What was
+//! there comes back behind what it leads through: next hops behind addresses, groups of them behind their
+//! members, routes behind those of single links, and rules, which name tables, behind all routes.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::host::may_be_a_guests;
+use crate::model::address::Family;
+use crate::model::name::IfName;
+use crate::netlink::record::apart::Apart;
+use crate::plan::step::Step;
+
+use super::Ground;
+use super::matching::{Budget, Index};
+
+/// What is known so far of the way back of these.
+#[derive(Debug, Default)]
+pub(super) struct Aparts {
+    phase: Phase,
+    /// How many entries the phase has seen.
+    at: usize,
+    index: Index,
+    then: Vec<Had>,
+    /// How many rules of one number there were, and how many of them stay.
+    places: HashMap<(Family, u32), (usize, usize)>,
+    nexthop_ids: BTreeSet<u32>,
+    pub(super) rules_to_go: Vec<Step>,
+    routes_to_go: Vec<Step>,
+    nexthops_to_go: Vec<Step>,
+    groups_to_go: Vec<Step>,
+    nexthops: Vec<Apart>,
+    groups: Vec<Apart>,
+    routes: Vec<Apart>,
+    rules: Vec<Apart>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Phase {
+    /// Whether both are equal, entry by entry.
+    #[default]
+    Compare,
+    Index,
+    Sort,
+    Add,
+    Done,
+}
+
+/// What there was.
+#[derive(Debug)]
+struct Had {
+    /// How many rules of its number came before it.
+    rank: usize,
+    is_kept: bool,
+}
+
+impl Aparts {
+    /// Goes on as far as the budget reaches. `true` when all is known.
+    pub(super) fn poll(&mut self, ground: &Ground<'_>, budget: &mut Budget) -> bool {
+        let (then, now) = (ground.then.host.apart(), ground.now.apart());
+        loop {
+            let (is_over, next) = match self.phase {
+                Phase::Compare => (self.at >= then.len().max(now.len()), Phase::Done),
+                Phase::Index => (self.at >= then.len(), Phase::Sort),
+                Phase::Sort => (self.at >= now.len(), Phase::Add),
+                Phase::Add => (self.at >= then.len(), Phase::Done),
+                Phase::Done => return true,
+            };
+            if is_over {
+                (self.phase, self.at) = (next, 0);
+                continue;
+            }
+            if !budget.take() {
+                return false;
+            }
+            let at = self.at;
+            self.at += 1;
+            match (self.phase, then.get(at), now.get(at)) {
+                (Phase::Compare, then, now) if then == now => {}
+                (Phase::Compare, _, _) => (self.phase, self.at) = (Phase::Index, 0),
+                (Phase::Index, Some(had), _) => self.index(had),
+                (Phase::Sort, _, Some(has)) if is_a_guests(ground, has) => {}
+                (Phase::Sort, _, Some(has)) => self.sort(then, has),
+                (Phase::Add, Some(had), _) => self.add(had, at),
+                (Phase::Index | Phase::Sort | Phase::Add | Phase::Done, _, _) => {}
+            }
+        }
+    }
+
+    fn index(&mut self, had: &Apart) {
+        let mut rank = 0;
+        match had {
+            Apart::Rule(rule) => {
+                let (count, _) = self.places.entry((rule.family, rule.priority)).or_default();
+                (rank, *count) = (*count, *count + 1);
+            }
+            Apart::Nexthop(nexthop) => {
+                self.nexthop_ids.insert(nexthop.id);
+            }
+            Apart::Route(_) => {}
+        }
+        self.index.push(had);
+        self.then.push(Had { rank, is_kept: false });
+    }
+
+    /// Decides whether something that is there stays. Of rules of one number the kernel asks the first
+    /// first, so they stay as long as they are those that there were, in their order.
+    fn sort(&mut self, then: &[Apart], has: &Apart) {
+        let had_at = self.index.find(has, |at| then.get(at) == Some(has));
+        let had = had_at.and_then(|at| self.then.get_mut(at));
+        match (has, had) {
+            (Apart::Rule(rule), Some(had)) => {
+                let (_, kept_count) = self.places.entry((rule.family, rule.priority)).or_default();
+                if had.rank == *kept_count {
+                    (*kept_count, had.is_kept) = (*kept_count + 1, true);
+                } else {
+                    self.rules_to_go.push(Step::DeleteApart(has.clone()));
+                }
+            }
+            (Apart::Rule(_), None) => self.rules_to_go.push(Step::DeleteApart(has.clone())),
+            (Apart::Nexthop(_) | Apart::Route(_), Some(had)) => had.is_kept = true,
+            (Apart::Route(_), None) => self.routes_to_go.push(Step::DeleteApart(has.clone())),
+            // It is replaced, without what leads through it.
+            (Apart::Nexthop(nexthop), None) if self.nexthop_ids.contains(&nexthop.id) => {}
+            (Apart::Nexthop(nexthop), None) => {
+                let to_go = if nexthop.is_group {
+                    &mut self.groups_to_go
+                } else {
+                    &mut self.nexthops_to_go
+                };
+                to_go.push(Step::DeleteApart(has.clone()));
+            }
+        }
+    }
+
+    fn add(&mut self, had: &Apart, at: usize) {
+        if self.then.get(at).is_some_and(|it| it.is_kept) {
+            return;
+        }
+        let missing = match had {
+            Apart::Rule(_) => &mut self.rules,
+            Apart::Nexthop(nexthop) if nexthop.is_group => &mut self.groups,
+            Apart::Nexthop(_) => &mut self.nexthops,
+            Apart::Route(_) => &mut self.routes,
+        };
+        missing.push(had.clone());
+    }
+
+    /// What is to be done behind all addresses, and before the routes of single links, as far as these
+    /// links are there.
+    pub(super) fn before_routes(&mut self, links: &BTreeSet<IfName>) -> impl Iterator<Item = Step> {
+        let to_go = std::mem::take(&mut self.routes_to_go);
+        let added = [&mut self.nexthops, &mut self.groups].map(std::mem::take);
+        let added = added.into_iter().flatten().filter(|it| leads_through(it, links));
+        to_go.into_iter().chain(added.map(Step::AddApart))
+    }
+
+    /// What is to be done behind these.
+    pub(super) fn behind_routes(&mut self, links: &BTreeSet<IfName>) -> impl Iterator<Item = Step> {
+        let to_go = [&mut self.groups_to_go, &mut self.nexthops_to_go].map(std::mem::take);
+        let [routes, rules] = [&mut self.routes, &mut self.rules].map(std::mem::take);
+        let routes = routes.into_iter().filter(|it| leads_through(it, links)).map(Step::AddApart);
+        routes.chain(to_go.into_iter().flatten()).chain(rules.into_iter().map(Step::AddApart))
+    }
+}
+
+/// Whether something leads through a link of a guest's, whose own business it is.
+fn is_a_guests(ground: &Ground<'_>, apart: &Apart) -> bool {
+    let is_a_guests = |link: &IfName| {
+        let now = ground.now.named(link).is_some_and(|now| may_be_a_guests(now.link()));
+        now && ground.then.host.named(link).is_none()
+    };
+    apart.links().iter().any(is_a_guests)
+}
+
+/// Whether something leads through these links alone. Of a link that is gone that is told.
+fn leads_through(apart: &Apart, links: &BTreeSet<IfName>) -> bool {
+    apart.links().iter().all(|link| links.contains(link))
+}
