@@ -168,6 +168,7 @@ test: ## run every test; those that need root say so, and fail under CI
 
 test-kernel: deps-vm static ## run the tests that want bonds and VLANs, in a machine of their own
 	tests/vm/kernel.sh target/static/virtinterfaced
+	VM_KERNEL=ipv6.disable=1 tests/vm/kernel.sh target/static/virtinterfaced no_ipv6
 
 check-vm: test-kernel check-openrc check-sysvinit ## does the daemon live well on hosts that boot and reboot?
 

@@ -177,7 +177,9 @@ impl Kernel {
             if !leads_through(message, link) {
                 return None;
             }
-            RouteRecord::decode(message).ok().flatten()
+            // A kernel without IPv6 answers the question for its routes with all that it has.
+            let route = RouteRecord::decode(message).ok().flatten();
+            route.filter(|route| route.family == family)
         })
     }
 

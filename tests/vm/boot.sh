@@ -29,7 +29,7 @@ machine() {
     [ "$left" -gt 0 ] || return 124
     timeout -k 5 "$left" qemu-system-x86_64 -accel "$accel" -m 512 -nodefaults -nographic \
         -kernel "$kernel/vmlinuz" -initrd "$initrd" -pidfile "$state/pid" \
-        -append "console=ttyS0 quiet mitigations=off panic=-1 oops=panic" \
+        -append "console=ttyS0 quiet mitigations=off panic=-1 oops=panic ${VM_KERNEL:-}" \
         -chardev "file,id=console,path=$log,append=on" -serial chardev:console -serial stdio "$@" \
         </dev/null 2>&1
 }

@@ -3,7 +3,8 @@
 # Runs the kernel tests on Debian's kernel, in a machine without a disk:
 #     kernel.sh DAEMON [ARGUMENT-OF-THE-TEST-PROGRAM...]
 # The machine is a small one: busybox, ip, bridge, the daemon, the test program, and the modules that it
-# needs. VM_TIMEOUT is how many seconds it may take, VM_ACCEL=kvm a faster processor.
+# needs. VM_TIMEOUT is how many seconds it may take, VM_ACCEL=kvm a faster processor, VM_KERNEL what the
+# kernel is told besides.
 set -eu
 
 daemon=$1
