@@ -287,6 +287,14 @@ impl OpenChange {
         }
     }
 
+    /// The change, if it can be committed `since_boot`: not once its deadline has passed, be it that
+    /// nobody has looked yet.
+    pub fn committable(&self, since_boot: Option<Duration>) -> Option<&Rc<Snapshot>> {
+        let is_over =
+            |it: &&Rc<Snapshot>| since_boot.is_some_and(|since| it.opening.is_over(since));
+        self.open().filter(|it| !is_over(it))
+    }
+
     /// Whether there is nothing to come back for.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)

@@ -92,11 +92,10 @@ impl Server {
     fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery) {
         warn!("a change is found that is {}", change.opening);
         let is_of_boot = change.opening.is_of_boot(&self.change.moment());
-        match recovery {
-            // Somebody is to stand by for this daemon, too.
-            Recovery::Whole if is_of_boot => self.change.begin(Rc::from(change)),
-            Recovery::Whole | Recovery::StaleAlone => self.change.open.begin(Rc::from(change)),
+        if recovery == Recovery::Whole && is_of_boot {
+            self.change.stand_by(&change);
         }
+        self.change.open.begin(Rc::from(change));
     }
 
     fn forget_journal(&mut self, is_there: bool) {

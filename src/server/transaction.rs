@@ -57,12 +57,11 @@ impl ChangeDesk {
         }
     }
 
-    /// A change begins, or goes on.
-    pub(super) fn begin(&mut self, snapshot: Rc<Snapshot>) {
-        if let Some(deadline) = snapshot.opening.deadline {
+    /// Has a process stand by for a change with a deadline.
+    pub(super) fn stand_by(&mut self, change: &Snapshot) {
+        if let Some(deadline) = change.opening.deadline {
             self.standby.start(deadline);
         }
-        self.open.begin(snapshot);
     }
 
     /// The change is over.
@@ -138,13 +137,16 @@ impl Server {
             Privilege::Session => None,
         };
         let snapshot = Rc::new(Snapshot { opening, files, network });
+        // Before it can be found: a daemon that dies next leaves nothing that nobody undoes.
+        self.change.stand_by(&snapshot);
         if let Err(err) = self.change.folder.write(Kept::Change, &snapshot) {
+            self.change.standby.dismiss();
             self.drop_unbegun(snapshot, now);
             return Err(err.into());
         }
         self.change.folder.forget_note();
         warn!("a change is {}", snapshot.opening);
-        self.change.begin(snapshot);
+        self.change.open.begin(snapshot);
         Ok(Reply::Empty)
     }
 
@@ -161,8 +163,10 @@ impl Server {
     }
 
     fn commit_change(&mut self) -> Result<Reply, CallError> {
-        let Some(snapshot) = self.change.open.open().map(Rc::clone) else {
-            return Err(faults::invariant("only an open change is committed"));
+        let since_boot = clock::since_boot().ok();
+        let Some(snapshot) = self.change.open.committable(since_boot).map(Rc::clone) else {
+            let failure = "failed to commit transaction";
+            return Err(faults::in_rollback(failure, Cause::Deadline.as_str()));
         };
         let folder = &self.change.folder;
         if let Err(err) = folder.remove(Kept::Change) {

@@ -97,6 +97,17 @@ fact "what was defined stays" test -e /etc/libvirt/interface/added.xml
 fact "stop" script stop
 rm /etc/libvirt/interface/*.xml
 
+# Nobody starts it again here, and the time of a change is kept all the same.
+configure "change_timeout = 3"
+fact "start with a deadline for changes" script start
+fact "begin a change that has one" virsh_does iface-begin
+fact "define something in it" virsh_does iface-define /tmp/added.xml
+kill -KILL "$(pid)"
+fact "it is rolled back without a daemon" soon test ! -e /etc/libvirt/interface/added.xml
+fact "nothing stands by any more" soon no pgrep -x virt-deadline
+fact "no daemon runs" ends 1 script status
+rm "$CONFIG"
+
 log=/var/log/libvirt/virtinterfaced.log
 logs_to() { readlink "/proc/$(pid)/fd"/* | grep -qx "$1"; }
 echo 'VIRTINTERFACED_OPTS=-v' >/etc/default/virtinterfaced

@@ -139,6 +139,26 @@ fn a_commit_in_time_stays() {
     });
 }
 
+/// The daemon did not run when the time was over, and finds the commit when it does.
+#[test]
+fn a_commit_that_comes_too_late_does_not_win_over_the_deadline() {
+    on_a_host(|| {
+        let before = Snapshot::take();
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
+        go_wrong();
+        daemon.signal(libc::SIGSTOP);
+        thread::scope(|scope| {
+            let commit = scope.spawn(|| virsh("iface-commit").failed());
+            thread::sleep(AFTER_DEADLINE);
+            assert_eq!(ports("br0"), ["eth0"], "it is the daemon's affair as long as there is one");
+            daemon.signal(libc::SIGCONT);
+            let said = commit.join().unwrap();
+            assert!(said.contains("none is open: the change open since 20"), "{said}");
+        });
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+    });
+}
+
 #[test]
 fn another_deadline_counts_for_the_next_change() {
     on_a_host(|| {
