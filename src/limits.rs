@@ -201,6 +201,10 @@ pub const FOLDER_NEWS_PER_TURN_MAX: usize = 1_024;
 /// says: it tells such news once a second at the least (`linkwatch`).
 pub const SETTLE_TIME_MAX: Duration = Duration::from_millis(1500);
 
+/// How long the description of a link waits for its speed, before it is left out: the kernel takes a
+/// microsecond, unless it is busy with changes of links. Nobody else waits.
+pub const SPEED_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// Links that are out of the way and wait to be deleted, before further changes wait for that: the
 /// kernel takes some forty milliseconds for each.
 pub const DISCARDED_COUNT_MAX: usize = 16;

@@ -9,6 +9,8 @@
 
 mod record;
 mod room;
+mod silent;
+mod speeds;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,6 +37,7 @@ use crate::netlink::wire::{self, Message};
 use crate::netlink::{Event, address, events, link};
 use crate::sys::netlink::{self as socket, Groups};
 use room::{Received, Room};
+use speeds::Speeds;
 
 /// Both sockets.
 #[derive(Debug)]
@@ -43,6 +46,7 @@ pub struct Kernel {
     queries: OwnedFd,
     conversation: Conversation,
     room: Room,
+    speeds: Speeds,
     /// The request under way; kept for its memory, as one description takes several.
     request: Vec<u8>,
     /// Whether the table holds all the news that came.
@@ -68,6 +72,7 @@ impl Kernel {
             queries,
             conversation: Conversation::default(),
             room: Room::default(),
+            speeds: Speeds::default(),
             request: Vec::new(),
             synced: Synced::No,
         })
@@ -91,16 +96,28 @@ impl Kernel {
         Ok(Progress::Unfinished)
     }
 
-    /// Asks what the table does not hold.
-    pub fn inspect(&mut self, inspection: &Inspection, buffer: &mut [u8]) -> Findings {
-        let speed = |(index, name): &(LinkIndex, _)| {
-            socket::link_speed(&self.queries, name).map(|speed| (*index, speed))
-        };
-        let speeds = inspection.speeds_of.iter().filter_map(speed).collect();
+    /// Asks what the table does not hold, in no way that waits for whoever changes links.
+    pub fn inspect(&mut self, inspection: &Inspection, host: &Host, buffer: &mut [u8]) -> Findings {
+        let speeds = self.speeds.of(&inspection.speeds_of);
         let gateways = self.gateways(inspection.gateways_of, buffer);
-        let link = |index: &LinkIndex| self.link(*index, buffer).map(|link| (*index, link));
+        let link = |index: &LinkIndex| Some((*index, silent::read(host.link(*index)?)));
         let links = inspection.silent.iter().filter_map(link).collect();
         Findings { gateways, links, speeds }
+    }
+
+    /// Whether all is known that [`Kernel::inspect`] cannot ask at once. If not, a process asks for it.
+    pub fn learn(&mut self, inspection: &Inspection) -> bool {
+        self.speeds.learn(&inspection.speeds_of)
+    }
+
+    /// Whether a process asks for what is not known.
+    pub fn is_asking(&self) -> bool {
+        self.speeds.is_asking()
+    }
+
+    /// A child may have ended.
+    pub fn handle_child(&mut self) {
+        self.speeds.handle_child();
     }
 
     /// Has the kernel bring a link's operational state up to date with its carrier: left to itself it
@@ -228,7 +245,10 @@ impl Kernel {
                 Ok(Received::Whole(datagram)) => {
                     for event in events(datagram) {
                         match event {
-                            Ok(event) => host.apply(event),
+                            Ok(event) => {
+                                self.speeds.handle_event(&event);
+                                host.apply(event);
+                            }
                             Err(err) => {
                                 debug!("netlink: news that makes no sense: {err}");
                                 self.synced = Synced::No;
@@ -260,6 +280,7 @@ impl Kernel {
     /// marked as not synced; so does one during which news is lost, which the next drain finds out.
     fn dump(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<(), HostError> {
         host.clear();
+        self.speeds.forget_all();
         for (what, encode) in [
             ("links", link::encode_dump as fn(&mut Vec<u8>, u32)),
             ("addresses", address::encode_dump),

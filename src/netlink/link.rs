@@ -293,22 +293,14 @@ fn decode_bond(data: Attributes<'_>) -> Result<LinkKind, WireError> {
             IFLA_BOND_UPDELAY => bond.updelay = attribute.u32("IFLA_BOND_UPDELAY")?,
             IFLA_BOND_DOWNDELAY => bond.downdelay = attribute.u32("IFLA_BOND_DOWNDELAY")?,
             IFLA_BOND_USE_CARRIER => {
-                bond.carrier = match attribute.u8("IFLA_BOND_USE_CARRIER")? {
-                    0 => MiiCarrier::Ioctl,
-                    _ => MiiCarrier::Netif,
-                };
+                bond.carrier = decode_carrier(attribute.u8("IFLA_BOND_USE_CARRIER")?);
             }
             IFLA_BOND_ARP_INTERVAL => {
                 bond.arp_interval = attribute.u32("IFLA_BOND_ARP_INTERVAL")?
             }
             IFLA_BOND_ARP_IP_TARGET => bond.arp_targets = decode_arp_targets(&attribute)?,
             IFLA_BOND_ARP_VALIDATE => {
-                bond.arp_validate = match attribute.u32("IFLA_BOND_ARP_VALIDATE")? {
-                    1 => Some(ArpValidate::Active),
-                    2 => Some(ArpValidate::Backup),
-                    3 => Some(ArpValidate::All),
-                    _ => None,
-                };
+                bond.arp_validate = decode_arp_validate(attribute.u32("IFLA_BOND_ARP_VALIDATE")?);
             }
             _ => {}
         }
@@ -316,7 +308,26 @@ fn decode_bond(data: Attributes<'_>) -> Result<LinkKind, WireError> {
     Ok(LinkKind::Bond(Box::new(bond)))
 }
 
-fn decode_bond_mode(mode: u8) -> Option<BondMode> {
+/// The kernel's number for it, here as below.
+pub fn decode_carrier(carrier: u8) -> MiiCarrier {
+    match carrier {
+        0 => MiiCarrier::Ioctl,
+        _ => MiiCarrier::Netif,
+    }
+}
+
+/// `None` for off, and for the filters that the schema has no word for.
+pub fn decode_arp_validate(validate: u32) -> Option<ArpValidate> {
+    match validate {
+        1 => Some(ArpValidate::Active),
+        2 => Some(ArpValidate::Backup),
+        3 => Some(ArpValidate::All),
+        _ => None,
+    }
+}
+
+/// `None` for a mode younger than this program.
+pub fn decode_bond_mode(mode: u8) -> Option<BondMode> {
     match mode {
         0 => Some(BondMode::BalanceRr),
         1 => Some(BondMode::ActiveBackup),

@@ -34,25 +34,35 @@ pub(crate) struct Desk<'a> {
     pub(crate) rested: &'a Rested,
     pub(crate) kernel: &'a mut Kernel,
     pub(crate) buffer: &'a mut [u8],
+    /// Whether the call may wait for what the kernel does not tell at once.
+    pub(crate) is_patient: bool,
 }
 
 /// What comes of a call.
 #[derive(Debug)]
 pub(crate) enum Decision {
     Reply(Reply),
+    /// Nothing yet: something is asked for.
+    Later,
     /// The answer, if this has been done to the host.
     Change(Change),
     Transact(Transaction),
 }
 
 impl Desk<'_> {
-    /// Answers one call that only looks.
-    pub(crate) fn answer(&mut self, call: &Call, client: &ClientState) -> Result<Reply, CallError> {
-        match self.decide(call, client)? {
-            Decision::Reply(reply) => Ok(reply),
-            Decision::Change(_) | Decision::Transact(_) => {
-                Err(faults::invariant("a change waits for its turn"))
+    /// Answers one call that only looks. `None` if it has to wait.
+    pub(crate) fn answer(
+        &mut self,
+        call: &Call,
+        client: &ClientState,
+    ) -> Option<Result<Reply, CallError>> {
+        match self.decide(call, client) {
+            Ok(Decision::Reply(reply)) => Some(Ok(reply)),
+            Ok(Decision::Later) => None,
+            Ok(Decision::Change(_) | Decision::Transact(_)) => {
+                Some(Err(faults::invariant("a change waits for its turn")))
             }
+            Err(err) => Some(Err(err)),
         }
     }
 
@@ -70,6 +80,12 @@ impl Desk<'_> {
         };
         let mut outcome = handler::handle(call, client, &world, None);
         if let Outcome::Ask(question) = outcome {
+            if let Question::Links(inspection) = &question
+                && self.is_patient
+                && !self.kernel.learn(inspection)
+            {
+                return Ok(Decision::Later);
+            }
             let answer = self.find_out(&question)?;
             outcome = handler::handle(call, client, &world, Some(&answer));
         }
@@ -89,7 +105,7 @@ impl Desk<'_> {
             },
             Question::UriSettings => Ok(Answer::UriSettings(self.client_config.uri_settings())),
             Question::Links(inspection) => {
-                Ok(Answer::Links(self.kernel.inspect(inspection, self.buffer)))
+                Ok(Answer::Links(self.kernel.inspect(inspection, self.host, self.buffer)))
             }
             Question::Survey(order) => Ok(Answer::Survey(self.survey(order)?)),
         }

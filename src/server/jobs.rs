@@ -404,6 +404,9 @@ impl Server {
                 });
             }
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
+            Ok(Decision::Later) => {
+                self.answer(request, Err(faults::invariant("a change waits for no answer")), now);
+            }
             Err(err) => self.answer(request, Err(err), now),
         }
     }
@@ -420,6 +423,7 @@ impl Server {
             rested: &self.jobs.rested,
             kernel: &mut self.kernel,
             buffer: &mut self.buffer,
+            is_patient: false,
         }
     }
 

@@ -80,6 +80,7 @@ impl Server {
                     self.hooks.handle_child(now);
                     self.jobs.handle_child();
                     self.change.standby.handle_child();
+                    self.kernel.handle_child();
                     self.leases.handle_child(now);
                 }
                 libc::SIGHUP => self.handle_hangup(now),
@@ -193,6 +194,7 @@ impl Server {
         // The hooks of the stop are not to wait for one that hangs.
         self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
+        self.postponed.hurry(now);
         for request in self.jobs.stop() {
             self.answer(request, Err(faults::stopping()), now);
         }

@@ -13,6 +13,7 @@ mod client_config;
 mod timers;
 mod rested;
 mod discard;
+mod postponed;
 mod answer;
 mod administer;
 mod perform;
@@ -62,6 +63,7 @@ use crate::server::client_config::ClientConfig;
 use crate::server::door::Door;
 use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
+use crate::server::postponed::Postponed;
 use crate::server::room::Rooms;
 use crate::server::timers::Timers;
 use crate::server::transaction::ChangeDesk;
@@ -117,6 +119,7 @@ pub struct Server {
     /// Clients to be looked after in this turn: an event names them, or the last turn left them
     /// unfinished.
     busy: Vec<ClientId>,
+    postponed: Postponed,
     /// Whether a call that only looks was answered in this turn.
     has_answered: bool,
     /// Whether the definitions were brought up to date in this turn, after clients were read.
@@ -207,6 +210,7 @@ impl Server {
             reload: Reload::NotAsked,
             clients: HashMap::new(),
             busy: Vec::new(),
+            postponed: Postponed::default(),
             has_answered: false,
             has_read_store: false,
             timers: Timers::default(),
@@ -316,6 +320,7 @@ impl Server {
         if next == Next::Stop {
             return Next::Stop;
         }
+        self.wake_postponed(now);
         let busy = std::mem::take(&mut self.busy);
         for id in &busy {
             if let Some(client) = self.clients.get_mut(id) {
@@ -366,6 +371,7 @@ impl Server {
             self.change.deadline(now).filter(|_| !self.is_stopping()),
             self.jobs.deadline(now).filter(|_| self.retry_at.is_none()),
             self.leases.deadline(),
+            self.postponed.deadline(),
             self.autostart.deadline(),
             self.lifecycle_deadline(),
         ];

@@ -19,6 +19,7 @@ use crate::server::answer::Desk;
 use crate::server::client::{Brief, Client, ClientId, mark_busy};
 use crate::server::door::Guest;
 use crate::server::jobs::Taken;
+use crate::server::postponed::PostponedCall;
 use crate::server::timers::Timers;
 use crate::server::{LISTENERS, Server, wall_clock};
 use crate::session::Session;
@@ -51,7 +52,7 @@ impl Server {
             self.close(id, now);
             return;
         }
-        if client.is_unfinished() {
+        if client.is_unfinished() && !self.postponed.has(id) {
             mark_busy(&mut self.busy, id, client);
         }
         if let Some(deadline) = client.session.deadline() {
@@ -72,7 +73,11 @@ impl Server {
     fn answer_calls(&mut self, id: ClientId, now: Instant) {
         for _ in 0..CALLS_PER_TURN_MAX {
             let Some(client) = self.clients.get_mut(&id) else { return };
-            let Some(pending) = client.session.poll_call(now) else { return };
+            let call = match self.postponed.take(id) {
+                Some(call) => Some(call),
+                None => client.session.poll_call(now).map(|it| PostponedCall::new(it, now)),
+            };
+            let Some(PostponedCall { pending, until }) = call else { return };
             client.has_called = true;
             let caller = client.caller();
             let pending = match self.jobs.take_change(pending, id, client.session.client(), caller)
@@ -88,7 +93,7 @@ impl Server {
             };
             self.has_answered = true;
             let outcome = match &pending.call {
-                Call::Admin(call) => self.administer(call, now),
+                Call::Admin(call) => Some(self.administer(call, now)),
                 Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
                     let is_about_definitions = matches!(pending.call, Call::Interface(_));
                     if is_about_definitions && !std::mem::replace(&mut self.has_read_store, true) {
@@ -104,13 +109,26 @@ impl Server {
                         rested: self.jobs.rested(),
                         kernel: &mut self.kernel,
                         buffer: &mut self.buffer,
+                        is_patient: until > now,
                     };
                     desk.answer(&pending.call, client.session.client())
                 }
             };
+            let Some(outcome) = outcome else {
+                return self.postponed.push(id, PostponedCall { pending, until });
+            };
             let Some(client) = self.clients.get_mut(&id) else { return };
             debug!("{client}: {}: {}", pending.reply_to, Brief(&outcome));
             client.session.handle_reply(&pending.reply_to, outcome, now);
+        }
+    }
+
+    /// Has those calls looked at again whose waiting has come to its end.
+    pub(super) fn wake_postponed(&mut self, now: Instant) {
+        for id in self.postponed.ready(self.kernel.is_asking(), now) {
+            if let Some(client) = self.clients.get_mut(&id) {
+                mark_busy(&mut self.busy, id, client);
+            }
         }
     }
 
@@ -147,6 +165,7 @@ impl Server {
     /// Lets a client go. Closing its socket also ends epoll's interest in it.
     pub(super) fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.remove(&id) else { return };
+        self.postponed.take(id);
         self.rooms.behind_mut(client.entrance).leave();
         if let Some(deadline) = client.armed {
             self.timers.disarm(deadline, id);

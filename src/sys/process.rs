@@ -210,6 +210,11 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     super::pipe(0)
 }
 
+/// A pipe of which neither end ever waits. There is room in it for 64 KiB.
+pub fn pipe_without_waiting() -> io::Result<(OwnedFd, OwnedFd)> {
+    super::pipe(libc::O_NONBLOCK)
+}
+
 /// Puts `file` in the place of standard input, output and error.
 pub fn replace_standard_streams(file: impl AsFd) -> io::Result<()> {
     for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {

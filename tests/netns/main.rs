@@ -51,6 +51,7 @@ mod races;
 mod recovery;
 mod refused_leases;
 mod routes;
+mod rtnl;
 mod schema;
 mod shortages;
 mod sequences;

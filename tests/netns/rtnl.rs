@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Clients that look, while somebody keeps the kernel's lock of all network devices (RTNL) busy: a
+//! network namespace with many bridges is left behind, and the kernel takes its time to delete them.
+//!
+//! That calls are answered meanwhile is told by the order of things, not by how long they took.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::scene::fact;
+use crate::support::client::RawClient;
+use crate::support::command::{command, ip, ip_batch, run_with_input};
+use crate::support::daemon::Daemon;
+use crate::support::namespace::in_namespace;
+use crate::support::wire::{Arg, OK, procedure};
+use crate::support::{PATIENCE, StopOnDrop, eventually};
+
+/// The kernel takes some twenty milliseconds for each.
+const BRIDGE_COUNT: usize = 30;
+
+/// Rounds of calls that are answered at the least while somebody else waits for the lock.
+const ROUND_COUNT: usize = 5;
+
+/// By that a jam is known.
+const JAM_TIME_MIN: Duration = Duration::from_millis(200);
+
+#[test]
+fn whoever_looks_does_not_wait_for_who_changes_links() {
+    in_namespace(|| {
+        ip_batch(
+            "link add eth0 type veth peer name far0\nlink set eth0 up\nlink set far0 up\n\
+             link add br0 type bridge\n",
+        );
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        eventually("the speed", || client.xml("eth0").contains("speed='10000'"));
+        eventually("the other end", || fact("far0", "operstate") == "up");
+        let mut other = RawClient::open();
+        let rounds = jammed(
+            || {
+                assert_eq!(client.list_all(), ["br0", "eth0", "far0", "lo"]);
+                let found = client.call(procedure::INTERFACE_LOOKUP_BY_NAME, &[Arg::Text("br0")]);
+                assert_eq!(found.head.status, OK);
+                assert!(client.xml("eth0").contains("speed='10000'"), "it is known");
+                // It is down, so it changes in silence.
+                assert!(client.xml("br0").contains("<bridge stp='off' delay='15'>"));
+            },
+            // Of this one nobody has asked for the speed: who does waits, and no one else.
+            || assert!(other.xml("far0").contains("<link speed='10000' state='up'/>")),
+        );
+        assert!(rounds >= ROUND_COUNT, "{rounds} rounds of calls while the lock was taken");
+    });
+}
+
+#[test]
+fn a_speed_is_asked_for_again_when_there_is_news_of_the_link() {
+    in_namespace(|| {
+        ip_batch("link add eth0 type veth peer name far0\nlink set eth0 up\nlink set far0 up\n");
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        for _ in 0..20 {
+            eventually("the speed", || {
+                client.xml("eth0").contains("<link speed='10000' state='up'/>")
+            });
+            ip("link set far0 down");
+            eventually("no speed", || !client.xml("eth0").contains("speed="));
+            ip("link set far0 up");
+        }
+    });
+}
+
+/// Does `action` again and again, and `other` once, while the kernel deletes a namespace with bridges.
+/// Returns how often it was done while somebody waited for the lock.
+fn jammed(mut action: impl FnMut(), other: impl FnOnce() + Send) -> usize {
+    ip("netns add jam");
+    let mut bridges = String::new();
+    (0..BRIDGE_COUNT).for_each(|at| writeln!(bridges, "link add b{at} type bridge").unwrap());
+    run_with_input(command("ip").args(["-netns", "jam", "-batch", "-"]), &bridges).ok();
+    ip("netns del jam");
+    let (count, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let deadline = Instant::now() + PATIENCE;
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let _over = StopOnDrop(&is_over);
+            while Instant::now() < deadline {
+                let (begin, since) = (count.load(Ordering::SeqCst), Instant::now());
+                // Whoever asks for a link takes the lock.
+                ip("link show lo");
+                if since.elapsed() > JAM_TIME_MIN {
+                    return count.load(Ordering::SeqCst) - begin;
+                }
+            }
+            panic!("nobody has kept the lock");
+        });
+        scope.spawn(other);
+        while !is_over.load(Ordering::SeqCst) {
+            action();
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        waits.join().unwrap()
+    })
+}
