@@ -540,8 +540,8 @@ impl fmt::Display for Brief<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Request { origin, call } = self.request;
         match origin {
-            Origin::Client { id, caller: Caller { uid, pid, .. }, .. } => {
-                write!(f, "for connection {} (uid {uid}, pid {pid}): ", id.0)?;
+            Origin::Client { caller: Caller { uid, pid, client }, .. } => {
+                write!(f, "for client {client} (uid {uid}, pid {pid}): ")?;
             }
             Origin::Daemon(why) => write!(f, "{why}: ")?,
         }

@@ -5,10 +5,11 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::crash::STRACE;
 use crate::host::{
     TWO_NICS, addresses, await_addresses, define, ethernet, find_link, folder, is_up, ports,
     virsh_destroy, with_virsh,
@@ -16,7 +17,7 @@ use crate::host::{
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::{Background, Daemon, config_file, daemon_command, run_daemon};
 use crate::support::eventually;
-use crate::support::namespace::DIR;
+use crate::support::namespace::{DIR, is_installed};
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::transaction::{CHANGE, Tree, begin, commit, roll_back, set_down};
 
@@ -318,6 +319,34 @@ fn a_daemon_that_takes_a_change_over_has_a_process_of_its_own_stand_by() {
         assert!(daemon.stderr().contains("change_timeout expired"));
         assert_gone(&second);
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+    });
+}
+
+/// Whoever starts the daemon at that moment does not find it held up.
+#[test]
+fn a_daemon_that_starts_while_its_change_is_rolled_back_waits_for_that() {
+    on_a_host(|| {
+        if !is_installed(STRACE) {
+            return;
+        }
+        let (before, tree) = (Snapshot::take(), Tree::take());
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
+        go_wrong();
+        let standby = standby();
+        daemon.kill();
+        // The disk is slow, and the network comes first.
+        let mut strace = command(STRACE);
+        strace.args(["-f", "-o", "/dev/null", "-e", "trace=fsync"]);
+        strace.args(["-e", "inject=fsync:delay_enter=500000", "-p", &standby.pid().to_string()]);
+        let mut strace = strace.stderr(Stdio::null()).spawn().unwrap();
+        eventually("the bridge goes", || find_link("br0").is_none());
+        assert_ne!(Tree::take(), tree, "it is under way");
+        let daemon = Daemon::start();
+        assert_eq!(Tree::take(), tree);
+        before.assert_unchanged(Strictness::AlikeLinks, "after the start");
+        assert!(!daemon.stderr().contains("a change is found"), "{}", daemon.stderr());
+        assert_gone(&standby);
+        strace.wait().unwrap();
     });
 }
 
