@@ -3,8 +3,8 @@
 //! rollback is done in the end.
 //!
 //! strace(1) has the n-th call of a kind fail, counted from the deed under test on, as a disk, a full
-//! table or a short memory would have it; the daemon lives on and may try again. One in [`TRIED`] of the
-//! points of a deed is tried, and others each time; `FAULTS=all` tries each with each error.
+//! table or a short memory would have it; the daemon lives on and may try again. [`TRIED`] points of a deed
+//! are tried, and others each time; `FAULTS=60` tries so many, and `FAULTS=all` each with each error.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -196,7 +196,8 @@ fn fail_everywhere(story: Story) {
     }
     let started = Instant::now();
     let Some(counts) = tell_apart(story, None) else { return };
-    let is_whole = env::var_os("FAULTS").is_some();
+    let wanted = env::var("FAULTS").unwrap_or_else(|_| TRIED.to_string());
+    let is_whole = wanted == "all";
     let phase = usize::try_from(seed("FAULTS_SEED") % 1000).unwrap();
     let mut points = Vec::new();
     for (call, errnos) in FAULTS {
@@ -207,7 +208,7 @@ fn fail_everywhere(story: Story) {
         }
     }
     let total = points.len();
-    let stride = if is_whole { 1 } else { total.div_ceil(TRIED).max(1) };
+    let stride = if is_whole { 1 } else { total.div_ceil(wanted.parse().unwrap()).max(1) };
     let chosen: Vec<_> = points.into_iter().skip(phase % stride).step_by(stride).collect();
     for point in &chosen {
         let _trial = Trial(story.name, *point);
