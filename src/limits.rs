@@ -241,6 +241,15 @@ pub const HOLDS_TOLD_MAX: usize = 64;
 /// some ten milliseconds, and only where one of them has left its files.
 pub const PROCESS_COUNT_MAX: usize = 2_048;
 
+/// A process's command line, and its environment, in bytes: DHCP clients have a few hundred of each.
+pub const PROCESS_TEXT_LEN_MAX: u64 = 64 * 1024;
+
+/// Arguments of one process, and variables of its environment: more than fit into their bytes.
+pub const PROCESS_WORD_COUNT_MAX: usize = 32 * 1024;
+
+/// dhclient's file of leases, which it writes anew from time to time: some hundred leases.
+pub const DHCP_LEASES_LEN_MAX: u64 = 1024 * 1024;
+
 /// The kernel's list of AppArmor profiles: a line each, and a desktop has two hundred.
 pub const APPARMOR_PROFILES_LEN_MAX: u64 = 1024 * 1024;
 

@@ -16,6 +16,7 @@ use crate::error::HostError;
 use crate::host::record::{HostRecord, Recorded};
 use crate::job::StepError;
 use crate::limits::ROLLBACK_ROUNDS_MAX;
+use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
@@ -89,6 +90,9 @@ pub struct Rollback {
     now: HostRecord,
     /// Whose state may have changed since the first round.
     touched: BTreeSet<IfName>,
+    /// Others' DHCP clients that were started again: from then on the addresses of their links are
+    /// theirs, some of which they take away first.
+    given_back: Vec<ForeignClient>,
     lost: Vec<Loss>,
 }
 
@@ -117,6 +121,8 @@ pub struct Here {
     pub record: HostRecord,
     /// The DHCP clients that we run.
     pub leases: Vec<Lease>,
+    /// The DHCP clients that somebody else has started, if that is known.
+    pub foreign: Option<Vec<ForeignClient>>,
     /// How long ago it was as it shall be.
     pub elapsed: Duration,
 }
@@ -164,7 +170,8 @@ impl Rollback {
         let parts = Parts { network: network && snapshot.network.is_some(), ..parts };
         let (steps, touched) = (String::new(), BTreeSet::new());
         let (now, lost) = (HostRecord::default(), Vec::new());
-        Self { snapshot, parts, round: 0, steps, repeats: 0, now, touched, lost }
+        let given_back = Vec::new();
+        Self { snapshot, parts, round: 0, steps, repeats: 0, now, touched, given_back, lost }
     }
 
     /// Where it leads.
@@ -213,14 +220,22 @@ impl Rollback {
 
     /// What leads back: the network first, which needs no file. And why files cannot be compared, if so.
     fn compare(&mut self, here: Here) -> (Plan, Option<HostError>) {
-        let Here { files, record, leases, elapsed } = here;
+        let Here { files, record, leases, foreign, elapsed } = here;
         match self.round {
             0 => self.now = record,
             _ => self.now.update(&self.touched, record),
         }
         let (mut plan, mut unread) = (Plan::default(), None);
         if let Some(then) = self.snapshot.network.as_ref().filter(|_| self.parts.network) {
-            let ground = Ground { then, now: &self.now, leases: &leases, elapsed };
+            let ground = Ground {
+                then,
+                now: &self.now,
+                leases: &leases,
+                // What is not known is left as it is.
+                foreign: foreign.as_deref().unwrap_or(&then.foreign),
+                given_back: &self.given_back,
+                elapsed,
+            };
             let restoration = restore::restore_network(&ground);
             plan = restoration.plan;
             self.lost = restoration.lost;
@@ -238,6 +253,7 @@ impl Rollback {
     /// Takes note of the links that a plan changes, and of those that change with them.
     fn touch(&mut self, plan: &Plan) {
         self.touched.extend(plan.steps.iter().filter_map(|it| it.step.link_name()));
+        self.given_back.extend(plan.steps.iter().filter_map(|it| it.step.gives_back()).cloned());
         let snapshot = Rc::clone(&self.snapshot);
         let network = snapshot.network.as_ref().filter(|_| self.parts.network);
         let Some(Network { host: then, .. }) = network else { return };

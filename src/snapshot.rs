@@ -5,6 +5,8 @@
 //! file a checksum stands before all that it is the sum of: what is torn or rotten is not half
 //! believed. The encoding is XDR (RFC 4506), and netlink's own for what the kernel says.
 
+pub mod foreign;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +16,7 @@ use crate::host::record::HostRecord;
 use crate::host::{is_out_of_the_way, may_be_a_guests};
 use crate::limits::{DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
+use crate::model::foreign::ForeignClient;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
@@ -21,7 +24,7 @@ use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
 /// What a file of ours begins with; the number is the format's.
-const MAGIC: &[u8; 8] = b"vifchg1\n";
+const MAGIC: &[u8; 8] = b"vifchg2\n";
 
 /// Texts of ours that are kept: a moment, the boot's id.
 const TEXT_LEN_MAX: usize = 256;
@@ -58,6 +61,8 @@ pub struct Network {
     pub guests: BTreeMap<IfName, IfName>,
     /// The DHCP clients that we ran.
     pub leases: Vec<Lease>,
+    /// The DHCP clients that somebody else had started.
+    pub foreign: Vec<ForeignClient>,
 }
 
 /// Who has opened a change, and when.
@@ -240,7 +245,7 @@ impl Network {
                 }
             }
         }
-        Self { host: host.only(&own), guests, leases }
+        Self { host: host.only(&own), guests, leases, foreign: Vec::new() }
     }
 }
 
@@ -331,21 +336,24 @@ fn decode_file(reader: &mut Reader<'_>) -> Result<(IfName, KeptFile), SnapshotEr
 }
 
 fn encode_network(writer: &mut Writer<'_>, network: &Network) {
-    let Network { host, guests, leases } = network;
+    let Network { host, guests, leases, foreign } = network;
     writer.count(guests.len());
     for (guest, bridge) in guests {
         writer.string(guest.as_str());
         writer.string(bridge.as_str());
     }
     writer.count(leases.len());
-    for Lease { link, family, name_servers, wanted } in leases {
+    for Lease { link, family, name_servers, wanted, like } in leases {
         writer.string(link.as_str());
         writer.flag(*family == Family::Ipv6);
         writer.flag(*name_servers == NameServers::Taken);
         let address = wanted.map(|wanted| wanted.address().to_string());
         writer.optional_string(address.as_deref());
         writer.u32(wanted.map_or(0, |wanted| wanted.prefix_len().into()));
+        writer.optional_string(like.as_ref().map(IfName::as_str));
     }
+    writer.count(foreign.len());
+    foreign.iter().for_each(|client| foreign::encode(writer, client));
     let mut messages = Vec::new();
     host.encode(&mut messages);
     writer.opaque(&messages);
@@ -364,7 +372,11 @@ fn decode_network(reader: &mut Reader<'_>) -> Result<Network, SnapshotError> {
         let address = reader.optional_string("wanted", TEXT_LEN_MAX)?;
         let prefix_len = u8::try_from(reader.u32("prefix")?).unwrap_or(u8::MAX);
         let wanted = address.and_then(|text| IpPrefix::new(text.parse().ok()?, prefix_len));
-        network.leases.push(Lease { link, family, name_servers, wanted });
+        let like = reader.flag("like")?.then(|| decode_name(reader)).transpose()?;
+        network.leases.push(Lease { link, family, name_servers, wanted, like });
+    }
+    for _ in 0..reader.count("foreign clients", COUNT_MAX)? {
+        network.foreign.push(foreign::decode(reader)?);
     }
     let len_max = usize::try_from(SNAPSHOT_LEN_MAX).unwrap_or(usize::MAX);
     let messages = reader.opaque("links", len_max)?;

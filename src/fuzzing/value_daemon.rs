@@ -257,7 +257,8 @@ impl ValueDaemon {
         let definitions = self.definitions();
         let members = definitions.iter().flat_map(|it| it.members()).collect();
         let leases = self.kernel.clients().to_vec();
-        let network = Network::new(&self.kernel.record(), &members, leases);
+        let foreign = self.kernel.foreign_clients().to_vec();
+        let network = Network { foreign, ..Network::new(&self.kernel.record(), &members, leases) };
         Snapshot { opening, files: self.files(), network: Some(network) }
     }
 
@@ -323,6 +324,7 @@ impl ValueDaemon {
                 files: Ok(self.files()),
                 record: self.record(&rollback),
                 leases: self.kernel.clients().to_vec(),
+                foreign: Some(self.kernel.foreign_clients().to_vec()),
                 elapsed: self.now.since_boot.saturating_sub(at),
             };
             let plan = match rollback.handle(here, &refused) {

@@ -40,6 +40,9 @@ pub struct Inspection {
     pub silent: Vec<LinkIndex>,
     /// The links whose speed is wanted.
     pub speeds_of: Vec<(LinkIndex, IfName)>,
+    /// The link whose DHCP clients are wanted: those that give their address no lifetime are told by
+    /// nothing else.
+    pub clients_of: Option<IfName>,
 }
 
 /// What the kernel said.
@@ -51,6 +54,8 @@ pub struct Findings {
     pub links: BTreeMap<LinkIndex, Link>,
     /// Mb/s; a link without a known speed is left out.
     pub speeds: BTreeMap<LinkIndex, u32>,
+    /// The families that a DHCP client runs for.
+    pub clients: Vec<Family>,
 }
 
 /// What must be known to describe `link` and all that it holds. A link that is not up has no
@@ -63,7 +68,15 @@ pub fn inspection(host: &Host, link: &Link) -> Inspection {
         link.oper_state == OperState::Up && !matches!(link.kind, LinkKind::Bridge(_))
     };
     let speeds = shown.iter().filter(has_speed).map(|link| (link.index, link.name));
-    Inspection { gateways_of: link.index, silent, speeds_of: speeds.collect() }
+    let speeds_of = speeds.collect();
+    Inspection { gateways_of: link.index, silent, speeds_of, clients_of: None }
+}
+
+/// The same, for what would be defined.
+pub fn inspection_to_define(host: &Host, link: &Link) -> Inspection {
+    let is_static = |address: &Address| matches!(source(address), Source::Static);
+    let has_static = host.addresses_of(link.index).iter().any(is_static);
+    Inspection { clients_of: has_static.then_some(link.name), ..inspection(host, link) }
 }
 
 /// Whether something of `link` changes that the kernel does not announce: the attributes of a
@@ -218,7 +231,11 @@ impl Describer<'_> {
                 let gateway = gateways.iter().copied().find(|ip| Family::of(*ip) == family);
                 match self.view {
                     View::Live => live_protocol(family, &addresses, gateway),
-                    View::Inactive => defining_protocol(family, &addresses, gateway),
+                    View::Inactive => {
+                        let has_client = self.findings.clients.contains(&family);
+                        let leased = leased(&addresses, gateway).filter(|_| has_client);
+                        defining_protocol(family, &addresses, gateway, leased)
+                    }
                 }
             })
             .collect()
@@ -241,11 +258,13 @@ fn defining_protocol(
     family: Family,
     addresses: &[&Address],
     gateway: Option<IpAddr>,
+    leased: Option<&Address>,
 ) -> Option<Protocol> {
     let mut protocol =
         Protocol { family, autoconf: false, dhcp: None, addresses: Vec::new(), gateway: None };
     for address in addresses {
-        match source(address) {
+        let is_leased = leased.is_some_and(|leased| leased.id() == address.id());
+        match if is_leased { Source::Dhcp } else { source(address) } {
             Source::Automatic => {}
             Source::Autoconf => protocol.autoconf = true,
             Source::Dhcp => protocol.dhcp = Some(Dhcp::default()),
@@ -265,6 +284,23 @@ fn defining_protocol(
 /// Whether a protocol has this address.
 fn is_listed(protocol: &Protocol, prefix: IpPrefix) -> bool {
     protocol.addresses.iter().any(|ip| ip.prefix() == prefix)
+}
+
+/// The address that a DHCP client has brought which gives it no lifetime: if none has one, that from
+/// whose network the gateway is, or else the first.
+fn leased<'a>(addresses: &[&'a Address], gateway: Option<IpAddr>) -> Option<&'a Address> {
+    let is = |address: &Address, wanted: fn(&Source) -> bool| wanted(&source(address));
+    if addresses.iter().any(|address| is(address, |source| matches!(source, Source::Dhcp))) {
+        return None;
+    }
+    let is_static = |address: &&&Address| is(address, |source| matches!(source, Source::Static));
+    let reaches = |address: &&&Address| {
+        let len = address.prefix.prefix_len();
+        let beside = gateway.and_then(|gateway| IpPrefix::new(gateway, len));
+        beside.is_some_and(|beside| beside.network() == address.prefix.network())
+    };
+    let mut candidates = addresses.iter().filter(is_static);
+    candidates.clone().find(reaches).or_else(|| candidates.next()).copied()
 }
 
 /// Where an address comes from.

@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::Host;
 use crate::model::address::Family;
+use crate::model::foreign::{ForeignClient, Links};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
-use crate::netlink::link::Link;
+use crate::netlink::address::Lifetime;
+use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 
@@ -33,6 +35,10 @@ pub struct Survey {
     pub defaults: Ipv6Switches,
     /// The DHCP clients that we run.
     pub leases: Vec<Lease>,
+    /// The DHCP clients that somebody else has started.
+    pub foreign: Vec<ForeignClient>,
+    /// Those of them that we have ended in this boot, and not given back.
+    pub ended: Vec<ForeignClient>,
     /// Interfaces that were taken down a moment ago.
     pub rested: Vec<Resting>,
 }
@@ -103,8 +109,34 @@ impl Survey {
         Some(Resting { surveyed, lasting, ports })
     }
 
-    /// Whether we run a DHCP client of this family on this link.
+    /// Whether a DHCP client of this family runs on this link, whoever has started it.
     pub fn has_client(&self, link: &IfName, family: Family) -> bool {
         self.leases.iter().any(|lease| lease.is_for(*link, family))
+            || self.has_foreign_client(*link, family)
+    }
+
+    /// Whether somebody else has started one. One of all links leaves out what others make, like
+    /// bridges, unless it is told otherwise: then they have what it has brought.
+    pub fn has_foreign_client(&self, link: IfName, family: Family) -> bool {
+        let is_found = || {
+            self.named(&link).is_some_and(|now| {
+                let is_brought = |record: &AddressRecord| {
+                    let address = &record.address;
+                    address.prefix.family() == family && address.lifetime == Lifetime::Finite
+                };
+                !matches!(now.link.kind, LinkKind::Bridge(_) | LinkKind::Tun)
+                    || now.addresses.iter().any(is_brought)
+            })
+        };
+        let is_served = |client: &ForeignClient| match client.links {
+            Links::One(_) | Links::Several(_) => true,
+            Links::All(_) => is_found(),
+        };
+        self.foreign.iter().any(|client| client.is_for(link, family) && is_served(client))
+    }
+
+    /// The client that somebody else had on this link, and that we have ended.
+    pub fn ended_for(&self, link: IfName, family: Family) -> Option<&ForeignClient> {
+        self.ended.iter().find(|client| client.is_for(link, family))
     }
 }

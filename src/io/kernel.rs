@@ -102,7 +102,7 @@ impl Kernel {
         let gateways = self.gateways(inspection.gateways_of, buffer);
         let link = |index: &LinkIndex| Some((*index, silent::read(host.link(*index)?)));
         let links = inspection.silent.iter().filter_map(link).collect();
-        Findings { gateways, links, speeds }
+        Findings { gateways, links, speeds, clients: Vec::new() }
     }
 
     /// Whether all is known that [`Kernel::inspect`] cannot ask at once. If not, a process asks for it.

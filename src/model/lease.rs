@@ -15,6 +15,9 @@ pub struct Lease {
     /// The address that the link has already and would like to keep. If the server gives another,
     /// this one is removed.
     pub wanted: Option<IpPrefix>,
+    /// The link whose lease goes on with this one, and whose client somebody else had started: the
+    /// server is to be told the same as by that.
+    pub like: Option<IfName>,
 }
 
 /// Whether the lease's name servers become the host's.

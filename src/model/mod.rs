@@ -7,5 +7,6 @@ pub mod address;
 pub mod interface;
 pub mod ipv6;
 pub mod lease;
+pub mod foreign;
 pub mod client;
 pub mod server;

@@ -6,6 +6,7 @@
 
 use crate::host::survey::Surveyed;
 use crate::model::address::Family;
+use crate::model::foreign::{ForeignClient, Links};
 use crate::model::interface::{Interface, Protocol};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
@@ -13,6 +14,7 @@ use crate::model::name::IfName;
 use crate::netlink::address::Scope;
 use crate::netlink::record::address::AddressRecord;
 use crate::plan::draft::{Draft, Leases};
+use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, Step, Switch};
 use crate::plan::ways::{Ways, routes_in_order};
 use crate::plan::wish::Wish;
@@ -124,19 +126,58 @@ impl<'a> Draft<'a> {
     /// Ends the DHCP clients of a link that will be a port, or is taken down: before anything else, as
     /// some clients take their lease back from a link that becomes a port. Of a link that is yet to be
     /// made too, as they would find it.
-    pub(super) fn stop_all_clients(&mut self, link: IfName) {
+    pub(super) fn stop_all_clients(&mut self, link: IfName) -> Result<(), Refusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
             self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
         }
+        for client in self.survey.foreign.iter().filter(|client| client.is_on(link)) {
+            if !matches!(client.links, Links::All(_)) {
+                self.end_foreign_client(link, client)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Ends the DHCP clients of `definition`'s link that it does not want.
-    pub(super) fn stop_clients(&mut self, definition: &'a Interface) {
+    /// Refuses to make a port of a link that a client of all links has found, and would find again.
+    pub(super) fn check_is_left_alone(&self, link: IfName) -> Result<(), Refusal> {
+        if self.find(&link).is_none_or(|now| now.link.master.is_some()) {
+            return Ok(());
+        }
+        let is_found =
+            |client: &&ForeignClient| matches!(client.links, Links::All(_)) && client.is_on(link);
+        match self.survey.foreign.iter().find(is_found) {
+            Some(client) => Err(Refusal::Client { name: link, client: Box::new(client.clone()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a client that somebody else has started, if it can be given back.
+    fn end_foreign_client(&mut self, name: IfName, client: &ForeignClient) -> Result<(), Refusal> {
+        let client = Box::new(client.clone());
+        if client.keeper.is_some() || client.only_link().is_none() {
+            return Err(Refusal::Client { name, client });
+        }
+        let undo = vec![Step::StartForeignClient(client.clone())];
+        self.push(Step::EndForeignClient(client), undo);
+        Ok(())
+    }
+
+    /// Ends the DHCP clients of `definition`'s link that it does not want. One that serves all links
+    /// goes on: what it has to do with this one is for its own configuration to say.
+    pub(super) fn stop_clients(&mut self, definition: &'a Interface) -> Result<(), Refusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == definition.name) {
             if wanted_lease(definition, lease.family) != Some(lease.name_servers) {
                 self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
             }
         }
+        let link = definition.name;
+        for client in self.survey.foreign.iter().filter(|it| it.only_link() == Some(link)) {
+            let is_wanted = |family: &Family| wanted_lease(definition, *family).is_some();
+            if !client.families.iter().any(is_wanted) {
+                self.end_foreign_client(link, client)?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts the DHCP clients that `definition` wants, and waits for what they bring.
@@ -147,7 +188,9 @@ impl<'a> Draft<'a> {
             let link = definition.name;
             let runs =
                 |lease: &Lease| lease.is_for(link, family) && lease.name_servers == name_servers;
-            if self.survey.leases.iter().any(runs) {
+            let has_client =
+                self.survey.leases.iter().any(runs) || self.survey.has_foreign_client(link, family);
+            if has_client {
                 self.add_late_gateway(&wish);
                 continue;
             }
@@ -157,14 +200,46 @@ impl<'a> Draft<'a> {
             let fixed = wish.fixed();
             let mut prefixes = leased.map(|record| record.address.prefix);
             let wanted = prefixes.find(|prefix| !fixed.contains(prefix));
-            let lease = Lease { link, family, name_servers, wanted };
-            let undo = self.drop_lease(lease);
-            self.push(Step::StartClient(lease), vec![undo]);
+            let lease = Lease { link, family, name_servers, wanted, like: None };
+            self.start_client(lease, definition);
             if self.leases == Leases::Awaited {
                 let condition = Condition::Leased { link, family, besides: fixed };
                 self.push(Step::WaitFor(condition), Vec::new());
             }
             self.add_late_gateway(&wish);
+        }
+    }
+
+    /// Starts the client that somebody else had on the link and that was ended, or else one of ours: like
+    /// the one that a port had.
+    fn start_client(&mut self, lease: Lease, definition: &Interface) {
+        let Lease { link, family, name_servers, .. } = lease;
+        let survey = self.survey;
+        let ended = survey.ended_for(link, family);
+        if let Some(client) = ended.filter(|_| name_servers == NameServers::Taken) {
+            let client = Box::new(client.clone());
+            let undo = vec![Step::EndForeignClient(client.clone()), self.drop_lease(lease)];
+            // It may serve the other family too.
+            if !self.steps().any(|step| *step == Step::StartForeignClient(client.clone())) {
+                self.push(Step::StartForeignClient(client), undo);
+            }
+            return;
+        }
+        let had_one = |name: &IfName| {
+            survey.has_foreign_client(*name, family) || survey.ended_for(*name, family).is_some()
+        };
+        let like = std::iter::once(link).chain(definition.members()).find(had_one);
+        let lease = Lease { like, ..lease };
+        let undo = self.drop_lease(lease);
+        self.push(Step::StartClient(lease), vec![undo]);
+    }
+
+    /// Starts the clients that somebody else had on a link that nobody has defined, and that were ended.
+    pub(super) fn give_back_clients(&mut self, link: IfName) {
+        for client in self.survey.ended.iter().filter(|client| client.is_on(link)) {
+            let client = Box::new(client.clone());
+            let undo = vec![Step::EndForeignClient(client.clone())];
+            self.push(Step::StartForeignClient(client), undo);
         }
     }
 

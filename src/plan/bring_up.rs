@@ -94,6 +94,7 @@ fn keep_additions(plan: &mut Plan, definition: &Interface, survey: &Survey) {
                 | Step::DeleteAddress { .. }
                 | Step::DeleteRoute { .. }
                 | Step::StopClient(_)
+                | Step::EndForeignClient(_)
         );
         !(takes_or_tunes && step.link_name().is_some_and(is_in_use))
     });
@@ -114,7 +115,10 @@ fn draft_up(
     let donors: Vec<_> = donors(definition, survey);
     let mut draft = Draft::new(host, survey);
     draft.leases = leases;
-    definition.members().into_iter().for_each(|member| draft.stop_all_clients(member));
+    for member in definition.members() {
+        draft.check_is_left_alone(member)?;
+        draft.stop_all_clients(member)?;
+    }
     let mut parent = None;
     let mut bridge: Option<&Bridge> = None;
     match &definition.kind {
@@ -141,7 +145,7 @@ fn draft_up(
         // neighbour's address asked again after a second.
         draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     }
-    draft.stop_clients(definition);
+    draft.stop_clients(definition)?;
     draft.add_addresses(definition, &donors);
     if let Some(bridge) = bridge {
         draft.enslave(name, bridge, definition.mtu)?;
@@ -178,6 +182,7 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
     }
     draft.set_up(name);
     draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
+    draft.give_back_clients(name);
     Ok(draft.finish())
 }
 

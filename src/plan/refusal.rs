@@ -6,6 +6,7 @@ use std::fmt;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::faults;
 use crate::model::address::IpPrefix;
+use crate::model::foreign::{ForeignClient, Links, Program};
 use crate::model::name::IfName;
 
 /// Why there is no plan.
@@ -33,6 +34,11 @@ pub enum Refusal {
     Fixed {
         name: IfName,
         what: String,
+    },
+    /// The DHCP client of a link can be neither ended nor given back.
+    Client {
+        name: IfName,
+        client: Box<ForeignClient>,
     },
     /// Links that would be cut off: guests' interfaces, or others that are not a part of it.
     Guests {
@@ -62,6 +68,23 @@ impl fmt::Display for Refusal {
             Self::Fixed { name, what } => {
                 write!(f, "{what} of {name} cannot change while it runs: destroy it first")
             }
+            Self::Client { name, client } => {
+                write!(f, "the lease of {name} is that of {client} (process {})", client.pid)?;
+                match (&client.keeper, &client.links, client.program) {
+                    (Some(keeper), ..) => {
+                        write!(f, ", which {keeper} would start again: stop it there first")
+                    }
+                    (None, Links::All(_), Program::Dhcpcd) => {
+                        write!(
+                            f,
+                            ": add 'denyinterfaces {name}' to /etc/dhcpcd.conf and restart it"
+                        )
+                    }
+                    (None, ..) => {
+                        f.write_str(": stop it, and start one for each link that needs one")
+                    }
+                }
+            }
             Self::Guests { name, guests } => {
                 let guests: Vec<_> = guests.iter().map(IfName::as_str).collect();
                 let guests = guests.join(", ");
@@ -87,6 +110,7 @@ impl From<Refusal> for CallError {
             | Refusal::IsPort { .. }
             | Refusal::WrongKind { .. }
             | Refusal::Fixed { .. }
+            | Refusal::Client { .. }
             | Refusal::Guests { .. }
             | Refusal::WayIn { .. } => {
                 Self::new(ErrorCode::OperationInvalid, Domain::Interface, refusal.to_string())

@@ -43,6 +43,8 @@ impl Step {
             | Self::StartClient(_)
             | Self::StopClient(_)
             | Self::DropLease { .. }
+            | Self::EndForeignClient(_)
+            | Self::StartForeignClient(_)
             | Self::Switch { .. }
             | Self::WaitFor(_) => Means::Other,
         }
@@ -97,6 +99,8 @@ impl Step {
             | Self::StartClient(_)
             | Self::StopClient(_)
             | Self::DropLease { .. }
+            | Self::EndForeignClient(_)
+            | Self::StartForeignClient(_)
             | Self::Switch { .. }
             | Self::WaitFor(_) => {}
         }

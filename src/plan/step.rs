@@ -9,6 +9,7 @@ use std::fmt;
 use crate::definitions::FileEdit;
 use crate::host::{Host, describe};
 use crate::model::address::{Family, IpPrefix, MacAddr};
+use crate::model::foreign::ForeignClient;
 use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
@@ -88,6 +89,11 @@ pub enum Step {
         addresses: Vec<IpPrefix>,
         routes: Vec<RouteRecord>,
     },
+    /// Ends a DHCP client that somebody else has started. It keeps its lease, and the link its
+    /// addresses.
+    EndForeignClient(Box<ForeignClient>),
+    /// Starts it as it was started before.
+    StartForeignClient(Box<ForeignClient>),
     Switch {
         link: IfName,
         switch: Switch,
@@ -244,6 +250,7 @@ impl Step {
             Self::StartClient(lease) | Self::StopClient(lease) | Self::DropLease { lease, .. } => {
                 Some(lease.link)
             }
+            Self::EndForeignClient(client) | Self::StartForeignClient(client) => client.only_link(),
             Self::AddApart(_)
             | Self::DeleteApart(_)
             | Self::EditFile(_)
@@ -255,6 +262,11 @@ impl Step {
     /// What this step restores, if it is a file.
     pub fn restores(&self) -> Option<&FileRestoration> {
         if let Self::RestoreFile(file) = self { Some(file) } else { None }
+    }
+
+    /// The DHCP client that this step gives back to whoever had it.
+    pub fn gives_back(&self) -> Option<&ForeignClient> {
+        if let Self::StartForeignClient(client) = self { Some(client) } else { None }
     }
 
     /// The MTU that this step gives to a link.
@@ -317,6 +329,8 @@ impl fmt::Display for Step {
             Self::StartClient(lease) => write!(f, "dhcp start {}", Client(lease)),
             Self::StopClient(lease) => write!(f, "dhcp stop {}", Client(lease)),
             Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", Client(lease)),
+            Self::EndForeignClient(client) => write!(f, "dhcp end {client}"),
+            Self::StartForeignClient(client) => write!(f, "dhcp give back {client}"),
             Self::Switch { link, switch, value } => {
                 write!(f, "sysctl net.ipv6.conf.{link}.{} = {value}", switch.file_name())
             }
@@ -438,10 +452,10 @@ impl fmt::Display for Client<'_> {
         if let Some(wanted) = self.0.wanted {
             write!(f, " for {wanted}")?;
         }
-        match self.0.name_servers {
-            NameServers::Taken => Ok(()),
-            NameServers::Left => f.write_str(" without name servers"),
+        if self.0.name_servers == NameServers::Left {
+            f.write_str(" without name servers")?;
         }
+        self.0.like.map_or(Ok(()), |like| write!(f, " like that of {like}"))
     }
 }
 

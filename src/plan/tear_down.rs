@@ -39,7 +39,7 @@ pub fn tear_down(
     if !guests.is_empty() {
         return Err(Refusal::Guests { name, guests });
     }
-    draft.stop_all_clients(name);
+    draft.stop_all_clients(name)?;
     draft.strip(now);
     draft.set_down(&now.link);
     let Some(definition) = definition else {

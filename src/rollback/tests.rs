@@ -95,7 +95,7 @@ fn to(then: &ValueKernel) -> Rollback {
 
 fn here(record: HostRecord) -> Here {
     let (files, leases) = (Ok(Files::new()), Vec::new());
-    Here { files, record, leases, elapsed: Duration::ZERO }
+    Here { files, record, leases, foreign: None, elapsed: Duration::ZERO }
 }
 
 fn from(now: &ValueKernel) -> Here {

@@ -105,7 +105,11 @@ impl Desk<'_> {
             },
             Question::UriSettings => Ok(Answer::UriSettings(self.client_config.uri_settings())),
             Question::Links(inspection) => {
-                Ok(Answer::Links(self.kernel.inspect(inspection, self.host, self.buffer)))
+                let mut findings = self.kernel.inspect(inspection, self.host, self.buffer);
+                findings.clients = inspection
+                    .clients_of
+                    .map_or_else(Vec::new, |link| self.clients.families_of(link));
+                Ok(Answer::Links(findings))
             }
             Question::Survey(order) => Ok(Answer::Survey(self.survey(order)?)),
         }
@@ -115,6 +119,8 @@ impl Desk<'_> {
     pub(crate) fn survey(&mut self, order: &SurveyOrder) -> Result<Survey, HostError> {
         let mut survey = self.kernel.survey(order, self.host, self.buffer)?;
         survey.leases = self.clients.running().copied().collect();
+        survey.foreign = self.clients.foreign()?;
+        survey.ended = self.clients.ended();
         survey.rested = self.rested.interfaces().cloned().collect();
         Ok(survey)
     }

@@ -331,7 +331,7 @@ impl Server {
     /// Goes on with the change that is under way.
     fn go_on(&mut self, now: Instant) {
         if let Some(owed) = self.jobs.running.as_mut().and_then(|running| running.owed.take()) {
-            let progress = self.hear(owed);
+            let progress = self.hear(owed, now);
             self.note_progress(progress);
         }
         let Some(running) = &mut self.jobs.running else { return };

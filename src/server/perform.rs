@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::host::survey::SurveyOrder;
 use crate::io::switches;
 use crate::job::{self, StepError};
+use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::plan;
 use crate::plan::request::Means;
@@ -29,6 +30,8 @@ pub(super) enum Owed {
     Answer,
     /// The end of a DHCP client, which this step stops.
     ClientEnd(Lease, Step),
+    /// The end of a DHCP client that somebody else has started.
+    ForeignEnd(Box<ForeignClient>),
 }
 
 impl Server {
@@ -46,7 +49,14 @@ impl Server {
             }),
             Step::StopClient(lease) | Step::DropLease { lease, .. } => {
                 self.leases.stop(lease.link, lease.family, now);
-                return self.hear(Owed::ClientEnd(*lease, step.clone()));
+                return self.hear(Owed::ClientEnd(*lease, step.clone()), now);
+            }
+            Step::EndForeignClient(client) => match self.leases.end_foreign(client, now) {
+                Ok(()) => return self.hear(Owed::ForeignEnd(client.clone()), now),
+                Err(err) => Err(StepError::from(err)),
+            },
+            Step::StartForeignClient(client) => {
+                self.leases.give_back(client).map_err(StepError::from)
             }
             Step::WaitFor(_) => Ok(()),
             Step::AddAddress { .. }
@@ -63,19 +73,23 @@ impl Server {
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
             | Step::SetVlans { .. } => match self.send(step) {
-                Ok(()) => return self.hear(Owed::Answer),
+                Ok(()) => return self.hear(Owed::Answer, now),
                 Err(err) => Err(err),
             },
         })
     }
 
     /// Looks whether what a step waits for has come.
-    pub(super) fn hear(&mut self, owed: Owed) -> StepProgress {
+    pub(super) fn hear(&mut self, owed: Owed, now: Instant) -> StepProgress {
         let result = match &owed {
             Owed::Answer => self.jobs.changes.poll_answer(&mut self.buffer),
             Owed::ClientEnd(lease, _) if self.leases.is_running(lease.link, lease.family) => None,
             // Only now, or the client might bring it again.
             Owed::ClientEnd(_, step) => Some(self.take_away(step)),
+            Owed::ForeignEnd(client) => {
+                let ended = self.leases.foreign_ended(client, now);
+                ended.map(|outcome| outcome.map_err(|err| StepError::from(&err)))
+            }
         };
         result.map_or(StepProgress::Owes(owed), StepProgress::Done)
     }

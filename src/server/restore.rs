@@ -21,6 +21,7 @@ use crate::faults;
 use crate::host::record::HostRecord;
 use crate::io::change_folder::Kept;
 use crate::job::{Job, StepError};
+use crate::model::foreign::ForeignClient;
 use crate::open_change::{Cause, Part, Status, Tried};
 use crate::plan::Plan;
 use crate::plan::step::Step;
@@ -104,9 +105,19 @@ impl Server {
             Scope::Links(links) => self.kernel.record_only(links, &self.host, &mut self.buffer)?,
         };
         let leases = self.leases.running().copied().collect();
+        let foreign = match rollback.scope() {
+            Scope::Nothing => None,
+            Scope::Host | Scope::Links(_) => self.known_foreign(),
+        };
         let at = rollback.snapshot().opening.at;
         let elapsed = self.change.moment().since_boot.saturating_sub(at);
-        Ok(Here { files, record, leases, elapsed })
+        Ok(Here { files, record, leases, foreign, elapsed })
+    }
+
+    /// The DHCP clients of others, if the host can tell of them now.
+    fn known_foreign(&self) -> Option<Vec<ForeignClient>> {
+        let foreign = self.leases.foreign();
+        foreign.inspect_err(|err| warn!("{err}: DHCP clients of others stay as they are")).ok()
     }
 
     /// Keeps what the definition files say that the way back is going to replace or remove. A courtesy:

@@ -189,7 +189,9 @@ impl Server {
         let record = self.kernel.record(&mut self.buffer)?;
         let definitions = self.store.definitions();
         let members = definitions.iter().flat_map(|it| it.members()).collect();
-        Ok(Network::new(&record, &members, self.leases.running().copied().collect()))
+        let leases = self.leases.running().copied().collect();
+        let foreign = self.leases.foreign()?;
+        Ok(Network { foreign, ..Network::new(&record, &members, leases) })
     }
 
     /// Writes down what is before a job of an open change acts.

@@ -13,6 +13,8 @@ const HOST: &str = "
     link tap9 tun
     dhcp br0 ipv4 wanted 192.0.2.1/24 without-dns
     dhcp br0 ipv6
+    foreign dhclient eth0
+    foreign dhcpcd all runsv
 ";
 
 fn name(name: &str) -> IfName {
@@ -39,11 +41,14 @@ fn snapshot() -> Snapshot {
             (name("eth8"), KeptFile::Unread),
             (name("eth9"), KeptFile::Link(b"/elsewhere".to_vec())),
         ]),
-        network: Some(Network::new(
-            &kernel.record(),
-            &BTreeSet::from([name("eth0")]),
-            kernel.clients().to_vec(),
-        )),
+        network: Some(Network {
+            foreign: kernel.foreign_clients().to_vec(),
+            ..Network::new(
+                &kernel.record(),
+                &BTreeSet::from([name("eth0")]),
+                kernel.clients().to_vec(),
+            )
+        }),
     }
 }
 

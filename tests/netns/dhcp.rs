@@ -224,7 +224,7 @@ impl Ping {
 
 pub(crate) fn lease(link: &str) -> Lease {
     let link = IfName::new(link).unwrap();
-    Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None }
+    Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None, like: None }
 }
 
 /// The addresses of a link, without what a server did not give it.

@@ -35,6 +35,7 @@ mod crowd;
 mod define;
 mod dhcp;
 mod faults;
+mod foreign;
 mod freshness;
 mod guests;
 mod hidden;

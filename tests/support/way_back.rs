@@ -69,8 +69,17 @@ impl WayBack {
         plan: impl FnOnce(&Ground<'_>) -> Restoration,
     ) -> Restoration {
         let leases = self.then.clients().to_vec();
-        let then = Network::new(&self.then.record(), &BTreeSet::new(), leases);
-        let (now, leases) = (now.record(), now.clients());
-        plan(&Ground { then: &then, now: &now, leases, elapsed: ELAPSED })
+        let foreign = self.then.foreign_clients().to_vec();
+        let record = self.then.record();
+        let then = Network { foreign, ..Network::new(&record, &BTreeSet::new(), leases) };
+        let (record, leases, foreign) = (now.record(), now.clients(), now.foreign_clients());
+        plan(&Ground {
+            then: &then,
+            now: &record,
+            leases,
+            foreign,
+            given_back: &[],
+            elapsed: ELAPSED,
+        })
     }
 }

@@ -24,8 +24,9 @@ use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::host::{Host, is_discarded};
 use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
+use crate::model::foreign::ForeignClient;
 use crate::model::ipv6::Ipv6Switches;
-use crate::model::lease::Lease;
+use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkEvent, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
@@ -60,6 +61,9 @@ pub struct ValueKernel {
     clients: Vec<Lease>,
     /// Rules, and routes that lead nowhere.
     aparts: Vec<Apart>,
+    /// Clients of others, and those that were ended.
+    foreign: Vec<ForeignClient>,
+    ended: Vec<ForeignClient>,
     files: Files,
 }
 
@@ -89,6 +93,8 @@ impl ValueKernel {
         let mut survey = Survey::default();
         survey.defaults = self.defaults;
         survey.leases.clone_from(&self.clients);
+        survey.foreign.clone_from(&self.foreign);
+        survey.ended.clone_from(&self.ended);
         for device in order.links.iter().filter_map(|name| self.named(name)) {
             let mut told = Vec::new();
             device.addresses.iter().for_each(|address| address.encode(&mut told, device.index));
@@ -129,6 +135,11 @@ impl ValueKernel {
         self.encode_vlans(&mut told);
         self.aparts.iter().for_each(|apart| apart.encode(&mut told));
         HostRecord::decode(&told).unwrap_or_default()
+    }
+
+    /// The DHCP clients that others have started.
+    pub fn foreign_clients(&self) -> &[ForeignClient] {
+        &self.foreign
     }
 
     /// The DHCP clients that run.
@@ -273,6 +284,17 @@ impl ValueKernel {
                 self.clients.retain(|client| !is_same_client(client, lease));
                 self.drop_lease(lease, addresses, routes)
             }
+            Step::EndForeignClient(client) => {
+                self.foreign.retain(|other| !other.is_same(client));
+                self.ended.retain(|other| !other.is_same(client));
+                self.ended.push(client.as_ref().clone());
+                Ok(())
+            }
+            Step::StartForeignClient(client) => {
+                self.ended.retain(|other| !other.is_same(client));
+                self.foreign.push(client.as_ref().clone());
+                Ok(())
+            }
             Step::AddAddress { .. }
             | Step::AddApart(_)
             | Step::AddLink(_)
@@ -366,7 +388,7 @@ impl ValueKernel {
     /// anything has changed.
     fn bring_leases(&mut self, mut is_silent: impl FnMut(&Lease) -> bool) -> bool {
         let mut has_changed = false;
-        for lease in self.clients.clone() {
+        for lease in self.clients.clone().into_iter().chain(self.leases_of_others()) {
             let Some(device) = self.named(&lease.link).filter(|device| device.up) else { continue };
             let address = Address::leased(device.index, lease.family, lease.wanted);
             let is_there = device.addresses.iter().any(|own| own.prefix == address.prefix);
@@ -376,6 +398,24 @@ impl ValueKernel {
             }
         }
         has_changed
+    }
+
+    /// The leases that others' clients have yet to get.
+    fn leases_of_others(&self) -> Vec<Lease> {
+        let mut leases = Vec::new();
+        for client in &self.foreign {
+            for (link, family) in
+                client.families.iter().filter_map(|it| Some((client.only_link()?, *it)))
+            {
+                let device = self.named(&link);
+                let addresses = device.into_iter().flat_map(|device| &device.addresses);
+                if !addresses.into_iter().any(|own| own.prefix.family() == family) {
+                    let name_servers = NameServers::Taken;
+                    leases.push(Lease { link, family, name_servers, wanted: None, like: None });
+                }
+            }
+        }
+        leases
     }
 
     fn named(&self, name: &IfName) -> Option<&Device> {

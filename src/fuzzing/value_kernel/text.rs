@@ -33,6 +33,7 @@ use crate::fuzzing::value_kernel::state::{
 };
 use crate::fuzzing::value_kernel::{ValueKernel, vlans};
 use crate::model::address::{Family, IpPrefix, MacAddr};
+use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
@@ -139,6 +140,16 @@ impl ValueKernel {
             "dhcp" => {
                 let client = read_client(words)?;
                 self.clients.push(client);
+                Ok(())
+            }
+            "foreign" => {
+                let client = read_foreign(words)?;
+                self.foreign.push(client);
+                Ok(())
+            }
+            "ended" => {
+                let client = read_foreign(words)?;
+                self.ended.push(client);
                 Ok(())
             }
             "ipv6" => {
@@ -359,10 +370,25 @@ fn default_scope(family: Family, gateway: Option<IpAddr>) -> u8 {
     }
 }
 
+/// A program, the link that it is for or `all`, and whoever looks after it.
+fn read_foreign(words: &mut Words<'_>) -> Result<ForeignClient, TextError> {
+    let name = words.word()?;
+    let program = Program::ALL.into_iter().find(|program| program.name() == name);
+    let program = program.ok_or_else(|| format!("{name}?"))?;
+    let links = match words.word()? {
+        "all" => Links::All(Choice::default()),
+        link => Links::One(IfName::new(link).map_err(|err| err.to_string())?),
+    };
+    let keeper = words.word().ok().map(str::to_owned);
+    let (families, pid, command) = (vec![Family::Ipv4], 7, CommandLine::default());
+    Ok(ForeignClient { program, links, families, pid, keeper, command })
+}
+
 fn read_client(words: &mut Words<'_>) -> Result<Lease, TextError> {
     let link = words.name()?;
     let family = words.of(&[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)])?;
-    let mut lease = Lease { link, family, name_servers: NameServers::Taken, wanted: None };
+    let mut lease =
+        Lease { link, family, name_servers: NameServers::Taken, wanted: None, like: None };
     while let Some(word) = words.rest.next() {
         match word {
             "wanted" => lease.wanted = Some(words.prefix()?),
@@ -439,6 +465,9 @@ impl fmt::Display for ValueKernel {
             let names = name_servers.as_str();
             writeln!(f, "dhcp {link} {} name servers {names}", family.as_str())?;
         }
+        let mut foreign: Vec<_> = self.foreign.iter().map(ToString::to_string).collect();
+        foreign.sort_unstable();
+        foreign.iter().try_for_each(|client| writeln!(f, "foreign {client}"))?;
         if self.defaults != USUAL {
             write_switches(f, "default", self.defaults)?;
         }

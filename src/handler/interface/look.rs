@@ -150,7 +150,13 @@ pub(super) fn xml_desc(
         (Found::Link { definition: Some(definition), .. }, View::Inactive) => definition,
         (Found::Link { link, .. }, View::Live | View::Inactive) => match answer {
             Some(Answer::Links(findings)) => &describe::interface(world.host, link, findings, view),
-            _ => return Outcome::Ask(Question::Links(describe::inspection(world.host, link))),
+            _ => {
+                let inspection = match view {
+                    View::Live => describe::inspection(world.host, link),
+                    View::Inactive => describe::inspection_to_define(world.host, link),
+                };
+                return Outcome::Ask(Question::Links(inspection));
+            }
         },
     };
     Outcome::Done(Ok(Reply::Text(format::format(interface))))

@@ -323,3 +323,48 @@ fn what_is_up_and_the_hosts_own_is_to_be_up_after_the_next_boot() {
         assert_eq!(inactive.contains("<start mode='onboot'/>"), want, "{label}: {inactive}");
     }
 }
+
+#[test]
+fn an_address_without_a_lifetime_is_a_lease_where_a_client_runs() {
+    let dhcp = "<dhcp/>";
+    let ip = |ip: &str| format!("<ip address='{ip}' prefix='24'/>");
+    let (first, second) = ("10.0.0.1", "192.0.2.1");
+    for (label, clients, addresses, want) in [
+        ("no client", vec![], vec![address("192.0.2.1/24")], ip(second)),
+        ("another family's", vec![Family::Ipv6], vec![address("192.0.2.1/24")], ip(second)),
+        ("its client", vec![Family::Ipv4], vec![address("192.0.2.1/24")], dhcp.to_owned()),
+        (
+            "that towards the gateway",
+            vec![Family::Ipv4],
+            vec![address("10.0.0.1/24"), address("192.0.2.1/24")],
+            dhcp.to_owned() + &ip(first),
+        ),
+        (
+            "the first",
+            vec![Family::Ipv4],
+            vec![address("10.0.0.1/24"), address("10.0.1.1/24")],
+            dhcp.to_owned() + &ip("10.0.1.1"),
+        ),
+        (
+            "one with a lifetime",
+            vec![Family::Ipv4],
+            vec![finite("192.0.2.7/24"), address("192.0.2.1/24")],
+            dhcp.to_owned() + &ip(second),
+        ),
+    ] {
+        let host = host(&[link(1, "eth0")], &addresses);
+        let gateways = vec!["192.0.2.254".parse().unwrap()];
+        let findings = Findings { clients, gateways, ..Findings::default() };
+        let asked = inspection_to_define(&host, host.link(LinkIndex(1)).unwrap()).clients_of;
+        assert!(asked.is_some(), "{label}");
+        let text = xml(&host, "eth0", &findings, View::Inactive);
+        let protocol = text.split_once("<protocol family='ipv4'>").unwrap().1;
+        let protocol = protocol.split_once("</protocol>").unwrap().0;
+        let protocol: String = protocol.lines().map(str::trim).collect();
+        let protocol = protocol.replace("<route gateway='192.0.2.254'/>", "");
+        assert_eq!(protocol, want, "{label}");
+    }
+    let host = host(&[link(1, "eth0")], &[finite("192.0.2.7/24")]);
+    let asked = inspection_to_define(&host, host.link(LinkIndex(1)).unwrap()).clients_of;
+    assert_eq!(asked, None, "a lifetime says it");
+}

@@ -11,13 +11,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::DhcpError;
+use super::foreign::heritage::{self, Heritage};
 use super::record::{path_of, state_of};
 use crate::config::choice::DhcpClient;
 use crate::model::address::{Family, IpPrefix};
+use crate::model::foreign::{ForeignClient, Program as Kind};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys::file::is_executable;
@@ -25,42 +28,13 @@ use crate::sys::file::is_executable;
 /// Where clients are looked for, beside the daemon's own PATH.
 const USUAL_DIRS: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
 
-/// One of the programs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
-    Udhcpc,
-    Dhcpcd,
-    Dhclient,
-}
-
-impl Kind {
-    /// In the order in which they are preferred.
-    const ALL: [Self; 3] = [Self::Udhcpc, Self::Dhcpcd, Self::Dhclient];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Udhcpc => "udhcpc",
-            Self::Dhcpcd => "dhcpcd",
-            Self::Dhclient => "dhclient",
-        }
-    }
-
-    /// Whether the program gets leases of this family.
-    const fn speaks(self, family: Family) -> bool {
-        match (self, family) {
-            (Self::Udhcpc, Family::Ipv6) => false,
-            (Self::Udhcpc, Family::Ipv4) | (Self::Dhcpcd | Self::Dhclient, _) => true,
-        }
-    }
-
-    /// The one that a setting names.
-    const fn chosen(choice: DhcpClient) -> Option<Self> {
-        match choice {
-            DhcpClient::Auto => None,
-            DhcpClient::Udhcpc => Some(Self::Udhcpc),
-            DhcpClient::Dhcpcd => Some(Self::Dhcpcd),
-            DhcpClient::Dhclient => Some(Self::Dhclient),
-        }
+/// The one that a setting names.
+const fn chosen(choice: DhcpClient) -> Option<Kind> {
+    match choice {
+        DhcpClient::Auto => None,
+        DhcpClient::Udhcpc => Some(Kind::Udhcpc),
+        DhcpClient::Dhcpcd => Some(Kind::Dhcpcd),
+        DhcpClient::Dhclient => Some(Kind::Dhclient),
     }
 }
 
@@ -131,7 +105,7 @@ impl Client {
         dirs: &[PathBuf],
         known: &Known,
     ) -> Result<Self, DhcpError> {
-        if let Some(kind) = Kind::chosen(choice) {
+        if let Some(kind) = chosen(choice) {
             if !kind.speaks(family) {
                 return Err(DhcpError::NoIpv6 { client: kind.name() });
             }
@@ -160,6 +134,18 @@ impl Client {
         Some(Self { kind, program: busybox, applet, confinement: Confinement::None })
     }
 
+    /// The same program that somebody else had for a lease.
+    pub(super) fn like(before: &ForeignClient, known: &Known) -> Self {
+        let program = PathBuf::from(OsString::from_vec(before.command.file.clone()));
+        let name = program.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let applet = name.starts_with("busybox").then_some(Kind::Udhcpc.name());
+        let confinement = match before.program {
+            Kind::Dhclient => known.confinement(&program),
+            Kind::Udhcpc | Kind::Dhcpcd => Confinement::None,
+        };
+        Self { kind: before.program, program, applet, confinement }
+    }
+
     /// Whether the client can do what a lease asks for.
     pub(super) fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
         // The kernel lets a link be called so. The clients would read it as an option of theirs.
@@ -175,15 +161,23 @@ impl Client {
     }
 
     /// The command that gets and keeps a lease, for as long as it runs.
-    pub(super) fn command(&self, lease: &Lease, files: &Files, host: Option<&str>) -> Command {
+    pub(super) fn command(
+        &self,
+        lease: &Lease,
+        files: &Files,
+        host: Option<&str>,
+        heritage: Option<&Heritage>,
+    ) -> Command {
+        let inherited = heritage.map(|heritage| heritage::arguments(&heritage.before));
+        let inherited = inherited.as_deref();
         let mut command = Command::new(&self.program);
         command.args(self.applet);
         match self.kind {
-            Kind::Udhcpc => command.args(udhcpc_arguments(lease, files, host)),
+            Kind::Udhcpc => command.args(udhcpc_arguments(lease, files, host, inherited)),
             Kind::Dhcpcd => command.args(dhcpcd_arguments(lease, files)),
             Kind::Dhclient => match self.confinement {
-                Confinement::None => command.args(dhclient_arguments(lease, files)),
-                Confinement::Profile => command.args(confined_arguments(lease)),
+                Confinement::None => command.args(dhclient_arguments(lease, files, inherited)),
+                Confinement::Profile => command.args(confined_arguments(lease, inherited)),
             },
         }
         .env_clear()
@@ -195,11 +189,16 @@ impl Client {
     }
 
     /// What is to be in the client's configuration file, if it has one of ours.
-    pub(super) fn configuration(&self, lease: &Lease, files: &Files) -> Option<String> {
+    pub(super) fn configuration(
+        &self,
+        lease: &Lease,
+        files: &Files,
+        heritage: Option<&Heritage>,
+    ) -> Option<String> {
         match self.kind {
             Kind::Udhcpc => None,
-            Kind::Dhcpcd => Some(dhcpcd_configuration(lease, files)),
-            Kind::Dhclient => Some(dhclient_configuration(lease)),
+            Kind::Dhcpcd => Some(dhcpcd_configuration(lease, files, heritage)),
+            Kind::Dhclient => Some(dhclient_configuration(lease, heritage)),
         }
     }
 
@@ -283,7 +282,12 @@ fn is_enforced(profiles: &str, program: &Path) -> bool {
 }
 
 /// Never gives up: three requests, five seconds of silence, and again.
-fn udhcpc_arguments(lease: &Lease, files: &Files, host: Option<&str>) -> Vec<OsString> {
+fn udhcpc_arguments(
+    lease: &Lease,
+    files: &Files,
+    host: Option<&str>,
+    inherited: Option<&[OsString]>,
+) -> Vec<OsString> {
     let mut arguments: Vec<OsString> =
         ["-f", "-t", "3", "-T", "3", "-A", "5"].map(OsString::from).into();
     arguments.extend(["-i".into(), lease.link.as_str().into()]);
@@ -293,8 +297,12 @@ fn udhcpc_arguments(lease: &Lease, files: &Files, host: Option<&str>) -> Vec<OsS
     if let Some(wanted) = lease.wanted {
         arguments.extend(["-r".into(), wanted.address().to_string().into()]);
     }
-    if let Some(host) = host {
-        arguments.extend(["-x".into(), format!("hostname:{host}").into()]);
+    match (inherited, host) {
+        (Some(inherited), _) => arguments.extend_from_slice(inherited),
+        (None, Some(host)) => {
+            arguments.extend(["-x".into(), format!("hostname:{host}").into()]);
+        }
+        (None, None) => {}
     }
     arguments
 }
@@ -313,7 +321,7 @@ fn dhcpcd_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
 
 /// dhcpcd would configure links and name servers by itself. Our script does that, as for the others; a
 /// dhcpcd that is too old to leave it to the script does the same as that.
-fn dhcpcd_configuration(lease: &Lease, files: &Files) -> String {
+fn dhcpcd_configuration(lease: &Lease, files: &Files, heritage: Option<&Heritage>) -> String {
     let mut text = String::from(
         "# Written by virtinterfaced for each start.\n\
          persistent\nnodelay\ntimeout 0\nnoconfigure\n",
@@ -322,13 +330,18 @@ fn dhcpcd_configuration(lease: &Lease, files: &Files) -> String {
     text.push_str(&format!("env {}={}\n", super::script::STATE_VARIABLE, files.state.display()));
     let peer_dns = lease.name_servers.as_str();
     text.push_str(&format!("env {}={peer_dns}\n", super::script::PEER_DNS_VARIABLE));
+    match (heritage, lease.family) {
+        (Some(heritage), _) => text.push_str(&heritage.dhcpcd_lines()),
+        (None, Family::Ipv4) => text.push_str("clientid\nhostname\n"),
+        (None, Family::Ipv6) => text.push_str("duid ll\n"),
+    }
     text.push_str(match lease.family {
         Family::Ipv4 => {
-            "clientid\nhostname\nnoarp\nnoipv4ll\nrequire dhcp_server_identifier\n\
+            "noarp\nnoipv4ll\nrequire dhcp_server_identifier\n\
              option domain_name_servers, domain_name, domain_search, classless_static_routes\n"
         }
         // What routers advertise is the kernel's.
-        Family::Ipv6 => "duid ll\nnoipv6rs\nia_na\noption domain_name_servers, domain_search\n",
+        Family::Ipv6 => "noipv6rs\nia_na\noption domain_name_servers, domain_search\n",
     });
     if let (Family::Ipv4, Some(wanted)) = (lease.family, lease.wanted) {
         text.push_str(&format!("request {}\n", wanted.address()));
@@ -336,8 +349,13 @@ fn dhcpcd_configuration(lease: &Lease, files: &Files) -> String {
     text
 }
 
-fn dhclient_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
+fn dhclient_arguments(
+    lease: &Lease,
+    files: &Files,
+    inherited: Option<&[OsString]>,
+) -> Vec<OsString> {
     let mut arguments = dhclient_common(lease);
+    arguments.extend_from_slice(inherited.unwrap_or_default());
     arguments.extend(["-lf".into(), files.leases.clone().into()]);
     arguments.extend(["-cf".into(), files.configuration.clone().into()]);
     arguments.extend(["-sf".into(), files.script.clone().into()]);
@@ -356,8 +374,9 @@ fn dhclient_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
 }
 
 /// With the host's script and configuration, and a lease file where the profile allows one.
-fn confined_arguments(lease: &Lease) -> Vec<OsString> {
+fn confined_arguments(lease: &Lease, inherited: Option<&[OsString]>) -> Vec<OsString> {
     let mut arguments = dhclient_common(lease);
+    arguments.extend_from_slice(inherited.unwrap_or_default());
     arguments.extend(["-lf".into(), confined_leases(lease).into()]);
     arguments.push(lease.link.as_str().into());
     arguments
@@ -377,11 +396,16 @@ fn dhclient_common(lease: &Lease) -> Vec<OsString> {
     ["-d", "-q", "--no-pid"].iter().chain(family).map(OsString::from).collect()
 }
 
-fn dhclient_configuration(lease: &Lease) -> String {
+fn dhclient_configuration(lease: &Lease, heritage: Option<&Heritage>) -> String {
     let mut text = String::from(
         "# Written by virtinterfaced for each start.\n\
          timeout 30;\nretry 5;\nreboot 3;\ninitial-interval 2;\nbackoff-cutoff 8;\n",
     );
+    if let Some(heritage) = heritage {
+        // Whatever it is known by stands here, and the address in the file of its leases.
+        text.push_str(&heritage.dhclient_configuration(lease.link));
+        return text;
+    }
     match lease.family {
         Family::Ipv4 => text.push_str(
             "option rfc3442-classless-static-routes code 121 = array of unsigned integer 8;\n\

@@ -15,12 +15,13 @@
 pub mod script;
 mod record;
 mod process;
+mod error;
+mod foreign;
 mod client;
 mod names;
 mod notes;
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -32,6 +33,9 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use self::client::{Client, Files, Known};
+pub use self::error::DhcpError;
+use self::foreign::ForeignClients;
+use self::foreign::heritage::Heritage;
 use self::names::Names;
 use self::notes::Notes;
 use self::process::Process;
@@ -40,6 +44,7 @@ use crate::config::choice::DhcpClient;
 use crate::error::HostError;
 use crate::limits::DHCP_STOP_TIME_MAX;
 use crate::model::address::Family;
+use crate::model::foreign::{ForeignClient, Program};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys::{self, descriptors};
@@ -57,84 +62,6 @@ const ASK_INTERVAL: Duration = Duration::from_millis(200);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same while somebody waits for its end.
 const LOOK_INTERVAL_ENDING: Duration = Duration::from_millis(10);
-
-/// Why no client was started.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum DhcpError {
-    /// Neither of those that get leases of this family.
-    NoneInstalled {
-        family: Family,
-    },
-    /// Not the one that `dhcp_client` names.
-    NotInstalled {
-        client: &'static str,
-    },
-    /// `dhcp_client` names one that knows nothing of IPv6.
-    NoIpv6 {
-        client: &'static str,
-    },
-    /// AppArmor lets the client run no script but the host's, which always takes name servers over.
-    Confined {
-        client: &'static str,
-    },
-    /// The link's name would be an option on a client's command line.
-    LinkName {
-        link: IfName,
-    },
-    Host(HostError),
-}
-
-impl fmt::Display for DhcpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoneInstalled { family: Family::Ipv4 } => {
-                f.write_str("no DHCP client is installed: neither udhcpc, dhcpcd nor dhclient")
-            }
-            Self::NoneInstalled { family: Family::Ipv6 } => {
-                f.write_str("no DHCP client for IPv6 is installed: neither dhcpcd nor dhclient")
-            }
-            Self::NotInstalled { client } => {
-                write!(f, "{client}, which dhcp_client names, is not installed")
-            }
-            Self::NoIpv6 { client } => {
-                write!(f, "{client}, which dhcp_client names, does not support IPv6")
-            }
-            Self::Confined { client } => write!(
-                f,
-                "{client} cannot leave name servers alone (peerdns) under its AppArmor profile"
-            ),
-            Self::LinkName { link } => {
-                write!(
-                    f,
-                    "DHCP clients cannot be told of a link whose name begins with '-': {link}"
-                )
-            }
-            Self::Host(err) => err.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DhcpError {}
-
-impl DhcpError {
-    /// The kernel's number (errno(3)), if it is the kernel that refuses.
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Host(err) => Some(err.errno()),
-            Self::NoneInstalled { .. }
-            | Self::NotInstalled { .. }
-            | Self::NoIpv6 { .. }
-            | Self::Confined { .. }
-            | Self::LinkName { .. } => None,
-        }
-    }
-}
-
-impl From<HostError> for DhcpError {
-    fn from(err: HostError) -> Self {
-        Self::Host(err)
-    }
-}
 
 /// Where clients are found, and how they are chosen.
 #[derive(Clone, Debug)]
@@ -208,6 +135,7 @@ pub struct DhcpClients {
     entries: Vec<Entry>,
     names: Names,
     notes: Notes,
+    foreign: ForeignClients,
     /// When adopted clients were looked at last.
     looked_at: Option<Instant>,
 }
@@ -218,10 +146,11 @@ impl DhcpClients {
     pub fn open(run_dir: &Path, program: PathBuf, choice: Choice, now: Instant) -> Self {
         let dir = run_dir.join("dhcp");
         let names = Names::found(&dir, now);
+        let foreign = ForeignClients::new(&dir);
         let (entries, looked_at) = (Vec::new(), Some(now));
         let mut notes = Notes::new();
         notes.watch(&dir);
-        let mut clients = Self { dir, program, choice, entries, names, notes, looked_at };
+        let mut clients = Self { dir, program, choice, entries, names, foreign, notes, looked_at };
         for path in record::paths(&clients.dir, record::RECORD_SUFFIX) {
             let found = Record::read(&path);
             let adopted = found.and_then(|found| {
@@ -249,15 +178,30 @@ impl DhcpClients {
         self.choice = choice;
     }
 
-    /// See [`Choice::check`].
+    /// See [`Choice::check`]. Of a lease that goes on, the program is the one that it had.
     pub fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
-        self.choice.check(lease)
+        if lease.like.is_some() { Ok(()) } else { self.client(lease).map(|_| ()) }
+    }
+
+    /// The client for a lease. Beside a dhcpcd that manages all links no other can be.
+    fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
+        let client = self.choice.client(lease)?;
+        if client.kind != Program::Dhcpcd {
+            return Ok(client);
+        }
+        let is_manager =
+            |it: &ForeignClient| it.program == Program::Dhcpcd && it.only_link().is_none();
+        let Some(manager) = self.foreign()?.into_iter().find(is_manager) else { return Ok(client) };
+        let Choice { choice, dirs, known } = &self.choice;
+        let other = (*choice == DhcpClient::Auto)
+            .then(|| Client::find(DhcpClient::Dhclient, lease.family, dirs, known).ok());
+        other.flatten().ok_or(DhcpError::Managed { pid: manager.pid })
     }
 
     /// Starts a client. One that runs for the same link and family is replaced as soon as it has
     /// ended, unless it does just what is asked for.
     pub fn start(&mut self, lease: &Lease, now: Instant) -> Result<(), DhcpError> {
-        self.choice.check(lease)?;
+        self.check(lease)?;
         match self.entry(lease.link, lease.family) {
             None => {
                 let phase = self.launch(lease, now)?;
@@ -352,6 +296,58 @@ impl DhcpClients {
         })
     }
 
+    /// The clients that somebody else has started, and that run.
+    ///
+    /// # Errors
+    /// The host is short of descriptors or memory, and cannot tell.
+    pub fn foreign(&self) -> Result<Vec<ForeignClient>, HostError> {
+        self.foreign.running(&self.pids())
+    }
+
+    /// The families that a client runs for, whoever has started it.
+    pub fn families_of(&self, link: IfName) -> Vec<Family> {
+        let foreign = self.foreign().unwrap_or_default();
+        let has_client = |family: &Family| {
+            self.is_running(link, *family)
+                || foreign.iter().any(|it| it.only_link() == Some(link) && it.is_for(link, *family))
+        };
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(has_client).collect()
+    }
+
+    /// Those of them that were ended in this boot, and not given back.
+    pub fn ended(&self) -> Vec<ForeignClient> {
+        self.foreign.remembered()
+    }
+
+    /// Ends a client that somebody else has started. It keeps its lease, and its link its addresses.
+    pub fn end_foreign(&mut self, client: &ForeignClient, now: Instant) -> Result<(), HostError> {
+        let own = self.pids();
+        self.foreign.end(client, &own, now)
+    }
+
+    /// What has become of that; `None` as long as something of it runs.
+    pub fn foreign_ended(
+        &mut self,
+        client: &ForeignClient,
+        now: Instant,
+    ) -> Option<io::Result<()>> {
+        self.foreign.ended(client, now)
+    }
+
+    /// Starts a client as somebody else has started it before.
+    pub fn give_back(&mut self, client: &ForeignClient) -> Result<(), HostError> {
+        self.foreign.start(client)
+    }
+
+    /// The numbers of our clients.
+    fn pids(&self) -> Vec<libc::pid_t> {
+        let of_entry = |entry: &Entry| match &entry.phase {
+            Phase::Running { process, .. } | Phase::Ending { process, .. } => process.pid(),
+            Phase::Pausing { .. } => None,
+        };
+        self.entries.iter().filter_map(of_entry).collect()
+    }
+
     /// A child may have ended: sees which of ours have.
     pub fn handle_child(&mut self, now: Instant) {
         for mut entry in std::mem::take(&mut self.entries) {
@@ -384,6 +380,7 @@ impl DhcpClients {
             };
             self.entries.push(entry);
         }
+        self.foreign.handle_child();
         self.start_due(now);
         self.names.handle_time(&self.dir, now);
     }
@@ -422,7 +419,8 @@ impl DhcpClients {
             Phase::Ending { ask_at, kill_at, .. } => Some(*ask_at.min(kill_at)),
             Phase::Pausing { until } => Some(*until),
         };
-        self.entries.iter().filter_map(of_entry).chain(self.names.deadline()).min()
+        let others = [self.names.deadline(), self.foreign.deadline()];
+        self.entries.iter().filter_map(of_entry).chain(others.into_iter().flatten()).min()
     }
 
     fn entry(&mut self, link: IfName, family: Family) -> Option<&mut Entry> {
@@ -454,13 +452,18 @@ impl DhcpClients {
 
     /// Starts a client, and writes down that it runs.
     fn launch(&mut self, lease: &Lease, now: Instant) -> Result<Phase, DhcpError> {
-        let client = self.choice.client(lease)?;
+        let heritage = foreign::heritage(&self.dir, lease);
+        let client = match &heritage {
+            Some(heritage) => Client::like(&heritage.before, &self.choice.known),
+            None => self.client(lease)?,
+        };
+        client.check(lease)?;
         let dir = DirBuilder::new().recursive(true).mode(0o755).create(&self.dir);
         dir.map_err(|err| HostError::new("create", self.dir.display().to_string(), &err))?;
         self.notes.watch(&self.dir);
         let lease = self.remember_wanted(lease)?;
-        let files = self.prepare(&client, &lease)?;
-        let mut command = client.command(&lease, &files, host_name().as_deref());
+        let files = self.prepare(&client, &lease, heritage.as_ref())?;
+        let mut command = client.command(&lease, &files, host_name().as_deref(), heritage.as_ref());
         let child = descriptors::restore_limit(command.process_group(0)).spawn();
         let child = child.map_err(|err| HostError::new("run", client.kind.name(), &err))?;
         debug!("DHCP client of {lease} started: {} with number {}", client.kind.name(), child.id());
@@ -493,15 +496,24 @@ impl DhcpClients {
     }
 
     /// Puts down what the client reads.
-    fn prepare(&self, client: &Client, lease: &Lease) -> Result<Files, HostError> {
+    fn prepare(
+        &self,
+        client: &Client,
+        lease: &Lease,
+        heritage: Option<&Heritage>,
+    ) -> Result<Files, HostError> {
         let files = Files::new(&self.dir, lease);
         self.link_script(&files.script)
             .map_err(|err| HostError::new("link", files.script.display().to_string(), &err))?;
-        if let Some(text) = client.configuration(lease, &files) {
+        if let Some(text) = client.configuration(lease, &files, heritage) {
             record::replace(&files.configuration, &text, 0o644)?;
         }
-        if let Some(text) = client.leases(lease) {
-            record::replace(&client.lease_file(lease, &files), &text, 0o644)?;
+        let number = heritage.map_or("", |heritage| &heritage.number);
+        let lease_file = client.lease_file(lease, &files);
+        match client.leases(lease) {
+            Some(text) => record::replace(&lease_file, &format!("{number}{text}"), 0o644)?,
+            None if number.is_empty() || lease_file.exists() => {}
+            None => record::replace(&lease_file, number, 0o644)?,
         }
         Ok(files)
     }

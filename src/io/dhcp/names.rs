@@ -38,7 +38,7 @@ impl Names {
     pub(super) fn found(dir: &Path, now: Instant) -> Self {
         let over = record::paths(dir, SUFFIX).into_iter().filter_map(|path| {
             let (link, family) = record::lease_of(&path, SUFFIX)?;
-            Some(Lease { link, family, name_servers: NameServers::Taken, wanted: None })
+            Some(Lease { link, family, name_servers: NameServers::Taken, wanted: None, like: None })
         });
         Self { resting: over.map(|lease| (lease, now + REST)).collect(), scripts: Vec::new() }
     }

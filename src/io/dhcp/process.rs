@@ -47,6 +47,13 @@ impl Process {
         }
     }
 
+    pub(super) fn pid(&self) -> Option<libc::pid_t> {
+        match self {
+            Self::Child(child) => libc::pid_t::try_from(child.id()).ok(),
+            Self::Adopted { identity, .. } => Some(identity.pid),
+        }
+    }
+
     /// Asks it to end.
     pub(super) fn terminate(&self) -> io::Result<()> {
         self.signal(libc::SIGTERM)

@@ -64,7 +64,8 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Identity { pid, started, program } = &self.identity;
         writeln!(f, "{pid}\nstarted {started}\nprogram {program}")?;
-        writeln!(f, "peerdns {}", self.lease.name_servers.as_str())
+        writeln!(f, "peerdns {}", self.lease.name_servers.as_str())?;
+        self.lease.like.map_or(Ok(()), |like| writeln!(f, "like {like}"))
     }
 }
 
@@ -92,7 +93,8 @@ fn parse(link: IfName, family: Family, text: &str) -> Option<Record> {
         "no" => NameServers::Left,
         _ => return None,
     };
-    let lease = Lease { link, family, name_servers, wanted: None };
+    let like = lines.next().and_then(|line| IfName::new(line.strip_prefix("like ")?).ok());
+    let lease = Lease { link, family, name_servers, wanted: None, like };
     Some(Record { identity: Identity { pid, started, program }, lease })
 }
 
@@ -142,13 +144,18 @@ pub(super) fn read_address(path: &Path) -> Option<IpPrefix> {
 
 /// Writes a file anew: who reads it finds the old text or the whole new one.
 pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), HostError> {
+    replace_bytes(path, text.as_bytes(), mode)
+}
+
+/// The same of what is no text.
+pub(super) fn replace_bytes(path: &Path, bytes: &[u8], mode: u32) -> Result<(), HostError> {
     let refuse = |err: &std::io::Error| HostError::new("write", path.display().to_string(), err);
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(&name).map_err(|err| refuse(&err))?;
-    file.write_all(text.as_bytes()).map_err(|err| refuse(&err))?;
+    file.write_all(bytes).map_err(|err| refuse(&err))?;
     fs::rename(&name, path).map_err(|err| refuse(&err))
 }
 
@@ -181,7 +188,7 @@ mod tests {
         let link = IfName::new("br0.5").unwrap();
         for name_servers in [NameServers::Taken, NameServers::Left] {
             for family in [Family::Ipv4, Family::Ipv6] {
-                let lease = Lease { link, family, name_servers, wanted: None };
+                let lease = Lease { link, family, name_servers, wanted: None, like: None };
                 let identity = Identity { pid: 42, started: 777, program: "udhcpc".to_owned() };
                 let record = Record { identity, lease };
                 let text = record.to_string();

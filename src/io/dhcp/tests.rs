@@ -71,7 +71,7 @@ impl Scene {
 
 fn lease() -> Lease {
     let link = IfName::new("br0").unwrap();
-    Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None }
+    Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None, like: None }
 }
 
 #[test]

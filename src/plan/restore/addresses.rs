@@ -144,8 +144,10 @@ impl Addresses {
     /// IPv6 gives each link an address of its own when it comes up, and not before.
     fn index(&mut self, scene: &Scene<'_>, record: Option<&AddressRecord>) {
         let Some(record) = record else { return };
-        let is_wanted =
-            addressing::is_chosen(record) || (scene.is_up() && addressing::is_lasting(record));
+        let family = record.address.prefix.family();
+        let is_wanted = (addressing::is_chosen(record)
+            || (scene.is_up() && addressing::is_lasting(record)))
+            && !told::is_left_to_client(&scene.ground, scene.link, family);
         let mut rank = 0;
         if let Some(network) = network_of(record).filter(|_| is_wanted) {
             let network = self.networks.entry(network).or_default();
@@ -172,7 +174,8 @@ impl Addresses {
         {
             self.other_leases.push(family);
         }
-        if scene.is_downed() && family == Family::Ipv6 {
+        let is_lost = scene.is_downed() && family == Family::Ipv6;
+        if is_lost || told::is_left_to_client(ground, link, family) {
             return;
         }
         let had = had_at.and_then(|at| scene.then.addresses.get(at).zip(self.then.get_mut(at)));

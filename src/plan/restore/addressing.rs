@@ -3,6 +3,7 @@
 
 use crate::host::record::Recorded;
 use crate::model::address::Family;
+use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Origin, Role, Scope};
@@ -10,7 +11,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
 
-use super::{Draft, Ground};
+use super::{Draft, Ground, Loss};
 
 impl<'a> Draft<'a> {
     /// Ends the DHCP clients that did not run: before anything else, as some take their lease back
@@ -20,6 +21,16 @@ impl<'a> Draft<'a> {
         let runs_on = |lease: &&Lease| !then.iter().any(|then| is_same_client(then, lease));
         let stale: Vec<_> = self.leases.iter().filter(runs_on).copied().collect();
         stale.into_iter().for_each(|lease| self.push(Step::StopClient(lease)));
+        // One that serves all links, or that somebody looks after, is nobody's to end.
+        let is_stale = |client: &&ForeignClient| {
+            client.only_link().is_some()
+                && client.keeper.is_none()
+                && !self.then.foreign.iter().any(|then| then.is_same(client))
+        };
+        let stale: Vec<_> = self.foreign.iter().filter(is_stale).cloned().collect();
+        for client in stale {
+            self.push(Step::EndForeignClient(Box::new(client)));
+        }
     }
 
     /// Starts the DHCP clients that ran, where their link still is. What they had bound they ask for.
@@ -36,6 +47,18 @@ impl<'a> Draft<'a> {
             let bound = bound.find(|record| record.address.lifetime == Lifetime::Finite);
             let wanted = bound.map(|record| record.address.prefix);
             self.push(Step::StartClient(Lease { wanted, ..*lease }));
+        }
+        for client in &self.then.foreign {
+            // Where its link has gone there is nothing for it to do.
+            let is_there = client.only_link().is_none_or(|link| self.links.contains_key(&link));
+            if !is_there || self.foreign.iter().any(|now| now.is_same(client)) {
+                continue;
+            }
+            let client = Box::new(client.clone());
+            match client.keeper {
+                Some(_) => self.lost.push(Loss::Client(client)),
+                None => self.push(Step::StartForeignClient(client)),
+            }
         }
     }
 

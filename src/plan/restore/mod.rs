@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::host::record::{HostRecord, Recorded};
 use crate::host::{discarded_name, may_be_a_guests};
+use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
@@ -42,6 +43,10 @@ pub struct Ground<'a> {
     pub now: &'a HostRecord,
     /// The DHCP clients that we run now.
     pub leases: &'a [Lease],
+    /// The DHCP clients that somebody else has started, and that run now.
+    pub foreign: &'a [ForeignClient],
+    /// Those of them that this rollback has started.
+    pub given_back: &'a [ForeignClient],
     /// How long ago it was.
     pub elapsed: Duration,
 }
@@ -61,6 +66,8 @@ pub enum Loss {
     Gone(IfName),
     /// A link of the name is there that is something else, and not ours to remove.
     Replaced(IfName),
+    /// A DHCP client that ran, and that only whoever looks after it can start.
+    Client(Box<ForeignClient>),
     /// A bridge that was not there then, and that guests are on now.
     Occupied { name: IfName, guests: Vec<IfName> },
 }
@@ -70,6 +77,10 @@ impl fmt::Display for Loss {
         match self {
             Self::Gone(name) => write!(f, "{name} is gone"),
             Self::Replaced(name) => write!(f, "{name} is another link now"),
+            Self::Client(client) => {
+                let keeper = client.keeper.as_deref().unwrap_or_default();
+                write!(f, "{client} has ended, which is for {keeper} to start")
+            }
             Self::Occupied { name, guests } => {
                 let guests: Vec<_> = guests.iter().map(IfName::as_str).collect();
                 write!(f, "{name} stays as it is, as guests use it: {}", guests.join(", "))
@@ -106,6 +117,7 @@ struct Draft<'a> {
     then: &'a Network,
     now: &'a HostRecord,
     leases: &'a [Lease],
+    foreign: &'a [ForeignClient],
     /// What was there then, is no guest's, and is or will be there: as it is now, unless it has yet to
     /// be made.
     links: BTreeMap<IfName, Pair<'a>>,
@@ -132,11 +144,12 @@ struct Pair<'a> {
 
 impl<'a> Draft<'a> {
     fn new(ground: &Ground<'a>) -> Self {
-        let Ground { then, now, leases, .. } = *ground;
+        let Ground { then, now, leases, foreign, .. } = *ground;
         let mut draft = Self {
             then,
             now,
             leases,
+            foreign,
             links: BTreeMap::new(),
             order: Vec::new(),
             steps: Vec::new(),

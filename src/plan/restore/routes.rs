@@ -12,7 +12,7 @@ use crate::plan::step::Step;
 use super::addresses::Outcome;
 use super::addressing::Scene;
 use super::matching::{Budget, Index};
-use super::told::Told;
+use super::told::{self, Told};
 
 /// What is known so far of the way back of one link's routes.
 #[derive(Debug, Default)]
@@ -113,7 +113,8 @@ impl Routes {
         steps: &mut Vec<Step>,
     ) {
         let Some(route) = scene.routes_now().get(at) else { return };
-        if route.family == Family::Ipv4 && outcome.is_emptied {
+        let is_lost = route.family == Family::Ipv4 && outcome.is_emptied;
+        if is_lost || told::is_left_to_client(&scene.ground, scene.link, route.family) {
             return;
         }
         let is_it = |at: usize| scene.then.routes.get(at).is_some_and(|then| is_same(then, route));
@@ -136,7 +137,10 @@ impl Routes {
     fn order(&mut self, scene: &Scene<'_>, outcome: &Outcome, at: usize) {
         let Some(route) = scene.then.routes.get(at) else { return };
         let kept_at = self.kept_at.get(at).copied().flatten();
-        if kept_at.is_none() && route.is_leased() && outcome.other_leases.contains(&route.family) {
+        let is_clients = route.is_leased() && outcome.other_leases.contains(&route.family);
+        if kept_at.is_none()
+            && (is_clients || told::is_left_to_client(&scene.ground, scene.link, route.family))
+        {
             return;
         }
         let behind = self.behind.filter(|(behind, _)| {

@@ -126,11 +126,19 @@ impl Told {
 /// Whether a DHCP client ran, and will run.
 pub(super) fn has_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
     ground.then.leases.iter().any(|lease| lease.is_for(link, family))
+        || ground.then.foreign.iter().any(|client| client.is_for(link, family))
 }
 
 /// Whether a DHCP client runs now.
 pub(super) fn runs_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
     ground.leases.iter().any(|lease| lease.is_for(link, family))
+        || ground.foreign.iter().any(|client| client.is_for(link, family))
+}
+
+/// Whether a client was started again that knows by itself what a link is to have. Some take all away
+/// first.
+pub(super) fn is_left_to_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
+    ground.given_back.iter().any(|client| client.is_for(link, family))
 }
 
 /// Whether a DHCP server has told the host an address.

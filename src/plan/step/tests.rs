@@ -18,7 +18,8 @@ fn edit(before: Option<&str>, after: Option<&str>) -> Step {
 fn steps_read_as_they_would_be_said() {
     let link = name("eth0");
     let wanted = IpPrefix::new("192.0.2.1".parse().unwrap(), 24);
-    let lease = Lease { link, family: Family::Ipv6, name_servers: NameServers::Left, wanted };
+    let lease =
+        Lease { link, family: Family::Ipv6, name_servers: NameServers::Left, wanted, like: None };
     let off = LinkBond { carrier: MiiCarrier::Ioctl, ..LinkBond::default() };
     let drop = Step::DropLease { lease, addresses: Vec::new(), routes: Vec::new() };
     struct Case(Step, &'static str);

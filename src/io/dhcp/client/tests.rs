@@ -9,7 +9,7 @@ use crate::model::name::IfName;
 
 fn lease(family: Family, name_servers: NameServers, wanted: Option<&str>) -> Lease {
     let wanted = wanted.map(|address| IpPrefix::new(address.parse().unwrap(), 24).unwrap());
-    Lease { link: IfName::new("br0").unwrap(), family, name_servers, wanted }
+    Lease { link: IfName::new("br0").unwrap(), family, name_servers, wanted, like: None }
 }
 
 fn client(kind: Kind, confinement: Confinement) -> Client {
@@ -19,7 +19,7 @@ fn client(kind: Kind, confinement: Confinement) -> Client {
 
 fn line(client: &Client, lease: &Lease) -> String {
     let files = Files::new(Path::new("/run/d"), lease);
-    let command = client.command(lease, &files, Some("host"));
+    let command = client.command(lease, &files, Some("host"), None);
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
@@ -77,7 +77,7 @@ fn each_client_is_called_so_that_it_stays_in_the_foreground() {
 fn a_client_has_no_environment_but_what_its_script_needs() {
     let lease = lease(Family::Ipv4, NameServers::Left, None);
     let files = Files::new(Path::new("/run/d"), &lease);
-    let command = client(Kind::Udhcpc, Confinement::None).command(&lease, &files, None);
+    let command = client(Kind::Udhcpc, Confinement::None).command(&lease, &files, None, None);
     let variables: Vec<_> = command.get_envs().map(|(name, _)| name.to_str().unwrap()).collect();
     assert_eq!(variables, ["PATH", "VIRTINTERFACED_LEASE", "VIRTINTERFACED_PEERDNS"]);
 }
@@ -105,11 +105,11 @@ fn what_a_lease_asks_for_is_in_the_configuration() {
     ];
     for Case(kind, lease, needle, want) in cases {
         let files = Files::new(Path::new("/run/d"), &lease);
-        let text = client(kind, Confinement::None).configuration(&lease, &files).unwrap();
+        let text = client(kind, Confinement::None).configuration(&lease, &files, None).unwrap();
         assert_eq!(text.contains(needle), want, "{kind:?} {needle}:\n{text}");
     }
     let files = Files::new(Path::new("/run/d"), &wanted);
-    assert_eq!(client(Kind::Udhcpc, Confinement::None).configuration(&wanted, &files), None);
+    assert_eq!(client(Kind::Udhcpc, Confinement::None).configuration(&wanted, &files, None), None);
 }
 
 #[test]

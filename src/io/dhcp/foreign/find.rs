@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Finds the DHCP clients of this host by /proc (proc(5)): those of root's that serve our network
+//! namespace, whoever has started them.
+//!
+//! What is found may be started again with root's rights. So no process of anybody else counts,
+//! whatever it calls itself, and no program that somebody else could have written. dhcpcd gives its
+//! rights up and keeps them in a child: there the child is what shows that it is root's.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::arguments::{self, Sighting};
+use super::heritage;
+use crate::error::HostError;
+use crate::io::dhcp::record::Identity;
+use crate::io::files;
+use crate::limits::PROCESS_TEXT_LEN_MAX;
+use crate::model::address::Family;
+use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
+
+/// How often to look. What has just ended stays to be seen until somebody waits for it.
+const LOOKS_MAX: usize = 2;
+
+/// Programs that start what they look after again when it ends, as the kernel calls them.
+const KEEPERS: [&str; 10] = [
+    "NetworkManager",
+    "connmand",
+    "netifd",
+    "nm-dispatcher",
+    "perpd",
+    "runsv",
+    "s6-supervise",
+    "supervise",
+    "supervise-daemo",
+    "wickedd",
+];
+
+/// A client, and all processes that it consists of.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) client: ForeignClient,
+    pub(super) processes: Vec<Identity>,
+}
+
+/// A process that may be a client, or a part of one.
+struct Candidate {
+    identity: Identity,
+    parent: i32,
+    is_roots: bool,
+    is_in_our_mounts: bool,
+    arguments: Vec<Vec<u8>>,
+}
+
+/// What there is to a process.
+enum Look {
+    Candidate(Candidate),
+    /// The end of a client that has gone into the background, or the beginning of one: what else there is
+    /// may have been missed.
+    Nameless,
+    Other,
+}
+
+/// All clients but those with these numbers. A host without /proc has none that could be found.
+///
+/// # Errors
+/// The host is short of descriptors or memory: who has not been seen may be there.
+pub(super) fn find(own: &[i32]) -> Result<Vec<Found>, HostError> {
+    let namespace = |kind| fs::read_link(format!("/proc/thread-self/ns/{kind}")).ok();
+    let (Some(net), Some(mounts)) = (namespace("net"), namespace("mnt")) else {
+        return Ok(Vec::new());
+    };
+    let mut candidates = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        let mut is_torn = false;
+        candidates.clear();
+        let entries = match fs::read_dir("/proc") {
+            Ok(entries) => entries,
+            Err(err) => return if_short(&err),
+        };
+        for entry in entries.flatten() {
+            match look_at(&entry.path(), &net, &mounts)? {
+                Look::Candidate(candidate) => candidates.push(candidate),
+                Look::Nameless => is_torn = true,
+                Look::Other => {}
+            }
+        }
+        if !is_torn {
+            break;
+        }
+    }
+    let clients = candidates.iter().filter(|it| !own.contains(&it.identity.pid));
+    Ok(clients.filter_map(|it| client(it, &candidates)).collect())
+}
+
+/// An error that says nothing of what there is.
+fn if_short<T: Default>(err: &io::Error) -> Result<T, HostError> {
+    match err.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
+            Err(HostError::new("look for", "DHCP clients", err))
+        }
+        Some(_) | None => Ok(T::default()),
+    }
+}
+
+fn look_at(process: &Path, net: &Path, mounts: &Path) -> Result<Look, HostError> {
+    // Few processes come further than here.
+    let is_named = |name: &[u8]| {
+        name.starts_with(b"busybox") || Program::ALL.iter().any(|it| it.name().as_bytes() == name)
+    };
+    let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok());
+    let Some(pid) = pid else { return Ok(Look::Other) };
+    let name = read_if_there(process, "comm")?;
+    if !is_named(name.trim_ascii_end()) {
+        return Ok(Look::Other);
+    }
+    let arguments = read_if_there(process, "cmdline")?;
+    if arguments.is_empty() {
+        return Ok(Look::Nameless);
+    }
+    let mut arguments: Vec<_> = arguments.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    // Each ends with a zero, and a title leaves more of them behind.
+    while arguments.last().is_some_and(Vec::is_empty) {
+        arguments.pop();
+    }
+    let is_ours = fs::read_link(process.join("ns/net")).is_ok_and(|it| it == net);
+    let candidate = is_ours.then(|| candidate(process, pid, arguments, mounts)).flatten();
+    Ok(candidate.map_or(Look::Other, Look::Candidate))
+}
+
+fn candidate(
+    process: &Path,
+    pid: i32,
+    arguments: Vec<Vec<u8>>,
+    mounts: &Path,
+) -> Option<Candidate> {
+    let is_in_our_mounts = fs::read_link(process.join("ns/mnt")).is_ok_and(|it| it == mounts);
+    let status = read(process, "status")?;
+    let (parent, is_roots) = parse_status(&String::from_utf8_lossy(&status))?;
+    let identity = Identity::of(pid)?;
+    Some(Candidate { identity, parent, is_roots, is_in_our_mounts, arguments })
+}
+
+/// The parent's number, and whether the process has all rights: real, effective and saved.
+fn parse_status(status: &str) -> Option<(i32, bool)> {
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
+    let parent = field("PPid:")?.trim().parse().ok()?;
+    let is_roots = field("Uid:")?.split_ascii_whitespace().all(|uid| uid == "0");
+    Some((parent, is_roots))
+}
+
+fn client(candidate: &Candidate, all: &[Candidate]) -> Option<Found> {
+    let Sighting { program, links, families } = arguments::recognize(&candidate.arguments)?;
+    let parts = parts_of(candidate, all);
+    let is_root = |it: &&&Candidate| {
+        it.is_roots
+            && (it.identity.pid == candidate.identity.pid
+                || arguments::is_privileged_part(&it.arguments))
+    };
+    let root = parts.iter().find(is_root)?;
+    let process = PathBuf::from(format!("/proc/{}", root.identity.pid));
+    let file = trusted_file(&process)?;
+    let pid = candidate.identity.pid;
+    let keeper = keeper(candidate);
+    let environment = read(&process, "environ").unwrap_or_default();
+    let environment = environment.split(|byte| *byte == 0).filter(|it| !it.is_empty());
+    let mut command = CommandLine {
+        arguments: candidate.arguments.clone(),
+        directory: fs::read_link(process.join("cwd"))
+            .unwrap_or_default()
+            .into_os_string()
+            .into_vec(),
+        environment: environment.map(<[u8]>::to_vec).collect(),
+        file: file.into_os_string().into_vec(),
+    };
+    if command.arguments.first().is_some_and(|first| first.starts_with(b"dhcpcd: ")) {
+        rebuild(&mut command, &links, &families);
+    }
+    let mut client = ForeignClient { program, links, families, pid, keeper, command };
+    if let Links::All(_) = client.links {
+        client.links = Links::All(choice(&client));
+    }
+    let processes = parts.iter().map(|it| it.identity.clone()).collect();
+    Some(Found { client, processes })
+}
+
+/// Which links a client of all of them takes, by its configuration.
+fn choice(client: &ForeignClient) -> Choice {
+    let mut texts = heritage::configurations(client).into_iter();
+    let text = texts.find_map(|path| files::read_text(&path, PROCESS_TEXT_LEN_MAX).ok());
+    let text = text.filter(|_| client.program == Program::Dhcpcd);
+    arguments::choice(&client.command.arguments, &text.unwrap_or_default())
+}
+
+/// A process, and those of its kind that it has started.
+fn parts_of<'a>(candidate: &'a Candidate, all: &'a [Candidate]) -> Vec<&'a Candidate> {
+    let mut parts = vec![candidate];
+    let mut at = 0;
+    while let Some(parent) = parts.get(at).map(|it| it.identity.pid) {
+        let is_new = |it: &&Candidate| {
+            it.parent == parent && !parts.iter().any(|part| part.identity.pid == it.identity.pid)
+        };
+        let children: Vec<_> = all.iter().filter(is_new).collect();
+        parts.extend(children);
+        at += 1;
+    }
+    parts
+}
+
+/// The program of a process, if nobody but root can have written it. It may have been replaced by a
+/// newer one.
+fn trusted_file(process: &Path) -> Option<PathBuf> {
+    const DELETED: &[u8] = b" (deleted)";
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let file = fs::read_link(process.join("exe")).ok()?.into_os_string().into_vec();
+    let file = file.strip_suffix(DELETED).unwrap_or(&file).to_vec();
+    let file = PathBuf::from(std::ffi::OsString::from_vec(file));
+    let metadata = fs::metadata(&file).ok()?;
+    let is_roots = metadata.uid() == 0 && metadata.mode() & WRITABLE_BY_OTHERS == 0;
+    (is_roots && metadata.is_file()).then_some(file)
+}
+
+/// Whoever would start it again.
+fn keeper(candidate: &Candidate) -> Option<String> {
+    if !candidate.is_in_our_mounts {
+        return Some("a container".to_owned());
+    }
+    let parent = PathBuf::from(format!("/proc/{}", candidate.parent));
+    let name = read(&parent, "comm").filter(|_| candidate.parent > 1)?;
+    let name = String::from_utf8_lossy(name.trim_ascii_end()).into_owned();
+    KEEPERS.contains(&name.as_str()).then_some(name)
+}
+
+/// The command line that a dhcpcd had before it put a title in its place, as far as that tells. The
+/// environment is overwritten as well.
+fn rebuild(command: &mut CommandLine, links: &Links, families: &[Family]) {
+    let mut arguments = vec![b"dhcpcd".to_vec()];
+    match families {
+        [Family::Ipv4] => arguments.push(b"-4".to_vec()),
+        [Family::Ipv6] => arguments.push(b"-6".to_vec()),
+        _ => {}
+    }
+    if let Links::One(link) = links {
+        arguments.push(link.as_str().as_bytes().to_vec());
+    }
+    command.arguments = arguments;
+    command.environment = vec![b"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_vec()];
+    command.directory = b"/".to_vec();
+}
+
+/// The same of a process that may have ended.
+fn read_if_there(process: &Path, file: &str) -> Result<Vec<u8>, HostError> {
+    let bytes = files::read(&process.join(file), PROCESS_TEXT_LEN_MAX);
+    bytes.or_else(|err| if_short(&io::Error::from_raw_os_error(err.errno())))
+}
+
+fn read(process: &Path, file: &str) -> Option<Vec<u8>> {
+    files::read(&process.join(file), PROCESS_TEXT_LEN_MAX).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::IfName;
+
+    #[test]
+    fn only_who_is_root_in_every_way_is_root() {
+        for (uids, want) in [
+            ("0\t0\t0\t0", true),
+            ("1000\t0\t0\t0", false),
+            ("0\t1000\t0\t1000", false),
+            ("102\t102\t102\t102", false),
+        ] {
+            let status = format!("Name:\tdhclient\nPPid:\t7\nUid:\t{uids}\nGid:\t0\t0\t0\t0\n");
+            assert_eq!(parse_status(&status), Some((7, want)), "{uids}");
+        }
+        assert_eq!(parse_status("Name:\tdhclient\n"), None);
+    }
+
+    #[test]
+    fn a_program_that_others_may_write_is_not_started() {
+        let dir = std::env::temp_dir().join(format!("dhcp-foreign-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let own = fs::read_link("/proc/self/exe").unwrap();
+        let is_roots = fs::metadata(&own).unwrap().uid() == 0;
+        let link = dir.join("exe");
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        assert_eq!(trusted_file(&dir).is_some(), is_roots);
+        let open = dir.join("open");
+        fs::write(&open, "").unwrap();
+        fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o775)).unwrap();
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&open, &link).unwrap();
+        assert_eq!(trusted_file(&dir), None);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_title_is_turned_into_a_command_line() {
+        let eth0 = Links::One(IfName::new("eth0").unwrap());
+        let both = vec![Family::Ipv4, Family::Ipv6];
+        for (links, families, want) in [
+            (&eth0, vec![Family::Ipv4], "dhcpcd -4 eth0"),
+            (&eth0, vec![Family::Ipv6], "dhcpcd -6 eth0"),
+            (&eth0, both.clone(), "dhcpcd eth0"),
+            (&Links::All(Choice::default()), both, "dhcpcd"),
+        ] {
+            let mut command = CommandLine::default();
+            rebuild(&mut command, links, &families);
+            assert_eq!(command.arguments.join(&b' '), want.as_bytes());
+        }
+    }
+}

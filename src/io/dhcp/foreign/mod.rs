@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! DHCP clients that somebody else has started: found, ended, and given back.
+//!
+//! One is ended by SIGKILL. At any other signal some of them give their lease back (udhcpc -R), or take
+//! the address from the link (dhcpcd without `persistent`). What is killed does neither.
+//!
+//! Whoever is ended is written down first (`LINK.FAMILY.before`, for root alone), with all that it was
+//! started with. So a later daemon can give it back too, and whoever goes on with the lease tells the
+//! server the same ([`heritage`]).
+
+mod arguments;
+mod find;
+pub(super) mod heritage;
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+
+use self::heritage::Heritage;
+use super::process::Process;
+use super::record;
+use crate::error::HostError;
+use crate::io::files;
+use crate::limits::{DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX, PROCESS_TEXT_LEN_MAX};
+use crate::model::address::Family;
+use crate::model::foreign::{CommandLine, ForeignClient, Program};
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::snapshot::foreign as encoding;
+use crate::sys::{self, descriptors};
+use crate::xdr::reader::Reader;
+use crate::xdr::writer::Writer;
+
+/// What the name of a file ends with that has a client that was ended.
+const MEMORY_SUFFIX: &str = "before";
+
+/// How often it is looked whether a killed process is gone, which takes it a moment.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// The clients of others.
+#[derive(Debug)]
+pub(super) struct ForeignClients {
+    dir: PathBuf,
+    ending: Vec<Ending>,
+    /// Those that were given back, for as long as they are our children.
+    started: Vec<(ForeignClient, Child)>,
+}
+
+/// A client that was killed.
+#[derive(Debug)]
+struct Ending {
+    client: ForeignClient,
+    processes: Vec<Process>,
+    look_at: Instant,
+    until: Instant,
+}
+
+impl ForeignClients {
+    pub(super) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), ending: Vec::new(), started: Vec::new() }
+    }
+
+    /// Those that run. `own` are the numbers of our clients.
+    ///
+    /// # Errors
+    /// As those of [`find::find`].
+    pub(super) fn running(&self, own: &[i32]) -> Result<Vec<ForeignClient>, HostError> {
+        if sys::process::effective_uid() != 0 {
+            return Ok(Vec::new());
+        }
+        let mut clients: Vec<_> = find::find(own)?.into_iter().map(|found| found.client).collect();
+        // /proc shows nothing of a program that is only being loaded.
+        for (client, child) in &self.started {
+            let runs = !sys::process::has_ended(child).unwrap_or(true);
+            if runs && !clients.iter().any(|other| other.is_same(client)) {
+                clients.push(client.clone());
+            }
+        }
+        Ok(clients)
+    }
+
+    /// Those that were ended in this boot, and not given back.
+    pub(super) fn remembered(&self) -> Vec<ForeignClient> {
+        let mut clients = Vec::<ForeignClient>::new();
+        for path in record::paths(&self.dir, MEMORY_SUFFIX) {
+            // One of both families has two files.
+            let client = recall(&path).filter(|it| !clients.iter().any(|other| other.is_same(it)));
+            clients.extend(client);
+        }
+        clients
+    }
+
+    /// Kills those that do what `client` does, whoever has started them again.
+    ///
+    /// # Errors
+    /// It cannot be written down, or must not be killed. Then it runs on.
+    pub(super) fn end(
+        &mut self,
+        client: &ForeignClient,
+        own: &[i32],
+        now: Instant,
+    ) -> Result<(), HostError> {
+        self.remember(client)?;
+        let found = find::find(own)?.into_iter().filter(|found| found.client.is_same(client));
+        let mut processes = Vec::new();
+        for found in found {
+            info!("{} ends (process {})", found.client, found.client.pid);
+            forget_pid_file(&found.client);
+            processes.extend(found.processes.into_iter().filter_map(Process::adopt));
+        }
+        for process in &processes {
+            match process.kill() {
+                Err(err) if err.raw_os_error() != Some(libc::ESRCH) => {
+                    return Err(HostError::new("kill", client.to_string(), &err));
+                }
+                Err(_) | Ok(()) => {}
+            }
+        }
+        let (look_at, until) = (now + LOOK_INTERVAL, now + DHCP_STOP_TIME_MAX);
+        self.ending.push(Ending { client: client.clone(), processes, look_at, until });
+        Ok(())
+    }
+
+    /// Whether nothing of a client that was killed is left; `None` as long as that is open.
+    pub(super) fn ended(&mut self, client: &ForeignClient, now: Instant) -> Option<io::Result<()>> {
+        let at = self.ending.iter().position(|it| it.client.is_same(client))?;
+        let ending = self.ending.get_mut(at)?;
+        ending.processes.retain(|process| !process.has_ended());
+        let outcome = match ending.processes.as_slice() {
+            [] => Ok(()),
+            _ if ending.until <= now => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
+            _ => {
+                ending.look_at = now + LOOK_INTERVAL;
+                return None;
+            }
+        };
+        self.ending.swap_remove(at);
+        Some(outcome)
+    }
+
+    /// Starts a client as it was started before.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn start(&mut self, client: &ForeignClient) -> Result<(), HostError> {
+        let child = descriptors::restore_limit(&mut command(&client.command)).spawn();
+        let name = || String::from_utf8_lossy(&client.command.file).into_owned();
+        let child = child.map_err(|err| HostError::new("run", name(), &err))?;
+        info!("{client} is started again (process {})", child.id());
+        self.started.push((client.clone(), child));
+        self.forget(client);
+        Ok(())
+    }
+
+    /// A child may have ended. Most of these clients go on in the background when they have a lease.
+    pub(super) fn handle_child(&mut self) {
+        self.started.retain_mut(|(client, child)| {
+            if !sys::process::has_ended(child).unwrap_or(true) {
+                return true;
+            }
+            // This does not wait.
+            match child.wait() {
+                Ok(status) if !status.success() => warn!("{client} has ended: {status}"),
+                Ok(_) | Err(_) => debug!("{client} goes on in the background"),
+            }
+            false
+        });
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.ending.iter().map(|ending| ending.look_at).min()
+    }
+
+    /// Writes down what a client was started with.
+    fn remember(&self, client: &ForeignClient) -> Result<(), HostError> {
+        const FOLDER_MODE: u32 = 0o755;
+        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.dir);
+        made.map_err(|err| HostError::new("create", self.dir.display().to_string(), &err))?;
+        let mut bytes = Vec::new();
+        encoding::encode(&mut Writer::new(&mut bytes), client);
+        for path in self.memories(client) {
+            // Environments are nobody else's business.
+            record::replace_bytes(&path, &bytes, 0o600)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, client: &ForeignClient) {
+        for path in self.memories(client) {
+            if recall(&path).is_some_and(|it| it.is_same(client)) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    fn memories(&self, client: &ForeignClient) -> impl Iterator<Item = PathBuf> {
+        let link = client.only_link();
+        let families = client.families.iter().copied();
+        link.into_iter().flat_map(move |link| {
+            families.clone().map(move |family| memory(&self.dir, link, family))
+        })
+    }
+}
+
+/// What the client of a lease takes over, if somebody else had one for it.
+pub(super) fn heritage(dir: &Path, lease: &Lease) -> Option<Heritage> {
+    let before = recall(&memory(dir, lease.like?, lease.family))?;
+    let configuration = first_of(heritage::configurations(&before)).unwrap_or_default();
+    let mut leases = heritage::leases(&before).into_iter();
+    let number = leases
+        .find_map(|path| heritage::number(&files::read_text(&path, DHCP_LEASES_LEN_MAX).ok()?));
+    Some(Heritage { before, configuration, number: number.unwrap_or_default() })
+}
+
+fn first_of(paths: Vec<PathBuf>) -> Option<String> {
+    paths.into_iter().find_map(|path| files::read_text(&path, PROCESS_TEXT_LEN_MAX).ok())
+}
+
+fn memory(dir: &Path, link: IfName, family: Family) -> PathBuf {
+    dir.join(format!("{link}.{}.{MEMORY_SUFFIX}", family.as_str()))
+}
+
+fn recall(path: &Path) -> Option<ForeignClient> {
+    let bytes = files::read(path, 4 * PROCESS_TEXT_LEN_MAX).ok()?;
+    encoding::decode(&mut Reader::new(&bytes)).ok()
+}
+
+fn command(line: &CommandLine) -> Command {
+    let text = |bytes: &Vec<u8>| OsString::from_vec(bytes.clone());
+    let mut command = Command::new(text(&line.file));
+    if let Some((name, arguments)) = line.arguments.split_first() {
+        command.arg0(text(name)).args(arguments.iter().map(text));
+    }
+    let directory = PathBuf::from(text(&line.directory));
+    command.current_dir(if directory.is_dir() { directory } else { PathBuf::from("/") });
+    command.env_clear();
+    for variable in &line.environment {
+        if let Some(at) = variable.iter().position(|byte| *byte == b'=') {
+            let (name, value) = variable.split_at(at);
+            let value = value.get(1..).unwrap_or_default();
+            command.env(text(&name.to_vec()), text(&value.to_vec()));
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.process_group(0);
+    command
+}
+
+/// A pid file that names a process that is killed would soon name another one.
+fn forget_pid_file(client: &ForeignClient) {
+    let options = arguments::options(&client.command.arguments);
+    let named = match client.program {
+        Program::Udhcpc => options.value(&["p", "pidfile"]),
+        Program::Dhclient => options.value(&["-pf"]).or(Some("/run/dhclient.pid")),
+        // dhcpcd holds a lock on its own, by which the next one knows that it is stale.
+        Program::Dhcpcd => None,
+    };
+    let Some(path) = named.map(Path::new).filter(|path| path.is_absolute()) else { return };
+    let number = files::read_text(path, PROCESS_TEXT_LEN_MAX);
+    if number.is_ok_and(|number| number.trim_ascii() == client.pid.to_string()) {
+        let _ = fs::remove_file(path);
+    }
+}

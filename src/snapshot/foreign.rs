@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`ForeignClient`] in XDR: a part of a snapshot, and a file of its own while its lease is another's.
+
+use crate::limits::{PROCESS_TEXT_LEN_MAX, PROCESS_WORD_COUNT_MAX};
+use crate::model::address::Family;
+use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
+use crate::model::name::IfName;
+use crate::snapshot::SnapshotError;
+use crate::xdr::reader::Reader;
+use crate::xdr::writer::Writer;
+
+/// Links that one command line may name.
+const LINK_COUNT_MAX: usize = 1024;
+const KEEPER_LEN_MAX: usize = 64;
+
+/// Appends a client. Which links one of all takes is not kept: its configuration says it.
+pub fn encode(writer: &mut Writer<'_>, client: &ForeignClient) {
+    let ForeignClient { program, links, families, pid, keeper, command } = client;
+    writer.string(program.name());
+    let names = match links {
+        Links::One(link) => std::slice::from_ref(link),
+        Links::Several(links) => links.as_slice(),
+        Links::All(_) => &[],
+    };
+    writer.count(names.len());
+    names.iter().for_each(|name| writer.string(name.as_str()));
+    for family in [Family::Ipv4, Family::Ipv6] {
+        writer.flag(families.contains(&family));
+    }
+    writer.i32(*pid);
+    writer.optional_string(keeper.as_deref());
+    writer.opaque(&command.file);
+    writer.opaque(&command.directory);
+    for words in [&command.arguments, &command.environment] {
+        writer.count(words.len());
+        words.iter().for_each(|word| writer.opaque(word));
+    }
+}
+
+/// Reads a client.
+///
+/// # Errors
+/// It makes no sense.
+pub fn decode(reader: &mut Reader<'_>) -> Result<ForeignClient, SnapshotError> {
+    let name = reader.string("program", KEEPER_LEN_MAX)?;
+    let program = Program::ALL.into_iter().find(|program| program.name() == name);
+    let program = program.ok_or(SnapshotError::Content("program"))?;
+    let mut names = Vec::new();
+    for _ in 0..reader.count("links", LINK_COUNT_MAX)? {
+        let name = reader.string("link", KEEPER_LEN_MAX)?;
+        names.push(IfName::new(name.as_ref()).map_err(|_| SnapshotError::Content("link"))?);
+    }
+    let links = match names.as_slice() {
+        [] => Links::All(Choice::default()),
+        [link] => Links::One(*link),
+        _ => Links::Several(names),
+    };
+    let mut families = Vec::new();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        if reader.flag("family")? {
+            families.push(family);
+        }
+    }
+    let pid = reader.i32("pid")?;
+    let keeper = reader.optional_string("keeper", KEEPER_LEN_MAX)?.map(|text| text.into_owned());
+    let len_max = usize::try_from(PROCESS_TEXT_LEN_MAX).unwrap_or(usize::MAX);
+    let file = reader.opaque("file", len_max)?.to_vec();
+    let directory = reader.opaque("directory", len_max)?.to_vec();
+    let mut words = || {
+        let mut words = Vec::new();
+        for _ in 0..reader.count("words", PROCESS_WORD_COUNT_MAX)? {
+            words.push(reader.opaque("word", len_max)?.to_vec());
+        }
+        Ok::<_, SnapshotError>(words)
+    };
+    let (arguments, environment) = (words()?, words()?);
+    let command = CommandLine { file, arguments, directory, environment };
+    Ok(ForeignClient { program, links, families, pid, keeper, command })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_read_as_it_was_written_or_not_at_all() {
+        let link = |name: &str| IfName::new(name).unwrap();
+        let several = Links::Several(vec![link("eth0"), link("eth1")]);
+        for links in [Links::One(link("eth0")), several, Links::All(Choice::default())] {
+            let client = ForeignClient {
+                program: Program::Udhcpc,
+                links,
+                families: vec![Family::Ipv6],
+                pid: 42,
+                keeper: Some("runsv".to_owned()),
+                command: CommandLine {
+                    file: b"/bin/busybox".to_vec(),
+                    arguments: vec![b"udhcpc".to_vec(), b"\xff".to_vec()],
+                    directory: b"/".to_vec(),
+                    environment: vec![b"IF_METRIC=7".to_vec()],
+                },
+            };
+            let mut bytes = Vec::new();
+            encode(&mut Writer::new(&mut bytes), &client);
+            assert_eq!(decode(&mut Reader::new(&bytes)), Ok(client));
+            for len in 0..bytes.len() {
+                assert!(decode(&mut Reader::new(&bytes[..len])).is_err(), "{len}");
+            }
+        }
+    }
+}
