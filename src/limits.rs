@@ -291,6 +291,9 @@ pub const STANDBY_ROLLBACK_TIME_MAX: Duration = Duration::from_secs(20);
 /// The sentence that tells how the last change ended, in bytes: it names files, and perhaps links.
 pub const CHANGE_NOTE_LEN_MAX: u64 = 4096;
 
+/// Addresses, routes or steps that a rollback compares in one turn of the loop: a millisecond's worth.
+pub const COMPARED_PER_TURN_MAX: usize = 2_000;
+
 /// Changes that wait for their turn. A call stays when its client goes, and who comes back may ask
 /// again; with definitions of the longest kind so many take some hundred megabytes.
 pub const CHANGES_WAITING_MAX: usize = 512;

@@ -7,8 +7,9 @@
 //! may have done something of its own accord on the way. It is over when there is nothing left to do,
 //! or when a round would only do what two before it have tried.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
-use crate::plan::Plan;
-use crate::plan::restore::{self, Ground, Loss};
+use crate::plan::restore::{self, Ground, Loss, Planner};
 use crate::plan::step::Step;
+use crate::plan::{Plan, Planned};
 use crate::snapshot::{Files, Moment, Network, Snapshot};
 
 /// What an earlier daemon has left, as far as it can be read.
@@ -76,15 +77,15 @@ pub fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumption {
 }
 
 /// A way back, under way.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Rollback {
     snapshot: Rc<Snapshot>,
     parts: Parts,
     /// How many have been planned.
     round: u32,
-    /// What the last round was to do, in words, and how often that was tried again: what is refused
-    /// twice will be refused again.
-    steps: String,
+    /// The digest of what the last round was to do, in words, and how often that was tried again: what
+    /// is refused twice will be refused again.
+    words: Option<u64>,
     repeats: u32,
     /// The whole host, as far as is known.
     now: HostRecord,
@@ -94,6 +95,50 @@ pub struct Rollback {
     /// theirs, some of which they take away first.
     given_back: Vec<ForeignClient>,
     lost: Vec<Loss>,
+    comparison: Comparison,
+}
+
+/// A comparison under way.
+#[derive(Debug, Default)]
+struct Comparison {
+    planner: Planner,
+    leases: Vec<Lease>,
+    /// Others' DHCP clients, if they are known.
+    foreign: Option<Vec<ForeignClient>>,
+    elapsed: Duration,
+    /// What leads back to the files that were.
+    files: Plan,
+    /// Why files cannot be compared.
+    unread: Option<HostError>,
+    plan: Option<Plan>,
+    /// How many of its steps have been looked through, and what they are about.
+    told_count: usize,
+    words: Words,
+    links: BTreeSet<IfName>,
+    given_back: Vec<ForeignClient>,
+    /// Whether there is any but those that wait.
+    has_steps: bool,
+}
+
+/// The digest of steps in words: an address may last a second less by the next round.
+#[derive(Debug, Default)]
+struct Words {
+    hasher: DefaultHasher,
+    text: String,
+}
+
+impl Words {
+    fn take(&mut self, step: &Step) {
+        self.text.clear();
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "{step}");
+        self.hasher.write(self.text.as_bytes());
+        self.hasher.write_u8(0xff);
+    }
+
+    fn finish(&self) -> u64 {
+        self.hasher.finish()
+    }
 }
 
 /// What is to be restored.
@@ -168,10 +213,18 @@ impl Rollback {
         // What ran has gone with its boot.
         let network = parts.network && snapshot.opening.is_of_boot(now);
         let parts = Parts { network: network && snapshot.network.is_some(), ..parts };
-        let (steps, touched) = (String::new(), BTreeSet::new());
-        let (now, lost) = (HostRecord::default(), Vec::new());
-        let given_back = Vec::new();
-        Self { snapshot, parts, round: 0, steps, repeats: 0, now, touched, given_back, lost }
+        Self {
+            snapshot,
+            parts,
+            round: 0,
+            words: None,
+            repeats: 0,
+            now: HostRecord::default(),
+            touched: BTreeSet::new(),
+            given_back: Vec::new(),
+            lost: Vec::new(),
+            comparison: Comparison::default(),
+        }
     }
 
     /// Where it leads.
@@ -201,59 +254,100 @@ impl Rollback {
 
     /// Compares, and says how to go on. `refused` are the steps of the last round that were not done.
     pub fn handle(&mut self, here: Here, refused: &[(Step, StepError)]) -> Next {
-        let (plan, unread) = self.compare(here);
-        let steps = plan.to_string();
-        let is_there = plan.steps.iter().all(|it| matches!(it.step, Step::WaitFor(_)));
-        if is_there && self.lost.is_empty() && unread.is_none() {
-            return Next::Arrive;
+        self.begin_round(here);
+        loop {
+            if let Some(next) = self.poll_next(refused, usize::MAX) {
+                return next;
+            }
         }
-        self.repeats = if steps == self.steps { self.repeats + 1 } else { 0 };
-        let gets_on = self.round < ROLLBACK_ROUNDS_MAX && self.repeats <= 1;
-        if is_there || !gets_on {
-            return Next::GiveUp(remains(&self.lost, &plan, refused, unread));
-        }
-        self.round += 1;
-        self.steps = steps;
-        self.touch(&plan);
-        Next::Do(plan)
     }
 
-    /// What leads back: the network first, which needs no file. And why files cannot be compared, if so.
-    fn compare(&mut self, here: Here) -> (Plan, Option<HostError>) {
+    /// Takes what there is, to compare it by and by.
+    pub fn begin_round(&mut self, here: Here) {
         let Here { files, record, leases, foreign, elapsed } = here;
         match self.round {
             0 => self.now = record,
             _ => self.now.update(&self.touched, record),
         }
-        let (mut plan, mut unread) = (Plan::default(), None);
-        if let Some(then) = self.snapshot.network.as_ref().filter(|_| self.parts.network) {
+        let mut comparison = Comparison { leases, foreign, elapsed, ..Comparison::default() };
+        match files {
+            _ if !self.parts.files => {}
+            Ok(files) => comparison.files = restore::restore_files(&self.snapshot.files, &files),
+            Err(err) => comparison.unread = Some(err),
+        }
+        self.comparison = comparison;
+    }
+
+    /// Compares so many addresses and routes, or so many steps with those of the last round. How to go on
+    /// is said last.
+    pub fn poll_next(&mut self, refused: &[(Step, StepError)], entry_count: usize) -> Option<Next> {
+        let Comparison { plan, told_count, words, links, given_back, has_steps, .. } =
+            &mut self.comparison;
+        let Some(plan) = plan else {
+            self.plan(entry_count);
+            return None;
+        };
+        let left = plan.steps.get(*told_count..).unwrap_or_default();
+        for Planned { step, .. } in left.iter().take(entry_count) {
+            words.take(step);
+            links.extend(step.link_name());
+            given_back.extend(step.gives_back().cloned());
+            *has_steps |= !matches!(step, Step::WaitFor(_));
+        }
+        if !left.is_empty() {
+            *told_count += left.len().min(entry_count);
+            return None;
+        }
+        Some(self.decide(refused))
+    }
+
+    /// Goes on with the plan that leads back: the network first, which needs no file.
+    fn plan(&mut self, entry_count: usize) {
+        let comparison = &mut self.comparison;
+        let network = self.snapshot.network.as_ref().filter(|_| self.parts.network);
+        let mut plan = Plan::default();
+        if let Some(then) = network {
             let ground = Ground {
                 then,
                 now: &self.now,
-                leases: &leases,
+                leases: &comparison.leases,
                 // What is not known is left as it is.
-                foreign: foreign.as_deref().unwrap_or(&then.foreign),
+                foreign: comparison.foreign.as_deref().unwrap_or(&then.foreign),
                 given_back: &self.given_back,
-                elapsed,
+                elapsed: comparison.elapsed,
             };
-            let restoration = restore::restore_network(&ground);
+            let Some(restoration) = comparison.planner.poll(&ground, entry_count) else { return };
             plan = restoration.plan;
             self.lost = restoration.lost;
         }
-        match files {
-            _ if !self.parts.files => {}
-            Ok(files) => {
-                plan.steps.extend(restore::restore_files(&self.snapshot.files, &files).steps);
-            }
-            Err(err) => unread = Some(err),
-        }
-        (plan, unread)
+        plan.steps.append(&mut comparison.files.steps);
+        comparison.plan = Some(plan);
     }
 
-    /// Takes note of the links that a plan changes, and of those that change with them.
-    fn touch(&mut self, plan: &Plan) {
-        self.touched.extend(plan.steps.iter().filter_map(|it| it.step.link_name()));
-        self.given_back.extend(plan.steps.iter().filter_map(|it| it.step.gives_back()).cloned());
+    /// Says how to go on with the plan that is made.
+    fn decide(&mut self, refused: &[(Step, StepError)]) -> Next {
+        let Comparison { plan, words, links, given_back, has_steps, unread, .. } =
+            std::mem::take(&mut self.comparison);
+        let plan = plan.unwrap_or_default();
+        if !has_steps && self.lost.is_empty() && unread.is_none() {
+            return Next::Arrive;
+        }
+        let words = Some(words.finish());
+        self.repeats = if words == self.words { self.repeats + 1 } else { 0 };
+        let gets_on = self.round < ROLLBACK_ROUNDS_MAX && self.repeats <= 1;
+        if !has_steps || !gets_on {
+            return Next::GiveUp(remains(&self.lost, &plan, refused, unread));
+        }
+        self.round += 1;
+        self.words = words;
+        self.touch(links);
+        self.given_back.extend(given_back);
+        Next::Do(plan)
+    }
+
+    /// Takes note of links that a plan changes, and of those that change with them.
+    fn touch(&mut self, links: BTreeSet<IfName>) {
+        self.touched.extend(links);
         let snapshot = Rc::clone(&self.snapshot);
         let network = snapshot.network.as_ref().filter(|_| self.parts.network);
         let Some(Network { host: then, .. }) = network else { return };
@@ -299,6 +393,8 @@ fn remains(
     refused: &[(Step, StepError)],
     unread: Option<HostError>,
 ) -> Remains {
+    let refused: HashMap<_, _> =
+        refused.iter().map(|(step, err)| (step.to_string(), err)).collect();
     let mut remains = Remains::default();
     remains.lost.extend(lost.iter().map(ToString::to_string));
     let steps = || plan.steps.iter().map(|planned| &planned.step);
@@ -312,9 +408,7 @@ fn remains(
             continue;
         }
         // An address may last a second less by now.
-        let text = step.to_string();
-        let is_it = |(it, _): &&(Step, StepError)| it.to_string() == text;
-        let Some((_, err)) = refused.iter().find(is_it) else {
+        let Some(err) = refused.get(&step.to_string()) else {
             remains.lost.push(format!("{step}: it does not last"));
             continue;
         };

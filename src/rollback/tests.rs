@@ -368,3 +368,22 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     assert_eq!(plan.steps.len(), 1);
     assert_eq!(plan.steps[0].step, step);
 }
+
+/// As the loop does it, so that nobody waits.
+#[test]
+fn a_round_that_is_compared_in_parts_is_the_same() {
+    let then = kernel(
+        "link eth0 nic up\naddr eth0 192.0.2.1/24\naddr eth0 192.0.2.2/24 secondary\n\
+         route eth0 default via 192.0.2.254\nroute eth0 198.51.100.0/24 via 192.0.2.253\n\
+         rule ipv4 100 from 192.0.2.1/32 lookup 100\n",
+    );
+    let now = kernel("link eth0 nic up\naddr eth0 192.0.2.9/24\nlink br0 bridge up\n");
+    let whole = to(&then).handle(from(&now), &[]);
+    for entry_count in 1..5 {
+        let mut rollback = to(&then);
+        rollback.begin_round(from(&now));
+        let parts = std::iter::repeat_with(|| rollback.poll_next(&[], entry_count));
+        let next = parts.take(1_000).flatten().next();
+        assert_eq!(next.as_ref(), Some(&whole), "{entry_count}");
+    }
+}

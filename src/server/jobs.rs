@@ -49,6 +49,7 @@ pub(crate) struct Jobs {
     pub(super) changes: Changes,
     waiting: VecDeque<Request>,
     running: Option<Running>,
+    comparing: Option<Comparing>,
     pause: Pause,
     rested: Rested,
     pub(super) discard: Discard,
@@ -130,6 +131,15 @@ pub(super) struct WayBack {
     pub(super) rollback: Rollback,
 }
 
+/// A rollback between two rounds: what is, is compared with what was.
+#[derive(Debug)]
+pub(super) struct Comparing {
+    pub(super) request: Request,
+    pub(super) way_back: WayBack,
+    /// Of the last round.
+    pub(super) refused: Vec<(Step, StepError)>,
+}
+
 /// Where a rollback leads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Target {
@@ -186,6 +196,7 @@ impl Jobs {
             changes,
             waiting: VecDeque::new(),
             running: None,
+            comparing: None,
             pause: Pause::None,
             rested: Rested::default(),
             discard: Discard::new(now),
@@ -246,14 +257,24 @@ impl Jobs {
         self.running = Some(running);
     }
 
+    /// Begins, or goes on, with a comparison.
+    pub(super) fn compare(&mut self, comparing: Comparing) {
+        self.comparing = Some(comparing);
+    }
+
+    pub(super) fn take_comparing(&mut self) -> Option<Comparing> {
+        self.comparing.take()
+    }
+
     /// Whether it is a way back that is under way.
     pub(super) fn leads_back(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.way_back.is_some())
+        self.comparing.is_some()
+            || self.running.as_ref().is_some_and(|running| running.way_back.is_some())
     }
 
     /// Whether no change is under way or waits.
     pub(super) fn is_idle(&self) -> bool {
-        self.running.is_none() && self.waiting.is_empty()
+        self.running.is_none() && self.comparing.is_none() && self.waiting.is_empty()
     }
 
     /// Whether there is nothing left to do.
@@ -263,7 +284,7 @@ impl Jobs {
 
     /// Whether the next change has to wait until something is deleted.
     fn waits_for_discard(&self) -> bool {
-        self.running.is_none() && self.discard.is_full()
+        self.running.is_none() && self.comparing.is_none() && self.discard.is_full()
     }
 
     /// A child may have ended.
@@ -313,9 +334,14 @@ impl Server {
             self.jobs.pause = Pause::None;
             match self.jobs.running {
                 Some(_) => self.go_on(now),
+                None if self.jobs.comparing.is_some() => self.go_on_comparing(now),
                 None => self.begin_next(now),
             }
             if self.jobs.pause != Pause::None {
+                return;
+            }
+            if self.jobs.comparing.is_some() && !self.has_answered {
+                // The next turn goes on with it.
                 return;
             }
             // A change is made in one go: between two of its steps packets may be lost.

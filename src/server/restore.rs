@@ -21,13 +21,14 @@ use crate::faults;
 use crate::host::record::HostRecord;
 use crate::io::change_folder::Kept;
 use crate::job::{Job, StepError};
+use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::open_change::{Cause, Part, Status, Tried};
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::proto::Reply;
 use crate::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
-use crate::server::jobs::{Request, Running, Target, WayBack};
+use crate::server::jobs::{Comparing, Request, Running, Target, WayBack};
 use crate::server::{Server, wall_clock};
 use crate::sys::clock::Utc;
 
@@ -73,16 +74,32 @@ impl Server {
             // What is left is the next daemon's.
             return self.answer(request, Err(faults::stopping()), now);
         }
-        let WayBack { target, rollback } = &mut way_back;
-        let target = *target;
-        let next = match self.look(rollback) {
-            Ok(here) => rollback.handle(here, refused),
-            Err(err) => Next::GiveUp(Remains {
-                network: vec![err.to_string()],
-                errno: Some(err.errno()),
-                ..Remains::default()
-            }),
+        match self.look(&way_back.rollback) {
+            Ok(here) => {
+                way_back.rollback.begin_round(here);
+                self.jobs.compare(Comparing { request, way_back, refused: refused.to_vec() });
+            }
+            Err(err) => {
+                let (network, errno) = (vec![err.to_string()], Some(err.errno()));
+                let remains = Remains { network, errno, ..Remains::default() };
+                self.end_part(request, way_back.target, Some(remains), now);
+            }
+        }
+    }
+
+    /// Goes on with a comparison, as far as a turn has time for it.
+    pub(super) fn go_on_comparing(&mut self, now: Instant) {
+        let Some(mut comparing) = self.jobs.take_comparing() else { return };
+        if self.is_stopping() {
+            return self.answer(comparing.request, Err(faults::stopping()), now);
+        }
+        let Comparing { way_back, refused, .. } = &mut comparing;
+        let Some(next) = way_back.rollback.poll_next(refused, COMPARED_PER_TURN_MAX) else {
+            return self.jobs.compare(comparing);
         };
+        let Comparing { request, way_back, .. } = comparing;
+        let WayBack { target, rollback } = &way_back;
+        let target = *target;
         let plan = match next {
             Next::Do(plan) => plan,
             Next::Arrive => return self.end_part(request, target, None, now),
