@@ -38,6 +38,8 @@ pub struct Recorded {
     pub addresses: Vec<AddressRecord>,
     /// Those that nobody else would set again ([`RouteRecord::is_kept`]), in the kernel's order.
     pub routes: Vec<RouteRecord>,
+    /// Those that the kernel has made along with the addresses, and makes again just with them.
+    pub own_routes: Vec<RouteRecord>,
 }
 
 impl Recorded {
@@ -57,7 +59,8 @@ impl HostRecord {
     /// Adds a link, with nothing on it. One that had its name before has gone meanwhile.
     pub fn add_link(&mut self, record: LinkRecord) {
         let (name, index) = (record.link.name, record.link.index);
-        let recorded = Recorded { record, addresses: Vec::new(), routes: Vec::new() };
+        let recorded =
+            Recorded { record, addresses: Vec::new(), routes: Vec::new(), own_routes: Vec::new() };
         if let Some(gone) = self.links.insert(name, recorded) {
             self.names.remove(&gone.link().index);
         }
@@ -74,10 +77,11 @@ impl HostRecord {
     /// Adds a route through a link, if that is known and nobody else would set the route again. The
     /// link's addresses have been added, as some bring routes with them.
     pub fn add_route(&mut self, link: LinkIndex, route: RouteRecord) {
-        if let Some(recorded) = self.of_index_mut(link)
-            && route.is_kept(&recorded.addresses)
-        {
+        let Some(recorded) = self.of_index_mut(link) else { return };
+        if route.is_kept(&recorded.addresses) {
             recorded.routes.push(route);
+        } else if route.may_be_kept() && route.is_lasting() {
+            recorded.own_routes.push(route);
         }
     }
 
@@ -128,10 +132,11 @@ impl HostRecord {
 
     /// Appends everything, as messages.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        for Recorded { record, addresses, routes } in self.links.values() {
+        for Recorded { record, addresses, routes, own_routes } in self.links.values() {
             record.encode(out);
             addresses.iter().for_each(|address| address.encode(out));
-            routes.iter().for_each(|route| route.encode(out, record.link.index));
+            let all = routes.iter().chain(own_routes);
+            all.for_each(|route| route.encode(out, record.link.index));
         }
         self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
         let index_of = |name: &IfName| Ok(self.named(name).ok_or(*name)?.link().index);

@@ -86,6 +86,9 @@ const CHANGES: &[&str] = &[
     "link set eth1 down",
     "link set eth0 down\nlink set eth1 down\nrule del pref 104\nrule del pref 105",
     "nexthop flush\nroute flush table main proto boot\n-6 route flush table main proto boot",
+    // Of the kernel's own routes too, by which each gateway is found.
+    "nexthop flush\nroute flush table main\n-6 route flush table main",
+    "route del 192.0.2.0/24 dev eth0 proto kernel\n-6 route del fe80::/64 dev eth1",
 ];
 
 #[test]

@@ -75,6 +75,8 @@ struct Network {
 pub(super) struct Outcome {
     /// The link has no IPv4 address for a moment: its routes go with the last.
     pub(super) is_emptied: bool,
+    /// None of them is added or taken away, so that the kernel makes no route along with one.
+    pub(super) is_settled: bool,
     /// The families of which a DHCP client goes on that has been told something else by now: it knows
     /// better what the link has.
     pub(super) other_leases: Vec<Family>,
@@ -100,7 +102,8 @@ impl Addresses {
                 Phase::Done => {
                     let is_emptied = self.loses_ipv4 && !self.keeps_ipv4;
                     let other_leases = std::mem::take(&mut self.other_leases);
-                    return Some(Outcome { is_emptied, other_leases });
+                    let is_settled = self.leaving.is_empty() && self.missing.is_empty();
+                    return Some(Outcome { is_emptied, is_settled, other_leases });
                 }
             };
             if is_over {

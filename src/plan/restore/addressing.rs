@@ -105,6 +105,11 @@ impl<'a> Scene<'a> {
         self.now.filter(|_| self.stays_up).map_or(&[], |now| &now.routes)
     }
 
+    /// The routes that the kernel has made along with its addresses, as far as they are there still.
+    pub(super) fn own_routes_now(&self) -> &'a [RouteRecord] {
+        self.now.map_or(&[], |now| &now.own_routes)
+    }
+
     /// Whether it is up now.
     pub(super) fn is_up(&self) -> bool {
         self.now.is_some_and(|now| now.link().up)

@@ -21,6 +21,7 @@ pub(super) struct Routes {
     /// How many entries the phase has seen.
     at: usize,
     index: Index,
+    own_index: Index,
     /// Where those that were there are among `kept`.
     kept_at: Vec<Option<usize>>,
     /// Positions of those that are there and were: now, and then.
@@ -40,6 +41,9 @@ enum Phase {
     Index,
     Sort,
     Order,
+    /// What the kernel had made along with the addresses: somebody has flushed it.
+    IndexOwn,
+    AddOwn,
     /// Those over no gateway, by which others find theirs.
     AddNear,
     AddFar,
@@ -56,11 +60,17 @@ impl Routes {
         steps: &mut Vec<Step>,
     ) -> bool {
         let (then, now) = (scene.then.routes.as_slice(), scene.routes_now());
+        let own_now = scene.own_routes_now();
+        let own_then = scene.then.own_routes.as_slice();
+        // The kernel makes them itself when it is given the addresses, or the link comes up.
+        let own_then = if outcome.is_settled && scene.stays_up { own_then } else { &[] };
         loop {
             let is_over = match self.phase {
                 Phase::Compare => self.at >= then.len().max(now.len()),
                 Phase::Index | Phase::Order => self.at >= then.len(),
                 Phase::Sort => self.at >= now.len(),
+                Phase::IndexOwn => own_then.is_empty() || self.at >= own_now.len(),
+                Phase::AddOwn => self.at >= own_then.len(),
                 Phase::AddNear | Phase::AddFar => self.at >= self.missing.len(),
                 Phase::Done => return true,
             };
@@ -87,6 +97,17 @@ impl Routes {
                     let last = then.len().saturating_sub(1);
                     self.order(scene, outcome, last.saturating_sub(at));
                 }
+                Phase::IndexOwn => {
+                    own_now.get(at).into_iter().for_each(|route| self.own_index.push(route.way()));
+                }
+                Phase::AddOwn => {
+                    let Some(route) = own_then.get(at) else { continue };
+                    let is_it = |at: usize| own_now.get(at).is_some_and(|now| now.is_same(route));
+                    if self.own_index.find(route.way(), is_it).is_none() {
+                        let record = route.clone();
+                        steps.push(Step::AddRoute { link: scene.link, record });
+                    }
+                }
                 Phase::AddNear => self.add(scene, at, |route| route.gateway.is_none(), steps),
                 Phase::AddFar => self.add(scene, at, |route| route.gateway.is_some(), steps),
                 Phase::Done => {}
@@ -96,10 +117,12 @@ impl Routes {
 
     fn next_phase(&self) -> Phase {
         match self.phase {
-            Phase::Compare | Phase::AddFar | Phase::Done => Phase::Done,
+            Phase::Compare | Phase::Order => Phase::IndexOwn,
+            Phase::IndexOwn => Phase::AddOwn,
+            Phase::AddOwn => Phase::AddNear,
+            Phase::AddFar | Phase::Done => Phase::Done,
             Phase::Index => Phase::Sort,
             Phase::Sort => Phase::Order,
-            Phase::Order => Phase::AddNear,
             Phase::AddNear => Phase::AddFar,
         }
     }
