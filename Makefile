@@ -47,9 +47,13 @@ FILES = 755:$(BINARY):$(SBINDIR)/virtinterfaced \
 	$(foreach init,$(INIT),$(FILES_$(init)))
 FILES_openrc = 755:init/openrc/virtinterfaced:/etc/init.d/virtinterfaced \
 	755:init/openrc/virtinterfaced-rollback:/etc/init.d/virtinterfaced-rollback \
+	755:init/openrc/virtinterfaced-online:/etc/init.d/virtinterfaced-online \
+	644:init/openrc/virtinterfaced-online.confd:/etc/conf.d/virtinterfaced-online \
 	644:init/openrc/virtinterfaced.confd:/etc/conf.d/virtinterfaced
 FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/virtinterfaced \
 	755:init/sysvinit/virtinterfaced-rollback:/etc/init.d/virtinterfaced-rollback \
+	755:init/sysvinit/virtinterfaced-online:/etc/init.d/virtinterfaced-online \
+	644:init/sysvinit/insserv.conf:/etc/insserv.conf.d/virtinterfaced \
 	644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced
 # What runsv writes goes into /run/runit, which Void and Debian make at boot, so that /etc can be read-only.
 FILES_runit = 755:init/runit/run:$(RUNITDIR)/virtinterfaced/run \

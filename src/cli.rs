@@ -28,6 +28,8 @@ pub enum Invocation {
     Run(Run),
     /// Do nothing but roll back a change that must not stay open.
     RollBackStale(Run),
+    /// Do nothing but wait, for so long at most, until the interfaces of the boot are up.
+    WaitOnline(Duration),
     /// Do nothing but check the configuration of a daemon that runs with these options.
     CheckConfig(Run),
 }
@@ -65,7 +67,7 @@ struct Flag {
 }
 
 /// All options, in the order of `--help`.
-const FLAGS: [Flag; 9] = [
+const FLAGS: [Flag; 10] = [
     Flag { short: "h", long: "help", argument: None, help: "show this help and exit" },
     Flag { short: "v", long: "verbose", argument: None, help: "log at level info at least" },
     Flag { short: "d", long: "daemon", argument: None, help: "go to the background when ready" },
@@ -94,6 +96,12 @@ const FLAGS: [Flag; 9] = [
         argument: None,
         help: "check the configuration file and exit",
     },
+    Flag {
+        short: "",
+        long: "wait-online",
+        argument: Some("SECONDS"),
+        help: "wait until what comes up at boot is up, so long at most, and exit",
+    },
     Flag { short: "V", long: "version", argument: None, help: "show the version and exit" },
 ];
 
@@ -114,9 +122,18 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
         verbose: matches.opt_present("verbose"),
         config: matches.opt_str("config").map(PathBuf::from),
         pid_file: matches.opt_str("pid-file").map(PathBuf::from),
-        idle_limit: idle_limit(&matches)?,
+        idle_limit: seconds(&matches, "timeout")?.filter(|limit| !limit.is_zero()),
     };
-    match (matches.opt_present("rollback-stale"), matches.opt_present("check-config")) {
+    let (rolls_back, checks) =
+        (matches.opt_present("rollback-stale"), matches.opt_present("check-config"));
+    if let Some(limit) = seconds(&matches, "wait-online")? {
+        if rolls_back || checks || run != Run::default() {
+            let text = "--wait-online runs no daemon: no other option goes with it";
+            return Err(UsageError(text.to_owned()));
+        }
+        return Ok(Invocation::WaitOnline(limit));
+    }
+    match (rolls_back, checks) {
         (false, false) => return Ok(Invocation::Run(run)),
         (false, true) => return Ok(Invocation::CheckConfig(run)),
         (true, true) => {
@@ -143,13 +160,14 @@ fn options() -> Options {
     options
 }
 
-fn idle_limit(matches: &Matches) -> Result<Option<Duration>, UsageError> {
-    let Some(text) = matches.opt_str("timeout") else { return Ok(None) };
+/// A time that an option gives, if it is there.
+fn seconds(matches: &Matches, option: &str) -> Result<Option<Duration>, UsageError> {
+    let Some(text) = matches.opt_str(option) else { return Ok(None) };
     let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds <= TIMEOUT_SECS_MAX);
     let seconds = seconds.ok_or_else(|| {
-        UsageError(format!("invalid timeout '{text}': want seconds, 0 to {TIMEOUT_SECS_MAX}"))
+        UsageError(format!("invalid {option} '{text}': want seconds, 0 to {TIMEOUT_SECS_MAX}"))
     })?;
-    Ok((seconds > 0).then(|| Duration::from_secs(seconds.into())))
+    Ok(Some(Duration::from_secs(seconds.into())))
 }
 
 /// The text of `--help`. `paths` are the files in use, each with what it is.
@@ -217,6 +235,20 @@ mod tests {
         let check = ["--check-config", "-dv", "-f", "/c", "-p", "/p", "-t", "1"];
         assert_eq!(run(&check), Ok(Invocation::CheckConfig(options)));
         assert!(run(&["--check-config", "--rollback-stale"]).is_err());
+    }
+
+    #[test]
+    fn a_wait_has_its_time_and_nothing_else() {
+        for (text, seconds) in [("0", 0), ("30", 30), ("2147483", 2_147_483)] {
+            let want = Ok(Invocation::WaitOnline(Duration::from_secs(seconds)));
+            assert_eq!(run(&["--wait-online", text]), want);
+        }
+        for arguments in [&["-v"][..], &["-t", "1"], &["--check-config"], &["--rollback-stale"]] {
+            assert!(run(&[&["--wait-online=1"], arguments].concat()).is_err(), "{arguments:?}");
+        }
+        for text in ["", "-1", "x", "2147484"] {
+            assert!(run(&["--wait-online", text]).is_err(), "{text}");
+        }
     }
 
     #[test]

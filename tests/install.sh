@@ -35,9 +35,13 @@ ALWAYS="644 etc/libvirt/virtinterfaced.conf
 644 etc/fstab"
 OPENRC="755 etc/init.d/virtinterfaced
 755 etc/init.d/virtinterfaced-rollback
+755 etc/init.d/virtinterfaced-online
+644 etc/conf.d/virtinterfaced-online
 644 etc/conf.d/virtinterfaced"
 SYSVINIT="755 etc/init.d/virtinterfaced
 755 etc/init.d/virtinterfaced-rollback
+755 etc/init.d/virtinterfaced-online
+644 etc/insserv.conf.d/virtinterfaced
 644 etc/default/virtinterfaced"
 RUNIT="755 etc/sv/virtinterfaced/run
 755 etc/sv/virtinterfaced/log/run

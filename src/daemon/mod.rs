@@ -7,6 +7,7 @@
 
 mod environment;
 pub mod standby;
+mod online;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -53,6 +54,9 @@ enum Exit {
     Sockets = 6,
     Driver = 11,
 }
+
+/// Why there are no places for files.
+const NO_HOME: &str = "HOME is not set, nor all directories in its place";
 
 /// Why the daemon did not start, or ended early.
 struct StartError {
@@ -109,6 +113,10 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         }
         Ok(Invocation::Run(run)) => start(&run, privilege, &environment),
         Ok(Invocation::RollBackStale(run)) => roll_back_stale(&run, privilege, &environment),
+        Ok(Invocation::WaitOnline(limit)) => match Paths::new(privilege, &environment) {
+            Some(paths) => online::wait(limit, &BootMarker::within(&paths.driver_dir)),
+            None => Err(StartError::new(Exit::RunDir, NO_HOME)),
+        },
         Ok(Invocation::CheckConfig(run)) => check_config(&run, privilege, &environment),
         Err(err) => {
             let message = format!("{err} (--help lists the options)");
@@ -226,9 +234,8 @@ fn locate(
     privilege: Privilege,
     environment: &Environment,
 ) -> Result<(Paths, ConfigFile), StartError> {
-    let paths = Paths::new(privilege, environment).ok_or_else(|| {
-        StartError::new(Exit::RunDir, "HOME is not set, nor all directories in its place")
-    })?;
+    let paths =
+        Paths::new(privilege, environment).ok_or_else(|| StartError::new(Exit::RunDir, NO_HOME))?;
     let (path, presence) = match &run.config {
         Some(path) => (absolute(path)?, Presence::Required),
         None => (paths.config.clone(), Presence::Optional),

@@ -22,6 +22,7 @@ fact "nothing of it is there" test -z "$(list_files)"
 fact "install" package --install
 fact "it answers" answers
 fact "it starts at boot" test -e /etc/rcS.d/S??virtinterfaced
+fact "the network is waited for at boot" test -e /etc/rcS.d/S??virtinterfaced-online
 fact "what was never committed is rolled back at boot" test -e /etc/rcS.d/S??virtinterfaced-rollback
 first=$(pid)
 echo "max_clients = 77" >>"$CONFIG"

@@ -7,7 +7,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 scripts=$(find .ci init tests -type f \
     -exec grep -lE '^(#!.*(/sh|busybox sh|openrc-run)|# shellcheck shell=sh)$' {} +)
-settings="init/openrc/virtinterfaced.confd init/sysvinit/virtinterfaced.default init/runit/conf init/s6/conf"
+settings="init/openrc/virtinterfaced.confd init/openrc/virtinterfaced-online.confd
+    init/sysvinit/virtinterfaced.default init/runit/conf init/s6/conf"
 # shellcheck disable=SC2086
 shellcheck --shell=sh --external-sources $scripts
 # Nothing in a settings file uses what it sets.

@@ -14,7 +14,10 @@ done
 echo default >/run/openrc/softlevel
 # What is wanted first would bring the machine's own services in.
 for service in /etc/init.d/*; do
-    case $service in */virtinterfaced | */virtinterfaced-rollback) ;; *) rm "$service" ;; esac
+    case $service in
+    */virtinterfaced | */virtinterfaced-rollback | */virtinterfaced-online) ;;
+    *) rm "$service" ;;
+    esac
 done
 
 service() { rc-service --nocolor virtinterfaced "$@" >>/tmp/words 2>&1; }
@@ -95,3 +98,42 @@ fact "a killed one is started anew" soon another_than "$last"
 last=$(pid)
 fact "stop supervised" service stop
 fact "it is gone for good" no runs "$last"
+
+# What needs the network, and what does not.
+for service in needs-net needs-daemon; do
+    need=virtinterfaced
+    [ $service = needs-daemon ] || need=net
+    printf '#!/sbin/openrc-run\ndepend() {\n\tneed %s\n}\nstart() {\n\t: >/tmp/%s\n}\n' $need $service \
+        >/etc/init.d/$service
+    chmod 755 /etc/init.d/$service
+    rc-update --nocolor add $service default >/dev/null
+done
+online() { rc-service --nocolor virtinterfaced-online "$@" >>/tmp/words 2>&1; }
+online_says() { rc-service --nocolor virtinterfaced-online status 2>&1 | grep -q "$1"; }
+other() { rc-service --nocolor "$@" >>/tmp/words 2>&1; }
+fact "the network is a part of a runlevel" rc-update --nocolor add virtinterfaced-online default
+rm -f /etc/conf.d/virtinterfaced /run/libvirt/interface/booted
+mkdir -p /etc/libvirt/interface
+echo "<interface type='ethernet' name='late0'><start mode='onboot'/></interface>" \
+    >/etc/libvirt/interface/late0.xml
+echo VIRTINTERFACED_ONLINE_TIMEOUT=1000 >/etc/conf.d/virtinterfaced-online
+fact "start without a NIC that is onboot" service start
+# OpenRC's own word for it is a status that is not 0.
+online start
+fact "the network is not there" online_says inactive
+other needs-net start
+fact "what needs the network waits for it" test ! -e /tmp/needs-net
+fact "what needs the daemon does not" other needs-daemon start
+fact "and is there" test -e /tmp/needs-daemon
+ip link add late0 type veth peer name late1
+fact "the NIC appears, and so the network" soon online_says started
+fact "what needs it is started" soon test -e /tmp/needs-net
+fact "stop all that" service stop
+rm -f /tmp/needs-net /run/libvirt/interface/booted
+ip link del late0
+echo VIRTINTERFACED_ONLINE_TIMEOUT=1 >/etc/conf.d/virtinterfaced-online
+fact "start once more without the NIC" service start
+online start
+other needs-net start
+fact "what needs the network gets what there is of it" soon test -e /tmp/needs-net
+fact "stop for the last time" service stop

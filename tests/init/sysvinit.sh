@@ -108,6 +108,33 @@ fact "nothing stands by any more" soon no pgrep -x virt-deadline
 fact "no daemon runs" ends 1 script status
 rm "$CONFIG"
 
+# shellcheck disable=SC2086
+online() { $shell /etc/init.d/virtinterfaced-online "$@" >>/tmp/words 2>&1; }
+mkdir -p /etc/libvirt/interface
+for shell in "dash" "busybox sh" "bash --posix"; do
+    echo "<interface type='ethernet' name='late0'><start mode='onboot'/></interface>" \
+        >/etc/libvirt/interface/late0.xml
+    rm -f /run/libvirt/interface/booted
+    echo 'VIRTINTERFACED_ONLINE_TIMEOUT=1' >/etc/default/virtinterfaced
+    fact "$shell: start without a NIC that is onboot" script start
+    : >/tmp/words
+    fact "the network is waited for, and given up" online start
+    fact "with the name of what is missing" grep -q 'not up after 1 s: late0' /tmp/words
+    fact "it is not there" no online status
+    echo 'VIRTINTERFACED_ONLINE_TIMEOUT=1000' >/etc/default/virtinterfaced
+    (sleep 1 && ip link add late0 type veth peer name late1) &
+    fact "a NIC that is late is waited for" online start
+    fact "it is there" online status
+    wait
+    ip link del late0
+    rm /etc/default/virtinterfaced /etc/libvirt/interface/late0.xml
+    for action in stop restart force-reload; do fact "$action" online "$action"; done
+    fact "stop the daemon" script stop
+    fact "wrong usage is 2" ends 2 online
+done
+fact "the network is a part of what others need" \
+    grep -qxF "\$network +virtinterfaced-online" /etc/insserv.conf.d/virtinterfaced
+
 log=/var/log/libvirt/virtinterfaced.log
 logs_to() { readlink "/proc/$(pid)/fd"/* | grep -qx "$1"; }
 echo 'VIRTINTERFACED_OPTS=-v' >/etc/default/virtinterfaced
