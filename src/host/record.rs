@@ -6,7 +6,8 @@
 //! that can be said again. A record is written to a file as the messages that tell of it, and read
 //! from there as from the kernel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use crate::host::Host;
 use crate::model::name::IfName;
@@ -74,15 +75,35 @@ impl HostRecord {
         }
     }
 
-    /// Adds a route through a link, if that is known and nobody else would set the route again. The
-    /// link's addresses have been added, as some bring routes with them.
-    pub fn add_route(&mut self, link: LinkIndex, route: RouteRecord) {
-        let Some(recorded) = self.of_index_mut(link) else { return };
-        if route.is_kept(&recorded.addresses) {
-            recorded.routes.push(route);
-        } else if route.may_be_kept() && route.is_lasting() {
-            recorded.own_routes.push(route);
+    /// Adds routes through links, as far as those are known and somebody may have to set the routes again.
+    /// The links' addresses have been added, as some bring routes with them.
+    pub fn add_routes(&mut self, routes: impl IntoIterator<Item = (LinkIndex, RouteRecord)>) {
+        let makers = self.makers_of_routes();
+        for (link, route) in routes {
+            let Some(recorded) = self.of_index_mut(link) else { continue };
+            let to = (link, route.destination.address(), route.destination.prefix_len());
+            let makers = makers.get(&to).into_iter().flatten();
+            let makers = makers.filter_map(|at| recorded.addresses.get(*at));
+            if route.is_kept(makers) {
+                recorded.routes.push(route);
+            } else if route.may_be_kept() && route.is_lasting() {
+                recorded.own_routes.push(route);
+            }
         }
+    }
+
+    /// The addresses along with which the kernel makes routes, by link and network: by their place.
+    fn makers_of_routes(&self) -> HashMap<(LinkIndex, IpAddr, u8), Vec<usize>> {
+        let mut makers = HashMap::<_, Vec<usize>>::new();
+        for Recorded { record, addresses, .. } in self.links.values() {
+            for (at, address) in addresses.iter().enumerate() {
+                for network in address.networks() {
+                    let to = (record.link.index, network.network(), network.prefix_len());
+                    makers.entry(to).or_default().push(at);
+                }
+            }
+        }
+        makers
     }
 
     /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
@@ -109,6 +130,7 @@ impl HostRecord {
     /// The first message that makes no sense.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let mut host = Self::default();
+        let mut routes = Vec::new();
         for message in messages(bytes) {
             let message = message?;
             if let Some(link) = LinkRecord::decode(&message)? {
@@ -124,9 +146,10 @@ impl HostRecord {
             } else if let Some(link) = route::link_of(&message)
                 && let Some(route) = RouteRecord::decode(&message)?
             {
-                host.add_route(link, route);
+                routes.push((link, route));
             }
         }
+        host.add_routes(routes);
         Ok(host)
     }
 

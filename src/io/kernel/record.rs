@@ -104,7 +104,7 @@ impl Kernel {
                 }
             }
         }
-        routes.into_iter().for_each(|(link, route)| record.add_route(link, route));
+        record.add_routes(routes);
         aparts.into_iter().for_each(|apart| record.add_apart(apart));
         Ok(())
     }

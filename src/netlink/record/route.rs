@@ -202,10 +202,11 @@ impl RouteRecord {
     /// Whether the kernel makes this route along with one of these addresses, all that its link has.
     /// NetworkManager adds addresses that have none of the kernel's (`noprefixroute`), and then routes
     /// to their networks under the kernel's protocol.
-    pub fn comes_with(&self, addresses: &[AddressRecord]) -> bool {
+    pub fn comes_with<'a>(&self, addresses: impl IntoIterator<Item = &'a AddressRecord>) -> bool {
         let has_route =
             |it: &AddressRecord| it.makes_route(self.destination, self.metric, self.source);
-        self.protocol == RTPROT_KERNEL && (self.is_of_link() || addresses.iter().any(has_route))
+        let mut addresses = addresses.into_iter();
+        self.protocol == RTPROT_KERNEL && (self.is_of_link() || addresses.any(has_route))
     }
 
     /// Whether the kernel also removes this route along with one of these addresses, all that its link
@@ -330,7 +331,7 @@ impl RouteRecord {
 
     /// Whether a rollback has to set it again, where its link has these addresses: none of them brings
     /// it back.
-    pub fn is_kept(&self, addresses: &[AddressRecord]) -> bool {
+    pub fn is_kept<'a>(&self, addresses: impl IntoIterator<Item = &'a AddressRecord>) -> bool {
         self.may_be_kept() && !self.comes_with(addresses)
     }
 
