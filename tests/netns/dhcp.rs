@@ -110,6 +110,11 @@ impl Scene {
         output.is_ok_and(|output| output.status.success())
     }
 
+    /// The process in whose network namespace the server's end of the cable is.
+    pub(crate) fn server_pid(&self) -> u32 {
+        self.holder.id()
+    }
+
     /// What the server has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(format!("{DIR}/dnsmasq.log")).unwrap_or_default()

@@ -11,9 +11,11 @@ use virtinterfaced::model::address::Family;
 
 use crate::dhcp::{Scene, addresses};
 use crate::host::{FOLDER, with_virsh};
+use crate::short_leases::{self, ShortLeases};
 use crate::support::command::{command, ip, run, virsh};
 use crate::support::daemon::Daemon;
-use crate::support::namespace::is_installed;
+use crate::support::namespace::{DIR, is_installed};
+use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::{PATIENCE, eventually};
 
 /// A host's client, as its own scripts start it.
@@ -68,26 +70,33 @@ impl HostClient {
     }
 }
 
-/// The command lines of the DHCP clients in our network namespace, without parts of them.
-fn clients() -> Vec<String> {
+/// The DHCP clients in our network namespace, with parts of them: numbers and command lines.
+fn processes() -> Vec<(String, String)> {
     let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
-    let mut lines = Vec::new();
+    let mut processes = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let path = entry.path();
         let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
         let is_near = fs::read_link(path.join("ns/net")).is_ok_and(|net| net == own);
-        let is_client = NAMES.contains(&name.trim_end());
-        if !is_near || !is_client {
-            continue;
-        }
-        let line = fs::read(path.join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
-        // Nor is the script that one of ours runs a client.
-        let is_part = line.starts_with("dhcpcd: [") || line.contains("virtinterfaced-lease");
-        if !line.is_empty() && !is_part {
-            lines.push(line);
+        if is_near && NAMES.contains(&name.trim_end()) {
+            let line = fs::read(path.join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
+            processes.push((entry.file_name().into_string().unwrap(), line));
         }
     }
+    processes
+}
+
+/// The command lines of the DHCP clients in our network namespace, without parts of them.
+fn clients() -> Vec<String> {
+    let is_client = |line: &String| {
+        let is_part = line.starts_with("dhcpcd: [") && !line.starts_with("dhcpcd: [manager]");
+        // Nor is the script, which a client of ours becomes for a moment.
+        let name = line.split(' ').next().unwrap_or_default();
+        !is_part && !name.is_empty() && !name.ends_with("virtinterfaced-lease")
+    };
+    let mut lines: Vec<_> =
+        processes().into_iter().map(|(_, line)| line).filter(is_client).collect();
     lines.sort();
     lines
 }
@@ -101,19 +110,14 @@ struct Cleaner;
 
 impl Drop for Cleaner {
     fn drop(&mut self) {
-        let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            let is_near = fs::read_link(entry.path().join("ns/net")).is_ok_and(|net| net == own);
-            if is_near && NAMES.contains(&name.trim_end()) {
-                kill(entry.file_name().to_str().unwrap());
-            }
+        for (pid, _) in processes() {
+            signal(&pid, "-9");
         }
     }
 }
 
-fn kill(pid: &str) {
-    let _ = run(command("kill").args(["-9", pid]));
+fn signal(pid: &str, signal: &str) {
+    let _ = run(command("kill").args([signal, pid]));
 }
 
 fn with_host_client(test: impl Fn(HostClient, &mut Scene) + Copy + Send + 'static) {
@@ -144,9 +148,11 @@ fn a_lease_goes_on_at_the_bridge_and_its_client_comes_back() {
         let _daemon = Daemon::configured("log_level = 1\n");
         let before = acknowledgements(scene);
         virsh("iface-bridge eth0 br1 --no-stp").ok();
-        let running = clients();
-        assert_eq!(running.len(), 1, "{running:?}");
-        assert!(running[0].contains(client.program) && running[0].contains("br1"), "{running:?}");
+        eventually("one client, at the bridge", || {
+            let running = clients();
+            let is_heir = |it: &String| it.contains(client.program) && it.contains("br1");
+            running.len() == 1 && running.iter().all(is_heir)
+        });
         assert_eq!(addresses("br1", Family::Ipv4), leased);
         assert_eq!(addresses("eth0", Family::Ipv4), [""; 0]);
         assert!(ip("-4 route show default").contains("dev br1"), "{}", ip("-4 route"));
@@ -187,5 +193,170 @@ fn a_rollback_starts_the_client_again_that_ran_when_the_change_began() {
         client.runs_alone();
         eventually("its address", || addresses("eth0", Family::Ipv4) == leased);
         assert!(!scene.log().contains("DHCPNAK"), "{}", scene.log());
+    });
+}
+
+#[test]
+fn a_lease_is_renewed_at_the_bridge_beyond_its_end() {
+    const SECONDS: u32 = 8;
+    with_short_leases(SECONDS, |client, server| {
+        let _daemon = Daemon::start();
+        virsh("iface-bridge eth0 br1 --no-stp").ok();
+        let leased = addresses("br1", Family::Ipv4);
+        assert_eq!(leased, [format!("{}/24", short_leases::ADDRESS)]);
+        eventually("the lease is the bridge's", || !lifetime("br1").contains("forever"));
+        let before = server.acknowledged();
+        if client.program == "udhcpc" {
+            // It renews after a minute at the earliest, unless it is told to.
+            for (pid, _) in processes() {
+                signal(&pid, "-USR1");
+            }
+            eventually("it is renewed", || server.acknowledged() > before);
+            return;
+        }
+        // What is not renewed is over by then.
+        let end = Instant::now() + Duration::from_secs(u64::from(SECONDS + 3));
+        while Instant::now() < end {
+            assert_eq!(addresses("br1", Family::Ipv4), leased);
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(server.acknowledged() > before, "it is renewed");
+        assert_eq!(clients().len(), 1);
+    });
+}
+
+/// How long the address of a link lasts.
+fn lifetime(link: &str) -> String {
+    ip(&format!("-4 -o address show dev {link}"))
+}
+
+#[test]
+fn a_change_of_something_else_starts_no_second_client() {
+    with_host_client(|client, scene| {
+        // The host's own bridge, with the host's own client.
+        drop(Cleaner);
+        eventually("no client", || clients().is_empty());
+        ip("address flush dev eth0");
+        ip("link add br0 address 02:00:00:00:00:05 type bridge forward_delay 0");
+        ip("link set br0 up");
+        ip("link set eth0 master br0");
+        let line = client.line.replace("eth0", "br0");
+        let mut words = line.split(' ');
+        run(command(words.next().unwrap()).args(words)).ok();
+        eventually("an address", || addresses("br0", Family::Ipv4).len() == 1);
+        let leased = addresses("br0", Family::Ipv4);
+        let running = clients();
+        assert_eq!(running.len(), 1, "{running:?}");
+
+        let daemon = Daemon::start();
+        let xml = virsh("iface-dumpxml --inactive br0").ok();
+        assert!(xml.contains("<dhcp/>") && !xml.contains("<ip "), "{xml}");
+        let xml = xml.replace("delay='0'", "delay='3'");
+        assert!(xml.contains("delay='3'"), "{xml}");
+        crate::host::define(&xml);
+        let before = acknowledgements(scene);
+        virsh("iface-start br0").ok();
+        assert_eq!(clients(), running);
+        assert_eq!(addresses("br0", Family::Ipv4), leased);
+        assert_eq!(crate::scene::fact("br0", "bridge/forward_delay"), "300");
+        assert!(daemon.stop().success());
+        assert_eq!(clients(), running);
+        assert_eq!(acknowledgements(scene), before, "nobody has asked for anything");
+    });
+}
+
+#[test]
+fn a_client_of_all_links_and_one_that_a_supervisor_starts_again_are_named() {
+    with_virsh(|| {
+        if !is_installed("/usr/sbin/dhcpcd") || !is_installed("/usr/sbin/dnsmasq") {
+            return;
+        }
+        let _cleaner = Cleaner;
+        let mut scene = Scene::new();
+        scene.serve();
+        let _daemon = Daemon::configured("dhcp_client = 'dhcpcd'\n");
+        run(command("dhcpcd").arg("-q")).ok();
+        eventually("the manager", || clients() == ["dhcpcd: [manager] [ip4] [ip6]"]);
+        let before = Snapshot::take();
+        let said = virsh("iface-bridge eth0 br1 --no-stp").failed();
+        assert!(said.contains("dhcpcd on all links (process "), "{said}");
+        assert!(said.contains("add 'denyinterfaces eth0' to /etc/dhcpcd.conf"), "{said}");
+        before.assert_unchanged(Strictness::SameLinks, "refused");
+        virsh("iface-undefine br1").ok();
+        // Another one would hand the lease over to the manager, again and again.
+        ip("link add br0 type bridge");
+        crate::host::define(
+            "<interface type='bridge' name='br0'><protocol family='ipv4'><dhcp/></protocol><bridge/>\
+             </interface>",
+        );
+        let said = virsh("iface-start br0").failed();
+        assert!(said.contains("while another one manages all links (process "), "{said}");
+        drop(Cleaner);
+        eventually("no client", || clients().is_empty());
+
+        // What looks after it is known by its name.
+        let runsv = format!("{DIR}/runsv");
+        fs::copy("/bin/sh", &runsv).unwrap();
+        let mut runsv = command(&runsv);
+        let mut runsv =
+            runsv.args(["-c", "while :; do dhclient -d -q eth0; done"]).spawn().unwrap();
+        eventually("its address", || addresses("eth0", Family::Ipv4).len() == 1);
+        let said = virsh("iface-bridge eth0 br1 --no-stp").failed();
+        assert!(said.contains(", which runsv would start again: stop it there first"), "{said}");
+        runsv.kill().unwrap();
+        runsv.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_change_that_fails_gives_the_client_back() {
+    with_short_leases(3600, |client, _| {
+        let leased = addresses("eth0", Family::Ipv4);
+        let _daemon = Daemon::configured("dhcp_timeout = 2\n");
+        // The server knows nothing of IPv6, of which a lease is asked for last.
+        crate::host::define(
+            "<interface type='bridge' name='br1'><protocol family='ipv4'><dhcp/></protocol>\
+             <protocol family='ipv6'><dhcp/></protocol><bridge stp='off'>\
+             <interface type='ethernet' name='eth0'/></bridge></interface>",
+        );
+        let said = virsh("iface-start br1").failed();
+        assert!(said.contains("what had been changed is undone"), "{said}");
+        client.runs_alone();
+        eventually("its address", || addresses("eth0", Family::Ipv4) == leased);
+        assert!(crate::host::find_link("br1").is_none());
+    });
+}
+
+/// The same with a server whose leases are as short as is asked for.
+fn with_short_leases(
+    seconds: u32,
+    test: impl Fn(HostClient, &ShortLeases) + Copy + Send + 'static,
+) {
+    for client in CLIENTS {
+        if !is_installed(&format!("/usr/sbin/{}", client.program)) {
+            continue;
+        }
+        with_virsh(move || {
+            println!("{}", client.program);
+            let _cleaner = Cleaner;
+            let scene = Scene::new();
+            let server = ShortLeases::serve(scene.server_pid(), seconds);
+            client.start();
+            test(client, &server);
+        });
+    }
+}
+
+#[test]
+fn a_definition_without_a_lease_ends_the_hosts_client() {
+    with_host_client(|_, _| {
+        let _daemon = Daemon::start();
+        crate::host::define(
+            "<interface type='ethernet' name='eth0'><protocol family='ipv4'>\
+             <ip address='192.0.2.5' prefix='24'/></protocol></interface>",
+        );
+        virsh("iface-start eth0").ok();
+        assert_eq!(clients(), [""; 0]);
+        assert_eq!(addresses("eth0", Family::Ipv4), ["192.0.2.5/24"]);
     });
 }

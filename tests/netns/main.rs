@@ -56,6 +56,7 @@ mod rtnl;
 mod schema;
 mod shortages;
 mod sequences;
+mod short_leases;
 mod start;
 mod survival;
 mod transaction;
