@@ -317,7 +317,9 @@ fn source(address: &Address) -> Source {
     match (address.scope, address.prefix.family()) {
         (Scope::Link | Scope::Host, _) => Source::Automatic,
         // It may advertise an address for ever.
-        (Scope::Global | Scope::Site, _) if address.origin == Origin::RouterAdvertisement => {
+        (Scope::Global | Scope::Site, Family::Ipv6)
+            if address.origin == Origin::RouterAdvertisement =>
+        {
             Source::Autoconf
         }
         (Scope::Global | Scope::Site, _) if address.lifetime == Lifetime::Permanent => {
