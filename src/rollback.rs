@@ -290,7 +290,8 @@ impl Rollback {
         let left = plan.steps.get(*told_count..).unwrap_or_default();
         for Planned { step, .. } in left.iter().take(entry_count) {
             words.take(step);
-            links.extend(step.link_name());
+            // A link is looked at by the name that it is given, too.
+            links.extend(step.link_name().into_iter().chain(step.new_name()));
             given_back.extend(step.gives_back().cloned());
             *has_steps |= !matches!(step, Step::WaitFor(_));
         }

@@ -259,6 +259,11 @@ impl Step {
         }
     }
 
+    /// The name that this step gives to a link.
+    pub fn new_name(&self) -> Option<IfName> {
+        if let Self::SetLink { value: Value::Name(name), .. } = self { Some(*name) } else { None }
+    }
+
     /// What this step restores, if it is a file.
     pub fn restores(&self) -> Option<&FileRestoration> {
         if let Self::RestoreFile(file) = self { Some(file) } else { None }

@@ -302,6 +302,19 @@ fn what_routers_told_goes_where_it_was_told() {
     arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
 }
 
+/// Newer kernels give a link another name though it could not be taken down. It is up then, with the
+/// host's address.
+#[test]
+fn a_link_is_looked_at_again_by_the_name_that_it_was_given() {
+    let then = kernel("link eth0 nic up\naddr eth0 192.0.2.1/24");
+    let now = kernel("link br0 bridge up\nlink eth0 nic up master br0\naddr br0 192.0.2.1/24");
+    let mut rollback = to(&then);
+    let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    let Scope::Links(links) = rollback.scope() else { panic!("{rollback:?}") };
+    assert_eq!(plan.discarded.len(), 1);
+    assert!(plan.discarded.iter().all(|it| links.contains(it)), "{plan}{links:?}");
+}
+
 /// Refuses what leads back from a changed MTU as often as it is tried; how it ends.
 fn refuse_all(errno: i32) -> Next {
     let (then, now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
