@@ -157,6 +157,10 @@ pub const HOOK_TIME_MAX: Duration = Duration::from_secs(10);
 /// systems that it is over within five seconds.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(4);
 
+/// How long a client that has the daemon stopped may take to close its connection: it needs
+/// milliseconds, unless it hangs. The rest of [`STOP_TIME_MAX`] is for what it still has to be told.
+pub const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// /etc/machine-id: 32 digits and a line feed, or the longest way to write a UUID.
 pub const MACHINE_ID_LEN_MAX: u64 = 256;
 

@@ -32,11 +32,16 @@ fn set(identity: &mut Identity, param: &TypedParam) -> Result<(), CallError> {
     Ok(())
 }
 
-/// A text of a length that the session may keep.
+/// A text of a length that the session may keep, and of characters that can be shown.
 fn string(param: &TypedParam) -> Result<String, CallError> {
     let text = params::string(param)?;
     if text.len() > IDENTITY_STRING_LEN_MAX {
         let detail = format!("parameter '{}' is over {IDENTITY_STRING_LEN_MAX} bytes", param.field);
+        return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));
+    }
+    // virt-admin shows it on an administrator's terminal.
+    if text.chars().any(char::is_control) {
+        let detail = format!("parameter '{}' has control characters", param.field);
         return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));
     }
     Ok(text.to_owned())
@@ -102,6 +107,17 @@ mod tests {
         assert!(parse(&user(1024)).is_ok());
         let err = parse(&user(1025)).unwrap_err();
         assert_eq!(err.message(), "invalid argument: parameter 'user-name' is over 1024 bytes");
+    }
+
+    #[test]
+    fn a_text_has_no_control_characters() {
+        for text in ["\u{1b}[2J", "a\nb", "\t", "\u{9b}1m", "\0"] {
+            let err =
+                parse(&[param("user-name", ParamValue::String(text.to_owned()))]).unwrap_err();
+            let want = "invalid argument: parameter 'user-name' has control characters";
+            assert_eq!(err.message(), want, "{text:?}");
+        }
+        assert!(parse(&[param("user-name", ParamValue::String("Jörg (ops)".to_owned()))]).is_ok());
     }
 
     #[test]

@@ -27,6 +27,7 @@ impl Server {
     pub(super) fn administer(
         &mut self,
         call: &AdminCall,
+        caller: ClientId,
         now: Instant,
     ) -> Result<Reply, CallError> {
         let mut outcome = admin::handle(call, None);
@@ -35,7 +36,7 @@ impl Server {
         }
         match outcome {
             Outcome::Done(result) => result,
-            Outcome::Order(order) => self.carry_out(order, now).map(|()| Reply::Empty),
+            Outcome::Order(order) => self.carry_out(order, caller, now).map(|()| Reply::Empty),
             Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
         }
     }
@@ -67,7 +68,7 @@ impl Server {
         }
     }
 
-    fn carry_out(&mut self, order: Order, now: Instant) -> Result<(), CallError> {
+    fn carry_out(&mut self, order: Order, caller: ClientId, now: Instant) -> Result<(), CallError> {
         match order {
             Order::SetClientLimits { server, client_count_max, anonymous_count_max } => {
                 let limits = &mut self.rooms.of_mut(server).limits;
@@ -94,7 +95,7 @@ impl Server {
             }
             Order::Stop => {
                 warn!("an administrator asks for it: stopping");
-                self.stop(now);
+                self.stop(Some(caller), now);
             }
         }
         Ok(())
@@ -133,14 +134,14 @@ fn details(client: &Client, change: Option<&Opening>) -> ClientDetails {
         Some(opened) => opened.access == Access::ReadOnly,
         None => client.entrance == Entrance::ReadOnly,
     };
-    let identity = match &state.identity {
-        Some(identity) => Some(Identity::clone(identity)),
-        None => client.has_called.then(|| identity(client)),
+    let (identity, peer_user_id) = match client.spoken_for() {
+        Some(identity) => (Some(identity.clone()), Some(client.peer.uid)),
+        None => (client.has_called.then(|| identity(client)), None),
     };
     let is_its_own =
         |opening: &&Opening| opening.by == client.caller() && client.server() == ServerName::Main;
     let open_change = change.filter(is_its_own).map(ToString::to_string);
-    ClientDetails { entry: entry(client), read_only, identity, open_change }
+    ClientDetails { entry: entry(client), read_only, identity, peer_user_id, open_change }
 }
 
 /// Who a client is that does not speak for somebody else.

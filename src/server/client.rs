@@ -12,13 +12,14 @@ use std::time::{Instant, SystemTime};
 use mio::Interest;
 
 use crate::error::CallError;
-use crate::model::client::Entrance;
+use crate::model::client::{Entrance, Identity};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::rpc::frame::Carrier;
 use crate::server::door::Guest;
 use crate::session::Session;
 use crate::snapshot::Caller;
+use crate::sys::process;
 use crate::sys::socket::{self, PeerCreds, Received};
 
 /// A client's token.
@@ -75,9 +76,16 @@ impl Client {
         }
     }
 
+    /// The identity that it has set, for which it speaks. Only the daemon's own user is believed: others
+    /// could name anybody. libvirt's daemons, which relay calls, are root's here.
+    pub(crate) fn spoken_for(&self) -> Option<&Identity> {
+        let identity = self.session.client().identity.as_deref();
+        identity.filter(|_| self.peer.uid == process::effective_uid())
+    }
+
     /// Who it is, as far as an open change is about that: whom it speaks for, or else itself.
     pub(crate) fn caller(&self) -> Caller {
-        let identity = self.session.client().identity.as_deref();
+        let identity = self.spoken_for();
         let uid = identity.and_then(|identity| u32::try_from(identity.unix_user_id?).ok());
         let pid = identity.and_then(|identity| i32::try_from(identity.process_id?).ok());
         Caller {

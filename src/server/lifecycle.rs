@@ -15,10 +15,10 @@ use crate::io::background::Report;
 use crate::io::config_file::Configuration;
 use crate::io::dhcp::Choice;
 use crate::io::hooks::Occasion;
-use crate::limits::STOP_TIME_MAX;
+use crate::limits::{FAREWELL_TIME_MAX, STOP_TIME_MAX};
 use crate::logging;
 use crate::model::server::ServerName;
-use crate::server::client::mark_busy;
+use crate::server::client::{ClientId, mark_busy};
 use crate::server::{Next, Server};
 use crate::sys::process;
 
@@ -41,7 +41,16 @@ pub(crate) enum Phase {
     /// Told to stop: clients get what they are owed.
     Stopping {
         deadline: Instant,
+        farewell: Option<Farewell>,
     },
+}
+
+/// The client that has asked for the stop, which goes on talking until it closes the connection:
+/// virt-admin dies of SIGPIPE where the answer is followed by the end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Farewell {
+    client: ClientId,
+    deadline: Instant,
 }
 
 /// Whether the configuration is to be read again.
@@ -93,7 +102,7 @@ impl Server {
                 }
                 _ => {
                     info!("signal {signal}: stopping");
-                    self.stop(now);
+                    self.stop(None, now);
                 }
             }
         }
@@ -115,7 +124,9 @@ impl Server {
         let own = match self.phase {
             Phase::Recovering | Phase::Starting { .. } => None,
             Phase::Serving => self.idle_end(),
-            Phase::Stopping { deadline } => Some(deadline),
+            Phase::Stopping { deadline, farewell } => {
+                Some(farewell.map_or(deadline, |farewell| farewell.deadline))
+            }
         };
         own.into_iter().chain(self.hooks.deadline()).min()
     }
@@ -137,9 +148,15 @@ impl Server {
                 }
                 Phase::Serving if idle_end.is_some_and(|end| end <= now) => {
                     info!("no client for as long as the timeout says: stopping");
-                    self.stop(now);
+                    self.stop(None, now);
                 }
-                Phase::Stopping { deadline } if *deadline <= now => {
+                Phase::Stopping { farewell, .. }
+                    if farewell.is_some_and(|farewell| farewell.deadline <= now) =>
+                {
+                    let farewell = farewell.take();
+                    self.dismiss(|id| farewell.is_some_and(|farewell| farewell.client == id));
+                }
+                Phase::Stopping { deadline, .. } if *deadline <= now => {
                     self.hooks.abandon();
                     return Next::Stop;
                 }
@@ -178,12 +195,14 @@ impl Server {
     }
 
     /// Stops in good order: nobody comes in, nobody is read any further, and everybody is answered
-    /// who has called.
-    pub(super) fn stop(&mut self, now: Instant) {
+    /// who has called. A client that has asked for it is served a little longer.
+    pub(super) fn stop(&mut self, asked_by: Option<ClientId>, now: Instant) {
         if self.is_stopping() {
             return;
         }
-        let stopping = Phase::Stopping { deadline: now + STOP_TIME_MAX };
+        let farewell =
+            asked_by.map(|client| Farewell { client, deadline: now + FAREWELL_TIME_MAX });
+        let stopping = Phase::Stopping { deadline: now + STOP_TIME_MAX, farewell };
         if let Phase::Starting { report: Some(report) } =
             std::mem::replace(&mut self.phase, stopping)
         {
@@ -198,7 +217,12 @@ impl Server {
         for request in self.jobs.stop() {
             self.answer(request, Err(faults::stopping()), now);
         }
-        for (id, client) in &mut self.clients {
+        self.dismiss(|id| Some(id) != asked_by);
+    }
+
+    /// Lets clients go when they have what they are owed.
+    fn dismiss(&mut self, whom: impl Fn(ClientId) -> bool) {
+        for (id, client) in self.clients.iter_mut().filter(|(id, _)| whom(**id)) {
             client.read_for_the_last_time(&mut self.buffer);
             mark_busy(&mut self.busy, *id, client);
         }

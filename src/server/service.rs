@@ -93,7 +93,7 @@ impl Server {
             };
             self.has_answered = true;
             let outcome = match &pending.call {
-                Call::Admin(call) => Some(self.administer(call, now)),
+                Call::Admin(call) => Some(self.administer(call, id, now)),
                 Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
                     let is_about_definitions = matches!(pending.call, Call::Interface(_));
                     if is_about_definitions && !std::mem::replace(&mut self.has_read_store, true) {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::RawClient;
 use crate::support::command::{Output, command, run};
-use crate::support::daemon::{self, Daemon};
+use crate::support::daemon::{self, Daemon, READ_ONLY_SOCKET};
 use crate::support::eventually;
 use crate::support::libvirtd::{self, DRIVER, LIBVIRTD};
 use crate::support::namespace::{DIR, in_namespace, is_installed};
-use crate::support::peer::has_news_within;
-use crate::support::wire::{ADMIN, Arg, Head, payload, procedure};
+use crate::support::peer::{as_user, has_news_within};
+use crate::support::wire::{ADMIN, Arg, Fault, Head, payload, procedure};
 
 const VIRT_ADMIN: &str = "/usr/bin/virt-admin";
 
@@ -350,6 +350,44 @@ fn a_client_that_is_disconnected_is_gone_and_the_others_stay() {
     });
 }
 
+/// Sets an identity of a user's number and name.
+fn set_identity(client: &mut RawClient, id: u32, name: &str) -> Result<(), Fault> {
+    const ULLONG: u32 = 4;
+    const STRING: u32 = 7;
+    let id = [Arg::Text("unix-user-id"), Arg::Word(ULLONG), Arg::Word(0), Arg::Word(id)];
+    let name = [Arg::Text("user-name"), Arg::Word(STRING), Arg::Text(name)];
+    let arguments = [&[Arg::Word(2)][..], &id, &name, &[Arg::Word(0)]].concat();
+    client.call(procedure::CONNECT_SET_IDENTITY, &arguments).outcome()
+}
+
+#[test]
+fn an_identity_is_believed_from_root_alone_and_the_kernels_is_always_shown() {
+    const USER: u32 = 65_534;
+    with_ours("", |_daemon| {
+        let mut of_root = RawClient::open();
+        assert_eq!(set_identity(&mut of_root, 1_234, "someone"), Ok(()));
+        let relayed = OURS.virt_admin("client-info SERVER 2").ok();
+        let fields = |text: &str| {
+            ["unix_user_id", "unix_user_name", "peer_user_id"].map(|name| field(text, name))
+        };
+        assert_eq!(fields(&relayed), ["1234", "someone", "0"]);
+
+        let mut of_user = None;
+        as_user(USER, || {
+            let mut client = RawClient::connect_to(READ_ONLY_SOCKET).unwrap();
+            client.call_open();
+            assert_eq!(set_identity(&mut client, 0, "root"), Ok(()), "as libvirt answers");
+            let refused = set_identity(&mut client, 0, "\u{1b}[2Jroot").unwrap_err();
+            assert!(refused.message.ends_with("has control characters"), "{refused:?}");
+            of_user = Some(client);
+        });
+        let info = OURS.virt_admin("client-info SERVER 3").ok();
+        assert_eq!(field(&info, "unix_user_id"), USER.to_string());
+        assert_ne!(field(&info, "unix_user_name"), "root");
+        assert!(!info.contains("peer_user_id"), "{info}");
+    });
+}
+
 #[test]
 fn a_limit_of_clients_counts_at_once() {
     with_ours("", |_daemon| {
@@ -381,10 +419,44 @@ fn a_daemon_that_is_given_a_timeout_ends_without_clients() {
     });
 }
 
-/// Newer releases of virt-admin have a command for it.
+const DAEMON_SHUTDOWN: i32 = 20;
+
+/// Newer releases of virt-admin have a command for it. They go on talking over the connection after the
+/// answer, and would die of SIGPIPE if it were closed.
+#[test]
+fn a_client_that_has_the_daemon_shut_down_closes_the_connection_itself() {
+    with_ours("", |mut daemon| {
+        let mut other = RawClient::open();
+        let mut client = RawClient::connect_to(daemon::ADMIN_SOCKET).unwrap();
+        let call = Head { program: ADMIN, ..Head::call(DAEMON_SHUTDOWN, 1) };
+        client.send(&call.frame(&payload(&[Arg::Word(0)])));
+        client.receive().unwrap().results();
+        assert_eq!(other.receive(), None, "others are let go");
+        assert!(!has_news_within(&client.stream, MOMENT), "the connection stays");
+        // What libvirt's client calls before it closes.
+        const ADMIN_CONNECT_CLOSE: i32 = 2;
+        let close = Head { program: ADMIN, ..Head::call(ADMIN_CONNECT_CLOSE, 2) };
+        client.send(&close.frame(&[]));
+        client.receive().unwrap().results();
+        drop(client);
+        assert!(daemon.wait().success());
+    });
+}
+
+#[test]
+fn a_daemon_that_is_shut_down_does_not_wait_for_its_client_for_long() {
+    with_ours("", |mut daemon| {
+        let mut client = RawClient::connect_to(daemon::ADMIN_SOCKET).unwrap();
+        let call = Head { program: ADMIN, ..Head::call(DAEMON_SHUTDOWN, 1) };
+        client.send(&call.frame(&payload(&[Arg::Word(0)])));
+        client.receive().unwrap().results();
+        assert!(daemon.wait().success());
+        assert_eq!(client.receive(), None);
+    });
+}
+
 #[test]
 fn a_call_to_shut_down_ends_the_daemon() {
-    const DAEMON_SHUTDOWN: i32 = 20;
     for flags in [0, 1] {
         with_ours("", move |mut daemon| {
             let mut client = RawClient::connect_to(daemon::ADMIN_SOCKET).unwrap();

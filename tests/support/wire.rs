@@ -45,6 +45,7 @@ pub(crate) mod procedure {
     pub(crate) const INTERFACE_CHANGE_COMMIT: i32 = 221;
     pub(crate) const INTERFACE_CHANGE_ROLLBACK: i32 = 222;
     pub(crate) const CONNECT_LIST_ALL_INTERFACES: i32 = 284;
+    pub(crate) const CONNECT_SET_IDENTITY: i32 = 419;
 }
 
 /// One argument of a call.

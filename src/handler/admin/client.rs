@@ -79,8 +79,8 @@ pub(super) fn close(
     Ok(Outcome::Order(Order::CloseClient { server, id }))
 }
 
-/// What is known of a client, in libvirt's order. The fields for TCP and TLS never are; the last one
-/// is ours, and there only while a change of the client's is open.
+/// What is known of a client, in libvirt's order. The fields for TCP and TLS never are; the last two
+/// are ours, and there only where the client speaks for another and while a change of its own is open.
 fn describe(client: &ClientDetails) -> Result<Outcome, CallError> {
     let Some(identity) = &client.identity else {
         let detail = "No identity information available for client";
@@ -96,6 +96,7 @@ fn describe(client: &ClientDetails) -> Result<Outcome, CallError> {
         ("unix_group_name", text(&identity.group_name)),
         ("unix_process_id", identity.process_id.map(|id| int(id.to_be_bytes()))),
         ("selinux_context", text(&identity.selinux_context)),
+        ("peer_user_id", client.peer_user_id.map(|id| int(u64::from(id).to_be_bytes()))),
         ("interface_change", text(&client.open_change)),
     ];
     let known = fields.into_iter().filter_map(|(field, value)| Some((field, value?)));

@@ -77,6 +77,8 @@ pub struct ClientDetails {
     pub read_only: bool,
     /// `None` until its first call.
     pub identity: Option<Identity>,
+    /// The user whose process it is, where the identity is another's for whom it speaks.
+    pub peer_user_id: Option<u32>,
     /// The change that it has opened, in words, if that is open still.
     pub open_change: Option<String>,
 }

@@ -29,10 +29,13 @@ fn entry(id: u64) -> ClientEntry {
     ClientEntry { id, connected_at: 1000 + id }
 }
 
+fn unknown(entry: ClientEntry) -> ClientDetails {
+    ClientDetails { entry, read_only: false, identity: None, peer_user_id: None, open_change: None }
+}
+
 fn details(id: u64) -> Option<ClientDetails> {
     let identity = Identity { unix_user_id: Some(0), ..Identity::default() };
-    let client =
-        |identity| ClientDetails { entry: entry(id), read_only: true, identity, open_change: None };
+    let client = |identity| ClientDetails { read_only: true, identity, ..unknown(entry(id)) };
     match id {
         SILENT => Some(client(None)),
         SPEAKING => Some(client(Some(identity))),
@@ -259,12 +262,7 @@ fn a_list_has_at_most_16384_clients() {
 
 /// What CLIENT_GET_INFO tells of a client.
 fn info(identity: Identity) -> Vec<(String, ParamValue)> {
-    let client = ClientDetails {
-        entry: entry(1),
-        read_only: false,
-        identity: Some(identity),
-        open_change: None,
-    };
+    let client = ClientDetails { identity: Some(identity), ..unknown(entry(1)) };
     let call = AdminCall::GetClientInfo { server: MAIN.to_owned(), id: 1, flags: 0 };
     match handle(&call, Some(&Answer::Client(Some(client)))) {
         Outcome::Done(Ok(Reply::Admin(AdminReply::Params(params)))) => {
