@@ -190,9 +190,8 @@ pub const XML_REMARK_COUNT_MAX: usize = 16;
 /// An MTU in bytes: the bound of libvirt's own parser.
 pub const MTU_MAX: u32 = 100_000;
 
-/// A bridge's forward delay while STP runs, in hundredths of a second (IEEE 802.1D; the kernel's
-/// `BR_MAX_FORWARD_DELAY`).
-pub const FORWARD_DELAY_MAX: u32 = 3_000;
+/// A VLAN's tag: IEEE 802.1Q has twelve bits and reserves the last value, and the kernel takes the rest.
+pub const VLAN_TAG_MAX: u16 = 4_094;
 
 /// A definition's file, which is read as a whole: as long as what a client may send.
 pub const DEFINITION_LEN_MAX: u64 = XML_LEN_MAX as u64;

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::fuzzing::input::Input;
-use crate::limits::{FORWARD_DELAY_MAX, MTU_MAX};
+use crate::limits::MTU_MAX;
 use crate::model::address::{Family, Ip, MacAddr};
 use crate::model::interface::{
     ArpValidate, Bond, BondMember, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, ForwardDelay,
@@ -123,8 +123,7 @@ impl Maker<'_> {
 
     fn bridge(&mut self) -> Bridge {
         let stp = self.maybe(|maker| maker.input.coin());
-        let max = if stp == Some(true) { FORWARD_DELAY_MAX } else { u32::MAX };
-        let delay = self.maybe(|maker| ForwardDelay(maker.number(&[0, 1, 10, 1500, max])));
+        let delay = self.maybe(|maker| ForwardDelay(maker.number(&[0, 1, 10, 1500, u32::MAX])));
         let mut ports = Vec::<Port>::new();
         for _ in 0..self.input.choice(6) {
             let name = self.name();

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::host::Host;
+use crate::limits::MTU_MAX;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{
     Bond, BondMember, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, Interface, Kind, LinkStatus,
@@ -122,7 +123,8 @@ pub fn interface(host: &Host, link: &Link, findings: &Findings, view: View) -> I
     Interface {
         name: link.name,
         start: describer.start(link),
-        mtu: Some(link.mtu),
+        // Some devices have sizes that no definition can have, and 0 means none there.
+        mtu: Some(link.mtu).filter(|mtu| (1..=MTU_MAX).contains(mtu)),
         protocols: describer.protocols(link),
         kind: describer.kind(link),
     }

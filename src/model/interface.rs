@@ -59,6 +59,16 @@ impl Interface {
     }
 }
 
+impl Kind {
+    /// The hardware address that the definition names: the schema has one for this kind alone.
+    pub fn mac(&self) -> Option<MacAddr> {
+        match self {
+            Self::Ethernet(ethernet) => ethernet.mac,
+            Self::Bridge(_) | Self::Bond(_) | Self::Vlan(_) => None,
+        }
+    }
+}
+
 /// When a definition is brought up without anybody asking for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StartMode {

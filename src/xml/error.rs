@@ -99,8 +99,6 @@ pub enum Flaw {
     Stp,
     Delay,
     DelayOver,
-    /// Over what the kernel takes while STP runs.
-    DelayOverStp,
     /// The kernel's monitors count up to here.
     Milliseconds,
     /// The MII monitor is off.
@@ -111,8 +109,6 @@ pub enum Flaw {
     Tag,
     /// The VLAN is over itself, be it by way of others.
     OwnParent,
-    /// Another member is the same VLAN of the same parent.
-    TagTwice,
 }
 
 impl fmt::Display for XmlError {
@@ -208,14 +204,12 @@ impl fmt::Display for Flaw {
             Self::Stp => "on or off is expected",
             Self::Delay => "seconds with at most two digits behind the point are expected",
             Self::DelayOver => "at most 42949672.95 seconds are expected",
-            Self::DelayOverStp => "with stp='on' at most 30 seconds are expected",
             Self::Milliseconds => "0 to 2147483647 milliseconds are expected",
             Self::DelayUnmonitored => "without a freq there is no delay",
             Self::ArpTarget => "no host can have this address",
             Self::ArpMode => "this mode excludes arpmon",
-            Self::Tag => "1 to 4094 is expected",
+            Self::Tag => "0 to 4094 is expected",
             Self::OwnParent => "a VLAN cannot be over itself",
-            Self::TagTwice => "an interface has a VLAN only once",
         })
     }
 }

@@ -19,6 +19,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/random.rs"]
+mod random;
+
 mod bonds;
 mod bridge_vlans;
 mod bridges;
@@ -27,6 +30,7 @@ mod changes;
 mod define_bonds;
 mod define_shortages;
 mod define_vlans;
+mod definable;
 mod late;
 mod nesting;
 mod no_ipv6;

@@ -15,7 +15,7 @@ use crate::support::eventually;
 use crate::support::wire::{Arg, Fault, Reply, procedure};
 use crate::{in_quiet_namespace, on_kernel_with};
 
-const INTERFACE_DEFINE_XML: i32 = 131;
+pub(crate) const INTERFACE_DEFINE_XML: i32 = 131;
 const INTERFACE_UNDEFINE: i32 = 132;
 const INTERFACE_CREATE: i32 = 133;
 const INTERFACE_DESTROY: i32 = 134;

@@ -64,9 +64,11 @@ fn settings(name: &str) -> (u64, u64) {
 #[test]
 fn every_option_of_iface_bridge_does_what_it_says() {
     struct Case(&'static str, (u64, u64), &'static str);
-    const CASES: [Case; 6] = [
+    const CASES: [Case; 7] = [
         Case("", (1, 200), "<bridge stp='on' delay='0'>"),
         Case("--delay 4", (1, 400), "<bridge stp='on' delay='4'>"),
+        // More than STP allows, and the kernel makes the most of it.
+        Case("--delay 100", (1, 3000), "<bridge stp='on' delay='100'>"),
         // virsh keeps the delay to itself then.
         Case("--no-stp", (0, 1500), "<bridge stp='off'>"),
         Case("--no-stp --delay 5", (0, 1500), "<bridge stp='off'>"),
@@ -85,6 +87,8 @@ fn every_option_of_iface_bridge_does_what_it_says() {
             assert!(definition.contains(xml), "{options}: {definition}");
             if is_started {
                 assert_eq!(settings("br0"), want, "{options}");
+                let running = virsh("iface-start br0").failed();
+                assert!(running.contains("interface is already running"), "{options}: {running}");
                 assert_eq!(ports("br0"), ["eth0"], "{options}");
                 assert_eq!(link("br0")["address"], "52:54:00:00:00:01", "{options}");
                 assert_addresses("br0", &ADDRESSES);

@@ -424,3 +424,34 @@ fn the_read_only_socket_changes_nothing() {
         assert_eq!(folder(), [""; 0]);
     });
 }
+
+#[test]
+fn the_mac_of_a_definition_without_a_link_is_shown_listed_and_found() {
+    const MAC: &str = "52:54:00:00:00:77";
+    let xml = |name: &str| {
+        format!("<interface type='ethernet' name='{name}'><mac address='{MAC}'/></interface>")
+    };
+    with_daemon(move || {
+        let define = |client: &mut RawClient, name: &str| {
+            let arguments = [Arg::Text(&xml(name)), Arg::Word(0)];
+            let reply = client.call(procedure::INTERFACE_DEFINE_XML, &arguments);
+            let mut results = reply.results();
+            (results.text(), results.text())
+        };
+        let mut client = RawClient::open();
+        let want = ("late0".to_owned(), MAC.to_owned());
+        assert_eq!(define(&mut client, "late0"), want, "the answer");
+        assert_eq!(virsh("iface-mac late0").ok().trim_end(), MAC);
+        assert_eq!(virsh(&format!("iface-name {MAC}")).ok().trim_end(), "late0");
+        let list = virsh("iface-list --all").ok();
+        let row = list.lines().find(|line| line.contains("late0")).unwrap();
+        assert!(row.ends_with(MAC), "{row}");
+
+        assert_eq!(define(&mut client, "late1").1, MAC);
+        let multiple = virsh(&format!("iface-name {MAC}")).failed();
+        assert!(multiple.contains("matches multiple interfaces"), "{multiple}");
+        // A link with the address is what is meant.
+        ip_batch(&format!("link set eth0 address {MAC}\n"));
+        assert_eq!(virsh(&format!("iface-name {MAC}")).ok().trim_end(), "eth0");
+    });
+}

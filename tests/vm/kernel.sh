@@ -42,6 +42,8 @@ for module in $modules; do
     echo "${module##*/}" >>"$root/modules/order"
 done
 echo "$*" >"$root/etc/test-arguments"
+# Tests that draw draw the same each time then.
+echo "${CI-}" >"$root/etc/ci"
 (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs"
 
 "$here/boot.sh" kernel "${VM_TIMEOUT:-1800}" "$kernel" "$work/initramfs" -no-reboot

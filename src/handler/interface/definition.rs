@@ -31,7 +31,10 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
         return Outcome::Done(Err(err));
     }
     let name = interface.name;
-    let mac = world.host.link_named(&name).and_then(|link| link.mac);
+    let mac = match world.host.link_named(&name) {
+        Some(link) => link.mac,
+        None => interface.kind.mac(),
+    };
     let warnings = remarks.texts().map(|text| format!("the definition of {name}: {text}"));
     Outcome::Change(Change {
         warnings: warnings.collect(),

@@ -32,7 +32,7 @@ impl Listed {
 
     /// A definition that no link answers to.
     pub(super) fn of_definition(definition: &Interface) -> Self {
-        Self { name: definition.name, mac: None, state: State::Inactive }
+        Self { name: definition.name, mac: definition.kind.mac(), state: State::Inactive }
     }
 
     pub(super) fn reference(&self) -> InterfaceRef {

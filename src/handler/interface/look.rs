@@ -62,19 +62,27 @@ pub(super) fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, Cal
 /// longer than all the rest: only what is hidden needs one, and what has no link is found by walking
 /// along both, which are in the order of names.
 fn listed<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
+    listed_links(world).chain(listed_definitions(world))
+}
+
+fn listed_links<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
     let World { host, definitions, .. } = *world;
-    let links = host.links().filter_map(move |link| {
+    host.links().filter_map(move |link| {
         let is_out = || host.is_hidden(link) || is_discarded(host, link);
         let shown = !is_out() || definitions.named(&link.name).is_some();
         shown.then(|| Listed::of_link(link))
-    });
+    })
+}
+
+/// The definitions without a link.
+fn listed_definitions<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
+    let World { host, definitions, .. } = *world;
     let mut names = host.link_names().peekable();
     let is_without_link = move |definition: &&Interface| {
         while names.next_if(|name| **name < definition.name).is_some() {}
         names.peek().is_none_or(|name| **name != definition.name)
     };
-    let defined = definitions.iter().filter(is_without_link);
-    links.chain(defined.map(Listed::of_definition))
+    definitions.iter().filter(is_without_link).map(Listed::of_definition)
 }
 
 fn count(world: &World<'_>, state: State) -> Result<Reply, CallError> {
@@ -117,12 +125,18 @@ fn too_many(count: usize) -> CallError {
     CallError::new(ErrorCode::Internal, Domain::Rpc, detail)
 }
 
+/// A link goes before definitions without one: those of a NIC may remain under its former names.
 fn by_mac(text: &str, world: &World<'_>) -> Result<Reply, CallError> {
     let not_found = || faults::no_interface_with_mac(text);
     let mac = MacAddr::parse(text).ok_or_else(not_found)?;
-    let mut matching = listed(world).filter(|listed| listed.mac == Some(mac));
-    let first = matching.next().ok_or_else(not_found)?;
-    if matching.next().is_some() {
+    let has_mac = |listed: &Listed| listed.mac == Some(mac);
+    let mut links = listed_links(world).filter(has_mac);
+    let mut definitions = listed_definitions(world).filter(has_mac);
+    let first = links.next().or_else(|| definitions.next()).ok_or_else(not_found)?;
+    // Where the first is a definition no link is left, and where it is a link only links count.
+    let is_link = world.host.link_named(&first.name).is_some();
+    let second = if is_link { links.next() } else { definitions.next() };
+    if second.is_some() {
         let detail = format!("the MAC address '{text}' matches multiple interfaces");
         return Err(CallError::new(ErrorCode::MultipleInterfaces, Domain::Interface, detail));
     }

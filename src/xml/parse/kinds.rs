@@ -5,7 +5,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::limits::FORWARD_DELAY_MAX;
+use crate::limits::VLAN_TAG_MAX;
 use crate::model::address::{Family, MacAddr};
 use crate::model::interface::{
     Bond, BondMember, BondMode, BondMonitor, Bridge, Ethernet, Kind, LinkStatus, Port, PortKind,
@@ -95,9 +95,6 @@ fn bridge(element: &Element) -> Result<Bridge, XmlError> {
     let text = element.attribute("delay");
     let refuse = |which| flaw("bridge", "delay", text.unwrap_or_default(), which);
     let delay = text.map(|text| delay(text).map_err(refuse)).transpose()?;
-    if stp == Some(true) && delay.is_some_and(|delay| delay.0 > FORWARD_DELAY_MAX) {
-        return Err(refuse(Flaw::DelayOverStp));
-    }
     let ports = element.children("interface").map(port).collect::<Result<_, _>>()?;
     Ok(Bridge { stp, delay, ports })
 }
@@ -215,8 +212,9 @@ fn vlan(element: &Element) -> Result<Vlan, XmlError> {
     let parent =
         first(element, "interface", "name").ok_or(XmlError::Interface(Refusal::NoParent))?;
     let tag = decimal(tag_text).and_then(|tag| u16::try_from(tag).ok());
-    // IEEE 802.1Q reserves the first and the last.
-    let tag = tag.filter(|tag| (1..=4094).contains(tag));
+    // IEEE 802.1Q reserves the last. The first has frames with a priority and no VLAN, and the kernel
+    // makes a link of it.
+    let tag = tag.filter(|tag| *tag <= VLAN_TAG_MAX);
     let tag = tag.ok_or_else(|| flaw("vlan", "tag", tag_text, Flaw::Tag))?;
     Ok(Vlan { link, tag, parent: name(parent)? })
 }

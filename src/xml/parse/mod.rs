@@ -117,15 +117,11 @@ fn members(bond: &Bond) -> impl Iterator<Item = IfName> {
 
 fn check_vlans(own: IfName, vlans: &[(IfName, &Vlan)]) -> Result<(), XmlError> {
     let parents: BTreeMap<_, _> = vlans.iter().map(|(name, vlan)| (*name, vlan.parent)).collect();
-    let mut seen = BTreeSet::new();
     // Which walk has come by a name: each is passed once, however long the chains are.
     let mut walk_by = BTreeMap::new();
     for (walk, (name, vlan)) in vlans.iter().enumerate() {
         if vlan.parent == own {
             return Err(name_flaw(vlan.parent, Flaw::OwnParent));
-        }
-        if !seen.insert((vlan.parent, vlan.tag)) {
-            return Err(flaw("vlan", "tag", &vlan.tag.to_string(), Flaw::TagTwice));
         }
         let mut at = *name;
         while let Some(parent) = parents.get(&at) {
