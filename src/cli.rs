@@ -47,11 +47,18 @@ pub struct Run {
 
 /// A command line that makes no sense, in one line.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct UsageError(String);
+pub enum UsageError {
+    /// An option that is unknown, given twice or without its argument: as libvirt's daemons do, the
+    /// usage is shown besides.
+    Option(String),
+    Other(String),
+}
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Option(text) | Self::Other(text) => f.write_str(text),
+        }
     }
 }
 
@@ -107,7 +114,7 @@ const FLAGS: [Flag; 10] = [
 
 /// Parses what stands behind the program's name.
 pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
-    let matches = options().parse(arguments).map_err(|err| UsageError(err.to_string()))?;
+    let matches = options().parse(arguments).map_err(|err| UsageError::Option(err.to_string()))?;
     if matches.opt_present("help") {
         return Ok(Invocation::Help);
     }
@@ -115,7 +122,9 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
         return Ok(Invocation::Version);
     }
     if let Some(extra) = matches.free.first() {
-        return Err(UsageError(format!("unexpected argument '{extra}': only options are taken")));
+        return Err(UsageError::Other(format!(
+            "unexpected argument '{extra}': only options are taken"
+        )));
     }
     let run = Run {
         daemonize: matches.opt_present("daemon"),
@@ -129,7 +138,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
     if let Some(limit) = seconds(&matches, "wait-online")? {
         if rolls_back || checks || run != Run::default() {
             let text = "--wait-online runs no daemon: no other option goes with it";
-            return Err(UsageError(text.to_owned()));
+            return Err(UsageError::Other(text.to_owned()));
         }
         return Ok(Invocation::WaitOnline(limit));
     }
@@ -138,13 +147,13 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
         (false, true) => return Ok(Invocation::CheckConfig(run)),
         (true, true) => {
             let text = "--rollback-stale and --check-config do not go together";
-            return Err(UsageError(text.to_owned()));
+            return Err(UsageError::Other(text.to_owned()));
         }
         (true, false) => {}
     }
     if run.daemonize || run.pid_file.is_some() || run.idle_limit.is_some() {
         let text = "--rollback-stale runs no daemon: only --config and --verbose go with it";
-        return Err(UsageError(text.to_owned()));
+        return Err(UsageError::Other(text.to_owned()));
     }
     Ok(Invocation::RollBackStale(run))
 }
@@ -165,7 +174,9 @@ fn seconds(matches: &Matches, option: &str) -> Result<Option<Duration>, UsageErr
     let Some(text) = matches.opt_str(option) else { return Ok(None) };
     let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds <= TIMEOUT_SECS_MAX);
     let seconds = seconds.ok_or_else(|| {
-        UsageError(format!("invalid {option} '{text}': want seconds, 0 to {TIMEOUT_SECS_MAX}"))
+        UsageError::Other(format!(
+            "invalid {option} '{text}': want seconds, 0 to {TIMEOUT_SECS_MAX}"
+        ))
     })?;
     Ok(Some(Duration::from_secs(seconds.into())))
 }

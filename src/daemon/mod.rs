@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use log::{error, warn};
 
-use crate::cli::{self, Invocation, Run};
+use crate::cli::{self, Invocation, Run, UsageError};
 use crate::config::Settings;
 use crate::daemon::environment::{Environment, Paths};
 use crate::error::HostError;
@@ -108,8 +108,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let result = match cli::parse(arguments) {
         Ok(Invocation::Version) => return say(&mut io::stdout(), &cli::version()),
         Ok(Invocation::Help) => {
-            let paths = Paths::new(privilege, &environment);
-            return say(&mut io::stderr(), &help(paths.as_ref()));
+            return say(&mut io::stderr(), &help(privilege, &environment));
         }
         Ok(Invocation::Run(run)) => start(&run, privilege, &environment),
         Ok(Invocation::RollBackStale(run)) => roll_back_stale(&run, privilege, &environment),
@@ -118,7 +117,11 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
             None => Err(StartError::new(Exit::RunDir, NO_HOME)),
         },
         Ok(Invocation::CheckConfig(run)) => check_config(&run, privilege, &environment),
-        Err(err) => {
+        Err(err @ UsageError::Option(_)) => {
+            let usage = help(privilege, &environment);
+            Err(StartError::new(Exit::Failure, format!("{err}\n\n{}", usage.trim_end())))
+        }
+        Err(err @ UsageError::Other(_)) => {
             let message = format!("{err} (--help lists the options)");
             Err(StartError::new(Exit::Failure, message))
         }
@@ -148,8 +151,8 @@ fn say(out: &mut impl Write, text: &str) -> ExitCode {
     }
 }
 
-fn help(paths: Option<&Paths>) -> String {
-    let Some(paths) = paths else { return cli::help(&[]) };
+fn help(privilege: Privilege, environment: &Environment) -> String {
+    let Some(paths) = Paths::new(privilege, environment) else { return cli::help(&[]) };
     let file = |path: &Path| path.display().to_string();
     cli::help(&[
         ("configuration:", file(&paths.config)),

@@ -45,17 +45,37 @@ fn help_names_every_option_and_file() {
 }
 
 #[test]
-fn wrong_usage_is_one_line_and_exit_status_1() {
-    const CASES: [(&str, &[&str]); 9] = [
+fn an_option_that_is_none_is_refused_with_the_usage() {
+    const CASES: [(&str, &[&str]); 5] = [
         ("unknown long option", &["--listen"]),
         ("unknown short option", &["-l"]),
-        ("left-over argument", &["rubbish"]),
         ("timeout without a number", &["--timeout"]),
+        ("config without a file", &["-f"]),
+        ("an option twice", &["-p", "a", "-p", "b"]),
+    ];
+    in_namespace(|| {
+        let usage = run_daemon(&["--help"]).stderr;
+        for (label, arguments) in CASES {
+            let output = run_daemon(arguments);
+            assert_eq!(output.status.code(), Some(1), "{label}: {output:?}");
+            let (line, rest) = output.stderr.split_once("\n\n").unwrap();
+            assert!(
+                line.starts_with("virtinterfaced: ") && !line.contains('\n'),
+                "{label}: {line}"
+            );
+            assert_eq!(rest, usage, "{label}");
+            assert_eq!(output.stdout, "", "{label}");
+        }
+    });
+}
+
+#[test]
+fn other_wrong_usage_is_one_line_and_exit_status_1() {
+    const CASES: [(&str, &[&str]); 4] = [
+        ("left-over argument", &["rubbish"]),
         ("timeout that is no number", &["--timeout=soon"]),
         ("negative timeout", &["-t", "-1"]),
         ("timeout over the limit", &["-t", "2147484"]),
-        ("config without a file", &["-f"]),
-        ("an option twice", &["-p", "a", "-p", "b"]),
     ];
     in_namespace(|| {
         for (label, arguments) in CASES {
