@@ -277,6 +277,7 @@ fn a_client_of_all_links_and_one_that_a_supervisor_starts_again_are_named() {
         let _daemon = Daemon::configured("dhcp_client = 'dhcpcd'\n");
         run(command("dhcpcd").arg("-q")).ok();
         eventually("the manager", || clients() == ["dhcpcd: [manager] [ip4] [ip6]"]);
+        crate::host::await_addresses();
         let before = Snapshot::take();
         let said = virsh("iface-bridge eth0 br1 --no-stp").failed();
         assert!(said.contains("dhcpcd on all links (process "), "{said}");

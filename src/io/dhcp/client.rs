@@ -4,7 +4,9 @@
 //! All stay in the foreground, and all tell the server the same client identifier, the link's
 //! hardware address: so a lease stays the same whichever client asks for it, and when it moves to a
 //! bridge that has taken over the address. Their own configuration files are not read, as they say
-//! how *the host's* clients behave; ours stand in the run directory.
+//! how *the host's* clients behave; ours stand in the run directory. A client that goes on with the
+//! lease of one that somebody else had started is the exception: it is the same program, and tells the
+//! server what that told ([`Heritage`]).
 //!
 //! Where AppArmor confines dhclient, as on Debian, it may run no script but the host's and read no
 //! configuration but the host's: see [`Confinement`].
