@@ -12,10 +12,13 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 exec </dev/null >/dev/ttyS1 2>/dev/ttyS0
 
+# A module of tunnels makes a link of its own in each network namespace, unless told not to.
+echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 while read -r module; do
     case $module in
     bonding) options=max_bonds=0 ;;
     dummy) options=numdummies=0 ;;
+    ifb) options=numifbs=0 ;;
     *) options= ;;
     esac
     insmod "/modules/$module.ko" $options || echo "FAIL insmod: $module"

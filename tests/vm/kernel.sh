@@ -11,7 +11,11 @@ daemon=$1
 shift
 here=$(dirname "$0")
 modules="net/llc/llc net/802/stp net/802/garp net/802/mrp net/8021q/8021q net/bridge/bridge
-    net/tls/tls drivers/net/bonding/bonding drivers/net/dummy drivers/net/veth drivers/net/tun"
+    net/tls/tls drivers/net/bonding/bonding drivers/net/dummy drivers/net/veth drivers/net/tun
+    drivers/net/vrf drivers/net/ifb drivers/net/nlmon drivers/net/macvlan drivers/net/ipvlan/ipvlan
+    net/ipv4/udp_tunnel net/ipv6/ip6_udp_tunnel drivers/net/vxlan/vxlan drivers/net/geneve
+    net/ipv4/ip_tunnel net/ipv4/tunnel4 net/ipv4/gre net/ipv4/ip_gre net/ipv4/ipip net/ipv6/sit
+    net/ipv6/tunnel6 net/ipv6/ip6_tunnel net/ipv6/ip6_gre net/ipv4/ip_vti"
 
 tests=$("${CARGO:-cargo}" test --test kernel --no-run --message-format=json-render-diagnostics |
     sed -n 's|.*"executable":"\([^"]*/kernel-[^"]*\)".*|\1|p')
