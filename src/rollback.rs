@@ -375,8 +375,7 @@ fn followers(
     touched: &BTreeSet<IfName>,
 ) -> impl Iterator<Item = IfName> + use<> {
     let link = recorded.link();
-    let is_over = matches!(link.kind, LinkKind::Vlan { .. })
-        && host.parent_of(link).is_some_and(|parent| touched.contains(&parent));
+    let is_over = host.parent_of(link).is_some_and(|parent| touched.contains(&parent));
     let master = host.master_of(link);
     let is_bond = |master: &IfName| {
         host.named(master).is_some_and(|it| matches!(it.link().kind, LinkKind::Bond(_)))

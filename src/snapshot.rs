@@ -233,8 +233,10 @@ impl Network {
                 host.named(name).is_some_and(|it| matches!(it.link().kind, LinkKind::Bridge(_)))
             };
             let bridge = master.filter(is_bridge);
+            // What a dump is enough for to make it again is the host's own: a dummy, a VXLAN.
+            let may_be_a_guests = may_be_a_guests(link) && !recorded.record.can_be_made();
             let is_a_guests = link.kind == LinkKind::Tun
-                || (bridge.is_some() && may_be_a_guests(link) && !members.contains(&link.name));
+                || (bridge.is_some() && may_be_a_guests && !members.contains(&link.name));
             match bridge.filter(|_| is_a_guests) {
                 Some(bridge) => {
                     guests.insert(link.name, bridge);

@@ -11,11 +11,12 @@ use std::net::IpAddr;
 
 use crate::host::Host;
 use crate::model::name::IfName;
-use crate::netlink::link::{Link, LinkIndex};
+use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::link::port::PortRecord;
 use crate::netlink::record::route::{self, RouteRecord};
 use crate::netlink::record::wide;
 use crate::netlink::wire::{WireError, messages};
@@ -29,6 +30,8 @@ pub struct HostRecord {
     vlans: BTreeMap<LinkIndex, BridgeVlans>,
     /// Rules, next hops and routes of no one link, in the kernel's order.
     apart: Vec<Apart>,
+    /// What bridges know of ports of which nothing else is known here: guests'.
+    ports: BTreeMap<LinkIndex, PortRecord>,
 }
 
 /// One link with all that it has.
@@ -116,6 +119,32 @@ impl HostRecord {
         self.apart.push(apart);
     }
 
+    /// What the bridge knows of a port. `None` of what is no bridge's port.
+    pub fn port_of(&self, link: &Link) -> Option<PortRecord> {
+        let own = self.links.get(&link.name).filter(|own| own.link().index == link.index);
+        own.map_or_else(|| self.ports.get(&link.index).cloned(), |own| own.record.port())
+    }
+
+    /// Forgets a link, and what is on it.
+    pub fn remove(&mut self, name: &IfName) {
+        if let Some(gone) = self.links.remove(name) {
+            self.names.remove(&gone.link().index);
+        }
+    }
+
+    /// Knows links by other names: each has the first of two, and is to have the second.
+    pub fn rename(&mut self, names: &[(IfName, IfName)]) {
+        let renamed = |(has, name): &(IfName, IfName)| {
+            let mut recorded = self.links.remove(has)?;
+            recorded.record.link.name = *name;
+            recorded.addresses.iter_mut().for_each(|address| address.follow_name(has, name));
+            Some((*name, recorded))
+        };
+        let renamed: Vec<_> = names.iter().filter_map(renamed).collect();
+        self.names.extend(renamed.iter().map(|(name, it)| (it.link().index, *name)));
+        self.links.extend(renamed);
+    }
+
     /// Takes over what is known of these links by now, how all are called, all VLANs of bridges, and all
     /// that belongs to no one link.
     pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) {
@@ -135,6 +164,8 @@ impl HostRecord {
             let message = message?;
             if let Some(link) = LinkRecord::decode(&message)? {
                 host.add_link(link);
+            } else if let Some((link, port)) = PortRecord::decode(&message)? {
+                host.ports.insert(link, port);
             } else if let Some((link, vlans)) = BridgeVlans::decode(&message)? {
                 host.add_vlans(link, vlans);
             } else if let Some(address) = AddressRecord::decode(&message)? {
@@ -162,6 +193,7 @@ impl HostRecord {
             all.for_each(|route| route.encode(out, record.link.index));
         }
         self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
+        self.ports.iter().for_each(|(link, port)| port.encode(out, *link));
         let index_of = |name: &IfName| Ok(self.named(name).ok_or(*name)?.link().index);
         for apart in &self.apart {
             let len = out.len();
@@ -192,9 +224,17 @@ impl HostRecord {
         self.name_of(link.master?)
     }
 
-    /// The name of the link that a VLAN is over.
+    /// The name of the link that one is over, and cannot be without: that of a VLAN, a macvlan, a
+    /// tunnel. The other end of a veth is none.
     pub fn parent_of(&self, link: &Link) -> Option<IfName> {
-        self.name_of(link.parent?)
+        match link.kind {
+            LinkKind::Vlan { .. } | LinkKind::Other => self.name_of(link.parent?),
+            LinkKind::Bond(_)
+            | LinkKind::Bridge(_)
+            | LinkKind::Nic
+            | LinkKind::Tun
+            | LinkKind::Veth => None,
+        }
     }
 
     /// All links, by name.
@@ -217,11 +257,15 @@ impl HostRecord {
     /// The same of these links alone.
     #[must_use]
     pub fn only(&self, names: &BTreeSet<IfName>) -> Self {
-        let links = self.links.iter().filter(|(name, _)| names.contains(*name));
-        let links = links.map(|(name, recorded)| (*name, recorded.clone())).collect();
-        // Who is whose port, and with which VLANs, is said of others too.
+        let (links, others): (Vec<_>, Vec<_>) =
+            self.links.iter().partition(|(name, _)| names.contains(*name));
+        let links = links.into_iter().map(|(name, recorded)| (*name, recorded.clone())).collect();
+        // Who is whose port, and what as, is said of others too.
+        let ports = others.into_iter();
+        let ports = ports.filter_map(|(_, it)| Some((it.link().index, it.record.port()?)));
+        let ports = ports.collect();
         let (names, vlans, apart) = (self.names.clone(), self.vlans.clone(), self.apart.clone());
-        Self { links, names, vlans, apart }
+        Self { links, names, vlans, apart, ports }
     }
 
     fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut Recorded> {

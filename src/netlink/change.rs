@@ -11,10 +11,10 @@ use crate::model::name::IfName;
 use crate::netlink::link::{
     AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_BOND_ARP_INTERVAL, IFLA_BOND_ARP_IP_TARGET,
     IFLA_BOND_ARP_VALIDATE, IFLA_BOND_DOWNDELAY, IFLA_BOND_MIIMON, IFLA_BOND_MODE,
-    IFLA_BOND_UPDELAY, IFLA_BOND_USE_CARRIER, IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE,
-    IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
-    IFLA_VLAN_ID, LinkBond, LinkIndex, RTM_DELLINK, RTM_NEWLINK, encode_arp_validate,
-    encode_bond_mode, encode_carrier,
+    IFLA_BOND_PRIMARY, IFLA_BOND_UPDELAY, IFLA_BOND_USE_CARRIER, IFLA_BR_FORWARD_DELAY,
+    IFLA_BR_STP_STATE, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO,
+    IFLA_MASTER, IFLA_MTU, IFLA_VLAN_ID, LinkBond, LinkIndex, RTM_DELLINK, RTM_NEWLINK,
+    encode_arp_validate, encode_bond_mode, encode_carrier,
 };
 use crate::netlink::wire::{self, Header, PayloadWriter};
 
@@ -54,6 +54,8 @@ pub enum Setting<'a> {
     Monitor(&'a BondMonitor),
     /// Of a bond: what it had before, or none.
     MonitorAgain(&'a LinkBond),
+    /// Of a bond: the member that it prefers.
+    Primary(Option<LinkIndex>),
 }
 
 /// The header of a request to make a link.
@@ -120,7 +122,8 @@ pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Se
         | Setting::Stp(_)
         | Setting::ForwardDelay(_)
         | Setting::Monitor(_)
-        | Setting::MonitorAgain(_) => Flags::Unchanged,
+        | Setting::MonitorAgain(_)
+        | Setting::Primary(_) => Flags::Unchanged,
     };
     wire::write_message(out, Header { kind: RTM_NEWLINK, flags, sequence }, |payload| {
         write_header(payload, link.0, up);
@@ -144,6 +147,10 @@ pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Se
             Setting::MonitorAgain(bond) => {
                 write_info(payload, "bond", |data| write_monitor_again(data, bond));
             }
+            Setting::Primary(member) => write_info(payload, "bond", |data| {
+                let number = member.map_or(0, |member| member.0);
+                data.attribute_u32(IFLA_BOND_PRIMARY, number);
+            }),
         }
     });
 }

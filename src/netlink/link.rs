@@ -32,6 +32,7 @@ pub(super) const IFLA_MTU: u16 = 4;
 pub(super) const IFLA_LINK: u16 = 5;
 pub(super) const IFLA_MASTER: u16 = 10;
 const IFLA_WIRELESS: u16 = 11;
+pub(super) const IFLA_PROTINFO: u16 = 12;
 pub(super) const IFLA_OPERSTATE: u16 = 16;
 pub(super) const IFLA_LINKINFO: u16 = 18;
 pub(super) const IFLA_EXT_MASK: u16 = 29;
@@ -52,6 +53,7 @@ pub(super) const IFLA_BOND_USE_CARRIER: u16 = 6;
 pub(super) const IFLA_BOND_ARP_INTERVAL: u16 = 7;
 pub(super) const IFLA_BOND_ARP_IP_TARGET: u16 = 8;
 pub(super) const IFLA_BOND_ARP_VALIDATE: u16 = 9;
+pub(super) const IFLA_BOND_PRIMARY: u16 = 11;
 
 pub(super) const IFLA_VLAN_ID: u16 = 1;
 

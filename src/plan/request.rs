@@ -145,5 +145,7 @@ fn setting(
         Value::Delay(delay) => Setting::ForwardDelay(*delay),
         Value::Monitor(monitor) => Setting::Monitor(monitor),
         Value::MonitorAgain(bond) => Setting::MonitorAgain(bond),
+        Value::Primary(member) => Setting::Primary(Some(index(member)?)),
+        Value::NoPrimary => Setting::Primary(None),
     })
 }

@@ -134,6 +134,9 @@ pub enum Value {
     Monitor(BondMonitor),
     /// How a bond monitored before, with all that the schema has no word for.
     MonitorAgain(Box<LinkBond>),
+    /// The member that a bond prefers.
+    Primary(IfName),
+    NoPrimary,
 }
 
 /// A switch of a link's IPv6.
@@ -312,11 +315,11 @@ impl fmt::Display for Step {
                 if let Some(parent) = parent {
                     write!(f, " link {parent}")?;
                 }
-                match &record.link.kind {
-                    LinkKind::Bond(_) => f.write_str(" type bond")?,
-                    LinkKind::Bridge(_) => f.write_str(" type bridge")?,
-                    LinkKind::Vlan { tag } => write!(f, " type vlan id {tag}")?,
-                    LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
+                if let Some(kind) = record.kind_name() {
+                    write!(f, " type {kind}")?;
+                }
+                if let LinkKind::Vlan { tag } = record.link.kind {
+                    write!(f, " id {tag}")?;
                 }
                 f.write_str(", as it was")
             }
@@ -398,6 +401,8 @@ impl fmt::Display for Value {
             Self::Stp(stp) => write!(f, "stp {}", words::on_off(*stp)),
             Self::Delay(delay) => write!(f, "delay {delay}"),
             Self::Monitor(monitor) => Monitor(monitor).fmt(f),
+            Self::Primary(member) => write!(f, "type bond primary {member}"),
+            Self::NoPrimary => f.write_str("type bond no primary"),
             Self::MonitorAgain(bond) => {
                 match describe::monitor(bond) {
                     Some(monitor) => Monitor(&monitor).fmt(f)?,

@@ -34,6 +34,8 @@ mod definable;
 mod late;
 mod nesting;
 mod no_ipv6;
+mod restore_links;
+mod restore_kinds;
 mod rules;
 mod scene;
 mod shortages;

@@ -23,10 +23,40 @@ enum Compared {
     Loosely,
 }
 
-/// Fields that are not compared like all others, with the reason.
-const LEFT_OUT: [(&str, Compared, &str); 15] = [
+/// Fields that are not compared like all others, by the end of their path, with the reason.
+const LEFT_OUT: [(&str, Compared, &str); 29] = [
+    ("ad_info", Compared::Never, "what a bond has found out about its partner"),
+    ("ad_aggregator_id", Compared::Never, "what a bond has found out about its partner"),
+    ("ad_actor_oper_port_state", Compared::Never, "how far a bond is in talking to its partner"),
+    (
+        "ad_actor_oper_port_state_str",
+        Compared::Never,
+        "how far a bond is in talking to its partner",
+    ),
+    ("ad_partner_oper_port_state", Compared::Never, "what a bond has found out about its partner"),
+    (
+        "ad_partner_oper_port_state_str",
+        Compared::Never,
+        "what a bond has found out about its partner",
+    ),
+    ("active_slave", Compared::Never, "a bond chooses among members that carry"),
+    ("link_failure_count", Compared::Never, "a counter of a bond's member"),
+    (
+        "tso_max_size",
+        Compared::OfSameLinks,
+        "the driver's, or what that of the link below once was",
+    ),
     ("ifindex", Compared::OfSameLinks, "the kernel numbers a link that is made again anew"),
     ("link_index", Compared::OfSameLinks, "the number of a link, in another namespace"),
+    ("permaddr", Compared::OfSameLinks, "the kernel makes one up for a tunnel over IPv6"),
+    (
+        "info_slave_data/no",
+        Compared::OfSameLinks,
+        "a bridge numbers its ports in the order in which they join",
+    ),
+    ("info_slave_data/id", Compared::OfSameLinks, "made of the number of a bridge's port"),
+    ("designated_port", Compared::OfSameLinks, "made of the number of a bridge's port"),
+    ("operstate", Compared::Never, "follows the flags, if the kernel has had a reason to look"),
     ("valid_life_time", Compared::Loosely, "time goes on"),
     ("preferred_life_time", Compared::Loosely, "time goes on"),
     ("expires", Compared::Loosely, "time goes on"),
@@ -74,6 +104,7 @@ impl Snapshot {
             let mut named = Map::new();
             for mut item in items {
                 sort_ipv6(&mut item);
+                sort_alt_names(&mut item);
                 // Of several routes to one place, and rules of one priority, the order counts.
                 let of_name = named.entry(item_name(&item)).or_insert_with(|| Value::Array(vec![]));
                 of_name.as_array_mut().unwrap().push(item);
@@ -204,6 +235,13 @@ fn sort_ipv6(link: &mut Value) {
     });
 }
 
+/// Other names of a link are a set, which the kernel lists in the order in which they came.
+fn sort_alt_names(link: &mut Value) {
+    if let Some(Value::Array(names)) = link.get_mut("altnames") {
+        names.sort_by_key(Value::to_string);
+    }
+}
+
 /// An address that was put back stands behind those of other IPv4 networks that have stayed. Within its
 /// network the order counts, as the first one is the source of what the host sends there.
 fn sort_networks(sections: &mut Value) {
@@ -228,6 +266,12 @@ fn sort_kernels(routes: &mut Value) {
     }
 }
 
+/// How far the field at the end of this path is compared, if not like most.
+fn compared(path: &str) -> Option<Compared> {
+    let is_it = |field: &str| path.strip_suffix(field).is_some_and(|rest| rest.ends_with('/'));
+    LEFT_OUT.iter().find(|(field, ..)| is_it(field)).map(|(_, compared, _)| *compared)
+}
+
 fn compare(
     path: &str,
     before: &Value,
@@ -239,13 +283,13 @@ fn compare(
         (Value::Object(a), Value::Object(b)) => {
             let only_now = b.keys().filter(|key| !a.contains_key(*key));
             for key in a.keys().chain(only_now) {
-                let compared = LEFT_OUT.iter().find(|(field, ..)| field == key).map(|it| it.1);
+                let path = format!("{path}/{key}");
+                let compared = compared(&path);
                 match (compared, strictness) {
                     (Some(Compared::Never), _)
                     | (Some(Compared::OfSameLinks), Strictness::AlikeLinks) => continue,
                     _ => {}
                 }
-                let path = format!("{path}/{key}");
                 match (a.get(key), b.get(key)) {
                     (Some(a), Some(b)) if compared == Some(Compared::Loosely) => {
                         let close = a

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::netlink::link::Link;
 use virtinterfaced::plan::restore::{self, Ground, Planner, Restoration};
 use virtinterfaced::snapshot::Network;
 
@@ -38,11 +39,16 @@ pub(crate) fn ways_back() -> Vec<WayBack> {
 impl WayBack {
     fn read(folder: PathBuf) -> Self {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        let kernel = |file: &str| {
+        let kernel = |file: &str, numbers: &str| -> ValueKernel {
             let text = std::fs::read_to_string(folder.join(file)).unwrap();
+            let text = format!("{numbers}{text}");
             text.parse().unwrap_or_else(|err| panic!("{name}/{file}: {err}"))
         };
-        let (then, now) = (kernel("then.txt"), kernel("now.txt"));
+        let then = kernel("then.txt", "");
+        // A link of the same name is the same, unless the case says otherwise.
+        let number = |link: &Link| format!("number {} {}\n", link.name, link.index.0);
+        let numbers: String = then.host().links().map(number).collect();
+        let now = kernel("now.txt", &numbers);
         Self { name, folder, then, now }
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::fuzzing::value_kernel::requests::LinkRequest;
 use crate::fuzzing::value_kernel::state::Device;
+use crate::fuzzing::value_kernel::vlan_options::VlanOptions;
 use crate::fuzzing::value_kernel::{Errno, ValueKernel, vlans};
 use crate::model::address::MacAddr;
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
@@ -53,6 +54,7 @@ impl ValueKernel {
             routes: Vec::new(),
             vlans: BTreeMap::new(),
             default_vlan: None,
+            vlan: VlanOptions::default(),
         };
         device.kind = match asked.kind.as_str() {
             "bridge" => {
@@ -75,8 +77,10 @@ impl ValueKernel {
                 device.parent = Some(parent);
                 device.mtu = below.mtu;
                 device.mac = asked.mac.unwrap_or(below.mac);
+                device.vlan = device.vlan.tuned(|kind| asked.bytes(kind))?;
                 LinkKind::Vlan { tag: u16::try_from(tag).map_err(|_| libc::ERANGE)? }
             }
+            "dummy" => LinkKind::Other,
             _ => return Err(libc::EOPNOTSUPP),
         };
         if let Some(mtu) = asked.mtu {
@@ -134,7 +138,7 @@ impl ValueKernel {
             if self.device(index)?.up {
                 return Err(libc::EBUSY);
             }
-            self.device_mut(index)?.name = name;
+            self.device_mut(index)?.rename(name);
         }
         if let Some(mac) = asked.mac {
             self.set_mac(index, mac)?;
@@ -163,6 +167,9 @@ impl ValueKernel {
         match (&mut device.kind, asked.kind.as_str()) {
             (_, "") => {}
             (LinkKind::Bridge(bridge), "bridge") => *bridge = tuned_bridge(*bridge, asked)?,
+            (LinkKind::Vlan { .. }, "vlan") => {
+                device.vlan = device.vlan.clone().tuned(|kind| asked.bytes(kind))?;
+            }
             (LinkKind::Bond(bond), "bond") => {
                 let state = match (device.up, has_ports) {
                     (false, false) => BondState::Free,

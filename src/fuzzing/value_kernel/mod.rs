@@ -8,6 +8,7 @@
 //! come with addresses are left out: no plan touches them. Files and DHCP clients are here too, so
 //! that its `to_string` is the whole of what a change can change.
 
+mod vlan_options;
 mod state;
 mod apart;
 mod requests;
@@ -51,6 +52,8 @@ pub(super) type Errno = i32;
 pub struct ValueKernel {
     devices: BTreeMap<LinkIndex, Device>,
     last_index: u32,
+    /// Of links that are yet to be made.
+    numbers: BTreeMap<IfName, LinkIndex>,
     /// The switches of links that are made.
     defaults: Ipv6Switches,
     /// Whether a secondary address takes the place of its primary one

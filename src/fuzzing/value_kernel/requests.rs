@@ -52,10 +52,15 @@ pub(super) struct VlansRequest {
 }
 
 impl LinkRequest {
+    /// An attribute of the kind's.
+    pub(super) fn bytes(&self, kind: u16) -> Option<&[u8]> {
+        let (_, bytes) = self.data.iter().find(|(found, _)| *found == kind)?;
+        Some(bytes)
+    }
+
     /// A number of the kind's, of one, two or four bytes.
     pub(super) fn number(&self, kind: u16) -> Option<u32> {
-        let (_, bytes) = self.data.iter().find(|(found, _)| *found == kind)?;
-        match bytes.as_slice() {
+        match self.bytes(kind)? {
             [byte] => Some(u32::from(*byte)),
             [a, b] => Some(u32::from(u16::from_ne_bytes([*a, *b]))),
             [a, b, c, d] => Some(u32::from_ne_bytes([*a, *b, *c, *d])),
@@ -65,7 +70,7 @@ impl LinkRequest {
 
     /// The IPv4 addresses in a list of the kind's.
     pub(super) fn addresses(&self, kind: u16) -> Option<Vec<Ipv4Addr>> {
-        let (_, bytes) = self.data.iter().find(|(found, _)| *found == kind)?;
+        let bytes = self.bytes(kind)?;
         let address = |entry: Attribute<'_>| {
             take_array::<4>(&mut { entry.payload }, "address").ok().map(Ipv4Addr::from)
         };

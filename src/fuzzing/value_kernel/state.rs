@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::fuzzing::value_kernel::vlan_options::VlanOptions;
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::OperState;
 use crate::model::ipv6::Ipv6Switches;
@@ -52,6 +53,8 @@ pub(super) struct Device {
     pub(super) vlans: BTreeMap<u16, u16>,
     /// The VLAN that a bridge gives to its ports, or 0.
     pub(super) default_vlan: Option<u16>,
+    /// What a VLAN has besides its tag.
+    pub(super) vlan: VlanOptions,
 }
 
 impl Device {
@@ -78,7 +81,7 @@ impl Device {
         let Some(Ok(message)) = messages(&plain).next() else { return };
         let header = Header { kind: message.kind, flags: 0, sequence: 0 };
         write_message(out, header, |payload| {
-            self.encode_with_default_vlan(message.payload, payload);
+            self.encode_with_data(message.payload, payload);
             let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = self.switches;
             let values = [(0, forwarding), (3, accept_ra), (5, autoconf), (26, disable_ipv6)];
             if disable_ipv6.is_none() {
@@ -98,11 +101,10 @@ impl Device {
         });
     }
 
-    /// Says the same, and what a bridge's default is (`IFLA_BR_VLAN_DEFAULT_PVID`) within
-    /// `IFLA_INFO_DATA` of `IFLA_LINKINFO`.
-    fn encode_with_default_vlan(&self, plain: &[u8], payload: &mut PayloadWriter<'_>) {
-        let Some((default, (head, rest))) = self.default_vlan.zip(plain.split_first_chunk::<16>())
-        else {
+    /// Says the same, and within `IFLA_INFO_DATA` of `IFLA_LINKINFO` what a bridge's default is
+    /// (`IFLA_BR_VLAN_DEFAULT_PVID`), and what a VLAN has.
+    fn encode_with_data(&self, plain: &[u8], payload: &mut PayloadWriter<'_>) {
+        let Some((head, rest)) = plain.split_first_chunk::<16>() else {
             return payload.bytes(plain);
         };
         payload.bytes(head);
@@ -117,7 +119,12 @@ impl Device {
                     2 => info.nested(2, |data| {
                         let own = part.nested().flatten();
                         own.for_each(|it| data.attribute(it.kind, it.payload));
-                        data.attribute(39, &default.to_ne_bytes());
+                        if let Some(default) = self.default_vlan {
+                            data.attribute(39, &default.to_ne_bytes());
+                        }
+                        if self.is_vlan() {
+                            self.vlan.encode(data);
+                        }
                     }),
                     kind => info.attribute(kind, part.payload),
                 });
@@ -135,6 +142,16 @@ impl Device {
 
     pub(super) fn is_vlan(&self) -> bool {
         matches!(self.kind, LinkKind::Vlan { .. })
+    }
+
+    /// Labels begin with the name of the link.
+    pub(super) fn rename(&mut self, name: IfName) {
+        for label in self.addresses.iter_mut().filter_map(|it| it.label.as_mut()) {
+            if let Some(rest) = label.strip_prefix(self.name.as_str()) {
+                *label = format!("{name}{rest}");
+            }
+        }
+        self.name = name;
     }
 
     /// What IPv6 has on a link goes when the link goes down. The kernel's own address comes again, and

@@ -8,7 +8,7 @@
 //! link eth0 nic up master br0 no-carrier
 //! link bond0 bond mode active-backup miimon 100 updelay 200 downdelay 200 carrier ioctl
 //! link bond1 bond mode balance-rr arp 100 validate all target 192.0.2.1 target 192.0.2.2
-//! link eth0.5 vlan parent eth0 tag 5
+//! link eth0.5 vlan parent eth0 tag 5 flags 6 egress 1 2 ingress 3 4
 //! addr br0 192.0.2.1/24 secondary finite 300 label br0:1 scope link peer 192.0.2.9 flags 0x200 origin 2
 //! route br0 default via 192.0.2.254 metric 100 src 192.0.2.1 proto dhcp table 10 scope 253 expires 60 onlink
 //! dhcp br0 ipv4 wanted 192.0.2.1/24 without-dns
@@ -16,11 +16,12 @@
 //! vlan eth0 10 pvid untagged
 //! promote-secondaries
 //! bridge-vlans
+//! number eth0 7
 //! ```
 //!
 //! Masters and parents come before what names them. `ipv6 default` is for links that are yet to be
 //! made, and `ipv6 NAME none` for a kernel without. With `bridge-vlans` before all links bridges look at
-//! VLANs, and `vlan NAME none` is for a port that has not even the bridge's default.
+//! VLANs, `number` is that of a link that comes later, and `vlan NAME none` is for a port that has not even the bridge's default.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +32,7 @@ use crate::fuzzing::value_kernel::apart::Apart;
 use crate::fuzzing::value_kernel::state::{
     Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, PVID, Route, TABLE_MAIN, UNTAGGED,
 };
+use crate::fuzzing::value_kernel::vlan_options::VlanOptions;
 use crate::fuzzing::value_kernel::{ValueKernel, vlans};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
@@ -163,6 +165,12 @@ impl ValueKernel {
                 self.known_mut(&name)?.switches = switches;
                 Ok(())
             }
+            "number" => {
+                let (name, number) = (words.name()?, words.value()?);
+                self.last_index = self.last_index.max(number);
+                self.numbers.insert(name, LinkIndex(number));
+                Ok(())
+            }
             "vlan" => {
                 let name = words.name()?;
                 read_vlan(words, &mut self.known_mut(&name)?.vlans)
@@ -198,8 +206,8 @@ impl ValueKernel {
 
     fn read_link(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
         let name = words.name()?;
-        self.last_index += 1;
-        let index = LinkIndex(self.last_index);
+        let index = self.numbers.get(&name).copied().unwrap_or(LinkIndex(self.last_index + 1));
+        self.last_index = self.last_index.max(index.0);
         let [.., low] = index.0.to_be_bytes();
         let kind = match words.word()? {
             "nic" => LinkKind::Nic,
@@ -234,6 +242,7 @@ impl ValueKernel {
             routes: Vec::new(),
             vlans: BTreeMap::new(),
             default_vlan: None,
+            vlan: VlanOptions::default(),
         };
         if self.filters_vlans && device.is_bridge() {
             device.default_vlan = Some(1);
@@ -248,6 +257,7 @@ impl ValueKernel {
                 "master" => device.master = Some(self.index_of(&words.name()?)?),
                 "parent" => device.parent = Some(self.index_of(&words.name()?)?),
                 "default-vlan" => device.default_vlan = Some(words.value()?),
+                "flags" | "egress" | "ingress" => read_vlan_option(&mut device.vlan, word, words)?,
                 word => read_kind(&mut device.kind, word, words)?,
             }
         }
@@ -261,6 +271,24 @@ impl ValueKernel {
         self.devices.insert(index, device);
         Ok(())
     }
+}
+
+/// What a VLAN has besides its tag.
+fn read_vlan_option(
+    vlan: &mut VlanOptions,
+    word: &str,
+    words: &mut Words<'_>,
+) -> Result<(), TextError> {
+    match word {
+        "flags" => vlan.flags = words.value()?,
+        "egress" => {
+            vlan.egress.insert(words.value()?, words.value()?);
+        }
+        _ => {
+            vlan.ingress.insert(words.value()?, words.value()?);
+        }
+    }
+    Ok(())
 }
 
 /// A word that only one kind of link has.
@@ -509,7 +537,7 @@ impl ValueKernel {
             LinkKind::Bridge(LinkBridge { stp, forward_delay }) => {
                 write!(f, " stp {} delay {forward_delay}", if *stp { "on" } else { "off" })?;
             }
-            LinkKind::Vlan { tag } => write!(f, " tag {tag}")?,
+            LinkKind::Vlan { tag } => write!(f, " tag {tag} {:?}", device.vlan)?,
             LinkKind::Bond(bond) => write!(f, " {bond:?}")?,
             LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
         }

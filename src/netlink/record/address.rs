@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::model::address::{Family, IpPrefix};
+use crate::model::name::IfName;
 use crate::netlink::address::{
     self, Address, AddressEvent, AddressId, IFA_ADDRESS, IFA_CACHEINFO, IFA_FLAGS, IFA_LOCAL,
     Lifetime, Origin, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR, Role, Scope, encode_family,
@@ -82,6 +83,19 @@ impl AddressRecord {
         let [_family, _prefix_len, flags, scope] = take_array(&mut rest, "ifaddrmsg")?;
         take_u32(&mut rest, "ifaddrmsg")?;
         Ok(Some(Self { address, flags, scope, attributes: rest.to_vec() }))
+    }
+
+    /// As it is when its link has got another name: the kernel gives that to the label, too.
+    pub fn follow_name(&mut self, has: &IfName, name: &IfName) {
+        let renamed = rewritten(&self.attributes, |attribute, out| {
+            let label = std::str::from_utf8(attribute.text()).unwrap_or_default();
+            match label.strip_prefix(has.as_str()).filter(|_| attribute.kind == IFA_LABEL) {
+                Some(rest) => out.attribute_text(IFA_LABEL, &format!("{name}{rest}")),
+                None => out.attribute(attribute.kind, attribute.payload),
+            }
+            Some(())
+        });
+        self.attributes = renamed.unwrap_or_default();
     }
 
     /// What tells it from all others, on the link where it was.

@@ -4,9 +4,10 @@
 use std::cmp::Reverse;
 
 use crate::host::is_out_of_the_way;
-use crate::host::record::Recorded;
+use crate::host::record::{HostRecord, Recorded};
 use crate::model::name::IfName;
 use crate::netlink::link::{LinkBridge, LinkKind};
+use crate::netlink::record::link::LinkSetting;
 use crate::plan::links::MTU_AT_FIRST;
 use crate::plan::restore;
 use crate::plan::step::{Condition, Step, Switch, Value};
@@ -25,7 +26,8 @@ impl<'a> Draft<'a> {
             if belonged != Some(master) || !self.links.contains_key(&master) {
                 self.set(name, Value::NoMaster);
                 let is_bond = |it: &Recorded| matches!(it.link().kind, LinkKind::Bond(_));
-                if self.now.named(&master).is_some_and(is_bond) {
+                let from = self.now.named(&master);
+                if from.is_some_and(is_bond) || is_vrf(from) {
                     self.downed.insert(name);
                 }
             }
@@ -42,13 +44,20 @@ impl<'a> Draft<'a> {
                 link.kind,
                 LinkKind::Bond(_) | LinkKind::Bridge(_) | LinkKind::Vlan { .. }
             );
-            is_ours && !self.links.contains_key(&link.name) && !is_out_of_the_way(link)
+            let is_in_the_way =
+                recorded.record.can_be_made() && self.then.host.named(&link.name).is_some();
+            (is_ours || is_in_the_way)
+                && !self.links.contains_key(&link.name)
+                && !is_out_of_the_way(link)
         };
-        let is_vlan = |recorded: &&Recorded| matches!(recorded.link().kind, LinkKind::Vlan { .. });
         let is_bond = |recorded: &&Recorded| matches!(recorded.link().kind, LinkKind::Bond(_));
-        let (mut vlans, others): (Vec<_>, Vec<_>) = now.iter().filter(is_stale).partition(is_vlan);
-        vlans.sort_by_cached_key(|recorded| Reverse(restore::depth(now, recorded.link())));
-        for recorded in vlans {
+        // The kernel deletes a bridge or bond slowly, and anything else at once.
+        let may_be_discarded =
+            |it: &&Recorded| matches!(it.link().kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
+        let (others, mut deleted): (Vec<_>, Vec<_>) =
+            now.iter().filter(is_stale).partition(may_be_discarded);
+        deleted.sort_by_cached_key(|recorded| Reverse(restore::depth(now, recorded.link())));
+        for recorded in deleted {
             self.removed.insert(recorded.link().name);
             self.push(Step::DeleteLink(recorded.link().name));
         }
@@ -80,14 +89,11 @@ impl<'a> Draft<'a> {
             let name = link.name;
             let parent = then.host.parent_of(link);
             let is_in_the_way = self.now.named(&name).is_some() && !self.removed.contains(&name);
-            let can_be_made = match link.kind {
-                LinkKind::Bond(_) | LinkKind::Bridge(_) => true,
-                LinkKind::Vlan { .. } => parent.is_some_and(|it| self.links.contains_key(&it)),
-                // Guests' macvtaps are of these, and others that come and go by themselves.
-                LinkKind::Other | LinkKind::Tun => continue,
-                LinkKind::Nic | LinkKind::Veth => false,
-            };
-            if is_in_the_way || !can_be_made {
+            if is_of_a_program(recorded) {
+                continue;
+            }
+            let has_parent = parent.is_none_or(|parent| self.links.contains_key(&parent));
+            if is_in_the_way || !has_parent || !recorded.record.can_be_made() {
                 let lost = if is_in_the_way { Loss::Replaced(name) } else { Loss::Gone(name) };
                 // Guests keep it from being removed, and are told of already.
                 let is_told =
@@ -97,7 +103,13 @@ impl<'a> Draft<'a> {
                 }
                 continue;
             }
-            self.push(Step::RemakeLink { record: Box::new(recorded.record.clone()), parent });
+            let mut record = recorded.record.clone();
+            // A VLAN without an address of its own goes on following that of its parent.
+            let mac_below = parent.and_then(|parent| then.host.named(&parent)?.link().mac);
+            if matches!(link.kind, LinkKind::Vlan { .. }) && link.mac == mac_below {
+                record.link.mac = None;
+            }
+            self.push(Step::RemakeLink { record: Box::new(record), parent });
             self.links.insert(name, Pair { then: recorded, now: None, differs: true });
         }
     }
@@ -108,6 +120,11 @@ impl<'a> Draft<'a> {
             let (link, now) = (pair.then.link(), pair.now.map(Recorded::link));
             let name = link.name;
             let is_member = self.is_bond_member(pair.then);
+            let settings = pair.then.record.settings_besides(pair.now.map(|now| &now.record));
+            if self.stays_up(pair) && settings.iter().any(LinkSetting::needs_down) {
+                self.set(name, Value::Down);
+                self.downed.insert(name);
+            }
             match (&link.kind, now.map(|now| &now.kind)) {
                 (LinkKind::Bridge(then), Some(LinkKind::Bridge(now))) => {
                     self.set_bridge(name, *then, *now);
@@ -117,7 +134,7 @@ impl<'a> Draft<'a> {
                 }
                 _ => {}
             }
-            for setting in pair.then.record.settings_besides(pair.now.map(|now| &now.record)) {
+            for setting in settings {
                 // A bond is to be told before it has members. Of a bridge that is new, the next
                 // comparison shows what is not as it was. What a port is to its bridge can only be
                 // said when it is one.
@@ -181,6 +198,9 @@ impl<'a> Draft<'a> {
                     self.set(name, Value::Down);
                     self.downed.insert(name);
                 }
+                if is_vrf(self.then.host.named(&master)) {
+                    self.downed.insert(name);
+                }
                 self.set(name, Value::Master(master));
                 self.give_vlans(name, master, self.then.host.vlans_of(pair.then.link().index));
             }
@@ -190,12 +210,49 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        for (guest, bridge) in &self.then.guests {
+        self.set_primaries();
+        self.join_guests();
+    }
+
+    /// Makes guests' links ports of the bridges that they were on, with what they had there. What is a
+    /// port still, with nothing but what each new port has, was made one by a round that was not
+    /// carried to its end.
+    fn join_guests(&mut self) {
+        let then = self.then;
+        for (guest, bridge) in &then.guests {
             let Some(now) = self.now.named(guest) else { continue };
-            if self.master_now(now) != Some(*bridge) && self.links.contains_key(bridge) {
+            if !self.links.contains_key(bridge) {
+                continue;
+            }
+            let is_joining = self.master_now(now) != Some(*bridge);
+            if is_joining {
                 self.set(*guest, Value::Master(*bridge));
-                let had = self.then.host.vlans_of(now.link().index);
-                self.give_vlans(*guest, *bridge, had);
+                self.give_vlans(*guest, *bridge, then.host.vlans_of(now.link().index));
+            }
+            // Another guest's link by this name has another number.
+            let Some(had) = then.host.port_of(now.link()) else { continue };
+            if had.is_as_new() || !(is_joining || self.has_just_joined(now)) {
+                continue;
+            }
+            for setting in had.settings_of_new() {
+                self.push(Step::ResetLink { link: *guest, setting: Box::new(setting) });
+            }
+        }
+    }
+
+    /// Whether a port has what each new port has.
+    fn has_just_joined(&self, now: &Recorded) -> bool {
+        self.now.port_of(now.link()).is_some_and(|port| port.is_as_new())
+    }
+
+    /// Gives bonds the member that they preferred, now that they have it.
+    fn set_primaries(&mut self) {
+        let name_in = |host: &HostRecord, it: &Recorded| host.name_of(it.record.primary()?);
+        for pair in self.pairs() {
+            let then = name_in(&self.then.host, pair.then);
+            let now = pair.now.and_then(|now| name_in(self.now, now));
+            if then != now {
+                self.set(pair.then.link().name, then.map_or(Value::NoPrimary, Value::Primary));
             }
         }
     }
@@ -257,4 +314,16 @@ impl<'a> Draft<'a> {
         let pairs = self.order.iter().filter_map(|name| self.links.get(name));
         pairs.filter(|pair| pair.differs).copied().collect()
     }
+}
+
+/// Whether a master is a VRF. What joins or leaves one goes down and up again, and loses what IPv6 has
+/// on it.
+fn is_vrf(master: Option<&Recorded>) -> bool {
+    master.is_some_and(|master| master.record.kind_name() == Some("vrf"))
+}
+
+/// Whether a link comes and goes with a program that holds it open: a guest's macvtap, or its tap.
+fn is_of_a_program(recorded: &Recorded) -> bool {
+    recorded.link().kind == LinkKind::Tun
+        || matches!(recorded.record.kind_name(), Some("macvtap" | "ipvtap"))
 }

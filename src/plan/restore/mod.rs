@@ -8,6 +8,7 @@
 //! carries it out compares again. So no step here has anything that takes it back, and a step whose
 //! effect the kernel may have spoilt by a later one is not worth a forecast.
 
+mod names;
 mod links;
 mod vlans;
 mod addressing;
@@ -162,7 +163,9 @@ impl<'a> Draft<'a> {
         for recorded in in_order(&then.host) {
             let name = recorded.link().name;
             draft.order.push(name);
-            let same = now.named(&name).filter(|now| draft.is_same(recorded, now));
+            // A link that another has taken the name of is not that other one.
+            let is_elsewhere = names::is_elsewhere(recorded, now);
+            let same = now.named(&name).filter(|now| !is_elsewhere && draft.is_same(recorded, now));
             if let Some(same) = same {
                 let had = then.host.vlans_of(recorded.link().index);
                 let has_others =
@@ -195,29 +198,14 @@ impl<'a> Draft<'a> {
 
     /// Whether a link is still the one that it was, as far as it cannot be changed into that.
     fn is_same(&self, then: &Recorded, now: &Recorded) -> bool {
-        match (&then.link().kind, &now.link().kind) {
-            (LinkKind::Bond(then), LinkKind::Bond(now)) => then.mode == now.mode,
-            (LinkKind::Vlan { tag }, LinkKind::Vlan { tag: tag_now }) => {
-                let parent = self.then.host.parent_of(then.link());
-                let is_kept = parent.is_none_or(|parent| self.links.contains_key(&parent));
-                tag == tag_now && parent == self.now.parent_of(now.link()) && is_kept
-            }
-            (LinkKind::Bridge(_), LinkKind::Bridge(_))
-            | (LinkKind::Nic, LinkKind::Nic)
-            | (LinkKind::Tun, LinkKind::Tun)
-            | (LinkKind::Veth, LinkKind::Veth)
-            | (LinkKind::Other, LinkKind::Other) => true,
-            (
-                LinkKind::Bond(_)
-                | LinkKind::Vlan { .. }
-                | LinkKind::Bridge(_)
-                | LinkKind::Nic
-                | LinkKind::Tun
-                | LinkKind::Veth
-                | LinkKind::Other,
-                _,
-            ) => false,
-        }
+        let parent = self.then.host.parent_of(then.link());
+        let is_kept = parent.is_none_or(|parent| self.links.contains_key(&parent));
+        // One that cannot get its name back is still the same.
+        let is_renamed = parent.and_then(|parent| self.then.host.named(&parent));
+        let is_renamed = is_renamed.is_some_and(|parent| names::is_elsewhere(parent, self.now))
+            && then.link().parent == now.link().parent;
+        let has_parent = parent == self.now.parent_of(now.link()) && is_kept;
+        now.record.can_become(&then.record) && (has_parent || is_renamed)
     }
 
     /// Whether a port of a bridge is a guest's: one that was none of the host's own then.
@@ -291,27 +279,26 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What is below others comes first: NICs, then bonds, bridges, and VLANs by their depth.
+/// What is below others comes first: NICs, then bonds, bridges, and what is over another link, by its
+/// depth.
 fn in_order(host: &HostRecord) -> Vec<&Recorded> {
     let mut links: Vec<_> = host.iter().collect();
     links.sort_by_cached_key(|recorded| {
-        let rank = match recorded.link().kind {
+        let link = recorded.link();
+        let rank = match link.kind {
+            LinkKind::Vlan { .. } => 3,
+            _ if host.parent_of(link).is_some() => 3,
             LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => 0,
             LinkKind::Bond(_) => 1,
             LinkKind::Bridge(_) => 2,
-            LinkKind::Vlan { .. } => 3,
         };
-        (rank, depth(host, recorded.link()))
+        (rank, depth(host, link))
     });
     links
 }
 
-/// How many VLANs there are below a VLAN.
+/// How many links there are below one.
 fn depth(host: &HostRecord, link: &Link) -> usize {
-    let below = |link: &Link| {
-        let is_vlan = matches!(link.kind, LinkKind::Vlan { .. });
-        let parent = host.parent_of(link).filter(|_| is_vlan)?;
-        host.named(&parent).map(Recorded::link)
-    };
+    let below = |link: &Link| host.named(&host.parent_of(link)?).map(Recorded::link);
     std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
 }

@@ -14,6 +14,7 @@ use super::addresses::{Addresses, Outcome};
 use super::addressing::{Outlined, Scene};
 use super::aparts::Aparts;
 use super::matching::Budget;
+use super::names::{self, Renaming};
 use super::routes::Routes;
 use super::told::Told;
 use super::{Draft, Ground, Loss, Restoration};
@@ -22,6 +23,8 @@ use super::{Draft, Ground, Loss, Restoration};
 #[derive(Debug, Default)]
 pub struct Planner {
     stage: Stage,
+    /// Links that get their names back, which the rest of the plan knows by those.
+    renaming: Option<Box<Renaming>>,
     /// All links that there were.
     names: Vec<IfName>,
     links: Vec<Outlined>,
@@ -42,6 +45,7 @@ pub struct Planner {
 #[derive(Debug, Default)]
 enum Stage {
     #[default]
+    Names,
     Aparts,
     Links,
     Told,
@@ -53,10 +57,29 @@ enum Stage {
 impl Planner {
     /// Goes on until so many addresses and routes have been looked at. The plan comes last.
     pub fn poll(&mut self, ground: &Ground<'_>, entry_count: usize) -> Option<Restoration> {
+        if matches!(self.stage, Stage::Names) {
+            self.renaming = names::renaming(ground.then, ground.now).map(Box::new);
+            self.stage = Stage::Aparts;
+        }
+        let renaming = self.renaming.take();
+        let now = renaming.as_ref().map_or(ground.now, |renaming| &renaming.now);
+        let restoration =
+            self.poll_named(&Ground { now, ..*ground }, renaming.as_deref(), entry_count);
+        self.renaming = renaming;
+        restoration
+    }
+
+    /// The same on a ground on which all links have their names.
+    fn poll_named(
+        &mut self,
+        ground: &Ground<'_>,
+        renaming: Option<&Renaming>,
+        entry_count: usize,
+    ) -> Option<Restoration> {
         // One for a link and one for an entry of it, or it would not get on.
         let mut budget = Budget::new(entry_count.max(2));
         while budget.take() {
-            if self.go_on(ground, &mut budget) {
+            if self.go_on(ground, renaming, &mut budget) {
                 return Some(self.finish());
             }
         }
@@ -64,16 +87,21 @@ impl Planner {
     }
 
     /// `true` when all is planned.
-    fn go_on(&mut self, ground: &Ground<'_>, budget: &mut Budget) -> bool {
+    fn go_on(
+        &mut self,
+        ground: &Ground<'_>,
+        renaming: Option<&Renaming>,
+        budget: &mut Budget,
+    ) -> bool {
         match &mut self.stage {
-            Stage::Aparts => {
+            Stage::Names | Stage::Aparts => {
                 if self.aparts.poll(ground, budget) {
                     self.steps.append(&mut self.aparts.rules_to_go);
                     self.stage = Stage::Links;
                 }
             }
             Stage::Links => {
-                self.outline(ground);
+                self.outline(ground, renaming);
                 self.stage = Stage::Told;
             }
             Stage::Told => {
@@ -110,8 +138,14 @@ impl Planner {
     }
 
     /// Plans what is to be done about links, and with DHCP clients.
-    fn outline(&mut self, ground: &Ground<'_>) {
-        let outline = Draft::new(ground).outline();
+    fn outline(&mut self, ground: &Ground<'_>, renaming: Option<&Renaming>) {
+        let mut draft = Draft::new(ground);
+        if let Some(Renaming { steps, discarded, downed, .. }) = renaming {
+            draft.steps.clone_from(steps);
+            draft.discarded.clone_from(discarded);
+            draft.downed.clone_from(downed);
+        }
+        let outline = draft.outline();
         self.names = ground.then.host.iter().map(|recorded| recorded.link().name).collect();
         self.told = Told::new(ground);
         (self.links, self.steps, self.last) = (outline.links, outline.first, outline.last);

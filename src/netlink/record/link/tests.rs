@@ -4,6 +4,7 @@
 
 #![cfg(target_endian = "little")]
 
+use super::kinds::IFLA_IFALIAS;
 use super::*;
 use crate::netlink::tests::{corruptions, datagrams, encoded, only_message};
 use crate::netlink::wire::messages;

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What can be said of links to the kernel, attribute by attribute: of any link, and of each kind of
+//! link that a dump is enough for to make one again (`linux/if_link.h`).
+//!
+//! Knows numbers and the names that `ip` has for them, and nothing of how they are sent.
+
+use crate::netlink::link::{
+    IFLA_BOND_ARP_VALIDATE, IFLA_BOND_MODE, IFLA_BOND_PRIMARY, IFLA_VLAN_ID,
+};
+
+/// An attribute that can be set, and what `ip` calls it.
+pub(super) type Settable = (u16, &'static str);
+
+pub(super) const IFLA_BROADCAST: u16 = 2;
+pub(super) const IFLA_TXQLEN: u16 = 13;
+pub(super) const IFLA_LINKMODE: u16 = 17;
+pub(super) const IFLA_IFALIAS: u16 = 20;
+pub(super) const IFLA_GROUP: u16 = 27;
+pub(super) const IFLA_PROTO_DOWN: u16 = 39;
+pub(super) const IFLA_GSO_MAX_SEGS: u16 = 40;
+pub(super) const IFLA_GSO_MAX_SIZE: u16 = 41;
+pub(super) const IFLA_GRO_MAX_SIZE: u16 = 58;
+pub(super) const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
+pub(super) const IFLA_GRO_IPV4_MAX_SIZE: u16 = 64;
+
+/// What any link can be given, a new one at once.
+pub(super) const OF_NEW_LINK: [Settable; 3] =
+    [(IFLA_TXQLEN, "txqueuelen"), (IFLA_IFALIAS, "alias"), (IFLA_GROUP, "group")];
+
+/// What only some links can be given, and what depends on others: a new link is given it when it is
+/// seen to differ.
+pub(super) const OF_LINK: [Settable; 8] = [
+    (IFLA_BROADCAST, "broadcast"),
+    (IFLA_LINKMODE, "mode"),
+    (IFLA_PROTO_DOWN, "protodown"),
+    (IFLA_GSO_MAX_SEGS, "gso_max_segs"),
+    (IFLA_GSO_MAX_SIZE, "gso_max_size"),
+    (IFLA_GRO_MAX_SIZE, "gro_max_size"),
+    (IFLA_GSO_IPV4_MAX_SIZE, "gso_ipv4_max_size"),
+    (IFLA_GRO_IPV4_MAX_SIZE, "gro_ipv4_max_size"),
+];
+
+pub(super) const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+
+pub(super) const OF_INET6: [Settable; 1] = [(IFLA_INET6_ADDR_GEN_MODE, "addrgenmode")];
+
+/// `IFLA_BR_*`. The delay and STP are apart: the one allows the other or not.
+const OF_BRIDGE: [Settable; 32] = [
+    (2, "hello_time"),
+    (3, "max_age"),
+    (4, "ageing_time"),
+    (6, "priority"),
+    (7, "vlan_filtering"),
+    (8, "vlan_protocol"),
+    (9, "group_fwd_mask"),
+    (22, "mcast_router"),
+    (23, "mcast_snooping"),
+    (24, "mcast_query_use_ifaddr"),
+    (25, "mcast_querier"),
+    (27, "mcast_hash_max"),
+    (28, "mcast_last_member_count"),
+    (29, "mcast_startup_query_count"),
+    (30, "mcast_last_member_interval"),
+    (31, "mcast_membership_interval"),
+    (32, "mcast_querier_interval"),
+    (33, "mcast_query_interval"),
+    (34, "mcast_query_response_interval"),
+    (35, "mcast_startup_query_interval"),
+    (36, "nf_call_iptables"),
+    (37, "nf_call_ip6tables"),
+    (38, "nf_call_arptables"),
+    (IFLA_BR_VLAN_DEFAULT_PVID, "vlan_default_pvid"),
+    (41, "vlan_stats_enabled"),
+    (42, "mcast_stats_enabled"),
+    (43, "mcast_igmp_version"),
+    (44, "mcast_mld_version"),
+    (45, "vlan_stats_per_port"),
+    (46, "boolopt"),
+    (49, "fdb_max_learned"),
+    (20, "group_address"),
+];
+
+/// `IFLA_BR_FORWARD_DELAY`, `IFLA_BR_STP_STATE`.
+pub(super) const BRIDGE_STP: [u16; 2] = [1, 5];
+
+/// The VLAN that whatever joins a bridge is given, or 0.
+pub(super) const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
+
+/// `IFLA_BR_*` of VLANs that count from the first port on: `VLAN_FILTERING`, without which whatever is
+/// sent meanwhile reaches all ports, `VLAN_PROTOCOL`, the default, and `VLAN_STATS_PER_PORT`, which is
+/// refused where a port has VLANs. A kernel whose bridges do not look at VLANs tells no default, and
+/// refuses the rest.
+pub(super) const BRIDGE_VLANS: [u16; 4] = [7, 8, IFLA_BR_VLAN_DEFAULT_PVID, 45];
+
+const IFLA_BOND_FAIL_OVER_MAC: u16 = 13;
+pub(super) const IFLA_BOND_AD_ACTOR_SYSTEM: u16 = 26;
+
+/// `IFLA_BOND_*`, without the mode, the primary member, and most of monitoring, whose attributes
+/// depend on each other.
+const OF_BOND: [Settable; 21] = [
+    (IFLA_BOND_ARP_VALIDATE, "arp_validate"),
+    (10, "arp_all_targets"),
+    (12, "primary_reselect"),
+    (IFLA_BOND_FAIL_OVER_MAC, "fail_over_mac"),
+    (14, "xmit_hash_policy"),
+    (15, "resend_igmp"),
+    (16, "num_grat_arp"),
+    (17, "all_slaves_active"),
+    (18, "min_links"),
+    (19, "lp_interval"),
+    (20, "packets_per_slave"),
+    (21, "lacp_rate"),
+    (22, "ad_select"),
+    (24, "ad_actor_sys_prio"),
+    (25, "ad_user_port_key"),
+    (IFLA_BOND_AD_ACTOR_SYSTEM, "ad_actor_system"),
+    (27, "tlb_dynamic_lb"),
+    (28, "peer_notify_delay"),
+    (29, "lacp_active"),
+    (30, "missed_max"),
+    (IFLA_BOND_NS_IP6_TARGET, "ns_ip6_target"),
+];
+
+/// A list of IPv6 addresses, which is not told when it is empty.
+const IFLA_BOND_NS_IP6_TARGET: u16 = 31;
+
+/// Attributes of a bond that the kernel changes only while it is down.
+const OF_BOND_DOWN: [u16; 5] = [21, 22, 25, 27, 29];
+
+/// `IFLA_BOND_*` of the mode, of monitoring, and of the primary member.
+const BOND_MONITORING: [u16; 9] = [IFLA_BOND_MODE, 3, 4, 5, 6, 7, 8, 9, IFLA_BOND_PRIMARY];
+
+pub(super) const IFLA_VLAN_FLAGS: u16 = 2;
+pub(super) const IFLA_VLAN_EGRESS_QOS: u16 = 3;
+pub(super) const IFLA_VLAN_INGRESS_QOS: u16 = 4;
+const IFLA_VLAN_PROTOCOL: u16 = 5;
+
+const OF_VLAN: [Settable; 3] = [
+    (IFLA_VLAN_FLAGS, "flags"),
+    (IFLA_VLAN_EGRESS_QOS, "egress-qos-map"),
+    (IFLA_VLAN_INGRESS_QOS, "ingress-qos-map"),
+];
+
+/// `IFLA_BRPORT_*`: what a bridge knows of a port.
+pub(super) const OF_BRIDGE_PORT: [Settable; 20] = [
+    (2, "priority"),
+    (3, "cost"),
+    (4, "hairpin"),
+    (5, "guard"),
+    (6, "root_block"),
+    (7, "fastleave"),
+    (8, "learning"),
+    (9, "flood"),
+    (10, "proxy_arp"),
+    (12, "proxy_arp_wifi"),
+    (25, "mcast_router"),
+    (27, "mcast_flood"),
+    (28, "mcast_to_unicast"),
+    (29, "vlan_tunnel"),
+    (30, "bcast_flood"),
+    (31, "group_fwd_mask"),
+    (32, "neigh_suppress"),
+    (33, "isolated"),
+    (39, "locked"),
+    (40, "mab"),
+];
+
+/// `IFLA_BOND_SLAVE_*`: what a bond knows of a member.
+const OF_BOND_MEMBER: [Settable; 2] = [(5, "queue_id"), (9, "prio")];
+
+/// What a master of this kind knows of its ports.
+pub(super) fn of_port(master: &[u8]) -> Option<(&'static str, &'static [Settable])> {
+    match master {
+        b"bridge" => Some(("bridge", &OF_BRIDGE_PORT)),
+        b"bond" => Some(("bond", &OF_BOND_MEMBER)),
+        _ => None,
+    }
+}
+
+/// A kind of links of which one can be made again.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// What the kernel calls it.
+    pub(super) name: &'static str,
+    /// What a link of this kind that is there can be given.
+    pub(super) settable: &'static [Settable],
+    /// Attributes that are kept besides, and what else a link is made with.
+    pub(super) kept: Kept,
+    /// Attributes by which a link is another one, so that it has to be made anew.
+    pub(super) fixed: Kept,
+    /// The attribute that has the number of the link that this one is over.
+    pub(super) below: Option<u16>,
+    /// Attributes that the kernel tells as a number, and takes as a flag without a value.
+    pub(super) flags: &'static [u16],
+    /// Attributes that stand in the way of others, even if they are 0.
+    pub(super) unless_zero: &'static [u16],
+}
+
+/// Attributes of a kind.
+#[derive(Debug)]
+pub(super) enum Kept {
+    These(&'static [u16]),
+    AllBut(&'static [u16]),
+}
+
+impl Kept {
+    pub(super) fn has(&self, kind: u16) -> bool {
+        match self {
+            Self::These(these) => these.contains(&kind),
+            Self::AllBut(others) => !others.contains(&kind),
+        }
+    }
+}
+
+/// A kind whose links are made again where anything of them has changed.
+const fn made_anew(name: &'static str) -> Kind {
+    let all = Kept::AllBut(&[]);
+    Kind {
+        name,
+        settable: &[],
+        kept: all,
+        fixed: Kept::AllBut(&[]),
+        below: None,
+        flags: &[],
+        unless_zero: &[],
+    }
+}
+
+/// As [`made_anew`], with the attribute that names the link below.
+const fn made_anew_over(name: &'static str, below: u16, flags: &'static [u16]) -> Kind {
+    Kind { below: Some(below), flags, ..made_anew(name) }
+}
+
+/// The kinds. What is not here needs more than a dump: keys (WireGuard), another program (macvtap,
+/// tap, team), or a peer (veth).
+static KINDS: [Kind; 18] = [
+    Kind {
+        settable: &OF_BOND,
+        kept: Kept::These(&BOND_MONITORING),
+        fixed: Kept::These(&[IFLA_BOND_MODE, IFLA_BOND_FAIL_OVER_MAC]),
+        ..made_anew("bond")
+    },
+    Kind {
+        settable: &OF_BRIDGE,
+        kept: Kept::These(&BRIDGE_STP),
+        fixed: Kept::These(&[]),
+        ..made_anew("bridge")
+    },
+    made_anew("dummy"),
+    // `IFLA_GENEVE_TTL_INHERIT`, beside which no TTL counts.
+    Kind { unless_zero: &[12], ..made_anew("geneve") },
+    // `IFLA_GRE_LINK`.
+    made_anew_over("gre", 1, &[]),
+    made_anew_over("gretap", 1, &[]),
+    made_anew("ifb"),
+    made_anew_over("ip6gre", 1, &[]),
+    made_anew_over("ip6gretap", 1, &[]),
+    // `IFLA_IPTUN_LINK`.
+    made_anew_over("ip6tnl", 1, &[]),
+    made_anew_over("ipip", 1, &[]),
+    made_anew("ipvlan"),
+    // `IFLA_MACVLAN_MACADDR_COUNT`, `IFLA_MACVLAN_BC_QUEUE_LEN_USED`: told alone.
+    Kind { kept: Kept::AllBut(&[6, 8]), ..made_anew("macvlan") },
+    made_anew_over("sit", 1, &[]),
+    Kind {
+        settable: &OF_VLAN,
+        fixed: Kept::These(&[IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL]),
+        ..made_anew("vlan")
+    },
+    made_anew("vrf"),
+    // `IFLA_VTI_LINK`.
+    made_anew_over("vti", 1, &[]),
+    // `IFLA_VXLAN_LINK`, `IFLA_VXLAN_TTL_INHERIT`.
+    made_anew_over("vxlan", 3, &[28]),
+];
+
+/// The kind of this name, if its links can be made again.
+pub(super) fn kind_named(name: &[u8]) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name.as_bytes() == name)
+}
+
+impl Kind {
+    /// Whether an attribute of a link of this kind is kept in its record.
+    pub(super) fn keeps(&self, attribute: u16) -> bool {
+        self.kept.has(attribute) || is_settable(self.settable, attribute)
+    }
+}
+
+pub(super) fn is_settable(of: &[Settable], kind: u16) -> bool {
+    of.iter().any(|(settable, _)| *settable == kind)
+}
+
+/// Whether an attribute is not told when it is empty, so that an empty one takes it away.
+pub(super) fn is_left_out_when_empty(kind: &'static str, attribute: u16) -> bool {
+    match kind {
+        "bond" => attribute == IFLA_BOND_NS_IP6_TARGET,
+        "vlan" => is_settable(&OF_VLAN, attribute),
+        _ => false,
+    }
+}
+
+/// Whether an attribute of a bond can only be changed while it is down.
+pub(super) fn needs_bond_down(attribute: u16) -> bool {
+    OF_BOND_DOWN.contains(&attribute)
+}

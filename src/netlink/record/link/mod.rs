@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Links in the kernel's own words, so that what somebody has changed of one can be set back, and one
+//! that is gone can be made again (`linux/if_link.h`).
+//!
+//! Of the message that tells of a link a [`LinkRecord`] keeps what can be said again, and leaves out
+//! what only the kernel says: counters, timers, what it is made of.
+
+mod kinds;
+mod vlan;
+mod setting;
+mod make;
+pub mod port;
+
+use crate::model::ipv6::Ipv6Switches;
+use crate::netlink::link::{
+    self, IFLA_ADDRESS, IFLA_BOND_ARP_VALIDATE, IFLA_BOND_PRIMARY, IFLA_IFNAME, IFLA_INFO_DATA,
+    IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
+    IFLA_OPERSTATE, Link, LinkEvent, LinkIndex, LinkKind, RTM_NEWLINK,
+};
+use crate::netlink::wire::{
+    self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+};
+use kinds::{
+    IFLA_BOND_AD_ACTOR_SYSTEM, IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, Kind, OF_INET6,
+    OF_LINK, OF_NEW_LINK, Settable, is_settable,
+};
+pub use setting::LinkSetting;
+use setting::Place;
+
+pub(super) const IFLA_AF_SPEC: u16 = 26;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+
+/// `AF_INET6`, as an attribute within `IFLA_AF_SPEC`.
+const AF_INET6: u16 = 10;
+const IFLA_INET6_CONF: u16 = 2;
+
+/// Places in the list of `IFLA_INET6_CONF` (`linux/ipv6.h`, `DEVCONF_*`), and how much of it holds
+/// them.
+const DEVCONF_FORWARDING: usize = 0;
+const DEVCONF_ACCEPT_RA: usize = 3;
+const DEVCONF_AUTOCONF: usize = 5;
+const DEVCONF_DISABLE_IPV6: usize = 26;
+const DEVCONF_COUNT: usize = 27;
+
+/// The `arp_validate` of a bond for which [`crate::model::interface::ArpValidate`] has no word begins
+/// here: the filters.
+const ARP_FILTER_MIN: u32 = 4;
+
+/// Flags that can be set (`net/if.h`), and what `ip` calls them. Whether a link is up is apart.
+const FLAGS: [(u32, &str); 4] =
+    [(0x80, "noarp"), (0x100, "promisc"), (0x200, "allmulticast"), (0x1000, "multicast")];
+
+/// A link, with all that the kernel says of it and takes back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkRecord {
+    /// As the table has it.
+    pub link: Link,
+    pub switches: Ipv6Switches,
+    /// The message's flags and attributes, as far as they are kept.
+    flags: u32,
+    attributes: Vec<u8>,
+}
+
+impl LinkRecord {
+    /// Reads what the kernel says of a link. `None` if the message is about something else, or about a
+    /// link that nobody could name.
+    pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
+        if message.kind != RTM_NEWLINK {
+            return Ok(None);
+        }
+        let Some(LinkEvent::New(link)) = link::decode(message)? else { return Ok(None) };
+        let mut rest = message.payload;
+        take_array::<8>(&mut rest, "ifinfomsg")?;
+        let flags = take_u32(&mut rest, "ifinfomsg")?;
+        take_u32(&mut rest, "ifinfomsg")?;
+        let mut record =
+            Self { link, switches: Ipv6Switches::default(), flags, attributes: Vec::new() };
+        for attribute in attributes(rest) {
+            record.keep(&attribute?);
+        }
+        record.switches = record.read_switches();
+        record.link.parent = record.link.parent.or_else(|| record.below());
+        Ok(Some(record))
+    }
+
+    fn keep(&mut self, attribute: &Attribute<'_>) {
+        let mut kept = PayloadWriter::new(&mut self.attributes);
+        match attribute.kind {
+            IFLA_ADDRESS | IFLA_IFNAME | IFLA_MTU | IFLA_LINK | IFLA_MASTER | IFLA_OPERSTATE
+            | IFLA_LINK_NETNSID | IFLA_NUM_TX_QUEUES | IFLA_NUM_RX_QUEUES | IFLA_PROP_LIST => {
+                kept.attribute(attribute.kind, attribute.payload);
+            }
+            IFLA_LINKINFO => kept.nested(IFLA_LINKINFO, |info| keep_info(info, attribute)),
+            IFLA_AF_SPEC => kept.nested(IFLA_AF_SPEC, |families| {
+                let ipv6 = attribute.nested().flatten().filter(|family| family.kind == AF_INET6);
+                ipv6.for_each(|family| families.nested(AF_INET6, |out| keep_ipv6(out, &family)));
+            }),
+            kind if is_settable(&OF_NEW_LINK, kind) || is_settable(&OF_LINK, kind) => {
+                kept.attribute(attribute.kind, attribute.payload);
+            }
+            _ => {}
+        }
+    }
+
+    fn read_switches(&self) -> Ipv6Switches {
+        let conf = self.ipv6().find(|attribute| attribute.kind == IFLA_INET6_CONF);
+        let value = |at: usize| {
+            let bytes = conf?.payload.get(at * 4..)?;
+            bytes.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
+        };
+        Ipv6Switches {
+            accept_ra: value(DEVCONF_ACCEPT_RA),
+            autoconf: value(DEVCONF_AUTOCONF),
+            disable_ipv6: value(DEVCONF_DISABLE_IPV6),
+            forwarding: value(DEVCONF_FORWARDING),
+        }
+    }
+
+    /// Appends the record as the kernel would tell it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
+            payload.bytes(&[0; 4]);
+            payload.bytes(&self.link.index.0.to_ne_bytes());
+            payload.bytes(&self.flags.to_ne_bytes());
+            payload.bytes(&[0; 4]);
+            payload.bytes(&self.attributes);
+        });
+    }
+
+    /// What has to be set so that a link that is as `now` becomes as this record has it, but for what
+    /// the table knows of it and has words of its own for. Of a link that is yet to be made, what any
+    /// link takes: the rest is to be compared when it is there.
+    pub fn settings_besides(&self, now: Option<&Self>) -> Vec<LinkSetting> {
+        let has = now.map(Self::settings).unwrap_or_default();
+        let mut settings = self.settings();
+        settings.retain(|it| self.is_for(it, now));
+        let absent = has.iter().filter(|now| !settings.iter().any(|it| it.is_beside(now)));
+        let absent: Vec<_> = absent.filter_map(LinkSetting::absent).collect();
+        settings.extend(absent);
+        settings.retain(|setting| !has.contains(setting));
+        if now.is_some() {
+            for setting in &mut settings {
+                let now = has.iter().find(|now| now.is_beside(setting));
+                setting.leave_out(now.map(|now| now.payload.as_slice()).unwrap_or_default());
+            }
+        }
+        settings
+    }
+
+    /// Whether a setting is worth a request where the link is as `now`, if it differs.
+    fn is_for(&self, setting: &LinkSetting, now: Option<&Self>) -> bool {
+        let is_new = now.is_none();
+        match (setting.place, setting.kind) {
+            (Place::Flag(_), _) => !is_new,
+            (Place::Link, kind) => !is_new || is_settable(&OF_NEW_LINK, kind),
+            // The rest goes with how the bond monitors.
+            (Place::Kind("bond"), IFLA_BOND_ARP_VALIDATE) => {
+                setting.number() >= Some(ARP_FILTER_MIN)
+                    || now.is_some_and(|now| now.link.kind == self.link.kind)
+            }
+            (Place::Kind("bond"), IFLA_BOND_AD_ACTOR_SYSTEM) => {
+                !is_new || setting.payload.iter().any(|byte| *byte != 0)
+            }
+            _ => true,
+        }
+    }
+
+    /// All that can be set.
+    fn settings(&self) -> Vec<LinkSetting> {
+        let flag = |(flag, name): &(u32, &'static str)| {
+            let payload = (self.flags & *flag).to_ne_bytes().to_vec();
+            LinkSetting { place: Place::Flag(*flag), kind: 0, name, payload }
+        };
+        let mut settings: Vec<_> = FLAGS.iter().map(flag).collect();
+        let mut add = |place, attribute: Attribute<'_>, of: &[Settable]| {
+            let found = of.iter().find(|(kind, _)| *kind == attribute.kind);
+            settings.extend(found.map(|(kind, name)| {
+                let payload = attribute.payload.to_vec();
+                LinkSetting { place, kind: *kind, name, payload }
+            }));
+        };
+        self.attributes().for_each(|attribute| add(Place::Link, attribute, &OF_NEW_LINK));
+        self.attributes().for_each(|attribute| add(Place::Link, attribute, &OF_LINK));
+        let alt_names = self.attributes().filter(|attribute| attribute.kind == IFLA_PROP_LIST);
+        let alt_names = alt_names.flat_map(|names| names.nested().flatten());
+        alt_names.for_each(|name| add(Place::AltName, name, &[(IFLA_ALT_IFNAME, "altname")]));
+        self.ipv6().for_each(|attribute| add(Place::Inet6, attribute, &OF_INET6));
+        if let Some(kind) = self.kind() {
+            self.info(IFLA_INFO_DATA).for_each(|it| add(Place::Kind(kind.name), it, kind.settable));
+        }
+        if let Some((master, of)) = self.master_kind().and_then(kinds::of_port) {
+            let port = self.info(IFLA_INFO_SLAVE_DATA);
+            port.for_each(|attribute| add(Place::Port(master), attribute, of));
+        }
+        settings
+    }
+
+    /// Whether setting one attribute after the other makes of this link that of `then`, but for what it
+    /// is over: if not, it has to be made anew.
+    pub fn can_become(&self, then: &Self) -> bool {
+        if self.kind_name() != then.kind_name() {
+            return false;
+        }
+        let Some(kind) = self.kind() else { return true };
+        let fixed = |record: &'_ Self| {
+            let data = record.info(IFLA_INFO_DATA);
+            let fixed = data.filter(|it| kind.fixed.has(it.kind) && kind.below != Some(it.kind));
+            fixed.map(|it| (it.kind, it.payload.to_vec())).collect::<Vec<_>>()
+        };
+        fixed(self) == fixed(then)
+    }
+
+    /// Whether a link that is gone can be made again: what the kernel says of it is enough, and what it
+    /// is over is in the same network namespace.
+    pub fn can_be_made(&self) -> bool {
+        let is_over_another = self.attributes().any(|it| it.kind == IFLA_LINK_NETNSID);
+        self.kind().is_some() && !is_over_another
+    }
+
+    /// The link that this one is over, where only the attributes of its kind say so.
+    fn below(&self) -> Option<LinkIndex> {
+        let below = self.kind().filter(|_| self.can_be_made())?.below?;
+        let attribute = self.info(IFLA_INFO_DATA).find(|it| it.kind == below)?;
+        LinkIndex::new(attribute.u32("the link below").ok()?)
+    }
+
+    /// What the kernel calls the kind of a link, if that is no NIC.
+    pub fn kind_name(&self) -> Option<&str> {
+        let name = self.info_part(IFLA_INFO_KIND)?.text();
+        std::str::from_utf8(name).ok()
+    }
+
+    /// The member of a bond that it prefers.
+    pub fn primary(&self) -> Option<LinkIndex> {
+        matches!(self.link.kind, LinkKind::Bond(_)).then_some(())?;
+        let mut data = self.info(IFLA_INFO_DATA);
+        let primary = data.find(|attribute| attribute.kind == IFLA_BOND_PRIMARY)?;
+        LinkIndex::new(primary.u32("IFLA_BOND_PRIMARY").ok()?)
+    }
+
+    /// The VLAN that a bridge gives to whatever joins it, or 0. `None` from what is no bridge, and from
+    /// a kernel whose bridges do not look at VLANs.
+    pub fn default_vlan(&self) -> Option<u16> {
+        matches!(self.link.kind, LinkKind::Bridge(_)).then_some(())?;
+        let mut data = self.info(IFLA_INFO_DATA);
+        let default = data.find(|attribute| attribute.kind == IFLA_BR_VLAN_DEFAULT_PVID)?;
+        default.u16("IFLA_BR_VLAN_DEFAULT_PVID").ok()
+    }
+
+    fn kind(&self) -> Option<&'static Kind> {
+        kinds::kind_named(self.info_part(IFLA_INFO_KIND)?.text())
+    }
+
+    /// The kind of the link whose port this is.
+    fn master_kind(&self) -> Option<&[u8]> {
+        self.info_part(IFLA_INFO_SLAVE_KIND).map(|kind| kind.text())
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
+        attributes(&self.attributes).flatten()
+    }
+
+    /// One attribute of `IFLA_LINKINFO`.
+    fn info_part(&self, kind: u16) -> Option<Attribute<'_>> {
+        let info = self.attributes().filter(|attribute| attribute.kind == IFLA_LINKINFO);
+        info.flat_map(|info| info.nested().flatten()).find(|part| part.kind == kind)
+    }
+
+    /// What stands below one attribute of `IFLA_LINKINFO`.
+    fn info(&self, kind: u16) -> impl Iterator<Item = Attribute<'_>> {
+        self.info_part(kind).into_iter().flat_map(|part| part.nested().flatten())
+    }
+
+    /// What stands below `AF_INET6` of `IFLA_AF_SPEC`.
+    fn ipv6(&self) -> impl Iterator<Item = Attribute<'_>> {
+        let families = self.attributes().filter(|attribute| attribute.kind == IFLA_AF_SPEC);
+        let families = families.flat_map(|families| families.nested().flatten());
+        families.filter(|family| family.kind == AF_INET6).flat_map(|it| it.nested().flatten())
+    }
+}
+
+/// Of what a link is: its kind, whose port it is, and of the attributes those that can be said again.
+fn keep_info(out: &mut PayloadWriter<'_>, info: &Attribute<'_>) {
+    let text_of = |kind: u16| {
+        let part = info.nested().flatten().find(|part| part.kind == kind);
+        part.map(|part| part.text()).unwrap_or_default()
+    };
+    let kind = kinds::kind_named(text_of(IFLA_INFO_KIND));
+    let of_port = kinds::of_port(text_of(IFLA_INFO_SLAVE_KIND));
+    for part in info.nested().flatten() {
+        match (part.kind, kind, of_port) {
+            (IFLA_INFO_KIND | IFLA_INFO_SLAVE_KIND, ..) => out.attribute(part.kind, part.payload),
+            (IFLA_INFO_DATA, Some(kind), _) => {
+                keep_some(out, &part, |attribute| kind.keeps(attribute));
+            }
+            (IFLA_INFO_SLAVE_DATA, _, Some((_, of))) => {
+                keep_some(out, &part, |attribute| is_settable(of, attribute));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn keep_some(out: &mut PayloadWriter<'_>, part: &Attribute<'_>, is_kept: impl Fn(u16) -> bool) {
+    out.nested(part.kind, |data| {
+        let kept = part.nested().flatten().filter(|it| is_kept(it.kind));
+        kept.for_each(|it| data.attribute(it.kind, it.payload));
+    });
+}
+
+fn keep_ipv6(out: &mut PayloadWriter<'_>, family: &Attribute<'_>) {
+    for attribute in family.nested().flatten() {
+        match attribute.kind {
+            IFLA_INET6_CONF => {
+                let values = attribute.payload.get(..DEVCONF_COUNT * 4);
+                out.attribute(attribute.kind, values.unwrap_or(attribute.payload));
+            }
+            IFLA_INET6_ADDR_GEN_MODE => out.attribute(attribute.kind, attribute.payload),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

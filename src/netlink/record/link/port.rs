@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`PortRecord`]: what a bridge knows of a port, in the kernel's own words, of a link of which nothing
+//! else is kept: a guest's.
+
+use crate::netlink::link::{IFLA_PROTINFO, LinkIndex, RTM_NEWLINK};
+use crate::netlink::record::link::kinds::{OF_BRIDGE_PORT, is_settable};
+use crate::netlink::record::link::setting::Place;
+use crate::netlink::record::link::{IFLA_AF_SPEC, IFLA_INFO_SLAVE_DATA, LinkRecord, LinkSetting};
+use crate::netlink::wire::{
+    self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+};
+
+const AF_BRIDGE: u8 = 7;
+
+/// `IFLA_BRPORT_*` that a port has which has just become one, where that is not 0. What a port costs
+/// depends on its speed.
+const OF_NEW_PORT: [(u16, u32); 6] = [
+    // Priority, learning, flooding, and multicast routers that are found by listening.
+    (2, 32),
+    (8, 1),
+    (9, 1),
+    (25, 1),
+    (27, 1),
+    (30, 1),
+];
+const IFLA_BRPORT_COST: u16 = 3;
+
+/// What can be set of a bridge's port.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PortRecord {
+    attributes: Vec<u8>,
+}
+
+impl LinkRecord {
+    /// What the bridge knows of it that it is a port of. `None` of what is no bridge's port.
+    pub fn port(&self) -> Option<PortRecord> {
+        let mut port = PortRecord::default();
+        (self.master_kind()? == b"bridge").then_some(())?;
+        let mut kept = PayloadWriter::new(&mut port.attributes);
+        let settable =
+            self.info(IFLA_INFO_SLAVE_DATA).filter(|it| is_settable(&OF_BRIDGE_PORT, it.kind));
+        settable.for_each(|it| kept.attribute(it.kind, it.payload));
+        Some(port)
+    }
+}
+
+impl PortRecord {
+    /// Reads what the kernel says of a bridge's port, and of which link. `None` of other messages, and
+    /// of those that are about VLANs too.
+    pub fn decode(message: &Message<'_>) -> Result<Option<(LinkIndex, Self)>, WireError> {
+        let mut rest = message.payload;
+        if message.kind != RTM_NEWLINK || rest.first() != Some(&AF_BRIDGE) {
+            return Ok(None);
+        }
+        take_u32(&mut rest, "ifinfomsg")?;
+        let index = take_u32(&mut rest, "ifinfomsg")?;
+        take_array::<8>(&mut rest, "ifinfomsg")?;
+        let Some(index) = LinkIndex::new(index) else { return Ok(None) };
+        let of_kind = |kind: u16| attributes(rest).flatten().find(|it| it.kind == kind);
+        let port = of_kind(IFLA_PROTINFO).filter(|_| of_kind(IFLA_AF_SPEC).is_none());
+        Ok(port.map(|port| (index, Self { attributes: port.payload.to_vec() })))
+    }
+
+    /// Appends what the kernel would say of it.
+    pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
+        wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
+            payload.bytes(&[AF_BRIDGE, 0, 0, 0]);
+            payload.bytes(&link.0.to_ne_bytes());
+            payload.bytes(&[0; 8]);
+            payload.attribute(IFLA_PROTINFO, &self.attributes);
+        });
+    }
+
+    /// What has to be set so that a link that has just become a port has this.
+    pub fn settings_of_new(&self) -> Vec<LinkSetting> {
+        let of_new = |kind: u16| {
+            OF_NEW_PORT.iter().find(|(new, _)| *new == kind).map_or(0, |(_, value)| *value)
+        };
+        let mut settings = self.settings();
+        settings.retain(|it| it.kind == IFLA_BRPORT_COST || it.number() != Some(of_new(it.kind)));
+        settings
+    }
+
+    /// Whether it has what a link has that has just become a port, but for what it costs.
+    pub fn is_as_new(&self) -> bool {
+        self.settings_of_new().iter().all(|setting| setting.kind == IFLA_BRPORT_COST)
+    }
+
+    fn settings(&self) -> Vec<LinkSetting> {
+        let setting = |attribute: wire::Attribute<'_>| {
+            let (kind, name) = OF_BRIDGE_PORT.iter().find(|(kind, _)| *kind == attribute.kind)?;
+            let payload = attribute.payload.to_vec();
+            Some(LinkSetting { place: Place::Port("bridge"), kind: *kind, name, payload })
+        };
+        attributes(&self.attributes).flatten().filter_map(setting).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::tests::{encoded, only_message};
+
+    /// A port of these attributes.
+    fn port(attributes: &[(u16, &[u8])]) -> PortRecord {
+        let mut port = PortRecord::default();
+        let mut kept = PayloadWriter::new(&mut port.attributes);
+        attributes.iter().for_each(|(kind, payload)| kept.attribute(*kind, payload));
+        port
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let port = port(&[(8, &[0]), (33, &[1])]);
+        let told = encoded(|out| port.encode(out, LinkIndex(7)));
+        let message = only_message(&told);
+        assert_eq!(PortRecord::decode(&message), Ok(Some((LinkIndex(7), port))));
+        assert_eq!(LinkRecord::decode(&message), Ok(None));
+    }
+
+    #[test]
+    fn what_a_new_port_has_is_not_set() {
+        let plain = port(&[(8, &[1]), (33, &[0]), (2, &[32, 0])]);
+        assert!(plain.is_as_new() && plain.settings_of_new().is_empty());
+        let tuned = port(&[(8, &[0]), (33, &[1]), (2, &[32, 0]), (3, &[2, 0, 0, 0])]);
+        let words: Vec<_> = tuned.settings_of_new().iter().map(ToString::to_string).collect();
+        let want = ["learning 0", "isolated 1", "cost 2"];
+        assert_eq!(words, want.map(|word| format!("type bridge_slave {word}")));
+        assert!(!tuned.is_as_new());
+    }
+}

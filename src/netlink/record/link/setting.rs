@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`LinkSetting`]: one attribute of a link that can be set, and the request that sets it.
+
+use std::fmt;
+
+use crate::netlink::link::{
+    AF_UNSPEC, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO, LinkIndex, RTM_NEWLINK,
+};
+use crate::netlink::record::link::kinds::{
+    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_IFALIAS, IFLA_VLAN_EGRESS_QOS, IFLA_VLAN_FLAGS,
+    IFLA_VLAN_INGRESS_QOS, is_left_out_when_empty, needs_bond_down,
+};
+use crate::netlink::record::link::{
+    AF_INET6, IFLA_AF_SPEC, IFLA_ALT_IFNAME, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND,
+    IFLA_PROP_LIST, vlan,
+};
+use crate::netlink::wire::{self, Header, PayloadWriter};
+
+const RTM_NEWLINKPROP: u16 = 108;
+const RTM_DELLINKPROP: u16 = 109;
+/// `NLA_F_NESTED`, which the kernel wants to see where it is strict.
+const NESTED: u16 = 0x8000;
+
+/// One attribute of a link, and where in a request it is said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkSetting {
+    pub(super) place: Place,
+    pub(super) kind: u16,
+    pub(super) name: &'static str,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Whose attribute it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// Any link's.
+    Link,
+    /// One of any link's flags: this one.
+    Flag(u32),
+    /// IPv6's.
+    Inet6,
+    /// One of any link's other names, which it gets.
+    AltName,
+    /// One of any link's other names, which it loses.
+    NoAltName,
+    /// That of a link of this kind.
+    Kind(&'static str),
+    /// That of a port of such a link.
+    Port(&'static str),
+}
+
+impl LinkSetting {
+    /// Whether only links of one kind have it.
+    pub fn is_of_kind(&self) -> bool {
+        matches!(self.place, Place::Kind(_))
+    }
+
+    /// Whether it says what a port is to the bridge or bond that it is a port of.
+    pub fn is_of_port(&self) -> bool {
+        matches!(self.place, Place::Port(_))
+    }
+
+    /// Whether the kernel changes it only while the link is down.
+    pub fn needs_down(&self) -> bool {
+        self.place == Place::Kind("bond") && needs_bond_down(self.kind)
+    }
+
+    /// The VLAN that whatever joins the bridge is to be given, or 0, if this is that.
+    pub fn default_vlan(&self) -> Option<u16> {
+        let is_it = self.is_of_kind() && self.kind == IFLA_BR_VLAN_DEFAULT_PVID;
+        let bytes = self.payload.first_chunk().filter(|_| is_it)?;
+        Some(u16::from_ne_bytes(*bytes))
+    }
+
+    /// Whether it is another value of the same attribute.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        let is_same_name = self.place != Place::AltName || self.payload == other.payload;
+        (self.place, self.kind) == (other.place, other.kind) && is_same_name
+    }
+
+    /// What takes it away from a link whose record does not have it: the kernel says nothing of what
+    /// is empty. `None` where the kernel says everything, and so does not know of it.
+    pub(super) fn absent(&self) -> Option<Self> {
+        match self.place {
+            Place::AltName => Some(Self { place: Place::NoAltName, ..self.clone() }),
+            Place::Link if self.kind == IFLA_IFALIAS => {
+                Some(Self { payload: Vec::new(), ..self.clone() })
+            }
+            Place::Kind(kind) if is_left_out_when_empty(kind, self.kind) => {
+                Some(Self { payload: Vec::new(), ..self.clone() })
+            }
+            Place::Link
+            | Place::Flag(_)
+            | Place::Inet6
+            | Place::NoAltName
+            | Place::Kind(_)
+            | Place::Port(_) => None,
+        }
+    }
+
+    /// Leaves out what a link has whose value of this is `now`, where the kernel is told just what is
+    /// to change.
+    pub(super) fn leave_out(&mut self, now: &[u8]) {
+        if self.place == Place::Kind("vlan") {
+            self.payload = match self.kind {
+                IFLA_VLAN_FLAGS => vlan::flags_besides(&self.payload, now),
+                _ => vlan::map_besides(&self.payload, now),
+            };
+        }
+    }
+
+    /// The value, if it is a number.
+    pub(super) fn number(&self) -> Option<u32> {
+        match *self.payload.as_slice() {
+            [byte] => Some(u32::from(byte)),
+            [a, b] => Some(u32::from(u16::from_ne_bytes([a, b]))),
+            [a, b, c, d] => Some(u32::from_ne_bytes([a, b, c, d])),
+            _ => None,
+        }
+    }
+
+    /// Appends the request that sets this of `link`.
+    pub fn encode(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+        let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
+        let kind = match self.place {
+            Place::AltName => RTM_NEWLINKPROP,
+            Place::NoAltName => RTM_DELLINKPROP,
+            Place::Link | Place::Flag(_) | Place::Inet6 | Place::Kind(_) | Place::Port(_) => {
+                RTM_NEWLINK
+            }
+        };
+        wire::write_message(out, Header { kind, flags, sequence }, |payload| {
+            payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
+            payload.bytes(&link.0.to_ne_bytes());
+            match self.place {
+                Place::Flag(flag) => {
+                    payload.bytes(&self.payload);
+                    payload.bytes(&flag.to_ne_bytes());
+                }
+                Place::Link
+                | Place::Inet6
+                | Place::AltName
+                | Place::NoAltName
+                | Place::Kind(_)
+                | Place::Port(_) => payload.bytes(&[0; 8]),
+            }
+            self.write(payload);
+        });
+    }
+
+    pub(super) fn write(&self, payload: &mut PayloadWriter<'_>) {
+        match self.place {
+            Place::Flag(_) => {}
+            Place::Link => payload.attribute(self.kind, &self.payload),
+            Place::Inet6 => payload.nested(IFLA_AF_SPEC, |families| {
+                families.nested(AF_INET6, |ipv6| ipv6.attribute(self.kind, &self.payload));
+            }),
+            Place::AltName | Place::NoAltName => payload.nested(NESTED | IFLA_PROP_LIST, |names| {
+                names.attribute(IFLA_ALT_IFNAME, &self.payload);
+            }),
+            Place::Kind(name) => payload.nested(IFLA_LINKINFO, |info| {
+                info.attribute_text(IFLA_INFO_KIND, name);
+                info.nested(IFLA_INFO_DATA, |data| data.attribute(self.kind, &self.payload));
+            }),
+            Place::Port(name) => payload.nested(IFLA_LINKINFO, |info| {
+                info.attribute_text(IFLA_INFO_SLAVE_KIND, name);
+                info.nested(IFLA_INFO_SLAVE_DATA, |data| {
+                    data.attribute(self.kind, &self.payload);
+                });
+            }),
+        }
+    }
+}
+
+/// As `ip link set` has it, but for what the value is called.
+impl fmt::Display for LinkSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_text = match self.place {
+            Place::Flag(_) => {
+                let is_set = self.payload.iter().any(|byte| *byte != 0);
+                return write!(f, "{} {}", self.name, if is_set { "on" } else { "off" });
+            }
+            Place::Kind("vlan") => {
+                f.write_str("type vlan")?;
+                return match self.kind {
+                    IFLA_VLAN_EGRESS_QOS | IFLA_VLAN_INGRESS_QOS => {
+                        write!(f, " {}", self.name)?;
+                        vlan::format_map(f, &self.payload)
+                    }
+                    _ => vlan::format_flags(f, &self.payload),
+                };
+            }
+            Place::Kind(name) => write!(f, "type {name} ").map(|()| false)?,
+            Place::Port(name) => write!(f, "type {name}_slave ").map(|()| false)?,
+            Place::NoAltName => f.write_str("no ").map(|()| true)?,
+            Place::AltName => true,
+            Place::Link => self.kind == IFLA_IFALIAS,
+            Place::Inet6 => false,
+        };
+        write!(f, "{} ", self.name)?;
+        let bytes = self.payload.as_slice();
+        match self.number().filter(|_| !is_text) {
+            Some(number) => write!(f, "{number}"),
+            None if is_text => {
+                let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+                write!(f, "\"{}\"", text.escape_ascii())
+            }
+            None => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}

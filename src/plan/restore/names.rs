@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The names part of the way back: links that somebody has renamed meanwhile get back the name that
+//! they had, before anything else, and all the rest of a plan knows them by that.
+//!
+//! In one boot the kernel gives a number to no second link, unless it is asked for that very number. So
+//! a link of the same number and kind is the one that was.
+
+use std::collections::BTreeSet;
+
+use crate::host::record::{HostRecord, Recorded};
+use crate::host::{discarded_name, is_out_of_the_way};
+use crate::model::name::IfName;
+use crate::netlink::link::LinkKind;
+use crate::plan::step::{Step, Value};
+use crate::snapshot::Network;
+
+/// What gives links their names back.
+#[derive(Debug)]
+pub(super) struct Renaming {
+    pub(super) steps: Vec<Step>,
+    /// Links that are out of the way, to be deleted when there is time.
+    pub(super) discarded: Vec<IfName>,
+    /// Links that were up and are down now.
+    pub(super) downed: BTreeSet<IfName>,
+    /// The host as it is then.
+    pub(super) now: HostRecord,
+}
+
+/// The names that links of `now` had `then`, and lack: theirs now, and that of then.
+fn renamed(then: &Network, now: &HostRecord) -> Vec<(IfName, IfName)> {
+    let was = |recorded: &Recorded| {
+        let link = recorded.link();
+        let name = then.host.name_of(link.index).filter(|name| *name != link.name)?;
+        let was = then.host.named(&name)?;
+        is_still(was, recorded).then_some((link.name, name))
+    };
+    now.iter().filter_map(was).collect()
+}
+
+/// Whether a link is still there, and has another name.
+pub(super) fn is_elsewhere(then: &Recorded, now: &HostRecord) -> bool {
+    let found = now.name_of(then.link().index).filter(|name| *name != then.link().name);
+    let found = found.and_then(|name| now.named(&name));
+    found.is_some_and(|it| is_still(then, it))
+}
+
+/// Whether a link of the same number is the same.
+fn is_still(then: &Recorded, now: &Recorded) -> bool {
+    now.record.kind_name() == then.record.kind_name() && !is_out_of_the_way(now.link())
+}
+
+/// Plans how links get their names back. `None` where all have them, as nearly always.
+pub(super) fn renaming(then: &Network, now: &HostRecord) -> Option<Renaming> {
+    let mut wanted = renamed(then, now);
+    // What stands in the way goes, if it is new and can be made by the daemon; or gets its own name.
+    let is_free = |name: &IfName| {
+        let Some(other) = now.named(name) else { return true };
+        let is_bridge = matches!(other.link().kind, LinkKind::Bridge(_));
+        let is_moving = wanted.iter().any(|(has, _)| has == name);
+        let is_used =
+            is_bridge && now.ports_of(name).any(|it| then.guests.contains_key(&it.link().name));
+        is_moving || (other.record.can_be_made() && !is_used)
+    };
+    let free: BTreeSet<_> = wanted.iter().map(|(_, name)| *name).filter(|it| is_free(it)).collect();
+    wanted.retain(|(_, name)| free.contains(name));
+    if wanted.is_empty() {
+        return None;
+    }
+    let mut renaming = Renaming {
+        steps: Vec::new(),
+        discarded: Vec::new(),
+        downed: BTreeSet::new(),
+        now: now.clone(),
+    };
+    let in_the_way = wanted.iter().filter_map(|(_, name)| now.named(name));
+    for other in in_the_way.filter(|it| !wanted.iter().any(|(has, _)| *has == it.link().name)) {
+        renaming.remove(other);
+    }
+    renaming.rename_all(now, wanted);
+    Some(renaming)
+}
+
+impl Renaming {
+    /// Takes away what has the name of another.
+    fn remove(&mut self, recorded: &Recorded) {
+        let link = recorded.link();
+        let is_slow = matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
+        match discarded_name(link).filter(|_| is_slow) {
+            Some(name) => {
+                self.set(link.name, Value::Down);
+                self.set(link.name, Value::Name(name));
+                self.discarded.push(name);
+            }
+            None => self.steps.push(Step::DeleteLink(link.name)),
+        }
+        self.now.remove(&link.name);
+    }
+
+    /// Renames links, where two want each other's name by way of a third one. Only some kernels rename
+    /// what is up.
+    fn rename_all(&mut self, now: &HostRecord, mut wanted: Vec<(IfName, IfName)>) {
+        for (has, name) in &wanted {
+            if now.named(has).is_some_and(|it| it.link().up) {
+                self.set(*has, Value::Down);
+                self.downed.insert(*name);
+            }
+        }
+        self.now.rename(&wanted);
+        while !wanted.is_empty() {
+            let is_taken = |name: &IfName| wanted.iter().any(|(has, _)| has == name);
+            let (later, at_once): (Vec<_>, Vec<_>) =
+                wanted.iter().copied().partition(|(_, name)| is_taken(name));
+            for (has, name) in &at_once {
+                self.set(*has, Value::Name(*name));
+            }
+            wanted = later;
+            if at_once.is_empty() {
+                let Some((has, _)) = wanted.first_mut() else { return };
+                let Some(aside) = now.named(has).and_then(name_aside) else { return };
+                self.steps.push(Step::SetLink { link: *has, value: Value::Name(aside) });
+                *has = aside;
+            }
+        }
+    }
+
+    fn set(&mut self, link: IfName, value: Value) {
+        self.steps.push(Step::SetLink { link, value });
+    }
+}
+
+/// A name for a link that waits for its own.
+fn name_aside(recorded: &Recorded) -> Option<IfName> {
+    IfName::new(format!("was-{}", recorded.link().index.0)).ok()
+}
