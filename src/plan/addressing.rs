@@ -11,11 +11,12 @@ use crate::model::interface::{Interface, Protocol};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
+use crate::model::sysctl::Sysctl;
 use crate::netlink::address::Scope;
 use crate::netlink::record::address::AddressRecord;
 use crate::plan::draft::{Draft, Leases};
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, Step, Switch};
+use crate::plan::step::{Condition, Step};
 use crate::plan::ways::{Ways, routes_in_order};
 use crate::plan::wish::Wish;
 
@@ -296,9 +297,9 @@ impl<'a> Draft<'a> {
             (false, _) => 0,
         };
         for (switch, old, value) in [
-            (Switch::DisableIpv6, disable_ipv6, 0),
-            (Switch::AcceptRa, accept_ra, accept),
-            (Switch::Autoconf, autoconf, i32::from(protocol.autoconf)),
+            (Sysctl::DISABLE_IPV6, disable_ipv6, 0),
+            (Sysctl::ACCEPT_RA, accept_ra, accept),
+            (Sysctl::AUTOCONF, autoconf, i32::from(protocol.autoconf)),
         ] {
             if old != Some(value) {
                 let link = wish.link;

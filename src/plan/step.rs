@@ -14,6 +14,7 @@ use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
+use crate::model::sysctl::Sysctl;
 use crate::netlink::address::Lifetime;
 use crate::netlink::link::{Link, LinkBond, LinkKind};
 use crate::netlink::record::address::AddressRecord;
@@ -96,7 +97,7 @@ pub enum Step {
     StartForeignClient(Box<ForeignClient>),
     Switch {
         link: IfName,
-        switch: Switch,
+        switch: Sysctl,
         value: i32,
     },
     WaitFor(Condition),
@@ -139,32 +140,13 @@ pub enum Value {
     NoPrimary,
 }
 
-/// A switch of a link's IPv6.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Switch {
-    AcceptRa,
-    Autoconf,
-    DisableIpv6,
-}
-
-impl Switch {
-    /// Its file below `net/ipv6/conf/LINK`.
-    pub const fn file_name(self) -> &'static str {
-        match self {
-            Self::AcceptRa => "accept_ra",
-            Self::Autoconf => "autoconf",
-            Self::DisableIpv6 => "disable_ipv6",
-        }
-    }
-
-    /// Those that a plan sets, with their values: IPv6 as such comes before what it is to do.
-    pub(super) fn values(values: Ipv6Switches) -> [(Self, Option<i32>); 3] {
-        [
-            (Self::DisableIpv6, values.disable_ipv6),
-            (Self::AcceptRa, values.accept_ra),
-            (Self::Autoconf, values.autoconf),
-        ]
-    }
+/// The switches of IPv6 that a plan sets, with their values: IPv6 as such comes before what it is to do.
+pub(super) fn switch_values(values: Ipv6Switches) -> [(Sysctl, Option<i32>); 3] {
+    [
+        (Sysctl::DISABLE_IPV6, values.disable_ipv6),
+        (Sysctl::ACCEPT_RA, values.accept_ra),
+        (Sysctl::AUTOCONF, values.autoconf),
+    ]
 }
 
 /// What the kernel is to tell before the next step.
@@ -340,7 +322,8 @@ impl fmt::Display for Step {
             Self::EndForeignClient(client) => write!(f, "dhcp end {client}"),
             Self::StartForeignClient(client) => write!(f, "dhcp give back {client}"),
             Self::Switch { link, switch, value } => {
-                write!(f, "sysctl net.ipv6.conf.{link}.{} = {value}", switch.file_name())
+                let Sysctl { family, name } = switch;
+                write!(f, "sysctl net.{}.conf.{link}.{name} = {value}", family.as_str())
             }
             Self::WaitFor(condition) => write!(f, "wait until {condition}"),
         }

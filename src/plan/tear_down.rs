@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::plan::bring_up::is_of_kind;
 use crate::plan::draft::Draft;
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Switch, Value};
+use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value, switch_values};
 
 /// Links over each other: more than the kernel allows (`MAX_NEST_DEV`).
 pub(super) const DEPTH_MAX: usize = 16;
@@ -191,7 +191,7 @@ fn remake_vlan(draft: &Draft<'_>, surveyed: &Surveyed) -> Vec<Step> {
     let settings = mtu.into_iter().map(|value| Step::SetLink { link: name, value });
     let add = Step::AddLink(LinkSpec { name, mac: link.mac, kind });
     let switches =
-        Switch::values(surveyed.switches).into_iter().zip(Switch::values(draft.survey.defaults));
+        switch_values(surveyed.switches).into_iter().zip(switch_values(draft.survey.defaults));
     let switches = switches.filter(|(now, first)| now != first).filter_map(|((switch, now), _)| {
         now.map(|value| Step::Switch { link: name, switch, value })
     });

@@ -59,6 +59,7 @@ mod sequences;
 mod short_leases;
 mod start;
 mod survival;
+mod sysctls;
 mod transaction;
 mod undo;
 mod user;

@@ -11,9 +11,10 @@ use crate::model::interface::{
     Interface, Kind, LinkStatus, Port, PortKind, Protocol, Vlan,
 };
 use crate::model::name::IfName;
+use crate::model::sysctl::Sysctl;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
-use crate::plan::step::{LinkSpec, SpecKind, Step, Switch, Value};
+use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 
 /// All names that anything has here. The kind of what is made by hand goes by them.
 const NAMES: [&str; 9] =
@@ -195,7 +196,7 @@ impl Chooser<'_> {
             7 => Step::DeleteLink(link),
             _ => {
                 let switch =
-                    self.input.pick(&[Switch::AcceptRa, Switch::Autoconf, Switch::DisableIpv6]);
+                    self.input.pick(&[Sysctl::ACCEPT_RA, Sysctl::AUTOCONF, Sysctl::DISABLE_IPV6]);
                 Step::Switch { link, switch, value: i32::from(self.input.coin()) }
             }
         }

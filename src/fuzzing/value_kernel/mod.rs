@@ -29,13 +29,14 @@ use crate::model::foreign::ForeignClient;
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
+use crate::model::sysctl::Sysctl;
 use crate::netlink::link::{Link, LinkEvent, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::netlink::wire::messages;
 use crate::netlink::{Event, events, link};
 use crate::plan::request::Means;
-use crate::plan::step::{Condition, Step, Switch};
+use crate::plan::step::{Condition, Step};
 use crate::plan::{self, Plan};
 use crate::snapshot::{FileRestoration, Files, KeptFile};
 use apart::Apart;
@@ -372,17 +373,19 @@ impl ValueKernel {
         };
     }
 
-    fn set_switch(&mut self, link: &IfName, switch: Switch, value: i32) -> Result<(), Errno> {
+    fn set_switch(&mut self, link: &IfName, switch: Sysctl, value: i32) -> Result<(), Errno> {
         let device = self.named_mut(link).ok_or(libc::ENOENT)?;
         match switch {
-            Switch::AcceptRa => device.switches.accept_ra = Some(value),
-            Switch::Autoconf => device.switches.autoconf = Some(value),
-            Switch::DisableIpv6 => {
+            Sysctl::ACCEPT_RA => device.switches.accept_ra = Some(value),
+            Sysctl::AUTOCONF => device.switches.autoconf = Some(value),
+            Sysctl::FORWARDING_IPV6 => device.switches.forwarding = Some(value),
+            Sysctl::DISABLE_IPV6 => {
                 device.switches.disable_ipv6 = Some(value);
                 if value != 0 {
                     device.lose_ipv6();
                 }
             }
+            _ => return Err(libc::ENOENT),
         }
         Ok(())
     }

@@ -2,15 +2,17 @@
 //! The links part of the way back: which go, which are made again, what is set, whose port is what.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use crate::host::is_out_of_the_way;
 use crate::host::record::{HostRecord, Recorded};
 use crate::model::name::IfName;
 use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
+use crate::netlink::record::link::sysctls::ipv6_switches;
 use crate::plan::links::MTU_AT_FIRST;
 use crate::plan::restore;
-use crate::plan::step::{Condition, Step, Switch, Value};
+use crate::plan::step::{Condition, Step, Value, switch_values};
 
 use super::{Draft, Loss, Pair};
 
@@ -281,14 +283,22 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The switches of IPv6.
+    /// Sysctls. Of a link that is yet to be made the most are compared when it is there.
     pub(super) fn set_switches(&mut self) {
         for pair in self.pairs() {
             let link = pair.then.link().name;
-            let then = Switch::values(pair.then.record.switches);
-            let now = pair.now.map(|now| now.record.switches).unwrap_or_default();
-            for ((switch, then), (_, now)) in then.into_iter().zip(Switch::values(now)) {
-                if let Some(value) = then.filter(|then| now != Some(*then)) {
+            let Some(now) = pair.now.map(|now| now.record.sysctls()) else {
+                let switches =
+                    switch_values(ipv6_switches(&pair.then.record.sysctls())).into_iter();
+                let steps = switches.filter_map(|(switch, value)| {
+                    value.map(|value| Step::Switch { link, switch, value })
+                });
+                self.steps.extend(steps);
+                continue;
+            };
+            let now: BTreeMap<_, _> = now.into_iter().collect();
+            for (switch, value) in pair.then.record.sysctls() {
+                if now.get(&switch).is_some_and(|now| *now != value) {
                     self.push(Step::Switch { link, switch, value });
                 }
             }

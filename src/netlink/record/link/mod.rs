@@ -10,8 +10,8 @@ mod vlan;
 mod setting;
 mod make;
 pub mod port;
+pub mod sysctls;
 
-use crate::model::ipv6::Ipv6Switches;
 use crate::netlink::link::{
     self, IFLA_ADDRESS, IFLA_BOND_ARP_VALIDATE, IFLA_BOND_PRIMARY, IFLA_IFNAME, IFLA_INFO_DATA,
     IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
@@ -38,14 +38,9 @@ const IFLA_INFO_SLAVE_DATA: u16 = 5;
 /// `AF_INET6`, as an attribute within `IFLA_AF_SPEC`.
 const AF_INET6: u16 = 10;
 const IFLA_INET6_CONF: u16 = 2;
-
-/// Places in the list of `IFLA_INET6_CONF` (`linux/ipv6.h`, `DEVCONF_*`), and how much of it holds
-/// them.
-const DEVCONF_FORWARDING: usize = 0;
-const DEVCONF_ACCEPT_RA: usize = 3;
-const DEVCONF_AUTOCONF: usize = 5;
-const DEVCONF_DISABLE_IPV6: usize = 26;
-const DEVCONF_COUNT: usize = 27;
+/// `AF_INET`, likewise.
+const AF_INET: u16 = 2;
+const IFLA_INET_CONF: u16 = 1;
 
 /// The `arp_validate` of a bond for which [`crate::model::interface::ArpValidate`] has no word begins
 /// here: the filters.
@@ -60,7 +55,6 @@ const FLAGS: [(u32, &str); 4] =
 pub struct LinkRecord {
     /// As the table has it.
     pub link: Link,
-    pub switches: Ipv6Switches,
     /// The message's flags and attributes, as far as they are kept.
     flags: u32,
     attributes: Vec<u8>,
@@ -78,12 +72,10 @@ impl LinkRecord {
         take_array::<8>(&mut rest, "ifinfomsg")?;
         let flags = take_u32(&mut rest, "ifinfomsg")?;
         take_u32(&mut rest, "ifinfomsg")?;
-        let mut record =
-            Self { link, switches: Ipv6Switches::default(), flags, attributes: Vec::new() };
+        let mut record = Self { link, flags, attributes: Vec::new() };
         for attribute in attributes(rest) {
             record.keep(&attribute?);
         }
-        record.switches = record.read_switches();
         record.link.parent = record.link.parent.or_else(|| record.below());
         Ok(Some(record))
     }
@@ -97,27 +89,19 @@ impl LinkRecord {
             }
             IFLA_LINKINFO => kept.nested(IFLA_LINKINFO, |info| keep_info(info, attribute)),
             IFLA_AF_SPEC => kept.nested(IFLA_AF_SPEC, |families| {
-                let ipv6 = attribute.nested().flatten().filter(|family| family.kind == AF_INET6);
-                ipv6.for_each(|family| families.nested(AF_INET6, |out| keep_ipv6(out, &family)));
+                for family in attribute.nested().flatten() {
+                    let is_kept = |kind: u16| match family.kind {
+                        AF_INET => kind == IFLA_INET_CONF,
+                        AF_INET6 => matches!(kind, IFLA_INET6_CONF | IFLA_INET6_ADDR_GEN_MODE),
+                        _ => false,
+                    };
+                    keep_some(families, &family, is_kept);
+                }
             }),
             kind if is_settable(&OF_NEW_LINK, kind) || is_settable(&OF_LINK, kind) => {
                 kept.attribute(attribute.kind, attribute.payload);
             }
             _ => {}
-        }
-    }
-
-    fn read_switches(&self) -> Ipv6Switches {
-        let conf = self.ipv6().find(|attribute| attribute.kind == IFLA_INET6_CONF);
-        let value = |at: usize| {
-            let bytes = conf?.payload.get(at * 4..)?;
-            bytes.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
-        };
-        Ipv6Switches {
-            accept_ra: value(DEVCONF_ACCEPT_RA),
-            autoconf: value(DEVCONF_AUTOCONF),
-            disable_ipv6: value(DEVCONF_DISABLE_IPV6),
-            forwarding: value(DEVCONF_FORWARDING),
         }
     }
 
@@ -189,7 +173,7 @@ impl LinkRecord {
         let alt_names = self.attributes().filter(|attribute| attribute.kind == IFLA_PROP_LIST);
         let alt_names = alt_names.flat_map(|names| names.nested().flatten());
         alt_names.for_each(|name| add(Place::AltName, name, &[(IFLA_ALT_IFNAME, "altname")]));
-        self.ipv6().for_each(|attribute| add(Place::Inet6, attribute, &OF_INET6));
+        self.family(AF_INET6).for_each(|attribute| add(Place::Inet6, attribute, &OF_INET6));
         if let Some(kind) = self.kind() {
             self.info(IFLA_INFO_DATA).for_each(|it| add(Place::Kind(kind.name), it, kind.settable));
         }
@@ -276,11 +260,11 @@ impl LinkRecord {
         self.info_part(kind).into_iter().flat_map(|part| part.nested().flatten())
     }
 
-    /// What stands below `AF_INET6` of `IFLA_AF_SPEC`.
-    fn ipv6(&self) -> impl Iterator<Item = Attribute<'_>> {
+    /// What stands below a family of `IFLA_AF_SPEC`.
+    fn family(&self, wanted: u16) -> impl Iterator<Item = Attribute<'_>> {
         let families = self.attributes().filter(|attribute| attribute.kind == IFLA_AF_SPEC);
         let families = families.flat_map(|families| families.nested().flatten());
-        families.filter(|family| family.kind == AF_INET6).flat_map(|it| it.nested().flatten())
+        families.filter(move |it| it.kind == wanted).flat_map(|it| it.nested().flatten())
     }
 }
 
@@ -311,19 +295,6 @@ fn keep_some(out: &mut PayloadWriter<'_>, part: &Attribute<'_>, is_kept: impl Fn
         let kept = part.nested().flatten().filter(|it| is_kept(it.kind));
         kept.for_each(|it| data.attribute(it.kind, it.payload));
     });
-}
-
-fn keep_ipv6(out: &mut PayloadWriter<'_>, family: &Attribute<'_>) {
-    for attribute in family.nested().flatten() {
-        match attribute.kind {
-            IFLA_INET6_CONF => {
-                let values = attribute.payload.get(..DEVCONF_COUNT * 4);
-                out.attribute(attribute.kind, values.unwrap_or(attribute.payload));
-            }
-            IFLA_INET6_ADDR_GEN_MODE => out.attribute(attribute.kind, attribute.payload),
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 #![cfg(target_endian = "little")]
 
 use super::kinds::IFLA_IFALIAS;
+use super::sysctls::ipv6_switches;
 use super::*;
+use crate::model::ipv6::Ipv6Switches;
+use crate::model::sysctl::Sysctl;
 use crate::netlink::tests::{corruptions, datagrams, encoded, only_message};
 use crate::netlink::wire::messages;
 
@@ -155,20 +158,38 @@ fn with_index_and_mtu(request: &Message<'_>) -> Message<'static> {
 }
 
 #[test]
-fn switches_are_found_in_the_kernels_list() {
-    let values: Vec<u8> = (0..60_i32).flat_map(i32::to_ne_bytes).collect();
+fn sysctls_are_found_in_the_kernels_lists() {
+    let list = |count: i32| -> Vec<u8> { (0..count).flat_map(i32::to_ne_bytes).collect() };
     let mut record = bridge();
     record.attributes.clear();
     PayloadWriter::new(&mut record.attributes).nested(IFLA_AF_SPEC, |families| {
-        families.nested(AF_INET6, |ipv6| ipv6.attribute(IFLA_INET6_CONF, &values));
+        families.nested(AF_INET, |ipv4| ipv4.attribute(IFLA_INET_CONF, &list(33)));
+        families.nested(AF_INET6, |ipv6| ipv6.attribute(IFLA_INET6_CONF, &list(60)));
     });
+    let sysctls = record.sysctls();
+    let (first, _) = sysctls.first().unwrap();
+    assert_eq!(*first, Sysctl::DISABLE_IPV6);
     let want = Ipv6Switches {
         accept_ra: Some(3),
         autoconf: Some(5),
         disable_ipv6: Some(26),
         forwarding: Some(0),
     };
-    assert_eq!(record.read_switches(), want);
+    assert_eq!(ipv6_switches(&sysctls), want);
+    for (sysctl, value) in [
+        (Sysctl::ipv4("rp_filter"), 7),
+        (Sysctl::ipv4("arp_evict_nocarrier"), 32),
+        (Sysctl::ipv6("use_tempaddr"), 10),
+        (Sysctl::ipv6("accept_ra_rt_info_max_plen"), 21),
+        (Sysctl::ipv6("ndisc_evict_nocarrier"), 56),
+    ] {
+        assert!(sysctls.contains(&(sysctl, value)), "{sysctl:?}");
+    }
+    // An older kernel has fewer of them.
     record.attributes.clear();
-    assert_eq!(record.read_switches(), Ipv6Switches::default());
+    PayloadWriter::new(&mut record.attributes).nested(IFLA_AF_SPEC, |families| {
+        families.nested(AF_INET, |ipv4| ipv4.attribute(IFLA_INET_CONF, &list(2)));
+    });
+    assert_eq!(record.sysctls(), [(Sysctl::ipv4("forwarding"), 0)]);
+    assert_eq!(ipv6_switches(&record.sysctls()), Ipv6Switches::default());
 }
