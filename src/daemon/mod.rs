@@ -203,7 +203,7 @@ fn roll_back_stale(
     let preparations = prepare(run, privilege, environment, None, OnBadFile::UseDefaults)?;
     set_umask(privilege);
     make_run_dirs(&preparations.paths)?;
-    let _lock = match PidFile::lock(&preparations.paths.driver_lock()) {
+    let _lock = match lock_after_rollback(&preparations.paths.driver_lock()) {
         Err(PidFileError::Held { .. }) => return Ok(()),
         claimed => claimed.map_err(|err| StartError::new(Exit::Failure, err))?,
     };
