@@ -221,6 +221,13 @@ pub const LINK_GONE_TIME_MAX: Duration = Duration::from_secs(10);
 /// to be plugged into another network.
 pub const LEASE_REST_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// What is remembered of one link that was taken down, in bytes: some ten thousand addresses and
+/// routes.
+pub const SHELVED_LEN_MAX: u64 = 4 * 1024 * 1024;
+
+/// DHCP clients of one link: one for each family.
+pub const SHELVED_LEASE_COUNT_MAX: usize = 2;
+
 /// Steps of changes that are carried out in one turn of the loop, while no client calls: more than a
 /// bridge with a few ports takes.
 pub const STEPS_PER_TURN_MAX: usize = 64;

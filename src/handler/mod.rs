@@ -20,6 +20,7 @@ use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
+use crate::host::shelf::Shelved;
 use crate::host::survey::{Resting, Survey, SurveyOrder};
 use crate::managers::Claim;
 use crate::model::client::{ClientState, Privilege};
@@ -69,6 +70,8 @@ pub struct Change {
     pub reply: Reply,
     /// What is taken down and may soon be wanted again: interfaces, as they were.
     pub leaves: Vec<Resting>,
+    /// What a link has that is taken down and has no definition by which it would get it again.
+    pub shelved: Option<Box<Shelved>>,
     /// What has failed, if it is not, as libvirt's own errors begin: "failed to ...".
     pub failure: String,
 }

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::Host;
+use crate::host::shelf::Shelved;
 use crate::model::address::Family;
 use crate::model::foreign::{ForeignClient, Links};
 use crate::model::ipv6::Ipv6Switches;
@@ -41,6 +42,8 @@ pub struct Survey {
     pub ended: Vec<ForeignClient>,
     /// Interfaces that were taken down a moment ago.
     pub rested: Vec<Resting>,
+    /// What those of the links had that were taken down in this boot without a definition.
+    pub shelved: Vec<Shelved>,
 }
 
 /// An interface that was taken down, as it was.
@@ -107,6 +110,20 @@ impl Survey {
         let ports = host.ports_of(surveyed.link.index).into_iter().map(|port| port.name);
         let ports = ports.collect();
         Some(Resting { surveyed, lasting, ports })
+    }
+
+    /// What a link without a definition had when it was taken down, if it is as it was left.
+    pub fn shelved_for(&self, name: &IfName) -> Option<&Shelved> {
+        let now = self.named(name)?;
+        let Surveyed { link, addresses, routes, .. } = now;
+        self.shelved.iter().find(|shelved| shelved.is_of(link, addresses, routes))
+    }
+
+    /// What is to be remembered of a link without a definition that is taken down.
+    pub fn shelve(&self, name: &IfName) -> Option<Shelved> {
+        let Surveyed { link, addresses, routes, .. } = self.named(name)?;
+        let leases = self.leases.iter().filter(|lease| lease.link == *name).copied();
+        Some(Shelved::new(link, addresses, routes, leases.collect()))
     }
 
     /// Whether a DHCP client of this family runs on this link, whoever has started it.

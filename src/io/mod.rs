@@ -6,6 +6,7 @@ pub mod files;
 pub mod definitions;
 pub mod boot;
 pub mod boot_marker;
+pub mod shelf;
 pub mod change_folder;
 pub mod accounts;
 pub mod host_uuid;

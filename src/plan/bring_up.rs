@@ -170,7 +170,8 @@ fn draft_up(
     Ok(draft.finish())
 }
 
-/// Plans to bring up a link that nobody has defined, just as it is.
+/// Plans to bring up a link that nobody has defined: just as it is, or with what it had when it was
+/// taken down.
 ///
 /// # Errors
 /// It is up already, or the port of another.
@@ -182,6 +183,9 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
     }
     draft.set_up(name);
     draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
+    if let Some(shelved) = survey.shelved_for(&name) {
+        draft.give_back(now, shelved);
+    }
     draft.give_back_clients(name);
     Ok(draft.finish())
 }

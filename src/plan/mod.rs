@@ -19,6 +19,7 @@ mod draft;
 mod addressing;
 mod links;
 pub mod available;
+mod give_back;
 pub mod bring_up;
 pub mod losses;
 pub mod tear_down;

@@ -81,6 +81,27 @@ pub fn tear_down(
     Ok(draft.finish())
 }
 
+/// Plans to delete a bridge that has no definition and was taken down: `virsh iface-unbridge` goes on
+/// with its port.
+///
+/// # Errors
+/// Something hangs on it that must not be cut off.
+pub fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+    let mut draft = Draft::new(host, survey);
+    let now = draft.find(&name).ok_or(Refusal::NotRunning)?;
+    let ports = draft.ports_of(&now.link);
+    let guests = ports.iter().copied().filter(|port| may_be_a_guests(port));
+    let guests: Vec<_> =
+        guests.chain(draft.links_over(&now.link)).map(|guest| guest.name).collect();
+    if !guests.is_empty() {
+        return Err(Refusal::Guests { name, guests });
+    }
+    ports.into_iter().for_each(|port| draft.release(&now.link, port));
+    draft.discard(&now.link);
+    draft.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
+    Ok(draft.finish())
+}
+
 /// Takes a port from its bridge, and down with all that it has, unless something else needs it.
 fn release_from_bridge<'a>(
     draft: &mut Draft<'a>,

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::dhcp::DhcpClients;
 use crate::io::kernel::Kernel;
+use crate::io::shelf::Shelf;
 use crate::model::client::{ClientState, Privilege};
 use crate::open_change::Status;
 use crate::proto::{Call, Reply};
@@ -32,6 +33,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) change: Status<'a>,
     pub(crate) clients: &'a DhcpClients,
     pub(crate) rested: &'a Rested,
+    pub(crate) shelf: &'a Shelf,
     pub(crate) kernel: &'a mut Kernel,
     pub(crate) buffer: &'a mut [u8],
     /// Whether the call may wait for what the kernel does not tell at once.
@@ -122,6 +124,7 @@ impl Desk<'_> {
         survey.foreign = self.clients.foreign()?;
         survey.ended = self.clients.ended();
         survey.rested = self.rested.interfaces().cloned().collect();
+        survey.shelved = order.links.iter().filter_map(|link| self.shelf.find(link)).collect();
         Ok(survey)
     }
 }

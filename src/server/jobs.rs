@@ -409,11 +409,24 @@ impl Server {
         let decision = decision.and_then(|decision| self.check(decision, &request.origin));
         match decision {
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
-            Ok(Decision::Change(Change { warnings, plan, reply, leaves, failure, .. })) => {
+            Ok(Decision::Change(Change {
+                warnings,
+                plan,
+                reply,
+                leaves,
+                shelved,
+                failure,
+                ..
+            })) => {
                 warnings.iter().for_each(|warning| warn!("{warning}"));
                 debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
                 if let Err(err) = self.journal(&plan) {
                     return self.answer(request, Err(err), now);
+                }
+                if let Some(shelved) = &shelved
+                    && let Err(err) = self.shelf.put(shelved)
+                {
+                    warn!("what {} has will not be known when it comes up: {err}", shelved.link);
                 }
                 let discarded = plan.discarded.clone();
                 let job = Job::new(plan, self.configuration.settings.changes.dhcp_timeout);
@@ -447,6 +460,7 @@ impl Server {
             change: self.change.open.status(),
             clients: &self.leases,
             rested: &self.jobs.rested,
+            shelf: &self.shelf,
             kernel: &mut self.kernel,
             buffer: &mut self.buffer,
             is_patient: false,

@@ -52,6 +52,7 @@ use crate::io::dhcp::{Choice, DhcpClients};
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::listener::Listener;
+use crate::io::shelf::Shelf;
 use crate::io::standby::{Standby, StandbySpec};
 use crate::io::supervisor::Supervisor;
 use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
@@ -94,6 +95,8 @@ pub struct Server {
     retry_at: Option<Instant>,
     store: DefinitionStore,
     jobs: Jobs,
+    /// What links had that were taken down and have no definition.
+    shelf: Shelf,
     change: ChangeDesk,
     autostart: Autostart,
     /// The DHCP clients of the host's interfaces.
@@ -195,6 +198,7 @@ impl Server {
             retry_at: None,
             store: parts.store,
             jobs: Jobs::new(parts.changes, clock()),
+            shelf: Shelf::within(&parts.dhcp.run_dir),
             change: ChangeDesk::new(parts.change_folder, Standby::new(parts.standby)),
             autostart: Autostart::new(parts.boot_marker),
             leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
@@ -349,6 +353,9 @@ impl Server {
             self.bring_up_due(now);
         }
         self.run_jobs(now);
+        if self.jobs.is_idle() && self.news == Progress::Drained {
+            self.shelf.forget_others(&self.host);
+        }
         self.accept(now);
         self.fire_timers(now);
         self.proceed(now)

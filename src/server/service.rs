@@ -107,6 +107,7 @@ impl Server {
                         change: self.change.open.status(),
                         clients: &self.leases,
                         rested: self.jobs.rested(),
+                        shelf: &self.shelf,
                         kernel: &mut self.kernel,
                         buffer: &mut self.buffer,
                         is_patient: until > now,

@@ -39,6 +39,7 @@ mod restore_kinds;
 mod rules;
 mod scene;
 mod shortages;
+mod undefined;
 mod vlans;
 
 use std::path::Path;

@@ -61,6 +61,7 @@ mod start;
 mod survival;
 mod sysctls;
 mod transaction;
+mod undefined;
 mod undo;
 mod user;
 mod virsh;

@@ -8,6 +8,7 @@ use crate::host::survey::Survey;
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::netlink::record::address::AddressRecord;
 use crate::plan::losses;
 use crate::plan::{self, bring_up, refusal::Refusal, tear_down};
 use crate::proto::Reply;
@@ -24,16 +25,39 @@ pub(super) fn create(
         let (reply, leaves) = (Reply::Empty, Vec::new());
         let Some(definition) = definition else {
             let plan = bring_up::bring_up_undefined(name, world.host, survey)?;
+            let warnings = not_given_back(name, survey);
             let claims = vec![Claim { link: name, stake: Stake::Settings }];
-            return Ok(Change { warnings: Vec::new(), claims, plan, reply, leaves, failure });
+            return Ok(Change { warnings, claims, plan, reply, leaves, shelved: None, failure });
         };
         let plan = bring_up::bring_up(definition, world.host, survey)?;
         let losses = losses::losses(definition, survey)?;
         let left = plan.left.iter().map(ToString::to_string);
         let warnings = losses.iter().map(ToString::to_string).chain(left).collect();
         let claims = plan::claims(definition, world.host, survey);
-        Ok(Change { warnings, claims, plan, reply, leaves, failure })
+        Ok(Change { warnings, claims, plan, reply, leaves, shelved: None, failure })
     })
+}
+
+/// What does not come back with a link that has no definition, though it was there when the link was
+/// taken down.
+fn not_given_back(name: IfName, survey: &Survey) -> Vec<String> {
+    let Some(shelved) = survey.shelved_for(&name) else {
+        let has_changed = survey.shelved.iter().any(|it| it.link == name && !it.is_bare());
+        let text = format!(
+            "{name} was changed since it was taken down: the addresses and routes that it had are \
+             not restored"
+        );
+        return if has_changed { vec![text] } else { Vec::new() };
+    };
+    let is_unknown = |record: &&AddressRecord| {
+        let family = record.address.prefix.family();
+        survey.ended_for(name, family).is_none() && !survey.has_foreign_client(name, family)
+    };
+    let expiring = shelved.unrenewed().filter(is_unknown).map(|record| {
+        let prefix = record.address.prefix;
+        format!("{name} comes up with {prefix} until that expires: its DHCP client is not known")
+    });
+    expiring.collect()
 }
 
 /// Takes an interface down.
@@ -47,8 +71,10 @@ pub(super) fn destroy(
         let plan = tear_down::tear_down(name, definition, world.host, survey)?;
         let leaves = survey.at_rest(&name, world.host).into_iter().collect();
         let failure = format!("failed to destroy (stop) interface {name}");
-        let (warnings, claims) = (Vec::new(), Vec::new());
-        Ok(Change { warnings, claims, plan, reply: Reply::Empty, leaves, failure })
+        let shelved = definition.is_none().then(|| survey.shelve(&name)).flatten();
+        let shelved = shelved.map(Box::new);
+        let (warnings, claims, reply) = (Vec::new(), Vec::new(), Reply::Empty);
+        Ok(Change { warnings, claims, plan, reply, leaves, shelved, failure })
     })
 }
 

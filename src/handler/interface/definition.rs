@@ -3,10 +3,11 @@
 
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::interface::found::Found;
-use crate::handler::{Change, Outcome, World};
+use crate::handler::{Answer, Change, Outcome, Question, World};
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
-use crate::plan::Plan;
+use crate::netlink::link::LinkKind;
+use crate::plan::{self, Plan, tear_down};
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceRef;
 use crate::xml::parse::{self, Strictness};
@@ -42,30 +43,49 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
         plan: Plan::of_edits(world.definitions.define(&interface)),
         reply: Reply::Interface(InterfaceRef { name, mac }),
         leaves: Vec::new(),
+        shelved: None,
         failure: format!("failed to define interface {name}"),
     })
 }
 
-/// Removes a definition. A running interface stays as it is.
-pub(super) fn undefine(name: &str, world: &World<'_>) -> Outcome {
+/// Removes a definition. A running interface stays as it is. A bridge without a definition that was
+/// taken down goes: `virsh iface-unbridge` has destroyed it by then, and could not go back.
+pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -> Outcome {
     let found = match Found::named(name, world) {
         Ok(found) => found,
         Err(err) => return Outcome::Done(Err(err)),
     };
-    let Some(definition) = found.definition() else {
-        let detail = format!("interface '{name}' has no definition");
-        return Outcome::Done(Err(CallError::new(
-            ErrorCode::OperationInvalid,
-            Domain::Interface,
-            detail,
-        )));
+    let plan = match found {
+        Found::Link { definition: Some(definition), .. } | Found::Defined(definition) => {
+            Plan::of_edits(world.definitions.undefine(&definition.name))
+        }
+        Found::Link { link, definition: None } => {
+            let refused = || {
+                let detail = format!("interface '{name}' has no definition");
+                CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
+            };
+            if !matches!(link.kind, LinkKind::Bridge(_)) || link.up {
+                return Outcome::Done(Err(refused()));
+            }
+            let Some(Answer::Survey(survey)) = answer else {
+                return Outcome::Ask(Question::Survey(plan::survey_order(link.name, None)));
+            };
+            if !survey.shelved.iter().any(|shelved| shelved.is_left(link)) {
+                return Outcome::Done(Err(refused()));
+            }
+            match tear_down::delete_bridge(link.name, world.host, survey) {
+                Ok(plan) => plan,
+                Err(refusal) => return Outcome::Done(Err(refusal.into())),
+            }
+        }
     };
     Outcome::Change(Change {
         warnings: Vec::new(),
         claims: Vec::new(),
-        plan: Plan::of_edits(world.definitions.undefine(&definition.name)),
+        plan,
         reply: Reply::Empty,
         leaves: Vec::new(),
+        shelved: None,
         failure: format!("failed to undefine interface {name}"),
     })
 }

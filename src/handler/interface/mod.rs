@@ -31,7 +31,7 @@ pub fn handle(
     match call {
         InterfaceCall::GetXmlDesc { name, flags } => look::xml_desc(name, *flags, world, answer),
         InterfaceCall::DefineXml { xml, flags } => definition::define(xml, *flags, world),
-        InterfaceCall::Undefine { name } => definition::undefine(name, world),
+        InterfaceCall::Undefine { name } => definition::undefine(name, world, answer),
         InterfaceCall::Create { name, flags } => activation::create(name, *flags, world, answer),
         InterfaceCall::Destroy { name, flags } => activation::destroy(name, *flags, world, answer),
         InterfaceCall::ChangeBegin { flags } => change::begin(*flags, world),

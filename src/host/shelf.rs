@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Shelved`]: what a link had that nobody has defined, when it was taken down.
+//!
+//! A definition says what a link is to have when it comes up again; without one nothing does. So what
+//! was taken from the link is remembered until the boot ends or somebody else brings the link up, and
+//! comes back with `iface-start`. The bytes are for a file that outlives the daemon: XDR (RFC 4506),
+//! and netlink's messages for what the kernel says.
+
+use std::time::Duration;
+
+use crate::limits::{SHELVED_LEASE_COUNT_MAX, SHELVED_LEN_MAX};
+use crate::model::address::Family;
+use crate::model::lease::{Lease, NameServers};
+use crate::model::name::IfName;
+use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::link::{Link, LinkIndex};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::route::RouteRecord;
+use crate::netlink::wire::messages;
+use crate::xdr::reader::Reader;
+use crate::xdr::writer::Writer;
+
+/// A boot's id.
+const BOOT_LEN_MAX: usize = 64;
+
+/// What a link had.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Shelved {
+    pub link: IfName,
+    pub index: LinkIndex,
+    /// In the kernel's order.
+    pub addresses: Vec<AddressRecord>,
+    pub routes: Vec<RouteRecord>,
+    /// The DHCP clients of ours.
+    pub leases: Vec<Lease>,
+}
+
+impl Shelved {
+    /// What is to be remembered of a link that is taken down. What routers advertise they advertise
+    /// again.
+    pub fn new(
+        link: &Link,
+        addresses: &[AddressRecord],
+        routes: &[RouteRecord],
+        leases: Vec<Lease>,
+    ) -> Self {
+        Self {
+            link: link.name,
+            index: link.index,
+            addresses: addresses.iter().filter(|record| is_kept(record)).cloned().collect(),
+            routes: routes.iter().filter(|route| !route.is_advertised()).cloned().collect(),
+            leases,
+        }
+    }
+
+    /// Whether the link is as it was left: down, no port, and without addresses and routes.
+    pub fn is_of(&self, link: &Link, addresses: &[AddressRecord], routes: &[RouteRecord]) -> bool {
+        let has_own = addresses.iter().any(is_kept) || !routes.is_empty();
+        self.is_left(link) && link.master.is_none() && !has_own
+    }
+
+    /// Whether the link had nothing.
+    pub fn is_bare(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty() && self.leases.is_empty()
+    }
+
+    /// Whether nobody has brought the link up since, as far as the table tells.
+    pub fn is_left(&self, link: &Link) -> bool {
+        link.index == self.index && link.name == self.link && !link.up
+    }
+
+    /// The bytes of a file that says so, in this boot and so long after its beginning, sleep included.
+    pub fn encode(&self, boot: &str, since_boot: Duration) -> Vec<u8> {
+        let mut told = Vec::new();
+        self.addresses.iter().for_each(|address| address.encode(&mut told));
+        self.routes.iter().for_each(|route| route.encode(&mut told, self.index));
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes);
+        out.string(boot);
+        out.u64(u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX));
+        out.u32(self.index.0);
+        out.opaque(&told);
+        out.count(self.leases.len());
+        for lease in &self.leases {
+            out.flag(lease.family == Family::Ipv6);
+            out.flag(lease.name_servers == NameServers::Left);
+        }
+        bytes
+    }
+
+    /// What such bytes say of a link, but for what has expired by now. Nothing if they are of another
+    /// boot, or make no sense.
+    pub fn decode(link: IfName, bytes: &[u8], boot: &str, now: Duration) -> Option<Self> {
+        let mut input = Reader::new(bytes);
+        input.string("boot", BOOT_LEN_MAX).ok().filter(|its| *its == boot)?;
+        let since_boot = Duration::from_millis(input.u64("since_boot").ok()?);
+        let elapsed = now.checked_sub(since_boot)?;
+        let index = LinkIndex(input.u32("index").ok()?);
+        let told = input.opaque("told", usize::try_from(SHELVED_LEN_MAX).ok()?).ok()?;
+        let (mut addresses, mut routes, mut leases) = (Vec::new(), Vec::new(), Vec::new());
+        for message in messages(told) {
+            let message = message.ok()?;
+            if let Some(address) = AddressRecord::decode(&message).ok()? {
+                addresses.extend(address.aged(elapsed));
+            } else if let Some(route) = RouteRecord::decode(&message).ok()? {
+                routes.extend(route.aged(elapsed));
+            }
+        }
+        for _ in 0..input.count("leases", SHELVED_LEASE_COUNT_MAX).ok()? {
+            let is_ipv6 = input.flag("family").ok()?;
+            let family = if is_ipv6 { Family::Ipv6 } else { Family::Ipv4 };
+            let is_left = input.flag("name_servers").ok()?;
+            let name_servers = if is_left { NameServers::Left } else { NameServers::Taken };
+            leases.push(Lease { link, family, name_servers, wanted: None, like: None });
+        }
+        Some(Self { link, index, addresses, routes, leases })
+    }
+
+    /// The addresses that expire and have no client of ours that would renew them.
+    pub fn unrenewed(&self) -> impl Iterator<Item = &AddressRecord> {
+        self.addresses.iter().filter(|record| {
+            let is_renewed = |lease: &Lease| lease.family == record.address.prefix.family();
+            record.address.lifetime == Lifetime::Finite && !self.leases.iter().any(is_renewed)
+        })
+    }
+}
+
+/// Whether an address is one that only somebody who knows it would set again.
+fn is_kept(record: &AddressRecord) -> bool {
+    /// A DHCPv6 lease is a single address; what a router advertises is a network's.
+    const LEASED_PREFIX_LEN: u8 = 128;
+    let address = &record.address;
+    let is_advertised = address.prefix.family() == Family::Ipv6
+        && (address.origin == Origin::RouterAdvertisement
+            || address.role == Role::Temporary
+            || (address.lifetime == Lifetime::Finite
+                && address.prefix.prefix_len() != LEASED_PREFIX_LEN));
+    matches!(address.scope, Scope::Global | Scope::Site) && !is_advertised
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::value_kernel::ValueKernel;
+    use crate::host::survey::Surveyed;
+    use crate::plan::survey_order;
+
+    const HOST: &str = "\
+        link eth0 nic up\n\
+        addr eth0 192.0.2.1/24\n\
+        addr eth0 10.0.0.5/8 finite 3000\n\
+        addr eth0 2001:db8::5/64\n\
+        addr eth0 2001:db8:1::5/64 finite 3000 origin 2\n\
+        route eth0 default via 192.0.2.254\n\
+        route eth0 2001:db8:9::/48 via 2001:db8::9 expires 100\n\
+        dhcp eth0 ipv4 without-dns\n";
+
+    fn shelved() -> (Shelved, Surveyed) {
+        let kernel: ValueKernel = HOST.parse().unwrap();
+        let name = IfName::new("eth0").unwrap();
+        let survey = kernel.survey(&survey_order(name, None));
+        (survey.shelve(&name).unwrap(), survey.named(&name).unwrap().clone())
+    }
+
+    #[test]
+    fn what_a_link_had_is_read_as_it_was_written_and_older() {
+        let (shelved, _) = shelved();
+        let addresses: Vec<_> =
+            shelved.addresses.iter().map(|it| it.address.prefix.to_string()).collect();
+        assert_eq!(addresses, ["192.0.2.1/24", "10.0.0.5/8", "2001:db8::5/64"]);
+        assert_eq!((shelved.routes.len(), shelved.leases.len()), (2, 1));
+        let bytes = shelved.encode("a", Duration::from_secs(100));
+        let read = |boot: &str, seconds| {
+            Shelved::decode(shelved.link, &bytes, boot, Duration::from_secs(seconds))
+        };
+        assert_eq!(read("a", 100), Some(shelved.clone()));
+        assert_eq!(read("b", 100), None, "another boot");
+        assert_eq!(read("a", 99), None, "from the future");
+        let later = read("a", 3_099).unwrap();
+        assert_eq!((later.addresses.len(), later.routes.len()), (3, 1));
+        let expired = read("a", 3_100).unwrap();
+        assert_eq!((expired.addresses.len(), expired.routes.len()), (2, 1));
+        for len in 0..bytes.len() {
+            let part = bytes.get(..len).unwrap();
+            let read = Shelved::decode(shelved.link, part, "a", Duration::from_secs(100));
+            assert_eq!(read, None, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_was_changed_since_is_another() {
+        let (shelved, mut now) = shelved();
+        let is_of = |now: &Surveyed| shelved.is_of(&now.link, &now.addresses, &now.routes);
+        assert!(!is_of(&now), "it is up");
+        now.link.up = false;
+        assert!(!is_of(&now), "it has addresses");
+        (now.addresses, now.routes) = (Vec::new(), Vec::new());
+        assert!(is_of(&now));
+        now.link.index = LinkIndex(77);
+        assert!(!is_of(&now), "another link");
+    }
+
+    #[test]
+    fn a_lease_is_renewed_by_a_client_of_its_family() {
+        let (mut shelved, _) = shelved();
+        assert_eq!(shelved.unrenewed().count(), 0);
+        shelved.leases.clear();
+        assert_eq!(shelved.unrenewed().count(), 1);
+    }
+}

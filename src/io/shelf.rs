@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What links had that were taken down and have no definition: a file each below the run directory, so
+//! that the next daemon of this boot knows it too.
+//!
+//! What is in a file is [`Shelved`]'s affair. One counts only as long as its link is down: whoever
+//! brings the link up has decided what it is to have.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use log::debug;
+
+use crate::error::HostError;
+use crate::host::Host;
+use crate::host::shelf::Shelved;
+use crate::io::{boot, files};
+use crate::limits::SHELVED_LEN_MAX;
+use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
+use crate::sys::clock;
+
+/// The links that are remembered.
+#[derive(Debug)]
+pub struct Shelf {
+    dir: PathBuf,
+    links: BTreeMap<IfName, LinkIndex>,
+}
+
+impl Shelf {
+    /// What earlier daemons of this boot have left. The rest is removed.
+    pub fn within(driver_dir: &Path) -> Self {
+        let mut shelf = Self { dir: driver_dir.join("down"), links: BTreeMap::new() };
+        // There is no such folder before the first link.
+        for entry in fs::read_dir(&shelf.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().ok();
+            match name.and_then(|name| shelf.read(&IfName::new(name).ok()?)) {
+                Some(shelved) => drop(shelf.links.insert(shelved.link, shelved.index)),
+                None => drop(fs::remove_file(entry.path())),
+            }
+        }
+        shelf
+    }
+
+    /// What is remembered of a link.
+    pub fn find(&self, link: &IfName) -> Option<Shelved> {
+        self.links.get(link).and_then(|_| self.read(link))
+    }
+
+    /// Remembers what a link has that is about to be taken down.
+    ///
+    /// # Errors
+    /// What the kernel says of the file.
+    pub fn put(&mut self, shelved: &Shelved) -> Result<(), HostError> {
+        const MODE: u32 = 0o700;
+        let now = clock::since_boot()
+            .map_err(|err| HostError::new("find out", "the time since boot", &err))?;
+        files::make_folder(&self.dir, MODE)?;
+        let bytes = shelved.encode(&boot::id(), now);
+        if u64::try_from(bytes.len()).is_ok_and(|len| len > SHELVED_LEN_MAX) {
+            let err = std::io::Error::from_raw_os_error(libc::EFBIG);
+            return Err(HostError::new(
+                "write",
+                self.path(&shelved.link).display().to_string(),
+                &err,
+            ));
+        }
+        files::replace(&self.path(&shelved.link), &bytes)?;
+        self.links.insert(shelved.link, shelved.index);
+        Ok(())
+    }
+
+    /// Forgets the links that are up, or gone.
+    pub fn forget_others(&mut self, host: &Host) {
+        let is_left = |name: &IfName, index: LinkIndex| {
+            host.link(index).is_some_and(|link| link.name == *name && !link.up)
+        };
+        let dir = &self.dir;
+        self.links.retain(|name, index| {
+            let is_kept = is_left(name, *index);
+            if !is_kept && let Err(err) = fs::remove_file(dir.join(name.as_str())) {
+                debug!("cannot forget what {name} had: {err}");
+            }
+            is_kept
+        });
+    }
+
+    fn read(&self, link: &IfName) -> Option<Shelved> {
+        let bytes = files::read(&self.path(link), SHELVED_LEN_MAX).ok()?;
+        Shelved::decode(*link, &bytes, &boot::id(), clock::since_boot().ok()?)
+    }
+
+    /// A link's name is safe as a file's.
+    fn path(&self, link: &IfName) -> PathBuf {
+        self.dir.join(link.as_str())
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The part of a plan that gives a link without a definition back what it had when it was taken down.
+
+use crate::host::shelf::Shelved;
+use crate::host::survey::Surveyed;
+use crate::model::address::Family;
+use crate::model::lease::Lease;
+use crate::netlink::address::Lifetime;
+use crate::netlink::record::address::AddressRecord;
+use crate::plan::draft::Draft;
+use crate::plan::step::Step;
+use crate::plan::ways::{is_reached, routes_in_order};
+
+impl Draft<'_> {
+    /// Adds the addresses, routes and DHCP clients that `now` had before it was taken down.
+    pub(super) fn give_back(&mut self, now: &Surveyed, shelved: &Shelved) {
+        let link = shelved.link;
+        let (addresses, routes) = (shelved.addresses.clone(), shelved.routes.clone());
+        let then = Surveyed { addresses, routes, ..now.clone() };
+        for record in in_order_to_come(&then.addresses) {
+            self.add_address(link, record.clone());
+        }
+        for route in routes_in_order(&then) {
+            let is_reached = is_reached(&then, route);
+            self.add_route(link, if is_reached { route.clone() } else { route.on_link() });
+        }
+        for lease in &shelved.leases {
+            let is_leased = |record: &&AddressRecord| {
+                let address = &record.address;
+                address.prefix.family() == lease.family && address.lifetime == Lifetime::Finite
+            };
+            let wanted = then.addresses.iter().find(is_leased).map(|it| it.address.prefix);
+            let lease = Lease { wanted, ..*lease };
+            self.push(Step::StartClient(lease), vec![Step::StopClient(lease)]);
+        }
+    }
+}
+
+/// The order in which addresses come so that they are listed as before: IPv4 lists what came first,
+/// and its first is the primary one; IPv6 lists what came last.
+fn in_order_to_come(records: &[AddressRecord]) -> impl Iterator<Item = &AddressRecord> {
+    let is_ipv4 = |record: &&AddressRecord| record.address.prefix.family() == Family::Ipv4;
+    let (ipv4, ipv6): (Vec<_>, Vec<_>) = records.iter().partition(is_ipv4);
+    ipv4.into_iter().chain(ipv6.into_iter().rev())
+}
