@@ -60,12 +60,20 @@ fn a_stanza_of_ifupdown_is_named_with_its_line() {
         assert_said(&daemon, eth0, 1);
         virsh("iface-start br0").ok();
         assert_said(&daemon, eth0, 2);
+        // The manual says what ifup does to the port, and what mends it.
+        run(command("ifdown").arg("eth0")).ok();
+        run(command("ifup").arg("eth0")).ok();
+        assert_eq!(addresses("eth0"), addresses("br0"), "{}", daemon.stderr());
+        virsh("iface-start br0").ok();
+        assert_eq!(addresses("eth0"), [""; 0]);
+        assert_eq!(addresses("br0"), ["192.0.2.2/24"]);
+        assert_said(&daemon, eth0, 3);
         // Others are not looked for.
         define(&ethernet("eth1", &["198.51.100.1/24"], &[]));
         listed("--all");
         virsh("iface-dumpxml br0").ok();
         virsh_destroy("br0").unwrap();
-        assert_said(&daemon, eth0, 2);
+        assert_said(&daemon, eth0, 3);
         assert_said(&daemon, "manages eth1", 0);
         assert!(daemon.stop().success());
 
