@@ -196,7 +196,8 @@ impl Kernel {
             }
             // A kernel without IPv6 answers the question for its routes with all that it has.
             let route = RouteRecord::decode(message).ok().flatten();
-            route.filter(|route| route.family == family)
+            let route = route.filter(|route| route.family == family);
+            route.map(|route| route.seen_from(&[link]))
         })
     }
 

@@ -100,6 +100,9 @@ impl<'a> Draft<'a> {
             for route in ways.moving() {
                 self.add_route(wish.link, route);
             }
+            for route in ways.stand_ins() {
+                self.delete_route(wish.link, &route);
+            }
             if let Some(route) = ways.missing_gateway().filter(|it| !ways.waits_for_lease(it)) {
                 self.add_route(wish.link, route);
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Left`]: a route that does not go along with a change, and why.
+//! [`Left`]: a route that does not go along with a change as it is, and why.
 //!
 //! A change gives a link what the links before it had, unless its definition contradicts that. What
 //! cannot go along is part of the plan, so that the log names it before anything is done.
@@ -31,17 +31,23 @@ pub enum Reason {
     NotDefined,
     /// The definition gives the link no address of the family.
     NoAddress(Family),
-    /// It leads through several links.
-    SeveralWays,
     /// No address of the link reaches the gateway.
     Unreachable,
     /// The address that it gives to packets goes.
     SourceGoes,
+    /// It goes along, but not over the nexthop object of this number, which belongs to the link before.
+    Object(u32),
 }
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, route, to, reason } = self;
+        if let Reason::Object(id) = reason {
+            return write!(
+                f,
+                "route {route} of {from} leads through {to} without nexthop object {id}"
+            );
+        }
         match from == to {
             true => write!(f, "route {route} of {from} is removed: ")?,
             false => write!(f, "route {route} of {from} does not go along to {to}: ")?,
@@ -52,8 +58,8 @@ impl fmt::Display for Left {
             Reason::NoAddress(family) => {
                 write!(f, "{to} is defined without an address of {}", family.as_str())
             }
-            Reason::SeveralWays => f.write_str("it leads through several links"),
             Reason::Unreachable => write!(f, "no address of {to} reaches its gateway"),
+            Reason::Object(_) => Ok(()),
             Reason::SourceGoes => write!(f, "its source address is removed"),
         }
     }

@@ -12,6 +12,7 @@ use crate::host::{Host, may_be_a_guests};
 use crate::model::interface::{Bond, BondMember, Interface, Kind, PortKind};
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
+use crate::netlink::record::route::RouteRecord;
 use crate::plan::Plan;
 use crate::plan::bring_up::is_of_kind;
 use crate::plan::draft::Draft;
@@ -40,6 +41,10 @@ pub fn tear_down(
         return Err(Refusal::Guests { name, guests });
     }
     draft.stop_all_clients(name)?;
+    // A route that leads through other links too goes on through those.
+    for rest in now.routes.iter().filter_map(RouteRecord::without_link) {
+        draft.add_route(name, rest);
+    }
     draft.strip(now);
     draft.set_down(&now.link);
     let Some(definition) = definition else {

@@ -14,7 +14,7 @@ use crate::model::address::IpPrefix;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::left::{Left, Reason};
-use crate::plan::wish::{Wish, holds};
+use crate::plan::wish::{Wish, holds, leads_over};
 
 /// What a definition wants of routes, and what is there.
 pub(super) struct Ways<'w, 'a> {
@@ -79,10 +79,20 @@ impl<'w, 'a> Ways<'w, 'a> {
         peers.chain(in_order.map(|(donor, route)| self.moved(donor, route))).collect()
     }
 
+    /// What leads through other links alone since a donor was taken down, in the place of routes that
+    /// have led through it too.
+    pub(super) fn stand_ins(&self) -> Vec<RouteRecord> {
+        let rested = self.donated().filter(|(donor, _)| self.wish.is_at_rest(donor));
+        let moving = rested.filter(|(donor, route)| self.why_left(donor, route).is_none());
+        moving.filter_map(|(_, route)| route.without_link()).collect()
+    }
+
     /// A donor's route as it leads through the link. Where its gateway is on no network of the donor
     /// either, it need not be on one of the link.
     fn moved(&self, donor: &Surveyed, route: &RouteRecord) -> RouteRecord {
-        let route = if is_reached(donor, route) { route.clone() } else { route.on_link() };
+        let donors: Vec<_> = self.wish.donors.iter().map(|donor| donor.link.index).collect();
+        let route = route.seen_from(&donors).without_object();
+        let route = if is_reached(donor, &route) { route } else { route.on_link() };
         let is_leased = route.is_default()
             && route.gateway.is_some()
             && !route.is_advertised()
@@ -99,8 +109,11 @@ impl<'w, 'a> Ways<'w, 'a> {
             Left { from, route, to, reason }
         };
         let donated = self.donated().filter_map(|(donor, route)| {
-            let reason = self.why_left(donor, route).filter(|_| !route.is_advertised())?;
-            Some(left(donor.link.name, route, reason))
+            let reason = match self.why_left(donor, route) {
+                Some(reason) => Some(reason).filter(|_| !route.is_advertised()),
+                None => route.object().map(Reason::Object),
+            };
+            Some(left(donor.link.name, route, reason?))
         });
         let dropped = self.dropped();
         let own = self.own.iter().filter_map(|route| {
@@ -132,10 +145,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         if route.is_advertised() && !wish.learns() {
             return Some(Reason::NotDefined);
         }
-        if !route.can_move() {
-            return Some(Reason::SeveralWays);
-        }
-        let is_dangling = !is_reached(donor, route);
+        let is_dangling = route.can_move() && !is_reached(donor, route);
         self.why_not_carried(route).filter(|why| *why != Reason::Unreachable || !is_dangling)
     }
 
@@ -166,7 +176,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         if route.source.is_some_and(|source| self.going.contains(&source)) {
             return Some(Reason::SourceGoes);
         }
-        let is_reached = route.is_on_link() || route.gateway.is_none_or(|it| self.reaches(it));
+        let is_reached = route.gateways().into_iter().all(|gateway| self.reaches(gateway));
         (!is_reached).then_some(Reason::Unreachable)
     }
 
@@ -243,7 +253,7 @@ fn contradicting<'a>(wish: &Wish<'a>) -> Vec<&'a RouteRecord> {
             Ordering::Equal => true,
             Ordering::Greater => false,
         };
-        let is_over_gateway = route.gateway == Some(gateway);
+        let is_over_gateway = leads_over(route, Some(gateway));
         let is_it = wish.is_gateway_route(route);
         let is_over =
             !is_it && (is_over_gateway || (is_tried_before && !wish.is_learnt_route(route)));
@@ -278,7 +288,7 @@ pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
                 other.is_direct() && !other.is_default() && holds(other.destination, gateway)
             })
     };
-    route.is_on_link() || route.gateway.is_none_or(is_on_network)
+    route.gateways().into_iter().all(is_on_network)
 }
 
 fn is_link_local(gateway: IpAddr) -> bool {

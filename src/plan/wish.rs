@@ -44,6 +44,12 @@ impl<'a> Wish<'a> {
         self.now.into_iter().chain(self.donors.iter().copied())
     }
 
+    /// Whether a donor was taken down before.
+    pub(super) fn is_at_rest(&self, donor: &Surveyed) -> bool {
+        let now = self.survey.named(&donor.link.name);
+        now.is_none_or(|now| !std::ptr::eq(now, donor))
+    }
+
     /// The addresses that the definition names.
     pub(super) fn fixed(&self) -> Vec<IpPrefix> {
         let ips = self.protocol.map(|protocol| protocol.addresses.as_slice()).unwrap_or_default();
@@ -252,8 +258,9 @@ impl<'a> Wish<'a> {
 }
 
 /// Whether this is the default route over this gateway.
-fn leads_over(route: &RouteRecord, gateway: Option<IpAddr>) -> bool {
-    route.is_default() && route.gateway.is_some() && route.gateway == gateway
+pub(super) fn leads_over(route: &RouteRecord, gateway: Option<IpAddr>) -> bool {
+    let leads = |it: IpAddr| route.gateway == Some(it) || route.gateways().contains(&it);
+    route.is_default() && gateway.is_some_and(leads)
 }
 
 /// Whether two addresses of one link share a network, as the kernel sees it.

@@ -11,7 +11,7 @@ use crate::host::{
     TWO_NICS, VIRSH, addresses, await_addresses, bridge, define, ethernet, find_link, ip_json,
     ports, sorted, text, with_virsh,
 };
-use crate::support::command::{ip_batch, virsh};
+use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::namespace::{in_namespace, is_installed};
@@ -321,5 +321,67 @@ fn an_advertised_network_is_reached_through_the_bridge_at_once() {
         virsh("iface-rollback").ok();
         nothing_but_bridged("rolled back", "eth0");
         drop(daemon);
+    });
+}
+
+/// All routes of the host that somebody has added, as `ip` writes them, with their hops in an order of
+/// their own: IPv6 lists the newest last.
+fn host_routes() -> Vec<String> {
+    let families = ["-4", "-6"].map(|family| ip(&format!("{family} -o route show table all")));
+    let text = families.concat().replace(['\\', '\t'], " ");
+    let lines = text.lines().filter(|line| !line.contains("proto kernel"));
+    let in_order = |line: &str| {
+        let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut hops = words.split(" nexthop ").map(str::to_owned).collect::<Vec<_>>();
+        hops[1..].sort();
+        hops.join(" nexthop ")
+    };
+    lines.map(in_order).collect()
+}
+
+#[test]
+fn a_route_over_several_ways_leads_through_the_bridge_and_back() {
+    const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
+        address add 203.0.113.2/24 dev eth1\n\
+        address add 2001:db8::2/64 dev eth0 nodad\n\
+        address add 2001:db8:1::2/64 dev eth1 nodad\n\
+        route add default nexthop via 192.0.2.1 dev eth0 weight 3 nexthop via 192.0.2.9 dev eth0\n\
+        route add 10.1.0.0/16 nexthop via 192.0.2.1 dev eth0 nexthop via 203.0.113.1 dev eth1 weight 9\n\
+        route add 2001:db8:a::/48 nexthop via 2001:db8::1 dev eth0 nexthop via 2001:db8::9 dev eth0\n\
+        route add 2001:db8:b::/48 nexthop via 2001:db8::1 dev eth0 nexthop via 2001:db8:1::1 dev eth1 weight 4\n";
+    with_nics(COMMANDS, |_| {
+        let before = sorted(host_routes());
+        let as_before = |link: &str| {
+            let with_nic = |line: String| line.replace(link, "eth0");
+            sorted(host_routes().into_iter().map(with_nic).collect())
+        };
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_eq!(as_before("br0"), before);
+        let _ = virsh("iface-destroy br0");
+        let rest = host_routes().join("\n");
+        assert!(rest.contains("10.1.0.0/16 via 203.0.113.1 dev eth1"), "{rest}");
+        assert!(rest.contains("2001:db8:b::/48 via 2001:db8:1::1 dev eth1"), "{rest}");
+        virsh("iface-start br0").ok();
+        assert_eq!(as_before("br0"), before);
+        virsh("iface-unbridge br0").ok();
+        assert_eq!(as_before("eth0"), before);
+    });
+}
+
+/// An object belongs to its link, and goes with it; the routes over it do not.
+#[test]
+fn routes_over_a_nexthop_object_lead_through_the_bridge_without_it() {
+    const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
+        nexthop add id 7 via 192.0.2.1 dev eth0\n\
+        route add default nhid 7 metric 9\n\
+        route add 10.1.0.0/16 nhid 7\n";
+    with_nics(COMMANDS, |daemon| {
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        let want = ["10.1.0.0/16 via 192.0.2.1 dev br0", "default via 192.0.2.1 dev br0 metric 9"];
+        assert_eq!(sorted(host_routes()), want);
+        let log = daemon.stderr();
+        let named =
+            "route 10.1.0.0/16 via 192.0.2.1 of eth0 leads through br0 without nexthop object 7";
+        assert!(log.contains(named), "{log}");
     });
 }

@@ -8,6 +8,7 @@
 //! what is written to a file, and read from it.
 
 pub mod address;
+mod hops;
 pub mod route;
 pub mod link;
 pub mod bridge_vlan;

@@ -9,7 +9,7 @@ use crate::model::address::{Family, IpPrefix};
 use crate::netlink::address::{Lifetime, decode_family, decode_ip, encode_family, with_octets};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::record::address::AddressRecord;
-use crate::netlink::record::{left_of, rewritten};
+use crate::netlink::record::{hops, left_of, rewritten};
 use crate::netlink::route::{
     RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_TABLE, RTM_GETROUTE,
     RTM_NEWROUTE, first_hop, has_hop,
@@ -65,6 +65,8 @@ pub struct RouteRecord {
     attributes: Vec<u8>,
     hops: Hops,
     lifetime: Lifetime,
+    /// The nexthop object that it leads over, where it is one of its own (`ip nexthop`).
+    object: Option<u32>,
 }
 
 /// Through how many links a route leads.
@@ -95,6 +97,7 @@ impl RouteRecord {
             attributes,
             hops: Hops::One,
             lifetime: Lifetime::Permanent,
+            object: None,
         }
     }
 
@@ -145,6 +148,7 @@ impl RouteRecord {
             attributes: Vec::new(),
             hops: Hops::One,
             lifetime: Lifetime::Permanent,
+            object: None,
         };
         let mut kept = PayloadWriter::new(&mut route.attributes);
         for attribute in attributes(rest) {
@@ -159,6 +163,7 @@ impl RouteRecord {
                 }
                 RTA_PRIORITY => route.metric = attribute.u32("RTA_PRIORITY")?,
                 RTA_MULTIPATH => route.hops = Hops::Several,
+                RTA_NH_ID => route.object = Some(attribute.u32("RTA_NH_ID")?),
                 RTA_TABLE => route.table = attribute.u32("RTA_TABLE")?,
                 _ => {}
             }
@@ -292,7 +297,61 @@ impl RouteRecord {
         self.lifetime == Lifetime::Permanent
     }
 
-    /// Whether all of it leads through one link, so that it can move to another.
+    /// The same route as a record of one of these links: its hops through them lead through whatever link
+    /// it is said of. Each hop of IPv6 is a route of its own, so those of other links are left out.
+    #[must_use]
+    pub fn seen_from(&self, links: &[LinkIndex]) -> Self {
+        let is_own = |link: u32| link == 0 || links.contains(&LinkIndex(link));
+        self.with_hops(|link| match is_own(link) {
+            true => Some(0),
+            false => (self.family == Family::Ipv4).then_some(link),
+        })
+    }
+
+    /// The nexthop object that it leads over, and does not when it is said again.
+    pub fn object(&self) -> Option<u32> {
+        self.object
+    }
+
+    /// The same route, spelt out.
+    #[must_use]
+    pub fn without_object(self) -> Self {
+        Self { object: None, ..self }
+    }
+
+    /// What is left of the route without the link that it belongs to; nothing if it has no other.
+    pub fn without_link(&self) -> Option<Self> {
+        let rest = self.with_hops(|link| (link != 0).then_some(link));
+        let has_others = rest.attribute(RTA_MULTIPATH).is_some_and(|list| !list.is_empty());
+        has_others.then(|| rest.without_object())
+    }
+
+    fn with_hops(&self, link: impl Fn(u32) -> Option<u32>) -> Self {
+        if self.hops == Hops::One {
+            return self.clone();
+        }
+        let attributes = rewritten(&self.attributes, |attribute, out| {
+            match attribute.kind {
+                RTA_MULTIPATH => {
+                    out.attribute(RTA_MULTIPATH, &hops::with_links(attribute.payload, &link));
+                }
+                kind => out.attribute(kind, attribute.payload),
+            }
+            Some(())
+        });
+        Self { attributes: attributes.unwrap_or_default(), ..self.clone() }
+    }
+
+    /// The gateways by which it leads through the link that it belongs to, and which have to be on a
+    /// network of that.
+    pub fn gateways(&self) -> Vec<IpAddr> {
+        let own = self.gateway.filter(|_| !self.is_on_link());
+        let hops = self.attribute(RTA_MULTIPATH);
+        let hops = hops.map(|list| hops::own_gateways(list, self.family)).unwrap_or_default();
+        own.into_iter().chain(hops).collect()
+    }
+
+    /// Whether it leads by one way alone.
     pub fn can_move(&self) -> bool {
         self.hops == Hops::One
     }
@@ -367,21 +426,40 @@ impl RouteRecord {
         self.write(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
     }
 
-    /// Appends the request to remove the route through `link`.
+    /// Appends the request to remove the route through `link`. The kernel knows one over a nexthop object
+    /// by that alone.
     pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
-        self.write(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
+        let header = Header { kind: RTM_DELROUTE, flags, sequence };
+        let Some(object) = self.object else { return self.write(out, header, link) };
+        wire::write_message(out, header, |payload| {
+            self.write_header(payload);
+            let is_way = |kind: u16| matches!(kind, RTA_GATEWAY | RTA_VIA | RTA_MULTIPATH);
+            for attribute in attributes(&self.attributes).flatten().filter(|it| !is_way(it.kind)) {
+                payload.attribute(attribute.kind, attribute.payload);
+            }
+            payload.attribute_u32(RTA_NH_ID, object);
+        });
+    }
+
+    fn write_header(&self, payload: &mut PayloadWriter<'_>) {
+        payload.bytes(&[encode_family(self.family), self.destination.prefix_len()]);
+        payload.bytes(&self.header);
+        payload.bytes(&self.flags.to_ne_bytes());
     }
 
     fn write(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
         wire::write_message(out, header, |payload| {
-            let prefix_len = self.destination.prefix_len();
-            payload.bytes(&[encode_family(self.family), prefix_len]);
-            payload.bytes(&self.header);
-            payload.bytes(&self.flags.to_ne_bytes());
-            payload.bytes(&self.attributes);
-            if self.hops == Hops::One {
-                payload.attribute_u32(RTA_OIF, link.0);
+            self.write_header(payload);
+            match self.hops {
+                Hops::One => {
+                    payload.bytes(&self.attributes);
+                    payload.attribute_u32(RTA_OIF, link.0);
+                }
+                Hops::Several => {
+                    let own = |it: u32| Some(if it == 0 { link.0 } else { it });
+                    payload.bytes(&self.with_hops(own).attributes);
+                }
             }
         });
     }
