@@ -74,6 +74,15 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    /// What stands by for a change that is left open would try for ever.
+    fn drop(&mut self) {
+        for folder in [CHANGE, FOLDER] {
+            run(command("mount").args(["-o", "remount,rw", folder]));
+        }
+    }
+}
+
 fn remount(folder: &str, how: &str) {
     run(command("mount").args(["-o", &format!("remount,{how}"), folder])).ok();
 }
