@@ -35,53 +35,85 @@ INIT ?= none
 # Debian packages that tests unpack, and do not install.
 PACKAGES = $(TARGET_DIR)/packages
 
+# What the daemon, its manual and its services are called, where another package has files of that name:
+# up to 15 characters, as the kernel keeps no more of a process's name. The configuration and the sockets
+# keep theirs, and the lens for Augeas is left out, as libvirt has one for the same file.
+PROGRAM ?= virtinterfaced
+
 # What goes where, as init/install.sh reads it: MODE:FILE:PLACE, or link:TARGET:PLACE.
-FILES = 755:$(BINARY):$(SBINDIR)/virtinterfaced \
-	644:man/virtinterfaced.8:$(MANDIR)/man8/virtinterfaced.8 \
+FILES = 755:$(BINARY):$(SBINDIR)/$(PROGRAM) \
+	644:man/virtinterfaced.8:$(MANDIR)/man8/$(PROGRAM).8 \
 	644:man/virtinterfaced.conf.5:$(MANDIR)/man5/virtinterfaced.conf.5 \
 	644:etc/virtinterfaced.conf:$(SYSCONFDIR)/libvirt/virtinterfaced.conf \
-	644:etc/virtinterfaced.aug:$(DATADIR)/augeas/lenses/virtinterfaced.aug \
-	644:etc/test_virtinterfaced.aug:$(DATADIR)/augeas/lenses/tests/test_virtinterfaced.aug \
-	644:etc/logrotate:/etc/logrotate.d/virtinterfaced \
+	$(if $(RENAMED),,$(FILES_augeas)) \
+	644:etc/logrotate:/etc/logrotate.d/$(PROGRAM) \
 	755:-:$(LOCALSTATEDIR)/log/libvirt \
 	$(foreach init,$(INIT),$(FILES_$(init)))
-FILES_openrc = 755:init/openrc/virtinterfaced:/etc/init.d/virtinterfaced \
-	755:init/openrc/virtinterfaced-rollback:/etc/init.d/virtinterfaced-rollback \
-	755:init/openrc/virtinterfaced-online:/etc/init.d/virtinterfaced-online \
-	644:init/openrc/virtinterfaced-online.confd:/etc/conf.d/virtinterfaced-online \
-	644:init/openrc/virtinterfaced.confd:/etc/conf.d/virtinterfaced
-FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/virtinterfaced \
-	755:init/sysvinit/virtinterfaced-rollback:/etc/init.d/virtinterfaced-rollback \
-	755:init/sysvinit/virtinterfaced-online:/etc/init.d/virtinterfaced-online \
-	644:init/sysvinit/insserv.conf:/etc/insserv.conf.d/virtinterfaced \
-	644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced
+RENAMED = $(filter-out virtinterfaced,$(PROGRAM))
+FILES_augeas = 644:etc/virtinterfaced.aug:$(DATADIR)/augeas/lenses/virtinterfaced.aug \
+	644:etc/test_virtinterfaced.aug:$(DATADIR)/augeas/lenses/tests/test_virtinterfaced.aug
+FILES_openrc = 755:init/openrc/virtinterfaced:/etc/init.d/$(PROGRAM) \
+	755:init/openrc/virtinterfaced-rollback:/etc/init.d/$(PROGRAM)-rollback \
+	755:init/openrc/virtinterfaced-online:/etc/init.d/$(PROGRAM)-online \
+	644:init/openrc/virtinterfaced-online.confd:/etc/conf.d/$(PROGRAM)-online \
+	644:init/openrc/virtinterfaced.confd:/etc/conf.d/$(PROGRAM)
+FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/$(PROGRAM) \
+	755:init/sysvinit/virtinterfaced-rollback:/etc/init.d/$(PROGRAM)-rollback \
+	755:init/sysvinit/virtinterfaced-online:/etc/init.d/$(PROGRAM)-online \
+	644:init/sysvinit/insserv.conf:/etc/insserv.conf.d/$(PROGRAM) \
+	644:init/sysvinit/virtinterfaced.default:/etc/default/$(PROGRAM)
 # What runsv writes goes into /run/runit, which Void and Debian make at boot, so that /etc can be read-only.
-FILES_runit = 755:init/runit/run:$(RUNITDIR)/virtinterfaced/run \
-	644:init/runit/conf:$(RUNITDIR)/virtinterfaced/conf \
-	link:/run/runit/supervise.virtinterfaced:$(RUNITDIR)/virtinterfaced/supervise \
-	link:/run/runit/supervise.virtinterfaced-log:$(RUNITDIR)/virtinterfaced/log/supervise \
-	755:init/runit/log/run:$(RUNITDIR)/virtinterfaced/log/run \
-	644:init/runit/rollback.sh:$(RUNITCOREDIR)/50-virtinterfaced-rollback.sh
-FILES_s6 = 755:init/s6/run:$(S6DIR)/virtinterfaced/run \
-	644:init/s6/conf:$(S6DIR)/virtinterfaced/conf \
-	644:init/s6/notification-fd:$(S6DIR)/virtinterfaced/notification-fd \
-	755:init/s6/data/check:$(S6DIR)/virtinterfaced/data/check \
-	755:init/s6/log/run:$(S6DIR)/virtinterfaced/log/run \
-	644:init/s6/rollback/type:$(S6RCDIR)/virtinterfaced-rollback/type \
-	644:init/s6/rollback/up:$(S6RCDIR)/virtinterfaced-rollback/up
-FILES_systemd = 644:init/sysvinit/virtinterfaced.default:/etc/default/virtinterfaced \
+FILES_runit = 755:init/runit/run:$(RUNITDIR)/$(PROGRAM)/run \
+	755:init/runit/finish:$(RUNITDIR)/$(PROGRAM)/finish \
+	644:init/runit/conf:$(RUNITDIR)/$(PROGRAM)/conf \
+	link:/run/runit/supervise.$(PROGRAM):$(RUNITDIR)/$(PROGRAM)/supervise \
+	link:/run/runit/supervise.$(PROGRAM)-log:$(RUNITDIR)/$(PROGRAM)/log/supervise \
+	755:init/runit/log/run:$(RUNITDIR)/$(PROGRAM)/log/run \
+	644:init/runit/rollback.sh:$(RUNITCOREDIR)/50-$(PROGRAM)-rollback.sh
+FILES_s6 = 755:init/s6/run:$(S6DIR)/$(PROGRAM)/run \
+	755:init/s6/finish:$(S6DIR)/$(PROGRAM)/finish \
+	644:init/s6/conf:$(S6DIR)/$(PROGRAM)/conf \
+	644:init/s6/notification-fd:$(S6DIR)/$(PROGRAM)/notification-fd \
+	755:init/s6/data/check:$(S6DIR)/$(PROGRAM)/data/check \
+	755:init/s6/log/run:$(S6DIR)/$(PROGRAM)/log/run \
+	644:init/s6/rc/type:$(S6RCDIR)/$(PROGRAM)/type \
+	755:init/s6/run:$(S6RCDIR)/$(PROGRAM)/run \
+	755:init/s6/finish:$(S6RCDIR)/$(PROGRAM)/finish \
+	644:init/s6/notification-fd:$(S6RCDIR)/$(PROGRAM)/notification-fd \
+	755:init/s6/data/check:$(S6RCDIR)/$(PROGRAM)/data/check \
+	644:init/s6/conf:$(S6RCDIR)/$(PROGRAM)/data/conf \
+	644:init/s6/rc/dependencies:$(S6RCDIR)/$(PROGRAM)/dependencies \
+	644:init/s6/rc/producer-for:$(S6RCDIR)/$(PROGRAM)/producer-for \
+	644:init/s6/rc-log/type:$(S6RCDIR)/$(PROGRAM)-log/type \
+	755:init/s6/log/run:$(S6RCDIR)/$(PROGRAM)-log/run \
+	644:init/s6/rc-log/consumer-for:$(S6RCDIR)/$(PROGRAM)-log/consumer-for \
+	644:init/s6/rc-log/pipeline-name:$(S6RCDIR)/$(PROGRAM)-log/pipeline-name \
+	644:init/s6/rollback/type:$(S6RCDIR)/$(PROGRAM)-rollback/type \
+	644:init/s6/rollback/up:$(S6RCDIR)/$(PROGRAM)-rollback/up
+FILES_systemd = 644:init/sysvinit/virtinterfaced.default:/etc/default/$(PROGRAM) \
 	$(foreach unit,.service .socket -ro.socket -admin.socket -rollback.service,\
-	644:init/systemd/virtinterfaced$(unit):$(UNITDIR)/virtinterfaced$(unit))
+	644:init/systemd/virtinterfaced$(unit):$(UNITDIR)/$(PROGRAM)$(unit))
 FILES_none =
 INITS = openrc sysvinit runit s6 systemd none
 
 INSTALL = DESTDIR="$(DESTDIR)" RECORD="$(RECORD)" CONFDIRS="/etc $(SYSCONFDIR)" SED="$(SED)" \
+	PIDFILE="$(RUNSTATEDIR)/virtinterfaced.pid" \
 	init/install.sh
 RECORD = $(DATADIR)/virtinterfaced/installed
-SED = s|/usr/sbin/virtinterfaced|$(SBINDIR)/virtinterfaced|g;s|/etc/libvirt|$(SYSCONFDIR)/libvirt|g;\
+SED = s|/usr/sbin/virtinterfaced|$(SBINDIR)/$(PROGRAM)|g;s|/etc/libvirt|$(SYSCONFDIR)/libvirt|g;\
 	s|/var/log/libvirt|$(LOCALSTATEDIR)/log/libvirt|g;\
 	s|/var/lib/libvirt|$(LOCALSTATEDIR)/lib/libvirt|g;\
-	s|/run/libvirt|$(RUNSTATEDIR)/libvirt|g;s|/run/virtinterfaced|$(RUNSTATEDIR)/virtinterfaced|g
+	s|/run/libvirt|$(RUNSTATEDIR)/libvirt|g;s|/run/virtinterfaced|$(RUNSTATEDIR)/virtinterfaced|g$(if $(RENAMED),;$(RENAME))
+# What services call themselves and each other. A whole line is a file of s6-rc's.
+RENAME = s|/etc/default/virtinterfaced|/etc/default/$(PROGRAM)|g;\
+	s|/etc/conf.d/virtinterfaced|/etc/conf.d/$(PROGRAM)|g;\
+	s|/etc/insserv.conf.d/virtinterfaced|/etc/insserv.conf.d/$(PROGRAM)|g;\
+	s|virtinterfaced-online|$(PROGRAM)-online|g;s|virtinterfaced-rollback|$(PROGRAM)-rollback|g;\
+	/ Provides:/s|virtinterfaced|$(PROGRAM)|;/ X-Start-Before:/s|virtinterfaced|$(PROGRAM)|;\
+	/ Required-Start:/s|virtinterfaced|$(PROGRAM)|;/need virt/s|virtinterfaced|$(PROGRAM)|;\
+	/^name=/s|virtinterfaced|$(PROGRAM)|;/before net/s|virtinterfaced|$(PROGRAM)|;\
+	s|^virtinterfaced\(-[a-z]*\)*$$|$(PROGRAM)\1|;\
+	/FileDescriptorName/!s/virtinterfaced\(-[a-z]*\)*\.\(service\|socket\)/$(PROGRAM)\1.\2/g
 
 # What the tests and the demo use besides Rust: a command or file that shows it is there, and the
 # Debian package that has it.
@@ -133,10 +165,11 @@ help: ## list the targets
 
 install: $(BINARY) ## install, for INIT=openrc, sysvinit, runit, s6, systemd or none
 	$(if $(filter-out $(INITS),$(INIT)),$(error INIT is one of: $(INITS)))
+	$(if $(shell printf %s '$(PROGRAM)' | grep -vx '[a-zA-Z0-9._-]\{1,15\}'),$(error PROGRAM is a name of up to 15 characters))
 	$(if $(filter 2,$(words $(filter openrc sysvinit,$(INIT)))),$(error both want /etc/init.d/virtinterfaced))
 	@$(INSTALL) install $(FILES)
 
-uninstall: ## remove what was installed; what was changed since stays
+uninstall: ## stop it and remove what was installed; what was changed since stays
 	@$(INSTALL) uninstall
 
 dist: ## a source archive that builds offline: target/dist/*.tar.gz

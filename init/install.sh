@@ -6,12 +6,13 @@
 #                                            where PLACE is a symbolic link to FILE
 #   install.sh uninstall
 #
-# DESTDIR goes before each place. SED is what is replaced in texts: the directories. RECORD is a file
+# PIDFILE is the daemon's. DESTDIR goes before each place. SED is what is replaced in texts: the directories. RECORD is a file
 # below DESTDIR that names what was installed, with checksums; if it is empty none is kept.
 #
 # Files below CONFDIRS are the administrator's. One that was changed since it was installed, or was
 # there before, is left alone, and ours comes beside it as PLACE.new. Uninstalling removes what is as
-# it was installed, and the directories that were made unless others have put something there.
+# it was installed, and the directories that were made unless others have put something there. Services on
+# this host are stopped and disabled first, or a line says what is to be done.
 set -eu
 
 command -v sha256sum >/dev/null || { echo "sha256sum is missing" >&2 && exit 1; }
@@ -94,8 +95,49 @@ write_record() {
     chmod 644 "$record"
 }
 
+# Stops and disables the service that a file on this host belongs to, as its init system has it, before the
+# file goes. What supervisors link to is theirs to name.
+retire() {
+    name=${1##*/}
+    case $1 in
+    /etc/init.d/*)
+        if head -n 1 "$1" | grep -q openrc-run; then
+            rc-service --ifstarted "$name" stop || true
+            rc-update --all del "$name" || true
+        else
+            "$1" stop || true
+            ! command -v update-rc.d >/dev/null || update-rc.d -f "$name" remove || true
+        fi
+        ;;
+    *.service | *.socket)
+        [ ! -d /run/systemd/system ] || systemctl disable --now "$name" || true
+        ;;
+    */producer-for)
+        name=${1%/producer-for} name=${name##*/}
+        [ ! -d /run/s6-rc ] || echo "compile the database of s6-rc anew, without $name, and update it" >&2
+        ;;
+    */log/run) ;;
+    */run)
+        [ -e "${1%/run}/type" ] || echo "${1%/run}: end what supervises it, and remove links to it" >&2
+        ;;
+    esac
+}
+
+# Names a daemon that has lost its file: init may start it by a line of its inittab.
+name_survivor() {
+    { read -r pid <"$PIDFILE" && file=$(readlink "/proc/$pid/exe"); } 2>/dev/null || return 0
+    case $file in
+    *" (deleted)") echo "the daemon still runs as process $pid: take it out of /etc/inittab and stop it" >&2 ;;
+    esac
+}
+
 uninstall() {
     [ -f "$record" ] || { echo "nothing is installed: no $record" >&2 && exit 1; }
+    if [ -z "$DESTDIR" ]; then
+        while read -r kind was place; do
+            [ "$kind" != file ] || [ ! -e "$place" ] || retire "$place"
+        done <"$record"
+    fi
     while read -r kind was place; do
         if [ "$kind" = link ] && [ "$(readlink "$DESTDIR$place")" = "$was" ]; then
             rm -f "$DESTDIR$place"
@@ -114,6 +156,7 @@ uninstall() {
     while read -r kind was place; do
         [ "$kind" != dir ] || rmdir "$DESTDIR$place" 2>/dev/null || true
     done <"$lines"
+    [ -n "$DESTDIR" ] || name_survivor
 }
 
 command=$1

@@ -44,6 +44,7 @@ SYSVINIT="755 etc/init.d/virtinterfaced
 644 etc/insserv.conf.d/virtinterfaced
 644 etc/default/virtinterfaced"
 RUNIT="755 etc/sv/virtinterfaced/run
+755 etc/sv/virtinterfaced/finish
 755 etc/sv/virtinterfaced/log/run
 link etc/sv/virtinterfaced/supervise
 link etc/sv/virtinterfaced/log/supervise
@@ -54,6 +55,19 @@ S6="755 etc/s6/sv/virtinterfaced/run
 755 etc/s6/sv/virtinterfaced/log/run
 644 etc/s6/sv/virtinterfaced/conf
 644 etc/s6/sv/virtinterfaced/notification-fd
+755 etc/s6/sv/virtinterfaced/finish
+644 etc/s6-rc/source/virtinterfaced/type
+755 etc/s6-rc/source/virtinterfaced/run
+755 etc/s6-rc/source/virtinterfaced/finish
+644 etc/s6-rc/source/virtinterfaced/notification-fd
+755 etc/s6-rc/source/virtinterfaced/data/check
+644 etc/s6-rc/source/virtinterfaced/data/conf
+644 etc/s6-rc/source/virtinterfaced/dependencies
+644 etc/s6-rc/source/virtinterfaced/producer-for
+644 etc/s6-rc/source/virtinterfaced-log/type
+755 etc/s6-rc/source/virtinterfaced-log/run
+644 etc/s6-rc/source/virtinterfaced-log/consumer-for
+644 etc/s6-rc/source/virtinterfaced-log/pipeline-name
 644 etc/s6-rc/source/virtinterfaced-rollback/type
 644 etc/s6-rc/source/virtinterfaced-rollback/up"
 SYSTEMD="644 etc/default/virtinterfaced
@@ -127,6 +141,25 @@ grep -q "/usr/sbin/virtinterfaced was not installed from here" "$folder/said" ||
 [ "$(tree)" = "$before" ] || fail "something was installed all the same"
 [ "$(cat "$root/usr/sbin/virtinterfaced")" = "another's" ] || fail "another's daemon is another"
 echo "ok: what is another's is left alone"
+
+# Beside another's daemon of that name ours has another one, and so have its services.
+run install INIT="sysvinit runit s6 systemd" PROGRAM=hostifd || fail "PROGRAM: $(cat "$folder/said")"
+[ "$(cat "$root/usr/sbin/virtinterfaced")" = "another's" ] || fail "PROGRAM: another's daemon is another"
+[ -x "$root/usr/sbin/hostifd" ] || fail "PROGRAM: no daemon"
+kept='/(etc/libvirt/virtinterfaced.conf|usr/sbin/virtinterfaced|.*/virtinterfaced.conf.5|usr/share/virtinterfaced)'
+! (cd "$root" && find . -name '*virtinterfaced*') | grep -vE "$kept\$" || fail "PROGRAM: a file keeps its name"
+! grep -rEI --exclude=installed '/(usr/sbin|etc/default)/virtinterfaced' "$root/etc" "$root/usr/lib" ||
+    fail "PROGRAM: a service has the other daemon"
+! grep -rE '^# (Provides|X-Start-Before|Required-Start):.*virtinterfaced' "$root/etc/init.d" || fail "PROGRAM: a script's name"
+! grep -rhE 'virtinterfaced[a-z-]*\.(service|socket)' "$root/usr/lib" | grep -v ^FileDescriptorName= ||
+    fail "PROGRAM: a unit's name"
+! grep -rlxE 'virtinterfaced(-[a-z]*)?' "$root/etc/s6-rc" || fail "PROGRAM: a name of s6-rc"
+run uninstall
+[ "$(tree)" = "$before" ] || fail "PROGRAM: uninstalling leaves $(tree)"
+run install INIT=openrc PROGRAM=hostifd
+! grep -rE '^(name=|command=|	before|	need).*virtinterfaced' "$root/etc/init.d" || fail "PROGRAM: OpenRC's name"
+! run install PROGRAM=sixteen-letters- || fail "PROGRAM: a name that the kernel cuts is taken"
+echo "ok: another name for the program"
 
 # With other directories, no file names the usual ones.
 host

@@ -32,3 +32,8 @@ last=$(pid)
 fact "end it" kill_daemon TERM
 fact "so is one that ended" soon another_than "$last"
 fact "one runs" test "$(pgrep -cx virtinterfaced)" = 1
+
+# The daemon writes the number that it has among its own processes.
+pgrep -x virtinterfaced >"$PIDFILE"
+fact "uninstall" uninstall
+fact "a line says what is left to do" grep -q "still runs as process .* take it out of /etc/inittab" /tmp/words

@@ -12,8 +12,7 @@ rm -f /usr/sbin/policy-rc.d
 printf '#!/bin/sh\necho N 2\n' >/tmp/runlevel
 chmod 755 /tmp/runlevel
 mv /tmp/runlevel /sbin/runlevel
-# libvirtd may be installed here; nobody starts it.
-package() { dpkg --force-conflicts "$@" /tmp/virtinterfaced_*.deb >>/tmp/words 2>&1; }
+package() { dpkg "$@" /tmp/virtinterfaced_*.deb >>/tmp/words 2>&1; }
 named() { dpkg "$@" virtinterfaced >>/tmp/words 2>&1; }
 links() { ls /etc/rc?.d/*virtinterfaced*; }
 list_files() { find /etc /usr/sbin /usr/share /lib/systemd -name '*virtinterfaced*' | sort; }

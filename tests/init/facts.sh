@@ -46,6 +46,12 @@ clients_max_is() {
 }
 configure() { echo "$1" >"$CONFIG"; }
 
+# Does on the host itself what `make uninstall` does.
+uninstall() {
+    DESTDIR='' RECORD=/usr/share/virtinterfaced/installed CONFDIRS=/etc SED='' PIDFILE=$PIDFILE \
+        sh /tmp/install.sh uninstall >>/tmp/words 2>&1
+}
+
 virsh_does() { virsh -q -c interface:///system "$@" >>/tmp/words 2>&1; }
 
 # Leaves what a host has that lost its power in an open change, and was booted anew: of three

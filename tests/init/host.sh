@@ -61,7 +61,7 @@ if [ -n "$install" ]; then
 else
     init/debian/build.sh "$daemon" "$root/tmp" >/dev/null
 fi
-cp tests/init/facts.sh "tests/init/$init.sh" init/busybox/inittab "$root/tmp"
+cp tests/init/facts.sh "tests/init/$init.sh" init/busybox/inittab init/install.sh "$root/tmp"
 ip link set lo up
 
 rc=0

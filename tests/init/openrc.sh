@@ -137,3 +137,11 @@ online start
 other needs-net start
 fact "what needs the network gets what there is of it" soon test -e /tmp/needs-net
 fact "stop for the last time" service stop
+
+rm -f /etc/conf.d/virtinterfaced
+fact "start to be uninstalled" service start
+fact "it comes at boot, too" rc-update --nocolor add virtinterfaced boot
+last=$(pid)
+fact "uninstall" uninstall
+fact "the daemon was stopped" no runs "$last"
+fact "no runlevel has it" test -z "$(find /etc/runlevels -name 'virtinterfaced*')"

@@ -24,6 +24,7 @@ ln -s /etc/sv/virtinterfaced /tmp/service
 mount --bind /etc/sv /etc/sv
 mount -o remount,bind,ro /etc/sv
 runsvdir /tmp/service >>/tmp/words 2>&1 &
+status_says() { sv status /tmp/service/virtinterfaced | grep -q "$1"; }
 service() { sv "$@" /tmp/service/virtinterfaced >>/tmp/words 2>&1; }
 
 fact "it is started" soon answers
@@ -44,8 +45,16 @@ fact "restart with options" service restart
 fact "it is yet another" soon another_than "$last"
 fact "the options are given" option_is_given "--timeout 1234 -v"
 fact "what it says is kept" soon grep -qs info /var/log/libvirt/virtinterfaced/current
+configure "max_clients = none"
+fact "restart in vain" service restart
+fact "a daemon that cannot start waits for its next attempt" soon status_says "^finish: "
+rm "$CONFIG"
+fact "it answers when it can" soon answers
 last=$(pid)
 fact "stop" service stop
 fact "it is gone" no runs "$last"
 fact "start" service start
 fact "it answers again" soon answers
+
+fact "uninstall" uninstall
+fact "a line says what is left to do" grep -q "/etc/sv/virtinterfaced: end what supervises it" /tmp/words

@@ -36,9 +36,33 @@ echo 'VIRTINTERFACED_OPTS="--timeout 1234 -v"' >$dir/conf
 fact "restart with options" service -wR -T 9000 -r
 fact "they are given" option_is_given "--timeout 1234 -v"
 fact "what it says is kept" soon grep -qs info /var/log/libvirt/virtinterfaced/current
+configure "max_clients = none"
+fact "restart in vain" service -r
+waits() { pgrep -P "$(pgrep -xf "s6-supervise virtinterfaced")" -x sleep; }
+fact "a daemon that cannot start waits for its next attempt" soon waits
+rm "$CONFIG"
+fact "it answers when it can" soon answers
 last=$(pid)
 fact "stop, until it is gone" service -wd -T 9000 -d
 fact "it is gone" no runs "$last"
 fact "a socket left behind is not ready" no is_ready
 fact "start, until it is ready" service -wU -T 9000 -u
 fact "it answers at once" answers
+
+# A longrun of s6-rc is a service directory and more; s6-rc-compile takes these files of it along.
+source=/etc/s6-rc/source
+mkdir /tmp/longrun
+(cd $source/virtinterfaced && cp -r run finish notification-fd data /tmp/longrun)
+fact "it comes after the rollback" grep -qx virtinterfaced-rollback $source/virtinterfaced/dependencies
+fact "its words go to a logger" grep -qx virtinterfaced-log $source/virtinterfaced/producer-for
+fact "which takes them" grep -qx virtinterfaced $source/virtinterfaced-log/consumer-for
+for service in virtinterfaced virtinterfaced-log; do
+    fact "$service is a longrun" grep -qx longrun $source/$service/type
+done
+fact "the service directory's is stopped" service -wd -T 9000 -d
+echo 'VIRTINTERFACED_OPTS="--timeout 4321"' >/tmp/longrun/data/conf
+s6-supervise /tmp/longrun >>/tmp/words 2>&1 &
+dir=/tmp/longrun
+fact "the longrun is ready soon" soon is_ready
+fact "and answers" answers
+fact "with its options" option_is_given "--timeout 4321"

@@ -42,6 +42,8 @@ for shell in "dash" "busybox sh" "bash --posix"; do
     fact "it is gone" no runs "$last"
     fact "so is its pid file" test ! -e "$PIDFILE"
     fact "stop twice" script stop
+    fact "when the host goes down, that is not worth a word" \
+        test -z "$(RUNLEVEL=6 $shell /etc/init.d/virtinterfaced stop)"
     fact "try-restart starts nothing" script try-restart
     fact "not running is 3 again" ends 3 script status
 
@@ -157,3 +159,12 @@ fact "one that hangs is stopped too" script stop
 fact "it is gone for good" no runs "$last"
 chmod -x /usr/sbin/virtinterfaced
 fact "a removed daemon's script does nothing" script start
+
+chmod +x /usr/sbin/virtinterfaced
+shell=dash
+fact "start to be uninstalled" script start
+ln -s ../init.d/virtinterfaced /etc/rcS.d/S01virtinterfaced
+last=$(pid)
+fact "uninstall" uninstall
+fact "the daemon was stopped" no runs "$last"
+fact "no runlevel has it" test -z "$(find /etc/rc?.d -name '*virtinterfaced*')"
