@@ -122,6 +122,7 @@ CHECK_NEEDS = $(DEMO_NEEDS) \
 	virt-admin:libvirt-clients \
 	/usr/sbin/libvirtd:libvirt-daemon \
 	$(QEMU_DRIVER):libvirt-daemon-driver-qemu \
+	/usr/bin/qemu-system-x86_64:qemu-system-x86 \
 	systemd-socket-activate:systemd \
 	mandoc:mandoc \
 	shellcheck:shellcheck \

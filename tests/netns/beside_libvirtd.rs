@@ -2,10 +2,12 @@
 //! Beside Debian's libvirtd with its interface and QEMU drivers: both run, in either order, and each
 //! answers on its own URI.
 
+use std::fs;
+
 use crate::support::command::{Output, command, ip, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::libvirtd::{self, DRIVER, LIBVIRTD, QEMU_DRIVER};
-use crate::support::namespace::{in_namespace, is_installed};
+use crate::support::namespace::{DIR, in_namespace, is_installed};
 
 /// Runs `virsh` against libvirtd, which serves guests and looks at interfaces.
 fn virsh_of_guests(arguments: &str) -> Output {
@@ -31,6 +33,41 @@ fn assert_each_has_its_part(bridge: &str, port: &str) {
     assert!(refused.contains("not supported by the connection driver"), "{refused}");
     virsh_of_guests("list --all").ok();
     assert_eq!(virsh_of_guests("uri").ok().trim_end(), "qemu:///system");
+}
+
+/// A guest of libvirtd's with a NIC on `br0`, which need not run to have it.
+const GUEST: &str = "\
+<domain type='qemu'>
+  <name>guest</name>
+  <memory unit='MiB'>32</memory>
+  <os><type arch='x86_64'>hvm</type></os>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <interface type='bridge'><source bridge='br0'/><target dev='guest0'/></interface>
+  </devices>
+</domain>
+";
+
+#[test]
+fn a_guest_comes_up_on_a_bridge_of_ours() {
+    let needs = [LIBVIRTD, DRIVER, QEMU_DRIVER, "/usr/bin/qemu-system-x86_64"];
+    if !needs.iter().all(|program| is_installed(program)) {
+        return;
+    }
+    in_namespace(|| {
+        libvirtd::prepare_beside();
+        ip("link add a0 type veth peer name a1");
+        let _ours = Daemon::start();
+        let _theirs = libvirtd::start_beside();
+        virsh("iface-bridge a0 br0 --no-stp").ok();
+        let xml = format!("{DIR}/guest.xml");
+        fs::write(&xml, GUEST).unwrap();
+        virsh_of_guests(&format!("create {xml} --paused")).ok();
+        assert!(ip("link show master br0").contains(" guest0: "));
+        let refused = virsh("iface-destroy br0").failed();
+        assert!(refused.contains("guest0"), "its bridge is not taken from it: {refused}");
+        virsh_of_guests("destroy guest").ok();
+    });
 }
 
 #[test]

@@ -46,13 +46,17 @@ pub(crate) fn start(settings: &str) -> Daemon {
 /// Where it has its socket when it runs beside ours.
 pub(crate) const USUAL_SOCKET: &str = "/run/libvirt/libvirt-sock";
 
+/// Guests are root's, without what a namespace has not: a security module, control groups, virtlogd.
+const QEMU_SETTINGS: &str = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\n\
+    cgroup_controllers = []\nstdio_handler = \"file\"\n";
+
 /// Lets it run beside ours from now on, with its interface and QEMU drivers, in the folders that both
 /// of them have by default. The QEMU driver wants the user that its package makes.
 pub(crate) fn prepare_beside() {
     const USER: &str = "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin\n";
     const GROUP: &str = "libvirt-qemu:x:64055:\n";
     write_files("", &["interface", "qemu"]);
-    fs::write("/etc/libvirt/qemu.conf", "security_driver = \"none\"\n").unwrap();
+    fs::write("/etc/libvirt/qemu.conf", QEMU_SETTINGS).unwrap();
     for (path, line) in [("/etc/passwd", USER), ("/etc/group", GROUP)] {
         let ours = format!("{DIR}/{}", path.replace('/', "-"));
         fs::write(&ours, fs::read_to_string(path).unwrap() + line).unwrap();
