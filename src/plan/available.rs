@@ -2,7 +2,7 @@
 //! What of a definition can be brought up now, and what it lacks.
 //!
 //! A person's call brings up the whole of a definition or nothing. What the daemon brings up by
-//! itself comes up as far as it can: [`part_of`] leaves out the ports, members and parents that are
+//! itself comes up as far as it can: `part_of` leaves out the ports, members and parents that are
 //! not there, and names them. Each [`Lack`] knows when it is over, so that the rest can follow.
 
 use std::collections::BTreeSet;

@@ -5,7 +5,7 @@
 //! configured ([`script`]). Does not know either what a definition is: a plan says
 //! which leases are wanted, and removes what a link loses. Nothing here waits.
 //!
-//! What the script notes of a lease is logged ([`notes`]), and nothing else is made of it.
+//! What the script notes of a lease is logged (`notes`), and nothing else is made of it.
 //!
 //! A client that dies is started again, after a pause that grows. One that is stopped keeps its
 //! lease and touches nothing: no DHCPRELEASE, no address or route removed. Its name servers are taken

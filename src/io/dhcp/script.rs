@@ -12,7 +12,7 @@
 //! A server is not trusted: a lease that no host should take is refused, as are routes that would lead
 //! astray what belongs to another link. An address without a lifetime that no lease has brought is the
 //! host's own, and no lease touches it. What is refused, and why, is left in a file for the daemon
-//! ([`REFUSED_SUFFIX`]).
+//! (`LINK.FAMILY.refused`).
 //!
 //! Name servers are one file for the whole host, so the script remembers what each lease has brought
 //! and what was there before, and takes out nothing but that: when a lease runs out, and when the

@@ -6,7 +6,7 @@
 //!
 //! Whoever is ended is written down first (`LINK.FAMILY.before`, for root alone), with all that it was
 //! started with. So a later daemon can give it back too, and whoever goes on with the lease tells the
-//! server the same ([`heritage`]).
+//! server the same ([`mod@heritage`]).
 
 mod arguments;
 mod find;
