@@ -276,6 +276,9 @@ fn a_bond_without_addresses_takes_over_none_from_members_that_are_in_use() {
         let mut scene = Scene::start();
         let monitor = "<miimon freq='100' carrier='netif'/>";
         scene.define(&bond_xml("active-backup", 1400, "", monitor, &["m0", "m1"]));
+        let words = ["a default route leads over 192.0.2.1/24 of m0"];
+        scene.assert_create_fails("bond0", OPERATION_INVALID, &words);
+        ip("route del default");
         scene.create("bond0");
         scene.assert_live_as_defined("bond0");
         for name in ["bond0", "m0", "m1"] {
@@ -291,16 +294,17 @@ fn a_bond_that_fails_late_leaves_its_members_as_they_were() {
     let ipv6 = |text: &str| format!("<protocol family='ipv6'>{text}</protocol>");
     let rows = [
         (
-            "a gateway that is not on the link",
+            "a gateway that is the host's own address",
             1500,
             ipv4("<ip address='192.0.2.1' prefix='24'/><route gateway='203.0.113.77'/>"),
-            &["route add default via 203.0.113.77 dev bond0: ", "undone"][..],
+            &["route add default via 203.0.113.77 onlink dev bond0: ", "undone"][..],
         ),
         (
             "the same of IPv6",
             1500,
-            ipv6("<ip address='2001:db8::1' prefix='64'/><route gateway='2001:db8:77::1'/>"),
-            &["route add default via 2001:db8:77::1 dev bond0: ", "undone"],
+            ipv4("<ip address='192.0.2.1' prefix='24'/>")
+                + &ipv6("<ip address='2001:db8::1' prefix='64'/><route gateway='2001:db8:77::1'/>"),
+            &["route add default via 2001:db8:77::1 onlink dev bond0: ", "undone"],
         ),
         (
             "an address that the kernel has for the loopback alone",
@@ -322,6 +326,7 @@ fn a_bond_that_fails_late_leaves_its_members_as_they_were() {
     on_host_with(&[BOND], move || {
         ip_batch(MEMBERS);
         ip_batch(USED);
+        ip_batch("address add 203.0.113.77/32 dev lo\naddress add 2001:db8:77::1/128 dev lo\n");
         let mut scene = Scene::start();
         // A bond of each mode lets go of its members in its own way.
         let modes = MODES.map(|(mode, _)| mode);

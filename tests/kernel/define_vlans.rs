@@ -106,12 +106,17 @@ fn a_vlan_has_at_most_its_parents_mtu() {
 #[test]
 fn a_parent_that_is_down_is_brought_up_and_goes_down_again_if_the_vlan_fails() {
     on_host_with(&[VLAN], || {
-        ip_batch("link add eth0 type veth peer name far0\nlink set far0 up\n");
+        // A gateway that is an address of the host's own is refused.
+        ip_batch(
+            "link add eth0 type veth peer name far0\n\
+             link set far0 up\n\
+             address add 192.0.2.254/32 dev lo\n",
+        );
         let mut scene = Scene::start();
         let broken = "<protocol family='ipv4'><ip address='198.51.100.1' prefix='24'/>\
                       <route gateway='192.0.2.254'/></protocol>";
         scene.define(&vlan_xml("v0", broken, 5, "eth0"));
-        let words = ["route add default via 192.0.2.254 dev v0: ", "undone"];
+        let words = ["route add default via 192.0.2.254 onlink dev v0: ", "undone"];
         scene.assert_create_fails("v0", SYSTEM_ERROR, &words);
         assert!(!exists("v0") && !is_up("eth0"));
         scene.define(&vlan_xml("v0", ADDRESSED, 5, "eth0"));

@@ -35,7 +35,9 @@ const ADDRESSED: &str = "\
 <protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/><route gateway='192.0.2.254'/></protocol>\
 <protocol family='ipv6'><ip address='2001:db8::1' prefix='64'/></protocol>";
 /// An address that the kernel lets no link have but the loopback.
-const REFUSED: &str = "<protocol family='ipv6'><ip address='::1' prefix='128'/></protocol>";
+const REFUSED: &str = "\
+<protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/></protocol>\
+<protocol family='ipv6'><ip address='::1' prefix='128'/></protocol>";
 
 fn bond_port(monitor: &str, members: &[&str]) -> String {
     let members: String =
@@ -179,6 +181,8 @@ fn a_nesting_that_fails_anywhere_leaves_the_host_as_it_was() {
         ip_batch(MEMBERS);
         ip_batch(NICS);
         ip_batch(USED);
+        // A gateway that is an address of the host's own is refused.
+        ip("address add 203.0.113.254/32 dev lo");
         let mut scene = Scene::start();
         let bond = bond();
         let all: &[&str] = &[ETHERNET, &bond, VLAN_PORT];
@@ -190,7 +194,7 @@ fn a_nesting_that_fails_anywhere_leaves_the_host_as_it_was() {
                 all,
                 &["addr add ::1/128 dev br0: "][..],
             ),
-            ("a gateway", &no_way, all, &["route add default via 203.0.113.254 dev br0: "]),
+            ("a gateway", &no_way, all, &["route add default via 203.0.113.254 onlink dev br0: "]),
             (
                 "an MTU",
                 &format!("<mtu size='100000'/>{ADDRESSED}"),

@@ -105,15 +105,20 @@ fn a_host_without_syslog_is_served() {
 fn a_run_directory_on_a_full_disk_ends_the_start_with_a_line_that_says_so() {
     // Each file takes an inode, the disk itself another.
     let cases = [
-        ("no folder", "nr_inodes=1", 2, "cannot create /run/libvirt/interface: "),
+        ("no folder", "mode=755,nr_inodes=1", 2, "cannot create /run/libvirt/interface: "),
         (
             "no lock",
-            "nr_inodes=2",
+            "mode=755,nr_inodes=2",
             1,
             "cannot claim pid file /run/libvirt/interface/virtinterfaced.pid: ",
         ),
-        ("no socket", "nr_inodes=3", 6, "cannot bind /run/libvirt/virtinterfaced-admin-sock: "),
-        ("no second", "nr_inodes=4", 6, "cannot bind /run/libvirt/virtinterfaced-sock: "),
+        (
+            "no socket",
+            "mode=755,nr_inodes=3",
+            6,
+            "cannot bind /run/libvirt/virtinterfaced-admin-sock: ",
+        ),
+        ("no second", "mode=755,nr_inodes=4", 6, "cannot bind /run/libvirt/virtinterfaced-sock: "),
     ];
     for (label, options, status, words) in cases {
         in_quiet_namespace(move || {
@@ -176,7 +181,7 @@ fn a_log_that_cannot_be_made_ends_the_start_with_a_line_that_says_so() {
     in_quiet_namespace(|| {
         const DISK: &str = "/run/test/disk";
         fs::create_dir(DISK).unwrap();
-        cover(DISK, "nr_inodes=1");
+        cover(DISK, "mode=755,nr_inodes=1");
         let config = config_file(&format!("log_outputs = '1:file:{DISK}/log'"));
         let (status, words) = Daemon::run(daemon_command().args(["-f", &config]));
         assert_eq!(status, Some(1));

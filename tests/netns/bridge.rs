@@ -5,8 +5,9 @@ use crate::host::{
     TWO_NICS, addresses, bridge, define, definition_file, ethernet, find_link, folder, is_up, link,
     ports, routes, sorted, with_virsh,
 };
-use crate::support::command::{ip_batch, virsh};
+use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::eventually;
 
 /// What `eth0` has, by hand.
 const BUSY: &str = "\
@@ -32,6 +33,15 @@ const ROUTES: [&str; 4] = [
     "2001:db8:ffff::/48 via 2001:db8::9",
     "default via 2001:db8::1",
 ];
+
+/// Gives `eth0` what it has. The kernel tells of IPv6 addresses a moment after `ip` has ended.
+fn make_busy() {
+    ip_batch(BUSY);
+    eventually("IPv6 addresses are in use", || {
+        let routes = ip("-6 route show table local");
+        ["2001:db8::2 ", "2001:db8:1::2 "].iter().all(|address| routes.contains(address))
+    });
+}
 
 fn with_daemon(test: impl FnOnce() + Send + 'static) {
     with_virsh(|| {
@@ -76,7 +86,7 @@ fn every_option_of_iface_bridge_does_what_it_says() {
         Case("--delay 15 --no-start", (1, 1500), "<bridge stp='on' delay='15'>"),
     ];
     with_daemon(|| {
-        ip_batch(BUSY);
+        make_busy();
         for Case(options, want, xml) in CASES {
             let is_started = !options.contains("--no-start");
             let said = virsh(&format!("iface-bridge eth0 br0 {options}")).ok();
@@ -123,7 +133,7 @@ fn every_option_of_iface_bridge_does_what_it_says() {
 #[test]
 fn every_static_route_goes_along() {
     with_daemon(|| {
-        ip_batch(BUSY);
+        make_busy();
         assert_routes("eth0", &ROUTES);
         virsh("iface-bridge eth0 br0 --no-stp").ok();
         assert_addresses("br0", &ADDRESSES);
@@ -136,7 +146,7 @@ fn every_static_route_goes_along() {
 #[test]
 fn unbridge_without_start_leaves_the_nic_down() {
     with_daemon(|| {
-        ip_batch(BUSY);
+        make_busy();
         virsh("iface-bridge eth0 br0 --no-stp").ok();
         let said = virsh("iface-unbridge br0 --no-start").ok();
         assert!(said.contains("Device eth0 un-attached from bridge br0"), "{said}");
@@ -172,7 +182,7 @@ fn a_definition_goes_along_too() {
 #[test]
 fn bad_use_changes_nothing() {
     with_daemon(|| {
-        ip_batch(BUSY);
+        make_busy();
         define(&bridge("br1", "stp='off'", &["eth1"], &[]));
         virsh("iface-start br1").ok();
         define(&bridge("br2", "", &[], &[]));
@@ -222,7 +232,7 @@ fn an_address_that_the_definition_lacks_is_named_and_the_only_way_in_is_not_take
     for Case(label, addresses, want) in CASES {
         with_virsh(move || {
             ip_batch(TWO_NICS);
-            ip_batch(BUSY);
+            make_busy();
             let daemon = Daemon::start();
             define(&bridge("br0", "stp='off'", &["eth0"], addresses));
             let started = virsh("iface-start br0");

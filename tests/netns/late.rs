@@ -174,12 +174,14 @@ fn a_bridge_asks_for_a_lease_when_it_has_a_port() {
 fn what_the_kernel_refuses_is_tried_again_until_it_does_not() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
+        // A gateway that is an address of the host's own is refused.
+        ip("address add 172.31.0.1/32 dev eth0");
         let definition = ethernet("eth1", &["198.51.100.1/24"], &["172.31.0.1"]);
         store("eth1", &definition, "onboot");
         let daemon = Daemon::start();
         await_incomplete(&["eth1 onboot up"]);
         assert_eq!(addresses("eth1"), ["198.51.100.1/24"]);
-        ip("route add 172.31.0.1 dev eth1");
+        ip("address del 172.31.0.1/32 dev eth0");
         eventually("the gateway", || ip("-4 route").contains("default via 172.31.0.1 dev eth1"));
         await_incomplete(&[]);
         log_has(&daemon, "eth1 is complete (at boot)");
