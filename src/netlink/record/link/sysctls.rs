@@ -122,7 +122,8 @@ const IN_SECONDS: [&str; 4] = [
 const MILLIS_PER_SECOND: i32 = 1000;
 
 impl LinkRecord {
-    /// The sysctls that can be set, as their files have them. IPv6 as such comes before the rest of it.
+    /// The sysctls that can be set, as their files have them. IPv6 as such comes last: addresses that it
+    /// brings would else be made for sysctls that change a moment later.
     pub fn sysctls(&self) -> Vec<(Sysctl, i32)> {
         let ipv4 = self.family(super::AF_INET).find(|it| it.kind == IFLA_INET_CONF);
         let ipv6 = self.family(super::AF_INET6).find(|it| it.kind == IFLA_INET6_CONF);
@@ -134,7 +135,7 @@ impl LinkRecord {
             (Sysctl::ipv6(name), value / unit)
         });
         let mut sysctls: Vec<_> = ipv4.chain(ipv6).collect();
-        sysctls.sort_by_key(|(sysctl, _)| *sysctl != Sysctl::DISABLE_IPV6);
+        sysctls.sort_by_key(|(sysctl, _)| *sysctl == Sysctl::DISABLE_IPV6);
         sysctls
     }
 }

@@ -167,8 +167,8 @@ fn sysctls_are_found_in_the_kernels_lists() {
         families.nested(AF_INET6, |ipv6| ipv6.attribute(IFLA_INET6_CONF, &list(60)));
     });
     let sysctls = record.sysctls();
-    let (first, _) = sysctls.first().unwrap();
-    assert_eq!(*first, Sysctl::DISABLE_IPV6);
+    let (last, _) = sysctls.last().unwrap();
+    assert_eq!(*last, Sysctl::DISABLE_IPV6);
     let want = Ipv6Switches {
         accept_ra: Some(3),
         autoconf: Some(5),
