@@ -61,7 +61,7 @@ impl Scene {
     }
 
     /// A program at the far end.
-    fn far(&self, program: &str) -> Command {
+    pub(crate) fn far(&self, program: &str) -> Command {
         let mut there = command("nsenter");
         there.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).arg(program);
         there

@@ -14,7 +14,7 @@ use crate::host::{
 };
 use crate::leases::{client_pid, configured};
 use crate::scene::fact;
-use crate::support::command::{ip, ip_batch, virsh};
+use crate::support::command::{ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 
@@ -83,6 +83,24 @@ fn a_dhcp_server_that_comes_late_is_asked_until_it_answers() {
         eventually("the gateway", || ip("-4 route").contains("default via 192.0.2.1 dev eth0"));
         log_has(&daemon, "eth0 is complete (incomplete since boot)");
         assert_eq!(client_pid(), pid, "one client all the time");
+        virsh_destroy("eth0").unwrap();
+    });
+}
+
+#[test]
+fn a_cable_that_is_plugged_in_late_brings_the_lease() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        scene.serve();
+        run(scene.far("ip").args(["link", "set", "far0", "down"])).ok();
+        eventually("the carrier is gone", || fact("eth0", "carrier") == "0");
+        store("eth0", NIC_BY_DHCP, "onboot");
+        let _daemon = configured(client, "");
+        await_incomplete(&["eth0 onboot up"]);
+        assert_eq!(addresses("eth0"), [""; 0]);
+        run(scene.far("ip").args(["link", "set", "far0", "up"])).ok();
+        await_incomplete(&[]);
+        assert_eq!(dhcp::addresses("eth0", Family::Ipv4).len(), 1);
         virsh_destroy("eth0").unwrap();
     });
 }
