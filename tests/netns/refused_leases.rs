@@ -7,6 +7,7 @@ use std::fs;
 use virtinterfaced::model::address::{Family, IpPrefix};
 use virtinterfaced::model::lease::Lease;
 
+use crate::autostart::store;
 use crate::dhcp::{
     Clients, Scene, addresses, bound, event, event_command, lease, with_each_client,
 };
@@ -15,7 +16,6 @@ use crate::leases::configured;
 use crate::support::command::{ip, ip_batch, run, virsh};
 use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace};
-use crate::support::snapshot::{Snapshot, Strictness};
 
 /// What the script has left for the daemon about eth0's lease.
 fn refused() -> String {
@@ -189,21 +189,20 @@ fn a_server_that_leases_the_hosts_own_address_does_not_get_it() {
     with_each_client(|client| {
         let mut scene = Scene::new();
         scene.serve_with(("192.0.2.77", "192.0.2.77"), &[]);
-        let daemon = configured(client, "dhcp_timeout = 8\n");
-        virsh_destroy("eth0").unwrap();
-        define(
+        store(
+            "eth0",
             "<interface type='ethernet' name='eth0'><protocol family='ipv4'><dhcp/>\
              <ip address='192.0.2.77' prefix='24'/></protocol></interface>",
+            "onboot",
         );
-        let before = Snapshot::take();
-        let said = virsh("iface-start eth0").failed();
-        assert!(said.contains("Connection timed out"), "{said}");
-        assert!(scene.log().contains("DHCPACK(far0) 192.0.2.77"), "{}", scene.log());
-        let log = daemon.stderr();
+        let daemon = configured(client, "");
         let want =
             "DHCP lease of eth0 (ipv4) refused, in part or whole: 192.0.2.77 is the host's own";
-        assert!(log.contains(want), "{log}");
-        before.assert_unchanged(Strictness::SameLinks, "a failed start");
+        eventually("the lease is refused", || daemon.stderr().contains(want));
+        assert!(scene.log().contains("DHCPACK(far0) 192.0.2.77"), "{}", scene.log());
+        assert_eq!(addresses("eth0", Family::Ipv4), ["192.0.2.77/24"]);
+        assert!(!ip("-4 address show dev eth0").contains("dynamic"), "it lasts");
+        virsh_destroy("eth0").unwrap();
     });
 }
 
