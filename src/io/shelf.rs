@@ -95,3 +95,74 @@ impl Shelf {
         self.dir.join(link.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::value_kernel::ValueKernel;
+    use crate::plan::survey_order;
+
+    /// A driver's folder of the test's own.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("shelf-{}-{name}", std::process::id()));
+            fs::create_dir(&dir).unwrap();
+            Self(dir)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn shelved(link: &str, routes: usize) -> Shelved {
+        let text = format!(
+            "link {link} nic up\naddr {link} 192.0.2.1/24\nroute {link} default via 192.0.2.254\n"
+        );
+        let kernel: ValueKernel = text.parse().unwrap();
+        let name = IfName::new(link).unwrap();
+        let mut shelved = kernel.survey(&survey_order(name, None)).shelve(&name).unwrap();
+        shelved.routes = vec![shelved.routes[0].clone(); routes];
+        shelved
+    }
+
+    #[test]
+    fn the_next_daemon_of_the_boot_knows_it_too() {
+        let folder = Folder::new("next");
+        let eth0 = shelved("eth0", 1);
+        let mut shelf = Shelf::within(&folder.0);
+        assert_eq!(shelf.find(&eth0.link), None);
+        shelf.put(&eth0).unwrap();
+        assert_eq!(shelf.find(&eth0.link), Some(eth0.clone()));
+        // One of another boot, and what is none.
+        let of_another = eth0.encode("another boot", clock::since_boot().unwrap());
+        fs::write(folder.0.join("down/eth1"), of_another).unwrap();
+        fs::write(folder.0.join("down/eth2"), "").unwrap();
+        let mut shelf = Shelf::within(&folder.0);
+        assert_eq!(shelf.find(&eth0.link), Some(eth0.clone()));
+        let names = || fs::read_dir(folder.0.join("down")).unwrap().count();
+        assert_eq!(names(), 1);
+        // Its link has gone.
+        shelf.forget_others(&Host::default());
+        assert_eq!((shelf.find(&eth0.link), names()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_written() {
+        let folder = Folder::new("long");
+        let mut shelf = Shelf::within(&folder.0);
+        let one = shelved("eth0", 1).encode(&boot::id(), clock::since_boot().unwrap()).len();
+        let two = shelved("eth0", 2).encode(&boot::id(), clock::since_boot().unwrap()).len();
+        let room = usize::try_from(SHELVED_LEN_MAX).unwrap() - one;
+        let fitting = 1 + room / (two - one);
+        shelf.put(&shelved("eth0", fitting)).unwrap();
+        assert!(shelf.find(&IfName::new("eth0").unwrap()).is_some());
+        let err = shelf.put(&shelved("eth1", fitting + 1)).unwrap_err();
+        assert_eq!(err.errno(), libc::EFBIG);
+        assert_eq!(shelf.find(&IfName::new("eth1").unwrap()), None);
+    }
+}

@@ -108,6 +108,8 @@ for service in needs-net needs-daemon; do
     chmod 755 /etc/init.d/$service
     rc-update --nocolor add $service default >/dev/null
 done
+# OpenRC compares whole seconds, and these services may be as old as what it knows.
+rc-update --nocolor --update >/dev/null
 online() { rc-service --nocolor virtinterfaced-online "$@" >>/tmp/words 2>&1; }
 online_says() { rc-service --nocolor virtinterfaced-online status 2>&1 | grep -q "$1"; }
 other() { rc-service --nocolor "$@" >>/tmp/words 2>&1; }

@@ -46,7 +46,8 @@ fact "it is yet another" soon another_than "$last"
 fact "the options are given" option_is_given "--timeout 1234 -v"
 fact "what it says is kept" soon grep -qs info /var/log/libvirt/virtinterfaced/current
 configure "max_clients = none"
-fact "restart in vain" service restart
+# Whether sv sees the daemon run before it ends is chance, and so is the status.
+service restart || :
 fact "a daemon that cannot start waits for its next attempt" soon status_says "^finish: "
 rm "$CONFIG"
 fact "it answers when it can" soon answers
