@@ -16,6 +16,10 @@ exec </dev/null >/dev/ttyS1 2>/dev/ttyS0
 echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 while read -r module; do
     case $module in
+    # A kernel without IPv6 has no tunnels over it.
+    ip6_tunnel | ip6_gre) [ -e /proc/net/if_inet6 ] || continue ;;
+    esac
+    case $module in
     bonding) options=max_bonds=0 ;;
     dummy) options=numdummies=0 ;;
     ifb) options=numifbs=0 ;;
