@@ -4,6 +4,9 @@
 //! with its own command line.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -169,6 +172,34 @@ fn a_lease_goes_on_at_the_bridge_and_its_client_comes_back() {
         eventually("its address", || addresses("eth0", Family::Ipv4) == leased);
         let log = scene.log();
         assert!(!log.contains("DHCPRELEASE") && !log.contains("DHCPNAK"), "{log}");
+    });
+}
+
+#[test]
+fn a_process_that_becomes_a_client_between_two_changes_is_found() {
+    const LINE: &str = "read line && exec udhcpc -f -R -i eth0";
+    if !is_installed("/usr/sbin/udhcpc") || !is_installed("/usr/sbin/dnsmasq") {
+        return;
+    }
+    with_virsh(|| {
+        let _cleaner = Cleaner;
+        let mut scene = Scene::new();
+        scene.serve();
+        let mut shell = command("/bin/sh");
+        let mut client = shell.args(["-c", LINE]).stdin(Stdio::piped()).spawn().unwrap();
+        let _daemon = Daemon::start();
+        crate::host::virsh_destroy("eth0").unwrap();
+        virsh("iface-start eth0").ok();
+        client.stdin.take().unwrap().write_all(b"\n").unwrap();
+        eventually("its address", || addresses("eth0", Family::Ipv4).len() == 1);
+        let leased = addresses("eth0", Family::Ipv4);
+        virsh("iface-bridge eth0 br1 --no-stp").ok();
+        assert_eq!(client.wait().unwrap().signal(), Some(9));
+        eventually("one client, at the bridge", || {
+            let running = clients();
+            running.len() == 1 && running.iter().all(|it| it.contains("br1"))
+        });
+        assert_eq!(addresses("br1", Family::Ipv4), leased);
     });
 }
 

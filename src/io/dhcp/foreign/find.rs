@@ -6,11 +6,13 @@
 //! whatever it calls itself, and no program that somebody else could have written. dhcpcd gives its
 //! rights up and keeps them in a child: there the child is what shows that it is root's.
 
-use std::fs;
-use std::io;
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::arguments::{self, Sighting};
 use super::heritage;
@@ -20,6 +22,7 @@ use crate::io::files;
 use crate::limits::PROCESS_TEXT_LEN_MAX;
 use crate::model::address::Family;
 use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
+use crate::sys::clock;
 
 /// How often to look. What has just ended stays to be seen until somebody waits for it.
 const LOOKS_MAX: usize = 2;
@@ -63,36 +66,124 @@ enum Look {
     Other,
 }
 
-/// All clients but those with these numbers. A host without /proc has none that could be found.
-///
-/// # Errors
-/// The host is short of descriptors or memory: who has not been seen may be there.
-pub(super) fn find(own: &[i32]) -> Result<Vec<Found>, HostError> {
-    let namespace = |kind| fs::read_link(format!("/proc/thread-self/ns/{kind}")).ok();
-    let (Some(net), Some(mounts)) = (namespace("net"), namespace("mnt")) else {
-        return Ok(Vec::new());
-    };
-    let mut candidates = Vec::new();
-    for _ in 0..LOOKS_MAX {
-        let mut is_torn = false;
-        candidates.clear();
+/// The number of a folder that the kernel is too short of memory to number.
+const FOLDER_UNKNOWN: u64 = 1;
+
+/// A process that was seen before, told apart from a later one of the same number by the number of its
+/// folder in /proc.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    pid: i32,
+    folder: u64,
+    /// It belongs to the kernel and never runs a program.
+    is_thread: bool,
+}
+
+/// Finds clients, each time anew: any process may have begun to run another program since, and has its
+/// name read again. Only kernel threads, of which an idle host has more than of all others, are
+/// remembered and passed over.
+#[derive(Debug, Default)]
+pub(super) struct Finder {
+    seen: RefCell<Vec<Seen>>,
+}
+
+impl Finder {
+    /// All clients but those with these numbers. A host without /proc has none that could be found.
+    ///
+    /// # Errors
+    /// The host is short of descriptors or memory: who has not been seen may be there.
+    pub(super) fn find(&self, own: &[i32]) -> Result<Vec<Found>, HostError> {
+        let mut candidates = Vec::new();
+        for _ in 0..LOOKS_MAX {
+            let mut is_torn = false;
+            candidates.clear();
+            let named = self.named_like_clients()?;
+            if named.is_empty() {
+                break;
+            }
+            let namespace = |kind| fs::read_link(format!("/proc/thread-self/ns/{kind}")).ok();
+            let (Some(net), Some(mounts)) = (namespace("net"), namespace("mnt")) else { break };
+            for pid in named {
+                match look_at(pid, &net, &mounts)? {
+                    Look::Candidate(candidate) => candidates.push(candidate),
+                    Look::Nameless => is_torn = true,
+                    Look::Other => {}
+                }
+            }
+            if !is_torn {
+                break;
+            }
+        }
+        let clients = candidates.iter().filter(|it| !own.contains(&it.identity.pid));
+        Ok(clients.filter_map(|it| client(it, &candidates)).collect())
+    }
+
+    /// The processes that have a client's name: mostly none.
+    fn named_like_clients(&self) -> Result<Vec<i32>, HostError> {
         let entries = match fs::read_dir("/proc") {
             Ok(entries) => entries,
             Err(err) => return if_short(&err),
         };
+        let before = self.seen.take();
+        let (mut seen, mut named) = (Vec::with_capacity(before.len()), Vec::new());
         for entry in entries.flatten() {
-            match look_at(&entry.path(), &net, &mounts)? {
-                Look::Candidate(candidate) => candidates.push(candidate),
-                Look::Nameless => is_torn = true,
-                Look::Other => {}
+            let number = entry.file_name();
+            let Some(pid) = number.to_str().and_then(|number| number.parse().ok()) else {
+                continue;
+            };
+            let folder = entry.ino();
+            let known = before.binary_search_by_key(&pid, |it| it.pid).ok();
+            let known = known.and_then(|at| before.get(at)).filter(|it| it.folder == folder);
+            if known.is_none_or(|it| !it.is_thread) && has_name_of_client(pid)? {
+                named.push(pid);
             }
+            let known = known.copied();
+            seen.extend(known.or_else(|| {
+                let is_thread = is_thread(pid).filter(|_| folder > FOLDER_UNKNOWN)?;
+                Some(Seen { pid, folder, is_thread })
+            }));
         }
-        if !is_torn {
-            break;
-        }
+        seen.sort_unstable_by_key(|it| it.pid);
+        self.seen.replace(seen);
+        Ok(named)
     }
-    let clients = candidates.iter().filter(|it| !own.contains(&it.identity.pid));
-    Ok(clients.filter_map(|it| client(it, &candidates)).collect())
+}
+
+/// Whether a process is called as a client is, or as a program that may be one.
+fn has_name_of_client(pid: i32) -> Result<bool, HostError> {
+    // The kernel has 15 bytes of a program's name, and more of a thread's of its own.
+    let mut name = [0; 64];
+    let file = File::open(format!("/proc/{pid}/comm"));
+    let name = match file.and_then(|mut file| file.read(&mut name)) {
+        Ok(len) => name.get(..len).unwrap_or_default().trim_ascii_end(),
+        Err(err) => return if_short(&err),
+    };
+    let is_client = || Program::ALL.iter().any(|it| it.name().as_bytes() == name);
+    Ok(name.starts_with(b"busybox") || is_client())
+}
+
+/// Whether a process is a thread of the kernel's; `None` as long as that may change.
+fn is_thread(pid: i32) -> Option<bool> {
+    let stat = read(&folder_of(pid), "stat")?;
+    parse_stat(&String::from_utf8_lossy(&stat), clock::since_boot().ok()?)
+}
+
+/// The same by what the kernel says of a process (proc_pid_stat(5)), so long after the boot.
+fn parse_stat(stat: &str, up: Duration) -> Option<bool> {
+    /// `PF_KTHREAD`
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    /// In these the kernel tells when a process has started.
+    const TICKS_A_SECOND: u64 = 100;
+    /// Programs that the kernel runs itself begin as such a thread, for microseconds.
+    const AGE_MIN: u64 = 10;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    // The flags are the sixth field behind the state, and the start is the 19th.
+    let mut fields = rest.split_ascii_whitespace().skip(6);
+    if fields.next()?.parse::<u64>().ok()? & KERNEL_THREAD == 0 {
+        return Some(false);
+    }
+    let started = fields.nth(12)?.parse::<u64>().ok()? / TICKS_A_SECOND;
+    (started.saturating_add(AGE_MIN) <= up.as_secs()).then_some(true)
 }
 
 /// An error that says nothing of what there is.
@@ -105,17 +196,8 @@ fn if_short<T: Default>(err: &io::Error) -> Result<T, HostError> {
     }
 }
 
-fn look_at(process: &Path, net: &Path, mounts: &Path) -> Result<Look, HostError> {
-    // Few processes come further than here.
-    let is_named = |name: &[u8]| {
-        name.starts_with(b"busybox") || Program::ALL.iter().any(|it| it.name().as_bytes() == name)
-    };
-    let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok());
-    let Some(pid) = pid else { return Ok(Look::Other) };
-    let name = read_if_there(process, "comm")?;
-    if !is_named(name.trim_ascii_end()) {
-        return Ok(Look::Other);
-    }
+fn look_at(pid: i32, net: &Path, mounts: &Path) -> Result<Look, HostError> {
+    let process = &folder_of(pid);
     let arguments = read_if_there(process, "cmdline")?;
     if arguments.is_empty() {
         return Ok(Look::Nameless);
@@ -160,7 +242,7 @@ fn client(candidate: &Candidate, all: &[Candidate]) -> Option<Found> {
                 || arguments::is_privileged_part(&it.arguments))
     };
     let root = parts.iter().find(is_root)?;
-    let process = PathBuf::from(format!("/proc/{}", root.identity.pid));
+    let process = folder_of(root.identity.pid);
     let file = trusted_file(&process)?;
     let pid = candidate.identity.pid;
     let keeper = keeper(candidate);
@@ -227,8 +309,7 @@ fn keeper(candidate: &Candidate) -> Option<String> {
     if !candidate.is_in_our_mounts {
         return Some("a container".to_owned());
     }
-    let parent = PathBuf::from(format!("/proc/{}", candidate.parent));
-    let name = read(&parent, "comm").filter(|_| candidate.parent > 1)?;
+    let name = read(&folder_of(candidate.parent), "comm").filter(|_| candidate.parent > 1)?;
     let name = String::from_utf8_lossy(name.trim_ascii_end()).into_owned();
     KEEPERS.contains(&name.as_str()).then_some(name)
 }
@@ -248,6 +329,11 @@ fn rebuild(command: &mut CommandLine, links: &Links, families: &[Family]) {
     command.arguments = arguments;
     command.environment = vec![b"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_vec()];
     command.directory = b"/".to_vec();
+}
+
+/// What the kernel says of a process.
+fn folder_of(pid: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}"))
 }
 
 /// The same of a process that may have ended.
@@ -277,6 +363,61 @@ mod tests {
             assert_eq!(parse_status(&status), Some((7, want)), "{uids}");
         }
         assert_eq!(parse_status("Name:\tdhclient\n"), None);
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_is_one_for_good_when_it_has_some_age() {
+        let stat = |flags: &str, started: &str| {
+            format!("7 (a) b) S 2 0 0 0 -1 {flags} 5 6 7 8 9 10 11 12 20 0 1 0 {started} 88 99\n")
+        };
+        let up = Duration::from_secs(110);
+        for (label, stat, want) in [
+            ("a program", stat("4194560", "10000"), Some(false)),
+            ("a young program", stat("4194560", "11000"), Some(false)),
+            ("a thread", stat("2129984", "10000"), Some(true)),
+            ("a young thread", stat("2129984", "10100"), None),
+            ("one of the future", stat("2129984", "99999"), None),
+            ("torn", stat("2129984", "").replace(" 88 99", ""), None),
+            ("none", String::new(), None),
+        ] {
+            assert_eq!(parse_stat(&stat, up), want, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_seen_is_seen_again_when_it_has_become_a_client() {
+        let dir = std::env::temp_dir().join(format!("dhcp-finder-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let script = dir.join("udhcpc");
+        // A script has its own name with the kernel. It ends with its input.
+        fs::write(&script, "#!/bin/sh\nread line\n").unwrap();
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", "read line && exec \"$0\""]).arg(&script);
+        let mut child = shell.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+
+        let finder = Finder::default();
+        let is_found = || finder.named_like_clients().unwrap().contains(&pid);
+        assert!(!is_found());
+        let at = finder.seen.borrow().binary_search_by_key(&pid, |it| it.pid).unwrap();
+        assert!(!finder.seen.borrow()[at].is_thread);
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"\n").unwrap();
+        while !has_name_of_client(pid).unwrap() {
+            assert_eq!(child.try_wait().unwrap(), None);
+        }
+        assert!(is_found());
+
+        let at = finder.seen.borrow().binary_search_by_key(&pid, |it| it.pid).unwrap();
+        finder.seen.borrow_mut()[at].is_thread = true;
+        assert!(!is_found(), "a thread is passed over");
+        finder.seen.borrow_mut()[at].folder += 1;
+        assert!(is_found(), "the number is another's by now");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!is_found());
+        assert!(finder.seen.borrow().iter().all(|it| it.pid != pid), "nobody is kept for ever");
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
+use self::find::Finder;
 use self::heritage::Heritage;
 use super::process::Process;
 use super::record;
@@ -49,6 +50,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct ForeignClients {
     dir: PathBuf,
+    finder: Finder,
     ending: Vec<Ending>,
     /// Those that were given back, for as long as they are our children.
     started: Vec<(ForeignClient, Child)>,
@@ -65,18 +67,20 @@ struct Ending {
 
 impl ForeignClients {
     pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), ending: Vec::new(), started: Vec::new() }
+        let (finder, ending, started) = (Finder::default(), Vec::new(), Vec::new());
+        Self { dir: dir.to_owned(), finder, ending, started }
     }
 
     /// Those that run. `own` are the numbers of our clients.
     ///
     /// # Errors
-    /// As those of [`find::find`].
+    /// As those of [`Finder::find`].
     pub(super) fn running(&self, own: &[i32]) -> Result<Vec<ForeignClient>, HostError> {
         if sys::process::effective_uid() != 0 {
             return Ok(Vec::new());
         }
-        let mut clients: Vec<_> = find::find(own)?.into_iter().map(|found| found.client).collect();
+        let mut clients: Vec<_> =
+            self.finder.find(own)?.into_iter().map(|found| found.client).collect();
         // /proc shows nothing of a program that is only being loaded.
         for (client, child) in &self.started {
             let runs = !sys::process::has_ended(child).unwrap_or(true);
@@ -109,7 +113,7 @@ impl ForeignClients {
         now: Instant,
     ) -> Result<(), HostError> {
         self.remember(client)?;
-        let found = find::find(own)?.into_iter().filter(|found| found.client.is_same(client));
+        let found = self.finder.find(own)?.into_iter().filter(|found| found.client.is_same(client));
         let mut processes = Vec::new();
         for found in found {
             info!("{} ends (process {})", found.client, found.client.pid);
