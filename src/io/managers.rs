@@ -199,16 +199,17 @@ impl Search<'_> {
     fn dhcpcd(&mut self) {
         let mut processes = DHCPCD_PIDS.iter().filter_map(|path| {
             let pid = self.text(path)?.trim().parse().ok()?;
-            self.process(pid).filter(|process| process.program == "dhcpcd")
+            (self.program(pid)? == "dhcpcd" && self.is_near(pid)).then_some(pid)
         });
-        let Some(process) = processes.next() else { return };
-        if !dhcpcd::is_manager(&process.arguments()) {
+        let Some(pid) = processes.next() else { return };
+        let command_line = self.command_line(pid);
+        if !dhcpcd::is_manager(&command_line.split_terminator('\0').collect::<Vec<_>>()) {
             return;
         }
         let choice = Choice::parse(&self.text(DHCPCD_CONF).unwrap_or_default());
         for target in self.targets {
             if choice.takes(&target.link) {
-                self.add(target.link, Manager::Dhcpcd, Sign::Process(process.pid));
+                self.add(target.link, Manager::Dhcpcd, Sign::Process(pid));
             }
         }
     }
@@ -220,13 +221,13 @@ impl Search<'_> {
         if !signs.iter().any(|path| self.exists(path)) {
             return;
         }
-        for process in self.processes() {
-            match process.program.as_str() {
-                "NetworkManager" => self.network_manager(),
+        for (pid, program) in self.programs() {
+            match program.as_str() {
+                "NetworkManager" if self.is_near(pid) => self.network_manager(),
                 // The kernel cuts names.
-                "systemd-network" => self.networkd(),
-                "connmand" => self.connman(&process),
-                "netifd" => self.netifd(),
+                "systemd-network" if self.is_near(pid) => self.networkd(),
+                "connmand" if self.is_near(pid) => self.connman(pid),
+                "netifd" if self.is_near(pid) => self.netifd(),
                 _ => {}
             }
         }
@@ -255,11 +256,13 @@ impl Search<'_> {
         there.map(|(link, index)| (link, format!("{folder}/{}", index.0))).collect()
     }
 
-    fn connman(&mut self, process: &Process) {
+    fn connman(&mut self, pid: i32) {
         let configuration = self.text(CONNMAN_CONF).unwrap_or_default();
+        let command_line = self.command_line(pid);
+        let arguments: Vec<_> = command_line.split_terminator('\0').collect();
         for target in self.targets {
-            if connman::takes(&configuration, &process.arguments(), &target.link) {
-                self.add(target.link, Manager::Connman, Sign::Process(process.pid));
+            if connman::takes(&configuration, &arguments, &target.link) {
+                self.add(target.link, Manager::Connman, Sign::Process(pid));
             }
         }
     }
@@ -272,37 +275,33 @@ impl Search<'_> {
         }
     }
 
-    /// The processes in our network namespace.
-    fn processes(&self) -> Vec<Process> {
+    /// All processes, with the names that the kernel has for them: at most 15 bytes.
+    fn programs(&self) -> Vec<(i32, String)> {
         let Ok(entries) = fs::read_dir(self.path("proc")) else { return Vec::new() };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let pids = names.filter_map(|name| name.parse().ok()).take(PROCESS_COUNT_MAX);
-        pids.filter_map(|pid| self.process(pid)).collect()
+        pids.filter_map(|pid| Some((pid, self.program(pid)?))).collect()
     }
 
-    /// A process, if it is in our network namespace.
-    fn process(&self, pid: i32) -> Option<Process> {
-        let dir = self.path("proc").join(pid.to_string());
-        let namespace = |dir: &Path| fs::read_link(dir.join("ns/net")).ok();
-        let program = files::read_text(&dir.join("comm"), MANAGER_FILE_LEN_MAX).ok()?;
-        let is_ours = namespace(&dir) == namespace(&self.path("proc/self"));
-        let command_line = files::read(&dir.join("cmdline"), MANAGER_FILE_LEN_MAX).ok()?;
-        let command_line = String::from_utf8_lossy(&command_line).into_owned();
-        is_ours.then(|| Process { pid, program: program.trim_end().to_owned(), command_line })
+    fn program(&self, pid: i32) -> Option<String> {
+        let name = files::read_text(&self.process(pid).join("comm"), MANAGER_FILE_LEN_MAX).ok()?;
+        Some(name.trim_end().to_owned())
     }
-}
 
-struct Process {
-    pid: i32,
-    /// As the kernel calls it: at most 15 bytes.
-    program: String,
-    /// With a NUL behind each word.
-    command_line: String,
-}
+    /// Whether a process is in our network namespace.
+    fn is_near(&self, pid: i32) -> bool {
+        let namespace = |process: &Path| fs::read_link(process.join("ns/net")).ok();
+        namespace(&self.process(pid)) == namespace(&self.path("proc/self"))
+    }
 
-impl Process {
-    fn arguments(&self) -> Vec<&str> {
-        self.command_line.split_terminator('\0').collect()
+    /// What a process was started with, a NUL behind each word.
+    fn command_line(&self, pid: i32) -> String {
+        let text = files::read(&self.process(pid).join("cmdline"), MANAGER_FILE_LEN_MAX);
+        String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
+    }
+
+    fn process(&self, pid: i32) -> PathBuf {
+        self.path("proc").join(pid.to_string())
     }
 }
 

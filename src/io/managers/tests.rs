@@ -180,7 +180,7 @@ fn processes_are_looked_at_up_to_a_number() {
     host.process("self", "tests", &[], OURS);
     let count = || {
         let search = Search { root: &host.0, targets: &[], files_left: 0, holds: Vec::new() };
-        search.processes().len()
+        search.programs().len()
     };
     let add = |pid: usize| symlink("self", host.0.join(format!("proc/{pid}"))).unwrap();
     (0..PROCESS_COUNT_MAX).for_each(add);
