@@ -31,7 +31,7 @@ pub struct Job {
     /// How long a DHCP client has to bring a lease.
     lease_time_max: Duration,
     on_refusal: OnRefusal,
-    /// What was refused, and why, where the job goes on all the same.
+    /// What was refused, and why, where the job went on all the same.
     refused: Vec<(Step, StepError)>,
 }
 
@@ -278,6 +278,7 @@ impl Job {
         }
         match &mut self.failure {
             Some(failure) => failure.remains.push((step, error)),
+            None if step.is_courtesy() => self.refused.push((step, error)),
             None => {
                 let had_begun = !self.undo.is_empty();
                 self.failure = Some(Failure { step, error, had_begun, remains: Vec::new() });
@@ -322,7 +323,9 @@ impl Job {
 fn needed_link(step: &Step) -> Option<IfName> {
     let is_needed = matches!(
         step,
-        Step::AddLink(_) | Step::SetLink { value: Value::Up | Value::Down | Value::Master(_), .. }
+        Step::AddLink(_)
+            | Step::RemakeLink { .. }
+            | Step::SetLink { value: Value::Up | Value::Down | Value::Master(_), .. }
     );
     step.link_name().filter(|_| is_needed)
 }

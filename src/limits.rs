@@ -221,6 +221,9 @@ pub const LINK_GONE_TIME_MAX: Duration = Duration::from_secs(10);
 /// to be plugged into another network.
 pub const LEASE_REST_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// How many links are remembered that were taken down with their interfaces, each in a kilobyte or two.
+pub const REMOVED_LINKS_MAX: usize = 256;
+
 /// What is remembered of one link that was taken down, in bytes: some ten thousand addresses and
 /// routes.
 pub const SHELVED_LEN_MAX: u64 = 4 * 1024 * 1024;

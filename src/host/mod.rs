@@ -7,6 +7,7 @@
 
 pub mod describe;
 pub mod shelf;
+pub mod removed;
 pub mod survey;
 pub mod record;
 mod addresses;

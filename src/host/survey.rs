@@ -2,38 +2,41 @@
 //! [`Survey`]: what must be known of a few links, beyond the table, before they are changed.
 //!
 //! The table has what answers are made from. Whoever takes something away must be able to put it
-//! back as it was, and so needs the kernel's whole word on it: each address with its lifetimes, each
-//! route through a link, the switches of IPv6. That is asked for the links in question alone, at the
-//! moment when a change is planned.
+//! back as it was, and so needs the kernel's whole word on it: the link with all its attributes and
+//! sysctls, each address with its lifetimes, each route. That is asked for the links in question alone,
+//! at the moment when a change is planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::Host;
+use crate::host::removed::RemovedLink;
 use crate::host::shelf::Shelved;
 use crate::model::address::Family;
 use crate::model::foreign::{ForeignClient, Links};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
+use crate::model::sysctl::Sysctl;
 use crate::netlink::address::Lifetime;
-use crate::netlink::link::{Link, LinkKind};
+use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::bridge_vlan::BridgeVlans;
+use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::link::sysctls::ipv6_switches;
 use crate::netlink::record::route::RouteRecord;
 
 /// Of which links what must be known.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SurveyOrder {
     pub links: BTreeSet<IfName>,
-    /// Those of them whose switches of IPv6 may be changed, or put back.
-    pub switches_of: BTreeSet<IfName>,
 }
 
 /// What is known of the links that a change is about.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     links: BTreeMap<IfName, Surveyed>,
-    /// The switches that a link has which is yet to be made.
-    pub defaults: Ipv6Switches,
+    /// The sysctls that a link has which is yet to be made. Without any, none of these links is made.
+    pub defaults: Sysctls,
     /// The DHCP clients that we run.
     pub leases: Vec<Lease>,
     /// The DHCP clients that somebody else has started.
@@ -44,7 +47,14 @@ pub struct Survey {
     pub rested: Vec<Resting>,
     /// What those of the links had that were taken down in this boot without a definition.
     pub shelved: Vec<Shelved>,
+    /// What of these links was taken down before, by name.
+    pub removed: BTreeMap<IfName, RemovedLink>,
+    /// VLANs and bonds that were there before the bridges that they are ports of.
+    pub found: BTreeSet<LinkIndex>,
 }
+
+/// Sysctls of one link, with their values.
+pub type Sysctls = BTreeMap<Sysctl, i32>;
 
 /// An interface that was taken down, as it was.
 #[derive(Clone, Debug)]
@@ -55,6 +65,8 @@ pub struct Resting {
     lasting: Surveyed,
     /// What were its ports.
     ports: Vec<IfName>,
+    /// It, and the links that were surveyed with it.
+    pub removed: Vec<RemovedLink>,
 }
 
 impl Resting {
@@ -73,8 +85,17 @@ pub struct Surveyed {
     pub addresses: Vec<AddressRecord>,
     /// Those that the kernel removes along with an address are left out.
     pub routes: Vec<RouteRecord>,
-    /// None, if nobody wants to know.
-    pub switches: Ipv6Switches,
+    /// As the kernel tells of it. `None` of a link that has gone meanwhile.
+    pub record: Option<LinkRecord>,
+    /// The VLANs of a bridge that looks at them, or of a port of one.
+    pub vlans: Option<BridgeVlans>,
+}
+
+impl Surveyed {
+    /// The switches of IPv6.
+    pub fn switches(&self) -> Ipv6Switches {
+        ipv6_switches(&self.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default())
+    }
 }
 
 impl Survey {
@@ -109,7 +130,14 @@ impl Survey {
         lasting.routes.retain(|route| !is_told(route));
         let ports = host.ports_of(surveyed.link.index).into_iter().map(|port| port.name);
         let ports = ports.collect();
-        Some(Resting { surveyed, lasting, ports })
+        let removed = self.links.keys().filter_map(|name| self.removable(name, host)).collect();
+        Some(Resting { surveyed, lasting, ports, removed })
+    }
+
+    /// A link as it is to be remembered once it is gone.
+    pub fn removable(&self, name: &IfName, host: &Host) -> Option<RemovedLink> {
+        let surveyed = self.named(name)?;
+        Some(RemovedLink::new(surveyed.record.as_ref()?, surveyed.vlans.clone(), host))
     }
 
     /// What a link without a definition had when it was taken down, if it is as it was left.

@@ -26,10 +26,9 @@ use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::io::{Progress, switches};
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
-use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::netlink::conversation::{Answer, Conversation};
-use crate::netlink::link::{Link, LinkEvent, LinkIndex};
+use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
 use crate::netlink::record::address::{AddressRecord, encode_address_dump};
 use crate::netlink::record::route::{RouteRecord, encode_route_dump, leads_through};
 use crate::netlink::route::{self, RouteAnswer};
@@ -141,15 +140,18 @@ impl Kernel {
         buffer: &mut [u8],
     ) -> Result<Survey, HostError> {
         let mut survey = Survey::default();
-        survey.defaults = switches::read("default");
+        if order.links.iter().any(|name| is_to_be_made(host.link_named(name))) {
+            survey.defaults = switches::read_defaults();
+        }
         for name in &order.links {
             let Some(known) = host.link_named(name) else { continue };
             let index = known.index;
             // The table is up to date, but for links that change in silence; one that has just gone
             // is as good as not there.
+            let record = self.link_record(index, buffer);
+            let told = record.as_ref().map(|record| record.link.clone());
             let is_silent = describe::is_silent(host, known);
-            let link = if is_silent { self.link(index, buffer) } else { Some(known.clone()) };
-            let Some(link) = link else { continue };
+            let Some(link) = (if is_silent { told } else { Some(known.clone()) }) else { continue };
             let addresses = self.addresses(index, buffer)?;
             let mut routes = Vec::new();
             if link.up {
@@ -159,11 +161,7 @@ impl Kernel {
             }
             // Known only now, as some routes come and go with an address.
             routes.retain(|route| !route.goes_with(&addresses));
-            let switches = match order.switches_of.contains(name) {
-                true => switches::read(link.name.as_str()),
-                false => Ipv6Switches::default(),
-            };
-            survey.insert(Surveyed { link, addresses, routes, switches });
+            survey.insert(Surveyed { link, addresses, routes, record, vlans: None });
         }
         Ok(survey)
     }
@@ -408,6 +406,12 @@ impl AsFd for Kernel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
+}
+
+/// Whether a link may have to be made in a change: it is not there, or is one that is deleted and made
+/// again.
+fn is_to_be_made(link: Option<&Link>) -> bool {
+    link.is_none_or(|link| matches!(link.kind, LinkKind::Vlan { .. }))
 }
 
 /// The socket for questions. A kernel that takes no filters tells more than is asked.

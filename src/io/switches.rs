@@ -2,29 +2,26 @@
 //! The sysctls of a link: small files below /proc/sys. Netlink tells them and sets few of them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::HostError;
+use crate::host::survey::Sysctls;
 use crate::io::files;
-use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
+use crate::netlink::record::link::sysctls;
 
 const NET: &str = "/proc/sys/net";
-const IPV6: &str = "/proc/sys/net/ipv6/conf";
 const LEN_MAX: u64 = 64;
 
-/// The switches of `link`, or of links that are yet to be made (`default`). A kernel without IPv6
-/// has none.
-pub fn read(link: &str) -> Ipv6Switches {
-    let dir = Path::new(IPV6).join(link);
-    let value = |file: &str| files::read_text(&dir.join(file), LEN_MAX).ok()?.trim().parse().ok();
-    Ipv6Switches {
-        accept_ra: value(Sysctl::ACCEPT_RA.name),
-        autoconf: value(Sysctl::AUTOCONF.name),
-        disable_ipv6: value(Sysctl::DISABLE_IPV6.name),
-        forwarding: value("forwarding"),
-    }
+/// All sysctls of links that are yet to be made, as far as there are any.
+pub fn read_defaults() -> Sysctls {
+    let value = |sysctl: Sysctl| {
+        let path: PathBuf =
+            [NET, sysctl.family.as_str(), "conf/default", sysctl.name].iter().collect();
+        Some((sysctl, files::read_text(&path, LEN_MAX).ok()?.trim().parse().ok()?))
+    };
+    sysctls::all().filter_map(value).collect()
 }
 
 /// Sets one sysctl.

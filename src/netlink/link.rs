@@ -25,6 +25,8 @@ pub(super) const RTM_GETLINK: u16 = 18;
 pub(super) const AF_UNSPEC: u8 = 0;
 pub(super) const IFF_UP: u32 = 0x1;
 const IFF_LOWER_UP: u32 = 0x1_0000;
+/// What each link has that is like Ethernet.
+const IFF_MULTICAST: u32 = 0x1000;
 
 pub(super) const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
@@ -393,7 +395,8 @@ pub fn encode(out: &mut Vec<u8>, sequence: u32, link: &Link) {
         payload.bytes(&link.index.0.to_ne_bytes());
         let up = if link.up { IFF_UP } else { 0 };
         let carrier = if link.carrier { IFF_LOWER_UP } else { 0 };
-        payload.bytes(&(up | carrier).to_ne_bytes());
+        let flags = up | carrier | IFF_MULTICAST;
+        payload.bytes(&flags.to_ne_bytes());
         payload.bytes(&[0; 4]);
         payload.attribute_text(IFLA_IFNAME, link.name.as_str());
         payload.attribute_u32(IFLA_MTU, link.mtu);

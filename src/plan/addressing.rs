@@ -289,8 +289,8 @@ impl<'a> Draft<'a> {
 
     /// Sets the switches of IPv6 as a definition that speaks of IPv6 needs them, best before the
     /// link is up and takes advertisements.
-    pub(super) fn set_switches(&mut self, definition: &'a Interface) {
-        let wish = self.wish(definition, Family::Ipv6, &[]);
+    pub(super) fn set_switches(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
+        let wish = self.wish(definition, Family::Ipv6, donors);
         let Some(protocol) = wish.protocol else { return };
         let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = wish.switches();
         let is_router = forwarding.is_some_and(|forwarding| forwarding != 0);

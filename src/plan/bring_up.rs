@@ -134,7 +134,8 @@ fn draft_up(
         }
     }
     draft.check_is_no_port(name)?;
-    draft.set_switches(definition);
+    draft.carry_sysctls(definition, &donors);
+    draft.set_switches(definition, &donors);
     if bridge.is_none() {
         draft.set_mtu(name, definition.mtu, parent);
     }

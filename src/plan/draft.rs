@@ -127,7 +127,8 @@ impl<'a> Draft<'a> {
 
     /// Whether a link is planned to be made.
     pub(super) fn is_made(&self, name: &IfName) -> bool {
-        self.steps().any(|step| matches!(step, Step::AddLink(spec) if spec.name == *name))
+        let is_making = |step: &&Step| matches!(step, Step::AddLink(_) | Step::RemakeLink { .. });
+        self.steps().filter(is_making).any(|step| step.link_name() == Some(*name))
     }
 
     /// Brings a link up, if it is neither up nor planned to be. What it has of IPv6 while it is down

@@ -2,6 +2,7 @@
 //! The links part of a plan: what is to be made, what is to be set, and whose port it becomes.
 
 use crate::host::may_be_a_guests;
+use crate::host::removed::MTU_AT_FIRST;
 use crate::host::survey::Surveyed;
 use crate::model::address::{Family, MacAddr};
 use crate::model::interface::{
@@ -19,9 +20,6 @@ use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
 /// `BR_MAX_FORWARD_DELAY`), in hundredths of a second.
 const STP_DELAY_MIN: u32 = 200;
 const STP_DELAY_MAX: u32 = 3000;
-
-/// The MTU of a bridge or bond that has just been made.
-pub(super) const MTU_AT_FIRST: u32 = 1500;
 
 impl<'a> Draft<'a> {
     /// A link that is there already: a NIC, or whatever else counts as one.
@@ -67,7 +65,7 @@ impl<'a> Draft<'a> {
             Some(_) => return Err(Refusal::WrongKind { name, wanted: "VLAN" }),
             None => {
                 let kind = SpecKind::Vlan { tag: vlan.tag, parent: vlan.parent };
-                self.add_link(LinkSpec { name, mac: None, kind });
+                self.make_link(LinkSpec { name, mac: None, kind }, std::iter::empty());
             }
         }
         Ok(())
@@ -81,7 +79,11 @@ impl<'a> Draft<'a> {
             Some(_) => return Err(Refusal::WrongKind { name, wanted: "bond" }),
             None => {
                 let kind = SpecKind::Bond { mode: bond.mode, monitor: bond.monitor.clone() };
-                self.add_link(LinkSpec { name, mac: None, kind });
+                let members = bond.members.iter().map(|member| member.name);
+                let had = self.make_link(LinkSpec { name, mac: None, kind }, members);
+                if let Some(LinkKind::Bond(had)) = had.map(|had| &had.record.link.kind) {
+                    self.tune_bond(name, bond, had)?;
+                }
             }
         }
         for BondMember { name: member, .. } in &bond.members {
@@ -104,7 +106,9 @@ impl<'a> Draft<'a> {
             let undo = std::iter::once(set(Value::NoMaster)).chain(self.mtus_over(&port.link, 0));
             let undo = undo.collect();
             self.push(set(Value::Master(name)), undo);
+            self.restore_port(*member, name);
         }
+        self.restore_primary(name, bond);
         // Whatever kind of link it is: no guest is a member of a bond.
         let is_member = |port: &Link| bond.members.iter().any(|member| member.name == port.name);
         self.release_others(now, is_member);
@@ -162,16 +166,20 @@ impl<'a> Draft<'a> {
                 PortKind::Ethernet(_) => {
                     self.require(&port.name, || format!("a port of bridge {name}"))?;
                 }
-                PortKind::Bond(bond) => self.bond(port.name, bond)?,
+                PortKind::Bond(bond) => {
+                    self.bond(port.name, bond)?;
+                    self.restore_sysctls(port.name);
+                }
                 PortKind::Vlan(_) => {}
             }
         }
         for (name, vlan) in vlans_in_order(bridge) {
             self.vlan(name, vlan)?;
+            self.restore_sysctls(name);
         }
         match self.find(&name).map(|now| &now.link) {
             Some(Link { kind: LinkKind::Bridge(live), .. }) => {
-                self.tune_bridge(name, bridge, *live)
+                self.tune_bridge(name, bridge, *live);
             }
             Some(_) => return Err(Refusal::WrongKind { name, wanted: "bridge" }),
             None => {
@@ -180,7 +188,11 @@ impl<'a> Draft<'a> {
                 // What STP makes of the delay comes about when it is switched on.
                 let delay = if bridge.stp == Some(true) { bridge.delay } else { delay };
                 let kind = SpecKind::Bridge { stp: bridge.stp, delay };
-                self.add_link(LinkSpec { name, mac, kind });
+                let ports = bridge.ports.iter().map(|port| port.name);
+                let had = self.make_link(LinkSpec { name, mac, kind }, ports);
+                if let Some(LinkKind::Bridge(had)) = had.map(|had| &had.record.link.kind) {
+                    self.tune_bridge(name, bridge, *had);
+                }
             }
         }
         Ok(())
@@ -219,7 +231,10 @@ impl<'a> Draft<'a> {
             match now.and_then(|now| self.master_of(now)) {
                 Some(master) if master == name => {}
                 Some(master) => return Err(Refusal::IsPort { name: port.name, master }),
-                None => self.set(port.name, Value::Master(name), Value::NoMaster),
+                None => {
+                    self.set(port.name, Value::Master(name), Value::NoMaster);
+                    self.restore_port(port.name, name);
+                }
             }
             self.set_up(port.name);
         }
@@ -324,8 +339,14 @@ impl<'a> Draft<'a> {
     /// Whether this is a bridge whose ports are planned to change.
     fn has_new_ports(&self, name: &IfName) -> bool {
         let is_bridge = |step: &Step| {
-            matches!(step, Step::AddLink(LinkSpec { name: made, kind: SpecKind::Bridge { .. }, .. })
-                if made == name)
+            let makes_one = if let Step::AddLink(spec) = step {
+                matches!(spec.kind, SpecKind::Bridge { .. })
+            } else if let Step::RemakeLink { record, .. } = step {
+                matches!(record.link.kind, LinkKind::Bridge(_))
+            } else {
+                false
+            };
+            makes_one && step.link_name() == Some(*name)
         };
         let is_port = |step: &Step| {
             matches!(step, Step::SetLink { value: Value::Master(_) | Value::NoMaster, .. })

@@ -17,6 +17,7 @@ mod wish;
 mod ways;
 mod draft;
 mod addressing;
+mod remake;
 mod links;
 pub mod available;
 mod give_back;
@@ -32,8 +33,9 @@ use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::managers::{Claim, Stake};
 use crate::model::address::{Family, IpPrefix};
-use crate::model::interface::{Interface, Kind, PortKind};
+use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use left::Left;
@@ -66,19 +68,23 @@ impl Plan {
         };
         Self { steps: edits.into_iter().map(plan).collect(), ..Self::default() }
     }
+
+    /// The VLANs and bonds that are there already and become ports of this bridge. Taking that down
+    /// takes down what was made for it, and they were not.
+    pub fn taken_in(&self, bridge: &IfName, host: &Host) -> Vec<LinkIndex> {
+        let steps = self.steps.iter().map(|planned| &planned.step);
+        let taken = steps.filter_map(|step| step.new_port_of(bridge));
+        let links = taken.filter_map(|port| host.link_named(&port));
+        let is_virtual =
+            |link: &&Link| matches!(link.kind, LinkKind::Vlan { .. } | LinkKind::Bond(_));
+        links.filter(is_virtual).map(|link| link.index).collect()
+    }
 }
 
 /// What must be known before an interface is brought up or taken down.
 pub fn survey_order(name: IfName, definition: Option<&Interface>) -> SurveyOrder {
     let below = definition.map(|definition| [definition.members(), definition.parents()].concat());
-    let links = below.unwrap_or_default().into_iter().chain([name]).collect();
-    let ports = match definition.map(|definition| &definition.kind) {
-        Some(Kind::Bridge(bridge)) => bridge.ports.as_slice(),
-        Some(Kind::Ethernet(_) | Kind::Bond(_) | Kind::Vlan(_)) | None => &[],
-    };
-    let vlans = ports.iter().filter(|port| matches!(port.kind, PortKind::Vlan(_)));
-    let switches_of = vlans.map(|port| port.name).chain([name]).collect();
-    SurveyOrder { links, switches_of }
+    SurveyOrder { links: below.unwrap_or_default().into_iter().chain([name]).collect() }
 }
 
 /// What a start is about: a lease is at stake where a port is taken that may have one, and where we

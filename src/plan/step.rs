@@ -244,9 +244,22 @@ impl Step {
         }
     }
 
+    /// Whether it gives a link something that no definition has a word for: a change is not undone where
+    /// that is refused.
+    pub fn is_courtesy(&self) -> bool {
+        let is_undefined = matches!(self, Self::Switch { switch, .. } if !switch.is_defined());
+        is_undefined || matches!(self, Self::ResetLink { .. })
+    }
+
     /// The name that this step gives to a link.
     pub fn new_name(&self) -> Option<IfName> {
         if let Self::SetLink { value: Value::Name(name), .. } = self { Some(*name) } else { None }
+    }
+
+    /// The link that this step makes a port of a bridge or bond.
+    pub fn new_port_of(&self, master: &IfName) -> Option<IfName> {
+        let Self::SetLink { link, value: Value::Master(it) } = self else { return None };
+        (it == master).then_some(*link)
     }
 
     /// What this step restores, if it is a file.

@@ -17,7 +17,8 @@ use crate::plan::Plan;
 use crate::plan::bring_up::is_of_kind;
 use crate::plan::draft::Draft;
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value, switch_values};
+use crate::plan::remake;
+use crate::plan::step::{Condition, Step, Value};
 
 /// Links over each other: more than the kernel allows (`MAX_NEST_DEV`).
 pub(super) const DEPTH_MAX: usize = 16;
@@ -59,6 +60,8 @@ pub fn tear_down(
                     continue;
                 };
                 match (&port.kind, &port_now.link.kind) {
+                    // It was there before the bridge, and goes on.
+                    _ if survey.found.contains(&port_now.link.index) => {}
                     (PortKind::Bond(bond), LinkKind::Bond(_)) => {
                         release_members(&mut draft, &port_now.link, bond)?;
                         to_delete.push(port_now);
@@ -164,6 +167,7 @@ fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec
         for port in &bridge.ports {
             let Some(now) = port_of(draft, link, port.name) else { continue };
             match (&port.kind, &now.link.kind) {
+                _ if draft.survey.found.contains(&now.link.index) => {}
                 (PortKind::Bond(bond), LinkKind::Bond(_)) => {
                     let is_member = |it: &&Link| bond.members.iter().any(|m| m.name == it.name);
                     let members = draft.ports_of(&now.link).into_iter();
@@ -206,20 +210,10 @@ fn depth(draft: &Draft<'_>, link: &Link) -> usize {
     std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
 }
 
-/// What would make a VLAN again, as far as we know it.
+/// What would make a VLAN again.
 fn remake_vlan(draft: &Draft<'_>, surveyed: &Surveyed) -> Vec<Step> {
-    let link = &surveyed.link;
-    let parent = link.parent.and_then(|parent| draft.host.link(parent));
-    let (LinkKind::Vlan { tag }, Some(parent)) = (&link.kind, parent) else { return Vec::new() };
-    let name = link.name;
-    let kind = SpecKind::Vlan { tag: *tag, parent: parent.name };
-    let mtu = (link.mtu != parent.mtu).then_some(Value::Mtu(link.mtu));
-    let settings = mtu.into_iter().map(|value| Step::SetLink { link: name, value });
-    let add = Step::AddLink(LinkSpec { name, mac: link.mac, kind });
-    let switches =
-        switch_values(surveyed.switches).into_iter().zip(switch_values(draft.survey.defaults));
-    let switches = switches.filter(|(now, first)| now != first).filter_map(|((switch, now), _)| {
-        now.map(|value| Step::Switch { link: name, switch, value })
-    });
-    std::iter::once(add).chain(settings).chain(switches).collect()
+    let name = surveyed.link.name;
+    let Some(removed) = draft.survey.removable(&name, draft.host) else { return Vec::new() };
+    let sysctls = remake::own_sysctls(name, &removed.record, &draft.survey.defaults);
+    [remake::remade(&removed), sysctls].concat()
 }

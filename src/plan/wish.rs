@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use crate::host::removed::RemovedLink;
 use crate::host::survey::{Survey, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
@@ -50,6 +51,11 @@ impl<'a> Wish<'a> {
         now.is_none_or(|now| !std::ptr::eq(now, donor))
     }
 
+    /// What was taken down before under the link's name.
+    pub(super) fn removed(&self) -> Option<&'a RemovedLink> {
+        self.survey.removed.get(&self.link)
+    }
+
     /// The addresses that the definition names.
     pub(super) fn fixed(&self) -> Vec<IpPrefix> {
         let ips = self.protocol.map(|protocol| protocol.addresses.as_slice()).unwrap_or_default();
@@ -80,7 +86,8 @@ impl<'a> Wish<'a> {
 
     /// The switches of IPv6 that the link has, or will have when it is made.
     pub(super) fn switches(&self) -> Ipv6Switches {
-        self.now.map_or(self.survey.defaults, |now| now.switches)
+        let of_new = || self.switches_of_new(&self.survey.defaults);
+        self.now.map_or_else(of_new, Surveyed::switches)
     }
 
     /// Whether the link has nothing of this family, and will not have: the definition does not speak

@@ -124,6 +124,9 @@ impl Desk<'_> {
         survey.foreign = self.clients.foreign()?;
         survey.ended = self.clients.ended();
         survey.rested = self.rested.interfaces().cloned().collect();
+        let removed = order.links.iter().filter_map(|name| Some((*name, self.rested.link(name)?)));
+        survey.removed = removed.map(|(name, link)| (name, link.clone())).collect();
+        survey.found.clone_from(self.rested.found());
         survey.shelved = order.links.iter().filter_map(|link| self.shelf.find(link)).collect();
         Ok(survey)
     }

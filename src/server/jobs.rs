@@ -21,8 +21,8 @@ use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::logging::{self, Charged};
 use crate::model::client::{Access, ClientState, Entrance, Opened};
-use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
 use crate::open_change::Part;
 use crate::plan::Planned;
 use crate::plan::step::Step;
@@ -51,7 +51,7 @@ pub(crate) struct Jobs {
     running: Option<Running>,
     comparing: Option<Comparing>,
     pause: Pause,
-    rested: Rested,
+    pub(super) rested: Rested,
     pub(super) discard: Discard,
 }
 
@@ -114,6 +114,8 @@ pub(super) struct Running {
     reply: Reply,
     discarded: Vec<IfName>,
     leaves: Vec<Resting>,
+    /// VLANs and bonds that become ports of a bridge, and were there before.
+    found: Vec<LinkIndex>,
     /// What is to be said if it fails.
     failure: String,
     /// What the step under way waits for.
@@ -168,6 +170,7 @@ impl Running {
             reply: Reply::Empty,
             discarded,
             leaves: Vec::new(),
+            found: Vec::new(),
             failure: String::new(),
             owed: None,
             hurried: None,
@@ -429,6 +432,8 @@ impl Server {
                     warn!("what {} has will not be known when it comes up: {err}", shelved.link);
                 }
                 let discarded = plan.discarded.clone();
+                let name = request.call.interface_name().and_then(|name| IfName::new(name).ok());
+                let found = name.map(|name| plan.taken_in(&name, &self.host)).unwrap_or_default();
                 let job = Job::new(plan, self.configuration.settings.changes.dhcp_timeout);
                 self.jobs.running = Some(Running {
                     request,
@@ -436,6 +441,7 @@ impl Server {
                     reply,
                     discarded,
                     leaves,
+                    found,
                     failure,
                     owed: None,
                     hurried: None,
@@ -489,7 +495,8 @@ impl Server {
     /// Answers for the change that is over.
     fn conclude(&mut self, now: Instant) {
         let Some(running) = self.jobs.running.take() else { return };
-        let Running { request, job, reply, discarded, leaves, failure, way_back, .. } = running;
+        let Running { request, job, reply, discarded, leaves, found, failure, way_back, .. } =
+            running;
         if let Some(way_back) = way_back {
             self.jobs.discard.push(discarded, now);
             return self.next_round(request, way_back, job.refused(), now);
@@ -504,9 +511,12 @@ impl Server {
             Ok(()) => {
                 // At the default level, as all that changes the host.
                 warn!("{}: done", Brief { request: &request, reply: &reply });
-                if let InterfaceCall::Create { name, .. } = &request.call {
-                    self.forget_rested(name);
+                let brief = Brief { request: &request, reply: &reply };
+                for (step, err) in job.refused() {
+                    warn!("{brief}: not as it was before: {step}: {err}");
                 }
+                self.note_rested(&request.call);
+                self.jobs.rested.note_found(found, &self.host);
                 self.jobs.rested.push(leaves, now);
                 self.jobs.discard.push(discarded, now);
                 Ok(reply)
@@ -517,15 +527,6 @@ impl Server {
             }
         };
         self.answer(request, outcome, now);
-    }
-
-    /// An interface is up: what was taken down before it is its own now.
-    fn forget_rested(&mut self, name: &str) {
-        let Ok(name) = IfName::new(name) else { return };
-        let definition = self.store.definitions().named(&name);
-        let mut names = definition.map(Interface::members).unwrap_or_default();
-        names.push(name);
-        self.jobs.rested.forget(&names);
     }
 
     /// Tells whoever asked what has become of it.

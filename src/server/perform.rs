@@ -111,7 +111,7 @@ impl Server {
     fn take_away(&mut self, step: &Step) -> Result<(), StepError> {
         let Step::DropLease { lease, addresses, routes } = step else { return Ok(()) };
         let link = lease.link;
-        let order = SurveyOrder { links: BTreeSet::from([link]), switches_of: BTreeSet::new() };
+        let order = SurveyOrder { links: BTreeSet::from([link]) };
         let survey = self.kernel.survey(&order, &self.host, &mut self.buffer)?;
         let Some(now) = survey.named(&link) else { return Ok(()) };
         for step in plan::without_lease(now, lease.family, addresses, routes) {

@@ -6,17 +6,30 @@
 //! the hardware address is, and need not be asked for before: a client may use what it has until that
 //! ends (RFC 2131, 3.2). And an IPv6 address that was unique a moment ago needs no search for duplicates
 //! (RFC 4862), which takes a second. Later, the link may hang in another network.
+//!
+//! The attributes of the links themselves depend on no network. They are remembered until the link is
+//! there again, its definition is removed, or the daemon ends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::host::Host;
+use crate::host::removed::RemovedLink;
 use crate::host::survey::Resting;
-use crate::limits::LEASE_REST_TIME_MAX;
+use crate::limits::{LEASE_REST_TIME_MAX, REMOVED_LINKS_MAX};
+use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
+use crate::proto::interface::InterfaceCall;
+use crate::server::Server;
 
 /// Interfaces that were taken down a moment ago, as they were.
 #[derive(Debug, Default)]
 pub(crate) struct Rested {
     interfaces: Vec<(Instant, Resting)>,
+    links: BTreeMap<IfName, RemovedLink>,
+    /// VLANs and bonds that were there before the bridges that they are ports of.
+    found: BTreeSet<LinkIndex>,
 }
 
 impl Rested {
@@ -25,19 +38,69 @@ impl Rested {
         self.interfaces.iter().map(|(_, resting)| resting)
     }
 
+    /// What is remembered of the link of this name.
+    pub(crate) fn link(&self, name: &IfName) -> Option<&RemovedLink> {
+        self.links.get(name)
+    }
+
+    /// VLANs and bonds that were there before the bridges that they are ports of.
+    pub(crate) fn found(&self) -> &BTreeSet<LinkIndex> {
+        &self.found
+    }
+
+    /// A bridge has taken in links that were there before.
+    pub(crate) fn note_found(&mut self, found: Vec<LinkIndex>, host: &Host) {
+        self.found.retain(|link| host.link(*link).is_some());
+        self.found.extend(found);
+    }
+
     /// Interfaces were taken down.
     pub(crate) fn push(&mut self, taken_down: Vec<Resting>, now: Instant) {
-        self.interfaces.extend(taken_down.into_iter().map(|resting| (now, resting)));
+        for mut resting in taken_down {
+            let links = resting.removed.drain(..).map(|link| (link.record.link.name, link));
+            self.links.extend(links);
+            self.interfaces.push((now, resting));
+        }
+        while self.links.len() > REMOVED_LINKS_MAX {
+            self.links.pop_first();
+        }
     }
 
     /// Links of these names are up, and have what was theirs.
     pub(crate) fn forget(&mut self, names: &[IfName]) {
         self.interfaces.retain(|(_, resting)| !resting.is_for(names));
+        self.links.retain(|name, _| !names.contains(name));
+    }
+
+    /// The interface of this name is defined no more: another one of the name has nothing of it.
+    pub(crate) fn forget_definition(&mut self, name: IfName) {
+        self.links.remove(&name);
+        for link in self.links.values_mut().filter(|link| link.master == Some(name)) {
+            link.master = None;
+        }
     }
 
     /// Forgets what is too old.
     pub(crate) fn handle_time(&mut self, now: Instant) {
         self.interfaces
             .retain(|(since, _)| now.saturating_duration_since(*since) < LEASE_REST_TIME_MAX);
+    }
+}
+
+impl Server {
+    /// An interface is up: what was taken down before it is its own now. Or it is defined no more.
+    pub(super) fn note_rested(&mut self, call: &InterfaceCall) {
+        if let InterfaceCall::Undefine { name } = call
+            && let Ok(name) = IfName::new(name)
+        {
+            self.jobs.rested.forget_definition(name);
+        } else if let InterfaceCall::Create { name, .. } = call
+            && let Ok(name) = IfName::new(name)
+        {
+            let definition = self.store.definitions().named(&name);
+            let mut names = definition.map(Interface::members).unwrap_or_default();
+            names.push(name);
+            self.jobs.rested.forget(&names);
+        }
     }
 }

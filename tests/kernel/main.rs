@@ -39,6 +39,7 @@ mod restore_kinds;
 mod rules;
 mod scene;
 mod shortages;
+mod taken_over;
 mod undefined;
 mod vlans;
 

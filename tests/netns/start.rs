@@ -257,6 +257,8 @@ fn virshs_own_default_of_stp_without_delay_works() {
                 }
             }
             destroy("br0");
+            // Or the next one would have what that leaves open from this one.
+            virsh("iface-undefine br0").ok();
         }
     });
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Sysctls of links that were changed in a change, or that went with their link, are as they were after
-//! a rollback: all that this kernel has.
+//! a rollback: all that this kernel has. And a bridge has those of the NIC that it takes in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::scene::fact;
-use crate::support::command::{ip, ip_batch};
+use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::snapshot::{Snapshot, Strictness};
@@ -92,5 +92,47 @@ fn each_sysctl_comes_back_with_its_link() {
         ip("link del br0");
         roll_back();
         before.assert_unchanged(Strictness::AlikeLinks, "a bridge was deleted");
+    });
+}
+
+/// The sysctls of a link, by their files' names, but for the MTU that follows the link's.
+fn values(link: &str) -> Vec<(String, String)> {
+    let value = |path: &PathBuf| {
+        let family = if path.starts_with("/proc/sys/net/ipv4") { "ipv4" } else { "ipv6" };
+        let name = format!("{family} {}", path.file_name().unwrap().to_str().unwrap());
+        Some((name, fs::read_to_string(path).ok()?.trim().to_owned()))
+    };
+    let mut values: Vec<_> = files(link).iter().filter_map(value).collect();
+    values.retain(|(name, _)| name != "ipv6 mtu");
+    values.sort();
+    values
+}
+
+#[test]
+fn a_bridge_has_those_of_its_port_and_gives_them_back() {
+    on_host(|| {
+        ip_batch("link del br0\naddress add 192.0.2.2/24 dev eth0\n");
+        let _daemon = Daemon::start();
+        let count = change_all("eth0");
+        assert!(count > 60, "{count}");
+        // The kernel's, whenever the link comes up.
+        fs::write("/proc/sys/net/ipv6/conf/eth0/mtu", "1500").unwrap();
+        let (before, had) = (Snapshot::take(), values("eth0"));
+        virsh("iface-bridge eth0 br1 --no-stp").ok();
+        assert_eq!(values("br1"), had);
+        virsh("iface-unbridge br1").ok();
+        before.assert_unchanged(Strictness::SameLinks, "bridged and back");
+        // What is set of the bridge goes to its port, and back to a bridge that is started again.
+        virsh("iface-bridge eth0 br1 --no-stp").ok();
+        let set = |link: &str, value: &str| {
+            fs::write(format!("/proc/sys/net/ipv4/conf/{link}/rp_filter"), value).unwrap();
+        };
+        set("br1", "2");
+        let had = values("br1");
+        let _ = virsh("iface-destroy br1");
+        virsh("iface-start br1").ok();
+        assert_eq!(values("br1"), had);
+        virsh("iface-unbridge br1").ok();
+        assert_eq!(values("eth0"), had);
     });
 }

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::host::record::HostRecord;
-use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
 use crate::host::{Host, is_discarded};
 use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
@@ -32,6 +32,7 @@ use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::link::{Link, LinkEvent, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::netlink::wire::messages;
 use crate::netlink::{Event, events, link};
@@ -95,7 +96,7 @@ impl ValueKernel {
     /// All that is to be known of these links, as `io::kernel` asks for it.
     pub fn survey(&self, order: &SurveyOrder) -> Survey {
         let mut survey = Survey::default();
-        survey.defaults = self.defaults;
+        survey.defaults = self.default_sysctls();
         survey.leases.clone_from(&self.clients);
         survey.foreign.clone_from(&self.foreign);
         survey.ended.clone_from(&self.ended);
@@ -110,11 +111,25 @@ impl ValueKernel {
             }
             routes.retain(|route| !route.goes_with(&addresses));
             let link = self.told(device);
-            let is_asked = order.switches_of.contains(&device.name);
-            let switches = if is_asked { device.switches } else { Ipv6Switches::default() };
-            survey.insert(Surveyed { link, addresses, routes, switches });
+            let mut told = Vec::new();
+            device.encode(&mut told);
+            let record = messages(&told).flatten().next();
+            let record = record.and_then(|message| LinkRecord::decode(&message).ok().flatten());
+            survey.insert(Surveyed { link, addresses, routes, record, vlans: None });
         }
         survey
+    }
+
+    /// The sysctls that it knows of links that are yet to be made.
+    fn default_sysctls(&self) -> Sysctls {
+        let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = self.defaults;
+        let values = [
+            (Sysctl::ACCEPT_RA, accept_ra),
+            (Sysctl::AUTOCONF, autoconf),
+            (Sysctl::DISABLE_IPV6, disable_ipv6),
+            (Sysctl::FORWARDING_IPV6, forwarding),
+        ];
+        values.into_iter().filter_map(|(sysctl, value)| Some((sysctl, value?))).collect()
     }
 
     /// The link as a message tells of it.
@@ -326,7 +341,7 @@ impl ValueKernel {
     ) -> Result<(), Errno> {
         let link = lease.link;
         let links = BTreeSet::from([link]);
-        let survey = self.survey(&SurveyOrder { links, switches_of: BTreeSet::new() });
+        let survey = self.survey(&SurveyOrder { links });
         let Some(now) = survey.named(&link) else { return Ok(()) };
         for step in plan::without_lease(now, lease.family, addresses, routes) {
             match self.perform(&step) {

@@ -57,10 +57,8 @@ impl Kernel {
     ) -> Result<HostRecord, HostError> {
         let mut record = HostRecord::named_as_in(host);
         for index in names.iter().filter_map(|name| Some(host.link_named(name)?.index)) {
-            let encode = |out: &mut Vec<u8>, sequence| link::encode_lookup(out, sequence, index);
-            match self.collect("a link", encode, buffer, link_record) {
-                Ok(links) => links.into_iter().for_each(|link| record.add_link(link)),
-                Err(err) => debug!("{err}"),
+            if let Some(link) = self.link_record(index, buffer) {
+                record.add_link(link);
             }
             let addresses = self.addresses(index, buffer)?;
             addresses.into_iter().for_each(|address| record.add_address(address));
@@ -68,6 +66,17 @@ impl Kernel {
         self.record_ways(&mut record, buffer)?;
         self.record_vlans(&mut record, &bridge_sides(host.links()), buffer);
         Ok(record)
+    }
+
+    /// One link in the kernel's own words. `None` if it is gone.
+    pub(super) fn link_record(
+        &mut self,
+        index: LinkIndex,
+        buffer: &mut [u8],
+    ) -> Option<LinkRecord> {
+        let encode = |out: &mut Vec<u8>, sequence| link::encode_lookup(out, sequence, index);
+        let told = self.collect("a link", encode, buffer, link_record);
+        told.map_err(|err| debug!("{err}")).ok()?.into_iter().next()
     }
 
     /// Adds the routes of the links that are in the record, and all that decides where packets go and

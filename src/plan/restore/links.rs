@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use crate::host::is_out_of_the_way;
 use crate::host::record::{HostRecord, Recorded};
+use crate::host::removed::MTU_AT_FIRST;
 use crate::model::name::IfName;
 use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
 use crate::netlink::record::link::sysctls::ipv6_switches;
-use crate::plan::links::MTU_AT_FIRST;
 use crate::plan::restore;
 use crate::plan::step::{Condition, Step, Value, switch_values};
 

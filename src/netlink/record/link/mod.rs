@@ -9,6 +9,7 @@ mod kinds;
 mod vlan;
 mod setting;
 mod make;
+mod fresh;
 pub mod port;
 pub mod sysctls;
 
@@ -21,8 +22,8 @@ use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
 use kinds::{
-    IFLA_BOND_AD_ACTOR_SYSTEM, IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, Kind, OF_INET6,
-    OF_LINK, OF_NEW_LINK, Settable, is_settable,
+    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, Kind, OF_INET6, OF_LINK, OF_NEW_LINK,
+    Settable, is_settable,
 };
 pub use setting::LinkSetting;
 use setting::Place;
@@ -147,11 +148,17 @@ impl LinkRecord {
                 setting.number() >= Some(ARP_FILTER_MIN)
                     || now.is_some_and(|now| now.link.kind == self.link.kind)
             }
-            (Place::Kind("bond"), IFLA_BOND_AD_ACTOR_SYSTEM) => {
-                !is_new || setting.payload.iter().any(|byte| *byte != 0)
-            }
+            // A mode refuses what it does not know, be it as it is.
+            (Place::Kind("bond"), _) => !is_new || !fresh::is_of_new(setting),
             _ => true,
         }
+    }
+
+    /// Whether a setting of a link that was just made can be said by itself: how a bond monitors was
+    /// said when it was made.
+    fn is_for_new(&self, setting: &LinkSetting) -> bool {
+        (setting.place, setting.kind) != (Place::Kind("bond"), IFLA_BOND_ARP_VALIDATE)
+            || setting.number() >= Some(ARP_FILTER_MIN)
     }
 
     /// All that can be set.

@@ -2,7 +2,7 @@
 //! [`PortRecord`]: what a bridge knows of a port, in the kernel's own words, of a link of which nothing
 //! else is kept: a guest's.
 
-use crate::netlink::link::{IFLA_PROTINFO, LinkIndex, RTM_NEWLINK};
+use crate::netlink::link::{IFLA_PROTINFO, LinkIndex, LinkKind, RTM_NEWLINK};
 use crate::netlink::record::link::kinds::{OF_BRIDGE_PORT, is_settable};
 use crate::netlink::record::link::setting::Place;
 use crate::netlink::record::link::{IFLA_AF_SPEC, IFLA_INFO_SLAVE_DATA, LinkRecord, LinkSetting};
@@ -24,6 +24,9 @@ const OF_NEW_PORT: [(u16, u32); 6] = [
     (30, 1),
 ];
 const IFLA_BRPORT_COST: u16 = 3;
+/// What a port costs of which the kernel takes a speed of 10 Mb/s, and one of 10 Gb/s.
+const COST_OF_TUN: u32 = 100;
+const COST_OF_VETH: u32 = 2;
 
 /// What can be set of a bridge's port.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -41,6 +44,28 @@ impl LinkRecord {
             self.info(IFLA_INFO_SLAVE_DATA).filter(|it| is_settable(&OF_BRIDGE_PORT, it.kind));
         settable.for_each(|it| kept.attribute(it.kind, it.payload));
         Some(port)
+    }
+
+    /// What has to be set so that it has what it has here once it has become a port of a bridge or bond.
+    /// What a NIC costs by itself is not told, so that is said.
+    pub fn port_settings_of_new(&self) -> Vec<LinkSetting> {
+        let cost = match self.link.kind {
+            LinkKind::Tun => Some(COST_OF_TUN),
+            LinkKind::Veth => Some(COST_OF_VETH),
+            LinkKind::Bond(_)
+            | LinkKind::Bridge(_)
+            | LinkKind::Nic
+            | LinkKind::Vlan { .. }
+            | LinkKind::Other => None,
+        };
+        let Some(port) = self.port() else {
+            let mut settings = self.settings();
+            settings.retain(|it| it.is_of_port() && it.number() != Some(0));
+            return settings;
+        };
+        let mut settings = port.settings_of_new();
+        settings.retain(|it| it.kind != IFLA_BRPORT_COST || it.number() != cost);
+        settings
     }
 }
 

@@ -138,6 +138,18 @@ impl LinkRecord {
         sysctls.sort_by_key(|(sysctl, _)| *sysctl == Sysctl::DISABLE_IPV6);
         sysctls
     }
+
+    /// The same but for the MTU of IPv6, which is the link's whenever that comes up.
+    pub fn own_sysctls(&self) -> impl Iterator<Item = (Sysctl, i32)> {
+        self.sysctls().into_iter().filter(|(sysctl, _)| *sysctl != Sysctl::ipv6("mtu"))
+    }
+}
+
+/// Each sysctl that [`LinkRecord::sysctls`] may tell of.
+pub fn all() -> impl Iterator<Item = Sysctl> {
+    let ipv4 = IPV4.iter().copied().filter(|name| !name.is_empty()).map(Sysctl::ipv4);
+    let ipv6 = IPV6.iter().copied().filter(|name| !name.is_empty()).map(Sysctl::ipv6);
+    ipv4.chain(ipv6)
 }
 
 /// The switches of IPv6 among such sysctls.

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The part of a plan that makes a link with what the link before it had, where the definition does not
+//! say otherwise: attributes and sysctls that no definition has a word for.
+//!
+//! The link before it is the one of its name that was taken down ([`RemovedLink`]); its sysctls are those
+//! of the interface that it takes the place of.
+
+use std::collections::BTreeSet;
+
+use crate::host::removed::RemovedLink;
+use crate::host::survey::{Surveyed, Sysctls};
+use crate::model::address::Family;
+use crate::model::interface::{Bond, Interface};
+use crate::model::ipv6::Ipv6Switches;
+use crate::model::name::IfName;
+use crate::model::sysctl::Sysctl;
+use crate::netlink::address::Scope;
+use crate::netlink::link::LinkKind;
+use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::plan::draft::Draft;
+use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
+use crate::plan::wish::Wish;
+
+impl<'a> Draft<'a> {
+    /// Makes a link that is to have these ports: like the one of its name that was taken down, if that
+    /// was of the same kind. Of other ports it takes over no hardware address.
+    pub(super) fn make_link(
+        &mut self,
+        spec: LinkSpec,
+        ports: impl Iterator<Item = IfName>,
+    ) -> Option<&'a RemovedLink> {
+        let removed = self.survey.removed.get(&spec.name).filter(|removed| fits(removed, &spec));
+        let Some(removed) = removed else {
+            self.add_link(spec);
+            return None;
+        };
+        let mut wanted = removed.clone();
+        if BTreeSet::from_iter(&removed.ports) != ports.collect::<BTreeSet<_>>().iter().collect() {
+            wanted.record.link.mac = spec.mac;
+        }
+        let mut steps = remade(&wanted).into_iter();
+        let undo = vec![Step::DeleteLink(spec.name)];
+        steps.next().into_iter().for_each(|step| self.push(step, undo.clone()));
+        steps.for_each(|step| self.push(step, Vec::new()));
+        Some(removed)
+    }
+
+    /// Gives a link that is made below another one the sysctls that it had.
+    pub(super) fn restore_sysctls(&mut self, name: IfName) {
+        let removed = self.survey.removed.get(&name).filter(|_| self.is_made(&name));
+        for step in
+            removed.map(|it| own_sysctls(name, &it.record, self.defaults())).unwrap_or_default()
+        {
+            self.push(step, Vec::new());
+        }
+    }
+
+    /// Gives `definition`'s link the sysctls of the interface that it takes the place of. A link that has
+    /// been there before keeps its own switches of IPv6, which a definition may have set on the other.
+    pub(super) fn carry_sysctls(&mut self, definition: &Interface, donors: &[&'a Surveyed]) {
+        let link = definition.name;
+        let wish = Wish::new(definition, Family::Ipv6, donors, self.survey);
+        let Some(source) = wish.sysctl_source() else { return };
+        let Some(now) = self.find(&link) else {
+            let steps = own_sysctls(link, source, self.defaults());
+            return steps.into_iter().for_each(|step| self.push(step, Vec::new()));
+        };
+        let has = now.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default();
+        let has: Sysctls = has.into_iter().collect();
+        for (switch, value) in source.own_sysctls().filter(|(switch, _)| !switch.is_defined()) {
+            let set = |value| Step::Switch { link, switch, value };
+            if let Some(old) = has.get(&switch).filter(|old| **old != value) {
+                self.push(set(value), vec![set(*old)]);
+            }
+        }
+    }
+
+    /// The settings that a port had on this bridge or bond before.
+    pub(super) fn restore_port(&mut self, port: IfName, master: IfName) {
+        let had = self.survey.removed.get(&port).filter(|it| it.master == Some(master));
+        let had = had.filter(|_| self.survey.removed.contains_key(&master));
+        for step in had.map(|had| port_steps(port, &had.record)).unwrap_or_default() {
+            self.push(step, Vec::new());
+        }
+    }
+
+    /// The member that a bond preferred before, if it still is one.
+    pub(super) fn restore_primary(&mut self, name: IfName, bond: &Bond) {
+        let removed = self.survey.removed.get(&name).filter(|_| self.is_made(&name));
+        let primary = removed.and_then(|removed| removed.primary);
+        let is_member = |it: &IfName| bond.members.iter().any(|member| member.name == *it);
+        if let Some(primary) = primary.filter(is_member) {
+            let step = Step::SetLink { link: name, value: Value::Primary(primary) };
+            self.push(step, Vec::new());
+        }
+    }
+
+    fn defaults(&self) -> &'a Sysctls {
+        &self.survey.defaults
+    }
+}
+
+impl<'a> Wish<'a> {
+    /// The link whose sysctls the definition's link takes over: the interface that was taken down for it,
+    /// the link that it is made again from, or the port that brings addresses.
+    pub(super) fn sysctl_source(&self) -> Option<&'a LinkRecord> {
+        let donors = || self.donors.iter().copied();
+        let mut rested = donors().filter(|donor| self.is_at_rest(donor));
+        let mut others = rested.clone().filter(|donor| donor.link.name != self.link);
+        if self.now.is_some() {
+            return others.next()?.record.as_ref();
+        }
+        let has_address = |donor: &&Surveyed| {
+            donor.addresses.iter().any(|record| record.address.scope != Scope::Link)
+        };
+        let rested = rested.next().and_then(|donor| donor.record.as_ref());
+        let removed = || self.removed().map(|removed| &removed.record);
+        let donor = || donors().find(has_address).or_else(|| donors().next());
+        rested.or_else(removed).or_else(|| donor()?.record.as_ref())
+    }
+
+    /// The switches of IPv6 that a link has when it is made.
+    pub(super) fn switches_of_new(&self, defaults: &Sysctls) -> Ipv6Switches {
+        let mut sysctls = defaults.clone();
+        let carried = self.sysctl_source().into_iter().flat_map(LinkRecord::own_sysctls);
+        for (sysctl, value) in carried {
+            sysctls.entry(sysctl).and_modify(|own| *own = value);
+        }
+        ipv6_switches(&sysctls.into_iter().collect::<Vec<_>>())
+    }
+}
+
+/// Whether a link can be made again as what is wanted.
+fn fits(removed: &RemovedLink, spec: &LinkSpec) -> bool {
+    let had = &removed.record.link.kind;
+    let is_of_kind = match &spec.kind {
+        SpecKind::Bridge { .. } => matches!(had, LinkKind::Bridge(_)),
+        SpecKind::Bond { mode, .. } => {
+            matches!(had, LinkKind::Bond(bond) if mode.is_none() || *mode == bond.mode)
+        }
+        SpecKind::Vlan { tag, parent } => {
+            *had == LinkKind::Vlan { tag: *tag } && removed.parent == Some(*parent)
+        }
+    };
+    is_of_kind && removed.record.can_be_made()
+}
+
+/// The steps that make a link again, but for its sysctls and what it is to others.
+pub(super) fn remade(removed: &RemovedLink) -> Vec<Step> {
+    let RemovedLink { record, parent, mtu, .. } = removed;
+    let link = record.link.name;
+    let settings = record.settings_of_new().into_iter();
+    let settings = settings.map(|it| Step::ResetLink { link, setting: Box::new(it) });
+    let mtu = mtu.map(|mtu| Step::SetLink { link, value: Value::Mtu(mtu) });
+    let make = Step::RemakeLink { record: Box::new(record.clone()), parent: *parent };
+    std::iter::once(make).chain(settings).chain(mtu).collect()
+}
+
+/// The steps that give a link that was just made the sysctls of another one.
+pub(super) fn own_sysctls(link: IfName, record: &LinkRecord, defaults: &Sysctls) -> Vec<Step> {
+    let differs =
+        |(sysctl, value): &(Sysctl, i32)| defaults.get(sysctl).is_some_and(|it| it != value);
+    let own = record.own_sysctls().filter(differs);
+    own.map(|(switch, value)| Step::Switch { link, switch, value }).collect()
+}
+
+/// The steps that give a link which has just become a port the settings of one.
+pub(super) fn port_steps(link: IfName, record: &LinkRecord) -> Vec<Step> {
+    let settings = record.port_settings_of_new().into_iter();
+    settings.map(|it| Step::ResetLink { link, setting: Box::new(it) }).collect()
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A change gives a link what the link before it had: bonds, VLANs and bridges with all that `ip -d`
+//! shows of them are made again as they were, or go on as the links that they are. The judge compares
+//! everything.
+
+use crate::restore_links::{Case, build};
+use crate::scene::{Scene, on_host_with};
+use crate::support::eventually;
+use crate::support::snapshot::{Snapshot, Strictness};
+use crate::{BOND, DUMMY, VLAN, fact};
+
+const MODULES: [&str; 3] = [BOND, DUMMY, VLAN];
+
+const VLAN_PORT: &str =
+    "<interface type='vlan' name='v5'><vlan tag='5'><interface name='e1'/></vlan></interface>";
+const BOND_PORT: &str = "\
+<interface type='bond' name='bond0'><bond mode='802.3ad'>\
+<miimon freq='50' downdelay='150' updelay='100' carrier='netif'/>\
+<interface type='ethernet' name='m0'/><interface type='ethernet' name='m1'/></bond></interface>";
+
+/// A VLAN that has more than any definition says.
+const A_VLAN: Case = Case {
+    host: "\
+link add v5 link e1 address 52:54:00:00:00:55 mtu 1400 txqueuelen 77 type vlan protocol 802.1ad id 5 \
+    reorder_hdr off gvrp on mvrp on loose_binding on \
+    ingress-qos-map 1:2 3:4 egress-qos-map 2:3 5:6
+link set v5 alias uplink group 7
+link property add dev v5 altname the-uplink altname vlan-five
+link set v5 up
+address add 198.51.100.1/24 dev v5
+route add default via 198.51.100.254 dev v5 proto static
+",
+    up: &["v5"],
+    deeds: &[],
+};
+
+/// A bond likewise, whose other end has no LACP.
+const A_BOND: Case = Case {
+    host: "\
+link add bond0 type bond mode 802.3ad miimon 50 updelay 100 downdelay 150 use_carrier 1 \
+    xmit_hash_policy layer3+4 lacp_rate fast ad_select bandwidth ad_actor_sys_prio 99 \
+    ad_user_port_key 7 ad_actor_system 02:00:00:00:00:aa min_links 1 all_slaves_active 1 \
+    resend_igmp 3 num_grat_arp 4 peer_notify_delay 50 lacp_active off
+link set m0 master bond0
+link set m1 master bond0
+link set bond0 up
+link set m1 type bond_slave queue_id 3
+address add 198.51.100.1/24 dev bond0
+route add default via 198.51.100.254 dev bond0 proto static
+",
+    up: &["bond0"],
+    deeds: &[],
+};
+
+const A_BRIDGE: Case = Case {
+    host: "\
+link add br0 address 52:54:00:00:00:b0 type bridge forward_delay 700 hello_time 300 max_age 2100 ageing_time 20000 \
+    stp_state 0 priority 4096 group_fwd_mask 8 group_address 01:80:c2:00:00:0d vlan_filtering 1 \
+    vlan_default_pvid 5 vlan_stats_enabled 1 mcast_snooping 1 mcast_router 2 mcast_querier 1 \
+    mcast_query_use_ifaddr 1 mcast_hash_max 1024 mcast_last_member_count 3 mcast_startup_query_count 3 \
+    mcast_last_member_interval 200 mcast_membership_interval 20000 mcast_querier_interval 20000 \
+    mcast_query_interval 10000 mcast_query_response_interval 900 mcast_startup_query_interval 3000 \
+    mcast_stats_enabled 1 mcast_igmp_version 3 mcast_mld_version 2 no_linklocal_learn 1
+link set e1 master br0
+link set e1 type bridge_slave cost 7 priority 9 hairpin on guard on root_block on fastleave on learning off \
+    flood off proxy_arp on proxy_arp_wifi on mcast_router 2 mcast_flood off mcast_to_unicast on \
+    vlan_tunnel on bcast_flood off group_fwd_mask 16 neigh_suppress on isolated on locked on
+link set br0 alias inside txqueuelen 55
+link set br0 up
+address add 198.51.100.1/24 dev br0
+route add default via 198.51.100.254 dev br0 proto static
+",
+    up: &["br0"],
+    deeds: &[],
+};
+
+const ADDRESSED: &str = "\
+<protocol family='ipv4'><ip address='198.51.100.1' prefix='24'/>\
+<route gateway='198.51.100.254'/></protocol>";
+
+fn definition(kind: &str, name: &str, within: &str) -> String {
+    format!(
+        "<interface type='{kind}' name='{name}'><start mode='none'/>{ADDRESSED}{within}</interface>"
+    )
+}
+
+/// The definition of a port as an interface of its own.
+fn of_port(port: &str) -> String {
+    let (head, rest) = port.split_once('>').unwrap();
+    format!("{head}><start mode='none'/>{ADDRESSED}{rest}")
+}
+
+/// What somebody has set of a link is there again when its interface is started again.
+fn assert_started_again(case: &'static Case, name: &'static str, xml: String) {
+    on_host_with(&MODULES, move || {
+        build(case);
+        let mut scene = Scene::start();
+        scene.define(&xml);
+        scene.assert_running(name);
+        let before = Snapshot::take();
+        scene.destroy(name);
+        scene.create(name);
+        before.assert_unchanged(Strictness::AlikeLinks, name);
+        scene.assert_running(name);
+    });
+}
+
+#[test]
+fn a_vlan_that_is_started_again() {
+    assert_started_again(&A_VLAN, "v5", of_port(VLAN_PORT));
+}
+
+#[test]
+fn a_bond_that_is_started_again() {
+    assert_started_again(&A_BOND, "bond0", of_port(BOND_PORT));
+}
+
+#[test]
+fn a_bridge_that_is_started_again() {
+    let ports = "<bridge stp='off' delay='7'><interface type='ethernet' name='e1'/></bridge>";
+    assert_started_again(&A_BRIDGE, "br0", definition("bridge", "br0", ports));
+}
+
+/// As `virsh iface-bridge` and `iface-unbridge` have it.
+fn assert_bridged_and_back(case: &'static Case, name: &'static str, port: &'static str) {
+    on_host_with(&MODULES, move || {
+        build(case);
+        let mut scene = Scene::start();
+        let bridge = definition("bridge", "br1", &format!("<bridge stp='off'>{port}</bridge>"));
+        scene.define(&of_port(port));
+        let before = Snapshot::take();
+        let index = fact(name, "ifindex");
+        scene.define(&bridge);
+        scene.create("br1");
+        assert_eq!(fact("br1", "address"), fact(name, "address"));
+        scene.destroy("br1");
+        scene.undefine("br1");
+        scene.define(&of_port(port));
+        scene.create(name);
+        before.assert_unchanged(Strictness::SameLinks, name);
+        assert_eq!(fact(name, "ifindex"), index);
+        scene.assert_running(name);
+        // Of the bridge that made it, it goes.
+        scene.destroy(name);
+        scene.define(&bridge);
+        scene.create("br1");
+        scene.destroy("br1");
+        let is_gone = || !std::path::Path::new("/sys/class/net").join(name).exists();
+        eventually(&format!("{name} is gone with its bridge"), is_gone);
+        scene.undefine("br1");
+        scene.define(&of_port(port));
+        scene.create(name);
+        before.assert_unchanged(Strictness::AlikeLinks, "made again");
+    });
+}
+
+#[test]
+fn a_vlan_that_becomes_a_port_and_none() {
+    assert_bridged_and_back(&A_VLAN, "v5", VLAN_PORT);
+}
+
+#[test]
+fn a_bond_that_becomes_a_port_and_none() {
+    assert_bridged_and_back(&A_BOND, "bond0", BOND_PORT);
+}
