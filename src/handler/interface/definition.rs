@@ -99,12 +99,14 @@ fn hidden(interface: &Interface) -> Option<CallError> {
     })
 }
 
-/// Refuses a definition of what is a part of another one: which of the two should hold?
+/// Refuses a definition of what is a part of another one: which of the two should hold? One that takes
+/// in all of the other, as a bridge does a bond with its members, takes its place.
 fn taken(interface: &Interface, world: &World<'_>) -> Option<CallError> {
-    let names = std::iter::once(interface.name).chain(interface.members());
+    let members = interface.members();
+    let names = std::iter::once(interface.name).chain(members.iter().copied());
     let holder = names
         .filter_map(|name| world.definitions.holder_of(&name).map(|holder| (name, holder.name)))
-        .find(|(_, holder)| *holder != interface.name);
+        .find(|(_, holder)| *holder != interface.name && !members.contains(holder));
     let (name, holder) = holder?;
     let detail = format!(
         "interface '{name}' is a part of the definition of '{holder}': undefine that first"
