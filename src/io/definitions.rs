@@ -365,6 +365,8 @@ impl DefinitionStore {
         let entry = match read(&path) {
             // Somebody has just made it and is about to write. The end of that is told of.
             Ok(Some(bytes)) if bytes.is_empty() && change == Change::Created => None,
+            // It is the news of what was written here.
+            Ok(Some(bytes)) if self.has(&name, &bytes) => return,
             Ok(bytes) => bytes.map(|bytes| native::read(name, bytes, self.parse)),
             Err(err) if is_shortage(&err) => {
                 debug!("{err}; it is tried again");
@@ -385,6 +387,11 @@ impl DefinitionStore {
             }
         }
         self.definitions.note(name, entry);
+    }
+
+    /// Whether this is known to be in the file of that name.
+    fn has(&self, name: &IfName, bytes: &[u8]) -> bool {
+        self.definitions.entry(name).and_then(Entry::bytes) == Some(bytes)
     }
 
     fn path(&self, name: &IfName) -> Option<PathBuf> {

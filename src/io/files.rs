@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
 
+/// Definitions, sysctls, and what /proc says of a process have less, mostly.
+const LEN_USUAL: usize = 1024;
+
 /// The whole of a small file. Never waits: a pipe in a file's place is empty, or an error.
 ///
 /// # Errors
@@ -24,12 +27,14 @@ pub fn read(path: &Path, len_max: u64) -> Result<Vec<u8>, HostError> {
     let refuse = |err: &io::Error| HostError::new("read", path.display().to_string(), err);
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
-    let mut bytes = Vec::new();
+    // As long as most are, or it would be read in small pieces at first.
+    let mut bytes = Vec::with_capacity(LEN_USUAL);
     let file = options.open(path).map_err(|err| refuse(&err))?;
     file.take(len_max.saturating_add(1)).read_to_end(&mut bytes).map_err(|err| refuse(&err))?;
     if u64::try_from(bytes.len()).is_ok_and(|len| len > len_max) {
         return Err(refuse(&io::Error::from_raw_os_error(libc::EFBIG)));
     }
+    bytes.shrink_to_fit();
     Ok(bytes)
 }
 
