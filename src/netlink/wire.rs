@@ -182,12 +182,12 @@ impl<'a> Iterator for Attributes<'a> {
 /// Takes one attribute and its padding off the front of `input`.
 fn read_attribute<'a>(input: &mut &'a [u8]) -> Result<Attribute<'a>, WireError> {
     const PART: &str = "netlink attribute";
-    let mut header = *input;
-    let len = take_u16(&mut header, PART)?;
-    let kind = take_u16(&mut header, PART)? & ATTRIBUTE_TYPE_MASK;
+    let header = input.first_chunk::<ATTRIBUTE_HEADER_LEN>().ok_or(WireError::Truncated(PART))?;
+    let [low, high, kind @ ..] = *header;
+    let len = u16::from_ne_bytes([low, high]);
     let payload = take_part(input, usize::from(len), ATTRIBUTE_HEADER_LEN)
         .ok_or(WireError::Length { part: PART, len: u32::from(len) })?;
-    Ok(Attribute { kind, payload })
+    Ok(Attribute { kind: u16::from_ne_bytes(kind) & ATTRIBUTE_TYPE_MASK, payload })
 }
 
 /// Takes `len` bytes and their padding off the front of `input`, and lends them from `header_len`
@@ -261,7 +261,9 @@ impl<'a> PayloadWriter<'a> {
 
     /// An attribute with `payload` as it is.
     pub fn attribute(&mut self, kind: u16, payload: &[u8]) {
-        self.nested(kind, |attribute| attribute.bytes(payload));
+        let start = self.begin(kind);
+        self.bytes(payload);
+        self.end(start);
     }
 
     /// An attribute with a 32-bit number.
@@ -279,15 +281,26 @@ impl<'a> PayloadWriter<'a> {
 
     /// An attribute whose value `fill` writes; length and padding follow when it is done.
     pub fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
-        let start = self.out.len();
-        self.out.extend_from_slice(&[0; 2]);
-        self.out.extend_from_slice(&kind.to_ne_bytes());
+        let start = self.begin(kind);
         fill(self);
+        self.end(start);
+    }
+
+    /// The header of an attribute without its length, and where it stands.
+    fn begin(&mut self, kind: u16) -> usize {
+        let start = self.out.len();
+        let [low, high] = kind.to_ne_bytes();
+        self.out.extend_from_slice(&[0, 0, low, high]);
+        start
+    }
+
+    /// The end of the attribute that begins there: its length, and padding.
+    fn end(&mut self, start: usize) {
         let len = self.out.len() - start;
         debug_assert!(u16::try_from(len).is_ok(), "values are capped where they are decoded");
         patch(self.out, start, u16::try_from(len).unwrap_or(u16::MAX).to_ne_bytes());
         let padding_len = len.next_multiple_of(ALIGNMENT) - len;
-        self.out.extend(PADDING.iter().take(padding_len));
+        self.out.extend_from_slice(PADDING.get(..padding_len).unwrap_or_default());
     }
 }
 

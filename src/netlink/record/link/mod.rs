@@ -73,10 +73,12 @@ impl LinkRecord {
         take_array::<8>(&mut rest, "ifinfomsg")?;
         let flags = take_u32(&mut rest, "ifinfomsg")?;
         take_u32(&mut rest, "ifinfomsg")?;
-        let mut record = Self { link, flags, attributes: Vec::new() };
+        // Less is kept than there is.
+        let mut record = Self { link, flags, attributes: Vec::with_capacity(rest.len()) };
         for attribute in attributes(rest) {
             record.keep(&attribute?);
         }
+        record.attributes.shrink_to_fit();
         record.link.parent = record.link.parent.or_else(|| record.below());
         Ok(Some(record))
     }
