@@ -185,16 +185,16 @@ impl Opening {
 impl Snapshot {
     /// The bytes of its file.
     pub fn encode(&self) -> Vec<u8> {
-        let mut body = Vec::new();
-        let mut writer = Writer::new(&mut body);
-        encode_opening(&mut writer, &self.opening);
-        writer.count(self.files.len());
-        self.files.iter().for_each(|(name, file)| encode_file(&mut writer, name, file));
-        writer.flag(self.network.is_some());
-        if let Some(network) = &self.network {
-            encode_network(&mut writer, network);
-        }
-        sealed(&body)
+        sealed(|body| {
+            let mut writer = Writer::new(body);
+            encode_opening(&mut writer, &self.opening);
+            writer.count(self.files.len());
+            self.files.iter().for_each(|(name, file)| encode_file(&mut writer, name, file));
+            writer.flag(self.network.is_some());
+            if let Some(network) = &self.network {
+                encode_network(&mut writer, network);
+            }
+        })
     }
 
     /// Reads the bytes of a file.
@@ -223,37 +223,45 @@ impl Snapshot {
 impl Network {
     /// What the kernel has said, without what guests have. `members` are links that definitions name:
     /// those are no guests'.
-    pub fn new(host: &HostRecord, members: &BTreeSet<IfName>, leases: Vec<Lease>) -> Self {
+    pub fn new(host: HostRecord, members: &BTreeSet<IfName>, leases: Vec<Lease>) -> Self {
         let mut guests = BTreeMap::new();
-        let mut own = BTreeSet::new();
-        for recorded in host.iter().filter(|it| !is_out_of_the_way(it.link())) {
+        let mut others = BTreeSet::new();
+        for recorded in host.iter() {
             let link = recorded.link();
+            if is_out_of_the_way(link) {
+                others.insert(link.name);
+                continue;
+            }
             let master = host.master_of(link);
             let is_bridge = |name: &IfName| {
                 host.named(name).is_some_and(|it| matches!(it.link().kind, LinkKind::Bridge(_)))
             };
             let bridge = master.filter(is_bridge);
             // What a dump is enough for to make it again is the host's own: a dummy, a VXLAN.
-            let may_be_a_guests = may_be_a_guests(link) && !recorded.record.can_be_made();
+            let may_be_a_guests = || may_be_a_guests(link) && !recorded.record.can_be_made();
             let is_a_guests = link.kind == LinkKind::Tun
-                || (bridge.is_some() && may_be_a_guests && !members.contains(&link.name));
-            match bridge.filter(|_| is_a_guests) {
-                Some(bridge) => {
-                    guests.insert(link.name, bridge);
-                }
-                None if is_a_guests => {}
-                None => {
-                    own.insert(link.name);
-                }
+                || (bridge.is_some() && !members.contains(&link.name) && may_be_a_guests());
+            if is_a_guests {
+                others.insert(link.name);
+                guests.extend(bridge.map(|bridge| (link.name, bridge)));
             }
         }
-        Self { host: host.only(&own), guests, leases, foreign: Vec::new() }
+        Self { host: host.without(&others), guests, leases, foreign: Vec::new() }
     }
 }
 
-/// What a snapshot's file says, with what shows that it is whole.
-pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
-    [MAGIC.as_slice(), &checksum(body).to_be_bytes(), body].concat()
+/// A snapshot's file: what `write` appends to it, behind what shows that it is whole.
+pub(crate) fn sealed(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut file = MAGIC.to_vec();
+    let sum_at = file.len();
+    file.extend_from_slice(&[0; 8]);
+    let start = file.len();
+    write(&mut file);
+    let sum = checksum(file.get(start..).unwrap_or_default());
+    if let Some(slot) = file.get_mut(sum_at..start) {
+        slot.copy_from_slice(&sum.to_be_bytes());
+    }
+    file
 }
 
 /// What makes the files `now` those of `then`, in the order of their names. A file that could not be
@@ -356,9 +364,7 @@ fn encode_network(writer: &mut Writer<'_>, network: &Network) {
     }
     writer.count(foreign.len());
     foreign.iter().for_each(|client| foreign::encode(writer, client));
-    let mut messages = Vec::new();
-    host.encode(&mut messages);
-    writer.opaque(&messages);
+    writer.opaque_by(|out| host.encode(out));
 }
 
 fn decode_network(reader: &mut Reader<'_>) -> Result<Network, SnapshotError> {

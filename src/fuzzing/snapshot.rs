@@ -8,7 +8,7 @@ use crate::snapshot::{Snapshot, sealed};
 
 /// See the module.
 pub fn run(input: &[u8]) {
-    for bytes in [input.to_vec(), sealed(input)] {
+    for bytes in [input.to_vec(), sealed(|body| body.extend_from_slice(input))] {
         let Ok(found) = Snapshot::decode(&bytes) else { continue };
         // What is said twice is kept once.
         let written = found.encode();

@@ -258,7 +258,7 @@ impl ValueDaemon {
         let members = definitions.iter().flat_map(|it| it.members()).collect();
         let leases = self.kernel.clients().to_vec();
         let foreign = self.kernel.foreign_clients().to_vec();
-        let network = Network { foreign, ..Network::new(&self.kernel.record(), &members, leases) };
+        let network = Network { foreign, ..Network::new(self.kernel.record(), &members, leases) };
         Snapshot { opening, files: self.files(), network: Some(network) }
     }
 

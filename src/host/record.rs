@@ -256,16 +256,18 @@ impl HostRecord {
 
     /// The same of these links alone.
     #[must_use]
-    pub fn only(&self, names: &BTreeSet<IfName>) -> Self {
-        let (links, others): (Vec<_>, Vec<_>) =
-            self.links.iter().partition(|(name, _)| names.contains(*name));
-        let links = links.into_iter().map(|(name, recorded)| (*name, recorded.clone())).collect();
-        // Who is whose port, and what as, is said of others too.
-        let ports = others.into_iter();
-        let ports = ports.filter_map(|(_, it)| Some((it.link().index, it.record.port()?)));
-        let ports = ports.collect();
-        let (names, vlans, apart) = (self.names.clone(), self.vlans.clone(), self.apart.clone());
-        Self { links, names, vlans, apart, ports }
+    pub fn only(self, names: &BTreeSet<IfName>) -> Self {
+        let others = self.links.keys().filter(|name| !names.contains(*name));
+        let others = others.copied().collect();
+        self.without(&others)
+    }
+
+    /// The same without these links. Who is whose port, and what as, is known of them still.
+    #[must_use]
+    pub fn without(mut self, names: &BTreeSet<IfName>) -> Self {
+        let gone = names.iter().filter_map(|name| self.links.remove(name));
+        self.ports.extend(gone.filter_map(|it| Some((it.link().index, it.record.port()?))));
+        self
     }
 
     fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut Recorded> {

@@ -89,7 +89,7 @@ fn way_back(snapshot: Snapshot, boot: &str) -> Rollback {
 
 /// A way back to a host.
 fn to(then: &ValueKernel) -> Rollback {
-    let network = Network::new(&then.record(), &BTreeSet::new(), Vec::new());
+    let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
     way_back(Snapshot { network: Some(network), ..snapshot() }, "one")
 }
 
@@ -182,7 +182,7 @@ fn who_gets_no_further_says_why() {
 #[test]
 fn in_another_boot_only_files_are_restored() {
     let then = kernel("link eth0 nic up");
-    let network = Network::new(&then.record(), &BTreeSet::from([name("eth0")]), Vec::new());
+    let network = Network::new(then.record(), &BTreeSet::from([name("eth0")]), Vec::new());
     let snapshot = Snapshot { network: Some(network), ..snapshot() };
     let mut rollback = way_back(snapshot, "two");
     assert_eq!(rollback.scope(), Scope::Nothing);
@@ -243,7 +243,7 @@ fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
     for (now, is_back) in [("", true), (address, true), (other, false)] {
         let mut now = kernel(&format!("link eth0 nic up\n{now}\n{client}"));
         let before = now.to_string();
-        let network = Network::new(&then.record(), &BTreeSet::new(), then.clients().to_vec());
+        let network = Network::new(then.record(), &BTreeSet::new(), then.clients().to_vec());
         let snapshot = Snapshot { network: Some(network), ..snapshot() };
         let (rounds, end) = go(way_back(snapshot, "one"), &mut now);
         assert_eq!(end, Next::Arrive, "{rounds:?}");
@@ -354,7 +354,7 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let (then, mut now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
     let err = HostError::new("read", "/x", &std::io::Error::from_raw_os_error(libc::EIO));
     let files = KeptFile::Link(b"there".to_vec());
-    let network = Network::new(&then.record(), &BTreeSet::new(), Vec::new());
+    let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
     let snapshot = Snapshot {
         network: Some(network),
         files: Files::from([(name("eth0"), files)]),

@@ -191,7 +191,7 @@ impl Server {
         let members = definitions.iter().flat_map(|it| it.members()).collect();
         let leases = self.leases.running().copied().collect();
         let foreign = self.leases.foreign()?;
-        Ok(Network { foreign, ..Network::new(&record, &members, leases) })
+        Ok(Network { foreign, ..Network::new(record, &members, leases) })
     }
 
     /// Writes down what is before a job of an open change acts.

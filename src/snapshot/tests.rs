@@ -44,7 +44,7 @@ fn snapshot() -> Snapshot {
         network: Some(Network {
             foreign: kernel.foreign_clients().to_vec(),
             ..Network::new(
-                &kernel.record(),
+                kernel.record(),
                 &BTreeSet::from([name("eth0")]),
                 kernel.clients().to_vec(),
             )

@@ -50,11 +50,30 @@ impl<'a> Writer<'a> {
 
     /// Counted bytes, padded to a multiple of four.
     pub fn opaque(&mut self, bytes: &[u8]) {
-        const PADDING: [u8; 3] = [0; 3];
         self.count(bytes.len());
         self.out.extend_from_slice(bytes);
-        let padding_len = bytes.len().next_multiple_of(4) - bytes.len();
-        self.out.extend(PADDING.iter().take(padding_len));
+        self.pad(bytes.len());
+    }
+
+    /// The same of bytes that are written in place: the count follows when they are there.
+    pub fn opaque_by(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.out.len();
+        self.count(0);
+        let start = self.out.len();
+        write(self.out);
+        let len = self.out.len().saturating_sub(start);
+        debug_assert!(u32::try_from(len).is_ok(), "capped in limits.rs");
+        let count = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
+        if let Some(slot) = self.out.get_mut(at..start) {
+            slot.copy_from_slice(&count);
+        }
+        self.pad(len);
+    }
+
+    fn pad(&mut self, len: usize) {
+        const PADDING: [u8; 3] = [0; 3];
+        let padding_len = len.next_multiple_of(4) - len;
+        self.out.extend_from_slice(PADDING.get(..padding_len).unwrap_or_default());
     }
 
     /// A string.
@@ -87,9 +106,11 @@ mod tests {
         writer.string("eth10");
         writer.optional_string(None);
         writer.optional_string(Some(""));
+        writer.opaque_by(|out| out.extend_from_slice(b"br0.5"));
         let want = b"\xa5\xa5\xa5\0\0\0\x01\xff\xff\xff\xfe\0\0\0\0\0\0\0\x03\
             \xff\xff\xff\xff\xff\xff\xff\xfc\0\0\0\x01\
-            \0\0\0\x05eth10\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+            \0\0\0\x05eth10\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\
+            \0\0\0\x05br0.5\0\0\0";
         assert_eq!(out, want);
     }
 }

@@ -77,7 +77,7 @@ impl WayBack {
         let leases = self.then.clients().to_vec();
         let foreign = self.then.foreign_clients().to_vec();
         let record = self.then.record();
-        let then = Network { foreign, ..Network::new(&record, &BTreeSet::new(), leases) };
+        let then = Network { foreign, ..Network::new(record, &BTreeSet::new(), leases) };
         let (record, leases, foreign) = (now.record(), now.clients(), now.foreign_clients());
         plan(&Ground {
             then: &then,

@@ -79,8 +79,11 @@ fn links_are_told_by_name_what_they_belong_to() {
     let ports: Vec<_> = host.ports_of(&name("br0")).map(|port| port.link().name).collect();
     assert_eq!(ports, [name("eth2"), name("vnet0")]);
     assert_eq!(host.ports_of(&name("nowhere")).count(), 0);
-    let few = host.only(&BTreeSet::from([name("eth2")]));
+    let few = host.clone().only(&BTreeSet::from([name("eth2")]));
     assert_eq!(few.iter().count(), 1);
+    let all: BTreeSet<_> = host.iter().map(|it| it.link().name).collect();
+    let others = all.iter().filter(|it| **it != name("eth2")).copied().collect();
+    assert_eq!(host.clone().without(&others), few);
     assert_eq!(few.master_of(&link("eth2")), Some(name("br0")), "others are still known by name");
 }
 
@@ -88,7 +91,7 @@ fn links_are_told_by_name_what_they_belong_to() {
 fn vlans_are_told_of_bridges_and_their_ports_and_stay_known_of_others() {
     let host = host();
     let index = |of: &str| host.named(&name(of)).unwrap().link().index;
-    let few = host.only(&BTreeSet::from([name("eth2")]));
+    let few = host.clone().only(&BTreeSet::from([name("eth2")]));
     for host in [&host, &few] {
         let text = |of: &str| host.vlans_of(index(of)).map(ToString::to_string);
         assert_eq!(text("eth2").as_deref(), Some("vid 1 pvid untagged, vid 20-21"));
