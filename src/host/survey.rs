@@ -87,7 +87,7 @@ pub struct Surveyed {
     pub routes: Vec<RouteRecord>,
     /// As the kernel tells of it. `None` of a link that has gone meanwhile.
     pub record: Option<LinkRecord>,
-    /// The VLANs of a bridge that looks at them, or of a port of one.
+    /// What it lets through, if it is a bridge that looks at VLANs, or a port of one.
     pub vlans: Option<BridgeVlans>,
 }
 
@@ -107,6 +107,19 @@ impl Survey {
     /// Adds what was found out about a link.
     pub fn insert(&mut self, surveyed: Surveyed) {
         self.links.insert(surveyed.link.name, surveyed);
+    }
+
+    /// Whether a bridge among these links lets only some VLANs through.
+    pub fn filters_vlans(&self) -> bool {
+        let mut records = self.links.values().filter_map(|surveyed| surveyed.record.as_ref());
+        records.any(LinkRecord::filters_vlans)
+    }
+
+    /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
+    pub fn set_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
+        if let Some(surveyed) = self.links.values_mut().find(|it| it.link.index == link) {
+            surveyed.vlans = Some(vlans);
+        }
     }
 
     /// What has rested a moment ago and belongs to one of these links. What others had told it, it

@@ -163,6 +163,9 @@ impl Kernel {
             routes.retain(|route| !route.goes_with(&addresses));
             survey.insert(Surveyed { link, addresses, routes, record, vlans: None });
         }
+        if survey.filters_vlans() {
+            self.survey_vlans(&mut survey, buffer);
+        }
         Ok(survey)
     }
 

@@ -289,7 +289,9 @@ impl<'a> Draft<'a> {
     pub(super) fn release(&mut self, master: &Link, port: &Link) {
         let set = |value| Step::SetLink { link: port.name, value };
         let down = (!port.up && matches!(master.kind, LinkKind::Bond(_))).then_some(Value::Down);
-        let undo = std::iter::once(Value::Master(master.name)).chain(down).map(set).collect();
+        let again = self.joined_again(master, port);
+        let undo = std::iter::once(Value::Master(master.name)).chain(down).map(set);
+        let undo = undo.chain(again).collect();
         self.push(set(Value::NoMaster), undo);
     }
 

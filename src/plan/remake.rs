@@ -15,7 +15,8 @@ use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::address::Scope;
-use crate::netlink::link::LinkKind;
+use crate::netlink::link::{Link, LinkKind};
+use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::link::sysctls::ipv6_switches;
 use crate::plan::draft::Draft;
@@ -43,6 +44,7 @@ impl<'a> Draft<'a> {
         let undo = vec![Step::DeleteLink(spec.name)];
         steps.next().into_iter().for_each(|step| self.push(step, undo.clone()));
         steps.for_each(|step| self.push(step, Vec::new()));
+        self.restore_vlans(spec.name, removed, removed);
         Some(removed)
     }
 
@@ -78,11 +80,32 @@ impl<'a> Draft<'a> {
 
     /// The settings that a port had on this bridge or bond before.
     pub(super) fn restore_port(&mut self, port: IfName, master: IfName) {
-        let had = self.survey.removed.get(&port).filter(|it| it.master == Some(master));
-        let had = had.filter(|_| self.survey.removed.contains_key(&master));
-        for step in had.map(|had| port_steps(port, &had.record)).unwrap_or_default() {
-            self.push(step, Vec::new());
+        let find = |name: &IfName| self.survey.removed.get(name);
+        let (Some(had), Some(over)) = (find(&port), find(&master)) else { return };
+        if had.master == Some(master) {
+            port_steps(port, &had.record).into_iter().for_each(|it| self.push(it, Vec::new()));
+            self.restore_vlans(port, had, over);
         }
+    }
+
+    /// What a bridge let through to a port, or to itself.
+    fn restore_vlans(&mut self, link: IfName, had: &RemovedLink, bridge: &RemovedLink) {
+        let default = bridge.record.default_vlan().map(BridgeVlans::of_default);
+        if let (Some(had), Some(default)) = (&had.vlans, default) {
+            vlan_steps(link, had, &default).into_iter().for_each(|it| self.push(it, Vec::new()));
+        }
+    }
+
+    /// What makes a port again of one that its bridge or bond is to let go.
+    pub(super) fn joined_again(&self, master: &Link, port: &Link) -> Vec<Step> {
+        let Some(surveyed) = self.find(&port.name) else { return Vec::new() };
+        let of_port = surveyed.record.as_ref().map(|record| port_steps(port.name, record));
+        let bridge = self.find(&master.name).and_then(|now| now.record.as_ref()?.default_vlan());
+        let vlans =
+            surveyed.vlans.as_ref().zip(bridge).map(|(had, default)| {
+                vlan_steps(port.name, had, &BridgeVlans::of_default(default))
+            });
+        [of_port.unwrap_or_default(), vlans.unwrap_or_default()].concat()
     }
 
     /// The member that a bond preferred before, if it still is one.
@@ -163,6 +186,17 @@ pub(super) fn own_sysctls(link: IfName, record: &LinkRecord, defaults: &Sysctls)
         |(sysctl, value): &(Sysctl, i32)| defaults.get(sysctl).is_some_and(|it| it != value);
     let own = record.own_sysctls().filter(differs);
     own.map(|(switch, value)| Step::Switch { link, switch, value }).collect()
+}
+
+/// The steps that have a bridge let through to a link what it `had`, where it `has` something else. What
+/// goes comes first, so that a port of which only this was done has nothing but what it had by default.
+pub(super) fn vlan_steps(link: IfName, had: &BridgeVlans, has: &BridgeVlans) -> Vec<Step> {
+    let (stale, missing) = (has.without(had), had.besides(has));
+    let stale = Some(stale).filter(|it| !it.is_empty());
+    let missing = Some(missing).filter(|it| !it.is_empty());
+    let stale = stale.map(|vlans| Step::DeleteVlans { link, vlans });
+    let missing = missing.map(|vlans| Step::SetVlans { link, vlans });
+    stale.into_iter().chain(missing).collect()
 }
 
 /// The steps that give a link which has just become a port the settings of one.

@@ -248,7 +248,11 @@ impl Step {
     /// that is refused.
     pub fn is_courtesy(&self) -> bool {
         let is_undefined = matches!(self, Self::Switch { switch, .. } if !switch.is_defined());
-        is_undefined || matches!(self, Self::ResetLink { .. })
+        is_undefined
+            || matches!(
+                self,
+                Self::ResetLink { .. } | Self::SetVlans { .. } | Self::DeleteVlans { .. }
+            )
     }
 
     /// The name that this step gives to a link.

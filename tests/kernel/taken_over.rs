@@ -4,7 +4,8 @@
 //! everything.
 
 use crate::restore_links::{Case, build};
-use crate::scene::{Scene, on_host_with};
+use crate::scene::{SYSTEM_ERROR, Scene, assert_words, on_host_with};
+use crate::support::command::{command, ip, run_with_input};
 use crate::support::eventually;
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::{BOND, DUMMY, VLAN, fact};
@@ -74,6 +75,15 @@ route add default via 198.51.100.254 dev br0 proto static
     deeds: &[],
 };
 
+const PORT: &str = "<bridge stp='off' delay='7'><interface type='ethernet' name='e1'/></bridge>";
+/// What `A_BRIDGE` lets through.
+const VLANS: &str = "\
+vlan add dev e1 vid 10-20
+vlan add dev e1 vid 30 pvid untagged
+vlan del dev e1 vid 5
+vlan add dev br0 vid 10 self
+";
+
 const ADDRESSED: &str = "\
 <protocol family='ipv4'><ip address='198.51.100.1' prefix='24'/>\
 <route gateway='198.51.100.254'/></protocol>";
@@ -91,9 +101,10 @@ fn of_port(port: &str) -> String {
 }
 
 /// What somebody has set of a link is there again when its interface is started again.
-fn assert_started_again(case: &'static Case, name: &'static str, xml: String) {
+fn assert_started_again(case: &'static Case, vlans: &'static str, name: &'static str, xml: String) {
     on_host_with(&MODULES, move || {
         build(case);
+        run_with_input(command("bridge").args(["-batch", "-"]), vlans).ok();
         let mut scene = Scene::start();
         scene.define(&xml);
         scene.assert_running(name);
@@ -107,18 +118,37 @@ fn assert_started_again(case: &'static Case, name: &'static str, xml: String) {
 
 #[test]
 fn a_vlan_that_is_started_again() {
-    assert_started_again(&A_VLAN, "v5", of_port(VLAN_PORT));
+    assert_started_again(&A_VLAN, "", "v5", of_port(VLAN_PORT));
 }
 
 #[test]
 fn a_bond_that_is_started_again() {
-    assert_started_again(&A_BOND, "bond0", of_port(BOND_PORT));
+    assert_started_again(&A_BOND, "", "bond0", of_port(BOND_PORT));
 }
 
 #[test]
 fn a_bridge_that_is_started_again() {
-    let ports = "<bridge stp='off' delay='7'><interface type='ethernet' name='e1'/></bridge>";
-    assert_started_again(&A_BRIDGE, "br0", definition("bridge", "br0", ports));
+    assert_started_again(&A_BRIDGE, VLANS, "br0", definition("bridge", "br0", PORT));
+}
+
+/// The port is let go and taken in again.
+#[test]
+fn a_bridge_whose_edit_is_undone() {
+    on_host_with(&MODULES, || {
+        build(&A_BRIDGE);
+        run_with_input(command("bridge").args(["-batch", "-"]), VLANS).ok();
+        ip("link add d0 type dummy");
+        ip("link add link d0 v0 type vlan id 8 reorder_hdr off");
+        ip("link set v0 master br0");
+        ip("link set v0 type bridge_slave isolated on");
+        let mut scene = Scene::start();
+        let before = Snapshot::take();
+        // A gateway that is an address of the host's own is refused, when the port is let go already.
+        let xml = definition("bridge", "br0", PORT).replace("198.51.100.254", "192.0.2.1");
+        scene.define(&xml);
+        assert_words(&scene.call_create("br0").fault(), SYSTEM_ERROR, &["192.0.2.1", "undone"]);
+        before.assert_unchanged(Strictness::AlikeLinks, "undone");
+    });
 }
 
 /// As `virsh iface-bridge` and `iface-unbridge` have it.

@@ -4,6 +4,7 @@
 use crate::error::{CallError, Domain};
 use crate::handler::interface::found::Found;
 use crate::handler::{Answer, Change, Outcome, Question, World};
+use crate::host::may_be_a_guests;
 use crate::host::survey::Survey;
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
@@ -96,7 +97,12 @@ fn planned(
     };
     let (name, definition) = (found.listed().name, found.definition());
     let Some(Answer::Survey(survey)) = answer else {
-        return Outcome::Ask(Question::Survey(plan::survey_order(name, definition)));
+        let mut order = plan::survey_order(name, definition);
+        // What it has to let go becomes its port again if the change fails.
+        let ports = world.host.link_named(&name).map(|link| world.host.ports_of(link.index));
+        let own = ports.into_iter().flatten().filter(|port| !may_be_a_guests(port));
+        order.links.extend(own.map(|port| port.name));
+        return Outcome::Ask(Question::Survey(order));
     };
     match decide(name, definition, survey) {
         Ok(change) => Outcome::Change(change),

@@ -8,6 +8,7 @@ use log::{debug, warn};
 use crate::error::HostError;
 use crate::host::Host;
 use crate::host::record::{HostRecord, Recorded};
+use crate::host::survey::Survey;
 use crate::io::kernel::Kernel;
 use crate::limits::RESYNCS_PER_TURN_MAX;
 use crate::model::address::Family;
@@ -118,6 +119,23 @@ impl Kernel {
         Ok(())
     }
 
+    /// Adds the VLANs of bridges and ports to a survey.
+    pub(super) fn survey_vlans(&mut self, survey: &mut Survey, buffer: &mut [u8]) {
+        match self.bridge_vlans(buffer) {
+            Ok(told) => told.into_iter().for_each(|(link, it)| survey.set_vlans(link, it)),
+            Err(err) => warn!("{err}: links that are made again do not get them back"),
+        }
+    }
+
+    fn bridge_vlans(
+        &mut self,
+        buffer: &mut [u8],
+    ) -> Result<Vec<(LinkIndex, BridgeVlans)>, HostError> {
+        self.collect("VLANs of bridges", bridge_vlan::encode_dump, buffer, |message| {
+            BridgeVlans::decode(message).ok().flatten()
+        })
+    }
+
     /// Adds the VLANs of these bridges and ports. The kernel is asked for all at once, and asks the
     /// drivers of NICs too, one of whose errors is no reason to keep or restore nothing at all. It
     /// counts links where an answer is in parts, and so passes over one where another has just gone.
@@ -126,11 +144,7 @@ impl Kernel {
             if sides.iter().all(|side| record.vlans_of(*side).is_some()) {
                 return;
             }
-            let told =
-                self.collect("VLANs of bridges", bridge_vlan::encode_dump, buffer, |message| {
-                    BridgeVlans::decode(message).ok().flatten()
-                });
-            match told {
+            match self.bridge_vlans(buffer) {
                 Ok(told) => told.into_iter().for_each(|(link, it)| record.add_vlans(link, it)),
                 Err(err) => return warn!("{err}: a rollback leaves them alone"),
             }

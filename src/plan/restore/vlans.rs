@@ -6,6 +6,7 @@ use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkSetting;
+use crate::plan::remake::vlan_steps;
 use crate::plan::step::Step;
 
 use super::{Draft, Pair};
@@ -96,16 +97,8 @@ impl<'a> Draft<'a> {
         then.record.default_vlan().map(BridgeVlans::of_default)
     }
 
-    /// What goes comes first, so that a port of which only this was done has nothing but what it had by
-    /// default.
     fn set_vlans_of(&mut self, link: IfName, had: Option<&BridgeVlans>, has: &BridgeVlans) {
         let Some(had) = had.filter(|had| *had != has) else { return };
-        let (stale, missing) = (has.without(had), had.besides(has));
-        if !stale.is_empty() {
-            self.push(Step::DeleteVlans { link, vlans: stale });
-        }
-        if !missing.is_empty() {
-            self.push(Step::SetVlans { link, vlans: missing });
-        }
+        vlan_steps(link, had, has).into_iter().for_each(|step| self.push(step));
     }
 }

@@ -83,6 +83,7 @@ const OF_BRIDGE: [Settable; 32] = [
 /// `IFLA_BR_FORWARD_DELAY`, `IFLA_BR_STP_STATE`.
 pub(super) const BRIDGE_STP: [u16; 2] = [1, 5];
 
+pub(super) const IFLA_BR_VLAN_FILTERING: u16 = 7;
 /// The VLAN that whatever joins a bridge is given, or 0.
 pub(super) const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
 
@@ -90,7 +91,8 @@ pub(super) const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
 /// sent meanwhile reaches all ports, `VLAN_PROTOCOL`, the default, and `VLAN_STATS_PER_PORT`, which is
 /// refused where a port has VLANs. A kernel whose bridges do not look at VLANs tells no default, and
 /// refuses the rest.
-pub(super) const BRIDGE_VLANS: [u16; 4] = [7, 8, IFLA_BR_VLAN_DEFAULT_PVID, 45];
+pub(super) const BRIDGE_VLANS: [u16; 4] =
+    [IFLA_BR_VLAN_FILTERING, 8, IFLA_BR_VLAN_DEFAULT_PVID, 45];
 
 const IFLA_BOND_FAIL_OVER_MAC: u16 = 13;
 pub(super) const IFLA_BOND_AD_ACTOR_SYSTEM: u16 = 26;
