@@ -278,7 +278,13 @@ impl Job {
         }
         match &mut self.failure {
             Some(failure) => failure.remains.push((step, error)),
-            None if step.is_courtesy() => self.refused.push((step, error)),
+            None if step.is_courtesy() => {
+                // Routes stay spelt out where what they led over is elsewhere.
+                if matches!(step, Step::AddApart(_)) {
+                    self.todo.retain(|it| !matches!(it.step, Step::LeadOver { .. }));
+                }
+                self.refused.push((step, error));
+            }
             None => {
                 let had_begun = !self.undo.is_empty();
                 self.failure = Some(Failure { step, error, had_begun, remains: Vec::new() });

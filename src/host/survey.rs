@@ -23,6 +23,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
 
 /// Of which links what must be known.
@@ -87,6 +88,8 @@ pub struct Surveyed {
     pub routes: Vec<RouteRecord>,
     /// As the kernel tells of it. `None` of a link that has gone meanwhile.
     pub record: Option<LinkRecord>,
+    /// Nexthop objects that lead through it, and then groups that have one of those.
+    pub nexthops: Vec<NexthopRecord>,
     /// What it lets through, if it is a bridge that looks at VLANs, or a port of one.
     pub vlans: Option<BridgeVlans>,
 }
@@ -113,6 +116,18 @@ impl Survey {
     pub fn filters_vlans(&self) -> bool {
         let mut records = self.links.values().filter_map(|surveyed| surveyed.record.as_ref());
         records.any(LinkRecord::filters_vlans)
+    }
+
+    /// Adds the nexthop objects of the host, of which each link has its own.
+    pub fn set_nexthops(&mut self, nexthops: &[NexthopRecord]) {
+        for surveyed in self.links.values_mut() {
+            let is_own = |it: &&NexthopRecord| it.link == Some(surveyed.link.name);
+            let own: Vec<_> = nexthops.iter().filter(is_own).collect();
+            let has_own =
+                |group: &&NexthopRecord| own.iter().any(|nexthop| group.has_member(nexthop.id));
+            let groups = nexthops.iter().filter(has_own);
+            surveyed.nexthops = own.iter().copied().chain(groups).cloned().collect();
+        }
     }
 
     /// Adds the VLANs that a bridge lets through to a port of it, or to itself.

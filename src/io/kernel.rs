@@ -161,8 +161,16 @@ impl Kernel {
             }
             // Known only now, as some routes come and go with an address.
             routes.retain(|route| !route.goes_with(&addresses));
-            survey.insert(Surveyed { link, addresses, routes, record, vlans: None });
+            survey.insert(Surveyed {
+                link,
+                addresses,
+                routes,
+                record,
+                nexthops: Vec::new(),
+                vlans: None,
+            });
         }
+        survey.set_nexthops(&self.nexthops(host, buffer)?);
         if survey.filters_vlans() {
             self.survey_vlans(&mut survey, buffer);
         }

@@ -8,6 +8,7 @@ use super::*;
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::interface::OperState;
 use crate::model::name::IfName;
+use crate::model::sysctl::Sysctl;
 use crate::netlink::Event;
 use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
@@ -459,4 +460,27 @@ fn a_lenient_job_leaves_out_what_needs_the_step_that_was_refused() {
             assert!(!done.contains(&delete_address("192.0.2.2/24")), "{label}");
         }
     }
+}
+
+/// An attribute that no definition has a word for is not worth a change.
+#[test]
+fn a_courtesy_that_is_refused_costs_nothing_else() {
+    let sysctl = |switch| Step::Switch { link: name("eth0"), switch, value: 2 };
+    let steps = [sysctl(Sysctl::ipv4("rp_filter")), add_address("192.0.2.1/24")];
+    let mut job = job(steps.iter().map(|step| planned(step.clone(), &[])).collect());
+    let host = Host::default();
+    let refused = || Err(StepError::kernel(libc::EINVAL, None));
+    assert_eq!(job.poll_action(&host, *START), Action::Perform(steps[0].clone()));
+    job.handle_result(refused());
+    assert_eq!(job.poll_action(&host, *START), Action::Perform(steps[1].clone()));
+    job.handle_result(Ok(()));
+    assert_eq!(job.poll_action(&host, *START), Action::Finished);
+    assert_eq!(job.outcome(), Ok(()));
+    assert_eq!(job.refused(), [(steps[0].clone(), StepError::kernel(libc::EINVAL, None))]);
+    // What a definition decides is no courtesy.
+    let mut job = self::job(vec![planned(sysctl(Sysctl::DISABLE_IPV6), &[])]);
+    job.poll_action(&host, *START);
+    job.handle_result(refused());
+    assert_eq!(job.poll_action(&host, *START), Action::Finished);
+    assert!(job.outcome().is_err());
 }

@@ -14,6 +14,7 @@ use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::address::Scope;
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::apart::Apart;
 use crate::plan::draft::{Draft, Leases};
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, Step};
@@ -122,8 +123,16 @@ impl<'a> Draft<'a> {
         }
         let is_own =
             |record: &&AddressRecord| matches!(record.address.scope, Scope::Global | Scope::Site);
+        let nexthops = surveyed.nexthops.iter().cloned().map(Apart::Nexthop).map(Step::AddApart);
+        let mut nexthops: Vec<_> = nexthops.collect();
         for record in in_order_to_go(surveyed.addresses.iter().filter(is_own).collect()) {
             self.delete_address(link, record);
+            // They come back behind the addresses by which they find their gateways, and before the
+            // routes over them.
+            nexthops.drain(..).for_each(|step| self.also_undo(step));
+        }
+        if !surveyed.routes.is_empty() {
+            self.undo_first(nexthops);
         }
     }
 

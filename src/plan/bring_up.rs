@@ -163,6 +163,7 @@ fn draft_up(
             }
         }
     }
+    draft.move_nexthops(definition, &donors);
     draft.start_clients(definition, &donors);
     if draft.is_empty() {
         return Err(Refusal::Running);

@@ -66,6 +66,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Adds to what takes the last step back, before anything else of that.
+    pub(super) fn undo_first(&mut self, undo: Vec<Step>) {
+        if let Some(last) = self.steps.last_mut() {
+            last.undo.splice(..0, undo);
+        }
+    }
+
     pub(super) fn add_link(&mut self, spec: LinkSpec) {
         let undo = Step::DeleteLink(spec.name);
         self.push(Step::AddLink(spec), vec![undo]);

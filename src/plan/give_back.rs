@@ -22,7 +22,8 @@ impl Draft<'_> {
         }
         for route in routes_in_order(&then) {
             let is_reached = is_reached(&then, route);
-            self.add_route(link, if is_reached { route.clone() } else { route.on_link() });
+            let route = route.clone().without_object();
+            self.add_route(link, if is_reached { route } else { route.on_link() });
         }
         for lease in &shelved.leases {
             let is_leased = |record: &&AddressRecord| {

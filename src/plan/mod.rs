@@ -17,6 +17,7 @@ mod wish;
 mod ways;
 mod draft;
 mod addressing;
+mod nexthops;
 mod remake;
 mod links;
 pub mod available;

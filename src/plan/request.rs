@@ -33,6 +33,7 @@ impl Step {
             | Self::DeleteApart(_)
             | Self::DeleteRoute { .. }
             | Self::DeleteVlans { .. }
+            | Self::LeadOver { .. }
             | Self::RemakeLink { .. }
             | Self::ResetLink { .. }
             | Self::SetLink { .. }
@@ -83,6 +84,9 @@ impl Step {
             Self::DeleteRoute { link, record } => record.encode_delete(out, sequence, index(link)?),
             Self::DeleteVlans { link, vlans } => {
                 vlans.encode_delete(out, sequence, index(link)?, side_of(link, host));
+            }
+            Self::LeadOver { link, record } => {
+                record.encode_replace(out, sequence, index(link)?);
             }
             Self::ResetLink { link, setting } => {
                 setting.encode(out, sequence, index(link)?);

@@ -60,6 +60,11 @@ pub enum Step {
         vlans: BridgeVlans,
     },
     EditFile(FileEdit),
+    /// A route over a nexthop object takes the place of the same one that is spelt out.
+    LeadOver {
+        link: IfName,
+        record: RouteRecord,
+    },
     /// A link is made as it was before it went.
     RemakeLink {
         record: Box<LinkRecord>,
@@ -226,6 +231,7 @@ impl Step {
             | Self::DeleteLink(link)
             | Self::DeleteRoute { link, .. }
             | Self::DeleteVlans { link, .. }
+            | Self::LeadOver { link, .. }
             | Self::ResetLink { link, .. }
             | Self::SetLink { link, .. }
             | Self::SetVlans { link, .. }
@@ -251,7 +257,11 @@ impl Step {
         is_undefined
             || matches!(
                 self,
-                Self::ResetLink { .. } | Self::SetVlans { .. } | Self::DeleteVlans { .. }
+                Self::AddApart(_)
+                    | Self::DeleteVlans { .. }
+                    | Self::LeadOver { .. }
+                    | Self::ResetLink { .. }
+                    | Self::SetVlans { .. }
             )
     }
 
@@ -309,6 +319,10 @@ impl fmt::Display for Step {
                 (None, Some(_)) => write!(f, "file write {}", edit.name),
                 (Some(_), Some(_)) => write!(f, "file rewrite {}", edit.name),
             },
+            Self::LeadOver { link, record } => {
+                let object = record.object().unwrap_or_default();
+                write!(f, "route replace {record} nhid {object} dev {link}")
+            }
             Self::RemakeLink { record, parent } => {
                 write!(f, "link add {}", record.link.name)?;
                 if let Some(parent) = parent {

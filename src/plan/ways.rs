@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::host::survey::Surveyed;
-use crate::model::address::IpPrefix;
+use crate::model::address::{Family, IpPrefix};
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::left::{Left, Reason};
 use crate::plan::wish::{Wish, holds, leads_over};
@@ -55,9 +56,26 @@ impl<'w, 'a> Ways<'w, 'a> {
         &self.own
     }
 
-    /// The routes of donors that lead through the link afterwards, in the order in which each finds its
-    /// gateway.
+    /// The routes of donors that lead through the link afterwards, spelt out, in the order in which each
+    /// finds its gateway.
     pub(super) fn moving(&self) -> Vec<RouteRecord> {
+        self.moving_as_known().into_iter().map(RouteRecord::without_object).collect()
+    }
+
+    /// Those of them that lead over one of these nexthop objects.
+    pub(super) fn moving_over(&self, objects: &BTreeSet<u32>) -> Vec<RouteRecord> {
+        let mut moving = self.moving_as_known();
+        moving.retain(|route| route.object().is_some_and(|object| objects.contains(&object)));
+        moving
+    }
+
+    /// Whether a nexthop object can lead through the link.
+    pub(super) fn takes(&self, nexthop: &NexthopRecord) -> bool {
+        let is_reached = |gateway| Family::of(gateway) == self.wish.family && self.reaches(gateway);
+        nexthop.gateway().is_none_or(is_reached)
+    }
+
+    fn moving_as_known(&self) -> Vec<RouteRecord> {
         let mut there = BTreeMap::<_, Vec<&RouteRecord>>::new();
         self.own.iter().for_each(|route| there.entry(route.way()).or_default().push(route));
         let mut moving = Vec::new();
@@ -91,7 +109,7 @@ impl<'w, 'a> Ways<'w, 'a> {
     /// either, it need not be on one of the link.
     fn moved(&self, donor: &Surveyed, route: &RouteRecord) -> RouteRecord {
         let donors: Vec<_> = self.wish.donors.iter().map(|donor| donor.link.index).collect();
-        let route = route.seen_from(&donors).without_object();
+        let route = route.seen_from(&donors);
         let route = if is_reached(donor, &route) { route } else { route.on_link() };
         let is_leased = route.is_default()
             && route.gateway.is_some()
@@ -111,7 +129,8 @@ impl<'w, 'a> Ways<'w, 'a> {
         let donated = self.donated().filter_map(|(donor, route)| {
             let reason = match self.why_left(donor, route) {
                 Some(reason) => Some(reason).filter(|_| !route.is_advertised()),
-                None => route.object().map(Reason::Object),
+                // Of one that is known the log tells if it cannot go along.
+                None => route.object().filter(|id| !has_nexthop(donor, *id)).map(Reason::Object),
             };
             Some(left(donor.link.name, route, reason?))
         });
@@ -289,6 +308,11 @@ pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
             })
     };
     route.gateways().into_iter().all(is_on_network)
+}
+
+/// Whether a nexthop object of this number is known of a link.
+fn has_nexthop(surveyed: &Surveyed, id: u32) -> bool {
+    surveyed.nexthops.iter().any(|nexthop| nexthop.id == id)
 }
 
 fn is_link_local(gateway: IpAddr) -> bool {

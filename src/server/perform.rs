@@ -69,6 +69,7 @@ impl Server {
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
             | Step::DeleteVlans { .. }
+            | Step::LeadOver { .. }
             | Step::RemakeLink { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }

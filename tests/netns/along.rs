@@ -15,6 +15,7 @@ use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::namespace::{in_namespace, is_installed};
+use crate::support::snapshot::{Snapshot, Strictness};
 
 /// How long the kernel may take to make up its mind about new addresses.
 const SETTLING_TIME: Duration = Duration::from_secs(10);
@@ -368,20 +369,82 @@ fn a_route_over_several_ways_leads_through_the_bridge_and_back() {
     });
 }
 
-/// An object belongs to its link, and goes with it; the routes over it do not.
+/// Objects of both families and a group of them, with routes over them.
+const OBJECTS: &str = "address add 192.0.2.2/24 dev eth0\n\
+    address add 2001:db8::2/64 dev eth0 nodad\n\
+    address add 203.0.113.2/24 dev eth1\n\
+    nexthop add id 7 via 192.0.2.1 dev eth0\n\
+    nexthop add id 8 via 192.0.2.9 dev eth0\n\
+    nexthop add id 6 via 2001:db8::1 dev eth0\n\
+    nexthop add id 5 via fe80::1 dev eth0\n\
+    nexthop add id 9 via 203.0.113.1 dev eth1\n\
+    nexthop add id 20 group 7,3/8\n\
+    nexthop add id 21 group 7/9\n\
+    route add default nhid 7 metric 9\n\
+    route add 10.1.0.0/16 nhid 7\n\
+    route add 10.2.0.0/16 nhid 20\n\
+    route add 10.3.0.0/16 nhid 21\n\
+    route add 10.4.0.0/16 nhid 5\n\
+    route add 10.5.0.0/16 nhid 8 table 100 mtu 1300\n\
+    route add 2001:db8:a::/48 nhid 6\n";
+
+/// All nexthop objects, as `ip` writes them.
+fn objects() -> Vec<String> {
+    sorted(ip("nexthop show").lines().map(|line| line.trim_end().to_owned()).collect())
+}
+
 #[test]
-fn routes_over_a_nexthop_object_lead_through_the_bridge_without_it() {
+fn nexthop_objects_lead_through_the_bridge_and_back() {
+    with_nics(OBJECTS, |daemon| {
+        let picture = |link: &str| {
+            let with_nic = |line: String| line.replace(link, "eth0");
+            sorted([host_routes(), objects()].concat().into_iter().map(with_nic).collect())
+        };
+        let before = picture("eth0");
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_eq!(picture("br0"), before);
+        virsh("iface-unbridge br0").ok();
+        assert_eq!(picture("eth0"), before);
+        let _ = virsh("iface-destroy eth0");
+        virsh("iface-start eth0").ok();
+        assert_eq!(picture("eth0"), before);
+        virsh("iface-begin").ok();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        virsh("iface-rollback").ok();
+        assert_eq!(picture("eth0"), before);
+        let log = daemon.stderr();
+        assert!(!log.contains("nexthop"), "{log}");
+    });
+}
+
+/// What is undone brings them back with the routes over them.
+#[test]
+fn nexthop_objects_come_back_with_what_is_undone() {
+    with_nics(OBJECTS, |_| {
+        let before = Snapshot::take();
+        let xml = bridge("br0", "stp='off'", &["eth0"], &["192.0.2.2/24"]);
+        // A server that is not there, when all else is done.
+        let ipv6 = "<protocol family='ipv6'><dhcp/></protocol>";
+        define(&xml.replace("<bridge ", &format!("{ipv6}<bridge ")));
+        let said = virsh("iface-start br0").failed();
+        assert!(said.contains("what had been changed is undone"), "{said}");
+        before.assert_unchanged(Strictness::AlikeLinks, "undone");
+    });
+}
+
+/// The kernel takes no object where there is no carrier yet.
+#[test]
+fn a_nexthop_object_that_does_not_go_along_is_named() {
     const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
         nexthop add id 7 via 192.0.2.1 dev eth0\n\
         route add default nhid 7 metric 9\n\
         route add 10.1.0.0/16 nhid 7\n";
     with_nics(COMMANDS, |daemon| {
-        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        virsh("iface-bridge eth0 br0").ok();
         let want = ["10.1.0.0/16 via 192.0.2.1 dev br0", "default via 192.0.2.1 dev br0 metric 9"];
-        assert_eq!(sorted(host_routes()), want);
+        let routes: Vec<_> = host_routes().iter().map(|it| it.replace(" linkdown", "")).collect();
+        assert_eq!(sorted(routes), want);
         let log = daemon.stderr();
-        let named =
-            "route 10.1.0.0/16 via 192.0.2.1 of eth0 leads through br0 without nexthop object 7";
-        assert!(log.contains(named), "{log}");
+        assert!(log.contains("not as it was before: nexthop add id 7 dev br0"), "{log}");
     });
 }

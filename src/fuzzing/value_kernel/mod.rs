@@ -115,7 +115,14 @@ impl ValueKernel {
             device.encode(&mut told);
             let record = messages(&told).flatten().next();
             let record = record.and_then(|message| LinkRecord::decode(&message).ok().flatten());
-            survey.insert(Surveyed { link, addresses, routes, record, vlans: None });
+            survey.insert(Surveyed {
+                link,
+                addresses,
+                routes,
+                record,
+                nexthops: Vec::new(),
+                vlans: None,
+            });
         }
         survey
     }
@@ -324,6 +331,7 @@ impl ValueKernel {
             | Step::DeleteLink(_)
             | Step::DeleteRoute { .. }
             | Step::DeleteVlans { .. }
+            | Step::LeadOver { .. }
             | Step::RemakeLink { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }

@@ -19,7 +19,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::{self, BridgeVlans};
 use crate::netlink::record::link::LinkRecord;
-use crate::netlink::record::nexthop::encode_nexthop_dump;
+use crate::netlink::record::nexthop::{NexthopRecord, encode_nexthop_dump};
 use crate::netlink::record::route::{RouteRecord, encode_route_dump, link_of};
 use crate::netlink::record::rule::encode_rule_dump;
 use crate::netlink::record::wide::is_wide;
@@ -117,6 +117,18 @@ impl Kernel {
         record.add_routes(routes);
         aparts.into_iter().for_each(|apart| record.add_apart(apart));
         Ok(())
+    }
+
+    /// All nexthop objects, but for those of routing daemons.
+    pub(super) fn nexthops(
+        &mut self,
+        host: &Host,
+        buffer: &mut [u8],
+    ) -> Result<Vec<NexthopRecord>, HostError> {
+        let name_of = |index| host.link(index).map(|link| link.name);
+        self.collect("next hops", encode_nexthop_dump, buffer, |message| {
+            NexthopRecord::decode(message, name_of).ok().flatten()
+        })
     }
 
     /// Adds the VLANs of bridges and ports to a survey.

@@ -3,6 +3,7 @@
 //! them by number, alone or in groups.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
@@ -92,6 +93,29 @@ impl NexthopRecord {
         let is_kept = matches!(protocol, RTPROT_UNSPEC | RTPROT_BOOT | RTPROT_STATIC);
         let record = Self { id, link, is_group, family, protocol, flags, attributes: list };
         Ok((is_kept && is_known).then_some(record))
+    }
+
+    /// The same through another link.
+    #[must_use]
+    pub fn through(&self, link: IfName) -> Self {
+        Self { link: Some(link), ..self.clone() }
+    }
+
+    /// The gateway, if it has to be on a network of the link.
+    pub fn gateway(&self) -> Option<IpAddr> {
+        let gateway = attributes(&self.attributes).flatten().find(|it| it.kind == NHA_GATEWAY);
+        let gateway = gateway.filter(|_| self.flags & RTNH_F_ONLINK == 0)?;
+        let bytes = gateway.payload;
+        let ipv4 = bytes.try_into().map(|bytes: [u8; 4]| IpAddr::from(bytes));
+        ipv4.or_else(|_| bytes.try_into().map(|bytes: [u8; 16]| IpAddr::from(bytes))).ok()
+    }
+
+    /// Whether it is a group that has this one.
+    pub fn has_member(&self, id: u32) -> bool {
+        const ENTRY_LEN: usize = 8;
+        let group = attributes(&self.attributes).flatten().find(|it| it.kind == NHA_GROUP);
+        let entries = group.map(|group| group.payload.chunks_exact(ENTRY_LEN));
+        entries.into_iter().flatten().any(|entry| entry.starts_with(&id.to_ne_bytes()))
     }
 
     /// Appends the record as a message of this header; `index` is its link's.

@@ -308,7 +308,7 @@ impl RouteRecord {
         })
     }
 
-    /// The nexthop object that it leads over, and does not when it is said again.
+    /// The nexthop object that it leads over. In a file the route is spelt out.
     pub fn object(&self) -> Option<u32> {
         self.object
     }
@@ -423,14 +423,24 @@ impl RouteRecord {
     /// Appends the request to add the route through `link`, before others of its kind.
     pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE;
-        self.write(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
+        self.write_by_object(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
     }
 
-    /// Appends the request to remove the route through `link`. The kernel knows one over a nexthop object
-    /// by that alone.
+    /// Appends the request to have the route in the place of the one that leads the same way and is spelt
+    /// out.
+    pub fn encode_replace(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+        let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_REPLACE;
+        self.write_by_object(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
+    }
+
+    /// Appends the request to remove the route through `link`.
     pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
-        let header = Header { kind: RTM_DELROUTE, flags, sequence };
+        self.write_by_object(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
+    }
+
+    /// The kernel knows a route over a nexthop object by that alone.
+    fn write_by_object(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
         let Some(object) = self.object else { return self.write(out, header, link) };
         wire::write_message(out, header, |payload| {
             self.write_header(payload);
