@@ -196,6 +196,9 @@ impl LinkRecord {
     /// Whether setting one attribute after the other makes of this link that of `then`, but for what it
     /// is over: if not, it has to be made anew.
     pub fn can_become(&self, then: &Self) -> bool {
+        if self.attributes == then.attributes {
+            return true;
+        }
         if self.kind_name() != then.kind_name() {
             return false;
         }
@@ -217,7 +220,7 @@ impl LinkRecord {
 
     /// The link that this one is over, where only the attributes of its kind say so.
     fn below(&self) -> Option<LinkIndex> {
-        let below = self.kind().filter(|_| self.can_be_made())?.below?;
+        let below = self.kind()?.below.filter(|_| self.can_be_made())?;
         let attribute = self.info(IFLA_INFO_DATA).find(|it| it.kind == below)?;
         LinkIndex::new(attribute.u32("the link below").ok()?)
     }
