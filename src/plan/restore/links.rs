@@ -85,7 +85,7 @@ impl<'a> Draft<'a> {
     pub(super) fn make_links(&mut self) {
         let then = self.then;
         let is_gone = |name: &&IfName| !self.links.contains_key(*name);
-        let gone: Vec<_> = self.order.iter().filter(is_gone).copied().collect();
+        let gone: Vec<_> = self.unlike.iter().filter(is_gone).copied().collect();
         for recorded in gone.iter().filter_map(|name| then.host.named(name)) {
             let link = recorded.link();
             let name = link.name;
@@ -321,7 +321,7 @@ impl<'a> Draft<'a> {
 
     /// All that can be set back and may have to be, what is below others first.
     pub(super) fn pairs(&self) -> Vec<Pair<'a>> {
-        let pairs = self.order.iter().filter_map(|name| self.links.get(name));
+        let pairs = self.unlike.iter().filter_map(|name| self.links.get(name));
         pairs.filter(|pair| pair.differs).copied().collect()
     }
 }

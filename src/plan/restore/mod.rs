@@ -124,6 +124,8 @@ struct Draft<'a> {
     links: BTreeMap<IfName, Pair<'a>>,
     /// Their names, what is below others first.
     order: Vec<IfName>,
+    /// Those of them, in the same order, about which there may be anything to do: a few of a large host's.
+    unlike: Vec<IfName>,
     steps: Vec<Step>,
     discarded: Vec<IfName>,
     /// Links that are taken away.
@@ -138,8 +140,7 @@ struct Draft<'a> {
 struct Pair<'a> {
     then: &'a Recorded,
     now: Option<&'a Recorded>,
-    /// Whether there may be anything to do about the link as such. Of the links of a large host that holds
-    /// for a few.
+    /// Whether there may be anything to do about the link as such.
     differs: bool,
 }
 
@@ -153,6 +154,7 @@ impl<'a> Draft<'a> {
             foreign,
             links: BTreeMap::new(),
             order: Vec::new(),
+            unlike: Vec::new(),
             steps: Vec::new(),
             discarded: Vec::new(),
             removed: BTreeSet::new(),
@@ -175,6 +177,8 @@ impl<'a> Draft<'a> {
             }
         }
         draft.note_orphans();
+        let is_unlike = |name: &&IfName| draft.links.get(*name).is_none_or(|pair| pair.differs);
+        draft.unlike = draft.order.iter().filter(is_unlike).copied().collect();
         draft
     }
 

@@ -9,7 +9,7 @@ use crate::host::record::HostRecord;
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Origin};
-use crate::netlink::link::LinkKind;
+use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::address::{AddressKey, AddressRecord};
 use crate::netlink::record::route::{RouteRecord, Way};
 
@@ -153,9 +153,9 @@ fn is_advertised(record: &AddressRecord) -> bool {
 
 /// Masters with the ports of each that are the host's own.
 fn own_ports(ground: &Ground<'_>, host: &HostRecord) -> BTreeSet<(IfName, IfName)> {
-    let own = host
-        .iter()
-        .map(|recorded| recorded.link())
-        .filter(|link| !may_be_a_guests(link) || ground.then.host.named(&link.name).is_some());
-    own.filter_map(|link| Some((host.master_of(link)?, link.name))).collect()
+    let is_own =
+        |link: &Link| !may_be_a_guests(link) || ground.then.host.named(&link.name).is_some();
+    let ports =
+        host.iter().map(|it| it.link()).filter(|link| link.master.is_some() && is_own(link));
+    ports.filter_map(|link| Some((host.master_of(link)?, link.name))).collect()
 }
