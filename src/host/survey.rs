@@ -137,16 +137,21 @@ impl Survey {
         }
     }
 
-    /// What has rested a moment ago and belongs to one of these links. What others had told it, it
-    /// hands to the link alone that has its hardware address.
+    /// What has rested a moment ago and belongs to one of these links, unless somebody else has brought
+    /// it up since. What others had told it, it hands to the link alone that has its hardware address.
     pub fn rested_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
         let macs: Vec<_> =
             names.iter().filter_map(|name| self.named(name)).map(|it| it.link.mac).collect();
-        self.rested.iter().filter(move |it| it.is_for(names)).map(move |resting| {
+        let rests = |it: &&Resting| it.is_for(names) && !self.is_up_again(&it.surveyed.link);
+        self.rested.iter().filter(rests).map(move |resting| {
             let mac = resting.surveyed.link.mac;
             let is_same = mac.is_some() && macs.contains(&mac);
             if is_same { &resting.surveyed } else { &resting.lasting }
         })
+    }
+
+    fn is_up_again(&self, rested: &Link) -> bool {
+        self.named(&rested.name).is_some_and(|now| now.link.index == rested.index && now.link.up)
     }
 
     /// What is remembered of an interface that is taken down.

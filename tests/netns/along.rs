@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::dhcp::Scene;
 use crate::host::{
     TWO_NICS, VIRSH, addresses, await_addresses, bridge, define, ethernet, find_link, ip_json,
-    ports, sorted, text, with_virsh,
+    ports, sorted, text, virsh_destroy, with_virsh,
 };
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
@@ -230,6 +230,22 @@ fn a_nic_that_is_started_again_has_its_routes_and_no_other_link_has_them() {
         ip_batch("route del 198.51.100.0/24 dev eth0\n");
         let said = virsh("iface-start eth0").failed();
         assert!(said.contains("already running"), "{said}");
+    });
+}
+
+/// What it had before is over.
+#[test]
+fn a_nic_that_others_have_brought_up_again_has_what_they_gave_it() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let _daemon = Daemon::start();
+        define(&ethernet("eth0", &["192.0.2.2/24"], &[]));
+        virsh("iface-start eth0").ok();
+        virsh_destroy("eth0").unwrap();
+        ip_batch("address add 192.0.2.3/24 dev eth0\nlink set eth0 up\n");
+        virsh("iface-undefine eth0").ok();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_eq!(addresses("br0"), ["192.0.2.3/24"]);
     });
 }
 
