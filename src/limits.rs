@@ -287,6 +287,11 @@ pub const ASIDE_COUNT_MAX: usize = 20;
 /// may do something of its own accord in between, but not for ever.
 pub const ROLLBACK_ROUNDS_MAX: u32 = 4;
 
+/// The pause before another process stands by in the place of one that has ended: the first, doubled each
+/// time, and the longest. A host that is short of memory kills the next one too.
+pub const STANDBY_PAUSE_MIN: Duration = Duration::from_secs(1);
+pub const STANDBY_PAUSE_MAX: Duration = Duration::from_secs(60);
+
 /// The pause before the next try of a rollback that has failed: the first, doubled each time, and the
 /// longest. A disk that is remounted is back within seconds; a line of the log each half minute shows
 /// that the host needs help, and fills no disk.

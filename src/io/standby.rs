@@ -11,14 +11,16 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
 use crate::error::HostError;
 use crate::io::files;
 use crate::io::pid_file::{PidFile, PidFileError};
-use crate::limits::{STANDBY_ROLLBACK_TIME_MAX, STANDBY_TAKE_OVER_TIME_MAX};
+use crate::limits::{
+    STANDBY_PAUSE_MAX, STANDBY_PAUSE_MIN, STANDBY_ROLLBACK_TIME_MAX, STANDBY_TAKE_OVER_TIME_MAX,
+};
 use crate::sys::{clock, descriptors, process};
 
 /// What the daemon is called when it stands by.
@@ -43,11 +45,16 @@ pub struct StandbySpec {
     pub options: Vec<OsString>,
 }
 
-/// The processes that stand by or have.
+/// The processes that stand by or have. One that ends before it is dismissed is followed by another.
 #[derive(Debug)]
 pub struct Standby {
     spec: StandbySpec,
+    /// The time after the boot until which one is to stand by, if a change has such.
+    deadline: Option<Duration>,
     current: Option<Child>,
+    /// When the next one is started, and the pause after that one.
+    next_at: Option<Instant>,
+    pause: Duration,
     /// Those that are told to end.
     dismissed: Vec<Child>,
 }
@@ -59,19 +66,47 @@ pub fn is_called(program: Option<&OsStr>) -> bool {
 
 impl Standby {
     pub fn new(spec: StandbySpec) -> Self {
-        Self { spec, current: None, dismissed: Vec::new() }
+        let (current, dismissed) = (None, Vec::new());
+        Self { spec, deadline: None, current, next_at: None, pause: STANDBY_PAUSE_MIN, dismissed }
     }
 
-    /// Has a process stand by until this time after the boot. One of an earlier daemon ends. Without
-    /// one the deadline is kept by a daemon alone.
-    pub fn start(&mut self, deadline: Duration) {
+    /// Has a process stand by until this time after the boot. One of an earlier daemon ends. As long as
+    /// there is none, the deadline is kept by a daemon alone.
+    pub fn start(&mut self, deadline: Duration, now: Instant) {
         self.dismiss();
+        self.deadline = Some(deadline);
+        self.launch(deadline, now);
+    }
+
+    fn launch(&mut self, deadline: Duration, now: Instant) {
         match self.spawn(deadline) {
             Ok(child) => self.current = Some(child),
-            Err(err) => {
-                let err = HostError::new("run", NAME, &err);
-                warn!("{err}: without a daemon the deadline of the open change is not kept");
-            }
+            Err(err) => self.postpone(&HostError::new("run", NAME, &err).to_string(), now),
+        }
+    }
+
+    fn postpone(&mut self, failure: &str, now: Instant) {
+        let seconds = self.pause.as_secs();
+        warn!(
+            "{failure}: until another one runs, in {seconds} s, the deadline of the open change is \
+             not kept without a daemon"
+        );
+        self.next_at = Some(now + self.pause);
+        self.pause = self.pause.saturating_mul(2).min(STANDBY_PAUSE_MAX);
+    }
+
+    /// When to call [`Self::handle_time`].
+    pub fn next_at(&self) -> Option<Instant> {
+        self.next_at
+    }
+
+    /// Starts the process that is due.
+    pub fn handle_time(&mut self, now: Instant) {
+        if self.next_at.is_some_and(|at| at <= now)
+            && let Some(deadline) = self.deadline
+        {
+            self.next_at = None;
+            self.launch(deadline, now);
         }
     }
 
@@ -90,6 +125,7 @@ impl Standby {
 
     /// The change is over.
     pub fn dismiss(&mut self) {
+        (self.deadline, self.next_at, self.pause) = (None, None, STANDBY_PAUSE_MIN);
         let Some(mut child) = self.current.take() else { return };
         if let Some(mut pipe) = child.stdin.take() {
             // One that has been killed does not want to know.
@@ -99,13 +135,13 @@ impl Standby {
     }
 
     /// A child may have ended.
-    pub fn handle_child(&mut self) {
+    pub fn handle_child(&mut self, now: Instant) {
         self.dismissed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         if let Some(child) = &mut self.current
             && !matches!(child.try_wait(), Ok(None))
         {
             self.current = None;
-            warn!("{NAME} has ended: without a daemon the deadline of the open change is not kept");
+            self.postpone(&format!("{NAME} has ended"), now);
         }
     }
 }

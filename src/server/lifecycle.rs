@@ -88,7 +88,7 @@ impl Server {
                 libc::SIGCHLD => {
                     self.hooks.handle_child(now);
                     self.jobs.handle_child();
-                    self.change.standby.handle_child();
+                    self.change.standby.handle_child(now);
                     self.kernel.handle_child();
                     self.leases.handle_child(now);
                 }

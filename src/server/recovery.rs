@@ -28,9 +28,9 @@ impl Server {
         let (is_marked, has_journal) = (found.rollback.is_some(), found.journal.is_some());
         match rollback::resume(found, recovery, &self.change.moment()) {
             Resumption::Nothing => self.forget_journal(has_journal),
-            Resumption::Open(change) => self.reopen(change, recovery),
+            Resumption::Open(change) => self.reopen(change, recovery, now),
             Resumption::UndoJob { change, journal } => {
-                self.reopen(change, recovery);
+                self.reopen(change, recovery, now);
                 self.undo_job(*journal, now);
             }
             Resumption::RollBack(change) => {
@@ -39,7 +39,7 @@ impl Server {
                     (false, true) => Cause::Deadline,
                     (false, false) => Cause::Reboot,
                 };
-                self.reopen(change, recovery);
+                self.reopen(change, recovery, now);
                 self.forget_journal(has_journal);
                 self.change.open.roll_back(cause);
                 self.ask_for_rollback(cause);
@@ -89,11 +89,11 @@ impl Server {
         self.next_round(request, WayBack { target: Target::Journal, rollback }, &[], now);
     }
 
-    fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery) {
+    fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery, now: Instant) {
         warn!("a change is found that is {}", change.opening);
         let is_of_boot = change.opening.is_of_boot(&self.change.moment());
         if recovery == Recovery::Whole && is_of_boot {
-            self.change.stand_by(&change);
+            self.change.stand_by(&change, now);
         }
         self.change.open.begin(Rc::from(change));
     }

@@ -58,9 +58,9 @@ impl ChangeDesk {
     }
 
     /// Has a process stand by for a change with a deadline.
-    pub(super) fn stand_by(&mut self, change: &Snapshot) {
+    pub(super) fn stand_by(&mut self, change: &Snapshot, now: Instant) {
         if let Some(deadline) = change.opening.deadline {
-            self.standby.start(deadline);
+            self.standby.start(deadline, now);
         }
     }
 
@@ -74,7 +74,7 @@ impl ChangeDesk {
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let journal = self.has_stale_journal.then(|| now + JOURNAL_PAUSE);
         let change = self.open.deadline(clock::since_boot().ok(), now);
-        journal.into_iter().chain(change).min()
+        journal.into_iter().chain(change).chain(self.standby.next_at()).min()
     }
 
     /// What time it is, for changes.
@@ -138,7 +138,7 @@ impl Server {
         };
         let snapshot = Rc::new(Snapshot { opening, files, network });
         // Before it can be found: a daemon that dies next leaves nothing that nobody undoes.
-        self.change.stand_by(&snapshot);
+        self.change.stand_by(&snapshot, now);
         if let Err(err) = self.change.folder.write(Kept::Change, &snapshot) {
             self.change.standby.dismiss();
             self.drop_unbegun(snapshot, now);
@@ -225,7 +225,11 @@ impl Server {
 
     /// Sees to what is due of the open change: its deadline, or another try of a rollback.
     pub(super) fn check_change(&mut self, now: Instant) {
-        if self.is_stopping() || self.jobs.leads_back() {
+        if self.is_stopping() {
+            return;
+        }
+        self.change.standby.handle_time(now);
+        if self.jobs.leads_back() {
             return;
         }
         if self.change.has_stale_journal && self.jobs.is_idle() {

@@ -219,7 +219,7 @@ fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
     });
 }
 
-const STANDBY: &str = "/run/libvirt/interface/deadline.pid";
+pub(crate) const STANDBY: &str = "/run/libvirt/interface/deadline.pid";
 
 /// The process that stands by for the open change.
 fn standby() -> Background {
@@ -298,6 +298,46 @@ fn what_stands_by_ends_with_the_change_and_does_nothing_then() {
     });
 }
 
+/// Whether another process than this stands by.
+fn is_another_than(first: &Background) -> bool {
+    fs::read_to_string(STANDBY)
+        .is_ok_and(|pid| pid.ends_with('\n') && pid.trim_end() != first.pid().to_string())
+}
+
+#[test]
+fn another_process_stands_by_when_one_is_killed() {
+    on_a_host(|| {
+        let before = Snapshot::take();
+        let daemon = Daemon::start_with(&mut with_deadline(2 * DEADLINE));
+        go_wrong();
+        let first = standby();
+        assert!(first.signal(libc::SIGKILL));
+        eventually("another one stands by", || is_another_than(&first));
+        let second = standby();
+        daemon.kill();
+        eventually("the bridge goes", || find_link("br0").is_none());
+        assert_gone(&second);
+        before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
+    });
+}
+
+#[test]
+fn none_stands_by_for_a_change_that_is_over_when_it_is_due() {
+    on_a_host(|| {
+        let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
+        begin();
+        let first = standby();
+        assert!(first.signal(libc::SIGKILL));
+        eventually("the daemon knows", || daemon.stderr().contains("has ended: until another one"));
+        commit();
+        // It would be there after a second.
+        thread::sleep(Duration::from_millis(1500));
+        assert!(!is_another_than(&first));
+        begin();
+        eventually("the next change has one", || is_another_than(&first));
+    });
+}
+
 #[test]
 fn a_daemon_that_takes_a_change_over_has_a_process_of_its_own_stand_by() {
     on_a_host(|| {
@@ -308,11 +348,7 @@ fn a_daemon_that_takes_a_change_over_has_a_process_of_its_own_stand_by() {
         daemon.kill();
         let daemon = Daemon::start_with(&mut with_deadline(2 * DEADLINE));
         eventually("the first has ended", || !first.is_running());
-        let is_taken_over = || {
-            fs::read_to_string(STANDBY)
-                .is_ok_and(|pid| pid.ends_with('\n') && pid.trim_end() != first.pid().to_string())
-        };
-        eventually("another one stands by", is_taken_over);
+        eventually("another one stands by", || is_another_than(&first));
         let second = standby();
         // It is the daemon that keeps the deadline as long as there is one.
         eventually("the bridge goes", || find_link("br0").is_none());
