@@ -3,7 +3,8 @@
 //!
 //! The points are the system calls by which anything outside the daemon comes to be another than it
 //! was. strace(1) kills it just before the n-th of a kind, counted from the call under test on, for
-//! every n until that call is answered; then a daemon is started that nobody kills. A process that the
+//! every n until that call is answered; then a daemon is started that nobody kills, or the process that
+//! keeps the deadline does its work. A process that the
 //! daemon forks to have a link deleted is not followed: once it is there it does its work whatever
 //! becomes of the daemon, and whether it comes to be there is a point of its own.
 //!
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -21,6 +23,7 @@ use std::{env, thread};
 
 use crate::host::{bridge, definition_file, ethernet, ip_json, text};
 use crate::random::seed;
+use crate::recovery::STANDBY;
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch};
 use crate::support::daemon::{Daemon, SOCKET, daemon_program};
@@ -53,6 +56,36 @@ struct Story {
     judge: fn(&World) -> Found,
     /// How many points of a kind are all tried; more than these are many.
     few: u32,
+    survivor: Survivor,
+}
+
+/// What is there after a death.
+#[derive(Clone, Copy)]
+enum Survivor {
+    /// The next daemon.
+    Daemon,
+    /// The process that keeps the deadline of so many seconds.
+    Standby(u32),
+}
+
+impl Survivor {
+    fn daemon(self) -> Daemon {
+        match self {
+            Self::Daemon => Daemon::start(),
+            Self::Standby(seconds) => Daemon::configured(&format!("change_timeout = {seconds}\n")),
+        }
+    }
+
+    /// Lets it do what it is there for.
+    fn act(self) -> Option<Daemon> {
+        match self {
+            Self::Daemon => Some(Daemon::start()),
+            Self::Standby(_) => {
+                eventually("it has rolled back", || !Path::new(STANDBY).exists());
+                None
+            }
+        }
+    }
 }
 
 /// What is under test.
@@ -187,7 +220,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
         let injection = format!("inject={call}:signal=SIGKILL:when={number}");
         options.extend(["-e".to_owned(), injection]);
     }
-    let mut daemon = Daemon::start();
+    let mut daemon = story.survivor.daemon();
     let begun = State::take();
     let mut client = RawClient::open();
     (story.prepare)(&mut client);
@@ -225,7 +258,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
         let name = |line: &str| line.split_once('(').map(|(name, _)| name.to_owned());
         let called = log.lines().filter_map(name).collect();
         // What was answered lasts.
-        let _daemon = Daemon::start();
+        let _daemon = story.survivor.act();
         let after = Arc::new(after);
         world.after = Some(after.clone());
         assert_eq!((story.judge)(&world), Found::New, "{}: it was answered", story.name);
@@ -233,7 +266,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
         return Visit::Answered { called, after: Arc::into_inner(after).unwrap() };
     }
     drop(daemon);
-    let _daemon = Daemon::start();
+    let _daemon = story.survivor.act();
     Visit::Died((story.judge)(&world))
 }
 
@@ -297,6 +330,7 @@ fn in_begin() {
     die_everywhere(Story {
         name: "begin",
         few: 25,
+        survivor: Survivor::Daemon,
         prepare: |_| {},
         deed: Deed::Call(try_begin),
         judge: |world| {
@@ -319,6 +353,7 @@ fn in_commit() {
     die_everywhere(Story {
         name: "commit",
         few: 25,
+        survivor: Survivor::Daemon,
         prepare: begin_and_change,
         deed: Deed::Call(try_commit),
         judge: |world| {
@@ -351,6 +386,7 @@ fn in_rollback() {
     die_everywhere(Story {
         name: "rollback",
         few: 25,
+        survivor: Survivor::Daemon,
         prepare: begin_and_change,
         deed: Deed::Call(try_roll_back),
         judge: judge_rollback,
@@ -374,6 +410,7 @@ fn in_define_within_a_change() {
     die_everywhere(Story {
         name: "define",
         few: 25,
+        survivor: Survivor::Daemon,
         prepare: |client| done(try_begin(client)),
         deed: Deed::Call(try_define),
         judge: judge_part,
@@ -385,6 +422,7 @@ fn in_create_within_a_change() {
     die_everywhere(Story {
         name: "create",
         few: 40,
+        survivor: Survivor::Daemon,
         prepare: |client| {
             done(try_begin(client));
             done(try_define(client));
@@ -394,11 +432,32 @@ fn in_create_within_a_change() {
     });
 }
 
+/// Nobody starts another daemon.
+#[test]
+fn in_create_within_a_change_that_has_a_deadline() {
+    die_everywhere(Story {
+        name: "create with a deadline",
+        few: 1,
+        survivor: Survivor::Standby(4),
+        prepare: |client| {
+            done(try_begin(client));
+            eventually("a process stands by", || Path::new(STANDBY).exists());
+            done(try_define(client));
+        },
+        deed: Deed::Call(try_create),
+        judge: |world| {
+            world.begun.assert_is_back("rolled back in time");
+            Found::New
+        },
+    });
+}
+
 #[test]
 fn in_destroy_within_a_change() {
     die_everywhere(Story {
         name: "destroy",
         few: 25,
+        survivor: Survivor::Daemon,
         prepare: |client| done(try_begin(client)),
         deed: Deed::Call(try_destroy),
         judge: judge_part,
@@ -411,6 +470,7 @@ fn in_a_start_that_rolls_back() {
     die_everywhere(Story {
         name: "start",
         few: 2,
+        survivor: Survivor::Daemon,
         prepare: begin_and_change,
         deed: Deed::Start(|| {
             let folder = "/var/lib/libvirt/interface/change";
