@@ -188,6 +188,21 @@ mod tests {
     }
 
     #[test]
+    fn a_link_has_a_client_for_each_family_and_no_more() {
+        let (mut shelved, _) = shelved();
+        let time = Duration::from_secs(100);
+        let lease = shelved.leases[0];
+        let read = |shelved: &Shelved| {
+            Shelved::decode(shelved.link, &shelved.encode("a", time), "a", time)
+        };
+        shelved.leases = vec![lease, Lease { family: Family::Ipv6, ..lease }];
+        assert_eq!(shelved.leases.len(), SHELVED_LEASE_COUNT_MAX);
+        assert_eq!(read(&shelved), Some(shelved.clone()));
+        shelved.leases.push(lease);
+        assert_eq!(read(&shelved), None);
+    }
+
+    #[test]
     fn a_link_that_was_changed_since_is_another() {
         let (shelved, mut now) = shelved();
         let is_of = |now: &Surveyed| shelved.is_of(&now.link, &now.addresses, &now.routes);
