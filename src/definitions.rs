@@ -5,17 +5,18 @@
 //! byte; so are files that are no definitions. Which file a name has, and how it is read and written,
 //! is not known here: a change is a list of [`FileEdit`]s, which others carry out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::error::HostError;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::xml::format::format;
 
 /// All definitions, by name, and whatever else lies in their places.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Definitions {
-    by_name: BTreeMap<IfName, Entry>,
+    by_name: SortedMap<IfName, Entry>,
 }
 
 /// What lies in the place of one definition's file.

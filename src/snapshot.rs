@@ -8,7 +8,7 @@
 pub mod foreign;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkKind;
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
@@ -50,7 +51,7 @@ pub struct Snapshot {
 }
 
 /// The definition files.
-pub type Files = BTreeMap<IfName, KeptFile>;
+pub type Files = SortedMap<IfName, KeptFile>;
 
 /// What runs.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -58,7 +59,7 @@ pub struct Network {
     /// All links but those of guests.
     pub host: HostRecord,
     /// Guests' links, and the bridge that each is a port of.
-    pub guests: BTreeMap<IfName, IfName>,
+    pub guests: SortedMap<IfName, IfName>,
     /// The DHCP clients that we ran.
     pub leases: Vec<Lease>,
     /// The DHCP clients that somebody else had started.
@@ -209,7 +210,7 @@ impl Snapshot {
         }
         let mut reader = Reader::new(body);
         let opening = decode_opening(&mut reader)?;
-        let mut files = Files::new();
+        let mut files = Files::default();
         for _ in 0..reader.count("files", DEFINITION_COUNT_MAX)? {
             let (name, file) = decode_file(&mut reader)?;
             files.insert(name, file);
@@ -224,7 +225,7 @@ impl Network {
     /// What the kernel has said, without what guests have. `members` are links that definitions name:
     /// those are no guests'.
     pub fn new(host: HostRecord, members: &BTreeSet<IfName>, leases: Vec<Lease>) -> Self {
-        let mut guests = BTreeMap::new();
+        let mut guests = SortedMap::default();
         let mut others = BTreeSet::new();
         for recorded in host.iter() {
             let link = recorded.link();
@@ -348,7 +349,7 @@ fn decode_file(reader: &mut Reader<'_>) -> Result<(IfName, KeptFile), SnapshotEr
 fn encode_network(writer: &mut Writer<'_>, network: &Network) {
     let Network { host, guests, leases, foreign } = network;
     writer.count(guests.len());
-    for (guest, bridge) in guests {
+    for (guest, bridge) in guests.iter() {
         writer.string(guest.as_str());
         writer.string(bridge.as_str());
     }

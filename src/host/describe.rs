@@ -17,6 +17,7 @@ use crate::model::interface::{
     OperState, Port, PortKind, Protocol, StartMode, Vlan,
 };
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::address::{Address, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkIndex, LinkKind};
 
@@ -54,7 +55,7 @@ pub struct Findings {
     /// The silent links. Where one is missing, the table's word stands.
     pub links: BTreeMap<LinkIndex, Link>,
     /// Mb/s; a link without a known speed is left out.
-    pub speeds: BTreeMap<LinkIndex, u32>,
+    pub speeds: SortedMap<LinkIndex, u32>,
     /// The families that a DHCP client runs for.
     pub clients: Vec<Family>,
 }

@@ -6,7 +6,7 @@
 //! sysctls, each address with its lifetimes, each route. That is asked for the links in question alone,
 //! at the moment when a change is planned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::host::Host;
 use crate::host::removed::RemovedLink;
@@ -16,6 +16,7 @@ use crate::model::foreign::{ForeignClient, Links};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::address::Lifetime;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
@@ -35,7 +36,7 @@ pub struct SurveyOrder {
 /// What is known of the links that a change is about.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    links: BTreeMap<IfName, Surveyed>,
+    links: SortedMap<IfName, Surveyed>,
     /// The sysctls that a link has which is yet to be made. Without any, none of these links is made.
     pub defaults: Sysctls,
     /// The DHCP clients that we run.
@@ -49,13 +50,13 @@ pub struct Survey {
     /// What those of the links had that were taken down in this boot without a definition.
     pub shelved: Vec<Shelved>,
     /// What of these links was taken down before, by name.
-    pub removed: BTreeMap<IfName, RemovedLink>,
+    pub removed: SortedMap<IfName, RemovedLink>,
     /// VLANs and bonds that were there before the bridges that they are ports of.
     pub found: BTreeSet<LinkIndex>,
 }
 
 /// Sysctls of one link, with their values.
-pub type Sysctls = BTreeMap<Sysctl, i32>;
+pub type Sysctls = SortedMap<Sysctl, i32>;
 
 /// An interface that was taken down, as it was.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@
 
 mod keep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -34,6 +34,7 @@ use crate::io::files::{self, Access};
 use crate::limits::{DEFINITION_LEN_MAX, FOLDER_NEWS_PER_TURN_MAX};
 use crate::model::client::Privilege;
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::sys::inotify::{self, Change, Event, Watch};
 
 /// Room for what one edit brings, and for many of them (inotify(7) asks for 272 bytes at least).
@@ -54,7 +55,7 @@ pub struct DefinitionStore {
     /// Why it is not known which files there are, if so.
     unlisted: Option<HostError>,
     /// The files that are links, and what they led to when they were read.
-    links: BTreeMap<IfName, Option<Stamp>>,
+    links: SortedMap<IfName, Option<Stamp>>,
     /// What could not be read the last time, for want of something.
     unread: Stale,
     /// A descriptor that is given up for the time of reading and writing.
@@ -89,13 +90,13 @@ struct Stamp {
 /// What has to be read again.
 #[derive(Debug, Eq, PartialEq)]
 enum Stale {
-    Files(BTreeMap<IfName, Change>),
+    Files(SortedMap<IfName, Change>),
     Everything,
 }
 
 impl Default for Stale {
     fn default() -> Self {
-        Self::Files(BTreeMap::new())
+        Self::Files(SortedMap::default())
     }
 }
 
@@ -140,7 +141,7 @@ impl DefinitionStore {
             folder: Folder::Missing,
             complaint: None,
             unlisted: None,
-            links: BTreeMap::new(),
+            links: SortedMap::default(),
             unread: Stale::default(),
             reserve: None,
         };
@@ -288,8 +289,8 @@ impl DefinitionStore {
     }
 
     /// Adds the links that lead to another file or content than before.
-    fn look_at_links(&self, changes: &mut BTreeMap<IfName, Change>) {
-        for (name, stamp) in &self.links {
+    fn look_at_links(&self, changes: &mut SortedMap<IfName, Change>) {
+        for (name, stamp) in self.links.iter() {
             if self.path(name).and_then(|path| Stamp::of(&path)) != *stamp {
                 changes.insert(*name, Change::Other);
             }
@@ -370,7 +371,7 @@ impl DefinitionStore {
             Ok(bytes) => bytes.map(|bytes| native::read(name, bytes, self.parse)),
             Err(err) if is_shortage(&err) => {
                 debug!("{err}; it is tried again");
-                let again = Stale::Files(BTreeMap::from([(name, Change::Other)]));
+                let again = Stale::Files(SortedMap::from([(name, Change::Other)]));
                 self.unread = mem::take(&mut self.unread).and(again);
                 return;
             }
@@ -428,9 +429,8 @@ impl Stale {
             (Event::Folder { watch }, _) if is_current(watch) => *self = Self::Everything,
             (Event::File { watch, name, change }, Self::Files(changes)) if is_current(watch) => {
                 if let Some(name) = native::name_of(name) {
-                    let known = changes.entry(name).or_insert(change);
-                    if change == Change::Other {
-                        *known = change;
+                    if change == Change::Other || !changes.contains_key(&name) {
+                        changes.insert(name, change);
                     }
                 }
             }

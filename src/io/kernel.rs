@@ -12,7 +12,6 @@ mod room;
 mod silent;
 mod speeds;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,6 +26,7 @@ use crate::io::{Progress, switches};
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
 use crate::netlink::record::address::{AddressRecord, encode_address_dump};
@@ -339,7 +339,7 @@ impl Kernel {
     /// until one is not hidden by a more specific route. Never a dump, as a host may have a
     /// million routes.
     fn gateways(&mut self, link: LinkIndex, buffer: &mut [u8]) -> Vec<IpAddr> {
-        let mut defaults = BTreeMap::new();
+        let mut defaults = SortedMap::default();
         for round in route::PROBE_ROUNDS {
             let is_open = |probe: &&IpAddr| !defaults.contains_key(&Family::of(**probe));
             let probes: Vec<_> = round.iter().filter(is_open).collect();
@@ -361,7 +361,9 @@ impl Kernel {
             match answer {
                 // The last one asked is of IPv6, where this says that there is no route at all.
                 Ok(Answer::Refused(libc::ENETUNREACH)) => {
-                    defaults.entry(Family::Ipv6).or_insert(None);
+                    if !defaults.contains_key(&Family::Ipv6) {
+                        defaults.insert(Family::Ipv6, None);
+                    }
                 }
                 Ok(_) => {}
                 Err(err) => {
@@ -370,7 +372,7 @@ impl Kernel {
                 }
             }
         }
-        defaults.into_values().flatten().collect()
+        defaults.values().flatten().copied().collect()
     }
 
     /// Sends the requests of one datagram and reads their answers. The kernel has all of it ready

@@ -5,7 +5,6 @@
 //! What is in a file is [`Shelved`]'s affair. One counts only as long as its link is down: whoever
 //! brings the link up has decided what it is to have.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use crate::host::shelf::Shelved;
 use crate::io::{boot, files};
 use crate::limits::SHELVED_LEN_MAX;
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkIndex;
 use crate::sys::clock;
 
@@ -24,13 +24,13 @@ use crate::sys::clock;
 #[derive(Debug)]
 pub struct Shelf {
     dir: PathBuf,
-    links: BTreeMap<IfName, LinkIndex>,
+    links: SortedMap<IfName, LinkIndex>,
 }
 
 impl Shelf {
     /// What earlier daemons of this boot have left. The rest is removed.
     pub fn within(driver_dir: &Path) -> Self {
-        let mut shelf = Self { dir: driver_dir.join("down"), links: BTreeMap::new() };
+        let mut shelf = Self { dir: driver_dir.join("down"), links: SortedMap::default() };
         // There is no such folder before the first link.
         for entry in fs::read_dir(&shelf.dir).into_iter().flatten().flatten() {
             let name = entry.file_name().into_string().ok();

@@ -6,6 +6,7 @@ pub mod glob;
 pub mod address;
 pub mod interface;
 pub mod ipv6;
+pub mod sorted;
 pub mod sysctl;
 pub mod lease;
 pub mod foreign;

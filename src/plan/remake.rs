@@ -148,7 +148,9 @@ impl<'a> Wish<'a> {
         let mut sysctls = defaults.clone();
         let carried = self.sysctl_source().into_iter().flat_map(LinkRecord::own_sysctls);
         for (sysctl, value) in carried {
-            sysctls.entry(sysctl).and_modify(|own| *own = value);
+            if let Some(own) = sysctls.get_mut(&sysctl) {
+                *own = value;
+            }
         }
         ipv6_switches(&sysctls.into_iter().collect::<Vec<_>>())
     }

@@ -94,7 +94,7 @@ fn to(then: &ValueKernel) -> Rollback {
 }
 
 fn here(record: HostRecord) -> Here {
-    let (files, leases) = (Ok(Files::new()), Vec::new());
+    let (files, leases) = (Ok(Files::default()), Vec::new());
     Here { files, record, leases, foreign: None, elapsed: Duration::ZERO }
 }
 

@@ -11,7 +11,7 @@
 //! which interfaces are not complete, so that a daemon that is started again disturbs nothing and
 //! goes on with the rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use log::{debug, warn};
@@ -23,6 +23,7 @@ use crate::io::boot_marker::{BootMarker, Incomplete, Standing};
 use crate::job::Job;
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkIndex;
 use crate::plan;
 use crate::plan::bring_up::{self, Partial, Round};
@@ -39,7 +40,7 @@ pub(crate) struct Autostart {
     /// `None` for a daemon that brings nothing up by itself.
     marker: Option<BootMarker>,
     /// The interfaces that are not complete yet.
-    owed: BTreeMap<IfName, Owed>,
+    owed: SortedMap<IfName, Owed>,
     /// Those of the boot for which no attempt has been made.
     untried: BTreeSet<IfName>,
     /// Whether those of the boot have been asked for.
@@ -52,7 +53,7 @@ impl Autostart {
     pub(crate) fn new(marker: Option<BootMarker>) -> Self {
         Self {
             marker,
-            owed: BTreeMap::new(),
+            owed: SortedMap::default(),
             untried: BTreeSet::new(),
             has_begun: false,
             present: Vec::new(),

@@ -10,7 +10,7 @@
 //! The attributes of the links themselves depend on no network. They are remembered until the link is
 //! there again, its definition is removed, or the daemon ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::host::Host;
@@ -19,6 +19,7 @@ use crate::host::survey::Resting;
 use crate::limits::{LEASE_REST_TIME_MAX, REMOVED_LINKS_MAX};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkIndex;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
@@ -27,7 +28,7 @@ use crate::server::Server;
 #[derive(Debug, Default)]
 pub(crate) struct Rested {
     interfaces: Vec<(Instant, Resting)>,
-    links: BTreeMap<IfName, RemovedLink>,
+    links: SortedMap<IfName, RemovedLink>,
     /// VLANs and bonds that were there before the bridges that they are ports of.
     found: BTreeSet<LinkIndex>,
 }
@@ -61,9 +62,9 @@ impl Rested {
             self.links.extend(links);
             self.interfaces.push((now, resting));
         }
-        while self.links.len() > REMOVED_LINKS_MAX {
-            self.links.pop_first();
-        }
+        let surplus = self.links.len().saturating_sub(REMOVED_LINKS_MAX);
+        let mut places = 0..;
+        self.links.retain(|_, _| places.next() >= Some(surplus));
     }
 
     /// Links of these names are up, and have what was theirs.

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::fuzzing::value_kernel::ValueKernel;
+use crate::model::sorted::SortedMap;
 
 const HOST: &str = "
     link br0 bridge up
@@ -69,7 +70,7 @@ fn a_snapshot_is_read_as_it_was_written() {
 #[test]
 fn guests_are_kept_by_what_they_are_on_and_nothing_else() {
     let network = snapshot().network.unwrap();
-    assert_eq!(network.guests, BTreeMap::from([(name("vnet0"), name("br0"))]));
+    assert_eq!(network.guests, SortedMap::from([(name("vnet0"), name("br0"))]));
     let links: Vec<_> = network.host.iter().map(|it| it.link().name.to_string()).collect();
     assert_eq!(links, ["br0", "eth0"]);
     assert_eq!(network.leases.len(), 2);

@@ -499,7 +499,7 @@ impl fmt::Display for ValueKernel {
         if self.defaults != USUAL {
             write_switches(f, "default", self.defaults)?;
         }
-        for (name, file) in &self.files {
+        for (name, file) in self.files.iter() {
             match file {
                 KeptFile::File { bytes, mode, uid, gid } => {
                     writeln!(f, "file {name} {mode:o} {uid}:{gid}: {}", bytes.escape_ascii())?;

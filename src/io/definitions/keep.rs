@@ -41,7 +41,7 @@ impl DefinitionStore {
             let err = io::Error::from_raw_os_error(libc::EAGAIN);
             return Err(HostError::new("read", format!("the definition of {name}"), &err));
         }
-        let mut files = Files::new();
+        let mut files = Files::default();
         for (name, entry) in self.definitions.entries() {
             let Some(path) = self.path(name) else { continue };
             files.extend(kept(&path, entry)?.map(|kept| (*name, kept)));

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::model::interface::{Ethernet, Interface, Kind};
+use crate::model::sorted::SortedMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
@@ -541,7 +542,7 @@ fn what_could_not_be_read_for_want_of_something_is_read_the_next_time() {
     let scene = Scene::new();
     scene.sh("echo eth0 > interface/eth0.xml; echo eth1 > interface/eth1.xml");
     let mut store = scene.open();
-    let eth0 = Stale::Files(BTreeMap::from([(name("eth0"), Change::Other)]));
+    let eth0 = Stale::Files(SortedMap::from([(name("eth0"), Change::Other)]));
     for (label, unread, want) in [
         ("nothing", Stale::default(), ["eth0", "eth1"]),
         ("a file", eth0, ["eth0:9", "eth1"]),

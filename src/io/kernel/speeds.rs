@@ -6,7 +6,7 @@
 //! that busy for many seconds: a user who leaves a network namespace with hundreds of bridges does. So a
 //! process of its own asks, one at a time, and its end is the loop's news.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use log::{debug, warn};
 
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::Event;
 use crate::netlink::link::{LinkEvent, LinkIndex};
 use crate::sys::descriptors::close_all_but;
@@ -26,7 +27,7 @@ const ANSWER_LEN: usize = 8;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Speeds {
-    known: BTreeMap<LinkIndex, Option<u32>>,
+    known: SortedMap<LinkIndex, Option<u32>>,
     asking: Option<Asking>,
 }
 
@@ -67,7 +68,7 @@ impl Speeds {
 
     /// News was lost.
     pub(super) fn forget_all(&mut self) {
-        self.known.clear();
+        self.known = SortedMap::default();
         if let Some(asking) = &mut self.asking {
             asking.is_void = true;
         }
@@ -91,7 +92,7 @@ impl Speeds {
     }
 
     /// The speeds of these links, as far as they are known.
-    pub(super) fn of(&self, links: &[(LinkIndex, IfName)]) -> BTreeMap<LinkIndex, u32> {
+    pub(super) fn of(&self, links: &[(LinkIndex, IfName)]) -> SortedMap<LinkIndex, u32> {
         let speed = |(link, _): &(LinkIndex, IfName)| {
             self.known.get(link).copied().flatten().map(|speed| (*link, speed))
         };

@@ -2,12 +2,12 @@
 //! The links part of the way back: which go, which are made again, what is set, whose port is what.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use crate::host::is_out_of_the_way;
 use crate::host::record::{HostRecord, Recorded};
 use crate::host::removed::MTU_AT_FIRST;
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
 use crate::netlink::record::link::sysctls::ipv6_switches;
@@ -221,7 +221,7 @@ impl<'a> Draft<'a> {
     /// carried to its end.
     fn join_guests(&mut self) {
         let then = self.then;
-        for (guest, bridge) in &then.guests {
+        for (guest, bridge) in then.guests.iter() {
             let Some(now) = self.now.named(guest) else { continue };
             if !self.links.contains_key(bridge) {
                 continue;
@@ -296,7 +296,7 @@ impl<'a> Draft<'a> {
                 self.steps.extend(steps);
                 continue;
             };
-            let now: BTreeMap<_, _> = now.into_iter().collect();
+            let now: SortedMap<_, _> = now.into_iter().collect();
             for (switch, value) in pair.then.record.sysctls() {
                 if now.get(&switch).is_some_and(|now| *now != value) {
                     self.push(Step::Switch { link, switch, value });

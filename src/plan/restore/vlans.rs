@@ -54,7 +54,7 @@ impl<'a> Draft<'a> {
     /// everybody is given can only be changed, and set back, along with what guests have.
     fn set_vlans_of_guests(&mut self) {
         let then = self.then;
-        for (guest, bridge) in &then.guests {
+        for (guest, bridge) in then.guests.iter() {
             let Some(now) = self.now.named(guest) else { continue };
             // Another guest's by this name has another number.
             let had = then.host.vlans_of(now.link().index);

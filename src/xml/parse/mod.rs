@@ -11,11 +11,12 @@ mod values;
 mod addressing;
 mod kinds;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::limits::MTU_MAX;
 use crate::model::interface::{Bond, BondMember, Interface, Kind, Port, PortKind, StartMode, Vlan};
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::xml::error::{Flaw, Refusal, XmlError};
 use crate::xml::parse::values::{Radix, flaw, unsigned};
 use crate::xml::schema::{self, Remarks};
@@ -116,9 +117,9 @@ fn members(bond: &Bond) -> impl Iterator<Item = IfName> {
 }
 
 fn check_vlans(own: IfName, vlans: &[(IfName, &Vlan)]) -> Result<(), XmlError> {
-    let parents: BTreeMap<_, _> = vlans.iter().map(|(name, vlan)| (*name, vlan.parent)).collect();
+    let parents: SortedMap<_, _> = vlans.iter().map(|(name, vlan)| (*name, vlan.parent)).collect();
     // Which walk has come by a name: each is passed once, however long the chains are.
-    let mut walk_by = BTreeMap::new();
+    let mut walk_by = SortedMap::default();
     for (walk, (name, vlan)) in vlans.iter().enumerate() {
         if vlan.parent == own {
             return Err(name_flaw(vlan.parent, Flaw::OwnParent));
