@@ -203,23 +203,31 @@ impl<'a> Draft<'a> {
                 |lease: &Lease| lease.is_for(link, family) && lease.name_servers == name_servers;
             let has_client =
                 self.survey.leases.iter().any(runs) || self.survey.has_foreign_client(link, family);
+            let fixed = wish.fixed();
+            let condition = Condition::Leased { link, family, besides: fixed.clone() };
             if has_client {
+                // Not where the definition makes the lease's address its own.
+                if wish.to_last().is_empty() && !condition.holds(self.host) {
+                    self.await_lease(condition);
+                }
                 self.add_late_gateway(&wish);
                 continue;
             }
             let had: Vec<_> = wish.own().into_iter().filter(|record| wish.keeps(record)).collect();
             let carried = wish.carried();
             let leased = had.into_iter().chain(&carried);
-            let fixed = wish.fixed();
             let mut prefixes = leased.map(|record| record.address.prefix);
             let wanted = prefixes.find(|prefix| !fixed.contains(prefix));
             let lease = Lease { link, family, name_servers, wanted, like: None };
             self.start_client(lease, definition);
-            if self.leases == Leases::Awaited {
-                let condition = Condition::Leased { link, family, besides: fixed };
-                self.push(Step::WaitFor(condition), Vec::new());
-            }
+            self.await_lease(condition);
             self.add_late_gateway(&wish);
+        }
+    }
+
+    fn await_lease(&mut self, leased: Condition) {
+        if self.leases == Leases::Awaited {
+            self.push(Step::WaitFor(leased), Vec::new());
         }
     }
 

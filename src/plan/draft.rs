@@ -10,7 +10,7 @@ use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::left::Left;
-use crate::plan::step::{LinkSpec, Step, Value};
+use crate::plan::step::{Condition, LinkSpec, Step, Value};
 use crate::plan::ways::is_reached;
 use crate::plan::{Plan, Planned};
 
@@ -166,9 +166,10 @@ impl<'a> Draft<'a> {
         host.links().filter(is_over).collect()
     }
 
-    /// Whether nothing would change.
+    /// Whether nothing would change. A lease that is yet to come would.
     pub(super) fn is_empty(&self) -> bool {
-        self.steps.iter().all(|planned| matches!(planned.step, Step::WaitFor(_)))
+        let is_lease = |condition: &Condition| matches!(condition, Condition::Leased { .. });
+        self.steps().all(|step| matches!(step, Step::WaitFor(condition) if !is_lease(condition)))
     }
 
     pub(super) fn finish(self) -> Plan {

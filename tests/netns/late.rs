@@ -87,6 +87,39 @@ fn a_dhcp_server_that_comes_late_is_asked_until_it_answers() {
     });
 }
 
+/// It is not as it is defined, and so a person may start it.
+#[test]
+fn a_start_of_what_lacks_only_its_lease_waits_for_that() {
+    with_each_client(|client| {
+        let mut scene = Scene::new();
+        ip("link set eth0 down");
+        store("eth0", NIC_BY_DHCP, "onboot");
+        let daemon = configured(client, "dhcp_timeout = 1\n");
+        await_incomplete(&["eth0 onboot up"]);
+        let pid = client_pid();
+        let said = virsh("iface-start eth0").failed();
+        let want = "wait until eth0 has a lease for ipv4: Connection timed out; \
+                    nothing has been changed";
+        assert!(said.contains(want), "{said}");
+        assert!(is_up("eth0"));
+        assert_eq!(client_pid(), pid, "the client goes on");
+        assert_eq!(incomplete().unwrap(), ["eth0 onboot up"]);
+
+        assert!(daemon.stop().success());
+        let _daemon = configured(client, "");
+        std::thread::scope(|scope| {
+            let started = scope.spawn(|| virsh("iface-start eth0").ok());
+            scene.serve();
+            started.join().unwrap();
+        });
+        assert_eq!(dhcp::addresses("eth0", Family::Ipv4).len(), 1);
+        let said = virsh("iface-start eth0").failed();
+        assert!(said.contains("already running"), "{said}");
+        assert_eq!(client_pid(), pid, "one client all the time");
+        virsh_destroy("eth0").unwrap();
+    });
+}
+
 #[test]
 fn a_cable_that_is_plugged_in_late_brings_the_lease() {
     with_each_client(|client| {
