@@ -332,20 +332,24 @@ address add 198.51.100.1/24 dev over
     });
 }
 
-/// A bridge with two guests that must not reach each other, and with a VXLAN that learns nothing.
+/// A bridge with two guests that must not reach each other, one that costs more, and with a VXLAN that
+/// learns nothing.
 const TENANTS: &Case = &Case {
     host: "\
 link add br0 type bridge
 link add x0 address 52:54:00:00:00:77 type vxlan id 77 dstport 4789 local 192.0.2.1 nolearning
 link set vnet0 up
 link set vnet1 up
+link set vnet2 up
 link set x0 up
 link set vnet0 master br0
 link set vnet1 master br0
+link set vnet2 master br0
 link set x0 master br0
 link set e1 master br0
 link set vnet0 type bridge_slave isolated on learning off flood off guard on
 link set vnet1 type bridge_slave isolated on neigh_suppress on mcast_flood off priority 5
+link set vnet2 type bridge_slave cost 777
 link set x0 type bridge_slave learning off neigh_suppress on
 link set e1 type bridge_slave hairpin on cost 9
 link set br0 up
@@ -354,6 +358,7 @@ link set br0 up
     deeds: &[
         "link del br0\n",
         "link set vnet0 nomaster\nlink set vnet1 nomaster\n",
+        "link set vnet2 nomaster\n",
         "link set x0 nomaster\nlink set e1 nomaster\n",
         "link del br0\nlink del x0\n",
         "link set x0 type bridge_slave learning on neigh_suppress off\n",
@@ -363,7 +368,7 @@ link set br0 up
 #[test]
 fn ports_get_back_what_they_were_whose_ever_they_are() {
     on_host_with(&[DUMMY], || {
-        let _guests = ["vnet0", "vnet1"].map(Tunnel::tap);
+        let _guests = ["vnet0", "vnet1", "vnet2"].map(Tunnel::tap);
         assert_deeds_undone(TENANTS);
     });
 }
@@ -372,7 +377,7 @@ fn ports_get_back_what_they_were_whose_ever_they_are() {
 #[test]
 fn guests_that_stay_are_left_alone() {
     on_host_with(&[DUMMY], || {
-        let _guests = ["vnet0", "vnet1"].map(Tunnel::tap);
+        let _guests = ["vnet0", "vnet1", "vnet2"].map(Tunnel::tap);
         build(TENANTS);
         let mut scene = Scene::start();
         scene.client.call(procedure::INTERFACE_CHANGE_BEGIN, &[Arg::Word(0)]).results();

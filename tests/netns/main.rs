@@ -26,6 +26,7 @@ mod ways;
 mod world;
 
 mod along;
+mod attributes;
 mod autostart;
 mod beside_libvirtd;
 mod bindings;

@@ -233,10 +233,11 @@ impl<'a> Draft<'a> {
             }
             // Another guest's link by this name has another number.
             let Some(had) = then.host.port_of(now.link()) else { continue };
-            if had.is_as_new() || !(is_joining || self.has_just_joined(now)) {
+            // A port that costs what it does by itself may have been there all the time.
+            if !is_joining && (had.is_as_new() || !self.has_just_joined(now)) {
                 continue;
             }
-            for setting in had.settings_of_new() {
+            for setting in had.settings_of_new(&now.link().kind) {
                 self.push(Step::ResetLink { link: *guest, setting: Box::new(setting) });
             }
         }

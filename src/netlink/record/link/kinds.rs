@@ -272,8 +272,9 @@ static KINDS: [Kind; 18] = [
     made_anew("vrf"),
     // `IFLA_VTI_LINK`.
     made_anew_over("vti", 1, &[]),
-    // `IFLA_VXLAN_LINK`, `IFLA_VXLAN_TTL_INHERIT`.
-    made_anew_over("vxlan", 3, &[28]),
+    // `IFLA_VXLAN_LINK`, `IFLA_VXLAN_TTL_INHERIT`; and `IFLA_VXLAN_REMCSUM_RX`, which takes bits that are
+    // told as reserved.
+    Kind { unless_zero: &[22], ..made_anew_over("vxlan", 3, &[28]) },
 ];
 
 /// The kind of this name, if its links can be made again.

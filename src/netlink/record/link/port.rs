@@ -49,22 +49,11 @@ impl LinkRecord {
     /// What has to be set so that it has what it has here once it has become a port of a bridge or bond.
     /// What a NIC costs by itself is not told, so that is said.
     pub fn port_settings_of_new(&self) -> Vec<LinkSetting> {
-        let cost = match self.link.kind {
-            LinkKind::Tun => Some(COST_OF_TUN),
-            LinkKind::Veth => Some(COST_OF_VETH),
-            LinkKind::Bond(_)
-            | LinkKind::Bridge(_)
-            | LinkKind::Nic
-            | LinkKind::Vlan { .. }
-            | LinkKind::Other => None,
-        };
-        let Some(port) = self.port() else {
-            let mut settings = self.settings();
-            settings.retain(|it| it.is_of_port() && it.number() != Some(0));
-            return settings;
-        };
-        let mut settings = port.settings_of_new();
-        settings.retain(|it| it.kind != IFLA_BRPORT_COST || it.number() != cost);
+        if let Some(port) = self.port() {
+            return port.settings_of_new(&self.link.kind);
+        }
+        let mut settings = self.settings();
+        settings.retain(|it| it.is_of_port() && it.number() != Some(0));
         settings
     }
 }
@@ -96,8 +85,24 @@ impl PortRecord {
         });
     }
 
-    /// What has to be set so that a link that has just become a port has this.
-    pub fn settings_of_new(&self) -> Vec<LinkSetting> {
+    /// What has to be set so that a link of this kind that has just become a port has this. The kernel
+    /// takes the cost of a port from its speed, which is known of some kinds.
+    pub fn settings_of_new(&self, kind: &LinkKind) -> Vec<LinkSetting> {
+        let cost = match kind {
+            LinkKind::Tun => Some(COST_OF_TUN),
+            LinkKind::Veth => Some(COST_OF_VETH),
+            LinkKind::Bond(_)
+            | LinkKind::Bridge(_)
+            | LinkKind::Nic
+            | LinkKind::Vlan { .. }
+            | LinkKind::Other => None,
+        };
+        let mut settings = self.settings_besides_new();
+        settings.retain(|it| it.kind != IFLA_BRPORT_COST || it.number() != cost);
+        settings
+    }
+
+    fn settings_besides_new(&self) -> Vec<LinkSetting> {
         let of_new = |kind: u16| {
             OF_NEW_PORT.iter().find(|(new, _)| *new == kind).map_or(0, |(_, value)| *value)
         };
@@ -108,7 +113,7 @@ impl PortRecord {
 
     /// Whether it has what a link has that has just become a port, but for what it costs.
     pub fn is_as_new(&self) -> bool {
-        self.settings_of_new().iter().all(|setting| setting.kind == IFLA_BRPORT_COST)
+        self.settings_besides_new().iter().all(|setting| setting.kind == IFLA_BRPORT_COST)
     }
 
     fn settings(&self) -> Vec<LinkSetting> {
@@ -146,11 +151,17 @@ mod tests {
     #[test]
     fn what_a_new_port_has_is_not_set() {
         let plain = port(&[(8, &[1]), (33, &[0]), (2, &[32, 0])]);
-        assert!(plain.is_as_new() && plain.settings_of_new().is_empty());
+        assert!(plain.is_as_new() && plain.settings_of_new(&LinkKind::Tun).is_empty());
         let tuned = port(&[(8, &[0]), (33, &[1]), (2, &[32, 0]), (3, &[2, 0, 0, 0])]);
-        let words: Vec<_> = tuned.settings_of_new().iter().map(ToString::to_string).collect();
+        let words = |kind| {
+            let settings = tuned.settings_of_new(&kind);
+            settings.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         let want = ["learning 0", "isolated 1", "cost 2"];
-        assert_eq!(words, want.map(|word| format!("type bridge_slave {word}")));
+        let want = want.map(|word| format!("type bridge_slave {word}"));
+        assert_eq!(words(LinkKind::Tun), want);
+        // That is what it costs anyway.
+        assert_eq!(words(LinkKind::Veth), want[..2]);
         assert!(!tuned.is_as_new());
     }
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Attributes that any link has and no definition has a word for: what is changed of them in a change,
+//! or goes with the link, is as it was after a rollback.
+
+use crate::host::{TWO_NICS, await_addresses, with_virsh};
+use crate::support::command::ip_batch;
+use crate::support::daemon::Daemon;
+use crate::support::snapshot::{Snapshot, Strictness};
+use crate::transaction::{begin, roll_back};
+
+/// Each with something that the kernel does not give it by itself. A macvlan and a VXLAN are links that
+/// can be kept down (`protodown`).
+const HOST: &str = "\
+link set eth0 gso_max_size 60000 gso_max_segs 60 gro_max_size 50000 up
+link set eth0 broadcast 01:02:03:04:05:06
+link add br0 address 52:54:00:00:00:b0 type bridge
+link set br0 gso_max_size 40000 gso_max_segs 50 gro_max_size 45000
+link set br0 broadcast 01:02:03:04:05:07
+link set eth1 master br0
+link set eth1 up
+link set br0 up
+link add m0 link eth0 address 52:54:00:00:00:a0 type macvlan mode bridge
+link set m0 gso_max_size 30000 protodown on
+link add x0 address 52:54:00:00:00:a1 type vxlan id 7 dstport 4789 local 192.0.2.1
+link set x0 protodown on
+link set x0 gro_max_size 44000 broadcast 01:02:03:04:05:08
+";
+
+/// Each line is a change of its own.
+const CHANGES: &[&str] = &[
+    "link set eth0 gso_max_size 65536 gso_max_segs 65535 gro_max_size 65536",
+    "link set eth0 broadcast ff:ff:ff:ff:ff:ff\nlink set br0 broadcast ff:ff:ff:ff:ff:ff",
+    "link set br0 gso_max_size 20000 gro_max_size 30000",
+    "link set m0 protodown off\nlink set x0 protodown off",
+    "link set x0 gro_max_size 65536",
+    "link del br0",
+    "link del m0",
+    "link del x0",
+    "link del br0\nlink del m0\nlink del x0\nlink set eth0 gso_max_segs 1",
+];
+
+#[test]
+fn attributes_of_any_link_are_set_back_and_come_back_with_it() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch(HOST);
+        await_addresses();
+        let _daemon = Daemon::start();
+        let before = Snapshot::take();
+        for change in CHANGES {
+            begin();
+            ip_batch(&format!("{change}\n"));
+            let changed = before.differences(&Snapshot::take(), Strictness::AlikeLinks);
+            assert!(!changed.is_empty(), "{change} changes nothing");
+            roll_back();
+            before.assert_unchanged(Strictness::AlikeLinks, change);
+        }
+    });
+}
