@@ -5,7 +5,6 @@
 //! meanwhile. A change outlives the client that asked for it: then only the answer is dropped.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
@@ -19,8 +18,7 @@ use crate::io::Progress;
 use crate::io::changes::Changes;
 use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
-use crate::logging::{self, Charged};
-use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::model::client::{Access, ClientState};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::open_change::Part;
@@ -33,6 +31,7 @@ use crate::server::answer::{Decision, Desk};
 use crate::server::client::{self, ClientId};
 use crate::server::discard::Discard;
 use crate::server::perform::{Owed, StepProgress};
+use crate::server::request::{Brief, Origin, Request};
 use crate::server::rested::Rested;
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
@@ -55,13 +54,6 @@ pub(crate) struct Jobs {
     pub(super) discard: Discard,
 }
 
-/// A change that is asked for.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) origin: Origin,
-    pub(crate) call: InterfaceCall,
-}
-
 /// What has become of a call.
 #[derive(Debug)]
 pub(crate) enum Taken {
@@ -70,40 +62,6 @@ pub(crate) enum Taken {
     Waits,
     /// Too many wait.
     Refused(ReplyTo),
-}
-
-/// Who asks for a change.
-#[derive(Debug)]
-pub(crate) enum Origin {
-    Client {
-        id: ClientId,
-        reply_to: ReplyTo,
-        state: ClientState,
-        caller: Caller,
-    },
-    /// The daemon itself, for this reason.
-    Daemon(&'static str),
-}
-
-impl Origin {
-    /// What its call depends on.
-    fn state(&self) -> ClientState {
-        match self {
-            Self::Client { state, .. } => state.clone(),
-            Self::Daemon(_) => {
-                let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
-                ClientState { opened, ..ClientState::new(Entrance::ReadWrite) }
-            }
-        }
-    }
-
-    /// Charges the log lines about its change to the user who asks for it.
-    fn charge(&self) -> Option<Charged> {
-        match self {
-            Self::Client { caller, .. } => Some(logging::charge_to(caller.uid)),
-            Self::Daemon(_) => None,
-        }
-    }
 }
 
 /// The change that is under way.
@@ -567,30 +525,5 @@ fn refusal(failure: &str, err: &Failure) -> CallError {
     match err.error.errno {
         libc::EPERM | libc::EACCES => faults::denied(text),
         errno => faults::host(text, errno),
-    }
-}
-
-/// A change in a log line: who asked for it, which call it is, and the interface that it is about.
-struct Brief<'a> {
-    request: &'a Request,
-    /// What its answer will be: a definition has its name there, and not in the call.
-    reply: &'a Reply,
-}
-
-impl fmt::Display for Brief<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Request { origin, call } = self.request;
-        match origin {
-            Origin::Client { caller: Caller { uid, pid, client }, .. } => {
-                write!(f, "for client {client} (uid {uid}, pid {pid}): ")?;
-            }
-            Origin::Daemon(why) => write!(f, "{why}: ")?,
-        }
-        f.write_str(call.changing_api().unwrap_or("a change"))?;
-        match (call.interface_name(), self.reply) {
-            (Some(name), _) => write!(f, " of {name}"),
-            (None, Reply::Interface(interface)) => write!(f, " of {}", interface.name),
-            (None, _) => Ok(()),
-        }
     }
 }

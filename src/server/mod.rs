@@ -11,6 +11,7 @@ mod door;
 mod client;
 mod client_config;
 mod timers;
+mod request;
 mod rested;
 mod discard;
 mod postponed;

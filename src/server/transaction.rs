@@ -23,7 +23,7 @@ use crate::plan::step::Step;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::rollback::{Parts, Recovery};
-use crate::server::jobs::{Origin, Request};
+use crate::server::request::{Origin, Request};
 use crate::server::{Server, wall_clock};
 use crate::snapshot::{Caller, Moment, Network, Opening, Snapshot};
 use crate::sys::clock::{self, Utc};
