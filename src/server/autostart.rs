@@ -31,9 +31,9 @@ use crate::plan::losses;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
-use crate::server::jobs::Running;
 use crate::server::owed::Owed;
 use crate::server::request::{Origin, Request};
+use crate::server::running::Running;
 
 /// What is known of interfaces that come up by themselves.
 #[derive(Debug)]

@@ -13,26 +13,23 @@ use log::{debug, warn};
 use crate::error::CallError;
 use crate::faults;
 use crate::handler::Change;
-use crate::host::survey::Resting;
 use crate::io::Progress;
 use crate::io::changes::Changes;
 use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::model::client::{Access, ClientState};
 use crate::model::name::IfName;
-use crate::netlink::link::LinkIndex;
-use crate::open_change::Part;
 use crate::plan::Planned;
 use crate::plan::step::Step;
 use crate::proto::interface::InterfaceCall;
 use crate::proto::{Call, Reply};
-use crate::rollback::Rollback;
 use crate::server::answer::{Decision, Desk};
 use crate::server::client::{self, ClientId};
 use crate::server::discard::Discard;
-use crate::server::perform::{Owed, StepProgress};
+use crate::server::perform::StepProgress;
 use crate::server::request::{Brief, Origin, Request};
 use crate::server::rested::Rested;
+use crate::server::running::{Comparing, Running};
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
 use crate::snapshot::Caller;
@@ -62,83 +59,6 @@ pub(crate) enum Taken {
     Waits,
     /// Too many wait.
     Refused(ReplyTo),
-}
-
-/// The change that is under way.
-#[derive(Debug)]
-pub(super) struct Running {
-    request: Request,
-    job: Job,
-    reply: Reply,
-    discarded: Vec<IfName>,
-    leaves: Vec<Resting>,
-    /// VLANs and bonds that become ports of a bridge, and were there before.
-    found: Vec<LinkIndex>,
-    /// What is to be said if it fails.
-    failure: String,
-    /// What the step under way waits for.
-    owed: Option<Owed>,
-    /// The link whose state the kernel was asked for since the last step.
-    hurried: Option<IfName>,
-    /// What it is a part of, if it leads back.
-    way_back: Option<WayBack>,
-}
-
-/// A rollback that is under way.
-#[derive(Debug)]
-pub(super) struct WayBack {
-    pub(super) target: Target,
-    pub(super) rollback: Rollback,
-}
-
-/// A rollback between two rounds: what is, is compared with what was.
-#[derive(Debug)]
-pub(super) struct Comparing {
-    pub(super) request: Request,
-    pub(super) way_back: WayBack,
-    /// Of the last round.
-    pub(super) refused: Vec<(Step, StepError)>,
-}
-
-/// Where a rollback leads.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Target {
-    /// To when the open change began, as far as this part goes.
-    Change(Part),
-    /// To before the job that an earlier daemon has left in the middle.
-    Journal,
-}
-
-impl Running {
-    /// A round of a rollback.
-    pub(super) fn back(
-        request: Request,
-        job: Job,
-        discarded: Vec<IfName>,
-        way_back: WayBack,
-    ) -> Self {
-        Self { way_back: Some(way_back), ..Self::by_itself(request, job, discarded) }
-    }
-
-    /// What nobody is answered for.
-    pub(super) fn by_itself(request: Request, job: Job, discarded: Vec<IfName>) -> Self {
-        Self {
-            request,
-            job,
-            reply: Reply::Empty,
-            discarded,
-            leaves: Vec::new(),
-            found: Vec::new(),
-            failure: String::new(),
-            owed: None,
-            hurried: None,
-            way_back: None,
-        }
-    }
-
-    fn brief(&self) -> Brief<'_> {
-        Brief { request: &self.request, reply: &self.reply }
-    }
 }
 
 /// Why it does not go on at once.

@@ -18,6 +18,7 @@ mod postponed;
 mod answer;
 mod administer;
 mod perform;
+mod running;
 mod claims;
 mod jobs;
 mod transaction;

@@ -13,8 +13,8 @@ use crate::open_change::Cause;
 use crate::proto::interface::InterfaceCall;
 use crate::rollback::{self, Found, Parts, Recovery, Resumption, Rollback};
 use crate::server::Server;
-use crate::server::jobs::{Target, WayBack};
 use crate::server::request::{Origin, Request};
+use crate::server::running::{Target, WayBack};
 use crate::snapshot::Snapshot;
 
 impl Server {

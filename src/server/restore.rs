@@ -28,8 +28,8 @@ use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::proto::Reply;
 use crate::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
-use crate::server::jobs::{Comparing, Running, Target, WayBack};
 use crate::server::request::Request;
+use crate::server::running::{Comparing, Running, Target, WayBack};
 use crate::server::{Server, wall_clock};
 use crate::sys::clock::Utc;
 
