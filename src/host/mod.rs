@@ -10,6 +10,7 @@ pub mod shelf;
 pub mod removed;
 pub mod survey;
 pub mod record;
+pub mod inquiry;
 mod addresses;
 mod links;
 

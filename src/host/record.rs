@@ -46,6 +46,11 @@ pub struct Recorded {
     pub own_routes: Vec<RouteRecord>,
 }
 
+/// The addresses along with which the kernel makes routes, by link and network: by their place on the
+/// link.
+#[derive(Debug)]
+pub struct RouteMakers(HashMap<(LinkIndex, IpAddr, u8), Vec<usize>>);
+
 impl Recorded {
     /// As the table has it.
     pub fn link(&self) -> &Link {
@@ -82,21 +87,24 @@ impl HostRecord {
     /// The links' addresses have been added, as some bring routes with them.
     pub fn add_routes(&mut self, routes: impl IntoIterator<Item = (LinkIndex, RouteRecord)>) {
         let makers = self.makers_of_routes();
-        for (link, route) in routes {
-            let Some(recorded) = self.of_index_mut(link) else { continue };
-            let to = (link, route.destination.address(), route.destination.prefix_len());
-            let makers = makers.get(&to).into_iter().flatten();
-            let makers = makers.filter_map(|at| recorded.addresses.get(*at));
-            if route.is_kept(makers) {
-                recorded.routes.push(route);
-            } else if route.may_be_kept() && route.is_lasting() {
-                recorded.own_routes.push(route);
-            }
+        routes.into_iter().for_each(|(link, route)| self.add_route(&makers, link, route));
+    }
+
+    /// The same of one route.
+    pub fn add_route(&mut self, makers: &RouteMakers, link: LinkIndex, route: RouteRecord) {
+        let Some(recorded) = self.of_index_mut(link) else { return };
+        let to = (link, route.destination.address(), route.destination.prefix_len());
+        let makers = makers.0.get(&to).into_iter().flatten();
+        let makers = makers.filter_map(|at| recorded.addresses.get(*at));
+        if route.is_kept(makers) {
+            recorded.routes.push(route);
+        } else if route.may_be_kept() && route.is_lasting() {
+            recorded.own_routes.push(route);
         }
     }
 
-    /// The addresses along with which the kernel makes routes, by link and network: by their place.
-    fn makers_of_routes(&self) -> HashMap<(LinkIndex, IpAddr, u8), Vec<usize>> {
+    /// What brings routes with it, of all addresses that were added.
+    pub fn makers_of_routes(&self) -> RouteMakers {
         let mut makers = HashMap::<_, Vec<usize>>::new();
         for Recorded { record, addresses, .. } in self.links.values() {
             for (at, address) in addresses.iter().enumerate() {
@@ -106,7 +114,7 @@ impl HostRecord {
                 }
             }
         }
-        makers
+        RouteMakers(makers)
     }
 
     /// Adds the VLANs that a bridge lets through to a port of it, or to itself.

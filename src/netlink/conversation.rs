@@ -6,7 +6,7 @@
 //! such as the rest of an answer that was given up, is passed over. Every request is a dump or asks
 //! for an acknowledgement, so every answer has an end.
 
-use crate::netlink::wire::{self, Message, WireError, attributes, messages};
+use crate::netlink::wire::{self, Header, Message, WireError, attributes, messages};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
@@ -63,6 +63,13 @@ impl Conversation {
         self.consistency = Some(Consistency::Whole);
         self.complaint = None;
         self.first
+    }
+
+    /// Begins a request that has this number, and gives up what was before.
+    pub fn follow(&mut self, sequence: u32) {
+        (self.first, self.sequence) = (sequence, sequence);
+        self.consistency = Some(Consistency::Whole);
+        self.complaint = None;
     }
 
     /// What the kernel said of a refusal besides its number: a socket has to ask for that.
@@ -158,6 +165,24 @@ impl Conversation {
         self.consistency = None;
         answer
     }
+}
+
+/// Appends what ends the answer to a request as the kernel would say it: this `errno`, or 0 for success.
+pub fn encode_end(out: &mut Vec<u8>, sequence: u32, errno: i32) {
+    wire::write_message(out, Header { kind: NLMSG_ERROR, flags: 0, sequence }, |payload| {
+        payload.bytes(&errno.saturating_neg().to_ne_bytes());
+    });
+}
+
+/// Appends what the kernel says when it has lost a message of an answer.
+pub fn encode_loss(out: &mut Vec<u8>, sequence: u32) {
+    wire::write_message(out, Header { kind: NLMSG_OVERRUN, flags: 0, sequence }, |_| {});
+}
+
+/// Whether a message, with its header, is the end of an answer.
+pub fn is_end(message: &[u8]) -> bool {
+    let message = messages(message).next().and_then(Result::ok);
+    message.is_some_and(|it| matches!(it.kind, NLMSG_ERROR | NLMSG_DONE))
 }
 
 fn outcome(errno: i32, consistency: Consistency) -> Answer {

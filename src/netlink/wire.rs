@@ -95,6 +95,13 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
+/// How long the first message of some bytes is, with its padding. `None` if it is not whole.
+pub fn first_len(bytes: &[u8]) -> Option<usize> {
+    let (len, _) = read_header(&mut { bytes }).ok()?;
+    let len = usize::try_from(len).ok().filter(|len| *len >= MESSAGE_HEADER_LEN)?;
+    len.checked_next_multiple_of(ALIGNMENT).filter(|len| *len <= bytes.len())
+}
+
 /// The message with which a datagram begins that was too long to be read: its payload is as much of it as
 /// has come.
 pub fn cut_message(front: &[u8]) -> Option<Message<'_>> {

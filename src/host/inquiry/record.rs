@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`RecordInquiry`]: all that can be set back, asked of the kernel: the whole host, or a few of its
+//! links.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::error::HostError;
+use crate::host::Host;
+use crate::host::inquiry::{Inquiry, Topic};
+use crate::host::record::{HostRecord, Recorded, RouteMakers};
+use crate::limits::RESYNCS_PER_TURN_MAX;
+use crate::model::address::Family;
+use crate::model::name::IfName;
+use crate::netlink::address::encode_family;
+use crate::netlink::link::{Link, LinkIndex, LinkKind};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::apart::Apart;
+use crate::netlink::record::bridge_vlan::BridgeVlans;
+use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::route::{RouteRecord, link_of};
+use crate::netlink::record::wide::is_wide;
+use crate::netlink::wire::Message;
+
+const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+/// See the module. Links come first, as the rest is told of them, and VLANs last: who is asked depends on
+/// the links.
+#[derive(Debug)]
+pub struct RecordInquiry {
+    /// Links, and what belongs to no one link.
+    record: HostRecord,
+    /// Those that are asked about; `None` for all.
+    only: Option<Vec<LinkIndex>>,
+    links: Vec<LinkRecord>,
+    addresses: VecDeque<AddressRecord>,
+    aparts: Vec<(Topic, Apart)>,
+    routes: [VecDeque<(LinkIndex, RouteRecord)>; 2],
+    vlans: Vec<(LinkIndex, BridgeVlans)>,
+    /// Whose VLANs must be known.
+    sides: Vec<LinkIndex>,
+    stage: Stage,
+    /// Why VLANs are not known, if they are not.
+    lack: Option<HostError>,
+    makers: Option<RouteMakers>,
+}
+
+/// What is asked next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    Links,
+    OnLinks,
+    /// So often already. The kernel counts links where an answer is in parts, and so passes over one where
+    /// another has just gone.
+    Vlans(usize),
+    Nothing,
+}
+
+impl RecordInquiry {
+    /// Of all links.
+    pub fn of_all() -> Self {
+        Self {
+            record: HostRecord::default(),
+            only: None,
+            links: Vec::new(),
+            addresses: VecDeque::new(),
+            aparts: Vec::new(),
+            routes: [VecDeque::new(), VecDeque::new()],
+            vlans: Vec::new(),
+            sides: Vec::new(),
+            stage: Stage::Links,
+            lack: None,
+            makers: None,
+        }
+    }
+
+    /// Of these links alone, but for VLANs and what belongs to no one link; of names that no link has,
+    /// nothing.
+    pub fn of(names: &BTreeSet<IfName>, host: &Host) -> Self {
+        let links = names.iter().filter_map(|name| Some(host.link_named(name)?.index));
+        Self {
+            record: HostRecord::named_as_in(host),
+            only: Some(links.collect()),
+            sides: bridge_sides(host.links()),
+            ..Self::of_all()
+        }
+    }
+
+    /// Makes a record of what was told, so many addresses and routes at a time. It is returned last.
+    pub fn poll(&mut self, entry_count: usize) -> Option<HostRecord> {
+        let count = self.addresses.len().min(entry_count);
+        if count > 0 {
+            self.addresses.drain(..count).for_each(|address| self.record.add_address(address));
+            return None;
+        }
+        let makers = self.makers.get_or_insert_with(|| self.record.makers_of_routes());
+        for routes in &mut self.routes {
+            let count = routes.len().min(entry_count);
+            if count > 0 {
+                let routes = routes.drain(..count);
+                routes.for_each(|(link, route)| self.record.add_route(makers, link, route));
+                return None;
+            }
+        }
+        // What was told late, as it was torn, has its place before others.
+        self.aparts.sort_by_key(|(topic, _)| *topic);
+        self.aparts.drain(..).for_each(|(_, apart)| self.record.add_apart(apart));
+        self.vlans.drain(..).for_each(|(link, vlans)| self.record.add_vlans(link, vlans));
+        Some(std::mem::take(&mut self.record))
+    }
+
+    /// What could not be told, and is done without.
+    pub fn lack(&self) -> Option<&HostError> {
+        self.lack.as_ref()
+    }
+
+    /// Takes a route, or what is kept apart as it leads through no one link.
+    fn handle_route(&mut self, topic: Topic, family: Family, message: &Message<'_>) {
+        if !is_of_family(message, family) {
+            return;
+        }
+        if is_wide(message) {
+            return self.handle_apart(topic, message);
+        }
+        let is_known = |link: &LinkIndex| {
+            self.record.name_of(*link).is_some_and(|it| self.record.named(&it).is_some())
+        };
+        let Some(link) = link_of(message).filter(is_known) else { return };
+        let route = RouteRecord::decode(message).ok().flatten();
+        if let Some(route) = route.filter(RouteRecord::may_be_kept) {
+            let [ipv4, ipv6] = &mut self.routes;
+            match family {
+                Family::Ipv4 => ipv4.push_back((link, route)),
+                Family::Ipv6 => ipv6.push_back((link, route)),
+            }
+        }
+    }
+
+    fn handle_apart(&mut self, topic: Topic, message: &Message<'_>) {
+        let apart = Apart::decode(message, |index| self.record.name_of(index));
+        self.aparts.extend(apart.ok().flatten().map(|apart| (topic, apart)));
+    }
+
+    /// All links are known.
+    fn take_links(&mut self) {
+        self.links.drain(..).for_each(|link| self.record.add_link(link));
+        if self.only.is_none() {
+            self.sides = bridge_sides(self.record.iter().map(Recorded::link));
+        }
+    }
+
+    fn has_all_vlans(&self) -> bool {
+        let told: BTreeSet<_> = self.vlans.iter().map(|(link, _)| *link).collect();
+        self.sides.iter().all(|side| told.contains(side))
+    }
+}
+
+impl Inquiry for RecordInquiry {
+    fn topics(&mut self) -> Vec<Topic> {
+        match self.stage {
+            Stage::Links => {
+                self.stage = Stage::OnLinks;
+                match &self.only {
+                    None => vec![Topic::Links],
+                    // The rest is asked all the same.
+                    Some(links) if links.is_empty() => self.topics(),
+                    Some(links) => links.iter().copied().map(Topic::Link).collect(),
+                }
+            }
+            Stage::OnLinks => {
+                self.stage = Stage::Vlans(0);
+                self.take_links();
+                let mut topics = match &self.only {
+                    None => vec![Topic::Addresses],
+                    Some(links) => links.iter().copied().map(Topic::AddressesOf).collect(),
+                };
+                topics.push(Topic::Nexthops);
+                for family in FAMILIES {
+                    topics.extend([Topic::Rules(family), Topic::Routes(family, None)]);
+                }
+                topics
+            }
+            Stage::Vlans(count) if count < RESYNCS_PER_TURN_MAX && !self.has_all_vlans() => {
+                self.stage = Stage::Vlans(count + 1);
+                vec![Topic::Vlans]
+            }
+            Stage::Vlans(_) | Stage::Nothing => Vec::new(),
+        }
+    }
+
+    fn handle_message(&mut self, topic: Topic, message: &Message<'_>) {
+        match topic {
+            Topic::Links | Topic::Link(_) => {
+                self.links.extend(LinkRecord::decode(message).ok().flatten());
+            }
+            Topic::Addresses => {
+                self.addresses.extend(AddressRecord::decode(message).ok().flatten())
+            }
+            Topic::AddressesOf(link) => {
+                let address = AddressRecord::decode(message).ok().flatten();
+                self.addresses.extend(address.filter(|record| record.address.link == link));
+            }
+            Topic::Nexthops => self.handle_apart(topic, message),
+            Topic::Rules(family) => {
+                if is_of_family(message, family) {
+                    self.handle_apart(topic, message);
+                }
+            }
+            Topic::Routes(family, _) => self.handle_route(topic, family, message),
+            Topic::Vlans => self.vlans.extend(BridgeVlans::decode(message).ok().flatten()),
+        }
+    }
+
+    fn forget(&mut self, topic: Topic) {
+        match topic {
+            Topic::Links => self.links.clear(),
+            Topic::Link(link) => self.links.retain(|record| record.link.index != link),
+            Topic::Addresses => self.addresses.clear(),
+            Topic::AddressesOf(link) => self.addresses.retain(|it| it.address.link != link),
+            Topic::Routes(Family::Ipv4, _) => self.routes[0].clear(),
+            Topic::Routes(Family::Ipv6, _) => self.routes[1].clear(),
+            Topic::Vlans => self.vlans.clear(),
+            Topic::Nexthops | Topic::Rules(_) => {}
+        }
+        self.aparts.retain(|(of, _)| *of != topic);
+    }
+
+    fn handle_end(&mut self, topic: Topic, end: Result<(), HostError>) -> Result<(), HostError> {
+        match (topic, end) {
+            // It is as good as gone.
+            (Topic::Link(_), Err(_)) => Ok(()),
+            // The kernel asks the drivers of NICs for these, one of whose errors is no reason to keep or
+            // restore nothing at all.
+            (Topic::Vlans, Err(err)) => {
+                self.lack = Some(err);
+                self.stage = Stage::Nothing;
+                Ok(())
+            }
+            (_, end) => end,
+        }
+    }
+}
+
+/// Whether a message of a dump is of the family that was asked for. A kernel without IPv6 answers the
+/// question for that family's with all that it has.
+fn is_of_family(message: &Message<'_>, family: Family) -> bool {
+    message.payload.first() == Some(&encode_family(family))
+}
+
+/// Bridges and their ports.
+fn bridge_sides<'a>(links: impl Iterator<Item = &'a Link> + Clone) -> Vec<LinkIndex> {
+    let is_bridge = |link: &&Link| matches!(link.kind, LinkKind::Bridge(_));
+    let bridges: BTreeSet<_> = links.clone().filter(is_bridge).map(|link| link.index).collect();
+    let is_side = |link: &&Link| {
+        is_bridge(link) || link.master.is_some_and(|master| bridges.contains(&master))
+    };
+    links.filter(is_side).map(|link| link.index).collect()
+}

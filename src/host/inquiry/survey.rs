@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`SurveyInquiry`]: what must be known of a few links before they are changed, asked of the kernel.
+
+use std::collections::BTreeMap;
+
+use crate::error::HostError;
+use crate::host::Host;
+use crate::host::describe::is_silent;
+use crate::host::inquiry::{Inquiry, Topic};
+use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::model::address::Family;
+use crate::netlink::link::{Link, LinkIndex};
+use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::bridge_vlan::BridgeVlans;
+use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::nexthop::NexthopRecord;
+use crate::netlink::record::route::{RouteRecord, leads_through};
+use crate::netlink::wire::Message;
+
+/// See the module. VLANs come last: whether they are asked for depends on the bridges.
+#[derive(Debug)]
+pub struct SurveyInquiry {
+    order: SurveyOrder,
+    links: BTreeMap<LinkIndex, Partial>,
+    /// All nexthop objects that lead through these links, and all groups.
+    nexthops: Vec<NexthopRecord>,
+    vlans: Vec<(LinkIndex, BridgeVlans)>,
+    stage: Stage,
+    /// Why VLANs are not known, if they are not.
+    lack: Option<HostError>,
+}
+
+/// What is asked next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    Links,
+    Vlans,
+    Nothing,
+}
+
+/// What is known of one link so far.
+#[derive(Debug)]
+struct Partial {
+    /// As the table has it, which is up to date but for links that change in silence.
+    known: Link,
+    is_silent: bool,
+    record: Option<LinkRecord>,
+    addresses: Vec<AddressRecord>,
+    routes: [Vec<RouteRecord>; 2],
+}
+
+impl SurveyInquiry {
+    /// Nothing is known yet. Names that no link has are passed over.
+    pub fn new(order: SurveyOrder, host: &Host) -> Self {
+        let partial = |link: &Link| Partial {
+            known: link.clone(),
+            is_silent: is_silent(host, link),
+            record: None,
+            addresses: Vec::new(),
+            routes: [Vec::new(), Vec::new()],
+        };
+        let links = order.links.iter().filter_map(|name| host.link_named(name));
+        let links = links.map(|link| (link.index, partial(link))).collect();
+        Self {
+            order,
+            links,
+            nexthops: Vec::new(),
+            vlans: Vec::new(),
+            stage: Stage::Links,
+            lack: None,
+        }
+    }
+
+    /// What was ordered.
+    pub fn order(&self) -> &SurveyOrder {
+        &self.order
+    }
+
+    /// What could not be told, and is done without.
+    pub fn lack(&self) -> Option<&HostError> {
+        self.lack.as_ref()
+    }
+
+    /// All that was told.
+    pub fn finish(self) -> Survey {
+        let mut survey = Survey::default();
+        for Partial { known, is_silent, record, addresses, routes } in self.links.into_values() {
+            // One that has just gone is as good as not there.
+            let told = record.as_ref().map(|record| record.link.clone());
+            let Some(link) = (if is_silent { told } else { Some(known) }) else { continue };
+            let mut routes = routes.concat();
+            // Known only now, as some routes come and go with an address.
+            routes.retain(|route| link.up && !route.goes_with(&addresses));
+            let (nexthops, vlans) = (Vec::new(), None);
+            survey.insert(Surveyed { link, addresses, routes, record, nexthops, vlans });
+        }
+        survey.set_nexthops(&self.nexthops);
+        self.vlans.into_iter().for_each(|(link, vlans)| survey.set_vlans(link, vlans));
+        survey
+    }
+
+    fn routes_mut(&mut self, family: Family, link: LinkIndex) -> Option<&mut Vec<RouteRecord>> {
+        let [ipv4, ipv6] = &mut self.links.get_mut(&link)?.routes;
+        Some(match family {
+            Family::Ipv4 => ipv4,
+            Family::Ipv6 => ipv6,
+        })
+    }
+
+    /// Whether a bridge among these links lets only some VLANs through.
+    fn filters_vlans(&self) -> bool {
+        let mut records = self.links.values().filter_map(|partial| partial.record.as_ref());
+        records.any(LinkRecord::filters_vlans)
+    }
+}
+
+impl Inquiry for SurveyInquiry {
+    fn topics(&mut self) -> Vec<Topic> {
+        match self.stage {
+            Stage::Links => {
+                self.stage = Stage::Vlans;
+                let mut topics = vec![Topic::Nexthops];
+                for (index, Partial { known, is_silent, .. }) in &self.links {
+                    topics.extend([Topic::Link(*index), Topic::AddressesOf(*index)]);
+                    if known.up || *is_silent {
+                        let families = [Family::Ipv4, Family::Ipv6];
+                        topics.extend(families.map(|family| Topic::Routes(family, Some(*index))));
+                    }
+                }
+                topics
+            }
+            Stage::Vlans => {
+                self.stage = Stage::Nothing;
+                if self.filters_vlans() { vec![Topic::Vlans] } else { Vec::new() }
+            }
+            Stage::Nothing => Vec::new(),
+        }
+    }
+
+    fn handle_message(&mut self, topic: Topic, message: &Message<'_>) {
+        match topic {
+            Topic::Link(index) => {
+                if let Some(partial) = self.links.get_mut(&index) {
+                    partial.record = LinkRecord::decode(message).ok().flatten();
+                }
+            }
+            Topic::AddressesOf(index) => {
+                // A kernel without strict checks tells of all links.
+                let record = AddressRecord::decode(message).ok().flatten();
+                if let Some(record) = record.filter(|record| record.address.link == index)
+                    && let Some(partial) = self.links.get_mut(&index)
+                {
+                    partial.addresses.push(record);
+                }
+            }
+            Topic::Routes(family, Some(index)) if leads_through(message, index) => {
+                // A kernel without IPv6 answers the question for its routes with all that it has.
+                let route = RouteRecord::decode(message).ok().flatten();
+                if let Some(route) = route.filter(|route| route.family == family)
+                    && let Some(routes) = self.routes_mut(family, index)
+                {
+                    routes.push(route.seen_from(&[index]));
+                }
+            }
+            Topic::Nexthops => {
+                let name_of = |index| self.links.get(&index).map(|partial| partial.known.name);
+                self.nexthops.extend(NexthopRecord::decode(message, name_of).ok().flatten());
+            }
+            Topic::Vlans => self.vlans.extend(BridgeVlans::decode(message).ok().flatten()),
+            Topic::Addresses | Topic::Links | Topic::Routes(..) | Topic::Rules(_) => {}
+        }
+    }
+
+    fn forget(&mut self, topic: Topic) {
+        match topic {
+            Topic::AddressesOf(index) => {
+                if let Some(partial) = self.links.get_mut(&index) {
+                    partial.addresses.clear();
+                }
+            }
+            Topic::Routes(family, Some(index)) => {
+                if let Some(routes) = self.routes_mut(family, index) {
+                    routes.clear();
+                }
+            }
+            Topic::Nexthops => self.nexthops.clear(),
+            Topic::Vlans => self.vlans.clear(),
+            Topic::Addresses
+            | Topic::Link(_)
+            | Topic::Links
+            | Topic::Routes(_, None)
+            | Topic::Rules(_) => {}
+        }
+    }
+
+    fn handle_end(&mut self, topic: Topic, end: Result<(), HostError>) -> Result<(), HostError> {
+        match (topic, end) {
+            // It is as good as gone.
+            (Topic::Link(_), Err(_)) => Ok(()),
+            (Topic::Vlans, Err(err)) => {
+                self.lack = Some(err);
+                Ok(())
+            }
+            (_, end) => end,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Tests of [`super`]: a kernel that is a value is asked, whose record is a list of messages.
+
+use super::record::RecordInquiry;
+use super::survey::SurveyInquiry;
+use super::*;
+use crate::fuzzing::value_kernel::ValueKernel;
+use crate::host::record::HostRecord;
+use crate::host::survey::SurveyOrder;
+use crate::model::name::IfName;
+use crate::netlink::conversation::encode_end;
+use crate::netlink::wire::{FLAG_DUMP_INTERRUPTED, first_len, messages};
+use std::collections::BTreeSet;
+
+const HOST: &str = "
+    link br0 bridge up
+    link eth0 nic up master br0
+    link eth1 nic up
+    addr br0 192.0.2.1/24
+    addr eth1 198.51.100.1/24
+    addr eth1 2001:db8::1/64
+    route br0 default via 192.0.2.254
+    route eth1 203.0.113.0/24 via 198.51.100.2
+    route eth1 2001:db8:1::/48 via 2001:db8::2
+";
+
+/// `RTM_NEW*` of what a topic asks for.
+fn kind_of(topic: Topic) -> u16 {
+    match topic {
+        Topic::Links | Topic::Link(_) | Topic::Vlans => 16,
+        Topic::Addresses | Topic::AddressesOf(_) => 20,
+        Topic::Routes(..) => 24,
+        Topic::Rules(_) => 32,
+        Topic::Nexthops => 104,
+    }
+}
+
+fn name(name: &str) -> IfName {
+    IfName::new(name).unwrap()
+}
+
+fn kernel() -> ValueKernel {
+    HOST.parse().unwrap()
+}
+
+/// What the kernel tells of all that it has.
+fn told(kernel: &ValueKernel) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    kernel.record().encode(&mut bytes);
+    bytes
+}
+
+/// Has `inquiry` ask a kernel that tells `told`. `end` says how a topic ends that is asked for the n-th
+/// time: torn, or with an errno.
+fn converse(
+    inquiry: &mut dyn Inquiry,
+    told: &[u8],
+    end: impl Fn(Topic, usize) -> Result<(), End>,
+) -> Result<(), HostError> {
+    let mut dialogue = Dialogue::default();
+    let mut sequence = 0;
+    let mut asked = Vec::new();
+    loop {
+        let mut requests = Vec::new();
+        dialogue.ask(inquiry, &mut requests, || {
+            sequence += 1;
+            sequence
+        });
+        if requests.is_empty() {
+            assert!(!dialogue.is_waiting(), "it waits for nothing");
+            return Ok(());
+        }
+        let under_way: Vec<_> = dialogue.asked.iter().copied().collect();
+        for Asked { topic, sequence, .. } in under_way {
+            asked.push(topic);
+            let count = asked.iter().filter(|it| **it == topic).count();
+            let end = end(topic, count);
+            let mut rest = told;
+            while let Some(len) = first_len(rest) {
+                let (message, others) = rest.split_at(len);
+                rest = others;
+                let header = messages(message).next().unwrap().unwrap();
+                if header.kind != kind_of(topic) {
+                    continue;
+                }
+                let mut message = message.to_vec();
+                message[8..12].copy_from_slice(&sequence.to_ne_bytes());
+                if end == Err(End::Torn) {
+                    message[6..8].copy_from_slice(&FLAG_DUMP_INTERRUPTED.to_ne_bytes());
+                }
+                dialogue.handle_message(inquiry, &message)?;
+            }
+            let mut message = Vec::new();
+            let errno = if let Err(End::Refused(errno)) = end { errno } else { 0 };
+            encode_end(&mut message, sequence, errno);
+            dialogue.handle_message(inquiry, &message)?;
+        }
+    }
+}
+
+/// How a topic ends that does not end well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Torn,
+    Refused(i32),
+}
+
+/// The record that is made of what was told, as it is made in so many parts.
+fn finish(mut inquiry: RecordInquiry, entry_count: usize) -> (HostRecord, usize) {
+    let mut count = 0;
+    loop {
+        count += 1;
+        if let Some(record) = inquiry.poll(entry_count) {
+            return (record, count);
+        }
+    }
+}
+
+#[test]
+fn a_record_is_what_the_kernel_has_whether_its_dumps_are_torn_or_not() {
+    let kernel = kernel();
+    let told = told(&kernel);
+    let want = HostRecord::decode(&told).unwrap();
+    for (label, torn_first) in [("whole", 0), ("torn once", 1), ("torn as often as can be", 8)] {
+        let mut inquiry = RecordInquiry::of_all();
+        converse(
+            &mut inquiry,
+            &told,
+            |_, count| {
+                if count <= torn_first { Err(End::Torn) } else { Ok(()) }
+            },
+        )
+        .unwrap();
+        let (record, part_count) = finish(inquiry, 1);
+        assert_eq!(record, want, "{label}");
+        assert!(part_count > 6, "{part_count}: an address or a route at a time");
+    }
+}
+
+#[test]
+fn what_the_kernel_refuses_is_told_or_done_without() {
+    let told = told(&kernel());
+    let refused = |refused: Topic, errno| {
+        let mut inquiry = RecordInquiry::of_all();
+        let end = |topic, _| if topic == refused { Err(End::Refused(errno)) } else { Ok(()) };
+        converse(&mut inquiry, &told, end).map(|()| finish(inquiry, usize::MAX).0)
+    };
+    let err = refused(Topic::Links, libc::EPERM).unwrap_err();
+    assert_eq!(err.errno(), libc::EPERM);
+    assert_eq!(
+        refused(Topic::Routes(Family::Ipv6, None), libc::ENOMEM).unwrap_err().errno(),
+        libc::ENOMEM
+    );
+    // A kernel without next hops, or without bridges' VLANs in it.
+    assert!(refused(Topic::Nexthops, libc::EOPNOTSUPP).is_ok());
+    assert!(refused(Topic::Vlans, libc::EIO).is_ok());
+    // Torn for ever.
+    let mut inquiry = RecordInquiry::of_all();
+    let err = converse(&mut inquiry, &told, |_, _| Err(End::Torn)).unwrap_err();
+    assert_eq!(err.errno(), libc::EAGAIN);
+}
+
+#[test]
+fn a_few_links_are_asked_about_alone() {
+    let kernel = kernel();
+    let names = BTreeSet::from([name("eth1"), name("eth7")]);
+    let mut inquiry = RecordInquiry::of(&names, &kernel.host());
+    let index = kernel.host().link_named(&name("eth1")).unwrap().index;
+    assert_eq!(inquiry.topics(), [Topic::Link(index)], "there is no eth7");
+    let mut inquiry = RecordInquiry::of(&BTreeSet::new(), &kernel.host());
+    assert!(inquiry.topics().contains(&Topic::Rules(Family::Ipv4)), "what belongs to no link");
+    let order = SurveyOrder { links: names };
+    let mut inquiry = SurveyInquiry::new(order.clone(), &kernel.host());
+    converse(&mut inquiry, &told(&kernel), |_, count| match count {
+        1 => Err(End::Torn),
+        _ => Ok(()),
+    })
+    .unwrap();
+    let survey = inquiry.finish();
+    let (found, want) = (survey.named(&name("eth1")).unwrap(), kernel.survey(&order));
+    let want = want.named(&name("eth1")).unwrap();
+    assert_eq!(found.addresses, want.addresses);
+    assert_eq!(found.routes, want.routes);
+    assert!(survey.named(&name("eth7")).is_none());
+}
