@@ -208,6 +208,20 @@ pub const SETTLE_TIME_MAX: Duration = Duration::from_millis(1500);
 /// microsecond, unless it is busy with changes of links. Nobody else waits.
 pub const SPEED_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How long the loop waits for the kernel's answer to a change, in milliseconds, before it sees to its
+/// clients meanwhile: an answer takes a few hundredths of one, and between two steps of a change packets
+/// may be lost.
+pub const KERNEL_WAIT_MAX: u16 = 1;
+
+/// How often it waits so after a request: the answer to several requests comes in parts.
+pub const KERNEL_WAITS_MAX: u32 = 16;
+
+/// Messages of the kernel that are made sense of in one turn of the loop: a millisecond's worth.
+pub const MESSAGES_PER_TURN_MAX: usize = 1_000;
+
+/// How long the process stays that asks the kernel, without anything to ask.
+pub const MESSENGER_IDLE_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Links that are out of the way and wait to be deleted, before further changes wait for that: the
 /// kernel takes some forty milliseconds for each.
 pub const DISCARDED_COUNT_MAX: usize = 16;

@@ -1,91 +1,76 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The socket over which the host is changed.
-//!
-//! The kernel carries a request out while it is being sent, and its answer waits when that is done.
-//! For most that takes a fraction of a millisecond. Over the deletion of a link it can take fifty,
-//! most of them after the link is gone to all who ask, so such a request is sent by a process of its
-//! own that shares the socket and does nothing else; its answer is read here like any other.
+//! [`Changes`]: what changes tell the kernel, and what they ask of it before, by way of a [`Messenger`].
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-
-use log::{debug, warn};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::HostError;
+use crate::host::inquiry::{Dialogue, Inquiry};
+use crate::io::messenger::{Messenger, encode_sysctl};
 use crate::job::StepError;
+use crate::limits::MESSAGES_PER_TURN_MAX;
 use crate::netlink::conversation::{Answer, Conversation};
-use crate::sys::descriptors;
-use crate::sys::netlink::{self as socket, Datagram, Groups};
-use crate::sys::process::{self, Fork};
+use crate::netlink::link::{LinkIndex, encode_lookup};
 
-/// The socket, and what was sent over it last.
+/// See the module.
 #[derive(Debug)]
 pub struct Changes {
-    socket: OwnedFd,
+    messenger: Messenger,
+    /// The answer to the change that was sent last.
     conversation: Conversation,
+    /// What is being sent; kept for its memory.
     request: Vec<u8>,
-    /// Processes that send, or have sent.
-    senders: Vec<libc::pid_t>,
+}
+
+/// How far a long question has got.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Told {
+    All,
+    /// More has come than a turn has time for.
+    Some,
+    /// The kernel is waited for.
+    Waiting,
 }
 
 impl Changes {
-    /// Opens the socket.
+    /// Opens the way to the kernel.
     pub fn open() -> Result<Self, HostError> {
-        let socket = socket::route_socket(Groups::NONE)
-            .map_err(|err| HostError::new("open", "a route netlink socket", &err))?;
-        if let Err(err) = socket::ask_for_reasons(&socket) {
-            debug!("netlink: the kernel gives no reasons: {err}");
-        }
         let (conversation, request) = (Conversation::default(), Vec::new());
-        Ok(Self { socket, conversation, request, senders: Vec::new() })
+        Ok(Self { messenger: Messenger::open()?, conversation, request })
     }
 
-    /// Puts a request together, and gives up the answer to the one before.
-    pub fn begin<E>(
+    /// Sends one change, which the kernel acknowledges, and gives up the answer to the one before.
+    ///
+    /// # Errors
+    /// What `encode` says: nothing is sent.
+    pub fn send<E>(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), E>,
     ) -> Result<(), E> {
+        let sequence = self.messenger.next_sequence();
         self.request.clear();
-        encode(&mut self.request, self.conversation.begin())
+        encode(&mut self.request, sequence)?;
+        self.conversation.follow(sequence);
+        self.messenger.send(&self.request);
+        Ok(())
     }
 
-    /// Sends what was begun.
-    pub fn send(&self) -> io::Result<()> {
-        socket::send(&self.socket, &self.request)
+    /// Sends the change of a sysctl in the same way: the file below /proc/sys, and its value.
+    pub fn send_sysctl(&mut self, path: &str, value: i32) {
+        let sent = self.send(|out, sequence| {
+            encode_sysctl(out, sequence, path, value);
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let Ok(()) = sent;
     }
 
-    /// Has what was begun sent by another process. Where none can be made it is sent all the same.
-    pub fn send_aside(&mut self) -> io::Result<()> {
-        match process::fork() {
-            Ok(Fork::Child) => {
-                // Clients that hang up meanwhile must not find their connection open still.
-                let _ = descriptors::close_all_but(self.socket.as_raw_fd());
-                let _ = socket::send(&self.socket, &self.request);
-                process::end_now(0)
-            }
-            Ok(Fork::Parent(sender)) => {
-                self.senders.push(sender);
-                Ok(())
-            }
-            Err(err) => {
-                warn!("the kernel is waited for: no process can be made: {err}");
-                self.send()
-            }
-        }
-    }
-
-    /// The answer to what was sent last, if it is there.
-    pub fn poll_answer(&mut self, buffer: &mut [u8]) -> Option<Result<(), StepError>> {
+    /// The answer to what was sent last, if it comes at once.
+    pub fn poll_answer(&mut self) -> Option<Result<(), StepError>> {
         loop {
-            let len = match socket::receive(&self.socket, buffer) {
-                Ok(Datagram::Kernel(len)) => len,
-                Ok(Datagram::Stranger | Datagram::Cut(_)) => continue,
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+            let message = match self.messenger.receive() {
+                Ok(message) => message?,
                 Err(err) => return Some(Err(StepError::from(&err))),
             };
-            let datagram = buffer.get(..len).unwrap_or_default();
-            match self.conversation.handle_datagram(datagram, |_| {}) {
+            match self.conversation.handle_datagram(message, |_| {}) {
                 Answer::Pending => {}
                 Answer::Complete | Answer::Interrupted => return Some(Ok(())),
                 Answer::Refused(errno) => {
@@ -100,14 +85,49 @@ impl Changes {
         }
     }
 
-    /// A child may have ended: forgets the senders that have.
+    /// Has the kernel bring a link's operational state up to date with its carrier: left to itself it
+    /// does so once a second, but whoever asks for the link is not to be told what is not so yet
+    /// (since Linux 6.9). The news of it comes as any other.
+    pub fn settle(&mut self, link: LinkIndex) {
+        self.request.clear();
+        encode_lookup(&mut self.request, self.messenger.next_sequence(), link);
+        self.messenger.send(&self.request);
+    }
+
+    /// Goes on with a long question as far as a turn has time for it.
+    ///
+    /// # Errors
+    /// The kernel does not tell what must be known.
+    pub fn inquire(
+        &mut self,
+        dialogue: &mut Dialogue,
+        inquiry: &mut dyn Inquiry,
+    ) -> Result<Told, HostError> {
+        let Self { messenger, request, .. } = self;
+        for _ in 0..MESSAGES_PER_TURN_MAX {
+            request.clear();
+            dialogue.ask(inquiry, request, || messenger.next_sequence());
+            if !request.is_empty() {
+                messenger.send(request);
+            } else if !dialogue.is_waiting() {
+                return Ok(Told::All);
+            }
+            let message = messenger.receive();
+            let message = message.map_err(|err| HostError::new("ask", "the kernel", &err))?;
+            let Some(message) = message else { return Ok(Told::Waiting) };
+            dialogue.handle_message(inquiry, message)?;
+        }
+        Ok(Told::Some)
+    }
+
+    /// A child may have ended.
     pub fn handle_child(&mut self) {
-        self.senders.retain(|sender| matches!(process::forget_if_ended(*sender), Ok(false)));
+        self.messenger.handle_child();
     }
 }
 
 impl AsFd for Changes {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.messenger.as_fd()
     }
 }

@@ -7,8 +7,6 @@
 //! question. When news is lost (`ENOBUFS`) or a dump is torn, the table is thrown away and dumped
 //! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
 
-mod record;
-mod room;
 mod silent;
 mod speeds;
 
@@ -20,22 +18,18 @@ use log::{debug, warn};
 
 use crate::error::HostError;
 use crate::host::Host;
-use crate::host::describe::{self, Findings, Inspection};
-use crate::host::survey::{Survey, SurveyOrder, Surveyed};
-use crate::io::{Progress, switches};
+use crate::host::describe::{Findings, Inspection};
+use crate::io::Progress;
+use crate::io::room::{Received, Room};
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
-use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::conversation::{Answer, Conversation};
-use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
-use crate::netlink::record::address::{AddressRecord, encode_address_dump};
-use crate::netlink::record::route::{RouteRecord, encode_route_dump, leads_through};
+use crate::netlink::link::{LinkEvent, LinkIndex};
 use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::{self, Message};
 use crate::netlink::{Event, address, events, link};
 use crate::sys::netlink::{self as socket, Groups};
-use room::{Received, Room};
 use speeds::Speeds;
 
 /// Both sockets.
@@ -119,136 +113,6 @@ impl Kernel {
         self.speeds.handle_child();
     }
 
-    /// Has the kernel bring a link's operational state up to date with its carrier: left to itself it
-    /// does so once a second, but whoever asks for the link is not to be told what is not so yet
-    /// (since Linux 6.9). The news of it comes as any other.
-    pub fn settle(&mut self, name: &IfName, host: &Host, buffer: &mut [u8]) {
-        if let Some(link) = host.link_named(name) {
-            self.link(link.index, buffer);
-        }
-    }
-
-    /// Finds out all that must be known of links before they are changed; of names that no link has,
-    /// nothing.
-    ///
-    /// # Errors
-    /// The kernel does not tell: what it keeps back could not be put back.
-    pub fn survey(
-        &mut self,
-        order: &SurveyOrder,
-        host: &Host,
-        buffer: &mut [u8],
-    ) -> Result<Survey, HostError> {
-        let mut survey = Survey::default();
-        if order.links.iter().any(|name| is_to_be_made(host.link_named(name))) {
-            survey.defaults = switches::read_defaults();
-        }
-        for name in &order.links {
-            let Some(known) = host.link_named(name) else { continue };
-            let index = known.index;
-            // The table is up to date, but for links that change in silence; one that has just gone
-            // is as good as not there.
-            let record = self.link_record(index, buffer);
-            let told = record.as_ref().map(|record| record.link.clone());
-            let is_silent = describe::is_silent(host, known);
-            let Some(link) = (if is_silent { told } else { Some(known.clone()) }) else { continue };
-            let addresses = self.addresses(index, buffer)?;
-            let mut routes = Vec::new();
-            if link.up {
-                for family in [Family::Ipv4, Family::Ipv6] {
-                    routes.extend(self.routes(family, index, buffer)?);
-                }
-            }
-            // Known only now, as some routes come and go with an address.
-            routes.retain(|route| !route.goes_with(&addresses));
-            survey.insert(Surveyed {
-                link,
-                addresses,
-                routes,
-                record,
-                nexthops: Vec::new(),
-                vlans: None,
-            });
-        }
-        survey.set_nexthops(&self.nexthops(host, buffer)?);
-        if survey.filters_vlans() {
-            self.survey_vlans(&mut survey, buffer);
-        }
-        Ok(survey)
-    }
-
-    /// The addresses of one link, with everything that belongs to them.
-    fn addresses(
-        &mut self,
-        link: LinkIndex,
-        buffer: &mut [u8],
-    ) -> Result<Vec<AddressRecord>, HostError> {
-        let encode = |out: &mut Vec<u8>, sequence| encode_address_dump(out, sequence, link);
-        self.collect("addresses", encode, buffer, |message| {
-            let address = AddressRecord::decode(message).ok().flatten();
-            address.filter(|record| record.address.link == link)
-        })
-    }
-
-    /// One family's routes through one link.
-    fn routes(
-        &mut self,
-        family: Family,
-        link: LinkIndex,
-        buffer: &mut [u8],
-    ) -> Result<Vec<RouteRecord>, HostError> {
-        let encode =
-            |out: &mut Vec<u8>, sequence| encode_route_dump(out, sequence, family, Some(link));
-        self.collect("routes", encode, buffer, |message| {
-            if !leads_through(message, link) {
-                return None;
-            }
-            // A kernel without IPv6 answers the question for its routes with all that it has.
-            let route = RouteRecord::decode(message).ok().flatten();
-            let route = route.filter(|route| route.family == family);
-            route.map(|route| route.seen_from(&[link]))
-        })
-    }
-
-    /// What a dump tells. One that is torn is begun anew.
-    fn collect<T>(
-        &mut self,
-        what: &'static str,
-        encode: impl Fn(&mut Vec<u8>, u32),
-        buffer: &mut [u8],
-        decode: impl Fn(&Message<'_>) -> Option<T>,
-    ) -> Result<Vec<T>, HostError> {
-        let mut err = io::Error::from_raw_os_error(libc::EAGAIN);
-        for _ in 0..RESYNCS_PER_TURN_MAX {
-            let mut found = Vec::new();
-            let begin = |out: &mut Vec<u8>, conversation: &mut Conversation| {
-                encode(out, conversation.begin());
-            };
-            match self.ask(begin, buffer, |message| found.extend(decode(message))) {
-                Ok(Answer::Complete) => return Ok(found),
-                Ok(Answer::Interrupted) => {}
-                // A kernel without this family, or a link that has just gone.
-                Ok(Answer::Refused(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::ENODEV)) => {
-                    return Ok(Vec::new());
-                }
-                Ok(Answer::Refused(errno)) => {
-                    err = io::Error::from_raw_os_error(errno);
-                    break;
-                }
-                Ok(Answer::Malformed(_) | Answer::Pending) => {
-                    err = io::Error::from_raw_os_error(libc::EBADMSG);
-                    break;
-                }
-                Err(failed) => {
-                    err = failed;
-                    break;
-                }
-            }
-        }
-        self.queries = query_socket()?;
-        Err(HostError::new("dump", what, &err))
-    }
-
     fn drain_events(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
         for _ in 0..EVENTS_PER_TURN_MAX {
             match self.room.receive(&self.events, buffer) {
@@ -317,22 +181,6 @@ impl Kernel {
         }
         self.synced = Synced::Yes;
         Ok(())
-    }
-
-    /// One link as it is now.
-    fn link(&mut self, index: LinkIndex, buffer: &mut [u8]) -> Option<Link> {
-        let encode = |out: &mut Vec<u8>, sequence| link::encode_lookup(out, sequence, index);
-        let told = self.collect("a link", encode, buffer, |message| match Event::decode(message) {
-            Ok(Some(Event::Link(LinkEvent::New(link)))) => Some(link),
-            Ok(_) | Err(_) => None,
-        });
-        match told {
-            Ok(links) => links.into_iter().next(),
-            Err(err) => {
-                debug!("{err}");
-                None
-            }
-        }
     }
 
     /// The gateways of the default routes through one link: look-ups, round by round, of a family
@@ -419,12 +267,6 @@ impl AsFd for Kernel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
-}
-
-/// Whether a link may have to be made in a change: it is not there, or is one that is deleted and made
-/// again.
-fn is_to_be_made(link: Option<&Link>) -> bool {
-    link.is_none_or(|link| matches!(link.kind, LinkKind::Vlan { .. }))
 }
 
 /// The socket for questions. A kernel that takes no filters tells more than is asked.

@@ -21,6 +21,8 @@ pub mod hooks;
 pub mod switches;
 pub mod managers;
 pub mod dhcp;
+mod room;
+pub mod messenger;
 pub mod kernel;
 pub mod changes;
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The sysctls of a link: small files below /proc/sys. Netlink tells them and sets few of them.
 
-use std::fs;
 use std::path::PathBuf;
 
-use crate::error::HostError;
 use crate::host::survey::Sysctls;
 use crate::io::files;
 use crate::model::name::IfName;
@@ -24,13 +22,8 @@ pub fn read_defaults() -> Sysctls {
     sysctls::all().filter_map(value).collect()
 }
 
-/// Sets one sysctl.
-///
-/// # Errors
-/// `ENOENT` for a kernel without IPv6, else what the kernel says.
-pub fn write(link: &IfName, switch: Sysctl, value: i32) -> Result<(), HostError> {
+/// The file of one sysctl.
+pub fn path(link: &IfName, switch: Sysctl) -> String {
     let Sysctl { family, name } = switch;
-    let path: PathBuf = [NET, family.as_str(), "conf", link.as_str(), name].iter().collect();
-    fs::write(&path, value.to_string())
-        .map_err(|err| HostError::new("write", path.display().to_string(), &err))
+    format!("{NET}/{}/conf/{link}/{name}", family.as_str())
 }

@@ -21,6 +21,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("io::dhcp", "interface.dhcp"),
     ("io::hooks", "util.hook"),
     ("io::kernel", "interface.kernel"),
+    ("io::messenger", "interface.kernel"),
     ("io::listener", "rpc.listener"),
     ("io", "util.io"),
     ("logging", "util.log"),

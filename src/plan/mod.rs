@@ -61,6 +61,11 @@ pub struct Planned {
 }
 
 impl Plan {
+    /// Whether it changes more than files.
+    pub fn changes_network(&self) -> bool {
+        self.steps.iter().any(|planned| !matches!(planned.step, Step::EditFile(_)))
+    }
+
     /// The plan that makes these changes of files.
     pub fn of_edits(edits: Vec<FileEdit>) -> Self {
         let plan = |edit: FileEdit| {

@@ -11,11 +11,8 @@ use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 /// How a step is carried out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Means {
-    /// A request to the kernel, which answers at once.
+    /// A request to the kernel.
     Request,
-    /// A request over which the kernel takes its time: tens of milliseconds, in which it waits for
-    /// everything that may still look at a link.
-    SlowRequest,
     /// Anything but a request.
     Other,
 }
@@ -31,6 +28,7 @@ impl Step {
             | Self::ChangeAddress { .. }
             | Self::DeleteAddress { .. }
             | Self::DeleteApart(_)
+            | Self::DeleteLink(_)
             | Self::DeleteRoute { .. }
             | Self::DeleteVlans { .. }
             | Self::LeadOver { .. }
@@ -38,7 +36,6 @@ impl Step {
             | Self::ResetLink { .. }
             | Self::SetLink { .. }
             | Self::SetVlans { .. } => Means::Request,
-            Self::DeleteLink(_) => Means::SlowRequest,
             Self::EditFile(_)
             | Self::RestoreFile(_)
             | Self::StartClient(_)

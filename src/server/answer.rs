@@ -2,19 +2,17 @@
 //! From a call to its outcome: the handler decides, and what it asks is found out here.
 
 use crate::definitions::Definitions;
-use crate::error::{CallError, HostError};
+use crate::error::CallError;
 use crate::faults;
 use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
 use crate::host::Host;
-use crate::host::survey::{Survey, SurveyOrder};
+use crate::host::survey::SurveyOrder;
 use crate::io::dhcp::DhcpClients;
 use crate::io::kernel::Kernel;
-use crate::io::shelf::Shelf;
 use crate::model::client::{ClientState, Privilege};
 use crate::open_change::Status;
 use crate::proto::{Call, Reply};
 use crate::server::client_config::ClientConfig;
-use crate::server::rested::Rested;
 use crate::sys::process;
 
 /// What was settled when the daemon started.
@@ -32,8 +30,6 @@ pub(crate) struct Desk<'a> {
     pub(crate) definitions: &'a Definitions,
     pub(crate) change: Status<'a>,
     pub(crate) clients: &'a DhcpClients,
-    pub(crate) rested: &'a Rested,
-    pub(crate) shelf: &'a Shelf,
     pub(crate) kernel: &'a mut Kernel,
     pub(crate) buffer: &'a mut [u8],
     /// Whether the call may wait for what the kernel does not tell at once.
@@ -46,6 +42,8 @@ pub(crate) enum Decision {
     Reply(Reply),
     /// Nothing yet: something is asked for.
     Later,
+    /// Nothing yet: this must be known of links first.
+    Survey(SurveyOrder),
     /// The answer, if this has been done to the host.
     Change(Change),
     Transact(Transaction),
@@ -58,21 +56,22 @@ impl Desk<'_> {
         call: &Call,
         client: &ClientState,
     ) -> Option<Result<Reply, CallError>> {
-        match self.decide(call, client) {
+        match self.decide(call, client, None) {
             Ok(Decision::Reply(reply)) => Some(Ok(reply)),
             Ok(Decision::Later) => None,
-            Ok(Decision::Change(_) | Decision::Transact(_)) => {
+            Ok(Decision::Survey(_) | Decision::Change(_) | Decision::Transact(_)) => {
                 Some(Err(faults::invariant("a change waits for its turn")))
             }
             Err(err) => Some(Err(err)),
         }
     }
 
-    /// Decides what a call means.
+    /// Decides what a call means, with the answer to what had to be known first, if something had.
     pub(crate) fn decide(
         &mut self,
         call: &Call,
         client: &ClientState,
+        answer: Option<&Answer>,
     ) -> Result<Decision, CallError> {
         let world = World {
             privilege: self.facts.privilege,
@@ -80,8 +79,11 @@ impl Desk<'_> {
             definitions: self.definitions,
             change: self.change,
         };
-        let mut outcome = handler::handle(call, client, &world, None);
+        let mut outcome = handler::handle(call, client, &world, answer);
         if let Outcome::Ask(question) = outcome {
+            if let Question::Survey(order) = question {
+                return Ok(Decision::Survey(order));
+            }
             if let Question::Links(inspection) = &question
                 && self.is_patient
                 && !self.kernel.learn(inspection)
@@ -113,21 +115,7 @@ impl Desk<'_> {
                     .map_or_else(Vec::new, |link| self.clients.families_of(link));
                 Ok(Answer::Links(findings))
             }
-            Question::Survey(order) => Ok(Answer::Survey(self.survey(order)?)),
+            Question::Survey(_) => Err(faults::invariant("a survey takes its time")),
         }
-    }
-
-    /// Finds out what must be known of links before they are changed.
-    pub(crate) fn survey(&mut self, order: &SurveyOrder) -> Result<Survey, HostError> {
-        let mut survey = self.kernel.survey(order, self.host, self.buffer)?;
-        survey.leases = self.clients.running().copied().collect();
-        survey.foreign = self.clients.foreign()?;
-        survey.ended = self.clients.ended();
-        survey.rested = self.rested.interfaces().cloned().collect();
-        let removed = order.links.iter().filter_map(|name| Some((*name, self.rested.link(name)?)));
-        survey.removed = removed.map(|(name, link)| (name, link.clone())).collect();
-        survey.found.clone_from(self.rested.found());
-        survey.shelved = order.links.iter().filter_map(|link| self.shelf.find(link)).collect();
-        Ok(survey)
     }
 }

@@ -17,8 +17,9 @@ use std::time::Instant;
 use log::{debug, warn};
 
 use crate::definitions::{Definitions, Entry};
-use crate::error::CallError;
+use crate::error::{CallError, HostError};
 use crate::host::Host;
+use crate::host::survey::Survey;
 use crate::io::boot_marker::{BootMarker, Incomplete, Standing};
 use crate::job::Job;
 use crate::model::interface::{Interface, Kind, StartMode};
@@ -31,6 +32,7 @@ use crate::plan::losses;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
+use crate::server::inquiries::WithSurvey;
 use crate::server::owed::Owed;
 use crate::server::request::{Origin, Request};
 use crate::server::running::Running;
@@ -184,19 +186,41 @@ impl Server {
         self.jobs.push(request(name, why));
     }
 
-    /// Brings up as much of an interface as can be.
-    pub(super) fn begin_bringing_up(&mut self, request: Request, name: IfName, now: Instant) {
+    /// Brings up as much of an interface as can be: asks first what must be known of its links.
+    pub(super) fn begin_bringing_up(&mut self, request: Request, name: IfName) {
+        if let Some((definition, _)) = self.still_owed(&name) {
+            let order = plan::survey_order(name, Some(&definition));
+            self.ask_for_survey(order, WithSurvey::BringUp(request, name));
+        }
+    }
+
+    /// The definition of an interface that is to come up by itself, and what its file says; nothing if the
+    /// daemon's interest in it has ended.
+    fn still_owed(&mut self, name: &IfName) -> Option<(Interface, Option<Vec<u8>>)> {
         let definitions = self.store.definitions();
-        let definition = definitions.named(&name).cloned();
-        let file = definitions.entry(&name).and_then(Entry::bytes).map(<[u8]>::to_vec);
-        let Some(owed) = self.autostart.owed.get(&name) else { return };
-        let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), &name, &self.host);
+        let definition = definitions.named(name).cloned();
+        let file = definitions.entry(name).and_then(Entry::bytes).map(<[u8]>::to_vec);
+        let owed = self.autostart.owed.get(name)?;
+        let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), name, &self.host);
         if let Some(reason) = ended {
             warn!("{name} is not brought up any further: {reason}");
-            return self.autostart.let_go(&name);
+            self.autostart.let_go(name);
+            return None;
         }
-        let Some(definition) = definition else { return };
-        let partial = match self.plan_part(&definition) {
+        Some((definition?, file))
+    }
+
+    /// Goes on with what is known of its links.
+    pub(super) fn go_on_bringing_up(
+        &mut self,
+        request: Request,
+        name: IfName,
+        survey: Result<Survey, HostError>,
+        now: Instant,
+    ) {
+        let Some((definition, file)) = self.still_owed(&name) else { return };
+        let planned = survey.map_err(CallError::from);
+        let partial = match planned.and_then(|survey| self.plan_part(&definition, &survey)) {
             Ok(partial) => partial,
             Err(err) => {
                 if let Some(owed) = self.autostart.owed.get_mut(&name) {
@@ -209,28 +233,26 @@ impl Server {
             owed.note_planned(file.as_deref(), &partial);
             owed.is_in_change |= self.change.open.open().is_some();
         }
-        if partial.plan.steps.is_empty() {
+        let Partial { plan, .. } = partial;
+        if plan.steps.is_empty() {
             return self.note_attempt(&name, Vec::new(), now);
         }
-        debug!("{name} is to come up by itself; the plan:\n{}", partial.plan);
-        if let Err(err) = self.journal(&partial.plan) {
-            return self.note_attempt(&name, vec![err.message().to_owned()], now);
-        }
-        partial.plan.left.iter().for_each(|left| warn!("{left}"));
-        let discarded = partial.plan.discarded.clone();
-        self.jobs.run(Running::by_itself(request, Job::lenient(partial.plan), discarded));
+        debug!("{name} is to come up by itself; the plan:\n{plan}");
+        plan.left.iter().for_each(|left| warn!("{left}"));
+        let changes_network = plan.changes_network();
+        let discarded = plan.discarded.clone();
+        let running = Running::by_itself(request, Job::lenient(plan), discarded);
+        self.set_out(running, changes_network, now);
     }
 
-    fn plan_part(&mut self, definition: &Interface) -> Result<Partial, CallError> {
-        let order = plan::survey_order(definition.name, Some(definition));
-        let survey = self.desk().survey(&order)?;
+    fn plan_part(&mut self, definition: &Interface, survey: &Survey) -> Result<Partial, CallError> {
         let owed = self.autostart.owed.get(&definition.name);
         let round = owed.map_or(Round::Later, |owed| owed.round(&definition.name, &self.host));
-        let partial = bring_up::bring_up_available(definition, &self.host, &survey, round)?;
+        let partial = bring_up::bring_up_available(definition, &self.host, survey, round)?;
         if !partial.plan.steps.is_empty() {
-            let losses = losses::losses(definition, &survey)?;
+            let losses = losses::losses(definition, survey)?;
             // Who else manages its links was said when the daemon started.
-            self.check_claims(&plan::claims(definition, &self.host, &survey))?;
+            self.check_claims(&plan::claims(definition, &self.host, survey))?;
             losses.iter().for_each(|loss| warn!("{loss}"));
         }
         Ok(partial)
@@ -247,7 +269,7 @@ impl Server {
         }
     }
 
-    fn note_attempt(&mut self, name: &IfName, refused: Vec<String>, now: Instant) {
+    pub(super) fn note_attempt(&mut self, name: &IfName, refused: Vec<String>, now: Instant) {
         let Autostart { owed, untried, .. } = &mut self.autostart;
         let Some(owed) = owed.get_mut(name) else { return };
         untried.remove(name);

@@ -4,8 +4,7 @@
 //! The kernel takes tens of milliseconds to delete a link, and lets nobody else change one for most of
 //! them. Whoever takes a bridge down, and then brings its port up, cannot wait for that without
 //! losing connections. So a plan gives such a link another name, which takes a fraction of a
-//! millisecond, and the link is deleted here when there has been quiet for a moment. A process of
-//! its own sends the request, so that calls that look are answered meanwhile.
+//! millisecond, and the link is deleted here when there has been quiet for a moment.
 //!
 //! A daemon that is killed in between leaves a link that its successor knows by its name.
 
@@ -100,12 +99,9 @@ impl Discard {
             return;
         }
         let step = Step::DeleteLink(name);
-        if changes.begin(|out, sequence| step.encode(out, sequence, host)).is_ok() {
-            debug!("{step}");
-            match changes.send_aside() {
-                Ok(()) => self.current = Some((name, now)),
-                Err(err) => warn!("{step}: {err}"),
-            }
+        debug!("{step}");
+        if changes.send(|out, sequence| step.encode(out, sequence, host)).is_ok() {
+            self.current = Some((name, now));
         }
     }
 }

@@ -10,11 +10,12 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use crate::error::CallError;
+use crate::error::{CallError, HostError};
 use crate::faults;
-use crate::handler::Change;
+use crate::handler::{Answer, Change};
+use crate::host::inquiry::{Dialogue, Inquiry};
 use crate::io::Progress;
-use crate::io::changes::Changes;
+use crate::io::changes::{Changes, Told};
 use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::model::client::{Access, ClientState};
@@ -26,10 +27,10 @@ use crate::proto::{Call, Reply};
 use crate::server::answer::{Decision, Desk};
 use crate::server::client::{self, ClientId};
 use crate::server::discard::Discard;
-use crate::server::perform::StepProgress;
+use crate::server::inquiries::{Inquiring, WithSurvey};
 use crate::server::request::{Brief, Origin, Request};
 use crate::server::rested::Rested;
-use crate::server::running::{Comparing, Running};
+use crate::server::running::{Comparing, Running, StepProgress};
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
 use crate::snapshot::Caller;
@@ -46,6 +47,9 @@ pub(crate) struct Jobs {
     waiting: VecDeque<Request>,
     running: Option<Running>,
     comparing: Option<Comparing>,
+    /// What has to be known before it goes on.
+    inquiring: Option<Inquiring>,
+    dialogue: Dialogue,
     pause: Pause,
     pub(super) rested: Rested,
     pub(super) discard: Discard,
@@ -78,6 +82,8 @@ impl Jobs {
             waiting: VecDeque::new(),
             running: None,
             comparing: None,
+            inquiring: None,
+            dialogue: Dialogue::default(),
             pause: Pause::None,
             rested: Rested::default(),
             discard: Discard::new(now),
@@ -127,7 +133,8 @@ impl Jobs {
     /// Puts a request before all others. What is under way is given up, for this reason.
     pub(super) fn push_first(&mut self, request: Request, why: StepError) {
         self.waiting.push_front(request);
-        if let Some(running) = self.running.as_mut().filter(|it| it.way_back.is_none()) {
+        let own = self.running.as_mut().filter(|it| it.way_back.is_none());
+        if let Some(running) = own.or_else(|| self.inquiring.as_mut()?.job_mut()) {
             running.job.abort(why);
             self.pause = Pause::None;
         }
@@ -147,15 +154,61 @@ impl Jobs {
         self.comparing.take()
     }
 
+    /// Begins with a long question to the kernel.
+    pub(super) fn inquire(&mut self, inquiring: Inquiring) {
+        self.dialogue = Dialogue::default();
+        self.inquiring = Some(inquiring);
+    }
+
+    /// Goes on with the question that was taken.
+    pub(super) fn go_on_inquiring(&mut self, inquiring: Inquiring) {
+        self.inquiring = Some(inquiring);
+    }
+
+    pub(super) fn take_inquiring(&mut self) -> Option<Inquiring> {
+        self.inquiring.take()
+    }
+
+    /// Asks, and hears what is told, as far as a turn has time for it.
+    ///
+    /// # Errors
+    /// The kernel does not tell what must be known.
+    pub(super) fn pursue(&mut self, inquiry: &mut dyn Inquiry) -> Result<Told, HostError> {
+        let told = self.changes.inquire(&mut self.dialogue, inquiry);
+        if matches!(told, Ok(Told::Waiting)) {
+            self.pause = Pause::Waiting(None);
+        }
+        told
+    }
+
+    /// The step under way is over.
+    pub(super) fn end_step(&mut self, result: Result<(), StepError>) {
+        if let Some(running) = &mut self.running {
+            running.owed = None;
+            running.job.handle_result(result);
+        }
+    }
+
     /// Whether it is a way back that is under way.
     pub(super) fn leads_back(&self) -> bool {
         self.comparing.is_some()
+            || self.inquiring.as_ref().is_some_and(Inquiring::leads_back)
             || self.running.as_ref().is_some_and(|running| running.way_back.is_some())
+    }
+
+    /// Whether what is under way is as much as a turn has time for.
+    fn is_in_parts(&self) -> bool {
+        self.comparing.is_some() || self.inquiring.as_ref().is_some_and(Inquiring::is_long)
+    }
+
+    /// Whether no change is under way.
+    fn is_between_changes(&self) -> bool {
+        self.running.is_none() && self.comparing.is_none() && self.inquiring.is_none()
     }
 
     /// Whether no change is under way or waits.
     pub(super) fn is_idle(&self) -> bool {
-        self.running.is_none() && self.comparing.is_none() && self.waiting.is_empty()
+        self.is_between_changes() && self.waiting.is_empty()
     }
 
     /// Whether there is nothing left to do.
@@ -165,7 +218,7 @@ impl Jobs {
 
     /// Whether the next change has to wait until something is deleted.
     fn waits_for_discard(&self) -> bool {
-        self.running.is_none() && self.comparing.is_none() && self.discard.is_full()
+        self.is_between_changes() && self.discard.is_full()
     }
 
     /// A child may have ended.
@@ -188,8 +241,8 @@ impl Jobs {
         if let Some(running) = &mut self.running {
             let text = "the daemon stops".to_owned();
             running.job.abort(StepError { errno: libc::ECANCELED, text });
-            self.pause = Pause::None;
         }
+        self.pause = Pause::None;
         self.discard.hurry();
         self.waiting.drain(..).collect()
     }
@@ -214,6 +267,7 @@ impl Server {
             }
             self.jobs.pause = Pause::None;
             match self.jobs.running {
+                _ if self.jobs.inquiring.is_some() => self.go_on_inquiring(now),
                 Some(_) => self.go_on(now),
                 None if self.jobs.comparing.is_some() => self.go_on_comparing(now),
                 None => self.begin_next(now),
@@ -221,7 +275,7 @@ impl Server {
             if self.jobs.pause != Pause::None {
                 return;
             }
-            if self.jobs.comparing.is_some() && !self.has_answered {
+            if self.jobs.is_in_parts() && !self.has_answered {
                 // The next turn goes on with it.
                 return;
             }
@@ -253,14 +307,16 @@ impl Server {
             }
             Action::Wait { link: Some(name), .. } if running.hurried != Some(name) => {
                 running.hurried = Some(name);
-                self.kernel.settle(&name, &self.host, &mut self.buffer);
+                if let Some(link) = self.host.link_named(&name) {
+                    self.jobs.changes.settle(link.index);
+                }
             }
             Action::Wait { deadline, .. } => self.jobs.pause = Pause::Waiting(deadline),
             Action::Finished => self.conclude(now),
         }
     }
 
-    fn note_progress(&mut self, progress: StepProgress) {
+    pub(super) fn note_progress(&mut self, progress: StepProgress) {
         let Some(running) = &mut self.jobs.running else { return };
         match progress {
             StepProgress::Done(result) => running.job.handle_result(result),
@@ -281,14 +337,22 @@ impl Server {
             (&request.origin, &request.call)
             && let Ok(name) = IfName::new(name)
         {
-            return self.begin_bringing_up(request, name, now);
+            return self.begin_bringing_up(request, name);
         }
+        self.decide(request, None, now);
+    }
+
+    /// Decides what a change means, with the answer to what had to be known first, and sets out.
+    pub(super) fn decide(&mut self, request: Request, answer: Option<&Answer>, now: Instant) {
         let _charged = request.origin.charge();
         let state = request.origin.state();
         let call = Call::Interface(request.call.clone());
-        let decision = self.desk().decide(&call, &state);
+        let decision = self.desk().decide(&call, &state, answer);
         let decision = decision.and_then(|decision| self.check(decision, &request.origin));
         match decision {
+            Ok(Decision::Survey(order)) => {
+                self.ask_for_survey(order, WithSurvey::Decide(request));
+            }
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, now),
             Ok(Decision::Change(Change {
                 warnings,
@@ -301,36 +365,42 @@ impl Server {
             })) => {
                 warnings.iter().for_each(|warning| warn!("{warning}"));
                 debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
-                if let Err(err) = self.journal(&plan) {
-                    return self.answer(request, Err(err), now);
-                }
-                if let Some(shelved) = &shelved
-                    && let Err(err) = self.shelf.put(shelved)
-                {
-                    warn!("what {} has will not be known when it comes up: {err}", shelved.link);
-                }
+                let changes_network = plan.changes_network();
                 let discarded = plan.discarded.clone();
                 let name = request.call.interface_name().and_then(|name| IfName::new(name).ok());
                 let found = name.map(|name| plan.taken_in(&name, &self.host)).unwrap_or_default();
                 let job = Job::new(plan, self.configuration.settings.changes.dhcp_timeout);
-                self.jobs.running = Some(Running {
-                    request,
-                    job,
-                    reply,
-                    discarded,
-                    leaves,
-                    found,
-                    failure,
-                    owed: None,
-                    hurried: None,
-                    way_back: None,
-                });
+                let running = Running::by_itself(request, job, discarded);
+                let running = Running { reply, leaves, found, shelved, failure, ..running };
+                self.set_out(running, changes_network, now);
             }
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply), now),
             Ok(Decision::Later) => {
                 self.answer(request, Err(faults::invariant("a change waits for no answer")), now);
             }
             Err(err) => self.answer(request, Err(err), now),
+        }
+    }
+
+    /// Begins with what was decided.
+    pub(super) fn start(&mut self, mut running: Running) {
+        if let Some(shelved) = running.shelved.take()
+            && let Err(err) = self.shelf.put(&shelved)
+        {
+            warn!("what {} has will not be known when it comes up: {err}", shelved.link);
+        }
+        self.jobs.run(running);
+    }
+
+    /// What was decided cannot be done.
+    pub(super) fn refuse(&mut self, request: Request, err: CallError, now: Instant) {
+        match (&request.origin, &request.call) {
+            (Origin::Daemon(_), InterfaceCall::Create { name, .. }) => {
+                if let Ok(name) = IfName::new(name) {
+                    self.note_attempt(&name, vec![err.message().to_owned()], now);
+                }
+            }
+            _ => self.answer(request, Err(err), now),
         }
     }
 
@@ -343,8 +413,6 @@ impl Server {
             definitions: self.store.definitions(),
             change: self.change.open.status(),
             clients: &self.leases,
-            rested: &self.jobs.rested,
-            shelf: &self.shelf,
             kernel: &mut self.kernel,
             buffer: &mut self.buffer,
             is_patient: false,

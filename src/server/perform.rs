@@ -3,36 +3,18 @@
 //!
 //! Knows neither what the change is nor who has asked for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
-use crate::host::survey::SurveyOrder;
+use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::switches;
 use crate::job::{self, StepError};
-use crate::model::foreign::ForeignClient;
-use crate::model::lease::Lease;
+use crate::model::name::IfName;
 use crate::plan;
-use crate::plan::request::Means;
 use crate::plan::step::Step;
 use crate::server::Server;
-
-/// How far a step has got.
-#[derive(Debug)]
-pub(super) enum StepProgress {
-    Done(Result<(), StepError>),
-    Owes(Owed),
-}
-
-/// What a step waits for that is not done at once.
-#[derive(Debug)]
-pub(super) enum Owed {
-    /// The kernel's answer.
-    Answer,
-    /// The end of a DHCP client, which this step stops.
-    ClientEnd(Lease, Step),
-    /// The end of a DHCP client that somebody else has started.
-    ForeignEnd(Box<ForeignClient>),
-}
+use crate::server::inquiries::WithSurvey;
+use crate::server::running::{Owed, StepProgress};
 
 impl Server {
     /// Carries out one step, or has it carried out.
@@ -41,7 +23,8 @@ impl Server {
             Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
             Step::RestoreFile(file) => self.store.restore(file).map_err(StepError::from),
             Step::Switch { link, switch, value } => {
-                switches::write(link, *switch, *value).map_err(StepError::from)
+                self.jobs.changes.send_sysctl(&switches::path(link, *switch), *value);
+                return self.hear(Owed::Answer, now);
             }
             Step::StartClient(lease) => self.leases.start(lease, now).map_err(|err| {
                 let errno = err.errno().unwrap_or(0);
@@ -82,12 +65,18 @@ impl Server {
 
     /// Looks whether what a step waits for has come.
     pub(super) fn hear(&mut self, owed: Owed, now: Instant) -> StepProgress {
-        let result = match &owed {
-            Owed::Answer => self.jobs.changes.poll_answer(&mut self.buffer),
-            Owed::ClientEnd(lease, _) if self.leases.is_running(lease.link, lease.family) => None,
-            // Only now, or the client might bring it again.
-            Owed::ClientEnd(_, step) => Some(self.take_away(step)),
-            Owed::ForeignEnd(client) => {
+        let result = match owed {
+            Owed::Survey => None,
+            Owed::Answer => self.jobs.changes.poll_answer(),
+            Owed::Removals { sent, left } => return self.remove(sent, left),
+            Owed::ClientEnd(ref lease, ref step) => {
+                match self.leases.is_running(lease.link, lease.family) {
+                    true => None,
+                    // Only now, or the client might bring it again.
+                    false => return self.begin_taking_away(lease.link, step),
+                }
+            }
+            Owed::ForeignEnd(ref client) => {
                 let ended = self.leases.foreign_ended(client, now);
                 ended.map(|outcome| outcome.map_err(|err| StepError::from(&err)))
             }
@@ -95,36 +84,50 @@ impl Server {
         result.map_or(StepProgress::Owes(owed), StepProgress::Done)
     }
 
-    /// Sends the kernel the request that a step is.
-    fn send(&mut self, step: &Step) -> Result<(), StepError> {
-        let changes = &mut self.jobs.changes;
-        changes
-            .begin(|out, sequence| step.encode(out, sequence, &self.host))
-            .map_err(|_| StepError::kernel(libc::ENODEV, None))?;
-        let sent = match step.means() {
-            Means::SlowRequest => changes.send_aside(),
-            Means::Request | Means::Other => changes.send(),
-        };
-        sent.map_err(|err| StepError::from(&err))
+    /// A DHCP client has ended: what it had brought is taken away, if the step says so.
+    fn begin_taking_away(&mut self, link: IfName, step: &Step) -> StepProgress {
+        if !matches!(step, Step::DropLease { .. }) {
+            return StepProgress::Done(Ok(()));
+        }
+        let order = SurveyOrder { links: BTreeSet::from([link]) };
+        self.ask_for_survey(order, WithSurvey::TakeAway(step.clone()));
+        StepProgress::Owes(Owed::Survey)
     }
 
-    /// Takes from a link what a DHCP client has brought that has ended, if the step says so.
-    fn take_away(&mut self, step: &Step) -> Result<(), StepError> {
-        let Step::DropLease { lease, addresses, routes } = step else { return Ok(()) };
-        let link = lease.link;
-        let order = SurveyOrder { links: BTreeSet::from([link]) };
-        let survey = self.kernel.survey(&order, &self.host, &mut self.buffer)?;
-        let Some(now) = survey.named(&link) else { return Ok(()) };
-        for step in plan::without_lease(now, lease.family, addresses, routes) {
-            self.send(&step)?;
-            // The kernel answers these at once.
-            let answer = self.jobs.changes.poll_answer(&mut self.buffer);
-            match answer.unwrap_or_else(|| Err(StepError::kernel(libc::EAGAIN, None))) {
-                // The kernel has taken it along with another.
-                Err(err) if !job::is_gone(&step, err.errno) => return Err(err),
-                Err(_) | Ok(()) => {}
+    /// Sends the kernel the request that a step is.
+    fn send(&mut self, step: &Step) -> Result<(), StepError> {
+        let sent = self.jobs.changes.send(|out, sequence| step.encode(out, sequence, &self.host));
+        sent.map_err(|_| StepError::kernel(libc::ENODEV, None))
+    }
+
+    /// Takes from a link what a DHCP client has brought that has ended, as the step says.
+    pub(super) fn take_away(&mut self, survey: &Survey, step: &Step, now: Instant) {
+        let Step::DropLease { lease, addresses, routes } = step else { return };
+        let there = survey.named(&lease.link);
+        let steps = there.map(|it| plan::without_lease(it, lease.family, addresses, routes));
+        let removals = Owed::Removals { sent: None, left: steps.unwrap_or_default().into() };
+        let progress = self.hear(removals, now);
+        self.note_progress(progress);
+    }
+
+    /// Goes on with removals: one is sent when the one before it is answered.
+    fn remove(&mut self, mut sent: Option<Step>, mut left: VecDeque<Step>) -> StepProgress {
+        loop {
+            if let Some(step) = sent {
+                match self.jobs.changes.poll_answer() {
+                    None => return StepProgress::Owes(Owed::Removals { sent: Some(step), left }),
+                    // The kernel has taken it along with another.
+                    Some(Err(err)) if !job::is_gone(&step, err.errno) => {
+                        return StepProgress::Done(Err(err));
+                    }
+                    Some(Err(_) | Ok(())) => {}
+                }
             }
+            let Some(step) = left.pop_front() else { return StepProgress::Done(Ok(())) };
+            if let Err(err) = self.send(&step) {
+                return StepProgress::Done(Err(err));
+            }
+            sent = Some(step);
         }
-        Ok(())
     }
 }

@@ -18,6 +18,7 @@ use log::{debug, error, info, warn};
 
 use crate::error::{CallError, HostError};
 use crate::faults;
+use crate::host::inquiry::record::RecordInquiry;
 use crate::host::record::HostRecord;
 use crate::io::change_folder::Kept;
 use crate::job::{Job, StepError};
@@ -28,6 +29,7 @@ use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::proto::Reply;
 use crate::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
+use crate::server::inquiries::WithRecord;
 use crate::server::request::Request;
 use crate::server::running::{Comparing, Running, Target, WayBack};
 use crate::server::{Server, wall_clock};
@@ -67,7 +69,7 @@ impl Server {
     pub(super) fn next_round(
         &mut self,
         request: Request,
-        mut way_back: WayBack,
+        way_back: WayBack,
         refused: &[(Step, StepError)],
         now: Instant,
     ) {
@@ -75,17 +77,39 @@ impl Server {
             // What is left is the next daemon's.
             return self.answer(request, Err(faults::stopping()), now);
         }
-        match self.look(&way_back.rollback) {
-            Ok(here) => {
-                way_back.rollback.begin_round(here);
-                self.jobs.compare(Comparing { request, way_back, refused: refused.to_vec() });
-            }
-            Err(err) => {
-                let (network, errno) = (vec![err.to_string()], Some(err.errno()));
-                let remains = Remains { network, errno, ..Remains::default() };
-                self.end_part(request, way_back.target, Some(remains), now);
-            }
+        let inquiry = match way_back.rollback.scope() {
+            Scope::Nothing => None,
+            Scope::Host => Some(RecordInquiry::of_all()),
+            Scope::Links(links) => Some(RecordInquiry::of(links, &self.host)),
+        };
+        let comparing = Comparing { request, way_back, refused: refused.to_vec() };
+        match inquiry {
+            Some(inquiry) => self.ask_for_record(inquiry, WithRecord::Round(Box::new(comparing))),
+            None => self.begin_round(comparing, HostRecord::default()),
         }
+    }
+
+    /// Begins a round with what there is.
+    pub(super) fn begin_round(&mut self, mut comparing: Comparing, record: HostRecord) {
+        let rollback = &mut comparing.way_back.rollback;
+        let leases = self.leases.running().copied().collect();
+        let foreign = match rollback.scope() {
+            Scope::Nothing => None,
+            Scope::Host | Scope::Links(_) => self.known_foreign(),
+        };
+        let at = rollback.snapshot().opening.at;
+        let elapsed = self.change.moment().since_boot.saturating_sub(at);
+        let files = self.store.keep();
+        rollback.begin_round(Here { files, record, leases, foreign, elapsed });
+        self.jobs.compare(comparing);
+    }
+
+    /// Nobody knows what there is.
+    pub(super) fn miss_round(&mut self, comparing: Comparing, err: &HostError, now: Instant) {
+        let Comparing { request, way_back, .. } = comparing;
+        let (network, errno) = (vec![err.to_string()], Some(err.errno()));
+        let remains = Remains { network, errno, ..Remains::default() };
+        self.end_part(request, way_back.target, Some(remains), now);
     }
 
     /// Goes on with a comparison, as far as a turn has time for it.
@@ -112,24 +136,6 @@ impl Server {
         }
         let discarded = plan.discarded.clone();
         self.jobs.run(Running::back(request, Job::persistent(plan), discarded, way_back));
-    }
-
-    /// What there is.
-    fn look(&mut self, rollback: &Rollback) -> Result<Here, HostError> {
-        let files = self.store.keep();
-        let record = match rollback.scope() {
-            Scope::Nothing => HostRecord::default(),
-            Scope::Host => self.kernel.record(&mut self.buffer)?,
-            Scope::Links(links) => self.kernel.record_only(links, &self.host, &mut self.buffer)?,
-        };
-        let leases = self.leases.running().copied().collect();
-        let foreign = match rollback.scope() {
-            Scope::Nothing => None,
-            Scope::Host | Scope::Links(_) => self.known_foreign(),
-        };
-        let at = rollback.snapshot().opening.at;
-        let elapsed = self.change.moment().since_boot.saturating_sub(at);
-        Ok(Here { files, record, leases, foreign, elapsed })
     }
 
     /// The DHCP clients of others, if the host can tell of them now.

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Running`]: the change that is under way, and what it is a part of if it leads back.
 
+use std::collections::VecDeque;
+
+use crate::host::shelf::Shelved;
 use crate::host::survey::Resting;
 use crate::job::{Job, StepError};
+use crate::model::foreign::ForeignClient;
+use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::open_change::Part;
 use crate::plan::step::Step;
 use crate::proto::Reply;
 use crate::rollback::Rollback;
-use crate::server::perform::Owed;
 use crate::server::request::{Brief, Request};
 
 /// The change that is under way.
@@ -22,6 +26,8 @@ pub(super) struct Running {
     pub(super) leaves: Vec<Resting>,
     /// VLANs and bonds that become ports of a bridge, and were there before.
     pub(super) found: Vec<LinkIndex>,
+    /// What is put down before it begins.
+    pub(super) shelved: Option<Box<Shelved>>,
     /// What is to be said if it fails.
     pub(super) failure: String,
     /// What the step under way waits for.
@@ -57,6 +63,28 @@ pub(super) enum Target {
     Journal,
 }
 
+/// How far a step has got.
+#[derive(Debug)]
+pub(super) enum StepProgress {
+    Done(Result<(), StepError>),
+    Owes(Owed),
+}
+
+/// What a step waits for that is not done at once.
+#[derive(Debug)]
+pub(super) enum Owed {
+    /// The kernel's answer.
+    Answer,
+    /// The end of a DHCP client, which this step stops.
+    ClientEnd(Lease, Step),
+    /// What the kernel tells of a link of which something is to be taken away.
+    Survey,
+    /// The kernel's answers to these requests, one after the other.
+    Removals { sent: Option<Step>, left: VecDeque<Step> },
+    /// The end of a DHCP client that somebody else has started.
+    ForeignEnd(Box<ForeignClient>),
+}
+
 impl Running {
     /// A round of a rollback.
     pub(super) fn back(
@@ -77,6 +105,7 @@ impl Running {
             discarded,
             leaves: Vec::new(),
             found: Vec::new(),
+            shelved: None,
             failure: String::new(),
             owed: None,
             hurried: None,

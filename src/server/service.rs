@@ -106,8 +106,6 @@ impl Server {
                         definitions: self.store.definitions(),
                         change: self.change.open.status(),
                         clients: &self.leases,
-                        rested: self.jobs.rested(),
-                        shelf: &self.shelf,
                         kernel: &mut self.kernel,
                         buffer: &mut self.buffer,
                         is_patient: until > now,

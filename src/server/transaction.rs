@@ -12,18 +12,20 @@ use log::{error, info, warn};
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::handler::Transaction;
+use crate::host::inquiry::record::RecordInquiry;
+use crate::host::record::HostRecord;
 use crate::io::boot;
 use crate::io::change_folder::{ChangeFolder, Kept};
 use crate::io::standby::Standby;
 use crate::job::StepError;
 use crate::model::client::Privilege;
 use crate::open_change::{Cause, Due, OpenChange};
-use crate::plan::Plan;
-use crate::plan::step::Step;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::rollback::{Parts, Recovery};
+use crate::server::inquiries::WithRecord;
 use crate::server::request::{Origin, Request};
+use crate::server::running::Running;
 use crate::server::{Server, wall_clock};
 use crate::snapshot::{Caller, Moment, Network, Opening, Snapshot};
 use crate::sys::clock::{self, Utc};
@@ -113,15 +115,26 @@ impl ChangeDesk {
 impl Server {
     /// Carries out what a client, or the daemon itself, wants of the change that is open or will be.
     pub(super) fn transact(&mut self, request: Request, transaction: Transaction, now: Instant) {
-        let outcome = match transaction {
-            Transaction::Begin => self.begin_change(&request.origin, now),
-            Transaction::Commit => self.commit_change(),
-            Transaction::Rollback => return self.roll_back(request, now),
+        let outcome = match (transaction, self.facts.privilege) {
+            (Transaction::Begin, Privilege::System) => {
+                return self.ask_for_record(RecordInquiry::of_all(), WithRecord::Begin(request));
+            }
+            (Transaction::Begin, Privilege::Session) => {
+                self.begin_change(&request.origin, None, now)
+            }
+            (Transaction::Commit, _) => self.commit_change(),
+            (Transaction::Rollback, _) => return self.roll_back(request, now),
         };
         self.answer(request, outcome, now);
     }
 
-    fn begin_change(&mut self, origin: &Origin, now: Instant) -> Result<Reply, CallError> {
+    /// Begins a change. `network` is what runs, if that is to be restored too.
+    pub(super) fn begin_change(
+        &mut self,
+        origin: &Origin,
+        network: Option<Network>,
+        now: Instant,
+    ) -> Result<Reply, CallError> {
         let by = match origin {
             Origin::Client { caller, .. } => *caller,
             Origin::Daemon(_) => Caller::default(),
@@ -132,10 +145,6 @@ impl Server {
         let timeout = self.configuration.settings.changes.change_timeout;
         let opening = self.change.opening(by, timeout)?;
         let files = self.store.keep()?;
-        let network = match self.facts.privilege {
-            Privilege::System => Some(self.network()?),
-            Privilege::Session => None,
-        };
         let snapshot = Rc::new(Snapshot { opening, files, network });
         // Before it can be found: a daemon that dies next leaves nothing that nobody undoes.
         self.change.stand_by(&snapshot, now);
@@ -185,8 +194,7 @@ impl Server {
     }
 
     /// All of the host's own that runs.
-    fn network(&mut self) -> Result<Network, HostError> {
-        let record = self.kernel.record(&mut self.buffer)?;
+    pub(super) fn network(&mut self, record: HostRecord) -> Result<Network, HostError> {
         let definitions = self.store.definitions();
         let members = definitions.iter().flat_map(|it| it.members()).collect();
         let leases = self.leases.running().copied().collect();
@@ -194,23 +202,41 @@ impl Server {
         Ok(Network { foreign, ..Network::new(record, &members, leases) })
     }
 
-    /// Writes down what is before a job of an open change acts.
-    ///
-    /// # Errors
-    /// It cannot be written down: then the job must not act.
-    pub(super) fn journal(&mut self, plan: &Plan) -> Result<(), CallError> {
-        let Some(change) = self.change.open.open() else { return Ok(()) };
+    /// Begins with a job. What is before it is written down first, if a change is open.
+    pub(super) fn set_out(&mut self, running: Running, changes_network: bool, now: Instant) {
+        if self.change.open.open().is_none() {
+            self.start(running);
+        } else if changes_network {
+            let then = WithRecord::Journal(Box::new(running));
+            self.ask_for_record(RecordInquiry::of_all(), then);
+        } else {
+            self.journal(running, None, now);
+        }
+    }
+
+    /// Writes down what is before a job of an open change, and begins with it. What cannot be written down
+    /// is not done. A job that is given up has nothing to be undone.
+    pub(super) fn journal(&mut self, running: Running, network: Option<Network>, now: Instant) {
+        let Some(change) = self.change.open.open() else { return self.start(running) };
         let opening = change.opening.clone();
-        let is_of_files = |step: &Step| matches!(step, Step::EditFile(_));
-        let changes_network = plan.steps.iter().any(|planned| !is_of_files(&planned.step));
+        match self.write_journal(opening, network) {
+            Ok(()) => self.start(running),
+            Err(err) => self.refuse(running.request, err.into(), now),
+        }
+    }
+
+    fn write_journal(
+        &mut self,
+        opening: Opening,
+        network: Option<Network>,
+    ) -> Result<(), HostError> {
         let files = self.store.keep()?;
-        let network = changes_network.then(|| self.network()).transpose()?;
         let snapshot = Snapshot { opening, files, network };
         if let Err(err) = self.change.folder.write(Kept::Journal, &snapshot) {
             if self.change.folder.has(Kept::Journal) {
                 self.change.remove_journal();
             }
-            return Err(err.into());
+            return Err(err);
         }
         self.change.has_stale_journal = false;
         Ok(())

@@ -71,14 +71,19 @@ pub fn close_inherited(passed: u32) {
     }
 }
 
-/// Closes every descriptor behind the standard streams but `kept`. Only for a process that will end
-/// by [`super::process::end_now`], as the owners of these descriptors do not know.
+/// Closes every descriptor behind the standard streams but those `kept`. Only for a process that will
+/// end by [`super::process::end_now`], as the owners of these descriptors do not know.
 ///
 /// # Errors
 /// `ENOSYS` before Linux 5.9: then all stay open.
-pub fn close_all_but(kept: RawFd) -> io::Result<()> {
-    close_range(INHERITED_FD_FIRST, kept.saturating_sub(1))?;
-    close_range(kept.saturating_add(1).max(INHERITED_FD_FIRST), RawFd::MAX)
+pub fn close_all_but(kept: &mut [RawFd]) -> io::Result<()> {
+    kept.sort_unstable();
+    let mut first = INHERITED_FD_FIRST;
+    for fd in kept {
+        close_range(first, fd.saturating_sub(1))?;
+        first = first.max(fd.saturating_add(1));
+    }
+    close_range(first, RawFd::MAX)
 }
 
 /// Closes the descriptors from `first` to `last` (close_range(2)), whether or not they are open.

@@ -119,14 +119,16 @@ pub fn wait_for(child: libc::pid_t) -> io::Result<bool> {
     }
 }
 
-/// Whether a child has ended, without waiting for it. One that has is forgotten.
+/// Whether a child has ended well, by itself and with status 0; `None` while it runs. One that has ended
+/// is forgotten.
 ///
 /// # Errors
 /// `ECHILD` if there is no such child, or not any more.
-pub fn forget_if_ended(child: libc::pid_t) -> io::Result<bool> {
-    // SAFETY: waitpid takes integers; the null pointer means that the status is not wanted.
-    let ended = check(unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG) })?;
-    Ok(ended != 0)
+pub fn take_end(child: libc::pid_t) -> io::Result<Option<bool>> {
+    let mut status = 0;
+    // SAFETY: waitpid takes integers and a pointer to a live local that it fills.
+    let ended = check(unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) })?;
+    Ok((ended != 0).then(|| libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0))
 }
 
 /// Kills the process group that a child was started as the leader of. It has the child's number,
@@ -187,11 +189,7 @@ pub fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Result<()>
 
 /// Whether the process that [`open_process`] has opened has ended, waited for or not.
 pub fn has_process_ended(process: impl AsFd) -> bool {
-    let fd = process.as_fd().as_raw_fd();
-    let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: the pointer is to one live pollfd, as the count says; a time of zero never waits.
-    let count = unsafe { libc::poll(&raw mut wanted, 1, 0) };
-    count == 1
+    super::wait_readable(process, 0)
 }
 
 /// Sends a signal to a process by its number: for kernels that cannot open it. Whoever has made sure

@@ -39,6 +39,12 @@ impl Signals {
         Ok(Self { pipe: File::from(read) })
     }
 
+    /// Has the handler do nothing any more: for a process that closes the pipe, whose number may come to
+    /// mean something else.
+    pub fn disconnect() {
+        PIPE.store(-1, Ordering::SeqCst);
+    }
+
     /// The next signal that came, if any waits.
     pub fn take(&mut self) -> Option<libc::c_int> {
         let mut number = [0];

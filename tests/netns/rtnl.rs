@@ -23,6 +23,9 @@ const BRIDGE_COUNT: usize = 30;
 /// Rounds of calls that are answered at the least while somebody else waits for the lock.
 const ROUND_COUNT: usize = 5;
 
+/// How often the lock is taken from changes: each time it meets another kind of them, or may.
+const JAM_COUNT: usize = 4;
+
 /// By that a jam is known.
 const JAM_TIME_MIN: Duration = Duration::from_millis(200);
 
@@ -38,7 +41,7 @@ fn whoever_looks_does_not_wait_for_who_changes_links() {
         eventually("the speed", || client.xml("eth0").contains("speed='10000'"));
         eventually("the other end", || fact("far0", "operstate") == "up");
         let mut other = RawClient::open();
-        let rounds = jammed(
+        let jam = jammed(
             || {
                 assert_eq!(client.list_all(), ["br0", "eth0", "far0", "lo"]);
                 let found = client.call(procedure::INTERFACE_LOOKUP_BY_NAME, &[Arg::Text("br0")]);
@@ -47,10 +50,45 @@ fn whoever_looks_does_not_wait_for_who_changes_links() {
                 // It is down, so it changes in silence.
                 assert!(client.xml("br0").contains("<bridge stp='off' delay='15'>"));
             },
+            // Whoever asks for a link takes the lock.
+            || drop(ip("link show lo")),
             // Of this one nobody has asked for the speed: who does waits, and no one else.
             || assert!(other.xml("far0").contains("<link speed='10000' state='up'/>")),
         );
-        assert!(rounds >= ROUND_COUNT, "{rounds} rounds of calls while the lock was taken");
+        assert!(jam.rounds >= ROUND_COUNT, "calls while the lock was taken: {jam:?}");
+    });
+}
+
+#[test]
+fn whoever_looks_does_not_wait_for_a_change_that_waits() {
+    in_namespace(|| {
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let mut other = RawClient::open();
+        let defined = other.call(
+            procedure::INTERFACE_DEFINE_XML,
+            &[Arg::Text("<interface type='bridge' name='br7'><bridge/></interface>"), Arg::Word(0)],
+        );
+        assert_eq!(defined.head.status, OK);
+        let br7 = [Arg::Text("br7"), Arg::Text(""), Arg::Word(0)];
+        // One that asks for the whole host, one that makes a link, one that asks for a few links and sets
+        // them, and a way back.
+        let mut changes = [
+            (procedure::INTERFACE_CHANGE_BEGIN, &br7[2..]),
+            (procedure::INTERFACE_CREATE, &br7[..]),
+            (procedure::INTERFACE_DESTROY, &br7[..]),
+            (procedure::INTERFACE_CHANGE_ROLLBACK, &br7[2..]),
+        ]
+        .into_iter()
+        .cycle();
+        for _ in 0..JAM_COUNT {
+            let change = || {
+                let (procedure, arguments) = changes.next().unwrap();
+                assert_eq!(other.call(procedure, arguments).head.status, OK, "{procedure}");
+            };
+            let jam = jammed(|| drop(client.list_all()), change, || {});
+            assert!(jam.longest < jam.time / 2, "a change waited, and so did who looks: {jam:?}");
+        }
     });
 }
 
@@ -71,9 +109,23 @@ fn a_speed_is_asked_for_again_when_there_is_news_of_the_link() {
     });
 }
 
-/// Does `action` again and again, and `other` once, while the kernel deletes a namespace with bridges.
-/// Returns how often it was done while somebody waited for the lock.
-fn jammed(mut action: impl FnMut(), other: impl FnOnce() + Send) -> usize {
+/// What happened while the lock was taken.
+#[derive(Debug)]
+struct Jam {
+    /// How long somebody waited for the lock.
+    time: Duration,
+    /// How often an action was done meanwhile, and the longest that it took, be it a little before.
+    rounds: usize,
+    longest: Duration,
+}
+
+/// Does `action` again and again, and `other` once, while the kernel deletes a namespace with bridges, until
+/// `waiting`, which takes the lock, has waited for it.
+fn jammed(
+    mut action: impl FnMut(),
+    mut waiting: impl FnMut() + Send,
+    other: impl FnOnce() + Send,
+) -> Jam {
     ip("netns add jam");
     let mut bridges = String::new();
     (0..BRIDGE_COUNT).for_each(|at| writeln!(bridges, "link add b{at} type bridge").unwrap());
@@ -86,19 +138,23 @@ fn jammed(mut action: impl FnMut(), other: impl FnOnce() + Send) -> usize {
             let _over = StopOnDrop(&is_over);
             while Instant::now() < deadline {
                 let (begin, since) = (count.load(Ordering::SeqCst), Instant::now());
-                // Whoever asks for a link takes the lock.
-                ip("link show lo");
-                if since.elapsed() > JAM_TIME_MIN {
-                    return count.load(Ordering::SeqCst) - begin;
+                waiting();
+                let time = since.elapsed();
+                if time > JAM_TIME_MIN {
+                    return (time, count.load(Ordering::SeqCst) - begin);
                 }
             }
             panic!("nobody has kept the lock");
         });
         scope.spawn(other);
+        let mut longest = Duration::ZERO;
         while !is_over.load(Ordering::SeqCst) {
+            let since = Instant::now();
             action();
+            longest = longest.max(since.elapsed());
             count.fetch_add(1, Ordering::SeqCst);
         }
-        waits.join().unwrap()
+        let (time, rounds) = waits.join().unwrap();
+        Jam { time, rounds, longest }
     })
 }

@@ -266,7 +266,7 @@ impl ValueKernel {
     fn perform_on(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
         let refused = |errno| StepError::kernel(errno, None);
         match step.means() {
-            Means::Request | Means::SlowRequest => {
+            Means::Request => {
                 let mut request = Vec::new();
                 step.encode(&mut request, 1, host).map_err(|_| refused(libc::ENODEV))?;
                 self.handle(&request).map_err(refused)

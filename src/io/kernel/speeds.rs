@@ -139,7 +139,7 @@ fn ask_aside(links: &[(LinkIndex, IfName)]) -> io::Result<Asking> {
     match process::fork()? {
         Fork::Child => {
             // Clients that hang up meanwhile must not find their connection open still.
-            let _ = close_all_but(writer.as_raw_fd());
+            let _ = close_all_but(&mut [writer.as_raw_fd()]);
             let _ = answer(links, writer);
             process::end_now(0)
         }

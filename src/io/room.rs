@@ -14,14 +14,14 @@ use crate::sys::netlink::{self as socket, Datagram};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(in crate::io) struct Room {
     /// Empty until the loop's buffer has been too small.
     larger: Vec<u8>,
 }
 
 /// What one read brought.
 #[derive(Debug)]
-pub(super) enum Received<'a> {
+pub(in crate::io) enum Received<'a> {
     Whole(&'a [u8]),
     /// It was too long and is lost. There is room for the next one of its length.
     Lost,
@@ -34,7 +34,7 @@ impl Room {
     ///
     /// # Errors
     /// As [`socket::receive`].
-    pub(super) fn receive<'a>(
+    pub(in crate::io) fn receive<'a>(
         &'a mut self,
         socket: impl AsFd,
         buffer: &'a mut [u8],

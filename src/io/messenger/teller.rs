@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Teller`]: carries out one request after the other, waits for the kernel, and tells what it answers.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use log::debug;
+
+use crate::error::HostError;
+use crate::io::room::{Received, Room};
+use crate::limits::READ_BUFFER_LEN;
+use crate::netlink::conversation::{Answer, Conversation, encode_end, encode_loss};
+use crate::netlink::wire::{self, Header, Message};
+use crate::sys::netlink::{self as socket, Groups};
+
+/// A message of our own: a sysctl is to be set. Its payload is the file's path, a NUL, and the value. It
+/// is answered as the kernel would.
+const SET_SYSCTL: u16 = 0xfff0;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Teller {
+    socket: OwnedFd,
+    conversation: Conversation,
+    room: Room,
+}
+
+/// Appends the request to write a value to a file below /proc/sys.
+pub fn encode_sysctl(out: &mut Vec<u8>, sequence: u32, path: &str, value: i32) {
+    let header = Header { kind: SET_SYSCTL, flags: wire::FLAG_REQUEST | wire::FLAG_ACK, sequence };
+    wire::write_message(out, header, |payload| {
+        let mut text = format!("{path}\0{value}").into_bytes();
+        // A message is a multiple of four.
+        text.resize(text.len().next_multiple_of(4), b'\n');
+        payload.bytes(&text);
+    });
+}
+
+impl Teller {
+    /// Opens its socket.
+    pub(super) fn open() -> Result<Self, HostError> {
+        let socket = socket::route_socket(Groups::NONE)
+            .map_err(|err| HostError::new("open", "a route netlink socket", &err))?;
+        if let Err(err) = socket::ask_for_reasons(&socket) {
+            debug!("netlink: the kernel gives no reasons: {err}");
+        }
+        if let Err(err) = socket::check_strictly(&socket) {
+            debug!("netlink: dumps are not filtered by the kernel: {err}");
+        }
+        Ok(Self { socket, conversation: Conversation::default(), room: Room::default() })
+    }
+
+    /// Carries a request out and tells the answer, in whole messages, to its end.
+    ///
+    /// # Errors
+    /// What `tell` says.
+    pub(super) fn carry_out(
+        &mut self,
+        request: &[u8],
+        mut tell: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(Ok(message)) = wire::messages(request).next() else { return Ok(()) };
+        let errno = match message.kind {
+            SET_SYSCTL => Some(set_sysctl(&message).map_or_else(|err| errno(&err), |()| 0)),
+            _ => self.ask(request, message.sequence, &mut tell)?,
+        };
+        let Some(errno) = errno else { return Ok(()) };
+        let mut end = Vec::new();
+        encode_end(&mut end, message.sequence, errno);
+        tell(&end)
+    }
+
+    /// Asks the kernel and tells what it answers. Returns how that ended, if it had no end that could be
+    /// told: an `errno`, or 0.
+    fn ask(
+        &mut self,
+        request: &[u8],
+        sequence: u32,
+        tell: &mut impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<Option<i32>> {
+        if let Err(err) = socket::send(&self.socket, request) {
+            return Ok(Some(errno(&err)));
+        }
+        self.conversation.follow(sequence);
+        let mut buffer = vec![0; READ_BUFFER_LEN];
+        let mut has_lost = false;
+        loop {
+            let (told, answer) = match self.room.receive(&self.socket, &mut buffer) {
+                Ok(Received::Whole(datagram)) => {
+                    (datagram, self.conversation.handle_datagram(datagram, |_| {}))
+                }
+                Ok(Received::Front(front)) => {
+                    (front, self.conversation.handle_front(front, |_| {}))
+                }
+                Ok(Received::Lost) => {
+                    has_lost = true;
+                    let mut loss = Vec::new();
+                    encode_loss(&mut loss, sequence);
+                    tell(&loss)?;
+                    continue;
+                }
+                // The end was in what is lost.
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock && has_lost => {
+                    return Ok(Some(0));
+                }
+                Err(err) => return Ok(Some(errno(&err))),
+            };
+            tell(whole_part(told))?;
+            match answer {
+                Answer::Pending => {}
+                Answer::Malformed(_) => return Ok(Some(libc::EBADMSG)),
+                Answer::Complete | Answer::Interrupted | Answer::Refused(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+impl AsFd for Teller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn errno(err: &io::Error) -> i32 {
+    err.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// The whole messages at the front of a datagram, which may be cut.
+fn whole_part(front: &[u8]) -> &[u8] {
+    let mut len = 0;
+    while let Some(next) = front.get(len..).and_then(wire::first_len) {
+        len += next;
+    }
+    front.get(..len).unwrap_or_default()
+}
+
+fn set_sysctl(message: &Message<'_>) -> io::Result<()> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let text = std::str::from_utf8(message.payload).map_err(|_| invalid())?;
+    let (path, value) = text.split_once('\0').ok_or_else(invalid)?;
+    fs::write(path, value)
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Tests of [`super`], in a process of several threads, which does not fork: the loop asks itself. That a
+//! process asks is for the tests of the daemon.
+
+use super::*;
+use crate::netlink::conversation::{Answer, Conversation};
+use crate::netlink::link::{LinkIndex, encode_dump, encode_lookup};
+use crate::netlink::{Event, link::LinkEvent};
+
+const LO: LinkIndex = LinkIndex(1);
+
+/// How the request with this number ends, and the names of the links that are told.
+fn hear(messenger: &mut Messenger, sequence: u32) -> (Answer, Vec<String>) {
+    let mut conversation = Conversation::default();
+    conversation.follow(sequence);
+    let mut names = Vec::new();
+    while let Some(message) = messenger.receive().unwrap() {
+        let answer = conversation.handle_datagram(message, |message| {
+            if let Ok(Some(Event::Link(LinkEvent::New(link)))) = Event::decode(&message) {
+                names.push(link.name.to_string());
+            }
+        });
+        if answer != Answer::Pending {
+            return (answer, names);
+        }
+    }
+    panic!("request {sequence} has no answer");
+}
+
+#[test]
+fn requests_are_answered_in_their_order() {
+    let mut messenger = Messenger::open().unwrap();
+    let mut requests = Vec::new();
+    let [lookup, sysctl, dump, missing] = [(); 4].map(|()| messenger.next_sequence());
+    encode_lookup(&mut requests, lookup, LO);
+    encode_sysctl(&mut requests, sysctl, "/proc/sys/net/ipv4/conf/no such link/forwarding", 1);
+    encode_dump(&mut requests, dump);
+    encode_lookup(&mut requests, missing, LinkIndex(0x7fff_fff0));
+    messenger.send(&requests);
+    assert_eq!(hear(&mut messenger, lookup), (Answer::Complete, vec!["lo".to_owned()]));
+    assert_eq!(hear(&mut messenger, sysctl), (Answer::Refused(libc::ENOENT), Vec::new()));
+    let (answer, names) = hear(&mut messenger, dump);
+    // Whoever makes links at the moment tears it.
+    assert!(matches!(answer, Answer::Complete | Answer::Interrupted), "{answer:?}");
+    assert!(names.contains(&"lo".to_owned()));
+    assert_eq!(hear(&mut messenger, missing), (Answer::Refused(libc::ENODEV), Vec::new()));
+    assert_eq!(messenger.receive().unwrap(), None, "nothing is left");
+    assert_eq!(messenger.unanswered_count, 0);
+}
+
+#[test]
+fn what_nobody_has_heard_is_passed_over() {
+    let mut messenger = Messenger::open().unwrap();
+    let mut request = Vec::new();
+    encode_lookup(&mut request, messenger.next_sequence(), LO);
+    messenger.send(&request);
+    let mut request = Vec::new();
+    let second = messenger.next_sequence();
+    encode_lookup(&mut request, second, LO);
+    messenger.send(&request);
+    assert_eq!(hear(&mut messenger, second), (Answer::Complete, vec!["lo".to_owned()]));
+}
+
+#[test]
+fn requests_stand_behind_each_other() {
+    let mut requests = Vec::new();
+    encode_lookup(&mut requests, 7, LO);
+    let len = requests.len();
+    encode_sysctl(&mut requests, 8, "/proc/sys/x", -1);
+    let parts: Vec<_> = split(&requests).map(<[u8]>::len).collect();
+    assert_eq!(parts, [len, requests.len() - len]);
+    requests.pop();
+    assert_eq!(split(&requests).count(), 1, "the second is not whole");
+    assert_eq!(split(b"").count(), 0);
+}
