@@ -398,7 +398,7 @@ fn remains(
     let mut remains = Remains::default();
     remains.lost.extend(lost.iter().map(ToString::to_string));
     let steps = || plan.steps.iter().map(|planned| &planned.step);
-    let is_made = |it: &&Step| matches!(it, Step::RemakeLink { .. });
+    let is_made = |it: &&Step| matches!(it, Step::RemakeLink { .. } | Step::RemakePair { .. });
     let missing: BTreeSet<_> = steps().filter(is_made).filter_map(Step::link_name).collect();
     for step in steps() {
         // What a link should have that is not there goes without saying.

@@ -238,8 +238,10 @@ impl Network {
                 host.named(name).is_some_and(|it| matches!(it.link().kind, LinkKind::Bridge(_)))
             };
             let bridge = master.filter(is_bridge);
-            // What a dump is enough for to make it again is the host's own: a dummy, a VXLAN.
-            let may_be_a_guests = || may_be_a_guests(link) && !recorded.record.can_be_made();
+            // What a dump is enough for to make it again is the host's own: a dummy, a VXLAN, a veth
+            // whose other end is here.
+            let can_be_made = || recorded.record.can_be_made() || host.peer_of(recorded).is_some();
+            let may_be_a_guests = || may_be_a_guests(link) && !can_be_made();
             let is_a_guests = link.kind == LinkKind::Tun
                 || (bridge.is_some() && !members.contains(&link.name) && may_be_a_guests());
             if is_a_guests {

@@ -245,6 +245,12 @@ impl HostRecord {
         }
     }
 
+    /// The other end of a veth, where both are known.
+    pub fn peer_of(&self, veth: &Recorded) -> Option<&Recorded> {
+        let peer = self.named(&self.name_of(veth.record.peer()?)?)?;
+        (peer.record.peer() == Some(veth.link().index)).then_some(peer)
+    }
+
     /// All links, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Recorded> + Clone {
         self.links.values()

@@ -33,6 +33,7 @@ impl Step {
             | Self::DeleteVlans { .. }
             | Self::LeadOver { .. }
             | Self::RemakeLink { .. }
+            | Self::RemakePair { .. }
             | Self::ResetLink { .. }
             | Self::SetLink { .. }
             | Self::SetVlans { .. } => Means::Request,
@@ -61,6 +62,7 @@ impl Step {
                 let parent = parent.as_ref().map(index).transpose()?;
                 record.encode_add(out, sequence, parent);
             }
+            Self::RemakePair { record, peer } => record.encode_add_pair(out, sequence, peer),
             Self::AddLink(spec) => {
                 let kind = new_kind(spec, index)?;
                 change::encode_add(

@@ -70,6 +70,11 @@ pub enum Step {
         record: Box<LinkRecord>,
         parent: Option<IfName>,
     },
+    /// Both ends of a veth are made as they were before they went.
+    RemakePair {
+        record: Box<LinkRecord>,
+        peer: Box<LinkRecord>,
+    },
     /// Something of a link becomes what it was that no plan sets otherwise.
     ResetLink {
         link: IfName,
@@ -236,7 +241,9 @@ impl Step {
             | Self::SetLink { link, .. }
             | Self::SetVlans { link, .. }
             | Self::Switch { link, .. } => Some(*link),
-            Self::RemakeLink { record, .. } => Some(record.link.name),
+            Self::RemakeLink { record, .. } | Self::RemakePair { record, .. } => {
+                Some(record.link.name)
+            }
             Self::AddLink(spec) => Some(spec.name),
             Self::StartClient(lease) | Self::StopClient(lease) | Self::DropLease { lease, .. } => {
                 Some(lease.link)
@@ -335,6 +342,10 @@ impl fmt::Display for Step {
                     write!(f, " id {tag}")?;
                 }
                 f.write_str(", as it was")
+            }
+            Self::RemakePair { record, peer } => {
+                let (link, peer) = (record.link.name, peer.link.name);
+                write!(f, "link add {link} type veth peer name {peer}, as it was")
             }
             Self::ResetLink { link, setting } => write!(f, "link set {link} {setting}"),
             Self::RestoreFile(file) => match &file.after {

@@ -54,6 +54,7 @@ impl Server {
             | Step::DeleteVlans { .. }
             | Step::LeadOver { .. }
             | Step::RemakeLink { .. }
+            | Step::RemakePair { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
             | Step::SetVlans { .. } => match self.send(step) {

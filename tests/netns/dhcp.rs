@@ -37,6 +37,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
+        Self::of("eth0")
+    }
+
+    /// The same, with this link at our end.
+    pub(crate) fn of(nic: &str) -> Self {
         let mut holder = command("unshare");
         let holder = holder.args(["-n", "sleep", "1000"]).spawn().unwrap();
         let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
@@ -47,7 +52,7 @@ impl Scene {
         let scene = Self { server: None, holder };
         let pid = scene.holder.id();
         ip_batch(&format!(
-            "link add eth0 address {MAC} type veth peer name far0 netns {pid}\nlink set eth0 up\n"
+            "link add {nic} address {MAC} type veth peer name far0 netns {pid}\nlink set {nic} up\n"
         ));
         for line in [
             "link set lo up",

@@ -403,22 +403,56 @@ fn what_cannot_be_restored_is_told_and_the_rest_is() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch("link set eth0 up\nlink set eth1 up\naddress add 192.0.2.2/24 dev eth0\n");
+        // One end of a cable to another namespace.
+        let far = crate::dhcp::Scene::of("nic9");
         let daemon = Daemon::start();
         define(&ethernet("eth0", &["192.0.2.2/24"], &[]));
         let tree = Tree::take();
         begin();
-        ip_batch("link del eth1\naddress flush dev eth0\n");
+        ip_batch("link del nic9\naddress flush dev eth0\n");
         virsh("iface-undefine eth0").ok();
         let said = refused("iface-rollback");
-        let want = "failed to rollback transaction: this could not be restored: eth1 is gone; far1 is \
-                    gone; the snapshot is kept in /var/lib/libvirt/interface/change/aside/";
+        let want = "failed to rollback transaction: this could not be restored: nic9 is gone; the \
+                    snapshot is kept in /var/lib/libvirt/interface/change/aside/";
         assert!(said.starts_with(want), "{said}");
-        assert!(daemon.stderr().contains("eth1 is gone"), "the log says so too");
+        assert!(daemon.stderr().contains("nic9 is gone"), "the log says so too");
+        drop(far);
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
         assert_eq!(Tree::take(), tree);
         // It is over all the same.
         begin();
         commit();
+    });
+}
+
+/// Both ends come back, with all that they had: of a cable between two bridges too.
+#[test]
+fn a_veth_whose_ends_are_both_here_comes_back() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch(
+            "link set eth0 up\nlink set eth1 mtu 1300 up\n\
+             link add name far5 numtxqueues 3 type veth peer name eth5 numrxqueues 2\n\
+             link set eth5 address 52:54:00:00:00:55 alias patch\n\
+             link add br0 type bridge\nlink add br1 type bridge\n\
+             link set far1 master br0\nlink set eth1 master br1\n\
+             link set eth1 type bridge_slave isolated on cost 9\n\
+             link set br0 up\nlink set br1 up\nlink set eth5 up\nlink set far5 up\n\
+             address add 192.0.2.2/24 dev eth0\naddress add 192.0.2.1/24 dev far0\n\
+             address add 198.51.100.5/24 dev eth5\naddress add 2001:db8:5::5/64 dev eth5 nodad\n\
+             route add 203.0.113.0/24 via 198.51.100.9 dev eth5\n",
+        );
+        await_addresses();
+        let _daemon = Daemon::start();
+        let before = Snapshot::take();
+        for deed in
+            ["link del eth1\n", "link del far0\n", "link del eth5\nlink del br1\nlink del far1\n"]
+        {
+            begin();
+            ip_batch(deed);
+            roll_back();
+            before.assert_unchanged(Strictness::AlikeLinks, deed);
+        }
     });
 }
 

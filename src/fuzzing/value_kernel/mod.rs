@@ -333,6 +333,7 @@ impl ValueKernel {
             | Step::DeleteVlans { .. }
             | Step::LeadOver { .. }
             | Step::RemakeLink { .. }
+            | Step::RemakePair { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
             | Step::SetVlans { .. }

@@ -91,7 +91,7 @@ impl<'a> Draft<'a> {
             let name = link.name;
             let parent = then.host.parent_of(link);
             let is_in_the_way = self.now.named(&name).is_some() && !self.removed.contains(&name);
-            if is_of_a_program(recorded) {
+            if is_of_a_program(recorded) || self.make_pair(recorded) {
                 continue;
             }
             let has_parent = parent.is_none_or(|parent| self.links.contains_key(&parent));
@@ -114,6 +114,28 @@ impl<'a> Draft<'a> {
             self.push(Step::RemakeLink { record: Box::new(record), parent });
             self.links.insert(name, Pair { then: recorded, now: None, differs: true });
         }
+    }
+
+    /// Makes a veth again with its other end, if both are gone. Whether it is there, or will be.
+    fn make_pair(&mut self, then: &'a Recorded) -> bool {
+        let is_free = |draft: &Self, it: &Recorded| {
+            let name = it.link().name;
+            let is_taken = draft.now.named(&name).is_some() && !draft.removed.contains(&name);
+            !is_taken && !draft.links.contains_key(&name)
+        };
+        let name = then.link().name;
+        let Some(peer) = self.then.host.peer_of(then).filter(|it| is_free(self, it)) else {
+            return self.links.contains_key(&name);
+        };
+        if !is_free(self, then) {
+            return self.links.contains_key(&name);
+        }
+        let (record, other) = (Box::new(then.record.clone()), Box::new(peer.record.clone()));
+        self.push(Step::RemakePair { record, peer: other });
+        for then in [then, peer] {
+            self.links.insert(then.link().name, Pair { then, now: None, differs: true });
+        }
+        true
     }
 
     /// Sets what links are, from what is below upwards.

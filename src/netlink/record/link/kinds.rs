@@ -234,7 +234,7 @@ const fn made_anew_over(name: &'static str, below: u16, flags: &'static [u16]) -
 }
 
 /// The kinds. What is not here needs more than a dump: keys (WireGuard), another program (macvtap,
-/// tap, team), or a peer (veth).
+/// tap, team), or the record of its other end (veth).
 static KINDS: [Kind; 18] = [
     Kind {
         settable: &OF_BOND,

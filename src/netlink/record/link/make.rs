@@ -15,6 +15,7 @@ use crate::netlink::wire::{self, Attribute, Header, PayloadWriter};
 const MACVLAN_MACADDR_MODE: u16 = 3;
 const MACVLAN_MACADDR_SET: u32 = 3;
 const MACVLAN_MACADDR_DATA: u16 = 5;
+const VETH_INFO_PEER: u16 = 1;
 
 impl LinkRecord {
     /// Appends the request that makes such a link again, over `parent` if it is over one. It is down
@@ -22,17 +23,9 @@ impl LinkRecord {
     /// ([`LinkRecord::can_be_made`]), which the kernel refuses.
     pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, parent: Option<LinkIndex>) {
         wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
-            payload.bytes(&[0; 16]);
-            payload.attribute_text(IFLA_IFNAME, self.link.name.as_str());
-            if let Some(mac) = &self.link.mac {
-                payload.attribute(IFLA_ADDRESS, mac.as_bytes());
-            }
+            self.write_link(payload);
             if let Some(parent) = parent {
                 payload.attribute_u32(IFLA_LINK, parent.0);
-            }
-            for queues in [IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES] {
-                let kept = self.attributes().filter(|attribute| attribute.kind == queues);
-                kept.for_each(|attribute| payload.attribute(queues, attribute.payload));
             }
             let Some(kind) = self.kind() else { return };
             payload.nested(IFLA_LINKINFO, |info| {
@@ -40,6 +33,32 @@ impl LinkRecord {
                 info.nested(IFLA_INFO_DATA, |data| self.write_data(data, kind, parent));
             });
         });
+    }
+
+    /// Appends the request that makes such a veth again, with its other end.
+    pub fn encode_add_pair(&self, out: &mut Vec<u8>, sequence: u32, peer: &Self) {
+        wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
+            self.write_link(payload);
+            payload.nested(IFLA_LINKINFO, |info| {
+                info.attribute_text(IFLA_INFO_KIND, "veth");
+                info.nested(IFLA_INFO_DATA, |data| {
+                    data.nested(VETH_INFO_PEER, |other| peer.write_link(other));
+                });
+            });
+        });
+    }
+
+    /// `struct ifinfomsg`, and what any link is made with.
+    fn write_link(&self, payload: &mut PayloadWriter<'_>) {
+        payload.bytes(&[0; 16]);
+        payload.attribute_text(IFLA_IFNAME, self.link.name.as_str());
+        if let Some(mac) = &self.link.mac {
+            payload.attribute(IFLA_ADDRESS, mac.as_bytes());
+        }
+        for queues in [IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES] {
+            let kept = self.attributes().filter(|attribute| attribute.kind == queues);
+            kept.for_each(|attribute| payload.attribute(queues, attribute.payload));
+        }
     }
 
     fn write_data(&self, data: &mut PayloadWriter<'_>, kind: &Kind, parent: Option<LinkIndex>) {

@@ -218,6 +218,12 @@ impl LinkRecord {
         self.kind().is_some() && !is_over_another
     }
 
+    /// The other end of a veth, if it is in the same network namespace.
+    pub fn peer(&self) -> Option<LinkIndex> {
+        let is_elsewhere = self.attributes().any(|it| it.kind == IFLA_LINK_NETNSID);
+        self.link.parent.filter(|_| self.link.kind == LinkKind::Veth && !is_elsewhere)
+    }
+
     /// The link that this one is over, where only the attributes of its kind say so.
     fn below(&self) -> Option<LinkIndex> {
         let below = self.kind()?.below.filter(|_| self.can_be_made())?;
