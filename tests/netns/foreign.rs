@@ -227,6 +227,25 @@ fn a_rollback_starts_the_client_again_that_ran_when_the_change_began() {
     });
 }
 
+/// It may not have come far: what it runs is not to be seen yet, or not in the background.
+#[test]
+fn a_client_that_was_only_just_given_back_is_ended_and_given_back() {
+    with_host_client(|client, scene| {
+        let leased = addresses("eth0", Family::Ipv4);
+        let _daemon = Daemon::configured("log_level = 1\n");
+        for _ in 0..3 {
+            virsh("iface-bridge eth0 br1 --no-stp").ok();
+            virsh("iface-unbridge br1").ok();
+            virsh("iface-begin").ok();
+            virsh("iface-bridge eth0 br1 --no-stp").ok();
+            virsh("iface-rollback").ok();
+        }
+        client.runs_alone();
+        eventually("its address", || addresses("eth0", Family::Ipv4) == leased);
+        assert!(!scene.log().contains("DHCPNAK"), "{}", scene.log());
+    });
+}
+
 #[test]
 fn a_lease_is_renewed_at_the_bridge_beyond_its_end() {
     const SECONDS: u32 = 8;

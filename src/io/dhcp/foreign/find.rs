@@ -114,7 +114,9 @@ impl Finder {
                 break;
             }
         }
-        let clients = candidates.iter().filter(|it| !own.contains(&it.identity.pid));
+        // What a client of ours has forked to run its script looks like another one for a moment.
+        let is_ours = |it: &&Candidate| own.contains(&it.identity.pid) || own.contains(&it.parent);
+        let clients = candidates.iter().filter(|it| !is_ours(it));
         Ok(clients.filter_map(|it| client(it, &candidates)).collect())
     }
 

@@ -27,7 +27,7 @@ use log::{debug, info, warn};
 use self::find::Finder;
 use self::heritage::Heritage;
 use super::process::Process;
-use super::record;
+use super::record::{self, Identity};
 use crate::error::HostError;
 use crate::io::files;
 use crate::limits::{DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX, PROCESS_TEXT_LEN_MAX};
@@ -52,14 +52,24 @@ pub(super) struct ForeignClients {
     dir: PathBuf,
     finder: Finder,
     ending: Vec<Ending>,
-    /// Those that were given back, for as long as they are our children.
-    started: Vec<(ForeignClient, Child)>,
+    started: Vec<Started>,
+}
+
+/// A client that was given back, for as long as it is our child.
+#[derive(Debug)]
+struct Started {
+    client: ForeignClient,
+    child: Child,
+    /// Whether it was killed since.
+    is_ended: bool,
 }
 
 /// A client that was killed.
 #[derive(Debug)]
 struct Ending {
     client: ForeignClient,
+    /// The numbers of our clients.
+    own: Vec<i32>,
     processes: Vec<Process>,
     look_at: Instant,
     until: Instant,
@@ -79,11 +89,16 @@ impl ForeignClients {
         if sys::process::effective_uid() != 0 {
             return Ok(Vec::new());
         }
-        let mut clients: Vec<_> =
-            self.finder.find(own)?.into_iter().map(|found| found.client).collect();
+        let mut clients = Vec::<ForeignClient>::new();
+        for found in self.finder.find(own)? {
+            // One that forks is seen twice.
+            if !clients.iter().any(|other| other.is_same(&found.client)) {
+                clients.push(found.client);
+            }
+        }
         // /proc shows nothing of a program that is only being loaded.
-        for (client, child) in &self.started {
-            let runs = !sys::process::has_ended(child).unwrap_or(true);
+        for Started { client, child, is_ended } in &self.started {
+            let runs = !is_ended && !sys::process::has_ended(child).unwrap_or(true);
             if runs && !clients.iter().any(|other| other.is_same(client)) {
                 clients.push(client.clone());
             }
@@ -113,8 +128,27 @@ impl ForeignClients {
         now: Instant,
     ) -> Result<(), HostError> {
         self.remember(client)?;
-        let found = self.finder.find(own)?.into_iter().filter(|found| found.client.is_same(client));
+        let processes = self.kill(client, own)?;
+        let (look_at, until) = (now + LOOK_INTERVAL, now + DHCP_STOP_TIME_MAX);
+        let (client, own) = (client.clone(), own.to_vec());
+        self.ending.push(Ending { client, own, processes, look_at, until });
+        Ok(())
+    }
+
+    /// Kills what there is to see of a client. One that was only just given back may not be a client to
+    /// see yet, or one with a parent that waits for it to have a lease.
+    fn kill(&mut self, client: &ForeignClient, own: &[i32]) -> Result<Vec<Process>, HostError> {
         let mut processes = Vec::new();
+        for started in self.started.iter_mut().filter(|it| it.client.is_same(client)) {
+            started.is_ended = true;
+            if !sys::process::has_ended(&started.child).unwrap_or(true) {
+                let identity = i32::try_from(started.child.id()).ok().and_then(Identity::of);
+                processes.extend(identity.and_then(Process::adopt));
+                // It has one of its own.
+                let _ = sys::process::kill_group(&started.child);
+            }
+        }
+        let found = self.finder.find(own)?.into_iter().filter(|found| found.client.is_same(client));
         for found in found {
             info!("{} ends (process {})", found.client, found.client.pid);
             forget_pid_file(&found.client);
@@ -128,26 +162,28 @@ impl ForeignClients {
                 Err(_) | Ok(()) => {}
             }
         }
-        let (look_at, until) = (now + LOOK_INTERVAL, now + DHCP_STOP_TIME_MAX);
-        self.ending.push(Ending { client: client.clone(), processes, look_at, until });
-        Ok(())
+        Ok(processes)
     }
 
     /// Whether nothing of a client that was killed is left; `None` as long as that is open.
     pub(super) fn ended(&mut self, client: &ForeignClient, now: Instant) -> Option<io::Result<()>> {
         let at = self.ending.iter().position(|it| it.client.is_same(client))?;
-        let ending = self.ending.get_mut(at)?;
+        let mut ending = self.ending.swap_remove(at);
         ending.processes.retain(|process| !process.has_ended());
-        let outcome = match ending.processes.as_slice() {
-            [] => Ok(()),
-            _ if ending.until <= now => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
-            _ => {
-                ending.look_at = now + LOOK_INTERVAL;
-                return None;
+        if ending.processes.is_empty() {
+            // It may have gone into the background at that moment.
+            match self.kill(client, &ending.own) {
+                Ok(processes) if processes.is_empty() => return Some(Ok(())),
+                Ok(processes) => ending.processes = processes,
+                Err(err) => return Some(Err(io::Error::from_raw_os_error(err.errno()))),
             }
-        };
-        self.ending.swap_remove(at);
-        Some(outcome)
+        }
+        if ending.until <= now {
+            return Some(Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+        }
+        ending.look_at = now + LOOK_INTERVAL;
+        self.ending.push(ending);
+        None
     }
 
     /// Starts a client as it was started before.
@@ -159,20 +195,23 @@ impl ForeignClients {
         let name = || String::from_utf8_lossy(&client.command.file).into_owned();
         let child = child.map_err(|err| HostError::new("run", name(), &err))?;
         info!("{client} is started again (process {})", child.id());
-        self.started.push((client.clone(), child));
+        self.started.push(Started { client: client.clone(), child, is_ended: false });
         self.forget(client);
         Ok(())
     }
 
     /// A child may have ended. Most of these clients go on in the background when they have a lease.
     pub(super) fn handle_child(&mut self) {
-        self.started.retain_mut(|(client, child)| {
+        self.started.retain_mut(|Started { client, child, is_ended }| {
             if !sys::process::has_ended(child).unwrap_or(true) {
                 return true;
             }
             // This does not wait.
             match child.wait() {
-                Ok(status) if !status.success() => warn!("{client} has ended: {status}"),
+                Ok(status) if !status.success() && !*is_ended => {
+                    warn!("{client} has ended: {status}")
+                }
+                Ok(_) | Err(_) if *is_ended => debug!("{client} has ended"),
                 Ok(_) | Err(_) => debug!("{client} goes on in the background"),
             }
             false
