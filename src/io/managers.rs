@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use log::debug;
 
@@ -29,6 +30,8 @@ const DHCPCD_CONF: &str = "/etc/dhcpcd.conf";
 /// That of dhcpcd 9 and later comes first.
 const DHCPCD_PIDS: [&str; 2] = ["/run/dhcpcd/pid", "/run/dhcpcd.pid"];
 const NETWORK_MANAGER_DEVICES: &str = "/run/NetworkManager/devices";
+/// Written when it starts.
+const NETWORK_MANAGER_PID: &str = "/run/NetworkManager/NetworkManager.pid";
 const NETWORKD_LINKS: &str = "/run/systemd/netif/links";
 const CONNMAN_STATE: &str = "/var/lib/connman";
 const CONNMAN_CONF: &str = "/etc/connman/main.conf";
@@ -73,6 +76,10 @@ impl Search<'_> {
 
     fn exists(&self, path: &str) -> bool {
         self.path(path).symlink_metadata().is_ok()
+    }
+
+    fn modified(&self, path: &str) -> Option<SystemTime> {
+        fs::metadata(self.path(path)).and_then(|it| it.modified()).ok()
     }
 
     /// A file's text; nothing if there is none, or if too many have been read.
@@ -234,7 +241,12 @@ impl Search<'_> {
     }
 
     fn network_manager(&mut self) {
+        let begun = self.modified(NETWORK_MANAGER_PID);
         for (link, path) in self.state_files(NETWORK_MANAGER_DEVICES) {
+            // It does not touch those of links that an earlier one had and it leaves alone.
+            if begun.is_some_and(|begun| self.modified(&path).is_some_and(|at| at < begun)) {
+                continue;
+            }
             if self.text(&path).is_some_and(|text| state::is_network_managers(&text)) {
                 self.add(link, Manager::NetworkManager, Sign::File(path));
             }

@@ -3,6 +3,7 @@
 //! `tests/netns/managers.rs`, as far as they can run there.
 
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use super::*;
 
@@ -157,6 +158,18 @@ fn managers_with_state_files_have_what_those_say_while_they_run() {
             "eth2 /etc/systemd/network/lan.network Networkd",
         ]
     );
+    // One that was started again, and has looked at one link of the two since.
+    let pid_file = "run/NetworkManager/NetworkManager.pid";
+    host.write("run/NetworkManager/devices/3", "[device]\nmanaged=true\n");
+    host.write(pid_file, "71\n");
+    let modified = |path: &str, minutes: u64| {
+        let file = fs::File::options().write(true).open(host.0.join(path)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(60 * minutes)).unwrap();
+    };
+    modified("run/NetworkManager/devices/2", 1);
+    modified(pid_file, 2);
+    let want = "eth1 /run/NetworkManager/devices/3 NetworkManager";
+    assert_eq!(sorted(host.holds()), [want, "eth2 /etc/systemd/network/lan.network Networkd"]);
 }
 
 #[test]
