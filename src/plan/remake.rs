@@ -37,7 +37,8 @@ impl<'a> Draft<'a> {
             return None;
         };
         let mut wanted = removed.clone();
-        if BTreeSet::from_iter(&removed.ports) != ports.collect::<BTreeSet<_>>().iter().collect() {
+        let had = removed.ports.iter().copied().collect::<BTreeSet<_>>();
+        if had != ports.collect() {
             wanted.record.link.mac = spec.mac;
         }
         let mut steps = remade(&wanted).into_iter();
