@@ -1,25 +1,33 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The sysctls of a link: small files below /proc/sys. Netlink tells them and sets few of them.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
 
 use crate::host::survey::Sysctls;
-use crate::io::files;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::record::link::sysctls;
 
 const NET: &str = "/proc/sys/net";
-const LEN_MAX: u64 = 64;
+const LEN_MAX: usize = 64;
 
-/// All sysctls of links that are yet to be made, as far as there are any.
+/// All sysctls of links that are yet to be made, as far as there are any: ninety files, for each change
+/// that makes a link.
 pub fn read_defaults() -> Sysctls {
     let value = |sysctl: Sysctl| {
-        let path: PathBuf =
-            [NET, sysctl.family.as_str(), "conf/default", sysctl.name].iter().collect();
-        Some((sysctl, files::read_text(&path, LEN_MAX).ok()?.trim().parse().ok()?))
+        let Sysctl { family, name } = sysctl;
+        let path = format!("{NET}/{}/conf/default/{name}", family.as_str());
+        Some((sysctl, read_number(&path)?))
     };
     sysctls::all().filter_map(value).collect()
+}
+
+/// A number is told in one piece.
+fn read_number(path: &str) -> Option<i32> {
+    let mut text = [0; LEN_MAX];
+    let len = File::open(path).ok()?.read(&mut text).ok()?;
+    std::str::from_utf8(text.get(..len)?).ok()?.trim().parse().ok()
 }
 
 /// The file of one sysctl.
