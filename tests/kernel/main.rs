@@ -23,6 +23,7 @@ mod support;
 mod random;
 
 mod bonds;
+mod both;
 mod bridge_vlans;
 mod bridges;
 mod change_shortages;

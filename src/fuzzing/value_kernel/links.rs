@@ -141,6 +141,9 @@ impl ValueKernel {
             self.device_mut(index)?.rename(name);
         }
         if let Some(mac) = asked.mac {
+            if !is_valid_mac(mac) {
+                return Err(libc::EADDRNOTAVAIL);
+            }
             self.set_mac(index, mac)?;
             self.device_mut(index)?.owns_mac = true;
         }
@@ -467,4 +470,10 @@ fn tuned_bond(
 
 fn uses_arp(bond: &LinkBond) -> bool {
     !matches!(bond.mode, Some(BondMode::Ieee8023ad | BondMode::BalanceTlb | BondMode::BalanceAlb))
+}
+
+/// What a NIC may be called: neither a group nor nobody (`is_valid_ether_addr`).
+fn is_valid_mac(mac: MacAddr) -> bool {
+    let bytes = mac.as_bytes();
+    bytes.first().is_some_and(|first| first & 1 == 0) && bytes.iter().any(|byte| *byte != 0)
 }

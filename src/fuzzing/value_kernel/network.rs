@@ -103,7 +103,8 @@ impl ValueKernel {
             return Err(libc::EINVAL);
         }
         let device = self.device_mut(link)?;
-        if !device.up {
+        let is_looked_for = route.gateway.is_some() && !route.on_link;
+        if !device.up && !is_looked_for {
             return Err(libc::ENETDOWN);
         }
         match route.family {
@@ -115,13 +116,12 @@ impl ValueKernel {
                 route.metric = if route.metric == 0 { IPV6_METRIC } else { route.metric };
             }
         }
-        if let Some(gateway) = route.gateway {
-            if !route.on_link && !device.reaches(gateway) {
-                return Err(match route.family {
-                    Family::Ipv4 => libc::ENETUNREACH,
-                    Family::Ipv6 => libc::EHOSTUNREACH,
-                });
-            }
+        let is_found = route.gateway.is_none_or(|gateway| device.up && device.reaches(gateway));
+        if is_looked_for && !is_found {
+            return Err(match route.family {
+                Family::Ipv4 => libc::ENETUNREACH,
+                Family::Ipv6 => libc::EHOSTUNREACH,
+            });
         }
         let is_same = |own: &Route| match route.family {
             Family::Ipv4 => *own == route,
