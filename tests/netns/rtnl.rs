@@ -5,13 +5,14 @@
 //! That calls are answered meanwhile is told by the order of things, not by how long they took.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::scene::fact;
 use crate::support::client::RawClient;
-use crate::support::command::{command, ip, ip_batch, run_with_input};
+use crate::support::command::{command, ip, ip_batch, run, run_with_input};
 use crate::support::daemon::Daemon;
 use crate::support::namespace::in_namespace;
 use crate::support::wire::{Arg, OK, procedure};
@@ -90,6 +91,37 @@ fn whoever_looks_does_not_wait_for_a_change_that_waits() {
             assert!(jam.longest < jam.time / 2, "a change waited, and so did who looks: {jam:?}");
         }
     });
+}
+
+#[test]
+fn a_process_that_asks_the_kernel_is_made_again() {
+    in_namespace(|| {
+        let daemon = Daemon::start();
+        let mut client = RawClient::open();
+        assert_eq!(messenger_of(&daemon), None, "nobody has changed anything");
+        let mut last = None;
+        for _ in 0..5 {
+            for change in [procedure::INTERFACE_CHANGE_BEGIN, procedure::INTERFACE_CHANGE_COMMIT] {
+                assert_eq!(client.call(change, &[Arg::Word(0)]).head.status, OK);
+            }
+            let messenger = messenger_of(&daemon).unwrap();
+            assert_ne!(Some(messenger), last);
+            run(command("kill").args(["-KILL", &messenger.to_string()])).ok();
+            eventually("its end", || messenger_of(&daemon).is_none());
+            last = Some(messenger);
+        }
+    });
+}
+
+/// The process that asks the kernel on behalf of changes, if there is one.
+fn messenger_of(daemon: &Daemon) -> Option<u32> {
+    let pid = daemon.pid();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let is_messenger = |child: &u32| {
+        let comm = fs::read_to_string(format!("/proc/{child}/comm"));
+        comm.is_ok_and(|comm| comm == "virt-messenger\n")
+    };
+    children.split_whitespace().map(|child| child.parse().unwrap()).find(is_messenger)
 }
 
 #[test]
