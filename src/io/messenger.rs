@@ -18,7 +18,7 @@ use std::os::unix::process::parent_id;
 use log::warn;
 
 use crate::error::HostError;
-use crate::limits::{KERNEL_WAIT_MAX, KERNEL_WAITS_MAX, MESSENGER_IDLE_TIME_MAX, READ_BUFFER_LEN};
+use crate::limits::{KERNEL_WAIT_MAX, KERNEL_WAITS_MAX, MESSENGER_IDLE_TIME_MAX};
 use crate::netlink::conversation::is_end;
 use crate::netlink::wire;
 use crate::sys::process::{self, Fork};
@@ -30,6 +30,9 @@ pub use teller::encode_sysctl;
 
 /// What ps(1) and top(1) call the process.
 const PROCESS_NAME: &str = "virt-messenger";
+
+/// How much of an answer is read at a time: a step's is a tenth of a kilobyte, a dump's any length.
+const PART_LEN: usize = 16 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -183,14 +186,10 @@ impl Messenger {
     fn fill(&mut self) -> io::Result<bool> {
         self.inbox.drain(..self.taken_len);
         self.taken_len = 0;
-        let len = self.inbox.len();
-        self.inbox.resize(len + READ_BUFFER_LEN, 0);
-        let read = read_now(&mut self.near_end, self.inbox.get_mut(len..).unwrap_or_default());
-        self.inbox.truncate(len + read.as_ref().map_or(0, |read| *read));
-        if self.inbox.is_empty() {
-            self.inbox = Vec::new();
-        }
-        read.map(|read| read > 0)
+        let mut part = [0; PART_LEN];
+        let len = read_now(&mut self.near_end, &mut part)?;
+        self.inbox.extend_from_slice(part.get(..len).unwrap_or_default());
+        Ok(len > 0)
     }
 
     /// Sends what the way has room for. Whoever waits for the answer to the rest comes here again, as

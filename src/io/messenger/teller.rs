@@ -24,6 +24,8 @@ pub(super) struct Teller {
     socket: OwnedFd,
     conversation: Conversation,
     room: Room,
+    /// Empty until the first request.
+    buffer: Vec<u8>,
 }
 
 /// Appends the request to write a value to a file below /proc/sys.
@@ -48,7 +50,8 @@ impl Teller {
         if let Err(err) = socket::check_strictly(&socket) {
             debug!("netlink: dumps are not filtered by the kernel: {err}");
         }
-        Ok(Self { socket, conversation: Conversation::default(), room: Room::default() })
+        let (conversation, room) = (Conversation::default(), Room::default());
+        Ok(Self { socket, conversation, room, buffer: Vec::new() })
     }
 
     /// Carries a request out and tells the answer, in whole messages, to its end.
@@ -83,10 +86,10 @@ impl Teller {
             return Ok(Some(errno(&err)));
         }
         self.conversation.follow(sequence);
-        let mut buffer = vec![0; READ_BUFFER_LEN];
+        self.buffer.resize(READ_BUFFER_LEN, 0);
         let mut has_lost = false;
         loop {
-            let (told, answer) = match self.room.receive(&self.socket, &mut buffer) {
+            let (told, answer) = match self.room.receive(&self.socket, &mut self.buffer) {
                 Ok(Received::Whole(datagram)) => {
                     (datagram, self.conversation.handle_datagram(datagram, |_| {}))
                 }
