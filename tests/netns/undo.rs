@@ -256,6 +256,7 @@ fn a_destroy_that_is_refused_changes_nothing() {
         define(&bridge("br0", "stp='off'", &["eth1"], &["203.0.120.1/24"]));
         virsh("iface-start br0").ok();
         ip_batch("link add guest0 type veth peer name far9\nlink set guest0 master br0\n");
+        await_addresses();
         let before = Snapshot::take();
         let said = virsh_destroy("br0").unwrap_err();
         let want = "Requested operation is not valid: br0 is in use, and these would be cut off: \
