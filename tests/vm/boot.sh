@@ -3,7 +3,8 @@
 # Boots a test machine and shows how it is getting on: boot.sh NAME SECONDS KERNEL INITRD [QEMU-OPTION...]
 # Its first serial line is the console, kept in target/vm/NAME.log; on the second it says "-- STAGE",
 # "ok TEST", "FAIL TEST: WHY", and at last "end". It reaches no network. Where its stage is "the power
-# fails" it loses its power at once, and is booted again.
+# fails" it loses its power at once, and is booted again. Where it is "set_link NIC on" or "off" the cable
+# of that NIC is plugged in or pulled out.
 # Succeeds if the machine said "end" and no FAIL, and turned itself off in time. One whose time was over
 # without a FAIL, and whose kernel had no complaint, is told apart by status 2.
 set -eu
@@ -15,6 +16,7 @@ said=${log%.log}.said
 mkdir -p "${log%/*}"
 : >"$log"
 state=$(mktemp -d)
+mkfifo "$state/monitor.in" "$state/monitor.out"
 trap 'rm -rf "$state"' EXIT
 begin=$(date +%s)
 cr=$(printf '\r')
@@ -30,7 +32,8 @@ machine() {
     timeout -k 5 "$left" qemu-system-x86_64 -accel "$accel" -m 512 -nodefaults -nographic \
         -kernel "$kernel/vmlinuz" -initrd "$initrd" -pidfile "$state/pid" \
         -append "console=ttyS0 quiet mitigations=off panic=-1 oops=panic ${VM_KERNEL:-}" \
-        -chardev "file,id=console,path=$log,append=on" -serial chardev:console -serial stdio "$@" \
+        -chardev "file,id=console,path=$log,append=on" -serial chardev:console -serial stdio \
+        -chardev "pipe,id=monitor,path=$state/monitor" -mon chardev=monitor "$@" \
         </dev/null 2>&1
 }
 {
@@ -49,12 +52,13 @@ machine() {
     [ -z "$line" ] || printf '%4d s  %s\n' $(($(date +%s) - begin)) "$line"
     case $line in
     --*": the power fails") : >"$state/no-power" && kill -KILL "$(cat "$state/pid")" ;;
+    --*": set_link "*) echo "${line#*: }" >"$state/monitor.in" ;;
     esac
 done | tee "$said"
 
 passed=$(grep -c '^ *[0-9]* s  ok ' "$said" || true)
 failed=$(grep -c '^ *[0-9]* s  FAIL ' "$said" || true)
-echo "$name machine: $passed passed, $failed failed"
+echo "$name machine: $passed passed, $failed failed, in $(($(date +%s) - begin)) s"
 status=0
 if [ "$(tail -n 1 "$said" | sed 's/^ *[0-9]* s  //')" != end ]; then
     status=1

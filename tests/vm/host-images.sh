@@ -1,13 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Prints the folder of the disks of two Debian hosts, openrc.ext4 and sysvinit.ext4: host-images.sh
-# They are made once, in about three minutes, and kept outside the source tree, in $VM_CACHE, until
+# They are made once, in about five minutes, and kept outside the source tree, in $VM_CACHE, until
 # this file changes. Everything happens in mount and process namespaces of its own: no service is
 # started, and nothing stays mounted.
+# Beside what a host needs, each has the programs that manage networks on such hosts. None of them is
+# started at boot.
 set -eu
 
 suite=bookworm
 common="sysvinit-core initscripts ifupdown iproute2 libvirt-clients"
+managers="isc-dhcp-client udhcpc dhcpcd-base dnsmasq-base dbus connman network-manager libvirt-daemon"
+services="dbus connman network-manager libvirtd virtlogd virtlockd"
+
+# Stands in for a package that nothing of the tests uses: stand_in NAME VERSION
+# polkitd would bring systemd, and udev would rename the NICs.
+stand_in() {
+    mkdir -p "$1/DEBIAN"
+    printf '%s\n' "Package: $1" "Version: $2" "Architecture: all" "Maintainer: nobody <nobody@localhost>" \
+        "Description: stands in for $1" >"$1/DEBIAN/control"
+    dpkg-deb --build "$1" "$1.deb"
+    rm -r "$1"
+}
 
 # What makes the base system into a host: host ROOT PACKAGE...
 host() {
@@ -16,6 +30,17 @@ host() {
     mount -t proc proc "$root/proc"
     # shellcheck disable=SC2086
     chroot "$root" apt-get install -q -y --no-install-recommends $common "$@"
+    mkdir "$root/packages"
+    cp ./*.deb "$root/packages"
+    chroot "$root" sh -c 'dpkg -i /packages/*.deb'
+    # shellcheck disable=SC2086
+    chroot "$root" apt-get install -q -y --no-install-recommends $managers
+    for service in $services; do
+        rm -f "$root"/etc/rc?.d/???"$service" "$root"/etc/runlevels/*/"$service"
+    done
+    # ifupdown-ng takes the place of ifupdown when the tests say so.
+    rm "$root"/packages/*
+    chroot "$root" sh -c 'cd /packages && apt-get download -q ifupdown-ng'
     chroot "$root" apt-get clean
     umount "$root/proc"
     rm -rf "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/locale \
@@ -45,11 +70,13 @@ build() {
     debootstrap --variant=minbase "$suite" base
     printf '#!/bin/sh\nexit 101\n' >base/usr/sbin/policy-rc.d
     chmod +x base/usr/sbin/policy-rc.d
+    stand_in polkitd 999
+    stand_in udev 999
     for flavour in openrc:openrc sysvinit:sysv-rc; do
         echo "-- a host with ${flavour#*:}"
         cp -a base root
         host root "${flavour#*:}"
-        truncate -s 640M "${flavour%:*}.ext4"
+        truncate -s 1G "${flavour%:*}.ext4"
         mkfs.ext4 -q -d root "${flavour%:*}.ext4"
         rm -rf root
     done

@@ -17,6 +17,10 @@ for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev vir
     insmod "/modules/$module.ko"
 done
 insmod /modules/dummy.ko numdummies=0
+# See host-network.sh.
+ip link set eth1 name beyond
+late=$(readlink /sys/class/net/eth2/device)
+echo "${late##*/}" >/sys/bus/virtio/drivers/virtio_net/unbind
 mount -t ext4 /dev/vda /disk
 
 boot=$(($(cat /disk/vm/boots 2>/dev/null || echo 0) + 1))

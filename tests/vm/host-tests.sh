@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the test hosts try, as root, from inside: once "enable" when the daemon was just installed,
 # "found WHO" when WHO is started, and then at the end of each boot. Boot 1 tries what an administrator
-# does with a service, boot 2 whether all of it is as it was, and on a sysvinit host the package. On an
-# OpenRC host boots 2 to 4 end in the middle of a change of the network, when the power fails, and the
-# boot after each tries what has become of it. Says how it goes on the second serial line.
+# does with a service, boot 2 whether all of it is as it was, what of the network is late, and clients
+# that the host has already; then, on a sysvinit host, the package. On an OpenRC host boots 2 to 4 end in
+# the middle of a change of the network, when the power fails, and the boot after each tries what has
+# become of it. Says how it goes on the second serial line.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 flavour=$(cat /vm/flavour)
@@ -13,6 +14,8 @@ pid_file=/run/virtinterfaced.pid
 sockets="virtinterfaced-sock virtinterfaced-sock-ro virtinterfaced-admin-sock"
 configuration=/etc/libvirt/virtinterfaced.conf
 output=/run/host-tests.output
+# shellcheck source=tests/vm/host-network.sh
+. /vm/host-network.sh
 
 # One failure does not hold up what follows: try NAME COMMAND...
 try() {
@@ -23,7 +26,7 @@ try() {
     else
         echo "FAIL $name: status $?: $(tail -n 3 "$output" | tr '\n' ' ')"
         # For whoever reads the console.
-        { echo "== $name" && cat "$output"; } >/dev/console
+        { echo "== $name" && cat "$output" && tail -n 20 "$log" "$server/log"; } >/dev/console 2>&1
     fi
 }
 
@@ -40,11 +43,22 @@ ends_with() {
 
 # Until it holds, for ten seconds.
 soon() {
-    tries=50
-    until "$@"; do
+    within 50 0.2 "$@"
+}
+
+# The same for what takes its time: a lease's end, a client's pause.
+patiently() {
+    within 300 1 "$@"
+}
+
+# within TRIES PAUSE COMMAND...: shows what the last try said.
+within() {
+    tries=$1 pause=$2
+    shift 2
+    until "$@" >/run/last-try 2>&1; do
         tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
-        sleep 0.2
+        [ "$tries" -gt 0 ] || { cat /run/last-try && return 1; }
+        sleep "$pause"
     done
 }
 
@@ -223,6 +237,7 @@ came_up() {
 
 # The daemon's hook notes when it starts and stops, and whether networking came first.
 enable_service() {
+    printf '%s\n' 'log_level = 2' "log_outputs = \"2:file:$log\"" >>"$configuration"
     mkdir -p /etc/libvirt/hooks
     cat >/etc/libvirt/hooks/daemon <<'END'
 #!/bin/sh
@@ -264,6 +279,7 @@ package_is_used() {
     daemon stop >/dev/null 2>&1
     update-rc.d virtinterfaced remove >/dev/null 2>&1
     update-rc.d virtinterfaced-rollback remove >/dev/null 2>&1
+    update-rc.d virtinterfaced-online remove >/dev/null 2>&1
     (cd /vm/tree && find . ! -type d) | while read -r file; do rm -f "/$file"; done
     rm -f "$configuration"
     try "the package is installed" dpkg -i /vm/virtinterfaced.deb
@@ -409,7 +425,7 @@ change_was_undone_early() {
 }
 
 case ${1-} in
-enable) enable_service; exit ;;
+enable) enable_service; services_note_times; exit ;;
 found) found "$2"; exit 0 ;;
 esac
 exec >/dev/ttyS1 2>/dev/console
@@ -418,15 +434,19 @@ came_up
 case $boot in
 1)
     service_is_used
+    cp /etc/network/interfaces /vm
     printf 'auto nowhere0\niface nowhere0 inet static\n    address 192.0.2.2/32\n' >>/etc/network/interfaces
+    network_is_late
     echo "-- boot 1: the host goes down"
     reboot
     exit
     ;;
 2)
+    network_comes_late
     try "the daemon was stopped before the reboot" stopped_in_order
     try "the configuration is that of before the reboot" limit_is 27
     try "the daemon is there though networking failed" answers_without_networking
+    network_is_the_hosts
     [ ! -e /vm/virtinterfaced.deb ] || package_is_used
     [ "$flavour" != openrc ] || change_is_left_open
     ;;

@@ -24,7 +24,7 @@ done
 
 make -s install INIT="$flavour" BINARY="$binary" DESTDIR="$initramfs/tree"
 cp -a "$initramfs/tree" "$initramfs/vm/tree"
-cp "$here/host-tests.sh" "$initramfs/vm"
+cp "$here/host-tests.sh" "$here/host-network.sh" "$initramfs/vm"
 echo "$flavour" >"$initramfs/vm/flavour"
 # The host with OpenRC loses its power three times.
 case $flavour in
@@ -43,7 +43,9 @@ boot() {
     cp --sparse=always "$disks/$flavour.ext4" "$work/disk"
     "$here/boot.sh" "$flavour" "${VM_TIMEOUT:-900}" "$kernel" "$work/initrd" \
         -drive "if=virtio,format=raw,cache=unsafe,file=$work/disk" \
-        -nic user,model=virtio-net-pci,restrict=on
+        -netdev hubport,id=inside,hubid=0 -device virtio-net-pci,romfile=,netdev=inside,id=eth0 \
+        -netdev hubport,id=outside,hubid=0 -device virtio-net-pci,romfile=,netdev=outside \
+        -netdev hubport,id=spare,hubid=1 -device virtio-net-pci,romfile=,netdev=spare
 }
 status=0
 boot || status=$?
