@@ -5,7 +5,8 @@
 # does with a service, boot 2 whether all of it is as it was, what of the network is late, and clients
 # that the host has already; then, on a sysvinit host, the package. On an OpenRC host boots 2 to 4 end in
 # the middle of a change of the network, when the power fails, and the boot after each tries what has
-# become of it. Says how it goes on the second serial line.
+# become of it. Who else may manage the network is tried by each in its last boot. Says how it goes on
+# the second serial line.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 flavour=$(cat /vm/flavour)
@@ -16,6 +17,8 @@ configuration=/etc/libvirt/virtinterfaced.conf
 output=/run/host-tests.output
 # shellcheck source=tests/vm/host-network.sh
 . /vm/host-network.sh
+# shellcheck source=tests/vm/host-managers.sh
+. /vm/host-managers.sh
 
 # One failure does not hold up what follows: try NAME COMMAND...
 try() {
@@ -424,6 +427,11 @@ change_was_undone_early() {
     try "the late daemon brings the bridge up" soon is_carried_by br0
 }
 
+ends_bridge() {
+    interface destroy br0
+    interface undefine br0 && ip address flush dev eth0
+}
+
 case ${1-} in
 enable) enable_service; services_note_times; exit ;;
 found) found "$2"; exit 0 ;;
@@ -447,6 +455,7 @@ case $boot in
     try "the configuration is that of before the reboot" limit_is 27
     try "the daemon is there though networking failed" answers_without_networking
     network_is_the_hosts
+    [ "$flavour" != sysvinit ] || host_has_a_network
     [ ! -e /vm/virtinterfaced.deb ] || package_is_used
     [ "$flavour" != openrc ] || change_is_left_open
     ;;
@@ -458,7 +467,12 @@ case $boot in
     change_was_kept
     change_is_left_to_a_late_daemon
     ;;
-5) change_was_undone_early ;;
+5)
+    change_was_undone_early
+    dhcp_server_starts
+    try "the bridge is ended" ends_bridge
+    host_has_a_network
+    ;;
 esac
 echo end
 poweroff

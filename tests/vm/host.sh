@@ -24,7 +24,7 @@ done
 
 make -s install INIT="$flavour" BINARY="$binary" DESTDIR="$initramfs/tree"
 cp -a "$initramfs/tree" "$initramfs/vm/tree"
-cp "$here/host-tests.sh" "$here/host-network.sh" "$initramfs/vm"
+cp "$here/host-tests.sh" "$here/host-network.sh" "$here/host-managers.sh" "$initramfs/vm"
 echo "$flavour" >"$initramfs/vm/flavour"
 # The host with OpenRC loses its power three times.
 case $flavour in

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh
+# The words of the one are used in the other.
+# shellcheck disable=SC2034,SC2154
+# The manual's chapter "Your host already has a network" on the test hosts, by the programs themselves. A
+# part of host-tests.sh, behind host-network.sh.
+#
+#   its sentences on                      are held by
+#   two managers undo each other's work   beneath_bridge
+#   the warnings, and when they come      is_warned_of, at each manager
+#   what to do, and that it helps         is_told_to_stop, at each manager
+#   ifupdown, its files and its words     ifupdown_manages
+#   ifup after a bridge, iface-start      beneath_bridge
+#   netifrc                               netifrc_manages
+#   dhcpcd                                dhcpcd_manages
+#   connman                               connman_manages
+#   NetworkManager                        network_manager_manages
+#   libvirtd                              libvirtd_is_beside
+# systemd-networkd and netifd do not run on such hosts: tests/netns/managers.rs has their files.
+
+# Defines a bridge over the NIC.
+defines_bridge() {
+    cat >/run/br0.xml <<'END'
+<interface type='bridge' name='br0'>
+  <protocol family='ipv4'><ip address='198.51.100.2' prefix='24'/></protocol>
+  <bridge stp='off'><interface type='ethernet' name='eth0'/></bridge>
+</interface>
+END
+    interface define /run/br0.xml
+}
+
+# Defines a VLAN of the NIC.
+defines_vlan() {
+    cat >/run/vlan.xml <<'END'
+<interface type='vlan' name='eth0.5'><vlan tag='5'><interface name='eth0'/></vlan></interface>
+END
+    interface define /run/vlan.xml
+}
+
+# warned TEXT COMMAND...: the log has this once more after the command.
+warned() {
+    text=$1
+    shift
+    before=$(grep -cF -- "$text" "$log")
+    "$@"
+    tail -n 5 "$log"
+    [ "$(grep -cF -- "$text" "$log")" -gt "$before" ]
+}
+
+not_warned() {
+    lines=$(wc -l <"$log")
+    "$@" || return
+    tail -n "+$((lines + 1))" "$log" | tee /dev/stderr | refused grep -q 'manages eth0'
+}
+
+# is_warned_of WHO TEXT: when a bridge over the NIC, or a VLAN of it, is defined, and when the daemon
+# starts. When a bridge is started that is told by another test.
+is_warned_of() {
+    try "$1: a definition of a bridge warns" warned "$2" defines_bridge
+    try "$1: a definition of a VLAN warns" warned "$2" defines_vlan
+    try "$1: a start of the daemon warns" warned "$2" daemon restart
+}
+
+# After what the warning says.
+is_told_to_stop() {
+    try "$1: what the warning says helps" not_warned defines_bridge
+    try "$1: the daemon does not warn then either" not_warned daemon restart
+    undefines
+}
+
+undefines() {
+    interface undefine eth0.5
+    interface undefine br0
+} >/dev/null 2>&1
+
+# is_refused TEXT COMMAND...: before anything is done.
+is_refused() {
+    text=$1
+    shift
+    network >/run/network.before
+    "$@" >/run/refusal 2>&1 && return 1
+    cat /run/refusal
+    network | diff /run/network.before - && grep -qF -- "$text" /run/refusal
+}
+
+bridges_with_lease() {
+    interface bridge eth0 br0 --no-stp
+    soon has_lease br0 && soon only_client br0
+}
+
+# By the stanza of a file that /etc/network/interfaces includes.
+stanza() {
+    mkdir -p /etc/network/interfaces.d
+    cp /vm/interfaces /etc/network/interfaces
+    echo 'source /etc/network/interfaces.d/lan' >>/etc/network/interfaces
+    printf '%s\n' "$@" >/etc/network/interfaces.d/lan
+}
+
+ifupdown_manages() {
+    who=$1
+    place="(/etc/network/interfaces.d/lan"
+    for line in 'allow-hotplug eth0' 'auto eth0' 'iface eth0 inet manual'; do
+        stanza '# the lan' "$line"
+        try "$who: a link counts by $line" warned "ifupdown manages eth0 $place:2): remove eth0 from" defines_bridge
+    done
+    stanza 'iface br7 inet manual' '    bridge_ports eth0'
+    try "$who: a link counts as a port" warned "ifupdown manages eth0 $place:2): remove eth0 from" defines_bridge
+    undefines
+    stanza 'auto eth0' 'iface eth0 inet dhcp'
+    is_warned_of "$who" "ifupdown manages eth0 $place:1): remove eth0 from that file"
+    undefines
+    beneath_bridge
+    stanza
+    is_told_to_stop "$who"
+}
+
+has_both() {
+    has_lease eth0 && has_lease br0
+}
+
+# What the network's service does to a bridge that has taken its NIC.
+beneath_bridge() {
+    try "$who has a lease" owns_lease ifup eth0
+    try "$who: a bridge takes it over, and its start warns" warned "ifupdown manages eth0 $place:1)" bridges_with_lease
+    networking restart >/dev/null 2>&1
+    try "$who: a restart of the network gives the NIC the address a second time" patiently has_both
+    try "$who: a start of the bridge takes it away" interface start br0
+    try "$who: the bridge alone has it, by one client" alone_has br0
+    stanza
+    try "$who: without the stanza a restart of the network leaves the bridge alone" leaves_alone networking restart
+    interface destroy br0
+    undefines
+}
+
+alone_has() {
+    soon has_no_lease eth0 && soon has_lease "$1" && soon only_client "$1" && soon is_default "$1"
+}
+
+leaves_alone() {
+    clients >/run/clients.before
+    "$@"
+    clients | diff /run/clients.before - && alone_has br0 && ip link show eth0 | grep -q 'master br0'
+}
+
+# netifrc's services and its file, with a script of ours in the place of its own.
+
+netifrc_manages() {
+    cat >/etc/init.d/net.eth0 <<'END'
+#!/sbin/openrc-run
+start() { ip link set eth0 up; }
+END
+    chmod +x /etc/init.d/net.eth0
+    cp /etc/init.d/net.eth0 /etc/init.d/net.br7
+    : >/etc/conf.d/net
+    place='netifrc manages eth0 (/etc/'
+    rc-update add net.eth0 default >/dev/null
+    try "netifrc: a link counts whose service is in a runlevel" warned "${place}runlevels/default/net.eth0)" defines_bridge
+    rc-update del net.eth0 default >/dev/null
+    try "netifrc: no link counts whose service is in none" not_warned defines_bridge
+    rc-service net.eth0 start >/dev/null 2>&1
+    try "netifrc: a link counts whose service was started" warned "netifrc manages eth0 (/run/openrc/started/net.eth0)" defines_bridge
+    rc-service net.eth0 stop >/dev/null 2>&1
+    for variable in bridge slaves; do
+        printf '\n%s_br7="eth1 eth0"\n' "$variable" >/etc/conf.d/net
+        try "netifrc: $variable of a service in no runlevel does not count" not_warned defines_bridge
+        rc-update add net.br7 default >/dev/null
+        try "netifrc: a link counts in $variable" warned "${place}conf.d/net:2)" defines_bridge
+        rc-update del net.br7 default >/dev/null
+    done
+    undefines
+    rc-update add net.eth0 default >/dev/null
+    printf 'config_eth0="dhcp"\n' >/etc/conf.d/net
+    is_warned_of netifrc "${place}conf.d/net:1): remove eth0 from /etc/conf.d/net, and net.eth0 from its runlevel"
+    rc-update del net.eth0 default >/dev/null
+    : >/etc/conf.d/net
+    is_told_to_stop netifrc
+}
+
+# A dhcpcd of all links.
+
+dhcpcd_starts() {
+    dhcpcd -b && soon pidof dhcpcd && patiently has_lease eth0
+}
+
+dhcpcd_manages() {
+    # It would wait for udev.
+    printf '%s\n' nodev 'denyinterfaces dummy0 eth1' >/etc/dhcpcd.conf
+    try "dhcpcd has a lease for the NIC" dhcpcd_starts
+    is_warned_of dhcpcd "): add 'denyinterfaces eth0' to /etc/dhcpcd.conf and restart dhcpcd"
+    undefines
+    try "dhcpcd: a bridge over its NIC is refused" is_refused "denyinterfaces eth0" interface bridge eth0 br0 --no-stp
+    printf 'nodev\nallowinterfaces eth1\n' >/etc/dhcpcd.conf
+    try "dhcpcd: what it is not allowed does not count" not_warned defines_bridge
+    printf 'nodev\ndenyinterfaces eth0\n' >/etc/dhcpcd.conf
+    dhcpcd -x >/dev/null 2>&1
+    soon refused pidof dhcpcd
+    dhcpcd -b >/dev/null 2>&1
+    is_told_to_stop dhcpcd
+    try "dhcpcd: a bridge over a NIC that it leaves alone" bridges_nic_by_address
+    dhcpcd -x >/dev/null 2>&1
+    echo nodev >/etc/dhcpcd.conf
+}
+
+bridges_nic_by_address() {
+    ip address flush dev eth0
+    ip address add 198.51.100.2/24 dev eth0
+    ip link set eth0 up
+    interface bridge eth0 br0 --no-stp
+    has_address br0 198.51.100.2/24 && interface unbridge br0 && has_address eth0 198.51.100.2/24
+    status=$?
+    interface undefine eth0
+    ip address flush dev eth0
+    return "$status"
+}
+
+bus_starts() {
+    mkdir -p /run/dbus
+    dbus-daemon --system && soon test -S /run/dbus/system_bus_socket
+}
+
+# keeps_lease WHO FIX: the manager has a lease for the NIC.
+keeps_lease() {
+    is_warned_of "$1" "$2"
+    undefines
+    try "$1: a bridge over its NIC is refused" is_refused "$2" interface bridge eth0 br0 --no-stp
+    # virsh has defined the bridge before.
+    undefines
+    defines_nic_by_dhcp >/dev/null 2>&1
+    try "$1: a DHCP client on its NIC is refused" is_refused "$2" interface start eth0
+    interface undefine eth0 >/dev/null 2>&1
+}
+
+defines_nic_by_dhcp() {
+    # Of IPv4 it has a lease.
+    cat >/run/eth0.xml <<'END'
+<interface type='ethernet' name='eth0'>
+  <protocol family='ipv4'><dhcp/></protocol>
+  <protocol family='ipv6'><dhcp/></protocol>
+</interface>
+END
+    interface define /run/eth0.xml
+}
+
+connman_starts() {
+    connmand && patiently has_lease eth0
+}
+
+connman_manages() {
+    connman_leaves vmnet,dummy,lo,br,eth1
+    try "connman has a lease for the NIC" connman_starts
+    keeps_lease connman "add eth0 to NetworkInterfaceBlacklist in section [General] of /etc/connman/main.conf"
+    kill "$(pidof connmand)"
+    soon refused pidof connmand
+    connmand -I eth0 >/dev/null 2>&1
+    soon pidof connmand >/dev/null
+    try "connman: what its option leaves out does not count" not_warned defines_bridge
+    kill "$(pidof connmand)"
+    soon refused pidof connmand
+    connman_leaves vmnet,dummy,lo,br,eth
+    connmand >/dev/null 2>&1
+    soon pidof connmand >/dev/null
+    is_told_to_stop connman
+    try "connman: a bridge over a NIC that it leaves alone" bridges_nic_by_address
+    kill "$(pidof connmand)"
+    soon refused pidof connmand
+    try "connman: what does not run does not count" not_warned defines_bridge
+    undefines
+}
+
+connman_leaves() {
+    printf '[General]\nNetworkInterfaceBlacklist=%s\n' "$1" >/etc/connman/main.conf
+}
+
+# It takes a read-only /sys for a host without udev.
+network_manager_starts() {
+    unshare -m sh -c 'mount -o remount,bind,ro /sys && exec NetworkManager' && soon pidof NetworkManager
+}
+
+network_manager_has_lease() {
+    network_manager_starts && nmcli device connect eth0 && patiently has_lease eth0
+}
+
+network_manager_leaves() {
+    printf '[main]\nplugins=keyfile\nauth-polkit=false\n[keyfile]\nunmanaged-devices=%s\n' "$1" \
+        >/etc/NetworkManager/NetworkManager.conf
+}
+
+network_manager_manages() {
+    network_manager_leaves 'interface-name:dummy0;interface-name:br*'
+    try "NetworkManager has a lease for the NIC" network_manager_has_lease
+    kill "$(pidof NetworkManager)"
+    soon refused pidof NetworkManager
+    try "NetworkManager has the NIC after a restart, too" network_manager_has_lease
+    keeps_lease NetworkManager "add 'unmanaged-devices=interface-name:eth0' to section [keyfile] of /etc/NetworkManager/NetworkManager.conf"
+    kill "$(pidof NetworkManager)"
+    soon refused pidof NetworkManager
+    network_manager_leaves 'interface-name:eth0'
+    network_manager_starts >/dev/null 2>&1
+    sleep 5
+    is_told_to_stop NetworkManager
+    try "NetworkManager: a bridge over a NIC that it leaves alone" bridges_nic_by_address
+    kill "$(pidof NetworkManager)"
+    soon refused pidof NetworkManager
+    try "NetworkManager: what does not run does not count" not_warned defines_bridge
+    undefines
+}
+
+# libvirt's own daemon, which runs guests.
+
+libvirtd_lists() {
+    virsh -c 'interface+unix:///system?socket=/run/libvirt/libvirt-sock' iface-list --all |
+        tee /dev/stderr | grep -q "^ *$1 "
+}
+
+libvirtd_starts() {
+    # As libvirt-daemon-system, which wants systemd or elogind, would make it.
+    id libvirt-qemu 2>/dev/null || useradd --system --user-group libvirt-qemu
+    LIBVIRT_LOG_OUTPUTS=2:file:/run/libvirtd.log libvirtd -d && patiently libvirtd_lists lo && return
+    tail -n 20 /run/libvirtd.log
+    return 1
+}
+
+libvirtd_is_beside() {
+    try "libvirtd starts beside the daemon" libvirtd_starts
+    try "the daemon answers beside it" answers
+    try "a bridge beside libvirtd" bridges_nic_by_address
+    try "the daemon starts beside libvirtd" new_pid daemon restart
+    kill "$(pidof libvirtd)"
+    soon refused pidof libvirtd
+}
+
+# On Debian with OpenRC: as on Alpine, but for the service, which is ifupdown's.
+ifupdown_ng_comes() {
+    dpkg -r --force-depends ifupdown && dpkg -i /packages/ifupdown-ng_*.deb && ifup --version
+}
+
+host_has_a_network() {
+    case $flavour in
+    openrc)
+        netifrc_manages
+        dhcpcd_manages
+        try "ifupdown-ng takes the place of ifupdown" ifupdown_ng_comes
+        ifupdown_manages ifupdown-ng
+        ;;
+    sysvinit)
+        ifupdown_manages ifupdown
+        bus_starts
+        connman_manages
+        network_manager_manages
+        libvirtd_is_beside
+        ;;
+    esac
+}
