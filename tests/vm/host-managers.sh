@@ -123,8 +123,11 @@ beneath_bridge() {
     try "$who has a lease" owns_lease ifup eth0
     try "$who: a bridge takes it over, and its start warns" warned "ifupdown manages eth0 $place:1)" bridges_with_lease
     networking restart >/dev/null 2>&1
-    try "$who: a restart of the network gives the NIC the address a second time" patiently has_both
-    try "$who: a start of the bridge takes it away" interface start br0
+    # ifupdown-ng finds that dhcpcd has gone from the NIC, and leaves it at that.
+    if [ "$who" = ifupdown ]; then
+        try "$who: a restart of the network gives the NIC the address a second time" patiently has_both
+        try "$who: a start of the bridge takes it away" interface start br0
+    fi
     try "$who: the bridge alone has it, by one client" alone_has br0
     stanza
     try "$who: without the stanza a restart of the network leaves the bridge alone" leaves_alone networking restart
