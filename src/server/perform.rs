@@ -4,8 +4,10 @@
 //! Knows neither what the change is nor who has asked for it.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::time::Instant;
 
+use crate::error::HostError;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::switches;
 use crate::job::{self, StepError};
@@ -23,8 +25,9 @@ impl Server {
             Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
             Step::RestoreFile(file) => self.store.restore(file).map_err(StepError::from),
             Step::Switch { link, switch, value } => {
-                self.jobs.changes.send_sysctl(&switches::path(link, *switch), *value);
-                return self.hear(Owed::Answer, now);
+                let path = switches::path(link, *switch);
+                self.jobs.changes.send_sysctl(&path, *value);
+                return self.hear(Owed::Written(path), now);
             }
             Step::StartClient(lease) => self.leases.start(lease, now).map_err(|err| {
                 let errno = err.errno().unwrap_or(0);
@@ -69,6 +72,10 @@ impl Server {
         let result = match owed {
             Owed::Survey => None,
             Owed::Answer => self.jobs.changes.poll_answer(),
+            Owed::Written(ref path) => {
+                let answer = self.jobs.changes.poll_answer();
+                answer.map(|result| result.map_err(|err| unwritten(path, &err)))
+            }
             Owed::Removals { sent, left } => return self.remove(sent, left),
             Owed::ClientEnd(ref lease, ref step) => {
                 match self.leases.is_running(lease.link, lease.family) {
@@ -131,4 +138,10 @@ impl Server {
             sent = Some(step);
         }
     }
+}
+
+/// Why a file was not written.
+fn unwritten(path: &str, err: &StepError) -> StepError {
+    let cause = io::Error::from_raw_os_error(err.errno);
+    StepError::from(HostError::new("write", path, &cause))
 }

@@ -75,6 +75,8 @@ pub(super) enum StepProgress {
 pub(super) enum Owed {
     /// The kernel's answer.
     Answer,
+    /// Its answer to what was written to this file.
+    Written(String),
     /// The end of a DHCP client, which this step stops.
     ClientEnd(Lease, Step),
     /// What the kernel tells of a link of which something is to be taken away.
