@@ -199,6 +199,16 @@ impl Job {
         }
     }
 
+    /// The steps that are handed out after this one, as long as each is done.
+    pub fn upcoming(&self) -> impl Iterator<Item = &Step> {
+        let (todo, undo) = match self.failure {
+            None => (Some(&self.todo), None),
+            Some(_) => (None, Some(&self.undo)),
+        };
+        let forth = todo.into_iter().flatten().map(|planned| &planned.step);
+        forth.chain(undo.into_iter().flat_map(|undo| undo.iter().rev()))
+    }
+
     /// Hears how the step went that was handed out. A result that comes when the step is known to
     /// be done already says nothing new.
     pub fn handle_result(&mut self, result: Result<(), StepError>) {

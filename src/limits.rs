@@ -213,6 +213,10 @@ pub const SPEED_TIME_MAX: Duration = Duration::from_secs(2);
 /// may be lost.
 pub const KERNEL_WAIT_MAX: u16 = 1;
 
+/// Steps of a change that are sent along with the one before: the kernel takes some hundredths of a
+/// millisecond for each, and somebody who has a change undone waits until they are done.
+pub const STEPS_AHEAD_MAX: usize = 32;
+
 /// How often it waits so after a request: the answer to several requests comes in parts.
 pub const KERNEL_WAITS_MAX: u32 = 16;
 

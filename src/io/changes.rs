@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Changes`]: what changes tell the kernel, and what they ask of it before, by way of a [`Messenger`].
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::HostError;
 use crate::host::inquiry::{Dialogue, Inquiry};
-use crate::io::messenger::{Messenger, encode_sysctl};
+use crate::io::messenger::{Messenger, encode_sysctl, make_conditional};
 use crate::job::StepError;
 use crate::limits::MESSAGES_PER_TURN_MAX;
 use crate::netlink::conversation::{Answer, Conversation};
@@ -15,8 +17,10 @@ use crate::netlink::link::{LinkIndex, encode_lookup};
 #[derive(Debug)]
 pub struct Changes {
     messenger: Messenger,
-    /// The answer to the change that was sent last.
+    /// The answer to the change that is heard.
     conversation: Conversation,
+    /// The numbers of those that were sent behind it.
+    ahead: VecDeque<u32>,
     /// What is being sent; kept for its memory.
     request: Vec<u8>,
 }
@@ -34,37 +38,72 @@ pub enum Told {
 impl Changes {
     /// Opens the way to the kernel.
     pub fn open() -> Result<Self, HostError> {
-        let (conversation, request) = (Conversation::default(), Vec::new());
-        Ok(Self { messenger: Messenger::open()?, conversation, request })
+        let (conversation, ahead) = (Conversation::default(), VecDeque::new());
+        Ok(Self { messenger: Messenger::open()?, conversation, ahead, request: Vec::new() })
     }
 
-    /// Sends one change, which the kernel acknowledges, and gives up the answer to the one before.
+    /// Gives up the answers to what was sent before.
+    pub fn begin(&mut self) {
+        self.request.clear();
+        self.ahead.clear();
+    }
+
+    /// Adds a change, which the kernel acknowledges, to what was begun. It is made only if the one before
+    /// it is.
     ///
     /// # Errors
-    /// What `encode` says: nothing is sent.
-    pub fn send<E>(
+    /// What `encode` says: nothing is added.
+    pub fn add<E>(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), E>,
     ) -> Result<(), E> {
-        let sequence = self.messenger.next_sequence();
-        self.request.clear();
-        encode(&mut self.request, sequence)?;
-        self.conversation.follow(sequence);
-        self.messenger.send(&self.request);
+        let (len, sequence) = (self.request.len(), self.messenger.next_sequence());
+        encode(&mut self.request, sequence).inspect_err(|_| self.request.truncate(len))?;
+        if !self.ahead.is_empty() {
+            make_conditional(self.request.get_mut(len..).unwrap_or_default());
+        }
+        self.ahead.push_back(sequence);
         Ok(())
     }
 
-    /// Sends the change of a sysctl in the same way: the file below /proc/sys, and its value.
-    pub fn send_sysctl(&mut self, path: &str, value: i32) {
-        let sent = self.send(|out, sequence| {
+    /// Adds the change of a sysctl in the same way: the file below /proc/sys, and its value.
+    pub fn add_sysctl(&mut self, path: &str, value: i32) {
+        let added = self.add(|out, sequence| {
             encode_sysctl(out, sequence, path, value);
-            Ok::<_, std::convert::Infallible>(())
+            Ok::<_, Infallible>(())
         });
-        let Ok(()) = sent;
+        let Ok(()) = added;
     }
 
-    /// The answer to what was sent last, if it comes at once.
+    /// Sends all that was added. What is heard next is the answer to the first of it.
+    pub fn send(&mut self) {
+        self.messenger.send(&self.request);
+        self.take_up_next();
+    }
+
+    /// Goes on to hear the answer to the next change that was sent along. Tells whether there is one.
+    pub fn take_up_next(&mut self) -> bool {
+        let next = self.ahead.pop_front();
+        next.into_iter().for_each(|sequence| self.conversation.follow(sequence));
+        next.is_some()
+    }
+
+    /// Whether changes are sent whose answers nobody has taken up.
+    pub fn is_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// The answer to the change that was taken up, if it comes at once. After an error nothing is made of
+    /// what was sent along.
     pub fn poll_answer(&mut self) -> Option<Result<(), StepError>> {
+        let answer = self.hear();
+        if matches!(answer, Some(Err(_))) {
+            self.ahead.clear();
+        }
+        answer
+    }
+
+    fn hear(&mut self) -> Option<Result<(), StepError>> {
         loop {
             let message = match self.messenger.receive() {
                 Ok(message) => message?,

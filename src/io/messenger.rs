@@ -26,7 +26,7 @@ use crate::sys::signal::Signals;
 use crate::sys::{self, descriptors};
 use teller::Teller;
 
-pub use teller::encode_sysctl;
+pub use teller::{encode_sysctl, make_conditional};
 
 /// What ps(1) and top(1) call the process.
 const PROCESS_NAME: &str = "virt-messenger";
@@ -87,7 +87,8 @@ impl Messenger {
     }
 
     /// Has requests carried out, one after the other. Each is a message that the kernel answers with an
-    /// end of its own, or one of [`encode_sysctl`].
+    /// end of its own, or one of [`encode_sysctl`]; what [`make_conditional`] has marked is answered with
+    /// `ECANCELED` if the one before it is refused.
     pub fn send(&mut self, requests: &[u8]) {
         self.unanswered_count += split(requests).count();
         self.waits_left = KERNEL_WAITS_MAX;
@@ -102,7 +103,7 @@ impl Messenger {
                 Ok(())
             };
             // Nothing is between teller and hearer that could fail.
-            let _ = self.teller.carry_out(request, hear);
+            let _ = self.teller.carry_out(&mut request.to_vec(), hear);
         }
     }
 
@@ -261,12 +262,12 @@ fn serve(way: &mut UnixStream, teller: &mut Teller, daemon: u32) -> io::Result<(
     let mut buffer = [0; 4096];
     loop {
         while let Some(len) = wire::first_len(&requests) {
-            let request: Vec<u8> = requests.drain(..len).collect();
+            let mut request: Vec<u8> = requests.drain(..len).collect();
             // What a daemon has wanted that is dead may not be wanted any more.
             if parent_id() != daemon {
                 return Ok(());
             }
-            teller.carry_out(&request, |answer| way.write_all(answer))?;
+            teller.carry_out(&mut request, |answer| way.write_all(answer))?;
         }
         match way.read(&mut buffer) {
             Ok(0) => return Ok(()),

@@ -92,12 +92,19 @@ fn error(errno: i32) -> StepError {
     StepError::kernel(errno, None)
 }
 
-/// Runs a job on an unchanging host: each step in turn, with what `result` says of it.
+/// Runs a job on an unchanging host: each step in turn, with what `result` says of it. What was said to
+/// come next comes next, as long as all is done.
 fn run(job: &mut Job, mut result: impl FnMut(&Step) -> Result<(), StepError>) -> Vec<Step> {
     let host = host();
     let mut performed = Vec::new();
+    let mut upcoming: Option<Vec<Step>> = None;
     while let Action::Perform(step) = job.poll_action(&host, *START) {
-        job.handle_result(result(&step));
+        let rest: Vec<_> = job.upcoming().cloned().collect();
+        let now = [vec![step.clone()], rest.clone()].concat();
+        upcoming.inspect(|upcoming| assert_eq!(*upcoming, now));
+        let result = result(&step);
+        upcoming = result.is_ok().then_some(rest);
+        job.handle_result(result);
         performed.push(step);
     }
     performed

@@ -49,6 +49,18 @@ impl Step {
         }
     }
 
+    /// Whether links are called otherwise when this is done, or others are called so.
+    pub fn changes_names(&self) -> bool {
+        matches!(
+            self,
+            Self::AddLink(_)
+                | Self::DeleteLink(_)
+                | Self::RemakeLink { .. }
+                | Self::RemakePair { .. }
+                | Self::SetLink { value: Value::Name(_), .. }
+        )
+    }
+
     /// Appends the request that carries this step out, if it is one for the kernel.
     ///
     /// # Errors

@@ -100,7 +100,9 @@ impl Discard {
         }
         let step = Step::DeleteLink(name);
         debug!("{step}");
-        if changes.send(|out, sequence| step.encode(out, sequence, host)).is_ok() {
+        changes.begin();
+        if changes.add(|out, sequence| step.encode(out, sequence, host)).is_ok() {
+            changes.send();
             self.current = Some((name, now));
         }
     }

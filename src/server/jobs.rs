@@ -45,7 +45,7 @@ const CLIENTS_SHARE: u32 = 4;
 pub(crate) struct Jobs {
     pub(super) changes: Changes,
     waiting: VecDeque<Request>,
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
     comparing: Option<Comparing>,
     /// What has to be known before it goes on.
     inquiring: Option<Inquiring>,
@@ -135,7 +135,7 @@ impl Jobs {
         self.waiting.push_front(request);
         let own = self.running.as_mut().filter(|it| it.way_back.is_none());
         if let Some(running) = own.or_else(|| self.inquiring.as_mut()?.job_mut()) {
-            running.job.abort(why);
+            running.abort = Some(why);
             self.pause = Pause::None;
         }
     }
@@ -240,7 +240,7 @@ impl Jobs {
     pub(crate) fn stop(&mut self) -> Vec<Request> {
         if let Some(running) = &mut self.running {
             let text = "the daemon stops".to_owned();
-            running.job.abort(StepError { errno: libc::ECANCELED, text });
+            running.abort = Some(StepError { errno: libc::ECANCELED, text });
         }
         self.pause = Pause::None;
         self.discard.hurry();
@@ -295,8 +295,14 @@ impl Server {
             let progress = self.hear(owed, now);
             self.note_progress(progress);
         }
-        let Some(running) = &mut self.jobs.running else { return };
+        let Jobs { running: Some(running), changes, .. } = &mut self.jobs else { return };
         let _charged = running.request.origin.charge();
+        // What is sent is done, and is to be undone.
+        if !changes.is_ahead()
+            && let Some(why) = running.abort.take()
+        {
+            running.job.abort(why);
+        }
         match running.job.poll_action(&self.host, now) {
             Action::Perform(step) => {
                 running.hurried = None;

@@ -11,8 +11,10 @@ use crate::error::HostError;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::switches;
 use crate::job::{self, StepError};
+use crate::limits::STEPS_AHEAD_MAX;
 use crate::model::name::IfName;
 use crate::plan;
+use crate::plan::request::Means;
 use crate::plan::step::Step;
 use crate::server::Server;
 use crate::server::inquiries::WithSurvey;
@@ -26,7 +28,10 @@ impl Server {
             Step::RestoreFile(file) => self.store.restore(file).map_err(StepError::from),
             Step::Switch { link, switch, value } => {
                 let path = switches::path(link, *switch);
-                self.jobs.changes.send_sysctl(&path, *value);
+                let changes = &mut self.jobs.changes;
+                changes.begin();
+                changes.add_sysctl(&path, *value);
+                changes.send();
                 return self.hear(Owed::Written(path), now);
             }
             Step::StartClient(lease) => self.leases.start(lease, now).map_err(|err| {
@@ -60,7 +65,7 @@ impl Server {
             | Step::RemakePair { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
-            | Step::SetVlans { .. } => match self.send(step) {
+            | Step::SetVlans { .. } => match self.send_with_next(step) {
                 Ok(()) => return self.hear(Owed::Answer, now),
                 Err(err) => Err(err),
             },
@@ -102,10 +107,42 @@ impl Server {
         StepProgress::Owes(Owed::Survey)
     }
 
-    /// Sends the kernel the request that a step is.
+    /// Sends the kernel the request that a step is, and with it those of the steps behind it: between
+    /// them nothing is to happen.
+    fn send_with_next(&mut self, step: &Step) -> Result<(), StepError> {
+        if self.jobs.changes.take_up_next() {
+            return Ok(());
+        }
+        self.jobs.changes.begin();
+        self.add(step)?;
+        let behind = self.jobs.running.iter().flat_map(|running| running.job.upcoming());
+        let changes = &mut self.jobs.changes;
+        let mut last = step;
+        for next in behind.take(STEPS_AHEAD_MAX) {
+            // A link that is yet to be made or called so has no number here.
+            if last.changes_names() || next.means() != Means::Request {
+                break;
+            }
+            if changes.add(|out, sequence| next.encode(out, sequence, &self.host)).is_err() {
+                break;
+            }
+            last = next;
+        }
+        changes.send();
+        Ok(())
+    }
+
+    /// Sends one request alone.
     fn send(&mut self, step: &Step) -> Result<(), StepError> {
-        let sent = self.jobs.changes.send(|out, sequence| step.encode(out, sequence, &self.host));
-        sent.map_err(|_| StepError::kernel(libc::ENODEV, None))
+        self.jobs.changes.begin();
+        self.add(step)?;
+        self.jobs.changes.send();
+        Ok(())
+    }
+
+    fn add(&mut self, step: &Step) -> Result<(), StepError> {
+        let added = self.jobs.changes.add(|out, sequence| step.encode(out, sequence, &self.host));
+        added.map_err(|_| StepError::kernel(libc::ENODEV, None))
     }
 
     /// Takes from a link what a DHCP client has brought that has ended, as the step says.

@@ -30,6 +30,8 @@ pub(super) struct Running {
     pub(super) shelved: Option<Box<Shelved>>,
     /// What is to be said if it fails.
     pub(super) failure: String,
+    /// Why it is to be given up, once what is sent of it is done.
+    pub(super) abort: Option<StepError>,
     /// What the step under way waits for.
     pub(super) owed: Option<Owed>,
     /// The link whose state the kernel was asked for since the last step.
@@ -109,6 +111,7 @@ impl Running {
             found: Vec::new(),
             shelved: None,
             failure: String::new(),
+            abort: None,
             owed: None,
             hurried: None,
             way_back: None,

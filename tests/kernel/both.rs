@@ -226,8 +226,12 @@ fn the_kernel_made_of_values_refuses_what_the_kernel_refuses() {
         let mut differences = Vec::new();
         for step in steps() {
             kernel.drain(&mut host, &mut buffer).unwrap();
-            let sent = changes.send(|out, sequence| step.encode(out, sequence, &host));
-            let answer = sent.map(|()| changes.poll_answer().expect("it is answered at once"));
+            changes.begin();
+            let added = changes.add(|out, sequence| step.encode(out, sequence, &host));
+            let answer = added.map(|()| {
+                changes.send();
+                changes.poll_answer().expect("it is answered at once")
+            });
             let real = match answer {
                 Ok(answer) => answer.err().map(|err| err.errno),
                 Err(_) => Some(libc::ENODEV),

@@ -18,6 +18,12 @@ use crate::sys::netlink::{self as socket, Groups};
 /// is answered as the kernel would.
 const SET_SYSCTL: u16 = 0xfff0;
 
+/// A flag of our own: the request is carried out only if the one before it was done.
+const ONLY_AFTER_SUCCESS: u16 = 0x8000;
+
+/// Where a message has its flags (`nlmsghdr`).
+const FLAGS_AT: usize = 6;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Teller {
@@ -26,6 +32,8 @@ pub(super) struct Teller {
     room: Room,
     /// Empty until the first request.
     buffer: Vec<u8>,
+    /// Whether the last request was refused, or not carried out for that reason.
+    has_refused: bool,
 }
 
 /// Appends the request to write a value to a file below /proc/sys.
@@ -37,6 +45,17 @@ pub fn encode_sysctl(out: &mut Vec<u8>, sequence: u32, path: &str, value: i32) {
         text.resize(text.len().next_multiple_of(4), b'\n');
         payload.bytes(&text);
     });
+}
+
+/// Has a request be carried out only if the one before it is done.
+pub fn make_conditional(request: &mut [u8]) {
+    change_flags(request, |flags| flags | ONLY_AFTER_SUCCESS);
+}
+
+fn change_flags(request: &mut [u8], change: impl FnOnce(u16) -> u16) {
+    if let Some(flags) = request.get_mut(FLAGS_AT..).and_then(<[u8]>::first_chunk_mut) {
+        *flags = change(u16::from_ne_bytes(*flags)).to_ne_bytes();
+    }
 }
 
 impl Teller {
@@ -51,7 +70,7 @@ impl Teller {
             debug!("netlink: dumps are not filtered by the kernel: {err}");
         }
         let (conversation, room) = (Conversation::default(), Room::default());
-        Ok(Self { socket, conversation, room, buffer: Vec::new() })
+        Ok(Self { socket, conversation, room, buffer: Vec::new(), has_refused: false })
     }
 
     /// Carries a request out and tells the answer, in whole messages, to its end.
@@ -60,17 +79,22 @@ impl Teller {
     /// What `tell` says.
     pub(super) fn carry_out(
         &mut self,
-        request: &[u8],
+        request: &mut [u8],
         mut tell: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Some(Ok(message)) = wire::messages(request).next() else { return Ok(()) };
-        let errno = match message.kind {
-            SET_SYSCTL => Some(set_sysctl(&message).map_or_else(|err| errno(&err), |()| 0)),
-            _ => self.ask(request, message.sequence, &mut tell)?,
+        let Some(Ok(Message { kind, flags, sequence, .. })) = wire::messages(request).next() else {
+            return Ok(());
+        };
+        change_flags(request, |flags| flags & !ONLY_AFTER_SUCCESS);
+        let errno = match kind {
+            _ if flags & ONLY_AFTER_SUCCESS != 0 && self.has_refused => Some(libc::ECANCELED),
+            SET_SYSCTL => Some(set_sysctl(request).map_or_else(|err| errno(&err), |()| 0)),
+            _ => self.ask(request, sequence, &mut tell)?,
         };
         let Some(errno) = errno else { return Ok(()) };
+        self.has_refused = errno != 0;
         let mut end = Vec::new();
-        encode_end(&mut end, message.sequence, errno);
+        encode_end(&mut end, sequence, errno);
         tell(&end)
     }
 
@@ -110,6 +134,7 @@ impl Teller {
                 Err(err) => return Ok(Some(errno(&err))),
             };
             tell(whole_part(told))?;
+            self.has_refused = matches!(answer, Answer::Refused(_));
             match answer {
                 Answer::Pending => {}
                 Answer::Malformed(_) => return Ok(Some(libc::EBADMSG)),
@@ -138,8 +163,9 @@ fn whole_part(front: &[u8]) -> &[u8] {
     front.get(..len).unwrap_or_default()
 }
 
-fn set_sysctl(message: &Message<'_>) -> io::Result<()> {
+fn set_sysctl(request: &[u8]) -> io::Result<()> {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let message = wire::messages(request).next().and_then(Result::ok).ok_or_else(invalid)?;
     let text = std::str::from_utf8(message.payload).map_err(|_| invalid())?;
     let (path, value) = text.split_once('\0').ok_or_else(invalid)?;
     fs::write(path, value)

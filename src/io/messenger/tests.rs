@@ -49,6 +49,34 @@ fn requests_are_answered_in_their_order() {
 }
 
 #[test]
+fn what_depends_on_what_is_refused_is_not_done() {
+    let mut messenger = Messenger::open().unwrap();
+    let mut requests = Vec::new();
+    let sequences = [(); 5].map(|()| messenger.next_sequence());
+    let links = [LO, LinkIndex(0x7fff_fff0), LO, LO, LO];
+    for (at, (sequence, link)) in sequences.into_iter().zip(links).enumerate() {
+        let start = requests.len();
+        encode_lookup(&mut requests, sequence, link);
+        if (1..4).contains(&at) {
+            make_conditional(&mut requests[start..]);
+        }
+    }
+    messenger.send(&requests);
+    let cancelled = Answer::Refused(libc::ECANCELED);
+    let want = [
+        Answer::Complete,
+        Answer::Refused(libc::ENODEV),
+        cancelled,
+        cancelled,
+        // This one depends on nothing.
+        Answer::Complete,
+    ];
+    for (sequence, want) in sequences.into_iter().zip(want) {
+        assert_eq!(hear(&mut messenger, sequence).0, want, "{sequence}");
+    }
+}
+
+#[test]
 fn what_nobody_has_heard_is_passed_over() {
     let mut messenger = Messenger::open().unwrap();
     let mut request = Vec::new();
