@@ -221,7 +221,7 @@ pub const STEPS_AHEAD_MAX: usize = 32;
 pub const KERNEL_WAITS_MAX: u32 = 16;
 
 /// Messages of the kernel that are made sense of in one turn of the loop: a millisecond's worth.
-pub const MESSAGES_PER_TURN_MAX: usize = 1_000;
+pub const MESSAGES_PER_TURN_MAX: usize = 500;
 
 /// How long the process stays that asks the kernel, without anything to ask.
 pub const MESSENGER_IDLE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -328,7 +328,7 @@ pub const STANDBY_ROLLBACK_TIME_MAX: Duration = Duration::from_secs(20);
 pub const CHANGE_NOTE_LEN_MAX: u64 = 4096;
 
 /// Addresses, routes or steps that a rollback compares in one turn of the loop: a millisecond's worth.
-pub const COMPARED_PER_TURN_MAX: usize = 2_000;
+pub const COMPARED_PER_TURN_MAX: usize = 1_000;
 
 /// Changes that wait for their turn. A call stays when its client goes, and who comes back may ask
 /// again; with definitions of the longest kind so many take some hundred megabytes.
