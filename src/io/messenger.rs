@@ -19,7 +19,7 @@ use log::warn;
 
 use crate::error::HostError;
 use crate::limits::{KERNEL_WAIT_MAX, KERNEL_WAITS_MAX, MESSENGER_IDLE_TIME_MAX};
-use crate::netlink::conversation::is_end;
+use crate::netlink::conversation::{is_end, next_sequence};
 use crate::netlink::wire;
 use crate::sys::process::{self, Fork};
 use crate::sys::signal::Signals;
@@ -81,8 +81,7 @@ impl Messenger {
 
     /// A number for a request, by which its answer is known.
     pub fn next_sequence(&mut self) -> u32 {
-        // The kernel speaks unasked under number 0.
-        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        self.sequence = next_sequence(self.sequence);
         self.sequence
     }
 

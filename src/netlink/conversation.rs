@@ -59,9 +59,7 @@ pub struct Conversation {
 impl Conversation {
     /// Begins a request and gives up what was before. The result is for its encoder.
     pub fn begin(&mut self) -> u32 {
-        self.first = self.join();
-        self.consistency = Some(Consistency::Whole);
-        self.complaint = None;
+        self.follow(next_sequence(self.sequence));
         self.first
     }
 
@@ -80,8 +78,7 @@ impl Conversation {
     /// Adds a request to the datagram of the one that was begun. Only how the last request of a
     /// datagram ends is told.
     pub fn join(&mut self) -> u32 {
-        // The kernel speaks unasked under number 0.
-        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        self.sequence = next_sequence(self.sequence);
         self.sequence
     }
 
@@ -165,6 +162,11 @@ impl Conversation {
         self.consistency = None;
         answer
     }
+}
+
+/// The number of the request after the one that has this number. The kernel speaks unasked under number 0.
+pub fn next_sequence(sequence: u32) -> u32 {
+    sequence.checked_add(1).unwrap_or(1)
 }
 
 /// Appends what ends the answer to a request as the kernel would say it: this `errno`, or 0 for success.
