@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Snapshot`]: what an open change goes back to, and the bytes in which it outlives the daemon.
 //!
-//! All definition files are in it, and what the kernel says of every link that is no guest's. In the
-//! file a checksum stands before all that it is the sum of: what is torn or rotten is not half
-//! believed. The encoding is XDR (RFC 4506), and netlink's own for what the kernel says.
+//! All definition files are in it, and what the kernel says of every link that is no guest's. The file is
+//! sealed ([`crate::xdr::seal`]). The encoding is XDR (RFC 4506), and netlink's own for what the kernel says.
 
 pub mod foreign;
 
@@ -22,10 +21,11 @@ use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkKind;
 use crate::xdr::reader::{Reader, XdrError};
+use crate::xdr::seal::{Magic, SealError, seal, unseal};
 use crate::xdr::writer::Writer;
 
-/// What a file of ours begins with; the number is the format's.
-const MAGIC: &[u8; 8] = b"vifchg2\n";
+/// What a snapshot's file begins with; the number is the format's.
+pub(crate) const MAGIC: &Magic = b"vifchg2\n";
 
 /// Texts of ours that are kept: a moment, the boot's id.
 const TEXT_LEN_MAX: usize = 256;
@@ -146,6 +146,15 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
+impl From<SealError> for SnapshotError {
+    fn from(err: SealError) -> Self {
+        match err {
+            SealError::Foreign => Self::Foreign,
+            SealError::Checksum => Self::Checksum,
+        }
+    }
+}
+
 impl From<XdrError> for SnapshotError {
     fn from(err: XdrError) -> Self {
         let (XdrError::Truncated(field)
@@ -186,7 +195,7 @@ impl Opening {
 impl Snapshot {
     /// The bytes of its file.
     pub fn encode(&self) -> Vec<u8> {
-        sealed(|body| {
+        seal(MAGIC, |body| {
             let mut writer = Writer::new(body);
             encode_opening(&mut writer, &self.opening);
             writer.count(self.files.len());
@@ -203,12 +212,7 @@ impl Snapshot {
     /// # Errors
     /// It is not one of ours, or not whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let rest = bytes.strip_prefix(MAGIC).ok_or(SnapshotError::Foreign)?;
-        let (sum, body) = rest.split_first_chunk().ok_or(SnapshotError::Checksum)?;
-        if u64::from_be_bytes(*sum) != checksum(body) {
-            return Err(SnapshotError::Checksum);
-        }
-        let mut reader = Reader::new(body);
+        let mut reader = Reader::new(unseal(MAGIC, bytes)?);
         let opening = decode_opening(&mut reader)?;
         let mut files = Files::default();
         for _ in 0..reader.count("files", DEFINITION_COUNT_MAX)? {
@@ -251,20 +255,6 @@ impl Network {
         }
         Self { host: host.without(&others), guests, leases, foreign: Vec::new() }
     }
-}
-
-/// A snapshot's file: what `write` appends to it, behind what shows that it is whole.
-pub(crate) fn sealed(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut file = MAGIC.to_vec();
-    let sum_at = file.len();
-    file.extend_from_slice(&[0; 8]);
-    let start = file.len();
-    write(&mut file);
-    let sum = checksum(file.get(start..).unwrap_or_default());
-    if let Some(slot) = file.get_mut(sum_at..start) {
-        slot.copy_from_slice(&sum.to_be_bytes());
-    }
-    file
 }
 
 /// What makes the files `now` those of `then`, in the order of their names. A file that could not be
@@ -403,18 +393,6 @@ fn decode_name(reader: &mut Reader<'_>) -> Result<IfName, SnapshotError> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// After the manner of FNV-1a, with eight bytes at a time: it finds what is torn or rotten, and no forger.
-fn checksum(bytes: &[u8]) -> u64 {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(PRIME).rotate_left(29);
-    let mut words = bytes.chunks_exact(8);
-    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or_default();
-    let sum = words.by_ref().fold(BASIS, |sum, bytes| mix(sum, word(bytes)));
-    let sum = words.remainder().iter().fold(sum, |sum, byte| mix(sum, u64::from(*byte)));
-    mix(sum, u64::try_from(bytes.len()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

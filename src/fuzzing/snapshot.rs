@@ -4,11 +4,12 @@
 //!
 //! Whatever is believed can be written again, and is then read as it was written.
 
-use crate::snapshot::{Snapshot, sealed};
+use crate::snapshot::{MAGIC, Snapshot};
+use crate::xdr::seal::seal;
 
 /// See the module.
 pub fn run(input: &[u8]) {
-    for bytes in [input.to_vec(), sealed(|body| body.extend_from_slice(input))] {
+    for bytes in [input.to_vec(), seal(MAGIC, |body| body.extend_from_slice(input))] {
         let Ok(found) = Snapshot::decode(&bytes) else { continue };
         // What is said twice is kept once.
         let written = found.encode();

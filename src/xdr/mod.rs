@@ -3,3 +3,4 @@
 
 pub mod reader;
 pub mod writer;
+pub mod seal;
