@@ -242,6 +242,13 @@ pub const LEASE_REST_TIME_MAX: Duration = Duration::from_secs(5);
 /// How many links are remembered that were taken down with their interfaces, each in a kilobyte or two.
 pub const REMOVED_LINKS_MAX: usize = 256;
 
+/// Those links in a file, in bytes: twice as many as they usually take.
+pub const LINK_MEMORY_LEN_MAX: u64 = 1024 * 1024;
+
+/// That file, with the numbers of the VLANs and bonds that were there before their bridges: some ten
+/// thousand of them.
+pub const LINK_MEMORY_FILE_LEN_MAX: u64 = LINK_MEMORY_LEN_MAX + 64 * 1024;
+
 /// What is remembered of one link that was taken down, in bytes: some ten thousand addresses and
 /// routes.
 pub const SHELVED_LEN_MAX: u64 = 4 * 1024 * 1024;

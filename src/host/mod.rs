@@ -6,6 +6,7 @@
 //! each event replaces or removes what it names and touches nothing else.
 
 pub mod describe;
+pub mod boot_file;
 pub mod shelf;
 pub mod removed;
 pub mod survey;

@@ -1,17 +1,40 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`RemovedLink`]: a link that was taken down with its interface, as the kernel told of it.
+//! [`LinkMemory`]: what is remembered of links until the boot ends.
 //!
 //! A definition has words for a few attributes of a link. A link that is made again under its name has
-//! the others from here.
+//! the others from here ([`RemovedLink`]). The bytes are for a file that outlives the daemon
+//! ([`crate::host::boot_file`]), with netlink's messages for what the kernel says.
+
+use std::collections::BTreeSet;
 
 use crate::host::Host;
+use crate::host::boot_file::{self, BootFileError};
+use crate::limits::{LINK_MEMORY_LEN_MAX, REMOVED_LINKS_MAX};
 use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
+use crate::netlink::wire::messages;
+use crate::xdr::reader::Reader;
+use crate::xdr::writer::Writer;
+
+/// The name of a link.
+const NAME_LEN_MAX: usize = 16;
+/// Links and their like: more than the kernel has numbers for names.
+const COUNT_MAX: usize = 1 << 20;
 
 /// The MTU of a bridge or bond that has just been made.
 pub const MTU_AT_FIRST: u32 = 1500;
+
+/// What this boot's changes leave behind for later ones.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LinkMemory {
+    /// Links that were taken down.
+    pub removed: SortedMap<IfName, RemovedLink>,
+    /// VLANs and bonds that were there before the bridges that they are ports of.
+    pub found: BTreeSet<LinkIndex>,
+}
 
 /// One link that is gone, or is no port any more.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,6 +84,163 @@ impl RemovedLink {
             record,
             mtu,
             vlans,
+        }
+    }
+}
+
+impl LinkMemory {
+    /// The bytes of its file, in this boot. What would make it too long is left out.
+    pub fn encode(&self, boot: &str) -> Vec<u8> {
+        boot_file::encode(boot, |out| {
+            out.count(self.found.len());
+            self.found.iter().for_each(|link| out.u32(link.0));
+            let mut links: Vec<_> = self.removed.values().map(RemovedLink::encoded).collect();
+            let mut room = usize::try_from(LINK_MEMORY_LEN_MAX).unwrap_or(usize::MAX);
+            links.retain(|link| {
+                let rest = room.checked_sub(link.len());
+                room = rest.unwrap_or(room);
+                rest.is_some()
+            });
+            out.count(links.len());
+            links.iter().for_each(|link| out.opaque(link));
+        })
+    }
+
+    /// What such bytes say.
+    ///
+    /// # Errors
+    /// They are of another boot, or make no sense.
+    pub fn decode(bytes: &[u8], boot: &str) -> Result<Self, BootFileError> {
+        let mut input = boot_file::decode(boot, bytes)?;
+        let mut memory = Self::default();
+        for _ in 0..input.count("found", COUNT_MAX)? {
+            memory.found.insert(LinkIndex(input.u32("found")?));
+        }
+        for _ in 0..input.count("removed", REMOVED_LINKS_MAX)? {
+            let link = input.opaque("removed", bytes.len())?;
+            let link = RemovedLink::decode(&mut Reader::new(link))?;
+            memory.removed.insert(link.record.link.name, link);
+        }
+        Ok(memory)
+    }
+}
+
+impl RemovedLink {
+    fn encoded(&self) -> Vec<u8> {
+        let Self { record, parent, master, ports, primary, mtu, vlans } = self;
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes);
+        out.opaque_by(|told| record.encode(told));
+        out.flag(record.link.mac.is_none());
+        for name in [parent, master, primary] {
+            out.optional_string(name.as_ref().map(IfName::as_str));
+        }
+        out.count(ports.len());
+        ports.iter().for_each(|port| out.string(port.as_str()));
+        out.flag(mtu.is_some());
+        out.u32(mtu.unwrap_or_default());
+        out.opaque_by(|told| {
+            vlans.iter().for_each(|vlans| vlans.encode(told, record.link.index));
+        });
+        bytes
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, BootFileError> {
+        let mut told = input.opaque("record", usize::MAX).map(messages)?;
+        let message = told.next().ok_or(BootFileError::Content)??;
+        let mut record = LinkRecord::decode(&message)?.ok_or(BootFileError::Content)?;
+        if input.flag("mac")? {
+            record.link.mac = None;
+        }
+        let mut name = || {
+            let is_there = input.flag("name")?;
+            is_there.then(|| decode_name(input)).transpose()
+        };
+        let (parent, master, primary) = (name()?, name()?, name()?);
+        let mut ports = Vec::new();
+        for _ in 0..input.count("ports", COUNT_MAX)? {
+            ports.push(decode_name(input)?);
+        }
+        let has_mtu = input.flag("mtu")?;
+        let mtu = Some(input.u32("mtu")?).filter(|_| has_mtu);
+        let vlans = match input.opaque("vlans", usize::MAX).map(messages)?.next() {
+            Some(message) => BridgeVlans::decode(&message?)?.map(|(_, vlans)| vlans),
+            None => None,
+        };
+        Ok(Self { record, parent, master, ports, primary, mtu, vlans })
+    }
+}
+
+fn decode_name(input: &mut Reader<'_>) -> Result<IfName, BootFileError> {
+    let name = input.string("name", NAME_LEN_MAX)?;
+    IfName::new(name.as_ref()).map_err(|_| BootFileError::Content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::value_kernel::ValueKernel;
+    use crate::plan::survey_order;
+    use crate::xdr::seal::SealError;
+
+    const HOST: &str = "\
+        link eth0 nic up\n\
+        link v5 vlan parent eth0 tag 5 up\n\
+        link br0 bridge up\n\
+        link eth1 nic master br0 up\n";
+
+    /// All links of a host.
+    fn memory() -> LinkMemory {
+        let kernel: ValueKernel = HOST.parse().unwrap();
+        let host = kernel.host();
+        let mut memory = LinkMemory::default();
+        for name in ["eth1", "v5", "br0"].map(|name| IfName::new(name).unwrap()) {
+            let survey = kernel.survey(&survey_order(name, None));
+            let mut link = survey.removable(&name, &host).unwrap();
+            link.vlans = (name.as_str() == "br0").then(|| BridgeVlans::of_default(7));
+            if name.as_str() == "v5" {
+                // It follows its parent's.
+                link.record.link.mac = None;
+            }
+            memory.removed.insert(name, link);
+        }
+        memory.found = BTreeSet::from([LinkIndex(3), LinkIndex(9)]);
+        memory
+    }
+
+    #[test]
+    fn links_are_read_as_they_were_written_and_in_their_boot_alone() {
+        let memory = memory();
+        let bytes = memory.encode("a");
+        assert_eq!(LinkMemory::decode(&bytes, "a"), Ok(memory));
+        assert_eq!(LinkMemory::decode(&bytes, "b"), Err(BootFileError::OtherBoot));
+        for len in 0..bytes.len() {
+            let read = LinkMemory::decode(&bytes[..len], "a");
+            assert!(matches!(read, Err(BootFileError::Seal(_))), "{len}: {read:?}");
+        }
+        let mut rotten = bytes;
+        *rotten.last_mut().unwrap() ^= 1;
+        let want = Err(BootFileError::Seal(SealError::Checksum));
+        assert_eq!(LinkMemory::decode(&rotten, "a"), want);
+        let empty = LinkMemory::default();
+        assert_eq!(LinkMemory::decode(&empty.encode("a"), "a"), Ok(empty));
+    }
+
+    #[test]
+    fn what_makes_it_too_long_is_left_out() {
+        let mut memory = memory();
+        let br0 = IfName::new("br0").unwrap();
+        let mut long = memory.removed.get(&br0).unwrap().clone();
+        let room = usize::try_from(LINK_MEMORY_LEN_MAX).unwrap();
+        let others: usize = memory.removed.values().map(|link| link.encoded().len()).sum();
+        // A name of a port takes eight bytes.
+        let count = (room - others) / 8;
+        for (missing, count) in [(0, count), (1, 1)] {
+            long.ports.extend(vec![IfName::new("eth1").unwrap(); count]);
+            memory.removed.insert(br0, long.clone());
+            let read = LinkMemory::decode(&memory.encode("a"), "a").unwrap();
+            assert_eq!(read.removed.len(), 3 - missing);
+            assert_eq!(read.found, memory.found);
         }
     }
 }

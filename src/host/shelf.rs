@@ -3,11 +3,12 @@
 //!
 //! A definition says what a link is to have when it comes up again; without one nothing does. So what
 //! was taken from the link is remembered until the boot ends or somebody else brings the link up, and
-//! comes back with `iface-start`. The bytes are for a file that outlives the daemon: XDR (RFC 4506),
-//! and netlink's messages for what the kernel says.
+//! comes back with `iface-start`. The bytes are for a file that outlives the daemon
+//! ([`crate::host::boot_file`]), with netlink's messages for what the kernel says.
 
 use std::time::Duration;
 
+use crate::host::boot_file::{self, BootFileError};
 use crate::limits::{SHELVED_LEASE_COUNT_MAX, SHELVED_LEN_MAX};
 use crate::model::address::Family;
 use crate::model::lease::{Lease, NameServers};
@@ -17,11 +18,6 @@ use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::netlink::wire::messages;
-use crate::xdr::reader::Reader;
-use crate::xdr::writer::Writer;
-
-/// A boot's id.
-const BOOT_LEN_MAX: usize = 64;
 
 /// What a link had.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,49 +67,52 @@ impl Shelved {
 
     /// The bytes of a file that says so, in this boot and so long after its beginning, sleep included.
     pub fn encode(&self, boot: &str, since_boot: Duration) -> Vec<u8> {
-        let mut told = Vec::new();
-        self.addresses.iter().for_each(|address| address.encode(&mut told));
-        self.routes.iter().for_each(|route| route.encode(&mut told, self.index));
-        let mut bytes = Vec::new();
-        let mut out = Writer::new(&mut bytes);
-        out.string(boot);
-        out.u64(u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX));
-        out.u32(self.index.0);
-        out.opaque(&told);
-        out.count(self.leases.len());
-        for lease in &self.leases {
-            out.flag(lease.family == Family::Ipv6);
-            out.flag(lease.name_servers == NameServers::Left);
-        }
-        bytes
+        boot_file::encode(boot, |out| {
+            out.u64(u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX));
+            out.u32(self.index.0);
+            out.opaque_by(|told| {
+                self.addresses.iter().for_each(|address| address.encode(told));
+                self.routes.iter().for_each(|route| route.encode(told, self.index));
+            });
+            out.count(self.leases.len());
+            for lease in &self.leases {
+                out.flag(lease.family == Family::Ipv6);
+                out.flag(lease.name_servers == NameServers::Left);
+            }
+        })
     }
 
-    /// What such bytes say of a link, but for what has expired by now. Nothing if they are of another
-    /// boot, or make no sense.
-    pub fn decode(link: IfName, bytes: &[u8], boot: &str, now: Duration) -> Option<Self> {
-        let mut input = Reader::new(bytes);
-        input.string("boot", BOOT_LEN_MAX).ok().filter(|its| *its == boot)?;
-        let since_boot = Duration::from_millis(input.u64("since_boot").ok()?);
-        let elapsed = now.checked_sub(since_boot)?;
-        let index = LinkIndex(input.u32("index").ok()?);
-        let told = input.opaque("told", usize::try_from(SHELVED_LEN_MAX).ok()?).ok()?;
+    /// What such bytes say of a link, but for what has expired by now.
+    ///
+    /// # Errors
+    /// They are of another boot, or make no sense.
+    pub fn decode(
+        link: IfName,
+        bytes: &[u8],
+        boot: &str,
+        now: Duration,
+    ) -> Result<Self, BootFileError> {
+        let mut input = boot_file::decode(boot, bytes)?;
+        let since_boot = Duration::from_millis(input.u64("since_boot")?);
+        let elapsed = now.checked_sub(since_boot).ok_or(BootFileError::Content)?;
+        let index = LinkIndex(input.u32("index")?);
+        let told = input.opaque("told", usize::try_from(SHELVED_LEN_MAX).unwrap_or(usize::MAX))?;
         let (mut addresses, mut routes, mut leases) = (Vec::new(), Vec::new(), Vec::new());
         for message in messages(told) {
-            let message = message.ok()?;
-            if let Some(address) = AddressRecord::decode(&message).ok()? {
+            let message = message?;
+            if let Some(address) = AddressRecord::decode(&message)? {
                 addresses.extend(address.aged(elapsed));
-            } else if let Some(route) = RouteRecord::decode(&message).ok()? {
+            } else if let Some(route) = RouteRecord::decode(&message)? {
                 routes.extend(route.aged(elapsed));
             }
         }
-        for _ in 0..input.count("leases", SHELVED_LEASE_COUNT_MAX).ok()? {
-            let is_ipv6 = input.flag("family").ok()?;
-            let family = if is_ipv6 { Family::Ipv6 } else { Family::Ipv4 };
-            let is_left = input.flag("name_servers").ok()?;
+        for _ in 0..input.count("leases", SHELVED_LEASE_COUNT_MAX)? {
+            let family = if input.flag("family")? { Family::Ipv6 } else { Family::Ipv4 };
+            let is_left = input.flag("name_servers")?;
             let name_servers = if is_left { NameServers::Left } else { NameServers::Taken };
             leases.push(Lease { link, family, name_servers, wanted: None, like: None });
         }
-        Some(Self { link, index, addresses, routes, leases })
+        Ok(Self { link, index, addresses, routes, leases })
     }
 
     /// The addresses that expire and have no client of ours that would renew them.
@@ -173,9 +172,9 @@ mod tests {
         let read = |boot: &str, seconds| {
             Shelved::decode(shelved.link, &bytes, boot, Duration::from_secs(seconds))
         };
-        assert_eq!(read("a", 100), Some(shelved.clone()));
-        assert_eq!(read("b", 100), None, "another boot");
-        assert_eq!(read("a", 99), None, "from the future");
+        assert_eq!(read("a", 100), Ok(shelved.clone()));
+        assert_eq!(read("b", 100), Err(BootFileError::OtherBoot));
+        assert_eq!(read("a", 99), Err(BootFileError::Content), "from the future");
         let later = read("a", 3_099).unwrap();
         assert_eq!((later.addresses.len(), later.routes.len()), (3, 1));
         let expired = read("a", 3_100).unwrap();
@@ -183,7 +182,7 @@ mod tests {
         for len in 0..bytes.len() {
             let part = bytes.get(..len).unwrap();
             let read = Shelved::decode(shelved.link, part, "a", Duration::from_secs(100));
-            assert_eq!(read, None, "{len}");
+            assert!(matches!(read, Err(BootFileError::Seal(_))), "{len}: {read:?}");
         }
     }
 
@@ -197,9 +196,9 @@ mod tests {
         };
         shelved.leases = vec![lease, Lease { family: Family::Ipv6, ..lease }];
         assert_eq!(shelved.leases.len(), SHELVED_LEASE_COUNT_MAX);
-        assert_eq!(read(&shelved), Some(shelved.clone()));
+        assert_eq!(read(&shelved), Ok(shelved.clone()));
         shelved.leases.push(lease);
-        assert_eq!(read(&shelved), None);
+        assert_eq!(read(&shelved), Err(BootFileError::Content));
     }
 
     #[test]

@@ -71,6 +71,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
     replace_by(path, |temporary| write_new(temporary, bytes, None))
 }
 
+/// The same for a file that goes with the boot: it is not written through to the disk.
+///
+/// # Errors
+/// What the kernel says. The file is as it was.
+pub fn replace_for_boot(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
+    let write = |temporary: &Path| create_new(temporary)?.write_all(bytes);
+    rename_made(path, write).map_err(|err| refusal(path, &err))
+}
+
 /// The same for a file that others may have to do with.
 ///
 /// # Errors
@@ -122,14 +131,23 @@ impl Access {
 }
 
 fn replace_by(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), HostError> {
-    let refuse = |err: io::Error| HostError::new("write", path.display().to_string(), &err);
-    let temporary = temporary_for(path).map_err(refuse)?;
+    let made = rename_made(path, make).and_then(|()| sync_folder_of(path));
+    made.map_err(|err| refusal(path, &err))
+}
+
+fn refusal(path: &Path, err: &io::Error) -> HostError {
+    HostError::new("write", path.display().to_string(), err)
+}
+
+/// Makes a file under a name of its own, and puts it in the place of another one.
+fn rename_made(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let temporary = temporary_for(path)?;
     let renamed = make(&temporary).and_then(|()| fs::rename(&temporary, path));
     if renamed.is_err() {
         // What cannot be removed now is removed at the next start.
         let _ = fs::remove_file(&temporary);
     }
-    renamed.and_then(|()| sync_folder_of(path)).map_err(refuse)
+    renamed
 }
 
 /// Removes the file `path`, durably. One that is gone already is no error.
@@ -191,16 +209,21 @@ fn temporary_for(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(temporary))
 }
 
-fn write_new(path: &Path, bytes: &[u8], access: Option<Access>) -> io::Result<()> {
+/// A file that its owner alone may read. What had its name before is gone.
+fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    let mut file = match options.open(path) {
+    match options.open(path) {
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;
-            options.open(path)?
+            options.open(path)
         }
-        opened => opened?,
-    };
+        opened => opened,
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], access: Option<Access>) -> io::Result<()> {
+    let mut file = create_new(path)?;
     file.write_all(bytes)?;
     if let Some(Access { mode, uid, gid }) = access {
         let made = file.metadata()?;

@@ -13,7 +13,7 @@ use log::debug;
 use crate::error::HostError;
 use crate::host::Host;
 use crate::host::shelf::Shelved;
-use crate::io::{boot, files};
+use crate::io::{boot, boot_file, files};
 use crate::limits::SHELVED_LEN_MAX;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
@@ -28,14 +28,20 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// What earlier daemons of this boot have left. The rest is removed.
+    /// What earlier daemons of this boot have left.
     pub fn within(driver_dir: &Path) -> Self {
         let mut shelf = Self { dir: driver_dir.join("down"), links: SortedMap::default() };
         // There is no such folder before the first link.
         for entry in fs::read_dir(&shelf.dir).into_iter().flatten().flatten() {
-            let name = entry.file_name().into_string().ok();
-            match name.and_then(|name| shelf.read(&IfName::new(name).ok()?)) {
-                Some(shelved) => drop(shelf.links.insert(shelved.link, shelved.index)),
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            match entry.file_name().into_string().ok().and_then(|name| IfName::new(name).ok()) {
+                Some(name) => {
+                    let shelved = shelf.read(&name);
+                    shelf.links.extend(shelved.map(|shelved| (name, shelved.index)));
+                }
+                // No link is called so.
                 None => drop(fs::remove_file(entry.path())),
             }
         }
@@ -65,7 +71,7 @@ impl Shelf {
                 &err,
             ));
         }
-        files::replace(&self.path(&shelved.link), &bytes)?;
+        files::replace_for_boot(&self.path(&shelved.link), &bytes)?;
         self.links.insert(shelved.link, shelved.index);
         Ok(())
     }
@@ -86,8 +92,9 @@ impl Shelf {
     }
 
     fn read(&self, link: &IfName) -> Option<Shelved> {
-        let bytes = files::read(&self.path(link), SHELVED_LEN_MAX).ok()?;
-        Shelved::decode(*link, &bytes, &boot::id(), clock::since_boot().ok()?)
+        let now = clock::since_boot().ok()?;
+        let decode = |bytes: &[u8]| Shelved::decode(*link, bytes, &boot::id(), now);
+        boot_file::read(&self.path(link), SHELVED_LEN_MAX, decode)
     }
 
     /// A link's name is safe as a file's.
@@ -138,14 +145,20 @@ mod tests {
         assert_eq!(shelf.find(&eth0.link), None);
         shelf.put(&eth0).unwrap();
         assert_eq!(shelf.find(&eth0.link), Some(eth0.clone()));
-        // One of another boot, and what is none.
+        // One of another boot, one that is damaged, and what a daemon that was killed has left.
         let of_another = eth0.encode("another boot", clock::since_boot().unwrap());
         fs::write(folder.0.join("down/eth1"), of_another).unwrap();
-        fs::write(folder.0.join("down/eth2"), "").unwrap();
+        fs::write(folder.0.join("down/eth2"), "torn").unwrap();
+        fs::write(folder.0.join("down/.eth3.virtinterfaced-new"), "").unwrap();
         let mut shelf = Shelf::within(&folder.0);
         assert_eq!(shelf.find(&eth0.link), Some(eth0.clone()));
-        let names = || fs::read_dir(folder.0.join("down")).unwrap().count();
+        let is_file = |entry: &fs::DirEntry| entry.file_type().unwrap().is_file();
+        let names = || {
+            let entries = fs::read_dir(folder.0.join("down")).unwrap();
+            entries.map(Result::unwrap).filter(is_file).count()
+        };
         assert_eq!(names(), 1);
+        assert_eq!(fs::read(folder.0.join("down/damaged/eth2")).unwrap(), b"torn");
         // Its link has gone.
         shelf.forget_others(&Host::default());
         assert_eq!((shelf.find(&eth0.link), names()), (None, 0));

@@ -240,8 +240,9 @@ impl Server {
         debug!("{name} is to come up by itself; the plan:\n{plan}");
         plan.left.iter().for_each(|left| warn!("{left}"));
         let changes_network = plan.changes_network();
-        let discarded = plan.discarded.clone();
+        let (discarded, found) = (plan.discarded.clone(), plan.taken_in(&name, &self.host));
         let running = Running::by_itself(request, Job::lenient(plan), discarded);
+        let running = Running { found, ..running };
         self.set_out(running, changes_network, now);
     }
 

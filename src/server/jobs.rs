@@ -76,7 +76,7 @@ enum Pause {
 }
 
 impl Jobs {
-    pub(crate) fn new(changes: Changes, now: Instant) -> Self {
+    pub(crate) fn new(changes: Changes, rested: Rested, now: Instant) -> Self {
         Self {
             changes,
             waiting: VecDeque::new(),
@@ -85,7 +85,7 @@ impl Jobs {
             inquiring: None,
             dialogue: Dialogue::default(),
             pause: Pause::None,
-            rested: Rested::default(),
+            rested,
             discard: Discard::new(now),
         }
     }
@@ -455,6 +455,8 @@ impl Server {
         }
         self.drop_journal();
         if let Origin::Daemon(_) = request.origin {
+            self.jobs.rested.note_found(found, &self.host);
+            self.jobs.rested.write();
             self.jobs.discard.push(discarded, now);
             return self.conclude_bringing_up(&request, &job, now);
         }
@@ -470,6 +472,7 @@ impl Server {
                 self.note_rested(&request.call);
                 self.jobs.rested.note_found(found, &self.host);
                 self.jobs.rested.push(leaves, now);
+                self.jobs.rested.write();
                 self.jobs.discard.push(discarded, now);
                 Ok(reply)
             }

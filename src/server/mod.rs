@@ -54,6 +54,7 @@ use crate::io::definitions::DefinitionStore;
 use crate::io::dhcp::{Choice, DhcpClients};
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
+use crate::io::link_memory::LinkMemoryFile;
 use crate::io::listener::Listener;
 use crate::io::shelf::Shelf;
 use crate::io::standby::{Standby, StandbySpec};
@@ -68,6 +69,7 @@ use crate::server::door::Door;
 use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
 use crate::server::postponed::Postponed;
+use crate::server::rested::Rested;
 use crate::server::room::Rooms;
 use crate::server::timers::Timers;
 use crate::server::transaction::ChangeDesk;
@@ -200,7 +202,11 @@ impl Server {
             news: Progress::Unfinished,
             retry_at: None,
             store: parts.store,
-            jobs: Jobs::new(parts.changes, clock()),
+            jobs: Jobs::new(
+                parts.changes,
+                Rested::new(LinkMemoryFile::within(&parts.dhcp.run_dir)),
+                clock(),
+            ),
             shelf: Shelf::within(&parts.dhcp.run_dir),
             change: ChangeDesk::new(parts.change_folder, Standby::new(parts.standby)),
             autostart: Autostart::new(parts.boot_marker),

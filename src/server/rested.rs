@@ -8,32 +8,41 @@
 //! (RFC 4862), which takes a second. Later, the link may hang in another network.
 //!
 //! The attributes of the links themselves depend on no network. They are remembered until the link is
-//! there again, its definition is removed, or the daemon ends.
+//! there again, its definition is removed, or the boot ends: the next daemon reads them from a file.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use log::warn;
+
 use crate::host::Host;
-use crate::host::removed::RemovedLink;
+use crate::host::removed::{LinkMemory, RemovedLink};
 use crate::host::survey::Resting;
+use crate::io::link_memory::LinkMemoryFile;
 use crate::limits::{LEASE_REST_TIME_MAX, REMOVED_LINKS_MAX};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
-use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkIndex;
 use crate::proto::interface::InterfaceCall;
 use crate::server::Server;
 
 /// Interfaces that were taken down a moment ago, as they were.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rested {
     interfaces: Vec<(Instant, Resting)>,
-    links: SortedMap<IfName, RemovedLink>,
-    /// VLANs and bonds that were there before the bridges that they are ports of.
-    found: BTreeSet<LinkIndex>,
+    links: LinkMemory,
+    file: LinkMemoryFile,
+    /// What the file says.
+    written: LinkMemory,
 }
 
 impl Rested {
+    /// What earlier daemons of this boot have left in a file.
+    pub(crate) fn new(file: LinkMemoryFile) -> Self {
+        let links = file.read();
+        Self { interfaces: Vec::new(), written: links.clone(), links, file }
+    }
+
     /// Those that are remembered.
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &Resting> {
         self.interfaces.iter().map(|(_, resting)| resting)
@@ -41,43 +50,54 @@ impl Rested {
 
     /// What is remembered of the link of this name.
     pub(crate) fn link(&self, name: &IfName) -> Option<&RemovedLink> {
-        self.links.get(name)
+        self.links.removed.get(name)
     }
 
     /// VLANs and bonds that were there before the bridges that they are ports of.
     pub(crate) fn found(&self) -> &BTreeSet<LinkIndex> {
-        &self.found
+        &self.links.found
     }
 
     /// A bridge has taken in links that were there before.
     pub(crate) fn note_found(&mut self, found: Vec<LinkIndex>, host: &Host) {
-        self.found.retain(|link| host.link(*link).is_some());
-        self.found.extend(found);
+        self.links.found.retain(|link| host.link(*link).is_some());
+        self.links.found.extend(found);
     }
 
     /// Interfaces were taken down.
     pub(crate) fn push(&mut self, taken_down: Vec<Resting>, now: Instant) {
         for mut resting in taken_down {
             let links = resting.removed.drain(..).map(|link| (link.record.link.name, link));
-            self.links.extend(links);
+            self.links.removed.extend(links);
             self.interfaces.push((now, resting));
         }
-        let surplus = self.links.len().saturating_sub(REMOVED_LINKS_MAX);
+        let surplus = self.links.removed.len().saturating_sub(REMOVED_LINKS_MAX);
         let mut places = 0..;
-        self.links.retain(|_, _| places.next() >= Some(surplus));
+        self.links.removed.retain(|_, _| places.next() >= Some(surplus));
     }
 
     /// Links of these names are up, and have what was theirs.
     pub(crate) fn forget(&mut self, names: &[IfName]) {
         self.interfaces.retain(|(_, resting)| !resting.is_for(names));
-        self.links.retain(|name, _| !names.contains(name));
+        self.links.removed.retain(|name, _| !names.contains(name));
     }
 
     /// The interface of this name is defined no more: another one of the name has nothing of it.
     pub(crate) fn forget_definition(&mut self, name: IfName) {
-        self.links.remove(&name);
-        for link in self.links.values_mut().filter(|link| link.master == Some(name)) {
+        self.links.removed.remove(&name);
+        for link in self.links.removed.values_mut().filter(|link| link.master == Some(name)) {
             link.master = None;
+        }
+    }
+
+    /// Has the next daemon know it too.
+    pub(crate) fn write(&mut self) {
+        if self.links == self.written {
+            return;
+        }
+        self.written.clone_from(&self.links);
+        if let Err(err) = self.file.write(&self.links) {
+            warn!("what links had that were taken down is not known after a restart: {err}");
         }
     }
 

@@ -75,6 +75,12 @@ impl Scene {
         Self { daemon, client: RawClient::open() }
     }
 
+    /// The daemon is killed, and the next one serves.
+    pub(crate) fn restart(self) -> Self {
+        self.daemon.kill();
+        Self::start()
+    }
+
     /// Defines what the schema allows.
     #[track_caller]
     pub(crate) fn define(&mut self, xml: &str) {

@@ -28,7 +28,7 @@ link add v5 link e1 address 52:54:00:00:00:55 mtu 1400 txqueuelen 77 type vlan p
 link set v5 alias uplink group 7
 link property add dev v5 altname the-uplink altname vlan-five
 link set v5 up
-address add 198.51.100.1/24 dev v5
+address add 198.51.100.1/24 brd + dev v5
 route add default via 198.51.100.254 dev v5 proto static
 ",
     up: &["v5"],
@@ -46,7 +46,7 @@ link set m0 master bond0
 link set m1 master bond0
 link set bond0 up
 link set m1 type bond_slave queue_id 3
-address add 198.51.100.1/24 dev bond0
+address add 198.51.100.1/24 brd + dev bond0
 route add default via 198.51.100.254 dev bond0 proto static
 ",
     up: &["bond0"],
@@ -68,7 +68,7 @@ link set e1 type bridge_slave cost 7 priority 9 hairpin on guard on root_block o
     vlan_tunnel on bcast_flood off group_fwd_mask 16 neigh_suppress on isolated on locked on
 link set br0 alias inside txqueuelen 55
 link set br0 up
-address add 198.51.100.1/24 dev br0
+address add 198.51.100.1/24 brd + dev br0
 route add default via 198.51.100.254 dev br0 proto static
 ",
     up: &["br0"],
@@ -101,6 +101,7 @@ fn of_port(port: &str) -> String {
 }
 
 /// What somebody has set of a link is there again when its interface is started again.
+/// Once more where the daemon is killed in between.
 fn assert_started_again(case: &'static Case, vlans: &'static str, name: &'static str, xml: String) {
     on_host_with(&MODULES, move || {
         build(case);
@@ -113,6 +114,10 @@ fn assert_started_again(case: &'static Case, vlans: &'static str, name: &'static
         scene.create(name);
         before.assert_unchanged(Strictness::AlikeLinks, name);
         scene.assert_running(name);
+        scene.destroy(name);
+        let mut scene = scene.restart();
+        scene.create(name);
+        before.assert_unchanged(Strictness::AlikeLinks, "the daemon was killed");
     });
 }
 
@@ -151,8 +156,11 @@ fn a_bridge_whose_edit_is_undone() {
     });
 }
 
-/// As `virsh iface-bridge` and `iface-unbridge` have it.
-fn assert_bridged_and_back(case: &'static Case, name: &'static str, port: &'static str) {
+/// As `virsh iface-bridge` and `iface-unbridge` have it, and with something in between.
+fn assert_bridged_and_back(
+    (case, name, port): (&'static Case, &'static str, &'static str),
+    between: fn(Scene) -> Scene,
+) {
     on_host_with(&MODULES, move || {
         build(case);
         let mut scene = Scene::start();
@@ -163,6 +171,7 @@ fn assert_bridged_and_back(case: &'static Case, name: &'static str, port: &'stat
         scene.define(&bridge);
         scene.create("br1");
         assert_eq!(fact("br1", "address"), fact(name, "address"));
+        let mut scene = between(scene);
         scene.destroy("br1");
         scene.undefine("br1");
         scene.define(&of_port(port));
@@ -178,18 +187,32 @@ fn assert_bridged_and_back(case: &'static Case, name: &'static str, port: &'stat
         let is_gone = || !std::path::Path::new("/sys/class/net").join(name).exists();
         eventually(&format!("{name} is gone with its bridge"), is_gone);
         scene.undefine("br1");
+        let mut scene = between(scene);
         scene.define(&of_port(port));
         scene.create(name);
         before.assert_unchanged(Strictness::AlikeLinks, "made again");
     });
 }
 
+const VLAN_CASE: (&Case, &str, &str) = (&A_VLAN, "v5", VLAN_PORT);
+const BOND_CASE: (&Case, &str, &str) = (&A_BOND, "bond0", BOND_PORT);
+
 #[test]
 fn a_vlan_that_becomes_a_port_and_none() {
-    assert_bridged_and_back(&A_VLAN, "v5", VLAN_PORT);
+    assert_bridged_and_back(VLAN_CASE, |scene| scene);
 }
 
 #[test]
 fn a_bond_that_becomes_a_port_and_none() {
-    assert_bridged_and_back(&A_BOND, "bond0", BOND_PORT);
+    assert_bridged_and_back(BOND_CASE, |scene| scene);
+}
+
+#[test]
+fn a_vlan_that_becomes_a_port_and_none_while_the_daemon_is_killed() {
+    assert_bridged_and_back(VLAN_CASE, Scene::restart);
+}
+
+#[test]
+fn a_bond_that_becomes_a_port_and_none_while_the_daemon_is_killed() {
+    assert_bridged_and_back(BOND_CASE, Scene::restart);
 }

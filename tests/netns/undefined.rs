@@ -36,7 +36,10 @@ route add 2001:db8:ffff::/48 via 2001:db8::9 dev eth0 metric 7
 
 fn remembered() -> Vec<String> {
     let Ok(entries) = fs::read_dir(FOLDER) else { return Vec::new() };
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -67,6 +70,35 @@ fn a_nic_comes_back_with_all_that_it_had() {
         virsh("iface-start eth0").ok();
         await_addresses();
         before.assert_unchanged(Strictness::SameLinks, "again");
+    });
+}
+
+/// What is torn is not half believed: it is set aside, and the network stays as it is.
+#[test]
+fn what_is_damaged_is_said_and_costs_nothing_else() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch(BUSY);
+        let daemon = Daemon::start();
+        virsh_destroy("eth0").unwrap();
+        let before = Snapshot::take();
+        daemon.kill();
+        for (place, len) in [("down/eth0", 100), ("links", 20)] {
+            let path = format!("/run/libvirt/interface/{place}");
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..len]).unwrap();
+        }
+        let daemon = Daemon::start();
+        let said = daemon.stderr();
+        for said_of in ["down/eth0: its checksum", "interface/links: its checksum"] {
+            assert_eq!(said.matches(said_of).count(), 1, "{said}");
+        }
+        before.assert_unchanged(Strictness::SameLinks, "started");
+        virsh("iface-start eth0").ok();
+        assert!(is_up("eth0"));
+        assert_eq!(addresses("eth0"), [""; 0]);
+        virsh_destroy("eth0").unwrap();
+        assert_eq!(remembered(), ["damaged", "eth0"]);
     });
 }
 

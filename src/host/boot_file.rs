@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The bytes of files that are remembered until the boot ends: sealed ([`crate::xdr::seal`]), and bound to
+//! the boot's id.
+
+use std::fmt;
+
+use crate::netlink::wire::WireError;
+use crate::xdr::reader::{Reader, XdrError};
+use crate::xdr::seal::{Magic, SealError, seal, unseal};
+use crate::xdr::writer::Writer;
+
+const MAGIC: &Magic = b"vifboot1";
+const BOOT_LEN_MAX: usize = 64;
+
+/// Why a file is of no use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BootFileError {
+    /// It is another boot's, and has gone with that.
+    OtherBoot,
+    /// It is not whole.
+    Seal(SealError),
+    /// It says what cannot be.
+    Content,
+}
+
+impl fmt::Display for BootFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherBoot => f.write_str("it is of another boot"),
+            Self::Seal(err) => write!(f, "{err}"),
+            Self::Content => f.write_str("its content makes no sense"),
+        }
+    }
+}
+
+impl std::error::Error for BootFileError {}
+
+impl From<XdrError> for BootFileError {
+    fn from(_: XdrError) -> Self {
+        Self::Content
+    }
+}
+
+impl From<WireError> for BootFileError {
+    fn from(_: WireError) -> Self {
+        Self::Content
+    }
+}
+
+/// The bytes of a file of this boot.
+pub fn encode(boot: &str, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    seal(MAGIC, |body| {
+        let mut out = Writer::new(body);
+        out.string(boot);
+        write(&mut out);
+    })
+}
+
+/// What was written to a file of this boot.
+///
+/// # Errors
+/// It is of no use.
+pub fn decode<'a>(boot: &str, bytes: &'a [u8]) -> Result<Reader<'a>, BootFileError> {
+    let body = unseal(MAGIC, bytes).map_err(BootFileError::Seal)?;
+    let mut input = Reader::new(body);
+    if input.string("boot", BOOT_LEN_MAX)? != boot {
+        return Err(BootFileError::OtherBoot);
+    }
+    Ok(input)
+}

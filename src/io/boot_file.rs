@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Files below the run directory that count until the boot ends ([`crate::host::boot_file`]).
+//!
+//! A file of another boot is removed. One that cannot be read, or is not whole, is set aside with a
+//! warning: what it would have said is missing, and nothing else.
+
+use std::fs;
+use std::path::Path;
+
+use log::{debug, warn};
+
+use crate::error::HostError;
+use crate::host::boot_file::BootFileError;
+use crate::io::files;
+
+/// The folder beside a file in which it is set aside.
+const ASIDE: &str = "damaged";
+const ASIDE_MODE: u32 = 0o700;
+
+/// What `decode` makes of a file, if that is there and of use.
+pub(super) fn read<T>(
+    path: &Path,
+    len_max: u64,
+    decode: impl FnOnce(&[u8]) -> Result<T, BootFileError>,
+) -> Option<T> {
+    let bytes = match files::read(path, len_max) {
+        Ok(bytes) => bytes,
+        Err(err) if err.errno() == libc::ENOENT => return None,
+        Err(err) => {
+            set_aside(path, &err.to_string());
+            return None;
+        }
+    };
+    match decode(&bytes) {
+        Ok(content) => return Some(content),
+        Err(BootFileError::OtherBoot) => {
+            if let Err(err) = fs::remove_file(path) {
+                debug!("cannot remove {}, of another boot: {err}", path.display());
+            }
+        }
+        Err(err @ (BootFileError::Seal(_) | BootFileError::Content)) => {
+            set_aside(path, &format!("cannot use {}: {err}", path.display()));
+        }
+    }
+    None
+}
+
+fn set_aside(path: &Path, why: &str) {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let aside = dir.join(ASIDE);
+    let moved = files::make_folder(&aside, ASIDE_MODE).and_then(|()| {
+        let refuse = |err| HostError::new("rename", path.display().to_string(), &err);
+        fs::rename(path, aside.join(name)).map_err(refuse)
+    });
+    match moved {
+        Ok(()) => warn!("{why}; it is set aside in {}", aside.display()),
+        Err(err) => warn!("{why}; it is left where it is: {err}"),
+    }
+}
