@@ -208,17 +208,16 @@ pub const SETTLE_TIME_MAX: Duration = Duration::from_millis(1500);
 /// microsecond, unless it is busy with changes of links. Nobody else waits.
 pub const SPEED_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How long the loop waits for the kernel's answer to a change, in milliseconds, before it sees to its
-/// clients meanwhile: an answer takes a few hundredths of one, and between two steps of a change packets
-/// may be lost.
-pub const KERNEL_WAIT_MAX: u16 = 1;
+/// How long the loop waits for the kernel's answer to a change before it sees to its clients meanwhile: an
+/// answer takes a few hundredths of a millisecond, and between two steps of a change packets may be lost.
+pub const KERNEL_WAIT_MAX: Duration = Duration::from_millis(1);
 
 /// Steps of a change that are sent along with the one before: the kernel takes some hundredths of a
 /// millisecond for each, and somebody who has a change undone waits until they are done.
 pub const STEPS_AHEAD_MAX: usize = 32;
 
-/// How often it waits so after a request: the answer to several requests comes in parts.
-pub const KERNEL_WAITS_MAX: u32 = 16;
+/// How long it waits so in one turn, for one answer after the other: a change of a few links takes less.
+pub const KERNEL_WAITS_PER_TURN_MAX: Duration = Duration::from_millis(2);
 
 /// Messages of the kernel that are made sense of in one turn of the loop: a millisecond's worth.
 pub const MESSAGES_PER_TURN_MAX: usize = 500;

@@ -42,6 +42,11 @@ impl Changes {
         Ok(Self { messenger: Messenger::open()?, conversation, ahead, request: Vec::new() })
     }
 
+    /// The loop has seen to its clients, and may wait for the kernel anew.
+    pub fn begin_turn(&mut self) {
+        self.messenger.begin_turn();
+    }
+
     /// Gives up the answers to what was sent before.
     pub fn begin(&mut self) {
         self.request.clear();

@@ -14,16 +14,17 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
+use std::time::Duration;
 
 use log::warn;
 
 use crate::error::HostError;
-use crate::limits::{KERNEL_WAIT_MAX, KERNEL_WAITS_MAX, MESSENGER_IDLE_TIME_MAX};
+use crate::limits::{KERNEL_WAIT_MAX, KERNEL_WAITS_PER_TURN_MAX, MESSENGER_IDLE_TIME_MAX};
 use crate::netlink::conversation::{is_end, next_sequence};
 use crate::netlink::wire;
 use crate::sys::process::{self, Fork};
 use crate::sys::signal::Signals;
-use crate::sys::{self, descriptors};
+use crate::sys::{self, clock, descriptors};
 use teller::Teller;
 
 pub use teller::{encode_sysctl, make_conditional};
@@ -50,8 +51,10 @@ pub struct Messenger {
     inbox: Vec<u8>,
     taken_len: usize,
     unanswered_count: usize,
-    /// How often the loop may wait for an answer before it sees to its clients.
-    waits_left: u32,
+    /// Whether the loop may wait for an answer before it sees to its clients.
+    is_awaited: bool,
+    /// Until when it may do so in this turn, once it has waited (`CLOCK_MONOTONIC`).
+    waits_end: Option<Duration>,
     /// The process was killed while it owed answers, and nobody has been told.
     is_broken: bool,
 }
@@ -74,7 +77,8 @@ impl Messenger {
             inbox: Vec::new(),
             taken_len: 0,
             unanswered_count: 0,
-            waits_left: 0,
+            is_awaited: false,
+            waits_end: None,
             is_broken: false,
         })
     }
@@ -85,12 +89,17 @@ impl Messenger {
         self.sequence
     }
 
+    /// The loop has seen to its clients, and may wait anew.
+    pub fn begin_turn(&mut self) {
+        self.waits_end = None;
+    }
+
     /// Has requests carried out, one after the other. Each is a message that the kernel answers with an
     /// end of its own, or one of [`encode_sysctl`]; what [`make_conditional`] has marked is answered with
     /// `ECANCELED` if the one before it is refused.
     pub fn send(&mut self, requests: &[u8]) {
         self.unanswered_count += split(requests).count();
-        self.waits_left = KERNEL_WAITS_MAX;
+        self.is_awaited = true;
         if self.has_process() {
             self.outbox.extend_from_slice(requests);
             self.flush();
@@ -174,12 +183,14 @@ impl Messenger {
         }
     }
 
-    /// Waits for an answer, unless that has been done enough since the last request. Tells whether there is
-    /// something to be read.
+    /// Waits for an answer, unless the last one did not come at once, or the loop has waited enough in
+    /// this turn. Tells whether there is something to be read.
     fn wait(&mut self) -> bool {
-        let waits = self.waits_left > 0 && sys::wait_readable(&self.near_end, KERNEL_WAIT_MAX);
-        self.waits_left = if waits { self.waits_left - 1 } else { 0 };
-        waits
+        let Ok(now) = clock::monotonic() else { return false };
+        let end = *self.waits_end.get_or_insert(now + KERNEL_WAITS_PER_TURN_MAX);
+        let left = KERNEL_WAIT_MAX.min(end.saturating_sub(now));
+        self.is_awaited = self.is_awaited && sys::wait_readable(&self.near_end, left);
+        self.is_awaited
     }
 
     /// Reads what has come. Tells whether anything has.

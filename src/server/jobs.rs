@@ -251,6 +251,7 @@ impl Jobs {
 impl Server {
     /// Goes on with what is to be changed, as far as it can and may in one turn.
     pub(super) fn run_jobs(&mut self, now: Instant) {
+        self.jobs.changes.begin_turn();
         for _ in 0..STEPS_PER_TURN_MAX {
             let yields = matches!(self.jobs.pause, Pause::Yielding(until) if until > now);
             if self.jobs.is_done() || (yields && self.has_answered) {

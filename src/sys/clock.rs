@@ -31,14 +31,19 @@ pub fn pause(duration: Duration) {
 /// Sleeps by a clock (clock_nanosleep(2)). A signal that ends the sleep early ends the process too, as
 /// those that sleep handle none.
 fn sleep(clock: libc::clockid_t, flags: libc::c_int, duration: Duration) {
+    let time = timespec(duration);
+    // SAFETY: the pointer is to a live local, which is only read; the time that is left is not asked
+    // for.
+    unsafe { libc::clock_nanosleep(clock, flags, &raw const time, std::ptr::null_mut()) };
+}
+
+/// A duration as system calls take it.
+pub(super) fn timespec(duration: Duration) -> libc::timespec {
     // Both types depend on the C library; the name of the first is not to be used with musl.
     let tv_sec = duration.as_secs().try_into().unwrap_or_default();
     #[allow(clippy::unnecessary_fallible_conversions, reason = "it may have 32 bits")]
     let tv_nsec = duration.subsec_nanos().try_into().unwrap_or_default();
-    let time = libc::timespec { tv_sec, tv_nsec };
-    // SAFETY: the pointer is to a live local, which is only read; the time that is left is not asked
-    // for.
-    unsafe { libc::clock_nanosleep(clock, flags, &raw const time, std::ptr::null_mut()) };
+    libc::timespec { tv_sec, tv_nsec }
 }
 
 fn read(clock: libc::clockid_t) -> io::Result<Duration> {

@@ -15,18 +15,20 @@ pub mod socket;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// The kernel's answer as a result: -1 means that `errno` says what went wrong.
 fn check(rc: libc::c_int) -> io::Result<libc::c_int> {
     if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc) }
 }
 
-/// Waits so many milliseconds at most until something can be read. Tells whether there is.
-pub fn wait_readable(fd: impl AsFd, milliseconds: u16) -> bool {
+/// Waits so long at most until something can be read. Tells whether there is.
+pub fn wait_readable(fd: impl AsFd, time: Duration) -> bool {
     let fd = fd.as_fd().as_raw_fd();
     let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: the pointer is to one live pollfd, as the count says.
-    let count = unsafe { libc::poll(&raw mut wanted, 1, milliseconds.into()) };
+    let time = clock::timespec(time);
+    // SAFETY: both pointers are to live locals, one pollfd as the count says; no mask of signals is set.
+    let count = unsafe { libc::ppoll(&raw mut wanted, 1, &raw const time, std::ptr::null()) };
     count == 1
 }
 

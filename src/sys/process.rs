@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::process::Child;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::check;
 
@@ -189,7 +190,7 @@ pub fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Result<()>
 
 /// Whether the process that [`open_process`] has opened has ended, waited for or not.
 pub fn has_process_ended(process: impl AsFd) -> bool {
-    super::wait_readable(process, 0)
+    super::wait_readable(process, Duration::ZERO)
 }
 
 /// Sends a signal to a process by its number: for kernels that cannot open it. Whoever has made sure
