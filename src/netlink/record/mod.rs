@@ -7,6 +7,7 @@
 //! number. What the kernel tells and does not take back is left out or translated. The same bytes are
 //! what is written to a file, and read from it.
 
+mod kept;
 pub mod address;
 mod hops;
 pub mod route;

@@ -9,6 +9,7 @@ use crate::model::address::{Family, IpPrefix};
 use crate::netlink::address::{Lifetime, decode_family, decode_ip, encode_family, with_octets};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::record::address::AddressRecord;
+use crate::netlink::record::kept::KeptAttributes;
 use crate::netlink::record::{hops, left_of, rewritten};
 use crate::netlink::route::{
     RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_TABLE, RTM_GETROUTE,
@@ -62,7 +63,7 @@ pub struct RouteRecord {
     /// Behind the family and the prefix's length: source length, TOS, table, protocol, scope, type.
     header: [u8; 6],
     flags: u32,
-    attributes: Vec<u8>,
+    attributes: KeptAttributes,
     hops: Hops,
     lifetime: Lifetime,
     /// The nexthop object that it leads over, where it is one of its own (`ip nexthop`).
@@ -94,7 +95,7 @@ impl RouteRecord {
             protocol: RTPROT_STATIC,
             header: [0, 0, table, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST],
             flags: 0,
-            attributes,
+            attributes: attributes.into(),
             hops: Hops::One,
             lifetime: Lifetime::Permanent,
             object: None,
@@ -117,7 +118,7 @@ impl RouteRecord {
             metric,
             protocol: RTPROT_KERNEL,
             header: [0, 0, table, RTPROT_KERNEL, RT_SCOPE_UNIVERSE, RTN_UNICAST],
-            attributes,
+            attributes: attributes.into(),
             ..Self::default_over(peer)
         })
     }
@@ -145,12 +146,13 @@ impl RouteRecord {
             protocol,
             header,
             flags,
-            attributes: Vec::new(),
+            attributes: KeptAttributes::default(),
             hops: Hops::One,
             lifetime: Lifetime::Permanent,
             object: None,
         };
-        let mut kept = PayloadWriter::new(&mut route.attributes);
+        let mut list = Vec::with_capacity(rest.len());
+        let mut kept = PayloadWriter::new(&mut list);
         for attribute in attributes(rest) {
             let attribute = attribute?;
             match attribute.kind {
@@ -185,6 +187,7 @@ impl RouteRecord {
                 kind => kept.attribute(kind, attribute.payload),
             }
         }
+        route.attributes = list.into();
         route.destination =
             IpPrefix::new(destination, prefix_len).ok_or(WireError::Value("rtm_dst_len"))?;
         Ok(Some(route))
@@ -339,7 +342,7 @@ impl RouteRecord {
             }
             Some(())
         });
-        Self { attributes: attributes.unwrap_or_default(), ..self.clone() }
+        Self { attributes: attributes.unwrap_or_default().into(), ..self.clone() }
     }
 
     /// The gateways by which it leads through the link that it belongs to, and which have to be on a
@@ -412,7 +415,7 @@ impl RouteRecord {
             out.attribute_u32(RTA_EXPIRES, left);
             Some(())
         })?;
-        Some(Self { attributes, ..self.clone() })
+        Some(Self { attributes: attributes.into(), ..self.clone() })
     }
 
     /// Appends the record as the kernel would tell of a route through `link`.
