@@ -5,6 +5,7 @@
 //! Knows no socket: whoever drives a dialogue carries its requests to the kernel, and the kernel's
 //! messages back, as many at a time as there is time for. A dump that is torn is asked for anew.
 
+mod parts;
 pub mod record;
 pub mod survey;
 

@@ -90,6 +90,14 @@ impl HostRecord {
         routes.into_iter().for_each(|(link, route)| self.add_route(&makers, link, route));
     }
 
+    /// Makes room for so many more routes through a link: to make it by and by takes longer than a turn of
+    /// the loop, as all that there are by then have to be moved.
+    pub fn expect_routes(&mut self, link: LinkIndex, count: usize) {
+        if let Some(recorded) = self.of_index_mut(link) {
+            let _ = recorded.routes.try_reserve(count);
+        }
+    }
+
     /// The same of one route.
     pub fn add_route(&mut self, makers: &RouteMakers, link: LinkIndex, route: RouteRecord) {
         let Some(recorded) = self.of_index_mut(link) else { return };

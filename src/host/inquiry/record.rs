@@ -2,10 +2,11 @@
 //! [`RecordInquiry`]: all that can be set back, asked of the kernel: the whole host, or a few of its
 //! links.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::error::HostError;
 use crate::host::Host;
+use crate::host::inquiry::parts::Parts;
 use crate::host::inquiry::{Inquiry, Topic};
 use crate::host::record::{HostRecord, Recorded, RouteMakers};
 use crate::limits::RESYNCS_PER_TURN_MAX;
@@ -34,7 +35,7 @@ pub struct RecordInquiry {
     links: Vec<LinkRecord>,
     addresses: VecDeque<AddressRecord>,
     aparts: Vec<(Topic, Apart)>,
-    routes: [VecDeque<(LinkIndex, RouteRecord)>; 2],
+    routes: [Parts<(LinkIndex, RouteRecord)>; 2],
     vlans: Vec<(LinkIndex, BridgeVlans)>,
     /// Whose VLANs must be known.
     sides: Vec<LinkIndex>,
@@ -64,7 +65,7 @@ impl RecordInquiry {
             links: Vec::new(),
             addresses: VecDeque::new(),
             aparts: Vec::new(),
-            routes: [VecDeque::new(), VecDeque::new()],
+            routes: Default::default(),
             vlans: Vec::new(),
             sides: Vec::new(),
             stage: Stage::Links,
@@ -92,11 +93,14 @@ impl RecordInquiry {
             self.addresses.drain(..count).for_each(|address| self.record.add_address(address));
             return None;
         }
+        if self.makers.is_none() {
+            self.expect_routes();
+        }
         let makers = self.makers.get_or_insert_with(|| self.record.makers_of_routes());
         for routes in &mut self.routes {
-            let count = routes.len().min(entry_count);
-            if count > 0 {
-                let routes = routes.drain(..count);
+            let part = routes.take(entry_count);
+            if !part.is_empty() {
+                let routes = part.into_iter();
                 routes.for_each(|(link, route)| self.record.add_route(makers, link, route));
                 return None;
             }
@@ -106,6 +110,14 @@ impl RecordInquiry {
         self.aparts.drain(..).for_each(|(_, apart)| self.record.add_apart(apart));
         self.vlans.drain(..).for_each(|(link, vlans)| self.record.add_vlans(link, vlans));
         Some(std::mem::take(&mut self.record))
+    }
+
+    fn expect_routes(&mut self) {
+        let mut counts = BTreeMap::<_, usize>::new();
+        for (link, _) in self.routes.iter().flat_map(Parts::iter) {
+            *counts.entry(*link).or_default() += 1;
+        }
+        counts.into_iter().for_each(|(link, count)| self.record.expect_routes(link, count));
     }
 
     /// What could not be told, and is done without.
@@ -129,8 +141,8 @@ impl RecordInquiry {
         if let Some(route) = route.filter(RouteRecord::may_be_kept) {
             let [ipv4, ipv6] = &mut self.routes;
             match family {
-                Family::Ipv4 => ipv4.push_back((link, route)),
-                Family::Ipv6 => ipv6.push_back((link, route)),
+                Family::Ipv4 => ipv4.push((link, route)),
+                Family::Ipv6 => ipv6.push((link, route)),
             }
         }
     }

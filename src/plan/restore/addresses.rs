@@ -117,7 +117,11 @@ impl Addresses {
             self.at += 1;
             match self.phase {
                 Phase::Compare if then.get(at) == now.get(at) && !scene.is_downed() => {}
-                Phase::Compare => (self.phase, self.at) = (Phase::Index, 0),
+                Phase::Compare => {
+                    self.index.expect(then.len());
+                    self.then.reserve(then.len());
+                    (self.phase, self.at) = (Phase::Index, 0);
+                }
                 Phase::Index => self.index(scene, then.get(at)),
                 Phase::Sort => self.sort(scene, told, at),
                 Phase::TakeAway => self.take_away(scene, at, steps),

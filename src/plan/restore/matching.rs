@@ -32,6 +32,12 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// Makes room for a whole list, which would have to be moved again and again while it grows.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.last.reserve(count);
+        self.before.reserve(count);
+    }
+
     /// Adds the next entry of the list.
     pub(super) fn push(&mut self, key: impl Hash) {
         let before = self.last.insert(self.hasher.hash_one(key), self.before.len());

@@ -125,9 +125,11 @@ impl Planner {
                 let Some(scene) = scene(ground, &self.links, *at) else { return true };
                 let Some(outcome) = self.outcomes.get(*at) else { return true };
                 // A link that is down has no routes.
-                if !scene.then.link().up
-                    || work.poll(&scene, (&self.told, outcome), budget, &mut self.steps)
-                {
+                let is_over = !scene.then.link().up
+                    || work.poll(&scene, (&self.told, outcome), budget, &mut self.steps);
+                // Else all that is planned by then would have to be moved. No room is no matter.
+                let _ = self.planned.try_reserve(work.foreseen(&scene));
+                if is_over {
                     self.stage = Stage::Routes(*at + 1, Routes::default());
                 }
             }

@@ -85,7 +85,12 @@ impl Routes {
             self.at += 1;
             match self.phase {
                 Phase::Compare if then.get(at) == now.get(at) && !outcome.is_emptied => {}
-                Phase::Compare => (self.phase, self.at) = (Phase::Index, 0),
+                Phase::Compare => {
+                    self.index.expect(then.len());
+                    self.kept_at.reserve(then.len());
+                    self.kept.reserve(then.len().min(now.len()));
+                    (self.phase, self.at) = (Phase::Index, 0);
+                }
                 Phase::Index => {
                     if let Some(route) = then.get(at) {
                         self.index.push(route.way());
@@ -112,6 +117,16 @@ impl Routes {
                 Phase::AddFar => self.add(scene, at, |route| route.gateway.is_some(), steps),
                 Phase::Done => {}
             }
+        }
+    }
+
+    /// How many more steps there may be, as far as that is known.
+    pub(super) fn foreseen(&self, scene: &Scene<'_>) -> usize {
+        match self.phase {
+            Phase::Sort => scene.routes_now().len(),
+            Phase::AddNear | Phase::AddFar => self.missing.len(),
+            Phase::Compare | Phase::Index | Phase::Order => 0,
+            Phase::IndexOwn | Phase::AddOwn | Phase::Done => 0,
         }
     }
 
