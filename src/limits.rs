@@ -336,6 +336,10 @@ pub const CHANGE_NOTE_LEN_MAX: u64 = 4096;
 /// Addresses, routes or steps that a rollback compares in one turn of the loop: a millisecond's worth.
 pub const COMPARED_PER_TURN_MAX: usize = 1_000;
 
+/// Entries of a snapshot that are encoded in one turn of the loop, or kilobytes of it that are summed up or
+/// written: a millisecond's worth.
+pub const KEPT_PER_TURN_MAX: usize = 4_000;
+
 /// Changes that wait for their turn. A call stays when its client goes, and who comes back may ask
 /// again; with definitions of the longest kind so many take some hundred megabytes.
 pub const CHANGES_WAITING_MAX: usize = 512;

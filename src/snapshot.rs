@@ -5,6 +5,7 @@
 //! sealed ([`crate::xdr::seal`]). The encoding is XDR (RFC 4506), and netlink's own for what the kernel says.
 
 pub mod foreign;
+pub mod writer;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,8 +22,9 @@ use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkKind;
 use crate::xdr::reader::{Reader, XdrError};
-use crate::xdr::seal::{Magic, SealError, seal, unseal};
+use crate::xdr::seal::{Magic, SealError, unseal};
 use crate::xdr::writer::Writer;
+use writer::SnapshotWriter;
 
 /// What a snapshot's file begins with; the number is the format's.
 pub(crate) const MAGIC: &Magic = b"vifchg2\n";
@@ -195,16 +197,9 @@ impl Opening {
 impl Snapshot {
     /// The bytes of its file.
     pub fn encode(&self) -> Vec<u8> {
-        seal(MAGIC, |body| {
-            let mut writer = Writer::new(body);
-            encode_opening(&mut writer, &self.opening);
-            writer.count(self.files.len());
-            self.files.iter().for_each(|(name, file)| encode_file(&mut writer, name, file));
-            writer.flag(self.network.is_some());
-            if let Some(network) = &self.network {
-                encode_network(&mut writer, network);
-            }
-        })
+        let mut writer = SnapshotWriter::new(self);
+        while !writer.poll(self, usize::MAX) {}
+        writer.into_file()
     }
 
     /// Reads the bytes of a file.
@@ -338,8 +333,9 @@ fn decode_file(reader: &mut Reader<'_>) -> Result<(IfName, KeptFile), SnapshotEr
     Ok((name, file))
 }
 
+/// All but what the kernel has said, which follows.
 fn encode_network(writer: &mut Writer<'_>, network: &Network) {
-    let Network { host, guests, leases, foreign } = network;
+    let Network { guests, leases, foreign, .. } = network;
     writer.count(guests.len());
     for (guest, bridge) in guests.iter() {
         writer.string(guest.as_str());
@@ -357,7 +353,6 @@ fn encode_network(writer: &mut Writer<'_>, network: &Network) {
     }
     writer.count(foreign.len());
     foreign.iter().for_each(|client| foreign::encode(writer, client));
-    writer.opaque_by(|out| host.encode(out));
 }
 
 fn decode_network(reader: &mut Reader<'_>) -> Result<Network, SnapshotError> {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::ops::Bound;
 
 use crate::host::Host;
 use crate::model::name::IfName;
@@ -46,6 +47,23 @@ pub struct Recorded {
     pub own_routes: Vec<RouteRecord>,
 }
 
+/// How much of a record has been encoded.
+#[derive(Debug)]
+pub struct Place {
+    link: Bound<IfName>,
+    /// The position of the link's next entry.
+    entry_at: usize,
+    /// Whether nothing is left but what belongs to no one link.
+    is_behind_links: bool,
+    apart_at: usize,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { link: Bound::Unbounded, entry_at: 0, is_behind_links: false, apart_at: 0 }
+    }
+}
+
 /// The addresses along with which the kernel makes routes, by link and network: by their place on the
 /// link.
 #[derive(Debug)]
@@ -55,6 +73,23 @@ impl Recorded {
     /// As the table has it.
     pub fn link(&self) -> &Link {
         &self.record.link
+    }
+
+    /// Appends the entry at a position: the link itself comes first, then what it has. `None` behind the
+    /// last.
+    fn encode_entry(&self, at: usize, out: &mut Vec<u8>) -> Option<()> {
+        let Some(at) = at.checked_sub(1) else {
+            self.record.encode(out);
+            return Some(());
+        };
+        let Some(at) = at.checked_sub(self.addresses.len()) else {
+            self.addresses.get(at)?.encode(out);
+            return Some(());
+        };
+        let own_at = at.checked_sub(self.routes.len());
+        let route = own_at.map_or_else(|| self.routes.get(at), |at| self.own_routes.get(at))?;
+        route.encode(out, self.record.link.index);
+        Some(())
     }
 }
 
@@ -202,22 +237,44 @@ impl HostRecord {
 
     /// Appends everything, as messages.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        for Recorded { record, addresses, routes, own_routes } in self.links.values() {
-            record.encode(out);
-            addresses.iter().for_each(|address| address.encode(out));
-            let all = routes.iter().chain(own_routes);
-            all.for_each(|route| route.encode(out, record.link.index));
+        self.encode_part(&mut Place::default(), out, &mut { usize::MAX });
+    }
+
+    /// Appends the next messages behind a place, so many at most, and takes them off the count. Tells
+    /// whether those were the last.
+    pub fn encode_part(&self, place: &mut Place, out: &mut Vec<u8>, count: &mut usize) -> bool {
+        for (name, recorded) in self.links.range((place.link, Bound::Unbounded)) {
+            place.link = Bound::Included(*name);
+            loop {
+                if *count == 0 {
+                    return false;
+                }
+                if recorded.encode_entry(place.entry_at, out).is_none() {
+                    break;
+                }
+                place.entry_at += 1;
+                *count -= 1;
+            }
+            (place.link, place.entry_at) = (Bound::Excluded(*name), 0);
         }
-        self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
-        self.ports.iter().for_each(|(link, port)| port.encode(out, *link));
+        if !std::mem::replace(&mut place.is_behind_links, true) {
+            self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
+            self.ports.iter().for_each(|(link, port)| port.encode(out, *link));
+        }
         let index_of = |name: &IfName| Ok(self.named(name).ok_or(*name)?.link().index);
-        for apart in &self.apart {
+        for apart in self.apart.get(place.apart_at..).unwrap_or_default() {
+            if *count == 0 {
+                return false;
+            }
             let len = out.len();
             if apart.encode(out, &index_of).is_err() {
                 // It leads through a link that is not in the record, and could not be set again.
                 out.truncate(len);
             }
+            place.apart_at += 1;
+            *count -= 1;
         }
+        true
     }
 
     /// Rules, next hops and routes of no one link, in the kernel's order.

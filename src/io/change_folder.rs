@@ -15,8 +15,9 @@ use log::warn;
 
 use crate::backend::native;
 use crate::error::HostError;
-use crate::io::files;
+use crate::io::files::{self, Replacement};
 use crate::limits::{ASIDE_COUNT_MAX, CHANGE_NOTE_LEN_MAX, SNAPSHOT_LEN_MAX};
+use crate::snapshot::writer::SnapshotWriter;
 use crate::snapshot::{FileRestoration, KeptFile, Snapshot};
 
 const SNAPSHOT: &str = "snapshot";
@@ -35,10 +36,23 @@ const SHARED_MODE: u32 = 0o755;
 /// How many folders of the path are the interface driver's own: `interface/change`.
 const OWN_DEPTH: usize = 2;
 
+/// Bytes of a file that are written in the time that an entry of a snapshot takes to be encoded.
+const WRITTEN_LEN: usize = 1024;
+
 /// Where open changes are kept.
 #[derive(Debug)]
 pub struct ChangeFolder {
     dir: PathBuf,
+}
+
+/// A snapshot on its way to the disk.
+#[derive(Debug)]
+pub struct Writing {
+    writer: SnapshotWriter,
+    path: PathBuf,
+    /// The file, once there is something to be written.
+    file: Option<Replacement>,
+    written_len: usize,
 }
 
 /// Which of the files.
@@ -86,6 +100,16 @@ impl ChangeFolder {
             let _ = fs::remove_file(&path);
         }
         written
+    }
+
+    /// Begins to write one of the files, in parts.
+    ///
+    /// # Errors
+    /// As [`ChangeFolder::write`].
+    pub fn begin_writing(&self, kept: Kept, snapshot: &Snapshot) -> Result<Writing, HostError> {
+        self.make_folder()?;
+        let writer = SnapshotWriter::new(snapshot);
+        Ok(Writing { writer, path: self.path(kept), file: None, written_len: 0 })
     }
 
     /// Removes one of the files, durably.
@@ -203,6 +227,47 @@ impl ChangeFolder {
         let set = aside.join(next.to_string());
         files::make_folder(&set, FOLDER_MODE)?;
         Ok(set)
+    }
+}
+
+impl Writing {
+    /// Goes on with so many entries of the snapshot, which is the one that it began with. `true` when it is
+    /// on the disk.
+    ///
+    /// # Errors
+    /// As [`ChangeFolder::write`].
+    pub fn poll(&mut self, snapshot: &Snapshot, entry_count: usize) -> Result<bool, HostError> {
+        let written = self.go_on(snapshot, entry_count);
+        if written.is_err() {
+            // It may be there all the same, and not on the disk.
+            let _ = fs::remove_file(&self.path);
+        }
+        written
+    }
+
+    fn go_on(&mut self, snapshot: &Snapshot, entry_count: usize) -> Result<bool, HostError> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None if self.writer.poll(snapshot, entry_count) => Replacement::begin(&self.path)?,
+            None => return Ok(false),
+        };
+        let left = self.writer.file().get(self.written_len..).unwrap_or_default();
+        let len = left.len().min(entry_count.saturating_mul(WRITTEN_LEN));
+        if let Err(err) = file.write(left.get(..len).unwrap_or_default()) {
+            file.give_up();
+            return Err(err);
+        }
+        self.written_len += len;
+        if len < left.len() {
+            self.file = Some(file);
+            return Ok(false);
+        }
+        file.finish().map(|()| true)
+    }
+
+    /// Nothing is to be written.
+    pub fn give_up(self) {
+        self.file.into_iter().for_each(Replacement::give_up);
     }
 }
 

@@ -142,12 +142,62 @@ fn refusal(path: &Path, err: &io::Error) -> HostError {
 /// Makes a file under a name of its own, and puts it in the place of another one.
 fn rename_made(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary_for(path)?;
-    let renamed = make(&temporary).and_then(|()| fs::rename(&temporary, path));
+    put_in_place(path, &temporary, make(&temporary))
+}
+
+/// Puts a file that was made, or could not be made, in the place of another one.
+fn put_in_place(path: &Path, temporary: &Path, made: io::Result<()>) -> io::Result<()> {
+    let renamed = made.and_then(|()| fs::rename(temporary, path));
     if renamed.is_err() {
         // What cannot be removed now is removed at the next start.
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     renamed
+}
+
+/// The content of a file to be, which is written in parts, durably, for its owner alone to read. What was
+/// there before is there until the end.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl Replacement {
+    /// Begins with nothing.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn begin(path: &Path) -> Result<Self, HostError> {
+        let refuse = |err: io::Error| refusal(path, &err);
+        let temporary = temporary_for(path).map_err(refuse)?;
+        let file = create_new(&temporary).map_err(refuse)?;
+        Ok(Self { path: path.to_owned(), temporary, file })
+    }
+
+    /// Adds a part.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn write(&mut self, part: &[u8]) -> Result<(), HostError> {
+        self.file.write_all(part).map_err(|err| refusal(&self.path, &err))
+    }
+
+    /// Has it take the old one's place.
+    ///
+    /// # Errors
+    /// As [`replace`].
+    pub fn finish(self) -> Result<(), HostError> {
+        let renamed = put_in_place(&self.path, &self.temporary, self.file.sync_all());
+        renamed.and_then(|()| sync_folder_of(&self.path)).map_err(|err| refusal(&self.path, &err))
+    }
+
+    /// Everything is as it was.
+    pub fn give_up(self) {
+        // What cannot be removed now is removed at the next start.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// Removes the file `path`, durably. One that is gone already is no error.

@@ -169,13 +169,10 @@ impl Server {
 
     fn go_on_with_record(&mut self, record: HostRecord, then: WithRecord, now: Instant) {
         match then {
-            WithRecord::Begin(request) => {
-                let network = self.network(record);
-                let outcome = network.map_err(Into::into);
-                let outcome =
-                    outcome.and_then(|it| self.begin_change(&request.origin, Some(it), now));
-                self.answer(request, outcome, now);
-            }
+            WithRecord::Begin(request) => match self.network(record) {
+                Ok(network) => self.begin_change(request, Some(network), now),
+                Err(err) => self.answer(request, Err(err.into()), now),
+            },
             WithRecord::Journal(running) => match self.network(record) {
                 Ok(network) => self.journal(*running, Some(network), now),
                 Err(err) => self.refuse(running.request, err.into(), now),

@@ -28,6 +28,7 @@ use crate::server::answer::{Decision, Desk};
 use crate::server::client::{self, ClientId};
 use crate::server::discard::Discard;
 use crate::server::inquiries::{Inquiring, WithSurvey};
+use crate::server::keeping::Keeping;
 use crate::server::request::{Brief, Origin, Request};
 use crate::server::rested::Rested;
 use crate::server::running::{Comparing, Running, StepProgress};
@@ -50,6 +51,8 @@ pub(crate) struct Jobs {
     /// What has to be known before it goes on.
     inquiring: Option<Inquiring>,
     dialogue: Dialogue,
+    /// What has to be on the disk before it goes on.
+    keeping: Option<Keeping>,
     pause: Pause,
     pub(super) rested: Rested,
     pub(super) discard: Discard,
@@ -84,6 +87,7 @@ impl Jobs {
             comparing: None,
             inquiring: None,
             dialogue: Dialogue::default(),
+            keeping: None,
             pause: Pause::None,
             rested,
             discard: Discard::new(now),
@@ -134,7 +138,9 @@ impl Jobs {
     pub(super) fn push_first(&mut self, request: Request, why: StepError) {
         self.waiting.push_front(request);
         let own = self.running.as_mut().filter(|it| it.way_back.is_none());
-        if let Some(running) = own.or_else(|| self.inquiring.as_mut()?.job_mut()) {
+        let inquiring = self.inquiring.as_mut().and_then(Inquiring::job_mut);
+        let keeping = self.keeping.as_mut().and_then(Keeping::job_mut);
+        if let Some(running) = own.or(inquiring).or(keeping) {
             running.abort = Some(why);
             self.pause = Pause::None;
         }
@@ -169,6 +175,15 @@ impl Jobs {
         self.inquiring.take()
     }
 
+    /// Begins, or goes on, to write a snapshot down.
+    pub(super) fn keep(&mut self, keeping: Keeping) {
+        self.keeping = Some(keeping);
+    }
+
+    pub(super) fn take_keeping(&mut self) -> Option<Keeping> {
+        self.keeping.take()
+    }
+
     /// Asks, and hears what is told, as far as a turn has time for it.
     ///
     /// # Errors
@@ -198,12 +213,17 @@ impl Jobs {
 
     /// Whether what is under way is as much as a turn has time for.
     fn is_in_parts(&self) -> bool {
-        self.comparing.is_some() || self.inquiring.as_ref().is_some_and(Inquiring::is_long)
+        self.comparing.is_some()
+            || self.keeping.is_some()
+            || self.inquiring.as_ref().is_some_and(Inquiring::is_long)
     }
 
     /// Whether no change is under way.
     fn is_between_changes(&self) -> bool {
-        self.running.is_none() && self.comparing.is_none() && self.inquiring.is_none()
+        self.running.is_none()
+            && self.comparing.is_none()
+            && self.inquiring.is_none()
+            && self.keeping.is_none()
     }
 
     /// Whether no change is under way or waits.
@@ -271,6 +291,7 @@ impl Server {
                 _ if self.jobs.inquiring.is_some() => self.go_on_inquiring(now),
                 Some(_) => self.go_on(now),
                 None if self.jobs.comparing.is_some() => self.go_on_comparing(now),
+                None if self.jobs.keeping.is_some() => self.go_on_keeping(now),
                 None => self.begin_next(now),
             }
             if self.jobs.pause != Pause::None {

@@ -18,6 +18,7 @@ mod postponed;
 mod answer;
 mod administer;
 mod running;
+mod keeping;
 mod claims;
 mod inquiries;
 mod perform;

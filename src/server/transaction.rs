@@ -24,6 +24,7 @@ use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::rollback::{Parts, Recovery};
 use crate::server::inquiries::WithRecord;
+use crate::server::keeping::WithKept;
 use crate::server::request::{Origin, Request};
 use crate::server::running::Running;
 use crate::server::{Server, wall_clock};
@@ -102,6 +103,11 @@ impl ChangeDesk {
         Ok(Opening { by, boot, at, deadline, since: Utc::new(wall).to_the_second(), until })
     }
 
+    /// A journal is written, in the place of any other.
+    pub(super) fn note_journal(&mut self) {
+        self.has_stale_journal = false;
+    }
+
     /// Removes a journal. One that stays is tried again, as it would undo what is done later.
     pub(super) fn remove_journal(&mut self) {
         let removed = self.folder.remove(Kept::Journal);
@@ -120,7 +126,7 @@ impl Server {
                 return self.ask_for_record(RecordInquiry::of_all(), WithRecord::Begin(request));
             }
             (Transaction::Begin, Privilege::Session) => {
-                self.begin_change(&request.origin, None, now)
+                return self.begin_change(request, None, now);
             }
             (Transaction::Commit, _) => self.commit_change(),
             (Transaction::Rollback, _) => return self.roll_back(request, now),
@@ -131,10 +137,26 @@ impl Server {
     /// Begins a change. `network` is what runs, if that is to be restored too.
     pub(super) fn begin_change(
         &mut self,
-        origin: &Origin,
+        request: Request,
         network: Option<Network>,
         now: Instant,
-    ) -> Result<Reply, CallError> {
+    ) {
+        match self.snapshot(&request.origin, network) {
+            Ok(snapshot) => {
+                // Before it can be found: a daemon that dies next leaves nothing that nobody undoes.
+                self.change.stand_by(&snapshot, now);
+                self.keep(snapshot, WithKept::Begin(request), now);
+            }
+            Err(err) => self.answer(request, Err(err), now),
+        }
+    }
+
+    /// What a change goes back to that begins now.
+    fn snapshot(
+        &mut self,
+        origin: &Origin,
+        network: Option<Network>,
+    ) -> Result<Snapshot, CallError> {
         let by = match origin {
             Origin::Client { caller, .. } => *caller,
             Origin::Daemon(_) => Caller::default(),
@@ -145,10 +167,17 @@ impl Server {
         let timeout = self.configuration.settings.changes.change_timeout;
         let opening = self.change.opening(by, timeout)?;
         let files = self.store.keep()?;
-        let snapshot = Rc::new(Snapshot { opening, files, network });
-        // Before it can be found: a daemon that dies next leaves nothing that nobody undoes.
-        self.change.stand_by(&snapshot, now);
-        if let Err(err) = self.change.folder.write(Kept::Change, &snapshot) {
+        Ok(Snapshot { opening, files, network })
+    }
+
+    /// The change is open, if its snapshot could be written down.
+    pub(super) fn open_change(
+        &mut self,
+        snapshot: Rc<Snapshot>,
+        written: Result<(), HostError>,
+        now: Instant,
+    ) -> Result<Reply, CallError> {
+        if let Err(err) = written {
             self.change.standby.dismiss();
             self.drop_unbegun(snapshot, now);
             return Err(err.into());
@@ -219,27 +248,13 @@ impl Server {
     pub(super) fn journal(&mut self, running: Running, network: Option<Network>, now: Instant) {
         let Some(change) = self.change.open.open() else { return self.start(running) };
         let opening = change.opening.clone();
-        match self.write_journal(opening, network) {
-            Ok(()) => self.start(running),
+        match self.store.keep() {
+            Ok(files) => {
+                let snapshot = Snapshot { opening, files, network };
+                self.keep(snapshot, WithKept::Journal(Box::new(running)), now);
+            }
             Err(err) => self.refuse(running.request, err.into(), now),
         }
-    }
-
-    fn write_journal(
-        &mut self,
-        opening: Opening,
-        network: Option<Network>,
-    ) -> Result<(), HostError> {
-        let files = self.store.keep()?;
-        let snapshot = Snapshot { opening, files, network };
-        if let Err(err) = self.change.folder.write(Kept::Journal, &snapshot) {
-            if self.change.folder.has(Kept::Journal) {
-                self.change.remove_journal();
-            }
-            return Err(err);
-        }
-        self.change.has_stale_journal = false;
-        Ok(())
     }
 
     /// The job is over that was written down.

@@ -4,6 +4,7 @@
 use super::*;
 use crate::fuzzing::value_kernel::ValueKernel;
 use crate::model::sorted::SortedMap;
+use crate::xdr::seal::seal;
 
 const HOST: &str = "
     link br0 bridge up
@@ -65,6 +66,20 @@ fn a_snapshot_is_read_as_it_was_written() {
     assert_eq!(Snapshot::decode(&kept.encode()), Ok(kept));
     let empty = Snapshot::default();
     assert_eq!(Snapshot::decode(&empty.encode()), Ok(empty));
+}
+
+#[test]
+fn a_file_that_is_made_in_parts_is_the_same() {
+    let kept = snapshot();
+    for count in [1, 2] {
+        let mut writer = SnapshotWriter::new(&kept);
+        let mut part_count = 1;
+        while !writer.poll(&kept, count) {
+            part_count += 1;
+        }
+        assert!(part_count > 1, "{count} at a time");
+        assert_eq!(writer.into_file(), kept.encode(), "{count} at a time");
+    }
 }
 
 #[test]

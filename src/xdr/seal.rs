@@ -9,6 +9,13 @@ use std::fmt;
 /// What a file begins with.
 pub type Magic = [u8; 8];
 
+/// Where the checksum is.
+const SUM_AT: usize = size_of::<Magic>();
+const SUM_LEN: usize = 8;
+
+/// The sum is made of words.
+const WORD_LEN: usize = 8;
+
 /// Why the bytes of a file are not believed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SealError {
@@ -31,16 +38,34 @@ impl std::error::Error for SealError {}
 
 /// The bytes of a file: what `write` appends to them, behind what shows that it is whole.
 pub fn seal(magic: &Magic, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut file = magic.to_vec();
-    let sum_at = file.len();
-    file.extend_from_slice(&[0; 8]);
-    let start = file.len();
+    let mut file = begin(magic);
     write(&mut file);
-    let sum = checksum(file.get(start..).unwrap_or_default());
-    if let Some(slot) = file.get_mut(sum_at..start) {
-        slot.copy_from_slice(&sum.to_be_bytes());
-    }
+    Seal::default().poll(&mut file, usize::MAX);
     file
+}
+
+/// What a file begins with that is to be sealed when its body follows.
+pub fn begin(magic: &Magic) -> Vec<u8> {
+    [magic.as_slice(), &[0; SUM_LEN]].concat()
+}
+
+/// A seal that is made in parts, as the body of the file is long.
+#[derive(Debug, Default)]
+pub struct Seal(Checksum);
+
+impl Seal {
+    /// Goes on with so many bytes of a file that is there to its end. `true` when it is sealed.
+    pub fn poll(&mut self, file: &mut [u8], len: usize) -> bool {
+        let Some((sum, body)) = file.get_mut(SUM_AT..).and_then(<[u8]>::split_first_chunk_mut)
+        else {
+            return true;
+        };
+        let is_over = self.0.add(body, len);
+        if is_over {
+            *sum = self.0.finish(body).to_be_bytes();
+        }
+        is_over
+    }
 }
 
 /// What was written to a file of these bytes.
@@ -53,16 +78,52 @@ pub fn unseal<'a>(magic: &Magic, bytes: &'a [u8]) -> Result<&'a [u8], SealError>
     if u64::from_be_bytes(*sum) == checksum(body) { Ok(body) } else { Err(SealError::Checksum) }
 }
 
+/// The checksum of a file's body.
+fn checksum(body: &[u8]) -> u64 {
+    let mut sum = Checksum::default();
+    sum.add(body, usize::MAX);
+    sum.finish(body)
+}
+
 /// After the manner of FNV-1a, with eight bytes at a time.
-fn checksum(bytes: &[u8]) -> u64 {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+#[derive(Debug)]
+struct Checksum {
+    sum: u64,
+    /// How much of the body is in it.
+    at: usize,
+}
+
+impl Default for Checksum {
+    fn default() -> Self {
+        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        Self { sum: BASIS, at: 0 }
+    }
+}
+
+impl Checksum {
+    /// Goes on with so many bytes of the body, in words. `true` when no whole word is left.
+    fn add(&mut self, body: &[u8], len: usize) -> bool {
+        let left = body.get(self.at..).unwrap_or_default();
+        let whole_len = left.len() - left.len() % WORD_LEN;
+        let len = whole_len.min((len - len % WORD_LEN).max(WORD_LEN));
+        let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or_default();
+        let words = left.get(..len).unwrap_or_default().chunks_exact(WORD_LEN);
+        self.sum = words.fold(self.sum, |sum, bytes| mix(sum, word(bytes)));
+        self.at += len;
+        len == whole_len
+    }
+
+    /// With the bytes behind the last whole word, and the length.
+    fn finish(&self, body: &[u8]) -> u64 {
+        let rest = body.get(self.at..).unwrap_or_default();
+        let sum = rest.iter().fold(self.sum, |sum, byte| mix(sum, u64::from(*byte)));
+        mix(sum, u64::try_from(body.len()).unwrap_or(u64::MAX))
+    }
+}
+
+fn mix(sum: u64, word: u64) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
-    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(PRIME).rotate_left(29);
-    let mut words = bytes.chunks_exact(8);
-    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or_default();
-    let sum = words.by_ref().fold(BASIS, |sum, bytes| mix(sum, word(bytes)));
-    let sum = words.remainder().iter().fold(sum, |sum, byte| mix(sum, u64::from(*byte)));
-    mix(sum, u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+    (sum ^ word).wrapping_mul(PRIME).rotate_left(29)
 }
 
 #[cfg(test)]
@@ -84,6 +145,21 @@ mod tests {
                 assert!(unseal(MAGIC, &bytes[..at]).is_err(), "the first {at} bytes");
             }
             assert!(unseal(MAGIC, &[bytes, vec![0]].concat()).is_err(), "a byte more");
+        }
+    }
+
+    #[test]
+    fn a_seal_that_is_made_in_parts_is_the_same() {
+        for body_len in [0, 7, 8, 9, 64] {
+            let body: Vec<u8> = (0..body_len).collect();
+            let want = seal(MAGIC, |file| file.extend_from_slice(&body));
+            for len in [0, 1, 8, 23] {
+                let mut file = begin(MAGIC);
+                file.extend_from_slice(&body);
+                let mut seal = Seal::default();
+                while !seal.poll(&mut file, len) {}
+                assert_eq!(file, want, "{body_len} bytes, {len} at a time");
+            }
         }
     }
 }

@@ -11,6 +11,14 @@ pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
 }
 
+/// Counted bytes that are being appended.
+#[derive(Debug)]
+#[must_use]
+pub struct Opaque {
+    /// Where they begin.
+    start: usize,
+}
+
 impl<'a> Writer<'a> {
     /// Appends behind what `out` holds.
     pub fn new(out: &'a mut Vec<u8>) -> Self {
@@ -57,14 +65,25 @@ impl<'a> Writer<'a> {
 
     /// The same of bytes that are written in place: the count follows when they are there.
     pub fn opaque_by(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let at = self.out.len();
-        self.count(0);
-        let start = self.out.len();
+        let opaque = self.begin_opaque();
         write(self.out);
+        self.end_opaque(opaque);
+    }
+
+    /// Begins the same of bytes that are written by and by.
+    pub fn begin_opaque(&mut self) -> Opaque {
+        self.count(0);
+        Opaque { start: self.out.len() }
+    }
+
+    /// All that follows the beginning are its bytes: they are counted, and padded.
+    pub fn end_opaque(&mut self, opaque: Opaque) {
+        let Opaque { start } = opaque;
         let len = self.out.len().saturating_sub(start);
         debug_assert!(u32::try_from(len).is_ok(), "capped in limits.rs");
         let count = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
-        if let Some(slot) = self.out.get_mut(at..start) {
+        let slot = start.checked_sub(count.len()).and_then(|at| self.out.get_mut(at..start));
+        if let Some(slot) = slot {
             slot.copy_from_slice(&count);
         }
         self.pad(len);
@@ -107,10 +126,13 @@ mod tests {
         writer.optional_string(None);
         writer.optional_string(Some(""));
         writer.opaque_by(|out| out.extend_from_slice(b"br0.5"));
+        let opaque = writer.begin_opaque();
+        out.extend_from_slice(b"br0.5");
+        Writer::new(&mut out).end_opaque(opaque);
         let want = b"\xa5\xa5\xa5\0\0\0\x01\xff\xff\xff\xfe\0\0\0\0\0\0\0\x03\
             \xff\xff\xff\xff\xff\xff\xff\xfc\0\0\0\x01\
             \0\0\0\x05eth10\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\
-            \0\0\0\x05br0.5\0\0\0";
+            \0\0\0\x05br0.5\0\0\0\0\0\0\x05br0.5\0\0\0";
         assert_eq!(out, want);
     }
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`SnapshotWriter`]: the bytes of a snapshot's file, made in parts, as a host may have a hundred thousand
+//! routes.
+
+use super::{MAGIC, Snapshot, encode_file, encode_network, encode_opening};
+use crate::host::record::Place;
+use crate::xdr::seal::{self, Seal};
+use crate::xdr::writer::{Opaque, Writer};
+
+/// Bytes that are sealed in the time that an entry takes to be encoded.
+const SEALED_LEN: usize = 1024;
+
+/// A file in the making. Each part is to be given the same snapshot.
+#[derive(Debug)]
+pub struct SnapshotWriter {
+    file: Vec<u8>,
+    stage: Stage,
+}
+
+/// What comes next.
+#[derive(Debug)]
+enum Stage {
+    /// What the kernel has said, from this place on.
+    Host(Option<Opaque>, Place),
+    Seal(Seal),
+    Done,
+}
+
+impl SnapshotWriter {
+    /// Begins a file.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let mut file = seal::begin(MAGIC);
+        let mut writer = Writer::new(&mut file);
+        encode_opening(&mut writer, &snapshot.opening);
+        writer.count(snapshot.files.len());
+        snapshot.files.iter().for_each(|(name, file)| encode_file(&mut writer, name, file));
+        writer.flag(snapshot.network.is_some());
+        let host = snapshot.network.as_ref().map(|network| {
+            encode_network(&mut writer, network);
+            writer.begin_opaque()
+        });
+        Self { file, stage: Stage::Host(host, Place::default()) }
+    }
+
+    /// Goes on with so many entries of the record. `true` when the file is whole.
+    pub fn poll(&mut self, snapshot: &Snapshot, mut count: usize) -> bool {
+        let Self { file, stage } = self;
+        if let Stage::Host(opaque, place) = stage {
+            if let Some(network) = &snapshot.network {
+                if !network.host.encode_part(place, file, &mut count) {
+                    return false;
+                }
+                let opaque = opaque.take();
+                opaque.into_iter().for_each(|opaque| Writer::new(file).end_opaque(opaque));
+            }
+            *stage = Stage::Seal(Seal::default());
+        }
+        if let Stage::Seal(seal) = stage {
+            if !seal.poll(file, count.saturating_mul(SEALED_LEN)) {
+                return false;
+            }
+            *stage = Stage::Done;
+        }
+        true
+    }
+
+    /// What there is of the file.
+    pub fn file(&self) -> &[u8] {
+        &self.file
+    }
+
+    /// The same, to be kept.
+    pub fn into_file(self) -> Vec<u8> {
+        self.file
+    }
+}
