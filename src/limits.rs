@@ -293,6 +293,12 @@ pub const APPARMOR_PROFILES_LEN_MAX: u64 = 1024 * 1024;
 /// The largest busybox that is searched for a DHCP client: four times what distributions build.
 pub const BUSYBOX_LEN_MAX: u64 = 8 * 1024 * 1024;
 
+/// The largest dhcpcd that is searched for its version: ten times what distributions build.
+pub const DHCPCD_LEN_MAX: u64 = 4 * 1024 * 1024;
+
+/// What a dhcpcd says of all its links: a few hundred bytes each, and more with long lists of options.
+pub const DHCPCD_ANSWER_LEN_MAX: usize = 1024 * 1024;
+
 /// How long a DHCP client may take to end when it is asked to. They need milliseconds, unless their
 /// script hangs.
 pub const DHCP_STOP_TIME_MAX: Duration = Duration::from_secs(3);

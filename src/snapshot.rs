@@ -27,7 +27,7 @@ use crate::xdr::writer::Writer;
 use writer::SnapshotWriter;
 
 /// What a snapshot's file begins with; the number is the format's.
-pub(crate) const MAGIC: &Magic = b"vifchg2\n";
+pub(crate) const MAGIC: &Magic = b"vifchg3\n";
 
 /// Texts of ours that are kept: a moment, the boot's id.
 const TEXT_LEN_MAX: usize = 256;

@@ -43,6 +43,7 @@ pub struct Target {
     pub link: IfName,
     /// Its number, if it is there.
     pub index: Option<LinkIndex>,
+    pub is_bridge: bool,
 }
 
 /// Who manages these links: at most one hold for each manager and link, in the managers' order.
@@ -214,7 +215,8 @@ impl Search<'_> {
             return;
         }
         let choice = Choice::parse(&self.text(DHCPCD_CONF).unwrap_or_default());
-        for target in self.targets {
+        // It overlooks bridges, unless it is told to have one.
+        for target in self.targets.iter().filter(|target| !target.is_bridge) {
             if choice.takes(&target.link) {
                 self.add(target.link, Manager::Dhcpcd, Sign::Process(pid));
             }

@@ -15,7 +15,7 @@ pub mod netifd;
 
 use std::fmt;
 
-use crate::model::interface::Interface;
+use crate::model::interface::{Interface, Kind};
 use crate::model::name::IfName;
 
 /// A program that configures links.
@@ -122,6 +122,8 @@ impl fmt::Display for Hold {
 pub struct Claim {
     pub link: IfName,
     pub stake: Stake,
+    /// Whether it is a bridge that is defined.
+    pub is_bridge: bool,
 }
 
 /// What two managers of one link would cost.
@@ -140,7 +142,9 @@ impl Claim {
         let mut links: Vec<_> = std::iter::once(interface.name).chain(below).collect();
         links.sort_unstable();
         links.dedup();
-        links.into_iter().map(|link| Self { link, stake: stake(&link) }).collect()
+        let is_bridge = |link| link == interface.name && matches!(interface.kind, Kind::Bridge(_));
+        let claim = |link| Self { link, stake: stake(&link), is_bridge: is_bridge(link) };
+        links.into_iter().map(claim).collect()
     }
 }
 
@@ -191,8 +195,8 @@ mod tests {
     fn only_a_manager_with_a_client_inside_forbids_and_only_where_a_lease_is_at_stake() {
         let hold = |link: &str, manager| Hold { link: name(link), manager, sign: Sign::Process(7) };
         let claims = [
-            Claim { link: name("br0"), stake: Stake::Settings },
-            Claim { link: name("eth0"), stake: Stake::Lease },
+            Claim { link: name("br0"), stake: Stake::Settings, is_bridge: true },
+            Claim { link: name("eth0"), stake: Stake::Lease, is_bridge: false },
         ];
         for (label, link, manager, forbids) in [
             ("a port", "eth0", Manager::NetworkManager, true),

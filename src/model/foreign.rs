@@ -54,14 +54,28 @@ pub struct Choice {
     /// If there are any, only these.
     pub allowed: Vec<String>,
     pub denied: Vec<String>,
+    /// Links that it was told to let go of, and not to take again yet.
+    pub let_go: Vec<IfName>,
+    /// Links that it has on our behalf.
+    pub lent: Vec<IfName>,
 }
 
 impl Choice {
-    fn takes(&self, link: IfName) -> bool {
+    fn allows(&self, link: IfName) -> bool {
         let is_in =
             |patterns: &[String]| patterns.iter().any(|pattern| glob::fits(pattern, link.as_str()));
         (self.allowed.is_empty() || is_in(&self.allowed)) && !is_in(&self.denied)
     }
+}
+
+/// How a client can be made to leave a link.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Leaving {
+    /// It is ended, and started again.
+    #[default]
+    Ended,
+    /// It goes on: it is told to let go of the link, and to take it again.
+    Told,
 }
 
 /// A DHCP client that somebody else has started.
@@ -74,6 +88,7 @@ pub struct ForeignClient {
     pub pid: i32,
     /// Whoever would start it again if it ended: a supervisor's name.
     pub keeper: Option<String>,
+    pub leaving: Leaving,
     pub command: CommandLine,
 }
 
@@ -100,13 +115,36 @@ impl ForeignClient {
         match &self.links {
             Links::One(name) => *name == link,
             Links::Several(names) => names.contains(&link),
-            Links::All(choice) => choice.takes(link),
+            Links::All(choice) => {
+                let is_left = choice.let_go.contains(&link) || choice.lent.contains(&link);
+                choice.allows(link) && !is_left
+            }
+        }
+    }
+
+    /// Whether its configuration lets it have a link.
+    pub fn may_have(&self, link: IfName) -> bool {
+        match &self.links {
+            Links::One(_) | Links::Several(_) => self.is_on(link),
+            Links::All(choice) => choice.allows(link),
         }
     }
 
     /// The link that it gets leases for, if that is the only one.
     pub fn only_link(&self) -> Option<IfName> {
         if let Links::One(link) = self.links { Some(link) } else { None }
+    }
+
+    /// What a client of all links does for one of them, if it can be told to let go of it.
+    pub fn part(&self, link: IfName) -> Option<Self> {
+        let can_be_told = self.leaving == Leaving::Told && matches!(self.links, Links::All(_));
+        // Whoever would start it again has no reason to.
+        can_be_told.then(|| Self { links: Links::One(link), keeper: None, ..self.clone() })
+    }
+
+    /// The links that a client of all links was told to let go of.
+    pub fn let_go(&self) -> &[IfName] {
+        if let Links::All(choice) = &self.links { &choice.let_go } else { &[] }
     }
 
     /// Whether two clients do the same, be it that one was started after the other.
@@ -116,8 +154,8 @@ impl ForeignClient {
             (one, other) => one == other,
         };
         has_same_links
-            && (self.program, &self.families, &self.command.arguments)
-                == (other.program, &other.families, &other.command.arguments)
+            && (self.program, self.leaving, &self.families, &self.command.arguments)
+                == (other.program, other.leaving, &other.families, &other.command.arguments)
     }
 }
 
@@ -131,7 +169,11 @@ impl fmt::Display for ForeignClient {
                 let links: Vec<_> = links.iter().map(IfName::as_str).collect();
                 f.write_str(&links.join(" and "))
             }
-            Links::All(_) => f.write_str("all links"),
+            Links::All(Choice { let_go, .. }) if let_go.is_empty() => f.write_str("all links"),
+            Links::All(Choice { let_go, .. }) => {
+                let let_go: Vec<_> = let_go.iter().map(IfName::as_str).collect();
+                write!(f, "all links but {}", let_go.join(" and "))
+            }
         }
     }
 }
@@ -149,6 +191,7 @@ mod tests {
             families: vec![Family::Ipv4],
             pid: 42,
             keeper: None,
+            leaving: Leaving::Ended,
             command: CommandLine {
                 arguments: vec![b"dhclient".to_vec(), b"eth0".to_vec()],
                 ..CommandLine::default()
@@ -186,9 +229,46 @@ mod tests {
             ("wlan*", "", "eth0", false),
             ("wlan* eth0", "*", "eth0", false),
         ] {
-            let choice = Choice { allowed: patterns(allowed), denied: patterns(denied) };
+            let choice = Choice {
+                allowed: patterns(allowed),
+                denied: patterns(denied),
+                ..Choice::default()
+            };
             let link = IfName::new(name).unwrap();
-            assert_eq!(choice.takes(link), want, "{allowed:?} but {denied:?}: {name}");
+            assert_eq!(choice.allows(link), want, "{allowed:?} but {denied:?}: {name}");
+        }
+    }
+
+    #[test]
+    fn a_client_of_all_links_may_leave_one_alone() {
+        let link = |name: &str| IfName::new(name).unwrap();
+        let manager = |leaving, choice| ForeignClient {
+            program: Program::Dhcpcd,
+            links: Links::All(choice),
+            families: vec![Family::Ipv4],
+            pid: 42,
+            keeper: Some("runsv".to_owned()),
+            leaving,
+            command: CommandLine::default(),
+        };
+        let old = manager(Leaving::Ended, Choice::default());
+        assert_eq!(old.part(link("eth0")), None);
+        let all = manager(Leaving::Told, Choice::default());
+        let part = all.part(link("eth0")).unwrap();
+        assert_eq!((part.only_link(), part.keeper.as_deref()), (Some(link("eth0")), None));
+        assert_eq!(part.part(link("eth0")), None);
+        let single = ForeignClient { leaving: Leaving::Ended, ..part.clone() };
+        assert!(!part.is_same(&single));
+
+        let let_go = vec![link("eth0")];
+        let choice = Choice { let_go, lent: vec![link("br0")], ..Choice::default() };
+        let without = manager(Leaving::Told, choice);
+        assert!(without.is_same(&all));
+        assert_eq!(without.to_string(), "dhcpcd on all links but eth0");
+        assert_eq!(without.let_go(), [link("eth0")]);
+        for (name, want) in [("eth0", false), ("br0", false), ("eth1", true)] {
+            assert_eq!(without.is_on(link(name)), want, "{name}");
+            assert!(without.may_have(link(name)), "{name}");
         }
     }
 }

@@ -151,17 +151,28 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Refuses to make a port of a link that a client of all links has found, and would find again.
-    pub(super) fn check_is_left_alone(&self, link: IfName) -> Result<(), Refusal> {
+    /// Has a client of all links let go of one that will be a port. One that cannot be told to has found
+    /// it, and would find it again: then nothing is done. Nor is it where the lease could not go on.
+    pub(super) fn free_from_managers(
+        &mut self,
+        link: IfName,
+        definition: &Interface,
+    ) -> Result<(), Refusal> {
         if self.find(&link).is_none_or(|now| now.link.master.is_some()) {
             return Ok(());
         }
         let is_found =
             |client: &&ForeignClient| matches!(client.links, Links::All(_)) && client.is_on(link);
-        match self.survey.foreign.iter().find(is_found) {
-            Some(client) => Err(Refusal::Client { name: link, client: Box::new(client.clone()) }),
-            None => Ok(()),
+        for client in self.survey.foreign.iter().filter(is_found) {
+            let part = client.part(link);
+            if part.is_some() && !leases(definition).is_empty() && !client.may_have(definition.name)
+            {
+                let (name, client) = (definition.name, Box::new(client.clone()));
+                return Err(Refusal::NotAllowed { name, port: link, client });
+            }
+            self.end_foreign_client(link, part.as_ref().unwrap_or(client))?;
         }
+        Ok(())
     }
 
     /// Ends a client that somebody else has started, if it can be given back.

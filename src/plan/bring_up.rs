@@ -116,7 +116,7 @@ fn draft_up(
     let mut draft = Draft::new(host, survey);
     draft.leases = leases;
     for member in definition.members() {
-        draft.check_is_left_alone(member)?;
+        draft.free_from_managers(member, definition)?;
         draft.stop_all_clients(member)?;
     }
     let mut parent = None;

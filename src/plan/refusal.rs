@@ -40,6 +40,12 @@ pub enum Refusal {
         name: IfName,
         client: Box<ForeignClient>,
     },
+    /// The DHCP client of a port must not go on with its lease at the link that takes the port.
+    NotAllowed {
+        name: IfName,
+        port: IfName,
+        client: Box<ForeignClient>,
+    },
     /// Links that would be cut off: guests' interfaces, or others that are not a part of it.
     Guests {
         name: IfName,
@@ -77,7 +83,8 @@ impl fmt::Display for Refusal {
                     (None, Links::All(_), Program::Dhcpcd) => {
                         write!(
                             f,
-                            ": add 'denyinterfaces {name}' to /etc/dhcpcd.conf and restart it"
+                            ", which is older than version 10 and cannot be told to leave one link: \
+                             add 'denyinterfaces {name}' to /etc/dhcpcd.conf and restart it"
                         )
                     }
                     (None, ..) => {
@@ -85,6 +92,12 @@ impl fmt::Display for Refusal {
                     }
                 }
             }
+            Self::NotAllowed { name, port, client } => write!(
+                f,
+                "the lease of {port} is that of {client} (process {}), whose configuration excludes \
+                 {name}: let it have {name} in /etc/dhcpcd.conf and restart it",
+                client.pid
+            ),
             Self::Guests { name, guests } => {
                 let guests: Vec<_> = guests.iter().map(IfName::as_str).collect();
                 let guests = guests.join(", ");
@@ -111,6 +124,7 @@ impl From<Refusal> for CallError {
             | Refusal::WrongKind { .. }
             | Refusal::Fixed { .. }
             | Refusal::Client { .. }
+            | Refusal::NotAllowed { .. }
             | Refusal::Guests { .. }
             | Refusal::WayIn { .. } => {
                 Self::new(ErrorCode::OperationInvalid, Domain::Interface, refusal.to_string())

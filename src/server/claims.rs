@@ -43,14 +43,18 @@ impl Server {
         if claims.is_empty() || self.facts.privilege != Privilege::System {
             return Vec::new();
         }
+        let bridges: BTreeSet<_> =
+            claims.iter().filter(|it| it.is_bridge).map(|it| it.link).collect();
         let links: BTreeSet<_> = claims.iter().map(|claim| claim.link).collect();
-        let targets: Vec<_> = links.into_iter().map(|link| target(link, &self.host)).collect();
+        let target =
+            |link| Target { is_bridge: bridges.contains(&link), ..target(link, &self.host) };
+        let targets: Vec<_> = links.into_iter().map(target).collect();
         managers::find(&targets)
     }
 }
 
 fn target(link: IfName, host: &Host) -> Target {
-    Target { link, index: host.link_named(&link).map(|link| link.index) }
+    Target { link, index: host.link_named(&link).map(|link| link.index), is_bridge: false }
 }
 
 fn told(holds: &[Hold]) -> Vec<String> {

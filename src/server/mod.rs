@@ -28,6 +28,7 @@ mod restore;
 mod recovery;
 mod owed;
 mod autostart;
+mod strays;
 mod lifecycle;
 mod service;
 
@@ -362,6 +363,7 @@ impl Server {
         if self.autostart.deadline().is_some_and(|deadline| deadline <= now) {
             self.bring_up_due(now);
         }
+        self.clear_strays(now);
         self.run_jobs(now);
         if self.jobs.is_idle() && self.news == Progress::Drained {
             self.shelf.forget_others(&self.host);

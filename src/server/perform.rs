@@ -46,9 +46,10 @@ impl Server {
                 Ok(()) => return self.hear(Owed::ForeignEnd(client.clone()), now),
                 Err(err) => Err(StepError::from(err)),
             },
-            Step::StartForeignClient(client) => {
-                self.leases.give_back(client).map_err(StepError::from)
-            }
+            Step::StartForeignClient(client) => match self.leases.give_back(client, now) {
+                Ok(()) => return self.hear(Owed::ForeignStart(client.clone()), now),
+                Err(err) => Err(StepError::from(err)),
+            },
             Step::WaitFor(_) => Ok(()),
             Step::AddAddress { .. }
             | Step::AddApart(_)
@@ -93,6 +94,7 @@ impl Server {
                 let ended = self.leases.foreign_ended(client, now);
                 ended.map(|outcome| outcome.map_err(|err| StepError::from(&err)))
             }
+            Owed::ForeignStart(ref client) => self.leases.is_given_back(client).then_some(Ok(())),
         };
         result.map_or(StepProgress::Owes(owed), StepProgress::Done)
     }

@@ -87,6 +87,8 @@ pub(super) enum Owed {
     Removals { sent: Option<Step>, left: VecDeque<Step> },
     /// The end of a DHCP client that somebody else has started.
     ForeignEnd(Box<ForeignClient>),
+    /// The start of one, as far as it is not left to itself.
+    ForeignStart(Box<ForeignClient>),
 }
 
 impl Running {

@@ -3,7 +3,7 @@
 
 use crate::limits::{PROCESS_TEXT_LEN_MAX, PROCESS_WORD_COUNT_MAX};
 use crate::model::address::Family;
-use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
+use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
 use crate::model::name::IfName;
 use crate::snapshot::SnapshotError;
 use crate::xdr::reader::Reader;
@@ -13,9 +13,10 @@ use crate::xdr::writer::Writer;
 const LINK_COUNT_MAX: usize = 1024;
 const KEEPER_LEN_MAX: usize = 64;
 
-/// Appends a client. Which links one of all takes is not kept: its configuration says it.
+/// Appends a client. Which links one of all takes is not kept, but for those that it has let go of: its
+/// configuration says it.
 pub fn encode(writer: &mut Writer<'_>, client: &ForeignClient) {
-    let ForeignClient { program, links, families, pid, keeper, command } = client;
+    let ForeignClient { program, links, families, pid, keeper, leaving, command } = client;
     writer.string(program.name());
     let names = match links {
         Links::One(link) => std::slice::from_ref(link),
@@ -24,6 +25,9 @@ pub fn encode(writer: &mut Writer<'_>, client: &ForeignClient) {
     };
     writer.count(names.len());
     names.iter().for_each(|name| writer.string(name.as_str()));
+    writer.flag(*leaving == Leaving::Told);
+    writer.count(client.let_go().len());
+    client.let_go().iter().for_each(|name| writer.string(name.as_str()));
     for family in [Family::Ipv4, Family::Ipv6] {
         writer.flag(families.contains(&family));
     }
@@ -45,13 +49,11 @@ pub fn decode(reader: &mut Reader<'_>) -> Result<ForeignClient, SnapshotError> {
     let name = reader.string("program", KEEPER_LEN_MAX)?;
     let program = Program::ALL.into_iter().find(|program| program.name() == name);
     let program = program.ok_or(SnapshotError::Content("program"))?;
-    let mut names = Vec::new();
-    for _ in 0..reader.count("links", LINK_COUNT_MAX)? {
-        let name = reader.string("link", KEEPER_LEN_MAX)?;
-        names.push(IfName::new(name.as_ref()).map_err(|_| SnapshotError::Content("link"))?);
-    }
+    let names = decode_names(reader)?;
+    let leaving = if reader.flag("leaving")? { Leaving::Told } else { Leaving::Ended };
+    let let_go = decode_names(reader)?;
     let links = match names.as_slice() {
-        [] => Links::All(Choice::default()),
+        [] => Links::All(Choice { let_go, ..Choice::default() }),
         [link] => Links::One(*link),
         _ => Links::Several(names),
     };
@@ -75,7 +77,16 @@ pub fn decode(reader: &mut Reader<'_>) -> Result<ForeignClient, SnapshotError> {
     };
     let (arguments, environment) = (words()?, words()?);
     let command = CommandLine { file, arguments, directory, environment };
-    Ok(ForeignClient { program, links, families, pid, keeper, command })
+    Ok(ForeignClient { program, links, families, pid, keeper, leaving, command })
+}
+
+fn decode_names(reader: &mut Reader<'_>) -> Result<Vec<IfName>, SnapshotError> {
+    let mut names = Vec::new();
+    for _ in 0..reader.count("links", LINK_COUNT_MAX)? {
+        let name = reader.string("link", KEEPER_LEN_MAX)?;
+        names.push(IfName::new(name.as_ref()).map_err(|_| SnapshotError::Content("link"))?);
+    }
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -86,13 +97,21 @@ mod tests {
     fn a_client_is_read_as_it_was_written_or_not_at_all() {
         let link = |name: &str| IfName::new(name).unwrap();
         let several = Links::Several(vec![link("eth0"), link("eth1")]);
-        for links in [Links::One(link("eth0")), several, Links::All(Choice::default())] {
+        let but_eth0 = Links::All(Choice { let_go: vec![link("eth0")], ..Choice::default() });
+        let all = Links::All(Choice::default());
+        for (links, leaving) in [
+            (Links::One(link("eth0")), Leaving::Ended),
+            (several, Leaving::Ended),
+            (all, Leaving::Ended),
+            (but_eth0, Leaving::Told),
+        ] {
             let client = ForeignClient {
                 program: Program::Udhcpc,
                 links,
                 families: vec![Family::Ipv6],
                 pid: 42,
                 keeper: Some("runsv".to_owned()),
+                leaving,
                 command: CommandLine {
                     file: b"/bin/busybox".to_vec(),
                     arguments: vec![b"udhcpc".to_vec(), b"\xff".to_vec()],

@@ -91,7 +91,7 @@ fn processes() -> Vec<(String, String)> {
 }
 
 /// The command lines of the DHCP clients in our network namespace, without parts of them.
-fn clients() -> Vec<String> {
+pub(crate) fn clients() -> Vec<String> {
     let is_client = |line: &String| {
         let is_part = line.starts_with("dhcpcd: [") && !line.starts_with("dhcpcd: [manager]");
         // Nor is the script, which a client of ours becomes for a moment.
@@ -104,12 +104,12 @@ fn clients() -> Vec<String> {
     lines
 }
 
-fn acknowledgements(scene: &Scene) -> usize {
+pub(crate) fn acknowledgements(scene: &Scene) -> usize {
     scene.log().matches("DHCPACK").count()
 }
 
 /// Kills what a test leaves behind, should it fail.
-struct Cleaner;
+pub(crate) struct Cleaner;
 
 impl Drop for Cleaner {
     fn drop(&mut self) {

@@ -45,6 +45,7 @@ mod judge;
 mod keepalive;
 mod late;
 mod leases;
+mod manager;
 mod managers;
 mod lockout;
 mod kill;

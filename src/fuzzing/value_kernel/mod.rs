@@ -25,7 +25,7 @@ use crate::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
 use crate::host::{Host, is_discarded};
 use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
-use crate::model::foreign::ForeignClient;
+use crate::model::foreign::{ForeignClient, Leaving, Links};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
@@ -312,13 +312,18 @@ impl ValueKernel {
             }
             Step::EndForeignClient(client) => {
                 self.foreign.retain(|other| !other.is_same(client));
+                self.tell_managers(client, Vec::push);
                 self.ended.retain(|other| !other.is_same(client));
                 self.ended.push(client.as_ref().clone());
                 Ok(())
             }
             Step::StartForeignClient(client) => {
                 self.ended.retain(|other| !other.is_same(client));
-                self.foreign.push(client.as_ref().clone());
+                let is_told =
+                    self.tell_managers(client, |let_go, link| let_go.retain(|it| *it != link));
+                if !is_told {
+                    self.foreign.push(client.as_ref().clone());
+                }
                 Ok(())
             }
             Step::AddAddress { .. }
@@ -339,6 +344,19 @@ impl ValueKernel {
             | Step::SetVlans { .. }
             | Step::WaitFor(_) => Ok(()),
         }
+    }
+
+    /// Tells managers of all links what a part of one is to do. Whether it is such a part.
+    fn tell_managers(&mut self, part: &ForeignClient, tell: fn(&mut Vec<IfName>, IfName)) -> bool {
+        let Some(link) = part.only_link().filter(|_| part.leaving == Leaving::Told) else {
+            return false;
+        };
+        for client in &mut self.foreign {
+            if let Links::All(choice) = &mut client.links {
+                tell(&mut choice.let_go, link);
+            }
+        }
+        true
     }
 
     /// As the loop does it: what a survey shows goes, but for what was there.

@@ -35,7 +35,7 @@ use crate::fuzzing::value_kernel::state::{
 use crate::fuzzing::value_kernel::vlan_options::VlanOptions;
 use crate::fuzzing::value_kernel::{ValueKernel, vlans};
 use crate::model::address::{Family, IpPrefix, MacAddr};
-use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
+use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
 use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
@@ -398,18 +398,26 @@ fn default_scope(family: Family, gateway: Option<IpAddr>) -> u8 {
     }
 }
 
-/// A program, the link that it is for or `all`, and whoever looks after it.
+/// A program, the link that it is for or `all`, and whoever looks after it; or `told` of one that manages
+/// all, and the links that it has let go of.
 fn read_foreign(words: &mut Words<'_>) -> Result<ForeignClient, TextError> {
     let name = words.word()?;
     let program = Program::ALL.into_iter().find(|program| program.name() == name);
     let program = program.ok_or_else(|| format!("{name}?"))?;
-    let links = match words.word()? {
+    let mut links = match words.word()? {
         "all" => Links::All(Choice::default()),
         link => Links::One(IfName::new(link).map_err(|err| err.to_string())?),
     };
-    let keeper = words.word().ok().map(str::to_owned);
+    let mut keeper = words.word().ok().map(str::to_owned);
+    let is_told = keeper.take_if(|word| word == "told").is_some();
+    let leaving = if is_told { Leaving::Told } else { Leaving::Ended };
+    if let Links::All(choice) = &mut links {
+        while let Some(link) = words.word().ok().filter(|_| is_told) {
+            choice.let_go.push(IfName::new(link).map_err(|err| err.to_string())?);
+        }
+    }
     let (families, pid, command) = (vec![Family::Ipv4], 7, CommandLine::default());
-    Ok(ForeignClient { program, links, families, pid, keeper, command })
+    Ok(ForeignClient { program, links, families, pid, keeper, leaving, command })
 }
 
 fn read_client(words: &mut Words<'_>) -> Result<Lease, TextError> {

@@ -27,7 +27,7 @@ pub(super) fn create(
         let Some(definition) = definition else {
             let plan = bring_up::bring_up_undefined(name, world.host, survey)?;
             let warnings = not_given_back(name, survey);
-            let claims = vec![Claim { link: name, stake: Stake::Settings }];
+            let claims = vec![Claim { link: name, stake: Stake::Settings, is_bridge: false }];
             return Ok(Change { warnings, claims, plan, reply, leaves, shelved: None, failure });
         };
         let plan = bring_up::bring_up(definition, world.host, survey)?;

@@ -25,6 +25,7 @@ use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::{ForeignClient, Program as Kind};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
+use crate::sys;
 use crate::sys::file::is_executable;
 
 /// Where clients are looked for, beside the daemon's own PATH.
@@ -248,6 +249,14 @@ pub(super) fn search_dirs(path: Option<&OsStr>) -> Vec<PathBuf> {
     let own = path.map(std::env::split_paths).into_iter().flatten();
     let own = own.filter(|dir| dir.is_absolute());
     own.chain(USUAL_DIRS.map(PathBuf::from)).collect()
+}
+
+/// What servers are told that this host is called: only what they could make a name of.
+pub(super) fn host_name() -> Option<String> {
+    let name = sys::process::hostname().ok()?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let is_own = !name.is_empty() && name != "localhost" && name.chars().all(is_name);
+    is_own.then_some(name)
 }
 
 /// The first program of this name.

@@ -14,14 +14,15 @@
 
 pub mod script;
 mod record;
+mod errand;
 mod process;
 mod error;
 mod foreign;
 mod client;
+mod choice;
 mod names;
 mod notes;
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -32,7 +33,9 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use self::client::{Client, Files, Known};
+pub use self::choice::Choice;
+use self::client::{Client, Files};
+use self::errand::Errand;
 pub use self::error::DhcpError;
 use self::foreign::ForeignClients;
 use self::foreign::heritage::Heritage;
@@ -44,10 +47,10 @@ use crate::config::choice::DhcpClient;
 use crate::error::HostError;
 use crate::limits::DHCP_STOP_TIME_MAX;
 use crate::model::address::Family;
-use crate::model::foreign::{ForeignClient, Program};
+use crate::model::foreign::{ForeignClient, Leaving, Links, Program};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::sys::{self, descriptors};
+use crate::sys::descriptors;
 
 /// The pause before a client that has died is started again: the first, doubled each time, and the
 /// longest. One that has run for longer than that begins anew.
@@ -62,39 +65,6 @@ const ASK_INTERVAL: Duration = Duration::from_millis(200);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same while somebody waits for its end.
 const LOOK_INTERVAL_ENDING: Duration = Duration::from_millis(10);
-
-/// Where clients are found, and how they are chosen.
-#[derive(Clone, Debug)]
-pub struct Choice {
-    choice: DhcpClient,
-    dirs: Vec<PathBuf>,
-    known: Known,
-}
-
-impl Choice {
-    /// `path` is the daemon's own PATH; the usual folders are looked through as well. What there is
-    /// to be read about the clients is read here.
-    pub fn new(choice: DhcpClient, path: Option<&OsStr>) -> Self {
-        Self::within(choice, client::search_dirs(path))
-    }
-
-    fn within(choice: DhcpClient, dirs: Vec<PathBuf>) -> Self {
-        let known = Known::new(&dirs);
-        Self { choice, dirs, known }
-    }
-
-    /// The client for a lease, if there is one and it can do what is asked for. A plan asks before
-    /// it changes anything.
-    pub fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
-        self.client(lease).map(|_| ())
-    }
-
-    fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
-        let client = Client::find(self.choice, lease.family, &self.dirs, &self.known)?;
-        client.check(lease)?;
-        Ok(client)
-    }
-}
 
 /// What a client does.
 #[derive(Debug)]
@@ -114,6 +84,22 @@ enum Phase {
     Pausing {
         until: Instant,
     },
+}
+
+impl Phase {
+    fn process(&self) -> Option<&Process> {
+        match self {
+            Self::Running { process, .. } | Self::Ending { process, .. } => Some(process),
+            Self::Pausing { .. } => None,
+        }
+    }
+
+    fn errand(&mut self) -> Option<&mut Errand> {
+        match self {
+            Self::Running { process, .. } | Self::Ending { process, .. } => process.errand(),
+            Self::Pausing { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -153,9 +139,11 @@ impl DhcpClients {
         let mut clients = Self { dir, program, choice, entries, names, foreign, notes, looked_at };
         for path in record::paths(&clients.dir, record::RECORD_SUFFIX) {
             let found = Record::read(&path);
-            let adopted = found.and_then(|found| {
-                let process = Process::adopt(found.identity)?;
-                Some((found.lease, process))
+            let adopted = found.and_then(|Record { identity, lease, is_manager }| {
+                // One that has ended may have been followed by another.
+                let errand = || Box::new(Errand::lease(identity.clone(), &lease, now));
+                let manager = is_manager.then(|| Process::Manager(errand()));
+                Some((lease, manager.or_else(|| Process::adopt(identity))?))
             });
             let Some((lease, process)) = adopted else {
                 // It is nobody's, and nobody would ever remove it.
@@ -246,8 +234,14 @@ impl DhcpClients {
             Phase::Ending { process, ask_at, kill_at, .. } => {
                 Phase::Ending { process, ask_at, kill_at, next: None }
             }
-            Phase::Running { process, .. } => {
-                ask_to_end(&lease, &process);
+            Phase::Running { mut process, .. } => {
+                // A manager of all links has both families of one.
+                let is_shared = process.errand().is_some() && self.has_manager(link);
+                if is_shared {
+                    let _ = process.kill();
+                } else {
+                    ask_to_end(&lease, &mut process);
+                }
                 // A daemon that comes now must not take it for one that is wanted.
                 self.forget(&lease);
                 // An adopted one is looked at soon.
@@ -301,7 +295,27 @@ impl DhcpClients {
     /// # Errors
     /// The host is short of descriptors or memory, and cannot tell.
     pub fn foreign(&self) -> Result<Vec<ForeignClient>, HostError> {
-        self.foreign.running(&self.pids())
+        let mut clients = self.foreign.running(&self.pids())?;
+        for client in clients.iter_mut().filter(|it| it.leaving == Leaving::Told) {
+            let Links::All(choice) = &mut client.links else { continue };
+            choice.let_go = self.foreign.let_go();
+            let is_lent = |it: &&Entry| matches!(it.phase.process(), Some(Process::Manager(_)));
+            choice.lent = self.entries.iter().filter(is_lent).map(|it| it.lease.link).collect();
+        }
+        Ok(clients)
+    }
+
+    /// A port that the manager of all links has let go of, where it may have left something.
+    pub fn next_stray(&mut self) -> Option<IfName> {
+        self.entries.iter_mut().find_map(|entry| entry.phase.errand()?.take_stray())
+    }
+
+    /// Whether the manager of all links has this one on our behalf, for any family.
+    fn has_manager(&self, link: IfName) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.lease.link == link
+                && matches!(&entry.phase, Phase::Running { process: Process::Manager(_), .. })
+        })
     }
 
     /// The families that a client runs for, whoever has started it.
@@ -335,21 +349,26 @@ impl DhcpClients {
     }
 
     /// Starts a client as somebody else has started it before.
-    pub fn give_back(&mut self, client: &ForeignClient) -> Result<(), HostError> {
-        self.foreign.start(client)
+    pub fn give_back(&mut self, client: &ForeignClient, now: Instant) -> Result<(), HostError> {
+        let own = self.pids();
+        self.foreign.start(client, &own, now)
+    }
+
+    /// Whether that has come so far that it goes on by itself.
+    pub fn is_given_back(&self, client: &ForeignClient) -> bool {
+        !self.foreign.is_taking(client)
     }
 
     /// The numbers of our clients.
     fn pids(&self) -> Vec<libc::pid_t> {
-        let of_entry = |entry: &Entry| match &entry.phase {
-            Phase::Running { process, .. } | Phase::Ending { process, .. } => process.pid(),
-            Phase::Pausing { .. } => None,
-        };
-        self.entries.iter().filter_map(of_entry).collect()
+        self.entries.iter().filter_map(|entry| entry.phase.process()?.pid()).collect()
     }
 
     /// A child may have ended: sees which of ours have.
     pub fn handle_child(&mut self, now: Instant) {
+        for entry in &mut self.entries {
+            entry.phase.errand().into_iter().for_each(|errand| errand.advance(now));
+        }
         for mut entry in std::mem::take(&mut self.entries) {
             entry.phase = match entry.phase {
                 Phase::Running { process, since } if process.has_ended() => {
@@ -380,7 +399,7 @@ impl DhcpClients {
             };
             self.entries.push(entry);
         }
-        self.foreign.handle_child();
+        self.foreign.handle_child(now);
         self.start_due(now);
         self.names.handle_time(&self.dir, now);
     }
@@ -411,6 +430,10 @@ impl DhcpClients {
     pub fn deadline(&self) -> Option<Instant> {
         let look = |interval| self.looked_at.map(|last| last + interval);
         let of_entry = |entry: &Entry| match &entry.phase {
+            Phase::Running { process: Process::Manager(errand), .. } => Some(errand.deadline()),
+            Phase::Ending { process: Process::Manager(errand), kill_at, .. } => {
+                Some(errand.deadline().min(*kill_at))
+            }
             Phase::Running { process, .. } if process.is_adopted() => look(LOOK_INTERVAL),
             Phase::Running { .. } => None,
             Phase::Ending { process, ask_at, kill_at, .. } if process.is_adopted() => {
@@ -453,6 +476,15 @@ impl DhcpClients {
     /// Starts a client, and writes down that it runs.
     fn launch(&mut self, lease: &Lease, now: Instant) -> Result<Phase, DhcpError> {
         let heritage = foreign::heritage(&self.dir, lease);
+        if let Some(manager) = self.manager_like(heritage.as_ref())? {
+            debug!(
+                "DHCP client of {lease}: dhcpcd, which manages all links (process {})",
+                manager.pid
+            );
+            let process = Process::Manager(Box::new(Errand::lease(manager, lease, now)));
+            self.write_down(&process, lease);
+            return Ok(Phase::Running { process, since: now });
+        }
         let client = match &heritage {
             Some(heritage) => Client::like(&heritage.before, &self.choice.known),
             None => self.client(lease)?,
@@ -463,18 +495,31 @@ impl DhcpClients {
         self.notes.watch(&self.dir);
         let lease = self.remember_wanted(lease)?;
         let files = self.prepare(&client, &lease, heritage.as_ref())?;
-        let mut command = client.command(&lease, &files, host_name().as_deref(), heritage.as_ref());
+        let mut command =
+            client.command(&lease, &files, client::host_name().as_deref(), heritage.as_ref());
         let child = descriptors::restore_limit(command.process_group(0)).spawn();
         let child = child.map_err(|err| HostError::new("run", client.kind.name(), &err))?;
         debug!("DHCP client of {lease} started: {} with number {}", client.kind.name(), child.id());
-        let identity = libc::pid_t::try_from(child.id()).ok().and_then(Identity::of);
-        // One that has ended already is seen with the next signal.
-        if let Some(identity) = identity {
-            if let Err(err) = (Record { identity, lease }).write(&self.dir) {
-                warn!("{err}: the next daemon will not know the DHCP client of {lease}");
-            }
+        let process = Process::Child(child);
+        self.write_down(&process, &lease);
+        Ok(Phase::Running { process, since: now })
+    }
+
+    /// The manager of all links that runs, if a lease was that one's or an earlier one's.
+    fn manager_like(&self, heritage: Option<&Heritage>) -> Result<Option<Identity>, HostError> {
+        match heritage.map(|heritage| heritage.before.leaving) {
+            Some(Leaving::Told) => self.foreign.manager(&self.pids()),
+            Some(Leaving::Ended) | None => Ok(None),
         }
-        Ok(Phase::Running { process: Process::Child(child), since: now })
+    }
+
+    /// Writes down which process has a lease. One that has ended already is seen with the next signal.
+    fn write_down(&self, process: &Process, lease: &Lease) {
+        let Some(identity) = process.identity() else { return };
+        let is_manager = matches!(process, Process::Manager(_));
+        if let Err(err) = (Record { identity, lease: *lease, is_manager }).write(&self.dir) {
+            warn!("{err}: the next daemon will not know the DHCP client of {lease}");
+        }
     }
 
     /// The lease with the address that the link should keep: the one that was asked for, or else
@@ -543,7 +588,7 @@ impl DhcpClients {
     }
 }
 
-fn ask_to_end(lease: &Lease, process: &Process) {
+fn ask_to_end(lease: &Lease, process: &mut Process) {
     if let Err(err) = process.terminate() {
         debug!("cannot stop the DHCP client of {lease}: {err}");
     }
@@ -551,14 +596,6 @@ fn ask_to_end(lease: &Lease, process: &Process) {
 
 fn longer(pause: Duration) -> Duration {
     pause.saturating_mul(2).min(PAUSE_MAX)
-}
-
-/// What servers are told that this host is called: only what they could make a name of.
-fn host_name() -> Option<String> {
-    let name = sys::process::hostname().ok()?;
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    let is_own = !name.is_empty() && name != "localhost" && name.chars().all(is_name);
-    is_own.then_some(name)
 }
 
 #[cfg(test)]

@@ -10,13 +10,19 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Child;
 
+use super::errand::Errand;
 use super::record::Identity;
 use crate::sys::process;
 
 #[derive(Debug)]
 pub(super) enum Process {
     Child(Child),
-    Adopted { identity: Identity, descriptor: Option<OwnedFd> },
+    Adopted {
+        identity: Identity,
+        descriptor: Option<OwnedFd>,
+    },
+    /// The manager of all links, which has the link on our behalf.
+    Manager(Box<Errand>),
 }
 
 impl Process {
@@ -33,6 +39,20 @@ impl Process {
         matches!(self, Self::Adopted { .. })
     }
 
+    /// What the manager of all links is to do, if it is that.
+    pub(super) fn errand(&mut self) -> Option<&mut Errand> {
+        if let Self::Manager(errand) = self { Some(errand) } else { None }
+    }
+
+    /// The process that a record is of.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        match self {
+            Self::Child(child) => libc::pid_t::try_from(child.id()).ok().and_then(Identity::of),
+            Self::Adopted { identity, .. } => Some(identity.clone()),
+            Self::Manager(errand) => Some(errand.manager().clone()),
+        }
+    }
+
     /// Whether it has ended. A child is not forgotten by this.
     pub(super) fn has_ended(&self) -> bool {
         match self {
@@ -44,25 +64,38 @@ impl Process {
             Self::Adopted { identity, descriptor: None } => {
                 Identity::of(identity.pid).as_ref() != Some(identity)
             }
+            Self::Manager(errand) => errand.is_over(),
         }
     }
 
+    /// The number of a process that is ours alone.
     pub(super) fn pid(&self) -> Option<libc::pid_t> {
         match self {
             Self::Child(child) => libc::pid_t::try_from(child.id()).ok(),
             Self::Adopted { identity, .. } => Some(identity.pid),
+            Self::Manager(_) => None,
         }
     }
 
     /// Asks it to end.
-    pub(super) fn terminate(&self) -> io::Result<()> {
-        self.signal(libc::SIGTERM)
+    pub(super) fn terminate(&mut self) -> io::Result<()> {
+        match self {
+            Self::Manager(errand) => {
+                errand.turn_round();
+                Ok(())
+            }
+            Self::Child(_) | Self::Adopted { .. } => self.signal(libc::SIGTERM),
+        }
     }
 
     /// Kills it, and whatever it has started.
-    pub(super) fn kill(&self) -> io::Result<()> {
+    pub(super) fn kill(&mut self) -> io::Result<()> {
         match self {
             Self::Child(child) => process::kill_group(child),
+            Self::Manager(errand) => {
+                errand.give_up();
+                Ok(())
+            }
             // Its group's number may be another's by now: only the process itself is known.
             Self::Adopted { .. } => self.signal(libc::SIGKILL),
         }
@@ -70,6 +103,7 @@ impl Process {
 
     fn signal(&self, signal: libc::c_int) -> io::Result<()> {
         match self {
+            Self::Manager(_) => Ok(()),
             Self::Child(child) => process::signal_child(child, signal),
             Self::Adopted { descriptor: Some(descriptor), .. } => {
                 process::signal_process(descriptor, signal)
@@ -94,6 +128,7 @@ impl Process {
                 child.wait().map_or_else(|err| err.to_string(), |status| status.to_string())
             }
             Self::Adopted { .. } => "no child of this daemon's".to_owned(),
+            Self::Manager(_) => "dhcpcd has let go of it, or has ended".to_owned(),
         }
     }
 }

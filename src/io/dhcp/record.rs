@@ -58,12 +58,17 @@ fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<Identity> {
 pub(super) struct Record {
     pub(super) identity: Identity,
     pub(super) lease: Lease,
+    /// Whether it is the manager of all links, which has this one on our behalf.
+    pub(super) is_manager: bool,
 }
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Identity { pid, started, program } = &self.identity;
         writeln!(f, "{pid}\nstarted {started}\nprogram {program}")?;
+        if self.is_manager {
+            writeln!(f, "manager")?;
+        }
         writeln!(f, "peerdns {}", self.lease.name_servers.as_str())?;
         self.lease.like.map_or(Ok(()), |like| writeln!(f, "like {like}"))
     }
@@ -88,6 +93,8 @@ fn parse(link: IfName, family: Family, text: &str) -> Option<Record> {
     let pid = lines.next()?.parse().ok().filter(|pid| *pid > 1)?;
     let started = lines.next()?.strip_prefix("started ")?.parse().ok()?;
     let program = lines.next()?.strip_prefix("program ")?.to_owned();
+    let is_manager = text.lines().any(|line| line == "manager");
+    let mut lines = lines.skip(usize::from(is_manager));
     let name_servers = match lines.next()?.strip_prefix("peerdns ")? {
         "yes" => NameServers::Taken,
         "no" => NameServers::Left,
@@ -95,7 +102,7 @@ fn parse(link: IfName, family: Family, text: &str) -> Option<Record> {
     };
     let like = lines.next().and_then(|line| IfName::new(line.strip_prefix("like ")?).ok());
     let lease = Lease { link, family, name_servers, wanted: None, like };
-    Some(Record { identity: Identity { pid, started, program }, lease })
+    Some(Record { identity: Identity { pid, started, program }, lease, is_manager })
 }
 
 /// The files that there are of one kind.
@@ -190,7 +197,8 @@ mod tests {
             for family in [Family::Ipv4, Family::Ipv6] {
                 let lease = Lease { link, family, name_servers, wanted: None, like: None };
                 let identity = Identity { pid: 42, started: 777, program: "udhcpc".to_owned() };
-                let record = Record { identity, lease };
+                let is_manager = name_servers == NameServers::Left;
+                let record = Record { identity, lease, is_manager };
                 let text = record.to_string();
                 assert!(text.starts_with("42\n"), "{text}");
                 assert_eq!(parse(link, family, &text), Some(record));

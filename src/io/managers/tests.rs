@@ -38,6 +38,7 @@ impl Files {
         let target = |name: &str, index: Option<u32>| Target {
             link: IfName::new(name).unwrap(),
             index: index.map(LinkIndex),
+            is_bridge: name.starts_with("br"),
         };
         let nics = [2, 3, 4, 5].map(|index| target(&format!("eth{}", index - 2), Some(index)));
         let targets: Vec<_> = nics.into_iter().chain([target("br0", None)]).collect();
@@ -127,7 +128,7 @@ fn services_of_a_runlevel_and_started_ones_have_their_links() {
 fn a_dhcpcd_has_all_links_that_it_is_not_told_to_leave() {
     let host = Files::new("dhcpcd");
     host.process("self", "tests", &[], OURS);
-    host.write("etc/dhcpcd.conf", "denyinterfaces eth1 br*\n");
+    host.write("etc/dhcpcd.conf", "denyinterfaces eth1\n");
     host.write("run/dhcpcd/pid", "77\n");
     assert!(host.holds().is_empty(), "the process has gone");
     host.process("77", "dhcpcd", &["dhcpcd: [manager] [ip4] [ip6]"], OURS);

@@ -31,6 +31,9 @@ impl<'a> Draft<'a> {
         for client in stale {
             self.push(Step::EndForeignClient(Box::new(client)));
         }
+        for part in parts_taken(&self.then.foreign, self.foreign) {
+            self.push(Step::EndForeignClient(Box::new(part)));
+        }
     }
 
     /// Starts the DHCP clients that ran, where their link still is. What they had bound they ask for.
@@ -58,6 +61,11 @@ impl<'a> Draft<'a> {
             match client.keeper {
                 Some(_) => self.lost.push(Loss::Client(client)),
                 None => self.push(Step::StartForeignClient(client)),
+            }
+        }
+        for part in parts_taken(self.foreign, &self.then.foreign) {
+            if part.only_link().is_some_and(|link| self.links.contains_key(&link)) {
+                self.push(Step::StartForeignClient(Box::new(part)));
             }
         }
     }
@@ -124,6 +132,20 @@ impl<'a> Scene<'a> {
 /// Whether a client for the one lease does for the other.
 fn is_same_client(one: &Lease, other: &Lease) -> bool {
     one.is_for(other.link, other.family) && one.name_servers == other.name_servers
+}
+
+/// What clients of all links do for those that they had let go of among `before`, and have among `after`.
+fn parts_taken<'a>(
+    before: &'a [ForeignClient],
+    after: &'a [ForeignClient],
+) -> impl Iterator<Item = ForeignClient> + use<'a> {
+    before.iter().flat_map(move |before| {
+        let same = after.iter().find(|after| after.is_same(before));
+        same.into_iter().flat_map(move |after| {
+            let taken = before.let_go().iter().filter(|link| !after.let_go().contains(link));
+            taken.filter_map(|link| after.part(*link))
+        })
+    })
 }
 
 /// Takes an address from a link, and its network with it. An IPv6 address that does not last leaves the

@@ -17,11 +17,12 @@ use std::time::Duration;
 use super::arguments::{self, Sighting};
 use super::heritage;
 use crate::error::HostError;
+use crate::io::dhcp::errand;
 use crate::io::dhcp::record::Identity;
 use crate::io::files;
-use crate::limits::PROCESS_TEXT_LEN_MAX;
+use crate::limits::{DHCPCD_LEN_MAX, PROCESS_TEXT_LEN_MAX};
 use crate::model::address::Family;
-use crate::model::foreign::{Choice, CommandLine, ForeignClient, Links, Program};
+use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
 use crate::sys::clock;
 
 /// How often to look. What has just ended stays to be seen until somebody waits for it.
@@ -40,6 +41,9 @@ const KEEPERS: [&str; 10] = [
     "supervise-daemo",
     "wickedd",
 ];
+
+/// What looks after a client in another mount namespace.
+const CONTAINER: &str = "a container";
 
 /// A client, and all processes that it consists of.
 #[derive(Debug)]
@@ -85,6 +89,8 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Finder {
     seen: RefCell<Vec<Seen>>,
+    /// The manager of all links that was looked at last, and whether it can be told what to do.
+    manager: RefCell<Option<(Identity, Leaving)>>,
 }
 
 impl Finder {
@@ -117,7 +123,30 @@ impl Finder {
         // What a client of ours has forked to run its script looks like another one for a moment.
         let is_ours = |it: &&Candidate| own.contains(&it.identity.pid) || own.contains(&it.parent);
         let clients = candidates.iter().filter(|it| !is_ours(it));
-        Ok(clients.filter_map(|it| client(it, &candidates)).collect())
+        let found = clients.filter_map(|it| {
+            let mut found = client(it, &candidates)?;
+            found.client.leaving = self.leaving(&found.client, &it.identity);
+            Some(found)
+        });
+        Ok(found.collect())
+    }
+
+    /// How a client leaves a link. For that the program of one that manages all links is read, once.
+    fn leaving(&self, client: &ForeignClient, identity: &Identity) -> Leaving {
+        let is_manager = client.program == Program::Dhcpcd && matches!(client.links, Links::All(_));
+        // One of a container has its socket there.
+        if !is_manager || client.keeper.as_deref() == Some(CONTAINER) {
+            return Leaving::Ended;
+        }
+        if let Some((_, leaving)) = self.manager.borrow().as_ref().filter(|(it, _)| it == identity)
+        {
+            return *leaving;
+        }
+        let program = files::read(&folder_of(identity.pid).join("exe"), DHCPCD_LEN_MAX);
+        let can_be_told = program.is_ok_and(|program| errand::is_understood_by(&program));
+        let leaving = if can_be_told { Leaving::Told } else { Leaving::Ended };
+        self.manager.replace(Some((identity.clone(), leaving)));
+        leaving
     }
 
     /// The processes that have a client's name: mostly none.
@@ -262,7 +291,8 @@ fn client(candidate: &Candidate, all: &[Candidate]) -> Option<Found> {
     if command.arguments.first().is_some_and(|first| first.starts_with(b"dhcpcd: ")) {
         rebuild(&mut command, &links, &families);
     }
-    let mut client = ForeignClient { program, links, families, pid, keeper, command };
+    let leaving = Leaving::Ended;
+    let mut client = ForeignClient { program, links, families, pid, keeper, leaving, command };
     if let Links::All(_) = client.links {
         client.links = Links::All(choice(&client));
     }
@@ -309,7 +339,7 @@ fn trusted_file(process: &Path) -> Option<PathBuf> {
 /// Whoever would start it again.
 fn keeper(candidate: &Candidate) -> Option<String> {
     if !candidate.is_in_our_mounts {
-        return Some("a container".to_owned());
+        return Some(CONTAINER.to_owned());
     }
     let name = read(&folder_of(candidate.parent), "comm").filter(|_| candidate.parent > 1)?;
     let name = String::from_utf8_lossy(name.trim_ascii_end()).into_owned();

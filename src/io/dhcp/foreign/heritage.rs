@@ -167,7 +167,7 @@ fn dhcpcd_lines(before: &ForeignClient, text: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::address::Family;
-    use crate::model::foreign::{CommandLine, Links};
+    use crate::model::foreign::{CommandLine, Leaving, Links};
 
     fn client(program: Program, line: &str) -> ForeignClient {
         let arguments = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
@@ -177,6 +177,7 @@ mod tests {
             families: vec![Family::Ipv4],
             pid: 42,
             keeper: None,
+            leaving: Leaving::Ended,
             command: CommandLine { arguments, ..CommandLine::default() },
         }
     }

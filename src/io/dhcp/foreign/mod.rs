@@ -4,6 +4,9 @@
 //! One is ended by SIGKILL. At any other signal some of them give their lease back (udhcpc -R), or take
 //! the address from the link (dhcpcd without `persistent`). What is killed does neither.
 //!
+//! A dhcpcd that manages all links goes on without the one ([`Errand`]): it is told to let go of it, and to
+//! take it again.
+//!
 //! Whoever is ended is written down first (`LINK.FAMILY.before`, for root alone), with all that it was
 //! started with. So a later daemon can give it back too, and whoever goes on with the lease tells the
 //! server the same ([`mod@heritage`]).
@@ -26,13 +29,14 @@ use log::{debug, info, warn};
 
 use self::find::Finder;
 use self::heritage::Heritage;
+use super::errand::Errand;
 use super::process::Process;
 use super::record::{self, Identity};
 use crate::error::HostError;
 use crate::io::files;
 use crate::limits::{DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX, PROCESS_TEXT_LEN_MAX};
 use crate::model::address::Family;
-use crate::model::foreign::{CommandLine, ForeignClient, Program};
+use crate::model::foreign::{CommandLine, ForeignClient, Leaving, Program};
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::snapshot::foreign as encoding;
@@ -46,6 +50,9 @@ const MEMORY_SUFFIX: &str = "before";
 /// How often it is looked whether a killed process is gone, which takes it a moment.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How long a manager of all links may take to let go of a link, or to take it: its hooks may run.
+const TELLING_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// The clients of others.
 #[derive(Debug)]
 pub(super) struct ForeignClients {
@@ -53,6 +60,15 @@ pub(super) struct ForeignClients {
     finder: Finder,
     ending: Vec<Ending>,
     started: Vec<Started>,
+    taking: Vec<Taking>,
+}
+
+/// A link that a manager of all is to take again.
+#[derive(Debug)]
+struct Taking {
+    client: ForeignClient,
+    errand: Errand,
+    until: Instant,
 }
 
 /// A client that was given back, for as long as it is our child.
@@ -71,6 +87,8 @@ struct Ending {
     /// The numbers of our clients.
     own: Vec<i32>,
     processes: Vec<Process>,
+    /// What a manager of all links was told instead.
+    errand: Option<Errand>,
     look_at: Instant,
     until: Instant,
 }
@@ -78,7 +96,23 @@ struct Ending {
 impl ForeignClients {
     pub(super) fn new(dir: &Path) -> Self {
         let (finder, ending, started) = (Finder::default(), Vec::new(), Vec::new());
-        Self { dir: dir.to_owned(), finder, ending, started }
+        Self { dir: dir.to_owned(), finder, ending, started, taking: Vec::new() }
+    }
+
+    /// The manager of all links, if one runs that can be told what to do.
+    ///
+    /// # Errors
+    /// As those of [`Finder::find`].
+    pub(super) fn manager(&self, own: &[i32]) -> Result<Option<Identity>, HostError> {
+        let found = self.finder.find(own)?.into_iter();
+        let mut managers = found.filter(|found| found.client.leaving == Leaving::Told);
+        Ok(managers.find_map(|found| Identity::of(found.client.pid)))
+    }
+
+    /// The links that it was told to let go of, and not to take again.
+    pub(super) fn let_go(&self) -> Vec<IfName> {
+        let parts = self.remembered().into_iter().filter(|it| it.leaving == Leaving::Told);
+        parts.filter_map(|part| part.only_link()).collect()
     }
 
     /// Those that run. `own` are the numbers of our clients.
@@ -128,10 +162,20 @@ impl ForeignClients {
         now: Instant,
     ) -> Result<(), HostError> {
         self.remember(client)?;
-        let processes = self.kill(client, own)?;
-        let (look_at, until) = (now + LOOK_INTERVAL, now + DHCP_STOP_TIME_MAX);
+        let (mut processes, mut errand, mut time_max) = (Vec::new(), None, DHCP_STOP_TIME_MAX);
+        match (client.leaving, client.only_link()) {
+            (Leaving::Told, Some(link)) => {
+                info!("{client} is left to us (process {})", client.pid);
+                self.taking.retain(|taking| !taking.client.is_same(client));
+                let manager = self.manager(own)?;
+                errand = manager.map(|manager| Errand::let_go(manager, link, now));
+                time_max = TELLING_TIME_MAX;
+            }
+            (Leaving::Told | Leaving::Ended, _) => processes = self.kill(client, own)?,
+        }
+        let (look_at, until) = (now + LOOK_INTERVAL, now + time_max);
         let (client, own) = (client.clone(), own.to_vec());
-        self.ending.push(Ending { client, own, processes, look_at, until });
+        self.ending.push(Ending { client, own, processes, errand, look_at, until });
         Ok(())
     }
 
@@ -154,7 +198,7 @@ impl ForeignClients {
             forget_pid_file(&found.client);
             processes.extend(found.processes.into_iter().filter_map(Process::adopt));
         }
-        for process in &processes {
+        for process in &mut processes {
             match process.kill() {
                 Err(err) if err.raw_os_error() != Some(libc::ESRCH) => {
                     return Err(HostError::new("kill", client.to_string(), &err));
@@ -169,6 +213,9 @@ impl ForeignClients {
     pub(super) fn ended(&mut self, client: &ForeignClient, now: Instant) -> Option<io::Result<()>> {
         let at = self.ending.iter().position(|it| it.client.is_same(client))?;
         let mut ending = self.ending.swap_remove(at);
+        if client.leaving == Leaving::Told {
+            return self.left(ending, now);
+        }
         ending.processes.retain(|process| !process.has_ended());
         if ending.processes.is_empty() {
             // It may have gone into the background at that moment.
@@ -186,11 +233,46 @@ impl ForeignClients {
         None
     }
 
-    /// Starts a client as it was started before.
+    /// Whether a manager has let go of a link. One that does not in time is told to keep it.
+    fn left(&mut self, mut ending: Ending, now: Instant) -> Option<io::Result<()>> {
+        let errand = ending.errand.as_mut().filter(|errand| !errand.is_over());
+        let Some(errand) = errand else { return Some(Ok(())) };
+        errand.advance(now);
+        if errand.is_over() {
+            return Some(Ok(()));
+        }
+        if ending.until <= now {
+            self.forget(&ending.client);
+            if let Err(err) = self.start(&ending.client, &ending.own, now) {
+                warn!("{err}: {} is not given back", ending.client);
+            }
+            return Some(Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+        }
+        ending.look_at = errand.deadline();
+        self.ending.push(ending);
+        None
+    }
+
+    /// Starts a client as it was started before. A manager of all links that still runs is told to take
+    /// the link again.
     ///
     /// # Errors
     /// What the kernel says.
-    pub(super) fn start(&mut self, client: &ForeignClient) -> Result<(), HostError> {
+    pub(super) fn start(
+        &mut self,
+        client: &ForeignClient,
+        own: &[i32],
+        now: Instant,
+    ) -> Result<(), HostError> {
+        let link = client.only_link().filter(|_| client.leaving == Leaving::Told);
+        let manager = if link.is_some() { self.manager(own)? } else { None };
+        if let (Some(link), Some(manager)) = (link, manager) {
+            info!("{client} is given back (process {})", manager.pid);
+            let (client, errand) = (client.clone(), Errand::take(manager, link, now));
+            self.forget(&client);
+            self.taking.push(Taking { client, errand, until: now + TELLING_TIME_MAX });
+            return Ok(());
+        }
         let child = descriptors::restore_limit(&mut command(&client.command)).spawn();
         let name = || String::from_utf8_lossy(&client.command.file).into_owned();
         let child = child.map_err(|err| HostError::new("run", name(), &err))?;
@@ -200,8 +282,21 @@ impl ForeignClients {
         Ok(())
     }
 
-    /// A child may have ended. Most of these clients go on in the background when they have a lease.
-    pub(super) fn handle_child(&mut self) {
+    /// Whether a manager has yet to take a link again.
+    pub(super) fn is_taking(&self, client: &ForeignClient) -> bool {
+        self.taking.iter().any(|taking| taking.client.is_same(client))
+    }
+
+    /// Goes on with what managers are told. A child may have ended: most of these clients go on in the
+    /// background when they have a lease.
+    pub(super) fn handle_child(&mut self, now: Instant) {
+        self.taking.retain_mut(|Taking { client, errand, until }| {
+            errand.advance(now);
+            if !errand.is_done() && *until <= now {
+                warn!("{client} is not given back: it takes no orders");
+            }
+            !errand.is_done() && now < *until
+        });
         self.started.retain_mut(|Started { client, child, is_ended }| {
             if !sys::process::has_ended(child).unwrap_or(true) {
                 return true;
@@ -219,7 +314,8 @@ impl ForeignClients {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ending.iter().map(|ending| ending.look_at).min()
+        let taking = self.taking.iter().map(|taking| taking.errand.deadline());
+        self.ending.iter().map(|ending| ending.look_at).chain(taking).min()
     }
 
     /// Writes down what a client was started with.

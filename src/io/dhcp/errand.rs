@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Errand`]: what a dhcpcd that manages all links is told by its control socket: to have a link, or to
+//! let go of it.
+//!
+//! It takes one order a connection, says nothing to it, and drops one that comes while it has not seen the
+//! end of another connection. So it is asked which links it has, until these are the right ones, and told
+//! again what to do about them. It is asked now and then ever after: a manager that was told to read its
+//! configuration again finds links again that it had let go of. Nothing here waits.
+//!
+//! Before version 10 it took one order in all its life, and dropped all others.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use log::debug;
+
+use super::record::Identity;
+use crate::limits::DHCPCD_ANSWER_LEN_MAX;
+use crate::model::lease::{Lease, NameServers};
+use crate::model::name::IfName;
+use crate::sys::{self, socket};
+
+/// The first version that takes more than one order.
+const VERSION_MIN: u32 = 10;
+
+/// Where it listens for root.
+const SOCKET: &str = "/run/dhcpcd/sock";
+
+/// What it is asked with.
+const QUESTION: &[u8] = b"--getinterfaces\0";
+
+/// How soon an answer is looked for, and how long it may take. It is slow while its hooks run.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How soon it is asked whether an order was carried out: the first time, and twice that each time.
+const ORDER_TIME: Duration = Duration::from_millis(20);
+
+/// How often it is asked while it does not answer, and once all is as it should be.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+const GUARD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is wanted of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Goal {
+    Has,
+    Lacks,
+}
+
+/// What a manager of all links is to do about one link.
+#[derive(Debug)]
+pub(super) struct Errand {
+    manager: Identity,
+    link: IfName,
+    goal: Goal,
+    /// A port of the link, which it must not have beside it.
+    port: Option<IfName>,
+    /// Whether it was told to let go of that, which may leave something there (`persistent`).
+    has_left_port: bool,
+    /// What it is told to do with the link, beside having it.
+    options: Vec<String>,
+    talk: Option<Talk>,
+    look_at: Instant,
+    order_time: Duration,
+    /// Whether all was as it should be when it was asked last.
+    is_done: bool,
+    is_given_up: bool,
+}
+
+impl Errand {
+    /// Has it take a link, as it found it.
+    pub(super) fn take(manager: Identity, link: IfName, now: Instant) -> Self {
+        Self::new(manager, link, Goal::Has, now)
+    }
+
+    /// Has it let go of a link, and leave everything there.
+    pub(super) fn let_go(manager: Identity, link: IfName, now: Instant) -> Self {
+        Self::new(manager, link, Goal::Lacks, now)
+    }
+
+    /// Has it go on with a lease elsewhere.
+    pub(super) fn lease(manager: Identity, lease: &Lease, now: Instant) -> Self {
+        let mut options = vec!["--nodelay".to_owned()];
+        if let Some(wanted) = lease.wanted.filter(|it| it.address().is_ipv4()) {
+            options.extend(["-r".to_owned(), wanted.address().to_string()]);
+        }
+        if lease.name_servers == NameServers::Left {
+            options.extend(["-C", "resolv.conf"].map(str::to_owned));
+        }
+        let errand = Self::new(manager, lease.link, Goal::Has, now);
+        Self { port: lease.like.filter(|port| *port != lease.link), options, ..errand }
+    }
+
+    fn new(manager: Identity, link: IfName, goal: Goal, now: Instant) -> Self {
+        let (port, options, talk, look_at) = (None, Vec::new(), None, now);
+        let (is_done, is_given_up) = (false, false);
+        let (order_time, has_left_port) = (ORDER_TIME, false);
+        Self {
+            manager,
+            link,
+            goal,
+            port,
+            has_left_port,
+            options,
+            talk,
+            look_at,
+            order_time,
+            is_done,
+            is_given_up,
+        }
+    }
+
+    pub(super) fn manager(&self) -> &Identity {
+        &self.manager
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done || self.has_manager_ended()
+    }
+
+    /// Whether the manager has nothing to do with the link any more: it was to let go of it, or has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_given_up || (self.goal == Goal::Lacks && self.is_done) || self.has_manager_ended()
+    }
+
+    fn has_manager_ended(&self) -> bool {
+        Identity::of(self.manager.pid).as_ref() != Some(&self.manager)
+    }
+
+    /// From now on it is to let go of the link.
+    pub(super) fn turn_round(&mut self) {
+        if self.goal == Goal::Has {
+            (self.goal, self.talk, self.is_done) = (Goal::Lacks, None, false);
+            self.hurry();
+        }
+    }
+
+    /// Asks no more.
+    pub(super) fn give_up(&mut self) {
+        (self.talk, self.is_given_up) = (None, true);
+    }
+
+    /// The port that it has let go of since this was asked last.
+    pub(super) fn take_stray(&mut self) -> Option<IfName> {
+        let has_left = self.is_done && std::mem::take(&mut self.has_left_port);
+        self.port.filter(|_| has_left)
+    }
+
+    fn hurry(&mut self) {
+        self.look_at = self.look_at.checked_sub(GUARD_INTERVAL).unwrap_or(self.look_at);
+    }
+
+    /// When to look again.
+    pub(super) fn deadline(&self) -> Instant {
+        self.look_at
+    }
+
+    /// Goes on, as far as that is possible.
+    pub(super) fn advance(&mut self, now: Instant) {
+        if now < self.look_at || self.is_given_up {
+            return;
+        }
+        let Some(mut talk) = self.talk.take().or_else(|| Talk::begin(now)) else {
+            self.look_at = now + RETRY_INTERVAL;
+            return;
+        };
+        match talk.poll() {
+            Answer::Missing if now < talk.until => {
+                self.look_at = now + LOOK_INTERVAL;
+                self.talk = Some(talk);
+            }
+            Answer::Missing | Answer::Refused => self.look_at = now + RETRY_INTERVAL,
+            Answer::Links(links) => {
+                // As long as it has this connection it takes no order by another.
+                drop(talk);
+                if let Some(order) = self.hear(&links, now) {
+                    // What does not arrive is said again.
+                    let _ = open().and_then(|socket| socket::send(&socket, &order));
+                }
+            }
+        }
+    }
+
+    /// What it is to be told now that it has these links.
+    fn hear(&mut self, links: &[IfName], now: Instant) -> Option<Vec<u8>> {
+        let order = self.order(links).inspect(|order| {
+            debug!("dhcpcd (process {}) is told: {}", self.manager.pid, order.join(" "));
+        });
+        let order = order.map(|order| encode(&order));
+        self.is_done = order.is_none();
+        self.has_left_port |=
+            self.goal == Goal::Has && self.port.is_some_and(|port| links.contains(&port));
+        self.look_at = now + if self.is_done { GUARD_INTERVAL } else { self.order_time };
+        self.order_time = match self.is_done {
+            true => ORDER_TIME,
+            false => self.order_time.saturating_mul(2).min(RETRY_INTERVAL),
+        };
+        order
+    }
+
+    /// The order that these links ask for.
+    fn order(&self, links: &[IfName]) -> Option<Vec<&str>> {
+        let has_link = links.contains(&self.link);
+        match self.goal {
+            Goal::Lacks => has_link.then(|| vec!["-p", "-x", self.link.as_str()]),
+            // Whatever it has brought there goes with it.
+            Goal::Has => match self.port.as_ref().filter(|port| links.contains(port)) {
+                Some(port) => Some(vec!["-x", port.as_str()]),
+                None if has_link => None,
+                None => {
+                    let options = self.options.iter().map(String::as_str);
+                    Some(options.chain([self.link.as_str()]).collect())
+                }
+            },
+        }
+    }
+}
+
+/// A question that it was asked.
+#[derive(Debug)]
+struct Talk {
+    socket: OwnedFd,
+    answer: Vec<u8>,
+    until: Instant,
+}
+
+enum Answer {
+    /// Not all of it is here.
+    Missing,
+    Refused,
+    Links(Vec<IfName>),
+}
+
+impl Talk {
+    fn begin(now: Instant) -> Option<Self> {
+        let socket = open().ok()?;
+        socket::send(&socket, QUESTION).ok()?;
+        Some(Self { socket, answer: Vec::new(), until: now + ANSWER_TIME_MAX })
+    }
+
+    fn poll(&mut self) -> Answer {
+        const CHUNK_LEN: usize = 16 * 1024;
+        let mut chunk = [0; CHUNK_LEN];
+        while self.answer.len() < DHCPCD_ANSWER_LEN_MAX {
+            match socket::receive(&self.socket, &mut chunk) {
+                Ok(received) if received.len > 0 => {
+                    self.answer.extend_from_slice(chunk.get(..received.len).unwrap_or_default());
+                }
+                Ok(_) => return decode(&self.answer).map_or(Answer::Refused, Answer::Links),
+                Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => {
+                    return decode(&self.answer).map_or(Answer::Missing, Answer::Links);
+                }
+                Err(_) => return Answer::Refused,
+            }
+        }
+        Answer::Refused
+    }
+}
+
+fn open() -> std::io::Result<OwnedFd> {
+    let socket = socket::stream()?;
+    socket::connect(&socket, Path::new(SOCKET))?;
+    // Whoever else could have made that socket is not told anything.
+    let is_roots = socket::peer_creds(&socket)?.uid == sys::process::effective_uid();
+    is_roots.then_some(socket).ok_or_else(|| std::io::ErrorKind::PermissionDenied.into())
+}
+
+/// An order, as dhcpcd takes it: a command line.
+fn encode(words: &[&str]) -> Vec<u8> {
+    let words = std::iter::once("dhcpcd").chain(words.iter().copied());
+    words.flat_map(|word| word.bytes().chain([0])).collect()
+}
+
+/// The links that an answer names, which has several entries for each. Each entry is an environment behind
+/// its length, and the number of entries is the first.
+fn decode(answer: &[u8]) -> Option<Vec<IfName>> {
+    let mut rest = answer;
+    let mut links = Vec::new();
+    for _ in 0..take_number(&mut rest)? {
+        let len = take_number(&mut rest)?;
+        let (entry, behind) = rest.split_at_checked(len)?;
+        rest = behind;
+        let variables = entry.split(|byte| *byte == 0);
+        let names = variables.filter_map(|it| it.strip_prefix(b"interface="));
+        let names = names.filter_map(|name| std::str::from_utf8(name).ok());
+        links.extend(names.filter_map(|name| IfName::new(name).ok()));
+    }
+    Some(links)
+}
+
+/// A `size_t` of a program of our own word size.
+fn take_number(bytes: &mut &[u8]) -> Option<usize> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(usize::from_ne_bytes(*number))
+}
+
+/// Whether a dhcpcd takes such orders, by its program.
+pub(super) fn is_understood_by(program: &[u8]) -> bool {
+    const NAME: &[u8] = b"dhcpcd-";
+    let versions = program.split(|byte| *byte == 0).filter_map(|text| text.strip_prefix(NAME));
+    let mut majors = versions.filter_map(|version| {
+        // As it says when it starts.
+        let (version, rest) =
+            version.split_at_checked(version.iter().position(|it| *it == b' ')?)?;
+        let major = version.split(|byte| *byte == b'.').next()?;
+        (rest == b" starting").then(|| std::str::from_utf8(major).ok()?.parse::<u32>().ok())?
+    });
+    majors.any(|major| major >= VERSION_MIN)
+}
+
+#[cfg(test)]
+mod tests;
