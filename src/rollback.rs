@@ -252,6 +252,12 @@ impl Rollback {
         }
     }
 
+    /// Whether any link looks for neighbours in a way of its own, or did: the kernel tells that of all links
+    /// or of none.
+    pub fn has_neighbours(&self) -> bool {
+        self.network().is_some_and(|then| then.host.has_neighbours()) || self.now.has_neighbours()
+    }
+
     /// Compares, and says how to go on. `refused` are the steps of the last round that were not done.
     pub fn handle(&mut self, here: Here, refused: &[(Step, StepError)]) -> Next {
         self.begin_round(here);

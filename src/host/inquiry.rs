@@ -20,6 +20,7 @@ use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{self, LinkIndex};
 use crate::netlink::record::address::encode_address_dump;
 use crate::netlink::record::bridge_vlan;
+use crate::netlink::record::neighbour;
 use crate::netlink::record::nexthop::encode_nexthop_dump;
 use crate::netlink::record::route::encode_route_dump;
 use crate::netlink::record::rule::encode_rule_dump;
@@ -33,6 +34,8 @@ pub enum Topic {
     Addresses,
     AddressesOf(LinkIndex),
     Nexthops,
+    /// How all links look for neighbours.
+    Neighbours,
     Rules(Family),
     /// Of one family; through one link, or all.
     Routes(Family, Option<LinkIndex>),
@@ -47,6 +50,7 @@ impl Topic {
             Self::Link(index) => link::encode_lookup(out, sequence, index),
             Self::Addresses => address::encode_dump(out, sequence),
             Self::AddressesOf(link) => encode_address_dump(out, sequence, link),
+            Self::Neighbours => neighbour::encode_dump(out, sequence),
             Self::Nexthops => encode_nexthop_dump(out, sequence),
             Self::Rules(family) => encode_rule_dump(out, sequence, family),
             Self::Routes(family, link) => encode_route_dump(out, sequence, family, link),
@@ -60,6 +64,7 @@ impl Topic {
             Self::Links => "links",
             Self::Link(_) => "a link",
             Self::Addresses | Self::AddressesOf(_) => "addresses",
+            Self::Neighbours => "settings of neighbours",
             Self::Nexthops => "next hops",
             Self::Rules(_) => "rules",
             Self::Routes(..) => "routes",

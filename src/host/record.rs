@@ -18,6 +18,7 @@ use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::link::port::PortRecord;
+use crate::netlink::record::neighbour::{Neighbours, ToldNeighbours, ToldSoFar};
 use crate::netlink::record::route::{self, RouteRecord};
 use crate::netlink::record::wide;
 use crate::netlink::wire::{WireError, messages};
@@ -31,6 +32,8 @@ pub struct HostRecord {
     vlans: BTreeMap<LinkIndex, BridgeVlans>,
     /// Rules, next hops and routes of no one link, in the kernel's order.
     apart: Vec<Apart>,
+    /// How links look for neighbours that are yet to be made.
+    default_neighbours: Neighbours,
     /// What bridges know of ports of which nothing else is known here: guests'.
     ports: BTreeMap<LinkIndex, PortRecord>,
 }
@@ -160,6 +163,36 @@ impl HostRecord {
         RouteMakers(makers)
     }
 
+    /// Sets how links look for neighbours, as a dump has told it.
+    pub fn set_neighbours(&mut self, told: ToldSoFar) {
+        let (defaults, links) = told.into_parts();
+        self.default_neighbours = defaults;
+        links.iter().for_each(|told| self.add_neighbours(told));
+    }
+
+    /// Adds how a link looks for neighbours, or those do that are yet to be made.
+    fn add_neighbours(&mut self, told: &ToldNeighbours) {
+        let ToldNeighbours { family, link, settings } = *told;
+        match link {
+            None => self.default_neighbours.set(family, settings),
+            Some(link) => {
+                if let Some(recorded) = self.of_index_mut(link) {
+                    recorded.record.neighbours.set(family, settings);
+                }
+            }
+        }
+    }
+
+    /// Whether any link looks for them in a way of its own.
+    pub fn has_neighbours(&self) -> bool {
+        self.iter().any(|recorded| recorded.record.neighbours != Neighbours::default())
+    }
+
+    /// How links look for neighbours that are yet to be made.
+    pub fn default_neighbours(&self) -> &Neighbours {
+        &self.default_neighbours
+    }
+
     /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
     pub fn add_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
         self.vlans.insert(link, vlans);
@@ -202,6 +235,7 @@ impl HostRecord {
         self.links.retain(|name, _| !names.contains(name));
         self.links.extend(fresh.links);
         (self.names, self.vlans, self.apart) = (fresh.names, fresh.vlans, fresh.apart);
+        self.default_neighbours = fresh.default_neighbours;
     }
 
     /// Reads what [`HostRecord::encode`] has written.
@@ -219,6 +253,8 @@ impl HostRecord {
                 host.ports.insert(link, port);
             } else if let Some((link, vlans)) = BridgeVlans::decode(&message)? {
                 host.add_vlans(link, vlans);
+            } else if let Some(told) = ToldNeighbours::decode(&message)? {
+                host.add_neighbours(&told);
             } else if let Some(address) = AddressRecord::decode(&message)? {
                 host.add_address(address);
             } else if let Some(apart) = Apart::decode(&message, |index| host.name_of(index))? {
@@ -258,6 +294,7 @@ impl HostRecord {
             (place.link, place.entry_at) = (Bound::Excluded(*name), 0);
         }
         if !std::mem::replace(&mut place.is_behind_links, true) {
+            self.default_neighbours.encode(out, None);
             self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
             self.ports.iter().for_each(|(link, port)| port.encode(out, *link));
         }

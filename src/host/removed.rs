@@ -15,6 +15,7 @@ use crate::model::sorted::SortedMap;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::neighbour::ToldNeighbours;
 use crate::netlink::wire::messages;
 use crate::xdr::reader::Reader;
 use crate::xdr::writer::Writer;
@@ -149,6 +150,11 @@ impl RemovedLink {
         let mut told = input.opaque("record", usize::MAX).map(messages)?;
         let message = told.next().ok_or(BootFileError::Content)??;
         let mut record = LinkRecord::decode(&message)?.ok_or(BootFileError::Content)?;
+        for message in told {
+            if let Some(told) = ToldNeighbours::decode(&message?)? {
+                record.neighbours.set(told.family, told.settings);
+            }
+        }
         if input.flag("mac")? {
             record.link.mac = None;
         }

@@ -24,6 +24,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::netlink::record::neighbour::Neighbours;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
 
@@ -39,6 +40,8 @@ pub struct Survey {
     links: SortedMap<IfName, Surveyed>,
     /// The sysctls that a link has which is yet to be made. Without any, none of these links is made.
     pub defaults: Sysctls,
+    /// How such a link looks for neighbours.
+    pub default_neighbours: Neighbours,
     /// The DHCP clients that we run.
     pub leases: Vec<Lease>,
     /// The DHCP clients that somebody else has started.

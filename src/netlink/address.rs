@@ -278,7 +278,7 @@ pub fn encode(out: &mut Vec<u8>, sequence: u32, address: &Address) {
 }
 
 /// The family of this number, if it is one of the internet protocol.
-pub(super) fn decode_family(number: u8) -> Option<Family> {
+pub fn decode_family(number: u8) -> Option<Family> {
     match number {
         AF_INET => Some(Family::Ipv4),
         AF_INET6 => Some(Family::Ipv6),

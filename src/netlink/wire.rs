@@ -152,6 +152,11 @@ impl<'a> Attribute<'a> {
         take_u32(&mut { self.payload }, field)
     }
 
+    /// A 64-bit number.
+    pub fn u64(&self, field: &'static str) -> Result<u64, WireError> {
+        take_array(&mut { self.payload }, field).map(u64::from_ne_bytes)
+    }
+
     /// Text without the NUL that the kernel ends it with.
     pub fn text(&self) -> &'a [u8] {
         self.payload.split(|byte| *byte == 0).next().unwrap_or_default()

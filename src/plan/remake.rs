@@ -19,6 +19,7 @@ use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::netlink::record::neighbour::{NeighbourChange, Neighbours};
 use crate::plan::draft::Draft;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 use crate::plan::wish::Wish;
@@ -76,6 +77,16 @@ impl<'a> Draft<'a> {
             if let Some(old) = has.get(&switch).filter(|old| **old != value) {
                 self.push(set(value), vec![set(*old)]);
             }
+        }
+        let Some(record) = &now.record else { return };
+        let default = &self.survey.default_neighbours;
+        for change in source.neighbours.changes_from(&record.neighbours, default) {
+            let NeighbourChange { family, after, before } = change;
+            let set = |settings| {
+                let settings = Box::new(settings);
+                Step::SetNeighbours { link, family, settings }
+            };
+            self.push(set(after), vec![set(before)]);
         }
     }
 
@@ -188,7 +199,15 @@ pub(super) fn own_sysctls(link: IfName, record: &LinkRecord, defaults: &Sysctls)
     let differs =
         |(sysctl, value): &(Sysctl, i32)| defaults.get(sysctl).is_some_and(|it| it != value);
     let own = record.own_sysctls().filter(differs);
-    own.map(|(switch, value)| Step::Switch { link, switch, value }).collect()
+    let own = own.map(|(switch, value)| Step::Switch { link, switch, value });
+    let default = Neighbours::default();
+    let neighbours = record.neighbours.changes_from(&default, &default);
+    own.chain(neighbours.map(|change| set_neighbours(link, change))).collect()
+}
+
+/// The step that has a link look for neighbours as it is to.
+pub(super) fn set_neighbours(link: IfName, change: NeighbourChange) -> Step {
+    Step::SetNeighbours { link, family: change.family, settings: Box::new(change.after) }
 }
 
 /// The steps that have a bridge let through to a link what it `had`, where it `has` something else. What

@@ -6,6 +6,7 @@ use crate::model::name::IfName;
 use crate::netlink::change::{self, NewKind, NewLink, Setting};
 use crate::netlink::link::{LinkIndex, LinkKind};
 use crate::netlink::record::bridge_vlan::Side;
+use crate::netlink::record::neighbour::ToldNeighbours;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 
 /// How a step is carried out.
@@ -36,6 +37,7 @@ impl Step {
             | Self::RemakePair { .. }
             | Self::ResetLink { .. }
             | Self::SetLink { .. }
+            | Self::SetNeighbours { .. }
             | Self::SetVlans { .. } => Means::Request,
             Self::EditFile(_)
             | Self::RestoreFile(_)
@@ -105,6 +107,11 @@ impl Step {
             Self::SetLink { link, value } => {
                 let link = index(link)?;
                 change::encode_set(out, sequence, link, setting(value, index)?);
+            }
+            Self::SetNeighbours { link, family, settings } => {
+                let (family, settings) = (*family, **settings);
+                let told = ToldNeighbours { family, link: Some(index(link)?), settings };
+                told.encode_set(out, sequence);
             }
             Self::SetVlans { link, vlans } => {
                 vlans.encode_set(out, sequence, index(link)?, side_of(link, host));

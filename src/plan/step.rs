@@ -21,6 +21,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::{LinkRecord, LinkSetting};
+use crate::netlink::record::neighbour::NeighbourSettings;
 use crate::netlink::record::route::RouteRecord;
 use crate::snapshot::{FileRestoration, KeptFile};
 use crate::xml::words;
@@ -85,6 +86,12 @@ pub enum Step {
     SetLink {
         link: IfName,
         value: Value,
+    },
+    /// How a link looks for neighbours.
+    SetNeighbours {
+        link: IfName,
+        family: Family,
+        settings: Box<NeighbourSettings>,
     },
     /// VLANs that a bridge lets through to this port, or to itself.
     SetVlans {
@@ -239,6 +246,7 @@ impl Step {
             | Self::LeadOver { link, .. }
             | Self::ResetLink { link, .. }
             | Self::SetLink { link, .. }
+            | Self::SetNeighbours { link, .. }
             | Self::SetVlans { link, .. }
             | Self::Switch { link, .. } => Some(*link),
             Self::RemakeLink { record, .. } | Self::RemakePair { record, .. } => {
@@ -268,6 +276,7 @@ impl Step {
                     | Self::DeleteVlans { .. }
                     | Self::LeadOver { .. }
                     | Self::ResetLink { .. }
+                    | Self::SetNeighbours { .. }
                     | Self::SetVlans { .. }
             )
     }
@@ -357,6 +366,9 @@ impl fmt::Display for Step {
                 }
             },
             Self::SetLink { link, value } => write!(f, "link set {link} {value}"),
+            Self::SetNeighbours { link, family, settings } => {
+                write!(f, "sysctl net.{}.neigh.{link}: {settings}", family.as_str())
+            }
             Self::SetVlans { link, vlans } => write!(f, "vlan add {vlans} dev {link}"),
             Self::StartClient(lease) => write!(f, "dhcp start {}", Client(lease)),
             Self::StopClient(lease) => write!(f, "dhcp stop {}", Client(lease)),

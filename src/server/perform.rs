@@ -66,6 +66,7 @@ impl Server {
             | Step::RemakePair { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
+            | Step::SetNeighbours { .. }
             | Step::SetVlans { .. } => match self.send_with_next(step) {
                 Ok(()) => return self.hear(Owed::Answer, now),
                 Err(err) => Err(err),

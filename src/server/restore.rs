@@ -80,7 +80,11 @@ impl Server {
         let inquiry = match way_back.rollback.scope() {
             Scope::Nothing => None,
             Scope::Host => Some(RecordInquiry::of_all()),
-            Scope::Links(links) => Some(RecordInquiry::of(links, &self.host)),
+            Scope::Links(links) => {
+                let inquiry = RecordInquiry::of(links, &self.host);
+                let has_neighbours = way_back.rollback.has_neighbours();
+                Some(if has_neighbours { inquiry } else { inquiry.without_neighbours() })
+            }
         };
         let comparing = Comparing { request, way_back, refused: refused.to_vec() };
         match inquiry {

@@ -20,6 +20,7 @@ const ADD: u16 = 0x605;
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
+const RTM_GETNEIGHTBL: u16 = 66;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const DUMP: u16 = 0x301;
 /// `RTEXT_FILTER_SKIP_STATS`.
@@ -101,7 +102,7 @@ impl Requests {
     }
 }
 
-/// The dumps of all links, addresses, routes, and VLANs of bridges.
+/// The dumps of all links, addresses, routes, settings of neighbours, and VLANs of bridges.
 pub(crate) fn dump_all() -> Vec<Request> {
     let links = [link_header(0, 0, 0), attribute(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes())];
     vec![
@@ -109,6 +110,7 @@ pub(crate) fn dump_all() -> Vec<Request> {
         dump("addresses", RTM_GETADDR, &address_header(0, 0, 0)),
         dump("routes of IPv4", RTM_GETROUTE, &[[AF_INET, 0, 0, 0], [0; 4], [0; 4]].concat()),
         dump("routes of IPv6", RTM_GETROUTE, &[[AF_INET6, 0, 0, 0], [0; 4], [0; 4]].concat()),
+        dump("settings of neighbours", RTM_GETNEIGHTBL, &[0; 4]),
         dump_vlans(),
     ]
 }

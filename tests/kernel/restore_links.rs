@@ -84,9 +84,12 @@ link set v5 up
 address add 198.51.100.1/24 dev v5
 route add default via 198.51.100.254 dev v5
 address add 2001:db8:5::1/64 dev v5 nodad
+ntable change name arp_cache dev v5 base_reachable 44000 locktime 1236
 ",
         up: &["v5"],
         deeds: &[
+            "ntable change name arp_cache dev v5 base_reachable 30000 gc_stale 77000\n\
+             ntable change name ndisc_cache dev v5 retrans 1104\n",
             "link del v5\n",
             "link set v5 type vlan reorder_hdr on gvrp off mvrp off loose_binding off ingress-qos-map 1:5 3:0 6:1 egress-qos-map 2:0 4:4\n",
             "link set v5 alias \"\" group 0 mtu 1300 txqueuelen 5 address 52:54:00:00:00:56\n\

@@ -29,6 +29,8 @@ link set v5 alias uplink group 7
 link property add dev v5 altname the-uplink altname vlan-five
 link set v5 up
 address add 198.51.100.1/24 brd + dev v5
+ntable change name arp_cache dev v5 base_reachable 44000 gc_stale 77000 locktime 1236 ucast_probes 5
+ntable change name ndisc_cache dev v5 retrans 1104 queue 51 proxy_queue 65
 route add default via 198.51.100.254 dev v5 proto static
 ",
     up: &["v5"],
@@ -47,6 +49,8 @@ link set m1 master bond0
 link set bond0 up
 link set m1 type bond_slave queue_id 3
 address add 198.51.100.1/24 brd + dev bond0
+ntable change name arp_cache dev bond0 base_reachable 44000 gc_stale 77000 locktime 1236 ucast_probes 5
+ntable change name ndisc_cache dev bond0 retrans 1104 queue 51 proxy_queue 65
 route add default via 198.51.100.254 dev bond0 proto static
 ",
     up: &["bond0"],
@@ -69,6 +73,8 @@ link set e1 type bridge_slave cost 7 priority 9 hairpin on guard on root_block o
 link set br0 alias inside txqueuelen 55
 link set br0 up
 address add 198.51.100.1/24 brd + dev br0
+ntable change name arp_cache dev br0 base_reachable 44000 gc_stale 77000 locktime 1236 ucast_probes 5
+ntable change name ndisc_cache dev br0 retrans 1104 queue 51 proxy_queue 65
 route add default via 198.51.100.254 dev br0 proto static
 ",
     up: &["br0"],

@@ -341,6 +341,7 @@ impl ValueKernel {
             | Step::RemakePair { .. }
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
+            | Step::SetNeighbours { .. }
             | Step::SetVlans { .. }
             | Step::WaitFor(_) => Ok(()),
         }

@@ -18,6 +18,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::neighbour::ToldSoFar;
 use crate::netlink::record::route::{RouteRecord, link_of};
 use crate::netlink::record::wide::is_wide;
 use crate::netlink::wire::Message;
@@ -36,6 +37,8 @@ pub struct RecordInquiry {
     addresses: VecDeque<AddressRecord>,
     aparts: Vec<(Topic, Apart)>,
     routes: [Parts<(LinkIndex, RouteRecord)>; 2],
+    neighbours: ToldSoFar,
+    asks_neighbours: bool,
     vlans: Vec<(LinkIndex, BridgeVlans)>,
     /// Whose VLANs must be known.
     sides: Vec<LinkIndex>,
@@ -66,6 +69,8 @@ impl RecordInquiry {
             addresses: VecDeque::new(),
             aparts: Vec::new(),
             routes: Default::default(),
+            neighbours: ToldSoFar::default(),
+            asks_neighbours: true,
             vlans: Vec::new(),
             sides: Vec::new(),
             stage: Stage::Links,
@@ -84,6 +89,12 @@ impl RecordInquiry {
             sides: bridge_sides(host.links()),
             ..Self::of_all()
         }
+    }
+
+    /// The same without how links look for neighbours.
+    #[must_use]
+    pub fn without_neighbours(self) -> Self {
+        Self { asks_neighbours: false, ..self }
     }
 
     /// Makes a record of what was told, so many addresses and routes at a time. It is returned last.
@@ -108,6 +119,7 @@ impl RecordInquiry {
         // What was told late, as it was torn, has its place before others.
         self.aparts.sort_by_key(|(topic, _)| *topic);
         self.aparts.drain(..).for_each(|(_, apart)| self.record.add_apart(apart));
+        self.record.set_neighbours(std::mem::take(&mut self.neighbours));
         self.vlans.drain(..).for_each(|(link, vlans)| self.record.add_vlans(link, vlans));
         Some(std::mem::take(&mut self.record))
     }
@@ -185,6 +197,7 @@ impl Inquiry for RecordInquiry {
                     None => vec![Topic::Addresses],
                     Some(links) => links.iter().copied().map(Topic::AddressesOf).collect(),
                 };
+                topics.extend(self.asks_neighbours.then_some(Topic::Neighbours));
                 topics.push(Topic::Nexthops);
                 for family in FAMILIES {
                     topics.extend([Topic::Rules(family), Topic::Routes(family, None)]);
@@ -211,6 +224,7 @@ impl Inquiry for RecordInquiry {
                 let address = AddressRecord::decode(message).ok().flatten();
                 self.addresses.extend(address.filter(|record| record.address.link == link));
             }
+            Topic::Neighbours => self.neighbours.add(message),
             Topic::Nexthops => self.handle_apart(topic, message),
             Topic::Rules(family) => {
                 if is_of_family(message, family) {
@@ -231,6 +245,7 @@ impl Inquiry for RecordInquiry {
             Topic::Routes(Family::Ipv4, _) => self.routes[0].clear(),
             Topic::Routes(Family::Ipv6, _) => self.routes[1].clear(),
             Topic::Vlans => self.vlans.clear(),
+            Topic::Neighbours => self.neighbours = ToldSoFar::default(),
             Topic::Nexthops | Topic::Rules(_) => {}
         }
         self.aparts.retain(|(of, _)| *of != topic);
@@ -245,6 +260,10 @@ impl Inquiry for RecordInquiry {
             (Topic::Vlans, Err(err)) => {
                 self.lack = Some(err);
                 self.stage = Stage::Nothing;
+                Ok(())
+            }
+            (Topic::Neighbours, Err(err)) => {
+                self.lack = Some(err);
                 Ok(())
             }
             (_, end) => end,

@@ -13,6 +13,7 @@ use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
+use crate::netlink::record::neighbour::ToldSoFar;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::{RouteRecord, leads_through};
 use crate::netlink::wire::Message;
@@ -24,6 +25,7 @@ pub struct SurveyInquiry {
     links: BTreeMap<LinkIndex, Partial>,
     /// All nexthop objects that lead through these links, and all groups.
     nexthops: Vec<NexthopRecord>,
+    neighbours: ToldSoFar,
     vlans: Vec<(LinkIndex, BridgeVlans)>,
     stage: Stage,
     /// Why VLANs are not known, if they are not.
@@ -65,6 +67,7 @@ impl SurveyInquiry {
             order,
             links,
             nexthops: Vec::new(),
+            neighbours: ToldSoFar::default(),
             vlans: Vec::new(),
             stage: Stage::Links,
             lack: None,
@@ -82,8 +85,16 @@ impl SurveyInquiry {
     }
 
     /// All that was told.
-    pub fn finish(self) -> Survey {
+    pub fn finish(mut self) -> Survey {
+        let (default_neighbours, neighbours) = self.neighbours.into_parts();
+        for told in neighbours {
+            let partial = told.link.and_then(|link| self.links.get_mut(&link));
+            if let Some(record) = partial.and_then(|partial| partial.record.as_mut()) {
+                record.neighbours.set(told.family, told.settings);
+            }
+        }
         let mut survey = Survey::default();
+        survey.default_neighbours = default_neighbours;
         for Partial { known, is_silent, record, addresses, routes } in self.links.into_values() {
             // One that has just gone is as good as not there.
             let told = record.as_ref().map(|record| record.link.clone());
@@ -119,7 +130,7 @@ impl Inquiry for SurveyInquiry {
         match self.stage {
             Stage::Links => {
                 self.stage = Stage::Vlans;
-                let mut topics = vec![Topic::Nexthops];
+                let mut topics = vec![Topic::Nexthops, Topic::Neighbours];
                 for (index, Partial { known, is_silent, .. }) in &self.links {
                     topics.extend([Topic::Link(*index), Topic::AddressesOf(*index)]);
                     if known.up || *is_silent {
@@ -166,6 +177,7 @@ impl Inquiry for SurveyInquiry {
                 let name_of = |index| self.links.get(&index).map(|partial| partial.known.name);
                 self.nexthops.extend(NexthopRecord::decode(message, name_of).ok().flatten());
             }
+            Topic::Neighbours => self.neighbours.add(message),
             Topic::Vlans => self.vlans.extend(BridgeVlans::decode(message).ok().flatten()),
             Topic::Addresses | Topic::Links | Topic::Routes(..) | Topic::Rules(_) => {}
         }
@@ -183,6 +195,7 @@ impl Inquiry for SurveyInquiry {
                     routes.clear();
                 }
             }
+            Topic::Neighbours => self.neighbours = ToldSoFar::default(),
             Topic::Nexthops => self.nexthops.clear(),
             Topic::Vlans => self.vlans.clear(),
             Topic::Addresses
@@ -197,7 +210,7 @@ impl Inquiry for SurveyInquiry {
         match (topic, end) {
             // It is as good as gone.
             (Topic::Link(_), Err(_)) => Ok(()),
-            (Topic::Vlans, Err(err)) => {
+            (Topic::Neighbours | Topic::Vlans, Err(err)) => {
                 self.lack = Some(err);
                 Ok(())
             }

@@ -31,6 +31,7 @@ fn kind_of(topic: Topic) -> u16 {
         Topic::Addresses | Topic::AddressesOf(_) => 20,
         Topic::Routes(..) => 24,
         Topic::Rules(_) => 32,
+        Topic::Neighbours => 64,
         Topic::Nexthops => 104,
     }
 }
@@ -154,6 +155,7 @@ fn what_the_kernel_refuses_is_told_or_done_without() {
     // A kernel without next hops, or without bridges' VLANs in it.
     assert!(refused(Topic::Nexthops, libc::EOPNOTSUPP).is_ok());
     assert!(refused(Topic::Vlans, libc::EIO).is_ok());
+    assert!(refused(Topic::Neighbours, libc::EIO).is_ok());
     // Torn for ever.
     let mut inquiry = RecordInquiry::of_all();
     let err = converse(&mut inquiry, &told, |_, _| Err(End::Torn)).unwrap_err();

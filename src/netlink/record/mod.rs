@@ -11,6 +11,7 @@ mod kept;
 pub mod address;
 mod hops;
 pub mod route;
+pub mod neighbour;
 pub mod link;
 pub mod bridge_vlan;
 pub mod rule;

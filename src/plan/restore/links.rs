@@ -11,6 +11,7 @@ use crate::model::sorted::SortedMap;
 use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
 use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::plan::remake::set_neighbours;
 use crate::plan::restore;
 use crate::plan::step::{Condition, Step, Value, switch_values};
 
@@ -308,8 +309,14 @@ impl<'a> Draft<'a> {
 
     /// Sysctls. Of a link that is yet to be made the most are compared when it is there.
     pub(super) fn set_switches(&mut self) {
+        let default = self.now.default_neighbours();
         for pair in self.pairs() {
             let link = pair.then.link().name;
+            if let Some(now) = pair.now {
+                let then = &pair.then.record.neighbours;
+                let changes = then.changes_from(&now.record.neighbours, default);
+                self.steps.extend(changes.map(|change| set_neighbours(link, change)));
+            }
             let Some(now) = pair.now.map(|now| now.record.sysctls()) else {
                 let switches =
                     switch_values(ipv6_switches(&pair.then.record.sysctls())).into_iter();

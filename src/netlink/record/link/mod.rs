@@ -18,6 +18,7 @@ use crate::netlink::link::{
     IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
     IFLA_OPERSTATE, Link, LinkEvent, LinkIndex, LinkKind, RTM_NEWLINK,
 };
+use crate::netlink::record::neighbour::Neighbours;
 use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
@@ -59,6 +60,8 @@ pub struct LinkRecord {
     /// The message's flags and attributes, as far as they are kept.
     flags: u32,
     attributes: Vec<u8>,
+    /// Told apart from the link.
+    pub neighbours: Neighbours,
 }
 
 impl LinkRecord {
@@ -74,7 +77,9 @@ impl LinkRecord {
         let flags = take_u32(&mut rest, "ifinfomsg")?;
         take_u32(&mut rest, "ifinfomsg")?;
         // Less is kept than there is.
-        let mut record = Self { link, flags, attributes: Vec::with_capacity(rest.len()) };
+        let attributes_kept = Vec::with_capacity(rest.len());
+        let neighbours = Neighbours::default();
+        let mut record = Self { link, flags, attributes: attributes_kept, neighbours };
         for attribute in attributes(rest) {
             record.keep(&attribute?);
         }
@@ -108,7 +113,7 @@ impl LinkRecord {
         }
     }
 
-    /// Appends the record as the kernel would tell it.
+    /// Appends the record as the kernel would tell it: the link, and then how it looks for neighbours.
     pub fn encode(&self, out: &mut Vec<u8>) {
         wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[0; 4]);
@@ -117,6 +122,7 @@ impl LinkRecord {
             payload.bytes(&[0; 4]);
             payload.bytes(&self.attributes);
         });
+        self.neighbours.encode(out, Some(self.link.index));
     }
 
     /// What has to be set so that a link that is as `now` becomes as this record has it, but for what
