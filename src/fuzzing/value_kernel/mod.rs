@@ -453,9 +453,14 @@ impl ValueKernel {
     fn leases_of_others(&self) -> Vec<Lease> {
         let mut leases = Vec::new();
         for client in &self.foreign {
-            for (link, family) in
-                client.families.iter().filter_map(|it| Some((client.only_link()?, *it)))
-            {
+            let is_managed = |device: &&Device| {
+                let is_nic = device.has_wire && device.master.is_none();
+                client.leaving == Leaving::Told && is_nic && client.is_on(device.name)
+            };
+            let managed = self.devices.values().filter(is_managed).map(|device| device.name);
+            let links = client.only_link().into_iter().chain(managed);
+            let pairs = links.flat_map(|link| client.families.iter().map(move |it| (link, *it)));
+            for (link, family) in pairs {
                 let device = self.named(&link);
                 let addresses = device.into_iter().flat_map(|device| &device.addresses);
                 if !addresses.into_iter().any(|own| own.prefix.family() == family) {
