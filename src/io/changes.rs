@@ -138,6 +138,16 @@ impl Changes {
         self.messenger.send(&self.request);
     }
 
+    /// Asks what a long question is to begin with, and hears nothing yet.
+    pub fn ask(&mut self, dialogue: &mut Dialogue, inquiry: &mut dyn Inquiry) {
+        let Self { messenger, request, .. } = self;
+        request.clear();
+        dialogue.ask(inquiry, request, || messenger.next_sequence());
+        if !request.is_empty() {
+            messenger.send(request);
+        }
+    }
+
     /// Goes on with a long question as far as a turn has time for it.
     ///
     /// # Errors

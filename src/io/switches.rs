@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::Read;
 
 use crate::host::survey::Sysctls;
+use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::record::link::sysctls;
+use crate::sys::file;
 
 const NET: &str = "/proc/sys/net";
 const LEN_MAX: usize = 64;
@@ -15,18 +17,22 @@ const LEN_MAX: usize = 64;
 /// All sysctls of links that are yet to be made, as far as there are any: ninety files, for each change
 /// that makes a link.
 pub fn read_defaults() -> Sysctls {
+    let folder = |family: Family| File::open(format!("{NET}/{}/conf/default", family.as_str()));
+    let (ipv4, ipv6) = (folder(Family::Ipv4), folder(Family::Ipv6));
     let value = |sysctl: Sysctl| {
-        let Sysctl { family, name } = sysctl;
-        let path = format!("{NET}/{}/conf/default/{name}", family.as_str());
-        Some((sysctl, read_number(&path)?))
+        let folder = match sysctl.family {
+            Family::Ipv4 => &ipv4,
+            Family::Ipv6 => &ipv6,
+        };
+        Some((sysctl, read_number(folder.as_ref().ok()?, sysctl.name)?))
     };
     sysctls::all().filter_map(value).collect()
 }
 
 /// A number is told in one piece.
-fn read_number(path: &str) -> Option<i32> {
+fn read_number(folder: &File, name: &str) -> Option<i32> {
     let mut text = [0; LEN_MAX];
-    let len = File::open(path).ok()?.read(&mut text).ok()?;
+    let len = file::open_in(folder, name).ok()?.read(&mut text).ok()?;
     std::str::from_utf8(text.get(..len)?).ok()?.trim().parse().ok()
 }
 

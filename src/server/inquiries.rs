@@ -13,11 +13,12 @@ use crate::host::inquiry::Inquiry;
 use crate::host::inquiry::record::RecordInquiry;
 use crate::host::inquiry::survey::SurveyInquiry;
 use crate::host::record::HostRecord;
-use crate::host::survey::{Survey, SurveyOrder};
+use crate::host::survey::{Survey, SurveyOrder, Sysctls};
 use crate::io::changes::Told;
 use crate::io::switches;
 use crate::job::StepError;
 use crate::limits::COMPARED_PER_TURN_MAX;
+use crate::model::foreign::ForeignClient;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::plan::step::Step;
@@ -28,8 +29,15 @@ use crate::server::running::{Comparing, Running};
 /// A question that is under way, and what goes on with its answer.
 #[derive(Debug)]
 pub(super) enum Inquiring {
-    Survey { inquiry: Box<SurveyInquiry>, then: WithSurvey },
+    Survey { inquiry: Box<SurveyInquiry>, then: WithSurvey, seen: Option<Seen> },
     Record { inquiry: Box<RecordInquiry>, then: WithRecord },
+}
+
+/// What files tell beside the kernel, and what it takes a while to look through.
+#[derive(Debug)]
+pub(super) struct Seen {
+    defaults: Sysctls,
+    foreign: Result<Vec<ForeignClient>, HostError>,
 }
 
 /// What goes on with what is known of a few links.
@@ -78,6 +86,13 @@ impl Inquiring {
         matches!(self, Self::Survey { then: WithSurvey::TakeAway(_), .. })
     }
 
+    /// The kernel keeps us waiting: what was seen may be outdated when it answers.
+    fn forget_seen(&mut self) {
+        if let Self::Survey { seen, .. } = self {
+            *seen = None;
+        }
+    }
+
     fn inquiry(&mut self) -> &mut dyn Inquiry {
         match self {
             Self::Survey { inquiry, .. } => inquiry.as_mut(),
@@ -89,8 +104,11 @@ impl Inquiring {
 impl Server {
     /// Asks what must be known of a few links.
     pub(super) fn ask_for_survey(&mut self, order: SurveyOrder, then: WithSurvey) {
-        let inquiry = Box::new(SurveyInquiry::new(order, &self.host));
-        self.jobs.inquire(Inquiring::Survey { inquiry, then });
+        let mut inquiry = Box::new(SurveyInquiry::new(order, &self.host));
+        self.jobs.inquire_at_once(inquiry.as_mut());
+        let is_completed = !matches!(then, WithSurvey::TakeAway(_));
+        let seen = is_completed.then(|| self.look(inquiry.order()));
+        self.jobs.go_on_inquiring(Inquiring::Survey { inquiry, then, seen });
     }
 
     /// Asks for all that can be set back.
@@ -106,7 +124,11 @@ impl Server {
             return self.drop_inquiry(inquiring, now);
         }
         match self.jobs.pursue(inquiring.inquiry()) {
-            Ok(Told::Some | Told::Waiting) => self.jobs.go_on_inquiring(inquiring),
+            Ok(Told::Some) => self.jobs.go_on_inquiring(inquiring),
+            Ok(Told::Waiting) => {
+                inquiring.forget_seen();
+                self.jobs.go_on_inquiring(inquiring);
+            }
             Ok(Told::All) => self.take_told(inquiring, now),
             Err(err) => self.take_refusal(inquiring, &err, now),
         }
@@ -128,12 +150,23 @@ impl Server {
     /// Everything is told.
     fn take_told(&mut self, inquiring: Inquiring, now: Instant) {
         match inquiring {
-            Inquiring::Survey { inquiry, then } => {
+            Inquiring::Survey { inquiry, then, seen } => {
                 if let Some(lack) = inquiry.lack() {
                     warn!("{lack}: links that are made again do not get them back");
                 }
                 let order = inquiry.order().clone();
-                self.go_on_with_survey(inquiry.finish(), &order, then, now);
+                let survey = inquiry.finish();
+                match then {
+                    WithSurvey::TakeAway(step) => self.take_away(&survey, &step, now),
+                    WithSurvey::Decide(request) => match self.complete(survey, &order, seen) {
+                        Ok(survey) => self.decide(request, Some(&Answer::Survey(survey)), now),
+                        Err(err) => self.answer(request, Err(err.into()), now),
+                    },
+                    WithSurvey::BringUp(request, name) => {
+                        let survey = self.complete(survey, &order, seen);
+                        self.go_on_bringing_up(request, name, survey, now);
+                    }
+                }
             }
             Inquiring::Record { mut inquiry, then } => match inquiry.poll(COMPARED_PER_TURN_MAX) {
                 Some(record) => {
@@ -144,26 +177,6 @@ impl Server {
                 }
                 None => self.jobs.go_on_inquiring(Inquiring::Record { inquiry, then }),
             },
-        }
-    }
-
-    fn go_on_with_survey(
-        &mut self,
-        survey: Survey,
-        order: &SurveyOrder,
-        then: WithSurvey,
-        now: Instant,
-    ) {
-        match then {
-            WithSurvey::TakeAway(step) => self.take_away(&survey, &step, now),
-            WithSurvey::Decide(request) => match self.complete(survey, order) {
-                Ok(survey) => self.decide(request, Some(&Answer::Survey(survey)), now),
-                Err(err) => self.answer(request, Err(err.into()), now),
-            },
-            WithSurvey::BringUp(request, name) => {
-                let survey = self.complete(survey, order);
-                self.go_on_bringing_up(request, name, survey, now);
-            }
         }
     }
 
@@ -200,13 +213,24 @@ impl Server {
         }
     }
 
-    /// Adds to a survey what the daemon itself knows of these links, and what files tell.
-    fn complete(&mut self, mut survey: Survey, order: &SurveyOrder) -> Result<Survey, HostError> {
-        if order.links.iter().any(|name| is_to_be_made(self.host.link_named(name))) {
-            survey.defaults = switches::read_defaults();
-        }
+    /// Looks what files tell of links.
+    fn look(&self, order: &SurveyOrder) -> Seen {
+        let makes_links = order.links.iter().any(|name| is_to_be_made(self.host.link_named(name)));
+        let defaults = if makes_links { switches::read_defaults() } else { Sysctls::default() };
+        Seen { defaults, foreign: self.leases.foreign() }
+    }
+
+    /// Adds to a survey what files tell of these links, unless that was seen already, and what the daemon
+    /// itself knows.
+    fn complete(
+        &mut self,
+        mut survey: Survey,
+        order: &SurveyOrder,
+        seen: Option<Seen>,
+    ) -> Result<Survey, HostError> {
+        let Seen { defaults, foreign } = seen.unwrap_or_else(|| self.look(order));
+        (survey.defaults, survey.foreign) = (defaults, foreign?);
         survey.leases = self.leases.running().copied().collect();
-        survey.foreign = self.leases.foreign()?;
         survey.ended = self.leases.ended();
         survey.rested = self.jobs.rested().interfaces().cloned().collect();
         let rested = self.jobs.rested();

@@ -166,6 +166,12 @@ impl Jobs {
         self.inquiring = Some(inquiring);
     }
 
+    /// The same with a question that is asked at once: its answer comes while something else is done.
+    pub(super) fn inquire_at_once(&mut self, inquiry: &mut dyn Inquiry) {
+        self.dialogue = Dialogue::default();
+        self.changes.ask(&mut self.dialogue, inquiry);
+    }
+
     /// Goes on with the question that was taken.
     pub(super) fn go_on_inquiring(&mut self, inquiring: Inquiring) {
         self.inquiring = Some(inquiring);
