@@ -155,16 +155,20 @@ impl<'a> Wish<'a> {
         rested.or_else(removed).or_else(|| donor()?.record.as_ref())
     }
 
-    /// The switches of IPv6 that a link has when it is made.
+    /// The switches of IPv6 that a link has when it is made: those of which the kernel has a default, as the
+    /// link has them that it takes its sysctls over from.
     pub(super) fn switches_of_new(&self, defaults: &Sysctls) -> Ipv6Switches {
-        let mut sysctls = defaults.clone();
-        let carried = self.sysctl_source().into_iter().flat_map(LinkRecord::own_sysctls);
-        for (sysctl, value) in carried {
-            if let Some(own) = sysctls.get_mut(&sysctl) {
-                *own = value;
-            }
+        let carried = self.sysctl_source().map(LinkRecord::sysctls).unwrap_or_default();
+        let carried = ipv6_switches(&carried);
+        let of_new = |carried: Option<i32>, switch: Sysctl| {
+            defaults.get(&switch).map(|default| carried.unwrap_or(*default))
+        };
+        Ipv6Switches {
+            accept_ra: of_new(carried.accept_ra, Sysctl::ACCEPT_RA),
+            autoconf: of_new(carried.autoconf, Sysctl::AUTOCONF),
+            disable_ipv6: of_new(carried.disable_ipv6, Sysctl::DISABLE_IPV6),
+            forwarding: of_new(carried.forwarding, Sysctl::FORWARDING_IPV6),
         }
-        ipv6_switches(&sysctls.into_iter().collect::<Vec<_>>())
     }
 }
 

@@ -93,8 +93,9 @@ impl<'a> Wish<'a> {
     /// Whether the link has nothing of this family, and will not have: the definition does not speak
     /// of it.
     fn is_off(&self) -> bool {
-        let is_disabled = self.switches().disable_ipv6.is_some_and(|value| value != 0);
-        self.family == Family::Ipv6 && self.protocol.is_none() && is_disabled
+        // Asked last, as it is looked for among a hundred sysctls.
+        let is_disabled = || self.switches().disable_ipv6.is_some_and(|value| value != 0);
+        self.family == Family::Ipv6 && self.protocol.is_none() && is_disabled()
     }
 
     /// The addresses of this family that a surveyed link has and that mean something beyond it.
