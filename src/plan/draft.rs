@@ -109,6 +109,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn add_route(&mut self, link: IfName, record: RouteRecord) {
+        let record = record.to_add();
         let undo = Step::DeleteRoute { link, record: record.clone() };
         self.push(Step::AddRoute { link, record }, vec![undo]);
     }
@@ -118,7 +119,7 @@ impl<'a> Draft<'a> {
     pub(super) fn delete_route(&mut self, link: IfName, record: &RouteRecord) {
         let is_reached = self.find(&link).is_none_or(|now| is_reached(now, record));
         let again = if is_reached { record.clone() } else { record.on_link() };
-        let undo = Step::AddRoute { link, record: again };
+        let undo = Step::AddRoute { link, record: again.to_add() };
         self.push(Step::DeleteRoute { link, record: record.clone() }, vec![undo]);
     }
 

@@ -12,6 +12,7 @@ pub mod inotify;
 pub mod netlink;
 pub mod signal;
 pub mod socket;
+pub mod route;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};

@@ -22,6 +22,7 @@ mod support;
 #[path = "../support/random.rs"]
 mod random;
 
+mod advertised;
 mod bonds;
 mod both;
 mod bridge_vlans;

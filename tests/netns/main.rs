@@ -25,6 +25,7 @@ mod scene;
 mod ways;
 mod world;
 
+mod advertised;
 mod along;
 mod attributes;
 mod autostart;

@@ -14,6 +14,7 @@ pub(crate) mod libvirtd;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod peer;
+pub(crate) mod router;
 pub(crate) mod snapshot;
 pub(crate) mod wire;
 

@@ -24,7 +24,7 @@ enum Compared {
 }
 
 /// Fields that are not compared like all others, by the end of their path, with the reason.
-const LEFT_OUT: [(&str, Compared, &str); 29] = [
+const LEFT_OUT: [(&str, Compared, &str); 30] = [
     ("ad_info", Compared::Never, "what a bond has found out about its partner"),
     ("ad_aggregator_id", Compared::Never, "what a bond has found out about its partner"),
     ("ad_actor_oper_port_state", Compared::Never, "how far a bond is in talking to its partner"),
@@ -56,6 +56,11 @@ const LEFT_OUT: [(&str, Compared, &str); 29] = [
     ),
     ("info_slave_data/id", Compared::OfSameLinks, "made of the number of a bridge's port"),
     ("designated_port", Compared::OfSameLinks, "made of the number of a bridge's port"),
+    (
+        "nodad",
+        Compared::OfSameLinks,
+        "an address that comes over from another link is known to be unique, and said to be",
+    ),
     ("operstate", Compared::Never, "follows the flags, if the kernel has had a reason to look"),
     ("valid_life_time", Compared::Loosely, "time goes on"),
     ("preferred_life_time", Compared::Loosely, "time goes on"),

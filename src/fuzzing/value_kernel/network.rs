@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 const IPV6_MTU_MIN: u32 = 1280;
 const PROTOCOL_DHCP: u8 = 16;
+pub(super) const PROTOCOL_RA: u8 = 9;
 
 impl ValueKernel {
     pub(super) fn add_address(

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::fuzzing::value_kernel::apart::Apart;
+use crate::fuzzing::value_kernel::network::PROTOCOL_RA;
 use crate::fuzzing::value_kernel::state::{
     Address, FOREVER, IFA_F_PERMANENT, PVID, Route, UNTAGGED,
 };
@@ -12,6 +13,7 @@ use crate::fuzzing::value_kernel::{Errno, ValueKernel};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
+use crate::netlink::record::route::ADD_STAND_IN;
 use crate::netlink::wire::{
     Attribute, Message, WireError, attributes, messages, take_array, take_u16, take_u32,
 };
@@ -126,10 +128,14 @@ impl ValueKernel {
                     self.delete_address(link, &address)
                 }
             }
-            24 | 25 => {
-                let (link, route) =
+            24 | 25 | ADD_STAND_IN => {
+                let (link, mut route) =
                     route_request(message.payload).map_err(invalid)?.ok_or(libc::EINVAL)?;
-                if message.kind == 24 {
+                if message.kind == ADD_STAND_IN {
+                    // The router is heard at once, and the kernel's own route replaces it.
+                    (route.protocol, route.metric) = (PROTOCOL_RA, 0);
+                }
+                if message.kind != 25 {
                     self.add_route(link, route)
                 } else {
                     self.delete_route(link, &route)

@@ -11,8 +11,10 @@ use crate::error::HostError;
 use crate::io::room::{Received, Room};
 use crate::limits::READ_BUFFER_LEN;
 use crate::netlink::conversation::{Answer, Conversation, encode_end, encode_loss};
+use crate::netlink::record::route::{ADD_STAND_IN, StandIn};
 use crate::netlink::wire::{self, Header, Message};
 use crate::sys::netlink::{self as socket, Groups};
+use crate::sys::route::add_router;
 
 /// A message of our own: a sysctl is to be set. Its payload is the file's path, a NUL, and the value. It
 /// is answered as the kernel would.
@@ -89,6 +91,7 @@ impl Teller {
         let errno = match kind {
             _ if flags & ONLY_AFTER_SUCCESS != 0 && self.has_refused => Some(libc::ECANCELED),
             SET_SYSCTL => Some(set_sysctl(request).map_or_else(|err| errno(&err), |()| 0)),
+            ADD_STAND_IN => Some(add_stand_in(request).map_or_else(|err| errno(&err), |()| 0)),
             _ => self.ask(request, sequence, &mut tell)?,
         };
         let Some(errno) = errno else { return Ok(()) };
@@ -169,4 +172,12 @@ fn set_sysctl(request: &[u8]) -> io::Result<()> {
     let text = std::str::from_utf8(message.payload).map_err(|_| invalid())?;
     let (path, value) = text.split_once('\0').ok_or_else(invalid)?;
     fs::write(path, value)
+}
+
+fn add_stand_in(request: &[u8]) -> io::Result<()> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let message = wire::messages(request).next().and_then(Result::ok).ok_or_else(invalid)?;
+    let StandIn { link, router, metric, lifetime, preference } =
+        StandIn::decode(&message).ok_or_else(invalid)?;
+    add_router(link.0, router, metric, lifetime, preference)
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Routes in the kernel's own words (`linux/rtnetlink.h`).
 
+mod stand_in;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::netlink::route::{
 use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
+
+pub use stand_in::{ADD_STAND_IN, StandIn};
 
 const RTM_DELROUTE: u16 = 25;
 
@@ -126,7 +130,7 @@ impl RouteRecord {
     /// Reads what the kernel says of a route. `None` if the message is about something else.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         const PART: &str = "rtmsg";
-        if message.kind != RTM_NEWROUTE {
+        if !matches!(message.kind, RTM_NEWROUTE | ADD_STAND_IN) {
             return Ok(None);
         }
         let mut rest = message.payload;
@@ -239,7 +243,9 @@ impl RouteRecord {
     /// Whether a router has advertised it, to the kernel or to a program that listens in its place. The
     /// route to an advertised prefix has the kernel's protocol, and expires.
     pub fn is_advertised(&self) -> bool {
-        self.protocol == RTPROT_RA || (self.protocol == RTPROT_KERNEL && !self.is_lasting())
+        self.protocol == RTPROT_RA
+            || (self.protocol == RTPROT_KERNEL && !self.is_lasting())
+            || self.is_stand_in()
     }
 
     /// Whether this is the way to wherever no other route leads, for packets of any source and any
@@ -278,11 +284,13 @@ impl RouteRecord {
         self.way() == other.way() && [RTA_SRC, RTA_VIA, RTA_MULTIPATH].iter().all(is_said_alike)
     }
 
-    /// What [`RouteRecord::is_same_way`] compares first: routes that differ in it are not the same way.
+    /// What [`RouteRecord::is_same_way`] compares first: routes that differ in it are not the same way. That
+    /// over a router is one way, whoever has added it.
     pub fn way(&self) -> Way {
         let [source_len, tos, ..] = self.header;
         let packets = (source_len, tos);
-        (self.family, self.destination, self.gateway, self.metric, self.table, packets)
+        let metric = if self.leads_to_router() { IPV6_METRIC } else { self.metric_in_force() };
+        (self.family, self.destination, self.gateway, metric, self.table, packets)
     }
 
     fn attribute(&self, kind: u16) -> Option<&[u8]> {
@@ -361,7 +369,9 @@ impl RouteRecord {
 
     /// What tells it from all others through the same link.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.is_same_way(other) && self.source == other.source && self.protocol == other.protocol
+        let is_of_one =
+            self.protocol == other.protocol || (self.leads_to_router() && other.leads_to_router());
+        self.is_same_way(other) && self.source == other.source && is_of_one
     }
 
     /// Whether another record of the same route says the same of it, but for how long it lasts.
@@ -426,7 +436,8 @@ impl RouteRecord {
     /// Appends the request to add the route through `link`, before others of its kind.
     pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE;
-        self.write_by_object(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
+        let kind = if self.is_stand_in() { ADD_STAND_IN } else { RTM_NEWROUTE };
+        self.write_by_object(out, Header { kind, flags, sequence }, link);
     }
 
     /// Appends the request to have the route in the place of the one that leads the same way and is spelt
@@ -436,9 +447,13 @@ impl RouteRecord {
         self.write_by_object(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
     }
 
-    /// Appends the request to remove the route through `link`.
+    /// Appends the request to remove the route through `link`; of a stand-in, what has replaced it too.
     pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
+        if self.is_stand_in() {
+            let any = self.of_any_maker();
+            return any.write(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
+        }
         self.write_by_object(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
     }
 

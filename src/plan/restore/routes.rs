@@ -109,7 +109,7 @@ impl Routes {
                     let Some(route) = own_then.get(at) else { continue };
                     let is_it = |at: usize| own_now.get(at).is_some_and(|now| now.is_same(route));
                     if self.own_index.find(route.way(), is_it).is_none() {
-                        let record = route.clone();
+                        let record = route.to_add();
                         steps.push(Step::AddRoute { link: scene.link, record });
                     }
                 }
@@ -214,7 +214,7 @@ impl Routes {
         if *is_there {
             steps.push(Step::DeleteRoute { link, record: record.clone() });
         }
-        steps.push(Step::AddRoute { link, record });
+        steps.push(Step::AddRoute { link, record: record.to_add() });
     }
 }
 

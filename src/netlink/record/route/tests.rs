@@ -217,3 +217,45 @@ fn a_default_route_of_a_definition_is_one_without_a_say_of_its_own() {
         assert!(!made.leased().is_as_defined(), "{gateway}");
     }
 }
+
+#[test]
+fn a_routers_route_is_added_as_one_that_the_kernel_replaces() {
+    let router: [u8; 16] = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).octets();
+    let of_metric = |metric: u32| {
+        route(0, 60 * 100, |payload| {
+            payload.attribute(RTA_GATEWAY, &router);
+            payload.attribute_u32(RTA_PRIORITY, metric);
+            payload.attribute(20, &[1]);
+        })
+    };
+    let had = of_metric(1024);
+    let added = had.to_add();
+    assert!(added.is_stand_in() && added.is_advertised() && !had.is_stand_in());
+    assert_eq!((added.metric, added.to_add()), (1025, added.clone()));
+    assert!(
+        added.is_same(&had)
+            && had.is_same_way(&added)
+            && !of_metric(1024).is_same(&kernels("192.0.2.0/24", 0, "192.0.2.10"))
+    );
+    let request = encoded(|out| added.encode_add(out, 7, ELSEWHERE));
+    let request = only_message(&request);
+    assert_eq!((request.kind, request.flags, request.sequence), (ADD_STAND_IN, 0x405, 7));
+    let asked = StandIn::decode(&request).unwrap();
+    let want = StandIn {
+        link: ELSEWHERE,
+        router: router.into(),
+        metric: 1025,
+        lifetime: 60,
+        preference: 1,
+    };
+    assert_eq!(asked, want);
+    let deleted = encoded(|out| added.encode_delete(out, 7, ELSEWHERE));
+    let deleted = only_message(&deleted);
+    // The kernel may have replaced it, so it is neither said who has made it nor with which metric.
+    let want = vec![(RTA_GATEWAY, router.to_vec()), (RTA_OIF, 77_u32.to_ne_bytes().to_vec())];
+    assert_eq!((deleted.kind, deleted.payload[5]), (RTM_DELROUTE, 0));
+    assert_eq!(parts(deleted.payload, 12), want);
+    // What lasts is of a program that listens in the kernel's place.
+    let lasting = route(0, 0, |payload| payload.attribute(RTA_GATEWAY, &router));
+    assert_eq!(lasting.to_add(), lasting);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What routers have told the host goes on when another link takes over: it is there at once, and the kernel
+//! keeps it alive beyond the lifetimes that it had at the change.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::host::{VIRSH, addresses, await_addresses, ip_json, text};
+use crate::support::command::{command, ip_batch, virsh};
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
+use crate::support::namespace::{in_namespace, is_installed};
+use crate::support::router::{ANYWHERE, BEHIND, NEAR, PREFIX, Router};
+use crate::support::snapshot::{Snapshot, Strictness};
+
+/// In seconds. The kernel looks for expired routes once in thirty, but does not use them.
+const LIFETIME: u16 = 6;
+
+/// Lifetimes that a run of the kernel's timers has shortened come back with the next advertisement.
+const BEYOND_LIFETIME: Duration = Duration::from_secs(LIFETIME as u64 + 3);
+
+/// An `eth0` that has all its IPv6 from a router.
+fn with_router(has_route: bool, test: impl FnOnce(&Router, &Daemon) + Send + 'static) {
+    if !is_installed(VIRSH) {
+        return;
+    }
+    in_namespace(move || {
+        ip_batch("link add eth0 address 02:00:00:00:00:05 type veth peer name far0\n");
+        if has_route {
+            let path = "/proc/sys/net/ipv6/conf/eth0/accept_ra_rt_info_max_plen";
+            fs::write(path, "64").unwrap();
+        }
+        ip_batch("link set eth0 up\n");
+        let router = Router::start("far0", LIFETIME);
+        eventually("an address of the advertised prefix", || lacks("eth0").is_empty());
+        await_addresses();
+        let daemon = Daemon::start();
+        test(&router, &daemon);
+    });
+}
+
+/// Whether a host answers.
+fn reaches(address: &str) -> bool {
+    let ping = ["ping", "-c", "1", "-W", "2", address];
+    command("busybox").args(ping).output().is_ok_and(|output| output.status.success())
+}
+
+/// What a link lacks of what the router advertises.
+fn lacks(link: &str) -> Vec<&'static str> {
+    let routes = ip_json(&format!("-6 route show table main dev {link}"));
+    let count = |to: &str, protocol: &str| {
+        let is_it = |route: &&serde_json::Value| {
+            text(&route["dst"]) == to && text(&route["protocol"]) == protocol
+        };
+        routes.iter().filter(is_it).count()
+    };
+    let own = addresses(link).into_iter().filter(|it| it.starts_with("2001:db8:7:")).count();
+    let mut lacking = Vec::new();
+    for (what, is_there) in [
+        ("one address", own == 1),
+        ("one default route of the kernel's own", count("default", "ra") == 1),
+        ("no stand-in", count("default", "boot") == 0),
+        ("the route to the prefix", count(&format!("{PREFIX}/64"), "kernel") == 1),
+    ] {
+        if !is_there {
+            lacking.push(what);
+        }
+    }
+    lacking
+}
+
+/// It is there at once, and still when all of it would have expired.
+#[track_caller]
+fn assert_goes_on(link: &str, label: &str) {
+    // A link that comes up asks around for its addresses first.
+    await_addresses();
+    assert!(reaches(ANYWHERE), "{label}: at once");
+    std::thread::sleep(BEYOND_LIFETIME);
+    assert_eq!(lacks(link), [""; 0], "{label}");
+    assert!(reaches(ANYWHERE) && reaches(NEAR), "{label}: later");
+}
+
+#[test]
+fn the_kernel_goes_on_with_it_at_a_bridge_and_at_the_nic_again() {
+    with_router(false, |_, _| {
+        let judge = Snapshot::take();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_goes_on("br0", "bridged");
+        virsh("iface-unbridge br0").ok();
+        assert_goes_on("eth0", "unbridged");
+        judge.assert_unchanged(Strictness::AlikeLinks, "unbridged");
+    });
+}
+
+#[test]
+fn the_kernel_goes_on_with_it_after_a_rollback() {
+    with_router(false, |_, _| {
+        let judge = Snapshot::take();
+        virsh("iface-begin").ok();
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        virsh("iface-rollback").ok();
+        assert_goes_on("eth0", "rolled back");
+        judge.assert_unchanged(Strictness::AlikeLinks, "rolled back");
+        virsh("iface-begin").ok();
+        ip_batch("link set eth0 down\n");
+        virsh("iface-rollback").ok();
+        assert_goes_on("eth0", "down, and rolled back");
+        judge.assert_unchanged(Strictness::AlikeLinks, "down, and rolled back");
+    });
+}
+
+#[test]
+fn the_kernel_goes_on_with_it_after_a_start() {
+    with_router(false, |_, _| {
+        let judge = Snapshot::take();
+        let _ = virsh("iface-destroy eth0");
+        virsh("iface-start eth0").ok();
+        assert_goes_on("eth0", "started again");
+        judge.assert_unchanged(Strictness::AlikeLinks, "started again");
+    });
+}
+
+/// The earlier one is there beside the kernel's own for as long as the router has said.
+#[test]
+fn a_route_that_a_router_advertises_is_the_kernels_again() {
+    with_router(true, |router, _| {
+        let alive = |link: &str| {
+            let routes = ip_json(&format!("-6 route show {BEHIND}/48 dev {link}"));
+            let alive = routes.iter().filter(|route| route["expires"].as_u64() > Some(0));
+            alive.map(|route| route["metric"].as_u64().unwrap()).collect::<Vec<_>>()
+        };
+        eventually("the route", || alive("eth0") == [1024]);
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert!(!alive("br0").is_empty());
+        assert_goes_on("br0", "bridged");
+        assert_eq!(alive("br0"), [1024]);
+        router.set_silent(true);
+        eventually("its end", || alive("br0").is_empty());
+    });
+}
+
+/// The route over a router that is silent lasts as long as the router has said, and no route is left over one
+/// that is none any more.
+#[test]
+fn a_router_that_is_silent_or_retires_is_believed() {
+    with_router(false, |router, _| {
+        let defaults = || ip_json("-6 route show default dev br0");
+        router.set_silent(true);
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert!(reaches(ANYWHERE));
+        assert_eq!(defaults().len(), 1, "{:?}", defaults());
+        router.set_silent(false);
+        eventually("the kernel's own", || lacks("br0").is_empty());
+        virsh("iface-unbridge br0").ok();
+        router.retire();
+        eventually("no default route", || ip_json("-6 route show default").is_empty());
+        assert!(reaches(NEAR));
+    });
+}
