@@ -5,6 +5,7 @@
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::support::command::ip_batch;
 use crate::support::daemon::Daemon;
+use crate::support::netlink::{link_number, set_link_number};
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::transaction::{begin, roll_back};
 
@@ -38,6 +39,46 @@ const CHANGES: &[&str] = &[
     "link del x0",
     "link del br0\nlink del m0\nlink del x0\nlink set eth0 gso_max_segs 1",
 ];
+
+/// What `ip` has a word for since 6.3, as the kernel has: `IFLA_GSO_IPV4_MAX_SIZE` and
+/// `IFLA_GRO_IPV4_MAX_SIZE`. The kernel sets them along with those of all families.
+const IPV4_SIZES: [u16; 2] = [63, 64];
+
+#[test]
+fn what_ip_has_no_word_for_is_set_back_too() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        ip_batch("link add br0 address 52:54:00:00:00:b0 type bridge\nlink set eth1 master br0\n");
+        ip_batch("link set eth0 up\nlink set eth1 up\nlink set br0 up\n");
+        await_addresses();
+        if link_number("eth0", IPV4_SIZES[0]).is_none() {
+            println!("SKIP: this kernel has no sizes of IPv4 alone");
+            return;
+        }
+        for (attribute, value) in IPV4_SIZES.iter().zip([30_000, 20_000]) {
+            ["eth0", "br0"].iter().for_each(|link| set_link_number(link, *attribute, value));
+        }
+        let sizes = || {
+            let of_link = |link| IPV4_SIZES.map(|attribute| link_number(link, attribute));
+            ["eth0", "br0"].map(of_link)
+        };
+        assert_eq!(sizes(), [[Some(30_000), Some(20_000)]; 2]);
+        let _daemon = Daemon::start();
+        let before = Snapshot::take();
+        let deeds: [(&str, fn()); 3] = [
+            ("set", || IPV4_SIZES.iter().for_each(|it| set_link_number("eth0", *it, 10_000))),
+            ("set along", || ip_batch("link set br0 gso_max_size 40000 gro_max_size 50000\n")),
+            ("deleted", || ip_batch("link del br0\n")),
+        ];
+        for (label, deed) in deeds {
+            begin();
+            deed();
+            roll_back();
+            assert_eq!(sizes(), [[Some(30_000), Some(20_000)]; 2], "{label}");
+            before.assert_unchanged(Strictness::AlikeLinks, label);
+        }
+    });
+}
 
 #[test]
 fn attributes_of_any_link_are_set_back_and_come_back_with_it() {

@@ -13,6 +13,7 @@ pub(crate) mod daemon;
 pub(crate) mod libvirtd;
 pub(crate) mod link;
 pub(crate) mod namespace;
+pub(crate) mod netlink;
 pub(crate) mod peer;
 pub(crate) mod router;
 pub(crate) mod snapshot;
