@@ -116,12 +116,6 @@ impl Survey {
         self.links.insert(surveyed.link.name, surveyed);
     }
 
-    /// Whether a bridge among these links lets only some VLANs through.
-    pub fn filters_vlans(&self) -> bool {
-        let mut records = self.links.values().filter_map(|surveyed| surveyed.record.as_ref());
-        records.any(LinkRecord::filters_vlans)
-    }
-
     /// Adds the nexthop objects of the host, of which each link has its own.
     pub fn set_nexthops(&mut self, nexthops: &[NexthopRecord]) {
         for surveyed in self.links.values_mut() {

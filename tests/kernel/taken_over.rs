@@ -81,6 +81,19 @@ route add default via 198.51.100.254 dev br0 proto static
     deeds: &[],
 };
 
+/// A bridge that lets all VLANs through as yet.
+const AN_OPEN_BRIDGE: Case = Case {
+    host: "\
+link add br0 address 52:54:00:00:00:b0 type bridge forward_delay 700 stp_state 0 vlan_default_pvid 5
+link set e1 master br0
+link set br0 up
+address add 198.51.100.1/24 brd + dev br0
+route add default via 198.51.100.254 dev br0 proto static
+",
+    up: &["br0"],
+    deeds: &[],
+};
+
 const PORT: &str = "<bridge stp='off' delay='7'><interface type='ethernet' name='e1'/></bridge>";
 /// What `A_BRIDGE` lets through.
 const VLANS: &str = "\
@@ -140,6 +153,11 @@ fn a_bond_that_is_started_again() {
 #[test]
 fn a_bridge_that_is_started_again() {
     assert_started_again(&A_BRIDGE, VLANS, "br0", definition("bridge", "br0", PORT));
+}
+
+#[test]
+fn a_bridge_that_does_not_filter_vlans_and_is_started_again() {
+    assert_started_again(&AN_OPEN_BRIDGE, VLANS, "br0", definition("bridge", "br0", PORT));
 }
 
 /// The port is let go and taken in again.

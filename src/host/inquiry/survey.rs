@@ -118,10 +118,10 @@ impl SurveyInquiry {
         })
     }
 
-    /// Whether a bridge among these links lets only some VLANs through.
-    fn filters_vlans(&self) -> bool {
+    /// Whether a bridge among these links knows VLANs, be it that it lets all through as yet.
+    fn knows_vlans(&self) -> bool {
         let mut records = self.links.values().filter_map(|partial| partial.record.as_ref());
-        records.any(LinkRecord::filters_vlans)
+        records.any(|record| record.default_vlan().is_some())
     }
 }
 
@@ -142,7 +142,7 @@ impl Inquiry for SurveyInquiry {
             }
             Stage::Vlans => {
                 self.stage = Stage::Nothing;
-                if self.filters_vlans() { vec![Topic::Vlans] } else { Vec::new() }
+                if self.knows_vlans() { vec![Topic::Vlans] } else { Vec::new() }
             }
             Stage::Nothing => Vec::new(),
         }

@@ -23,8 +23,8 @@ use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
 use kinds::{
-    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_BR_VLAN_FILTERING, IFLA_INET6_ADDR_GEN_MODE, Kind, OF_INET6,
-    OF_LINK, OF_NEW_LINK, Settable, is_settable,
+    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, Kind, OF_INET6, OF_LINK, OF_NEW_LINK,
+    Settable, is_settable,
 };
 pub use setting::LinkSetting;
 use setting::Place;
@@ -258,14 +258,6 @@ impl LinkRecord {
         let mut data = self.info(IFLA_INFO_DATA);
         let default = data.find(|attribute| attribute.kind == IFLA_BR_VLAN_DEFAULT_PVID)?;
         default.u16("IFLA_BR_VLAN_DEFAULT_PVID").ok()
-    }
-
-    /// Whether this is a bridge that lets only some VLANs through.
-    pub fn filters_vlans(&self) -> bool {
-        let mut data = self.info(IFLA_INFO_DATA);
-        let filtering = data.find(|attribute| attribute.kind == IFLA_BR_VLAN_FILTERING);
-        let is_on = filtering.is_some_and(|it| it.payload.iter().any(|byte| *byte != 0));
-        is_on && matches!(self.link.kind, LinkKind::Bridge(_))
     }
 
     fn kind(&self) -> Option<&'static Kind> {
