@@ -135,6 +135,11 @@ impl ForeignClient {
         if let Links::One(link) = self.links { Some(link) } else { None }
     }
 
+    /// The link that its script clears when it starts, until it has a lease.
+    pub fn cleared_link(&self) -> Option<IfName> {
+        self.only_link().filter(|_| self.program == Program::Udhcpc)
+    }
+
     /// What a client of all links does for one of them, if it can be told to let go of it.
     pub fn part(&self, link: IfName) -> Option<Self> {
         let can_be_told = self.leaving == Leaving::Told && matches!(self.links, Links::All(_));

@@ -37,6 +37,21 @@ impl Draft<'_> {
     }
 }
 
+/// What puts back onto a link what it has of a family now, after it was cleared: without a lifetime, as the
+/// script of the client that is to renew it knows none.
+pub fn put_back(now: &Surveyed, family: Family) -> Vec<Step> {
+    let link = now.link.name;
+    let addresses: Vec<_> =
+        now.addresses.iter().filter(|it| it.address.prefix.family() == family).cloned().collect();
+    let mut steps = Vec::new();
+    for record in in_order_to_come(&addresses) {
+        steps.push(Step::AddAddress { link, record: record.lasting() });
+    }
+    let routes = routes_in_order(now).into_iter().filter(|route| route.family == family);
+    steps.extend(routes.cloned().map(|record| Step::AddRoute { link, record }));
+    steps
+}
+
 /// The order in which addresses come so that they are listed as before: IPv4 lists what came first,
 /// and its first is the primary one; IPv6 lists what came last.
 fn in_order_to_come(records: &[AddressRecord]) -> impl Iterator<Item = &AddressRecord> {

@@ -21,7 +21,7 @@ mod nexthops;
 mod remake;
 mod links;
 pub mod available;
-mod give_back;
+pub mod give_back;
 pub mod bring_up;
 pub mod losses;
 pub mod tear_down;

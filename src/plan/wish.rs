@@ -199,8 +199,10 @@ impl<'a> Wish<'a> {
         let (fixed, own) = (self.fixed(), self.own());
         let mut carried = Vec::<AddressRecord>::new();
         for donor in self.donors.iter().filter(|_| !self.is_off()) {
-            let is_leased =
-                self.wants_lease() && self.survey.has_client(&donor.link.name, self.family);
+            // Whoever had the lease goes on with it, be it on the donor or, given back, here.
+            let has_client = self.survey.has_client(&donor.link.name, self.family)
+                || self.survey.ended_for(self.link, self.family).is_some();
+            let is_leased = self.wants_lease() && has_client;
             for record in self.addresses_of(donor) {
                 let goes_on = is_leased || (record.address.is_learnt() && self.learns());
                 let is_there =

@@ -49,6 +49,8 @@ pub(super) enum WithSurvey {
     BringUp(Request, IfName),
     /// The step under way takes away what a DHCP client had brought.
     TakeAway(Step),
+    /// The step under way starts a DHCP client that clears its link first.
+    GiveBack(Box<ForeignClient>),
 }
 
 /// What goes on with what is known of all links.
@@ -83,7 +85,8 @@ impl Inquiring {
 
     /// Whether a step under way waits for it.
     fn is_of_a_step(&self) -> bool {
-        matches!(self, Self::Survey { then: WithSurvey::TakeAway(_), .. })
+        let Self::Survey { then, .. } = self else { return false };
+        matches!(then, WithSurvey::TakeAway(_) | WithSurvey::GiveBack(_))
     }
 
     /// The kernel keeps us waiting: what was seen may be outdated when it answers.
@@ -106,7 +109,7 @@ impl Server {
     pub(super) fn ask_for_survey(&mut self, order: SurveyOrder, then: WithSurvey) {
         let mut inquiry = Box::new(SurveyInquiry::new(order, &self.host));
         self.jobs.inquire_at_once(inquiry.as_mut());
-        let is_completed = !matches!(then, WithSurvey::TakeAway(_));
+        let is_completed = !matches!(then, WithSurvey::TakeAway(_) | WithSurvey::GiveBack(_));
         let seen = is_completed.then(|| self.look(inquiry.order()));
         self.jobs.go_on_inquiring(Inquiring::Survey { inquiry, then, seen });
     }
@@ -137,7 +140,9 @@ impl Server {
     /// The daemon stops, and nothing has been done yet.
     fn drop_inquiry(&mut self, inquiring: Inquiring, now: Instant) {
         let request = match inquiring {
-            Inquiring::Survey { then: WithSurvey::TakeAway(_), .. } => return,
+            Inquiring::Survey {
+                then: WithSurvey::TakeAway(_) | WithSurvey::GiveBack(_), ..
+            } => return,
             Inquiring::Survey { then: WithSurvey::Decide(request), .. }
             | Inquiring::Survey { then: WithSurvey::BringUp(request, _), .. }
             | Inquiring::Record { then: WithRecord::Begin(request), .. } => request,
@@ -158,6 +163,7 @@ impl Server {
                 let survey = inquiry.finish();
                 match then {
                     WithSurvey::TakeAway(step) => self.take_away(&survey, &step, now),
+                    WithSurvey::GiveBack(client) => self.give_back(&survey, client, now),
                     WithSurvey::Decide(request) => match self.complete(survey, &order, seen) {
                         Ok(survey) => self.decide(request, Some(&Answer::Survey(survey)), now),
                         Err(err) => self.answer(request, Err(err.into()), now),
@@ -203,6 +209,8 @@ impl Server {
                 WithSurvey::BringUp(request, name) => {
                     self.go_on_bringing_up(request, name, Err(err.clone()), now);
                 }
+                // What the link has cannot be put back then.
+                WithSurvey::GiveBack(client) => self.give_back(&Survey::default(), client, now),
                 WithSurvey::TakeAway(_) => self.jobs.end_step(Err(StepError::from(err.clone()))),
             },
             Inquiring::Record { then, .. } => match then {

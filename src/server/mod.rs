@@ -21,6 +21,7 @@ mod running;
 mod keeping;
 mod claims;
 mod inquiries;
+mod given_back;
 mod perform;
 mod jobs;
 mod transaction;
@@ -68,6 +69,7 @@ use crate::server::autostart::Autostart;
 use crate::server::client::{Client, ClientId, mark_busy};
 use crate::server::client_config::ClientConfig;
 use crate::server::door::Door;
+use crate::server::given_back::GivenBack;
 use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
 use crate::server::postponed::Postponed;
@@ -108,6 +110,8 @@ pub struct Server {
     autostart: Autostart,
     /// The DHCP clients of the host's interfaces.
     leases: DhcpClients,
+    /// Links that got back what their client has cleared.
+    given_back: Vec<GivenBack>,
     /// Where their programs are looked for.
     path: Option<OsString>,
     facts: Facts,
@@ -213,6 +217,7 @@ impl Server {
             change: ChangeDesk::new(parts.change_folder, Standby::new(parts.standby)),
             autostart: Autostart::new(parts.boot_marker),
             leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
+            given_back: Vec::new(),
             path: parts.dhcp.path,
             facts: parts.facts,
             client_config: ClientConfig::new(parts.client_config, parts.default_uri),
@@ -364,6 +369,7 @@ impl Server {
             self.bring_up_due(now);
         }
         self.clear_strays(now);
+        self.see_to_given_back(now);
         self.run_jobs(now);
         if self.jobs.is_idle() && self.news == Progress::Drained {
             self.shelf.forget_others(&self.host);

@@ -46,6 +46,11 @@ impl Server {
                 Ok(()) => return self.hear(Owed::ForeignEnd(client.clone()), now),
                 Err(err) => Err(StepError::from(err)),
             },
+            Step::StartForeignClient(client) if client.cleared_link().is_some() => {
+                let links = client.cleared_link().into_iter().collect();
+                self.ask_for_survey(SurveyOrder { links }, WithSurvey::GiveBack(client.clone()));
+                return StepProgress::Owes(Owed::Survey);
+            }
             Step::StartForeignClient(client) => match self.leases.give_back(client, now) {
                 Ok(()) => return self.hear(Owed::ForeignStart(client.clone()), now),
                 Err(err) => Err(StepError::from(err)),
@@ -95,6 +100,9 @@ impl Server {
                 let ended = self.leases.foreign_ended(client, now);
                 ended.map(|outcome| outcome.map_err(|err| StepError::from(&err)))
             }
+            Owed::Clearing(clearing) => return self.await_clearing(clearing, now),
+            Owed::ScriptEnd(clearing) => return self.await_script(clearing, now),
+            Owed::PutBack { sent, left } => return self.put_back(sent, left),
             Owed::ForeignStart(ref client) => self.leases.is_given_back(client).then_some(Ok(())),
         };
         result.map_or(StepProgress::Owes(owed), StepProgress::Done)
@@ -136,7 +144,7 @@ impl Server {
     }
 
     /// Sends one request alone.
-    fn send(&mut self, step: &Step) -> Result<(), StepError> {
+    pub(super) fn send(&mut self, step: &Step) -> Result<(), StepError> {
         self.jobs.changes.begin();
         self.add(step)?;
         self.jobs.changes.send();

@@ -6,9 +6,11 @@ use std::collections::VecDeque;
 use crate::host::shelf::Shelved;
 use crate::host::survey::Resting;
 use crate::job::{Job, StepError};
+use crate::model::address::IpPrefix;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
+use crate::netlink::address::Lifetime;
 use crate::netlink::link::LinkIndex;
 use crate::open_change::Part;
 use crate::plan::step::Step;
@@ -89,6 +91,22 @@ pub(super) enum Owed {
     ForeignEnd(Box<ForeignClient>),
     /// The start of one, as far as it is not left to itself.
     ForeignStart(Box<ForeignClient>),
+    /// That one clears its link, which gets back what it had then.
+    Clearing(Box<Clearing>),
+    /// The end of the script that has cleared it.
+    ScriptEnd(Box<Clearing>),
+    /// The kernel's answers to these requests, whatever they are.
+    PutBack { sent: Option<Step>, left: VecDeque<Step> },
+}
+
+/// A link that a client is about to clear, with what it has until then.
+#[derive(Debug)]
+pub(super) struct Clearing {
+    pub(super) client: Box<ForeignClient>,
+    pub(super) link: IfName,
+    /// With their lifetimes.
+    pub(super) addresses: Vec<(IpPrefix, Lifetime)>,
+    pub(super) steps: Vec<Step>,
 }
 
 impl Running {

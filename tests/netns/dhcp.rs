@@ -100,6 +100,14 @@ impl Scene {
         self.server = Some(server.spawn().unwrap());
     }
 
+    /// Nobody answers any more.
+    pub(crate) fn end_server(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+
     /// Lets the server advertise a prefix, and itself as the router.
     pub(crate) fn advertise(&mut self) {
         let options = ["--enable-ra", "--dhcp-range=2001:db8:7::,ra-only"];

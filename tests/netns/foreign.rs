@@ -411,3 +411,45 @@ fn a_definition_without_a_lease_ends_the_hosts_client() {
         assert_eq!(addresses("eth0", Family::Ipv4), ["192.0.2.5/24"]);
     });
 }
+
+/// udhcpc's script clears its link when it starts, and the server may have no time for it.
+#[test]
+fn a_client_that_clears_its_link_is_given_back_while_the_server_is_away() {
+    with_host_client(|client, scene| {
+        if client.program != "udhcpc" {
+            return;
+        }
+        let leased = addresses("eth0", Family::Ipv4);
+        let routes = || ip("-4 route show default");
+        let _daemon = Daemon::configured("log_level = 1\n");
+        virsh("iface-bridge eth0 br1 --no-stp").ok();
+        scene.end_server();
+        virsh("iface-begin").ok();
+        virsh("iface-unbridge br1").ok();
+        client.runs_alone();
+        // All the time from then on, and not only at the end.
+        let end = Instant::now() + Duration::from_secs(4);
+        while Instant::now() < end {
+            assert_eq!(addresses("eth0", Family::Ipv4), leased);
+            assert!(routes().contains("dev eth0"), "{}", routes());
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert!(lifetime("eth0").contains("valid_lft forever"), "{}", lifetime("eth0"));
+
+        // The same on the way back, from a client of ours to its bridge and back again.
+        virsh("iface-commit").ok();
+        virsh("iface-begin").ok();
+        virsh("iface-bridge eth0 br1 --no-stp").ok();
+        virsh("iface-rollback").ok();
+        client.runs_alone();
+        eventually("its address", || addresses("eth0", Family::Ipv4) == leased);
+        assert!(routes().contains("dev eth0"), "{}", routes());
+
+        // A server that is back, and means another address.
+        scene.serve_with(("192.0.2.200", "192.0.2.210"), &["--dhcp-option=3,192.0.2.1"]);
+        eventually("another address, alone", || {
+            let now = addresses("eth0", Family::Ipv4);
+            now.len() == 1 && now != leased
+        });
+    });
+}

@@ -12,8 +12,11 @@
 //! configuration but the host's: see [`Confinement`].
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -242,6 +245,17 @@ impl Files {
             leases: path_of(dir, lease, "leases"),
         }
     }
+}
+
+/// Makes the script a name of the daemon's program. Where that is may change with its package.
+pub(super) fn link_script(program: &Path, link: &Path) -> io::Result<()> {
+    if fs::read_link(link).is_ok_and(|there| there == program) {
+        return Ok(());
+    }
+    let new = link.with_extension("new");
+    let _ = fs::remove_file(&new);
+    symlink(program, &new)?;
+    fs::rename(&new, link)
 }
 
 /// The places where clients are looked for: those of PATH, then the usual ones.

@@ -26,7 +26,7 @@ mod notes;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -356,7 +356,12 @@ impl DhcpClients {
 
     /// Whether that has come so far that it goes on by itself.
     pub fn is_given_back(&self, client: &ForeignClient) -> bool {
-        !self.foreign.is_taking(client)
+        !self.foreign.is_starting(client)
+    }
+
+    /// It has cleared its link, as it does when it starts.
+    pub fn note_cleared(&mut self, client: &ForeignClient, now: Instant) {
+        self.foreign.note_cleared(client, now);
     }
 
     /// The numbers of our clients.
@@ -548,7 +553,7 @@ impl DhcpClients {
         heritage: Option<&Heritage>,
     ) -> Result<Files, HostError> {
         let files = Files::new(&self.dir, lease);
-        self.link_script(&files.script)
+        client::link_script(&self.program, &files.script)
             .map_err(|err| HostError::new("link", files.script.display().to_string(), &err))?;
         if let Some(text) = client.configuration(lease, &files, heritage) {
             record::replace(&files.configuration, &text, 0o644)?;
@@ -561,17 +566,6 @@ impl DhcpClients {
             None => record::replace(&lease_file, number, 0o644)?,
         }
         Ok(files)
-    }
-
-    /// Where the daemon is may change with its package.
-    fn link_script(&self, link: &Path) -> io::Result<()> {
-        if fs::read_link(link).is_ok_and(|program| program == self.program) {
-            return Ok(());
-        }
-        let new = link.with_extension("new");
-        let _ = fs::remove_file(&new);
-        symlink(&self.program, &new)?;
-        fs::rename(&new, link)
     }
 
     fn forget(&self, lease: &Lease) {

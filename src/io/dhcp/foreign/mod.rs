@@ -53,6 +53,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a manager of all links may take to let go of a link, or to take it: its hooks may run.
 const TELLING_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long a client that was started may take to clear its link, and its script to end then.
+const CLEARING_TIME_MAX: Duration = Duration::from_secs(3);
+const SCRIPT_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The clients of others.
 #[derive(Debug)]
 pub(super) struct ForeignClients {
@@ -61,6 +65,19 @@ pub(super) struct ForeignClients {
     ending: Vec<Ending>,
     started: Vec<Started>,
     taking: Vec<Taking>,
+    clearing: Vec<Clearing>,
+}
+
+/// A client that was started and is about to clear its link.
+#[derive(Debug)]
+struct Clearing {
+    client: ForeignClient,
+    /// Its number, and nobody else's as long as it is our child.
+    pid: u32,
+    /// Whether its link is clear, so that only the end of its script is waited for.
+    is_cleared: bool,
+    look_at: Instant,
+    until: Instant,
 }
 
 /// A link that a manager of all is to take again.
@@ -96,7 +113,8 @@ struct Ending {
 impl ForeignClients {
     pub(super) fn new(dir: &Path) -> Self {
         let (finder, ending, started) = (Finder::default(), Vec::new(), Vec::new());
-        Self { dir: dir.to_owned(), finder, ending, started, taking: Vec::new() }
+        let (taking, clearing) = (Vec::new(), Vec::new());
+        Self { dir: dir.to_owned(), finder, ending, started, taking, clearing }
     }
 
     /// The manager of all links, if one runs that can be told what to do.
@@ -277,19 +295,36 @@ impl ForeignClients {
         let name = || String::from_utf8_lossy(&client.command.file).into_owned();
         let child = child.map_err(|err| HostError::new("run", name(), &err))?;
         info!("{client} is started again (process {})", child.id());
+        if client.cleared_link().is_some() {
+            let (client, pid) = (client.clone(), child.id());
+            let (look_at, until) = (now + LOOK_INTERVAL, now + CLEARING_TIME_MAX);
+            self.clearing.push(Clearing { client, pid, is_cleared: false, look_at, until });
+        }
         self.started.push(Started { client: client.clone(), child, is_ended: false });
         self.forget(client);
         Ok(())
     }
 
-    /// Whether a manager has yet to take a link again.
-    pub(super) fn is_taking(&self, client: &ForeignClient) -> bool {
+    /// Whether a manager has yet to take a link again, or a client to clear its own.
+    pub(super) fn is_starting(&self, client: &ForeignClient) -> bool {
         self.taking.iter().any(|taking| taking.client.is_same(client))
+            || self.clearing.iter().any(|clearing| clearing.client.is_same(client))
+    }
+
+    /// A client has cleared its link: its script is about to end.
+    pub(super) fn note_cleared(&mut self, client: &ForeignClient, now: Instant) {
+        for clearing in self.clearing.iter_mut().filter(|it| it.client.is_same(client)) {
+            (clearing.is_cleared, clearing.until) = (true, now + SCRIPT_TIME_MAX);
+        }
     }
 
     /// Goes on with what managers are told. A child may have ended: most of these clients go on in the
     /// background when they have a lease.
     pub(super) fn handle_child(&mut self, now: Instant) {
+        self.clearing.retain_mut(|Clearing { pid, is_cleared, look_at, until, .. }| {
+            *look_at = now + LOOK_INTERVAL;
+            now < *until && !(*is_cleared && has_no_children(*pid))
+        });
         self.taking.retain_mut(|Taking { client, errand, until }| {
             errand.advance(now);
             if !errand.is_done() && *until <= now {
@@ -314,8 +349,10 @@ impl ForeignClients {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
+        let ending = self.ending.iter().map(|ending| ending.look_at);
         let taking = self.taking.iter().map(|taking| taking.errand.deadline());
-        self.ending.iter().map(|ending| ending.look_at).chain(taking).min()
+        let clearing = self.clearing.iter().map(|clearing| clearing.look_at);
+        ending.chain(taking).chain(clearing).min()
     }
 
     /// Writes down what a client was started with.
@@ -347,6 +384,12 @@ impl ForeignClients {
             families.clone().map(move |family| memory(&self.dir, link, family))
         })
     }
+}
+
+/// Whether a process runs nothing. Not every kernel tells.
+fn has_no_children(pid: u32) -> bool {
+    let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/children"));
+    files::read_text(&path, PROCESS_TEXT_LEN_MAX).is_ok_and(|text| text.trim().is_empty())
 }
 
 /// What the client of a lease takes over, if somebody else had one for it.
