@@ -11,10 +11,10 @@
 mod vlan_options;
 mod state;
 mod apart;
+mod network;
 mod requests;
 mod links;
 mod vlans;
-mod network;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
