@@ -38,9 +38,12 @@ host() {
     for service in $services; do
         rm -f "$root"/etc/rc?.d/???"$service" "$root"/etc/runlevels/*/"$service"
     done
-    # ifupdown-ng takes the place of ifupdown when the tests say so.
+    # These take the place of ifupdown and of dhcpcd 9 when the tests say so.
     rm "$root"/packages/*
-    chroot "$root" sh -c 'cd /packages && apt-get download -q ifupdown-ng'
+    echo "deb http://deb.debian.org/debian $suite-backports main" >"$root/etc/apt/sources.list.d/backports.list"
+    chroot "$root" apt-get update -q
+    chroot "$root" sh -c "cd /packages && apt-get download -q ifupdown-ng dhcpcd-base/$suite-backports"
+    rm "$root/etc/apt/sources.list.d/backports.list"
     chroot "$root" apt-get clean
     umount "$root/proc"
     rm -rf "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/locale \

@@ -12,7 +12,8 @@
 #   ifupdown, its files and its words     ifupdown_manages
 #   ifup after a bridge, iface-start      beneath_bridge
 #   netifrc                               netifrc_manages
-#   dhcpcd                                dhcpcd_manages
+#   BusyBox's ifup, its file              ifupdown_is_found, behind busybox_ifup_comes
+#   dhcpcd                                dhcpcd_manages, newer_dhcpcd_manages
 #   connman                               connman_manages
 #   NetworkManager                        network_manager_manages
 #   libvirtd                              libvirtd_is_beside
@@ -97,6 +98,14 @@ stanza() {
 }
 
 ifupdown_manages() {
+    ifupdown_is_found "$1"
+    beneath_bridge
+    stanza
+    is_told_to_stop "$1"
+}
+
+# By its file, which is the same for all of them.
+ifupdown_is_found() {
     who=$1
     place="(/etc/network/interfaces.d/lan"
     for line in 'allow-hotplug eth0' 'auto eth0' 'iface eth0 inet manual'; do
@@ -109,9 +118,6 @@ ifupdown_manages() {
     stanza 'auto eth0' 'iface eth0 inet dhcp'
     is_warned_of "$who" "ifupdown manages eth0 $place:1): remove eth0 from that file"
     undefines
-    beneath_bridge
-    stanza
-    is_told_to_stop "$who"
 }
 
 has_both() {
@@ -183,6 +189,73 @@ END
 
 dhcpcd_starts() {
     dhcpcd -b && soon pidof dhcpcd && patiently has_lease eth0
+}
+
+# By one that takes orders; the other one does not.
+newer_dhcpcd_comes() {
+    dpkg -i --force-depends --force-confold /packages/dhcpcd-base_*.deb && dhcpcd --version | grep '^dhcpcd 10'
+}
+
+newer_dhcpcd_manages() {
+    try "dhcpcd 10 takes the place of dhcpcd 9" newer_dhcpcd_comes
+    printf 'nodev\nduid\npersistent\ndenyinterfaces dummy0 eth1\n' >/etc/dhcpcd.conf
+    dhcp_server_stops
+    dhcp_server_starts
+    try "dhcpcd 10 has a lease for the NIC" manager_owns_lease
+    try "dhcpcd 10: the lease goes on at a bridge" goes_on_by_manager
+    try "dhcpcd 10: a restart does not take the port for long" manager_is_restarted
+    try "dhcpcd 10: unbridge gives it its link back" unbridges
+    try "dhcpcd 10: a rollback gives it its link back" is_rolled_back_to_manager
+    printf 'nodev\ndenyinterfaces dummy0 eth1 br*\n' >/etc/dhcpcd.conf
+    try "dhcpcd 10: a bridge that it must not have is refused" is_refused "configuration excludes br0" interface bridge eth0 br0 --no-stp
+    undefines
+    dhcpcd -x >/dev/null 2>&1
+    soon refused pidof dhcpcd
+    ip address flush dev eth0
+    echo nodev >/etc/dhcpcd.conf
+}
+
+# As owns_lease, but the manager's command line does not tell which links it has.
+manager_owns_lease() {
+    dhcpcd_starts && soon only_client '[manager]' && cp /run/clients /run/own-client && leased eth0 >/run/own-lease
+}
+
+has_link() {
+    dhcpcd -U "$1" | grep -q "interface='*$1"
+}
+
+is_managers() {
+    soon has_link "$1" && soon refused has_link "$2" && client_is_the_one_before && patiently lease_is_at "$1" &&
+        has_no_lease "$2"
+}
+
+# Each packet arrives, but for those in the moment in which the manager puts the address anew.
+pings() {
+    # By another name than that of a client's program.
+    ln -sf /bin/busybox /run/ping
+    /run/ping -q -c 200 -i 0.1 -W 2 198.51.100.1 >/run/pings 2>&1
+}
+
+goes_on_by_manager() {
+    pings &
+    pinging=$!
+    interface bridge eth0 br0 --no-stp
+    is_managers br0 eth0 && is_renewed || return
+    wait "$pinging"
+    cat /run/pings
+    [ "$(sed -n 's/.* \([0-9]*\) packets received.*/\1/p' /run/pings)" -ge 195 ]
+}
+
+manager_is_restarted() {
+    dhcpcd -x
+    soon refused pidof dhcpcd
+    dhcpcd -b
+    patiently is_managers br0 eth0
+}
+
+is_rolled_back_to_manager() {
+    interface begin && interface bridge eth0 br0 --no-stp && soon has_link br0 &&
+        interface rollback && [ ! -e /sys/class/net/br0 ] && is_managers eth0 br0
 }
 
 dhcpcd_manages() {
@@ -332,6 +405,20 @@ libvirtd_is_beside() {
     soon refused pidof libvirtd
 }
 
+# BusyBox's own, as on Alpine's older releases: behind the names of ifupdown's programs, which come back.
+busybox_ifup_comes() {
+    for name in ifup ifdown; do
+        mv "/sbin/$name" "/sbin/$name.before" && ln -s /bin/busybox "/sbin/$name" || return
+    done
+    ifup --help 2>&1 | grep -i busybox
+}
+
+busybox_ifup_goes() {
+    for name in ifup ifdown; do
+        mv -f "/sbin/$name.before" "/sbin/$name"
+    done
+}
+
 # On Debian with OpenRC: as on Alpine, but for the service, which is ifupdown's.
 ifupdown_ng_comes() {
     dpkg -r --force-depends ifupdown && dpkg -i /packages/ifupdown-ng_*.deb && ifup --version
@@ -344,9 +431,16 @@ host_has_a_network() {
         dhcpcd_manages
         try "ifupdown-ng takes the place of ifupdown" ifupdown_ng_comes
         ifupdown_manages ifupdown-ng
+        newer_dhcpcd_manages
         ;;
     sysvinit)
         ifupdown_manages ifupdown
+        try "BusyBox's ifup takes the place of ifupdown's" busybox_ifup_comes
+        # Debian's knows no addresses, so that it brings up nothing.
+        ifupdown_is_found BusyBox
+        stanza
+        is_told_to_stop BusyBox
+        busybox_ifup_goes
         bus_starts
         connman_manages
         network_manager_manages
