@@ -207,6 +207,8 @@ newer_dhcpcd_manages() {
     try "dhcpcd 10: unbridge gives it its link back" unbridges
     try "dhcpcd 10: a rollback gives it its link back" is_rolled_back_to_manager
     printf 'nodev\ndenyinterfaces dummy0 eth1 br*\n' >/etc/dhcpcd.conf
+    # It has yet to ask for its lease again, and changes its routes then.
+    sleep 5
     try "dhcpcd 10: a bridge that it must not have is refused" is_refused "configuration excludes br0" interface bridge eth0 br0 --no-stp
     undefines
     dhcpcd -x >/dev/null 2>&1
