@@ -58,7 +58,7 @@ fn check_round_trip(event: &Event) {
 
 fn decode_route(message: &Message<'_>) {
     for family in [Family::Ipv4, Family::Ipv6] {
-        if let Ok(Some(route::RouteAnswer::Default { gateway: Some(gateway) })) =
+        if let Ok(Some(route::RouteAnswer::Default { gateway: Some(gateway), .. })) =
             route::decode(message, LinkIndex(2), family)
         {
             assert_eq!(Family::of(gateway), family);

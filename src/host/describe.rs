@@ -45,6 +45,9 @@ pub struct Inspection {
     /// The link whose DHCP clients are wanted: those that give their address no lifetime are told by
     /// nothing else.
     pub clients_of: Option<IfName>,
+    /// The link of which it is wanted whether it makes itself addresses of what routers advertise: where
+    /// there are none, nothing else tells.
+    pub switches_of: Option<IfName>,
 }
 
 /// What the kernel said.
@@ -52,12 +55,16 @@ pub struct Inspection {
 pub struct Findings {
     /// At most one of each family.
     pub gateways: Vec<IpAddr>,
+    /// Those of them that a router has advertised.
+    pub advertised: Vec<IpAddr>,
     /// The silent links. Where one is missing, the table's word stands.
     pub links: BTreeMap<LinkIndex, Link>,
     /// Mb/s; a link without a known speed is left out.
     pub speeds: SortedMap<LinkIndex, u32>,
     /// The families that a DHCP client runs for.
     pub clients: Vec<Family>,
+    /// Whether the link takes addresses and routes from routers, if any advertise some.
+    pub hears_routers: bool,
 }
 
 /// What must be known to describe `link` and all that it holds. A link that is not up has no
@@ -71,14 +78,18 @@ pub fn inspection(host: &Host, link: &Link) -> Inspection {
     };
     let speeds = shown.iter().filter(has_speed).map(|link| (link.index, link.name));
     let speeds_of = speeds.collect();
-    Inspection { gateways_of: link.index, silent, speeds_of, clients_of: None }
+    Inspection { gateways_of: link.index, silent, speeds_of, clients_of: None, switches_of: None }
 }
 
 /// The same, for what would be defined.
 pub fn inspection_to_define(host: &Host, link: &Link) -> Inspection {
     let is_static = |address: &Address| matches!(source(address), Source::Static);
-    let has_static = host.addresses_of(link.index).iter().any(is_static);
-    Inspection { clients_of: has_static.then_some(link.name), ..inspection(host, link) }
+    let addresses = host.addresses_of(link.index);
+    let mut fixed = addresses.iter().filter(|it| is_static(it)).peekable();
+    let clients_of = fixed.peek().map(|_| link.name);
+    let has_ipv6 = fixed.any(|address| address.prefix.family() == Family::Ipv6);
+    let switches_of = has_ipv6.then_some(link.name);
+    Inspection { clients_of, switches_of, ..inspection(host, link) }
 }
 
 /// Whether something of `link` changes that the kernel does not announce: the attributes of a
@@ -237,7 +248,11 @@ impl Describer<'_> {
                     View::Inactive => {
                         let has_client = self.findings.clients.contains(&family);
                         let leased = leased(&addresses, gateway).filter(|_| has_client);
-                        defining_protocol(family, &addresses, gateway, leased)
+                        let is_fixed = |ip: &IpAddr| !self.findings.advertised.contains(ip);
+                        let gateway = gateway.filter(is_fixed);
+                        let mut protocol = defining_protocol(family, &addresses, gateway, leased)?;
+                        protocol.autoconf |= family == Family::Ipv6 && self.findings.hears_routers;
+                        Some(protocol)
                     }
                 }
             })

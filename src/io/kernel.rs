@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
 use crate::io::Progress;
 use crate::io::room::{Received, Room};
+use crate::io::switches;
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
 use crate::model::sorted::SortedMap;
@@ -92,10 +93,12 @@ impl Kernel {
     /// Asks what the table does not hold, in no way that waits for whoever changes links.
     pub fn inspect(&mut self, inspection: &Inspection, host: &Host, buffer: &mut [u8]) -> Findings {
         let speeds = self.speeds.of(&inspection.speeds_of);
-        let gateways = self.gateways(inspection.gateways_of, buffer);
+        let (gateways, advertised) = self.gateways(inspection.gateways_of, buffer);
         let link = |index: &LinkIndex| Some((*index, silent::read(host.link(*index)?)));
         let links = inspection.silent.iter().filter_map(link).collect();
-        Findings { gateways, links, speeds, clients: Vec::new() }
+        let hears_routers =
+            inspection.switches_of.is_some_and(|link| switches::hear_routers(&link));
+        Findings { gateways, advertised, links, speeds, clients: Vec::new(), hears_routers }
     }
 
     /// Whether all is known that [`Kernel::inspect`] cannot ask at once. If not, a process asks for it.
@@ -185,8 +188,9 @@ impl Kernel {
 
     /// The gateways of the default routes through one link: look-ups, round by round, of a family
     /// until one is not hidden by a more specific route. Never a dump, as a host may have a
-    /// million routes.
-    fn gateways(&mut self, link: LinkIndex, buffer: &mut [u8]) -> Vec<IpAddr> {
+    /// million routes. Those come besides that a router has advertised.
+    fn gateways(&mut self, link: LinkIndex, buffer: &mut [u8]) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        let mut advertised = Vec::new();
         let mut defaults = SortedMap::default();
         for round in route::PROBE_ROUNDS {
             let is_open = |probe: &&IpAddr| !defaults.contains_key(&Family::of(**probe));
@@ -201,8 +205,9 @@ impl Kernel {
             let answer = self.ask(encode, buffer, |message| {
                 for family in [Family::Ipv4, Family::Ipv6] {
                     let answer = route::decode(message, link, family);
-                    if let Ok(Some(RouteAnswer::Default { gateway })) = answer {
+                    if let Ok(Some(RouteAnswer::Default { gateway, is_advertised })) = answer {
                         defaults.insert(family, gateway);
+                        advertised.extend(gateway.filter(|_| is_advertised));
                     }
                 }
             });
@@ -220,7 +225,7 @@ impl Kernel {
                 }
             }
         }
-        defaults.values().flatten().copied().collect()
+        (defaults.values().flatten().copied().collect(), advertised)
     }
 
     /// Sends the requests of one datagram and reads their answers. The kernel has all of it ready

@@ -6,6 +6,7 @@ use std::io::Read;
 
 use crate::host::survey::Sysctls;
 use crate::model::address::Family;
+use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::record::link::sysctls;
@@ -27,6 +28,24 @@ pub fn read_defaults() -> Sysctls {
         Some((sysctl, read_number(folder.as_ref().ok()?, sysctl.name)?))
     };
     sysctls::all().filter_map(value).collect()
+}
+
+/// One sysctl of a link.
+fn read(link: &IfName, switch: Sysctl) -> Option<i32> {
+    let Sysctl { family, name } = switch;
+    let folder = File::open(format!("{NET}/{}/conf/{link}", family.as_str())).ok()?;
+    read_number(&folder, name)
+}
+
+/// Whether a link takes addresses and routes from routers, if any advertise some.
+pub fn hear_routers(link: &IfName) -> bool {
+    let switches = Ipv6Switches {
+        accept_ra: read(link, Sysctl::ACCEPT_RA),
+        autoconf: read(link, Sysctl::AUTOCONF),
+        disable_ipv6: read(link, Sysctl::DISABLE_IPV6),
+        forwarding: read(link, Sysctl::FORWARDING_IPV6),
+    };
+    switches.hears_routers() && switches.autoconf.is_some_and(|autoconf| autoconf != 0)
 }
 
 /// A number is told in one piece.

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::model::address::Family;
 use crate::netlink::address::{decode_ip, encode_family, with_octets};
 use crate::netlink::link::LinkIndex;
-use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attributes};
+use crate::netlink::wire::{self, Attribute, Attributes, Header, Message, WireError, attributes};
 
 pub(super) const RTM_NEWROUTE: u16 = 24;
 pub(super) const RTM_DELROUTE: u16 = 25;
@@ -27,9 +27,14 @@ pub(super) const RTA_DST: u16 = 1;
 pub(super) const RTA_OIF: u16 = 4;
 pub(super) const RTA_GATEWAY: u16 = 5;
 pub(super) const RTA_MULTIPATH: u16 = 9;
+pub(super) const RTA_CACHEINFO: u16 = 12;
 pub(super) const RTA_TABLE: u16 = 15;
 
 pub(super) const RT_TABLE_MAIN: u32 = 254;
+pub(super) const RTPROT_RA: u8 = 9;
+
+/// The kernel tells times in these parts of a second, whatever its own clock does (`USER_HZ`).
+const TICKS_PER_SECOND: u32 = 100;
 
 /// `struct rtnexthop`: length, flags, weight, link.
 const HOP_HEADER_LEN: usize = 8;
@@ -60,7 +65,11 @@ pub const PROBE_ROUNDS: [&[IpAddr]; 2] = [
 pub enum RouteAnswer {
     /// This is it. It has no gateway if all hosts are on the link, or if the gateway's address is
     /// of the other family.
-    Default { gateway: Option<IpAddr> },
+    Default {
+        gateway: Option<IpAddr>,
+        /// A router has advertised it: whoever takes the link's place hears so by itself.
+        is_advertised: bool,
+    },
     /// Another route covers the probe, or a rule leads it into another table, so the next one has to be
     /// asked.
     Covered,
@@ -97,7 +106,7 @@ pub fn decode(
     }
     let mut rest = message.payload;
     let [answer_family, prefix_len, _source_len, _tos] = wire::take_array(&mut rest, PART)?;
-    let [table, _protocol, _scope, _type] = wire::take_array(&mut rest, PART)?;
+    let [table, protocol, _scope, _type] = wire::take_array(&mut rest, PART)?;
     let _flags = wire::take_u32(&mut rest, PART)?;
     if answer_family != encode_family(family) {
         return Ok(None);
@@ -111,7 +120,24 @@ pub fn decode(
         return Ok(Some(RouteAnswer::Covered));
     }
     let gateway = decode_gateway(family, link, attributes(rest))?;
-    Ok(Some(RouteAnswer::Default { gateway }))
+    let is_advertised = protocol == RTPROT_RA || expires(attributes(rest));
+    Ok(Some(RouteAnswer::Default { gateway, is_advertised }))
+}
+
+/// Seconds until a route expires, if it does (`struct rta_cacheinfo`).
+pub(super) fn expiry(mut cache_info: &[u8]) -> Option<u32> {
+    let _references = wire::take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
+    let _last_used = wire::take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
+    let ticks = wire::take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
+    // A negative number is one that has expired; it is about to go.
+    let ticks = i32::from_ne_bytes(ticks.to_ne_bytes());
+    u32::try_from(ticks).ok().filter(|ticks| *ticks > 0).map(|ticks| ticks / TICKS_PER_SECOND)
+}
+
+/// Whether a route ends by itself, as one does that stands in for a router's.
+fn expires(mut attributes: Attributes<'_>) -> bool {
+    let expires = |info: Attribute<'_>| expiry(info.payload).is_some();
+    attributes.any(|attribute| attribute.is_ok_and(|it| it.kind == RTA_CACHEINFO && expires(it)))
 }
 
 /// The gateway of a route, or of that of its hops which goes through `link`. A gateway of the other

@@ -8,23 +8,18 @@ use crate::host::survey::Surveyed;
 use crate::model::address::Family;
 use crate::model::foreign::{ForeignClient, Links};
 use crate::model::interface::{Interface, Protocol};
-use crate::model::ipv6::Ipv6Switches;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::model::sysctl::Sysctl;
 use crate::netlink::address::Scope;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::plan::draft::{Draft, Leases};
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, Step};
+use crate::plan::step::{Condition, Step, switch_values};
 use crate::plan::ways::{Ways, routes_in_order};
 use crate::plan::wish::Wish;
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
-
-/// The `accept_ra` of a router that takes advertisements all the same.
-const ACCEPT_RA_ON_ROUTERS: i32 = 2;
 
 impl<'a> Draft<'a> {
     /// Gives `definition`'s link the addresses that it shall have, but for those that would go again
@@ -319,20 +314,12 @@ impl<'a> Draft<'a> {
     /// link is up and takes advertisements.
     pub(super) fn set_switches(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
         let wish = self.wish(definition, Family::Ipv6, donors);
-        let Some(protocol) = wish.protocol else { return };
-        let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = wish.switches();
-        let is_router = forwarding.is_some_and(|forwarding| forwarding != 0);
-        let accept = match (protocol.autoconf, is_router) {
-            (true, true) => ACCEPT_RA_ON_ROUTERS,
-            (true, false) => accept_ra.filter(|accept| *accept > 0).unwrap_or(1),
-            (false, _) => 0,
-        };
-        for (switch, old, value) in [
-            (Sysctl::DISABLE_IPV6, disable_ipv6, 0),
-            (Sysctl::ACCEPT_RA, accept_ra, accept),
-            (Sysctl::AUTOCONF, autoconf, i32::from(protocol.autoconf)),
-        ] {
-            if old != Some(value) {
+        if wish.protocol.is_none() {
+            return;
+        }
+        let (now, then) = (wish.switches(), wish.switches_to_be());
+        for ((switch, old), (_, value)) in switch_values(now).into_iter().zip(switch_values(then)) {
+            if let Some(value) = value.filter(|_| old != value) {
                 let link = wish.link;
                 let undo = old.map(|value| Step::Switch { link, switch, value });
                 self.push(Step::Switch { link, switch, value }, undo.into_iter().collect());

@@ -161,7 +161,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         if self.contradicting.contains(&route) {
             return Some(self.why_contradicted());
         }
-        if route.is_advertised() && !wish.learns() {
+        if route.is_advertised() && !wish.is_learnt_route(route) {
             return Some(Reason::NotDefined);
         }
         let is_dangling = route.can_move() && !is_reached(donor, route);

@@ -11,7 +11,7 @@ use crate::host::removed::RemovedLink;
 use crate::host::survey::{Survey, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
-use crate::model::ipv6::Ipv6Switches;
+use crate::model::ipv6::{ACCEPT_RA_ON_ROUTERS, Ipv6Switches};
 use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Role, Scope};
 use crate::netlink::record::address::AddressRecord;
@@ -88,6 +88,30 @@ impl<'a> Wish<'a> {
     pub(super) fn switches(&self) -> Ipv6Switches {
         let of_new = || self.switches_of_new(&self.survey.defaults);
         self.now.map_or_else(of_new, Surveyed::switches)
+    }
+
+    /// The switches of IPv6 that the link is to have. A link that makes itself no addresses is as a
+    /// definition without autoconf has it already: whether it takes its gateway from routers is not said
+    /// there.
+    pub(super) fn switches_to_be(&self) -> Ipv6Switches {
+        let now = self.switches();
+        let Some(protocol) = self.protocol else { return now };
+        let is_router = now.forwarding.is_some_and(|forwarding| forwarding != 0);
+        let is_without = [now.accept_ra, now.autoconf].contains(&Some(0));
+        let (accept_ra, autoconf) = match (protocol.autoconf, is_router) {
+            (true, true) => (ACCEPT_RA_ON_ROUTERS, 1),
+            (true, false) => (now.accept_ra.filter(|accept| *accept > 0).unwrap_or(1), 1),
+            (false, _) if is_without => (now.accept_ra.unwrap_or(0), now.autoconf.unwrap_or(0)),
+            (false, _) => (0, 0),
+        };
+        let (accept_ra, autoconf) = (Some(accept_ra), Some(autoconf));
+        Ipv6Switches { accept_ra, autoconf, disable_ipv6: Some(0), ..now }
+    }
+
+    /// Whether the link takes its gateway from routers.
+    fn hears_routers(&self) -> bool {
+        self.wants_advertised()
+            || (self.family == Family::Ipv6 && self.switches_to_be().hears_routers())
     }
 
     /// Whether the link has nothing of this family, and will not have: the definition does not speak
@@ -241,7 +265,7 @@ impl<'a> Wish<'a> {
     /// route of theirs has no place there. Where the kernel listens to routers, theirs has.
     pub(super) fn has_no_place_for(&self, route: &RouteRecord) -> bool {
         let has_address = |surveyed| self.addresses_of(surveyed).next().is_some();
-        let is_told = self.wants_lease() || (self.wants_advertised() && route.is_advertised());
+        let is_told = self.is_learnt_route(route);
         let is_taken =
             || self.donors.iter().any(|donor| has_address(donor)) && self.to_be().is_empty();
         self.is_off() || (!is_told && is_taken())
@@ -263,7 +287,7 @@ impl<'a> Wish<'a> {
 
     /// Whether a DHCP server or a router may have told of a route.
     pub(super) fn is_learnt_route(&self, route: &RouteRecord) -> bool {
-        self.wants_lease() || (self.wants_advertised() && route.is_advertised())
+        self.wants_lease() || (route.is_advertised() && self.hears_routers())
     }
 }
 

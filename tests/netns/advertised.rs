@@ -157,3 +157,74 @@ fn a_router_that_is_silent_or_retires_is_believed() {
         assert!(reaches(NEAR));
     });
 }
+
+/// As ifupdown has `inet6 static`: the address is the administrator's, and the router is heard of.
+#[test]
+fn a_host_of_static_addresses_goes_on_to_hear_of_its_router() {
+    if !is_installed(VIRSH) {
+        return;
+    }
+    for autoconf in ["0", "1"] {
+        in_namespace(move || {
+            ip_batch("link add eth0 address 02:00:00:00:00:05 type veth peer name far0\n");
+            let conf = |link: &str, name: &str| {
+                let path = format!("/proc/sys/net/ipv6/conf/{link}/{name}");
+                fs::read_to_string(path).unwrap().trim().to_owned()
+            };
+            fs::write("/proc/sys/net/ipv6/conf/eth0/autoconf", autoconf).unwrap();
+            ip_batch("link set eth0 up\naddress add 2001:db8:7::50/64 dev eth0 nodad\n");
+            let _router = Router::start_without_autoconf("far0", LIFETIME);
+            let is_heard = |link: &str| {
+                let routes = ip_json(&format!("-6 route show default dev {link}"));
+                routes.len() == 1 && routes[0]["protocol"] == "ra"
+            };
+            eventually("an advertisement", || is_heard("eth0"));
+            await_addresses();
+            let _daemon = Daemon::start();
+            let judge = Snapshot::take();
+            virsh("iface-bridge eth0 br0 --no-stp").ok();
+            assert!(reaches(ANYWHERE), "{autoconf}");
+            eventually("an advertisement at the bridge", || is_heard("br0"));
+            assert_eq!(
+                (conf("br0", "accept_ra"), conf("br0", "autoconf")),
+                ("1".into(), autoconf.into())
+            );
+            let xml = virsh("iface-dumpxml br0 --inactive").ok();
+            assert!(
+                !xml.contains("gateway") && (xml.contains("autoconf") == (autoconf == "1")),
+                "{xml}"
+            );
+            virsh("iface-unbridge br0").ok();
+            await_addresses();
+            assert!(reaches(ANYWHERE), "{autoconf}");
+            judge.assert_unchanged(Strictness::AlikeLinks, autoconf);
+        });
+    }
+}
+
+/// Nobody advertises anything, and the kernel would listen: so it does at the bridge, and at the NIC again.
+#[test]
+fn a_host_that_would_hear_of_routers_still_would() {
+    if !is_installed(VIRSH) {
+        return;
+    }
+    for accept_ra in ["0", "1", "2"] {
+        for autoconf in ["0", "1"] {
+            in_namespace(move || {
+                ip_batch("link add eth0 address 02:00:00:00:00:05 type veth peer name far0\n");
+                fs::write("/proc/sys/net/ipv6/conf/eth0/accept_ra", accept_ra).unwrap();
+                fs::write("/proc/sys/net/ipv6/conf/eth0/autoconf", autoconf).unwrap();
+                ip_batch(
+                    "link set far0 up\nlink set eth0 up\naddress add 2001:db8:7::50/64 dev eth0 nodad\n\
+                     route add default via 2001:db8:7::1 dev eth0\n",
+                );
+                await_addresses();
+                let _daemon = Daemon::start();
+                let judge = Snapshot::take();
+                virsh("iface-bridge eth0 br0 --no-stp").ok();
+                virsh("iface-unbridge br0").ok();
+                judge.assert_unchanged(Strictness::AlikeLinks, &format!("{accept_ra} {autoconf}"));
+            });
+        }
+    }
+}

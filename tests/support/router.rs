@@ -17,8 +17,9 @@ use super::command::ip_batch;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const PREFIX_OPTION: u8 = 3;
 const ROUTE_OPTION: u8 = 24;
-/// On the link, and for addresses of hosts' own making.
-const PREFIX_FLAGS: u8 = 0xc0;
+/// Of a prefix: it is on the link, and for addresses of hosts' own making.
+const PREFIX_FLAGS: u8 = ON_LINK | 0x40;
+const ON_LINK: u8 = 0x80;
 static HOP_LIMIT: libc::c_int = 255;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -52,6 +53,15 @@ struct Mind {
 impl Router {
     /// Takes a link of ours, and advertises there with this lifetime.
     pub(crate) fn start(link: &str, lifetime: u16) -> Self {
+        Self::start_with(link, lifetime, PREFIX_FLAGS)
+    }
+
+    /// The same, where hosts are to make themselves no addresses.
+    pub(crate) fn start_without_autoconf(link: &str, lifetime: u16) -> Self {
+        Self::start_with(link, lifetime, ON_LINK)
+    }
+
+    fn start_with(link: &str, lifetime: u16, prefix_flags: u8) -> Self {
         let mind = Arc::new(Mind { lifetime: AtomicU16::new(lifetime), ..Mind::default() });
         let (number_is, number) = mpsc::channel();
         let (link_is_here, link_is_there) = mpsc::channel();
@@ -71,7 +81,7 @@ impl Router {
             while !of_thread.is_over.load(Ordering::Relaxed) {
                 if !of_thread.is_silent.load(Ordering::Relaxed) {
                     let router_lifetime = of_thread.lifetime.load(Ordering::Relaxed);
-                    socket.send(&advertisement(router_lifetime, lifetime));
+                    socket.send(&advertisement(router_lifetime, lifetime, prefix_flags));
                 }
                 thread::sleep(INTERVAL);
             }
@@ -99,13 +109,13 @@ impl Drop for Router {
     }
 }
 
-fn advertisement(router_lifetime: u16, prefix_lifetime: u16) -> Vec<u8> {
+fn advertisement(router_lifetime: u16, prefix_lifetime: u16, prefix_flags: u8) -> Vec<u8> {
     let prefix_lifetime = u32::from(prefix_lifetime).to_be_bytes();
     // Type, code, checksum (the kernel's to fill in), hop limit, flags, lifetime, two timers.
     let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, 64, 0];
     message.extend(router_lifetime.to_be_bytes());
     message.extend([0; 8]);
-    message.extend([PREFIX_OPTION, 4, 64, PREFIX_FLAGS]);
+    message.extend([PREFIX_OPTION, 4, 64, prefix_flags]);
     message.extend([prefix_lifetime, prefix_lifetime, [0; 4]].concat());
     message.extend(PREFIX.octets());
     message.extend([ROUTE_OPTION, 2, 48, 0]);

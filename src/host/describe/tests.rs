@@ -302,6 +302,39 @@ fn the_inactive_view_tells_how_the_addresses_came() {
 }
 
 #[test]
+fn a_router_that_was_heard_of_is_no_gateway_of_a_definition() {
+    const ADDRESS: &str = "<ip address='2001:db8::6' prefix='64'/>";
+    let gateway = "fe80::1".parse().unwrap();
+    struct Case(&'static str, Findings, String);
+    let findings = || Findings { gateways: vec![gateway], ..Findings::default() };
+    let cases = [
+        Case("somebody's own", findings(), format!("{ADDRESS} <route gateway='fe80::1'/>")),
+        Case("heard", Findings { advertised: vec![gateway], ..findings() }, ADDRESS.to_owned()),
+        Case(
+            "heard, with the kernel's own addresses",
+            Findings { advertised: vec![gateway], hears_routers: true, ..findings() },
+            format!("<autoconf/> {ADDRESS}"),
+        ),
+        Case(
+            "not heard yet",
+            Findings { hears_routers: true, ..findings() },
+            format!("<autoconf/> {ADDRESS} <route gateway='fe80::1'/>"),
+        ),
+    ];
+    for Case(label, findings, want) in cases {
+        let host = host(&[link(1, "eth0")], &[address("2001:db8::6/64")]);
+        let text = xml(&host, "eth0", &findings, View::Inactive);
+        let inner: Vec<_> = text.lines().map(str::trim).collect();
+        assert!(
+            inner.join(" ").contains(&format!("'ipv6'> {want} </protocol>")),
+            "{label}: {text}"
+        );
+        let live = xml(&host, "eth0", &findings, View::Live);
+        assert!(live.contains("<route gateway='fe80::1'/>"), "{label}: {live}");
+    }
+}
+
+#[test]
 fn what_is_up_and_the_hosts_own_is_to_be_up_after_the_next_boot() {
     let bridge = LinkKind::Bridge(LinkBridge { stp: false, forward_delay: ForwardDelay(0) });
     struct Case(&'static str, &'static str, LinkKind, bool, bool);

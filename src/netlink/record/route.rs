@@ -14,8 +14,8 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::kept::KeptAttributes;
 use crate::netlink::record::{hops, left_of, rewritten};
 use crate::netlink::route::{
-    RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_TABLE, RTM_GETROUTE,
-    RTM_NEWROUTE, first_hop, has_hop,
+    RT_TABLE_MAIN, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_TABLE,
+    RTM_GETROUTE, RTM_NEWROUTE, RTPROT_RA, expiry, first_hop, has_hop,
 };
 use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
@@ -28,7 +28,6 @@ const RTM_DELROUTE: u16 = 25;
 const RTA_SRC: u16 = 2;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
-const RTA_CACHEINFO: u16 = 12;
 const RTA_VIA: u16 = 18;
 const RTA_EXPIRES: u16 = 23;
 const RTA_NH_ID: u16 = 30;
@@ -37,7 +36,6 @@ const RT_TABLE_LOCAL: u32 = 255;
 const RTPROT_KERNEL: u8 = 2;
 const RTPROT_BOOT: u8 = 3;
 const RTPROT_STATIC: u8 = 4;
-const RTPROT_RA: u8 = 9;
 const RTPROT_DHCP: u8 = 16;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RTN_UNICAST: u8 = 1;
@@ -45,8 +43,6 @@ const RTN_UNICAST: u8 = 1;
 const RTNH_F_ONLINK: u32 = 4;
 /// The metric of an IPv6 route that was added without one (`IP6_RT_PRIO_USER`).
 const IPV6_METRIC: u32 = 1024;
-/// The kernel tells times in these parts of a second, whatever its own clock does (`USER_HZ`).
-const TICKS_PER_SECOND: u32 = 100;
 
 /// Where a route leads and by which gateway, with which say: metric, and table.
 pub type Way = (Family, IpPrefix, Option<IpAddr>, u32, u32, (u8, u8));
@@ -517,16 +513,6 @@ impl fmt::Display for RouteRecord {
             table => write!(f, " table {table}"),
         }
     }
-}
-
-/// Seconds until a route expires, if it does (`struct rta_cacheinfo`).
-fn expiry(mut cache_info: &[u8]) -> Option<u32> {
-    let _references = take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
-    let _last_used = take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
-    let ticks = take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
-    // A negative number is one that has expired; it is about to go.
-    let ticks = i32::from_ne_bytes(ticks.to_ne_bytes());
-    u32::try_from(ticks).ok().filter(|ticks| *ticks > 0).map(|ticks| ticks / TICKS_PER_SECOND)
 }
 
 /// Appends the request for one family's routes through one link, or through all. A kernel without

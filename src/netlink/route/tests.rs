@@ -35,7 +35,7 @@ fn decode_ipv4(datagram: &[u8]) -> Result<Option<RouteAnswer>, WireError> {
 
 #[test]
 fn the_default_route_is_told_from_others() {
-    let default = |gateway| Ok(Some(RouteAnswer::Default { gateway }));
+    let default = |gateway| Ok(Some(RouteAnswer::Default { gateway, is_advertised: false }));
     let wrong = |len| Err(WireError::Length { part: "rtnexthop", len });
     let hops = |len: u16, link: u32| {
         answer(0, |payload| {
