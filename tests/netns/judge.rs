@@ -15,12 +15,13 @@ address add 192.0.2.2/24 dev eth0
 address add 2001:db8::2/64 dev eth0 nodad
 link add br0 type bridge
 link set eth1 master br0
+nexthop add id 1 via 192.0.2.1 dev eth0
 ";
 
 /// A deed, what takes it back, and the section and field in which the judge must see it.
 struct Case(&'static str, &'static str, &'static str);
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 18] = [
     Case("ip link set eth0 mtu 1400", "ip link set eth0 mtu 1500", "links/eth0/0/mtu"),
     Case("ip link set eth0 alias x", "ip link set eth0 alias ", "links/eth0/0/ifalias"),
     Case(
@@ -51,6 +52,8 @@ const CASES: [Case; 15] = [
     Case("ip rule add priority 9 table 9", "ip rule del priority 9", "IPv4 rules/9"),
     Case("ip -6 rule add priority 9 table 9", "ip -6 rule del priority 9", "IPv6 rules/9"),
     Case("ip nexthop add id 3 blackhole", "ip nexthop del id 3", "nexthops/3"),
+    Case("ip nexthop add id 4 via 2001:db8::1 dev eth0", "ip nexthop del id 4", "nexthops/4"),
+    Case("ip nexthop add id 5 group 1", "ip nexthop del id 5", "nexthops/5"),
     Case(
         "bridge link set dev eth1 isolated on",
         "bridge link set dev eth1 isolated off",
@@ -60,6 +63,11 @@ const CASES: [Case; 15] = [
         "net/ipv4/conf/eth0/rp_filter = 2",
         "net/ipv4/conf/eth0/rp_filter = 0",
         "sysctls/eth0/ipv4/conf/rp_filter",
+    ),
+    Case(
+        "net/ipv4/conf/eth0/promote_secondaries = 1",
+        "net/ipv4/conf/eth0/promote_secondaries = 0",
+        "sysctls/eth0/ipv4/conf/promote_secondaries",
     ),
     Case(
         "net/ipv6/conf/eth0/use_tempaddr = 2",
@@ -91,7 +99,9 @@ fn carry_out(deed: &str) {
 fn the_judge_notices_each_kind_of_change_and_its_reverse() {
     in_namespace(|| {
         ip_batch(TWO_NICS);
-        fs::write("/proc/sys/net/ipv4/conf/eth0/rp_filter", "0").unwrap();
+        for sysctl in ["rp_filter", "promote_secondaries"] {
+            fs::write(format!("/proc/sys/net/ipv4/conf/eth0/{sysctl}"), "0").unwrap();
+        }
         ip_batch(HOST);
         await_addresses();
         let before = Snapshot::take();

@@ -101,7 +101,10 @@ fn a_server_that_never_answers_fails_the_start_and_all_is_as_before() {
         let _daemon = configured(client, "dhcp_timeout = 2\n");
         defined("<dhcp/>");
         virsh_destroy("eth0").unwrap();
-        let before = Snapshot::take();
+        let before = match client {
+            DhcpClient::Dhcpcd => Snapshot::take().beside_dhcpcd(),
+            DhcpClient::Auto | DhcpClient::Dhclient | DhcpClient::Udhcpc => Snapshot::take(),
+        };
         let said = virsh("iface-start eth0").failed();
         let want = "failed to create (start) interface eth0: wait until eth0 has a lease for ipv4: \
                     Connection timed out; what had been changed is undone";

@@ -21,6 +21,8 @@ enum Compared {
     OfSameLinks,
     /// As seconds that are left, [`LIFETIME_TOLERANCE`] apart at most.
     Loosely,
+    /// Only where no dhcpcd has run ([`Snapshot::beside_dhcpcd`]).
+    WithoutDhcpcd,
 }
 
 /// Fields that are not compared like all others, by the end of their path, with the reason.
@@ -67,7 +69,7 @@ const LEFT_OUT: [(&str, Compared, &str); 30] = [
     ("expires", Compared::Loosely, "time goes on"),
     (
         "ipv4/conf/promote_secondaries",
-        Compared::Never,
+        Compared::WithoutDhcpcd,
         "dhcpcd sets it on every link that it runs on",
     ),
     ("forward_delay_timer", Compared::Never, "a timer of a bridge's port"),
@@ -100,7 +102,10 @@ pub(crate) enum Strictness {
 
 /// The host at one moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Snapshot(Value);
+pub(crate) struct Snapshot {
+    sections: Value,
+    is_beside_dhcpcd: bool,
+}
 
 impl Snapshot {
     pub(crate) fn take() -> Self {
@@ -118,18 +123,28 @@ impl Snapshot {
             sections.insert(name.to_owned(), named.into());
         }
         sections.insert("sysctls".to_owned(), sysctls());
-        Self(sections.into())
+        Self::new(sections)
+    }
+
+    fn new(sections: Map<String, Value>) -> Self {
+        Self { sections: sections.into(), is_beside_dhcpcd: false }
+    }
+
+    /// The same for a test that runs dhcpcd after it.
+    #[must_use]
+    pub(crate) fn beside_dhcpcd(self) -> Self {
+        Self { is_beside_dhcpcd: true, ..self }
     }
 
     pub(crate) fn has_link(&self, name: &str) -> bool {
-        self.0["links"].get(name).is_some()
+        self.sections["links"].get(name).is_some()
     }
 
     /// The same of the links alone that are not left out.
     #[must_use]
     pub(crate) fn without(mut self, is_out: impl Fn(&str) -> bool) -> Self {
         let is_of_one = |item: &Value| item["dev"].as_str().is_some_and(&is_out);
-        for section in self.0.as_object_mut().unwrap().values_mut() {
+        for section in self.sections.as_object_mut().unwrap().values_mut() {
             let named = section.as_object_mut().unwrap();
             named.retain(|name, items| {
                 let Value::Array(items) = items else { return !is_out(name) };
@@ -161,12 +176,18 @@ impl Snapshot {
     /// What is not as it was, a line each.
     pub(crate) fn differences(&self, now: &Self, strictness: Strictness) -> Vec<String> {
         let mut found = Vec::new();
-        let (mut before, mut now) = (self.0.clone(), now.0.clone());
+        let (mut before, mut now) = (self.sections.clone(), now.sections.clone());
         if strictness == Strictness::AlikeLinks {
             sort_networks(&mut before);
             sort_networks(&mut now);
         }
-        compare("", &before, &now, strictness, &mut found);
+        let is_compared = |compared| match compared {
+            Compared::Never => false,
+            Compared::OfSameLinks => strictness == Strictness::SameLinks,
+            Compared::Loosely => true,
+            Compared::WithoutDhcpcd => !self.is_beside_dhcpcd,
+        };
+        compare("", &before, &now, &is_compared, &mut found);
         found
     }
 }
@@ -182,7 +203,6 @@ fn listings() -> Vec<(&'static str, Vec<Value>)> {
                 ("links", "link show"),
                 ("IPv4 routes", "route show table all"),
                 ("IPv4 rules", "rule show"),
-                ("nexthops", "nexthop show"),
             ][..],
         ),
         (
@@ -190,7 +210,12 @@ fn listings() -> Vec<(&'static str, Vec<Value>)> {
             &["-details", "-json", "-6"],
             &[("IPv6 routes", "route show table all"), ("IPv6 rules", "rule show")],
         ),
-        ("ip", &["-details", "-json"], &[("addresses", "address show")]),
+        // Next hops of a family alone would be without their groups.
+        (
+            "ip",
+            &["-details", "-json"],
+            &[("addresses", "address show"), ("nexthops", "nexthop show")],
+        ),
         ("bridge", &["-details", "-json"], &[("ports", "link show")]),
         ("bridge", &["-json", "-compressvlans"], &[("VLANs of bridges", "vlan show")]),
     ] {
@@ -281,7 +306,7 @@ fn compare(
     path: &str,
     before: &Value,
     now: &Value,
-    strictness: Strictness,
+    is_compared: &dyn Fn(Compared) -> bool,
     found: &mut Vec<String>,
 ) {
     match (before, now) {
@@ -290,10 +315,8 @@ fn compare(
             for key in a.keys().chain(only_now) {
                 let path = format!("{path}/{key}");
                 let compared = compared(&path);
-                match (compared, strictness) {
-                    (Some(Compared::Never), _)
-                    | (Some(Compared::OfSameLinks), Strictness::AlikeLinks) => continue,
-                    _ => {}
+                if compared.is_some_and(|compared| !is_compared(compared)) {
+                    continue;
                 }
                 match (a.get(key), b.get(key)) {
                     (Some(a), Some(b)) if compared == Some(Compared::Loosely) => {
@@ -305,7 +328,7 @@ fn compare(
                             found.push(format!("{path}: {a}, and now {b}"));
                         }
                     }
-                    (Some(a), Some(b)) => compare(&path, a, b, strictness, found),
+                    (Some(a), Some(b)) => compare(&path, a, b, is_compared, found),
                     (a, b) => {
                         let text = |value: Option<&Value>| {
                             value.map_or("nothing".to_owned(), Value::to_string)
@@ -317,7 +340,7 @@ fn compare(
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             for (at, (a, b)) in a.iter().zip(b).enumerate() {
-                compare(&format!("{path}/{at}"), a, b, strictness, found);
+                compare(&format!("{path}/{at}"), a, b, is_compared, found);
             }
         }
         (a, b) if a == b => {}
@@ -330,7 +353,7 @@ fn compare(
 fn differences_are_found() {
     let snapshot = |links: &str| {
         let links: Value = serde_json::from_str(links).unwrap();
-        Snapshot(Map::from_iter([("links".to_owned(), links)]).into())
+        Snapshot::new(Map::from_iter([("links".to_owned(), links)]))
     };
     struct Case(&'static str, &'static str, &'static str, usize, usize);
     const CASES: [Case; 8] = [
