@@ -293,8 +293,7 @@ impl<'a> Wish<'a> {
 
 /// Whether this is the default route over this gateway.
 pub(super) fn leads_over(route: &RouteRecord, gateway: Option<IpAddr>) -> bool {
-    let leads = |it: IpAddr| route.gateway == Some(it) || route.gateways().contains(&it);
-    route.is_default() && gateway.is_some_and(leads)
+    route.is_default() && gateway.is_some_and(|gateway| route.leads_over(gateway))
 }
 
 /// Whether two addresses of one link share a network, as the kernel sees it.

@@ -58,13 +58,15 @@ pub(super) fn with_links(list: &[u8], link: impl Fn(u32) -> Option<u32>) -> Vec<
     out
 }
 
-/// The gateways of the hops of the record's own link that need to be on a network of it.
-pub(super) fn own_gateways(list: &[u8], family: Family) -> Vec<IpAddr> {
-    let own = hops(list).into_iter().filter(|hop| hop.link == 0 && hop.flags & ON_LINK == 0);
+/// The gateways of the hops of the record's own link, each with whether it counts as on that whatever the
+/// link's networks are.
+pub(super) fn own_gateways(list: &[u8], family: Family) -> Vec<(IpAddr, bool)> {
+    let own = hops(list).into_iter().filter(|hop| hop.link == 0);
     let gateway = |hop: Hop<'_>| {
         let mut found = attributes(hop.attributes).flatten();
         let found = found.find(|attribute| attribute.kind == RTA_GATEWAY)?;
-        decode_ip(family, found.payload, "RTA_GATEWAY").ok()
+        let gateway = decode_ip(family, found.payload, "RTA_GATEWAY").ok()?;
+        Some((gateway, hop.flags & ON_LINK != 0))
     };
     own.filter_map(gateway).collect()
 }

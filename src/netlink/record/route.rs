@@ -353,9 +353,19 @@ impl RouteRecord {
     /// network of that.
     pub fn gateways(&self) -> Vec<IpAddr> {
         let own = self.gateway.filter(|_| !self.is_on_link());
+        let hops = self.hop_gateways().into_iter().filter(|(_, is_on_link)| !is_on_link);
+        own.into_iter().chain(hops.map(|(gateway, _)| gateway)).collect()
+    }
+
+    /// Whether it leads over this gateway through the link that it belongs to, be it by one of its hops.
+    pub fn leads_over(&self, gateway: IpAddr) -> bool {
+        let mut hops = self.hop_gateways().into_iter();
+        self.gateway == Some(gateway) || hops.any(|(hop, _)| hop == gateway)
+    }
+
+    fn hop_gateways(&self) -> Vec<(IpAddr, bool)> {
         let hops = self.attribute(RTA_MULTIPATH);
-        let hops = hops.map(|list| hops::own_gateways(list, self.family)).unwrap_or_default();
-        own.into_iter().chain(hops).collect()
+        hops.map(|list| hops::own_gateways(list, self.family)).unwrap_or_default()
     }
 
     /// Whether it leads by one way alone.

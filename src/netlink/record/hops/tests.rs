@@ -16,7 +16,7 @@ fn a_hop_of_the_links_own_leads_through_the_link_that_it_is_said_of() {
         \x10\0\x04\0\x04\0\0\0\x08\0\x05\0\xc0\0\x02\x09";
     assert_eq!(own, want, "flags that the kernel refuses are left out");
     let gateway: IpAddr = "192.0.2.1".parse().unwrap();
-    assert_eq!(own_gateways(&own, Family::Ipv4), [gateway]);
+    assert_eq!(own_gateways(&own, Family::Ipv4), [(gateway, false)]);
     let moved = with_links(&own, |link| Some(if link == 0 { 9 } else { link }));
     assert_eq!(moved.get(4..8), Some(&9_u32.to_ne_bytes()[..]));
     let rest = with_links(&own, |link| (link != 0).then_some(link));
