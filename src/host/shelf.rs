@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::host::boot_file::{self, BootFileError};
 use crate::limits::{SHELVED_LEASE_COUNT_MAX, SHELVED_LEN_MAX};
-use crate::model::address::Family;
+use crate::model::address::{Family, MacAddr};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{Lifetime, Origin, Role};
 use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
@@ -43,7 +43,11 @@ impl Shelved {
         Self {
             link: link.name,
             index: link.index,
-            addresses: addresses.iter().filter(|record| is_kept(record)).cloned().collect(),
+            addresses: addresses
+                .iter()
+                .filter(|record| is_kept(record, link.mac))
+                .cloned()
+                .collect(),
             routes: routes.iter().filter(|route| !route.is_advertised()).cloned().collect(),
             leases,
         }
@@ -51,7 +55,8 @@ impl Shelved {
 
     /// Whether the link is as it was left: down, no port, and without addresses and routes.
     pub fn is_of(&self, link: &Link, addresses: &[AddressRecord], routes: &[RouteRecord]) -> bool {
-        let has_own = addresses.iter().any(is_kept) || !routes.is_empty();
+        let has_own =
+            addresses.iter().any(|record| is_kept(record, link.mac)) || !routes.is_empty();
         self.is_left(link) && link.master.is_none() && !has_own
     }
 
@@ -125,7 +130,7 @@ impl Shelved {
 }
 
 /// Whether an address is one that only somebody who knows it would set again.
-fn is_kept(record: &AddressRecord) -> bool {
+fn is_kept(record: &AddressRecord, mac: Option<MacAddr>) -> bool {
     /// A DHCPv6 lease is a single address; what a router advertises is a network's.
     const LEASED_PREFIX_LEN: u8 = 128;
     let address = &record.address;
@@ -134,7 +139,7 @@ fn is_kept(record: &AddressRecord) -> bool {
             || address.role == Role::Temporary
             || (address.lifetime == Lifetime::Finite
                 && address.prefix.prefix_len() != LEASED_PREFIX_LEN));
-    matches!(address.scope, Scope::Global | Scope::Site) && !is_advertised
+    !address.is_of_link(mac) && !is_advertised
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::address::{Family, IpPrefix};
+use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attributes};
 
@@ -66,6 +66,22 @@ impl Address {
             || self.role == Role::Temporary
     }
 
+    /// Whether the kernel gives it by itself to a link of this hardware address: that of the link alone,
+    /// and the loopback's. Kernels before 5.18 do not say what they have made, so there the form tells.
+    pub fn is_of_link(&self, mac: Option<MacAddr>) -> bool {
+        let is_made_of_mac = || mac.is_some_and(|mac| is_made_of(self.prefix.address(), mac));
+        match (self.prefix.family(), self.scope, self.origin) {
+            (_, _, Origin::LinkLocal | Origin::Loopback) => true,
+            (Family::Ipv6, Scope::Link, Origin::Unknown) => is_made_of_mac(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is told beside others of a definition: one that is good beyond its link.
+    pub fn is_definable(&self) -> bool {
+        matches!(self.scope, Scope::Global | Scope::Site)
+    }
+
     /// Whether a DHCP client may have brought it: it is good beyond its link, and the kernel has not
     /// made it from a router's advertisement. Kernels before 5.18 do not say whether they have.
     pub fn may_be_leased(&self) -> bool {
@@ -112,6 +128,14 @@ pub enum Origin {
     RouterAdvertisement,
     /// The kernel, as that of the link alone.
     LinkLocal,
+}
+
+/// Whether the host's part of an IPv6 address is made of a hardware address (RFC 4291, appendix A).
+fn is_made_of(address: IpAddr, mac: MacAddr) -> bool {
+    let (IpAddr::V6(address), &[a, b, c, d, e, f]) = (address, mac.as_bytes()) else {
+        return false;
+    };
+    address.octets().ends_with(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
 /// News of one address.

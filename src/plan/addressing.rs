@@ -10,7 +10,6 @@ use crate::model::foreign::{ForeignClient, Links};
 use crate::model::interface::{Interface, Protocol};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::netlink::address::Scope;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::plan::draft::{Draft, Leases};
@@ -116,8 +115,7 @@ impl<'a> Draft<'a> {
         for route in routes_in_order(surveyed).into_iter().rev() {
             self.delete_route(link, route);
         }
-        let is_own =
-            |record: &&AddressRecord| matches!(record.address.scope, Scope::Global | Scope::Site);
+        let is_own = |record: &&AddressRecord| !record.address.is_of_link(surveyed.link.mac);
         let nexthops = surveyed.nexthops.iter().cloned().map(Apart::Nexthop).map(Step::AddApart);
         let mut nexthops: Vec<_> = nexthops.collect();
         for record in in_order_to_go(surveyed.addresses.iter().filter(is_own).collect()) {

@@ -4,14 +4,12 @@
 use crate::host::may_be_a_guests;
 use crate::host::removed::MTU_AT_FIRST;
 use crate::host::survey::Surveyed;
-use crate::model::address::{Family, MacAddr};
+use crate::model::address::MacAddr;
 use crate::model::interface::{
     Bond, BondMember, BondMonitor, Bridge, Ethernet, ForwardDelay, Port, PortKind, Vlan,
 };
 use crate::model::name::IfName;
-use crate::netlink::address::{Address, Origin, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
-use crate::netlink::record::address::AddressRecord;
 use crate::plan::draft::Draft;
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
@@ -141,21 +139,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Takes a link down, once it is stripped. When it comes up again the kernel brings up what is over
-    /// it, be it that it was down, and of link-local addresses just its own.
+    /// it, be it that it was down.
     pub(super) fn set_down(&mut self, link: &Link) {
         let set = |link, value| Step::SetLink { link, value };
         let down_over = self.links_over(link).into_iter().filter(|over| !over.up);
         let undo = down_over.map(|over| set(over.name, Value::Down));
-        let addresses = self.find(&link.name).into_iter().flat_map(|now| &now.addresses);
-        let is_lost = |record: &&AddressRecord| {
-            let Address { prefix, scope, origin, .. } = record.address;
-            let is_own = scope == Scope::Link && origin != Origin::LinkLocal;
-            prefix.family() == Family::Ipv6 && is_own
-        };
-        let again = addresses.filter(is_lost).cloned();
-        let again = again.map(|record| Step::AddAddress { link: link.name, record });
         let up = std::iter::once(set(link.name, Value::Up));
-        let undo = up.chain(undo).chain(again).collect();
+        let undo = up.chain(undo).collect();
         self.push(set(link.name, Value::Down), undo);
     }
 

@@ -67,7 +67,9 @@ impl<'a> Draft<'a> {
         let wish = Wish::new(definition, Family::Ipv6, donors, self.survey);
         let Some(source) = wish.sysctl_source() else { return };
         let Some(now) = self.find(&link) else {
-            let steps = own_sysctls(link, source, self.defaults());
+            let of_ipv6 = source.own_address_making().into_iter();
+            let of_ipv6 = of_ipv6.map(|it| Step::ResetLink { link, setting: Box::new(it) });
+            let steps = own_sysctls(link, source, self.defaults()).into_iter().chain(of_ipv6);
             return steps.into_iter().for_each(|step| self.push(step, Vec::new()));
         };
         let has = now.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default();

@@ -5,6 +5,7 @@
 //! its donors: the ports that a bridge or bond takes over. A donor's lease goes on where the
 //! definition wants one. What becomes of routes is for [`crate::plan::ways`] to say.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::host::removed::RemovedLink;
@@ -13,7 +14,7 @@ use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
 use crate::model::ipv6::{ACCEPT_RA_ON_ROUTERS, Ipv6Switches};
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Role, Scope};
+use crate::netlink::address::{Lifetime, Role};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 
@@ -122,7 +123,7 @@ impl<'a> Wish<'a> {
         self.family == Family::Ipv6 && self.protocol.is_none() && is_disabled()
     }
 
-    /// The addresses of this family that a surveyed link has and that mean something beyond it.
+    /// The addresses of this family that somebody has given a surveyed link.
     pub(super) fn addresses_of(
         &self,
         surveyed: &'a Surveyed,
@@ -130,7 +131,7 @@ impl<'a> Wish<'a> {
         let family = self.family;
         surveyed.addresses.iter().filter(move |record| {
             record.address.prefix.family() == family
-                && matches!(record.address.scope, Scope::Global | Scope::Site)
+                && !record.address.is_of_link(surveyed.link.mac)
         })
     }
 
@@ -145,6 +146,7 @@ impl<'a> Wish<'a> {
         let is_fixed = self.fixed().contains(&record.address.prefix);
         let has_client = self.survey.has_client(&self.link, self.family);
         is_fixed
+            || !record.address.is_definable()
             || (self.wants_lease() && (record.address.is_learnt() || has_client))
             || (self.wants_advertised() && record.address.is_learnt())
     }
@@ -188,8 +190,9 @@ impl<'a> Wish<'a> {
         self.own().into_iter().filter(is_to_last).collect()
     }
 
-    /// The addresses that the link is to have and does not: those that the definition names, then
-    /// those that come over from donors.
+    /// The addresses that the link is to have and does not: those that come over from donors so that they
+    /// are listed as they were there, as the kernel goes by that when it chooses one of a network, and then
+    /// those that are new. IPv4 lists what came first, IPv6 what came last.
     pub(super) fn coming(&self) -> Vec<AddressRecord> {
         let own = self.own();
         let is_there = |prefix: &IpPrefix| {
@@ -198,6 +201,13 @@ impl<'a> Wish<'a> {
         let missing = self.fixed().into_iter().filter(|prefix| !is_there(prefix));
         let mut coming: Vec<_> = missing.flat_map(|prefix| self.fixed_records(prefix)).collect();
         coming.extend(self.carried());
+        let had = self.donors.iter().flat_map(|donor| self.addresses_of(donor));
+        let places: BTreeMap<_, _> = had.zip(0_isize..).map(|(it, at)| (it.key(), at)).collect();
+        coming.sort_by_cached_key(|record| match (places.get(&record.key()), self.family) {
+            (Some(at), Family::Ipv4) => *at,
+            (Some(at), Family::Ipv6) => -at,
+            (None, _) => isize::MAX,
+        });
         coming
     }
 
@@ -205,20 +215,22 @@ impl<'a> Wish<'a> {
     /// it several times, each with another peer.
     fn fixed_records(&self, prefix: IpPrefix) -> Vec<AddressRecord> {
         let mut records = Vec::<AddressRecord>::new();
-        for record in self.donors.iter().flat_map(|donor| self.addresses_of(donor)) {
-            let peer = record.address.peer;
-            if record.address.prefix == prefix
-                && record.address.lifetime == Lifetime::Permanent
-                && !records.iter().any(|other| other.address.peer == peer)
-            {
-                records.push(record.moved());
+        for donor in self.donors {
+            for record in self.addresses_of(donor) {
+                let peer = record.address.peer;
+                if record.address.prefix == prefix
+                    && record.address.lifetime == Lifetime::Permanent
+                    && !records.iter().any(|other| other.address.peer == peer)
+                {
+                    records.push(record.moved(&donor.link.name, &self.link));
+                }
             }
         }
         if records.is_empty() { vec![AddressRecord::permanent(prefix)] } else { records }
     }
 
-    /// The addresses that come over from donors and no definition names: leases, and what routers
-    /// have advertised.
+    /// The addresses that come over from donors and no definition names: leases, what routers have
+    /// advertised, and those of the link or host alone, for which a definition has no word.
     pub(super) fn carried(&self) -> Vec<AddressRecord> {
         let (fixed, own) = (self.fixed(), self.own());
         let mut carried = Vec::<AddressRecord>::new();
@@ -228,7 +240,9 @@ impl<'a> Wish<'a> {
                 || self.survey.ended_for(self.link, self.family).is_some();
             let is_leased = self.wants_lease() && has_client;
             for record in self.addresses_of(donor) {
-                let goes_on = is_leased || (record.address.is_learnt() && self.learns());
+                let goes_on = is_leased
+                    || !record.address.is_definable()
+                    || (record.address.is_learnt() && self.learns());
                 let is_there =
                     |there: &AddressRecord| there.address.prefix == record.address.prefix;
                 if goes_on
@@ -236,7 +250,7 @@ impl<'a> Wish<'a> {
                     && !own.iter().any(|own| is_there(own))
                     && !carried.iter().any(is_there)
                 {
-                    carried.push(record.moved());
+                    carried.push(record.moved(&donor.link.name, &self.link));
                 }
             }
         }

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::dhcp::Scene;
 use crate::host::{
-    TWO_NICS, VIRSH, addresses, await_addresses, bridge, define, ethernet, find_link, ip_json,
-    ports, sorted, text, virsh_destroy, with_virsh,
+    TWO_NICS, VIRSH, addresses, await_addresses, bridge, define, ethernet, ip_json, ports, sorted,
+    text, virsh_destroy, with_virsh,
 };
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
@@ -40,16 +40,20 @@ pub(crate) fn all_routes(name: &str) -> Vec<String> {
     sorted(routes)
 }
 
-/// Each address of a link with all that `ip` says of it, but for its label and how long it lasts.
+/// Each address of a link with all that `ip` says of it, but for how long it lasts. The kernel gives each
+/// link one that is made of the hardware address.
 #[track_caller]
 fn all_addresses(name: &str) -> Vec<String> {
     let link = ip_json(&format!("address show dev {name}")).remove(0);
     let mut addresses = Vec::new();
     for info in link["addr_info"].as_array().unwrap() {
         let mut fields = info.as_object().unwrap().clone();
-        let passing = ["label", "valid_life_time", "preferred_life_time", "nodad"];
+        let passing = ["valid_life_time", "preferred_life_time", "nodad"];
         fields.retain(|key, _| !passing.contains(&key.as_str()));
-        if info["scope"] != "link" || info["family"] == "inet" {
+        if let Some(label) = fields.get_mut("label") {
+            *label = text(label).replacen(name, "LINK", 1).into();
+        }
+        if info["scope"] != "link" || !text(&info["local"]).contains("ff:fe") {
             addresses.push(Value::Object(fields).to_string());
         }
     }
@@ -95,7 +99,7 @@ struct Case {
 }
 
 /// What `eth0` may have that no definition has a word for.
-const CASES: [Case; 9] = [
+const CASES: [Case; 12] = [
     Case {
         label: "several default routes",
         commands: "address add 192.0.2.2/24 dev eth0\n\
@@ -165,6 +169,30 @@ const CASES: [Case; 9] = [
             route add 2001:db8:2::/48 via 2001:db8::9 dev eth0 src 2001:db8::3 pref high\n",
     },
     Case {
+        label: "labels, and several addresses of one network",
+        commands: "address add 192.0.2.9/24 dev eth0 label eth0:1\n\
+            address add 192.0.2.2/24 dev eth0 label eth0:vip\n\
+            address add 198.51.100.2/24 broadcast 198.51.100.200 dev eth0\n\
+            address add 192.0.2.5/24 dev eth0\n",
+    },
+    Case {
+        label: "addresses of the link and of the host alone",
+        commands: "address add 192.0.2.2/24 dev eth0\n\
+            address add 169.254.7.7/16 dev eth0 scope link\n\
+            address add 198.51.100.9/32 dev eth0 scope host label eth0:vip\n\
+            route add 169.254.169.254 dev eth0 src 169.254.7.7\n\
+            address add 2001:db8::2/64 dev eth0 nodad\naddress add fe80::7/64 dev eth0 nodad\n\
+            route add 2001:db8:9::/48 via fe80::1 dev eth0 src fe80::7\n",
+    },
+    Case {
+        label: "hops that count as on the link",
+        commands: "address add 192.0.2.2/32 dev eth0\n\
+            route add default metric 50 nexthop via 172.31.1.1 dev eth0 onlink \
+            nexthop via 172.31.1.2 dev eth0 onlink weight 2\n\
+            address add 2001:db8::2/64 dev eth0 nodad\n\
+            route add default nexthop via fe80::1 dev eth0 onlink nexthop via fe80::2 dev eth0 onlink\n",
+    },
+    Case {
         label: "other tables",
         commands: "address add 192.0.2.2/24 dev eth0\n\
             route add default via 192.0.2.1 dev eth0 table 100\n\
@@ -196,11 +224,10 @@ fn all_that_a_nic_has_leads_through_the_bridge() {
 fn iface_unbridge_gives_it_back_to_the_nic() {
     for Case { label, commands } in CASES {
         with_nics(commands, move |_| {
-            let before = state("eth0");
+            let (before, judge) = (state("eth0"), Snapshot::take());
             virsh("iface-bridge eth0 br0 --no-stp").ok();
             virsh("iface-unbridge br0").ok();
-            assert!(find_link("br0").is_none(), "{label}");
-            assert_comes_to_have("eth0", &before, label);
+            judge.assert_unchanged(Strictness::AlikeLinks, label);
             // And to a bridge again, which stops and starts.
             virsh("iface-bridge eth0 br1 --no-stp").ok();
             let _ = virsh("iface-destroy br1");
@@ -253,14 +280,59 @@ fn a_nic_that_others_have_brought_up_again_has_what_they_gave_it() {
 fn a_rollback_leads_it_through_the_nic_again() {
     for Case { label, commands } in CASES {
         with_nics(commands, move |_| {
-            let before = state("eth0");
+            let judge = Snapshot::take();
             virsh("iface-begin").ok();
             virsh("iface-bridge eth0 br0 --no-stp").ok();
             virsh("iface-rollback").ok();
-            assert!(find_link("br0").is_none(), "{label}");
-            assert_comes_to_have("eth0", &before, label);
+            judge.assert_unchanged(Strictness::SameLinks, label);
         });
     }
+}
+
+/// The first one of a network is the source of what is sent there, whether it expires or lasts.
+#[test]
+fn addresses_of_one_network_are_listed_as_they_were() {
+    const COMMANDS: &str = "address add 192.0.2.7/24 dev eth0 valid_lft 3000 preferred_lft 2000\n\
+        address add 192.0.2.3/24 dev eth0\naddress add 192.0.2.9/24 dev eth0\n\
+        address add 2001:db8::9/64 dev eth0 nodad\naddress add 2001:db8::3/64 dev eth0 nodad\n";
+    with_nics(COMMANDS, |_| {
+        let (before, judge) = (addresses("eth0"), Snapshot::take());
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_eq!(addresses("br0"), before);
+        virsh("iface-unbridge br0").ok();
+        assert_eq!(addresses("eth0"), before);
+        judge.assert_unchanged(Strictness::AlikeLinks, "unbridged");
+    });
+}
+
+/// A host that lets the kernel make no addresses, and has one of its own.
+#[test]
+fn how_a_link_makes_itself_addresses_goes_along() {
+    const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
+        address add fe80::7/64 dev eth0 nodad\naddress add 2001:db8::2/64 dev eth0 nodad\n\
+        address del fe80::5054:ff:fe00:1/64 dev eth0\nlink set eth0 addrgenmode none\n\
+        route add default via fe80::1 dev eth0\ntoken set ::50 dev eth0\n";
+    with_nics(COMMANDS, |_| {
+        let own = |link: &str| {
+            let lines = ip(&format!("-6 -o address show dev {link} scope link"));
+            let address = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
+            let making = ip_json(&format!("link show {link}")).remove(0);
+            let making = text(&making["inet6_addr_gen_mode"]);
+            let token = ip(&format!("token get dev {link}")).replace(link, "LINK");
+            (lines.lines().filter_map(address).collect::<Vec<_>>(), making, token)
+        };
+        let (before, judge) = (own("eth0"), Snapshot::take());
+        assert_eq!(
+            (before.0.as_slice(), before.1.as_str()),
+            (&["fe80::7/64".to_owned()][..], "none")
+        );
+        assert!(before.2.contains("::50"), "{before:?}");
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_eq!(own("br0"), before);
+        virsh("iface-unbridge br0").ok();
+        assert_eq!(own("eth0"), before);
+        judge.assert_unchanged(Strictness::AlikeLinks, "unbridged");
+    });
 }
 
 /// As large hosters hand addresses out: nothing but the definition is there before.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::limits::IFNAME_LEN_MAX;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::name::IfName;
 use crate::netlink::address::{
@@ -88,9 +89,8 @@ impl AddressRecord {
     /// As it is when its link has got another name: the kernel gives that to the label, too.
     pub fn follow_name(&mut self, has: &IfName, name: &IfName) {
         let renamed = rewritten(&self.attributes, |attribute, out| {
-            let label = std::str::from_utf8(attribute.text()).unwrap_or_default();
-            match label.strip_prefix(has.as_str()).filter(|_| attribute.kind == IFA_LABEL) {
-                Some(rest) => out.attribute_text(IFA_LABEL, &format!("{name}{rest}")),
+            match label_at(attribute.text(), has, name).filter(|_| attribute.kind == IFA_LABEL) {
+                Some(label) => out.attribute_text(IFA_LABEL, &label),
                 None => out.attribute(attribute.kind, attribute.payload),
             }
             Some(())
@@ -186,16 +186,19 @@ impl AddressRecord {
         flags.and_then(|it| it.u32("IFA_FLAGS").ok()).unwrap_or(u32::from(self.flags))
     }
 
-    /// The same address for another link. It is known to be nobody else's, so the host need not ask
-    /// around again and may use it at once.
+    /// The same address for another link, with a label that begins with the name of that. It is known to
+    /// be nobody else's, so the host need not ask around again and may use it at once.
     #[must_use]
-    pub fn moved(&self) -> Self {
+    pub fn moved(&self, from: &IfName, to: &IfName) -> Self {
         let mut kept = Vec::new();
         let mut flags = u32::from(self.flags);
         for attribute in attributes(&self.attributes).flatten() {
             match attribute.kind {
-                // The label begins with the link's name.
-                IFA_LABEL => {}
+                IFA_LABEL => {
+                    if let Some(label) = label_at(attribute.text(), from, to) {
+                        PayloadWriter::new(&mut kept).attribute_text(IFA_LABEL, &label);
+                    }
+                }
                 IFA_FLAGS => flags = attribute.u32("IFA_FLAGS").unwrap_or(flags),
                 kind => PayloadWriter::new(&mut kept).attribute(kind, attribute.payload),
             }
@@ -286,6 +289,17 @@ impl fmt::Display for AddressRecord {
             None => prefix.fmt(f),
         }
     }
+}
+
+/// The label of an address whose link was called `from` and is called `to`. The kernel gives a label of its
+/// own where this one would not fit.
+fn label_at(label: &[u8], from: &IfName, to: &IfName) -> Option<String> {
+    let label = std::str::from_utf8(label).ok()?;
+    let label = match label.strip_prefix(from.as_str()) {
+        Some(rest) => format!("{to}{rest}"),
+        None => label.to_owned(),
+    };
+    (label.len() <= IFNAME_LEN_MAX).then_some(label)
 }
 
 /// The address of all hosts of an IPv4 network, where there is one.

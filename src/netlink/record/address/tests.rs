@@ -51,11 +51,11 @@ fn an_address_is_said_again_with_all_that_was_said_of_it() {
 }
 
 #[test]
-fn an_address_that_moves_loses_its_label_and_is_not_asked_for_again() {
+fn an_address_that_moves_is_not_asked_for_again() {
     for datagram in ADDRESSES.iter().flat_map(|text| datagrams(text)) {
         for message in messages(&datagram) {
             let Some(record) = AddressRecord::decode(&message.unwrap()).unwrap() else { continue };
-            let moved = record.moved();
+            let moved = record.moved(&name("eth0"), &name("br0"));
             assert_eq!((moved.address, moved.scope), (record.address, record.scope));
             let flags_of = |record: &AddressRecord| {
                 let mut found = attributes(&record.attributes).flatten();
@@ -72,7 +72,6 @@ fn an_address_that_moves_loses_its_label_and_is_not_asked_for_again() {
                 kept
             };
             assert_eq!(kept(&moved), kept(&record));
-            assert!(parts(&moved.attributes, 0).iter().all(|(kind, _)| *kind != IFA_LABEL));
         }
     }
 }
@@ -87,7 +86,7 @@ fn a_kernel_without_wide_flags_has_those_of_the_header() {
         });
     });
     let record = AddressRecord::decode(&only_message(&told)).unwrap().unwrap();
-    let flags = parts(&record.moved().attributes, 0).pop().unwrap();
+    let flags = parts(&record.moved(&name("eth0"), &name("br0")).attributes, 0).pop().unwrap();
     assert_eq!(flags, (IFA_FLAGS, 0x82_u32.to_ne_bytes().to_vec()));
 }
 
@@ -125,7 +124,7 @@ fn nothing_that_a_kernel_says_panics() {
         for message in datagrams(text).iter().flat_map(|datagram| corruptions(datagram)) {
             for message in messages(&message).flatten() {
                 if let Ok(Some(record)) = AddressRecord::decode(&message) {
-                    let _ = record.moved();
+                    let _ = record.moved(&name("eth0"), &name("br0"));
                     let _ = record.aged(Duration::from_secs(1));
                     let _ = record.lasting();
                 }
@@ -155,4 +154,29 @@ fn an_address_that_lasts_so_long_has_less_later() {
         let aged = lasting(valid, preferred).aged(Duration::from_secs(seconds));
         assert_eq!(aged, want.map(|(valid, preferred)| lasting(valid, preferred)), "{label}");
     }
+}
+
+#[test]
+fn a_label_follows_its_link() {
+    struct Case(&'static str, &'static str, Option<&'static str>);
+    let cases = [
+        Case("eth0", "br0", Some("br0")),
+        Case("eth0:1", "br0", Some("br0:1")),
+        Case("eth0:1", "enx525400000001", None),
+        Case("uplink", "br0", Some("uplink")),
+    ];
+    for Case(label, to, want) in cases {
+        let mut record = AddressRecord::permanent(prefix("192.0.2.1/24"));
+        PayloadWriter::new(&mut record.attributes).attribute_text(IFA_LABEL, label);
+        let label_of = |record: &AddressRecord| {
+            let mut found = attributes(&record.attributes).flatten();
+            let found = found.find(|part| part.kind == IFA_LABEL);
+            found.map(|part| String::from_utf8(part.text().to_vec()).unwrap())
+        };
+        assert_eq!(label_of(&record.moved(&name("eth0"), &name(to))).as_deref(), want, "{label}");
+    }
+}
+
+fn name(text: &str) -> IfName {
+    IfName::new(text).unwrap()
 }

@@ -42,7 +42,11 @@ pub(super) const OF_LINK: [Settable; 8] = [
 
 pub(super) const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 
-pub(super) const OF_INET6: [Settable; 1] = [(IFLA_INET6_ADDR_GEN_MODE, "addrgenmode")];
+/// The host's part of the addresses that the link makes itself.
+pub(super) const IFLA_INET6_TOKEN: u16 = 7;
+
+pub(super) const OF_INET6: [Settable; 2] =
+    [(IFLA_INET6_ADDR_GEN_MODE, "addrgenmode"), (IFLA_INET6_TOKEN, "token")];
 
 /// `IFLA_BR_*`. The delay and STP are apart: the one allows the other or not.
 const OF_BRIDGE: [Settable; 32] = [

@@ -23,8 +23,8 @@ use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
 use kinds::{
-    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, Kind, OF_INET6, OF_LINK, OF_NEW_LINK,
-    Settable, is_settable,
+    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, IFLA_INET6_TOKEN, Kind, OF_INET6, OF_LINK,
+    OF_NEW_LINK, Settable, is_settable,
 };
 pub use setting::LinkSetting;
 use setting::Place;
@@ -100,7 +100,10 @@ impl LinkRecord {
                 for family in attribute.nested().flatten() {
                     let is_kept = |kind: u16| match family.kind {
                         AF_INET => kind == IFLA_INET_CONF,
-                        AF_INET6 => matches!(kind, IFLA_INET6_CONF | IFLA_INET6_ADDR_GEN_MODE),
+                        AF_INET6 => matches!(
+                            kind,
+                            IFLA_INET6_CONF | IFLA_INET6_ADDR_GEN_MODE | IFLA_INET6_TOKEN
+                        ),
                         _ => false,
                     };
                     keep_some(families, &family, is_kept);
@@ -143,6 +146,14 @@ impl LinkRecord {
             }
         }
         settings
+    }
+
+    /// How a link makes itself addresses, if it differs from how a new one does.
+    pub fn own_address_making(&self) -> Vec<LinkSetting> {
+        let is_said = |it: &Attribute<'_>| it.payload.iter().any(|byte| *byte != 0);
+        let said: Vec<_> = self.family(AF_INET6).filter(is_said).map(|it| it.kind).collect();
+        let is_own = |it: &LinkSetting| it.place == Place::Inet6 && said.contains(&it.kind);
+        self.settings().into_iter().filter(is_own).collect()
     }
 
     /// Whether a setting is worth a request where the link is as `now`, if it differs.
