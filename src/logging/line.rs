@@ -7,14 +7,15 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{Level, Record};
 
 use super::plan::DEFAULT_IDENT;
 use super::source;
 use crate::limits::LOG_LINE_LEN_MAX;
-use crate::sys::{clock::Utc, process};
+use crate::model::utc::Utc;
+use crate::sys::process;
 
 /// What stands where a line was cut.
 const CUT: &str = "...";
@@ -26,7 +27,8 @@ const FACILITY_DAEMON: u8 = 3;
 /// no source and no line.
 pub(super) fn write_text(out: &mut dyn Write, record: &Record<'_>) -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "a log line tells when it was written")]
-    let now = Utc::new(SystemTime::now());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Utc::since_epoch(now);
     let mut line = Line::new(out);
     line.push(format_args!("{now}: "));
     line.push_fields(record);

@@ -12,7 +12,7 @@
 //! [`OpenChange`]: crate::open_change::OpenChange
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use log::{debug, error, info, warn};
 
@@ -24,6 +24,7 @@ use crate::io::change_folder::Kept;
 use crate::job::{Job, StepError};
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
+use crate::model::utc::Utc;
 use crate::open_change::{Cause, Part, Status, Tried};
 use crate::plan::Plan;
 use crate::plan::step::Step;
@@ -33,7 +34,6 @@ use crate::server::inquiries::WithRecord;
 use crate::server::request::Request;
 use crate::server::running::{Comparing, Running, Target, WayBack};
 use crate::server::{Server, wall_clock};
-use crate::sys::clock::Utc;
 
 const FAILURE: &str = "failed to rollback transaction";
 
@@ -273,7 +273,8 @@ impl Server {
             Cause::Deadline | Cause::Reboot | Cause::Resumed => {}
         }
         warn!("the change is rolled back that was {opening}: {why}");
-        let at = Utc::new(wall_clock()).to_the_second();
+        let at = Utc::since_epoch(wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default())
+            .to_the_second();
         let mut last = format!("the change {opening} was rolled back at {at}: {why}");
         if let Some(lost) = lost {
             last += "; ";

@@ -5,7 +5,7 @@
 //! what an earlier daemon has left is `recovery`'s. Here is what they do to files.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use log::{error, info, warn};
 
@@ -19,6 +19,7 @@ use crate::io::change_folder::{ChangeFolder, Kept};
 use crate::io::standby::Standby;
 use crate::job::StepError;
 use crate::model::client::Privilege;
+use crate::model::utc::Utc;
 use crate::open_change::{Cause, Due, OpenChange};
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
@@ -29,7 +30,7 @@ use crate::server::request::{Origin, Request};
 use crate::server::running::Running;
 use crate::server::{Server, wall_clock};
 use crate::snapshot::{Caller, Moment, Network, Opening, Snapshot};
-use crate::sys::clock::{self, Utc};
+use crate::sys::clock;
 
 /// How long until a journal that could not be removed is removed again.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
@@ -97,10 +98,10 @@ impl ChangeDesk {
             return Err(unknown());
         }
         let at = clock::since_boot().map_err(|_| unknown())?;
-        let wall = wall_clock();
-        let until = timeout.map(|timeout| Utc::new(wall + timeout).to_the_second());
+        let wall = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let until = timeout.map(|timeout| Utc::since_epoch(wall + timeout).to_the_second());
         let deadline = timeout.map(|timeout| at + timeout);
-        Ok(Opening { by, boot, at, deadline, since: Utc::new(wall).to_the_second(), until })
+        Ok(Opening { by, boot, at, deadline, since: Utc::since_epoch(wall).to_the_second(), until })
     }
 
     /// A journal is written, in the place of any other.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calendar, for log lines; and the clock that a supervisor compares with its own.
+//! The clocks that all processes of the host share.
 
-use std::fmt;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::check;
 
@@ -54,67 +53,9 @@ fn read(clock: libc::clockid_t) -> io::Result<Duration> {
     Ok(Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default()))
 }
 
-/// A moment in UTC, as log lines show it: to the microsecond, with the zone.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Utc {
-    year: i64,
-    month: libc::c_int,
-    day: libc::c_int,
-    hour: libc::c_int,
-    minute: libc::c_int,
-    second: libc::c_int,
-    microsecond: u32,
-}
-
-impl Utc {
-    /// The calendar's word for `moment`. A moment before 1970 shows as 1970.
-    pub fn new(moment: SystemTime) -> Self {
-        let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-        // The `time_t` that gmtime_r takes; its name is not to be used where musl is to change it.
-        let seconds = since_epoch.as_secs().try_into().unwrap_or_default();
-        // SAFETY: `tm` is a plain struct of integers and a pointer, for all of which zero is valid.
-        let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-        // SAFETY: both pointers are to live locals; gmtime_r writes only to the second. Where the
-        // year does not fit it returns null and leaves `tm` as it is, which is fine.
-        let _ = unsafe { libc::gmtime_r(&raw const seconds, &raw mut tm) };
-        Self {
-            year: i64::from(tm.tm_year) + 1900,
-            month: tm.tm_mon + 1,
-            day: tm.tm_mday,
-            hour: tm.tm_hour,
-            minute: tm.tm_min,
-            second: tm.tm_sec,
-            microsecond: since_epoch.subsec_micros(),
-        }
-    }
-}
-
-impl Utc {
-    /// As people say it who need no fractions.
-    pub fn to_the_second(&self) -> String {
-        let Self { year, month, day, hour, minute, second, .. } = self;
-        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-    }
-}
-
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, hour, minute, second, microsecond } = self;
-        write!(f, "{year:04}-{month:02}-{day:02} ")?;
-        write!(f, "{hour:02}:{minute:02}:{second:02}.{microsecond:06}+0000")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_moment_is_shown_in_utc_to_the_microsecond() {
-        let leap_day = UNIX_EPOCH + Duration::from_micros(1_709_210_096_007_008);
-        assert_eq!(Utc::new(leap_day).to_string(), "2024-02-29 12:34:56.007008+0000");
-        assert_eq!(Utc::new(UNIX_EPOCH).to_string(), "1970-01-01 00:00:00.000000+0000");
-    }
 
     #[test]
     fn a_wait_is_not_over_too_soon() {
