@@ -26,9 +26,7 @@ pub mod backend;
 pub mod plan;
 // State over time; input and `now` go in, outputs are polled out.
 pub mod session;
-pub mod job;
-pub mod rollback;
-pub mod open_change;
+pub mod change;
 pub mod handler;
 // The outside world; thin and dull.
 #[allow(unsafe_code, reason = "system calls; the only module that may")]

@@ -21,7 +21,7 @@ mod way_back;
 use std::time::Instant;
 
 use case::{Case, cases};
-use virtinterfaced::job::StepError;
+use virtinterfaced::change::job::StepError;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::refusal::Refusal;
 use virtinterfaced::plan::step::{Condition, Step, Value};

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use log::{error, warn};
 
+use crate::change::rollback::Recovery;
 use crate::cli::{self, Invocation, Run, UsageError};
 use crate::config::Settings;
 use crate::daemon::environment::{Environment, Paths};
@@ -40,7 +41,6 @@ use crate::io::standby::{StandbySpec, lock_after_rollback};
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Entrance, Privilege};
-use crate::rollback::Recovery;
 use crate::server::{DhcpParts, Facts, Server, ServerParts};
 use crate::sys::{descriptors, process, signal::Signals};
 

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::change::transaction::Status;
 use crate::config::Settings;
 use crate::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
 use crate::definitions::Definitions;
@@ -23,7 +24,6 @@ use crate::model::server::ServerName;
 use crate::netlink::Event;
 use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
-use crate::open_change::Status;
 use crate::proto::admin::AdminCall;
 use crate::proto::{Call, Reply};
 

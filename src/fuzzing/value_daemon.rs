@@ -9,6 +9,11 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::backend::native;
+use crate::change::job::StepError;
+use crate::change::rollback::{
+    self, Found, Here, Next, Parts, Recovery, Resumption, Rollback, Scope,
+};
+use crate::change::transaction::Status;
 use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
@@ -16,15 +21,12 @@ use crate::fuzzing::value_kernel::ValueKernel;
 use crate::fuzzing::view::difference;
 use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
 use crate::host::record::HostRecord;
-use crate::job::StepError;
 use crate::model::client::{Access, ClientState, Entrance, Opened, Privilege};
 use crate::model::name::IfName;
-use crate::open_change::Status;
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::proto::Call;
 use crate::proto::interface::InterfaceCall;
-use crate::rollback::{self, Found, Here, Next, Parts, Recovery, Resumption, Rollback, Scope};
 use crate::snapshot::{Files, KeptFile, Moment, Network, Opening, Snapshot};
 
 /// Some instant to count from. The same for all runs: what happens never depends on it.

@@ -14,6 +14,7 @@ pub mod connect;
 pub mod interface;
 pub mod admin;
 
+use crate::change::transaction::Status;
 use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
@@ -24,7 +25,6 @@ use crate::host::shelf::Shelved;
 use crate::host::survey::{Resting, Survey, SurveyOrder};
 use crate::managers::Claim;
 use crate::model::client::{ClientState, Privilege};
-use crate::open_change::Status;
 use crate::plan::Plan;
 use crate::proto::{Call, Reply};
 

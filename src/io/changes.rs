@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::change::job::StepError;
 use crate::error::HostError;
 use crate::host::inquiry::{Dialogue, Inquiry};
 use crate::io::messenger::{Messenger, encode_sysctl, make_conditional};
-use crate::job::StepError;
 use crate::limits::MESSAGES_PER_TURN_MAX;
 use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{LinkIndex, encode_lookup};

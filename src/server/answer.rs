@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From a call to its outcome: the handler decides, and what it asks is found out here.
 
+use crate::change::transaction::Status;
 use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
@@ -10,7 +11,6 @@ use crate::host::survey::SurveyOrder;
 use crate::io::dhcp::DhcpClients;
 use crate::io::kernel::Kernel;
 use crate::model::client::{ClientState, Privilege};
-use crate::open_change::Status;
 use crate::proto::{Call, Reply};
 use crate::server::client_config::ClientConfig;
 use crate::sys::process;

@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
+use crate::change::job::Job;
 use crate::definitions::{Definitions, Entry};
 use crate::error::{CallError, HostError};
 use crate::host::Host;
 use crate::host::survey::Survey;
 use crate::io::boot_marker::{BootMarker, Incomplete, Standing};
-use crate::job::Job;
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
+use crate::change::job::{Job, StepError};
 use crate::host::survey::Survey;
-use crate::job::{Job, StepError};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::name::IfName;

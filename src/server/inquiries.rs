@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use log::warn;
 
+use crate::change::job::StepError;
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::handler::Answer;
@@ -16,7 +17,6 @@ use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Sysctls};
 use crate::io::changes::Told;
 use crate::io::switches;
-use crate::job::StepError;
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::model::name::IfName;

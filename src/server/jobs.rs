@@ -10,13 +10,13 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
+use crate::change::job::{Action, Failure, Job, StepError};
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::handler::{Answer, Change};
 use crate::host::inquiry::{Dialogue, Inquiry};
 use crate::io::Progress;
 use crate::io::changes::{Changes, Told};
-use crate::job::{Action, Failure, Job, StepError};
 use crate::limits::{CHANGES_WAITING_MAX, STEPS_PER_TURN_MAX, XML_LEN_MAX};
 use crate::model::client::{Access, ClientState};
 use crate::model::name::IfName;

@@ -44,6 +44,7 @@ use log::warn;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::change::rollback::Recovery;
 use crate::config::Settings;
 use crate::error::HostError;
 use crate::host::Host;
@@ -64,7 +65,6 @@ use crate::io::standby::{Standby, StandbySpec};
 use crate::io::supervisor::Supervisor;
 use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
 use crate::model::client::Privilege;
-use crate::rollback::Recovery;
 use crate::server::autostart::Autostart;
 use crate::server::client::{Client, ClientId, mark_busy};
 use crate::server::client_config::ClientConfig;

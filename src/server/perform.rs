@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Instant;
 
+use crate::change::job::{self, StepError};
 use crate::error::HostError;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::switches;
-use crate::job::{self, StepError};
 use crate::limits::STEPS_AHEAD_MAX;
 use crate::model::name::IfName;
 use crate::plan;

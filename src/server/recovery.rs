@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use log::{error, warn};
 
+use crate::change::rollback::{self, Found, Parts, Recovery, Resumption, Rollback};
+use crate::change::transaction::Cause;
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::io::change_folder::Kept;
-use crate::open_change::Cause;
 use crate::proto::interface::InterfaceCall;
-use crate::rollback::{self, Found, Parts, Recovery, Resumption, Rollback};
 use crate::server::Server;
 use crate::server::request::{Origin, Request};
 use crate::server::running::{Target, WayBack};

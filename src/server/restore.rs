@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A rollback under way: part by part, round by round, to its end.
 //!
-//! What is to be done next, `crate::rollback` decides. The network comes first, and needs no file but
+//! What is to be done next, `crate::change::rollback` decides. The network comes first, and needs no file but
 //! those of the kernel; then the definition files; and last the snapshot of the change goes. A part that
 //! fails does not hold up the others, and is tried again after a pause ([`OpenChange`]).
 //!
@@ -9,27 +9,27 @@
 //! leaves it to the next one to go on. One whose deadline has passed, or whose boot is over, needs no
 //! such mark.
 //!
-//! [`OpenChange`]: crate::open_change::OpenChange
+//! [`OpenChange`]: crate::change::transaction::OpenChange
 
 use std::rc::Rc;
 use std::time::{Instant, UNIX_EPOCH};
 
 use log::{debug, error, info, warn};
 
+use crate::change::job::{Job, StepError};
+use crate::change::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
+use crate::change::transaction::{Cause, Part, Status, Tried};
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::host::inquiry::record::RecordInquiry;
 use crate::host::record::HostRecord;
 use crate::io::change_folder::Kept;
-use crate::job::{Job, StepError};
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::model::utc::Utc;
-use crate::open_change::{Cause, Part, Status, Tried};
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::proto::Reply;
-use crate::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
 use crate::server::inquiries::WithRecord;
 use crate::server::request::Request;
 use crate::server::running::{Comparing, Running, Target, WayBack};

@@ -3,19 +3,19 @@
 
 use std::collections::VecDeque;
 
+use crate::change::job::{Job, StepError};
+use crate::change::rollback::Rollback;
+use crate::change::transaction::Part;
 use crate::host::shelf::Shelved;
 use crate::host::survey::Resting;
-use crate::job::{Job, StepError};
 use crate::model::address::IpPrefix;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::address::Lifetime;
 use crate::netlink::link::LinkIndex;
-use crate::open_change::Part;
 use crate::plan::step::Step;
 use crate::proto::Reply;
-use crate::rollback::Rollback;
 use crate::server::request::{Brief, Request};
 
 /// The change that is under way.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use log::warn;
 
-use crate::job::Job;
+use crate::change::job::Job;
 use crate::model::address::Family;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use log::{error, info, warn};
 
+use crate::change::job::StepError;
+use crate::change::rollback::{Parts, Recovery};
+use crate::change::transaction::{Cause, Due, OpenChange};
 use crate::error::{CallError, HostError};
 use crate::faults;
 use crate::handler::Transaction;
@@ -17,13 +20,10 @@ use crate::host::record::HostRecord;
 use crate::io::boot;
 use crate::io::change_folder::{ChangeFolder, Kept};
 use crate::io::standby::Standby;
-use crate::job::StepError;
 use crate::model::client::Privilege;
 use crate::model::utc::Utc;
-use crate::open_change::{Cause, Due, OpenChange};
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
-use crate::rollback::{Parts, Recovery};
 use crate::server::inquiries::WithRecord;
 use crate::server::keeping::WithKept;
 use crate::server::request::{Origin, Request};

@@ -20,10 +20,10 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::change::job::{self, Action, Failure, Job, StepError};
 use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
 use crate::host::{Host, is_discarded};
-use crate::job::{self, Action, Failure, Job, StepError};
 use crate::model::address::IpPrefix;
 use crate::model::foreign::{ForeignClient, Leaving, Links};
 use crate::model::ipv6::Ipv6Switches;

@@ -13,9 +13,9 @@ use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::change::job::StepError;
 use crate::error::HostError;
 use crate::host::record::{HostRecord, Recorded};
-use crate::job::StepError;
 use crate::limits::ROLLBACK_ROUNDS_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;

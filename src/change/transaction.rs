@@ -9,8 +9,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::change::rollback::{Parts, Remains};
 use crate::limits::{ROLLBACK_PAUSE_MAX, ROLLBACK_PAUSE_MIN};
-use crate::rollback::{Parts, Remains};
 use crate::snapshot::{Opening, Snapshot};
 
 /// How often the clock is looked at while a change has a deadline: the loop's own does not count the
