@@ -19,7 +19,7 @@ use crate::plan::step::{Condition, Step, Value};
 use crate::plan::{Plan, Planned};
 
 /// A plan under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Job {
     todo: VecDeque<Planned>,
     /// What would take back what was done; what is to be done first is last.
@@ -47,7 +47,7 @@ enum OnRefusal {
 }
 
 /// The step that was handed out, or is waited for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Current {
     step: Step,
     undo: Vec<Step>,

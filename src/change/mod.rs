@@ -1,6 +1,564 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Changes of the host: a plan under way, the way back, and the life of a transaction.
+//! [`Coordinator`]: the changes of a host, one at a time, in the order in which they are asked for.
+//!
+//! Requests and results go in (`push`, `handle_*`), actions are polled out (`poll_action`): decide this
+//! request, ask the kernel for a survey, perform this step, write this file, answer. The coordinator
+//! knows no socket, no file and no clock. The loop performs its actions on the kernel and the disk; the
+//! simulation performs them on values, and may stop before any of them as a daemon that dies does.
+//!
+//! A change outlives the client that asked for it: then only the answer is dropped. While a transaction is
+//! open, the host is written down before each change (the journal), so that a daemon that dies in the
+//! middle of one leaves it to the next daemon to undo.
 
+pub mod request;
+pub mod decision;
+pub mod owed;
+pub mod action;
 pub mod job;
 pub mod rollback;
 pub mod transaction;
+mod queue;
+mod recent;
+mod discard;
+mod work;
+mod running;
+mod keeping;
+mod commit;
+mod recovery;
+mod undo;
+mod autostart;
+mod stage;
+mod outcome;
+mod journal;
+mod planning;
+mod transact;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+
+use crate::change::action::{Action, FileResult, Here, Now, Observed};
+use crate::change::autostart::Autostart;
+use crate::change::commit::Committed;
+use crate::change::decision::Decision;
+use crate::change::discard::Discard;
+use crate::change::job::StepError;
+use crate::change::keeping::Kept;
+use crate::change::owed::Incomplete;
+use crate::change::queue::Queue;
+use crate::change::recent::Recent;
+use crate::change::recovery::{Findings, Recovered, Recovering};
+use crate::change::request::{Brief, Request};
+use crate::change::rollback::Recovery;
+use crate::change::running::Running;
+use crate::change::stage::{Checking, FileOwner, Purpose, Sought, Stage};
+use crate::change::transaction::{Cause, Due, OpenChange, Status};
+use crate::change::undo::Undone;
+use crate::error::{CallError, HostError};
+use crate::faults;
+use crate::host::Host;
+use crate::host::removed::LinkMemory;
+use crate::host::survey::Survey;
+use crate::model::client::Privilege;
+use crate::plan::step::Step;
+use crate::snapshot::{Caller, Opening};
+
+/// How long until a journal that could not be removed is removed again.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the configuration and the command line say of changes.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeSettings {
+    pub privilege: Privilege,
+    /// How long a client's start waits for a lease.
+    pub dhcp_timeout: Duration,
+    /// How long a transaction may be open.
+    pub change_timeout: Option<Duration>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Coordinator {
+    pub settings: ChangeSettings,
+    queue: Queue,
+    stage: Stage,
+    /// Actions that do not depend on the host any more, in their order.
+    ready: VecDeque<Action>,
+    /// Where the results of file operations belong that are asked for.
+    files: VecDeque<FileOwner>,
+    recent: Recent,
+    discard: Discard,
+    autostart: Autostart,
+    transaction: OpenChange,
+    /// A journal is left that must not be used: it could not be removed.
+    has_stale_journal: bool,
+    /// Whether the transaction that a start found was rolled back, if it had to be.
+    recovered: Result<(), CallError>,
+    is_stopping: bool,
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a result that the stage does not wait for changes nothing"
+)]
+impl Coordinator {
+    /// `links` is what earlier daemons of this boot remember.
+    pub fn new(settings: ChangeSettings, links: LinkMemory, now: Instant) -> Self {
+        Self {
+            settings,
+            queue: Queue::default(),
+            stage: Stage::Idle,
+            ready: VecDeque::new(),
+            files: VecDeque::new(),
+            recent: Recent::new(links),
+            discard: Discard::new(now),
+            autostart: Autostart::default(),
+            transaction: OpenChange::default(),
+            has_stale_journal: false,
+            recovered: Ok(()),
+            is_stopping: false,
+        }
+    }
+
+    /// Takes a request for later.
+    pub fn push(&mut self, request: Request) {
+        self.queue.push(request);
+    }
+
+    /// Looks for a transaction that an earlier daemon has left.
+    pub fn recover(&mut self, recovery: Recovery) {
+        let (search, first) = Recovering::new(recovery);
+        self.stage = Stage::Recovering(Box::new(search));
+        self.make_ready(first);
+    }
+
+    /// Takes over links that an earlier daemon has left to be deleted.
+    pub fn adopt_discarded(&mut self, host: &Host) {
+        self.discard.adopt(host);
+    }
+
+    /// Begins to bring interfaces up by themselves. `marker` are those that an earlier daemon of this boot
+    /// could not complete; `None` if there was no such daemon.
+    pub fn begin_autostart(&mut self, marker: Option<Vec<Incomplete>>, here: &Here<'_>) {
+        self.autostart.begin(marker, here);
+        self.take_up_attempts();
+    }
+
+    /// Whether links have appeared that [`Self::handle_news`] does not know.
+    pub fn has_new_links(&self, host: &Host) -> bool {
+        self.autostart.has_new_links(host)
+    }
+
+    /// The table of links has changed.
+    pub fn handle_news(&mut self, here: &Here<'_>) {
+        self.autostart.handle_news(here);
+        self.take_up_attempts();
+    }
+
+    /// Sees to what is due: the deadline of the transaction, another try of its rollback, or an attempt to
+    /// complete an interface.
+    pub fn handle_time(&mut self, here: &Here<'_>) {
+        if self.is_stopping {
+            return;
+        }
+        if self.autostart.deadline().is_some_and(|deadline| deadline <= here.now.instant) {
+            self.autostart.handle_time(here);
+            self.take_up_attempts();
+        }
+        if matches!(self.stage, Stage::Undoing(_)) {
+            return;
+        }
+        if self.has_stale_journal && self.is_idle() {
+            self.remove_journal();
+        }
+        match self.transaction.poll_due(here.now.since_boot, here.now.instant) {
+            None => {}
+            Some(Due::Rollback) => {
+                if let Some(opening) = self.transaction.opening() {
+                    warn!("change_timeout expired: rolling back the change {opening}");
+                }
+                self.ask_for_rollback(Cause::Deadline);
+            }
+            Some(Due::Again) => {
+                info!("the rollback of the open change is tried again");
+                self.ask_for_rollback(Cause::Deadline);
+            }
+            Some(Due::Find) if self.is_idle() => self.recover(Recovery::Whole),
+            Some(Due::Find) => self.transaction.postpone(here.now.instant),
+        }
+    }
+
+    /// The daemon stops: requests that have not begun are refused, and a change that only waits is undone.
+    pub fn handle_stop(&mut self, here: &Here<'_>) {
+        self.is_stopping = true;
+        self.autostart.stop();
+        self.discard.hurry();
+        self.queue.resume();
+        let text = "the daemon stops".to_owned();
+        let why = StepError { errno: libc::ECANCELED, text };
+        match std::mem::take(&mut self.stage) {
+            Stage::Working(mut running) => {
+                running.work.abort(why);
+                self.stage = Stage::Working(running);
+            }
+            Stage::Undoing(mut undo) => {
+                let next = undo.stop(why);
+                self.go_on_undoing(undo, next, here);
+            }
+            Stage::Surveying(_, Sought::Decision(request) | Sought::Attempt(request, _))
+            | Stage::Recording(Purpose::Begin(request)) => {
+                self.answer(request, Err(faults::stopping()));
+            }
+            Stage::Recording(Purpose::Journal(running)) => {
+                self.answer(running.request, Err(faults::stopping()));
+            }
+            Stage::Keeping(_, purpose) => {
+                self.files.retain(|owner| *owner != FileOwner::Stage);
+                self.drop_keeping(purpose);
+            }
+            stage => self.stage = stage,
+        }
+        for request in self.queue.drain() {
+            self.answer(request, Err(faults::stopping()));
+        }
+    }
+
+    /// The next action. Performing it comes before the next poll.
+    pub fn poll_action(&mut self, here: &Here<'_>) -> Action {
+        loop {
+            if let Some(action) = self.poll_ready() {
+                return action;
+            }
+            match std::mem::take(&mut self.stage) {
+                Stage::Idle if self.is_resting() => {
+                    let link = self.discard.poll_link(here.host, here.now.instant);
+                    let deadline = self.discard.deadline(here.now.instant);
+                    return link.map_or(Action::Wait(deadline), Action::Delete);
+                }
+                Stage::Idle => {
+                    if let Some(request) = self.queue.pop() {
+                        self.begin(request, here);
+                    }
+                }
+                Stage::Working(mut running) => {
+                    let Running { request, reply, work, .. } = &mut *running;
+                    match work.poll_action(&Brief { request, reply }, here) {
+                        Some(action) => {
+                            self.stage = Stage::Working(running);
+                            return self.heed(action);
+                        }
+                        None => self.conclude(*running, here),
+                    }
+                }
+                Stage::Undoing(mut undo) => match undo.poll_action(&mut self.transaction, here) {
+                    Undone::Next(action) => {
+                        self.discard.push_all(&mut undo.discarded, here.now.instant);
+                        self.stage = Stage::Undoing(undo);
+                        return self.heed(action);
+                    }
+                    next => self.go_on_undoing(undo, next, here),
+                },
+                stage => {
+                    self.stage = stage;
+                    return self.wait(None);
+                }
+            }
+        }
+    }
+
+    /// The next action that does not depend on the host any more, if there is one.
+    pub fn poll_ready(&mut self) -> Option<Action> {
+        if let Some(unmarked) = self.autostart.take_unmarked() {
+            self.ready.push_back(Action::Mark(unmarked));
+        }
+        if let Some(links) = self.recent.take_unwritten() {
+            self.ready.push_back(Action::Remember(links));
+        }
+        self.ready.pop_front()
+    }
+
+    /// Whether there is such an action.
+    fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || self.autostart.has_unmarked() || self.recent.may_be_unwritten()
+    }
+
+    /// Takes what a handler makes of a request.
+    pub fn handle_decision(
+        &mut self,
+        request: Request,
+        decision: Result<Decision, CallError>,
+        here: &Here<'_>,
+    ) {
+        self.stage = Stage::Idle;
+        match decision {
+            Ok(Decision::Survey(order)) => {
+                self.make_ready(Action::Survey(order.clone()));
+                self.stage = Stage::Surveying(order, Sought::Decision(request));
+            }
+            Ok(Decision::Transact(transaction)) => self.transact(request, transaction, here),
+            Ok(Decision::Change(change)) => self.check(request, change, here),
+            Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply)),
+            Err(err) => self.answer(request, Err(err)),
+        }
+    }
+
+    /// Takes the answer to [`Action::Check`]: lines for the log, or why the change is refused.
+    pub fn handle_check(&mut self, checked: Result<Vec<String>, CallError>, here: &Here<'_>) {
+        match std::mem::take(&mut self.stage) {
+            Stage::Checking(checking) => match (*checking, checked) {
+                (Checking::Change(request, mut change), Ok(warnings)) => {
+                    change.warnings.extend(warnings);
+                    self.set_out(request, change, here);
+                }
+                (Checking::Change(request, _), Err(err)) => self.answer(request, Err(err)),
+                (Checking::Attempt { request, name, file, partial, losses }, Ok(_)) => {
+                    losses.iter().for_each(|loss| warn!("{loss}"));
+                    self.attempt(request, name, file.as_deref(), partial, here);
+                }
+                (Checking::Attempt { name, .. }, Err(err)) => self.miss_attempt(&name, &err, here),
+            },
+            stage => self.stage = stage,
+        }
+    }
+
+    /// Takes the answer to [`Action::Survey`], to which this adds what was taken down before.
+    pub fn handle_survey(&mut self, survey: Result<Survey, HostError>, here: &Here<'_>) {
+        match std::mem::take(&mut self.stage) {
+            Stage::Surveying(order, Sought::Decision(request)) => match survey {
+                Ok(survey) => {
+                    let survey = Some(Box::new(self.with_recent(survey, &order)));
+                    self.stage = Stage::Deciding;
+                    self.make_ready(Action::Decide { request: Box::new(request), survey });
+                }
+                Err(err) => self.answer(request, Err(err.into())),
+            },
+            Stage::Surveying(order, Sought::Attempt(request, name)) => {
+                let survey = survey.map(|survey| self.with_recent(survey, &order));
+                self.plan_attempt(request, name, survey, here);
+            }
+            stage => self.stage = stage,
+        }
+    }
+
+    /// Takes the answer to [`Action::Record`].
+    pub fn handle_record(&mut self, record: Result<Observed, HostError>, here: &Here<'_>) {
+        match std::mem::take(&mut self.stage) {
+            Stage::Recording(purpose) => {
+                match record.and_then(|observed| journal::network(observed, here)) {
+                    Ok(network) => self.keep(purpose, Some(network), here),
+                    Err(err) => self.refuse_to_keep(purpose, err.into(), here),
+                }
+            }
+            Stage::Undoing(mut undo) => {
+                let next = undo.handle_record(record, &mut self.transaction, here);
+                self.go_on_undoing(undo, next, here);
+            }
+            stage => self.stage = stage,
+        }
+    }
+
+    /// Takes the result of [`Action::Perform`].
+    pub fn handle_step(&mut self, result: Result<(), StepError>) {
+        match &mut self.stage {
+            Stage::Working(running) => running.work.job.handle_result(result),
+            Stage::Undoing(undo) => undo.handle_step(result),
+            _ => {}
+        }
+    }
+
+    /// Takes the result of [`Action::File`].
+    pub fn handle_file(&mut self, result: FileResult, here: &Here<'_>) {
+        match self.files.pop_front() {
+            None => {}
+            Some(FileOwner::Journal) => {
+                self.has_stale_journal = result.is_err();
+                if let Err(err) = result {
+                    warn!("{err}; it is tried again");
+                }
+            }
+            Some(FileOwner::Note) => {
+                if let Err(err) = result {
+                    debug!("{err}");
+                }
+            }
+            Some(FileOwner::Stage) => self.handle_file_of_stage(result, here),
+        }
+    }
+
+    fn handle_file_of_stage(&mut self, result: FileResult, here: &Here<'_>) {
+        match std::mem::take(&mut self.stage) {
+            Stage::Keeping(mut keeping, purpose) => match keeping.handle_file(result) {
+                Kept::Next(actions) => {
+                    self.stage = Stage::Keeping(keeping, purpose);
+                    actions.into_iter().for_each(|action| self.make_ready(action));
+                }
+                Kept::Done(snapshot) => self.set_out_from(purpose, snapshot),
+                Kept::Failed { cause, left } => {
+                    if let Some(snapshot) = left {
+                        self.drop_unused(&purpose, snapshot, here);
+                    }
+                    self.refuse_to_keep(purpose, cause.into(), here);
+                }
+            },
+            Stage::Committing(mut commit) => match commit.handle_file(result) {
+                Committed::Next(action) => {
+                    self.stage = Stage::Committing(commit);
+                    self.make_ready(action);
+                }
+                Committed::Done(outcome) => self.end_commit(commit, outcome),
+            },
+            Stage::Recovering(mut search) => match search.handle_file(result) {
+                Recovered::Next(action) => {
+                    self.stage = Stage::Recovering(search);
+                    self.make_ready(action);
+                }
+                Recovered::Done(findings) => {
+                    let Findings { found, note, damage } = *findings;
+                    self.recovered = damage.map_or(Ok(()), Err);
+                    self.resume(search.recovery, found, note, here);
+                }
+            },
+            Stage::Undoing(mut undo) => {
+                let next = undo.handle_file(result, &mut self.transaction, here);
+                self.go_on_undoing(undo, next, here);
+            }
+            stage => self.stage = stage,
+        }
+    }
+
+    /// The steps behind the one under way.
+    pub fn upcoming(&self) -> impl Iterator<Item = &Step> {
+        let work = match &self.stage {
+            Stage::Working(running) => Some(&running.work),
+            Stage::Undoing(undo) => undo.work_under_way(),
+            _ => None,
+        };
+        work.into_iter().flat_map(|work| work.upcoming())
+    }
+
+    /// The client whose change is under way.
+    pub fn caller(&self) -> Option<&Caller> {
+        match &self.stage {
+            Stage::Working(running) => running.request.origin.caller(),
+            _ => None,
+        }
+    }
+
+    /// What calls depend on.
+    pub fn status(&self) -> Status<'_> {
+        self.transaction.status()
+    }
+
+    /// The transaction that is open, or being rolled back.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.transaction.opening()
+    }
+
+    /// Whether the transaction that a start found was rolled back, if it had to be.
+    pub fn recovered(&self) -> &Result<(), CallError> {
+        &self.recovered
+    }
+
+    /// Whether clients' requests are refused, as too many wait.
+    pub fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    /// Whether no change is under way or waits.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle) && !self.has_ready() && self.queue.is_empty()
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_done(&self) -> bool {
+        self.is_idle() && self.discard.is_done()
+    }
+
+    /// Whether something may still be to do, by itself or by the client that has begun a transaction.
+    pub fn is_awaited(&self) -> bool {
+        !self.is_done() || !self.transaction.is_closed() || self.autostart.is_waiting()
+    }
+
+    /// Whether the next poll takes up a request.
+    pub fn begins_next(&self) -> bool {
+        matches!(self.stage, Stage::Idle) && !self.is_resting()
+    }
+
+    /// Whether links are deleted rather than changes made.
+    pub fn is_resting(&self) -> bool {
+        let is_between = matches!(self.stage, Stage::Idle) && !self.has_ready();
+        is_between && (self.queue.is_empty() || self.discard.is_full())
+    }
+
+    /// Whether steps of a change are being made, between which packets may be lost.
+    pub fn is_working(&self) -> bool {
+        match &self.stage {
+            Stage::Working(_) => true,
+            Stage::Undoing(undo) => undo.work_under_way().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether a turn has time for one part of what is under way.
+    pub fn is_in_parts(&self) -> bool {
+        match &self.stage {
+            Stage::Recording(_) | Stage::Keeping(..) => true,
+            Stage::Undoing(undo) => undo.work_under_way().is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whether the result of a file operation is waited for.
+    pub fn awaits_file(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Links that are out of the way are deleted without waiting for a quiet moment.
+    pub fn hurry(&mut self) {
+        self.discard.hurry();
+    }
+
+    /// The clients have their share, after changes have had this much time.
+    pub fn yield_to_clients(&mut self, spent: Duration, now: Instant) {
+        self.queue.yield_to_clients(spent, now);
+    }
+
+    /// Goes on after a pause.
+    pub fn resume_after_pause(&mut self) {
+        self.queue.resume();
+    }
+
+    /// Nothing is to be done before a result comes.
+    pub fn wait_for_result(&mut self) {
+        self.queue.wait(None);
+    }
+
+    /// Whether a result, or the end of the clients' share, is waited for.
+    pub fn is_paused(&self) -> bool {
+        self.queue.is_paused()
+    }
+
+    /// Whether it is the clients' turn.
+    pub fn is_yielding(&self, now: Instant) -> bool {
+        self.queue.is_yielding(now)
+    }
+
+    /// When to poll again, if nothing happens before.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        match self.is_resting() {
+            true => self.discard.deadline(now),
+            false => self.queue.deadline(now),
+        }
+    }
+
+    /// When to call [`Self::handle_time`].
+    pub fn time_deadline(&self, now: &Now) -> Option<Instant> {
+        if self.is_stopping {
+            return None;
+        }
+        let journal = self.has_stale_journal.then(|| now.instant + JOURNAL_PAUSE);
+        let transaction = self.transaction.deadline(now.since_boot, now.instant);
+        [journal, transaction, self.autostart.deadline()].into_iter().flatten().min()
+    }
+}

@@ -27,7 +27,7 @@ use crate::plan::{Plan, Planned};
 use crate::snapshot::{Files, Moment, Network, Snapshot};
 
 /// What an earlier daemon has left, as far as it can be read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Found {
     /// Of a change whose rollback has begun.
     pub rollback: Option<Snapshot>,
@@ -77,7 +77,7 @@ pub fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumption {
 }
 
 /// A way back, under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rollback {
     snapshot: Rc<Snapshot>,
     parts: Parts,
@@ -99,7 +99,7 @@ pub struct Rollback {
 }
 
 /// A comparison under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Comparison {
     planner: Planner,
     leases: Vec<Lease>,
@@ -121,7 +121,7 @@ struct Comparison {
 }
 
 /// The digest of steps in words: an address may last a second less by the next round.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Words {
     hasher: DefaultHasher,
     text: String,
@@ -158,7 +158,7 @@ pub enum Scope<'a> {
 }
 
 /// What there is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Here {
     /// The definition files, or why nobody knows.
     pub files: Result<Files, HostError>,

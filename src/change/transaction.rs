@@ -18,14 +18,14 @@ use crate::snapshot::{Opening, Snapshot};
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The change of a host, if there is one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct OpenChange {
     state: State,
     /// How the last change ended, if not by a caller's wish.
     last: Option<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum State {
     /// There is none.
     #[default]

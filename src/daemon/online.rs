@@ -8,9 +8,10 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::change::owed::{Incomplete, Standing};
 use crate::daemon::{Exit, StartError};
 use crate::error::HostError;
-use crate::io::boot_marker::{BootMarker, Incomplete, Standing};
+use crate::io::boot_marker::BootMarker;
 use crate::model::interface::StartMode;
 use crate::sys::clock;
 

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::backend::native;
+use crate::change::decision::{Change, Transaction};
 use crate::change::job::StepError;
 use crate::change::rollback::{
     self, Found, Here, Next, Parts, Recovery, Resumption, Rollback, Scope,
@@ -19,7 +20,7 @@ use crate::error::CallError;
 use crate::faults;
 use crate::fuzzing::value_kernel::ValueKernel;
 use crate::fuzzing::view::difference;
-use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
+use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::record::HostRecord;
 use crate::model::client::{Access, ClientState, Entrance, Opened, Privilege};
 use crate::model::name::IfName;

@@ -14,6 +14,7 @@ pub mod connect;
 pub mod interface;
 pub mod admin;
 
+use crate::change::decision::{Change, Transaction};
 use crate::change::transaction::Status;
 use crate::definitions::Definitions;
 use crate::error::CallError;
@@ -21,11 +22,8 @@ use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
-use crate::host::shelf::Shelved;
-use crate::host::survey::{Resting, Survey, SurveyOrder};
-use crate::managers::Claim;
+use crate::host::survey::{Survey, SurveyOrder};
 use crate::model::client::{ClientState, Privilege};
-use crate::plan::Plan;
 use crate::proto::{Call, Reply};
 
 /// Everything that replies are made from.
@@ -48,32 +46,6 @@ pub enum Outcome {
     Change(Change),
     /// Begin or end a change that can be undone, and answer when that is done.
     Transact(Transaction),
-}
-
-/// What is to become of the change that is open, or is to be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Transaction {
-    Begin,
-    Commit,
-    Rollback,
-}
-
-/// A change of the host that somebody wants.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// What an administrator should know before it is made; each is a line of the log.
-    pub warnings: Vec<String>,
-    /// The links of which it is to be found out who else manages them.
-    pub claims: Vec<Claim>,
-    pub plan: Plan,
-    /// The answer, once the plan is carried out.
-    pub reply: Reply,
-    /// What is taken down and may soon be wanted again: interfaces, as they were.
-    pub leaves: Vec<Resting>,
-    /// What a link has that is taken down and has no definition by which it would get it again.
-    pub shelved: Option<Box<Shelved>>,
-    /// What has failed, if it is not, as libvirt's own errors begin: "failed to ...".
-    pub failure: String,
 }
 
 /// What only the outside world can tell.

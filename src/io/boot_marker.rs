@@ -11,29 +11,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::change::owed::{Incomplete, Standing};
 use crate::io::{boot, files};
 use crate::limits::BOOT_MARKER_LEN_MAX;
 use crate::model::interface::StartMode;
 use crate::model::name::IfName;
-
-/// An interface that came up in part, or not at all yet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Incomplete {
-    pub name: IfName,
-    /// Why it comes up by itself.
-    pub start: StartMode,
-    pub standing: Standing,
-}
-
-/// How far an interface has come up.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Standing {
-    Down,
-    /// Without all of its addresses and routes.
-    Up,
-    /// What it lacks are some of its ports.
-    Usable,
-}
 
 /// Where it is noted for which boot the interfaces have been brought up.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use log::warn;
 
 use crate::backend::native;
+use crate::change::action::TransactionFile;
 use crate::error::HostError;
 use crate::io::files::{self, Replacement};
 use crate::limits::{ASIDE_COUNT_MAX, CHANGE_NOTE_LEN_MAX, SNAPSHOT_LEN_MAX};
@@ -55,16 +56,6 @@ pub struct Writing {
     written_len: usize,
 }
 
-/// Which of the files.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kept {
-    Change,
-    /// Of a change that is being rolled back.
-    Rollback,
-    /// Of a job that is under way.
-    Journal,
-}
-
 impl ChangeFolder {
     /// Nothing is made or read before it is needed.
     pub fn new(dir: PathBuf) -> Self {
@@ -75,8 +66,8 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// It cannot be read; `EBADMSG` if it makes no sense, as the text says.
-    pub fn read(&self, kept: Kept) -> Result<Option<Snapshot>, HostError> {
-        let path = self.path(kept);
+    pub fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, HostError> {
+        let path = self.path(file);
         let bytes = match files::read(&path, SNAPSHOT_LEN_MAX) {
             Err(err) if err.errno() == libc::ENOENT => return Ok(None),
             bytes => bytes?,
@@ -91,9 +82,9 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// What the kernel says. There is no such file then, or the one that was there before.
-    pub fn write(&self, kept: Kept, snapshot: &Snapshot) -> Result<(), HostError> {
+    pub fn write(&self, file: TransactionFile, snapshot: &Snapshot) -> Result<(), HostError> {
         self.make_folder()?;
-        let path = self.path(kept);
+        let path = self.path(file);
         let written = files::replace(&path, &snapshot.encode());
         if written.is_err() {
             // It may be there all the same, and not on the disk.
@@ -106,23 +97,27 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// As [`ChangeFolder::write`].
-    pub fn begin_writing(&self, kept: Kept, snapshot: &Snapshot) -> Result<Writing, HostError> {
+    pub fn begin_writing(
+        &self,
+        file: TransactionFile,
+        snapshot: &Snapshot,
+    ) -> Result<Writing, HostError> {
         self.make_folder()?;
         let writer = SnapshotWriter::new(snapshot);
-        Ok(Writing { writer, path: self.path(kept), file: None, written_len: 0 })
+        Ok(Writing { writer, path: self.path(file), file: None, written_len: 0 })
     }
 
     /// Removes one of the files, durably.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn remove(&self, kept: Kept) -> Result<(), HostError> {
-        files::remove(&self.path(kept))
+    pub fn remove(&self, file: TransactionFile) -> Result<(), HostError> {
+        files::remove(&self.path(file))
     }
 
     /// Whether one of the files is there, or may be.
-    pub fn has(&self, kept: Kept) -> bool {
-        !matches!(fs::symlink_metadata(self.path(kept)), Err(err) if is_absence(&err))
+    pub fn has(&self, file: TransactionFile) -> bool {
+        !matches!(fs::symlink_metadata(self.path(file)), Err(err) if is_absence(&err))
     }
 
     /// Writes down how a change has ended by itself.
@@ -150,7 +145,7 @@ impl ChangeFolder {
     /// # Errors
     /// What the kernel says. The change is open as before then.
     pub fn begin_rollback(&self) -> Result<(), HostError> {
-        files::rename(&self.path(Kept::Change), &self.path(Kept::Rollback))
+        files::rename(&self.path(TransactionFile::Snapshot), &self.path(TransactionFile::Rollback))
     }
 
     /// Puts one of the files aside that is of no further use, but that somebody may want to look at.
@@ -158,8 +153,8 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn put_aside(&self, kept: Kept) -> Result<PathBuf, HostError> {
-        let from = self.path(kept);
+    pub fn put_aside(&self, file: TransactionFile) -> Result<PathBuf, HostError> {
+        let from = self.path(file);
         let set = self.make_set()?;
         let name = from.file_name().unwrap_or_default();
         files::rename(&from, &set.join(name))?;
@@ -202,11 +197,11 @@ impl ChangeFolder {
         files::make_folder(&self.dir, FOLDER_MODE)
     }
 
-    fn path(&self, kept: Kept) -> PathBuf {
-        self.dir.join(match kept {
-            Kept::Change => SNAPSHOT,
-            Kept::Rollback => ROLLBACK,
-            Kept::Journal => JOURNAL,
+    fn path(&self, file: TransactionFile) -> PathBuf {
+        self.dir.join(match file {
+            TransactionFile::Snapshot => SNAPSHOT,
+            TransactionFile::Rollback => ROLLBACK,
+            TransactionFile::Journal => JOURNAL,
         })
     }
 

@@ -14,6 +14,9 @@ use crate::model::glob;
 /// Modules and their sources. A module that is not here has its parent's; the first row that fits
 /// counts, so children stand above their parents.
 pub const SOURCES: &[(&str, &str)] = &[
+    ("change::recovery", "interface.rollback"),
+    ("change::undo", "interface.rollback"),
+    ("change", "interface.change"),
     ("daemon", "daemon.virtinterfaced"),
     ("handler::admin", "daemon.admin"),
     ("handler::interface", "interface.driver"),
@@ -27,10 +30,15 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("logging", "util.log"),
     ("server::administer", "daemon.admin_server"),
     ("server::answer", "daemon.answer"),
+    ("server::asking", "interface.change"),
+    ("server::changes", "interface.change"),
+    ("server::given_back", "interface.dhcp"),
+    ("server::perform", "interface.change"),
     ("server::client", "rpc.client"),
     ("server::client_config", "daemon.answer"),
     ("server::door", "rpc.door"),
     ("server::lifecycle", "daemon.lifecycle"),
+    ("server::world", "interface.kernel"),
     ("server", "rpc.server"),
     ("session", "rpc.session"),
 ];

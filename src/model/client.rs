@@ -20,6 +20,10 @@ impl Entrance {
     }
 }
 
+/// A number that tells one connected client from all others.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ClientId(pub usize);
+
 /// What an opened client may do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Access {

@@ -14,12 +14,13 @@ use crate::handler::admin::{
 };
 use crate::io::accounts;
 use crate::logging::{self, LoggingError};
+use crate::model::client::ClientId;
 use crate::model::client::{Access, Entrance, Identity};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::proto::admin::AdminCall;
 use crate::server::Server;
-use crate::server::client::{Client, ClientId};
+use crate::server::client::Client;
 use crate::snapshot::Opening;
 
 impl Server {
@@ -59,7 +60,7 @@ impl Server {
                 let id = self.find_client(server, id);
                 Answer::Client(
                     id.and_then(|id| self.clients.get(&id))
-                        .map(|client| details(client, self.change.open.opening())),
+                        .map(|client| details(client, self.changes.coordinator.opening())),
                 )
             }
             Question::Logging => {

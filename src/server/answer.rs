@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From a call to its outcome: the handler decides, and what it asks is found out here.
 
+use crate::change::decision::Decision;
 use crate::change::transaction::Status;
 use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::faults;
-use crate::handler::{self, Answer, Change, Outcome, Question, Transaction, World};
+use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::Host;
-use crate::host::survey::SurveyOrder;
 use crate::io::dhcp::DhcpClients;
 use crate::io::kernel::Kernel;
 use crate::model::client::{ClientState, Privilege};
@@ -36,19 +36,6 @@ pub(crate) struct Desk<'a> {
     pub(crate) is_patient: bool,
 }
 
-/// What comes of a call.
-#[derive(Debug)]
-pub(crate) enum Decision {
-    Reply(Reply),
-    /// Nothing yet: something is asked for.
-    Later,
-    /// Nothing yet: this must be known of links first.
-    Survey(SurveyOrder),
-    /// The answer, if this has been done to the host.
-    Change(Change),
-    Transact(Transaction),
-}
-
 impl Desk<'_> {
     /// Answers one call that only looks. `None` if it has to wait.
     pub(crate) fn answer(
@@ -56,49 +43,62 @@ impl Desk<'_> {
         call: &Call,
         client: &ClientState,
     ) -> Option<Result<Reply, CallError>> {
-        match self.decide(call, client, None) {
-            Ok(Decision::Reply(reply)) => Some(Ok(reply)),
-            Ok(Decision::Later) => None,
-            Ok(Decision::Survey(_) | Decision::Change(_) | Decision::Transact(_)) => {
-                Some(Err(faults::invariant("a change waits for its turn")))
+        let outcome = match self.handle(call, client, None) {
+            Ok(outcome) => outcome?,
+            Err(err) => return Some(Err(err)),
+        };
+        Some(match outcome {
+            Outcome::Done(result) => result,
+            Outcome::Ask(_) | Outcome::Change(_) | Outcome::Transact(_) => {
+                Err(faults::invariant("a change waits for its turn"))
             }
-            Err(err) => Some(Err(err)),
-        }
+        })
     }
 
-    /// Decides what a call means, with the answer to what had to be known first, if something had.
+    /// Decides what a call means that changes the host, with the survey that it has asked for.
     pub(crate) fn decide(
         &mut self,
         call: &Call,
         client: &ClientState,
-        answer: Option<&Answer>,
+        survey: Option<&Answer>,
     ) -> Result<Decision, CallError> {
+        match self.handle(call, client, survey)? {
+            Some(Outcome::Done(result)) => result.map(Decision::Reply),
+            Some(Outcome::Change(change)) => Ok(Decision::Change(change)),
+            Some(Outcome::Transact(transaction)) => Ok(Decision::Transact(transaction)),
+            Some(Outcome::Ask(Question::Survey(order))) => Ok(Decision::Survey(order)),
+            Some(Outcome::Ask(_)) => Err(faults::invariant("a handler asks once")),
+            None => Err(faults::invariant("a change waits for no answer")),
+        }
+    }
+
+    /// Has the handler handle a call, and answers its question unless that takes its time. `None` if the
+    /// call has to wait.
+    fn handle(
+        &mut self,
+        call: &Call,
+        client: &ClientState,
+        answer: Option<&Answer>,
+    ) -> Result<Option<Outcome>, CallError> {
         let world = World {
             privilege: self.facts.privilege,
             host: self.host,
             definitions: self.definitions,
             change: self.change,
         };
-        let mut outcome = handler::handle(call, client, &world, answer);
-        if let Outcome::Ask(question) = outcome {
-            if let Question::Survey(order) = question {
-                return Ok(Decision::Survey(order));
-            }
-            if let Question::Links(inspection) = &question
-                && self.is_patient
-                && !self.kernel.learn(inspection)
-            {
-                return Ok(Decision::Later);
-            }
-            let answer = self.find_out(&question)?;
-            outcome = handler::handle(call, client, &world, Some(&answer));
+        let outcome = handler::handle(call, client, &world, answer);
+        let Outcome::Ask(question) = &outcome else { return Ok(Some(outcome)) };
+        if matches!(question, Question::Survey(_)) {
+            return Ok(Some(outcome));
         }
-        match outcome {
-            Outcome::Done(result) => result.map(Decision::Reply),
-            Outcome::Change(change) => Ok(Decision::Change(change)),
-            Outcome::Transact(transaction) => Ok(Decision::Transact(transaction)),
-            Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
+        if let Question::Links(inspection) = question
+            && self.is_patient
+            && !self.kernel.learn(inspection)
+        {
+            return Ok(None);
         }
+        let answer = self.find_out(question)?;
+        Ok(Some(handler::handle(call, client, &world, Some(&answer))))
     }
 
     fn find_out(&mut self, question: &Question) -> Result<Answer, CallError> {

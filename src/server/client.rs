@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use mio::Interest;
 
 use crate::error::CallError;
-use crate::model::client::{Entrance, Identity};
+use crate::model::client::{ClientId, Entrance, Identity};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::rpc::frame::Carrier;
@@ -21,10 +21,6 @@ use crate::session::Session;
 use crate::snapshot::Caller;
 use crate::sys::process;
 use crate::sys::socket::{self, PeerCreds, Received};
-
-/// A client's token.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct ClientId(pub(crate) usize);
 
 /// A connected client.
 #[derive(Debug)]

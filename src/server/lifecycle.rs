@@ -10,15 +10,15 @@ use std::time::Instant;
 use log::{error, info, warn};
 
 use crate::config::Settings;
-use crate::faults;
 use crate::io::background::Report;
 use crate::io::config_file::Configuration;
 use crate::io::dhcp::Choice;
 use crate::io::hooks::Occasion;
 use crate::limits::{FAREWELL_TIME_MAX, STOP_TIME_MAX};
 use crate::logging;
+use crate::model::client::ClientId;
 use crate::model::server::ServerName;
-use crate::server::client::{ClientId, mark_busy};
+use crate::server::client::mark_busy;
 use crate::server::{Next, Server};
 use crate::sys::process;
 
@@ -87,10 +87,9 @@ impl Server {
             match signal {
                 libc::SIGCHLD => {
                     self.hooks.handle_child(now);
-                    self.jobs.handle_child();
-                    self.change.standby.handle_child(now);
-                    self.kernel.handle_child();
-                    self.leases.handle_child(now);
+                    self.changes.handle_child(now);
+                    self.world.kernel.handle_child();
+                    self.world.leases.handle_child(now);
                 }
                 libc::SIGHUP => self.handle_hangup(now),
                 // The write that went beyond the limit has failed, and its caller knows.
@@ -161,7 +160,7 @@ impl Server {
                     return Next::Stop;
                 }
                 Phase::Stopping { .. }
-                    if is_idle && self.jobs.is_done() && self.clients.is_empty() =>
+                    if is_idle && self.changes.coordinator.is_done() && self.clients.is_empty() =>
                 {
                     return Next::Stop;
                 }
@@ -180,8 +179,8 @@ impl Server {
         self.phase = Phase::Serving;
         self.warn_of_shortage();
         self.idle_since = Some(now);
-        self.warn_of_managers();
-        self.start_for_boot();
+        self.world.warn_of_managers();
+        self.changes.begin_autostart(&self.world, now);
         info!("ready");
         self.supervisor.ready(SERVING);
         if let Some(report) = report {
@@ -214,16 +213,14 @@ impl Server {
         self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
         self.postponed.hurry(now);
-        for request in self.jobs.stop() {
-            self.answer(request, Err(faults::stopping()), now);
-        }
+        self.changes.handle_stop(&self.world, now);
         self.dismiss(|id| Some(id) != asked_by);
     }
 
     /// Lets clients go when they have what they are owed.
     fn dismiss(&mut self, whom: impl Fn(ClientId) -> bool) {
         for (id, client) in self.clients.iter_mut().filter(|(id, _)| whom(**id)) {
-            client.read_for_the_last_time(&mut self.buffer);
+            client.read_for_the_last_time(&mut self.world.buffer);
             mark_busy(&mut self.busy, *id, client);
         }
     }
@@ -232,9 +229,8 @@ impl Server {
     fn idle_end(&self) -> Option<Instant> {
         let (since, limit) = self.idle_since.zip(self.idle_limit)?;
         // Who has begun a change may be about to come back, and its deadline is to be kept.
-        let is_open = !self.change.open.is_closed();
-        let is_awaited = is_open || self.autostart.is_waiting();
-        (self.hooks.is_idle() && self.jobs.is_done() && !is_awaited).then(|| since + limit)
+        let is_awaited = self.changes.coordinator.is_awaited();
+        (self.hooks.is_idle() && !is_awaited).then(|| since + limit)
     }
 
     /// Reads the configuration again. It is taken whole, or everything stays as it was.
@@ -305,7 +301,11 @@ impl Server {
         if self.door.is_a_supervisors() && old.settings.sockets != new.settings.sockets {
             warn!("unix_sock_*: the sockets are the supervisor's, and stay as they are");
         }
-        self.leases.choose(Choice::new(new.settings.changes.dhcp_client, self.path.as_deref()));
+        self.world
+            .leases
+            .choose(Choice::new(new.settings.changes.dhcp_client, self.path.as_deref()));
+        self.changes.coordinator.settings.dhcp_timeout = new.settings.changes.dhcp_timeout;
+        self.changes.coordinator.settings.change_timeout = new.settings.changes.change_timeout;
         self.rooms.of_mut(ServerName::Main).limits = new.settings.main;
         self.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
         self.warn_of_shortage();

@@ -11,25 +11,15 @@ mod door;
 mod client;
 mod client_config;
 mod timers;
-mod request;
-mod rested;
-mod discard;
 mod postponed;
 mod answer;
-mod administer;
-mod running;
-mod keeping;
-mod claims;
-mod inquiries;
+mod world;
+mod files;
 mod given_back;
 mod perform;
-mod jobs;
-mod transaction;
-mod restore;
-mod recovery;
-mod owed;
-mod autostart;
-mod strays;
+mod asking;
+mod changes;
+mod administer;
 mod lifecycle;
 mod service;
 
@@ -40,19 +30,19 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use log::warn;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::change::rollback::Recovery;
+use crate::change::{ChangeSettings, Coordinator};
 use crate::config::Settings;
-use crate::error::HostError;
+use crate::error::{CallError, HostError};
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::background::Report;
 use crate::io::boot_marker::BootMarker;
 use crate::io::change_folder::ChangeFolder;
-use crate::io::changes::Changes;
+use crate::io::changes::Changes as Channel;
 use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::definitions::DefinitionStore;
 use crate::io::dhcp::{Choice, DhcpClients};
@@ -63,26 +53,20 @@ use crate::io::listener::Listener;
 use crate::io::shelf::Shelf;
 use crate::io::standby::{Standby, StandbySpec};
 use crate::io::supervisor::Supervisor;
-use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
-use crate::model::client::Privilege;
-use crate::server::autostart::Autostart;
-use crate::server::client::{Client, ClientId, mark_busy};
+use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN, STEPS_PER_TURN_MAX};
+use crate::model::client::{ClientId, Privilege};
+use crate::server::changes::{Answered, ChangeFiles, Changes};
+use crate::server::client::{Client, mark_busy};
 use crate::server::client_config::ClientConfig;
 use crate::server::door::Door;
-use crate::server::given_back::GivenBack;
-use crate::server::jobs::Jobs;
 use crate::server::lifecycle::{Phase, Reload};
 use crate::server::postponed::Postponed;
-use crate::server::rested::Rested;
 use crate::server::room::Rooms;
 use crate::server::timers::Timers;
-use crate::server::transaction::ChangeDesk;
+use crate::server::world::World;
 use crate::sys::signal::Signals;
 
 pub use crate::server::answer::Facts;
-
-/// How long to leave a kernel alone that refused to be read.
-const KERNEL_PAUSE: Duration = Duration::from_secs(1);
 
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
@@ -96,26 +80,10 @@ const LISTENERS: usize = 4;
 pub struct Server {
     poll: Poll,
     signals: Signals,
-    kernel: Kernel,
-    host: Host,
-    /// Whether the table held all the news when it was last drained.
-    news: Progress,
-    /// The kernel refused to tell: it is not asked again before this.
-    retry_at: Option<Instant>,
-    store: DefinitionStore,
-    jobs: Jobs,
-    /// What links had that were taken down and have no definition.
-    shelf: Shelf,
-    change: ChangeDesk,
-    autostart: Autostart,
-    /// The DHCP clients of the host's interfaces.
-    leases: DhcpClients,
-    /// Links that got back what their client has cleared.
-    given_back: Vec<GivenBack>,
-    /// Where their programs are looked for.
+    world: World,
+    changes: Changes,
+    /// Where the programs of DHCP clients are looked for.
     path: Option<OsString>,
-    facts: Facts,
-    client_config: ClientConfig,
     config_file: ConfigFile,
     /// What the file said when it was last read and taken.
     configuration: Configuration,
@@ -139,8 +107,6 @@ pub struct Server {
     /// Whether the definitions were brought up to date in this turn, after clients were read.
     has_read_store: bool,
     timers: Timers,
-    /// Bytes from clients and from the kernel pass through here.
-    buffer: Vec<u8>,
     /// How long to stay without clients, and since when there are none.
     idle_limit: Option<Duration>,
     idle_since: Option<Instant>,
@@ -158,7 +124,7 @@ pub struct ServerParts {
     pub kernel: Kernel,
     /// How many descriptors the process may have.
     pub descriptor_limit: u64,
-    pub changes: Changes,
+    pub changes: Channel,
     pub store: DefinitionStore,
     /// Where a change that is open is kept.
     pub change_folder: ChangeFolder,
@@ -195,32 +161,39 @@ impl Server {
     /// Registers everything but listeners, and dumps the kernel's links and addresses.
     pub fn new(parts: ServerParts) -> Result<Self, HostError> {
         let poll = Poll::new().map_err(|err| HostError::new("open", "an epoll instance", &err))?;
-        let client = parts.configuration.settings.changes.dhcp_client;
-        let choice = Choice::new(client, parts.dhcp.path.as_deref());
+        let settings = &parts.configuration.settings;
+        let choice = Choice::new(settings.changes.dhcp_client, parts.dhcp.path.as_deref());
+        let change_settings = ChangeSettings {
+            privilege: parts.facts.privilege,
+            dhcp_timeout: settings.changes.dhcp_timeout,
+            change_timeout: settings.changes.change_timeout,
+        };
+        let files = ChangeFiles {
+            folder: parts.change_folder,
+            shelf: Shelf::within(&parts.dhcp.run_dir),
+            memory: LinkMemoryFile::within(&parts.dhcp.run_dir),
+            marker: parts.boot_marker,
+        };
+        let standby = Standby::new(parts.standby);
         let mut server = Self {
             next_id: LISTENERS,
-            rooms: Rooms::new(&parts.configuration.settings, parts.descriptor_limit),
+            rooms: Rooms::new(settings, parts.descriptor_limit),
             door: Door::new(Vec::new()),
             poll,
             signals: parts.signals,
-            kernel: parts.kernel,
-            host: Host::default(),
-            news: Progress::Unfinished,
-            retry_at: None,
-            store: parts.store,
-            jobs: Jobs::new(
-                parts.changes,
-                Rested::new(LinkMemoryFile::within(&parts.dhcp.run_dir)),
-                clock(),
-            ),
-            shelf: Shelf::within(&parts.dhcp.run_dir),
-            change: ChangeDesk::new(parts.change_folder, Standby::new(parts.standby)),
-            autostart: Autostart::new(parts.boot_marker),
-            leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
-            given_back: Vec::new(),
+            world: World {
+                kernel: parts.kernel,
+                host: Host::default(),
+                news: Progress::Unfinished,
+                retry_at: None,
+                store: parts.store,
+                leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
+                facts: parts.facts,
+                client_config: ClientConfig::new(parts.client_config, parts.default_uri),
+                buffer: vec![0; READ_BUFFER_LEN],
+            },
+            changes: Changes::new(change_settings, parts.changes, files, standby, clock()),
             path: parts.dhcp.path,
-            facts: parts.facts,
-            client_config: ClientConfig::new(parts.client_config, parts.default_uri),
             config_file: parts.config_file,
             started_with: parts.configuration.settings.clone(),
             configuration: parts.configuration,
@@ -234,14 +207,13 @@ impl Server {
             has_answered: false,
             has_read_store: false,
             timers: Timers::default(),
-            buffer: vec![0; READ_BUFFER_LEN],
             idle_limit: parts.idle_limit,
             idle_since: None,
         };
         server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
-        server.news = server.kernel.drain(&mut server.host, &mut server.buffer)?;
-        if server.facts.privilege == Privilege::System {
-            server.jobs.discard.adopt(&server.host);
+        server.world.read_kernel()?;
+        if server.world.facts.privilege == Privilege::System {
+            server.changes.coordinator.adopt_discarded(&server.world.host);
         }
         Ok(server)
     }
@@ -250,9 +222,9 @@ impl Server {
         let registry = self.poll.registry();
         let add = |fd, token| registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
         add(self.signals.as_raw_fd(), SIGNALS)?;
-        add(self.kernel.as_fd().as_raw_fd(), KERNEL)?;
-        self.leases.queue().map_or(Ok(()), |queue| add(queue.as_raw_fd(), LEASES))?;
-        add(self.jobs.as_fd().as_raw_fd(), CHANGES)
+        add(self.world.kernel.as_fd().as_raw_fd(), KERNEL)?;
+        self.world.leases.queue().map_or(Ok(()), |queue| add(queue.as_raw_fd(), LEASES))?;
+        add(self.changes.as_fd().as_raw_fd(), CHANGES)
     }
 
     /// Rolls back what an earlier daemon has left that must not stay, and undoes what it has done by
@@ -263,16 +235,16 @@ impl Server {
     pub fn recover(&mut self, recovery: Recovery) -> Result<(), HostError> {
         let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
         let mut now = clock();
-        self.find_change(recovery, now);
-        let is_over = |jobs: &mut Jobs| match recovery {
-            // What is out of the way is deleted later.
-            Recovery::Whole => jobs.is_idle(),
+        self.changes.recover(recovery);
+        let is_over = |changes: &mut Coordinator| match recovery {
+            // Links that are out of the way are deleted later.
+            Recovery::Whole => changes.is_idle(),
             Recovery::StaleAlone => {
-                jobs.discard.hurry();
-                jobs.is_done()
+                changes.hurry();
+                changes.is_done()
             }
         };
-        while !is_over(&mut self.jobs) {
+        while !is_over(&mut self.changes.coordinator) {
             let timeout = self.timeout(now);
             self.wait(&mut events, timeout)?;
             now = clock();
@@ -281,6 +253,11 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Whether what was found at the start was rolled back, if it had to be.
+    pub fn recovered(&self) -> &Result<(), CallError> {
+        self.changes.coordinator.recovered()
     }
 
     /// Has clients come in by these.
@@ -330,10 +307,10 @@ impl Server {
         for event in events {
             match event.token() {
                 SIGNALS => next = self.handle_signals(now),
-                KERNEL => self.news = Progress::Unfinished,
+                KERNEL => self.world.news = Progress::Unfinished,
                 // A change that waits for an answer looks for it each turn.
                 CHANGES => {}
-                LEASES => self.leases.handle_notes(),
+                LEASES => self.world.leases.handle_notes(),
                 _ => self.note(event),
             }
         }
@@ -345,34 +322,32 @@ impl Server {
         for id in &busy {
             if let Some(client) = self.clients.get_mut(id) {
                 client.is_busy = false;
-                client.read(&mut self.buffer);
+                client.read(&mut self.world.buffer);
             }
         }
-        let has_news = self.news == Progress::Unfinished;
+        let has_news = self.world.news == Progress::Unfinished;
         if !busy.is_empty() || has_news {
-            self.drain_kernel(now);
+            self.world.drain(now);
         }
         if has_news {
-            self.bring_up_by_news(now);
-            self.end_orphans(now);
+            self.changes.handle_news(&mut self.world, now);
+            // A change that is under way may be about to make a link again.
+            if self.world.is_current() && self.changes.coordinator.is_idle() {
+                self.world.end_orphans(now);
+            }
         }
         (self.has_answered, self.has_read_store) = (false, false);
         for id in &busy {
             self.serve(*id, now);
         }
-        if self.leases.deadline().is_some_and(|deadline| deadline <= now) {
+        if self.world.leases.deadline().is_some_and(|deadline| deadline <= now) {
             // Before the changes: one of them may wait for the end of a client.
-            self.leases.handle_timeout(now);
+            self.world.leases.handle_timeout(now);
         }
-        self.check_change(now);
-        if self.autostart.deadline().is_some_and(|deadline| deadline <= now) {
-            self.bring_up_due(now);
-        }
-        self.clear_strays(now);
-        self.see_to_given_back(now);
-        self.run_jobs(now);
-        if self.jobs.is_idle() && self.news == Progress::Drained {
-            self.shelf.forget_others(&self.host);
+        self.changes.handle_time(&mut self.world, now);
+        self.run_changes(now);
+        if self.changes.coordinator.is_idle() && self.world.is_current() {
+            self.changes.forget_shelved(&self.world);
         }
         self.accept(now);
         self.fire_timers(now);
@@ -381,23 +356,22 @@ impl Server {
 
     /// How long poll may wait: not at all while work is left over, for ever if nothing is due. While
     /// the kernel is left alone, what is left over waits with it, or the loop would spin.
-    fn timeout(&self, now: Instant) -> Option<Duration> {
-        let is_behind = self.news == Progress::Unfinished;
+    fn timeout(&mut self, now: Instant) -> Option<Duration> {
+        let is_behind = self.world.news == Progress::Unfinished;
         let waits_at_the_door =
             self.phase.lets_clients_in() && self.door.is_unfinished(&self.rooms, now);
         let is_at_work = is_behind || !self.busy.is_empty() || waits_at_the_door;
-        if is_at_work && self.retry_at.is_none() {
+        if is_at_work && self.world.retry_at.is_none() {
             return Some(Duration::ZERO);
         }
         let deadlines = [
             self.timers.next(),
             self.door.deadline(),
-            self.retry_at,
-            self.change.deadline(now).filter(|_| !self.is_stopping()),
-            self.jobs.deadline(now).filter(|_| self.retry_at.is_none()),
-            self.leases.deadline(),
+            self.world.retry_at,
+            self.changes.time_deadline(now),
+            self.changes.deadline(now).filter(|_| self.world.retry_at.is_none()),
+            self.world.leases.deadline(),
             self.postponed.deadline(),
-            self.autostart.deadline(),
             self.lifecycle_deadline(),
         ];
         let next = deadlines.into_iter().flatten().min();
@@ -426,29 +400,25 @@ impl Server {
         }
     }
 
-    /// Brings the table up to date. While the kernel refuses to tell, calls wait: no answer is
-    /// better than a wrong one.
-    fn drain_kernel(&mut self, now: Instant) {
-        if self.retry_at.is_some_and(|end| end > now) {
-            return;
-        }
-        self.retry_at = None;
-        self.news = match self.kernel.drain(&mut self.host, &mut self.buffer) {
-            Ok(progress) => progress,
-            Err(err) => {
-                warn!("calls wait: {err}");
-                self.retry_at = Some(now + KERNEL_PAUSE);
-                Progress::Unfinished
+    /// Goes on with what is to be changed, as far as it can and may in one turn.
+    fn run_changes(&mut self, now: Instant) {
+        self.changes.begin_turn();
+        for _ in 0..STEPS_PER_TURN_MAX {
+            let has_rest = self.changes.has_rest(self.has_answered, now);
+            if has_rest || self.changes.clear_up(&self.world, now) {
+                return;
             }
-        };
-    }
-
-    /// Ends the DHCP clients whose link is no more. A change that is under way may be about to make
-    /// it again.
-    fn end_orphans(&mut self, now: Instant) {
-        if self.news == Progress::Drained && self.jobs.is_idle() {
-            let host = &self.host;
-            self.leases.retain_links(|name| host.link_named(name).is_some(), now);
+            self.world.drain(now);
+            if !self.world.is_current() {
+                return;
+            }
+            for Answered { id, reply_to, outcome } in self.changes.go_on(&mut self.world, now) {
+                self.reply(id, &reply_to, outcome, now);
+                self.serve(id, now);
+            }
+            if self.changes.ends_turn(self.has_answered, now) {
+                return;
+            }
         }
     }
 }

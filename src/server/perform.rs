@@ -1,58 +1,119 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One step of a change, done to the host: a request to the kernel, a file written, a DHCP client.
+//! [`Steps`]: one step of a change at a time, done to the host: a request to the kernel, a file written, a
+//! DHCP client.
 //!
-//! Knows neither what the change is nor who has asked for it.
+//! Knows neither which change the step is of nor who has asked for it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Instant;
 
+use log::debug;
+
 use crate::change::job::{self, StepError};
 use crate::error::HostError;
+use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder};
+use crate::io::changes::Changes as Channel;
 use crate::io::switches;
 use crate::limits::STEPS_AHEAD_MAX;
+use crate::model::foreign::ForeignClient;
+use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::plan;
 use crate::plan::request::Means;
 use crate::plan::step::Step;
-use crate::server::Server;
-use crate::server::inquiries::WithSurvey;
-use crate::server::running::{Owed, StepProgress};
+use crate::server::given_back::{Clearing, GivenBack};
+use crate::server::world::World;
 
-impl Server {
-    /// Carries out one step, or has it carried out.
-    pub(super) fn perform(&mut self, step: &Step, now: Instant) -> StepProgress {
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Steps {
+    pub(super) channel: Channel,
+    /// What the step under way waits for.
+    owed: Option<Owed>,
+    pub(super) given_back: GivenBack,
+}
+
+/// What a step waits for that is not done at once.
+#[derive(Debug)]
+enum Owed {
+    /// The kernel's answer.
+    Answer,
+    /// Its answer to what was written to this file.
+    Written(String),
+    /// The end of a DHCP client, which this step stops.
+    ClientEnd(Lease, Step),
+    /// What the kernel tells of a link of which something is to be taken away.
+    Survey,
+    /// The kernel's answers to these requests, one after the other.
+    Removals { sent: Option<Step>, left: VecDeque<Step> },
+    /// The end of a DHCP client that somebody else has started.
+    ForeignEnd(Box<ForeignClient>),
+    /// The start of one, as far as it is not left to itself.
+    ForeignStart(Box<ForeignClient>),
+    /// That one clears its link, which gets back what it had then.
+    Clearing(Box<Clearing>),
+    /// The end of the script that has cleared it: it takes routes behind addresses.
+    ScriptEnd(Box<Clearing>),
+    /// The kernel's answers to these requests, whatever they are.
+    PutBack { sent: Option<Step>, left: VecDeque<Step> },
+}
+
+/// How far a step has got.
+#[derive(Debug)]
+pub(super) enum StepProgress {
+    Done(Result<(), StepError>),
+    /// It is heard later.
+    Owed,
+    /// It goes on with a survey of these links: [`Steps::take_survey`].
+    Survey(SurveyOrder, Step),
+}
+
+impl Steps {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel, owed: None, given_back: GivenBack::default() }
+    }
+
+    /// Carries out one step, or has it carried out, and with it those behind it that are requests to the
+    /// kernel: between them nothing is to happen.
+    pub(super) fn perform<'a>(
+        &mut self,
+        step: &Step,
+        behind: impl Iterator<Item = &'a Step>,
+        world: &mut World,
+        now: Instant,
+    ) -> StepProgress {
+        self.owed = None;
         StepProgress::Done(match step {
-            Step::EditFile(edit) => self.store.apply(edit).map_err(StepError::from),
-            Step::RestoreFile(file) => self.store.restore(file).map_err(StepError::from),
+            Step::EditFile(edit) => world.store.apply(edit).map_err(StepError::from),
+            Step::RestoreFile(file) => world.store.restore(file).map_err(StepError::from),
             Step::Switch { link, switch, value } => {
                 let path = switches::path(link, *switch);
-                let changes = &mut self.jobs.changes;
-                changes.begin();
-                changes.add_sysctl(&path, *value);
-                changes.send();
-                return self.hear(Owed::Written(path), now);
+                self.channel.begin();
+                self.channel.add_sysctl(&path, *value);
+                self.channel.send();
+                return self.wait_for(Owed::Written(path), world, now);
             }
-            Step::StartClient(lease) => self.leases.start(lease, now).map_err(|err| {
+            Step::StartClient(lease) => world.leases.start(lease, now).map_err(|err| {
                 let errno = err.errno().unwrap_or(0);
                 StepError { errno, text: err.to_string() }
             }),
             Step::StopClient(lease) | Step::DropLease { lease, .. } => {
-                self.leases.stop(lease.link, lease.family, now);
-                return self.hear(Owed::ClientEnd(*lease, step.clone()), now);
+                world.leases.stop(lease.link, lease.family, now);
+                return self.wait_for(Owed::ClientEnd(*lease, step.clone()), world, now);
             }
-            Step::EndForeignClient(client) => match self.leases.end_foreign(client, now) {
-                Ok(()) => return self.hear(Owed::ForeignEnd(client.clone()), now),
+            Step::EndForeignClient(client) => match world.leases.end_foreign(client, now) {
+                Ok(()) => return self.wait_for(Owed::ForeignEnd(client.clone()), world, now),
                 Err(err) => Err(StepError::from(err)),
             },
             Step::StartForeignClient(client) if client.cleared_link().is_some() => {
+                self.owed = Some(Owed::Survey);
                 let links = client.cleared_link().into_iter().collect();
-                self.ask_for_survey(SurveyOrder { links }, WithSurvey::GiveBack(client.clone()));
-                return StepProgress::Owes(Owed::Survey);
+                return StepProgress::Survey(SurveyOrder { links }, step.clone());
             }
-            Step::StartForeignClient(client) => match self.leases.give_back(client, now) {
-                Ok(()) => return self.hear(Owed::ForeignStart(client.clone()), now),
+            Step::StartForeignClient(client) => match world.leases.give_back(client, now) {
+                Ok(()) => return self.wait_for(Owed::ForeignStart(client.clone()), world, now),
                 Err(err) => Err(StepError::from(err)),
             },
             Step::WaitFor(_) => Ok(()),
@@ -72,106 +133,222 @@ impl Server {
             | Step::ResetLink { .. }
             | Step::SetLink { .. }
             | Step::SetNeighbours { .. }
-            | Step::SetVlans { .. } => match self.send_with_next(step) {
-                Ok(()) => return self.hear(Owed::Answer, now),
+            | Step::SetVlans { .. } => match self.send_with_next(step, behind, &world.host) {
+                Ok(()) => return self.wait_for(Owed::Answer, world, now),
                 Err(err) => Err(err),
             },
         })
     }
 
-    /// Looks whether what a step waits for has come.
-    pub(super) fn hear(&mut self, owed: Owed, now: Instant) -> StepProgress {
+    /// Looks whether what the step under way waits for has come.
+    pub(super) fn hear(&mut self, world: &mut World, now: Instant) -> StepProgress {
+        match self.owed.take() {
+            Some(owed) => self.wait_for(owed, world, now),
+            None => StepProgress::Owed,
+        }
+    }
+
+    /// Deletes a link. The table shows when it is gone.
+    pub(super) fn delete(&mut self, link: IfName, host: &Host) {
+        // A link that has gone meanwhile is no matter.
+        let _ = self.send(&Step::DeleteLink(link), host);
+    }
+
+    /// Goes on with a step that has asked for a survey.
+    pub(super) fn take_survey(
+        &mut self,
+        survey: Result<Survey, HostError>,
+        step: &Step,
+        world: &mut World,
+        now: Instant,
+    ) -> StepProgress {
+        match (step, survey) {
+            (Step::DropLease { lease, addresses, routes }, Ok(survey)) => {
+                let there = survey.named(&lease.link);
+                let steps =
+                    there.map(|it| plan::without_lease(it, lease.family, addresses, routes));
+                let left = steps.unwrap_or_default().into();
+                self.wait_for(Owed::Removals { sent: None, left }, world, now)
+            }
+            (Step::StartForeignClient(client), survey) => {
+                // Without one, what the link has cannot be put back.
+                self.give_back(&survey.unwrap_or_default(), client, world, now)
+            }
+            (_, Ok(_)) => StepProgress::Done(Ok(())),
+            (_, Err(err)) => StepProgress::Done(Err(StepError::from(err))),
+        }
+    }
+
+    /// Starts a client that clears its link, now that it is known what the link has.
+    fn give_back(
+        &mut self,
+        survey: &Survey,
+        client: &ForeignClient,
+        world: &mut World,
+        now: Instant,
+    ) -> StepProgress {
+        if let Err(err) = world.leases.give_back(client, now) {
+            return StepProgress::Done(Err(StepError::from(err)));
+        }
+        let Some(surveyed) = client.cleared_link().and_then(|link| survey.named(&link)) else {
+            return StepProgress::Done(Ok(()));
+        };
+        let clearing = Clearing::new(Box::new(client.clone()), surveyed);
+        self.wait_for(Owed::Clearing(Box::new(clearing)), world, now)
+    }
+
+    fn wait_for(&mut self, owed: Owed, world: &mut World, now: Instant) -> StepProgress {
         let result = match owed {
             Owed::Survey => None,
-            Owed::Answer => self.jobs.changes.poll_answer(),
+            Owed::Answer => self.channel.poll_answer(),
             Owed::Written(ref path) => {
-                let answer = self.jobs.changes.poll_answer();
+                let answer = self.channel.poll_answer();
                 answer.map(|result| result.map_err(|err| unwritten(path, &err)))
             }
-            Owed::Removals { sent, left } => return self.remove(sent, left),
+            Owed::Removals { sent, left } => return self.remove(sent, left, &world.host),
             Owed::ClientEnd(ref lease, ref step) => {
-                match self.leases.is_running(lease.link, lease.family) {
-                    true => None,
+                match (world.leases.is_running(lease.link, lease.family), step) {
+                    (true, _) => None,
                     // Only now, or the client might bring it again.
-                    false => return self.begin_taking_away(lease.link, step),
+                    (false, Step::DropLease { .. }) => {
+                        let order = SurveyOrder { links: BTreeSet::from([lease.link]) };
+                        let step = step.clone();
+                        self.owed = Some(Owed::Survey);
+                        return StepProgress::Survey(order, step);
+                    }
+                    (false, _) => Some(Ok(())),
                 }
             }
             Owed::ForeignEnd(ref client) => {
-                let ended = self.leases.foreign_ended(client, now);
+                let ended = world.leases.foreign_ended(client, now);
                 ended.map(|outcome| outcome.map_err(|err| StepError::from(&err)))
             }
-            Owed::Clearing(clearing) => return self.await_clearing(clearing, now),
-            Owed::ScriptEnd(clearing) => return self.await_script(clearing, now),
-            Owed::PutBack { sent, left } => return self.put_back(sent, left),
-            Owed::ForeignStart(ref client) => self.leases.is_given_back(client).then_some(Ok(())),
+            Owed::Clearing(clearing) => return self.await_clearing(clearing, world, now),
+            Owed::ScriptEnd(clearing) => return self.await_script(clearing, world, now),
+            Owed::PutBack { sent, left } => return self.put_back(sent, left, &world.host),
+            Owed::ForeignStart(ref client) => world.leases.is_given_back(client).then_some(Ok(())),
         };
-        result.map_or(StepProgress::Owes(owed), StepProgress::Done)
-    }
-
-    /// A DHCP client has ended: what it had brought is taken away, if the step says so.
-    fn begin_taking_away(&mut self, link: IfName, step: &Step) -> StepProgress {
-        if !matches!(step, Step::DropLease { .. }) {
-            return StepProgress::Done(Ok(()));
+        match result {
+            Some(result) => StepProgress::Done(result),
+            None => {
+                self.owed = Some(owed);
+                StepProgress::Owed
+            }
         }
-        let order = SurveyOrder { links: BTreeSet::from([link]) };
-        self.ask_for_survey(order, WithSurvey::TakeAway(step.clone()));
-        StepProgress::Owes(Owed::Survey)
     }
 
-    /// Sends the kernel the request that a step is, and with it those of the steps behind it: between
-    /// them nothing is to happen.
-    fn send_with_next(&mut self, step: &Step) -> Result<(), StepError> {
-        if self.jobs.changes.take_up_next() {
+    /// Looks whether the link is cleared.
+    fn await_clearing(
+        &mut self,
+        clearing: Box<Clearing>,
+        world: &mut World,
+        now: Instant,
+    ) -> StepProgress {
+        let is_needless =
+            clearing.is_needless(&world.host) || world.leases.is_given_back(&clearing.client);
+        if !is_needless && !clearing.is_over(&world.host) {
+            self.owed = Some(Owed::Clearing(clearing));
+            return StepProgress::Owed;
+        }
+        world.leases.note_cleared(&clearing.client, now);
+        match is_needless {
+            true => StepProgress::Done(Ok(())),
+            false => self.await_script(clearing, world, now),
+        }
+    }
+
+    /// Looks whether the script is over that has cleared the link. Then all is put back.
+    fn await_script(
+        &mut self,
+        clearing: Box<Clearing>,
+        world: &mut World,
+        now: Instant,
+    ) -> StepProgress {
+        if !world.leases.is_given_back(&clearing.client) {
+            self.owed = Some(Owed::ScriptEnd(clearing));
+            return StepProgress::Owed;
+        }
+        let left = self.given_back.put_back(*clearing, &world.host, now).into();
+        self.put_back(None, left, &world.host)
+    }
+
+    /// Goes on with what a link gets back. What the client has brought meanwhile is there already.
+    fn put_back(
+        &mut self,
+        mut sent: Option<Step>,
+        mut left: VecDeque<Step>,
+        host: &Host,
+    ) -> StepProgress {
+        loop {
+            if let Some(step) = sent {
+                match self.channel.poll_answer() {
+                    None => {
+                        self.owed = Some(Owed::PutBack { sent: Some(step), left });
+                        return StepProgress::Owed;
+                    }
+                    Some(Err(err)) => debug!("{step}: {err}"),
+                    Some(Ok(())) => {}
+                }
+            }
+            let Some(step) = left.pop_front() else { return StepProgress::Done(Ok(())) };
+            sent = self.send(&step, host).is_ok().then_some(step);
+        }
+    }
+
+    fn send_with_next<'a>(
+        &mut self,
+        step: &Step,
+        behind: impl Iterator<Item = &'a Step>,
+        host: &Host,
+    ) -> Result<(), StepError> {
+        if self.channel.take_up_next() {
             return Ok(());
         }
-        self.jobs.changes.begin();
-        self.add(step)?;
-        let behind = self.jobs.running.iter().flat_map(|running| running.job.upcoming());
-        let changes = &mut self.jobs.changes;
+        self.channel.begin();
+        self.add(step, host)?;
         let mut last = step;
         for next in behind.take(STEPS_AHEAD_MAX) {
             // A link that is yet to be made or called so has no number here.
             if last.changes_names() || next.means() != Means::Request {
                 break;
             }
-            if changes.add(|out, sequence| next.encode(out, sequence, &self.host)).is_err() {
+            let added = self.channel.add(|out, sequence| next.encode(out, sequence, host));
+            if added.is_err() {
                 break;
             }
             last = next;
         }
-        changes.send();
+        self.channel.send();
         Ok(())
     }
 
     /// Sends one request alone.
-    pub(super) fn send(&mut self, step: &Step) -> Result<(), StepError> {
-        self.jobs.changes.begin();
-        self.add(step)?;
-        self.jobs.changes.send();
+    fn send(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
+        self.channel.begin();
+        self.add(step, host)?;
+        self.channel.send();
         Ok(())
     }
 
-    fn add(&mut self, step: &Step) -> Result<(), StepError> {
-        let added = self.jobs.changes.add(|out, sequence| step.encode(out, sequence, &self.host));
+    fn add(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
+        let added = self.channel.add(|out, sequence| step.encode(out, sequence, host));
         added.map_err(|_| StepError::kernel(libc::ENODEV, None))
     }
 
-    /// Takes from a link what a DHCP client has brought that has ended, as the step says.
-    pub(super) fn take_away(&mut self, survey: &Survey, step: &Step, now: Instant) {
-        let Step::DropLease { lease, addresses, routes } = step else { return };
-        let there = survey.named(&lease.link);
-        let steps = there.map(|it| plan::without_lease(it, lease.family, addresses, routes));
-        let removals = Owed::Removals { sent: None, left: steps.unwrap_or_default().into() };
-        let progress = self.hear(removals, now);
-        self.note_progress(progress);
-    }
-
     /// Goes on with removals: one is sent when the one before it is answered.
-    fn remove(&mut self, mut sent: Option<Step>, mut left: VecDeque<Step>) -> StepProgress {
+    fn remove(
+        &mut self,
+        mut sent: Option<Step>,
+        mut left: VecDeque<Step>,
+        host: &Host,
+    ) -> StepProgress {
         loop {
             if let Some(step) = sent {
-                match self.jobs.changes.poll_answer() {
-                    None => return StepProgress::Owes(Owed::Removals { sent: Some(step), left }),
+                match self.channel.poll_answer() {
+                    None => {
+                        self.owed = Some(Owed::Removals { sent: Some(step), left });
+                        return StepProgress::Owed;
+                    }
                     // The kernel has taken it along with another.
                     Some(Err(err)) if !job::is_gone(&step, err.errno) => {
                         return StepProgress::Done(Err(err));
@@ -180,7 +357,7 @@ impl Server {
                 }
             }
             let Some(step) = left.pop_front() else { return StepProgress::Done(Ok(())) };
-            if let Err(err) = self.send(&step) {
+            if let Err(err) = self.send(&step, host) {
                 return StepProgress::Done(Err(err));
             }
             sent = Some(step);

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use crate::limits::SPEED_TIME_MAX;
-use crate::server::client::ClientId;
+use crate::model::client::ClientId;
 use crate::session::PendingCall;
 
 /// Calls that wait: one of a client at most.

@@ -10,19 +10,19 @@ use log::{debug, info, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
+use crate::error::CallError;
 use crate::faults;
-use crate::io::Progress;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, CALLS_PER_TURN_MAX};
 use crate::logging;
-use crate::proto::Call;
-use crate::server::answer::Desk;
-use crate::server::client::{Brief, Client, ClientId, mark_busy};
+use crate::model::client::ClientId;
+use crate::proto::{Call, Reply};
+use crate::server::changes::Taken;
+use crate::server::client::{Brief, Client, mark_busy};
 use crate::server::door::Guest;
-use crate::server::jobs::Taken;
 use crate::server::postponed::PostponedCall;
 use crate::server::timers::Timers;
 use crate::server::{LISTENERS, Server, wall_clock};
-use crate::session::Session;
+use crate::session::{ReplyTo, Session};
 
 impl Server {
     /// A number that nobody has. On a small machine they begin anew after four thousand million.
@@ -42,7 +42,7 @@ impl Server {
     pub(super) fn serve(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.get(&id) else { return };
         let _charged = logging::charge_to(client.peer.uid);
-        if self.news == Progress::Drained {
+        if self.world.is_current() {
             self.answer_calls(id, now);
         }
         let Some(client) = self.clients.get_mut(&id) else { return };
@@ -80,7 +80,7 @@ impl Server {
             let Some(PostponedCall { pending, until }) = call else { return };
             client.has_called = true;
             let caller = client.caller();
-            let pending = match self.jobs.take_change(pending, id, client.session.client(), caller)
+            let pending = match self.changes.take_call(pending, id, client.session.client(), caller)
             {
                 Taken::No(pending) => pending,
                 Taken::Waits => continue,
@@ -97,34 +97,37 @@ impl Server {
                 Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
                     let is_about_definitions = matches!(pending.call, Call::Interface(_));
                     if is_about_definitions && !std::mem::replace(&mut self.has_read_store, true) {
-                        self.store.drain();
+                        self.world.store.drain();
                     }
-                    let mut desk = Desk {
-                        facts: &self.facts,
-                        client_config: &mut self.client_config,
-                        host: &self.host,
-                        definitions: self.store.definitions(),
-                        change: self.change.open.status(),
-                        clients: &self.leases,
-                        kernel: &mut self.kernel,
-                        buffer: &mut self.buffer,
-                        is_patient: until > now,
-                    };
+                    let status = self.changes.coordinator.status();
+                    let mut desk = self.world.desk(status, until > now);
                     desk.answer(&pending.call, client.session.client())
                 }
             };
             let Some(outcome) = outcome else {
                 return self.postponed.push(id, PostponedCall { pending, until });
             };
-            let Some(client) = self.clients.get_mut(&id) else { return };
-            debug!("{client}: {}: {}", pending.reply_to, Brief(&outcome));
-            client.session.handle_reply(&pending.reply_to, outcome, now);
+            self.reply(id, &pending.reply_to, outcome, now);
+        }
+    }
+
+    /// Gives a client the reply to a call, if it is there still.
+    pub(super) fn reply(
+        &mut self,
+        id: ClientId,
+        reply_to: &ReplyTo,
+        outcome: Result<Reply, CallError>,
+        now: Instant,
+    ) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            debug!("{client}: {reply_to}: {}", Brief(&outcome));
+            client.session.handle_reply(reply_to, outcome, now);
         }
     }
 
     /// Has those calls looked at again whose waiting has come to its end.
     pub(super) fn wake_postponed(&mut self, now: Instant) {
-        for id in self.postponed.ready(self.kernel.is_asking(), now) {
+        for id in self.postponed.ready(self.world.kernel.is_asking(), now) {
             if let Some(client) = self.clients.get_mut(&id) {
                 mark_busy(&mut self.busy, id, client);
             }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::server::client::ClientId;
+use crate::model::client::ClientId;
 
 /// Deadlines, the earliest first; at most one for each client.
 #[derive(Debug, Default)]

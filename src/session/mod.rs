@@ -59,10 +59,16 @@ pub struct PendingCall {
     pub reply_to: ReplyTo,
 }
 
-/// The head of a call, to which a reply is addressed. Each is used once.
-#[derive(Debug)]
+/// The head of a call, to which a reply is addressed.
+#[derive(Clone, Debug)]
 pub struct ReplyTo {
     header: Header,
+}
+
+impl From<Header> for ReplyTo {
+    fn from(header: Header) -> Self {
+        Self { header }
+    }
 }
 
 /// Which call it is, for the log.
@@ -181,7 +187,7 @@ impl Session {
                 Verdict::Refuse(err) => self.push_reply(&header, &Err(err)),
                 Verdict::Call(call) => {
                     self.calls_handed_out += 1;
-                    return Some(PendingCall { call, reply_to: ReplyTo { header } });
+                    return Some(PendingCall { call, reply_to: ReplyTo::from(header) });
                 }
             }
         }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The calls that change what runs: create, destroy.
 
+use crate::change::decision::Change;
 use crate::error::{CallError, Domain};
 use crate::handler::interface::found::Found;
-use crate::handler::{Answer, Change, Outcome, Question, World};
+use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::may_be_a_guests;
 use crate::host::survey::Survey;
 use crate::managers::{Claim, Stake};

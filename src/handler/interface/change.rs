@@ -2,8 +2,9 @@
 //! The calls about changes that can be undone: begin, commit, rollback. One change is open on a host
 //! at most, whoever has begun it, and anybody who may change the host can end it.
 
+use crate::change::decision::Transaction;
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::handler::{Outcome, Transaction, World};
+use crate::handler::{Outcome, World};
 
 /// Opens a change.
 pub(super) fn begin(flags: u32, world: &World<'_>) -> Outcome {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The calls that change definitions: define, undefine. They change files, and not the kernel.
 
+use crate::change::decision::Change;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::interface::found::Found;
-use crate::handler::{Answer, Change, Outcome, Question, World};
+use crate::handler::{Answer, Outcome, Question, World};
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
 use crate::netlink::link::LinkKind;

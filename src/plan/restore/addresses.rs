@@ -19,7 +19,7 @@ use super::matching::{Budget, Index};
 use super::told::{self, Told};
 
 /// What is known so far of the way back of one link's addresses.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Addresses {
     phase: Phase,
     /// How many entries the phase has seen.
@@ -53,7 +53,7 @@ enum Phase {
 }
 
 /// An address that was there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Had {
     is_wanted: bool,
     /// How many wanted ones were before it in its network.
@@ -63,7 +63,7 @@ struct Had {
 }
 
 /// An IPv4 network of the link.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Network {
     wanted_count: usize,
     kept_count: usize,
@@ -71,7 +71,7 @@ struct Network {
 }
 
 /// What comes of it for the routes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
     /// The link has no IPv4 address for a moment: its routes go with the last.
     pub(super) is_emptied: bool,

@@ -17,7 +17,7 @@ use super::Ground;
 use super::matching::{Budget, Index};
 
 /// What is known so far of the way back of these.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Aparts {
     phase: Phase,
     /// How many entries the phase has seen.
@@ -49,7 +49,7 @@ enum Phase {
 }
 
 /// What there was.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Had {
     /// How many rules of its number came before it.
     rank: usize,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 
 /// How many entries may still be looked at in this part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Budget(usize);
 
 impl Budget {
@@ -23,7 +23,7 @@ impl Budget {
 }
 
 /// The entries of a list, by what they are like.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     hasher: RandomState,
     /// The last entry of each digest, and for each entry the one before it of the same digest.

@@ -15,7 +15,7 @@ use crate::plan::step::{Step, Value};
 use crate::snapshot::Network;
 
 /// What gives links their names back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Renaming {
     pub(super) steps: Vec<Step>,
     /// Links that are out of the way, to be deleted when there is time.

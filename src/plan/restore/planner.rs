@@ -20,7 +20,7 @@ use super::told::Told;
 use super::{Draft, Ground, Loss, Restoration};
 
 /// A plan in the making. Each part is to be given the same ground.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Planner {
     stage: Stage,
     /// Links that get their names back, which the rest of the plan knows by those.
@@ -42,7 +42,7 @@ pub struct Planner {
 }
 
 /// What is to be done next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum Stage {
     #[default]
     Names,

@@ -15,7 +15,7 @@ use super::matching::{Budget, Index};
 use super::told::{self, Told};
 
 /// What is known so far of the way back of one link's routes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     phase: Phase,
     /// How many entries the phase has seen.

@@ -17,7 +17,7 @@ use super::matching::{Budget, Index};
 use super::{Ground, addressing};
 
 /// What routers had told the host then, and which links hear others now.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     /// Bridges and bonds whose ports are not those that they were, guests' aside.
     rewired: BTreeSet<IfName>,

@@ -3,24 +3,22 @@
 
 use std::fmt;
 
-use crate::logging::{self, Charged};
-use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::model::client::{Access, ClientId, ClientState, Entrance, Opened};
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
-use crate::server::client::ClientId;
 use crate::session::ReplyTo;
 use crate::snapshot::Caller;
 
 /// A change that is asked for.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) origin: Origin,
-    pub(crate) call: InterfaceCall,
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub origin: Origin,
+    pub call: InterfaceCall,
 }
 
 /// Who asks for a change.
-#[derive(Debug)]
-pub(crate) enum Origin {
+#[derive(Clone, Debug)]
+pub enum Origin {
     Client {
         id: ClientId,
         reply_to: ReplyTo,
@@ -33,7 +31,7 @@ pub(crate) enum Origin {
 
 impl Origin {
     /// What its call depends on.
-    pub(super) fn state(&self) -> ClientState {
+    pub fn state(&self) -> ClientState {
         match self {
             Self::Client { state, .. } => state.clone(),
             Self::Daemon(_) => {
@@ -43,10 +41,10 @@ impl Origin {
         }
     }
 
-    /// Charges the log lines about its change to the user who asks for it.
-    pub(super) fn charge(&self) -> Option<Charged> {
+    /// The client, if one asks.
+    pub fn caller(&self) -> Option<&Caller> {
         match self {
-            Self::Client { caller, .. } => Some(logging::charge_to(caller.uid)),
+            Self::Client { caller, .. } => Some(caller),
             Self::Daemon(_) => None,
         }
     }

@@ -11,20 +11,18 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
+use log::{info, warn};
 
 use crate::host::{Host, is_discarded};
-use crate::io::changes::Changes;
 use crate::limits::{DISCARDED_COUNT_MAX, LINK_GONE_TIME_MAX};
 use crate::model::name::IfName;
-use crate::plan::step::Step;
 
 /// How long it has to be quiet: longer than a client takes from one change to the next.
 const QUIET_TIME: Duration = Duration::from_millis(100);
 
 /// Links to be deleted.
-#[derive(Debug)]
-pub(crate) struct Discard {
+#[derive(Clone, Debug)]
+pub(super) struct Discard {
     links: VecDeque<IfName>,
     /// Being deleted, and since when.
     current: Option<(IfName, Instant)>,
@@ -34,12 +32,12 @@ pub(crate) struct Discard {
 }
 
 impl Discard {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self { links: VecDeque::new(), current: None, quiet_since: now, hurries: false }
     }
 
     /// Takes links that an earlier daemon has left.
-    pub(crate) fn adopt(&mut self, host: &Host) {
+    pub(super) fn adopt(&mut self, host: &Host) {
         let leftovers = host.links().filter(|link| is_discarded(host, link));
         for link in leftovers {
             info!("{}: left over from an earlier daemon, to be deleted", link.name);
@@ -48,28 +46,35 @@ impl Discard {
     }
 
     /// A change is over that has left these.
-    pub(crate) fn push(&mut self, links: Vec<IfName>, now: Instant) {
+    pub(super) fn push(&mut self, links: Vec<IfName>, now: Instant) {
         self.links.extend(links);
         self.quiet_since = now;
     }
 
+    /// The same for a change that goes on.
+    pub(super) fn push_all(&mut self, links: &mut Vec<IfName>, now: Instant) {
+        if !links.is_empty() {
+            self.push(std::mem::take(links), now);
+        }
+    }
+
     /// There is no time to be lost.
-    pub(crate) fn hurry(&mut self) {
+    pub(super) fn hurry(&mut self) {
         self.hurries = true;
     }
 
     /// Nothing is left to be deleted.
-    pub(crate) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.links.is_empty() && self.current.is_none()
     }
 
     /// So many links wait that changes have to.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.links.len() >= DISCARDED_COUNT_MAX
     }
 
     /// When there is something to do, if nothing happens before.
-    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         match self.current {
             Some((_, since)) => Some(since + LINK_GONE_TIME_MAX),
             None if self.links.is_empty() => None,
@@ -78,12 +83,12 @@ impl Discard {
         }
     }
 
-    /// Deletes the next link, if it is time and the last one is gone.
-    pub(crate) fn run(&mut self, host: &Host, changes: &mut Changes, now: Instant) {
+    /// The link to be deleted next, if it is time and the last one is gone.
+    pub(super) fn poll_link(&mut self, host: &Host, now: Instant) -> Option<IfName> {
         if let Some((name, since)) = self.current {
             let is_gone = host.link_named(&name).is_none();
             if !is_gone && now.saturating_duration_since(since) < LINK_GONE_TIME_MAX {
-                return;
+                return None;
             }
             if !is_gone {
                 warn!("link {name} cannot be deleted; it is down, and not needed any more");
@@ -91,19 +96,12 @@ impl Discard {
             self.current = None;
         }
         if self.deadline(now).is_none_or(|deadline| deadline > now) {
-            return;
+            return None;
         }
-        let Some(name) = self.links.pop_front() else { return };
-        // Somebody else may have deleted it, or have found a use for it.
-        if !host.link_named(&name).is_some_and(|link| is_discarded(host, link)) {
-            return;
-        }
-        let step = Step::DeleteLink(name);
-        debug!("{step}");
-        changes.begin();
-        if changes.add(|out, sequence| step.encode(out, sequence, host)).is_ok() {
-            changes.send();
-            self.current = Some((name, now));
-        }
+        let name = self.links.pop_front()?;
+        // It may have been deleted, or be in use again.
+        host.link_named(&name).filter(|link| is_discarded(host, link))?;
+        self.current = Some((name, now));
+        Some(name)
     }
 }

@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
-use crate::io::boot_marker::Standing;
 use crate::limits::{BOOT_RETRY_TIME_MAX, BOOT_RETRY_TIME_MIN};
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
@@ -15,8 +14,27 @@ use crate::netlink::link::LinkIndex;
 use crate::plan::available::Lack;
 use crate::plan::bring_up::{Partial, Round};
 
+/// An interface that came up in part, or not at all yet, as the next daemon of this boot knows it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Incomplete {
+    pub name: IfName,
+    /// Why it comes up by itself.
+    pub start: StartMode,
+    pub standing: Standing,
+}
+
+/// How far an interface has come up.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Standing {
+    Down,
+    /// Without all of its addresses and routes.
+    Up,
+    /// What it lacks are some of its ports.
+    Usable,
+}
+
 /// What is known of an interface that is not complete.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Owed {
     /// Why it comes up by itself, for the log.
     pub(super) why: &'static str,

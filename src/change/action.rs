@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Action`]: one thing that the coordinator has its driver do, and what the driver reports of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::change::owed::Incomplete;
+use crate::change::request::Request;
+use crate::definitions::Definitions;
+use crate::error::{CallError, HostError};
+use crate::host::Host;
+use crate::host::record::HostRecord;
+use crate::host::removed::LinkMemory;
+use crate::host::shelf::Shelved;
+use crate::host::survey::{Survey, SurveyOrder};
+use crate::managers::Claim;
+use crate::model::foreign::ForeignClient;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
+use crate::plan::step::Step;
+use crate::proto::Reply;
+use crate::snapshot::{FileRestoration, Files, Moment, Snapshot};
+
+/// The host at the moment of a call to the coordinator.
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    pub host: &'a Host,
+    pub definitions: &'a Definitions,
+    pub now: &'a Now,
+    /// Steps behind the one under way have been sent along with it.
+    pub is_ahead: bool,
+}
+
+/// The time, by each clock that transactions go by.
+#[derive(Clone, Debug)]
+pub struct Now {
+    pub instant: Instant,
+    /// The id of this boot; empty if the kernel does not tell it.
+    pub boot: Rc<str>,
+    /// Since the boot, sleep included (`CLOCK_BOOTTIME`).
+    pub since_boot: Option<Duration>,
+    /// Since 1970, by the clock that administrators set.
+    pub wall: Duration,
+}
+
+impl Now {
+    /// The point in time, as snapshots have it.
+    pub fn moment(&self) -> Moment {
+        let since_boot = self.since_boot.unwrap_or_default();
+        Moment { boot: self.boot.as_ref().to_owned(), since_boot }
+    }
+}
+
+/// What the driver does next.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Have a handler decide this call: `Coordinator::handle_decision`.
+    Decide { request: Box<Request>, survey: Option<Box<Survey>> },
+    /// Look for other managers of these links, and for programs that can hold these leases:
+    /// `Coordinator::handle_check`.
+    Check { claims: Vec<Claim>, leases: Vec<Lease> },
+    /// Ask for what must be known of these links: `Coordinator::handle_survey`.
+    Survey(SurveyOrder),
+    /// Ask for all that a rollback can restore: `Coordinator::handle_record`.
+    Record(RecordScope),
+    /// Carry out a step: `Coordinator::handle_step`.
+    Perform(Step),
+    /// Carry out an operation on files: `Coordinator::handle_file`.
+    File(FileAction),
+    /// Have the kernel bring the operational state of this link up to date. No result.
+    Settle(LinkIndex),
+    /// Delete a link that is out of the way. No result: the table shows it.
+    Delete(IfName),
+    /// Have a process keep the deadline of the transaction, so long after the boot. No result.
+    StandBy(Duration),
+    /// The transaction is over: the process that keeps its deadline ends. No result.
+    Dismiss,
+    /// Remember what this link has. No result.
+    Shelve(Box<Shelved>),
+    /// Have the next daemon of this boot know these links. No result.
+    Remember(LinkMemory),
+    /// Note that all interfaces of this boot are up but these. No result.
+    Mark(Vec<Incomplete>),
+    /// Send a client its reply. No result.
+    Answer { request: Box<Request>, outcome: Result<Reply, CallError> },
+    /// A turn's worth of a long computation is done: poll again.
+    Continue,
+    /// Poll again when a result or news has come, or then.
+    Wait(Option<Instant>),
+}
+
+/// Of which links a record is asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RecordScope {
+    /// Of none; leases and clients alone.
+    Nothing,
+    Host,
+    /// `has_neighbours`: how links look for neighbours is of interest too.
+    Links {
+        links: BTreeSet<IfName>,
+        has_neighbours: bool,
+    },
+}
+
+/// The answer to [`Action::Record`].
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub record: HostRecord,
+    /// The DHCP clients of ours.
+    pub leases: Vec<Lease>,
+    /// Those that another program has started.
+    pub foreign: Result<Vec<ForeignClient>, HostError>,
+}
+
+/// A file of a transaction.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum TransactionFile {
+    /// What a rollback goes back to.
+    Snapshot,
+    /// The same once the rollback has begun.
+    Rollback,
+    /// The host before the job that is under way.
+    Journal,
+}
+
+/// An operation on files. All of them are durable when they are reported done.
+#[derive(Clone, Debug)]
+pub enum FileAction {
+    /// Tell what the definition files have.
+    ReadDefinitions,
+    /// Tell what an earlier daemon has left.
+    ReadLeft,
+    Write(TransactionFile, Rc<Snapshot>),
+    Remove(TransactionFile),
+    /// Rename the snapshot to the rollback. Done if there is none.
+    BeginRollback,
+    /// Move the first of these that is there to where an administrator finds it.
+    SetAside(&'static [TransactionFile]),
+    /// Copy the definition files that are about to be replaced or removed.
+    KeepCopies(Vec<FileRestoration>),
+    /// Write down how the last transaction ended by itself.
+    WriteNote(String),
+    /// Remove that note.
+    ForgetNote,
+}
+
+/// What has come of a [`FileAction`].
+#[derive(Clone, Debug)]
+pub enum FileAnswer {
+    Done,
+    Definitions(Files),
+    Left(Box<Left>),
+    /// The folder that files were moved or copied to, if there were any.
+    Aside(Option<String>),
+}
+
+/// What an earlier daemon has left.
+#[derive(Clone, Debug)]
+pub struct Left {
+    pub snapshot: Result<Option<Snapshot>, HostError>,
+    pub rollback: Result<Option<Snapshot>, HostError>,
+    pub journal: Result<Option<Snapshot>, HostError>,
+    /// How the last transaction ended by itself.
+    pub note: Option<String>,
+}
+
+/// Why an operation on a file failed.
+#[derive(Clone, Debug)]
+pub struct FileError {
+    pub cause: HostError,
+    /// The file that was to be written or removed is there, or may be.
+    pub is_there: bool,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+/// The result of a [`FileAction`].
+pub type FileResult = Result<FileAnswer, FileError>;

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Autostart`]: interfaces that come up by themselves: `onboot` once a boot, `hotplug` as soon as
+//! the kernel has a device of theirs.
+//!
+//! Such an interface comes up as far as it can, and what it lacks is added when that appears: a port,
+//! a parent, the lease of a DHCP server that was late. Nobody waits for a lease here, as the client
+//! goes on asking. The kernel's news say when there is something to add; what the kernel has refused
+//! is tried again after a pause that grows.
+//!
+//! A marker below the run directory remembers for which boot the first is done and which interfaces
+//! are not complete, so that a daemon that is started again disturbs nothing and goes on with the
+//! rest.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use log::{debug, warn};
+
+use crate::change::action::Here;
+use crate::change::owed::{Incomplete, Owed, Standing};
+use crate::change::request::{Origin, Request};
+use crate::definitions::{Definitions, Entry};
+use crate::host::Host;
+use crate::model::interface::{Interface, Kind, StartMode};
+use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
+use crate::netlink::link::LinkIndex;
+use crate::plan::bring_up::{Partial, Round};
+use crate::proto::interface::InterfaceCall;
+
+/// What is known of interfaces that come up by themselves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Autostart {
+    /// The interfaces that are not complete yet.
+    owed: SortedMap<IfName, Owed>,
+    /// Those of the boot for which no attempt has been made.
+    untried: BTreeSet<IfName>,
+    /// Whether those of the boot have been asked for.
+    has_begun: bool,
+    /// The daemon stops: nothing comes up any more.
+    is_stopping: bool,
+    /// The links that were there when last looked, in order.
+    present: Vec<(IfName, LinkIndex)>,
+    /// Attempts that are to be made.
+    requests: Vec<Request>,
+    /// The interfaces that are to be noted as not complete.
+    unmarked: Option<Vec<Incomplete>>,
+}
+
+impl Autostart {
+    /// Whether anything is still to come up.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// When something refused is to be tried again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.owed.values().filter_map(Owed::deadline).min()
+    }
+
+    /// The attempts that are to be made.
+    pub(super) fn take_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Whether they have changed.
+    pub(super) fn has_unmarked(&self) -> bool {
+        self.unmarked.is_some()
+    }
+
+    /// The interfaces that are to be noted as not complete, if they have changed.
+    pub(super) fn take_unmarked(&mut self) -> Option<Vec<Incomplete>> {
+        self.unmarked.take()
+    }
+
+    /// The transaction is rolled back: what came up in it is not to come up once more.
+    pub(super) fn note_rolled_back(&mut self) {
+        self.owed.retain(|_, owed| !owed.is_in_change);
+        self.mark();
+    }
+
+    /// The transaction is committed.
+    pub(super) fn note_committed(&mut self) {
+        self.owed.values_mut().for_each(|owed| owed.is_in_change = false);
+    }
+
+    /// Takes up what is to come up at boot, if no daemon of this boot has done so: there is no marker
+    /// then. Or else what an earlier one could not complete.
+    pub(super) fn begin(&mut self, marker: Option<Vec<Incomplete>>, here: &Here<'_>) {
+        self.appeared(here.host);
+        self.has_begun = true;
+        if let Some(incomplete) = marker {
+            debug!("the interfaces of this boot have been brought up before");
+            for Incomplete { name, start, standing } in incomplete {
+                self.owe(name, Owed::new(start, standing, "incomplete since boot"));
+            }
+            return;
+        }
+        let names = in_order(here.definitions, here.host);
+        self.untried = names.iter().map(|(name, _)| *name).collect();
+        for (name, start) in names {
+            self.owe(name, Owed::new(start, Standing::Down, "at boot"));
+        }
+        self.mark();
+    }
+
+    /// Whether links have appeared since this was last asked.
+    pub(super) fn has_new_links(&self, host: &Host) -> bool {
+        self.has_begun && !host.link_ids().eq(&self.present)
+    }
+
+    /// Takes up what is to come up as its device has appeared, and what can be completed now. What was
+    /// there before counts as there at boot.
+    pub(super) fn handle_news(&mut self, here: &Here<'_>) {
+        if !self.has_begun || self.is_stopping {
+            return;
+        }
+        let new = self.appeared(here.host);
+        if !new.is_empty() {
+            let definitions = here.definitions.iter().filter(|it| is_hotplugged(it));
+            let is_new = |it: &&Interface| triggers(it).iter().any(|device| new.contains(device));
+            let names: Vec<_> = definitions.filter(is_new).map(|it| it.name).collect();
+            for name in names {
+                let why = "its device has appeared";
+                self.owe(name, Owed::new(StartMode::Hotplug, Standing::Down, why));
+            }
+        }
+        self.handle_time(here);
+    }
+
+    /// Takes up what can be completed now.
+    pub(super) fn handle_time(&mut self, here: &Here<'_>) {
+        if !self.has_begun || self.is_stopping {
+            return;
+        }
+        let now = here.now.instant;
+        let is_due = |(name, owed): &(&IfName, &mut Owed)| owed.is_due(name, here.host, now);
+        for (name, owed) in self.owed.iter_mut().filter(is_due) {
+            owed.is_asked = true;
+            self.requests.push(request(*name, owed.why));
+        }
+    }
+
+    /// Nothing comes up by itself any more.
+    pub(super) fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// The definition of an interface that is to come up by itself, and what its file says; nothing if the
+    /// daemon's interest in it has ended.
+    pub(super) fn still_owed(
+        &mut self,
+        name: &IfName,
+        here: &Here<'_>,
+    ) -> Option<(Interface, Option<Vec<u8>>)> {
+        let definition = here.definitions.named(name).cloned();
+        let file = here.definitions.entry(name).and_then(Entry::bytes).map(<[u8]>::to_vec);
+        let owed = self.owed.get(name)?;
+        let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), name, here.host);
+        if let Some(reason) = ended {
+            warn!("{name} is not brought up any further: {reason}");
+            self.let_go(name);
+            return None;
+        }
+        Some((definition?, file))
+    }
+
+    /// How much of its definition the next attempt applies.
+    pub(super) fn round(&self, name: &IfName, host: &Host) -> Round {
+        self.owed.get(name).map_or(Round::Later, |owed| owed.round(name, host))
+    }
+
+    /// An attempt is planned, by the definition in this file, and perhaps within a transaction.
+    pub(super) fn note_planned(
+        &mut self,
+        name: &IfName,
+        file: Option<&[u8]>,
+        partial: &Partial,
+        is_in_transaction: bool,
+    ) {
+        if let Some(owed) = self.owed.get_mut(name) {
+            owed.note_planned(file, partial);
+            owed.is_in_change |= is_in_transaction;
+        }
+    }
+
+    /// An attempt cannot be planned.
+    pub(super) fn note_unplanned(&mut self, name: &IfName) {
+        if let Some(owed) = self.owed.get_mut(name) {
+            owed.note_unplanned();
+        }
+    }
+
+    /// An attempt is over, and this was refused.
+    pub(super) fn note_attempt(&mut self, name: &IfName, refused: Vec<String>, here: &Here<'_>) {
+        let Some(owed) = self.owed.get_mut(name) else { return };
+        self.untried.remove(name);
+        let attempt = owed.note_attempt(name, refused, here.host, here.now.instant);
+        if let Some(news) = attempt.news {
+            warn!("{news}");
+        }
+        if attempt.is_complete {
+            self.let_go(name);
+        } else {
+            self.mark();
+            // It may have come meanwhile.
+            self.handle_time(here);
+        }
+    }
+
+    /// A client has made this call: an interface that it has started, destroyed or undefined is its
+    /// affair from now on.
+    pub(super) fn note_call(&mut self, call: &InterfaceCall) {
+        if let InterfaceCall::Create { name, .. }
+        | InterfaceCall::Destroy { name, .. }
+        | InterfaceCall::Undefine { name } = call
+            && let Ok(name) = IfName::new(name)
+        {
+            self.let_go(&name);
+        }
+    }
+
+    /// An interface is complete, or an administrator has decided about it.
+    fn let_go(&mut self, name: &IfName) {
+        if self.owed.remove(name).is_some() {
+            self.untried.remove(name);
+            self.mark();
+        }
+    }
+
+    /// Asks for an attempt, unless one waits already. What is known of an earlier one stays known.
+    fn owe(&mut self, name: IfName, owed: Owed) {
+        let why = owed.why;
+        match self.owed.get_mut(&name) {
+            Some(known) if known.is_asked => return,
+            Some(known) => known.is_asked = true,
+            None => drop(self.owed.insert(name, owed)),
+        }
+        self.requests.push(request(name, why));
+    }
+
+    /// The names of the links that have appeared since it was last asked, whoever defines them.
+    fn appeared(&mut self, host: &Host) -> BTreeSet<IfName> {
+        if host.link_ids().eq(&self.present) {
+            return BTreeSet::new();
+        }
+        let now = host.link_ids().copied().collect();
+        let old = std::mem::replace(&mut self.present, now);
+        let is_new = |id: &&(IfName, LinkIndex)| old.binary_search(id).is_err();
+        self.present.iter().filter(is_new).map(|(name, _)| *name).collect()
+    }
+
+    /// Notes what is not complete, once an attempt has been made for everything of the boot: a daemon
+    /// that is stopped before leaves it all to the next one.
+    fn mark(&mut self) {
+        if self.has_begun && self.untried.is_empty() {
+            let incomplete = self.owed.iter().map(|(name, owed)| {
+                let (start, standing) = (owed.start, owed.standing());
+                Incomplete { name: *name, start, standing }
+            });
+            self.unmarked = Some(incomplete.collect());
+        }
+    }
+}
+
+fn request(name: IfName, why: &'static str) -> Request {
+    let call = InterfaceCall::Create { name: name.to_string(), flags: 0 };
+    Request { origin: Origin::Daemon(why), call }
+}
+
+fn is_hotplugged(interface: &Interface) -> bool {
+    interface.start == Some(StartMode::Hotplug)
+}
+
+/// The devices that bring a definition up when they appear.
+fn triggers(interface: &Interface) -> Vec<IfName> {
+    match &interface.kind {
+        Kind::Ethernet(_) => vec![interface.name],
+        Kind::Vlan(vlan) => vec![vlan.parent],
+        Kind::Bridge(_) | Kind::Bond(_) => interface.members(),
+    }
+}
+
+/// What is to come up at boot: a VLAN after what it is over. What is a part of another definition
+/// comes up with that, and has one of its own only after a mishap.
+fn in_order(definitions: &Definitions, host: &Host) -> Vec<(IfName, StartMode)> {
+    let comes_up = |it: &&Interface| match it.start {
+        Some(StartMode::Onboot) => true,
+        Some(StartMode::Hotplug) => {
+            triggers(it).iter().any(|device| host.link_named(device).is_some())
+        }
+        Some(StartMode::None) | None => false,
+    };
+    let parts: BTreeSet<_> = definitions.iter().flat_map(Interface::members).collect();
+    let waiting = definitions.iter().filter(|it| comes_up(it) && !parts.contains(&it.name));
+    let mut waiting: Vec<_> = waiting.collect();
+    let mut names = Vec::new();
+    while !waiting.is_empty() {
+        let waited_for: BTreeSet<_> = waiting.iter().map(|it| it.name).collect();
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting
+            .iter()
+            .copied()
+            .partition(|it| it.parents().iter().all(|parent| !waited_for.contains(parent)));
+        // Of those that wait for each other, one as good as the other comes first.
+        let (ready, rest) = if ready.is_empty() { (rest, Vec::new()) } else { (ready, rest) };
+        names.extend(ready.iter().map(|it| (it.name, it.start.unwrap_or(StartMode::None))));
+        waiting = rest;
+    }
+    names
+}

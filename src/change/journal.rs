@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What is written down before a transaction, or a change within one, begins.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use log::warn;
+
+use crate::change::action::{
+    Action, FileAction, Here, Now, Observed, RecordScope, TransactionFile,
+};
+use crate::change::keeping::Keeping;
+use crate::change::request::Origin;
+use crate::change::rollback::Parts;
+use crate::change::running::Running;
+use crate::change::stage::{Purpose, Stage};
+use crate::change::transaction::Cause;
+use crate::change::{Coordinator, undo};
+use crate::error::{CallError, HostError};
+use crate::faults;
+use crate::model::utc::Utc;
+use crate::proto::Reply;
+use crate::snapshot::{Network, Opening, Snapshot};
+
+impl Coordinator {
+    /// Begins with a change. The host is written down first, if a transaction is open.
+    pub(super) fn journal(&mut self, running: Box<Running>, here: &Here<'_>) {
+        if self.transaction.open().is_none() {
+            self.start(running);
+        } else if running.changes_network {
+            self.stage = Stage::Recording(Purpose::Journal(running));
+            self.make_ready(Action::Record(RecordScope::Host));
+        } else {
+            self.keep(Purpose::Journal(running), None, here);
+        }
+    }
+
+    /// Writes the host down: `network`, if that is to be restored too.
+    pub(super) fn keep(&mut self, purpose: Purpose, network: Option<Network>, here: &Here<'_>) {
+        let (file, opening) = match &purpose {
+            Purpose::Begin(request) => {
+                let timeout = self.settings.change_timeout;
+                (TransactionFile::Snapshot, opening(&request.origin, timeout, here.now))
+            }
+            Purpose::Journal(_) => match self.transaction.open() {
+                Some(snapshot) => (TransactionFile::Journal, Ok(snapshot.opening.clone())),
+                None => {
+                    let Purpose::Journal(running) = purpose else { return };
+                    return self.start(running);
+                }
+            },
+        };
+        match opening {
+            Ok(opening) => {
+                let (keeping, first) = Keeping::new(file, opening, network);
+                self.stage = Stage::Keeping(Box::new(keeping), purpose);
+                self.make_ready(first);
+            }
+            Err(err) => self.refuse_to_keep(purpose, err, here),
+        }
+    }
+
+    /// The host is written down: the transaction is open, or the change begins.
+    pub(super) fn set_out_from(&mut self, purpose: Purpose, snapshot: Rc<Snapshot>) {
+        match purpose {
+            Purpose::Begin(request) => {
+                self.make_ready(Action::File(FileAction::ForgetNote));
+                warn!("a change is {}", snapshot.opening);
+                self.transaction.begin(snapshot);
+                self.answer(request, Ok(Reply::Empty));
+            }
+            Purpose::Journal(running) => {
+                self.has_stale_journal = false;
+                self.start(running);
+            }
+        }
+    }
+
+    /// A snapshot is on the disk, or may be, that must not be used.
+    pub(super) fn drop_unused(
+        &mut self,
+        purpose: &Purpose,
+        snapshot: Rc<Snapshot>,
+        here: &Here<'_>,
+    ) {
+        match purpose {
+            Purpose::Journal(_) => self.remove_journal(),
+            // The next daemon must not find it.
+            Purpose::Begin(_) => {
+                self.transaction.begin(snapshot);
+                if let Some(ending) = self.transaction.roll_back(Cause::NotBegun) {
+                    ending.parts = Parts { network: false, files: false };
+                }
+                let why = "the snapshot of a change that is not begun cannot be removed";
+                undo::postpone(&mut self.transaction, why, here);
+            }
+        }
+    }
+
+    /// The daemon stops while the host is being written down.
+    pub(super) fn drop_keeping(&mut self, purpose: Purpose) {
+        let request = match purpose {
+            Purpose::Begin(request) => {
+                self.make_ready(Action::Dismiss);
+                request
+            }
+            Purpose::Journal(running) => running.request,
+        };
+        self.answer(request, Err(faults::stopping()));
+    }
+
+    /// The host cannot be written down, so nothing begins.
+    pub(super) fn refuse_to_keep(&mut self, purpose: Purpose, err: CallError, here: &Here<'_>) {
+        match purpose {
+            Purpose::Begin(request) => {
+                self.make_ready(Action::Dismiss);
+                self.answer(request, Err(err));
+            }
+            Purpose::Journal(running) => self.refuse(running.request, err, here),
+        }
+    }
+}
+
+/// All of the host's own that runs.
+///
+/// # Errors
+/// The DHCP clients of others are not known.
+pub(super) fn network(observed: Observed, here: &Here<'_>) -> Result<Network, HostError> {
+    let Observed { record, leases, foreign } = observed;
+    let members = here.definitions.iter().flat_map(|it| it.members()).collect();
+    Ok(Network { foreign: foreign?, ..Network::new(record, &members, leases) })
+}
+
+/// Who begins a transaction, and when.
+fn opening(origin: &Origin, timeout: Option<Duration>, now: &Now) -> Result<Opening, CallError> {
+    let by = origin.caller().copied().unwrap_or_default();
+    let Some(at) = now.since_boot.filter(|_| !now.boot.is_empty()) else {
+        let text = "failed to begin transaction: the kernel does not tell which boot this is";
+        return Err(faults::host(text.to_owned(), libc::ENOENT));
+    };
+    let until = timeout.map(|timeout| Utc::since_epoch(now.wall + timeout).to_the_second());
+    let deadline = timeout.map(|timeout| at + timeout);
+    let since = Utc::since_epoch(now.wall).to_the_second();
+    Ok(Opening { by, boot: now.boot.as_ref().to_owned(), at, deadline, since, until })
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Keeping`]: the host is written down as it is, before a transaction or a job of one changes it.
+
+use std::rc::Rc;
+
+use crate::change::action::{
+    Action, FileAction, FileAnswer, FileError, FileResult, TransactionFile,
+};
+use crate::error::HostError;
+use crate::snapshot::{Network, Opening, Snapshot};
+
+/// A snapshot on its way to the disk.
+#[derive(Clone, Debug)]
+pub(super) struct Keeping {
+    file: TransactionFile,
+    opening: Opening,
+    network: Option<Network>,
+    snapshot: Option<Rc<Snapshot>>,
+}
+
+/// How far it has come.
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    Next(Vec<Action>),
+    Done(Rc<Snapshot>),
+    /// The snapshot is not on the disk, or must not be used.
+    Failed {
+        cause: HostError,
+        left: Option<Rc<Snapshot>>,
+    },
+}
+
+impl Keeping {
+    /// `network` is `None` where it is not to be restored. The first action comes with it.
+    pub(super) fn new(
+        file: TransactionFile,
+        opening: Opening,
+        network: Option<Network>,
+    ) -> (Self, Action) {
+        let keeping = Self { file, opening, network, snapshot: None };
+        (keeping, Action::File(FileAction::ReadDefinitions))
+    }
+
+    pub(super) fn handle_file(&mut self, result: FileResult) -> Kept {
+        match (result, self.snapshot.take()) {
+            (Ok(FileAnswer::Definitions(files)), None) => self.write(files),
+            (Ok(_), Some(snapshot)) => Kept::Done(snapshot),
+            (Ok(_), None) => {
+                let cause = std::io::Error::from_raw_os_error(libc::EIO);
+                let cause = HostError::new("read", "the definition files", &cause);
+                Kept::Failed { cause, left: None }
+            }
+            (Err(FileError { cause, is_there }), snapshot) => {
+                Kept::Failed { cause, left: snapshot.filter(|_| is_there) }
+            }
+        }
+    }
+
+    fn write(&mut self, files: crate::snapshot::Files) -> Kept {
+        let (opening, network) = (self.opening.clone(), self.network.take());
+        let deadline = opening.deadline.filter(|_| self.file == TransactionFile::Snapshot);
+        let snapshot = Rc::new(Snapshot { opening, files, network });
+        self.snapshot = Some(Rc::clone(&snapshot));
+        // The deadline first: a daemon that dies next leaves no snapshot that nobody goes back to.
+        let stand_by = deadline.map(Action::StandBy);
+        let write = Action::File(FileAction::Write(self.file, snapshot));
+        Kept::Next(stand_by.into_iter().chain([write]).collect())
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The end of a request: its client is answered, and what follows from it is noted.
+
+use log::{debug, warn};
+
+use crate::change::Coordinator;
+use crate::change::action::{Action, FileAction, Here, TransactionFile};
+use crate::change::job::Failure;
+use crate::change::request::{Brief, Origin, Request};
+use crate::change::running::Running;
+use crate::change::stage::{FileOwner, Stage};
+use crate::change::transaction::Status;
+use crate::error::CallError;
+use crate::faults;
+use crate::model::name::IfName;
+use crate::proto::Reply;
+use crate::proto::interface::InterfaceCall;
+
+impl Coordinator {
+    /// Puts an action behind those that are ready.
+    pub(super) fn make_ready(&mut self, action: Action) {
+        let action = self.heed(action);
+        self.ready.push_back(action);
+    }
+
+    /// An action is handed out: to wait is to pause, and the result of a file operation has its owner.
+    pub(super) fn heed(&mut self, action: Action) -> Action {
+        if let Action::Wait(until) = &action {
+            self.queue.wait(*until);
+        } else if let Action::File(operation) = &action {
+            self.files.push_back(owner(operation));
+        }
+        action
+    }
+
+    /// Removes the journal. One that stays is tried again, as it would undo what is done later.
+    pub(super) fn remove_journal(&mut self) {
+        self.make_ready(Action::File(FileAction::Remove(TransactionFile::Journal)));
+    }
+
+    /// The job that was begun is over.
+    pub(super) fn conclude(&mut self, running: Running, here: &Here<'_>) {
+        if !self.transaction.is_closed() {
+            self.remove_journal();
+        }
+        let Running { request, work, reply, leaves, found, failure, .. } = running;
+        let (now, job) = (here.now.instant, &work.job);
+        if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
+            (&request.origin, &request.call)
+        {
+            self.recent.note_found(found, here.host);
+            self.discard.push(work.discarded, now);
+            // The daemon that comes next is to try again what this one had no time for.
+            if let (Ok(name), false) = (IfName::new(name), self.is_stopping) {
+                let refused = job.refused().iter().map(|(step, err)| format!("{step}: {err}"));
+                self.autostart.note_attempt(&name, refused.collect(), here);
+                self.take_up_attempts();
+            }
+            return;
+        }
+        let brief = Brief { request: &request, reply: &reply };
+        let outcome = match job.outcome() {
+            Ok(()) => {
+                // At the default level, as all that changes the host.
+                warn!("{brief}: done");
+                for (step, err) in job.refused() {
+                    warn!("{brief}: not as it was before: {step}: {err}");
+                }
+                self.recent.note_done(&request.call, here.definitions);
+                self.recent.note_found(found, here.host);
+                self.recent.push(leaves, now);
+                self.discard.push(work.discarded, now);
+                Ok(reply)
+            }
+            Err(err) => {
+                warn!("{brief}: {err}");
+                Err(refusal(&failure, err))
+            }
+        };
+        self.answer(request, outcome);
+    }
+
+    /// Queues the attempts to bring interfaces up by themselves.
+    pub(super) fn take_up_attempts(&mut self) {
+        self.autostart.take_requests().into_iter().for_each(|request| self.queue.push(request));
+    }
+
+    /// A request is decided, and cannot be carried out.
+    pub(super) fn refuse(&mut self, request: Request, err: CallError, here: &Here<'_>) {
+        match (&request.origin, &request.call) {
+            (Origin::Daemon(_), InterfaceCall::Create { name, .. }) => {
+                if let Ok(name) = IfName::new(name) {
+                    self.autostart.note_attempt(&name, vec![err.message().to_owned()], here);
+                    self.take_up_attempts();
+                }
+            }
+            _ => self.answer(request, Err(err)),
+        }
+    }
+
+    /// Answers a request. Nothing is under way then.
+    pub(super) fn answer(&mut self, request: Request, outcome: Result<Reply, CallError>) {
+        match request.origin {
+            Origin::Client { .. } => {
+                if outcome.is_ok() {
+                    self.autostart.note_call(&request.call);
+                }
+                self.make_ready(Action::Answer { request: Box::new(request), outcome });
+            }
+            Origin::Daemon(why) => {
+                debug!("{why}: {outcome:?}");
+                // An interface that was to come up is left to the next daemon, if this one stops.
+                if !matches!(request.call, InterfaceCall::Create { .. }) {
+                    self.note_rolled_back(outcome);
+                }
+            }
+        }
+    }
+
+    /// A rollback is over that the daemon has asked for itself.
+    fn note_rolled_back(&mut self, outcome: Result<Reply, CallError>) {
+        self.recovered = match self.transaction.status() {
+            // All is restored, and the next daemon would go back to it again.
+            Status::Ending { failure: Some(failure), .. } if outcome.is_ok() => {
+                let text = format!("failed to rollback transaction: {failure}");
+                Err(faults::host(text, libc::EIO))
+            }
+            Status::Ending { .. }
+            | Status::Open(_)
+            | Status::Closed { .. }
+            | Status::Unread { .. } => outcome.map(|_| ()),
+        };
+    }
+
+    /// Waits for a result, or until then.
+    pub(super) fn wait(&mut self, until: Option<std::time::Instant>) -> Action {
+        self.queue.wait(until);
+        Action::Wait(until)
+    }
+
+    /// Begins with the steps of a change.
+    pub(super) fn start(&mut self, mut running: Box<Running>) {
+        if let Some(shelved) = running.shelved.take() {
+            self.make_ready(Action::Shelve(shelved));
+        }
+        self.stage = Stage::Working(running);
+    }
+}
+
+/// Where the result of a file operation belongs.
+fn owner(operation: &FileAction) -> FileOwner {
+    match operation {
+        FileAction::WriteNote(_) | FileAction::ForgetNote => FileOwner::Note,
+        FileAction::Remove(TransactionFile::Journal) => FileOwner::Journal,
+        FileAction::ReadDefinitions
+        | FileAction::ReadLeft
+        | FileAction::Write(..)
+        | FileAction::Remove(_)
+        | FileAction::BeginRollback
+        | FileAction::SetAside(_)
+        | FileAction::KeepCopies(_) => FileOwner::Stage,
+    }
+}
+
+/// What the client reads of a change that has failed.
+fn refusal(failure: &str, err: &Failure) -> CallError {
+    let text = format!("{failure}: {err}");
+    match err.error.errno {
+        libc::EPERM | libc::EACCES => faults::denied(text),
+        errno => faults::host(text, errno),
+    }
+}

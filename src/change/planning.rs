@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! From a request to the change that it means: decided by a handler, or planned as an interface comes up
+//! by itself; checked, and begun.
+
+use log::{debug, warn};
+
+use crate::change::Coordinator;
+use crate::change::action::{Action, Here};
+use crate::change::decision::Change;
+use crate::change::job::Job;
+use crate::change::request::{Brief, Origin, Request};
+use crate::change::running::Running;
+use crate::change::stage::{Checking, Sought, Stage};
+use crate::error::{CallError, HostError};
+use crate::faults;
+use crate::host::survey::{Survey, SurveyOrder};
+use crate::model::name::IfName;
+use crate::plan::bring_up::{self, Partial};
+use crate::plan::losses;
+use crate::plan::step::Step;
+use crate::plan::{self, Plan, Planned};
+use crate::proto::interface::InterfaceCall;
+
+impl Coordinator {
+    /// Takes up a request.
+    pub(super) fn begin(&mut self, request: Request, here: &Here<'_>) {
+        if self.is_stopping {
+            return self.answer(request, Err(faults::stopping()));
+        }
+        self.recent.handle_time(here.now.instant);
+        if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
+            (&request.origin, &request.call)
+            && let Ok(name) = IfName::new(name)
+        {
+            return self.begin_attempt(request, name, here);
+        }
+        self.stage = Stage::Deciding;
+        self.make_ready(Action::Decide { request: Box::new(request), survey: None });
+    }
+
+    /// Checks a change before anything is done: a rollback under way would undo it, its DHCP clients may
+    /// not be had, and another manager may stand against it.
+    pub(super) fn check(&mut self, request: Request, mut change: Change, here: &Here<'_>) {
+        let is_by_client = matches!(request.origin, Origin::Client { .. });
+        let obstacle = self.transaction.status().obstacle().filter(|_| is_by_client);
+        if let Some(obstacle) = obstacle {
+            let err = faults::in_rollback(&change.failure, &obstacle);
+            return self.answer(request, Err(err));
+        }
+        let mut leases = Vec::new();
+        for Planned { step, .. } in &change.plan.steps {
+            if let Step::StartClient(lease) = step {
+                leases.push(*lease);
+            }
+        }
+        let claims = std::mem::take(&mut change.claims);
+        if claims.is_empty() && leases.is_empty() {
+            return self.set_out(request, change, here);
+        }
+        self.stage = Stage::Checking(Box::new(Checking::Change(request, change)));
+        self.make_ready(Action::Check { claims, leases });
+    }
+
+    /// Begins with a change that is decided and checked.
+    pub(super) fn set_out(&mut self, request: Request, change: Change, here: &Here<'_>) {
+        let Change { warnings, plan, reply, leaves, shelved, failure, .. } = change;
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
+        let changes_network = plan.changes_network();
+        let discarded = plan.discarded.clone();
+        let name = request.call.interface_name().and_then(|name| IfName::new(name).ok());
+        let found = name.map(|name| plan.taken_in(&name, here.host)).unwrap_or_default();
+        let job = Job::new(plan, self.settings.dhcp_timeout);
+        let running = Running::by_itself(request, job, discarded, changes_network);
+        let running = Running { reply, leaves, found, shelved, failure, ..running };
+        self.journal(Box::new(running), here);
+    }
+
+    /// Brings up as much of an interface as can be: what must be known of its links is asked first.
+    fn begin_attempt(&mut self, request: Request, name: IfName, here: &Here<'_>) {
+        if let Some((definition, _)) = self.autostart.still_owed(&name, here) {
+            let order = plan::survey_order(name, Some(&definition));
+            self.make_ready(Action::Survey(order.clone()));
+            self.stage = Stage::Surveying(order, Sought::Attempt(request, name));
+        }
+    }
+
+    /// Plans the attempt with what is known of its links.
+    pub(super) fn plan_attempt(
+        &mut self,
+        request: Request,
+        name: IfName,
+        survey: Result<Survey, HostError>,
+        here: &Here<'_>,
+    ) {
+        let Some((definition, file)) = self.autostart.still_owed(&name, here) else { return };
+        let round = self.autostart.round(&name, here.host);
+        let planned = survey.map_err(CallError::from).and_then(|survey| {
+            let partial = bring_up::bring_up_available(&definition, here.host, &survey, round)?;
+            let claims = plan::claims(&definition, here.host, &survey);
+            let is_empty = partial.plan.steps.is_empty();
+            let losses = if is_empty { Vec::new() } else { losses::losses(&definition, &survey)? };
+            Ok((partial, claims, losses))
+        });
+        match planned {
+            Err(err) => self.miss_attempt(&name, &err, here),
+            Ok((partial, claims, losses)) if partial.plan.steps.is_empty() || claims.is_empty() => {
+                losses.iter().for_each(|loss| warn!("{loss}"));
+                self.attempt(request, name, file.as_deref(), partial, here);
+            }
+            Ok((partial, claims, losses)) => {
+                let checking = Checking::Attempt { request, name, file, partial, losses };
+                self.stage = Stage::Checking(Box::new(checking));
+                self.make_ready(Action::Check { claims, leases: Vec::new() });
+            }
+        }
+    }
+
+    /// Begins with an attempt that is planned and checked.
+    pub(super) fn attempt(
+        &mut self,
+        request: Request,
+        name: IfName,
+        file: Option<&[u8]>,
+        partial: Partial,
+        here: &Here<'_>,
+    ) {
+        let is_in_transaction = self.transaction.open().is_some();
+        self.autostart.note_planned(&name, file, &partial, is_in_transaction);
+        let Partial { plan, .. } = partial;
+        if plan.steps.is_empty() {
+            self.autostart.note_attempt(&name, Vec::new(), here);
+            return self.take_up_attempts();
+        }
+        debug!("{name} is to come up by itself; the plan:\n{plan}");
+        plan.left.iter().for_each(|left| warn!("{left}"));
+        let changes_network = plan.changes_network();
+        let (discarded, found) = (plan.discarded.clone(), plan.taken_in(&name, here.host));
+        let job = Job::lenient(plan);
+        let running = Running::by_itself(request, job, discarded, changes_network);
+        let running = Running { found, ..running };
+        self.journal(Box::new(running), here);
+    }
+
+    /// An attempt cannot be planned, or is refused.
+    pub(super) fn miss_attempt(&mut self, name: &IfName, err: &CallError, here: &Here<'_>) {
+        self.autostart.note_unplanned(name);
+        self.autostart.note_attempt(name, vec![err.message().to_owned()], here);
+        self.take_up_attempts();
+    }
+
+    /// Begins with a plan of the daemon's own for a link. As much of it as can be is done.
+    pub fn begin_own(&mut self, link: IfName, why: &'static str, plan: Plan, here: &Here<'_>) {
+        if self.is_stopping {
+            return;
+        }
+        let call = InterfaceCall::Create { name: link.to_string(), flags: 0 };
+        let request = Request { origin: Origin::Daemon(why), call };
+        let running = Running::by_itself(request, Job::lenient(plan), Vec::new(), true);
+        self.journal(Box::new(running), here);
+    }
+
+    /// Adds to a survey what was taken down before.
+    pub(super) fn with_recent(&self, mut survey: Survey, order: &SurveyOrder) -> Survey {
+        survey.rested = self.recent.interfaces().cloned().collect();
+        let removed = order.links.iter().filter_map(|name| Some((*name, self.recent.link(name)?)));
+        survey.removed = removed.map(|(name, link)| (name, link.clone())).collect();
+        survey.found.clone_from(self.recent.found());
+        survey
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Recovering`]: a start looks for the transaction that an earlier daemon has left. A file that makes
+//! no sense is set aside.
+
+use std::collections::VecDeque;
+
+use log::error;
+
+use crate::change::action::{Action, FileAction, FileAnswer, FileResult, Left, TransactionFile};
+use crate::change::rollback::{Found, Recovery};
+use crate::error::{CallError, HostError};
+use crate::snapshot::Snapshot;
+
+/// A search under way.
+#[derive(Clone, Debug)]
+pub(super) struct Recovering {
+    pub(super) recovery: Recovery,
+    found: Option<Result<Found, HostError>>,
+    note: Option<String>,
+    /// The files that are to be set aside, and why. The first is being.
+    useless: VecDeque<(TransactionFile, String)>,
+    /// The first file that made no sense.
+    damage: Option<CallError>,
+}
+
+/// How far it has come.
+#[derive(Clone, Debug)]
+pub(super) enum Recovered {
+    Next(Action),
+    Done(Box<Findings>),
+}
+
+/// What an earlier daemon has left.
+#[derive(Clone, Debug)]
+pub(super) struct Findings {
+    /// `Err` if something is there that cannot be read.
+    pub(super) found: Result<Found, HostError>,
+    /// How the last transaction ended by itself.
+    pub(super) note: Option<String>,
+    /// The first file that made no sense.
+    pub(super) damage: Option<CallError>,
+}
+
+impl Recovering {
+    /// The first action comes with it.
+    pub(super) fn new(recovery: Recovery) -> (Self, Action) {
+        let (found, note, useless, damage) = (None, None, VecDeque::new(), None);
+        let search = Self { recovery, found, note, useless, damage };
+        (search, Action::File(FileAction::ReadLeft))
+    }
+
+    pub(super) fn handle_file(&mut self, result: FileResult) -> Recovered {
+        match (result, self.useless.pop_front()) {
+            (Ok(FileAnswer::Left(left)), None) => self.take_left(*left),
+            (Err(err), None) => self.found = Some(Err(err.cause)),
+            (Ok(FileAnswer::Aside(set)), Some((_, why))) => match set {
+                Some(set) => error!("{why}: nothing is rolled back; it is kept in {set}"),
+                None => error!("{why}: nothing is rolled back"),
+            },
+            (Ok(_), Some((_, why))) => error!("{why}: nothing is rolled back"),
+            (Err(err), Some((_, why))) => error!("{why}: nothing is rolled back; {err}"),
+            (Ok(_), None) => {}
+        }
+        match self.useless.front() {
+            Some((TransactionFile::Snapshot, _)) => set_aside(&[TransactionFile::Snapshot]),
+            Some((TransactionFile::Rollback, _)) => set_aside(&[TransactionFile::Rollback]),
+            Some((TransactionFile::Journal, _)) => set_aside(&[TransactionFile::Journal]),
+            None => Recovered::Done(Box::new(Findings {
+                found: self.found.take().unwrap_or_else(|| Ok(Found::default())),
+                note: self.note.take(),
+                damage: self.damage.take(),
+            })),
+        }
+    }
+
+    fn take_left(&mut self, left: Left) {
+        let Left { snapshot, rollback, journal, note } = left;
+        self.note = note;
+        let rollback = self.usable(TransactionFile::Rollback, rollback);
+        let mut change = self.usable(TransactionFile::Snapshot, snapshot);
+        let journal = self.usable(TransactionFile::Journal, journal);
+        if matches!((&rollback, &change), (Ok(Some(_)), Ok(Some(_)))) {
+            change = Ok(None);
+            let why = "another one is being rolled back".to_owned();
+            self.useless.push_back((TransactionFile::Snapshot, why));
+        }
+        let found = rollback
+            .and_then(|rollback| Ok(Found { rollback, change: change?, journal: journal? }));
+        self.found = Some(found);
+    }
+
+    /// What a file has, if that makes sense.
+    fn usable(
+        &mut self,
+        file: TransactionFile,
+        read: Result<Option<Snapshot>, HostError>,
+    ) -> Result<Option<Snapshot>, HostError> {
+        match read {
+            Err(err) if err.errno() == libc::EBADMSG => {
+                self.useless.push_back((file, err.to_string()));
+                self.damage = Some(CallError::from(err));
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+}
+
+fn set_aside(files: &'static [TransactionFile]) -> Recovered {
+    Recovered::Next(Action::File(FileAction::SetAside(files)))
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Begin, commit and rollback of a transaction, and what a start makes of one that an earlier daemon has
+//! left.
+
+use std::rc::Rc;
+
+use log::{error, warn};
+
+use crate::change::Coordinator;
+use crate::change::action::{Action, FileAction, Here, RecordScope};
+use crate::change::commit::Commit;
+use crate::change::decision::Transaction;
+use crate::change::job::StepError;
+use crate::change::request::{Origin, Request};
+use crate::change::rollback::{self, Found, Recovery, Resumption};
+use crate::change::stage::{Purpose, Stage};
+use crate::change::transaction::Cause;
+use crate::change::undo::{End, Undo, Undone};
+use crate::error::HostError;
+use crate::faults;
+use crate::model::client::Privilege;
+use crate::proto::Reply;
+use crate::proto::interface::InterfaceCall;
+use crate::snapshot::Snapshot;
+
+impl Coordinator {
+    /// Carries out a call about a transaction.
+    pub(super) fn transact(&mut self, request: Request, transaction: Transaction, here: &Here<'_>) {
+        match (transaction, self.settings.privilege) {
+            (Transaction::Begin, Privilege::System) => {
+                self.stage = Stage::Recording(Purpose::Begin(request));
+                self.make_ready(Action::Record(RecordScope::Host));
+            }
+            (Transaction::Begin, Privilege::Session) => {
+                self.keep(Purpose::Begin(request), None, here);
+            }
+            (Transaction::Commit, _) => self.commit(request, here),
+            (Transaction::Rollback, _) => {
+                let (undo, next) = Undo::of_transaction(request, &mut self.transaction, here);
+                self.go_on_undoing(Box::new(undo), next, here);
+            }
+        }
+    }
+
+    fn commit(&mut self, request: Request, here: &Here<'_>) {
+        let committable = self.transaction.committable(here.now.since_boot).map(Rc::clone);
+        let Some(snapshot) = committable else {
+            let failure = "failed to commit transaction";
+            let err = faults::in_rollback(failure, Cause::Deadline.as_str());
+            return self.answer(request, Err(err));
+        };
+        let (commit, first) = Commit::new(request, snapshot);
+        self.stage = Stage::Committing(commit);
+        self.make_ready(first);
+    }
+
+    pub(super) fn end_commit(&mut self, commit: Commit, outcome: Result<(), HostError>) {
+        let Commit { request, snapshot, .. } = commit;
+        if let Err(err) = outcome {
+            return self.answer(request, Err(err.into()));
+        }
+        warn!("the change is committed that was {}", snapshot.opening);
+        self.close(None);
+        self.autostart.note_committed();
+        self.answer(request, Ok(Reply::Empty));
+    }
+
+    /// The transaction is over.
+    fn close(&mut self, last: Option<String>) {
+        self.transaction.close(last);
+        self.make_ready(Action::Dismiss);
+    }
+
+    /// Goes on with a rollback, or ends it.
+    pub(super) fn go_on_undoing(&mut self, mut undo: Box<Undo>, next: Undone, here: &Here<'_>) {
+        self.discard.push_all(&mut undo.discarded, here.now.instant);
+        match next {
+            Undone::Going => self.stage = Stage::Undoing(undo),
+            Undone::Next(action) => {
+                self.stage = Stage::Undoing(undo);
+                self.make_ready(action);
+            }
+            Undone::Done { outcome, end } => {
+                match end {
+                    End::Open | End::NoJournal => {}
+                    End::Journal => self.remove_journal(),
+                    End::Closed(last) => {
+                        self.autostart.note_rolled_back();
+                        if let Some(last) = &last {
+                            self.make_ready(Action::File(FileAction::WriteNote(last.clone())));
+                        }
+                        self.close(last);
+                    }
+                }
+                self.answer(undo.request, outcome);
+            }
+        }
+    }
+
+    /// Asks for a rollback, before everything else that waits. A change that is under way is undone.
+    pub(super) fn ask_for_rollback(&mut self, cause: Cause) {
+        let call = InterfaceCall::ChangeRollback { flags: 0 };
+        self.queue.push_first(Request { origin: Origin::Daemon(cause.as_str()), call });
+        let (Stage::Working(running)
+        | Stage::Recording(Purpose::Journal(running))
+        | Stage::Keeping(_, Purpose::Journal(running))) = &mut self.stage
+        else {
+            return;
+        };
+        let text = "the change is rolled back".to_owned();
+        running.work.abort(StepError { errno: libc::ECANCELED, text });
+        self.queue.resume();
+    }
+
+    /// Goes on with what an earlier daemon has left.
+    pub(super) fn resume(
+        &mut self,
+        recovery: Recovery,
+        found: Result<Found, HostError>,
+        note: Option<String>,
+        here: &Here<'_>,
+    ) {
+        let found = match found {
+            Ok(found) => found,
+            Err(err) => return self.find_again(&err, here),
+        };
+        self.close(note);
+        let (is_marked, has_journal) = (found.rollback.is_some(), found.journal.is_some());
+        let now = here.now.moment();
+        match rollback::resume(found, recovery, &now) {
+            Resumption::Nothing => self.forget_journal(has_journal),
+            Resumption::Open(change) => self.reopen(change, recovery, here),
+            Resumption::UndoJob { change, journal } => {
+                self.reopen(change, recovery, here);
+                let call = InterfaceCall::ChangeRollback { flags: 0 };
+                let why = "a change was interrupted in the middle";
+                let request = Request { origin: Origin::Daemon(why), call };
+                let (undo, next) = Undo::of_job(request, *journal, here);
+                self.go_on_undoing(Box::new(undo), next, here);
+            }
+            Resumption::RollBack(change) => {
+                let cause = match (is_marked, change.opening.is_of_boot(&now)) {
+                    (true, _) => Cause::Resumed,
+                    (false, true) => Cause::Deadline,
+                    (false, false) => Cause::Reboot,
+                };
+                self.reopen(change, recovery, here);
+                self.forget_journal(has_journal);
+                self.transaction.roll_back(cause);
+                self.ask_for_rollback(cause);
+            }
+        }
+    }
+
+    /// What an earlier daemon has left cannot be read: it may have to be rolled back.
+    fn find_again(&mut self, err: &HostError, here: &Here<'_>) {
+        let pause = self.transaction.handle_unread(err.to_string(), here.now.instant).as_secs();
+        error!("{err}: what an earlier daemon has left open is looked for again in {pause} s");
+        self.recovered = Err(faults::host(err.to_string(), err.errno()));
+    }
+
+    fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery, here: &Here<'_>) {
+        warn!("a change is found that is {}", change.opening);
+        let is_of_boot = change.opening.is_of_boot(&here.now.moment());
+        if recovery == Recovery::Whole && is_of_boot {
+            let deadline = change.opening.deadline;
+            deadline.into_iter().for_each(|deadline| self.make_ready(Action::StandBy(deadline)));
+        }
+        self.transaction.begin(Rc::from(change));
+    }
+
+    fn forget_journal(&mut self, is_there: bool) {
+        if is_there {
+            self.remove_journal();
+        }
+    }
+}

@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Undo`]: a rollback under way, part by part and round by round, to its end.
+//!
+//! The network comes first, and needs no file but those of the kernel; then the definition files; and
+//! last the snapshot is removed. A part that fails does not hold up the others, and is tried again
+//! after a pause ([`OpenChange`]).
+//!
+//! A caller's rollback begins by renaming the snapshot: the daemon that finds it under its new name goes
+//! on with the rollback. One whose deadline has passed, or whose boot is over, needs no such mark.
+
+use std::mem;
+use std::rc::Rc;
+
+use log::{debug, error, info, warn};
+
+use crate::change::action::{
+    Action, FileAction, FileAnswer, FileResult, Here, Observed, RecordScope, TransactionFile,
+};
+use crate::change::job::{Job, StepError};
+use crate::change::request::{Brief, Request};
+use crate::change::rollback::{self, Next, Parts, Remains, Rollback, Scope};
+use crate::change::transaction::{Cause, OpenChange, Part, Tried};
+use crate::change::work::Work;
+use crate::error::{CallError, HostError};
+use crate::faults;
+use crate::limits::COMPARED_PER_TURN_MAX;
+use crate::model::name::IfName;
+use crate::model::utc::Utc;
+use crate::plan::Plan;
+use crate::plan::step::Step;
+use crate::proto::Reply;
+use crate::snapshot::{Files, Snapshot};
+
+const FAILURE: &str = "failed to rollback transaction";
+
+/// A rollback under way.
+#[derive(Clone, Debug)]
+pub(super) struct Undo {
+    pub(super) request: Request,
+    target: Target,
+    stage: Stage,
+    /// Links that are out of the way, to be deleted.
+    pub(super) discarded: Vec<IfName>,
+    /// No further round is begun.
+    is_stopping: bool,
+}
+
+/// Where a rollback leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Target {
+    /// To the begin of the transaction.
+    Transaction,
+    /// To before the job that an earlier daemon has left in the middle.
+    Journal,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Stage {
+    /// Between two others.
+    #[default]
+    Moving,
+    /// The snapshot is being renamed.
+    Marking,
+    /// The host is being observed.
+    Observing(Round),
+    /// The definition files are being read.
+    Reading(Round, Box<Observed>),
+    /// The host is being compared with the snapshot.
+    Comparing(Round),
+    /// The definition files that are to be replaced are being copied.
+    Copying(Round, Plan),
+    Working(Round, Box<Work>),
+    /// A snapshot that could not be used to the end is being moved away: what is lost, and why (errno).
+    SettingAside(String, i32),
+    /// The snapshot is being removed: what is lost.
+    Removing(Option<Lost>),
+    /// The same under its other name, and the error under the first.
+    RemovingOther(Option<Lost>, Option<HostError>),
+}
+
+/// One round of comparing and restoring.
+#[derive(Clone, Debug)]
+struct Round {
+    /// `None` of a job that is undone whole.
+    part: Option<Part>,
+    rollback: Box<Rollback>,
+    /// Of the round before.
+    refused: Vec<(Step, StepError)>,
+}
+
+/// What could not be restored.
+#[derive(Clone, Debug)]
+struct Lost {
+    text: String,
+    /// The same, and where the snapshot is kept.
+    told: String,
+}
+
+/// How far a rollback has come.
+#[derive(Clone, Debug)]
+pub(super) enum Undone {
+    /// It can be polled.
+    Going,
+    Next(Action),
+    Done {
+        outcome: Result<Reply, CallError>,
+        end: End,
+    },
+}
+
+/// What is left of the transaction.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// It waits for another try, or for the next daemon.
+    Open,
+    /// Nothing. If it ended by itself: how.
+    Closed(Option<String>),
+    /// A job was undone; its journal is still there.
+    Journal,
+    /// A job was undone, and its journal is moved away.
+    NoJournal,
+}
+
+impl Undo {
+    /// Goes back to the begin of the transaction. Nothing if none is open.
+    pub(super) fn of_transaction(
+        request: Request,
+        open: &mut OpenChange,
+        here: &Here<'_>,
+    ) -> (Self, Undone) {
+        let mut undo = Self::new(request, Target::Transaction);
+        let next = match open.roll_back(Cause::Caller) {
+            None => undo.end(Err(faults::invariant("only an open change is rolled back"))),
+            Some(ending) if ending.cause == Cause::Caller => {
+                undo.wait(Stage::Marking, Action::File(FileAction::BeginRollback))
+            }
+            Some(_) => undo.next_part(None, open, here),
+        };
+        (undo, next)
+    }
+
+    /// Goes back to before a job.
+    pub(super) fn of_job(request: Request, journal: Snapshot, here: &Here<'_>) -> (Self, Undone) {
+        let mut undo = Self::new(request, Target::Journal);
+        let parts = Parts { network: true, files: true };
+        let rollback = Rollback::new(Rc::new(journal), parts, &here.now.moment());
+        let next = undo.next_round(Round {
+            part: None,
+            rollback: Box::new(rollback),
+            refused: Vec::new(),
+        });
+        (undo, next)
+    }
+
+    fn new(request: Request, target: Target) -> Self {
+        let (stage, discarded) = (Stage::Moving, Vec::new());
+        Self { request, target, stage, discarded, is_stopping: false }
+    }
+
+    /// The next action. There is none while a result is waited for.
+    pub(super) fn poll_action(&mut self, open: &mut OpenChange, here: &Here<'_>) -> Undone {
+        match mem::take(&mut self.stage) {
+            Stage::Comparing(mut round) => {
+                let Round { rollback, refused, .. } = &mut round;
+                match rollback.poll_next(refused, COMPARED_PER_TURN_MAX) {
+                    None => self.wait(Stage::Comparing(round), Action::Continue),
+                    Some(next) => self.go_on(round, next, open, here),
+                }
+            }
+            Stage::Working(round, mut work) => {
+                let brief = Brief { request: &self.request, reply: &Reply::Empty };
+                match work.poll_action(&brief, here) {
+                    Some(action) => self.wait(Stage::Working(round, work), action),
+                    None => {
+                        self.discarded.append(&mut work.discarded);
+                        let refused = work.job.refused().to_vec();
+                        self.next_round(Round { refused, ..round })
+                    }
+                }
+            }
+            stage @ (Stage::Moving
+            | Stage::Marking
+            | Stage::Observing(_)
+            | Stage::Reading(..)
+            | Stage::Copying(..)
+            | Stage::SettingAside(..)
+            | Stage::Removing(_)
+            | Stage::RemovingOther(..)) => self.wait(stage, Action::Wait(None)),
+        }
+    }
+
+    /// Takes the answer to [`Action::Record`].
+    pub(super) fn handle_record(
+        &mut self,
+        record: Result<Observed, HostError>,
+        open: &mut OpenChange,
+        here: &Here<'_>,
+    ) -> Undone {
+        match (mem::take(&mut self.stage), record) {
+            (Stage::Observing(round), Ok(observed)) if round.part == Some(Part::Network) => {
+                self.compare(round, observed, Ok(Files::default()), here)
+            }
+            (Stage::Observing(round), Ok(observed)) => {
+                let read = Action::File(FileAction::ReadDefinitions);
+                self.wait(Stage::Reading(round, Box::new(observed)), read)
+            }
+            (Stage::Observing(round), Err(err)) => {
+                let (network, errno) = (vec![err.to_string()], Some(err.errno()));
+                let remains = Remains { network, errno, ..Remains::default() };
+                self.end_part(round.part, Some(remains), open, here)
+            }
+            (stage, _) => {
+                self.stage = stage;
+                Undone::Going
+            }
+        }
+    }
+
+    /// Takes the result of a file operation.
+    pub(super) fn handle_file(
+        &mut self,
+        result: FileResult,
+        open: &mut OpenChange,
+        here: &Here<'_>,
+    ) -> Undone {
+        match mem::take(&mut self.stage) {
+            Stage::Marking => {
+                if let Err(err) = result {
+                    warn!("{err}: a daemon that dies now leaves the rollback to a caller");
+                }
+                self.next_part(None, open, here)
+            }
+            Stage::Reading(round, observed) => {
+                let files = match result {
+                    Ok(FileAnswer::Definitions(files)) => Ok(files),
+                    Ok(_) => Ok(Files::default()),
+                    Err(err) => Err(err.cause),
+                };
+                self.compare(round, *observed, files, here)
+            }
+            Stage::Copying(round, plan) => {
+                note_copies(result, open);
+                self.work(round, plan)
+            }
+            Stage::SettingAside(text, errno) => self.handle_aside(text, errno, result),
+            Stage::Removing(lost) => {
+                let next = Stage::RemovingOther(lost, result.err().map(|err| err.cause));
+                let other = FileAction::Remove(TransactionFile::Rollback);
+                self.wait(next, Action::File(other))
+            }
+            Stage::RemovingOther(lost, first) => {
+                let failed = first.or(result.err().map(|err| err.cause));
+                self.close(lost, failed, open, here)
+            }
+            stage @ (Stage::Moving
+            | Stage::Observing(_)
+            | Stage::Comparing(_)
+            | Stage::Working(..)) => {
+                self.stage = stage;
+                Undone::Going
+            }
+        }
+    }
+
+    /// The step under way is over.
+    pub(super) fn handle_step(&mut self, result: Result<(), StepError>) {
+        if let Stage::Working(_, work) = &mut self.stage {
+            work.job.handle_result(result);
+        }
+    }
+
+    /// The daemon stops: the rest is left to the next one.
+    pub(super) fn stop(&mut self, why: StepError) -> Undone {
+        self.is_stopping = true;
+        match &mut self.stage {
+            Stage::Working(_, work) => {
+                work.abort(why);
+                Undone::Going
+            }
+            Stage::Observing(_) | Stage::Comparing(_) => self.end(Err(faults::stopping())),
+            Stage::Moving
+            | Stage::Marking
+            | Stage::Reading(..)
+            | Stage::Copying(..)
+            | Stage::SettingAside(..)
+            | Stage::Removing(..)
+            | Stage::RemovingOther(..) => Undone::Going,
+        }
+    }
+
+    /// The job that is under way.
+    pub(super) fn work_under_way(&self) -> Option<&Work> {
+        match &self.stage {
+            Stage::Working(_, work) => Some(work),
+            Stage::Moving
+            | Stage::Marking
+            | Stage::Observing(_)
+            | Stage::Reading(..)
+            | Stage::Comparing(_)
+            | Stage::Copying(..)
+            | Stage::SettingAside(..)
+            | Stage::Removing(..)
+            | Stage::RemovingOther(..) => None,
+        }
+    }
+
+    fn wait(&mut self, stage: Stage, action: Action) -> Undone {
+        self.stage = stage;
+        Undone::Next(action)
+    }
+
+    /// Ends without a word on the transaction, which is as it was.
+    fn end(&self, outcome: Result<Reply, CallError>) -> Undone {
+        self.finish(outcome, End::Open)
+    }
+
+    fn finish(&self, outcome: Result<Reply, CallError>, end: End) -> Undone {
+        Undone::Done { outcome, end }
+    }
+
+    /// Begins with the part behind `after`, or ends the try.
+    fn next_part(&mut self, after: Option<Part>, open: &mut OpenChange, here: &Here<'_>) -> Undone {
+        let Some(ending) = open.ending() else {
+            return self.end(Err(faults::invariant("a rollback under way has a transaction")));
+        };
+        let Some(part) = ending.next_part(after) else { return self.settle(open, here) };
+        let parts = match part {
+            Part::Network => Parts { network: true, files: false },
+            Part::Files => Parts { network: false, files: true },
+        };
+        let rollback = Rollback::new(Rc::clone(&ending.snapshot), parts, &here.now.moment());
+        self.next_round(Round {
+            part: Some(part),
+            rollback: Box::new(rollback),
+            refused: Vec::new(),
+        })
+    }
+
+    /// Begins with a round: the host is observed first.
+    fn next_round(&mut self, round: Round) -> Undone {
+        if self.is_stopping {
+            return self.end(Err(faults::stopping()));
+        }
+        let scope = match round.rollback.scope() {
+            Scope::Nothing => RecordScope::Nothing,
+            Scope::Host => RecordScope::Host,
+            Scope::Links(links) => RecordScope::Links {
+                links: links.clone(),
+                has_neighbours: round.rollback.has_neighbours(),
+            },
+        };
+        self.wait(Stage::Observing(round), Action::Record(scope))
+    }
+
+    /// Begins to compare the host with the snapshot.
+    fn compare(
+        &mut self,
+        mut round: Round,
+        observed: Observed,
+        files: Result<Files, HostError>,
+        here: &Here<'_>,
+    ) -> Undone {
+        let Observed { record, leases, foreign } = observed;
+        let foreign = match round.rollback.scope() {
+            Scope::Nothing => None,
+            Scope::Host | Scope::Links(_) => foreign
+                .inspect_err(|err| warn!("{err}: DHCP clients of others stay as they are"))
+                .ok(),
+        };
+        let at = round.rollback.snapshot().opening.at;
+        let elapsed = here.now.moment().since_boot.saturating_sub(at);
+        let there = rollback::Here { files, record, leases, foreign, elapsed };
+        round.rollback.begin_round(there);
+        self.stage = Stage::Comparing(round);
+        Undone::Going
+    }
+
+    /// Goes on as the comparison says.
+    fn go_on(
+        &mut self,
+        round: Round,
+        next: Next,
+        open: &mut OpenChange,
+        here: &Here<'_>,
+    ) -> Undone {
+        let plan = match next {
+            Next::Do(plan) => plan,
+            Next::Arrive => return self.end_part(round.part, None, open, here),
+            Next::GiveUp(remains) => {
+                return self.end_part(round.part, Some(remains), open, here);
+            }
+        };
+        debug!("the rollback, round {}:\n{plan}", round.rollback.round());
+        // Another try copies nothing anew.
+        let is_first = round.rollback.round() == 1;
+        let is_copied = open.ending().is_some_and(|ending| ending.aside.is_some());
+        let restored = plan.steps.iter().filter_map(|it| it.step.restores()).cloned();
+        let restored: Vec<_> = restored.filter(|_| is_first && !is_copied).collect();
+        match restored.is_empty() {
+            true => self.work(round, plan),
+            false => {
+                let copy = Action::File(FileAction::KeepCopies(restored));
+                self.wait(Stage::Copying(round, plan), copy)
+            }
+        }
+    }
+
+    fn work(&mut self, round: Round, plan: Plan) -> Undone {
+        let discarded = plan.discarded.clone();
+        self.stage = Stage::Working(round, Box::new(Work::new(Job::persistent(plan), discarded)));
+        Undone::Going
+    }
+
+    /// A part is over; `remains` could not be restored.
+    fn end_part(
+        &mut self,
+        part: Option<Part>,
+        remains: Option<Remains>,
+        open: &mut OpenChange,
+        here: &Here<'_>,
+    ) -> Undone {
+        let Some(part) = part else { return self.end_job(remains) };
+        if let Some(ending) = open.ending() {
+            ending.handle_part(part, remains);
+        }
+        self.next_part(Some(part), open, here)
+    }
+
+    /// The job is undone, as far as can be. The transaction is open still.
+    fn end_job(&mut self, remains: Option<Remains>) -> Undone {
+        let Some(remains) = remains else {
+            info!("what a change had done by half is undone");
+            return self.finish(Ok(Reply::Empty), End::Journal);
+        };
+        let text = format!("what a change had done by half is undone in part: {remains}");
+        let errno = remains.errno.unwrap_or(libc::EIO);
+        let aside = Action::File(FileAction::SetAside(&[TransactionFile::Journal]));
+        self.wait(Stage::SettingAside(text, errno), aside)
+    }
+
+    /// All parts have been tried: the transaction is over, or waits for another try.
+    fn settle(&mut self, open: &mut OpenChange, here: &Here<'_>) -> Undone {
+        let tried = open.ending().map(|ending| ending.outcome());
+        match tried {
+            Some(Tried::Failed { text, errno }) => {
+                postpone(open, &text, here);
+                let text = format!("{FAILURE}: {text}; it is tried again");
+                self.end(Err(faults::host(text, errno)))
+            }
+            Some(Tried::Whole) | None => self.remove(None),
+            Some(Tried::Lost(text)) => {
+                const EITHER: &[TransactionFile] =
+                    &[TransactionFile::Snapshot, TransactionFile::Rollback];
+                let aside = Action::File(FileAction::SetAside(EITHER));
+                self.wait(Stage::SettingAside(text, libc::EIO), aside)
+            }
+        }
+    }
+
+    /// A snapshot that was not of full use is moved away, or could not be.
+    fn handle_aside(&mut self, text: String, errno: i32, result: FileResult) -> Undone {
+        let mut told = text.clone();
+        let is_moved = match result {
+            Ok(FileAnswer::Aside(Some(set))) => {
+                told += "; the snapshot is kept in ";
+                told += &set;
+                true
+            }
+            Ok(_) => true,
+            Err(err) => {
+                warn!("{err}");
+                false
+            }
+        };
+        match self.target {
+            // Where it cannot be moved it goes: what can be restored is.
+            Target::Transaction => self.remove(Some(Lost { text, told })),
+            Target::Journal => {
+                error!("{told}");
+                let end = if is_moved { End::NoJournal } else { End::Journal };
+                self.finish(Err(faults::host(told, errno)), end)
+            }
+        }
+    }
+
+    fn remove(&mut self, lost: Option<Lost>) -> Undone {
+        let first = FileAction::Remove(TransactionFile::Snapshot);
+        self.wait(Stage::Removing(lost), Action::File(first))
+    }
+
+    /// The transaction is over, if its snapshot is gone: the next daemon would go back to it again.
+    fn close(
+        &mut self,
+        lost: Option<Lost>,
+        failed: Option<HostError>,
+        open: &mut OpenChange,
+        here: &Here<'_>,
+    ) -> Undone {
+        if let Some(Lost { told, .. }) = &lost {
+            error!("{FAILURE}: {told}");
+        }
+        let outcome = match &lost {
+            None => Ok(Reply::Empty),
+            Some(Lost { told, .. }) => Err(faults::host(format!("{FAILURE}: {told}"), libc::EIO)),
+        };
+        if let Some(err) = failed {
+            postpone(open, &err.to_string(), here);
+            return self.end(outcome);
+        }
+        let note = open.ending().and_then(|ending| {
+            let opening = &ending.snapshot.opening;
+            let why = ending.cause.as_str();
+            match ending.cause {
+                Cause::NotBegun => {
+                    warn!("the snapshot of a change that was not begun is removed");
+                    return None;
+                }
+                Cause::Caller => {
+                    warn!("the change is rolled back that was {opening}");
+                    return None;
+                }
+                Cause::Deadline | Cause::Reboot | Cause::Resumed => {}
+            }
+            warn!("the change is rolled back that was {opening}: {why}");
+            let at = Utc::since_epoch(here.now.wall).to_the_second();
+            let mut note = format!("the change {opening} was rolled back at {at}: {why}");
+            if let Some(Lost { text, .. }) = &lost {
+                note += "; ";
+                note += text;
+            }
+            if let Some(aside) = ending.aside.take() {
+                note += "; the edited definition files are kept in ";
+                note += &aside;
+            }
+            Some(note)
+        });
+        self.finish(outcome, End::Closed(note))
+    }
+}
+
+/// A try of the rollback has failed: another one follows after a pause.
+pub(super) fn postpone(open: &mut OpenChange, why: &str, here: &Here<'_>) {
+    let pause = open.handle_failure(why.to_owned(), here.now.instant).as_secs();
+    let opening = open.opening().map(ToString::to_string).unwrap_or_default();
+    error!(
+        "the rollback of the change {opening} has failed, and is tried again in {pause} s: {why}"
+    );
+}
+
+/// Copies are a courtesy: where none can be made, the rollback goes on all the same.
+fn note_copies(result: FileResult, open: &mut OpenChange) {
+    match result {
+        Ok(FileAnswer::Aside(Some(set))) => {
+            info!("what the definition files say now is kept in {set}");
+            if let Some(ending) = open.ending() {
+                ending.aside = Some(set);
+            }
+        }
+        Ok(_) => {}
+        Err(err) => warn!("{err}: what the definition files say now is not kept"),
+    }
+}

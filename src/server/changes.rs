@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Changes`]: performs the coordinator's actions on the kernel and on the disk.
+//!
+//! The coordinator decides what is done, and in which order ([`crate::change`]). The answers of the kernel
+//! may take several turns; calls that look are answered meanwhile.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use log::{debug, warn};
+
+use crate::change::action::{
+    Action, FileAction, FileAnswer, FileError, Here, Now, Observed, RecordScope, TransactionFile,
+};
+use crate::change::decision::Decision;
+use crate::change::request::{Origin, Request};
+use crate::change::rollback::Recovery;
+use crate::change::{ChangeSettings, Coordinator};
+use crate::error::{CallError, HostError};
+use crate::handler::Answer;
+use crate::host::inquiry::record::RecordInquiry;
+use crate::host::record::HostRecord;
+use crate::host::survey::Survey;
+use crate::io::boot;
+use crate::io::boot_marker::BootMarker;
+use crate::io::change_folder::{ChangeFolder, Writing};
+use crate::io::changes::Changes as Channel;
+use crate::io::link_memory::LinkMemoryFile;
+use crate::io::shelf::Shelf;
+use crate::io::standby::Standby;
+use crate::limits::{KEPT_PER_TURN_MAX, XML_LEN_MAX};
+use crate::logging;
+use crate::model::address::Family;
+use crate::model::client::{Access, ClientId, ClientState};
+use crate::model::lease::{Lease, NameServers};
+use crate::model::name::IfName;
+use crate::plan::step::Step;
+use crate::plan::{Plan, Planned};
+use crate::proto::interface::InterfaceCall;
+use crate::proto::{Call, Reply};
+use crate::server::asking::{Asking, Found, Heard, Seen};
+use crate::server::files;
+use crate::server::perform::{StepProgress, Steps};
+use crate::server::world::World;
+use crate::server::{clock, wall_clock};
+use crate::session::{PendingCall, ReplyTo};
+use crate::snapshot::{Caller, Snapshot};
+use crate::sys::clock::since_boot;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) coordinator: Coordinator,
+    steps: Steps,
+    /// The long question to the kernel that is under way.
+    asking: Asking,
+    files: ChangeFiles,
+    /// A snapshot that is being written.
+    writing: Option<(Writing, TransactionFile, Rc<Snapshot>)>,
+    pub(super) standby: Standby,
+    /// The id of this boot. Asked for once: a rollback needs no file.
+    boot: Rc<str>,
+}
+
+/// Where changes leave what the next daemon has to know.
+#[derive(Debug)]
+pub(super) struct ChangeFiles {
+    pub(super) folder: ChangeFolder,
+    /// Links without a definition that were taken down.
+    pub(super) shelf: Shelf,
+    /// Links of definitions that were taken down.
+    pub(super) memory: LinkMemoryFile,
+    /// Interfaces that are not complete; `None` for a daemon that brings nothing up by itself.
+    pub(super) marker: Option<BootMarker>,
+}
+
+/// A call whose change is over, and its reply.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) id: ClientId,
+    pub(super) reply_to: ReplyTo,
+    pub(super) outcome: Result<Reply, CallError>,
+}
+
+/// What has become of a call.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// It is no change: it is answered at once.
+    No(PendingCall),
+    Waits,
+    /// Too many wait.
+    Refused(ReplyTo),
+}
+
+impl Changes {
+    pub(super) fn new(
+        settings: ChangeSettings,
+        channel: Channel,
+        files: ChangeFiles,
+        standby: Standby,
+        now: Instant,
+    ) -> Self {
+        Self {
+            coordinator: Coordinator::new(settings, files.memory.read(), now),
+            steps: Steps::new(channel),
+            asking: Asking::default(),
+            files,
+            writing: None,
+            standby,
+            boot: boot::id().into(),
+        }
+    }
+
+    /// The socket that changes go over, to be polled.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.steps.channel.as_fd()
+    }
+
+    /// A child may have ended.
+    pub(super) fn handle_child(&mut self, now: Instant) {
+        self.steps.channel.handle_child();
+        self.standby.handle_child(now);
+    }
+
+    /// Takes a call for later, if it is a change that its client may make.
+    pub(super) fn take_call(
+        &mut self,
+        pending: PendingCall,
+        id: ClientId,
+        state: &ClientState,
+        caller: Caller,
+    ) -> Taken {
+        let access = state.opened.as_ref().map(|opened| opened.access);
+        match pending {
+            PendingCall { call: Call::Interface(call), reply_to }
+                if access == Some(Access::ReadWrite)
+                    && call.changing_api().is_some()
+                    && !is_hopeless(&call) =>
+            {
+                if self.coordinator.is_full() {
+                    return Taken::Refused(reply_to);
+                }
+                let origin = Origin::Client { id, reply_to, state: state.clone(), caller };
+                self.coordinator.push(Request { origin, call });
+                Taken::Waits
+            }
+            pending => Taken::No(pending),
+        }
+    }
+
+    /// Looks for a transaction that an earlier daemon has left.
+    pub(super) fn recover(&mut self, recovery: Recovery) {
+        self.coordinator.recover(recovery);
+    }
+
+    /// Brings up what comes up by itself, if this daemon does that.
+    pub(super) fn begin_autostart(&mut self, world: &World, now: Instant) {
+        let Some(marker) = &self.files.marker else { return };
+        let marked = marker.read();
+        let now = self.now(now);
+        self.coordinator.begin_autostart(marked, &here(world, &now, false));
+    }
+
+    /// The table of links may have changed.
+    pub(super) fn handle_news(&mut self, world: &mut World, now: Instant) {
+        if self.coordinator.has_new_links(&world.host) {
+            world.store.drain();
+        }
+        let now = self.now(now);
+        self.coordinator.handle_news(&here(world, &now, false));
+    }
+
+    /// Sees to what is due.
+    pub(super) fn handle_time(&mut self, world: &mut World, now: Instant) {
+        self.standby.handle_time(now);
+        let now = self.now(now);
+        self.coordinator.handle_time(&here(world, &now, false));
+        if !self.coordinator.is_idle() {
+            return self.steps.given_back.note_change();
+        }
+        if let Some(port) = world.leases.next_stray() {
+            warn!("dhcpcd has let go of {port}, which is a port: its addresses there are removed");
+            let steps = [Family::Ipv4, Family::Ipv6].map(|family| drop_all(port, family)).to_vec();
+            let (why, plan) = ("a port has addresses", Plan { steps, ..Plan::default() });
+            self.coordinator.begin_own(port, why, plan, &here(world, &now, false));
+        } else if let Some((link, plan)) = self.steps.given_back.poll(&world.host, now.instant) {
+            let why = "its client has another address";
+            self.coordinator.begin_own(link, why, plan, &here(world, &now, false));
+        }
+    }
+
+    /// Forgets links without a definition that are up again, or gone.
+    pub(super) fn forget_shelved(&mut self, world: &World) {
+        self.files.shelf.forget_others(&world.host);
+    }
+
+    /// The daemon stops.
+    pub(super) fn handle_stop(&mut self, world: &World, now: Instant) {
+        self.asking.stop();
+        let now = self.now(now);
+        self.coordinator.handle_stop(&here(world, &now, false));
+        if !self.coordinator.awaits_file() {
+            self.writing.take().into_iter().for_each(|(writing, ..)| writing.give_up());
+        }
+    }
+
+    /// The loop has seen to its clients, and may wait for the kernel anew.
+    pub(super) fn begin_turn(&mut self) {
+        self.steps.channel.begin_turn();
+    }
+
+    /// When there is something to do for changes, if nothing happens before.
+    pub(super) fn deadline(&mut self, now: Instant) -> Option<Instant> {
+        self.coordinator.deadline(now)
+    }
+
+    /// When to call [`Self::handle_time`].
+    pub(super) fn time_deadline(&mut self, now: Instant) -> Option<Instant> {
+        let now = self.now(now);
+        let coordinator = self.coordinator.time_deadline(&now);
+        coordinator.into_iter().chain(self.standby.next_at()).min()
+    }
+
+    /// Whether a turn that has answered calls, or not, has nothing to do here.
+    pub(super) fn has_rest(&self, has_answered: bool, now: Instant) -> bool {
+        self.coordinator.is_done() || (has_answered && self.coordinator.is_yielding(now))
+    }
+
+    /// Deletes a link that is out of the way, if no change is to be made now.
+    pub(super) fn clear_up(&mut self, world: &World, now: Instant) -> bool {
+        if !self.coordinator.is_resting() {
+            return false;
+        }
+        let now = self.now(now);
+        if let Action::Delete(link) = self.coordinator.poll_action(&here(world, &now, false)) {
+            debug!("{}", Step::DeleteLink(link));
+            self.steps.delete(link, &world.host);
+        }
+        true
+    }
+
+    /// Goes on with what is under way, by one action that depends on the host and all those that follow
+    /// from it.
+    pub(super) fn go_on(&mut self, world: &mut World, now: Instant) -> Vec<Answered> {
+        let caller = self.coordinator.caller();
+        let _charged = caller.map(|caller| logging::charge_to(caller.uid));
+        self.coordinator.resume_after_pause();
+        let mut answered = Vec::new();
+        if !self.go_on_writing(world, now) {
+            return answered;
+        }
+        match self.asking.pursue(&mut self.steps.channel) {
+            Heard::Nothing => {}
+            Heard::Unfinished => return answered,
+            Heard::Waiting => {
+                self.coordinator.wait_for_result();
+                return answered;
+            }
+            Heard::Survey(found) => {
+                let survey = found.and_then(|found| self.complete(found, world));
+                let time = self.now(now);
+                self.coordinator.handle_survey(survey, &here(world, &time, false));
+            }
+            Heard::SurveyForStep(survey, step) => {
+                let progress = self.steps.take_survey(survey, &step, world, now);
+                self.take_progress(progress, world);
+            }
+            Heard::Record(record) => {
+                let observed = record.map(|record| observed(record, world));
+                let time = self.now(now);
+                self.coordinator.handle_record(observed, &here(world, &time, false));
+            }
+        }
+        let heard = self.steps.hear(world, now);
+        self.take_progress(heard, world);
+        if self.coordinator.begins_next() {
+            world.store.drain();
+        }
+        let time = self.now(now);
+        let is_ahead = self.steps.channel.is_ahead();
+        let mut next = Some(self.coordinator.poll_action(&here(world, &time, is_ahead)));
+        while let Some(action) = next {
+            self.perform(action, world, now, &mut answered);
+            next = self.coordinator.poll_ready();
+        }
+        answered
+    }
+
+    /// Whether the turn is over for changes, after calls were answered in it or not.
+    pub(super) fn ends_turn(&mut self, has_answered: bool, begun: Instant) -> bool {
+        if self.coordinator.is_paused() || (self.coordinator.is_in_parts() && !has_answered) {
+            return true;
+        }
+        // A change is made in one go: between two of its steps packets may be lost.
+        let yields = has_answered && !self.coordinator.is_working();
+        if yields {
+            let end = clock();
+            let spent = end.saturating_duration_since(begun);
+            self.coordinator.yield_to_clients(spent, end);
+        }
+        yields
+    }
+
+    /// Carries out one action.
+    fn perform(
+        &mut self,
+        action: Action,
+        world: &mut World,
+        now: Instant,
+        answered: &mut Vec<Answered>,
+    ) {
+        let time = self.now(now);
+        match action {
+            Action::Decide { request, survey } => {
+                let survey = survey.map(|survey| Answer::Survey(*survey));
+                let caller = request.origin.caller();
+                let _charged = caller.map(|caller| logging::charge_to(caller.uid));
+                let decision = self.decide(&request, survey.as_ref(), world);
+                self.coordinator.handle_decision(*request, decision, &here(world, &time, false));
+            }
+            Action::Check { claims, leases } => {
+                let checked = world.check(&claims, &leases);
+                self.coordinator.handle_check(checked, &here(world, &time, false));
+            }
+            Action::Survey(order) => {
+                self.asking.survey(order, world, &mut self.steps.channel);
+            }
+            Action::Record(scope) => self.observe(&scope, world, &time),
+            Action::Perform(step) => {
+                let behind = self.coordinator.upcoming();
+                let progress = self.steps.perform(&step, behind, world, now);
+                self.take_progress(progress, world);
+            }
+            Action::File(FileAction::Write(file, snapshot)) => {
+                match self.files.folder.begin_writing(file, &snapshot) {
+                    Ok(writing) => self.writing = Some((writing, file, snapshot)),
+                    Err(err) => self.end_writing(file, Err(err), world, &time),
+                }
+            }
+            Action::File(operation) => {
+                let result = files::perform(&operation, &self.files.folder, &mut world.store);
+                self.coordinator.handle_file(result, &here(world, &time, false));
+            }
+            Action::Settle(link) => self.steps.channel.settle(link),
+            Action::Delete(link) => self.steps.delete(link, &world.host),
+            Action::StandBy(deadline) => self.standby.start(deadline, now),
+            Action::Dismiss => self.standby.dismiss(),
+            Action::Shelve(shelved) => {
+                if let Err(err) = self.files.shelf.put(&shelved) {
+                    let link = shelved.link;
+                    warn!("what {link} has will not be known when it comes up: {err}");
+                }
+            }
+            Action::Remember(links) => {
+                if let Err(err) = self.files.memory.write(&links) {
+                    warn!(
+                        "what links had that were taken down is not known after a restart: {err}"
+                    );
+                }
+            }
+            Action::Mark(incomplete) => {
+                let marker = self.files.marker.as_mut();
+                if let Some(Err(err)) = marker.map(|it| it.write(incomplete.into_iter())) {
+                    warn!("cannot note which interfaces have been brought up in this boot: {err}");
+                }
+            }
+            Action::Answer { request, outcome } => {
+                if let Origin::Client { id, reply_to, .. } = request.origin {
+                    answered.push(Answered { id, reply_to, outcome });
+                }
+            }
+            Action::Continue | Action::Wait(_) => {}
+        }
+    }
+
+    /// Has a handler decide a request.
+    fn decide(
+        &self,
+        request: &Request,
+        survey: Option<&Answer>,
+        world: &mut World,
+    ) -> Result<Decision, CallError> {
+        let call = Call::Interface(request.call.clone());
+        let state = request.origin.state();
+        world.desk(self.coordinator.status(), false).decide(&call, &state, survey)
+    }
+
+    /// Hears how a step went, or asks what it needs to go on.
+    fn take_progress(&mut self, progress: StepProgress, world: &World) {
+        match progress {
+            StepProgress::Done(result) => self.coordinator.handle_step(result),
+            StepProgress::Owed => {}
+            StepProgress::Survey(order, step) => {
+                self.asking.survey_for_step(order, step, world);
+            }
+        }
+    }
+
+    /// Asks for all that a rollback can restore.
+    fn observe(&mut self, scope: &RecordScope, world: &World, time: &Now) {
+        let inquiry = match scope {
+            RecordScope::Nothing => {
+                let observed = Ok(observed(HostRecord::default(), world));
+                return self.coordinator.handle_record(observed, &here(world, time, false));
+            }
+            RecordScope::Host => RecordInquiry::of_all(),
+            RecordScope::Links { links, has_neighbours: true } => {
+                RecordInquiry::of(links, &world.host)
+            }
+            RecordScope::Links { links, has_neighbours: false } => {
+                RecordInquiry::of(links, &world.host).without_neighbours()
+            }
+        };
+        self.asking.record(inquiry);
+    }
+
+    /// Goes on writing a snapshot, as far as a turn has time for it. `false` if there is more to write.
+    fn go_on_writing(&mut self, world: &World, now: Instant) -> bool {
+        let Some((mut writing, file, snapshot)) = self.writing.take() else { return true };
+        match writing.poll(&snapshot, KEPT_PER_TURN_MAX) {
+            Ok(false) => {
+                self.writing = Some((writing, file, snapshot));
+                false
+            }
+            written => {
+                let time = self.now(now);
+                self.end_writing(file, written.map(drop), world, &time);
+                true
+            }
+        }
+    }
+
+    fn end_writing(
+        &mut self,
+        file: TransactionFile,
+        written: Result<(), HostError>,
+        world: &World,
+        time: &Now,
+    ) {
+        let folder = &self.files.folder;
+        let refuse = |cause| FileError { cause, is_there: folder.has(file) };
+        let result = written.map(|()| FileAnswer::Done).map_err(refuse);
+        self.coordinator.handle_file(result, &here(world, time, false));
+    }
+
+    /// Adds to a survey what files tell of these links, and what the daemon itself knows.
+    fn complete(&self, found: Found, world: &World) -> Result<Survey, HostError> {
+        let Found { mut survey, order, seen } = found;
+        let seen = seen.unwrap_or_else(|| Seen::look(&order, world));
+        (survey.defaults, survey.foreign) = (seen.defaults, seen.foreign?);
+        survey.leases = world.leases.running().copied().collect();
+        survey.ended = world.leases.ended();
+        let shelf = &self.files.shelf;
+        survey.shelved = order.links.iter().filter_map(|link| shelf.find(link)).collect();
+        Ok(survey)
+    }
+
+    /// The time, by each clock that the coordinator goes by.
+    fn now(&mut self, instant: Instant) -> Now {
+        if self.boot.is_empty() {
+            self.boot = boot::id().into();
+        }
+        let wall = wall_clock().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Now { instant, boot: Rc::clone(&self.boot), since_boot: since_boot().ok(), wall }
+    }
+}
+
+/// The host, for the coordinator.
+fn here<'a>(world: &'a World, now: &'a Now, is_ahead: bool) -> Here<'a> {
+    Here { host: &world.host, definitions: world.store.definitions(), now, is_ahead }
+}
+
+fn observed(record: HostRecord, world: &World) -> Observed {
+    let leases = world.leases.running().copied().collect();
+    Observed { record, leases, foreign: world.leases.foreign() }
+}
+
+/// Takes away all that a DHCP client can have brought.
+fn drop_all(link: IfName, family: Family) -> Planned {
+    let name_servers = NameServers::Taken;
+    let lease = Lease { link, family, name_servers, wanted: None, like: None };
+    let step = Step::DropLease { lease, addresses: Vec::new(), routes: Vec::new() };
+    Planned { step, undo: Vec::new() }
+}
+
+/// Whether a call is refused whatever the host is like, and so does not need to wait its turn in
+/// memory.
+fn is_hopeless(call: &InterfaceCall) -> bool {
+    matches!(call, InterfaceCall::DefineXml { xml, .. } if xml.len() > XML_LEN_MAX)
+}

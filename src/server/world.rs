@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`World`]: the host as the daemon knows it: the kernel's table, the definitions, the DHCP clients.
+//!
+//! The table is brought up to date before anything is answered from it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use log::warn;
+
+use crate::change::transaction::Status;
+use crate::error::{CallError, HostError};
+use crate::faults;
+use crate::host::Host;
+use crate::io::Progress;
+use crate::io::definitions::DefinitionStore;
+use crate::io::dhcp::DhcpClients;
+use crate::io::kernel::Kernel;
+use crate::io::managers::{self, Target};
+use crate::limits::HOLDS_TOLD_MAX;
+use crate::managers::{Claim, Hold, Stake, obstacle};
+use crate::model::client::Privilege;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::server::answer::{Desk, Facts};
+use crate::server::client_config::ClientConfig;
+
+/// How long the kernel is left alone after it has refused to be read.
+const KERNEL_PAUSE: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) kernel: Kernel,
+    pub(super) host: Host,
+    /// Whether the table held all the news when it was last drained.
+    pub(super) news: Progress,
+    /// The kernel has refused to be read: it is not read again before this.
+    pub(super) retry_at: Option<Instant>,
+    pub(super) store: DefinitionStore,
+    /// The DHCP clients of the host's interfaces.
+    pub(super) leases: DhcpClients,
+    pub(super) facts: Facts,
+    pub(super) client_config: ClientConfig,
+    /// Bytes from clients and from the kernel pass through here.
+    pub(super) buffer: Vec<u8>,
+}
+
+impl World {
+    /// Reads what the kernel has told since.
+    ///
+    /// # Errors
+    /// The kernel refuses to be read.
+    pub(super) fn read_kernel(&mut self) -> Result<(), HostError> {
+        self.news = self.kernel.drain(&mut self.host, &mut self.buffer)?;
+        Ok(())
+    }
+
+    /// Brings the table up to date. While the kernel refuses to be read, calls wait: a late answer is
+    /// better than a wrong one.
+    pub(super) fn drain(&mut self, now: Instant) {
+        if self.retry_at.is_some_and(|end| end > now) {
+            return;
+        }
+        self.retry_at = None;
+        if let Err(err) = self.read_kernel() {
+            warn!("calls wait: {err}");
+            self.retry_at = Some(now + KERNEL_PAUSE);
+            self.news = Progress::Unfinished;
+        }
+    }
+
+    /// Whether the table has all that the kernel has told.
+    pub(super) fn is_current(&self) -> bool {
+        self.news == Progress::Drained
+    }
+
+    /// Ends the DHCP clients whose link is gone.
+    pub(super) fn end_orphans(&mut self, now: Instant) {
+        let host = &self.host;
+        self.leases.retain_links(|name| host.link_named(name).is_some(), now);
+    }
+
+    /// What calls are answered with. `is_patient`: the call may wait for what the kernel does not tell at
+    /// once.
+    pub(super) fn desk<'a>(&'a mut self, change: Status<'a>, is_patient: bool) -> Desk<'a> {
+        Desk {
+            facts: &self.facts,
+            client_config: &mut self.client_config,
+            host: &self.host,
+            definitions: self.store.definitions(),
+            change,
+            clients: &self.leases,
+            kernel: &mut self.kernel,
+            buffer: &mut self.buffer,
+            is_patient,
+        }
+    }
+
+    /// Looks for other managers of the links that a change is about, and for programs that can hold its
+    /// leases. The answer are lines for the log.
+    ///
+    /// # Errors
+    /// Another manager would not let a lease go on, or no program can hold one.
+    pub(super) fn check(
+        &self,
+        claims: &[Claim],
+        leases: &[Lease],
+    ) -> Result<Vec<String>, CallError> {
+        let holds = self.holds_on(claims);
+        if let Some(hold) = obstacle(claims, &holds) {
+            return Err(faults::managed(hold));
+        }
+        for lease in leases {
+            let checked = self.leases.check(lease);
+            checked.map_err(|err| faults::no_client_for(lease, &err.to_string()))?;
+        }
+        Ok(told(&holds))
+    }
+
+    /// Warns of other managers of what is defined.
+    pub(super) fn warn_of_managers(&self) {
+        let definitions = self.store.definitions().iter();
+        let claims: Vec<_> =
+            definitions.flat_map(|it| Claim::all(it, |_| Stake::Settings)).collect();
+        told(&self.holds_on(&claims)).iter().for_each(|text| warn!("{text}"));
+    }
+
+    /// Other managers of the links. Only a host's own daemon looks for them: a session cannot change the
+    /// host's links.
+    fn holds_on(&self, claims: &[Claim]) -> Vec<Hold> {
+        if claims.is_empty() || self.facts.privilege != Privilege::System {
+            return Vec::new();
+        }
+        let bridges: BTreeSet<_> =
+            claims.iter().filter(|it| it.is_bridge).map(|it| it.link).collect();
+        let links: BTreeSet<_> = claims.iter().map(|claim| claim.link).collect();
+        let target =
+            |link| Target { is_bridge: bridges.contains(&link), ..target(link, &self.host) };
+        let targets: Vec<_> = links.into_iter().map(target).collect();
+        managers::find(&targets)
+    }
+}
+
+fn target(link: IfName, host: &Host) -> Target {
+    Target { link, index: host.link_named(&link).map(|link| link.index), is_bridge: false }
+}
+
+fn told(holds: &[Hold]) -> Vec<String> {
+    let omitted = holds.len().saturating_sub(HOLDS_TOLD_MAX);
+    let more = (omitted > 0).then(|| format!("{omitted} more links have other managers"));
+    holds.iter().take(HOLDS_TOLD_MAX).map(Hold::to_string).chain(more).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::managers::{Manager, Sign};
+
+    #[test]
+    fn a_host_full_of_them_is_no_flood() {
+        let hold = |number: usize| Hold {
+            link: IfName::new(format!("eth{number}")).unwrap(),
+            manager: Manager::Dhcpcd,
+            sign: Sign::Process(7),
+        };
+        let holds = |count: usize| (0..count).map(hold).collect::<Vec<_>>();
+        assert_eq!(told(&holds(HOLDS_TOLD_MAX)).len(), HOLDS_TOLD_MAX);
+        let more = told(&holds(HOLDS_TOLD_MAX + 2));
+        assert_eq!(more.len(), HOLDS_TOLD_MAX + 1);
+        assert_eq!(more.last().unwrap(), "2 more links have other managers");
+    }
+}
