@@ -5,7 +5,8 @@
 //! Whatever came before: a rollback leaves the files byte for byte as they were, with mode and owner,
 //! the network as it was, and guests on their bridges; begin, commit and rollback in the wrong place
 //! are refused and change nothing; what is committed, or was never begun, is not undone. The daemon
-//! is also killed before each step of each job, and started again at once and too late.
+//! is also killed behind each action of each call, and in the middle of writing each file, and started
+//! again at once and too late.
 //!
 //! What is legitimately different after a rollback: the numbers of links that were made again, which
 //! no text here has, how long a lease or a route lasts, and what a scene says that no daemon can bring

@@ -1,34 +1,44 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`ValueDaemon`]: the daemon's way with changes, on a kernel, a disk and a clock made of values.
+//! [`ValueDaemon`]: the daemon's coordinator of changes, on a kernel, a disk and a clock made of values.
 //!
-//! Handlers decide, plans are carried out step by step, and what is open outlives the daemon as bytes,
-//! as in `server::jobs` and `server::transaction`. It can be killed before any step, and started again.
+//! Its actions are performed one by one, as the loop performs them. The daemon can be killed behind any
+//! of them, or in the middle of writing a file, and started again.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::backend::native;
-use crate::change::decision::{Change, Transaction};
-use crate::change::job::StepError;
-use crate::change::rollback::{
-    self, Found, Here, Next, Parts, Recovery, Resumption, Rollback, Scope,
+use crate::change::action::{
+    Action, FileAction, FileAnswer, FileResult, Here, Left, Now, Observed, RecordScope,
+    TransactionFile,
 };
+use crate::change::decision::Decision;
+use crate::change::job::StepError;
+use crate::change::request::{Origin, Request};
+use crate::change::rollback::Recovery;
 use crate::change::transaction::Status;
+use crate::change::{ChangeSettings, Coordinator};
 use crate::definitions::Definitions;
-use crate::error::CallError;
+use crate::error::{CallError, HostError};
 use crate::faults;
-use crate::fuzzing::value_kernel::ValueKernel;
+use crate::fuzzing::value_kernel::{LEASE_TIME, ValueKernel};
 use crate::fuzzing::view::difference;
 use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::record::HostRecord;
-use crate::model::client::{Access, ClientState, Entrance, Opened, Privilege};
+use crate::host::removed::LinkMemory;
+use crate::host::survey::Survey;
+use crate::limits::LEASE_REST_TIME_MAX;
+use crate::model::client::{Access, ClientId, ClientState, Entrance, Opened, Privilege};
 use crate::model::name::IfName;
-use crate::plan::Plan;
-use crate::plan::step::Step;
+use crate::plan::step::{Condition, Step};
 use crate::proto::Call;
 use crate::proto::interface::InterfaceCall;
-use crate::snapshot::{Files, KeptFile, Moment, Network, Opening, Snapshot};
+use crate::rpc::header::{Header, kind, status};
+use crate::session::ReplyTo;
+use crate::snapshot::{Caller, KeptFile, Opening, Snapshot};
 
 /// Some instant to count from. The same for all runs: what happens never depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
@@ -36,61 +46,99 @@ static START: LazyLock<Instant> = LazyLock::new(|| {
     Instant::now()
 });
 
+/// The head of every call: nobody waits for a reply.
+const HEADER: Header = Header {
+    program: 0,
+    version: 0,
+    procedure: 0,
+    kind: kind::CALL,
+    serial: 0,
+    status: status::OK,
+};
+
+/// How many actions a call may take: more is a circle.
+const ACTION_COUNT_MAX: usize = 10_000;
+
 /// A daemon and its host.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ValueDaemon {
     pub kernel: ValueKernel,
-    /// How long a change may be open.
-    timeout: Option<Duration>,
-    now: Moment,
-    folder: Folder,
-    opening: Option<Opening>,
+    coordinator: Coordinator,
+    disk: Disk,
+    /// What the daemons of this boot remember of links.
+    links: LinkMemory,
+    settings: ChangeSettings,
+    boot: Rc<str>,
+    since_boot: Duration,
+    /// By the clock of the loop, since the first daemon started.
+    elapsed: Duration,
     fate: Fate,
+    /// The last action was writing a file.
+    has_written: bool,
+    /// The reply to the call that is under way.
+    reply: Option<Result<(), CallError>>,
 }
 
-/// The folder of the open change: the bytes of its files.
+/// The folder of transactions: the bytes of its files.
 #[derive(Clone, Debug, Default)]
-struct Folder {
-    change: Option<Vec<u8>>,
-    rollback: Option<Vec<u8>>,
-    journal: Option<Vec<u8>>,
+struct Disk {
+    files: BTreeMap<TransactionFile, Vec<u8>>,
+    note: Option<String>,
 }
 
-/// What becomes of the next call's steps.
+/// What becomes of the next call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Fate {
     #[default]
     Done,
-    /// One of them is refused, if there are that many before it.
+    /// One of its steps is refused, if there are that many before it.
     Refused(usize),
-    /// The daemon is killed when it has done that many.
+    /// The daemon is killed when it has done that many actions.
     Killed(usize),
-}
-
-/// What a handler wants.
-#[derive(Debug)]
-pub enum Decision {
-    Change(Box<Change>),
-    Transact(Transaction),
+    /// So it is, and the last of them is writing a file, which is half done.
+    Torn(usize),
 }
 
 impl ValueDaemon {
     /// A daemon that has just started, in a boot of its own.
     pub fn new(kernel: ValueKernel, timeout: Option<Duration>) -> Self {
-        let now = Moment { boot: "boot-1".to_owned(), since_boot: Duration::from_secs(1000) };
-        let (folder, opening, fate) = (Folder::default(), None, Fate::Done);
-        Self { kernel, timeout, now, folder, opening, fate }
+        let settings = ChangeSettings {
+            privilege: Privilege::System,
+            dhcp_timeout: LEASE_TIME,
+            change_timeout: timeout,
+        };
+        let links = LinkMemory::default();
+        Self {
+            kernel,
+            coordinator: Coordinator::new(settings, links.clone(), *START),
+            disk: Disk::default(),
+            links,
+            settings,
+            boot: "boot-1".into(),
+            since_boot: Duration::from_secs(1000),
+            elapsed: Duration::ZERO,
+            fate: Fate::Done,
+            has_written: false,
+            reply: None,
+        }
     }
 
-    /// The change that is open.
+    /// The transaction that is open.
     pub fn opening(&self) -> Option<&Opening> {
-        self.opening.as_ref()
+        self.coordinator.opening()
     }
 
-    /// Whether its folder has nothing more in it than the open change, if there is one.
+    /// Whether the folder has nothing more in it than the open transaction, if there is one.
     pub fn is_tidy(&self) -> bool {
-        let Folder { change, rollback, journal } = &self.folder;
-        change.is_some() == self.opening.is_some() && rollback.is_none() && journal.is_none()
+        let has = |file| self.disk.files.contains_key(&file);
+        has(TransactionFile::Snapshot) == self.opening().is_some()
+            && !has(TransactionFile::Rollback)
+            && !has(TransactionFile::Journal)
+    }
+
+    /// Whether a change of the transaction has begun, and is undone by a daemon that starts.
+    pub fn has_journal(&self) -> bool {
+        self.disk.files.contains_key(&TransactionFile::Journal)
     }
 
     /// One step of the next call is refused, if that many come before it.
@@ -98,34 +146,55 @@ impl ValueDaemon {
         self.fate = Fate::Refused(step);
     }
 
-    /// The daemon is killed in the next call, when it has done so many steps of it.
-    pub fn kill_after(&mut self, step: usize) {
-        self.fate = Fate::Killed(step);
+    /// The daemon is killed in the next call, when it has done so many actions of it.
+    pub fn kill_after(&mut self, action: usize) {
+        self.fate = Fate::Killed(action);
     }
 
-    /// Makes a call, as the loop would: nothing, or why it changes nothing.
+    /// The daemon is killed in the next call, in the middle of the last of so many actions, which is writing
+    /// a file.
+    pub fn tear(&mut self, action: usize) {
+        self.fate = Fate::Torn(action);
+    }
+
+    /// Whether the last action before its death was writing a file.
+    pub fn has_died_writing(&self) -> bool {
+        self.has_written
+    }
+
+    /// Whether it was killed in the last call.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.fate, Fate::Killed(0))
+    }
+
+    /// Makes a call, as a client would: nothing, or why it changes nothing.
     ///
     /// # Errors
     /// As the client would read it; something if the daemon was killed.
     pub fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
-        let outcome = match self.decide(call) {
-            Ok(Decision::Change(change)) => self.change(*change),
-            Ok(Decision::Transact(Transaction::Begin)) => {
-                self.begin();
-                Ok(())
-            }
-            Ok(Decision::Transact(Transaction::Commit)) => {
-                self.folder.change = None;
-                self.opening = None;
-                Ok(())
-            }
-            Ok(Decision::Transact(Transaction::Rollback)) => self.roll_back(),
-            Err(err) => Err(err),
+        let origin = Origin::Client {
+            id: ClientId(0),
+            reply_to: ReplyTo::from(HEADER),
+            state: client(),
+            caller: Caller::default(),
         };
-        self.fate = match self.fate {
-            Fate::Killed(left) => Fate::Killed(left),
-            Fate::Done | Fate::Refused(_) => Fate::Done,
-        };
+        let before = self.kernel.to_string();
+        self.coordinator.push(Request { origin, call: call.clone() });
+        self.run();
+        if self.is_dead() {
+            return Err(killed());
+        }
+        self.fate = Fate::Done;
+        let outcome = self.reply.take().unwrap_or_else(|| Err(unanswered()));
+        if let Err(err) = &outcome
+            && call.changing_api().is_some_and(|api| !api.contains("Rollback"))
+            && !err.message().contains("could not be undone")
+        {
+            let after = self.kernel.to_string();
+            assert!(after == before, "{}\n{}", err.message(), difference(&before, &after));
+        }
+        // The next call comes later than what depends on a call before it lasts.
+        self.elapsed += LEASE_REST_TIME_MAX;
         outcome
     }
 
@@ -133,30 +202,33 @@ impl ValueDaemon {
     ///
     /// # Errors
     /// They refuse it.
-    #[expect(clippy::panic, reason = "an answer to no question")]
     pub fn decide(&self, call: &InterfaceCall) -> Result<Decision, CallError> {
+        match self.handle(call, None)? {
+            Decision::Survey(order) => self.handle(call, Some(self.kernel.survey(&order))),
+            decision @ (Decision::Reply(_) | Decision::Change(_) | Decision::Transact(_)) => {
+                Ok(decision)
+            }
+        }
+    }
+
+    #[expect(clippy::panic, reason = "an answer to no question")]
+    fn handle(&self, call: &InterfaceCall, survey: Option<Survey>) -> Result<Decision, CallError> {
         let (host, definitions) = (self.kernel.host(), self.definitions());
         let world = World {
             privilege: Privilege::System,
             host: &host,
             definitions: &definitions,
-            change: self.opening.as_ref().map_or(Status::Closed { last: None }, Status::Open),
+            change: self.coordinator.status(),
         };
-        let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
-        let client = ClientState { opened, ..ClientState::new(Entrance::ReadWrite) };
         let call = Call::Interface(call.clone());
-        let mut answer = None;
-        loop {
-            match handler::handle(&call, &client, &world, answer.as_ref()) {
-                Outcome::Change(change) => return Ok(Decision::Change(Box::new(change))),
-                Outcome::Transact(transaction) => return Ok(Decision::Transact(transaction)),
-                Outcome::Ask(Question::Survey(order)) if answer.is_none() => {
-                    answer = Some(Answer::Survey(self.kernel.survey(&order)));
-                }
-                Outcome::Ask(question) => panic!("{call:?} asks {question:?}"),
-                Outcome::Done(Ok(reply)) => panic!("{call:?}: {reply:?} without a change"),
-                Outcome::Done(Err(err)) => return Err(err),
-            }
+        let answer = survey.map(Answer::Survey);
+        match handler::handle(&call, &client(), &world, answer.as_ref()) {
+            Outcome::Change(change) => Ok(Decision::Change(change)),
+            Outcome::Transact(transaction) => Ok(Decision::Transact(transaction)),
+            Outcome::Ask(Question::Survey(order)) => Ok(Decision::Survey(order)),
+            Outcome::Ask(question) => panic!("{call:?} asks {question:?}"),
+            Outcome::Done(Ok(reply)) => panic!("{call:?}: {reply:?} without a change"),
+            Outcome::Done(Err(err)) => Err(err),
         }
     }
 
@@ -181,40 +253,16 @@ impl ValueDaemon {
         if self.is_dead() {
             self.fate = Fate::Done;
         }
-        let outcome = self.recover();
-        if !self.is_dead() {
-            self.fate = Fate::Done;
+        let instant = *START + self.elapsed;
+        self.coordinator = Coordinator::new(self.settings, self.links.clone(), instant);
+        self.coordinator.adopt_discarded(&self.kernel.host());
+        self.coordinator.recover(Recovery::Whole);
+        self.run();
+        if self.is_dead() {
+            return Err(killed());
         }
-        outcome
-    }
-
-    /// Goes on with what an earlier daemon has left.
-    fn recover(&mut self) -> Result<(), CallError> {
-        self.opening = None;
-        self.kernel.discard_leftovers();
-        let Folder { change, rollback, journal } = &self.folder;
-        let read = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(read);
-        let (rollback, journal) = (read(rollback), read(journal));
-        let change = read(change).filter(|_| rollback.is_none());
-        let found = Found { rollback, change, journal };
-        match rollback::resume(found, Recovery::Whole, &self.now) {
-            Resumption::Nothing => self.folder.journal = None,
-            Resumption::Open(change) => self.opening = Some(change.opening),
-            Resumption::UndoJob { change, journal } => {
-                self.opening = Some(change.opening);
-                let outcome = self.go_back(*journal);
-                if !self.is_dead() {
-                    self.folder.journal = None;
-                }
-                outcome?;
-            }
-            Resumption::RollBack(change) => {
-                self.opening = Some(change.opening);
-                self.folder.journal = None;
-                self.roll_back()?;
-            }
-        }
-        Ok(())
+        self.fate = Fate::Done;
+        self.coordinator.recovered().clone()
     }
 
     /// Power is lost: another boot begins, with a network that somebody else has set up by now.
@@ -227,151 +275,225 @@ impl ValueDaemon {
         let strange: Vec<_> = self.kernel.files().keys().copied().collect();
         strange.into_iter().for_each(|name| self.kernel.put_file(name, None));
         files.into_iter().for_each(|(name, file)| self.kernel.put_file(name, Some(file)));
-        self.now = Moment { boot: "boot-2".to_owned(), since_boot: Duration::from_secs(5000) };
+        (self.boot, self.since_boot) = ("boot-2".into(), Duration::from_secs(5000));
+        self.links = LinkMemory::default();
         self.restart()
     }
 
     /// Time passes. A daemon that runs looks at the deadline.
     ///
     /// # Errors
-    /// The change that was to be rolled back could not be, or not whole.
+    /// The transaction that was to be rolled back could not be, or not whole.
     pub fn pass(&mut self, time: Duration) -> Result<(), CallError> {
         self.let_pass(time);
-        let is_over =
-            self.opening.as_ref().is_some_and(|opening| opening.is_over(self.now.since_boot));
-        if is_over { self.roll_back() } else { Ok(()) }
+        let (host, definitions, now) = (self.kernel.host(), self.definitions(), self.now());
+        let here = Here { host: &host, definitions: &definitions, now: &now, is_ahead: false };
+        self.coordinator.handle_time(&here);
+        if self.coordinator.is_idle() {
+            return Ok(());
+        }
+        self.run();
+        if self.is_dead() { Err(killed()) } else { self.coordinator.recovered().clone() }
     }
 
     /// Time passes while nobody looks.
     pub fn let_pass(&mut self, time: Duration) {
-        self.now.since_boot += time;
+        self.since_boot += time;
+        self.elapsed += time;
     }
 
-    fn begin(&mut self) {
-        let at = self.now.since_boot;
-        let deadline = self.timeout.map(|timeout| at + timeout);
-        let opening = Opening { boot: self.now.boot.clone(), at, deadline, ..Opening::default() };
-        let snapshot = self.snapshot(opening.clone());
-        self.folder.change = Some(snapshot.encode());
-        self.opening = Some(opening);
+    fn now(&self) -> Now {
+        Now {
+            instant: *START + self.elapsed,
+            boot: Rc::clone(&self.boot),
+            since_boot: Some(self.since_boot),
+            wall: self.since_boot,
+        }
     }
 
-    fn snapshot(&self, opening: Opening) -> Snapshot {
-        let definitions = self.definitions();
-        let members = definitions.iter().flat_map(|it| it.members()).collect();
-        let leases = self.kernel.clients().to_vec();
-        let foreign = self.kernel.foreign_clients().to_vec();
-        let network = Network { foreign, ..Network::new(self.kernel.record(), &members, leases) };
-        Snapshot { opening, files: self.files(), network: Some(network) }
-    }
-
-    fn files(&self) -> Files {
-        self.kernel.files().clone()
-    }
-
-    fn change(&mut self, change: Change) -> Result<(), CallError> {
-        let Change { plan, failure, .. } = change;
-        if let Some(opening) = self.opening.clone() {
-            let is_of_files = |step: &Step| matches!(step, Step::EditFile(_));
-            let mut journal = self.snapshot(opening);
-            if plan.steps.iter().all(|planned| is_of_files(&planned.step)) {
-                journal.network = None;
+    /// Performs actions until there is nothing left to do, or the daemon is dead.
+    #[expect(clippy::panic, reason = "the coordinator does not come to an end")]
+    fn run(&mut self) {
+        for _ in 0..ACTION_COUNT_MAX {
+            if self.is_dead() || self.coordinator.is_done() {
+                return;
             }
-            self.folder.journal = Some(journal.encode());
+            let (host, definitions, now) = (self.kernel.host(), self.definitions(), self.now());
+            let here = Here { host: &host, definitions: &definitions, now: &now, is_ahead: false };
+            self.coordinator.resume_after_pause();
+            let action = self.coordinator.poll_action(&here);
+            self.perform(action, &here);
         }
-        let before = self.kernel.to_string();
-        let text = plan.to_string();
-        let fate = &mut self.fate;
-        let outcome = self.kernel.carry_out(plan, *START, &mut |step| fate.befall(step));
-        if self.is_dead() {
-            return Err(killed());
-        }
-        self.folder.journal = None;
-        let Err(err) = outcome else { return Ok(()) };
-        let label = || format!("{err}\n{text}");
-        // What we refuse to undo, and what hangs on it, remains.
-        let is_ours = err.remains.first().is_some_and(|(_, error)| error.errno == 0);
-        assert!(is_ours || err.remains.is_empty(), "{}", label());
-        let after = self.kernel.to_string();
-        let is_undone = is_ours || after == before;
-        assert!(is_undone, "{}{}", label(), difference(&before, &after));
-        Err(faults::host(format!("{failure}: {err}"), 0))
+        panic!("{ACTION_COUNT_MAX} actions are not enough: {:?}", self.coordinator);
     }
 
-    /// Goes back to when the open change began.
-    fn roll_back(&mut self) -> Result<(), CallError> {
-        if let Some(change) = self.folder.change.take() {
-            self.folder.rollback = Some(change);
-        }
-        let snapshot = self.folder.rollback.as_deref().map(read).unwrap_or_default();
-        let outcome = self.go_back(snapshot);
-        if self.is_dead() {
-            return Err(killed());
-        }
-        // What could not be used to the end is put aside.
-        self.folder.rollback = None;
-        self.opening = None;
-        outcome
-    }
-
-    fn go_back(&mut self, snapshot: Snapshot) -> Result<(), CallError> {
-        let parts = Parts { network: true, files: true };
-        let mut rollback = Rollback::new(Rc::new(snapshot), parts, &self.now);
-        let mut refused = Vec::new();
-        loop {
-            if self.is_dead() {
-                return Err(killed());
+    fn perform(&mut self, action: Action, here: &Here<'_>) {
+        match action {
+            Action::Decide { request, survey } => {
+                let decision = self.handle(&request.call, survey.map(|survey| *survey));
+                self.coordinator.handle_decision(*request, decision, here);
             }
-            let at = rollback.snapshot().opening.at;
-            let here = Here {
-                files: Ok(self.files()),
-                record: self.record(&rollback),
-                leases: self.kernel.clients().to_vec(),
-                foreign: Some(self.kernel.foreign_clients().to_vec()),
-                elapsed: self.now.since_boot.saturating_sub(at),
-            };
-            let plan = match rollback.handle(here, &refused) {
-                Next::Do(plan) => plan,
-                Next::Arrive => return Ok(()),
-                Next::GiveUp(remains) => {
-                    return Err(faults::host(remains.to_string(), libc::EIO));
+            Action::Check { .. } => self.coordinator.handle_check(Ok(Vec::new()), here),
+            Action::Survey(order) => {
+                self.coordinator.handle_survey(Ok(self.kernel.survey(&order)), here);
+            }
+            Action::Record(scope) => {
+                self.coordinator.handle_record(Ok(self.observed(&scope)), here);
+            }
+            Action::Perform(step) => {
+                let refused = self.fate.befall_step(&step);
+                let result = refused.map_or_else(|| self.kernel.perform(&step), Err);
+                self.coordinator.handle_step(result);
+                self.count_action();
+            }
+            Action::File(operation) => {
+                let result = self.disk.perform(&operation, &self.kernel, self.fate);
+                self.coordinator.handle_file(result, here);
+                if operation.changes_files() {
+                    self.count_action();
                 }
-            };
-            refused = self.carry_out_what_can_be(plan);
+                self.has_written = matches!(operation, FileAction::Write(..));
+            }
+            Action::Delete(link) => {
+                // One that is gone already is no matter.
+                let _ = self.kernel.perform(&Step::DeleteLink(link));
+                self.count_action();
+            }
+            Action::Remember(links) => self.links = links,
+            Action::Answer { outcome, .. } => {
+                self.reply = Some(outcome.map(|_| ()));
+                self.count_action();
+            }
+            Action::Wait(deadline) => self.wait(deadline),
+            Action::Settle(_)
+            | Action::StandBy(_)
+            | Action::Dismiss
+            | Action::Shelve(_)
+            | Action::Mark(_)
+            | Action::Continue => {}
         }
     }
 
-    fn record(&self, rollback: &Rollback) -> HostRecord {
-        match rollback.scope() {
-            Scope::Nothing => HostRecord::default(),
-            Scope::Host => self.kernel.record(),
-            Scope::Links(links) => self.kernel.record().only(links),
+    /// An action is done.
+    fn count_action(&mut self) {
+        self.has_written = false;
+        match &mut self.fate {
+            Fate::Killed(left) => *left = left.saturating_sub(1),
+            Fate::Torn(1) => self.fate = Fate::Killed(0),
+            Fate::Torn(left) => *left = left.saturating_sub(1),
+            Fate::Done | Fate::Refused(_) => {}
         }
     }
 
-    fn carry_out_what_can_be(&mut self, plan: Plan) -> Vec<(Step, StepError)> {
+    /// Leases come, or the time until then is over.
+    fn wait(&mut self, deadline: Option<Instant>) {
         let fate = &mut self.fate;
-        self.kernel.carry_out_what_can_be(plan, *START, &mut |step| fate.befall(step))
+        let has_leases = self.kernel.bring_leases(|lease| {
+            let (link, family) = (lease.link, lease.family);
+            let leased = Condition::Leased { link, family, besides: Vec::new() };
+            fate.befall_step(&Step::WaitFor(leased)).is_some()
+        });
+        if !has_leases && let Some(deadline) = deadline {
+            self.elapsed = self.elapsed.max(deadline.saturating_duration_since(*START));
+        }
     }
 
-    /// Whether it was killed in the last call.
-    pub fn is_dead(&self) -> bool {
-        self.fate == Fate::Killed(0)
+    fn observed(&self, scope: &RecordScope) -> Observed {
+        let record = match scope {
+            RecordScope::Nothing => HostRecord::default(),
+            RecordScope::Host => self.kernel.record(),
+            RecordScope::Links { links, .. } => self.kernel.record().only(links),
+        };
+        let leases = self.kernel.clients().to_vec();
+        Observed { record, leases, foreign: Ok(self.kernel.foreign_clients().to_vec()) }
+    }
+}
+
+/// All that the next operation depends on.
+impl fmt::Debug for ValueDaemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = match self.coordinator.status() {
+            // How a transaction ended is told, and nothing depends on it.
+            Status::Closed { .. } => None,
+            status @ (Status::Open(_) | Status::Ending { .. } | Status::Unread { .. }) => {
+                Some(status)
+            }
+        };
+        f.debug_struct("ValueDaemon")
+            .field("kernel", &self.kernel)
+            .field("files", &self.disk.files)
+            .field("links", &self.links)
+            .field("boot", &self.boot)
+            .field("since_boot", &self.since_boot)
+            .field("fate", &self.fate)
+            .field("status", &status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileAction {
+    fn changes_files(&self) -> bool {
+        !matches!(self, Self::ReadDefinitions | Self::ReadLeft)
+    }
+}
+
+impl Disk {
+    fn perform(&mut self, operation: &FileAction, kernel: &ValueKernel, fate: Fate) -> FileResult {
+        match operation {
+            FileAction::ReadDefinitions => {
+                return Ok(FileAnswer::Definitions(kernel.files().clone()));
+            }
+            FileAction::ReadLeft => {
+                return Ok(FileAnswer::Left(Box::new(Left {
+                    snapshot: self.read(TransactionFile::Snapshot),
+                    rollback: self.read(TransactionFile::Rollback),
+                    journal: self.read(TransactionFile::Journal),
+                    note: self.note.clone(),
+                })));
+            }
+            FileAction::Write(file, snapshot) => {
+                let mut bytes = snapshot.encode();
+                if fate == Fate::Torn(1) {
+                    bytes.truncate(bytes.len() / 2);
+                }
+                self.files.insert(*file, bytes);
+            }
+            FileAction::Remove(file) => drop(self.files.remove(file)),
+            FileAction::BeginRollback => {
+                let snapshot = self.files.remove(&TransactionFile::Snapshot);
+                self.files.extend(snapshot.map(|bytes| (TransactionFile::Rollback, bytes)));
+            }
+            FileAction::SetAside(files) => {
+                let first = files.iter().find(|file| self.files.contains_key(file));
+                let moved = first.and_then(|file| self.files.remove(file));
+                return Ok(FileAnswer::Aside(moved.map(|_| "aside".to_owned())));
+            }
+            FileAction::KeepCopies(_) => return Ok(FileAnswer::Aside(Some("aside".to_owned()))),
+            FileAction::WriteNote(text) => self.note = Some(text.clone()),
+            FileAction::ForgetNote => self.note = None,
+        }
+        Ok(FileAnswer::Done)
+    }
+
+    fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, HostError> {
+        let Some(bytes) = self.files.get(&file) else { return Ok(None) };
+        Snapshot::decode(bytes).map(Some).map_err(|err| {
+            let cause = std::io::Error::from_raw_os_error(libc::EBADMSG);
+            HostError::new("use", err.to_string(), &cause)
+        })
     }
 }
 
 impl Fate {
-    /// What becomes of one step. What is done after the death is not done.
-    fn befall(&mut self, step: &Step) -> Option<StepError> {
-        let error = || Some(StepError::other(format!("no {step}")));
+    /// What becomes of one step.
+    fn befall_step(&mut self, step: &Step) -> Option<StepError> {
         match self {
-            Self::Done => None,
+            Self::Done | Self::Killed(_) | Self::Torn(_) => None,
             Self::Refused(0) => {
                 *self = Self::Done;
-                error()
+                Some(StepError::other(format!("no {step}")))
             }
-            Self::Killed(0) => error(),
-            Self::Refused(left) | Self::Killed(left) => {
+            Self::Refused(left) => {
                 // A lease is not done, but comes.
                 if !matches!(step, Step::WaitFor(_)) {
                     *left -= 1;
@@ -382,12 +504,15 @@ impl Fate {
     }
 }
 
-/// What is written is read.
-#[expect(clippy::expect_used, reason = "nobody else has written it")]
-fn read(bytes: &[u8]) -> Snapshot {
-    Snapshot::decode(bytes).expect("the bytes that were written")
+fn client() -> ClientState {
+    let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
+    ClientState { opened, ..ClientState::new(Entrance::ReadWrite) }
 }
 
 fn killed() -> CallError {
-    faults::host("killed".to_owned(), libc::EINTR)
+    faults::host("the daemon was killed".to_owned(), 0)
+}
+
+fn unanswered() -> CallError {
+    faults::invariant("each call is answered")
 }

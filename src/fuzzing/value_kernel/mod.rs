@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::change::job::{self, Action, Failure, Job, StepError};
+use crate::definitions::FileEdit;
 use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
 use crate::host::{Host, is_discarded};
@@ -44,7 +45,7 @@ use apart::Apart;
 use state::{Address, Device};
 
 /// How long a DHCP client has here.
-const LEASE_TIME: Duration = Duration::from_secs(30);
+pub const LEASE_TIME: Duration = Duration::from_secs(30);
 
 /// A number of errno(3).
 pub(super) type Errno = i32;
@@ -277,19 +278,7 @@ impl ValueKernel {
 
     fn perform_without_request(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
-            Step::EditFile(edit) => {
-                let before = match self.files.get(&edit.name) {
-                    Some(KeptFile::File { bytes, .. }) => Some(bytes),
-                    Some(KeptFile::Link(_) | KeptFile::Unread) | None => None,
-                };
-                if before != edit.before.as_ref() {
-                    return Err(libc::ESTALE);
-                }
-                // It is made anew, by root and for root alone.
-                let file = |bytes| KeptFile::File { bytes, mode: 0o600, uid: 0, gid: 0 };
-                self.put_file(edit.name, edit.after.clone().map(file));
-                Ok(())
-            }
+            Step::EditFile(edit) => self.edit_file(edit),
             Step::RestoreFile(FileRestoration { name, after, .. }) => {
                 self.put_file(*name, after.clone());
                 Ok(())
@@ -416,6 +405,24 @@ impl ValueKernel {
         };
     }
 
+    /// As the store of definitions does it: a file that has changed meanwhile is left alone, and one that
+    /// is replaced keeps its mode and its owner.
+    fn edit_file(&mut self, edit: &FileEdit) -> Result<(), Errno> {
+        let there = self.files.get(&edit.name);
+        let (before, access) = match there {
+            Some(KeptFile::File { bytes, mode, uid, gid }) => (Some(bytes), (*mode, *uid, *gid)),
+            // A new one is root's, and for root alone.
+            Some(KeptFile::Link(_) | KeptFile::Unread) | None => (None, (0o600, 0, 0)),
+        };
+        if before != edit.before.as_ref() {
+            return Err(libc::ECANCELED);
+        }
+        let (mode, uid, gid) = access;
+        let file = |bytes| KeptFile::File { bytes, mode, uid, gid };
+        self.put_file(edit.name, edit.after.clone().map(file));
+        Ok(())
+    }
+
     fn set_switch(&mut self, link: &IfName, switch: Sysctl, value: i32) -> Result<(), Errno> {
         let device = self.named_mut(link).ok_or(libc::ENOENT)?;
         match switch {
@@ -435,7 +442,7 @@ impl ValueKernel {
 
     /// Each DHCP client gets the address that it wants, unless its server is silent. Tells whether
     /// anything has changed.
-    fn bring_leases(&mut self, mut is_silent: impl FnMut(&Lease) -> bool) -> bool {
+    pub fn bring_leases(&mut self, mut is_silent: impl FnMut(&Lease) -> bool) -> bool {
         let mut has_changed = false;
         for lease in self.clients.clone().into_iter().chain(self.leases_of_others()) {
             let Some(device) = self.named(&lease.link).filter(|device| device.up) else { continue };
