@@ -49,7 +49,9 @@ fn check_round_trip(event: &Event) {
     match event {
         Event::Link(LinkEvent::New(link)) => link::encode(&mut bytes, 1, link),
         Event::Address(AddressEvent::New(address)) => address::encode(&mut bytes, 1, address),
-        Event::Link(LinkEvent::Unnameable(_) | LinkEvent::Removed(_))
+        Event::Link(
+            LinkEvent::Unnameable(_) | LinkEvent::Unreadable(..) | LinkEvent::Removed(_),
+        )
         | Event::Address(AddressEvent::Removed(_)) => return,
     }
     let decoded: Vec<_> = events(&bytes).collect();

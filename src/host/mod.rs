@@ -35,7 +35,9 @@ impl Host {
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Link(LinkEvent::New(link)) => self.links.insert(link),
-            Event::Link(LinkEvent::Unnameable(index)) => self.links.remove(index),
+            Event::Link(LinkEvent::Unnameable(index) | LinkEvent::Unreadable(index, _)) => {
+                self.links.remove(index);
+            }
             Event::Link(LinkEvent::Removed(index)) => {
                 self.links.remove(index);
                 self.addresses.remove_all_of(index);

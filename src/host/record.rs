@@ -12,7 +12,7 @@ use std::ops::Bound;
 
 use crate::host::Host;
 use crate::model::name::IfName;
-use crate::netlink::link::{Link, LinkIndex, LinkKind};
+use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
@@ -34,6 +34,8 @@ pub struct HostRecord {
     apart: Vec<Apart>,
     /// How links look for neighbours that are yet to be made.
     default_neighbours: Neighbours,
+    /// Links of which the kernel's message made no sense: they are there, and nothing else is known.
+    unread: BTreeSet<LinkIndex>,
     /// What bridges know of ports of which nothing else is known here: guests'.
     ports: BTreeMap<LinkIndex, PortRecord>,
 }
@@ -112,6 +114,16 @@ impl HostRecord {
             self.names.remove(&gone.link().index);
         }
         self.names.insert(index, name);
+    }
+
+    /// Adds a link of which nothing can be read.
+    pub fn add_unread(&mut self, index: LinkIndex) {
+        self.unread.insert(index);
+    }
+
+    /// Whether a link was there of which nothing could be read.
+    pub fn is_unread(&self, index: LinkIndex) -> bool {
+        self.unread.contains(&index)
     }
 
     /// Adds an address to the link that it is on, if that is known.
@@ -236,6 +248,7 @@ impl HostRecord {
         self.links.extend(fresh.links);
         (self.names, self.vlans, self.apart) = (fresh.names, fresh.vlans, fresh.apart);
         self.default_neighbours = fresh.default_neighbours;
+        self.unread.extend(fresh.unread);
     }
 
     /// Reads what [`HostRecord::encode`] has written.
@@ -247,7 +260,9 @@ impl HostRecord {
         let mut routes = Vec::new();
         for message in messages(bytes) {
             let message = message?;
-            if let Some(link) = LinkRecord::decode(&message)? {
+            if let Some(link) = link::decode_unread(&message) {
+                host.add_unread(link);
+            } else if let Some(link) = LinkRecord::decode(&message)? {
                 host.add_link(link);
             } else if let Some((link, port)) = PortRecord::decode(&message)? {
                 host.ports.insert(link, port);
@@ -297,6 +312,7 @@ impl HostRecord {
             self.default_neighbours.encode(out, None);
             self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
             self.ports.iter().for_each(|(link, port)| port.encode(out, *link));
+            self.unread.iter().for_each(|link| link::encode_unread(out, 0, *link));
         }
         let index_of = |name: &IfName| Ok(self.named(name).ok_or(*name)?.link().index);
         for apart in self.apart.get(place.apart_at..).unwrap_or_default() {

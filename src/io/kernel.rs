@@ -28,8 +28,8 @@ use crate::model::sorted::SortedMap;
 use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{LinkEvent, LinkIndex};
 use crate::netlink::route::{self, RouteAnswer};
-use crate::netlink::wire::{self, Message};
-use crate::netlink::{Event, address, events, link};
+use crate::netlink::wire::{self, Message, WireError, messages};
+use crate::netlink::{Event, address, link};
 use crate::sys::netlink::{self as socket, Groups};
 use speeds::Speeds;
 
@@ -120,24 +120,16 @@ impl Kernel {
         for _ in 0..EVENTS_PER_TURN_MAX {
             match self.room.receive(&self.events, buffer) {
                 Ok(Received::Whole(datagram)) => {
-                    for event in events(datagram) {
-                        match event {
-                            Ok(event) => {
-                                self.speeds.handle_event(&event);
-                                host.apply(event);
-                            }
-                            Err(err) => {
-                                debug!("netlink: news that makes no sense: {err}");
-                                self.synced = Synced::No;
-                            }
-                        }
+                    if fold(datagram, host, &mut self.speeds) == Synced::No {
+                        self.synced = Synced::No;
                     }
                 }
                 Ok(Received::Lost) => self.synced = Synced::No,
                 // News is of one thing each, and only a link's may be that long.
                 Ok(Received::Front(front)) => {
                     if let Some(link) = wire::cut_message(front).and_then(|it| link::subject(&it)) {
-                        host.apply(Event::Link(LinkEvent::Unnameable(link)));
+                        let cut = WireError::Truncated("netlink message");
+                        host.apply(Event::Link(LinkEvent::Unreadable(link, cut)));
                     }
                 }
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
@@ -166,7 +158,15 @@ impl Kernel {
                 encode(out, conversation.begin());
             };
             let each = |message: &Message<'_>| match Event::decode(message) {
-                Ok(event) => event.into_iter().for_each(|event| host.apply(event)),
+                Ok(event) => {
+                    if let Some(Event::Link(LinkEvent::Unreadable(link, err))) = &event {
+                        warn!(
+                            "netlink: link {} is left out, the kernel's message makes no sense: {err}",
+                            link.0
+                        );
+                    }
+                    event.into_iter().for_each(|event| host.apply(event));
+                }
                 Err(err) => warn!("netlink: a message of the kernel makes no sense: {err}"),
             };
             let err = match self.ask(begin, buffer, each) {
@@ -274,6 +274,35 @@ impl AsFd for Kernel {
     }
 }
 
+/// Folds in the news of a datagram. A message that makes no sense is no reason for a dump, which would have
+/// it in the same words; but where one ends that cannot be, others may be lost behind it.
+fn fold(datagram: &[u8], host: &mut Host, speeds: &mut Speeds) -> Synced {
+    for message in messages(datagram) {
+        let event = match message {
+            Ok(message) => Event::decode(&message),
+            Err(err) => {
+                debug!("netlink: news without an end, the table will be dumped anew: {err}");
+                return Synced::No;
+            }
+        };
+        match event {
+            Ok(Some(event)) => {
+                if let Event::Link(LinkEvent::Unreadable(link, err)) = &event {
+                    debug!(
+                        "netlink: link {} is left out, news of it makes no sense: {err}",
+                        link.0
+                    );
+                }
+                speeds.handle_event(&event);
+                host.apply(event);
+            }
+            Ok(None) => {}
+            Err(err) => debug!("netlink: news that makes no sense is passed over: {err}"),
+        }
+    }
+    Synced::Yes
+}
+
 /// The socket for questions. A kernel that takes no filters tells more than is asked.
 fn query_socket() -> Result<OwnedFd, HostError> {
     let queries = open_socket(Groups::NONE)?;
@@ -286,4 +315,66 @@ fn query_socket() -> Result<OwnedFd, HostError> {
 fn open_socket(groups: Groups) -> Result<OwnedFd, HostError> {
     let fail = |err: io::Error| HostError::new("open", "a route netlink socket", &err);
     socket::route_socket(groups).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::IfName;
+    use crate::netlink::wire::{Header, PayloadWriter, write_message};
+
+    const IFLA_IFNAME: u16 = 3;
+    const IFLA_MTU: u16 = 4;
+
+    /// News that a link is there.
+    fn news(index: u32, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_message(&mut out, Header { kind: 16, flags: 0, sequence: 0 }, |payload| {
+            payload.bytes(&[0; 4]);
+            payload.bytes(&index.to_ne_bytes());
+            payload.bytes(&[0; 8]);
+            fill(payload);
+        });
+        out
+    }
+
+    fn readable(index: u32, name: &str) -> Vec<u8> {
+        news(index, |payload| {
+            payload.attribute_text(IFLA_IFNAME, name);
+            payload.attribute_u32(IFLA_MTU, 1500);
+        })
+    }
+
+    #[test]
+    fn a_link_whose_news_makes_no_sense_costs_that_link_and_no_dump() {
+        let mut host = Host::default();
+        let mut fold = |datagram: &[u8]| {
+            let synced = super::fold(datagram, &mut host, &mut Speeds::default());
+            (synced, host.link_names().map(IfName::to_string).collect::<Vec<_>>())
+        };
+        let both = [readable(2, "eth0"), readable(3, "eth1")].concat();
+        assert_eq!(fold(&both), (Synced::Yes, vec!["eth0".to_owned(), "eth1".to_owned()]));
+        let short_mtu = news(2, |payload| {
+            payload.attribute_text(IFLA_IFNAME, "eth0");
+            payload.attribute(IFLA_MTU, &[0, 5]);
+        });
+        let left = vec!["eth1".to_owned()];
+        assert_eq!(fold(&short_mtu), (Synced::Yes, left.clone()));
+        assert_eq!(fold(&[short_mtu, readable(4, "eth2")].concat()).1, ["eth1", "eth2"]);
+        assert_eq!(fold(&readable(2, "eth0")).1, ["eth0", "eth1", "eth2"], "it is known again");
+        // An attribute that is longer than what is left of the message.
+        let mut overlong = readable(4, "eth2");
+        overlong[32..34].copy_from_slice(&0xffff_u16.to_ne_bytes());
+        assert_eq!(fold(&overlong), (Synced::Yes, vec!["eth0".to_owned(), "eth1".to_owned()]));
+        // An address of no family's length.
+        let mut address = Vec::new();
+        write_message(&mut address, Header { kind: 20, flags: 0, sequence: 0 }, |payload| {
+            payload.bytes(&[2, 24, 0, 0, 3, 0, 0, 0]);
+            payload.attribute(1, &[192, 0]);
+        });
+        assert_eq!(fold(&address).0, Synced::Yes);
+        let mut endless = readable(5, "eth3");
+        endless[..4].copy_from_slice(&0xffff_u32.to_ne_bytes());
+        assert_eq!(fold(&endless).0, Synced::No, "what came behind it is lost");
+    }
 }

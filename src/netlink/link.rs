@@ -24,6 +24,8 @@ pub(super) const RTM_GETLINK: u16 = 18;
 /// deleted then is the membership.
 pub(super) const AF_UNSPEC: u8 = 0;
 pub(super) const IFF_UP: u32 = 0x1;
+/// The length of what stands before the attributes of a link message.
+const IFINFOMSG_LEN: usize = 16;
 const IFF_LOWER_UP: u32 = 0x1_0000;
 /// What each link has that is like Ethernet.
 const IFF_MULTICAST: u32 = 0x1000;
@@ -157,10 +159,13 @@ pub enum LinkEvent {
     New(Link),
     /// The link is there, but under a name that [`IfName`] refuses: nobody could ask for it.
     Unnameable(LinkIndex),
+    /// The link is there, and nothing else is known of it: its message makes no sense, or is cut.
+    Unreadable(LinkIndex, WireError),
     Removed(LinkIndex),
 }
 
-/// Reads a link message. `None` if it is not about a link as such.
+/// Reads a link message. `None` if it is not about a link as such. Of one that makes no sense
+/// [`subject`] may tell which link it is about.
 pub fn decode(message: &Message<'_>) -> Result<Option<LinkEvent>, WireError> {
     const PART: &str = "ifinfomsg";
     let mut rest = message.payload;
@@ -180,13 +185,35 @@ pub fn decode(message: &Message<'_>) -> Result<Option<LinkEvent>, WireError> {
     }
 }
 
-/// The link that a message is about, be the message cut.
+/// The link that a message is about, whether or not the rest of it can be read.
 pub fn subject(message: &Message<'_>) -> Option<LinkIndex> {
     let mut rest = message.payload;
     let [family, ..]: [u8; 4] = wire::take_array(&mut rest, "ifinfomsg").ok()?;
     let index = wire::take_u32(&mut rest, "ifinfomsg").ok()?;
     let is_of_links = matches!(message.kind, RTM_NEWLINK | RTM_DELLINK) && family == AF_UNSPEC;
     LinkIndex::new(index).filter(|_| is_of_links)
+}
+
+/// The name that a link message has, even if another part of it makes no sense.
+pub fn told_name(message: &Message<'_>) -> Option<IfName> {
+    let attributes = attributes(message.payload.get(IFINFOMSG_LEN..)?);
+    let name = attributes.flatten().find(|attribute| attribute.kind == IFLA_IFNAME)?;
+    IfName::new(name.text()).ok()
+}
+
+/// Appends that there is a link of which nothing can be read, as a message without any attribute.
+pub fn encode_unread(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
+    wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
+        payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
+        payload.bytes(&index.0.to_ne_bytes());
+        payload.bytes(&[0; 8]);
+    });
+}
+
+/// Reads what [`encode_unread`] has written.
+pub fn decode_unread(message: &Message<'_>) -> Option<LinkIndex> {
+    let is_bare = message.payload.len() == IFINFOMSG_LEN;
+    subject(message).filter(|_| message.kind == RTM_NEWLINK && is_bare)
 }
 
 fn decode_new(

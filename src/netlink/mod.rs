@@ -25,10 +25,17 @@ pub enum Event {
 }
 
 impl Event {
-    /// Reads a message. `None` if it is not about a link or an address as such.
+    /// Reads a message. `None` if it is not about a link or an address as such. One about a link that
+    /// makes no sense is still news: that nothing is known of that link any more.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         match message.kind {
-            RTM_NEWLINK | RTM_DELLINK => Ok(link::decode(message)?.map(Self::Link)),
+            RTM_NEWLINK | RTM_DELLINK => {
+                let event = link::decode(message).or_else(|err| match link::subject(message) {
+                    Some(link) => Ok(Some(LinkEvent::Unreadable(link, err))),
+                    None => Err(err),
+                })?;
+                Ok(event.map(Self::Link))
+            }
             RTM_NEWADDR | RTM_DELADDR => Ok(address::decode(message)?.map(Self::Address)),
             _ => Ok(None),
         }

@@ -66,7 +66,7 @@ fn a_broken_message_does_not_hide_the_next() {
     }
     let index = link::LinkIndex(0x0707_0707);
     let want = [
-        Err(WireError::Missing("IFLA_IFNAME")),
+        Ok(Event::Link(LinkEvent::Unreadable(index, WireError::Missing("IFLA_IFNAME")))),
         Err(WireError::Truncated("ifaddrmsg")),
         Ok(Event::Link(LinkEvent::Removed(index))),
     ];

@@ -129,8 +129,8 @@ impl Asking {
             }
             Question::Record(mut inquiry) => match inquiry.poll(COMPARED_PER_TURN_MAX) {
                 Some(record) => {
-                    if let Some(lack) = inquiry.lack() {
-                        warn!("{lack}: a rollback leaves them alone");
+                    for lack in inquiry.lacks() {
+                        warn!("{lack}: a rollback does not restore it");
                     }
                     Heard::Record(Ok(record))
                 }

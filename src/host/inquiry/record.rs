@@ -13,7 +13,7 @@ use crate::limits::RESYNCS_PER_TURN_MAX;
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::address::encode_family;
-use crate::netlink::link::{Link, LinkIndex, LinkKind};
+use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
@@ -34,6 +34,8 @@ pub struct RecordInquiry {
     /// Those that are asked about; `None` for all.
     only: Option<Vec<LinkIndex>>,
     links: Vec<LinkRecord>,
+    /// Links of which nothing can be read, and why.
+    unread: Vec<(LinkIndex, String)>,
     addresses: VecDeque<AddressRecord>,
     aparts: Vec<(Topic, Apart)>,
     routes: [Parts<(LinkIndex, RouteRecord)>; 2],
@@ -43,8 +45,8 @@ pub struct RecordInquiry {
     /// Whose VLANs must be known.
     sides: Vec<LinkIndex>,
     stage: Stage,
-    /// Why VLANs are not known, if they are not.
-    lack: Option<HostError>,
+    /// What is not known, and why.
+    lacks: Vec<String>,
     makers: Option<RouteMakers>,
 }
 
@@ -66,6 +68,7 @@ impl RecordInquiry {
             record: HostRecord::default(),
             only: None,
             links: Vec::new(),
+            unread: Vec::new(),
             addresses: VecDeque::new(),
             aparts: Vec::new(),
             routes: Default::default(),
@@ -74,7 +77,7 @@ impl RecordInquiry {
             vlans: Vec::new(),
             sides: Vec::new(),
             stage: Stage::Links,
-            lack: None,
+            lacks: Vec::new(),
             makers: None,
         }
     }
@@ -132,9 +135,23 @@ impl RecordInquiry {
         counts.into_iter().for_each(|(link, count)| self.record.expect_routes(link, count));
     }
 
-    /// What could not be told, and is done without.
-    pub fn lack(&self) -> Option<&HostError> {
-        self.lack.as_ref()
+    /// What could not be told, and is done without: what of it is not known, and why.
+    pub fn lacks(&self) -> &[String] {
+        &self.lacks
+    }
+
+    /// Takes a link. One whose message makes no sense costs that link alone.
+    fn handle_link(&mut self, message: &Message<'_>) {
+        match LinkRecord::decode(message) {
+            Ok(record) => self.links.extend(record),
+            Err(err) => self.unread.extend(link::subject(message).map(|index| {
+                let name = link::told_name(message);
+                let name = name.map_or_else(|| "a link".to_owned(), |name| name.to_string());
+                let lack =
+                    format!("cannot read what the kernel says of {name} ({}): {err}", index.0);
+                (index, lack)
+            })),
+        }
     }
 
     /// Takes a route, or what is kept apart as it leads through no one link.
@@ -167,6 +184,10 @@ impl RecordInquiry {
     /// All links are known.
     fn take_links(&mut self) {
         self.links.drain(..).for_each(|link| self.record.add_link(link));
+        for (index, lack) in self.unread.drain(..) {
+            self.record.add_unread(index);
+            self.lacks.push(lack);
+        }
         if self.only.is_none() {
             self.sides = bridge_sides(self.record.iter().map(Recorded::link));
         }
@@ -215,7 +236,7 @@ impl Inquiry for RecordInquiry {
     fn handle_message(&mut self, topic: Topic, message: &Message<'_>) {
         match topic {
             Topic::Links | Topic::Link(_) => {
-                self.links.extend(LinkRecord::decode(message).ok().flatten());
+                self.handle_link(message);
             }
             Topic::Addresses => {
                 self.addresses.extend(AddressRecord::decode(message).ok().flatten())
@@ -238,8 +259,14 @@ impl Inquiry for RecordInquiry {
 
     fn forget(&mut self, topic: Topic) {
         match topic {
-            Topic::Links => self.links.clear(),
-            Topic::Link(link) => self.links.retain(|record| record.link.index != link),
+            Topic::Links => {
+                self.links.clear();
+                self.unread.clear();
+            }
+            Topic::Link(link) => {
+                self.links.retain(|record| record.link.index != link);
+                self.unread.retain(|(index, _)| *index != link);
+            }
             Topic::Addresses => self.addresses.clear(),
             Topic::AddressesOf(link) => self.addresses.retain(|it| it.address.link != link),
             Topic::Routes(Family::Ipv4, _) => self.routes[0].clear(),
@@ -258,12 +285,12 @@ impl Inquiry for RecordInquiry {
             // The kernel asks the drivers of NICs for these, one of whose errors is no reason to keep or
             // restore nothing at all.
             (Topic::Vlans, Err(err)) => {
-                self.lack = Some(err);
+                self.lacks.push(err.to_string());
                 self.stage = Stage::Nothing;
                 Ok(())
             }
             (Topic::Neighbours, Err(err)) => {
-                self.lack = Some(err);
+                self.lacks.push(err.to_string());
                 Ok(())
             }
             (_, end) => end,

@@ -163,6 +163,42 @@ fn what_the_kernel_refuses_is_told_or_done_without() {
 }
 
 #[test]
+fn a_link_whose_message_makes_no_sense_is_named_and_noted_and_others_are_kept() {
+    let kernel = kernel();
+    let mut told = told(&kernel);
+    let index = kernel.host().link_named(&name("eth0")).unwrap().index;
+    // Its MTU has less than it says.
+    let mut rest = told.as_mut_slice();
+    while let Some(len) = first_len(rest) {
+        let (message, others) = rest.split_at_mut(len);
+        rest = others;
+        // Of no family: those of bridges' ports have one.
+        let is_it = kind_of(Topic::Links).to_ne_bytes() == message[4..6]
+            && message[16] == 0
+            && index.0.to_ne_bytes() == message[20..24];
+        if is_it {
+            let mtu = message.windows(4).position(|it| *it == [8, 0, 4, 0]).unwrap();
+            message[mtu] = 6;
+        }
+    }
+    let mut inquiry = RecordInquiry::of_all();
+    converse(&mut inquiry, &told, |_, _| Ok(())).unwrap();
+    let lacks = inquiry.lacks().to_vec();
+    let want = format!(
+        "cannot read what the kernel says of eth0 ({}): IFLA_MTU: input ends early",
+        index.0
+    );
+    assert_eq!(lacks, [want]);
+    let (record, _) = finish(inquiry, usize::MAX);
+    assert!(record.is_unread(index));
+    let names: Vec<_> = record.iter().map(|it| it.link().name.to_string()).collect();
+    assert_eq!(names, ["br0", "eth1"]);
+    let mut written = Vec::new();
+    record.encode(&mut written);
+    assert_eq!(HostRecord::decode(&written), Ok(record), "it is kept on the disk, too");
+}
+
+#[test]
 fn a_few_links_are_asked_about_alone() {
     let kernel = kernel();
     let names = BTreeSet::from([name("eth1"), name("eth7")]);

@@ -52,9 +52,11 @@ impl Speeds {
                 self.forget(link.index);
                 link.master.into_iter().for_each(|master| self.forget(master));
             }
-            Event::Link(LinkEvent::Unnameable(link) | LinkEvent::Removed(link)) => {
-                self.forget(*link);
-            }
+            Event::Link(
+                LinkEvent::Unnameable(link)
+                | LinkEvent::Unreadable(link, _)
+                | LinkEvent::Removed(link),
+            ) => self.forget(*link),
             Event::Address(_) => {}
         }
     }

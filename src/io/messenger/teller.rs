@@ -11,6 +11,7 @@ use crate::error::HostError;
 use crate::io::room::{Received, Room};
 use crate::limits::READ_BUFFER_LEN;
 use crate::netlink::conversation::{Answer, Conversation, encode_end, encode_loss};
+use crate::netlink::link;
 use crate::netlink::record::route::{ADD_STAND_IN, StandIn};
 use crate::netlink::wire::{self, Header, Message};
 use crate::sys::netlink::{self as socket, Groups};
@@ -136,7 +137,14 @@ impl Teller {
                 }
                 Err(err) => return Ok(Some(errno(&err))),
             };
-            tell(whole_part(told))?;
+            let whole = whole_part(told);
+            tell(whole)?;
+            let cut = told.get(whole.len()..).and_then(wire::cut_message);
+            if let Some(link) = cut.and_then(|message| link::subject(&message)) {
+                let mut unread = Vec::new();
+                link::encode_unread(&mut unread, sequence, link);
+                tell(&unread)?;
+            }
             self.has_refused = matches!(answer, Answer::Refused(_));
             match answer {
                 Answer::Pending => {}
