@@ -95,10 +95,13 @@ impl Steps {
                 self.channel.send();
                 return self.wait_for(Owed::Written(path), world, now);
             }
-            Step::StartClient(lease) => world.leases.start(lease, now).map_err(|err| {
-                let errno = err.errno().unwrap_or(0);
-                StepError { errno, text: err.to_string() }
-            }),
+            Step::StartClient(lease) => {
+                let checked = world.check_lease(lease);
+                checked.and_then(|()| world.leases.start(lease, now)).map_err(|err| {
+                    let errno = err.errno().unwrap_or(0);
+                    StepError { errno, text: err.to_string() }
+                })
+            }
             Step::StopClient(lease) | Step::DropLease { lease, .. } => {
                 world.leases.stop(lease.link, lease.family, now);
                 return self.wait_for(Owed::ClientEnd(*lease, step.clone()), world, now);

@@ -14,11 +14,12 @@ use crate::faults;
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::definitions::DefinitionStore;
-use crate::io::dhcp::DhcpClients;
+use crate::io::dhcp::{DhcpClients, DhcpError};
 use crate::io::kernel::Kernel;
 use crate::io::managers::{self, Target};
 use crate::limits::HOLDS_TOLD_MAX;
 use crate::managers::{Claim, Hold, Stake, obstacle};
+use crate::model::address::Ip;
 use crate::model::client::Privilege;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
@@ -112,10 +113,19 @@ impl World {
             return Err(faults::managed(hold));
         }
         for lease in leases {
-            let checked = self.leases.check(lease);
+            let checked = self.check_lease(lease);
             checked.map_err(|err| faults::no_client_for(lease, &err.to_string()))?;
         }
         Ok(told(&holds))
+    }
+
+    /// Whether a program can hold a lease, and leaves the addresses alone that its definition names.
+    pub(super) fn check_lease(&self, lease: &Lease) -> Result<(), DhcpError> {
+        let definition = self.store.definitions().named(&lease.link);
+        let protocols = definition.map(|it| it.protocols.as_slice()).unwrap_or_default();
+        let protocol = protocols.iter().find(|protocol| protocol.family == lease.family);
+        let own = protocol.and_then(|protocol| protocol.addresses.first()).map(Ip::prefix);
+        self.leases.check(lease, own)
     }
 
     /// Warns of other managers of what is defined.

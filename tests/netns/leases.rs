@@ -11,7 +11,7 @@ use virtinterfaced::model::address::Family;
 use crate::dhcp::{Scene, addresses, processes, with_each_client};
 use crate::host::{define, is_up, virsh_destroy, with_virsh};
 use crate::support::client::RawClient;
-use crate::support::command::virsh;
+use crate::support::command::{command, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::namespace::is_installed;
@@ -192,6 +192,32 @@ fn what_a_client_cannot_do_is_said_before_anything_is_done() {
                     names, does not support IPv6";
         assert!(said.contains(want), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "udhcpc and IPv6");
+    });
+}
+
+/// As on Debian, where the host's script would take whatever a server leases.
+#[test]
+fn a_confined_client_gets_no_lease_beside_an_address_of_the_hosts_own() {
+    with_virsh(|| {
+        const SECURITY: &str = "/sys/kernel/security";
+        if !is_installed("/usr/sbin/dhclient") || !is_installed(SECURITY) {
+            return;
+        }
+        run(command("mount").args(["-t", "tmpfs", "apparmor", SECURITY])).ok();
+        fs::create_dir(format!("{SECURITY}/apparmor")).unwrap();
+        let profile = "/{,usr/}sbin/dhclient (enforce)\n";
+        fs::write(format!("{SECURITY}/apparmor/profiles"), profile).unwrap();
+        let _scene = Scene::new();
+        let _daemon = configured(DhcpClient::Dhclient, "");
+        defined("<dhcp/><ip address='192.0.2.10' prefix='24'/>");
+        virsh_destroy("eth0").unwrap();
+        let before = Snapshot::take();
+        let said = virsh("iface-start eth0").failed();
+        let want = "dhclient runs the host's script under its AppArmor profile, with which a server could \
+                    take 192.0.2.10/24 away: install udhcpc or dhcpcd, or choose one by dhcp_client";
+        assert!(said.contains(want), "{said}");
+        before.assert_unchanged(Strictness::SameLinks, "refused");
+        assert!(processes("eth0").is_empty());
     });
 }
 

@@ -166,6 +166,17 @@ impl Client {
         }
     }
 
+    /// Whether an address of the host's own is safe from whatever a server leases: ours is the script that
+    /// sees to it.
+    pub(super) fn check_beside(&self, own: Option<IpPrefix>) -> Result<(), DhcpError> {
+        match (self.confinement, own) {
+            (Confinement::Profile, Some(address)) => {
+                Err(DhcpError::ConfinedBeside { client: self.kind.name(), address })
+            }
+            (Confinement::Profile, None) | (Confinement::None, _) => Ok(()),
+        }
+    }
+
     /// The command that gets and keeps a lease, for as long as it runs.
     pub(super) fn command(
         &self,

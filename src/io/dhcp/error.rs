@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::error::HostError;
-use crate::model::address::Family;
+use crate::model::address::{Family, IpPrefix};
 use crate::model::name::IfName;
 
 /// Why no client was started.
@@ -25,6 +25,12 @@ pub enum DhcpError {
     /// AppArmor lets the client run no script but the host's, which always takes name servers over.
     Confined {
         client: &'static str,
+    },
+    /// The host's script, which is the only one that AppArmor lets the client run, takes whatever a server
+    /// leases: this address of the host's own would go with a lease of it.
+    ConfinedBeside {
+        client: &'static str,
+        address: IpPrefix,
     },
     /// The link's name would be an option on a client's command line.
     LinkName {
@@ -56,6 +62,11 @@ impl fmt::Display for DhcpError {
                 f,
                 "{client} cannot leave name servers alone (peerdns) under its AppArmor profile"
             ),
+            Self::ConfinedBeside { client, address } => write!(
+                f,
+                "{client} runs the host's script under its AppArmor profile, with which a server could \
+                 take {address} away: install udhcpc or dhcpcd, or choose one by dhcp_client"
+            ),
             Self::LinkName { link } => {
                 write!(
                     f,
@@ -83,6 +94,7 @@ impl DhcpError {
             | Self::NotInstalled { .. }
             | Self::NoIpv6 { .. }
             | Self::Confined { .. }
+            | Self::ConfinedBeside { .. }
             | Self::LinkName { .. }
             | Self::Managed { .. } => None,
         }

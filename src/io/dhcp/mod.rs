@@ -46,7 +46,7 @@ use self::record::{Identity, Record};
 use crate::config::choice::DhcpClient;
 use crate::error::HostError;
 use crate::limits::DHCP_STOP_TIME_MAX;
-use crate::model::address::Family;
+use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::{ForeignClient, Leaving, Links, Program};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
@@ -166,9 +166,10 @@ impl DhcpClients {
         self.choice = choice;
     }
 
-    /// See [`Choice::check`]. Of a lease that goes on, the program is the one that it had.
-    pub fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
-        if lease.like.is_some() { Ok(()) } else { self.client(lease).map(|_| ()) }
+    /// See [`Choice::check`]. `own` is an address of the host's own that the link is to have besides. Of
+    /// a lease that goes on, the program is the one that it had.
+    pub fn check(&self, lease: &Lease, own: Option<IpPrefix>) -> Result<(), DhcpError> {
+        if lease.like.is_some() { Ok(()) } else { self.client(lease)?.check_beside(own) }
     }
 
     /// The client for a lease. Beside a dhcpcd that manages all links no other can be.
@@ -189,7 +190,7 @@ impl DhcpClients {
     /// Starts a client. One that runs for the same link and family is replaced as soon as it has
     /// ended, unless it does just what is asked for.
     pub fn start(&mut self, lease: &Lease, now: Instant) -> Result<(), DhcpError> {
-        self.check(lease)?;
+        self.check(lease, None)?;
         match self.entry(lease.link, lease.family) {
             None => {
                 let phase = self.launch(lease, now)?;

@@ -148,6 +148,15 @@ fn a_profile_is_the_programs_if_it_ends_with_its_name() {
     assert_eq!(confined.check(&lease(Family::Ipv4, NameServers::Taken, None)), Ok(()));
     let refused = Err(DhcpError::Confined { client: "dhclient" });
     assert_eq!(confined.check(&lease(Family::Ipv4, NameServers::Left, None)), refused);
+    // The host's script would have a server take it away.
+    let address = IpPrefix::new("192.0.2.10".parse().unwrap(), 24).unwrap();
+    let refused = confined.check_beside(Some(address)).unwrap_err().to_string();
+    assert!(
+        refused.contains("a server could take 192.0.2.10/24 away: install udhcpc"),
+        "{refused}"
+    );
+    assert_eq!(confined.check_beside(None), Ok(()));
+    assert_eq!(client(Kind::Dhclient, Confinement::None).check_beside(Some(address)), Ok(()));
 }
 
 /// A folder with programs of these names that have `parts` in their files, and leave `ran` behind
