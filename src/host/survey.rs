@@ -27,6 +27,7 @@ use crate::netlink::record::link::sysctls::ipv6_switches;
 use crate::netlink::record::neighbour::Neighbours;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
+use crate::netlink::record::rule::RuleRecord;
 
 /// Of which links what must be known.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -54,6 +55,8 @@ pub struct Survey {
     pub shelved: Vec<Shelved>,
     /// What of these links was taken down before, by name.
     pub removed: SortedMap<IfName, RemovedLink>,
+    /// The host's policy rules.
+    pub rules: Vec<RuleRecord>,
     /// VLANs and bonds that were there before the bridges that they are ports of.
     pub found: BTreeSet<LinkIndex>,
 }

@@ -147,6 +147,7 @@ fn draft_up(
         draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     }
     draft.stop_clients(definition)?;
+    draft.add_rules(definition, &donors);
     draft.add_addresses(definition, &donors);
     if let Some(bridge) = bridge {
         draft.enslave(name, bridge, definition.mtu)?;

@@ -18,6 +18,7 @@ mod ways;
 mod draft;
 mod addressing;
 mod nexthops;
+mod rules;
 mod remake;
 mod links;
 pub mod available;

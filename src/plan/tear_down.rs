@@ -52,6 +52,7 @@ pub fn tear_down(
         draft.push(Step::WaitFor(Condition::Down(name)), Vec::new());
         return Ok(draft.finish());
     };
+    draft.delete_rules(name, &definition.members());
     let mut to_delete = vec![now];
     match &definition.kind {
         Kind::Bridge(bridge) => {

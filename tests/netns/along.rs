@@ -335,6 +335,36 @@ fn how_a_link_makes_itself_addresses_goes_along() {
     });
 }
 
+/// A rule is for the packets of the link that has the traffic, in the place of the one that it names.
+#[test]
+fn a_rule_of_the_port_is_for_the_bridge_too() {
+    const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\naddress add 2001:db8::2/64 dev eth0 nodad\n\
+        route add 10.9.0.0/16 via 192.0.2.9 dev eth0 table 100\n\
+        rule add iif eth0 table 100 priority 200\nrule add oif eth0 to 10.9.0.0/16 table 100 priority 201\n\
+        rule add iif eth1 table 101 priority 202\n";
+    with_nics(COMMANDS, |_| {
+        ip("-6 rule add iif eth0 table 100 priority 200");
+        let rules = |link: &str| {
+            let rules = ["-4", "-6"].map(|family| ip(&format!("{family} rule"))).concat();
+            let is_its = |line: &&str| line.split(' ').any(|word| word == link);
+            let lines = rules.lines().filter(is_its).map(|line| line.replace(link, "LINK"));
+            lines.map(|line| line.replace(" [detached]", "")).collect::<Vec<_>>()
+        };
+        let (before, judge) = (rules("eth0"), Snapshot::take());
+        assert_eq!(before.len(), 3);
+        virsh("iface-bridge eth0 br0 --no-stp").ok();
+        assert_eq!((rules("br0"), rules("eth0")), (before.clone(), before.clone()));
+        let said = virsh("iface-start br0").failed();
+        assert!(said.contains("already running"), "{said}");
+        let _ = virsh("iface-destroy br0");
+        assert_eq!(rules("br0"), [""; 0]);
+        virsh("iface-start br0").ok();
+        assert_eq!(rules("br0"), before);
+        virsh("iface-unbridge br0").ok();
+        judge.assert_unchanged(Strictness::AlikeLinks, "unbridged");
+    });
+}
+
 /// As large hosters hand addresses out: nothing but the definition is there before.
 #[test]
 fn a_gateway_that_no_address_reaches_is_on_the_link() {

@@ -16,6 +16,7 @@ use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::neighbour::ToldSoFar;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::{RouteRecord, leads_through};
+use crate::netlink::record::rule::RuleRecord;
 use crate::netlink::wire::Message;
 
 /// See the module. VLANs come last: whether they are asked for depends on the bridges.
@@ -26,6 +27,7 @@ pub struct SurveyInquiry {
     /// All nexthop objects that lead through these links, and all groups.
     nexthops: Vec<NexthopRecord>,
     neighbours: ToldSoFar,
+    rules: Vec<RuleRecord>,
     vlans: Vec<(LinkIndex, BridgeVlans)>,
     stage: Stage,
     /// Why VLANs are not known, if they are not.
@@ -68,6 +70,7 @@ impl SurveyInquiry {
             links,
             nexthops: Vec::new(),
             neighbours: ToldSoFar::default(),
+            rules: Vec::new(),
             vlans: Vec::new(),
             stage: Stage::Links,
             lack: None,
@@ -95,6 +98,7 @@ impl SurveyInquiry {
         }
         let mut survey = Survey::default();
         survey.default_neighbours = default_neighbours;
+        survey.rules = self.rules;
         for Partial { known, is_silent, record, addresses, routes } in self.links.into_values() {
             // One that has just gone is as good as not there.
             let told = record.as_ref().map(|record| record.link.clone());
@@ -131,6 +135,7 @@ impl Inquiry for SurveyInquiry {
             Stage::Links => {
                 self.stage = Stage::Vlans;
                 let mut topics = vec![Topic::Nexthops, Topic::Neighbours];
+                topics.extend([Family::Ipv4, Family::Ipv6].map(Topic::Rules));
                 for (index, Partial { known, is_silent, .. }) in &self.links {
                     topics.extend([Topic::Link(*index), Topic::AddressesOf(*index)]);
                     if known.up || *is_silent {
@@ -179,7 +184,12 @@ impl Inquiry for SurveyInquiry {
             }
             Topic::Neighbours => self.neighbours.add(message),
             Topic::Vlans => self.vlans.extend(BridgeVlans::decode(message).ok().flatten()),
-            Topic::Addresses | Topic::Links | Topic::Routes(..) | Topic::Rules(_) => {}
+            Topic::Rules(family) => {
+                // A kernel without IPv6 tells of all that it has.
+                let rule = RuleRecord::decode(message).ok().flatten();
+                self.rules.extend(rule.filter(|rule| rule.family == family));
+            }
+            Topic::Addresses | Topic::Links | Topic::Routes(..) => {}
         }
     }
 
@@ -198,11 +208,8 @@ impl Inquiry for SurveyInquiry {
             Topic::Neighbours => self.neighbours = ToldSoFar::default(),
             Topic::Nexthops => self.nexthops.clear(),
             Topic::Vlans => self.vlans.clear(),
-            Topic::Addresses
-            | Topic::Link(_)
-            | Topic::Links
-            | Topic::Routes(_, None)
-            | Topic::Rules(_) => {}
+            Topic::Rules(family) => self.rules.retain(|rule| rule.family != family),
+            Topic::Addresses | Topic::Link(_) | Topic::Links | Topic::Routes(_, None) => {}
         }
     }
 

@@ -6,7 +6,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::model::address::Family;
+use crate::model::name::IfName;
 use crate::netlink::address::{decode_family, decode_ip, encode_family};
+use crate::netlink::record::rewritten;
 use crate::netlink::wire::{
     self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
@@ -81,6 +83,24 @@ impl RuleRecord {
             _ => false,
         };
         Ok(is_kept.then_some(rule))
+    }
+
+    /// The same rule for the packets of another link; nothing if it does not name this one.
+    #[must_use]
+    pub fn renamed(&self, from: &IfName, to: &IfName) -> Option<Self> {
+        let mut is_renamed = false;
+        let attributes = rewritten(&self.attributes, |attribute, out| {
+            let names = matches!(attribute.kind, FRA_IIFNAME | FRA_OIFNAME);
+            match attribute.text() == from.as_str().as_bytes() && names {
+                true => {
+                    is_renamed = true;
+                    out.attribute_text(attribute.kind, to.as_str());
+                }
+                false => out.attribute(attribute.kind, attribute.payload),
+            }
+            Some(())
+        })?;
+        is_renamed.then(|| Self { attributes, ..self.clone() })
     }
 
     /// Appends the record as a message of this header.

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The part of a plan about policy rules that name a link, as packets come in by it (`iif`) or are to leave
+//! by it (`oif`).
+//!
+//! Once a bridge or bond has the traffic of a port, a rule of the port is for no packet. So the same rule is
+//! added for the link that takes its place, and taken away with that. The port's own rule stays, and is for
+//! its packets again when it has them.
+
+use crate::host::survey::Surveyed;
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
+use crate::netlink::record::apart::Apart;
+use crate::netlink::record::rule::RuleRecord;
+use crate::plan::draft::Draft;
+use crate::plan::step::Step;
+
+impl<'a> Draft<'a> {
+    /// Adds the rules of donors for `definition`'s link.
+    pub(super) fn add_rules(&mut self, definition: &Interface, donors: &[&'a Surveyed]) {
+        let (rules, link) = (&self.survey.rules, definition.name);
+        let mut added = Vec::new();
+        for rule in rules {
+            let mut names = donors.iter().map(|donor| donor.link.name);
+            let Some(rule) = names.find_map(|name| rule.renamed(&name, &link)) else { continue };
+            if !rules.contains(&rule) && !added.contains(&rule) {
+                added.push(rule);
+            }
+        }
+        for rule in added.into_iter().map(Apart::Rule) {
+            let undo = vec![Step::DeleteApart(rule.clone())];
+            self.push(Step::AddApart(rule), undo);
+        }
+    }
+
+    /// Takes away the rules of a link that one of these ports of it has too.
+    pub(super) fn delete_rules(&mut self, link: IfName, ports: &[IfName]) {
+        let rules = &self.survey.rules;
+        let is_a_ports = |rule: &&RuleRecord| {
+            let mut of_ports = ports.iter().filter_map(|port| rule.renamed(&link, port));
+            of_ports.any(|of_port| rules.contains(&of_port))
+        };
+        for rule in rules.iter().filter(is_a_ports).cloned().map(Apart::Rule) {
+            let undo = vec![Step::AddApart(rule.clone())];
+            self.push(Step::DeleteApart(rule), undo);
+        }
+    }
+}
