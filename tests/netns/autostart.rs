@@ -7,13 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::host::{
-    FOLDER, TWO_NICS, addresses, bridge, define, definition_file, ethernet, find_link, is_up, link,
-    listed_state, ports, virsh_destroy, with_virsh,
+    FOLDER, TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet,
+    find_link, is_up, link, listed_state, ports, virsh_destroy, with_virsh,
 };
 use crate::scene::fact;
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
+use crate::support::snapshot::{Snapshot, Strictness};
 
 /// Where the daemon notes for which boot it has done its work.
 pub(crate) const MARKER: &str = "/run/libvirt/interface/booted";
@@ -66,7 +67,8 @@ fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
             let of_link = |name| (link(name)["ifindex"].clone(), fact(name, "carrier_changes"));
             (["br0", "eth0", "eth1"].map(of_link), addresses("br0"), is_up("eth1"))
         };
-        let before = facts();
+        await_addresses();
+        let (before, judge) = (facts(), Snapshot::take());
         assert_eq!(before.1, ["192.0.2.2/24", "192.0.2.99/24"]);
         assert!(!before.2);
 
@@ -74,11 +76,13 @@ fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
         let daemon = Daemon::start();
         thread::sleep(IDLE);
         assert_eq!(facts(), before, "restarted");
+        judge.assert_unchanged(Strictness::SameLinks, "restarted");
         assert_eq!(listed_state("eth1"), Some("inactive".to_owned()));
         daemon.kill();
         let daemon = Daemon::start();
         thread::sleep(IDLE);
         assert_eq!(facts(), before, "killed and started");
+        judge.assert_unchanged(Strictness::SameLinks, "killed and started");
 
         // In another boot the run directory is empty, or of a boot of another name.
         drop(daemon);

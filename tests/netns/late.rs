@@ -10,13 +10,15 @@ use virtinterfaced::model::address::Family;
 use crate::autostart::{MARKER, await_address, store};
 use crate::dhcp::{self, Scene, with_each_client};
 use crate::host::{
-    TWO_NICS, addresses, bridge, define, ethernet, is_up, link, ports, virsh_destroy, with_virsh,
+    TWO_NICS, addresses, await_addresses, bridge, define, ethernet, is_up, link, ports,
+    virsh_destroy, with_virsh,
 };
 use crate::leases::{client_pid, configured};
 use crate::scene::fact;
 use crate::support::command::{ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
+use crate::support::snapshot::{Snapshot, Strictness};
 
 /// The interfaces that the marker names, with why and how far they are up.
 fn incomplete() -> Option<Vec<String>> {
@@ -290,17 +292,20 @@ fn a_rollback_is_not_undone_by_what_comes_late() {
         ip_batch(TWO_NICS);
         ip_batch(
             "link add br9 type bridge\nlink add l1 type veth peer name m1\n\
-             link set l1 master br9\n",
+             link set l1 up\nlink set l1 down\nlink set l1 master br9\n",
         );
         store("br0", &bridge("br0", "stp='off'", &["eth0", "l1", "l2"], &[]), "onboot");
         store("br1", &bridge("br1", "stp='off'", &["eth1", "l3"], &[]), "onboot");
         let daemon = Daemon::start();
         await_incomplete(&["br0 onboot usable", "br1 onboot usable"]);
         log_has(&daemon, "l1 is a port of br9");
+        await_addresses();
+        let judge = Snapshot::take();
         virsh("iface-begin").ok();
         ip("link set l1 nomaster");
         eventually("the port", || ports("br0") == ["eth0", "l1"]);
         virsh("iface-rollback").ok();
+        judge.assert_unchanged(Strictness::SameLinks, "rolled back");
         assert_eq!((ports("br0"), ports("br9")), (vec!["eth0".to_owned()], vec!["l1".to_owned()]));
         await_incomplete(&["br1 onboot usable"]);
         ip("link set l1 nomaster");

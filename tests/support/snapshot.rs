@@ -178,8 +178,10 @@ impl Snapshot {
         let mut found = Vec::new();
         let (mut before, mut now) = (self.sections.clone(), now.sections.clone());
         if strictness == Strictness::AlikeLinks {
-            sort_networks(&mut before);
-            sort_networks(&mut now);
+            for sections in [&mut before, &mut now] {
+                sort_networks(sections);
+                sort_hops(sections);
+            }
         }
         let is_compared = |compared| match compared {
             Compared::Never => false,
@@ -284,6 +286,17 @@ fn sort_networks(sections: &mut Value) {
             let network = local.map(|local| u64::from(local.to_bits()) >> (32 - bits.min(32)));
             (local.is_none(), network, info["peer"].to_string())
         });
+    }
+}
+
+/// A hop of IPv6 is a route of its own, and the last one where it comes back beside others that have stayed.
+/// Which one a flow takes, the weights say.
+fn sort_hops(sections: &mut Value) {
+    let Some(Value::Object(routes)) = sections.get_mut("IPv6 routes") else { return };
+    for route in routes.values_mut().filter_map(Value::as_array_mut).flatten() {
+        if let Some(Value::Array(hops)) = route.get_mut("nexthops") {
+            hops.sort_by_key(Value::to_string);
+        }
     }
 }
 
