@@ -65,6 +65,7 @@ FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/$(PROGRAM) \
 # What runsv writes goes into /run/runit, which Void and Debian make at boot, so that /etc can be read-only.
 FILES_runit = 755:init/runit/run:$(RUNITDIR)/$(PROGRAM)/run \
 	755:init/runit/finish:$(RUNITDIR)/$(PROGRAM)/finish \
+	755:init/runit/control/h:$(RUNITDIR)/$(PROGRAM)/control/h \
 	644:init/runit/conf:$(RUNITDIR)/$(PROGRAM)/conf \
 	link:/run/runit/supervise.$(PROGRAM):$(RUNITDIR)/$(PROGRAM)/supervise \
 	link:/run/runit/supervise.$(PROGRAM)-log:$(RUNITDIR)/$(PROGRAM)/log/supervise \
