@@ -11,14 +11,11 @@ use crate::host::removed::RemovedLink;
 use crate::host::survey::{Surveyed, Sysctls};
 use crate::model::address::Family;
 use crate::model::interface::{Bond, Interface};
-use crate::model::ipv6::Ipv6Switches;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
-use crate::netlink::address::Scope;
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
-use crate::netlink::record::link::sysctls::ipv6_switches;
 use crate::netlink::record::neighbour::{NeighbourChange, Neighbours};
 use crate::plan::draft::Draft;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
@@ -135,42 +132,6 @@ impl<'a> Draft<'a> {
 
     fn defaults(&self) -> &'a Sysctls {
         &self.survey.defaults
-    }
-}
-
-impl<'a> Wish<'a> {
-    /// The link whose sysctls the definition's link takes over: the interface that was taken down for it,
-    /// the link that it is made again from, or the port that brings addresses.
-    pub(super) fn sysctl_source(&self) -> Option<&'a LinkRecord> {
-        let donors = || self.donors.iter().copied();
-        let mut rested = donors().filter(|donor| self.is_at_rest(donor));
-        let mut others = rested.clone().filter(|donor| donor.link.name != self.link);
-        if self.now.is_some() {
-            return others.next()?.record.as_ref();
-        }
-        let has_address = |donor: &&Surveyed| {
-            donor.addresses.iter().any(|record| record.address.scope != Scope::Link)
-        };
-        let rested = rested.next().and_then(|donor| donor.record.as_ref());
-        let removed = || self.removed().map(|removed| &removed.record);
-        let donor = || donors().find(has_address).or_else(|| donors().next());
-        rested.or_else(removed).or_else(|| donor()?.record.as_ref())
-    }
-
-    /// The switches of IPv6 that a link has when it is made: those of which the kernel has a default, as the
-    /// link has them that it takes its sysctls over from.
-    pub(super) fn switches_of_new(&self, defaults: &Sysctls) -> Ipv6Switches {
-        let carried = self.sysctl_source().map(LinkRecord::sysctls).unwrap_or_default();
-        let carried = ipv6_switches(&carried);
-        let of_new = |carried: Option<i32>, switch: Sysctl| {
-            defaults.get(&switch).map(|default| carried.unwrap_or(*default))
-        };
-        Ipv6Switches {
-            accept_ra: of_new(carried.accept_ra, Sysctl::ACCEPT_RA),
-            autoconf: of_new(carried.autoconf, Sysctl::AUTOCONF),
-            disable_ipv6: of_new(carried.disable_ipv6, Sysctl::DISABLE_IPV6),
-            forwarding: of_new(carried.forwarding, Sysctl::FORWARDING_IPV6),
-        }
     }
 }
 

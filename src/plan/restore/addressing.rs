@@ -11,7 +11,8 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
 
-use super::{Draft, Ground, Loss};
+use super::draft::Draft;
+use super::{Ground, Loss};
 
 impl<'a> Draft<'a> {
     /// Ends the DHCP clients that did not run: before anything else, as some take their lease back

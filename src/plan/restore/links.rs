@@ -12,10 +12,10 @@ use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
 use crate::netlink::record::link::sysctls::ipv6_switches;
 use crate::plan::remake::set_neighbours;
-use crate::plan::restore;
 use crate::plan::step::{Condition, Step, Value, switch_values};
 
-use super::{Draft, Loss, Pair};
+use super::Loss;
+use super::draft::{self, Draft, Pair};
 
 impl<'a> Draft<'a> {
     /// Takes the host's own links from bridges and bonds that they were no ports of.
@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
             |it: &&Recorded| matches!(it.link().kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
         let (others, mut deleted): (Vec<_>, Vec<_>) =
             now.iter().filter(is_stale).partition(may_be_discarded);
-        deleted.sort_by_cached_key(|recorded| Reverse(restore::depth(now, recorded.link())));
+        deleted.sort_by_cached_key(|recorded| Reverse(draft::depth(now, recorded.link())));
         for recorded in deleted {
             self.removed.insert(recorded.link().name);
             self.push(Step::DeleteLink(recorded.link().name));
@@ -349,12 +349,6 @@ impl<'a> Draft<'a> {
         let is_member = self.links.get(&name).is_some_and(|pair| self.is_bond_member(pair.then));
         let is_joining = |step: &Step| matches!(step, Step::SetLink { link, value: Value::Master(_) } if *link == name);
         is_member && self.steps.iter().any(is_joining)
-    }
-
-    /// All that can be set back and may have to be, what is below others first.
-    pub(super) fn pairs(&self) -> Vec<Pair<'a>> {
-        let pairs = self.unlike.iter().filter_map(|name| self.links.get(name));
-        pairs.filter(|pair| pair.differs).copied().collect()
     }
 }
 

@@ -13,11 +13,12 @@ use crate::plan::{Plan, Planned};
 use super::addresses::{Addresses, Outcome};
 use super::addressing::{Outlined, Scene};
 use super::aparts::Aparts;
+use super::draft::Draft;
 use super::matching::Budget;
 use super::names::{self, Renaming};
 use super::routes::Routes;
 use super::told::Told;
-use super::{Draft, Ground, Loss, Restoration};
+use super::{Ground, Loss, Restoration};
 
 /// A plan in the making. Each part is to be given the same ground.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ use crate::netlink::record::link::LinkSetting;
 use crate::plan::remake::vlan_steps;
 use crate::plan::step::Step;
 
-use super::{Draft, Pair};
+use super::draft::{Draft, Pair};
 
 impl<'a> Draft<'a> {
     /// Gives to a port that joins `bridge` just now what it had on it.

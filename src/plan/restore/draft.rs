@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Draft`]: a rollback's plan in the making, and the links that it is about, then and now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::host::record::{HostRecord, Recorded};
+use crate::host::{discarded_name, may_be_a_guests};
+use crate::model::foreign::ForeignClient;
+use crate::model::lease::Lease;
+use crate::model::name::IfName;
+use crate::netlink::link::{Link, LinkKind};
+use crate::plan::step::{Step, Value};
+use crate::plan::tear_down::DEPTH_MAX;
+use crate::snapshot::Network;
+
+use super::{Ground, Loss, names};
+
+/// A plan in the making.
+pub(super) struct Draft<'a> {
+    pub(super) then: &'a Network,
+    pub(super) now: &'a HostRecord,
+    pub(super) leases: &'a [Lease],
+    pub(super) foreign: &'a [ForeignClient],
+    /// What was there then, is no guest's, and is or will be there: as it is now, unless it has yet to
+    /// be made.
+    pub(super) links: BTreeMap<IfName, Pair<'a>>,
+    /// Their names, what is below others first.
+    pub(super) order: Vec<IfName>,
+    /// Those of them, in the same order, about which there may be anything to do: a few of a large host's.
+    pub(super) unlike: Vec<IfName>,
+    pub(super) steps: Vec<Step>,
+    pub(super) discarded: Vec<IfName>,
+    /// Links that are taken away.
+    pub(super) removed: BTreeSet<IfName>,
+    /// Links that go down on the way: a bond lets go of what is down, and takes it in.
+    pub(super) downed: BTreeSet<IfName>,
+    pub(super) lost: Vec<Loss>,
+}
+
+/// One link, then and now.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) then: &'a Recorded,
+    pub(super) now: Option<&'a Recorded>,
+    /// Whether there may be anything to do about the link as such.
+    pub(super) differs: bool,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(ground: &Ground<'a>) -> Self {
+        let Ground { then, now, leases, foreign, .. } = *ground;
+        let mut draft = Self {
+            then,
+            now,
+            leases,
+            foreign,
+            links: BTreeMap::new(),
+            order: Vec::new(),
+            unlike: Vec::new(),
+            steps: Vec::new(),
+            discarded: Vec::new(),
+            removed: BTreeSet::new(),
+            downed: BTreeSet::new(),
+            lost: Vec::new(),
+        };
+        // A VLAN is what it was only if what it is over is.
+        for recorded in in_order(&then.host) {
+            let name = recorded.link().name;
+            draft.order.push(name);
+            // A link that another has taken the name of is not that other one.
+            let is_elsewhere = names::is_elsewhere(recorded, now);
+            let same = now.named(&name).filter(|now| !is_elsewhere && draft.is_same(recorded, now));
+            if let Some(same) = same {
+                let had = then.host.vlans_of(recorded.link().index);
+                let has_others =
+                    had.is_some_and(|had| now.vlans_of(same.link().index) != Some(had));
+                let differs = same.record != recorded.record || has_others;
+                draft.links.insert(name, Pair { then: recorded, now: Some(same), differs });
+            }
+        }
+        draft.note_orphans();
+        let is_unlike = |name: &&IfName| draft.links.get(*name).is_none_or(|pair| pair.differs);
+        draft.unlike = draft.order.iter().filter(is_unlike).copied().collect();
+        draft
+    }
+
+    /// A link is to be looked at whose master or parent is not what it was, be it that it is as it was
+    /// itself.
+    pub(super) fn note_orphans(&mut self) {
+        let is_kept = |name: IfName| self.links.contains_key(&name);
+        let is_orphan = |pair: &Pair<'_>| {
+            let link = pair.then.link();
+            let above = [self.then.host.master_of(link), self.then.host.parent_of(link)];
+            above.into_iter().flatten().any(|above| !is_kept(above))
+        };
+        let orphans = self.links.values().filter(|pair| !pair.differs && is_orphan(pair));
+        let orphans: Vec<_> = orphans.map(|pair| pair.then.link().name).collect();
+        for name in orphans {
+            if let Some(pair) = self.links.get_mut(&name) {
+                pair.differs = true;
+            }
+        }
+    }
+
+    /// Whether a link is still the one that it was, as far as it cannot be changed into that.
+    pub(super) fn is_same(&self, then: &Recorded, now: &Recorded) -> bool {
+        let parent = self.then.host.parent_of(then.link());
+        let is_kept = parent.is_none_or(|parent| self.links.contains_key(&parent));
+        // One that cannot get its name back is still the same.
+        let is_renamed = parent.and_then(|parent| self.then.host.named(&parent));
+        let is_renamed = is_renamed.is_some_and(|parent| names::is_elsewhere(parent, self.now))
+            && then.link().parent == now.link().parent;
+        let has_parent = parent == self.now.parent_of(now.link()) && is_kept;
+        now.record.can_become(&then.record) && (has_parent || is_renamed)
+    }
+
+    /// Whether a port of a bridge is a guest's: one that was none of the host's own then.
+    pub(super) fn is_a_guests(&self, port: &Link) -> bool {
+        may_be_a_guests(port) && self.then.host.named(&port.name).is_none()
+    }
+
+    /// The guests that are, and stay, ports of a bridge.
+    pub(super) fn guests_of(&self, bridge: &IfName) -> Vec<IfName> {
+        let stays = |port: &&Recorded| {
+            let belongs = self.then.guests.get(&port.link().name);
+            self.is_a_guests(port.link()) && belongs.is_none_or(|belongs| belongs == bridge)
+        };
+        self.now.ports_of(bridge).filter(stays).map(|port| port.link().name).collect()
+    }
+
+    /// The name of a link's master now, unless that is taken away.
+    pub(super) fn master_now(&self, now: &Recorded) -> Option<IfName> {
+        self.now.master_of(now.link()).filter(|master| !self.removed.contains(master))
+    }
+
+    /// Whether a link is up now, and will be until it is seen to whether it is to be. VLANs go down with
+    /// what they are over.
+    pub(super) fn stays_up(&self, pair: Pair<'a>) -> bool {
+        let link = pair.then.link();
+        let is_vlan = matches!(link.kind, LinkKind::Vlan { .. });
+        let parent = self.then.host.parent_of(link).filter(|_| is_vlan);
+        let parent = parent.and_then(|parent| self.links.get(&parent).copied());
+        pair.now.is_some_and(|now| now.link().up)
+            && !self.downed.contains(&link.name)
+            && parent.is_none_or(|parent| self.stays_up(parent))
+    }
+
+    /// All that can be set back and may have to be, what is below others first.
+    pub(super) fn pairs(&self) -> Vec<Pair<'a>> {
+        let pairs = self.unlike.iter().filter_map(|name| self.links.get(name));
+        pairs.filter(|pair| pair.differs).copied().collect()
+    }
+
+    pub(super) fn push(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    pub(super) fn set(&mut self, link: IfName, value: Value) {
+        self.push(Step::SetLink { link, value });
+    }
+
+    /// Gets a link that is down out of the way, to be deleted when there is time.
+    pub(super) fn discard(&mut self, link: &Link) {
+        if let Some(name) = discarded_name(link) {
+            self.set(link.name, Value::Name(name));
+            self.discarded.push(name);
+        }
+    }
+}
+
+/// What is below others comes first: NICs, then bonds, bridges, and what is over another link, by its
+/// depth.
+fn in_order(host: &HostRecord) -> Vec<&Recorded> {
+    let mut links: Vec<_> = host.iter().collect();
+    links.sort_by_cached_key(|recorded| {
+        let link = recorded.link();
+        let rank = match link.kind {
+            LinkKind::Vlan { .. } => 3,
+            _ if host.parent_of(link).is_some() => 3,
+            LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => 0,
+            LinkKind::Bond(_) => 1,
+            LinkKind::Bridge(_) => 2,
+        };
+        (rank, depth(host, link))
+    });
+    links
+}
+
+/// How many links there are below one.
+pub(super) fn depth(host: &HostRecord, link: &Link) -> usize {
+    let below = |link: &Link| host.named(&host.parent_of(link)?).map(Recorded::link);
+    std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
+}
