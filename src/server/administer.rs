@@ -45,21 +45,21 @@ impl Server {
     fn find_out(&self, question: Question) -> Answer {
         match question {
             Question::Server(name) => {
-                let room = self.rooms.of(name);
+                let room = self.clients.rooms.of(name);
                 // Whoever is let in has authenticated: every socket's scheme is "none".
                 let (client_count, anonymous_count) = (room.client_count(), 0);
                 Answer::Server(ServerStatus { limits: room.limits, client_count, anonymous_count })
             }
             Question::Clients(server) => {
-                let clients = self.clients.values().filter(|client| client.server() == server);
-                let mut entries: Vec<_> = clients.map(|client| entry(client)).collect();
+                let clients = self.clients.of(server);
+                let mut entries: Vec<_> = clients.map(|(_, client)| entry(client)).collect();
                 entries.sort_unstable_by_key(|entry| entry.id);
                 Answer::Clients(entries)
             }
             Question::Client { server, id } => {
                 let id = self.find_client(server, id);
                 Answer::Client(
-                    id.and_then(|id| self.clients.get(&id))
+                    id.and_then(|id| self.clients.get(id))
                         .map(|client| details(client, self.changes.coordinator.opening())),
                 )
             }
@@ -72,19 +72,19 @@ impl Server {
     fn carry_out(&mut self, order: Order, caller: ClientId, now: Instant) -> Result<(), CallError> {
         match order {
             Order::SetClientLimits { server, client_count_max, anonymous_count_max } => {
-                let limits = &mut self.rooms.of_mut(server).limits;
+                let limits = &mut self.clients.rooms.of_mut(server).limits;
                 limits.client_count_max = client_count_max;
                 limits.anonymous_count_max = anonymous_count_max;
             }
             Order::SetWorkers { server, workers } => {
-                self.rooms.of_mut(server).limits.workers = workers;
+                self.clients.rooms.of_mut(server).limits.workers = workers;
             }
             Order::CloseClient { server, id } => {
                 if let Some(id) = self.find_client(server, id) {
-                    if let Some(client) = self.clients.get(&id) {
+                    if let Some(client) = self.clients.get(id) {
                         info!("{client}: disconnected by an administrator");
                     }
-                    self.close(id, now);
+                    self.clients.close(id, now);
                 }
             }
             Order::SetLogOutputs(outputs) => {
@@ -104,9 +104,8 @@ impl Server {
 
     /// The client that has this number at its server.
     fn find_client(&self, server: ServerName, number: u64) -> Option<ClientId> {
-        let mut clients = self.clients.iter();
-        let found = clients.find(|(_, it)| it.server() == server && it.number == number);
-        found.map(|(id, _)| *id)
+        let mut clients = self.clients.of(server);
+        clients.find(|(_, client)| client.number == number).map(|(id, _)| id)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use mio::Interest;
 
 use crate::error::CallError;
-use crate::model::client::{ClientId, Entrance, Identity};
+use crate::model::client::{Entrance, Identity};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::rpc::frame::Carrier;
@@ -187,13 +187,6 @@ impl fmt::Display for Client {
 impl AsRawFd for Client {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
-    }
-}
-
-/// Left over from the last turn, named by an event, met by a timer: once is enough.
-pub(super) fn mark_busy(busy: &mut Vec<ClientId>, id: ClientId, client: &mut Client) {
-    if !std::mem::replace(&mut client.is_busy, true) {
-        busy.push(id);
     }
 }
 

@@ -18,7 +18,6 @@ use crate::limits::{FAREWELL_TIME_MAX, STOP_TIME_MAX};
 use crate::logging;
 use crate::model::client::ClientId;
 use crate::model::server::ServerName;
-use crate::server::client::mark_busy;
 use crate::server::{Next, Server};
 use crate::sys::process;
 
@@ -153,7 +152,8 @@ impl Server {
                     if farewell.is_some_and(|farewell| farewell.deadline <= now) =>
                 {
                     let farewell = farewell.take();
-                    self.dismiss(|id| farewell.is_some_and(|farewell| farewell.client == id));
+                    let is_it = |id| farewell.is_some_and(|farewell| farewell.client == id);
+                    self.clients.dismiss(is_it, &mut self.world.buffer);
                 }
                 Phase::Stopping { deadline, .. } if *deadline <= now => {
                     self.hooks.abandon();
@@ -178,7 +178,7 @@ impl Server {
     fn open(&mut self, report: Option<Report>, now: Instant) {
         self.phase = Phase::Serving;
         self.warn_of_shortage();
-        self.idle_since = Some(now);
+        self.clients.begin_idling(now);
         self.world.warn_of_managers();
         self.changes.begin_autostart(&self.world, now);
         info!("ready");
@@ -208,26 +208,18 @@ impl Server {
             report.failed(STOPPED_EARLY, "told to stop before it was ready");
         }
         self.supervisor.stopping();
-        self.door.close();
+        self.clients.door.close();
         // The hooks of the stop are not to wait for one that hangs.
         self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
-        self.postponed.hurry(now);
+        self.clients.postponed.hurry(now);
         self.changes.handle_stop(&self.world, now);
-        self.dismiss(|id| Some(id) != asked_by);
-    }
-
-    /// Lets clients go when they have what they are owed.
-    fn dismiss(&mut self, whom: impl Fn(ClientId) -> bool) {
-        for (id, client) in self.clients.iter_mut().filter(|(id, _)| whom(**id)) {
-            client.read_for_the_last_time(&mut self.world.buffer);
-            mark_busy(&mut self.busy, *id, client);
-        }
+        self.clients.dismiss(|id| Some(id) != asked_by, &mut self.world.buffer);
     }
 
     /// When the daemon has been without clients for too long. Hooks that run count as work.
     fn idle_end(&self) -> Option<Instant> {
-        let (since, limit) = self.idle_since.zip(self.idle_limit)?;
+        let (since, limit) = self.clients.idle_since().zip(self.idle_limit)?;
         // Who has begun a change may be about to come back, and its deadline is to be kept.
         let is_awaited = self.changes.coordinator.is_awaited();
         (self.hooks.is_idle() && !is_awaited).then(|| since + limit)
@@ -254,11 +246,11 @@ impl Server {
     fn take_configuration(&mut self, now: Instant) -> Result<(), RefusedReload> {
         let new = self.config_file.load()?;
         let group = self.group_of_sockets(&new);
-        let taken = self.door.apply(&new.settings, group).map_err(RefusedReload::from);
+        let taken = self.clients.door.apply(&new.settings, group).map_err(RefusedReload::from);
         let taken = taken.and_then(|()| self.take_logging(&new));
         if let Err(err) = taken {
             let group = self.group_of_sockets(&self.configuration);
-            if let Err(err) = self.door.apply(&self.configuration.settings, group) {
+            if let Err(err) = self.clients.door.apply(&self.configuration.settings, group) {
                 warn!("{err}");
             }
             return Err(err);
@@ -282,7 +274,7 @@ impl Server {
 
     /// Says where the limit of open files is lower than that of clients.
     pub(super) fn warn_of_shortage(&self) {
-        if let Some(count) = self.rooms.shortage() {
+        if let Some(count) = self.clients.rooms.shortage() {
             warn!(
                 "max_clients: the limit of open files has room for {count} clients; raise the hard \
                  limit (ulimit -Hn) before the daemon starts, or lower max_clients"
@@ -298,7 +290,7 @@ impl Server {
         for key in Settings::fixed_at_start(&self.started_with, &new.settings) {
             warn!("{}: {key} counts from the next start on", self.config_file.path.display());
         }
-        if self.door.is_a_supervisors() && old.settings.sockets != new.settings.sockets {
+        if self.clients.door.is_a_supervisors() && old.settings.sockets != new.settings.sockets {
             warn!("unix_sock_*: the sockets are the supervisor's, and stay as they are");
         }
         self.world
@@ -306,14 +298,10 @@ impl Server {
             .choose(Choice::new(new.settings.changes.dhcp_client, self.path.as_deref()));
         self.changes.coordinator.settings.dhcp_timeout = new.settings.changes.dhcp_timeout;
         self.changes.coordinator.settings.change_timeout = new.settings.changes.change_timeout;
-        self.rooms.of_mut(ServerName::Main).limits = new.settings.main;
-        self.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
+        self.clients.rooms.of_mut(ServerName::Main).limits = new.settings.main;
+        self.clients.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
         self.warn_of_shortage();
-        for (id, client) in &mut self.clients {
-            let limits = self.rooms.behind(client.entrance).limits;
-            client.session.handle_limits(limits.keepalive, limits.call_count_max, now);
-            mark_busy(&mut self.busy, *id, client);
-        }
+        self.clients.apply_limits(now);
     }
 }
 

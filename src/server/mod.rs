@@ -19,11 +19,11 @@ mod given_back;
 mod perform;
 mod asking;
 mod changes;
-mod administer;
+mod clients;
 mod lifecycle;
+mod administer;
 mod service;
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -53,16 +53,13 @@ use crate::io::listener::Listener;
 use crate::io::shelf::Shelf;
 use crate::io::standby::{Standby, StandbySpec};
 use crate::io::supervisor::Supervisor;
-use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN, STEPS_PER_TURN_MAX};
-use crate::model::client::{ClientId, Privilege};
-use crate::server::changes::{Answered, ChangeFiles, Changes};
-use crate::server::client::{Client, mark_busy};
+use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
+use crate::model::client::Privilege;
+use crate::server::changes::{ChangeFiles, Changes};
 use crate::server::client_config::ClientConfig;
-use crate::server::door::Door;
+use crate::server::clients::Clients;
 use crate::server::lifecycle::{Phase, Reload};
-use crate::server::postponed::Postponed;
 use crate::server::room::Rooms;
-use crate::server::timers::Timers;
 use crate::server::world::World;
 use crate::sys::signal::Signals;
 
@@ -93,23 +90,13 @@ pub struct Server {
     supervisor: Supervisor,
     phase: Phase,
     reload: Reload,
-    door: Door,
-    rooms: Rooms,
-    /// Boxed, so that the table's spare room costs little.
-    clients: HashMap<ClientId, Box<Client>>,
-    next_id: usize,
-    /// Clients to be looked after in this turn: an event names them, or the last turn left them
-    /// unfinished.
-    busy: Vec<ClientId>,
-    postponed: Postponed,
+    clients: Clients,
     /// Whether a call that only looks was answered in this turn.
     has_answered: bool,
     /// Whether the definitions were brought up to date in this turn, after clients were read.
     has_read_store: bool,
-    timers: Timers,
-    /// How long to stay without clients, and since when there are none.
+    /// How long to stay without clients.
     idle_limit: Option<Duration>,
-    idle_since: Option<Instant>,
 }
 
 /// What [`Server::new`] is made from.
@@ -175,10 +162,11 @@ impl Server {
             marker: parts.boot_marker,
         };
         let standby = Standby::new(parts.standby);
+        let registry = poll.registry().try_clone();
+        let registry = registry.map_err(|err| HostError::new("open", "an epoll instance", &err))?;
+        let rooms = Rooms::new(settings, parts.descriptor_limit);
         let mut server = Self {
-            next_id: LISTENERS,
-            rooms: Rooms::new(settings, parts.descriptor_limit),
-            door: Door::new(Vec::new()),
+            clients: Clients::new(registry, rooms),
             poll,
             signals: parts.signals,
             world: World {
@@ -201,14 +189,9 @@ impl Server {
             supervisor: parts.supervisor,
             phase: Phase::Recovering,
             reload: Reload::NotAsked,
-            clients: HashMap::new(),
-            busy: Vec::new(),
-            postponed: Postponed::default(),
             has_answered: false,
             has_read_store: false,
-            timers: Timers::default(),
             idle_limit: parts.idle_limit,
-            idle_since: None,
         };
         server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
         server.world.read_kernel()?;
@@ -265,16 +248,8 @@ impl Server {
     /// # Errors
     /// epoll refuses.
     pub fn listen(&mut self, listeners: Vec<Listener>) -> Result<(), HostError> {
-        let refuse = |err: io::Error| HostError::new("register", "descriptors", &err);
-        self.door = Door::new(listeners);
-        // In the door's own order, by which it knows them.
-        for (position, listener) in self.door.listeners().iter().enumerate() {
-            let (fd, token) = (listener.as_raw_fd(), Token(LISTENERS + position));
-            let registry = self.poll.registry();
-            registry.register(&mut SourceFd(&fd), token, Interest::READABLE).map_err(refuse)?;
-        }
-        self.next_id = LISTENERS + self.door.listeners().len();
-        Ok(())
+        let registered = self.clients.listen(listeners);
+        registered.map_err(|err| HostError::new("register", "descriptors", &err))
     }
 
     /// Turns until a signal, an administrator or the idle limit ends it. `report` goes to whoever
@@ -311,20 +286,14 @@ impl Server {
                 // A change that waits for an answer looks for it each turn.
                 CHANGES => {}
                 LEASES => self.world.leases.handle_notes(),
-                _ => self.note(event),
+                _ => self.clients.note(event),
             }
         }
         if next == Next::Stop {
             return Next::Stop;
         }
-        self.wake_postponed(now);
-        let busy = std::mem::take(&mut self.busy);
-        for id in &busy {
-            if let Some(client) = self.clients.get_mut(id) {
-                client.is_busy = false;
-                client.read(&mut self.world.buffer);
-            }
-        }
+        self.clients.wake_postponed(self.world.kernel.is_asking(), now);
+        let busy = self.clients.read(&mut self.world.buffer);
         let has_news = self.world.news == Progress::Unfinished;
         if !busy.is_empty() || has_news {
             self.world.drain(now);
@@ -349,8 +318,10 @@ impl Server {
         if self.changes.coordinator.is_idle() && self.world.is_current() {
             self.changes.forget_shelved(&self.world);
         }
-        self.accept(now);
-        self.fire_timers(now);
+        if self.phase.lets_clients_in() {
+            self.clients.accept(now);
+        }
+        self.clients.fire_timers(now);
         self.proceed(now)
     }
 
@@ -358,68 +329,21 @@ impl Server {
     /// the kernel is left alone, what is left over waits with it, or the loop would spin.
     fn timeout(&mut self, now: Instant) -> Option<Duration> {
         let is_behind = self.world.news == Progress::Unfinished;
-        let waits_at_the_door =
-            self.phase.lets_clients_in() && self.door.is_unfinished(&self.rooms, now);
-        let is_at_work = is_behind || !self.busy.is_empty() || waits_at_the_door;
+        let lets_in = self.phase.lets_clients_in();
+        let is_at_work = is_behind || self.clients.is_at_work(lets_in, now);
         if is_at_work && self.world.retry_at.is_none() {
             return Some(Duration::ZERO);
         }
         let deadlines = [
-            self.timers.next(),
-            self.door.deadline(),
+            self.clients.deadline(),
             self.world.retry_at,
             self.changes.time_deadline(now),
             self.changes.deadline(now).filter(|_| self.world.retry_at.is_none()),
             self.world.leases.deadline(),
-            self.postponed.deadline(),
             self.lifecycle_deadline(),
         ];
         let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_duration_since(now))
-    }
-
-    fn note(&mut self, event: &mio::event::Event) {
-        let token = event.token();
-        if token.0.checked_sub(LISTENERS).is_some_and(|position| self.door.note(position)) {
-            return;
-        }
-        let id = ClientId(token.0);
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.note(event);
-            mark_busy(&mut self.busy, id, client);
-        }
-    }
-
-    fn fire_timers(&mut self, now: Instant) {
-        while let Some(id) = self.timers.pop_due(now) {
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.armed = None;
-                client.session.handle_timeout(now);
-                mark_busy(&mut self.busy, id, client);
-            }
-        }
-    }
-
-    /// Goes on with what is to be changed, as far as it can and may in one turn.
-    fn run_changes(&mut self, now: Instant) {
-        self.changes.begin_turn();
-        for _ in 0..STEPS_PER_TURN_MAX {
-            let has_rest = self.changes.has_rest(self.has_answered, now);
-            if has_rest || self.changes.clear_up(&self.world, now) {
-                return;
-            }
-            self.world.drain(now);
-            if !self.world.is_current() {
-                return;
-            }
-            for Answered { id, reply_to, outcome } in self.changes.go_on(&mut self.world, now) {
-                self.reply(id, &reply_to, outcome, now);
-                self.serve(id, now);
-            }
-            if self.changes.ends_turn(self.has_answered, now) {
-                return;
-            }
-        }
     }
 }
 

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Clients`]: those who are connected, and those who wait to be: sockets, limits and timers.
+//!
+//! Knows nothing of what calls mean.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use log::{debug, info, warn};
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use crate::error::CallError;
+use crate::io::listener::Listener;
+use crate::limits::ACCEPTS_PER_TURN_MAX;
+use crate::logging;
+use crate::model::client::ClientId;
+use crate::model::server::ServerName;
+use crate::proto::Reply;
+use crate::server::client::{Brief, Client};
+use crate::server::door::{Door, Guest};
+use crate::server::postponed::{Postponed, PostponedCall};
+use crate::server::room::Rooms;
+use crate::server::timers::Timers;
+use crate::server::{LISTENERS, wall_clock};
+use crate::session::{ReplyTo, Session};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Clients {
+    registry: Registry,
+    /// Boxed, so that the table's spare room costs little.
+    by_id: HashMap<ClientId, Box<Client>>,
+    next_id: usize,
+    pub(super) door: Door,
+    pub(super) rooms: Rooms,
+    /// Clients to be looked after in this turn: an event names them, or the last turn left them
+    /// unfinished.
+    busy: Vec<ClientId>,
+    pub(super) postponed: Postponed,
+    timers: Timers,
+    /// Since when there are none.
+    idle_since: Option<Instant>,
+}
+
+impl Clients {
+    pub(super) fn new(registry: Registry, rooms: Rooms) -> Self {
+        Self {
+            registry,
+            by_id: HashMap::new(),
+            next_id: LISTENERS,
+            door: Door::new(Vec::new()),
+            rooms,
+            busy: Vec::new(),
+            postponed: Postponed::default(),
+            timers: Timers::default(),
+            idle_since: None,
+        }
+    }
+
+    /// Has clients come in by these.
+    ///
+    /// # Errors
+    /// epoll refuses.
+    pub(super) fn listen(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
+        self.door = Door::new(listeners);
+        // In the door's own order, by which it knows them.
+        for (position, listener) in self.door.listeners().iter().enumerate() {
+            let (fd, token) = (listener.as_raw_fd(), Token(LISTENERS + position));
+            self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+        }
+        self.next_id = self.first_id();
+        Ok(())
+    }
+
+    /// Keeps what an event says of a listener or a client.
+    pub(super) fn note(&mut self, event: &Event) {
+        let token = event.token();
+        if token.0.checked_sub(LISTENERS).is_some_and(|position| self.door.note(position)) {
+            return;
+        }
+        let id = ClientId(token.0);
+        if let Some(client) = self.by_id.get_mut(&id) {
+            client.note(event);
+            mark_busy(&mut self.busy, id, client);
+        }
+    }
+
+    /// Reads from the clients that are to be looked after in this turn.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Vec<ClientId> {
+        let busy = std::mem::take(&mut self.busy);
+        for id in &busy {
+            if let Some(client) = self.by_id.get_mut(id) {
+                client.is_busy = false;
+                client.read(buffer);
+            }
+        }
+        busy
+    }
+
+    /// Has calls looked at again whose waiting has come to its end.
+    pub(super) fn wake_postponed(&mut self, is_asking: bool, now: Instant) {
+        for id in self.postponed.ready(is_asking, now) {
+            if let Some(client) = self.by_id.get_mut(&id) {
+                mark_busy(&mut self.busy, id, client);
+            }
+        }
+    }
+
+    /// The call of a client that is to be answered next.
+    pub(super) fn poll_call(&mut self, id: ClientId, now: Instant) -> Option<PostponedCall> {
+        let client = self.by_id.get_mut(&id)?;
+        let call = match self.postponed.take(id) {
+            Some(call) => call,
+            None => PostponedCall::new(client.session.poll_call(now)?, now),
+        };
+        client.has_called = true;
+        Some(call)
+    }
+
+    /// Gives a client the reply to a call, if it is there still.
+    pub(super) fn reply(
+        &mut self,
+        id: ClientId,
+        reply_to: &ReplyTo,
+        outcome: Result<Reply, CallError>,
+        now: Instant,
+    ) {
+        if let Some(client) = self.by_id.get_mut(&id) {
+            debug!("{client}: {reply_to}: {}", Brief(&outcome));
+            client.session.handle_reply(reply_to, outcome, now);
+        }
+    }
+
+    /// Writes what a client is owed, and sees to what it needs next: its end, another turn, a timer, or
+    /// word from epoll.
+    pub(super) fn settle(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.by_id.get_mut(&id) else { return };
+        client.write();
+        if let Some(ending) = client.session.ending() {
+            info!("{client}: {ending}");
+            self.close(id, now);
+            return;
+        }
+        if client.is_unfinished() && !self.postponed.has(id) {
+            mark_busy(&mut self.busy, id, client);
+        }
+        if let Some(deadline) = client.session.deadline() {
+            arm(&mut self.timers, id, client, deadline);
+        }
+        if let Some(interest) = client.changed_interest() {
+            let fd = client.as_raw_fd();
+            if let Err(err) = self.registry.reregister(&mut SourceFd(&fd), Token(id.0), interest) {
+                warn!("{client}: cannot be polled any further: {err}");
+                self.close(id, now);
+            }
+        }
+    }
+
+    /// Lets in those who wait, as many as a turn has time and the limit has room for.
+    pub(super) fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let Some(guest) = self.door.admit(&mut self.rooms, now) else { return };
+            let entrance = guest.entrance;
+            if let Err(err) = self.welcome(guest) {
+                warn!("a client cannot be polled: {err}");
+                self.rooms.behind_mut(entrance).leave();
+            }
+        }
+    }
+
+    fn welcome(&mut self, guest: Guest) -> io::Result<()> {
+        let _charged = logging::charge_to(guest.peer.uid);
+        let limits = self.rooms.behind(guest.entrance).limits;
+        let session = Session::new(guest.entrance, limits.keepalive, limits.call_count_max);
+        let id = self.take_id();
+        let client = Client::new(guest, session, wall_clock());
+        let fd = client.as_raw_fd();
+        self.registry.register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
+        let (entrance, peer) = (client.entrance, client.peer);
+        info!("{client}: process {} of user {} ({entrance:?})", peer.pid, peer.uid);
+        self.by_id.insert(id, Box::new(client));
+        self.idle_since = None;
+        Ok(())
+    }
+
+    /// A number that nobody has. On a small machine they begin anew after four thousand million.
+    fn take_id(&mut self) -> ClientId {
+        loop {
+            let id = ClientId(self.next_id);
+            self.next_id = self.next_id.wrapping_add(1).max(self.first_id());
+            if !self.by_id.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn first_id(&self) -> usize {
+        LISTENERS + self.door.listeners().len()
+    }
+
+    /// Has the sessions look at the clock whose timers are due.
+    pub(super) fn fire_timers(&mut self, now: Instant) {
+        while let Some(id) = self.timers.pop_due(now) {
+            if let Some(client) = self.by_id.get_mut(&id) {
+                client.armed = None;
+                client.session.handle_timeout(now);
+                mark_busy(&mut self.busy, id, client);
+            }
+        }
+    }
+
+    /// Lets a client go. Closing its socket also ends epoll's interest in it.
+    pub(super) fn close(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.by_id.remove(&id) else { return };
+        self.postponed.take(id);
+        self.rooms.behind_mut(client.entrance).leave();
+        if let Some(deadline) = client.armed {
+            self.timers.disarm(deadline, id);
+        }
+        if self.by_id.is_empty() {
+            self.idle_since = Some(now);
+        }
+    }
+
+    /// Lets clients go when they have what they are owed.
+    pub(super) fn dismiss(&mut self, whom: impl Fn(ClientId) -> bool, buffer: &mut [u8]) {
+        for (id, client) in self.by_id.iter_mut().filter(|(id, _)| whom(**id)) {
+            client.read_for_the_last_time(buffer);
+            mark_busy(&mut self.busy, *id, client);
+        }
+    }
+
+    /// The limits have changed: they hold for clients that are connected too.
+    pub(super) fn apply_limits(&mut self, now: Instant) {
+        for (id, client) in &mut self.by_id {
+            let limits = self.rooms.behind(client.entrance).limits;
+            client.session.handle_limits(limits.keepalive, limits.call_count_max, now);
+            mark_busy(&mut self.busy, *id, client);
+        }
+    }
+
+    /// The daemon begins to count the time without clients.
+    pub(super) fn begin_idling(&mut self, now: Instant) {
+        self.idle_since = Some(now);
+    }
+
+    /// Since when there are no clients; `None` if there are, or nobody counts.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since
+    }
+
+    pub(super) fn get(&self, id: ClientId) -> Option<&Client> {
+        self.by_id.get(&id).map(Box::as_ref)
+    }
+
+    /// The clients of a server.
+    pub(super) fn of(&self, server: ServerName) -> impl Iterator<Item = (ClientId, &Client)> {
+        let all = self.by_id.iter().map(|(id, client)| (*id, client.as_ref()));
+        all.filter(move |(_, client)| client.server() == server)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Whether a client is to be looked after in the next turn, or waits to be let in.
+    pub(super) fn is_at_work(&self, lets_in: bool, now: Instant) -> bool {
+        !self.busy.is_empty() || (lets_in && self.door.is_unfinished(&self.rooms, now))
+    }
+
+    /// When there is something to do, if no event comes before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.timers.next(), self.door.deadline(), self.postponed.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+}
+
+/// Adds a client to those that the next turn looks after, once.
+fn mark_busy(busy: &mut Vec<ClientId>, id: ClientId, client: &mut Client) {
+    if !std::mem::replace(&mut client.is_busy, true) {
+        busy.push(id);
+    }
+}
+
+/// Sees to it that a timer fires at `deadline` or before: one that is armed already is left alone
+/// unless it would come too late.
+fn arm(timers: &mut Timers, id: ClientId, client: &mut Client, deadline: Instant) {
+    if client.armed.is_some_and(|armed| armed <= deadline) {
+        return;
+    }
+    if let Some(late) = client.armed.replace(deadline) {
+        timers.disarm(late, id);
+    }
+    timers.arm(deadline, id);
+}
