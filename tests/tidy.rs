@@ -9,7 +9,7 @@
     reason = "a test stops at what it did not expect"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -147,6 +147,138 @@ fn a_folders_files_name_those_above_them_in_its_list() {
             }
         }
     }
+}
+
+/// The methods that the code defines in `impl` blocks of a type without a trait, and those that it calls on
+/// `self` there, by the name of the type.
+fn methods<'a>(code: &'a [String]) -> Vec<(&'a str, Method<'a>)> {
+    let mut methods = Vec::new();
+    let mut owner = None;
+    for line in code {
+        if let Some(rest) = line.strip_prefix("impl") {
+            let rest = rest.trim_start_matches(|c| c != ' ').trim_start();
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            owner = Some(&rest[..end.unwrap_or(rest.len())]).filter(|_| !line.contains(" for "));
+        } else if line == "}" {
+            owner = None;
+        }
+        let Some(owner) = owner else { continue };
+        if let Some((_, rest)) = line.split_once("fn ") {
+            let end = rest.find(['(', '<']).unwrap_or(rest.len());
+            methods.push((owner, Method::Defined(&rest[..end])));
+        }
+        for (_, rest) in line.match_indices("self.").map(|(at, it)| line.split_at(at + it.len())) {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            if let Some(end) = end.filter(|end| rest[*end..].starts_with('(')) {
+                methods.push((owner, Method::Called(&rest[..end])));
+            }
+        }
+    }
+    methods
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Method<'a> {
+    Defined(&'a str),
+    Called(&'a str),
+}
+
+/// The calls of methods that a file above defines. Files come lowest first, each with its code; the last is
+/// the parent. It is above the others for a type of whose methods it calls theirs, and else below them.
+fn upward_calls(files: &[(String, Vec<String>)]) -> Vec<String> {
+    let mut homes = HashMap::new();
+    for (file, (_, code)) in files.iter().enumerate() {
+        for (owner, method) in methods(code) {
+            if let Method::Defined(name) = method {
+                homes.insert((owner, name), file);
+            }
+        }
+    }
+    let calls = files.iter().enumerate().flat_map(|(from, (_, code))| {
+        let called = methods(code).into_iter().filter_map(|(owner, method)| match method {
+            Method::Called(name) => Some((from, owner, name)),
+            Method::Defined(_) => None,
+        });
+        called.collect::<Vec<_>>()
+    });
+    let calls: Vec<_> = calls
+        .filter_map(|(from, owner, name)| Some((from, owner, name, *homes.get(&(owner, name))?)))
+        .collect();
+    let parent = files.len() - 1;
+    let leans = |of: &str| {
+        calls.iter().any(|(from, owner, _, to)| *owner == of && *from == parent && *to != parent)
+    };
+    let height = |file: usize, owner: &str| match file {
+        _ if file == parent && !leans(owner) => 0,
+        _ => file + 1,
+    };
+    let is_upward = |(from, owner, _, to): &&(usize, &str, &str, usize)| {
+        height(*to, owner) > height(*from, owner)
+    };
+    let tell = |(from, owner, name, to): &(usize, &str, &str, usize)| {
+        format!("{} calls {owner}::{name} of {}", files[*from].0, files[*to].0)
+    };
+    calls.iter().filter(is_upward).map(tell).collect()
+}
+
+/// A method call needs no path, so that no import shows where it leads.
+#[test]
+fn methods_of_one_type_in_several_files_call_those_below() {
+    let mut split_types = BTreeSet::new();
+    // The simulated kernel is no part of the daemon.
+    let is_looked_at =
+        |source: &&Source| source.path.ends_with("mod.rs") && source.module != "fuzzing";
+    for parent in sources().iter().filter(is_looked_at) {
+        let folder = parent.path.parent().unwrap();
+        let mut files = Vec::new();
+        for name in modules(&parent.text) {
+            let file = folder.join(format!("{name}.rs"));
+            if file.exists() {
+                let source = Source::read(file);
+                files.push((source.name(), source.code));
+            }
+        }
+        files.push((parent.name(), parent.code.clone()));
+        assert_eq!(upward_calls(&files), [""; 0]);
+        let owners = files.iter().map(|(_, code)| {
+            methods(code).into_iter().map(|(owner, _)| owner).collect::<BTreeSet<_>>()
+        });
+        let owners: Vec<_> = owners.flatten().collect();
+        let is_split = |owner: &&&str| owners.iter().filter(|it| *it == *owner).count() > 1;
+        split_types.extend(owners.iter().filter(is_split).map(|owner| (*owner).to_owned()));
+    }
+    for name in ["Coordinator", "Server"] {
+        assert!(split_types.contains(name), "{name} is looked at: {split_types:?}");
+    }
+}
+
+#[test]
+fn an_upward_call_is_found() {
+    let file = |name: &str, text: &str| {
+        (name.to_owned(), text.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let low = file(
+        "low.rs",
+        "impl Server {\n    pub(super) fn low(&mut self) {\n        self.high(1);\n    }\n}\n\
+         impl Other {\n    fn any(&self) {\n        self.high(2);\n    }\n}",
+    );
+    let high = file(
+        "high.rs",
+        "impl<'a> Server {\n    fn high(&mut self, _: u8) {\n        self.low();\n    }\n}\n\
+         impl Trait for Server {\n    fn low(&mut self) {}\n}",
+    );
+    let upward = ["low.rs calls Server::high of high.rs"];
+    assert_eq!(upward_calls(&[low.clone(), high.clone()]), upward);
+    let parent = |text| file("mod.rs", text);
+    let files = [low, high, parent("impl Server {\n    fn low(&mut self) {}\n}")];
+    assert_eq!(upward_calls(&files), upward);
+    // A parent that is called and calls is a circle.
+    let child = file("child.rs", "impl Server {\n    fn a(&self) {\n        self.b();\n    }\n}");
+    let calls = "impl Server {\n    fn b(&self) {}\n    fn c(&self) {\n        self.a();\n    }\n}";
+    let files = [child.clone(), parent(calls)];
+    assert_eq!(upward_calls(&files), ["child.rs calls Server::b of mod.rs"]);
+    let is_called = parent("impl Server {\n    fn b(&self) {}\n}");
+    assert_eq!(upward_calls(&[child, is_called]), [""; 0]);
 }
 
 #[test]
