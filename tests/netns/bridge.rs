@@ -159,6 +159,18 @@ fn unbridge_without_start_leaves_the_nic_down() {
     });
 }
 
+/// virsh leaves the emptied element of the bridge in the NIC's definition.
+#[test]
+fn unbridge_brings_no_remark_on_what_virsh_wrote() {
+    with_virsh(|| {
+        ip_batch(TWO_NICS);
+        let daemon = Daemon::start();
+        virsh("iface-bridge eth0 br0 --delay 2").ok();
+        virsh("iface-unbridge br0").ok();
+        assert!(!daemon.stderr().contains("is ignored"), "{}", daemon.stderr());
+    });
+}
+
 /// A definition of one's own, with a start mode and an MTU, goes to the bridge and comes back.
 #[test]
 fn a_definition_goes_along_too() {

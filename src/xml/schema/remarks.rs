@@ -89,6 +89,9 @@ impl Remarks {
             .next();
         let Element { name, line, .. } = child;
         let Some((child_rule, allowed, count)) = fitting else {
+            if is_left_by_virsh(parent, child) {
+                return;
+            }
             return self.add(*line, || format!("<{name}> in <{}> is ignored", parent.name));
         };
         *count += 1;
@@ -99,6 +102,12 @@ impl Remarks {
         }
         self.check(child, child_rule);
     }
+}
+
+/// `virsh iface-unbridge` makes a port's definition of the bridge's, and leaves the emptied `<bridge>` in.
+fn is_left_by_virsh(parent: &Element, child: &Element) -> bool {
+    let is_empty = child.children.is_empty() && !child.has_text;
+    parent.name == "interface" && child.name == "bridge" && is_empty
 }
 
 impl fmt::Display for Remark {
@@ -160,6 +169,18 @@ mod tests {
                     "line 1: the text in <bridge> is ignored",
                     "line 1: <mtu> in <interface> is ignored",
                 ],
+            ),
+            Case(
+                "what virsh leaves",
+                "type='ethernet'",
+                "<bridge stp='on' delay='2'>\n</bridge>",
+                &[],
+            ),
+            Case(
+                "a bridge with a port",
+                "type='ethernet'",
+                "<bridge><interface type='ethernet' name='eth1'/></bridge>",
+                &["line 1: <bridge> in <interface> is ignored"],
             ),
             Case(
                 "two monitors",
