@@ -26,7 +26,7 @@ use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, 
 use crate::sys::clock;
 
 /// How often to look. What has just ended stays to be seen until somebody waits for it.
-const LOOKS_MAX: usize = 2;
+pub(super) const LOOKS_MAX: usize = 2;
 
 /// Programs that start what they look after again when it ends, as the kernel calls them.
 const KEEPERS: [&str; 10] = [

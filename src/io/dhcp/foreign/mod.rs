@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use self::find::Finder;
+use self::find::{Finder, Found, LOOKS_MAX};
 use self::heritage::Heritage;
 use super::errand::Errand;
 use super::process::Process;
@@ -141,21 +141,38 @@ impl ForeignClients {
         if sys::process::effective_uid() != 0 {
             return Ok(Vec::new());
         }
+        let mut running = self.started_and_running();
+        let mut found = self.finder.find(own)?;
+        for _ in 1..LOOKS_MAX {
+            let still_running = self.started_and_running();
+            if still_running.len() == running.len() {
+                break;
+            }
+            // One has gone into the background meanwhile, and may have been missed there.
+            running = still_running;
+            found = self.finder.find(own)?;
+        }
         let mut clients = Vec::<ForeignClient>::new();
-        for found in self.finder.find(own)? {
+        for Found { client, .. } in found {
             // One that forks is seen twice.
-            if !clients.iter().any(|other| other.is_same(&found.client)) {
-                clients.push(found.client);
+            if !clients.iter().any(|other| other.is_same(&client)) {
+                clients.push(client);
             }
         }
         // /proc shows nothing of a program that is only being loaded.
-        for Started { client, child, is_ended } in &self.started {
-            let runs = !is_ended && !sys::process::has_ended(child).unwrap_or(true);
-            if runs && !clients.iter().any(|other| other.is_same(client)) {
+        for client in running {
+            if !clients.iter().any(|other| other.is_same(client)) {
                 clients.push(client.clone());
             }
         }
         Ok(clients)
+    }
+
+    /// The clients that were given back and are our children still.
+    fn started_and_running(&self) -> Vec<&ForeignClient> {
+        let runs =
+            |it: &&Started| !it.is_ended && !sys::process::has_ended(&it.child).unwrap_or(true);
+        self.started.iter().filter(runs).map(|it| &it.client).collect()
     }
 
     /// Those that were ended in this boot, and not given back.
