@@ -104,10 +104,18 @@ impl Remarks {
     }
 }
 
-/// `virsh iface-unbridge` makes a port's definition of the bridge's, and leaves the emptied `<bridge>` in.
+/// `virsh iface-unbridge` makes the definition of a bridge into its port's, and leaves `<bridge>` in, with
+/// the emptied port.
 fn is_left_by_virsh(parent: &Element, child: &Element) -> bool {
-    let is_empty = child.children.is_empty() && !child.has_text;
-    parent.name == "interface" && child.name == "bridge" && is_empty
+    let is_emptied = |port: &Element| {
+        port.name == "interface"
+            && port.attribute("name") == parent.attribute("name")
+            && port.children.is_empty()
+    };
+    parent.name == "interface"
+        && child.name == "bridge"
+        && !child.has_text
+        && child.children.iter().all(is_emptied)
 }
 
 impl fmt::Display for Remark {
@@ -173,7 +181,7 @@ mod tests {
             Case(
                 "what virsh leaves",
                 "type='ethernet'",
-                "<bridge stp='on' delay='2'>\n</bridge>",
+                "<bridge stp='on' delay='2'>\n<interface type='ethernet' name='a'/>\n</bridge>",
                 &[],
             ),
             Case(
