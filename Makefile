@@ -218,7 +218,7 @@ check-sysvinit: deps-vm static ## ... on one with sysvinit, and as its package
 	$(MAKE) deb BINARY=target/static/virtinterfaced
 	tests/vm/host.sh sysvinit target/static/virtinterfaced
 
-check-cross: deps-cross ## do the unit tests pass with 32-bit words, and on aarch64?
+check-cross: deps-cross ## do the tests of single modules pass with 32-bit words, and on aarch64?
 	tests/cross.sh
 
 man: ## are the manuals well-formed?

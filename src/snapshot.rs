@@ -389,6 +389,3 @@ fn decode_name(reader: &mut Reader<'_>) -> Result<IfName, SnapshotError> {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Builds the daemon for other kinds of machines and runs its unit tests as they would: cross.sh
+# Builds the daemon for other kinds of machines and runs its unit tests, and those on values,
+# as they would: cross.sh
 # One has 32-bit words, one is not x86. As no standard library is at hand for them, it is built
 # along, by Debian's compiler; qemu's user mode runs what comes out. Slow, so nobody waits for it
 # but who asks.
@@ -20,7 +21,7 @@ cross() {
     variable=CARGO_TARGET_$(echo "$triple" | tr a-z- A-Z_)
     export "${variable}_LINKER=$gnu-gcc" "${variable}_RUNNER=qemu-$3-static -L /usr/$gnu"
     echo "-- $triple"
-    cargo test --lib --bins -Z build-std=std,panic_abort --target "$triple" -- --skip "$SKIPPED"
+    cargo test --lib --bins --test on_values -Z build-std=std,panic_abort --target "$triple" -- --skip "$SKIPPED"
 }
 
 cross i686 i686 i386

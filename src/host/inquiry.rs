@@ -183,6 +183,3 @@ impl Dialogue {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

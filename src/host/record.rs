@@ -406,6 +406,3 @@ impl HostRecord {
         self.links.get_mut(self.names.get(&index)?)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -106,8 +106,12 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::value_kernel::ValueKernel;
-    use crate::plan::survey_order;
+    use crate::model::address::IpPrefix;
+    use crate::netlink::address::Lifetime;
+    use crate::netlink::link::LinkIndex;
+    use crate::netlink::record::address::AddressRecord;
+    use crate::netlink::record::route::RouteRecord;
+    use std::net::Ipv4Addr;
 
     /// A driver's folder of the test's own.
     struct Folder(PathBuf);
@@ -127,14 +131,18 @@ mod tests {
     }
 
     fn shelved(link: &str, routes: usize) -> Shelved {
-        let text = format!(
-            "link {link} nic up\naddr {link} 192.0.2.1/24\nroute {link} default via 192.0.2.254\n"
-        );
-        let kernel: ValueKernel = text.parse().unwrap();
-        let name = IfName::new(link).unwrap();
-        let mut shelved = kernel.survey(&survey_order(name, None)).shelve(&name).unwrap();
-        shelved.routes = vec![shelved.routes[0].clone(); routes];
-        shelved
+        let index = LinkIndex(2);
+        let prefix = IpPrefix::new(Ipv4Addr::new(192, 0, 2, 1).into(), 24).unwrap();
+        let mut address = AddressRecord::permanent(prefix);
+        (address.address.link, address.address.lifetime) = (index, Lifetime::Finite);
+        let route = RouteRecord::default_over(Ipv4Addr::new(192, 0, 2, 254).into());
+        Shelved {
+            link: IfName::new(link).unwrap(),
+            index,
+            addresses: vec![address],
+            routes: vec![route; routes],
+            leases: Vec::new(),
+        }
     }
 
     #[test]

@@ -363,37 +363,3 @@ fn is_of_a_program(recorded: &Recorded) -> bool {
     recorded.link().kind == LinkKind::Tun
         || matches!(recorded.record.kind_name(), Some("macvtap" | "ipvtap"))
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::fuzzing::value_kernel::ValueKernel;
-    use crate::netlink::link::LinkIndex;
-    use crate::plan::restore::{Ground, restore_network};
-    use crate::snapshot::Network;
-
-    #[test]
-    fn a_link_that_could_not_be_read_then_is_not_removed_as_new() {
-        let kernel = |text: &str| text.parse::<ValueKernel>().unwrap();
-        let now = kernel("link eth0 nic up\nlink eth0.5 vlan parent eth0 tag 5\n");
-        let vlan = now.host().link_named(&IfName::new("eth0.5").unwrap()).unwrap().index;
-        let steps = |unread: Option<LinkIndex>| {
-            let mut then = kernel("link eth0 nic up\n").record();
-            unread.into_iter().for_each(|link| then.add_unread(link));
-            let ground = Ground {
-                then: &Network::new(then, &BTreeSet::new(), Vec::new()),
-                now: &now.record(),
-                leases: &[],
-                foreign: &[],
-                given_back: &[],
-                elapsed: Duration::ZERO,
-            };
-            restore_network(&ground).plan.steps.len()
-        };
-        assert_eq!(steps(None), 1);
-        assert_eq!(steps(Some(vlan)), 0);
-    }
-}

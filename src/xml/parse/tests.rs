@@ -2,9 +2,7 @@
 //! Numbers and names; what a whole document becomes is in `tests/golden/xml`.
 
 use super::*;
-use crate::fuzzing::interface;
 use crate::model::interface::{Bridge, Ethernet, ForwardDelay, LinkStatus};
-use crate::xml::format::format;
 use crate::xml::parse::values::{decimal, delay, integer};
 
 #[test]
@@ -94,20 +92,6 @@ fn the_bounds_of_numbers_are_where_they_are_said_to_be() {
     assert_eq!(delay("stp='off'", "30.01"), bridge(Some(false), 3001));
     assert_eq!(delay("", "30.01"), bridge(None, 3001));
     assert_eq!(delay("stp='on'", "100"), bridge(Some(true), 10_000), "the kernel makes it 30");
-}
-
-/// What holds for whatever the model can hold of a definition.
-#[test]
-fn what_is_written_is_read_again() {
-    let seed = fastrand::u64(..);
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut bytes = [0; 200];
-    for round in 0..5_000 {
-        rng.fill(&mut bytes);
-        let interface = interface::interface(&bytes);
-        let text = format(&interface);
-        assert_eq!(parse(&text), Ok(interface), "seed {seed}, round {round}\n{text}");
-    }
 }
 
 #[test]

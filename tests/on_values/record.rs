@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`], on hosts that a kernel made of values has.
+//! The record of a host: that it is read as it was written, and what it tells of each link.
 
-use super::*;
-use crate::fuzzing::value_kernel::ValueKernel;
+use std::collections::BTreeSet;
+
+use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::host::record::HostRecord;
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::link::LinkIndex;
 
 const HOST: &str = "
     bridge-vlans

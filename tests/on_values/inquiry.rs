@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`]: a kernel that is a value is asked, whose record is a list of messages.
+//! What is asked of the kernel, and made of its answers. The record of a kernel made of values is the
+//! list of messages that it answers with.
 
-use super::record::RecordInquiry;
-use super::survey::SurveyInquiry;
-use super::*;
-use crate::fuzzing::value_kernel::ValueKernel;
-use crate::host::record::HostRecord;
-use crate::host::survey::SurveyOrder;
-use crate::model::name::IfName;
-use crate::netlink::conversation::encode_end;
-use crate::netlink::wire::{FLAG_DUMP_INTERRUPTED, first_len, messages};
 use std::collections::BTreeSet;
+
+use virtinterfaced::error::HostError;
+use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::host::inquiry::record::RecordInquiry;
+use virtinterfaced::host::inquiry::survey::SurveyInquiry;
+use virtinterfaced::host::inquiry::{Dialogue, Inquiry, Topic};
+use virtinterfaced::host::record::HostRecord;
+use virtinterfaced::host::survey::SurveyOrder;
+use virtinterfaced::model::address::Family;
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::conversation::encode_end;
+use virtinterfaced::netlink::wire::{FLAG_DUMP_INTERRUPTED, Message, first_len, messages};
 
 const HOST: &str = "
     link br0 bridge up
@@ -51,6 +55,33 @@ fn told(kernel: &ValueKernel) -> Vec<u8> {
     bytes
 }
 
+/// An inquiry, and what it has asked about that is not answered yet, in that order.
+struct Watched<'a> {
+    inquiry: &'a mut dyn Inquiry,
+    asked: Vec<Topic>,
+}
+
+impl Inquiry for Watched<'_> {
+    fn topics(&mut self) -> Vec<Topic> {
+        let topics = self.inquiry.topics();
+        self.asked.extend(&topics);
+        topics
+    }
+
+    fn handle_message(&mut self, topic: Topic, message: &Message<'_>) {
+        self.inquiry.handle_message(topic, message);
+    }
+
+    fn forget(&mut self, topic: Topic) {
+        self.asked.push(topic);
+        self.inquiry.forget(topic);
+    }
+
+    fn handle_end(&mut self, topic: Topic, end: Result<(), HostError>) -> Result<(), HostError> {
+        self.inquiry.handle_end(topic, end)
+    }
+}
+
 /// Has `inquiry` ask a kernel that tells `told`. `end` says how a topic ends that is asked for the n-th
 /// time: torn, or with an errno.
 fn converse(
@@ -58,12 +89,13 @@ fn converse(
     told: &[u8],
     end: impl Fn(Topic, usize) -> Result<(), End>,
 ) -> Result<(), HostError> {
+    let mut inquiry = Watched { inquiry, asked: Vec::new() };
     let mut dialogue = Dialogue::default();
     let mut sequence = 0;
     let mut asked = Vec::new();
     loop {
         let mut requests = Vec::new();
-        dialogue.ask(inquiry, &mut requests, || {
+        dialogue.ask(&mut inquiry, &mut requests, || {
             sequence += 1;
             sequence
         });
@@ -71,8 +103,10 @@ fn converse(
             assert!(!dialogue.is_waiting(), "it waits for nothing");
             return Ok(());
         }
-        let under_way: Vec<_> = dialogue.asked.iter().copied().collect();
-        for Asked { topic, sequence, .. } in under_way {
+        let under_way = std::mem::take(&mut inquiry.asked);
+        assert_eq!(messages(&requests).count(), under_way.len());
+        for (topic, request) in under_way.into_iter().zip(messages(&requests)) {
+            let sequence = request.unwrap().sequence;
             asked.push(topic);
             let count = asked.iter().filter(|it| **it == topic).count();
             let end = end(topic, count);
@@ -89,12 +123,12 @@ fn converse(
                 if end == Err(End::Torn) {
                     message[6..8].copy_from_slice(&FLAG_DUMP_INTERRUPTED.to_ne_bytes());
                 }
-                dialogue.handle_message(inquiry, &message)?;
+                dialogue.handle_message(&mut inquiry, &message)?;
             }
             let mut message = Vec::new();
             let errno = if let Err(End::Refused(errno)) = end { errno } else { 0 };
             encode_end(&mut message, sequence, errno);
-            dialogue.handle_message(inquiry, &message)?;
+            dialogue.handle_message(&mut inquiry, &message)?;
         }
     }
 }

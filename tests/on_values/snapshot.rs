@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`].
+//! The file of an open change: that it is read as it was written, and not believed if it was not.
 
-use super::*;
-use crate::fuzzing::value_kernel::ValueKernel;
-use crate::model::sorted::SortedMap;
-use crate::xdr::seal::seal;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::host::record::HostRecord;
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::model::sorted::SortedMap;
+use virtinterfaced::snapshot::writer::SnapshotWriter;
+use virtinterfaced::snapshot::{
+    Caller, Files, KeptFile, Network, Opening, Snapshot, SnapshotError, restorations,
+};
+use virtinterfaced::xdr::seal::{Magic, seal};
+
+const MAGIC: &Magic = b"vifchg3\n";
 
 const HOST: &str = "
     link br0 bridge up

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Single modules of the library, on hosts and definitions made of values.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod inquiry;
+mod losses;
+mod record;
+mod removed;
+mod restore;
+mod rollback;
+mod shelf;
+mod snapshot;
+mod xml;

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Ways back between hosts that are written as texts.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use virtinterfaced::change::job::StepError;
+use virtinterfaced::change::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
+use virtinterfaced::error::HostError;
+use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use virtinterfaced::host::record::HostRecord;
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::snapshot::{Files, KeptFile, Moment, Network, Opening, Snapshot};
+
+fn name(name: &str) -> IfName {
+    IfName::new(name).unwrap()
+}
+
+fn moment(boot: &str, seconds: u64) -> Moment {
+    Moment { boot: boot.to_owned(), since_boot: Duration::from_secs(seconds) }
+}
+
+/// Opened ten seconds after the boot `one`, for a minute.
+fn snapshot() -> Snapshot {
+    let seconds = Duration::from_secs;
+    let opening = Opening {
+        boot: "one".to_owned(),
+        at: seconds(10),
+        deadline: Some(seconds(70)),
+        ..Opening::default()
+    };
+    Snapshot { opening, ..Snapshot::default() }
+}
+
+fn kernel(text: &str) -> ValueKernel {
+    text.parse().unwrap()
+}
+
+const ALL: Parts = Parts { network: true, files: true };
+
+/// A way back, twenty seconds after this boot.
+fn way_back(snapshot: Snapshot, boot: &str) -> Rollback {
+    Rollback::new(Rc::new(snapshot), ALL, &moment(boot, 20))
+}
+
+/// A way back to a host.
+fn to(then: &ValueKernel) -> Rollback {
+    let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
+    way_back(Snapshot { network: Some(network), ..snapshot() }, "one")
+}
+
+fn here(record: HostRecord) -> Here {
+    let (files, leases) = (Ok(Files::default()), Vec::new());
+    Here { files, record, leases, foreign: None, elapsed: Duration::ZERO }
+}
+
+fn from(now: &ValueKernel) -> Here {
+    here(now.record())
+}
+
+fn lost(text: &str, errno: Option<i32>) -> Next {
+    Next::GiveUp(Remains { lost: vec![text.to_owned()], errno, ..Remains::default() })
+}
+
+/// The rest of the way: what is done, round by round.
+fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
+    let (mut rounds, mut refused) = (Vec::new(), Vec::new());
+    loop {
+        let record = match rollback.scope() {
+            Scope::Nothing => HostRecord::default(),
+            Scope::Host => now.record(),
+            Scope::Links(links) => now.record().only(links),
+        };
+        match rollback.handle(Here { leases: now.clients().to_vec(), ..here(record) }, &refused) {
+            Next::Do(plan) => {
+                rounds.push(plan.to_string());
+                #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
+                let start = std::time::Instant::now();
+                refused = now.carry_out_what_can_be(plan, start, &mut |_| None);
+            }
+            end @ (Next::Arrive | Next::GiveUp(_)) => return (rounds, end),
+        }
+    }
+}
+
+#[test]
+fn what_is_as_it_was_is_there_at_once() {
+    let host = kernel("link eth0 nic up");
+    assert_eq!(to(&host).handle(from(&host), &[]), Next::Arrive);
+}
+
+#[test]
+fn a_link_that_is_touched_stays_what_it_was_to_those_that_are_not() {
+    let then = "link br0 bridge up\nlink eth0 nic up mtu 1500 master br0\n\
+        link eth1 nic up\nlink eth1.5 vlan up parent eth1 tag 5";
+    let then = kernel(then);
+    for (change, round) in [
+        (
+            "link br0 bridge up\nlink eth0 nic up mtu 1400 master br0\n\
+            link eth1 nic up\nlink eth1.5 vlan up parent eth1 tag 5",
+            "link   set eth0 mtu 1500\n",
+        ),
+        (
+            "link br0 bridge up\nlink eth0 nic up mtu 1500 master br0\n\
+            link eth1 nic up\nlink eth1.5 vlan up parent eth1 tag 5 mtu 1400",
+            "link   set eth1.5 mtu 1500\n",
+        ),
+    ] {
+        let mut now = kernel(change);
+        assert_eq!(go(to(&then), &mut now), (vec![round.to_owned()], Next::Arrive));
+        assert_eq!(now.to_string(), then.to_string());
+    }
+}
+
+#[test]
+fn who_changes_along_with_what_is_touched_is_looked_at_again() {
+    let then =
+        kernel("link eth0 nic up\nlink eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24");
+    let mut now = then.clone();
+    // A bond takes its member down when it lets go of it, and the VLAN with it.
+    let added = "link bond0 bond up\nlink eth0 nic up master bond0\n\
+        link eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24";
+    now.clone_from(&kernel(added));
+    let (rounds, end) = go(to(&then), &mut now);
+    assert_eq!(end, Next::Arrive, "{rounds:?}");
+    assert!(now.to_string().contains("link eth0.5 vlan up"), "{now}");
+}
+
+#[test]
+fn who_gets_no_further_says_why() {
+    let then = kernel("link eth1 nic up mtu 1400\nlink eth0 nic up");
+    let mut now = kernel("link eth1 nic up");
+    let (rounds, end) = go(to(&then), &mut now);
+    assert_eq!(rounds, ["link   set eth1 mtu 1400\n"]);
+    assert_eq!(end, lost("eth0 is gone", None));
+}
+
+#[test]
+fn in_another_boot_only_files_are_restored() {
+    let then = kernel("link eth0 nic up");
+    let network = Network::new(then.record(), &BTreeSet::from([name("eth0")]), Vec::new());
+    let snapshot = Snapshot { network: Some(network), ..snapshot() };
+    let mut rollback = way_back(snapshot, "two");
+    assert_eq!(rollback.scope(), Scope::Nothing);
+    assert_eq!(rollback.handle(here(HostRecord::default()), &[]), Next::Arrive);
+}
+
+/// Where the way from one host to another ends, and that it does.
+fn arrive(then: &str, now: &str) -> (Vec<String>, String) {
+    let (then, mut now) = (kernel(then), kernel(now));
+    let (rounds, end) = go(to(&then), &mut now);
+    assert_eq!(end, Next::Arrive, "{rounds:?}");
+    assert_eq!(now.to_string(), then.to_string(), "{rounds:?}");
+    (rounds, now.to_string())
+}
+
+#[test]
+fn an_address_has_the_form_again_that_it_had() {
+    let then = "link eth0 nic up\naddr eth0 192.0.2.1/24\naddr eth0 192.0.2.2/24 secondary";
+    for form in ["brd 192.0.2.255", "label eth0:1", "scope link", "flags 0x200"] {
+        let now = format!(
+            "link eth0 nic up\naddr eth0 192.0.2.1/24 {form}\naddr eth0 192.0.2.2/24 secondary"
+        );
+        let (rounds, _) = arrive(then, &now);
+        assert_eq!(rounds.len(), 1, "{form}: {rounds:?}");
+    }
+    let then = "link eth0 nic up\naddr eth0 2001:db8::1/64 origin 2";
+    let now = "link eth0 nic up\naddr eth0 2001:db8::1/64 flags 0x200";
+    let (rounds, _) = arrive(then, now);
+    assert_eq!(rounds, ["addr   change 2001:db8::1/64 dev eth0 valid_lft forever\n"]);
+}
+
+#[test]
+fn routes_are_in_the_order_again_that_they_had() {
+    let host = |routes: &[&str]| {
+        let routes: String =
+            routes.iter().map(|route| format!("route eth0 default via {route}\n")).collect();
+        format!("link eth0 nic up\naddr eth0 192.0.2.1/24\n{routes}")
+    };
+    let all = ["192.0.2.251", "192.0.2.252", "192.0.2.253", "192.0.2.254 metric 5"];
+    let then = host(&all);
+    for left in [&all[..1], &all[1..2], &all[2..3], &all[3..], &[all[2], all[1], all[0]], &[]] {
+        let (rounds, _) = arrive(&then, &host(left));
+        assert_eq!(rounds.len(), 1, "{left:?}: {rounds:?}");
+    }
+    let (rounds, _) = arrive(&then, &host(&all[1..]));
+    assert_eq!(rounds, ["route  add default via 192.0.2.251 dev eth0\n"]);
+    let (rounds, _) = arrive(&host(&all[..1]), &host(&["192.0.2.251 scope 253"]));
+    assert_eq!(rounds.len(), 1, "{rounds:?}");
+}
+
+#[test]
+fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
+    let client = "dhcp eth0 ipv4 wanted 192.0.2.77/24";
+    let lease = "addr eth0 192.0.2.77/24 finite 3600\nroute eth0 default via 192.0.2.1 proto dhcp";
+    let then = kernel(&format!("link eth0 nic up\n{lease}\n{client}"));
+    let other = "addr eth0 192.0.3.5/24 finite 3600\nroute eth0 default via 192.0.3.1 proto dhcp";
+    let address = lease.lines().next().unwrap();
+    for (now, is_back) in [("", true), (address, true), (other, false)] {
+        let mut now = kernel(&format!("link eth0 nic up\n{now}\n{client}"));
+        let before = now.to_string();
+        let network = Network::new(then.record(), &BTreeSet::new(), then.clients().to_vec());
+        let snapshot = Snapshot { network: Some(network), ..snapshot() };
+        let (rounds, end) = go(way_back(snapshot, "one"), &mut now);
+        assert_eq!(end, Next::Arrive, "{rounds:?}");
+        let want = if is_back { then.to_string() } else { before };
+        assert_eq!(now.to_string(), want, "{rounds:?}");
+    }
+}
+
+#[test]
+fn what_goes_along_with_a_step_comes_back_in_the_same_round() {
+    struct Case(&'static str, &'static str, &'static str);
+    let cases = [
+        Case(
+            "a bond lets go of what is down",
+            "link eth0 nic up\nlink eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 2001:db8::1/64\n\
+             addr eth0 192.0.2.1/24\nroute eth0 default via 192.0.2.254",
+            "link bond0 bond up mac 02:00:00:00:00:01\nlink eth0 nic up mac 02:00:00:00:00:01 \
+             master bond0\nlink eth0.5 vlan up mac 02:00:00:00:00:02 parent eth0 tag 5\n\
+             addr eth0.5 2001:db8::1/64",
+        ),
+        Case(
+            "a primary address takes the others",
+            "link eth0 nic up\naddr eth0 192.0.2.1/24\naddr eth0 192.0.2.2/24 secondary",
+            "link eth0 nic up\naddr eth0 192.0.2.2/24\naddr eth0 192.0.2.1/24 secondary",
+        ),
+        Case(
+            "the last address takes the routes",
+            "link eth0 nic up\naddr eth0 192.0.2.1/24\nroute eth0 default via 192.0.2.254",
+            "link eth0 nic up\naddr eth0 192.0.2.1/24 brd 192.0.2.255\n\
+             route eth0 default via 192.0.2.254",
+        ),
+    ];
+    for Case(label, then, now) in cases {
+        let (rounds, _) = arrive(then, now);
+        assert_eq!(rounds.len(), 1, "{label}: {rounds:?}");
+    }
+}
+
+#[test]
+fn what_routers_told_goes_where_it_was_told() {
+    let told = |link: &str| {
+        format!(
+            "addr {link} 2001:db8::77/64 finite 3600 origin 2\n\
+             route {link} default via fe80::1 proto ra expires 1800"
+        )
+    };
+    let then = format!("link br0 bridge up\nlink eth0 nic up\n{}", told("eth0"));
+    let port = "link br0 bridge up\nlink eth0 nic up master br0";
+    let own = "addr br0 2001:db8::99/64 finite 3600 origin 2";
+    // While the bridge has the NIC, when it has lost it again, and with an address of its own.
+    arrive(&then, &format!("{port}\n{}", told("br0")));
+    arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{}", told("br0")));
+    arrive(&then, &format!("{port}\n{own}"));
+    // What it lasts for is a part of it.
+    let forever = told("eth0").replace(" expires 1800", "");
+    arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
+}
+
+/// Newer kernels give a link another name though it could not be taken down. It is up then, with the
+/// host's address.
+#[test]
+fn a_link_is_looked_at_again_by_the_name_that_it_was_given() {
+    let then = kernel("link eth0 nic up\naddr eth0 192.0.2.1/24");
+    let now = kernel("link br0 bridge up\nlink eth0 nic up master br0\naddr br0 192.0.2.1/24");
+    let mut rollback = to(&then);
+    let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    let Scope::Links(links) = rollback.scope() else { panic!("{rollback:?}") };
+    assert_eq!(plan.discarded.len(), 1);
+    assert!(plan.discarded.iter().all(|it| links.contains(it)), "{plan}{links:?}");
+}
+
+/// Refuses what leads back from a changed MTU as often as it is tried; how it ends.
+fn refuse_all(errno: i32) -> Next {
+    let (then, now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
+    let mut rollback = to(&then);
+    let mut refused = Vec::new();
+    for _ in 0..2 {
+        let Next::Do(plan) = rollback.handle(from(&now), &refused) else { panic!("{rollback:?}") };
+        assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\n");
+        let step = plan.steps[0].step.clone();
+        refused = vec![(step, StepError::kernel(errno, None))];
+    }
+    rollback.handle(from(&now), &refused)
+}
+
+#[test]
+fn what_is_refused_once_is_tried_again_and_then_told() {
+    let end = refuse_all(libc::EBUSY);
+    assert_eq!(end, lost("link set eth0 mtu 1500: Device or resource busy", Some(libc::EBUSY)));
+    let Next::GiveUp(remains) = end else { panic!("{end:?}") };
+    let text = "this could not be restored: link set eth0 mtu 1500: Device or resource busy";
+    assert_eq!(remains.to_string(), text);
+}
+
+#[test]
+fn what_the_host_lacks_is_not_lost() {
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC, libc::EIO]
+    {
+        let Next::GiveUp(remains) = refuse_all(errno) else { panic!("{errno}") };
+        assert_eq!((remains.lost.len(), remains.network.len()), (0, 1), "{errno}");
+        assert_eq!(remains.errno, Some(errno));
+    }
+}
+
+/// The network comes back before the files, and whatever becomes of them.
+#[test]
+fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
+    let (then, mut now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
+    let err = HostError::new("read", "/x", &std::io::Error::from_raw_os_error(libc::EIO));
+    let files = KeptFile::Link(b"there".to_vec());
+    let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
+    let snapshot = Snapshot {
+        network: Some(network),
+        files: Files::from([(name("eth0"), files)]),
+        ..snapshot()
+    };
+    let mut rollback = way_back(snapshot.clone(), "one");
+    let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0, as it was\n");
+    let step = plan.steps[1].step.clone();
+    now.clone_from(&then);
+    for _ in 0..2 {
+        let here = Here { files: Err(err.clone()), ..from(&now) };
+        let Next::GiveUp(remains) = rollback.handle(here, &[]) else { panic!("{rollback:?}") };
+        assert_eq!(remains.to_string(), format!("this could not be restored: {err}"));
+        assert_eq!(remains.files, [err.to_string()]);
+    }
+    // Another try is about the files alone.
+    let parts = Parts { network: false, files: true };
+    let mut rollback = Rollback::new(Rc::new(snapshot), parts, &moment("one", 20));
+    assert_eq!(rollback.scope(), Scope::Nothing);
+    let Next::Do(plan) = rollback.handle(here(HostRecord::default()), &[]) else {
+        panic!("{rollback:?}")
+    };
+    assert_eq!(plan.steps.len(), 1);
+    assert_eq!(plan.steps[0].step, step);
+}
+
+/// As the loop does it, so that nobody waits.
+#[test]
+fn a_round_that_is_compared_in_parts_is_the_same() {
+    let then = kernel(
+        "link eth0 nic up\naddr eth0 192.0.2.1/24\naddr eth0 192.0.2.2/24 secondary\n\
+         route eth0 default via 192.0.2.254\nroute eth0 198.51.100.0/24 via 192.0.2.253\n\
+         rule ipv4 100 from 192.0.2.1/32 lookup 100\n",
+    );
+    let now = kernel("link eth0 nic up\naddr eth0 192.0.2.9/24\nlink br0 bridge up\n");
+    let whole = to(&then).handle(from(&now), &[]);
+    for entry_count in 1..5 {
+        let mut rollback = to(&then);
+        rollback.begin_round(from(&now));
+        let parts = std::iter::repeat_with(|| rollback.poll_next(&[], entry_count));
+        let next = parts.take(1_000).flatten().next();
+        assert_eq!(next.as_ref(), Some(&whole), "{entry_count}");
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Definitions of every kind, as texts.
+
+use virtinterfaced::fuzzing::interface;
+use virtinterfaced::xml::format::format;
+use virtinterfaced::xml::parse::parse;
+
+/// What holds for whatever the model can hold of a definition.
+#[test]
+fn what_is_written_is_read_again() {
+    let seed = fastrand::u64(..);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut bytes = [0; 200];
+    for round in 0..5_000 {
+        rng.fill(&mut bytes);
+        let interface = interface::interface(&bytes);
+        let text = format(&interface);
+        assert_eq!(parse(&text), Ok(interface), "seed {seed}, round {round}\n{text}");
+    }
+}
