@@ -193,14 +193,14 @@ demo: deps-demo all ## show a private host's interfaces with the real virsh
 check: deps-check fmt lint doc man lint-init test check-etc check-install check-init test-kernel ## all that must hold, and what CI runs
 
 fmt: ## is the code formatted?
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 
 lint: ## does clippy agree?
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 doc: ## is the documentation whole?
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
 test: ## run every test; those that need root say so, and fail under CI
 	$(CARGO) test

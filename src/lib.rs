@@ -37,6 +37,3 @@ pub mod logging;
 pub mod server;
 pub mod cli;
 pub mod daemon;
-// Entry points for fuzzing, and for the tests that replay its corpora.
-#[doc(hidden)]
-pub mod fuzzing;

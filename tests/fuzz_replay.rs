@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use random::{Chance, Rng, seed, seed_from};
-use virtinterfaced::fuzzing::{Run, TARGETS};
+use simulation::{Run, TARGETS};
 
 /// How long each target is given mutations.
 const TIME: Duration = Duration::from_secs(1);

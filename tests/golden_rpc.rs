@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use golden::{Capture, compare_all};
-use virtinterfaced::fuzzing::sample;
+use simulation::sample;
 use virtinterfaced::model::client::Entrance;
 use virtinterfaced::proto::Call;
 use virtinterfaced::rpc::frame::{Carrier, FrameBuffer};

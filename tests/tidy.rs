@@ -18,6 +18,10 @@ use virtinterfaced::model::client::Privilege;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// Where the sources of the daemon are, and those of what tests try it on.
+const DAEMON: &str = "src";
+const SIMULATION: &str = "tests/simulation/src";
+
 /// Lines that a file may have without its tests.
 const FILE_LINE_COUNT_MAX: usize = 600;
 
@@ -29,8 +33,10 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
 }
 
-/// One source file below `src`.
+/// One source file.
 struct Source {
+    /// Where the sources of its crate are.
+    src: &'static str,
     path: PathBuf,
     /// The module of lib.rs that it belongs to; empty for lib.rs and main.rs themselves.
     module: String,
@@ -40,9 +46,9 @@ struct Source {
 }
 
 impl Source {
-    fn read(path: PathBuf) -> Self {
+    fn read(src: &'static str, path: PathBuf) -> Self {
         let text = read(&path);
-        let below_src = path.strip_prefix(Path::new(ROOT).join("src")).unwrap();
+        let below_src = path.strip_prefix(Path::new(ROOT).join(src)).unwrap();
         let first = below_src.components().next().unwrap().as_os_str().to_string_lossy();
         let module = match first.trim_end_matches(".rs") {
             "lib" | "main" => String::new(),
@@ -55,7 +61,7 @@ impl Source {
             .filter(|line| !line.trim_start().starts_with("//"))
             .map(str::to_owned)
             .collect();
-        Self { path, module, code, text }
+        Self { src, path, module, code, text }
     }
 
     fn name(&self) -> String {
@@ -68,8 +74,18 @@ impl Source {
     }
 }
 
+/// The daemon's.
 fn sources() -> Vec<Source> {
-    let mut folders = vec![Path::new(ROOT).join("src")];
+    sources_below(DAEMON)
+}
+
+/// The daemon's, and the simulation's.
+fn all_sources() -> impl Iterator<Item = Source> {
+    [DAEMON, SIMULATION].into_iter().flat_map(sources_below)
+}
+
+fn sources_below(src: &'static str) -> Vec<Source> {
+    let mut folders = vec![Path::new(ROOT).join(src)];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -77,7 +93,7 @@ fn sources() -> Vec<Source> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                sources.push(Source::read(path));
+                sources.push(Source::read(src, path));
             }
         }
     }
@@ -111,10 +127,16 @@ fn crate_names(source: &Source) -> BTreeSet<String> {
 
 #[test]
 fn imports_point_down() {
-    let floors = modules(&read("src/lib.rs"));
+    for src in [DAEMON, SIMULATION] {
+        imports_point_down_below(src);
+    }
+}
+
+fn imports_point_down_below(src: &'static str) {
+    let floors = modules(&read(format!("{src}/lib.rs")));
     assert!(floors.len() > 10, "the list in lib.rs was read: {floors:?}");
     let height = |name: &str| floors.iter().position(|floor| floor == name);
-    for source in sources().iter().filter(|source| !source.module.is_empty()) {
+    for source in sources_below(src).iter().filter(|source| !source.module.is_empty()) {
         let own = height(&source.module);
         assert!(own.is_some(), "{}: not in the list of lib.rs", source.name());
         for name in crate_names(source) {
@@ -127,14 +149,14 @@ fn imports_point_down() {
 
 #[test]
 fn a_folders_files_name_those_above_them_in_its_list() {
-    for parent in sources().iter().filter(|source| source.path.ends_with("mod.rs")) {
+    for parent in all_sources().filter(|source| source.path.ends_with("mod.rs")) {
         let (folder, list) = (parent.path.parent().unwrap(), modules(&parent.text));
-        let path = folder.strip_prefix(Path::new(ROOT).join("src")).unwrap();
+        let path = folder.strip_prefix(Path::new(ROOT).join(parent.src)).unwrap();
         let prefix = format!("crate::{}::", path.display().to_string().replace('/', "::"));
         for (height, name) in list.iter().enumerate() {
             let file = folder.join(format!("{name}.rs"));
             let file = if file.exists() { file } else { folder.join(name).join("mod.rs") };
-            let source = Source::read(file);
+            let source = Source::read(parent.src, file);
             let code = source.code.join("\n");
             for above in &list[height + 1..] {
                 for path in [format!("{prefix}{above}"), format!("super::{above}")] {
@@ -226,15 +248,13 @@ fn upward_calls(files: &[(String, Vec<String>)]) -> Vec<String> {
 fn methods_of_one_type_in_several_files_call_those_below() {
     let mut split_types = BTreeSet::new();
     // The simulated kernel is no part of the daemon.
-    let is_looked_at =
-        |source: &&Source| source.path.ends_with("mod.rs") && source.module != "fuzzing";
-    for parent in sources().iter().filter(is_looked_at) {
+    for parent in sources().iter().filter(|source| source.path.ends_with("mod.rs")) {
         let folder = parent.path.parent().unwrap();
         let mut files = Vec::new();
         for name in modules(&parent.text) {
             let file = folder.join(format!("{name}.rs"));
             if file.exists() {
-                let source = Source::read(file);
+                let source = Source::read(parent.src, file);
                 files.push((source.name(), source.code));
             }
         }
@@ -337,12 +357,13 @@ fn each_crate_has_one_home() {
         ("xml::EventReader", &["xml"]),
         ("unsafe {", &["sys"]),
     ] {
-        for source in sources().iter().filter(|source| !homes.contains(&source.module.as_str())) {
+        let is_at_home = |it: &Source| it.src == DAEMON && homes.contains(&it.module.as_str());
+        for source in all_sources().filter(|source| !is_at_home(source)) {
             let found: Vec<_> = source.lines_with(needle).collect();
             assert!(found.is_empty(), "{}: {found:?}", source.name());
         }
     }
-    for source in sources().iter().filter(|source| source.module != "sys") {
+    for source in all_sources().filter(|source| source.module != "sys") {
         let calls = source.lines_with("libc::").filter(|line| {
             line.split("libc::").skip(1).any(|rest| {
                 let name: String =
@@ -357,13 +378,13 @@ fn each_crate_has_one_home() {
 
 #[test]
 fn unsafe_code_is_allowed_once() {
-    let count = |source: &Source| source.lines_with("allow(unsafe_code").count();
-    assert_eq!(sources().iter().map(count).sum::<usize>(), 1);
+    let count = |source: Source| source.lines_with("allow(unsafe_code").count();
+    assert_eq!(all_sources().map(count).sum::<usize>(), 1);
 }
 
 #[test]
 fn every_file_says_what_it_is() {
-    for source in sources() {
+    for source in all_sources() {
         let mut lines = source.text.lines();
         let spdx = "// SPDX-License-Identifier: LGPL-2.1-or-later";
         assert_eq!(lines.next(), Some(spdx), "{}", source.name());
@@ -374,7 +395,7 @@ fn every_file_says_what_it_is() {
 
 #[test]
 fn tests_stand_last() {
-    for source in sources() {
+    for source in all_sources() {
         let mut rest = source.text.lines().skip_while(|line| *line != "#[cfg(test)]").skip(1);
         let is_module = rest.next().is_none_or(|line| line.starts_with("mod tests"));
         let behind: Vec<_> =
@@ -385,7 +406,7 @@ fn tests_stand_last() {
 
 #[test]
 fn files_stay_small() {
-    for source in sources() {
+    for source in all_sources() {
         let count = source.text.lines().take_while(|line| *line != "#[cfg(test)]").count();
         assert!(count <= FILE_LINE_COUNT_MAX, "{}: {count} lines", source.name());
     }

@@ -31,10 +31,10 @@ use std::process::Command;
 
 use fastrand::Rng;
 use golden::pairs;
+use simulation::interface;
 use support::command::{command, run_with_input};
 use support::namespace::{is_installed, skip};
 use virtinterfaced::error::CallError;
-use virtinterfaced::fuzzing::interface;
 use virtinterfaced::xml::error::XmlError;
 use virtinterfaced::xml::format::format;
 use virtinterfaced::xml::parse::{parse, parse_valid};

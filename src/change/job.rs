@@ -364,7 +364,7 @@ fn is_there(step: &Step, errno: i32) -> bool {
 
 /// Whether a refusal says that what is to go has gone: the kernel takes some along with others, and
 /// does not bring them back.
-pub(crate) fn is_gone(step: &Step, errno: i32) -> bool {
+pub fn is_gone(step: &Step, errno: i32) -> bool {
     match errno {
         libc::EADDRNOTAVAIL => matches!(step, Step::DeleteAddress { .. }),
         libc::ENODEV => matches!(step, Step::DeleteLink(_)),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One list of requests, made to the kernel and to the kernel made of values that unit tests and fuzzing
+//! One list of requests, made to the kernel and to the kernel made of values that tests and fuzzing
 //! try plans on: what one refuses the other refuses, with the same number.
 
 use std::net::IpAddr;
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::host::Host;
 use virtinterfaced::io::changes::Changes;
 use virtinterfaced::io::kernel::Kernel;

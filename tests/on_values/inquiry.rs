@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::error::HostError;
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
 use virtinterfaced::host::inquiry::record::RecordInquiry;
 use virtinterfaced::host::inquiry::survey::SurveyInquiry;
 use virtinterfaced::host::inquiry::{Dialogue, Inquiry, Topic};

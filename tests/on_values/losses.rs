@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a change to a bridge may lose: the address by which the host is reached.
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::address::IpPrefix;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::losses::losses;

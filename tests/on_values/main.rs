@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Single modules of the library, on hosts and definitions made of values.
+//! Single modules of the library, on hosts and definitions that the simulation makes.
 
 #![expect(
     clippy::indexing_slicing,

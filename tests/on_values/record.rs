@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::LinkIndex;

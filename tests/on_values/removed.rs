@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::host::boot_file::BootFileError;
 use virtinterfaced::host::removed::LinkMemory;
 use virtinterfaced::limits::LINK_MEMORY_LEN_MAX;

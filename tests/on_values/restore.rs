@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::LinkIndex;
 use virtinterfaced::plan::restore::{Ground, restore_network};

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::change::job::StepError;
 use virtinterfaced::change::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
 use virtinterfaced::error::HostError;
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::snapshot::{Files, KeptFile, Moment, Network, Opening, Snapshot};

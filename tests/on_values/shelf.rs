@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::host::boot_file::BootFileError;
 use virtinterfaced::host::shelf::Shelved;
 use virtinterfaced::host::survey::Surveyed;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Definitions of every kind, as texts.
 
-use virtinterfaced::fuzzing::interface;
+use simulation::interface;
 use virtinterfaced::xml::format::format;
 use virtinterfaced::xml::parse::parse;
 

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use virtinterfaced::fuzzing::sample;
+use simulation::sample;
 use virtinterfaced::model::client::{Access, Entrance};
 use virtinterfaced::rpc::frame::{Carrier, Frame, FrameBuffer, FrameError};
 use virtinterfaced::rpc::header::{Header, kind, status};

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The cases below `tests/golden/plan`: a host, a definition, a call, and the plan that comes of
 //! them. A folder is a case, and has all four files; a definition that is empty is none. How a host
-//! is written, `virtinterfaced::fuzzing::value_kernel::text` tells.
+//! is written, `simulation::value_kernel::text` tells.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::PathBuf;
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::interface::Interface;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::refusal::Refusal;

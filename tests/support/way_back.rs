@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The cases below `tests/golden/restore`: a host as it was, the same host as it is, and the plan that
 //! leads back. A folder is a case, and has all three files. How a host is written,
-//! `virtinterfaced::fuzzing::value_kernel::text` tells.
+//! `simulation::value_kernel::text` tells.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::netlink::link::Link;
 use virtinterfaced::plan::restore::{self, Ground, Planner, Restoration};
 use virtinterfaced::snapshot::Network;

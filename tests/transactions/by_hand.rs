@@ -12,7 +12,7 @@
 //! pull LINK
 //! ```
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::record::address::AddressRecord;

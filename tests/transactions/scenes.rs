@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The hosts that sequences start from, and what is done to each.
 
-use virtinterfaced::fuzzing::value_kernel::ValueKernel;
+use simulation::value_kernel::ValueKernel;
 use virtinterfaced::snapshot::KeptFile;
 
 use crate::by_hand::name;

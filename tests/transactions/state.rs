@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use simulation::value_daemon::ValueDaemon;
+use simulation::view::{View, difference};
 use virtinterfaced::error::{CallError, ErrorCode};
-use virtinterfaced::fuzzing::value_daemon::ValueDaemon;
-use virtinterfaced::fuzzing::view::{View, difference};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::proto::interface::InterfaceCall;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::call`.
+//! See `simulation::call`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::call::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::call::run(input));

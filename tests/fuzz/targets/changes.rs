@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::changes`.
+//! See `simulation::changes`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::changes::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::changes::run(input));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::config`.
+//! See `simulation::config`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::config::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::config::run(input));

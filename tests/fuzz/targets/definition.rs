@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::definition`.
+//! See `simulation::definition`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::definition::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::definition::run(input));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::frame`.
+//! See `simulation::frame`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::frame::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::frame::run(input));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::netlink`.
+//! See `simulation::netlink`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::netlink::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::netlink::run(input));

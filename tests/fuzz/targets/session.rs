@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::session`.
+//! See `simulation::session`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::session::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::session::run(input));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! See `virtinterfaced::fuzzing::xml`.
+//! See `simulation::xml`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtinterfaced::fuzzing::xml::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simulation::xml::run(input));

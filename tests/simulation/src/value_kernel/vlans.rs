@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::fuzzing::value_kernel::requests::{LinkRequest, VlansRequest};
-use crate::fuzzing::value_kernel::state::{Device, PVID, UNTAGGED};
-use crate::fuzzing::value_kernel::{Errno, ValueKernel};
-use crate::netlink::link::LinkIndex;
-use crate::netlink::wire::{Header, write_message};
+use crate::value_kernel::requests::{LinkRequest, VlansRequest};
+use crate::value_kernel::state::{Device, PVID, UNTAGGED};
+use crate::value_kernel::{Errno, ValueKernel};
+use virtinterfaced::netlink::link::LinkIndex;
+use virtinterfaced::netlink::wire::{Header, write_message};
 
 /// What a port of a bridge with this default has at first.
 pub(super) fn of_default(default: Option<u16>) -> BTreeMap<u16, u16> {

@@ -4,17 +4,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::fuzzing::value_kernel::apart::Apart;
-use crate::fuzzing::value_kernel::network::PROTOCOL_RA;
-use crate::fuzzing::value_kernel::state::{
-    Address, FOREVER, IFA_F_PERMANENT, PVID, Route, UNTAGGED,
-};
-use crate::fuzzing::value_kernel::{Errno, ValueKernel};
-use crate::model::address::{Family, IpPrefix, MacAddr};
-use crate::model::name::IfName;
-use crate::netlink::link::LinkIndex;
-use crate::netlink::record::route::ADD_STAND_IN;
-use crate::netlink::wire::{
+use crate::value_kernel::apart::Apart;
+use crate::value_kernel::network::PROTOCOL_RA;
+use crate::value_kernel::state::{Address, FOREVER, IFA_F_PERMANENT, PVID, Route, UNTAGGED};
+use crate::value_kernel::{Errno, ValueKernel};
+use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::link::LinkIndex;
+use virtinterfaced::netlink::record::route::ADD_STAND_IN;
+use virtinterfaced::netlink::wire::{
     Attribute, Message, WireError, attributes, messages, take_array, take_u16, take_u32,
 };
 

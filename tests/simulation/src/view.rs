@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::fuzzing::value_kernel::ValueKernel;
-use crate::model::name::IfName;
-use crate::netlink::link::LinkKind;
-use crate::snapshot::Files;
+use crate::value_kernel::ValueKernel;
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::link::LinkKind;
+use virtinterfaced::snapshot::Files;
 
 /// A host, seen from outside.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::fuzzing::value_kernel::vlan_options::VlanOptions;
-use crate::model::address::{Family, IpPrefix, MacAddr};
-use crate::model::interface::OperState;
-use crate::model::ipv6::Ipv6Switches;
-use crate::model::name::IfName;
-use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
-use crate::netlink::wire::{Header, PayloadWriter, attributes, messages, write_message};
+use crate::value_kernel::vlan_options::VlanOptions;
+use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
+use virtinterfaced::model::interface::OperState;
+use virtinterfaced::model::ipv6::Ipv6Switches;
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::link::{self, Link, LinkIndex, LinkKind};
+use virtinterfaced::netlink::wire::{Header, PayloadWriter, attributes, messages, write_message};
 
 pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_PERMANENT: u32 = 0x80;

@@ -4,28 +4,28 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::change::transaction::Status;
-use crate::config::Settings;
-use crate::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
-use crate::definitions::Definitions;
-use crate::error::CallError;
-use crate::faults;
-use crate::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
-use crate::handler::uri::UriSettings;
-use crate::handler::{self, Answer, Outcome, Question, World};
-use crate::host::Host;
-use crate::host::describe::{Findings, Inspection};
-use crate::host::survey::Survey;
-use crate::model::address::{IpPrefix, MacAddr};
-use crate::model::client::{ClientState, Identity, Privilege};
-use crate::model::interface::{BondMode, ForwardDelay, OperState};
-use crate::model::name::IfName;
-use crate::model::server::ServerName;
-use crate::netlink::Event;
-use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
-use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
-use crate::proto::admin::AdminCall;
-use crate::proto::{Call, Reply};
+use virtinterfaced::change::transaction::Status;
+use virtinterfaced::config::Settings;
+use virtinterfaced::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
+use virtinterfaced::definitions::Definitions;
+use virtinterfaced::error::CallError;
+use virtinterfaced::faults;
+use virtinterfaced::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
+use virtinterfaced::handler::uri::UriSettings;
+use virtinterfaced::handler::{self, Answer, Outcome, Question, World};
+use virtinterfaced::host::Host;
+use virtinterfaced::host::describe::{Findings, Inspection};
+use virtinterfaced::host::survey::Survey;
+use virtinterfaced::model::address::{IpPrefix, MacAddr};
+use virtinterfaced::model::client::{ClientState, Identity, Privilege};
+use virtinterfaced::model::interface::{BondMode, ForwardDelay, OperState};
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::model::server::ServerName;
+use virtinterfaced::netlink::Event;
+use virtinterfaced::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
+use virtinterfaced::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
+use virtinterfaced::proto::admin::AdminCall;
+use virtinterfaced::proto::{Call, Reply};
 
 /// The host: loopback, a bridge over a veth and a VLAN, a bond over two NICs, a guest's tap.
 pub fn host() -> Host {

@@ -10,35 +10,35 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use crate::backend::native;
-use crate::change::action::{
+use crate::value_kernel::{LEASE_TIME, ValueKernel};
+use crate::view::difference;
+use virtinterfaced::backend::native;
+use virtinterfaced::change::action::{
     Action, FileAction, FileAnswer, FileResult, Here, Left, Now, Observed, RecordScope,
     TransactionFile,
 };
-use crate::change::decision::Decision;
-use crate::change::job::StepError;
-use crate::change::request::{Origin, Request};
-use crate::change::rollback::Recovery;
-use crate::change::transaction::Status;
-use crate::change::{ChangeSettings, Coordinator};
-use crate::definitions::Definitions;
-use crate::error::{CallError, HostError};
-use crate::faults;
-use crate::fuzzing::value_kernel::{LEASE_TIME, ValueKernel};
-use crate::fuzzing::view::difference;
-use crate::handler::{self, Answer, Outcome, Question, World};
-use crate::host::record::HostRecord;
-use crate::host::removed::LinkMemory;
-use crate::host::survey::Survey;
-use crate::limits::LEASE_REST_TIME_MAX;
-use crate::model::client::{Access, ClientId, ClientState, Entrance, Opened, Privilege};
-use crate::model::name::IfName;
-use crate::plan::step::{Condition, Step};
-use crate::proto::Call;
-use crate::proto::interface::InterfaceCall;
-use crate::rpc::header::{Header, kind, status};
-use crate::session::ReplyTo;
-use crate::snapshot::{Caller, KeptFile, Opening, Snapshot};
+use virtinterfaced::change::decision::Decision;
+use virtinterfaced::change::job::StepError;
+use virtinterfaced::change::request::{Origin, Request};
+use virtinterfaced::change::rollback::Recovery;
+use virtinterfaced::change::transaction::Status;
+use virtinterfaced::change::{ChangeSettings, Coordinator};
+use virtinterfaced::definitions::Definitions;
+use virtinterfaced::error::{CallError, HostError};
+use virtinterfaced::faults;
+use virtinterfaced::handler::{self, Answer, Outcome, Question, World};
+use virtinterfaced::host::record::HostRecord;
+use virtinterfaced::host::removed::LinkMemory;
+use virtinterfaced::host::survey::Survey;
+use virtinterfaced::limits::LEASE_REST_TIME_MAX;
+use virtinterfaced::model::client::{Access, ClientId, ClientState, Entrance, Opened, Privilege};
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::plan::step::{Condition, Step};
+use virtinterfaced::proto::Call;
+use virtinterfaced::proto::interface::InterfaceCall;
+use virtinterfaced::rpc::header::{Header, kind, status};
+use virtinterfaced::session::ReplyTo;
+use virtinterfaced::snapshot::{Caller, KeptFile, Opening, Snapshot};
 
 /// Some instant to count from. The same for all runs: what happens never depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
@@ -349,7 +349,7 @@ impl ValueDaemon {
             Action::File(operation) => {
                 let result = self.disk.perform(&operation, &self.kernel, self.fate);
                 self.coordinator.handle_file(result, here);
-                if operation.changes_files() {
+                if !matches!(operation, FileAction::ReadDefinitions | FileAction::ReadLeft) {
                     self.count_action();
                 }
                 self.has_written = matches!(operation, FileAction::Write(..));
@@ -428,12 +428,6 @@ impl fmt::Debug for ValueDaemon {
             .field("fate", &self.fate)
             .field("status", &status)
             .finish_non_exhaustive()
-    }
-}
-
-impl FileAction {
-    fn changes_files(&self) -> bool {
-        !matches!(self, Self::ReadDefinitions | Self::ReadLeft)
     }
 }
 

@@ -5,10 +5,10 @@
 //! However the stream is cut, the same frames are found and the same error ends it. Memory follows
 //! what waits, not what length words promise nor what has been before.
 
-use crate::fuzzing::input::Input;
-use crate::limits::SPARE_BUFFER_LEN;
-use crate::rpc::frame::{Carrier, FrameBuffer, FrameError};
-use crate::rpc::header::Header;
+use crate::input::Input;
+use virtinterfaced::limits::SPARE_BUFFER_LEN;
+use virtinterfaced::rpc::frame::{Carrier, FrameBuffer, FrameError};
+use virtinterfaced::rpc::header::Header;
 
 /// What a stream held: its frames, how it ended, and what was left over.
 #[derive(Debug, Default, Eq, PartialEq)]

@@ -4,9 +4,9 @@
 //! Every place that a statement, an error or a warning names is in the text, and shows what it
 //! says; every message is one line that begins with a place.
 
-use crate::config::Settings;
-use crate::config::lexer::{self, Place, Scalar, Value};
-use crate::model::client::Privilege;
+use virtinterfaced::config::Settings;
+use virtinterfaced::config::lexer::{self, Place, Scalar, Value};
+use virtinterfaced::model::client::Privilege;
 
 /// See the module.
 pub fn run(input: &[u8]) {

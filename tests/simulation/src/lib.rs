@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What fuzzers and the tests that replay their corpora call: one module a target, each with a
-//! `run` that takes any bytes at all.
+//! A kernel, a host and a daemon that are values, for tests; and what fuzzers and the tests that
+//! replay their corpora call: one module a target, each with a `run` that takes any bytes at all.
 //!
-//! Beyond "no panic" each target asserts what its module promises. This is the only module outside
-//! of tests that may assert: nothing of the daemon comes here.
+//! Beyond "no panic" each target asserts what the daemon's module promises. The daemon knows nothing
+//! of this crate. As in its own library, a module may name the modules above it in this list.
 
 mod input;
 pub mod sample;

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::fuzzing::value_kernel::Errno;
-use crate::netlink::wire::{PayloadWriter, attributes};
+use crate::value_kernel::Errno;
+use virtinterfaced::netlink::wire::{PayloadWriter, attributes};
 
 /// `VLAN_FLAG_*`: all that there are, and the one that a new VLAN has.
 const KNOWN: u32 = 0x1f;

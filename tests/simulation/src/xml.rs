@@ -4,12 +4,12 @@
 //! What was parsed is what its own format is parsed to, the schema allows what it allowed before, and
 //! memory follows the text. An error is a line or a few, and as long as what it quotes.
 
-use crate::error::CallError;
-use crate::fuzzing::interface;
-use crate::limits::ERROR_DETAIL_LEN_MAX;
-use crate::model::interface::Interface;
-use crate::xml::format::format;
-use crate::xml::parse::{parse, parse_valid};
+use crate::interface;
+use virtinterfaced::error::CallError;
+use virtinterfaced::limits::ERROR_DETAIL_LEN_MAX;
+use virtinterfaced::model::interface::Interface;
+use virtinterfaced::xml::format::format;
+use virtinterfaced::xml::parse::{parse, parse_valid};
 
 /// See the module.
 pub fn run(input: &[u8]) {

@@ -10,9 +10,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::fuzzing::value_kernel::{Errno, ValueKernel};
-use crate::model::address::{Family, IpPrefix};
-use crate::netlink::wire::{Header, Message, attributes, take_array, take_u32, write_message};
+use crate::value_kernel::{Errno, ValueKernel};
+use virtinterfaced::model::address::{Family, IpPrefix};
+use virtinterfaced::netlink::wire::{
+    Header, Message, attributes, take_array, take_u32, write_message,
+};
 
 /// What a rule does, and a route's type: the same numbers mean the same.
 const ACTIONS: [(&str, u8); 5] =

@@ -28,20 +28,20 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::{FromStr, SplitWhitespace};
 
-use crate::fuzzing::value_kernel::apart::Apart;
-use crate::fuzzing::value_kernel::state::{
+use crate::value_kernel::apart::Apart;
+use crate::value_kernel::state::{
     Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, PVID, Route, TABLE_MAIN, UNTAGGED,
 };
-use crate::fuzzing::value_kernel::vlan_options::VlanOptions;
-use crate::fuzzing::value_kernel::{ValueKernel, vlans};
-use crate::model::address::{Family, IpPrefix, MacAddr};
-use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
-use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
-use crate::model::ipv6::Ipv6Switches;
-use crate::model::lease::{Lease, NameServers};
-use crate::model::name::IfName;
-use crate::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
-use crate::snapshot::KeptFile;
+use crate::value_kernel::vlan_options::VlanOptions;
+use crate::value_kernel::{ValueKernel, vlans};
+use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
+use virtinterfaced::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
+use virtinterfaced::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
+use virtinterfaced::model::ipv6::Ipv6Switches;
+use virtinterfaced::model::lease::{Lease, NameServers};
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
+use virtinterfaced::snapshot::KeptFile;
 
 const MODES: [(&str, BondMode); 7] = [
     ("balance-rr", BondMode::BalanceRr),

@@ -5,10 +5,10 @@
 //! one line. Whatever they are, defining eth0, taking it into a bridge and undefining it are edits
 //! that begin with these bytes, end with what can be read again, and can be undone.
 
-use crate::backend::native;
-use crate::definitions::{Definitions, Entry, FileEdit};
-use crate::model::interface::{Bridge, Ethernet, Interface, Kind, Port, PortKind};
-use crate::model::name::IfName;
+use virtinterfaced::backend::native;
+use virtinterfaced::definitions::{Definitions, Entry, FileEdit};
+use virtinterfaced::model::interface::{Bridge, Ethernet, Interface, Kind, Port, PortKind};
+use virtinterfaced::model::name::IfName;
 
 /// See the module.
 pub fn run(input: &[u8]) {

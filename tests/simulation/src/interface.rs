@@ -7,14 +7,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::fuzzing::input::Input;
-use crate::limits::MTU_MAX;
-use crate::model::address::{Family, Ip, MacAddr};
-use crate::model::interface::{
+use crate::input::Input;
+use virtinterfaced::limits::MTU_MAX;
+use virtinterfaced::model::address::{Family, Ip, MacAddr};
+use virtinterfaced::model::interface::{
     ArpValidate, Bond, BondMember, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, ForwardDelay,
     Interface, Kind, LinkStatus, MiiCarrier, OperState, Port, PortKind, Protocol, StartMode, Vlan,
 };
-use crate::model::name::IfName;
+use virtinterfaced::model::name::IfName;
 
 /// The interface that these bytes choose.
 pub fn interface(bytes: &[u8]) -> Interface {

@@ -2,13 +2,13 @@
 //! What the kernel does with requests about addresses and routes (`net/ipv4/devinet.c`,
 //! `net/ipv4/fib_frontend.c`, `net/ipv6/addrconf.c`, `net/ipv6/route.c`).
 
-use crate::fuzzing::value_kernel::state::{
+use crate::value_kernel::state::{
     Address, Device, IFA_F_SECONDARY, IPV6_METRIC, Route, TABLE_MAIN,
 };
-use crate::fuzzing::value_kernel::{Errno, ValueKernel};
-use crate::model::address::{Family, IpPrefix};
-use crate::netlink::link::LinkIndex;
+use crate::value_kernel::{Errno, ValueKernel};
 use std::net::IpAddr;
+use virtinterfaced::model::address::{Family, IpPrefix};
+use virtinterfaced::netlink::link::LinkIndex;
 
 const IPV6_MTU_MIN: u32 = 1280;
 const PROTOCOL_DHCP: u8 = 16;

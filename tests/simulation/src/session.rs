@@ -8,17 +8,17 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use crate::error::{CallError, Domain, ErrorCode};
-use crate::fuzzing::call::HOST;
-use crate::fuzzing::input::Input;
-use crate::fuzzing::sample;
-use crate::model::client::Entrance;
-use crate::proto::Reply;
-use crate::rpc::frame::{Carrier, FrameBuffer};
-use crate::rpc::header::{Header, kind, status};
-use crate::rpc::keepalive::{self, Policy};
-use crate::rpc::message;
-use crate::session::{Ending, PendingCall, Session};
+use crate::call::HOST;
+use crate::input::Input;
+use crate::sample;
+use virtinterfaced::error::{CallError, Domain, ErrorCode};
+use virtinterfaced::model::client::Entrance;
+use virtinterfaced::proto::Reply;
+use virtinterfaced::rpc::frame::{Carrier, FrameBuffer};
+use virtinterfaced::rpc::header::{Header, kind, status};
+use virtinterfaced::rpc::keepalive::{self, Policy};
+use virtinterfaced::rpc::message;
+use virtinterfaced::session::{Ending, PendingCall, Session};
 
 /// Some instant to count from. The same for all runs: what happens never depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {

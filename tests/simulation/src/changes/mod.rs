@@ -12,22 +12,22 @@ mod chosen;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::chosen::Chooser;
-use crate::backend::native;
-use crate::error::{CallError, ErrorCode};
-use crate::faults;
-use crate::fuzzing::input::Input;
-use crate::fuzzing::value_daemon::ValueDaemon;
-use crate::fuzzing::value_kernel::ValueKernel;
-use crate::fuzzing::view::{View, difference};
-use crate::host::Host;
-use crate::model::address::Family;
-use crate::model::interface::{Interface, Kind, PortKind};
-use crate::model::name::IfName;
-use crate::netlink::address::Lifetime;
-use crate::netlink::link::{LinkIndex, LinkKind};
-use crate::plan::step::Step;
-use crate::proto::interface::InterfaceCall;
-use crate::xml::format;
+use crate::input::Input;
+use crate::value_daemon::ValueDaemon;
+use crate::value_kernel::ValueKernel;
+use crate::view::{View, difference};
+use virtinterfaced::backend::native;
+use virtinterfaced::error::{CallError, ErrorCode};
+use virtinterfaced::faults;
+use virtinterfaced::host::Host;
+use virtinterfaced::model::address::Family;
+use virtinterfaced::model::interface::{Interface, Kind, PortKind};
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::address::Lifetime;
+use virtinterfaced::netlink::link::{LinkIndex, LinkKind};
+use virtinterfaced::plan::step::Step;
+use virtinterfaced::proto::interface::InterfaceCall;
+use virtinterfaced::xml::format;
 
 /// The host at first. A later line's link may be a port of an earlier one's.
 const HOST: &str = "

@@ -7,19 +7,19 @@
 
 use std::sync::LazyLock;
 
-use crate::error::{CallError, ErrorCode};
-use crate::fuzzing::input::Input;
-use crate::fuzzing::sample;
-use crate::handler::admin;
-use crate::host::Host;
-use crate::limits::STRING_LEN_MAX;
-use crate::model::client::{Access, ClientState, Entrance, Opened};
-use crate::proto::admin::AdminCall;
-use crate::proto::{self, Call, Program, Reply};
-use crate::rpc::frame::{Carrier, FrameBuffer};
-use crate::rpc::header::{Header, kind, status};
-use crate::rpc::{fault, message};
-use crate::xdr::reader::{Reader, XdrError};
+use crate::input::Input;
+use crate::sample;
+use virtinterfaced::error::{CallError, ErrorCode};
+use virtinterfaced::handler::admin;
+use virtinterfaced::host::Host;
+use virtinterfaced::limits::STRING_LEN_MAX;
+use virtinterfaced::model::client::{Access, ClientState, Entrance, Opened};
+use virtinterfaced::proto::admin::AdminCall;
+use virtinterfaced::proto::{self, Call, Program, Reply};
+use virtinterfaced::rpc::frame::{Carrier, FrameBuffer};
+use virtinterfaced::rpc::header::{Header, kind, status};
+use virtinterfaced::rpc::{fault, message};
+use virtinterfaced::xdr::reader::{Reader, XdrError};
 
 /// Made once: there are thousands of runs a second.
 pub(super) static HOST: LazyLock<Host> = LazyLock::new(sample::host);

@@ -5,18 +5,18 @@
 //! second time; every link of any host can be described; a conversation hands out what was asked
 //! for and is over when it says so.
 
-use crate::fuzzing::input::Input;
-use crate::fuzzing::sample;
-use crate::handler::{Answer, Question};
-use crate::host::Host;
-use crate::host::describe::{self, View};
-use crate::model::address::Family;
-use crate::netlink::address::{self, AddressEvent};
-use crate::netlink::conversation::{self, Conversation};
-use crate::netlink::link::{self, LinkEvent, LinkIndex};
-use crate::netlink::wire::{Message, messages};
-use crate::netlink::{Event, events, route};
-use crate::xml::format;
+use crate::input::Input;
+use crate::sample;
+use virtinterfaced::handler::{Answer, Question};
+use virtinterfaced::host::Host;
+use virtinterfaced::host::describe::{self, View};
+use virtinterfaced::model::address::Family;
+use virtinterfaced::netlink::address::{self, AddressEvent};
+use virtinterfaced::netlink::conversation::{self, Conversation};
+use virtinterfaced::netlink::link::{self, LinkEvent, LinkIndex};
+use virtinterfaced::netlink::wire::{Message, messages};
+use virtinterfaced::netlink::{Event, events, route};
+use virtinterfaced::xml::format;
 
 /// See the module.
 pub fn run(input: &[u8]) {

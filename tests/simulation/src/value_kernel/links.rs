@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::fuzzing::value_kernel::requests::LinkRequest;
-use crate::fuzzing::value_kernel::state::Device;
-use crate::fuzzing::value_kernel::vlan_options::VlanOptions;
-use crate::fuzzing::value_kernel::{Errno, ValueKernel, vlans};
-use crate::model::address::MacAddr;
-use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
-use crate::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
+use crate::value_kernel::requests::LinkRequest;
+use crate::value_kernel::state::Device;
+use crate::value_kernel::vlan_options::VlanOptions;
+use crate::value_kernel::{Errno, ValueKernel, vlans};
+use virtinterfaced::model::address::MacAddr;
+use virtinterfaced::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
+use virtinterfaced::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
 
 /// What Ethernet and all that is made like it have at first, and the most that a NIC takes here.
 const MTU_AT_FIRST: u32 = 1500;

@@ -4,17 +4,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::fuzzing::input::Input;
-use crate::model::address::{Family, Ip, IpPrefix, MacAddr};
-use crate::model::interface::{
+use crate::input::Input;
+use virtinterfaced::model::address::{Family, Ip, IpPrefix, MacAddr};
+use virtinterfaced::model::interface::{
     ArpValidate, Bond, BondMember, BondMode, BondMonitor, Bridge, Dhcp, Ethernet, ForwardDelay,
     Interface, Kind, LinkStatus, Port, PortKind, Protocol, Vlan,
 };
-use crate::model::name::IfName;
-use crate::model::sysctl::Sysctl;
-use crate::netlink::record::address::AddressRecord;
-use crate::netlink::record::route::RouteRecord;
-use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
+use virtinterfaced::model::name::IfName;
+use virtinterfaced::model::sysctl::Sysctl;
+use virtinterfaced::netlink::record::address::AddressRecord;
+use virtinterfaced::netlink::record::route::RouteRecord;
+use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
 
 /// All names that anything has here. The kind of what is made by hand goes by them.
 const NAMES: [&str; 9] =

@@ -4,12 +4,14 @@
 //!
 //! Whatever is believed can be written again, and is then read as it was written.
 
-use crate::snapshot::{MAGIC, Snapshot};
-use crate::xdr::seal::seal;
+use virtinterfaced::snapshot::Snapshot;
+use virtinterfaced::xdr::seal::{Magic, seal};
 
 /// See the module.
 pub fn run(input: &[u8]) {
-    for bytes in [input.to_vec(), seal(MAGIC, |body| body.extend_from_slice(input))] {
+    let empty = Snapshot::default().encode();
+    let Some((magic, _)) = empty.split_first_chunk::<{ size_of::<Magic>() }>() else { return };
+    for bytes in [input.to_vec(), seal(magic, |body| body.extend_from_slice(input))] {
         let Ok(found) = Snapshot::decode(&bytes) else { continue };
         // What is said twice is kept once.
         let written = found.encode();
