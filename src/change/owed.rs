@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Owed`]: an interface that is to come up by itself and is not complete yet.
+//! `Owed`: an interface that is to come up by itself and is not complete yet.
 //!
 //! Says when it is worth another attempt, and when the daemon's interest in it ends, as an
 //! administrator has decided otherwise. Knows neither the loop nor the queue of changes.

@@ -51,7 +51,7 @@ enum Width {
     Millis,
 }
 
-/// Those of one link and family, in the order of [`SETTINGS`]. Nothing where one is as on other links.
+/// Those of one link and family, in the order of `SETTINGS`. Nothing where one is as on other links.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct NeighbourSettings([Option<u64>; SETTINGS.len()]);
 
