@@ -20,7 +20,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -153,12 +153,6 @@ impl DefinitionStore {
     /// The definitions as of the last [`DefinitionStore::drain`].
     pub fn definitions(&self) -> &Definitions {
         &self.definitions
-    }
-
-    /// The queue of the kernel's news, to be polled by whoever wants to know at once; `None` if there
-    /// is none. Whoever drains before each answer need not poll it.
-    pub fn queue_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.queue.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes note of all that has changed. If nothing has: one read(2) and one stat(2), and another
