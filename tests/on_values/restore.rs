@@ -7,7 +7,7 @@ use std::time::Duration;
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::LinkIndex;
-use virtinterfaced::plan::restore::{Ground, restore_network};
+use virtinterfaced::plan::restore::{Ground, Planner};
 use virtinterfaced::snapshot::Network;
 
 #[test]
@@ -26,7 +26,7 @@ fn a_link_that_could_not_be_read_then_is_not_removed_as_new() {
             given_back: &[],
             elapsed: Duration::ZERO,
         };
-        restore_network(&ground).plan.steps.len()
+        Planner::default().poll(&ground, usize::MAX).unwrap().plan.steps.len()
     };
     assert_eq!(steps(None), 1);
     assert_eq!(steps(Some(vlan)), 0);

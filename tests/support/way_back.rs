@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::netlink::link::Link;
-use virtinterfaced::plan::restore::{self, Ground, Planner, Restoration};
+use virtinterfaced::plan::restore::{Ground, Planner, Restoration};
 use virtinterfaced::snapshot::Network;
 
 use crate::golden;
@@ -54,7 +54,7 @@ impl WayBack {
 
     /// What leads back from `now`. No link is named by a definition.
     pub(crate) fn plan_from(&self, now: &ValueKernel) -> Restoration {
-        self.on_ground(now, restore::restore_network)
+        self.on_ground(now, |ground| Planner::default().poll(ground, usize::MAX).unwrap())
     }
 
     /// The same, made in parts of so many entries.

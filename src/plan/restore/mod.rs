@@ -95,11 +95,6 @@ pub fn restore_files(then: &Files, now: &Files) -> Plan {
     Plan { steps, ..Plan::default() }
 }
 
-/// The plan that makes the network `now` that of `then`, made at once.
-pub fn restore_network(ground: &Ground<'_>) -> Restoration {
-    Planner::default().poll(ground, usize::MAX).unwrap_or_default()
-}
-
 /// What there is to do about links and DHCP clients.
 struct Outline {
     /// Before addresses and routes, and behind them.

@@ -5,7 +5,7 @@
 //! that, what the kernel would refuse or the model cannot hold is refused where it stands: a
 //! definition that is stored can be brought up as far as anyone can tell without the host, and
 //! nothing that was said of it is lost. As in libvirt, elements and attributes that it does not know
-//! are passed over; only [`parse_valid`] minds them.
+//! are passed over; only [`Strictness::Schema`] minds them.
 
 mod values;
 mod addressing;
@@ -26,11 +26,6 @@ use crate::xml::words::{self, KINDS};
 /// The interface that `text` defines.
 pub fn parse(text: &str) -> Result<Interface, XmlError> {
     interface(&root(text)?)
-}
-
-/// The same, if `text` is also valid by libvirt's schema.
-pub fn parse_valid(text: &str) -> Result<Interface, XmlError> {
-    remarked(text, Strictness::Schema).map(|(interface, _)| interface)
 }
 
 /// How closely a text is looked at.

@@ -8,8 +8,9 @@ use crate::interface;
 use virtinterfaced::error::CallError;
 use virtinterfaced::limits::ERROR_DETAIL_LEN_MAX;
 use virtinterfaced::model::interface::Interface;
+use virtinterfaced::xml::error::XmlError;
 use virtinterfaced::xml::format::format;
-use virtinterfaced::xml::parse::{parse, parse_valid};
+use virtinterfaced::xml::parse::{Strictness, parse, remarked};
 
 /// See the module.
 pub fn run(input: &[u8]) {
@@ -30,6 +31,11 @@ pub fn run(input: &[u8]) {
         assert_eq!(Ok(valid), parsed, "validity changes nothing");
     }
     check_round_trip(&interface::interface(input));
+}
+
+/// The interface that `text` defines, if it is also valid by libvirt's schema.
+pub fn parse_valid(text: &str) -> Result<Interface, XmlError> {
+    remarked(text, Strictness::Schema).map(|(interface, _)| interface)
 }
 
 fn check_round_trip(interface: &Interface) {
