@@ -47,7 +47,7 @@ enum Owed {
     /// What the kernel tells of a link of which something is to be taken away.
     Survey,
     /// The kernel's answers to these requests, one after the other.
-    Removals { sent: Option<Step>, left: VecDeque<Step> },
+    Requests { sent: Option<Step>, left: VecDeque<Step>, on_refusal: OnRefusal },
     /// The end of a DHCP client that somebody else has started.
     ForeignEnd(Box<ForeignClient>),
     /// The start of one, as far as it is not left to itself.
@@ -56,8 +56,15 @@ enum Owed {
     Clearing(Box<Clearing>),
     /// The end of the script that has cleared it: it takes routes behind addresses.
     ScriptEnd(Box<Clearing>),
-    /// The kernel's answers to these requests, whatever they are.
-    PutBack { sent: Option<Step>, left: VecDeque<Step> },
+}
+
+/// What comes of a request that is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OnRefusal {
+    /// The step has failed, unless what it was to remove has gone: the kernel takes some along with others.
+    Fail,
+    /// The others are made: what a client has brought meanwhile is there already.
+    GoOn,
 }
 
 /// How far a step has got.
@@ -171,7 +178,7 @@ impl Steps {
                 let steps =
                     there.map(|it| plan::without_lease(it, lease.family, addresses, routes));
                 let left = steps.unwrap_or_default().into();
-                self.wait_for(Owed::Removals { sent: None, left }, world, now)
+                self.request_each(None, left, OnRefusal::Fail, &world.host)
             }
             (Step::StartForeignClient(client), survey) => {
                 // Without one, what the link has cannot be put back.
@@ -208,7 +215,9 @@ impl Steps {
                 let answer = self.channel.poll_answer();
                 answer.map(|result| result.map_err(|err| unwritten(path, &err)))
             }
-            Owed::Removals { sent, left } => return self.remove(sent, left, &world.host),
+            Owed::Requests { sent, left, on_refusal } => {
+                return self.request_each(sent, left, on_refusal, &world.host);
+            }
             Owed::ClientEnd(ref lease, ref step) => {
                 match (world.leases.is_running(lease.link, lease.family), step) {
                     (true, _) => None,
@@ -228,7 +237,6 @@ impl Steps {
             }
             Owed::Clearing(clearing) => return self.await_clearing(clearing, world, now),
             Owed::ScriptEnd(clearing) => return self.await_script(clearing, world, now),
-            Owed::PutBack { sent, left } => return self.put_back(sent, left, &world.host),
             Owed::ForeignStart(ref client) => world.leases.is_given_back(client).then_some(Ok(())),
         };
         match result {
@@ -272,30 +280,7 @@ impl Steps {
             return StepProgress::Owed;
         }
         let left = self.given_back.put_back(*clearing, &world.host, now).into();
-        self.put_back(None, left, &world.host)
-    }
-
-    /// Goes on with what a link gets back. What the client has brought meanwhile is there already.
-    fn put_back(
-        &mut self,
-        mut sent: Option<Step>,
-        mut left: VecDeque<Step>,
-        host: &Host,
-    ) -> StepProgress {
-        loop {
-            if let Some(step) = sent {
-                match self.channel.poll_answer() {
-                    None => {
-                        self.owed = Some(Owed::PutBack { sent: Some(step), left });
-                        return StepProgress::Owed;
-                    }
-                    Some(Err(err)) => debug!("{step}: {err}"),
-                    Some(Ok(())) => {}
-                }
-            }
-            let Some(step) = left.pop_front() else { return StepProgress::Done(Ok(())) };
-            sent = self.send(&step, host).is_ok().then_some(step);
-        }
+        self.request_each(None, left, OnRefusal::GoOn, &world.host)
     }
 
     fn send_with_next<'a>(
@@ -338,32 +323,34 @@ impl Steps {
         added.map_err(|_| StepError::kernel(libc::ENODEV, None))
     }
 
-    /// Goes on with removals: one is sent when the one before it is answered.
-    fn remove(
+    /// Goes on with requests: one is sent when the one before it is answered.
+    fn request_each(
         &mut self,
         mut sent: Option<Step>,
         mut left: VecDeque<Step>,
+        on_refusal: OnRefusal,
         host: &Host,
     ) -> StepProgress {
         loop {
             if let Some(step) = sent {
-                match self.channel.poll_answer() {
-                    None => {
-                        self.owed = Some(Owed::Removals { sent: Some(step), left });
+                match (self.channel.poll_answer(), on_refusal) {
+                    (None, _) => {
+                        self.owed = Some(Owed::Requests { sent: Some(step), left, on_refusal });
                         return StepProgress::Owed;
                     }
-                    // The kernel has taken it along with another.
-                    Some(Err(err)) if !job::is_gone(&step, err.errno) => {
+                    (Some(Err(err)), OnRefusal::Fail) if !job::is_gone(&step, err.errno) => {
                         return StepProgress::Done(Err(err));
                     }
-                    Some(Err(_) | Ok(())) => {}
+                    (Some(Err(err)), OnRefusal::GoOn) => debug!("{step}: {err}"),
+                    (Some(Err(_) | Ok(())), _) => {}
                 }
             }
             let Some(step) = left.pop_front() else { return StepProgress::Done(Ok(())) };
-            if let Err(err) = self.send(&step, host) {
-                return StepProgress::Done(Err(err));
-            }
-            sent = Some(step);
+            sent = match (self.send(&step, host), on_refusal) {
+                (Ok(()), _) => Some(step),
+                (Err(_), OnRefusal::GoOn) => None,
+                (Err(err), OnRefusal::Fail) => return StepProgress::Done(Err(err)),
+            };
         }
     }
 }
