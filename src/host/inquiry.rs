@@ -20,6 +20,7 @@ use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{self, LinkIndex};
 use crate::netlink::record::address::encode_address_dump;
 use crate::netlink::record::bridge_vlan;
+use crate::netlink::record::fdb;
 use crate::netlink::record::neighbour;
 use crate::netlink::record::nexthop::encode_nexthop_dump;
 use crate::netlink::record::route::encode_route_dump;
@@ -41,6 +42,9 @@ pub enum Topic {
     Routes(Family, Option<LinkIndex>),
     /// The VLANs of bridges and their ports.
     Vlans,
+    /// The forwarding table of a bridge, with all ports, or of a VXLAN that is no port.
+    BridgeFdb(LinkIndex),
+    VxlanFdb(LinkIndex),
 }
 
 impl Topic {
@@ -55,6 +59,8 @@ impl Topic {
             Self::Rules(family) => encode_rule_dump(out, sequence, family),
             Self::Routes(family, link) => encode_route_dump(out, sequence, family, link),
             Self::Vlans => bridge_vlan::encode_dump(out, sequence),
+            Self::BridgeFdb(link) => fdb::encode_dump(out, sequence, link, true),
+            Self::VxlanFdb(link) => fdb::encode_dump(out, sequence, link, false),
         }
     }
 
@@ -69,6 +75,7 @@ impl Topic {
             Self::Rules(_) => "rules",
             Self::Routes(..) => "routes",
             Self::Vlans => "VLANs of bridges",
+            Self::BridgeFdb(_) | Self::VxlanFdb(_) => "a forwarding table",
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
+use crate::netlink::record::fdb::FdbEntry;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::link::port::PortRecord;
 use crate::netlink::record::neighbour::{Neighbours, ToldNeighbours, ToldSoFar};
@@ -30,6 +31,8 @@ pub struct HostRecord {
     names: BTreeMap<LinkIndex, IfName>,
     /// Those of bridges and of their ports, guests' among them.
     vlans: BTreeMap<LinkIndex, BridgeVlans>,
+    /// Entries of forwarding tables, guests' among them.
+    fdb: BTreeMap<LinkIndex, BTreeSet<FdbEntry>>,
     /// Rules, next hops and routes of no one link, in the kernel's order.
     apart: Vec<Apart>,
     /// How links look for neighbours that are yet to be made.
@@ -175,6 +178,20 @@ impl HostRecord {
         RouteMakers(makers)
     }
 
+    /// Adds an entry of a forwarding table, if the link is known and the kernel has not made it.
+    pub fn add_fdb(&mut self, link: LinkIndex, entry: FdbEntry) {
+        let recorded = self.of_index_mut(link);
+        if recorded.is_some_and(|recorded| !entry.is_of(recorded.link())) {
+            self.fdb.entry(link).or_default().insert(entry);
+        }
+    }
+
+    /// The entries of forwarding tables at a link.
+    pub fn fdb_of(&self, link: LinkIndex) -> &BTreeSet<FdbEntry> {
+        const NONE: &BTreeSet<FdbEntry> = &BTreeSet::new();
+        self.fdb.get(&link).unwrap_or(NONE)
+    }
+
     /// Sets how links look for neighbours, as a dump has told it.
     pub fn set_neighbours(&mut self, told: ToldSoFar) {
         let (defaults, links) = told.into_parts();
@@ -249,6 +266,9 @@ impl HostRecord {
         (self.names, self.vlans, self.apart) = (fresh.names, fresh.vlans, fresh.apart);
         self.default_neighbours = fresh.default_neighbours;
         self.unread.extend(fresh.unread);
+        let is_fresh = |link: LinkIndex| self.names.get(&link).is_none_or(|it| names.contains(it));
+        self.fdb.retain(|link, _| !is_fresh(*link));
+        self.fdb.extend(fresh.fdb);
     }
 
     /// Reads what [`HostRecord::encode`] has written.
@@ -268,6 +288,8 @@ impl HostRecord {
                 host.ports.insert(link, port);
             } else if let Some((link, vlans)) = BridgeVlans::decode(&message)? {
                 host.add_vlans(link, vlans);
+            } else if let Some((link, entry)) = FdbEntry::decode(&message)? {
+                host.fdb.entry(link).or_default().insert(entry);
             } else if let Some(told) = ToldNeighbours::decode(&message)? {
                 host.add_neighbours(&told);
             } else if let Some(address) = AddressRecord::decode(&message)? {
@@ -311,6 +333,9 @@ impl HostRecord {
         if !std::mem::replace(&mut place.is_behind_links, true) {
             self.default_neighbours.encode(out, None);
             self.vlans.iter().for_each(|(link, vlans)| vlans.encode(out, *link));
+            for (link, entries) in &self.fdb {
+                entries.iter().for_each(|entry| entry.encode(out, *link));
+            }
             self.ports.iter().for_each(|(link, port)| port.encode(out, *link));
             self.unread.iter().for_each(|link| link::encode_unread(out, 0, *link));
         }

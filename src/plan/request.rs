@@ -29,6 +29,7 @@ impl Step {
             | Self::ChangeAddress { .. }
             | Self::DeleteAddress { .. }
             | Self::DeleteApart(_)
+            | Self::DeleteFdb { .. }
             | Self::DeleteLink(_)
             | Self::DeleteRoute { .. }
             | Self::DeleteVlans { .. }
@@ -36,6 +37,7 @@ impl Step {
             | Self::RemakeLink { .. }
             | Self::RemakePair { .. }
             | Self::ResetLink { .. }
+            | Self::SetFdb { .. }
             | Self::SetLink { .. }
             | Self::SetNeighbours { .. }
             | Self::SetVlans { .. } => Means::Request,
@@ -93,6 +95,9 @@ impl Step {
                 record.encode_delete(out, sequence, index(link)?);
             }
             Self::DeleteApart(apart) => apart.encode_delete(out, sequence, &index)?,
+            Self::DeleteFdb { link, entry } => {
+                entry.encode_delete(out, sequence, index(link)?, is_bridge(link, host));
+            }
             Self::DeleteLink(name) => change::encode_delete(out, sequence, index(name)?),
             Self::DeleteRoute { link, record } => record.encode_delete(out, sequence, index(link)?),
             Self::DeleteVlans { link, vlans } => {
@@ -103,6 +108,9 @@ impl Step {
             }
             Self::ResetLink { link, setting } => {
                 setting.encode(out, sequence, index(link)?);
+            }
+            Self::SetFdb { link, entry } => {
+                entry.encode_set(out, sequence, index(link)?, is_bridge(link, host));
             }
             Self::SetLink { link, value } => {
                 let link = index(link)?;
@@ -132,10 +140,11 @@ impl Step {
 
 /// Whose VLANs are those of a link: of a bridge its own, as it is no port of another one.
 fn side_of(name: &IfName, host: &Host) -> Side {
-    match host.link_named(name).map(|link| &link.kind) {
-        Some(LinkKind::Bridge(_)) => Side::Bridge,
-        Some(_) | None => Side::Port,
-    }
+    if is_bridge(name, host) { Side::Bridge } else { Side::Port }
+}
+
+fn is_bridge(name: &IfName, host: &Host) -> bool {
+    host.link_named(name).is_some_and(|link| matches!(link.kind, LinkKind::Bridge(_)))
 }
 
 fn new_kind(

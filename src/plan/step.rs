@@ -20,6 +20,7 @@ use crate::netlink::link::{Link, LinkBond, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
+use crate::netlink::record::fdb::FdbEntry;
 use crate::netlink::record::link::{LinkRecord, LinkSetting};
 use crate::netlink::record::neighbour::NeighbourSettings;
 use crate::netlink::record::route::RouteRecord;
@@ -50,6 +51,11 @@ pub enum Step {
         record: AddressRecord,
     },
     DeleteApart(Apart),
+    /// An entry of a forwarding table, at this port or of this link itself.
+    DeleteFdb {
+        link: IfName,
+        entry: FdbEntry,
+    },
     DeleteLink(IfName),
     DeleteRoute {
         link: IfName,
@@ -83,6 +89,10 @@ pub enum Step {
     },
     /// A definition's file becomes what it was, with mode and owner.
     RestoreFile(FileRestoration),
+    SetFdb {
+        link: IfName,
+        entry: FdbEntry,
+    },
     SetLink {
         link: IfName,
         value: Value,
@@ -240,11 +250,13 @@ impl Step {
             | Self::AddRoute { link, .. }
             | Self::ChangeAddress { link, .. }
             | Self::DeleteAddress { link, .. }
+            | Self::DeleteFdb { link, .. }
             | Self::DeleteLink(link)
             | Self::DeleteRoute { link, .. }
             | Self::DeleteVlans { link, .. }
             | Self::LeadOver { link, .. }
             | Self::ResetLink { link, .. }
+            | Self::SetFdb { link, .. }
             | Self::SetLink { link, .. }
             | Self::SetNeighbours { link, .. }
             | Self::SetVlans { link, .. }
@@ -273,6 +285,8 @@ impl Step {
             || matches!(
                 self,
                 Self::AddApart(_)
+                    | Self::DeleteFdb { .. }
+                    | Self::SetFdb { .. }
                     | Self::DeleteVlans { .. }
                     | Self::LeadOver { .. }
                     | Self::ResetLink { .. }
@@ -327,6 +341,7 @@ impl fmt::Display for Step {
             }
             Self::DeleteAddress { link, record } => write!(f, "addr del {record} dev {link}"),
             Self::DeleteApart(apart) => write!(f, "{} del {apart}", apart_word(apart)),
+            Self::DeleteFdb { link, entry } => write!(f, "fdb del {entry} dev {link}"),
             Self::DeleteLink(name) => write!(f, "link del {name}"),
             Self::DeleteRoute { link, record } => write!(f, "route del {record} dev {link}"),
             Self::DeleteVlans { link, vlans } => write!(f, "vlan del {vlans} dev {link}"),
@@ -365,6 +380,7 @@ impl fmt::Display for Step {
                     write!(f, "file write {}, as it was (mode {mode:o}, {uid}:{gid})", file.name)
                 }
             },
+            Self::SetFdb { link, entry } => write!(f, "fdb add {entry} dev {link}"),
             Self::SetLink { link, value } => write!(f, "link set {link} {value}"),
             Self::SetNeighbours { link, family, settings } => {
                 write!(f, "sysctl net.{}.neigh.{link}: {settings}", family.as_str())

@@ -141,6 +141,8 @@ impl Steps {
             | Step::RemakeLink { .. }
             | Step::RemakePair { .. }
             | Step::ResetLink { .. }
+            | Step::DeleteFdb { .. }
+            | Step::SetFdb { .. }
             | Step::SetLink { .. }
             | Step::SetNeighbours { .. }
             | Step::SetVlans { .. } => match self.send_with_next(step, behind, &world.host) {

@@ -43,6 +43,11 @@ vlan del dev vnet0 vid 1
 vlan add dev br1 vid 2-4094 self
 vlan add dev p1 vid 2-4094
 vlan add dev vnet1 vid 7 pvid untagged
+fdb add 52:54:00:00:01:01 dev p0 master static
+fdb add 52:54:00:00:01:02 dev p0 master static vlan 25
+fdb add 52:54:00:00:01:03 dev p1 master permanent vlan 4000
+fdb add 52:54:00:00:01:04 dev br1 self permanent vlan 9
+fdb add 52:54:00:00:01:05 dev vnet0 master static vlan 20
 ";
 
 /// What somebody does behind the daemon's back, with `ip` or `bridge`.

@@ -37,6 +37,7 @@ mod crowd;
 mod define;
 mod dhcp;
 mod faults;
+mod fdb;
 mod foreign;
 mod freshness;
 mod guests;

@@ -35,6 +35,7 @@ fn kind_of(topic: Topic) -> u16 {
         Topic::Addresses | Topic::AddressesOf(_) => 20,
         Topic::Routes(..) => 24,
         Topic::Rules(_) => 32,
+        Topic::BridgeFdb(_) | Topic::VxlanFdb(_) => 28,
         Topic::Neighbours => 64,
         Topic::Nexthops => 104,
     }

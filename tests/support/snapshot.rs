@@ -83,7 +83,30 @@ const LEFT_OUT: [(&str, Compared, &str); 30] = [
     ("topology_change_detected", Compared::Never, "set for a while after ports have come or gone"),
 ];
 
+/// Entries of forwarding tables that are not compared, with the reason.
+const FDB_LEFT_OUT: [(IsEntry, &str); 4] = [
+    (is_own_address, "the kernel's: at a port, or at the bridge that has the address too"),
+    (|entry| !matches!(entry["state"].as_str(), Some("static" | "permanent")), "learnt"),
+    (|entry| has_flag(entry, "self") && entry.get("dst").is_none(), "what a NIC is to receive"),
+    (|entry| has_flag(entry, "extern_learn"), "a routing daemon's"),
+];
+
+type IsEntry = fn(&Value) -> bool;
+
+fn is_own_address(entry: &Value) -> bool {
+    let link = entry["ifname"].as_str().unwrap_or_default();
+    let own = fs::read_to_string(format!("/sys/class/net/{link}/address")).unwrap_or_default();
+    entry["state"] == "permanent" && entry["mac"] == own.trim()
+}
+
+fn has_flag(entry: &Value, flag: &str) -> bool {
+    entry["flags"].as_array().is_some_and(|flags| flags.iter().any(|it| it == flag))
+}
+
 const LIFETIME_TOLERANCE: i64 = 15;
+
+/// The listing of `bridge fdb`.
+const FORWARDING_TABLES: &str = "forwarding tables";
 
 /// How long the kernel has to settle: its operational states, and its search for duplicates.
 const SETTLING_TIME: Duration = Duration::from_secs(20);
@@ -110,8 +133,12 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn take() -> Self {
         let mut sections = Map::new();
-        for (name, items) in listings() {
+        for (name, mut items) in listings() {
             let mut named = Map::new();
+            if name == FORWARDING_TABLES {
+                items.retain(|entry| !FDB_LEFT_OUT.iter().any(|(is_it, _)| is_it(entry)));
+                items.sort_by_key(Value::to_string);
+            }
             for mut item in items {
                 sort_ipv6(&mut item);
                 sort_alt_names(&mut item);
@@ -220,6 +247,7 @@ fn listings() -> Vec<(&'static str, Vec<Value>)> {
         ),
         ("bridge", &["-details", "-json"], &[("ports", "link show")]),
         ("bridge", &["-json", "-compressvlans"], &[("VLANs of bridges", "vlan show")]),
+        ("bridge", &["-details", "-json"], &[(FORWARDING_TABLES, "fdb show")]),
     ] {
         let lines: String = commands.iter().map(|(_, line)| format!("{line}\n")).collect();
         let text =

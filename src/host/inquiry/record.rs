@@ -17,6 +17,7 @@ use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
+use crate::netlink::record::fdb::FdbEntry;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::neighbour::ToldSoFar;
 use crate::netlink::record::route::{RouteRecord, link_of};
@@ -39,6 +40,9 @@ pub struct RecordInquiry {
     addresses: VecDeque<AddressRecord>,
     aparts: Vec<(Topic, Apart)>,
     routes: [Parts<(LinkIndex, RouteRecord)>; 2],
+    /// Whose forwarding tables must be known.
+    tables: BTreeSet<Topic>,
+    fdb: Vec<(Topic, LinkIndex, FdbEntry)>,
     neighbours: ToldSoFar,
     asks_neighbours: bool,
     vlans: Vec<(LinkIndex, BridgeVlans)>,
@@ -72,6 +76,8 @@ impl RecordInquiry {
             addresses: VecDeque::new(),
             aparts: Vec::new(),
             routes: Default::default(),
+            tables: BTreeSet::new(),
+            fdb: Vec::new(),
             neighbours: ToldSoFar::default(),
             asks_neighbours: true,
             vlans: Vec::new(),
@@ -85,11 +91,12 @@ impl RecordInquiry {
     /// Of these links alone, but for VLANs and what belongs to no one link; of names that no link has,
     /// nothing.
     pub fn of(names: &BTreeSet<IfName>, host: &Host) -> Self {
-        let links = names.iter().filter_map(|name| Some(host.link_named(name)?.index));
+        let links = names.iter().filter_map(|name| host.link_named(name));
         Self {
             record: HostRecord::named_as_in(host),
-            only: Some(links.collect()),
+            only: Some(links.clone().map(|link| link.index).collect()),
             sides: bridge_sides(host.links()),
+            tables: links.clone().flat_map(|link| table_of(link, |it| host.link(it))).collect(),
             ..Self::of_all()
         }
     }
@@ -122,6 +129,7 @@ impl RecordInquiry {
         // What was told late, as it was torn, has its place before others.
         self.aparts.sort_by_key(|(topic, _)| *topic);
         self.aparts.drain(..).for_each(|(_, apart)| self.record.add_apart(apart));
+        self.fdb.drain(..).for_each(|(_, link, entry)| self.record.add_fdb(link, entry));
         self.record.set_neighbours(std::mem::take(&mut self.neighbours));
         self.vlans.drain(..).for_each(|(link, vlans)| self.record.add_vlans(link, vlans));
         Some(std::mem::take(&mut self.record))
@@ -183,14 +191,23 @@ impl RecordInquiry {
 
     /// All links are known.
     fn take_links(&mut self) {
+        let is_vxlan = |it: &&LinkRecord| it.kind_name() == Some("vxlan");
+        let vxlans = self.links.iter().filter(is_vxlan).map(|it| it.link.clone());
+        let vxlans: Vec<_> = vxlans.collect();
         self.links.drain(..).for_each(|link| self.record.add_link(link));
         for (index, lack) in self.unread.drain(..) {
             self.record.add_unread(index);
             self.lacks.push(lack);
         }
         if self.only.is_none() {
-            self.sides = bridge_sides(self.record.iter().map(Recorded::link));
+            let links = self.record.iter().map(Recorded::link);
+            self.sides = bridge_sides(links.clone());
+            let bridges = links.filter(|link| matches!(link.kind, LinkKind::Bridge(_)));
+            self.tables.extend(bridges.map(|bridge| Topic::BridgeFdb(bridge.index)));
         }
+        let is_port = |link: &Link| self.sides.contains(&link.index);
+        let apart = vxlans.iter().filter(|link| !is_port(link));
+        self.tables.extend(apart.map(|link| Topic::VxlanFdb(link.index)));
     }
 
     fn has_all_vlans(&self) -> bool {
@@ -219,6 +236,7 @@ impl Inquiry for RecordInquiry {
                     Some(links) => links.iter().copied().map(Topic::AddressesOf).collect(),
                 };
                 topics.extend(self.asks_neighbours.then_some(Topic::Neighbours));
+                topics.extend(self.tables.iter().copied());
                 topics.push(Topic::Nexthops);
                 for family in FAMILIES {
                     topics.extend([Topic::Rules(family), Topic::Routes(family, None)]);
@@ -244,6 +262,10 @@ impl Inquiry for RecordInquiry {
             Topic::AddressesOf(link) => {
                 let address = AddressRecord::decode(message).ok().flatten();
                 self.addresses.extend(address.filter(|record| record.address.link == link));
+            }
+            Topic::BridgeFdb(_) | Topic::VxlanFdb(_) => {
+                let entry = FdbEntry::decode(message).ok().flatten();
+                self.fdb.extend(entry.map(|(link, entry)| (topic, link, entry)));
             }
             Topic::Neighbours => self.neighbours.add(message),
             Topic::Nexthops => self.handle_apart(topic, message),
@@ -273,6 +295,7 @@ impl Inquiry for RecordInquiry {
             Topic::Routes(Family::Ipv6, _) => self.routes[1].clear(),
             Topic::Vlans => self.vlans.clear(),
             Topic::Neighbours => self.neighbours = ToldSoFar::default(),
+            Topic::BridgeFdb(_) | Topic::VxlanFdb(_) => self.fdb.retain(|(of, ..)| *of != topic),
             Topic::Nexthops | Topic::Rules(_) => {}
         }
         self.aparts.retain(|(of, _)| *of != topic);
@@ -289,7 +312,11 @@ impl Inquiry for RecordInquiry {
                 self.stage = Stage::Nothing;
                 Ok(())
             }
-            (Topic::Neighbours, Err(err)) => {
+            // One that is no bridge any more has no table either.
+            (Topic::BridgeFdb(_) | Topic::VxlanFdb(_), Err(err)) if err.errno() == libc::EINVAL => {
+                Ok(())
+            }
+            (Topic::BridgeFdb(_) | Topic::Neighbours | Topic::VxlanFdb(_), Err(err)) => {
                 self.lacks.push(err.to_string());
                 Ok(())
             }
@@ -312,4 +339,12 @@ fn bridge_sides<'a>(links: impl Iterator<Item = &'a Link> + Clone) -> Vec<LinkIn
         is_bridge(link) || link.master.is_some_and(|master| bridges.contains(&master))
     };
     links.filter(is_side).map(|link| link.index).collect()
+}
+
+/// The forwarding table that a link is a bridge of, or a port.
+fn table_of<'a>(link: &Link, find: impl Fn(LinkIndex) -> Option<&'a Link>) -> Option<Topic> {
+    let is_bridge = |link: &Link| matches!(link.kind, LinkKind::Bridge(_));
+    let bridge = if is_bridge(link) { Some(link.index) } else { link.master };
+    let is_there = bridge == Some(link.index) || bridge.and_then(find).is_some_and(is_bridge);
+    bridge.filter(|_| is_there).map(Topic::BridgeFdb)
 }

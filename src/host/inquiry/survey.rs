@@ -189,7 +189,11 @@ impl Inquiry for SurveyInquiry {
                 let rule = RuleRecord::decode(message).ok().flatten();
                 self.rules.extend(rule.filter(|rule| rule.family == family));
             }
-            Topic::Addresses | Topic::Links | Topic::Routes(..) => {}
+            Topic::Addresses
+            | Topic::BridgeFdb(_)
+            | Topic::Links
+            | Topic::Routes(..)
+            | Topic::VxlanFdb(_) => {}
         }
     }
 
@@ -209,7 +213,12 @@ impl Inquiry for SurveyInquiry {
             Topic::Nexthops => self.nexthops.clear(),
             Topic::Vlans => self.vlans.clear(),
             Topic::Rules(family) => self.rules.retain(|rule| rule.family != family),
-            Topic::Addresses | Topic::Link(_) | Topic::Links | Topic::Routes(_, None) => {}
+            Topic::Addresses
+            | Topic::BridgeFdb(_)
+            | Topic::Link(_)
+            | Topic::Links
+            | Topic::Routes(_, None)
+            | Topic::VxlanFdb(_) => {}
         }
     }
 

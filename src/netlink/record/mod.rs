@@ -14,6 +14,7 @@ pub mod route;
 pub mod neighbour;
 pub mod link;
 pub mod bridge_vlan;
+pub mod fdb;
 pub mod rule;
 pub mod nexthop;
 pub mod wide;

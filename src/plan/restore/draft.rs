@@ -74,6 +74,8 @@ impl<'a> Draft<'a> {
                 let had = then.host.vlans_of(recorded.link().index);
                 let has_others =
                     had.is_some_and(|had| now.vlans_of(same.link().index) != Some(had));
+                let (was, is) = (recorded.link().index, same.link().index);
+                let has_others = has_others || now.fdb_of(is) != then.host.fdb_of(was);
                 let differs = same.record != recorded.record || has_others;
                 draft.links.insert(name, Pair { then: recorded, now: Some(same), differs });
             }

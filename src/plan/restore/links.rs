@@ -255,6 +255,7 @@ impl<'a> Draft<'a> {
             if is_joining {
                 self.set(*guest, Value::Master(*bridge));
                 self.give_vlans(*guest, *bridge, then.host.vlans_of(now.link().index));
+                self.give_fdb(*guest, now.link().index);
             }
             // Another guest's link by this name has another number.
             let Some(had) = then.host.port_of(now.link()) else { continue };

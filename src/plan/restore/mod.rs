@@ -12,6 +12,7 @@ mod names;
 mod draft;
 mod addressing;
 mod vlans;
+mod fdb;
 mod links;
 mod matching;
 mod told;
@@ -116,6 +117,7 @@ impl<'a> Draft<'a> {
         self.set_links();
         self.join_ports();
         self.set_vlans();
+        self.set_fdb();
         self.set_states();
         self.set_switches();
         let first = std::mem::take(&mut self.steps);

@@ -329,6 +329,8 @@ impl ValueKernel {
             | Step::RemakeLink { .. }
             | Step::RemakePair { .. }
             | Step::ResetLink { .. }
+            | Step::DeleteFdb { .. }
+            | Step::SetFdb { .. }
             | Step::SetLink { .. }
             | Step::SetNeighbours { .. }
             | Step::SetVlans { .. }

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The forwarding tables part of the way back: what somebody has set at bridges' ports, of bridges, and of
+//! VXLANs.
+
+use crate::model::name::IfName;
+use crate::netlink::link::LinkIndex;
+use crate::netlink::record::fdb::FdbEntry;
+use crate::plan::step::Step;
+
+use super::{Draft, Pair};
+
+impl Draft<'_> {
+    /// Gives a guest's port that joins its bridge just now what was set there.
+    pub(super) fn give_fdb(&mut self, guest: IfName, index: LinkIndex) {
+        for entry in self.then.host.fdb_of(index).iter().filter(|entry| !entry.is_self()) {
+            self.push(Step::SetFdb { link: guest, entry: entry.clone() });
+        }
+    }
+
+    /// Sets what is missing of links that are there, and removes what was not set then. A port that has
+    /// left its bridge has lost what was set there.
+    pub(super) fn set_fdb(&mut self) {
+        for Pair { then, now, .. } in self.pairs() {
+            let Some(now) = now else { continue };
+            let link = then.link().name;
+            let had = self.then.host.fdb_of(then.link().index);
+            let has = self.now.fdb_of(now.link().index);
+            let is_moving = self.then.host.master_of(then.link()) != self.master_now(now);
+            let is_lost = |entry: &_| is_moving && !FdbEntry::is_self(entry);
+            for entry in has.difference(had).filter(|entry| !is_lost(entry)) {
+                self.push(Step::DeleteFdb { link, entry: entry.clone() });
+            }
+            for entry in had.iter().filter(|entry| is_lost(entry) || !has.contains(*entry)) {
+                self.push(Step::SetFdb { link, entry: entry.clone() });
+            }
+        }
+    }
+}
