@@ -59,9 +59,68 @@ const ROUTES: [&str; 7] = [
     "-6 default dev",
 ];
 
+/// Kinds of links for which libvirt's schema has no word of their own: the kernel's module, a name, and how
+/// such a link is added. Those over another have one that is nobody's port.
+const KINDS: [(&str, &str, &str); 18] = [
+    ("vxlan", "k-vxlan", "type vxlan id 7 dstport 4789 remote 192.0.2.9"),
+    ("vxlan", "k-vxlan-ext", "type vxlan external dstport 4790"),
+    ("geneve", "k-geneve", "type geneve id 7 remote 2001:db8::9"),
+    ("macvlan", "k-macvlan", "link below1 type macvlan mode bridge"),
+    ("macvlan", "k-macvlan-pt", "link below2 type macvlan mode passthru"),
+    ("ipvlan", "k-ipvlan", "link below3 type ipvlan mode l2"),
+    ("ip_gre", "k-gre", "type gre local 192.0.2.1 remote 192.0.2.9 key 7"),
+    ("ip_gre", "k-gretap", "type gretap local 192.0.2.1 remote 192.0.2.10"),
+    (
+        "ip_gre",
+        "k-erspan",
+        "type erspan seq key 7 local 192.0.2.1 remote 192.0.2.11 erspan_ver 1 erspan 5",
+    ),
+    ("ip6_gre", "k-ip6gre", "type ip6gre local 2001:db8::1 remote 2001:db8::9"),
+    ("ip6_gre", "k-ip6gretap", "type ip6gretap local 2001:db8::1 remote 2001:db8::10"),
+    ("ipip", "k-ipip", "type ipip local 192.0.2.1 remote 192.0.2.9"),
+    ("sit", "k-sit", "type sit local 192.0.2.1 remote 192.0.2.9"),
+    ("ip6_tunnel", "k-ip6tnl", "type ip6tnl mode any local 2001:db8::1 remote 2001:db8::9"),
+    ("ip_vti", "k-vti", "type vti local 192.0.2.1 remote 192.0.2.9 key 7"),
+    ("vrf", "k-vrf", "type vrf table 77"),
+    ("ifb", "k-ifb", "type ifb"),
+    ("nlmon", "k-nlmon", "type nlmon"),
+];
+
 /// Runs lines of `ip`, of which this kernel may refuse some.
 fn try_each(lines: &str) {
     run_with_input(command("ip").args(["-force", "-batch", "-"]), lines);
+}
+
+/// The lines that make links of the [`KINDS`].
+fn kinds() -> String {
+    let below = (1..4).map(|it| format!("link add below{it} type dummy\n"));
+    let kinds = KINDS.iter().map(|(_, name, added)| format!("link add {name} {added}\n"));
+    below.chain(kinds).chain(["link add k.5 link k-vxlan type vlan id 5\n".to_owned()]).collect()
+}
+
+/// The lines that change them, some of them to ports of a bridge or of the VRF.
+fn changes_of_kinds(rng: &mut Rng) -> String {
+    let mut lines = String::new();
+    for (_, name, _) in KINDS {
+        if rng.bool() {
+            lines.push_str(&format!("link set {name} mtu {}\n", rng.pick(&MTUS)));
+        }
+        match rng.usize(..4) {
+            0 => lines.push_str(&format!("link set {name} master br3\n")),
+            1 => lines.push_str(&format!("link set {name} master k-vrf\n")),
+            _ => {}
+        }
+        if rng.bool() {
+            lines.push_str(&format!("link set {name} up\n"));
+        }
+        for address in rng.choose_multiple(ADDRESSES.iter(), 2) {
+            lines.push_str(&format!("address add {address} dev {name}\n"));
+        }
+        if rng.bool() {
+            lines.push_str(&format!("route append {} {name}\n", rng.pick(&ROUTES)));
+        }
+    }
+    lines
 }
 
 /// The lines that make a host: NICs, VLANs over them, bonds and bridges with some of them as ports.
@@ -159,8 +218,12 @@ fn whatever_is_described_can_be_defined() {
             let mut rng = Rng::with_seed(seed.wrapping_add(u64::try_from(number).unwrap()));
             let _tap = Tunnel::tap("tap0");
             try_each(&host(&mut rng));
+            try_each(&kinds());
+            try_each(&changes_of_kinds(&mut rng));
             let names = link_names();
-            for (module, name) in [(DUMMY, "e0"), (BOND, "bond6"), (VLAN, "q"), (VLAN, "q.ad")] {
+            let others = KINDS.iter().map(|(module, name, _)| (*module, *name));
+            let known = [(DUMMY, "e0"), (BOND, "bond6"), (VLAN, "q"), (VLAN, "q.ad")];
+            for (module, name) in known.into_iter().chain(others) {
                 let is_there = names.iter().any(|it| it == name);
                 assert!(is_there || !Path::new("/sys/module").join(module).exists(), "{name}");
             }

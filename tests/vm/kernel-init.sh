@@ -31,6 +31,8 @@ done </modules/order
 echo "-- Linux $(uname -r)"
 export REQUIRE_NETNS=1 REQUIRE_KERNEL=1 TEST_DAEMON=/sbin/virtinterfaced RUST_BACKTRACE=0
 [ -z "$(cat /etc/ci)" ] || export CI=true
+seed=$(cat /etc/ci-seed)
+[ -z "$seed" ] || export CI_SEED="$seed"
 {
     # shellcheck disable=SC2046
     /sbin/tests --test-threads=1 $(cat /etc/test-arguments) 2>&1 || echo "FAIL the test program: exit status $?"

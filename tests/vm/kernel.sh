@@ -48,6 +48,7 @@ done
 echo "$*" >"$root/etc/test-arguments"
 # Tests that draw draw the same each time then.
 echo "${CI-}" >"$root/etc/ci"
+echo "${CI_SEED-}" >"$root/etc/ci-seed"
 (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs"
 
 "$here/boot.sh" kernel "${VM_TIMEOUT:-1800}" "$kernel" "$work/initramfs" -no-reboot
