@@ -21,13 +21,16 @@ impl Chance for Rng {
     }
 }
 
-/// The seed that the environment sets, or a new one each time. CI has the same one each time: whether
-/// something can be merged is not to depend on a draw.
+/// The seed that the environment sets, or a new one each time. CI has one a commit (`CI_SEED`, which
+/// `.ci/run` sets): each commit is tried where others were not, and the same one in the same way each time, as
+/// whether it can be merged is not to depend on a draw.
 pub(crate) fn seed(variable: &str) -> u64 {
+    /// Where it is not known which commit this is.
     const OF_CI: u64 = 20_250_115;
     #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]
     let is_ci = std::env::var_os("CI").is_some();
-    let drawn = || if is_ci { OF_CI } else { u64::from(fastrand::u32(..)) };
+    let of_ci = || seed_from("CI_SEED").unwrap_or(OF_CI);
+    let drawn = || if is_ci { of_ci() } else { u64::from(fastrand::u32(..)) };
     seed_from(variable).unwrap_or_else(drawn)
 }
 
