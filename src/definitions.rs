@@ -85,7 +85,7 @@ impl Definitions {
     }
 
     /// The bridge or bond whose definition names `name` as a part of it.
-    pub fn holder_of(&self, name: &IfName) -> Option<&Interface> {
+    pub(crate) fn holder_of(&self, name: &IfName) -> Option<&Interface> {
         self.iter().find(|interface| interface.name != *name && interface.members().contains(name))
     }
 

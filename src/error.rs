@@ -172,7 +172,7 @@ impl CallError {
     }
 
     /// The wire's `int1` and `int2`.
-    pub fn ints(&self) -> (i32, i32) {
+    pub(crate) fn ints(&self) -> (i32, i32) {
         match self.detail {
             Detail::Templated { .. } => (-1, -1),
             Detail::System { errno } => (errno, -1),
@@ -230,7 +230,7 @@ impl HostError {
 }
 
 /// std puts the number behind the text; whoever wants it has it already.
-pub fn strerror(errno: i32) -> String {
+pub(crate) fn strerror(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -72,19 +72,19 @@ impl From<XmlError> for CallError {
 }
 
 /// The message is for a program, or a version of it, that is not served here.
-pub fn unknown_program(header: &Header) -> CallError {
+pub(crate) fn unknown_program(header: &Header) -> CallError {
     let (program, version) = (header.program, header.version);
     rpc(format!("Cannot find program {program} version {version}"))
 }
 
 /// A call cannot have any status but OK.
-pub fn bad_status(header: &Header) -> CallError {
+pub(crate) fn bad_status(header: &Header) -> CallError {
     let [a, b, c, d] = header.status.to_be_bytes();
     rpc(format!("Unexpected message status {}", u32::from_be_bytes([a, b, c, d])))
 }
 
 /// The program has no call of this number: it has none such, or an event has it.
-pub fn unknown_procedure(number: i32) -> CallError {
+pub(crate) fn unknown_procedure(number: i32) -> CallError {
     rpc(format!("unknown procedure: {number}"))
 }
 
@@ -111,12 +111,12 @@ pub fn read_only(api: &str) -> CallError {
 }
 
 /// No interface of this name.
-pub fn no_interface_named(name: &str) -> CallError {
+pub(crate) fn no_interface_named(name: &str) -> CallError {
     no_interface(format!("couldn't find interface named '{name}'"))
 }
 
 /// A link is not there that a definition needs, for this role.
-pub fn no_link(name: &IfName, role: &str) -> CallError {
+pub(crate) fn no_link(name: &IfName, role: &str) -> CallError {
     no_interface(format!("couldn't find interface named '{name}', {role}"))
 }
 
@@ -133,13 +133,13 @@ pub fn in_rollback(failure: &str, obstacle: &str) -> CallError {
 }
 
 /// A change is not even queued.
-pub fn too_many_changes() -> CallError {
+pub(crate) fn too_many_changes() -> CallError {
     let detail = "too many changes wait for their turn";
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
 /// No DHCP client can be had for a lease.
-pub fn no_client_for(lease: &Lease, why: &str) -> CallError {
+pub(crate) fn no_client_for(lease: &Lease, why: &str) -> CallError {
     let detail = format!("no lease for {lease}: {why}");
     CallError::new(ErrorCode::ConfigUnsupported, Domain::Interface, detail)
 }
@@ -161,7 +161,7 @@ pub fn host(text: String, errno: i32) -> CallError {
 }
 
 /// No interface with this address.
-pub fn no_interface_with_mac(mac: &str) -> CallError {
+pub(crate) fn no_interface_with_mac(mac: &str) -> CallError {
     no_interface(format!("couldn't find interface with MAC address '{mac}'"))
 }
 
@@ -173,7 +173,7 @@ pub enum Seeker {
 }
 
 /// No server of this name.
-pub fn no_server(seeker: Seeker, name: &str) -> CallError {
+pub(crate) fn no_server(seeker: Seeker, name: &str) -> CallError {
     let (domain, detail) = match seeker {
         Seeker::Daemon => (Domain::Rpc, format!("No server named '{name}'")),
         Seeker::Admin => (Domain::Admin, format!("no server with matching name '{name}' found")),
@@ -182,7 +182,7 @@ pub fn no_server(seeker: Seeker, name: &str) -> CallError {
 }
 
 /// No client of this number.
-pub fn no_client(seeker: Seeker, id: u64) -> CallError {
+pub(crate) fn no_client(seeker: Seeker, id: u64) -> CallError {
     let (domain, detail) = match seeker {
         Seeker::Daemon => (Domain::Rpc, format!("No client with matching ID '{id}'")),
         Seeker::Admin => (Domain::Admin, format!("no client with matching id '{id}' found")),
@@ -191,18 +191,18 @@ pub fn no_client(seeker: Seeker, id: u64) -> CallError {
 }
 
 /// The kernel does not tell the host's name.
-pub fn no_hostname(err: &io::Error) -> CallError {
+pub(crate) fn no_hostname(err: &io::Error) -> CallError {
     let err = HostError::new("find out", "the host's name", err);
     CallError::system(Domain::Rpc, err.to_string(), err.errno())
 }
 
 /// A log file that an administrator wants cannot be opened.
-pub fn log_file(path: &str, errno: i32) -> CallError {
+pub(crate) fn log_file(path: &str, errno: i32) -> CallError {
     CallError::system(Domain::None, format!("failed to open {path}: {}", strerror(errno)), errno)
 }
 
 /// Another log output that an administrator wants cannot be had.
-pub fn log_output(text: String) -> CallError {
+pub(crate) fn log_output(text: String) -> CallError {
     CallError::new(ErrorCode::Internal, Domain::None, text)
 }
 

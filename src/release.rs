@@ -2,7 +2,7 @@
 //! The release of libvirt whose protocol, options and configuration this daemon has.
 
 /// As people write it.
-pub const LIBVIRT_VERSION: &str = "11.0.0";
+pub(crate) const LIBVIRT_VERSION: &str = "11.0.0";
 
 /// Major, minor and release in one number, as `virConnectGetLibVersion` counts.
-pub const LIBVIRT_VERSION_NUMBER: u64 = 11_000_000;
+pub(crate) const LIBVIRT_VERSION_NUMBER: u64 = 11_000_000;

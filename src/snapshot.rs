@@ -179,7 +179,7 @@ impl fmt::Display for Opening {
 
 impl Opening {
     /// Whether it was in the boot that it is now.
-    pub fn is_of_boot(&self, now: &Moment) -> bool {
+    pub(crate) fn is_of_boot(&self, now: &Moment) -> bool {
         self.boot == now.boot && self.at <= now.since_boot
     }
 
@@ -189,7 +189,7 @@ impl Opening {
     }
 
     /// Whether it is to be rolled back by a daemon that finds it.
-    pub fn is_stale(&self, now: &Moment) -> bool {
+    pub(crate) fn is_stale(&self, now: &Moment) -> bool {
         !self.is_of_boot(now) || self.is_over(now.since_boot)
     }
 }

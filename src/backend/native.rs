@@ -21,7 +21,7 @@ pub fn parse(text: &str) -> Result<Interface, String> {
 }
 
 /// What the author of a definition that is in use should know of how it is read.
-pub fn remarks(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn remarks(bytes: &[u8]) -> Vec<String> {
     let text = std::str::from_utf8(bytes).ok();
     let read = text.and_then(|text| parse::remarked(text, Strictness::Parser).ok());
     read.map(|(_, remarks)| remarks.texts().collect()).unwrap_or_default()

@@ -162,7 +162,7 @@ impl Job {
 
     /// A plan of which a refusal costs no more than it must: an address alone, or all that was to be
     /// done to a link.
-    pub fn lenient(plan: Plan) -> Self {
+    pub(crate) fn lenient(plan: Plan) -> Self {
         Self { on_refusal: OnRefusal::LeaveOut, ..Self::new(plan, Duration::ZERO) }
     }
 
@@ -200,7 +200,7 @@ impl Job {
     }
 
     /// The steps that are handed out after this one, as long as each is done.
-    pub fn upcoming(&self) -> impl Iterator<Item = &Step> {
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Step> {
         let (todo, undo) = match self.failure {
             None => (Some(&self.todo), None),
             Some(_) => (None, Some(&self.undo)),
@@ -233,7 +233,7 @@ impl Job {
     /// The change is not to go on: what was done is taken back, unless it is of those of which as much
     /// as can be is done. A step that is being carried out is heard first, and a change that ends with
     /// it is done.
-    pub fn abort(&mut self, why: StepError) {
+    pub(crate) fn abort(&mut self, why: StepError) {
         if self.failure.is_some() {
             return;
         }

@@ -140,18 +140,18 @@ impl Coordinator {
 
     /// Begins to bring interfaces up by themselves. `marker` are those that an earlier daemon of this boot
     /// could not complete; `None` if there was no such daemon.
-    pub fn begin_autostart(&mut self, marker: Option<Vec<Incomplete>>, here: &Here<'_>) {
+    pub(crate) fn begin_autostart(&mut self, marker: Option<Vec<Incomplete>>, here: &Here<'_>) {
         self.autostart.begin(marker, here);
         self.take_up_attempts();
     }
 
     /// Whether links have appeared that [`Self::handle_news`] does not know.
-    pub fn has_new_links(&self, host: &Host) -> bool {
+    pub(crate) fn has_new_links(&self, host: &Host) -> bool {
         self.autostart.has_new_links(host)
     }
 
     /// The table of links has changed.
-    pub fn handle_news(&mut self, here: &Here<'_>) {
+    pub(crate) fn handle_news(&mut self, here: &Here<'_>) {
         self.autostart.handle_news(here);
         self.take_up_attempts();
     }
@@ -190,7 +190,7 @@ impl Coordinator {
     }
 
     /// The daemon stops: requests that have not begun are refused, and a change that only waits is undone.
-    pub fn handle_stop(&mut self, here: &Here<'_>) {
+    pub(crate) fn handle_stop(&mut self, here: &Here<'_>) {
         self.is_stopping = true;
         self.autostart.stop();
         self.discard.hurry();
@@ -268,7 +268,7 @@ impl Coordinator {
     }
 
     /// The next action that does not depend on the host any more, if there is one.
-    pub fn poll_ready(&mut self) -> Option<Action> {
+    pub(crate) fn poll_ready(&mut self) -> Option<Action> {
         if let Some(unmarked) = self.autostart.take_unmarked() {
             self.ready.push_back(Action::Mark(unmarked));
         }
@@ -428,7 +428,7 @@ impl Coordinator {
     }
 
     /// The steps behind the one under way.
-    pub fn upcoming(&self) -> impl Iterator<Item = &Step> {
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Step> {
         let work = match &self.stage {
             Stage::Working(running) => Some(&running.work),
             Stage::Undoing(undo) => undo.work_under_way(),
@@ -461,7 +461,7 @@ impl Coordinator {
     }
 
     /// Whether clients' requests are refused, as too many wait.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.queue.is_full()
     }
 
@@ -476,23 +476,23 @@ impl Coordinator {
     }
 
     /// Whether something may still be to do, by itself or by the client that has begun a transaction.
-    pub fn is_awaited(&self) -> bool {
+    pub(crate) fn is_awaited(&self) -> bool {
         !self.is_done() || !self.transaction.is_closed() || self.autostart.is_waiting()
     }
 
     /// Whether the next poll takes up a request.
-    pub fn begins_next(&self) -> bool {
+    pub(crate) fn begins_next(&self) -> bool {
         matches!(self.stage, Stage::Idle) && !self.is_resting()
     }
 
     /// Whether links are deleted rather than changes made.
-    pub fn is_resting(&self) -> bool {
+    pub(crate) fn is_resting(&self) -> bool {
         let is_between = matches!(self.stage, Stage::Idle) && !self.has_ready();
         is_between && (self.queue.is_empty() || self.discard.is_full())
     }
 
     /// Whether steps of a change are being made, between which packets may be lost.
-    pub fn is_working(&self) -> bool {
+    pub(crate) fn is_working(&self) -> bool {
         match &self.stage {
             Stage::Working(_) => true,
             Stage::Undoing(undo) => undo.work_under_way().is_some(),
@@ -501,7 +501,7 @@ impl Coordinator {
     }
 
     /// Whether a turn has time for one part of what is under way.
-    pub fn is_in_parts(&self) -> bool {
+    pub(crate) fn is_in_parts(&self) -> bool {
         match &self.stage {
             Stage::Recording(_) | Stage::Keeping(..) => true,
             Stage::Undoing(undo) => undo.work_under_way().is_none(),
@@ -510,17 +510,17 @@ impl Coordinator {
     }
 
     /// Whether the result of a file operation is waited for.
-    pub fn awaits_file(&self) -> bool {
+    pub(crate) fn awaits_file(&self) -> bool {
         !self.files.is_empty()
     }
 
     /// Links that are out of the way are deleted without waiting for a quiet moment.
-    pub fn hurry(&mut self) {
+    pub(crate) fn hurry(&mut self) {
         self.discard.hurry();
     }
 
     /// The clients have their share, after changes have had this much time.
-    pub fn yield_to_clients(&mut self, spent: Duration, now: Instant) {
+    pub(crate) fn yield_to_clients(&mut self, spent: Duration, now: Instant) {
         self.queue.yield_to_clients(spent, now);
     }
 
@@ -530,17 +530,17 @@ impl Coordinator {
     }
 
     /// Nothing is to be done before a result comes.
-    pub fn wait_for_result(&mut self) {
+    pub(crate) fn wait_for_result(&mut self) {
         self.queue.wait(None);
     }
 
     /// Whether a result, or the end of the clients' share, is waited for.
-    pub fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.queue.is_paused()
     }
 
     /// Whether it is the clients' turn.
-    pub fn is_yielding(&self, now: Instant) -> bool {
+    pub(crate) fn is_yielding(&self, now: Instant) -> bool {
         self.queue.is_yielding(now)
     }
 
@@ -553,7 +553,7 @@ impl Coordinator {
     }
 
     /// When to call [`Self::handle_time`].
-    pub fn time_deadline(&self, now: &Now) -> Option<Instant> {
+    pub(crate) fn time_deadline(&self, now: &Now) -> Option<Instant> {
         if self.is_stopping {
             return None;
         }

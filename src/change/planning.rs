@@ -150,7 +150,13 @@ impl Coordinator {
     }
 
     /// Begins with a plan of the daemon's own for a link. As much of it as can be is done.
-    pub fn begin_own(&mut self, link: IfName, why: &'static str, plan: Plan, here: &Here<'_>) {
+    pub(crate) fn begin_own(
+        &mut self,
+        link: IfName,
+        why: &'static str,
+        plan: Plan,
+        here: &Here<'_>,
+    ) {
         if self.is_stopping {
             return;
         }

@@ -59,7 +59,7 @@ pub enum Resumption {
 }
 
 /// Decides what becomes of what an earlier daemon has left.
-pub fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumption {
+pub(crate) fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumption {
     let Found { rollback, change, journal } = found;
     if let Some(change) = rollback {
         return Resumption::RollBack(Box::new(change));
@@ -254,7 +254,7 @@ impl Rollback {
 
     /// Whether any link looks for neighbours in a way of its own, or did: the kernel tells that of all links
     /// or of none.
-    pub fn has_neighbours(&self) -> bool {
+    pub(crate) fn has_neighbours(&self) -> bool {
         self.network().is_some_and(|then| then.host.has_neighbours()) || self.now.has_neighbours()
     }
 

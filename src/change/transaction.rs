@@ -126,7 +126,7 @@ impl Default for Status<'_> {
 
 impl Status<'_> {
     /// Why the host is not changed now, if something stands in the way: a rollback would undo it.
-    pub fn obstacle(&self) -> Option<String> {
+    pub(crate) fn obstacle(&self) -> Option<String> {
         match self {
             Self::Open(_) | Self::Closed { .. } => None,
             Self::Ending { opening, failure: None } => {
@@ -142,7 +142,7 @@ impl Status<'_> {
     }
 
     /// Why no change can begin.
-    pub fn why_not_begun(&self) -> Option<String> {
+    pub(crate) fn why_not_begun(&self) -> Option<String> {
         match self {
             Self::Open(opening) => Some(format!("there is one already, {opening}")),
             Self::Closed { .. } | Self::Ending { .. } | Self::Unread { .. } => self.obstacle(),
@@ -150,7 +150,7 @@ impl Status<'_> {
     }
 
     /// Why none can be committed.
-    pub fn why_not_committed(&self) -> Option<String> {
+    pub(crate) fn why_not_committed(&self) -> Option<String> {
         match self {
             Self::Open(_) => None,
             Self::Closed { last: Some(last) } => Some(format!("none is open: {last}")),
@@ -160,7 +160,7 @@ impl Status<'_> {
     }
 
     /// Why none can be rolled back. One that waits for another try can.
-    pub fn why_not_rolled_back(&self) -> Option<String> {
+    pub(crate) fn why_not_rolled_back(&self) -> Option<String> {
         match self {
             Self::Ending { .. } => None,
             Self::Open(_) | Self::Closed { .. } | Self::Unread { .. } => self.why_not_committed(),
@@ -183,7 +183,7 @@ impl Ending {
     }
 
     /// The part that this try goes on with, after another one.
-    pub fn next_part(&self, after: Option<Part>) -> Option<Part> {
+    pub(crate) fn next_part(&self, after: Option<Part>) -> Option<Part> {
         match after {
             None if self.parts.network => Some(Part::Network),
             None | Some(Part::Network) if self.parts.files => Some(Part::Files),
@@ -192,7 +192,7 @@ impl Ending {
     }
 
     /// A part is over for this try; `remains` is what is not as it was.
-    pub fn handle_part(&mut self, part: Part, remains: Option<Remains>) {
+    pub(crate) fn handle_part(&mut self, part: Part, remains: Option<Remains>) {
         let remains = remains.unwrap_or_default();
         let is_done = remains.network.is_empty() && remains.files.is_empty();
         if is_done {
@@ -289,14 +289,14 @@ impl OpenChange {
 
     /// The change, if it can be committed `since_boot`: not once its deadline has passed, be it that
     /// nobody has looked yet.
-    pub fn committable(&self, since_boot: Option<Duration>) -> Option<&Rc<Snapshot>> {
+    pub(crate) fn committable(&self, since_boot: Option<Duration>) -> Option<&Rc<Snapshot>> {
         let is_over =
             |it: &&Rc<Snapshot>| since_boot.is_some_and(|since| it.opening.is_over(since));
         self.open().filter(|it| !is_over(it))
     }
 
     /// Whether there is nothing to come back for.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
@@ -334,7 +334,7 @@ impl OpenChange {
     }
 
     /// A try has failed. Tells how long until the next one.
-    pub fn handle_failure(&mut self, failure: String, now: Instant) -> Duration {
+    pub(crate) fn handle_failure(&mut self, failure: String, now: Instant) -> Duration {
         let (state, pause) = match std::mem::take(&mut self.state) {
             State::RollingBack(mut ending) | State::Waiting { mut ending, .. } => {
                 let pause = ending.pause;
@@ -351,7 +351,7 @@ impl OpenChange {
     }
 
     /// What an earlier daemon has left cannot be read. Tells how long until the next try.
-    pub fn handle_unread(&mut self, failure: String, now: Instant) -> Duration {
+    pub(crate) fn handle_unread(&mut self, failure: String, now: Instant) -> Duration {
         let pause = match &self.state {
             State::Unread(retry) => longer(retry.pause),
             State::Closed | State::Open(_) | State::RollingBack(_) | State::Waiting { .. } => {
@@ -363,14 +363,14 @@ impl OpenChange {
     }
 
     /// It is not the time to look for what an earlier daemon has left.
-    pub fn postpone(&mut self, now: Instant) {
+    pub(crate) fn postpone(&mut self, now: Instant) {
         if let State::Unread(retry) = &mut self.state {
             retry.at = now + retry.pause;
         }
     }
 
     /// What is due, `since_boot` by the clock of deadlines. The state moves on with it.
-    pub fn poll_due(&mut self, since_boot: Option<Duration>, now: Instant) -> Option<Due> {
+    pub(crate) fn poll_due(&mut self, since_boot: Option<Duration>, now: Instant) -> Option<Due> {
         match &self.state {
             State::Open(snapshot)
                 if since_boot.is_some_and(|since| snapshot.opening.is_over(since)) =>

@@ -29,7 +29,7 @@ pub enum ConfigError {
 impl ConfigError {
     /// The status with which libvirt's own daemon would exit: it looks at the sockets' settings
     /// only when it opens them, and at the number of clients when it sets up the server.
-    pub fn exit_status(&self) -> u8 {
+    pub(crate) fn exit_status(&self) -> u8 {
         const INITIALISATION: u8 = 3;
         const SOCKETS: u8 = 6;
         const OTHER: u8 = 1;

@@ -125,18 +125,18 @@ impl fmt::Display for LogSpecError {
 impl std::error::Error for LogSpecError {}
 
 /// Reads filters, `LEVEL:MATCH` each, with blanks between them.
-pub fn parse_filters(text: &str) -> Result<Vec<LogFilter>, LogSpecError> {
+pub(crate) fn parse_filters(text: &str) -> Result<Vec<LogFilter>, LogSpecError> {
     words(text).map(parse_filter).collect()
 }
 
 /// Reads outputs, `LEVEL:DESTINATION` or `LEVEL:DESTINATION:NAME` each, with blanks between them.
 /// Of those that go to the same place only the last is kept, as libvirt does.
-pub fn parse_outputs(text: &str) -> Result<Vec<LogOutput>, LogSpecError> {
+pub(crate) fn parse_outputs(text: &str) -> Result<Vec<LogOutput>, LogSpecError> {
     words(text).map(parse_output).collect::<Result<_, _>>().map(last_to_each_place)
 }
 
 /// The outputs without those that a later one replaces: each place is there once.
-pub fn last_to_each_place(mut outputs: Vec<LogOutput>) -> Vec<LogOutput> {
+pub(crate) fn last_to_each_place(mut outputs: Vec<LogOutput>) -> Vec<LogOutput> {
     let mut seen = HashSet::new();
     outputs.reverse();
     outputs.retain(|output| seen.insert(output.destination.clone()));

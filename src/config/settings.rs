@@ -54,9 +54,9 @@ pub struct SocketMode {
 
 impl SocketMode {
     /// 0777: every user of the host may connect.
-    pub const EVERYONE: Self = Self { bits: 0o777 };
+    pub(crate) const EVERYONE: Self = Self { bits: 0o777 };
     /// 0700: the daemon's own user may.
-    pub const OWNER: Self = Self { bits: 0o700 };
+    pub(crate) const OWNER: Self = Self { bits: 0o700 };
 
     /// Reads octal digits.
     pub fn parse(text: &str) -> Option<Self> {
@@ -223,7 +223,7 @@ impl Settings {
     }
 
     /// How many may wait to be accepted at `entrance`.
-    pub fn backlog(&self, entrance: Entrance) -> u32 {
+    pub(crate) fn backlog(&self, entrance: Entrance) -> u32 {
         match ServerName::behind(entrance) {
             ServerName::Main => self.main.queued_count_max,
             ServerName::Admin => self.admin.queued_count_max,
@@ -232,7 +232,7 @@ impl Settings {
 
     /// The first setting whose function this release lacks. To start in spite of it would leave
     /// a host open that was meant to be guarded.
-    pub fn unavailable(&self) -> Option<Unavailable> {
+    pub(crate) fn unavailable(&self) -> Option<Unavailable> {
         let schemes =
             [("auth_unix_ro", self.auth.ro_scheme), ("auth_unix_rw", self.auth.rw_scheme)];
         for (key, scheme) in schemes {
@@ -247,7 +247,7 @@ impl Settings {
 
     /// The keys that were given another value than their default, and whose function this release
     /// lacks: it does no harm to start without, but somebody wanted it.
-    pub fn without_effect(&self) -> Vec<&'static str> {
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
         let is_foreign =
             matches!(self.changes.backend, BackendChoice::Ifupdown | BackendChoice::Netifrc);
         is_foreign.then_some("interface_backend").into_iter().collect()
@@ -255,7 +255,7 @@ impl Settings {
 
     /// The keys that say something else in `new`, and hold from a daemon's start to its end: it
     /// listens where it listens, and what was checked when it started is done.
-    pub fn fixed_at_start(old: &Self, new: &Self) -> Vec<&'static str> {
+    pub(crate) fn fixed_at_start(old: &Self, new: &Self) -> Vec<&'static str> {
         let keys = [
             ("unix_sock_dir", old.sockets.dir != new.sockets.dir),
             ("audit_level", old.audit.level != new.audit.level),

@@ -12,7 +12,7 @@ use crate::proto::params::{ParamValue, TypedParam};
 
 /// Checks the names' lengths. libvirt does this while it unpacks the array, before it looks at the
 /// call's flags.
-pub fn check_names(params: &[TypedParam]) -> Result<(), CallError> {
+pub(crate) fn check_names(params: &[TypedParam]) -> Result<(), CallError> {
     match params.iter().find(|param| param.field.len() > PARAM_FIELD_LEN_MAX) {
         None => Ok(()),
         Some(param) => {
@@ -23,7 +23,7 @@ pub fn check_names(params: &[TypedParam]) -> Result<(), CallError> {
 }
 
 /// Hands each parameter to `take`, in the order of their names, and none of them twice.
-pub fn take_each(
+pub(crate) fn take_each(
     params: &[TypedParam],
     mut take: impl FnMut(&TypedParam) -> Result<(), CallError>,
 ) -> Result<(), CallError> {
@@ -48,19 +48,19 @@ pub fn unsupported(param: &TypedParam) -> CallError {
 }
 
 /// The value of a field that is an unsigned word.
-pub fn uint(param: &TypedParam) -> Result<u32, CallError> {
+pub(crate) fn uint(param: &TypedParam) -> Result<u32, CallError> {
     let ParamValue::Uint(number) = param.value else { return Err(wrong_type(param, "uint")) };
     Ok(number)
 }
 
 /// The value of a field that is a signed double word.
-pub fn llong(param: &TypedParam) -> Result<i64, CallError> {
+pub(crate) fn llong(param: &TypedParam) -> Result<i64, CallError> {
     let ParamValue::Llong(number) = param.value else { return Err(wrong_type(param, "llong")) };
     Ok(number)
 }
 
 /// The value of a field that is an unsigned double word.
-pub fn ullong(param: &TypedParam) -> Result<u64, CallError> {
+pub(crate) fn ullong(param: &TypedParam) -> Result<u64, CallError> {
     let ParamValue::Ullong(number) = param.value else { return Err(wrong_type(param, "ullong")) };
     Ok(number)
 }

@@ -20,7 +20,7 @@ pub struct UriSettings {
 
 impl UriSettings {
     /// The URI that `name` stands for: the default for an empty name, an alias's target, or itself.
-    pub fn resolve<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    pub(crate) fn resolve<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         if name.is_empty() {
             return self.default.as_deref().filter(|uri| !uri.is_empty());
         }
@@ -33,12 +33,12 @@ impl UriSettings {
 }
 
 /// Whether `name` means something only with [`UriSettings`]: it is empty, or could be an alias.
-pub fn needs_settings(name: &str) -> bool {
+pub(crate) fn needs_settings(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// The error for a client that names nothing where there is no default.
-pub fn no_default() -> CallError {
+pub(crate) fn no_default() -> CallError {
     no_driver("<null>")
 }
 

@@ -82,7 +82,7 @@ pub fn inspection(host: &Host, link: &Link) -> Inspection {
 }
 
 /// The same, for what would be defined.
-pub fn inspection_to_define(host: &Host, link: &Link) -> Inspection {
+pub(crate) fn inspection_to_define(host: &Host, link: &Link) -> Inspection {
     let is_static = |address: &Address| matches!(source(address), Source::Static);
     let addresses = host.addresses_of(link.index);
     let mut fixed = addresses.iter().filter(|it| is_static(it)).peekable();

@@ -73,7 +73,7 @@ impl Host {
     }
 
     /// What tells each link from all others there are and have been, in the order of the names.
-    pub fn link_ids(&self) -> impl Iterator<Item = &(IfName, LinkIndex)> {
+    pub(crate) fn link_ids(&self) -> impl Iterator<Item = &(IfName, LinkIndex)> {
         self.links.ids()
     }
 
@@ -96,7 +96,7 @@ impl Host {
 
     /// Whether lists leave a link out, as libvirt's own daemon does: ports of a bridge or bond
     /// are described with it, and tun and tap devices belong to guests.
-    pub fn is_hidden(&self, link: &Link) -> bool {
+    pub(crate) fn is_hidden(&self, link: &Link) -> bool {
         let holds_ports =
             |master: &Link| matches!(master.kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
         link.kind == LinkKind::Tun
@@ -106,12 +106,12 @@ impl Host {
 
 /// The name of a link that is out of the way and has yet to be deleted: the kernel's number makes it
 /// unique, and tells it from a link that somebody else has given such a name.
-pub fn discarded_name(link: &Link) -> Option<IfName> {
+pub(crate) fn discarded_name(link: &Link) -> Option<IfName> {
     IfName::new(format!("gone-{}", link.index.0)).ok()
 }
 
 /// Whether a link is one that was to be deleted, unless it has ports.
-pub fn is_out_of_the_way(link: &Link) -> bool {
+pub(crate) fn is_out_of_the_way(link: &Link) -> bool {
     let may_be =
         matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_) | LinkKind::Vlan { .. });
     may_be && !link.up && discarded_name(link) == Some(link.name)
@@ -124,7 +124,7 @@ pub fn is_discarded(host: &Host, link: &Link) -> bool {
 
 /// Whether a port that no definition names is left alone whatever happens: it may be a guest's. A
 /// NIC, a bond or a VLAN is the host's own.
-pub fn may_be_a_guests(link: &Link) -> bool {
+pub(crate) fn may_be_a_guests(link: &Link) -> bool {
     match link.kind {
         LinkKind::Bond(_) | LinkKind::Nic | LinkKind::Vlan { .. } => false,
         LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => true,

@@ -103,7 +103,7 @@ impl Recorded {
 
 impl HostRecord {
     /// Knows how links are called, and nothing else.
-    pub fn named_as_in(host: &Host) -> Self {
+    pub(crate) fn named_as_in(host: &Host) -> Self {
         let names = host.links().map(|link| (link.index, link.name)).collect();
         Self { names, ..Self::default() }
     }
@@ -145,7 +145,7 @@ impl HostRecord {
 
     /// Makes room for so many more routes through a link: to make it by and by takes longer than a turn of
     /// the loop, as all that there are by then have to be moved.
-    pub fn expect_routes(&mut self, link: LinkIndex, count: usize) {
+    pub(crate) fn expect_routes(&mut self, link: LinkIndex, count: usize) {
         if let Some(recorded) = self.of_index_mut(link) {
             let _ = recorded.routes.try_reserve(count);
         }
@@ -165,7 +165,7 @@ impl HostRecord {
     }
 
     /// What brings routes with it, of all addresses that were added.
-    pub fn makers_of_routes(&self) -> RouteMakers {
+    pub(crate) fn makers_of_routes(&self) -> RouteMakers {
         let mut makers = HashMap::<_, Vec<usize>>::new();
         for Recorded { record, addresses, .. } in self.links.values() {
             for (at, address) in addresses.iter().enumerate() {
@@ -179,7 +179,7 @@ impl HostRecord {
     }
 
     /// Adds an entry of a forwarding table, if the link is known and the kernel has not made it.
-    pub fn add_fdb(&mut self, link: LinkIndex, entry: FdbEntry) {
+    pub(crate) fn add_fdb(&mut self, link: LinkIndex, entry: FdbEntry) {
         let recorded = self.of_index_mut(link);
         if recorded.is_some_and(|recorded| !entry.is_of(recorded.link())) {
             self.fdb.entry(link).or_default().insert(entry);
@@ -187,13 +187,13 @@ impl HostRecord {
     }
 
     /// The entries of forwarding tables at a link.
-    pub fn fdb_of(&self, link: LinkIndex) -> &BTreeSet<FdbEntry> {
+    pub(crate) fn fdb_of(&self, link: LinkIndex) -> &BTreeSet<FdbEntry> {
         const NONE: &BTreeSet<FdbEntry> = &BTreeSet::new();
         self.fdb.get(&link).unwrap_or(NONE)
     }
 
     /// Sets how links look for neighbours, as a dump has told it.
-    pub fn set_neighbours(&mut self, told: ToldSoFar) {
+    pub(crate) fn set_neighbours(&mut self, told: ToldSoFar) {
         let (defaults, links) = told.into_parts();
         self.default_neighbours = defaults;
         links.iter().for_each(|told| self.add_neighbours(told));
@@ -213,17 +213,17 @@ impl HostRecord {
     }
 
     /// Whether any link looks for them in a way of its own.
-    pub fn has_neighbours(&self) -> bool {
+    pub(crate) fn has_neighbours(&self) -> bool {
         self.iter().any(|recorded| recorded.record.neighbours != Neighbours::default())
     }
 
     /// How links look for neighbours that are yet to be made.
-    pub fn default_neighbours(&self) -> &Neighbours {
+    pub(crate) fn default_neighbours(&self) -> &Neighbours {
         &self.default_neighbours
     }
 
     /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
-    pub fn add_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
+    pub(crate) fn add_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
         self.vlans.insert(link, vlans);
     }
 
@@ -233,7 +233,7 @@ impl HostRecord {
     }
 
     /// What the bridge knows of a port. `None` of what is no bridge's port.
-    pub fn port_of(&self, link: &Link) -> Option<PortRecord> {
+    pub(crate) fn port_of(&self, link: &Link) -> Option<PortRecord> {
         let own = self.links.get(&link.name).filter(|own| own.link().index == link.index);
         own.map_or_else(|| self.ports.get(&link.index).cloned(), |own| own.record.port())
     }
@@ -315,7 +315,12 @@ impl HostRecord {
 
     /// Appends the next messages behind a place, so many at most, and takes them off the count. Tells
     /// whether those were the last.
-    pub fn encode_part(&self, place: &mut Place, out: &mut Vec<u8>, count: &mut usize) -> bool {
+    pub(crate) fn encode_part(
+        &self,
+        place: &mut Place,
+        out: &mut Vec<u8>,
+        count: &mut usize,
+    ) -> bool {
         for (name, recorded) in self.links.range((place.link, Bound::Unbounded)) {
             place.link = Bound::Included(*name);
             loop {
@@ -389,7 +394,7 @@ impl HostRecord {
     }
 
     /// The other end of a veth, where both are known.
-    pub fn peer_of(&self, veth: &Recorded) -> Option<&Recorded> {
+    pub(crate) fn peer_of(&self, veth: &Recorded) -> Option<&Recorded> {
         let peer = self.named(&self.name_of(veth.record.peer()?)?)?;
         (peer.record.peer() == Some(veth.link().index)).then_some(peer)
     }

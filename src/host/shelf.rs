@@ -61,7 +61,7 @@ impl Shelved {
     }
 
     /// Whether the link had nothing.
-    pub fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         self.addresses.is_empty() && self.routes.is_empty() && self.leases.is_empty()
     }
 

@@ -120,7 +120,7 @@ impl Survey {
     }
 
     /// Adds the nexthop objects of the host, of which each link has its own.
-    pub fn set_nexthops(&mut self, nexthops: &[NexthopRecord]) {
+    pub(crate) fn set_nexthops(&mut self, nexthops: &[NexthopRecord]) {
         for surveyed in self.links.values_mut() {
             let is_own = |it: &&NexthopRecord| it.link == Some(surveyed.link.name);
             let own: Vec<_> = nexthops.iter().filter(is_own).collect();
@@ -132,7 +132,7 @@ impl Survey {
     }
 
     /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
-    pub fn set_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
+    pub(crate) fn set_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
         if let Some(surveyed) = self.links.values_mut().find(|it| it.link.index == link) {
             surveyed.vlans = Some(vlans);
         }
@@ -140,7 +140,7 @@ impl Survey {
 
     /// What has rested a moment ago and belongs to one of these links, unless somebody else has brought
     /// it up since. What others had told it, it hands to the link alone that has its hardware address.
-    pub fn rested_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
+    pub(crate) fn rested_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
         let macs: Vec<_> =
             names.iter().filter_map(|name| self.named(name)).map(|it| it.link.mac).collect();
         let rests = |it: &&Resting| it.is_for(names) && !self.is_up_again(&it.surveyed.link);
@@ -156,7 +156,7 @@ impl Survey {
     }
 
     /// What is remembered of an interface that is taken down.
-    pub fn at_rest(&self, name: &IfName, host: &Host) -> Option<Resting> {
+    pub(crate) fn at_rest(&self, name: &IfName, host: &Host) -> Option<Resting> {
         let surveyed = self.named(name)?.clone();
         let mut lasting = surveyed.clone();
         lasting.addresses.retain(|record| !record.address.is_learnt());
@@ -175,7 +175,7 @@ impl Survey {
     }
 
     /// What a link without a definition had when it was taken down, if it is as it was left.
-    pub fn shelved_for(&self, name: &IfName) -> Option<&Shelved> {
+    pub(crate) fn shelved_for(&self, name: &IfName) -> Option<&Shelved> {
         let now = self.named(name)?;
         let Surveyed { link, addresses, routes, .. } = now;
         self.shelved.iter().find(|shelved| shelved.is_of(link, addresses, routes))
@@ -189,14 +189,14 @@ impl Survey {
     }
 
     /// Whether a DHCP client of this family runs on this link, whoever has started it.
-    pub fn has_client(&self, link: &IfName, family: Family) -> bool {
+    pub(crate) fn has_client(&self, link: &IfName, family: Family) -> bool {
         self.leases.iter().any(|lease| lease.is_for(*link, family))
             || self.has_foreign_client(*link, family)
     }
 
     /// Whether somebody else has started one. One of all links leaves out what others make, like
     /// bridges, unless it is told otherwise: then they have what it has brought.
-    pub fn has_foreign_client(&self, link: IfName, family: Family) -> bool {
+    pub(crate) fn has_foreign_client(&self, link: IfName, family: Family) -> bool {
         let is_found = || {
             self.named(&link).is_some_and(|now| {
                 let is_brought = |record: &AddressRecord| {
@@ -215,7 +215,7 @@ impl Survey {
     }
 
     /// The client that somebody else had on this link, and that we have ended.
-    pub fn ended_for(&self, link: IfName, family: Family) -> Option<&ForeignClient> {
+    pub(crate) fn ended_for(&self, link: IfName, family: Family) -> Option<&ForeignClient> {
         self.ended.iter().find(|client| client.is_for(link, family))
     }
 }

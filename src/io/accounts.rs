@@ -17,7 +17,7 @@ const USER_FILE: &str = "/etc/passwd";
 ///
 /// # Errors
 /// The group file cannot be read.
-pub fn group_id(name: &str) -> Result<Option<libc::gid_t>, HostError> {
+pub(crate) fn group_id(name: &str) -> Result<Option<libc::gid_t>, HostError> {
     if let Ok(gid) = name.parse() {
         return Ok(Some(gid));
     }

@@ -98,7 +98,7 @@ impl fmt::Display for Problem {
 impl std::error::Error for ActivationError {}
 
 /// How many descriptors were passed to this process, if one believes the supervisor.
-pub fn passed_count(variables: &Variables) -> u32 {
+pub(crate) fn passed_count(variables: &Variables) -> u32 {
     let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok());
     let is_for_us = number(&variables.pid) == Some(std::process::id());
     number(&variables.fds).filter(|_| is_for_us).unwrap_or(0)

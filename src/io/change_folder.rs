@@ -97,7 +97,7 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// As [`ChangeFolder::write`].
-    pub fn begin_writing(
+    pub(crate) fn begin_writing(
         &self,
         file: TransactionFile,
         snapshot: &Snapshot,
@@ -124,18 +124,18 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn write_note(&self, text: &str) -> Result<(), HostError> {
+    pub(crate) fn write_note(&self, text: &str) -> Result<(), HostError> {
         self.make_folder()?;
         files::replace(&self.dir.join(NOTE), text.as_bytes())
     }
 
     /// How the last change has ended by itself, if it has.
-    pub fn read_note(&self) -> Option<String> {
+    pub(crate) fn read_note(&self) -> Option<String> {
         files::read_text_if_any(&self.dir.join(NOTE), CHANGE_NOTE_LEN_MAX).ok().flatten()
     }
 
     /// Another change has begun.
-    pub fn forget_note(&self) {
+    pub(crate) fn forget_note(&self) {
         // It is a courtesy, and the next one is written over it.
         let _ = fs::remove_file(self.dir.join(NOTE));
     }
@@ -144,7 +144,7 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// What the kernel says. The change is open as before then.
-    pub fn begin_rollback(&self) -> Result<(), HostError> {
+    pub(crate) fn begin_rollback(&self) -> Result<(), HostError> {
         files::rename(&self.path(TransactionFile::Snapshot), &self.path(TransactionFile::Rollback))
     }
 
@@ -153,7 +153,7 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn put_aside(&self, file: TransactionFile) -> Result<PathBuf, HostError> {
+    pub(crate) fn put_aside(&self, file: TransactionFile) -> Result<PathBuf, HostError> {
         let from = self.path(file);
         let set = self.make_set()?;
         let name = from.file_name().unwrap_or_default();
@@ -166,7 +166,10 @@ impl ChangeFolder {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn keep_aside(&self, restored: &[&FileRestoration]) -> Result<Option<PathBuf>, HostError> {
+    pub(crate) fn keep_aside(
+        &self,
+        restored: &[&FileRestoration],
+    ) -> Result<Option<PathBuf>, HostError> {
         let abandoned = restored.iter().filter_map(|file| match (&file.before, &file.after) {
             // Whose mode or owner alone changes is not lost.
             (Some(KeptFile::File { bytes, .. }), Some(KeptFile::File { bytes: again, .. }))
@@ -261,7 +264,7 @@ impl Writing {
     }
 
     /// Nothing is to be written.
-    pub fn give_up(self) {
+    pub(crate) fn give_up(self) {
         self.file.into_iter().for_each(Replacement::give_up);
     }
 }

@@ -43,7 +43,7 @@ impl Changes {
     }
 
     /// The loop has seen to its clients, and may wait for the kernel anew.
-    pub fn begin_turn(&mut self) {
+    pub(crate) fn begin_turn(&mut self) {
         self.messenger.begin_turn();
     }
 
@@ -72,7 +72,7 @@ impl Changes {
     }
 
     /// Adds the change of a sysctl in the same way: the file below /proc/sys, and its value.
-    pub fn add_sysctl(&mut self, path: &str, value: i32) {
+    pub(crate) fn add_sysctl(&mut self, path: &str, value: i32) {
         let added = self.add(|out, sequence| {
             encode_sysctl(out, sequence, path, value);
             Ok::<_, Infallible>(())
@@ -87,7 +87,7 @@ impl Changes {
     }
 
     /// Goes on to hear the answer to the next change that was sent along. Tells whether there is one.
-    pub fn take_up_next(&mut self) -> bool {
+    pub(crate) fn take_up_next(&mut self) -> bool {
         let next = self.ahead.pop_front();
         next.into_iter().for_each(|sequence| self.conversation.follow(sequence));
         next.is_some()
@@ -152,7 +152,7 @@ impl Changes {
     ///
     /// # Errors
     /// The kernel does not tell what must be known.
-    pub fn inquire(
+    pub(crate) fn inquire(
         &mut self,
         dialogue: &mut Dialogue,
         inquiry: &mut dyn Inquiry,

@@ -132,7 +132,7 @@ fn find_group(name: &str) -> Result<libc::gid_t, String> {
 
 impl ConfigFileError {
     /// The status with which libvirt's daemons exit for it.
-    pub fn exit_status(&self) -> u8 {
+    pub(crate) fn exit_status(&self) -> u8 {
         const SOCKETS: u8 = 6;
         const AUDIT: u8 = 10;
         const OTHER: u8 = 1;

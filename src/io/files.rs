@@ -42,7 +42,7 @@ pub fn read(path: &Path, len_max: u64) -> Result<Vec<u8>, HostError> {
 ///
 /// # Errors
 /// As [`read`]; `EILSEQ` if it is not UTF-8.
-pub fn read_text(path: &Path, len_max: u64) -> Result<String, HostError> {
+pub(crate) fn read_text(path: &Path, len_max: u64) -> Result<String, HostError> {
     String::from_utf8(read(path, len_max)?).map_err(|_| {
         let err = io::Error::from_raw_os_error(libc::EILSEQ);
         HostError::new("read", path.display().to_string(), &err)
@@ -50,7 +50,7 @@ pub fn read_text(path: &Path, len_max: u64) -> Result<String, HostError> {
 }
 
 /// The whole of a small text file, or nothing if there is no such file.
-pub fn read_text_if_any(path: &Path, len_max: u64) -> Result<Option<String>, HostError> {
+pub(crate) fn read_text_if_any(path: &Path, len_max: u64) -> Result<Option<String>, HostError> {
     match read_text(path, len_max) {
         Ok(text) => Ok(Some(text)),
         Err(err) if err.errno() == libc::ENOENT => Ok(None),
@@ -75,7 +75,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
 ///
 /// # Errors
 /// What the kernel says. The file is as it was.
-pub fn replace_for_boot(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
+pub(crate) fn replace_for_boot(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
     let write = |temporary: &Path| create_new(temporary)?.write_all(bytes);
     rename_made(path, write).map_err(|err| refusal(path, &err))
 }
@@ -84,7 +84,7 @@ pub fn replace_for_boot(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
 ///
 /// # Errors
 /// As [`replace`]; `EPERM` if the file cannot be given to its owner.
-pub fn replace_as(path: &Path, bytes: &[u8], access: Access) -> Result<(), HostError> {
+pub(crate) fn replace_as(path: &Path, bytes: &[u8], access: Access) -> Result<(), HostError> {
     replace_by(path, |temporary| write_new(temporary, bytes, Some(access)))
 }
 
@@ -92,7 +92,7 @@ pub fn replace_as(path: &Path, bytes: &[u8], access: Access) -> Result<(), HostE
 ///
 /// # Errors
 /// As [`replace`].
-pub fn replace_by_link(path: &Path, target: &OsStr) -> Result<(), HostError> {
+pub(crate) fn replace_by_link(path: &Path, target: &OsStr) -> Result<(), HostError> {
     replace_by(path, |temporary| match symlink(target, temporary) {
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(temporary)?;
@@ -194,7 +194,7 @@ impl Replacement {
     }
 
     /// Everything is as it was.
-    pub fn give_up(self) {
+    pub(crate) fn give_up(self) {
         // What cannot be removed now is removed at the next start.
         let _ = fs::remove_file(&self.temporary);
     }
@@ -211,7 +211,7 @@ pub fn remove(path: &Path) -> Result<(), HostError> {
 }
 
 /// Makes the folder `dir` and those above it, as far as they are missing, durably.
-pub fn make_folder(dir: &Path, mode: u32) -> Result<(), HostError> {
+pub(crate) fn make_folder(dir: &Path, mode: u32) -> Result<(), HostError> {
     let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
     for dir in missing.into_iter().rev() {
         let made = match DirBuilder::new().mode(mode).create(dir) {
@@ -228,7 +228,7 @@ pub fn make_folder(dir: &Path, mode: u32) -> Result<(), HostError> {
 ///
 /// # Errors
 /// The first one; the other files are tried all the same.
-pub fn remove_temporaries(dir: &Path) -> Result<(), HostError> {
+pub(crate) fn remove_temporaries(dir: &Path) -> Result<(), HostError> {
     let refuse =
         |object: &Path, err| HostError::new("clean up", object.display().to_string(), &err);
     let mut outcome = Ok(());

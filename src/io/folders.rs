@@ -43,7 +43,7 @@ impl std::error::Error for FolderError {}
 ///
 /// # Errors
 /// [`FolderError::Shared`] names the first folder that others can change.
-pub fn resolve_private(dir: &Path) -> Result<PathBuf, FolderError> {
+pub(crate) fn resolve_private(dir: &Path) -> Result<PathBuf, FolderError> {
     let refuse = |dir: &Path, err: io::Error| {
         FolderError::Host(HostError::new("look at", dir.display().to_string(), &err))
     };
@@ -60,7 +60,7 @@ pub fn resolve_private(dir: &Path) -> Result<PathBuf, FolderError> {
 
 /// Whether another user can put something else in the place of the file `path`. True where it cannot
 /// be found out.
-pub fn is_shared(path: &Path) -> bool {
+pub(crate) fn is_shared(path: &Path) -> bool {
     path.parent().is_none_or(|dir| resolve_private(dir).is_err())
 }
 

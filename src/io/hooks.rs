@@ -23,7 +23,7 @@ use crate::limits::{HOOK_SCRIPT_COUNT_MAX, HOOK_TIME_MAX};
 use crate::sys::{descriptors, file, process};
 
 /// The variables that scripts see beside `LC_ALL`, where the daemon has them itself.
-pub const PASSED_ON: [&str; 7] =
+pub(crate) const PASSED_ON: [&str; 7] =
     ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH"];
 
 /// When scripts are run.
@@ -147,7 +147,7 @@ impl Hooks {
     }
 
     /// The daemon ends: kills what still runs, and forgets what waits.
-    pub fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.waiting.clear();
         if let Some(running) = self.running.take() {
             warn!("hook killed, as the daemon ends: {}", running.call);

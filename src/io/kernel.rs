@@ -102,12 +102,12 @@ impl Kernel {
     }
 
     /// Whether all is known that [`Kernel::inspect`] cannot ask at once. If not, a process asks for it.
-    pub fn learn(&mut self, inspection: &Inspection) -> bool {
+    pub(crate) fn learn(&mut self, inspection: &Inspection) -> bool {
         self.speeds.learn(&inspection.speeds_of)
     }
 
     /// Whether a process asks for what is not known.
-    pub fn is_asking(&self) -> bool {
+    pub(crate) fn is_asking(&self) -> bool {
         self.speeds.is_asking()
     }
 

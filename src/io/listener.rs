@@ -105,7 +105,11 @@ impl Listener {
     }
 
     /// Takes over a listening socket that a supervisor has made.
-    pub fn adopt(entrance: Entrance, socket: OwnedFd, backlog: u32) -> Result<Self, ListenError> {
+    pub(crate) fn adopt(
+        entrance: Entrance,
+        socket: OwnedFd,
+        backlog: u32,
+    ) -> Result<Self, ListenError> {
         let socket = UnixListener::from(socket);
         let fail = |verb, object: &Path| {
             let object = object.display().to_string();
@@ -155,7 +159,7 @@ impl Listener {
     }
 
     /// Whether a supervisor has made it.
-    pub fn is_adopted(&self) -> bool {
+    pub(crate) fn is_adopted(&self) -> bool {
         self.made.is_none()
     }
 

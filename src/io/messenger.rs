@@ -27,7 +27,7 @@ use crate::sys::signal::Signals;
 use crate::sys::{self, clock, descriptors};
 use teller::Teller;
 
-pub use teller::{encode_sysctl, make_conditional};
+pub(crate) use teller::{encode_sysctl, make_conditional};
 
 /// What ps(1) and top(1) call the process.
 const PROCESS_NAME: &str = "virt-messenger";
@@ -84,13 +84,13 @@ impl Messenger {
     }
 
     /// A number for a request, by which its answer is known.
-    pub fn next_sequence(&mut self) -> u32 {
+    pub(crate) fn next_sequence(&mut self) -> u32 {
         self.sequence = next_sequence(self.sequence);
         self.sequence
     }
 
     /// The loop has seen to its clients, and may wait anew.
-    pub fn begin_turn(&mut self) {
+    pub(crate) fn begin_turn(&mut self) {
         self.waits_end = None;
     }
 

@@ -85,7 +85,7 @@ impl PidFile {
     ///
     /// # Errors
     /// [`PidFileError::Held`] if a daemon with another driver's lock has locked it for writing.
-    pub fn publish(path: &Path, _driver: &Self) -> Result<Self, PidFileError> {
+    pub(crate) fn publish(path: &Path, _driver: &Self) -> Result<Self, PidFileError> {
         loop {
             let file = open(path)?;
             if is_private(&file).map_err(|err| refused(path, &err))? {

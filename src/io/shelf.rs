@@ -77,7 +77,7 @@ impl Shelf {
     }
 
     /// Forgets the links that are up, or gone.
-    pub fn forget_others(&mut self, host: &Host) {
+    pub(crate) fn forget_others(&mut self, host: &Host) {
         let is_left = |name: &IfName, index: LinkIndex| {
             host.link(index).is_some_and(|link| link.name == *name && !link.up)
         };

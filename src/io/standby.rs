@@ -31,7 +31,7 @@ pub const NAME: &str = "virtinterfaced-deadline";
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What ps(1) and top(1) call the process: nobody is to take it for the daemon.
-pub const PROCESS_NAME: &str = "virt-deadline";
+pub(crate) const PROCESS_NAME: &str = "virt-deadline";
 
 /// How long such a name may be, and what the kernel says of it.
 const PROCESS_NAME_LEN_MAX: u64 = 64;
@@ -96,7 +96,7 @@ impl Standby {
     }
 
     /// When to call [`Self::handle_time`].
-    pub fn next_at(&self) -> Option<Instant> {
+    pub(crate) fn next_at(&self) -> Option<Instant> {
         self.next_at
     }
 
@@ -124,7 +124,7 @@ impl Standby {
     }
 
     /// The change is over.
-    pub fn dismiss(&mut self) {
+    pub(crate) fn dismiss(&mut self) {
         (self.deadline, self.next_at, self.pause) = (None, None, STANDBY_PAUSE_MIN);
         let Some(mut child) = self.current.take() else { return };
         if let Some(mut pipe) = child.stdin.take() {
@@ -151,7 +151,7 @@ impl Standby {
 ///
 /// # Errors
 /// As for [`PidFile::lock`].
-pub fn lock_after_rollback(lock: &Path) -> Result<PidFile, PidFileError> {
+pub(crate) fn lock_after_rollback(lock: &Path) -> Result<PidFile, PidFileError> {
     const PAUSE: Duration = Duration::from_millis(50);
     let mut waited = Duration::ZERO;
     loop {
@@ -173,7 +173,7 @@ fn is_standing_by(process: libc::pid_t) -> bool {
 
 /// Ends the process that an earlier daemon has left standing by, and takes its lock. Where that cannot
 /// be, two of them stand by, which does no harm.
-pub fn take_over(lock: &Path) -> Option<PidFile> {
+pub(crate) fn take_over(lock: &Path) -> Option<PidFile> {
     const PAUSE: Duration = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     while waited < STANDBY_TAKE_OVER_TIME_MAX {

@@ -60,7 +60,7 @@ impl Supervisor {
     }
 
     /// The reload has ended, well or not: `status` tells.
-    pub fn reloaded(&self, status: &str) {
+    pub(crate) fn reloaded(&self, status: &str) {
         self.ready(status);
     }
 

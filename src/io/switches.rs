@@ -17,7 +17,7 @@ const LEN_MAX: usize = 64;
 
 /// All sysctls of links that are yet to be made, as far as there are any: ninety files, for each change
 /// that makes a link.
-pub fn read_defaults() -> Sysctls {
+pub(crate) fn read_defaults() -> Sysctls {
     let folder = |family: Family| File::open(format!("{NET}/{}/conf/default", family.as_str()));
     let (ipv4, ipv6) = (folder(Family::Ipv4), folder(Family::Ipv6));
     let value = |sysctl: Sysctl| {
@@ -38,7 +38,7 @@ fn read(link: &IfName, switch: Sysctl) -> Option<i32> {
 }
 
 /// Whether a link takes addresses and routes from routers, if any advertise some.
-pub fn hear_routers(link: &IfName) -> bool {
+pub(crate) fn hear_routers(link: &IfName) -> bool {
     let switches = Ipv6Switches {
         accept_ra: read(link, Sysctl::ACCEPT_RA),
         autoconf: read(link, Sysctl::AUTOCONF),

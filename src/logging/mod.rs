@@ -84,7 +84,7 @@ pub fn reload(settings: &Logging) -> Result<(), LoggingError> {
 
 /// Opens log files anew, as whoever has moved them away wants it. One that cannot be opened is kept
 /// as it is, and a warning says so.
-pub fn reopen() {
+pub(crate) fn reopen() {
     // Before the start no file is open.
     let _ = change(|state| Ok(state.reopen())).map(warn_of);
 }
@@ -93,12 +93,12 @@ pub fn reopen() {
 ///
 /// # Errors
 /// If one of them cannot be opened. Nothing is changed then.
-pub fn set_outputs(outputs: &[LogOutput]) -> Result<(), LoggingError> {
+pub(crate) fn set_outputs(outputs: &[LogOutput]) -> Result<(), LoggingError> {
     change(|state| state.set_outputs(outputs)).map(warn_of)
 }
 
 /// Logs by these filters from now on.
-pub fn set_filters(filters: Vec<LogFilter>) {
+pub(crate) fn set_filters(filters: Vec<LogFilter>) {
     // Before the start nothing is filtered.
     let _ = change(|state| {
         state.set_filters(filters);
@@ -117,7 +117,7 @@ pub fn filters() -> Vec<LogFilter> {
 }
 
 /// Whether who reads standard error reads the log there.
-pub fn writes_to_stderr() -> bool {
+pub(crate) fn writes_to_stderr() -> bool {
     outputs().iter().any(|output| output.destination == LogDestination::Stderr)
 }
 
@@ -128,7 +128,7 @@ pub struct Charged(());
 
 /// Charges the lines that follow to the user whose client causes them. The daemon's own user may
 /// cause as many as there are.
-pub fn charge_to(user: u32) -> Charged {
+pub(crate) fn charge_to(user: u32) -> Charged {
     let is_limited = user != process::effective_uid();
     CHARGED_USER.store(if is_limited { user.into() } else { NOBODY }, Ordering::Relaxed);
     Charged(())

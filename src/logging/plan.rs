@@ -16,7 +16,7 @@ use crate::error::HostError;
 use crate::model::client::Privilege;
 
 /// What syslog and the journal call us where the configuration does not say.
-pub const DEFAULT_IDENT: &str = "virtinterfaced";
+pub(crate) const DEFAULT_IDENT: &str = "virtinterfaced";
 
 /// How the daemon was started, as far as it decides what is logged and where.
 #[derive(Clone, Debug)]

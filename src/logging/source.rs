@@ -44,7 +44,7 @@ pub const SOURCES: &[(&str, &str)] = &[
 ];
 
 /// The name that filters match for a line, and that the line shows.
-pub fn source_of<'a>(record: &Record<'a>) -> Cow<'a, str> {
+pub(crate) fn source_of<'a>(record: &Record<'a>) -> Cow<'a, str> {
     match record.module_path() {
         // `log` makes the module the target of a line that names none.
         Some(module) if module == record.target() => source_of_module(module),
@@ -53,7 +53,7 @@ pub fn source_of<'a>(record: &Record<'a>) -> Cow<'a, str> {
 }
 
 /// The source of a module, which is named with its crate.
-pub fn source_of_module(module: &str) -> Cow<'_, str> {
+pub(crate) fn source_of_module(module: &str) -> Cow<'_, str> {
     let inside = module.split_once("::").map_or(module, |(_, inside)| inside);
     let is_within = |parent: &str| {
         inside.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))

@@ -37,7 +37,7 @@ impl Choice {
 
 /// Whether a process of this command line is the manager of all links: it writes so over its command
 /// line; where it cannot, no link is named.
-pub fn is_manager(arguments: &[&str]) -> bool {
+pub(crate) fn is_manager(arguments: &[&str]) -> bool {
     match arguments {
         [title, ..] if title.starts_with("dhcpcd: ") => {
             title.contains("[manager]") || title.contains("[master]")

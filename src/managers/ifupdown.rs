@@ -105,7 +105,7 @@ fn logical_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
 }
 
 /// Whether classic ifupdown reads a file of this name in a folder of `source-directory`.
-pub fn is_read_in_folder(name: &str) -> bool {
+pub(crate) fn is_read_in_folder(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

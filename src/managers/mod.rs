@@ -149,7 +149,7 @@ impl Claim {
 }
 
 /// The hold that forbids what the claims are made for: a manager's that would not let a lease go on.
-pub fn obstacle<'a>(claims: &[Claim], holds: &'a [Hold]) -> Option<&'a Hold> {
+pub(crate) fn obstacle<'a>(claims: &[Claim], holds: &'a [Hold]) -> Option<&'a Hold> {
     holds.iter().find(|hold| {
         hold.manager.keeps_leases()
             && claims.iter().any(|it| it.link == hold.link && it.stake == Stake::Lease)

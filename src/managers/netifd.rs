@@ -7,7 +7,7 @@ use crate::model::name::IfName;
 const LINK_OPTIONS: [&str; 4] = ["device", "ifname", "name", "ports"];
 
 /// The links that the file names, with the lines that do so, counted from 1.
-pub fn mentions(text: &str) -> Vec<(IfName, usize)> {
+pub(crate) fn mentions(text: &str) -> Vec<(IfName, usize)> {
     let mut mentions = Vec::new();
     for (text, line) in text.lines().zip(1..) {
         let mut words = text.split_whitespace();

@@ -8,7 +8,7 @@
 use crate::model::name::IfName;
 
 /// What a service's name has before the link's.
-pub const SERVICE_PREFIX: &str = "net.";
+pub(crate) const SERVICE_PREFIX: &str = "net.";
 
 /// One assignment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,7 +29,7 @@ pub fn ports_of(variables: &[Variable], link: &IfName) -> Vec<(IfName, usize)> {
 }
 
 /// Where a link is configured.
-pub fn line_of(variables: &[Variable], link: &IfName) -> Option<usize> {
+pub(crate) fn line_of(variables: &[Variable], link: &IfName) -> Option<usize> {
     let name = format!("config_{}", shell_name(link));
     variables.iter().find(|variable| variable.name == name).map(|variable| variable.line)
 }

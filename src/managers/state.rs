@@ -19,13 +19,13 @@ pub fn value<'a>(text: &'a str, section: Option<&str>, key: &str) -> Option<&'a 
 }
 
 /// Whether NetworkManager has the link that this file of `/run/NetworkManager/devices` is about.
-pub fn is_network_managers(text: &str) -> bool {
+pub(crate) fn is_network_managers(text: &str) -> bool {
     value(text, Some("device"), "managed") == Some("true")
 }
 
 /// The file by which systemd-networkd has the link that this file of `/run/systemd/netif/links` is
 /// about.
-pub fn network_file(text: &str) -> Option<&str> {
+pub(crate) fn network_file(text: &str) -> Option<&str> {
     let is_managed = value(text, None, "ADMIN_STATE").is_some_and(|state| state != "unmanaged");
     value(text, None, "NETWORK_FILE").filter(|_| is_managed)
 }

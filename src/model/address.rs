@@ -45,7 +45,7 @@ impl MacAddr {
 
     /// The address in lower-case hexadecimal pairs, as the kernel prints it. Lists of thousands
     /// are made of these, hence by hand.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(self) -> String {
         const DIGITS: [char; 16] =
             ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
@@ -61,7 +61,7 @@ impl MacAddr {
     }
 
     /// Whether this has the six bytes of an Ethernet address, the only form the schema knows.
-    pub fn is_ethernet(&self) -> bool {
+    pub(crate) fn is_ethernet(&self) -> bool {
         self.len == 6
     }
 }

@@ -11,7 +11,7 @@ pub enum Entrance {
 
 impl Entrance {
     /// The socket's file name, below whichever directory.
-    pub const fn socket_name(self) -> &'static str {
+    pub(crate) const fn socket_name(self) -> &'static str {
         match self {
             Self::ReadWrite => "virtinterfaced-sock",
             Self::ReadOnly => "virtinterfaced-sock-ro",

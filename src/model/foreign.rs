@@ -123,7 +123,7 @@ impl ForeignClient {
     }
 
     /// Whether its configuration lets it have a link.
-    pub fn may_have(&self, link: IfName) -> bool {
+    pub(crate) fn may_have(&self, link: IfName) -> bool {
         match &self.links {
             Links::One(_) | Links::Several(_) => self.is_on(link),
             Links::All(choice) => choice.allows(link),
@@ -136,7 +136,7 @@ impl ForeignClient {
     }
 
     /// The link that its script clears when it starts, until it has a lease.
-    pub fn cleared_link(&self) -> Option<IfName> {
+    pub(crate) fn cleared_link(&self) -> Option<IfName> {
         self.only_link().filter(|_| self.program == Program::Udhcpc)
     }
 

@@ -11,7 +11,7 @@ pub fn fits(pattern: &str, name: &str) -> bool {
 }
 
 /// Whether some part of `name` fits the pattern, as if a star stood at both its ends.
-pub fn occurs(pattern: &str, name: &str) -> bool {
+pub(crate) fn occurs(pattern: &str, name: &str) -> bool {
     search(pattern.as_bytes(), name.as_bytes(), Extent::Part)
 }
 

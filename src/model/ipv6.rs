@@ -13,11 +13,11 @@ pub struct Ipv6Switches {
 }
 
 /// The `accept_ra` of a router that takes advertisements all the same.
-pub const ACCEPT_RA_ON_ROUTERS: i32 = 2;
+pub(crate) const ACCEPT_RA_ON_ROUTERS: i32 = 2;
 
 impl Ipv6Switches {
     /// Whether the link takes from advertisements which routers there are.
-    pub fn hears_routers(&self) -> bool {
+    pub(crate) fn hears_routers(&self) -> bool {
         let is_router = self.forwarding.is_some_and(|forwarding| forwarding != 0);
         let least = if is_router { ACCEPT_RA_ON_ROUTERS } else { 1 };
         let is_off = self.disable_ipv6.is_some_and(|disabled| disabled != 0);

@@ -21,7 +21,7 @@ pub struct Utc {
 
 impl Utc {
     /// The moment so long after the beginning of 1970, without leap seconds as the kernel counts it.
-    pub fn since_epoch(elapsed: Duration) -> Self {
+    pub(crate) fn since_epoch(elapsed: Duration) -> Self {
         let days = elapsed.as_secs() / SECONDS_PER_DAY;
         // A year that begins in March has its leap day last, and its months in groups of five with 153
         // days. The first era began with the March of the year 0, 719,468 days before 1970.
@@ -41,8 +41,8 @@ impl Utc {
     }
 
     /// The same without fractions of a second.
-    pub fn to_the_second(&self) -> String {
-        format!("{} UTC", ToTheSecond(self))
+    pub(crate) fn to_the_second(self) -> String {
+        format!("{} UTC", ToTheSecond(&self))
     }
 }
 

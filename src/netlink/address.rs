@@ -60,7 +60,7 @@ impl Address {
 
     /// Whether a DHCP server or a router has told the host this address: it expires, or a router
     /// advertises it for ever.
-    pub fn is_learnt(&self) -> bool {
+    pub(crate) fn is_learnt(&self) -> bool {
         self.lifetime == Lifetime::Finite
             || self.origin == Origin::RouterAdvertisement
             || self.role == Role::Temporary
@@ -78,13 +78,13 @@ impl Address {
     }
 
     /// Whether it is told beside others of a definition: one that is good beyond its link.
-    pub fn is_definable(&self) -> bool {
+    pub(crate) fn is_definable(&self) -> bool {
         matches!(self.scope, Scope::Global | Scope::Site)
     }
 
     /// Whether a DHCP client may have brought it: it is good beyond its link, and the kernel has not
     /// made it from a router's advertisement. Kernels before 5.18 do not say whether they have.
-    pub fn may_be_leased(&self) -> bool {
+    pub(crate) fn may_be_leased(&self) -> bool {
         matches!(self.scope, Scope::Global | Scope::Site)
             && self.origin != Origin::RouterAdvertisement
             && self.role != Role::Temporary
@@ -276,7 +276,7 @@ fn decode_origin(origin: u8) -> Origin {
 }
 
 /// Appends the request for all addresses of both families.
-pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
+pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETADDR, flags, sequence }, |payload| {
         payload.bytes(&[0; 8]);
@@ -302,7 +302,7 @@ pub fn encode(out: &mut Vec<u8>, sequence: u32, address: &Address) {
 }
 
 /// The family of this number, if it is one of the internet protocol.
-pub fn decode_family(number: u8) -> Option<Family> {
+pub(crate) fn decode_family(number: u8) -> Option<Family> {
     match number {
         AF_INET => Some(Family::Ipv4),
         AF_INET6 => Some(Family::Ipv6),
@@ -311,7 +311,7 @@ pub fn decode_family(number: u8) -> Option<Family> {
 }
 
 /// The kernel's number of a family.
-pub fn encode_family(family: Family) -> u8 {
+pub(crate) fn encode_family(family: Family) -> u8 {
     match family {
         Family::Ipv4 => AF_INET,
         Family::Ipv6 => AF_INET6,

@@ -66,7 +66,7 @@ pub(super) const LINK_REQUEST: Header = Header {
 };
 
 /// Appends the request to make a link. It is down at first.
-pub fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
+pub(crate) fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
     wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
         write_header(payload, 0, Flags::Unchanged);
         payload.attribute_text(IFLA_IFNAME, link.name.as_str());
@@ -102,7 +102,7 @@ pub fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
 }
 
 /// Appends the request to delete a link.
-pub fn encode_delete(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+pub(crate) fn encode_delete(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
     wire::write_message(out, Header { kind: RTM_DELLINK, flags, sequence }, |payload| {
         write_header(payload, link.0, Flags::Unchanged);
@@ -110,7 +110,7 @@ pub fn encode_delete(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
 }
 
 /// Appends the request to set one thing of a link.
-pub fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Setting<'_>) {
+pub(crate) fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Setting<'_>) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
     let up = match setting {
         Setting::Up => Flags::Up,

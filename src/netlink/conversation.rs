@@ -71,7 +71,7 @@ impl Conversation {
     }
 
     /// What the kernel said of a refusal besides its number: a socket has to ask for that.
-    pub fn complaint(&self) -> Option<&str> {
+    pub(crate) fn complaint(&self) -> Option<&str> {
         self.complaint.as_deref()
     }
 
@@ -103,7 +103,11 @@ impl Conversation {
 
     /// Takes the front of a datagram that is too long to be read: what is whole of it. The message that
     /// is cut, and what might stand behind it, is passed over.
-    pub fn handle_front(&mut self, front: &[u8], mut each: impl FnMut(Message<'_>)) -> Answer {
+    pub(crate) fn handle_front(
+        &mut self,
+        front: &[u8],
+        mut each: impl FnMut(Message<'_>),
+    ) -> Answer {
         for message in messages(front).map_while(Result::ok) {
             let answer = self.handle_message(message, &mut each);
             if answer != Answer::Pending {
@@ -114,7 +118,7 @@ impl Conversation {
     }
 
     /// A datagram of the answer is lost: it does not show one state of the kernel.
-    pub fn handle_loss(&mut self) {
+    pub(crate) fn handle_loss(&mut self) {
         self.consistency = self.consistency.map(|_| Consistency::Torn);
     }
 
@@ -165,7 +169,7 @@ impl Conversation {
 }
 
 /// The number of the request after the one that has this number. The kernel speaks unasked under number 0.
-pub fn next_sequence(sequence: u32) -> u32 {
+pub(crate) fn next_sequence(sequence: u32) -> u32 {
     sequence.checked_add(1).unwrap_or(1)
 }
 
@@ -177,7 +181,7 @@ pub fn encode_end(out: &mut Vec<u8>, sequence: u32, errno: i32) {
 }
 
 /// Appends what the kernel says when it has lost a message of an answer.
-pub fn encode_loss(out: &mut Vec<u8>, sequence: u32) {
+pub(crate) fn encode_loss(out: &mut Vec<u8>, sequence: u32) {
     wire::write_message(out, Header { kind: NLMSG_OVERRUN, flags: 0, sequence }, |_| {});
 }
 

@@ -186,7 +186,7 @@ pub fn decode(message: &Message<'_>) -> Result<Option<LinkEvent>, WireError> {
 }
 
 /// The link that a message is about, whether or not the rest of it can be read.
-pub fn subject(message: &Message<'_>) -> Option<LinkIndex> {
+pub(crate) fn subject(message: &Message<'_>) -> Option<LinkIndex> {
     let mut rest = message.payload;
     let [family, ..]: [u8; 4] = wire::take_array(&mut rest, "ifinfomsg").ok()?;
     let index = wire::take_u32(&mut rest, "ifinfomsg").ok()?;
@@ -195,14 +195,14 @@ pub fn subject(message: &Message<'_>) -> Option<LinkIndex> {
 }
 
 /// The name that a link message has, even if another part of it makes no sense.
-pub fn told_name(message: &Message<'_>) -> Option<IfName> {
+pub(crate) fn told_name(message: &Message<'_>) -> Option<IfName> {
     let attributes = attributes(message.payload.get(IFINFOMSG_LEN..)?);
     let name = attributes.flatten().find(|attribute| attribute.kind == IFLA_IFNAME)?;
     IfName::new(name.text()).ok()
 }
 
 /// Appends that there is a link of which nothing can be read, as a message without any attribute.
-pub fn encode_unread(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
+pub(crate) fn encode_unread(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
     wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
         payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
         payload.bytes(&index.0.to_ne_bytes());
@@ -211,7 +211,7 @@ pub fn encode_unread(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
 }
 
 /// Reads what [`encode_unread`] has written.
-pub fn decode_unread(message: &Message<'_>) -> Option<LinkIndex> {
+pub(crate) fn decode_unread(message: &Message<'_>) -> Option<LinkIndex> {
     let is_bare = message.payload.len() == IFINFOMSG_LEN;
     subject(message).filter(|_| message.kind == RTM_NEWLINK && is_bare)
 }
@@ -340,7 +340,7 @@ fn decode_bond(data: Attributes<'_>) -> Result<LinkKind, WireError> {
 }
 
 /// The kernel's number for it, here as below.
-pub fn decode_carrier(carrier: u8) -> MiiCarrier {
+pub(crate) fn decode_carrier(carrier: u8) -> MiiCarrier {
     match carrier {
         0 => MiiCarrier::Ioctl,
         _ => MiiCarrier::Netif,
@@ -348,7 +348,7 @@ pub fn decode_carrier(carrier: u8) -> MiiCarrier {
 }
 
 /// `None` for off, and for the filters that the schema has no word for.
-pub fn decode_arp_validate(validate: u32) -> Option<ArpValidate> {
+pub(crate) fn decode_arp_validate(validate: u32) -> Option<ArpValidate> {
     match validate {
         1 => Some(ArpValidate::Active),
         2 => Some(ArpValidate::Backup),
@@ -358,7 +358,7 @@ pub fn decode_arp_validate(validate: u32) -> Option<ArpValidate> {
 }
 
 /// `None` for a mode younger than this program.
-pub fn decode_bond_mode(mode: u8) -> Option<BondMode> {
+pub(crate) fn decode_bond_mode(mode: u8) -> Option<BondMode> {
     match mode {
         0 => Some(BondMode::BalanceRr),
         1 => Some(BondMode::ActiveBackup),
@@ -391,13 +391,13 @@ fn decode_vlan(data: Attributes<'_>) -> Result<LinkKind, WireError> {
 }
 
 /// Appends the request for all links.
-pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
+pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     encode_get(out, Header { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_DUMP, sequence }, 0);
 }
 
 /// Appends the request for one link. The kernel announces a change of a bridge's or bond's own
 /// attributes only while it is up, so whoever shows those of one that is down must ask.
-pub fn encode_lookup(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
+pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
     encode_get(
         out,
         Header { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_ACK, sequence },

@@ -47,7 +47,7 @@ const HOP_HEADER_LEN: usize = 8;
 /// (RFC 791; in the other half of all addresses), and for documentation of multicast (RFC 6676),
 /// which few lists of bogus networks to drop contain. IPv6: not assigned to anybody, in either half
 /// of all addresses (RFC 4291), and to be discarded (RFC 6666).
-pub const PROBE_ROUNDS: [&[IpAddr]; 2] = [
+pub(crate) const PROBE_ROUNDS: [&[IpAddr]; 2] = [
     &[
         IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)),
         IpAddr::V6(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 1)),
@@ -78,7 +78,7 @@ pub enum RouteAnswer {
 /// Appends the question which route leads to `probe` through `link`. The kernel's refusal, with
 /// whatever error, means the same as [`RouteAnswer::Covered`]: `EHOSTUNREACH` stands for "no
 /// route" as well as for a blackhole.
-pub fn encode_lookup(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, probe: IpAddr) {
+pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, probe: IpAddr) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
     wire::write_message(out, Header { kind: RTM_GETROUTE, flags, sequence }, |payload| {
         let family = Family::of(probe);

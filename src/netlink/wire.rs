@@ -15,7 +15,7 @@ pub const FLAG_ACK: u16 = 0x4;
 /// The table changed while it was dumped (`NLM_F_DUMP_INTR`).
 pub const FLAG_DUMP_INTERRUPTED: u16 = 0x10;
 /// The whole table is wanted (`NLM_F_DUMP`).
-pub const FLAG_DUMP: u16 = 0x300;
+pub(crate) const FLAG_DUMP: u16 = 0x300;
 /// What is named is replaced (`NLM_F_REPLACE`).
 pub const FLAG_REPLACE: u16 = 0x100;
 /// What is named must not be there yet (`NLM_F_EXCL`).
@@ -104,7 +104,7 @@ pub fn first_len(bytes: &[u8]) -> Option<usize> {
 
 /// The message with which a datagram begins that was too long to be read: its payload is as much of it as
 /// has come.
-pub fn cut_message(front: &[u8]) -> Option<Message<'_>> {
+pub(crate) fn cut_message(front: &[u8]) -> Option<Message<'_>> {
     let mut header = front;
     read_header(&mut header).ok().map(|(_len, message)| Message { payload: header, ..message })
 }
@@ -204,7 +204,11 @@ fn read_attribute<'a>(input: &mut &'a [u8]) -> Result<Attribute<'a>, WireError> 
 
 /// Takes `len` bytes and their padding off the front of `input`, and lends them from `header_len`
 /// on. The padding behind the last part may be missing.
-pub fn take_part<'a>(input: &mut &'a [u8], len: usize, header_len: usize) -> Option<&'a [u8]> {
+pub(crate) fn take_part<'a>(
+    input: &mut &'a [u8],
+    len: usize,
+    header_len: usize,
+) -> Option<&'a [u8]> {
     let payload = input.get(header_len..len)?;
     let padded_len = len.checked_next_multiple_of(ALIGNMENT)?;
     *input = input.get(padded_len..).unwrap_or_default();

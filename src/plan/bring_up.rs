@@ -51,7 +51,7 @@ pub enum Round {
 ///
 /// # Errors
 /// What is there contradicts the definition.
-pub fn bring_up_available(
+pub(crate) fn bring_up_available(
     definition: &Interface,
     host: &Host,
     survey: &Survey,

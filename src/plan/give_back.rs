@@ -39,7 +39,7 @@ impl Draft<'_> {
 
 /// What puts back onto a link what it has of a family now, after it was cleared: without a lifetime, as the
 /// script of the client that is to renew it knows none.
-pub fn put_back(now: &Surveyed, family: Family) -> Vec<Step> {
+pub(crate) fn put_back(now: &Surveyed, family: Family) -> Vec<Step> {
     let link = now.link.name;
     let addresses: Vec<_> =
         now.addresses.iter().filter(|it| it.address.prefix.family() == family).cloned().collect();

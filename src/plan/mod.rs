@@ -63,12 +63,12 @@ pub struct Planned {
 
 impl Plan {
     /// Whether it changes more than files.
-    pub fn changes_network(&self) -> bool {
+    pub(crate) fn changes_network(&self) -> bool {
         self.steps.iter().any(|planned| !matches!(planned.step, Step::EditFile(_)))
     }
 
     /// The plan that makes these changes of files.
-    pub fn of_edits(edits: Vec<FileEdit>) -> Self {
+    pub(crate) fn of_edits(edits: Vec<FileEdit>) -> Self {
         let plan = |edit: FileEdit| {
             let undo = vec![Step::EditFile(edit.inverse())];
             Planned { step: Step::EditFile(edit), undo }
@@ -78,7 +78,7 @@ impl Plan {
 
     /// The VLANs and bonds that are there already and become ports of this bridge. Taking that down
     /// takes down what was made for it, and they were not.
-    pub fn taken_in(&self, bridge: &IfName, host: &Host) -> Vec<LinkIndex> {
+    pub(crate) fn taken_in(&self, bridge: &IfName, host: &Host) -> Vec<LinkIndex> {
         let steps = self.steps.iter().map(|planned| &planned.step);
         let taken = steps.filter_map(|step| step.new_port_of(bridge));
         let links = taken.filter_map(|port| host.link_named(&port));
@@ -96,7 +96,7 @@ pub fn survey_order(name: IfName, definition: Option<&Interface>) -> SurveyOrder
 
 /// What a start is about: a lease is at stake where a port is taken that may have one, and where we
 /// would start a client.
-pub fn claims(definition: &Interface, host: &Host, survey: &Survey) -> Vec<Claim> {
+pub(crate) fn claims(definition: &Interface, host: &Host, survey: &Survey) -> Vec<Claim> {
     let members = definition.members();
     let is_port = |link: &IfName| {
         let master = host.link_named(link).and_then(|link| host.link(link.master?));

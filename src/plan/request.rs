@@ -54,7 +54,7 @@ impl Step {
     }
 
     /// Whether links are called otherwise when this is done, or others are called so.
-    pub fn changes_names(&self) -> bool {
+    pub(crate) fn changes_names(&self) -> bool {
         matches!(
             self,
             Self::AddLink(_)

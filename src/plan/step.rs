@@ -215,12 +215,12 @@ impl Condition {
     }
 
     /// Whether it cannot come to hold any more, as its link is no more.
-    pub fn is_hopeless(&self, host: &Host) -> bool {
+    pub(crate) fn is_hopeless(&self, host: &Host) -> bool {
         matches!(self, Self::Leased { link, .. } if host.link_named(link).is_none())
     }
 
     /// The link whose state has yet to follow what is known of its carrier, if it is that.
-    pub fn settling(&self) -> Option<IfName> {
+    pub(crate) fn settling(&self) -> Option<IfName> {
         match self {
             Self::Carries(name) | Self::Up(name) => Some(*name),
             Self::Down(_) | Self::Gone(_) | Self::Leased { .. } => None,
@@ -229,7 +229,7 @@ impl Condition {
 
     /// Whether a change has failed if it does not come to hold. What is only the kernel's catching
     /// up is not worth that.
-    pub fn is_required(&self) -> bool {
+    pub(crate) fn is_required(&self) -> bool {
         match self {
             Self::Leased { .. } | Self::Gone(_) => true,
             Self::Carries(_) | Self::Up(_) | Self::Down(_) => false,
@@ -244,7 +244,7 @@ fn is_said_down(link: &Link) -> bool {
 
 impl Step {
     /// The link that this step is about, if it is about one.
-    pub fn link_name(&self) -> Option<IfName> {
+    pub(crate) fn link_name(&self) -> Option<IfName> {
         match self {
             Self::AddAddress { link, .. }
             | Self::AddRoute { link, .. }
@@ -279,7 +279,7 @@ impl Step {
 
     /// Whether it gives a link something that no definition has a word for: a change is not undone where
     /// that is refused.
-    pub fn is_courtesy(&self) -> bool {
+    pub(crate) fn is_courtesy(&self) -> bool {
         let is_undefined = matches!(self, Self::Switch { switch, .. } if !switch.is_defined());
         is_undefined
             || matches!(
@@ -296,28 +296,28 @@ impl Step {
     }
 
     /// The name that this step gives to a link.
-    pub fn new_name(&self) -> Option<IfName> {
+    pub(crate) fn new_name(&self) -> Option<IfName> {
         if let Self::SetLink { value: Value::Name(name), .. } = self { Some(*name) } else { None }
     }
 
     /// The link that this step makes a port of a bridge or bond.
-    pub fn new_port_of(&self, master: &IfName) -> Option<IfName> {
+    pub(crate) fn new_port_of(&self, master: &IfName) -> Option<IfName> {
         let Self::SetLink { link, value: Value::Master(it) } = self else { return None };
         (it == master).then_some(*link)
     }
 
     /// What this step restores, if it is a file.
-    pub fn restores(&self) -> Option<&FileRestoration> {
+    pub(crate) fn restores(&self) -> Option<&FileRestoration> {
         if let Self::RestoreFile(file) = self { Some(file) } else { None }
     }
 
     /// The DHCP client that this step gives back to whoever had it.
-    pub fn gives_back(&self) -> Option<&ForeignClient> {
+    pub(crate) fn gives_back(&self) -> Option<&ForeignClient> {
         if let Self::StartForeignClient(client) = self { Some(client) } else { None }
     }
 
     /// The MTU that this step gives to a link.
-    pub fn mtu_of(&self, name: &IfName) -> Option<u32> {
+    pub(crate) fn mtu_of(&self, name: &IfName) -> Option<u32> {
         if let Self::SetLink { link, value: Value::Mtu(mtu) } = self {
             return (link == name).then_some(*mtu);
         }

@@ -95,7 +95,7 @@ pub fn tear_down(
 ///
 /// # Errors
 /// Something hangs on it that must not be cut off.
-pub fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+pub(crate) fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
     let mut draft = Draft::new(host, survey);
     let now = draft.find(&name).ok_or(Refusal::NotRunning)?;
     let ports = draft.ports_of(&now.link);

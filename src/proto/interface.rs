@@ -66,7 +66,7 @@ impl InterfaceCall {
     }
 
     /// The name of the interface that a call is about, if it says one.
-    pub fn interface_name(&self) -> Option<&str> {
+    pub(crate) fn interface_name(&self) -> Option<&str> {
         match self {
             Self::LookupByName { name }
             | Self::GetXmlDesc { name, .. }

@@ -26,7 +26,7 @@ pub enum ParamValue {
 
 impl ParamValue {
     /// libvirt's word for the type, as its error texts use it.
-    pub fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Int(_) => "int",
             Self::Uint(_) => "uint",

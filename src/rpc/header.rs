@@ -64,7 +64,7 @@ impl Header {
     }
 
     /// Whether the peer expects a reply.
-    pub fn is_call(&self) -> bool {
+    pub(crate) fn is_call(&self) -> bool {
         matches!(self.kind, kind::CALL | kind::CALL_WITH_FDS)
     }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::rpc::header::{Header, kind, status};
 
 /// The keepalive program's number and version (`virkeepaliveprotocol.x`).
-pub const PROGRAM: u32 = 0x6b65_6570;
-pub const VERSION: u32 = 1;
+pub(crate) const PROGRAM: u32 = 0x6b65_6570;
+pub(crate) const VERSION: u32 = 1;
 
 const PING: i32 = 1;
 const PONG: i32 = 2;
@@ -72,7 +72,7 @@ impl Keepalive {
 
     /// Another policy holds from now on. Silence counts from here, as what came before was allowed
     /// to be as long as the old policy said.
-    pub fn handle_policy(&mut self, policy: Policy, now: Instant) {
+    pub(crate) fn handle_policy(&mut self, policy: Policy, now: Instant) {
         if self.policy != policy {
             self.policy = policy;
             if self.wanted == Wanted::Yes {

@@ -135,13 +135,18 @@ impl Session {
     }
 
     /// Other limits hold from now on. Calls that are over the new one are answered still.
-    pub fn handle_limits(&mut self, keepalive: Policy, calls_in_flight_max: u32, now: Instant) {
+    pub(crate) fn handle_limits(
+        &mut self,
+        keepalive: Policy,
+        calls_in_flight_max: u32,
+        now: Instant,
+    ) {
         self.keepalive.handle_policy(keepalive, now);
         self.calls_in_flight_max = calls_in_flight_max;
     }
 
     /// The daemon stops. Calls that have been read whole are answered, then the session is over.
-    pub fn handle_stop(&mut self) {
+    pub(crate) fn handle_stop(&mut self) {
         if self.stage == Stage::Serving {
             self.stage = Stage::Finishing;
             self.settle();

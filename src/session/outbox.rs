@@ -24,12 +24,12 @@ pub struct Outbox {
 
 impl Outbox {
     /// Appends a message that the client did not ask for.
-    pub fn push_unasked(&mut self, header: &Header) {
+    pub(crate) fn push_unasked(&mut self, header: &Header) {
         message::encode(&mut self.bytes, header, |_| {});
     }
 
     /// Appends an answer, behind whose header `payload` writes.
-    pub fn push_answer(&mut self, header: &Header, payload: impl FnOnce(&mut Writer<'_>)) {
+    pub(crate) fn push_answer(&mut self, header: &Header, payload: impl FnOnce(&mut Writer<'_>)) {
         message::encode(&mut self.bytes, header, payload);
         self.ends.push_back(self.bytes.len());
     }

@@ -8,7 +8,7 @@ use super::check;
 
 /// How long the host has been up and awake (`CLOCK_MONOTONIC`, clock_gettime(2)): the same for all
 /// of its processes, which std's `Instant` does not tell.
-pub fn monotonic() -> io::Result<Duration> {
+pub(crate) fn monotonic() -> io::Result<Duration> {
     read(libc::CLOCK_MONOTONIC)
 }
 
@@ -18,7 +18,7 @@ pub fn since_boot() -> io::Result<Duration> {
 }
 
 /// Waits until that long after the boot, sleep of the host included. Only for a process without a loop.
-pub fn wait_until_since_boot(end: Duration) {
+pub(crate) fn wait_until_since_boot(end: Duration) {
     sleep(libc::CLOCK_BOOTTIME, libc::TIMER_ABSTIME, end);
 }
 

@@ -27,7 +27,7 @@ pub fn raise_limit() -> io::Result<u64> {
 
 /// Gives a program that is to be started the soft limit of open files that this one was started
 /// with: programs that use select(2) or close each descriptor that they may have rely on a low one.
-pub fn restore_limit(command: &mut Command) -> &mut Command {
+pub(crate) fn restore_limit(command: &mut Command) -> &mut Command {
     let restore = || {
         let Some(inherited) = INHERITED_LIMIT.get() else { return Ok(()) };
         let mut limit = limit()?;
@@ -56,7 +56,7 @@ fn set_limit(limit: &libc::rlimit) -> io::Result<()> {
 /// Closes what the program that started this one has left open, except the standard streams and
 /// `passed` descriptors behind them, which a supervisor passes in. To be called before this program
 /// opens anything.
-pub fn close_inherited(passed: u32) {
+pub(crate) fn close_inherited(passed: u32) {
     let passed = RawFd::try_from(passed).unwrap_or(RawFd::MAX);
     let first = INHERITED_FD_FIRST.saturating_add(passed);
     if close_range(first, RawFd::MAX).is_err() {
@@ -76,7 +76,7 @@ pub fn close_inherited(passed: u32) {
 ///
 /// # Errors
 /// `ENOSYS` before Linux 5.9: then all stay open.
-pub fn close_all_but(kept: &mut [RawFd]) -> io::Result<()> {
+pub(crate) fn close_all_but(kept: &mut [RawFd]) -> io::Result<()> {
     kept.sort_unstable();
     let mut first = INHERITED_FD_FIRST;
     for fd in kept {

@@ -14,7 +14,7 @@ use super::check;
 ///
 /// # Errors
 /// `EAGAIN` or `EACCES` if another process holds it.
-pub fn lock_first_byte(file: impl AsFd) -> io::Result<()> {
+pub(crate) fn lock_first_byte(file: impl AsFd) -> io::Result<()> {
     let lock = first_byte(libc::F_WRLCK);
     // SAFETY: the fd is borrowed, so open; F_SETLK reads one `flock`, which is a live local.
     check(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLK, &raw const lock) })?;
@@ -23,7 +23,7 @@ pub fn lock_first_byte(file: impl AsFd) -> io::Result<()> {
 
 /// The process that has a file's first byte locked for writing, if another one has. Read locks, which
 /// anybody can have who may read the file, are left out.
-pub fn first_byte_writer(file: impl AsFd) -> io::Result<Option<libc::pid_t>> {
+pub(crate) fn first_byte_writer(file: impl AsFd) -> io::Result<Option<libc::pid_t>> {
     // A read lock is refused by write locks alone.
     let mut lock = first_byte(libc::F_RDLCK);
     // SAFETY: the fd is borrowed, so open; F_GETLK reads and writes one `flock`, a live local.
@@ -34,7 +34,7 @@ pub fn first_byte_writer(file: impl AsFd) -> io::Result<Option<libc::pid_t>> {
 /// Whether a write to `file` need not wait now, as far as the kernel can tell (poll(2)): a full
 /// pipe and a stopped terminal say no, a file always says yes. One that is broken says yes too, for
 /// a write to it fails at once.
-pub fn is_ready_for_writing(file: impl AsFd) -> bool {
+pub(crate) fn is_ready_for_writing(file: impl AsFd) -> bool {
     let mut wanted =
         libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: the pointer is to one live pollfd, as the count says; a time of zero never waits.
@@ -54,7 +54,7 @@ fn first_byte(kind: libc::c_int) -> libc::flock {
 
 /// A descriptor that stands for what lies at `path`, a link itself included, and opens nothing
 /// (`O_PATH`, open(2)). With musl, std takes that flag for one of access and leaves it out.
-pub fn open_place(path: &Path) -> io::Result<File> {
+pub(crate) fn open_place(path: &Path) -> io::Result<File> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: the path is a live, NUL-terminated string; open only reads it, and makes no file.
@@ -65,7 +65,7 @@ pub fn open_place(path: &Path) -> io::Result<File> {
 
 /// Opens a file in a folder that is open, to be read (openat(2)): of many files of one folder, each is found
 /// in half the time.
-pub fn open_in(folder: impl AsFd, name: &str) -> io::Result<File> {
+pub(crate) fn open_in(folder: impl AsFd, name: &str) -> io::Result<File> {
     let name = CString::new(name)?;
     let folder = folder.as_fd().as_raw_fd();
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
@@ -76,7 +76,7 @@ pub fn open_in(folder: impl AsFd, name: &str) -> io::Result<File> {
 }
 
 /// Gives a file to the group `gid`; the owner stays. The descriptor may be one of `O_PATH`.
-pub fn set_group(file: impl AsFd, gid: libc::gid_t) -> io::Result<()> {
+pub(crate) fn set_group(file: impl AsFd, gid: libc::gid_t) -> io::Result<()> {
     let (fd, itself) = (file.as_fd().as_raw_fd(), c"".as_ptr());
     // SAFETY: the fd is borrowed, so open; the path is a static, NUL-terminated string, and an empty one
     // stands for the descriptor. The uid of all ones means "leave the owner".
@@ -85,7 +85,7 @@ pub fn set_group(file: impl AsFd, gid: libc::gid_t) -> io::Result<()> {
 }
 
 /// Whether this process may execute `path` (access(2)). A link is followed.
-pub fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: the path is a live, NUL-terminated string; access only reads it.
     check(unsafe { libc::access(path.as_ptr(), libc::X_OK) }).is_ok()

@@ -37,7 +37,7 @@ pub struct Watch(libc::c_int);
 ///
 /// # Errors
 /// `ENOENT` or `ENOTDIR` if there is no such folder, `ENOSPC` if there are too many watches.
-pub fn watch_folder(queue: impl AsFd, dir: &Path) -> io::Result<Watch> {
+pub(crate) fn watch_folder(queue: impl AsFd, dir: &Path) -> io::Result<Watch> {
     let dir = CString::new(dir.as_os_str().as_bytes())?;
     // SAFETY: the fd is borrowed, so open; the path is a live, NUL-terminated string that is read.
     let watch = check(unsafe {
@@ -50,7 +50,7 @@ pub fn watch_folder(queue: impl AsFd, dir: &Path) -> io::Result<Watch> {
 ///
 /// # Errors
 /// `EINVAL` if the kernel has ended it already, as the folder is gone.
-pub fn unwatch(queue: impl AsFd, watch: Watch) -> io::Result<()> {
+pub(crate) fn unwatch(queue: impl AsFd, watch: Watch) -> io::Result<()> {
     // SAFETY: the fd is borrowed, so open; inotify_rm_watch takes integers alone.
     check(unsafe { libc::inotify_rm_watch(queue.as_fd().as_raw_fd(), watch.0) })?;
     Ok(())

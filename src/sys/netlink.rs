@@ -15,7 +15,7 @@ impl Groups {
     pub const NONE: Self = Self(0);
 
     /// Links, and addresses of both families.
-    pub const LINKS_AND_ADDRESSES: Self =
+    pub(crate) const LINKS_AND_ADDRESSES: Self =
         Self((libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR) as u32);
 }
 
@@ -38,7 +38,7 @@ pub fn route_socket(groups: Groups) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// What socket(2) says beyond "there is none".
-pub fn has_audit() -> io::Result<bool> {
+pub(crate) fn has_audit() -> io::Result<bool> {
     let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes integers alone.
     match check(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_AUDIT) }) {
@@ -55,7 +55,7 @@ pub fn has_audit() -> io::Result<bool> {
 }
 
 /// Asks for a receive buffer of `len` bytes, past the system's limit where we may.
-pub fn set_receive_buffer_len(socket: impl AsFd, len: u32) -> io::Result<()> {
+pub(crate) fn set_receive_buffer_len(socket: impl AsFd, len: u32) -> io::Result<()> {
     let len = libc::c_int::try_from(len).unwrap_or(libc::c_int::MAX);
     let set = |option| {
         // SAFETY: the fd is borrowed, so open; the value is a live local of the length given.
@@ -78,7 +78,7 @@ pub fn set_receive_buffer_len(socket: impl AsFd, len: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// `ENOPROTOOPT` before Linux 4.20, which tells of everything then.
-pub fn check_strictly(socket: impl AsFd) -> io::Result<()> {
+pub(crate) fn check_strictly(socket: impl AsFd) -> io::Result<()> {
     switch_on(socket, libc::NETLINK_GET_STRICT_CHK)
 }
 
@@ -87,7 +87,7 @@ pub fn check_strictly(socket: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// `ENOPROTOOPT` before Linux 4.12, which says numbers alone.
-pub fn ask_for_reasons(socket: impl AsFd) -> io::Result<()> {
+pub(crate) fn ask_for_reasons(socket: impl AsFd) -> io::Result<()> {
     switch_on(socket.as_fd(), libc::NETLINK_EXT_ACK)?;
     switch_on(socket.as_fd(), libc::NETLINK_CAP_ACK)
 }
@@ -170,7 +170,7 @@ fn kernel_address() -> libc::sockaddr_nl {
 }
 
 /// The speed of a link in Mb/s, if its driver knows it. Any socket will do (netdevice(7)).
-pub fn link_speed(socket: impl AsFd, name: &IfName) -> Option<u32> {
+pub(crate) fn link_speed(socket: impl AsFd, name: &IfName) -> Option<u32> {
     /// `ETHTOOL_GSET` and its `struct ethtool_cmd` (linux/ethtool.h): the command word, and the
     /// speed's low and high half.
     const GET_SETTINGS: u32 = 1;

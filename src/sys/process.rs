@@ -17,7 +17,7 @@ pub fn effective_uid() -> libc::uid_t {
 }
 
 /// The effective group.
-pub fn effective_gid() -> libc::gid_t {
+pub(crate) fn effective_gid() -> libc::gid_t {
     // SAFETY: getegid takes nothing and cannot fail.
     unsafe { libc::getegid() }
 }
@@ -26,7 +26,7 @@ pub fn effective_gid() -> libc::gid_t {
 ///
 /// By its number, as std refers to the function of that name weakly: where both are merged into one
 /// program that is linked statically, the reference stays weak, and leads nowhere.
-pub fn thread_id() -> libc::pid_t {
+pub(crate) fn thread_id() -> libc::pid_t {
     // SAFETY: gettid takes nothing and cannot fail.
     let id = unsafe { libc::syscall(libc::SYS_gettid) };
     libc::pid_t::try_from(id).unwrap_or_default()
@@ -34,7 +34,7 @@ pub fn thread_id() -> libc::pid_t {
 
 /// Sets the file mode creation mask and returns the one before. It belongs to the whole process,
 /// which has one thread.
-pub fn set_umask(mask: libc::mode_t) -> libc::mode_t {
+pub(crate) fn set_umask(mask: libc::mode_t) -> libc::mode_t {
     // SAFETY: umask takes an integer and cannot fail.
     unsafe { libc::umask(mask) }
 }
@@ -90,7 +90,7 @@ fn require_one_thread() -> io::Result<()> {
 ///
 /// # Errors
 /// `EPERM` if this process leads a process group.
-pub fn start_session() -> io::Result<()> {
+pub(crate) fn start_session() -> io::Result<()> {
     // SAFETY: setsid takes nothing.
     check(unsafe { libc::setsid() })?;
     Ok(())
@@ -98,7 +98,7 @@ pub fn start_session() -> io::Result<()> {
 
 /// Ends this process on the spot: nothing is dropped or flushed. For a process that shares what it
 /// would drop with the one that it was forked from.
-pub fn end_now(status: libc::c_int) -> ! {
+pub(crate) fn end_now(status: libc::c_int) -> ! {
     // SAFETY: _exit takes an integer and does not return.
     unsafe { libc::_exit(status) }
 }
@@ -125,7 +125,7 @@ pub fn wait_for(child: libc::pid_t) -> io::Result<bool> {
 ///
 /// # Errors
 /// `ECHILD` if there is no such child, or not any more.
-pub fn take_end(child: libc::pid_t) -> io::Result<Option<bool>> {
+pub(crate) fn take_end(child: libc::pid_t) -> io::Result<Option<bool>> {
     let mut status = 0;
     // SAFETY: waitpid takes integers and a pointer to a live local that it fills.
     let ended = check(unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) })?;
@@ -134,7 +134,7 @@ pub fn take_end(child: libc::pid_t) -> io::Result<Option<bool>> {
 
 /// Kills the process group that a child was started as the leader of. It has the child's number,
 /// which is nobody else's as long as the child is not waited for.
-pub fn kill_group(leader: &Child) -> io::Result<()> {
+pub(crate) fn kill_group(leader: &Child) -> io::Result<()> {
     let group = libc::pid_t::try_from(leader.id()).ok().filter(|group| *group > 1);
     let group = group.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     // SAFETY: kill takes integers; the number is a child's, so that of one group and not the "all"
@@ -144,7 +144,7 @@ pub fn kill_group(leader: &Child) -> io::Result<()> {
 }
 
 /// Sends a signal to a child, which is nobody else as long as it is not waited for.
-pub fn signal_child(child: &Child, signal: libc::c_int) -> io::Result<()> {
+pub(crate) fn signal_child(child: &Child, signal: libc::c_int) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).ok().filter(|pid| *pid > 1);
     let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     // SAFETY: kill takes integers; the number is a child's, and no group's.
@@ -153,7 +153,7 @@ pub fn signal_child(child: &Child, signal: libc::c_int) -> io::Result<()> {
 }
 
 /// Whether a child has ended. It is not waited for: its number stays its own, and its group's.
-pub fn has_ended(child: &Child) -> io::Result<bool> {
+pub(crate) fn has_ended(child: &Child) -> io::Result<bool> {
     // SAFETY: `siginfo_t` is a plain struct, for which zero is valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -168,7 +168,7 @@ pub fn has_ended(child: &Child) -> io::Result<bool> {
 ///
 /// # Errors
 /// `ESRCH` if there is no such process, `ENOSYS` before Linux 5.3.
-pub fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
+pub(crate) fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes integers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = check(RawFd::try_from(fd).unwrap_or(-1))?;
@@ -180,7 +180,7 @@ pub fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// `ESRCH` if it has ended and was waited for.
-pub fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Result<()> {
+pub(crate) fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Result<()> {
     let (fd, no_info) = (process.as_fd().as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
     // SAFETY: the fd is borrowed, so open; a null pointer means what kill would send.
     let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) };
@@ -189,13 +189,13 @@ pub fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Result<()>
 }
 
 /// Whether the process that [`open_process`] has opened has ended, waited for or not.
-pub fn has_process_ended(process: impl AsFd) -> bool {
+pub(crate) fn has_process_ended(process: impl AsFd) -> bool {
     super::wait_readable(process, Duration::ZERO)
 }
 
 /// Sends a signal to a process by its number: for kernels that cannot open it. Whoever has made sure
 /// that it is the one that is meant has done so a moment ago.
-pub fn signal_number(pid: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
+pub(crate) fn signal_number(pid: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
     if pid <= 1 {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
@@ -210,12 +210,12 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// A pipe of which neither end ever waits. There is room in it for 64 KiB.
-pub fn pipe_without_waiting() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe_without_waiting() -> io::Result<(OwnedFd, OwnedFd)> {
     super::pipe(libc::O_NONBLOCK)
 }
 
 /// Puts `file` in the place of standard input, output and error.
-pub fn replace_standard_streams(file: impl AsFd) -> io::Result<()> {
+pub(crate) fn replace_standard_streams(file: impl AsFd) -> io::Result<()> {
     for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
         // SAFETY: the fd is borrowed, so open; the three numbers are the process's own, which std
         // keeps open but never owns.
@@ -225,14 +225,14 @@ pub fn replace_standard_streams(file: impl AsFd) -> io::Result<()> {
 }
 
 /// The first number that a descriptor passed in can have (sd_listen_fds(3)).
-pub const INHERITED_FD_FIRST: RawFd = libc::STDERR_FILENO + 1;
+pub(crate) const INHERITED_FD_FIRST: RawFd = libc::STDERR_FILENO + 1;
 
 /// Takes over a descriptor that was open before this program was, behind the standard streams. From
 /// here on it does not outlive an exec.
 ///
 /// # Errors
 /// `EBADF` if nobody passed such a descriptor in, or if it was taken over already.
-pub fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
     static TAKING: Mutex<()> = Mutex::new(());
 
     let refused = || io::Error::from_raw_os_error(libc::EBADF);

@@ -41,7 +41,7 @@ const _: () = assert!(size_of::<In6RtMsg>() == size_of::<libc::in6_rtmsg>());
 ///
 /// # Errors
 /// What the kernel says.
-pub fn add_router(
+pub(crate) fn add_router(
     link: u32,
     router: Ipv6Addr,
     metric: u32,

@@ -23,7 +23,7 @@ pub struct Signals {
 
 /// The signals that the daemon acts on, and SIGXFSZ, which would end it when its log grows beyond
 /// the limit of a file's size.
-pub const HANDLED: [libc::c_int; 6] =
+pub(crate) const HANDLED: [libc::c_int; 6] =
     [libc::SIGCHLD, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGXFSZ];
 
 impl Signals {

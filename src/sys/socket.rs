@@ -78,7 +78,7 @@ pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
 }
 
 /// Who is at the other end of a connected socket.
-pub fn peer_creds(socket: impl AsFd) -> io::Result<PeerCreds> {
+pub(crate) fn peer_creds(socket: impl AsFd) -> io::Result<PeerCreds> {
     let mut creds = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = socklen_of::<libc::ucred>();
     // SAFETY: the fd is borrowed, so open; the kernel writes at most `len` bytes into `creds`,
@@ -97,7 +97,7 @@ pub fn peer_creds(socket: impl AsFd) -> io::Result<PeerCreds> {
 
 /// What the host's security module calls the other end of a connected socket (`SO_PEERSEC`).
 /// Nothing where there is no such module, or no word of it that text can carry.
-pub fn peer_security(socket: impl AsFd) -> Option<String> {
+pub(crate) fn peer_security(socket: impl AsFd) -> Option<String> {
     let mut label = vec![0_u8; IDENTITY_STRING_LEN_MAX];
     let mut len = libc::socklen_t::try_from(label.len()).ok()?;
     // SAFETY: the fd is borrowed, so open; the kernel writes at most `len` bytes into the vector,

@@ -78,7 +78,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Counted bytes with their padding, `len_max` of them at most.
-    pub fn opaque(&mut self, field: &'static str, len_max: usize) -> Result<&'a [u8], XdrError> {
+    pub(crate) fn opaque(
+        &mut self,
+        field: &'static str,
+        len_max: usize,
+    ) -> Result<&'a [u8], XdrError> {
         let declared = self.u32(field)?;
         let too_long = XdrError::TooLong { field, len: declared, max: len_max };
         let len = usize::try_from(declared).map_err(|_| too_long)?;

@@ -72,7 +72,7 @@ impl Seal {
 ///
 /// # Errors
 /// It is another format's, or not whole.
-pub fn unseal<'a>(magic: &Magic, bytes: &'a [u8]) -> Result<&'a [u8], SealError> {
+pub(crate) fn unseal<'a>(magic: &Magic, bytes: &'a [u8]) -> Result<&'a [u8], SealError> {
     let rest = bytes.strip_prefix(magic).ok_or(SealError::Foreign)?;
     let (sum, body) = rest.split_first_chunk().ok_or(SealError::Checksum)?;
     if u64::from_be_bytes(*sum) == checksum(body) { Ok(body) } else { Err(SealError::Checksum) }

@@ -57,27 +57,27 @@ impl<'a> Writer<'a> {
     }
 
     /// Counted bytes, padded to a multiple of four.
-    pub fn opaque(&mut self, bytes: &[u8]) {
+    pub(crate) fn opaque(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         self.out.extend_from_slice(bytes);
         self.pad(bytes.len());
     }
 
     /// The same of bytes that are written in place: the count follows when they are there.
-    pub fn opaque_by(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn opaque_by(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let opaque = self.begin_opaque();
         write(self.out);
         self.end_opaque(opaque);
     }
 
     /// Begins the same of bytes that are written by and by.
-    pub fn begin_opaque(&mut self) -> Opaque {
+    pub(crate) fn begin_opaque(&mut self) -> Opaque {
         self.count(0);
         Opaque { start: self.out.len() }
     }
 
     /// All that follows the beginning are its bytes: they are counted, and padded.
-    pub fn end_opaque(&mut self, opaque: Opaque) {
+    pub(crate) fn end_opaque(&mut self, opaque: Opaque) {
         let Opaque { start } = opaque;
         let len = self.out.len().saturating_sub(start);
         debug_assert!(u32::try_from(len).is_ok(), "capped in limits.rs");

@@ -103,7 +103,7 @@ impl RecordInquiry {
 
     /// The same without how links look for neighbours.
     #[must_use]
-    pub fn without_neighbours(self) -> Self {
+    pub(crate) fn without_neighbours(self) -> Self {
         Self { asks_neighbours: false, ..self }
     }
 

@@ -40,7 +40,7 @@ pub(super) struct Teller {
 }
 
 /// Appends the request to write a value to a file below /proc/sys.
-pub fn encode_sysctl(out: &mut Vec<u8>, sequence: u32, path: &str, value: i32) {
+pub(crate) fn encode_sysctl(out: &mut Vec<u8>, sequence: u32, path: &str, value: i32) {
     let header = Header { kind: SET_SYSCTL, flags: wire::FLAG_REQUEST | wire::FLAG_ACK, sequence };
     wire::write_message(out, header, |payload| {
         let mut text = format!("{path}\0{value}").into_bytes();
@@ -51,7 +51,7 @@ pub fn encode_sysctl(out: &mut Vec<u8>, sequence: u32, path: &str, value: i32) {
 }
 
 /// Has a request be carried out only if the one before it is done.
-pub fn make_conditional(request: &mut [u8]) {
+pub(crate) fn make_conditional(request: &mut [u8]) {
     change_flags(request, |flags| flags | ONLY_AFTER_SUCCESS);
 }
 

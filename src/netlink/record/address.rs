@@ -87,7 +87,7 @@ impl AddressRecord {
     }
 
     /// As it is when its link has got another name: the kernel gives that to the label, too.
-    pub fn follow_name(&mut self, has: &IfName, name: &IfName) {
+    pub(crate) fn follow_name(&mut self, has: &IfName, name: &IfName) {
         let renamed = rewritten(&self.attributes, |attribute, out| {
             match label_at(attribute.text(), has, name).filter(|_| attribute.kind == IFA_LABEL) {
                 Some(label) => out.attribute_text(IFA_LABEL, &label),
@@ -110,7 +110,7 @@ impl AddressRecord {
 
     /// Whether another record is of the same address, as far as the kernel takes it when an address is
     /// added, and never again.
-    pub fn has_form_of(&self, other: &Self) -> bool {
+    pub(crate) fn has_form_of(&self, other: &Self) -> bool {
         let family = self.address.prefix.family();
         let is_lasting = |kind: u16| matches!(kind, IFA_LABEL | IFA_BROADCAST);
         let flags = IFA_F_NOPREFIXROUTE;
@@ -123,7 +123,7 @@ impl AddressRecord {
 
     /// Whether another record of the same address says the same of it, but for how long it lasts, and
     /// for what the kernel has found out about it.
-    pub fn is_used_as(&self, other: &Self) -> bool {
+    pub(crate) fn is_used_as(&self, other: &Self) -> bool {
         let flags = match self.address.prefix.family() {
             Family::Ipv4 => 0,
             Family::Ipv6 => IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_NOPREFIXROUTE,
@@ -147,7 +147,7 @@ impl AddressRecord {
     }
 
     /// Whether the kernel makes this route along with the address.
-    pub fn makes_route(&self, to: IpPrefix, metric: u32, source: Option<IpAddr>) -> bool {
+    pub(crate) fn makes_route(&self, to: IpPrefix, metric: u32, source: Option<IpAddr>) -> bool {
         let is_its = match self.address.prefix.family() {
             Family::Ipv4 => {
                 let has_source = source == Some(self.address.prefix.address());
@@ -162,12 +162,12 @@ impl AddressRecord {
     }
 
     /// Whether it was added to stay: the kernel removes its network's route along with it.
-    pub fn is_permanent(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         self.all_flags() & IFA_F_PERMANENT != 0
     }
 
     /// The metric of the routes that the kernel makes along with the address.
-    pub fn route_metric(&self) -> u32 {
+    pub(crate) fn route_metric(&self) -> u32 {
         let own = attributes(&self.attributes).flatten().find(|it| it.kind == IFA_RT_PRIORITY);
         let own = own.and_then(|it| it.u32("IFA_RT_PRIORITY").ok()).filter(|metric| *metric > 0);
         own.unwrap_or(match self.address.prefix.family() {
@@ -224,7 +224,7 @@ impl AddressRecord {
 
     /// The same address `elapsed` later; nothing if it has expired meanwhile.
     #[must_use]
-    pub fn aged(&self, elapsed: Duration) -> Option<Self> {
+    pub(crate) fn aged(&self, elapsed: Duration) -> Option<Self> {
         let attributes = rewritten(&self.attributes, |attribute, out| {
             if attribute.kind != IFA_CACHEINFO {
                 out.attribute(attribute.kind, attribute.payload);
@@ -252,19 +252,19 @@ impl AddressRecord {
     }
 
     /// Appends the request to add the address to `link`.
-    pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    pub(crate) fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE;
         self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
     /// Appends the request to have the address of `link` last as long as this one does.
-    pub fn encode_change(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    pub(crate) fn encode_change(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_REPLACE;
         self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
     /// Appends the request to take the address from `link`.
-    pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    pub(crate) fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         self.write(out, Header { kind: RTM_DELADDR, flags, sequence }, link);
     }
@@ -315,7 +315,7 @@ fn broadcast_of(prefix: IpPrefix) -> Option<Ipv4Addr> {
 
 /// Appends the request for the addresses of both families of one link. A kernel without strict
 /// checks (before Linux 4.20) tells of all links.
-pub fn encode_address_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+pub(crate) fn encode_address_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETADDR, flags, sequence }, |payload| {
         payload.bytes(&[0; 4]);

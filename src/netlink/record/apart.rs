@@ -56,7 +56,7 @@ impl Apart {
     ///
     /// # Errors
     /// As for [`Apart::encode`].
-    pub fn encode_add(
+    pub(crate) fn encode_add(
         &self,
         out: &mut Vec<u8>,
         sequence: u32,
@@ -75,7 +75,7 @@ impl Apart {
     ///
     /// # Errors
     /// As for [`Apart::encode`].
-    pub fn encode_delete(
+    pub(crate) fn encode_delete(
         &self,
         out: &mut Vec<u8>,
         sequence: u32,

@@ -68,7 +68,7 @@ impl BridgeVlans {
     }
 
     /// The VLAN of this number, for what is tagged so.
-    pub fn tagged(vid: u16) -> Self {
+    pub(crate) fn tagged(vid: u16) -> Self {
         Self { ranges: vec![Range { first: vid, last: vid, flags: 0 }] }
     }
 
@@ -138,7 +138,7 @@ impl BridgeVlans {
     }
 
     /// Whether all numbers of `self` are among those of `other`.
-    pub fn is_within(&self, other: &Self) -> bool {
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
         let is_other = |range: &Range| (range.first..=range.last).all(|vid| other.contains(vid));
         self.ranges.iter().all(is_other)
     }
@@ -178,13 +178,25 @@ impl BridgeVlans {
     }
 
     /// Appends the request that lets these through, each as it is here.
-    pub fn encode_set(&self, out: &mut Vec<u8>, sequence: u32, index: LinkIndex, side: Side) {
+    pub(crate) fn encode_set(
+        &self,
+        out: &mut Vec<u8>,
+        sequence: u32,
+        index: LinkIndex,
+        side: Side,
+    ) {
         self.encode_request(out, Header { kind: RTM_SETLINK, flags: 0, sequence }, index, side);
     }
 
     /// Appends the request that lets these through no more. Of those that are not let through anyway
     /// the kernel says nothing.
-    pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, index: LinkIndex, side: Side) {
+    pub(crate) fn encode_delete(
+        &self,
+        out: &mut Vec<u8>,
+        sequence: u32,
+        index: LinkIndex,
+        side: Side,
+    ) {
         self.encode_request(out, Header { kind: RTM_DELLINK, flags: 0, sequence }, index, side);
     }
 
@@ -217,7 +229,7 @@ impl BridgeVlans {
 }
 
 /// Appends the request for the VLANs of all bridges and their ports.
-pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
+pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETLINK, flags, sequence }, |payload| {
         payload.bytes(&[AF_BRIDGE]);

@@ -96,7 +96,13 @@ impl FdbEntry {
 
     /// Appends the request that sets it. A bridge's own are asked of the bridge, and those of a port of the
     /// bridge that it is one of.
-    pub fn encode_set(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex, is_bridge: bool) {
+    pub(crate) fn encode_set(
+        &self,
+        out: &mut Vec<u8>,
+        sequence: u32,
+        link: LinkIndex,
+        is_bridge: bool,
+    ) {
         let is_one_of_many = self.is_self() && self.mac().is_none_or(|mac| is_of_many(&mac));
         let how = if is_one_of_many { FLAG_APPEND } else { FLAG_REPLACE };
         let flags = FLAG_REQUEST | FLAG_ACK | FLAG_CREATE | how;
@@ -105,7 +111,7 @@ impl FdbEntry {
     }
 
     /// Appends the request that removes it.
-    pub fn encode_delete(
+    pub(crate) fn encode_delete(
         &self,
         out: &mut Vec<u8>,
         sequence: u32,
@@ -127,7 +133,7 @@ impl FdbEntry {
     }
 
     /// Whether it is the link's own, and not its bridge's.
-    pub fn is_self(&self) -> bool {
+    pub(crate) fn is_self(&self) -> bool {
         self.flags & NTF_SELF != 0
     }
 
@@ -152,7 +158,7 @@ fn is_of_many(mac: &MacAddr) -> bool {
 }
 
 /// Appends the request for the entries of a bridge and of its ports, or of one link that is no port.
-pub fn encode_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, is_bridge: bool) {
+pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, is_bridge: bool) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETNEIGH, flags, sequence }, |payload| {
         payload.bytes(&[AF_BRIDGE, 0, 0, 0]);

@@ -96,7 +96,7 @@ impl ToldSoFar {
     }
 
     /// Those of links that are yet to be made, and those of links that have others.
-    pub fn into_parts(self) -> (Neighbours, Vec<ToldNeighbours>) {
+    pub(crate) fn into_parts(self) -> (Neighbours, Vec<ToldNeighbours>) {
         (self.defaults, self.links)
     }
 }
@@ -143,7 +143,7 @@ impl ToldNeighbours {
     }
 
     /// Appends the request that sets these of a link.
-    pub fn encode_set(&self, out: &mut Vec<u8>, sequence: u32) {
+    pub(crate) fn encode_set(&self, out: &mut Vec<u8>, sequence: u32) {
         let flags = FLAG_REQUEST | FLAG_ACK;
         self.write(out, Header { kind: RTM_SETNEIGHTBL, flags, sequence });
     }
@@ -225,7 +225,7 @@ impl Neighbours {
 
     /// What has to be set of a link that has those of `now`, so that it has these, where links have these
     /// by `default`.
-    pub fn changes_from(
+    pub(crate) fn changes_from(
         &self,
         now: &Self,
         default: &Self,
@@ -252,7 +252,7 @@ impl Neighbours {
 }
 
 /// Appends the request for those of all links.
-pub fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
+pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETNEIGHTBL, flags, sequence }, |payload| {
         payload.bytes(&[0; 4]);

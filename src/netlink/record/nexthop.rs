@@ -111,7 +111,7 @@ impl NexthopRecord {
     }
 
     /// Whether it is a group that has this one.
-    pub fn has_member(&self, id: u32) -> bool {
+    pub(crate) fn has_member(&self, id: u32) -> bool {
         const ENTRY_LEN: usize = 8;
         let group = attributes(&self.attributes).flatten().find(|it| it.kind == NHA_GROUP);
         let entries = group.map(|group| group.payload.chunks_exact(ENTRY_LEN));
@@ -151,7 +151,7 @@ impl fmt::Display for NexthopRecord {
 }
 
 /// Appends the request for all next hops.
-pub fn encode_nexthop_dump(out: &mut Vec<u8>, sequence: u32) {
+pub(crate) fn encode_nexthop_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETNEXTHOP, flags, sequence }, |payload| {
         payload.bytes(&[0; 8]);

@@ -104,7 +104,7 @@ impl RouteRecord {
 
     /// The route to the peer of an IPv6 address. The kernel makes it itself, but some time after the
     /// address was added, when it has searched for duplicates.
-    pub fn to_peer_of(address: &AddressRecord) -> Option<Self> {
+    pub(crate) fn to_peer_of(address: &AddressRecord) -> Option<Self> {
         let peer = address.address.peer.filter(IpAddr::is_ipv6)?;
         let metric = address.route_metric();
         let mut attributes = Vec::new();
@@ -210,7 +210,10 @@ impl RouteRecord {
     /// Whether the kernel makes this route along with one of these addresses, all that its link has.
     /// NetworkManager adds addresses that have none of the kernel's (`noprefixroute`), and then routes
     /// to their networks under the kernel's protocol.
-    pub fn comes_with<'a>(&self, addresses: impl IntoIterator<Item = &'a AddressRecord>) -> bool {
+    pub(crate) fn comes_with<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = &'a AddressRecord>,
+    ) -> bool {
         let has_route =
             |it: &AddressRecord| it.makes_route(self.destination, self.metric, self.source);
         let mut addresses = addresses.into_iter();
@@ -238,7 +241,7 @@ impl RouteRecord {
 
     /// Whether a router has advertised it, to the kernel or to a program that listens in its place. The
     /// route to an advertised prefix has the kernel's protocol, and expires.
-    pub fn is_advertised(&self) -> bool {
+    pub(crate) fn is_advertised(&self) -> bool {
         self.protocol == RTPROT_RA
             || (self.protocol == RTPROT_KERNEL && !self.is_lasting())
             || self.is_stand_in()
@@ -255,13 +258,13 @@ impl RouteRecord {
 
     /// Whether [`RouteRecord::default_over`] makes such a route: no metric, no table of its own. The
     /// metric is the kernel's then.
-    pub fn is_as_defined(&self) -> bool {
+    pub(crate) fn is_as_defined(&self) -> bool {
         let made = self.gateway.map(Self::default_over);
         made.is_some_and(|made| self.metric == made.metric_in_force() && self.header == made.header)
     }
 
     /// The metric that the kernel gives it.
-    pub fn metric_in_force(&self) -> u32 {
+    pub(crate) fn metric_in_force(&self) -> u32 {
         match self.family {
             Family::Ipv6 if self.metric == 0 => IPV6_METRIC,
             Family::Ipv4 | Family::Ipv6 => self.metric,
@@ -269,13 +272,13 @@ impl RouteRecord {
     }
 
     /// Whether its destination is on the link: neither a gateway leads there, nor several ways.
-    pub fn is_direct(&self) -> bool {
+    pub(crate) fn is_direct(&self) -> bool {
         self.gateway.is_none() && self.attribute(RTA_VIA).is_none() && self.hops == Hops::One
     }
 
     /// Whether a link that has the one needs no other: the same place, by the same gateway, with the
     /// same say, for the same packets. IPv6 would take the one for the other.
-    pub fn is_same_way(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_way(&self, other: &Self) -> bool {
         let is_said_alike = |kind: &u16| self.attribute(*kind) == other.attribute(*kind);
         self.way() == other.way() && [RTA_SRC, RTA_VIA, RTA_MULTIPATH].iter().all(is_said_alike)
     }
@@ -295,7 +298,7 @@ impl RouteRecord {
     }
 
     /// Whether the gateway counts as on the link, whatever addresses that has.
-    pub fn is_on_link(&self) -> bool {
+    pub(crate) fn is_on_link(&self) -> bool {
         self.flags & RTNH_F_ONLINK != 0
     }
 
@@ -307,7 +310,7 @@ impl RouteRecord {
     /// The same route as a record of one of these links: its hops through them lead through whatever link
     /// it is said of. Each hop of IPv6 is a route of its own, so those of other links are left out.
     #[must_use]
-    pub fn seen_from(&self, links: &[LinkIndex]) -> Self {
+    pub(crate) fn seen_from(&self, links: &[LinkIndex]) -> Self {
         let is_own = |link: u32| link == 0 || links.contains(&LinkIndex(link));
         self.with_hops(|link| match is_own(link) {
             true => Some(0),
@@ -322,12 +325,12 @@ impl RouteRecord {
 
     /// The same route, spelt out.
     #[must_use]
-    pub fn without_object(self) -> Self {
+    pub(crate) fn without_object(self) -> Self {
         Self { object: None, ..self }
     }
 
     /// What is left of the route without the link that it belongs to; nothing if it has no other.
-    pub fn without_link(&self) -> Option<Self> {
+    pub(crate) fn without_link(&self) -> Option<Self> {
         let rest = self.with_hops(|link| (link != 0).then_some(link));
         let has_others = rest.attribute(RTA_MULTIPATH).is_some_and(|list| !list.is_empty());
         has_others.then(|| rest.without_object())
@@ -358,7 +361,7 @@ impl RouteRecord {
     }
 
     /// Whether it leads over this gateway through the link that it belongs to, be it by one of its hops.
-    pub fn leads_over(&self, gateway: IpAddr) -> bool {
+    pub(crate) fn leads_over(&self, gateway: IpAddr) -> bool {
         let mut hops = self.hop_gateways().into_iter();
         self.gateway == Some(gateway) || hops.any(|(hop, _)| hop == gateway)
     }
@@ -369,7 +372,7 @@ impl RouteRecord {
     }
 
     /// Whether it leads by one way alone.
-    pub fn can_move(&self) -> bool {
+    pub(crate) fn can_move(&self) -> bool {
         self.hops == Hops::One
     }
 
@@ -381,7 +384,7 @@ impl RouteRecord {
     }
 
     /// Whether another record of the same route says the same of it, but for how long it lasts.
-    pub fn is_used_as(&self, other: &Self) -> bool {
+    pub(crate) fn is_used_as(&self, other: &Self) -> bool {
         let is_said = |attribute: &Attribute<'_>| attribute.kind != RTA_EXPIRES;
         (self.header, self.flags) == (other.header, other.flags)
             && attributes(&self.attributes).flatten().filter(is_said).eq(attributes(
@@ -392,7 +395,7 @@ impl RouteRecord {
     }
 
     /// Whether the kernel tries one of two routes before the other, and goes by their order.
-    pub fn is_beside(&self, other: &Self) -> bool {
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
         let [_source_len, tos, ..] = self.header;
         let [_source_len, other_tos, ..] = other.header;
         let key = |it: &Self| (it.family, it.destination, it.metric, it.table);
@@ -401,7 +404,7 @@ impl RouteRecord {
 
     /// Whether a rollback may have to set it again: a person, a script, a DHCP client or a router has
     /// brought it, or the kernel's protocol is all that is known. A routing daemon brings its own back.
-    pub fn may_be_kept(&self) -> bool {
+    pub(crate) fn may_be_kept(&self) -> bool {
         let of = [RTPROT_KERNEL, RTPROT_BOOT, RTPROT_STATIC, RTPROT_DHCP, RTPROT_RA];
         let is_own_of_local = self.protocol == RTPROT_KERNEL && self.table == RT_TABLE_LOCAL;
         of.contains(&self.protocol) && !is_own_of_local
@@ -409,18 +412,21 @@ impl RouteRecord {
 
     /// Whether a rollback has to set it again, where its link has these addresses: none of them brings
     /// it back.
-    pub fn is_kept<'a>(&self, addresses: impl IntoIterator<Item = &'a AddressRecord>) -> bool {
+    pub(crate) fn is_kept<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = &'a AddressRecord>,
+    ) -> bool {
         self.may_be_kept() && !self.comes_with(addresses)
     }
 
     /// Whether a DHCP client has brought it.
-    pub fn is_leased(&self) -> bool {
+    pub(crate) fn is_leased(&self) -> bool {
         self.protocol == RTPROT_DHCP
     }
 
     /// The same route `elapsed` later; nothing if it has expired meanwhile.
     #[must_use]
-    pub fn aged(&self, elapsed: Duration) -> Option<Self> {
+    pub(crate) fn aged(&self, elapsed: Duration) -> Option<Self> {
         let attributes = rewritten(&self.attributes, |attribute, out| {
             if attribute.kind != RTA_EXPIRES {
                 out.attribute(attribute.kind, attribute.payload);
@@ -440,7 +446,7 @@ impl RouteRecord {
     }
 
     /// Appends the request to add the route through `link`, before others of its kind.
-    pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    pub(crate) fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE;
         let kind = if self.is_stand_in() { ADD_STAND_IN } else { RTM_NEWROUTE };
         self.write_by_object(out, Header { kind, flags, sequence }, link);
@@ -448,13 +454,13 @@ impl RouteRecord {
 
     /// Appends the request to have the route in the place of the one that leads the same way and is spelt
     /// out.
-    pub fn encode_replace(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    pub(crate) fn encode_replace(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_REPLACE;
         self.write_by_object(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
     }
 
     /// Appends the request to remove the route through `link`; of a stand-in, what has replaced it too.
-    pub fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
+    pub(crate) fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         if self.is_stand_in() {
             let any = self.of_any_maker();
@@ -527,7 +533,7 @@ impl fmt::Display for RouteRecord {
 
 /// Appends the request for one family's routes through one link, or through all. A kernel without
 /// strict checks (before Linux 4.20) tells of all in either case.
-pub fn encode_route_dump(
+pub(crate) fn encode_route_dump(
     out: &mut Vec<u8>,
     sequence: u32,
     family: Family,
@@ -544,7 +550,7 @@ pub fn encode_route_dump(
 }
 
 /// The link that a route leads through which the kernel tells of; of several, the first.
-pub fn link_of(message: &Message<'_>) -> Option<LinkIndex> {
+pub(crate) fn link_of(message: &Message<'_>) -> Option<LinkIndex> {
     const HEADER_LEN: usize = 12;
     let list = message.payload.get(HEADER_LEN..)?;
     attributes(list).flatten().find_map(|attribute| match attribute.kind {
@@ -555,7 +561,7 @@ pub fn link_of(message: &Message<'_>) -> Option<LinkIndex> {
 }
 
 /// Whether a route that the kernel tells of leads through `link`, or has a hop that does.
-pub fn leads_through(message: &Message<'_>, link: LinkIndex) -> bool {
+pub(crate) fn leads_through(message: &Message<'_>, link: LinkIndex) -> bool {
     const HEADER_LEN: usize = 12;
     let Some(list) = message.payload.get(HEADER_LEN..) else { return false };
     attributes(list).flatten().any(|attribute| match attribute.kind {

@@ -159,7 +159,7 @@ impl fmt::Display for RuleRecord {
 }
 
 /// Appends the request for one family's rules.
-pub fn encode_rule_dump(out: &mut Vec<u8>, sequence: u32, family: Family) {
+pub(crate) fn encode_rule_dump(out: &mut Vec<u8>, sequence: u32, family: Family) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETRULE, flags, sequence }, |payload| {
         payload.bytes(&[encode_family(family), 0, 0, 0]);

@@ -50,7 +50,7 @@ pub struct WideRoute {
 }
 
 /// Whether a message tells of such a route.
-pub fn is_wide(message: &Message<'_>) -> bool {
+pub(crate) fn is_wide(message: &Message<'_>) -> bool {
     let kind = message.payload.get(7).copied().unwrap_or_default();
     let leads_nowhere = matches!(kind, RTN_BLACKHOLE | RTN_UNREACHABLE | RTN_PROHIBIT | RTN_THROW);
     let list = message.payload.get(ROUTE_HEADER_LEN..).unwrap_or_default();

@@ -90,7 +90,7 @@ impl fmt::Display for Loss {
 }
 
 /// The plan that makes the files `now` those of `then`.
-pub fn restore_files(then: &Files, now: &Files) -> Plan {
+pub(crate) fn restore_files(then: &Files, now: &Files) -> Plan {
     let step = |file: FileRestoration| Planned { step: Step::RestoreFile(file), undo: Vec::new() };
     let steps = snapshot::restorations(then, now).into_iter().map(step).collect();
     Plan { steps, ..Plan::default() }

@@ -135,7 +135,7 @@ pub fn qemu(procedure: i32) -> Option<Refusal> {
 }
 
 /// Why the LXC program's `procedure` is refused; nothing if it is unknown.
-pub fn lxc(procedure: i32) -> Option<Refusal> {
+pub(crate) fn lxc(procedure: i32) -> Option<Refusal> {
     api::find(api::LXC, procedure).map(Refusal::NoSupport)
 }
 

@@ -57,7 +57,7 @@ const OF_BOND: [(u16, u64); 8] =
 impl LinkRecord {
     /// What has to be set of a bridge, bond or VLAN that [`LinkRecord::encode_add`] has just made, so
     /// that it has all that this record has, but for what a port is to its master.
-    pub fn settings_of_new(&self) -> Vec<LinkSetting> {
+    pub(crate) fn settings_of_new(&self) -> Vec<LinkSetting> {
         let mut settings = self.settings();
         let is_said = |it: &LinkSetting| {
             it.place == Place::Kind("vlan")

@@ -21,7 +21,7 @@ impl LinkRecord {
     /// Appends the request that makes such a link again, over `parent` if it is over one. It is down
     /// at first, and no port of another. Writes no kind for a link that cannot be made
     /// ([`LinkRecord::can_be_made`]), which the kernel refuses.
-    pub fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, parent: Option<LinkIndex>) {
+    pub(crate) fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, parent: Option<LinkIndex>) {
         wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
             self.write_link(payload);
             if let Some(parent) = parent {
@@ -36,7 +36,7 @@ impl LinkRecord {
     }
 
     /// Appends the request that makes such a veth again, with its other end.
-    pub fn encode_add_pair(&self, out: &mut Vec<u8>, sequence: u32, peer: &Self) {
+    pub(crate) fn encode_add_pair(&self, out: &mut Vec<u8>, sequence: u32, peer: &Self) {
         wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
             self.write_link(payload);
             payload.nested(IFLA_LINKINFO, |info| {

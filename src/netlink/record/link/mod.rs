@@ -131,7 +131,7 @@ impl LinkRecord {
     /// What has to be set so that a link that is as `now` becomes as this record has it, but for what
     /// the table knows of it and has words of its own for. Of a link that is yet to be made, what any
     /// link takes: the rest is to be compared when it is there.
-    pub fn settings_besides(&self, now: Option<&Self>) -> Vec<LinkSetting> {
+    pub(crate) fn settings_besides(&self, now: Option<&Self>) -> Vec<LinkSetting> {
         let has = now.map(Self::settings).unwrap_or_default();
         let mut settings = self.settings();
         settings.retain(|it| self.is_for(it, now));
@@ -149,7 +149,7 @@ impl LinkRecord {
     }
 
     /// How a link makes itself addresses, if it differs from how a new one does.
-    pub fn own_address_making(&self) -> Vec<LinkSetting> {
+    pub(crate) fn own_address_making(&self) -> Vec<LinkSetting> {
         let is_said = |it: &Attribute<'_>| it.payload.iter().any(|byte| *byte != 0);
         let said: Vec<_> = self.family(AF_INET6).filter(is_said).map(|it| it.kind).collect();
         let is_own = |it: &LinkSetting| it.place == Place::Inet6 && said.contains(&it.kind);
@@ -212,7 +212,7 @@ impl LinkRecord {
 
     /// Whether setting one attribute after the other makes of this link that of `then`, but for what it
     /// is over: if not, it has to be made anew.
-    pub fn can_become(&self, then: &Self) -> bool {
+    pub(crate) fn can_become(&self, then: &Self) -> bool {
         if self.attributes == then.attributes {
             return true;
         }
@@ -230,7 +230,7 @@ impl LinkRecord {
 
     /// Whether a link that is gone can be made again: what the kernel says of it is enough, and what it
     /// is over is in the same network namespace.
-    pub fn can_be_made(&self) -> bool {
+    pub(crate) fn can_be_made(&self) -> bool {
         let is_over_another = self.attributes().any(|it| it.kind == IFLA_LINK_NETNSID);
         self.kind().is_some() && !is_over_another
     }
@@ -249,7 +249,7 @@ impl LinkRecord {
     }
 
     /// What the kernel calls the kind of a link, if that is no NIC.
-    pub fn kind_name(&self) -> Option<&str> {
+    pub(crate) fn kind_name(&self) -> Option<&str> {
         let name = self.info_part(IFLA_INFO_KIND)?.text();
         std::str::from_utf8(name).ok()
     }

@@ -48,7 +48,7 @@ impl LinkRecord {
 
     /// What has to be set so that it has what it has here once it has become a port of a bridge or bond.
     /// What a NIC costs by itself is not told, so that is said.
-    pub fn port_settings_of_new(&self) -> Vec<LinkSetting> {
+    pub(crate) fn port_settings_of_new(&self) -> Vec<LinkSetting> {
         if let Some(port) = self.port() {
             return port.settings_of_new(&self.link.kind);
         }
@@ -87,7 +87,7 @@ impl PortRecord {
 
     /// What has to be set so that a link of this kind that has just become a port has this. The kernel
     /// takes the cost of a port from its speed, which is known of some kinds.
-    pub fn settings_of_new(&self, kind: &LinkKind) -> Vec<LinkSetting> {
+    pub(crate) fn settings_of_new(&self, kind: &LinkKind) -> Vec<LinkSetting> {
         let cost = match kind {
             LinkKind::Tun => Some(COST_OF_TUN),
             LinkKind::Veth => Some(COST_OF_VETH),
@@ -112,7 +112,7 @@ impl PortRecord {
     }
 
     /// Whether it has what a link has that has just become a port, but for what it costs.
-    pub fn is_as_new(&self) -> bool {
+    pub(crate) fn is_as_new(&self) -> bool {
         self.settings_besides_new().iter().all(|setting| setting.kind == IFLA_BRPORT_COST)
     }
 

@@ -56,12 +56,12 @@ impl LinkSetting {
     }
 
     /// Whether it says what a port is to the bridge or bond that it is a port of.
-    pub fn is_of_port(&self) -> bool {
+    pub(crate) fn is_of_port(&self) -> bool {
         matches!(self.place, Place::Port(_))
     }
 
     /// Whether the kernel changes it only while the link is down.
-    pub fn needs_down(&self) -> bool {
+    pub(crate) fn needs_down(&self) -> bool {
         self.place == Place::Kind("bond") && needs_bond_down(self.kind)
     }
 

@@ -140,7 +140,7 @@ impl LinkRecord {
     }
 
     /// The same but for the MTU of IPv6, which is the link's whenever that comes up.
-    pub fn own_sysctls(&self) -> impl Iterator<Item = (Sysctl, i32)> {
+    pub(crate) fn own_sysctls(&self) -> impl Iterator<Item = (Sysctl, i32)> {
         self.sysctls().into_iter().filter(|(sysctl, _)| *sysctl != Sysctl::ipv6("mtu"))
     }
 }
@@ -153,7 +153,7 @@ pub fn all() -> impl Iterator<Item = Sysctl> {
 }
 
 /// The switches of IPv6 among such sysctls.
-pub fn ipv6_switches(sysctls: &[(Sysctl, i32)]) -> Ipv6Switches {
+pub(crate) fn ipv6_switches(sysctls: &[(Sysctl, i32)]) -> Ipv6Switches {
     let value = |sysctl: Sysctl| {
         let found = sysctls.iter().find(|(it, _)| *it == sysctl);
         found.map(|(_, value)| *value)

@@ -68,7 +68,7 @@ impl RouteRecord {
     }
 
     /// Whether it stands in for a router's default route. A person who adds such a route means the same.
-    pub fn is_stand_in(&self) -> bool {
+    pub(crate) fn is_stand_in(&self) -> bool {
         self.is_default()
             && self.gateway.is_some_and(is_link_local)
             && !self.is_on_link()
@@ -86,7 +86,7 @@ impl RouteRecord {
     /// be able to add itself, before this one. A route to a part of the world (RFC 4191) is then there
     /// twice until the earlier one expires.
     #[must_use]
-    pub fn to_add(&self) -> Self {
+    pub(crate) fn to_add(&self) -> Self {
         if !self.is_of_router() {
             return self.clone();
         }
