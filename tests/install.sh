@@ -44,6 +44,7 @@ SYSVINIT="755 etc/init.d/virtinterfaced
 644 etc/insserv.conf.d/virtinterfaced
 644 etc/default/virtinterfaced"
 RUNIT="755 etc/sv/virtinterfaced/run
+755 etc/sv/virtinterfaced/control/h
 755 etc/sv/virtinterfaced/finish
 755 etc/sv/virtinterfaced/log/run
 link etc/sv/virtinterfaced/supervise
