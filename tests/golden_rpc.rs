@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use golden::{Capture, compare_all};
 use simulation::sample;
-use virtinterfaced::model::client::Entrance;
+use virtinterfaced::model::client::Endpoint;
 use virtinterfaced::proto::Call;
 use virtinterfaced::rpc::frame::{Carrier, FrameBuffer};
 use virtinterfaced::rpc::header::{kind, status};
@@ -30,11 +30,11 @@ fn clients_are_answered_as_the_files_beside_their_words_say() {
     compare_all("rpc", converse);
 }
 
-fn entrance(capture: &Capture) -> Entrance {
+fn endpoint(capture: &Capture) -> Endpoint {
     match capture.origin.rsplit_once(", ").unwrap().1 {
-        "read-write socket" => Entrance::ReadWrite,
-        "read-only socket" => Entrance::ReadOnly,
-        "admin socket" => Entrance::Admin,
+        "read-write socket" => Endpoint::ReadWrite,
+        "read-only socket" => Endpoint::ReadOnly,
+        "admin socket" => Endpoint::Admin,
         socket => panic!("{socket}? in {}", capture.origin),
     }
 }
@@ -44,7 +44,7 @@ fn converse(capture: &Capture) -> String {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
     let now = Instant::now();
     let policy = Policy { interval: Some(Duration::from_secs(5)), count: 5 };
-    let mut session = Session::new(entrance(capture), policy, 5);
+    let mut session = Session::new(endpoint(capture), policy, 5);
     let host = sample::host();
     let mut text = String::new();
     for message in &capture.messages {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::model::client::{Access, ClientId, ClientState, Entrance, Opened};
+use crate::model::client::{Access, ClientId, ClientState, Endpoint, Opened};
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
 use crate::session::ReplyTo;
@@ -36,7 +36,7 @@ impl Origin {
             Self::Client { state, .. } => state.clone(),
             Self::Daemon(_) => {
                 let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
-                ClientState { opened, ..ClientState::new(Entrance::ReadWrite) }
+                ClientState { opened, ..ClientState::new(Endpoint::ReadWrite) }
             }
         }
     }

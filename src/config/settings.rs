@@ -13,7 +13,7 @@ use crate::config::choice::{
 };
 use crate::config::logging_spec::{LogFilter, LogLevel, LogOutput};
 use crate::config::uuid::Uuid;
-use crate::model::client::{Entrance, Privilege};
+use crate::model::client::{Endpoint, Privilege};
 use crate::model::server::ServerName;
 use crate::rpc::keepalive;
 
@@ -213,18 +213,18 @@ impl Settings {
         }
     }
 
-    /// Who may connect at `entrance`.
-    pub fn mode(&self, entrance: Entrance) -> SocketMode {
-        match entrance {
-            Entrance::ReadWrite => self.sockets.rw_mode,
-            Entrance::ReadOnly => self.sockets.ro_mode,
-            Entrance::Admin => self.sockets.admin_mode,
+    /// Who may connect at `endpoint`.
+    pub fn mode(&self, endpoint: Endpoint) -> SocketMode {
+        match endpoint {
+            Endpoint::ReadWrite => self.sockets.rw_mode,
+            Endpoint::ReadOnly => self.sockets.ro_mode,
+            Endpoint::Admin => self.sockets.admin_mode,
         }
     }
 
-    /// How many may wait to be accepted at `entrance`.
-    pub(crate) fn backlog(&self, entrance: Entrance) -> u32 {
-        match ServerName::behind(entrance) {
+    /// How many may wait to be accepted at `endpoint`.
+    pub(crate) fn backlog(&self, endpoint: Endpoint) -> u32 {
+        match ServerName::behind(endpoint) {
             ServerName::Main => self.main.queued_count_max,
             ServerName::Admin => self.admin.queued_count_max,
         }

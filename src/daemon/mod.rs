@@ -40,7 +40,7 @@ use crate::io::pid_file::{PidFile, PidFileError};
 use crate::io::standby::{StandbySpec, lock_after_rollback};
 use crate::io::supervisor::Supervisor;
 use crate::logging::{self, Circumstances};
-use crate::model::client::{Entrance, Privilege};
+use crate::model::client::{Endpoint, Privilege};
 use crate::server::{DhcpParts, Facts, Server, ServerParts};
 use crate::sys::{descriptors, process, signal::Signals};
 
@@ -97,7 +97,7 @@ struct Preparations<'a> {
 }
 
 /// The sockets that a supervisor passes; `None` if there is no such supervisor.
-type Activated = Option<Vec<(Entrance, OwnedFd)>>;
+type Activated = Option<Vec<(Endpoint, OwnedFd)>>;
 
 /// Runs the daemon from its arguments to its exit status.
 pub fn main(arguments: &[OsString]) -> ExitCode {
@@ -156,7 +156,7 @@ fn help(privilege: Privilege, environment: &Environment) -> String {
     let file = |path: &Path| path.display().to_string();
     cli::help(&[
         ("configuration:", file(&paths.config)),
-        ("sockets:", file(&paths.run_dir.join(Entrance::ReadWrite.socket_name()))),
+        ("sockets:", file(&paths.run_dir.join(Endpoint::ReadWrite.socket_name()))),
         ("pid file:", file(&paths.pid_file)),
     ])
 }
@@ -448,11 +448,11 @@ fn make_run_dirs(paths: &Paths) -> Result<(), StartError> {
 
 /// Serves the sockets that a supervisor has opened, and no others.
 fn adopt(
-    sockets: Vec<(Entrance, OwnedFd)>,
+    sockets: Vec<(Endpoint, OwnedFd)>,
     configuration: &Configuration,
 ) -> Result<Vec<Listener>, StartError> {
-    let adopt = |(entrance, socket)| {
-        Listener::adopt(entrance, socket, configuration.settings.backlog(entrance))
+    let adopt = |(endpoint, socket)| {
+        Listener::adopt(endpoint, socket, configuration.settings.backlog(endpoint))
     };
     let listeners: Result<_, _> = sockets.into_iter().map(adopt).collect();
     listeners.map_err(|err| StartError::new(Exit::Sockets, err))
@@ -466,19 +466,19 @@ fn listen(
     let settings = &configuration.settings;
     let dir = settings.sockets.dir.as_ref().unwrap_or(&paths.run_dir);
     let dir = folders::resolve_private(dir).map_err(|err| StartError::new(Exit::Sockets, err))?;
-    let entrances: &[Entrance] = match privilege {
-        Privilege::System => &[Entrance::Admin, Entrance::ReadWrite, Entrance::ReadOnly],
-        Privilege::Session => &[Entrance::Admin, Entrance::ReadWrite],
+    let endpoints: &[Endpoint] = match privilege {
+        Privilege::System => &[Endpoint::Admin, Endpoint::ReadWrite, Endpoint::ReadOnly],
+        Privilege::Session => &[Endpoint::Admin, Endpoint::ReadWrite],
     };
-    let bind = |entrance: &Entrance| {
+    let bind = |endpoint: &Endpoint| {
         Listener::bind(&ListenerSpec {
-            entrance: *entrance,
-            path: dir.join(entrance.socket_name()),
-            mode: settings.mode(*entrance).bits(),
+            endpoint: *endpoint,
+            path: dir.join(endpoint.socket_name()),
+            mode: settings.mode(*endpoint).bits(),
             group: configuration.socket_group,
-            backlog: settings.backlog(*entrance),
+            backlog: settings.backlog(*endpoint),
         })
     };
-    let listeners: Result<_, _> = entrances.iter().map(bind).collect();
+    let listeners: Result<_, _> = endpoints.iter().map(bind).collect();
     listeners.map_err(|err| StartError::new(Exit::Sockets, err))
 }

@@ -5,7 +5,7 @@ use crate::error::{CallError, Domain, ErrorCode};
 use crate::faults::{self, Driver};
 use crate::handler::uri::{self, UriSettings};
 use crate::handler::{Answer, Outcome, Question, World, identity};
-use crate::model::client::{Access, ClientState, Entrance, Opened};
+use crate::model::client::{Access, ClientState, Endpoint, Opened};
 use crate::proto::Reply;
 use crate::proto::connect::ConnectCall;
 use crate::release::LIBVIRT_VERSION_NUMBER;
@@ -93,12 +93,12 @@ fn open(
     };
     let resolved = settings.resolve(name).ok_or_else(uri::no_default);
     let uri = resolved.and_then(|name| uri::accept(name, world.privilege));
-    let access = access(flags, client.entrance);
+    let access = access(flags, client.endpoint);
     Outcome::Done(uri.map(|uri| Reply::Opened(Opened { uri, access })))
 }
 
-fn access(flags: u32, entrance: Entrance) -> Access {
-    if flags & OPEN_READ_ONLY != 0 || entrance == Entrance::ReadOnly {
+fn access(flags: u32, endpoint: Endpoint) -> Access {
+    if flags & OPEN_READ_ONLY != 0 || endpoint == Endpoint::ReadOnly {
         Access::ReadOnly
     } else {
         Access::ReadWrite

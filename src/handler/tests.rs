@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::model::address::MacAddr;
-use crate::model::client::{Access, Entrance, Opened};
+use crate::model::client::{Access, Endpoint, Opened};
 use crate::model::interface::{Ethernet, Interface, Kind, OperState};
 use crate::model::name::IfName;
 use crate::netlink::Event;
@@ -51,7 +51,7 @@ fn defined(name: &str) -> Interface {
 
 fn client(access: Access) -> ClientState {
     let opened = Opened { uri: "interface:///system".to_owned(), access };
-    ClientState { opened: Some(opened), ..ClientState::new(Entrance::ReadWrite) }
+    ClientState { opened: Some(opened), ..ClientState::new(Endpoint::ReadWrite) }
 }
 
 /// Answers a call of a client that may do everything, on [`host`] with these definitions.
@@ -282,7 +282,7 @@ fn whoever_may_only_look_changes_nothing() {
             }
             other => panic!("{other:?}"),
         }
-        match handle(&call, &ClientState::new(Entrance::ReadWrite), &world, None) {
+        match handle(&call, &ClientState::new(Endpoint::ReadWrite), &world, None) {
             Outcome::Done(Err(err)) => {
                 assert_eq!(err.message(), "internal error: connection not open");
             }
@@ -293,7 +293,7 @@ fn whoever_may_only_look_changes_nothing() {
 
 #[test]
 fn before_open_few_calls_are_answered() {
-    let new = ClientState::new(Entrance::ReadWrite);
+    let new = ClientState::new(Endpoint::ReadWrite);
     assert_eq!(connect(ConnectCall::AuthList, &new), Ok(Reply::AuthTypes(&[0])));
     assert_eq!(connect(ConnectCall::Close, &new), Ok(Reply::Closing));
     let keepalive = ConnectCall::SupportsFeature { feature: 10 };
@@ -315,23 +315,23 @@ fn before_open_few_calls_are_answered() {
 
 #[test]
 fn open_settles_what_a_client_may_do() {
-    let open = |entrance, flags| {
+    let open = |endpoint, flags| {
         let name = Some("interface:///system".to_owned());
-        match connect(ConnectCall::Open { name, flags }, &ClientState::new(entrance)) {
+        match connect(ConnectCall::Open { name, flags }, &ClientState::new(endpoint)) {
             Ok(Reply::Opened(opened)) => opened.access,
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(open(Entrance::ReadWrite, 0), Access::ReadWrite);
-    assert_eq!(open(Entrance::ReadWrite, 0xffff_fffe), Access::ReadWrite, "other bits are ignored");
-    assert_eq!(open(Entrance::ReadWrite, 1), Access::ReadOnly);
-    assert_eq!(open(Entrance::ReadOnly, 0), Access::ReadOnly);
+    assert_eq!(open(Endpoint::ReadWrite, 0), Access::ReadWrite);
+    assert_eq!(open(Endpoint::ReadWrite, 0xffff_fffe), Access::ReadWrite, "other bits are ignored");
+    assert_eq!(open(Endpoint::ReadWrite, 1), Access::ReadOnly);
+    assert_eq!(open(Endpoint::ReadOnly, 0), Access::ReadOnly);
 }
 
 #[test]
 fn open_wants_a_name_and_no_second_time() {
     let absent = ConnectCall::Open { name: None, flags: 0 };
-    let err = connect(absent.clone(), &ClientState::new(Entrance::ReadWrite)).unwrap_err();
+    let err = connect(absent.clone(), &ClientState::new(Endpoint::ReadWrite)).unwrap_err();
     assert_eq!(err.message(), "internal error: connection not open");
     let err = connect(absent, &client(Access::ReadOnly)).unwrap_err();
     assert_eq!(err.message(), "internal error: connection already open");
@@ -346,7 +346,7 @@ fn a_name_that_settings_decide_is_asked_about() {
         definitions: &definitions,
         change: Status::default(),
     };
-    let client = ClientState::new(Entrance::ReadWrite);
+    let client = ClientState::new(Endpoint::ReadWrite);
     let open =
         |name: &str| Call::Connect(ConnectCall::Open { name: Some(name.to_owned()), flags: 0 });
     let settings = Answer::UriSettings(UriSettings {

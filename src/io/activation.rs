@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::strerror;
 use crate::limits::ACTIVATION_FD_COUNT_MAX;
-use crate::model::client::{Entrance, Privilege};
+use crate::model::client::{Endpoint, Privilege};
 use crate::sys::{process, socket};
 
 /// What the environment says.
@@ -28,10 +28,10 @@ pub struct Variables {
 }
 
 /// What supervisors call the sockets: libvirt's socket units.
-const NAMES: [(&str, Entrance); 3] = [
-    ("virtinterfaced.socket", Entrance::ReadWrite),
-    ("virtinterfaced-ro.socket", Entrance::ReadOnly),
-    ("virtinterfaced-admin.socket", Entrance::Admin),
+const NAMES: [(&str, Endpoint); 3] = [
+    ("virtinterfaced.socket", Endpoint::ReadWrite),
+    ("virtinterfaced-ro.socket", Endpoint::ReadOnly),
+    ("virtinterfaced-admin.socket", Endpoint::Admin),
 ];
 
 /// Why what was passed in cannot be served.
@@ -109,7 +109,7 @@ pub(crate) fn passed_count(variables: &Variables) -> u32 {
 pub fn take(
     variables: &Variables,
     privilege: Privilege,
-) -> Result<Option<Vec<(Entrance, OwnedFd)>>, ActivationError> {
+) -> Result<Option<Vec<(Endpoint, OwnedFd)>>, ActivationError> {
     let count = passed_count(variables);
     if count == 0 {
         return Ok(None);
@@ -142,24 +142,24 @@ fn claim(
     fd: OwnedFd,
     name: Option<&str>,
     privilege: Privilege,
-) -> Result<(Entrance, OwnedFd), Problem> {
+) -> Result<(Endpoint, OwnedFd), Problem> {
     check(&fd)?;
     let listener = UnixListener::from(fd);
-    let mut entrances = NAMES.iter();
+    let mut endpoints = NAMES.iter();
     let (found, unknown) = match name {
-        Some(name) => (entrances.find(|(known, _)| *known == name), Problem::UnknownName),
+        Some(name) => (endpoints.find(|(known, _)| *known == name), Problem::UnknownName),
         None => {
             let path = bound_path(&listener).map_err(Problem::Broken)?;
             let file_name = path.as_deref().and_then(Path::file_name);
             let is_it =
-                |entrance: Entrance| file_name.is_some_and(|name| name == entrance.socket_name());
-            (entrances.find(|(_, entrance)| is_it(*entrance)), Problem::UnknownPath(path))
+                |endpoint: Endpoint| file_name.is_some_and(|name| name == endpoint.socket_name());
+            (endpoints.find(|(_, endpoint)| is_it(*endpoint)), Problem::UnknownPath(path))
         }
     };
-    match found.map(|(_, entrance)| *entrance) {
+    match found.map(|(_, endpoint)| *endpoint) {
         // A session has no read-only socket: its user may do everything.
-        Some(Entrance::ReadOnly) if privilege == Privilege::Session => Err(unknown),
-        Some(entrance) => Ok((entrance, listener.into())),
+        Some(Endpoint::ReadOnly) if privilege == Privilege::Session => Err(unknown),
+        Some(endpoint) => Ok((endpoint, listener.into())),
         None => Err(unknown),
     }
 }
@@ -220,9 +220,9 @@ mod tests {
         }
     }
 
-    fn entrance(fd: OwnedFd, name: Option<&str>, privilege: Privilege) -> Result<Entrance, String> {
+    fn endpoint(fd: OwnedFd, name: Option<&str>, privilege: Privilege) -> Result<Endpoint, String> {
         let claimed = claim(fd, name, privilege);
-        claimed.map(|(entrance, _)| entrance).map_err(|problem| problem.to_string())
+        claimed.map(|(endpoint, _)| endpoint).map_err(|problem| problem.to_string())
     }
 
     #[test]
@@ -230,9 +230,9 @@ mod tests {
         let folder = Folder::new("names");
         for (name, want) in NAMES {
             let file_name = want.socket_name();
-            let named = entrance(folder.listen("any"), Some(name), Privilege::System);
+            let named = endpoint(folder.listen("any"), Some(name), Privilege::System);
             assert_eq!(named, Ok(want), "{name}");
-            let unnamed = entrance(folder.listen(file_name), None, Privilege::System);
+            let unnamed = endpoint(folder.listen(file_name), None, Privilege::System);
             assert_eq!(unnamed, Ok(want), "{file_name}");
         }
     }
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn what_has_no_use_is_refused() {
         let folder = Folder::new("useless");
-        let refuse = |fd, name, privilege| entrance(fd, name, privilege).unwrap_err();
+        let refuse = |fd, name, privilege| endpoint(fd, name, privilege).unwrap_err();
         let no_name = "this daemon has no socket of that name";
         let system = |name| refuse(folder.listen("virtinterfaced-sock"), name, Privilege::System);
         assert_eq!(system(Some("virtnetworkd.socket")), no_name);
@@ -272,7 +272,7 @@ mod tests {
             (silent, "does not listen"),
         ] {
             let name = Some("virtinterfaced.socket");
-            assert_eq!(entrance(fd, name, Privilege::System).unwrap_err(), want);
+            assert_eq!(endpoint(fd, name, Privilege::System).unwrap_err(), want);
         }
     }
 

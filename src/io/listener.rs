@@ -23,13 +23,13 @@ use std::path::{Path, PathBuf};
 use log::warn;
 
 use crate::error::HostError;
-use crate::model::client::Entrance;
+use crate::model::client::Endpoint;
 use crate::sys::{file, process, socket};
 
 /// What a listener is to be.
 #[derive(Clone, Debug)]
 pub struct ListenerSpec {
-    pub entrance: Entrance,
+    pub endpoint: Endpoint,
     pub path: PathBuf,
     /// Permission bits.
     pub mode: u32,
@@ -42,7 +42,7 @@ pub struct ListenerSpec {
 /// A socket that accepts clients.
 #[derive(Debug)]
 pub struct Listener {
-    pub entrance: Entrance,
+    pub endpoint: Endpoint,
     /// For an adopted one, what stands for it in a log line.
     path: PathBuf,
     /// Device and inode of the path as we made it; `None` if it was adopted.
@@ -95,7 +95,7 @@ impl Listener {
         let place = Place::open(&spec.path).map_err(fail("find"))?;
         // From here on, a failure removes the path again.
         let made = Some(place.identity());
-        let listener = Self { entrance: spec.entrance, path: spec.path.clone(), made, socket };
+        let listener = Self { endpoint: spec.endpoint, path: spec.path.clone(), made, socket };
         if let Some(gid) = spec.group {
             place.set_group(gid).map_err(fail("change the group of"))?;
             place.set_mode(spec.mode).map_err(fail("change the mode of"))?;
@@ -106,7 +106,7 @@ impl Listener {
 
     /// Takes over a listening socket that a supervisor has made.
     pub(crate) fn adopt(
-        entrance: Entrance,
+        endpoint: Endpoint,
         socket: OwnedFd,
         backlog: u32,
     ) -> Result<Self, ListenError> {
@@ -119,7 +119,7 @@ impl Listener {
         let path = shown(&address);
         socket.set_nonblocking(true).map_err(fail("stop waiting on", &path))?;
         socket::listen(&socket, backlog).map_err(fail("listen on", &path))?;
-        Ok(Self { entrance, path, made: None, socket: socket.into() })
+        Ok(Self { endpoint, path, made: None, socket: socket.into() })
     }
 
     /// Gives a running listener another mode, group and backlog; without a group it keeps what it
@@ -289,7 +289,7 @@ mod tests {
         let socket = UnixListener::bind(&path).unwrap().into();
         let there = fs::symlink_metadata(&path).unwrap();
         let made = Some((there.dev(), there.ino()));
-        Listener { entrance: Entrance::ReadWrite, path, made, socket }
+        Listener { endpoint: Endpoint::ReadWrite, path, made, socket }
     }
 
     fn mode(path: &Path) -> u32 {
@@ -333,8 +333,8 @@ mod tests {
         let theirs = UnixListener::bind(&there).unwrap();
         fs::set_permissions(&there, Permissions::from_mode(0o750)).unwrap();
         let ours = theirs.try_clone().unwrap().into();
-        let listener = Listener::adopt(Entrance::ReadOnly, ours, BACKLOG).unwrap();
-        assert_eq!((listener.entrance, listener.path()), (Entrance::ReadOnly, there.as_path()));
+        let listener = Listener::adopt(Endpoint::ReadOnly, ours, BACKLOG).unwrap();
+        assert_eq!((listener.endpoint, listener.path()), (Endpoint::ReadOnly, there.as_path()));
         let empty = socket::accept(&listener).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         let _guest = UnixStream::connect(&there).unwrap();
@@ -351,7 +351,7 @@ mod tests {
         let name = format!("listener-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let socket = UnixListener::bind_addr(&address).unwrap().into();
-        let listener = Listener::adopt(Entrance::Admin, socket, BACKLOG).unwrap();
+        let listener = Listener::adopt(Endpoint::Admin, socket, BACKLOG).unwrap();
         assert_eq!(listener.path(), Path::new(&format!("@{name}")));
     }
 }

@@ -178,7 +178,7 @@ fn is_dangerous(c: char) -> bool {
 mod tests {
     use super::*;
 
-    const MODULE: &str = "virtinterfaced::server::door";
+    const MODULE: &str = "virtinterfaced::server::acceptor";
 
     /// A record of the module, or of none, in the form that `write` gives it.
     fn written(
@@ -189,7 +189,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut record = Record::builder();
         record.level(level).module_path(module).target(module.unwrap_or("the log"));
-        record.file(Some("src/server/door.rs")).line(Some(7));
+        record.file(Some("src/server/acceptor.rs")).line(Some(7));
         write(&mut bytes, &record.args(format_args!("{text}")).build()).unwrap();
         String::from_utf8(bytes).unwrap()
     }
@@ -231,8 +231,8 @@ mod tests {
         assert_eq!(
             written(write_journal, (Level::Warn, Some(MODULE)), "a\nPRIORITY=0"),
             "PRIORITY=4\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=virtinterfaced\n\
-             LIBVIRT_SOURCE=rpc.door\nCODE_FILE=src/server/door.rs\nCODE_LINE=7\n\
-             CODE_FUNC=virtinterfaced::server::door\nMESSAGE=a\\nPRIORITY=0\n"
+             LIBVIRT_SOURCE=rpc.door\nCODE_FILE=src/server/acceptor.rs\nCODE_LINE=7\n\
+             CODE_FUNC=virtinterfaced::server::acceptor\nMESSAGE=a\\nPRIORITY=0\n"
         );
         assert_eq!(
             written(write_journal, (Level::Info, None), "hello"),

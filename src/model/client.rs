@@ -3,13 +3,13 @@
 
 /// The socket that a client connected to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Entrance {
+pub enum Endpoint {
     ReadWrite,
     ReadOnly,
     Admin,
 }
 
-impl Entrance {
+impl Endpoint {
     /// The socket's file name, below whichever directory.
     pub(crate) const fn socket_name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ pub struct Opened {
 /// A client's state, as far as its calls depend on it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientState {
-    pub entrance: Entrance,
+    pub endpoint: Endpoint,
     /// `None` before CONNECT_OPEN.
     pub opened: Option<Opened>,
     /// What SET_IDENTITY said last, if anything.
@@ -58,8 +58,8 @@ pub struct ClientState {
 
 impl ClientState {
     /// A client that has just connected.
-    pub fn new(entrance: Entrance) -> Self {
-        Self { entrance, opened: None, identity: None }
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, opened: None, identity: None }
     }
 }
 

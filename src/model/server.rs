@@ -2,7 +2,7 @@
 //! The daemon's two servers, as the admin program names them: each with clients, limits and numbers
 //! of its own. Which program is called through which, the protocol knows.
 
-use crate::model::client::Entrance;
+use crate::model::client::Endpoint;
 
 /// One of the servers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,11 +30,11 @@ impl ServerName {
         Self::ALL.into_iter().find(|server| server.as_str() == name)
     }
 
-    /// The server that a client meets behind `entrance`.
-    pub const fn behind(entrance: Entrance) -> Self {
-        match entrance {
-            Entrance::ReadWrite | Entrance::ReadOnly => Self::Main,
-            Entrance::Admin => Self::Admin,
+    /// The server that a client meets behind `endpoint`.
+    pub const fn behind(endpoint: Endpoint) -> Self {
+        match endpoint {
+            Endpoint::ReadWrite | Endpoint::ReadOnly => Self::Main,
+            Endpoint::Admin => Self::Admin,
         }
     }
 }
@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn both_ordinary_sockets_lead_to_the_main_server() {
-        assert_eq!(ServerName::behind(Entrance::ReadWrite), ServerName::Main);
-        assert_eq!(ServerName::behind(Entrance::ReadOnly), ServerName::Main);
-        assert_eq!(ServerName::behind(Entrance::Admin), ServerName::Admin);
+        assert_eq!(ServerName::behind(Endpoint::ReadWrite), ServerName::Main);
+        assert_eq!(ServerName::behind(Endpoint::ReadOnly), ServerName::Main);
+        assert_eq!(ServerName::behind(Endpoint::Admin), ServerName::Admin);
     }
 }

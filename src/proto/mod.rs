@@ -11,7 +11,7 @@ pub mod refused;
 
 use crate::error::CallError;
 use crate::faults;
-use crate::model::client::{Access, Entrance, Identity, Opened};
+use crate::model::client::{Access, Endpoint, Identity, Opened};
 use crate::model::name::IfName;
 use crate::proto::admin::{AdminCall, AdminReply};
 use crate::proto::connect::ConnectCall;
@@ -33,17 +33,17 @@ pub enum Program {
 }
 
 impl Program {
-    /// The program of this number and version, if it is served at `entrance`.
-    pub fn find(number: u32, version: u32, entrance: Entrance) -> Option<Self> {
+    /// The program of this number and version, if it is served at `endpoint`.
+    pub fn find(number: u32, version: u32, endpoint: Endpoint) -> Option<Self> {
         if version != PROGRAM_VERSION {
             return None;
         }
-        match (number, entrance) {
-            (0x2000_8086, Entrance::ReadWrite | Entrance::ReadOnly) => Some(Self::Remote),
-            (0x2000_8087, Entrance::ReadWrite | Entrance::ReadOnly) => Some(Self::Qemu),
-            (0x0006_8000, Entrance::ReadWrite | Entrance::ReadOnly) => Some(Self::Lxc),
-            (0x0690_0690, Entrance::Admin) => Some(Self::Admin),
-            (_, Entrance::ReadWrite | Entrance::ReadOnly | Entrance::Admin) => None,
+        match (number, endpoint) {
+            (0x2000_8086, Endpoint::ReadWrite | Endpoint::ReadOnly) => Some(Self::Remote),
+            (0x2000_8087, Endpoint::ReadWrite | Endpoint::ReadOnly) => Some(Self::Qemu),
+            (0x0006_8000, Endpoint::ReadWrite | Endpoint::ReadOnly) => Some(Self::Lxc),
+            (0x0690_0690, Endpoint::Admin) => Some(Self::Admin),
+            (_, Endpoint::ReadWrite | Endpoint::ReadOnly | Endpoint::Admin) => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::handler::admin::{
 use crate::io::accounts;
 use crate::logging::{self, LoggingError};
 use crate::model::client::ClientId;
-use crate::model::client::{Access, Entrance, Identity};
+use crate::model::client::{Access, Endpoint, Identity};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::proto::admin::AdminCall;
@@ -45,10 +45,14 @@ impl Server {
     fn find_out(&self, question: Question) -> Answer {
         match question {
             Question::Server(name) => {
-                let room = self.clients.rooms.of(name);
+                let server = self.clients.occupancy.of(name);
                 // Whoever is let in has authenticated: every socket's scheme is "none".
-                let (client_count, anonymous_count) = (room.client_count(), 0);
-                Answer::Server(ServerStatus { limits: room.limits, client_count, anonymous_count })
+                let (client_count, anonymous_count) = (server.client_count(), 0);
+                Answer::Server(ServerStatus {
+                    limits: server.limits,
+                    client_count,
+                    anonymous_count,
+                })
             }
             Question::Clients(server) => {
                 let clients = self.clients.of(server);
@@ -72,12 +76,12 @@ impl Server {
     fn carry_out(&mut self, order: Order, caller: ClientId, now: Instant) -> Result<(), CallError> {
         match order {
             Order::SetClientLimits { server, client_count_max, anonymous_count_max } => {
-                let limits = &mut self.clients.rooms.of_mut(server).limits;
+                let limits = &mut self.clients.occupancy.of_mut(server).limits;
                 limits.client_count_max = client_count_max;
                 limits.anonymous_count_max = anonymous_count_max;
             }
             Order::SetWorkers { server, workers } => {
-                self.clients.rooms.of_mut(server).limits.workers = workers;
+                self.clients.occupancy.of_mut(server).limits.workers = workers;
             }
             Order::CloseClient { server, id } => {
                 if let Some(id) = self.find_client(server, id) {
@@ -132,7 +136,7 @@ fn details(client: &Client, change: Option<&Opening>) -> ClientDetails {
     let state = client.session.client();
     let read_only = match &state.opened {
         Some(opened) => opened.access == Access::ReadOnly,
-        None => client.entrance == Entrance::ReadOnly,
+        None => client.endpoint == Endpoint::ReadOnly,
     };
     let (identity, peer_user_id) = match client.spoken_for() {
         Some(identity) => (Some(identity.clone()), Some(client.peer.uid)),

@@ -12,11 +12,11 @@ use std::time::{Instant, SystemTime};
 use mio::Interest;
 
 use crate::error::CallError;
-use crate::model::client::{Entrance, Identity};
+use crate::model::client::{Endpoint, Identity};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::rpc::frame::Carrier;
-use crate::server::door::Guest;
+use crate::server::acceptor::Accepted;
 use crate::session::Session;
 use crate::snapshot::Caller;
 use crate::sys::process;
@@ -26,7 +26,7 @@ use crate::sys::socket::{self, PeerCreds, Received};
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: OwnedFd,
-    pub(crate) entrance: Entrance,
+    pub(crate) endpoint: Endpoint,
     /// As virt-admin numbers it: among the clients of its server.
     pub(crate) number: u64,
     pub(crate) peer: PeerCreds,
@@ -54,12 +54,12 @@ struct Readiness {
 
 impl Client {
     /// A new socket can be written; whether it can be read, epoll will say.
-    pub(crate) fn new(guest: Guest, session: Session, connected_at: SystemTime) -> Self {
-        let Guest { entrance, socket, peer, number } = guest;
+    pub(crate) fn new(accepted: Accepted, session: Session, connected_at: SystemTime) -> Self {
+        let Accepted { endpoint, socket, peer, number } = accepted;
         let readiness = Readiness { readable: false, writable: true, ended: false };
         Self {
             socket,
-            entrance,
+            endpoint,
             number,
             peer,
             connected_at,
@@ -93,7 +93,7 @@ impl Client {
 
     /// The server that it is a client of.
     pub(crate) fn server(&self) -> ServerName {
-        ServerName::behind(self.entrance)
+        ServerName::behind(self.endpoint)
     }
 
     /// What the kernel's security module calls the peer, if there is one.

@@ -20,10 +20,10 @@ use crate::logging;
 use crate::model::client::ClientId;
 use crate::model::server::ServerName;
 use crate::proto::Reply;
+use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::client::{Brief, Client};
-use crate::server::door::{Door, Guest};
+use crate::server::occupancy::Occupancy;
 use crate::server::postponed::{Postponed, PostponedCall};
-use crate::server::room::Rooms;
 use crate::server::timers::Timers;
 use crate::server::{LISTENERS, wall_clock};
 use crate::session::{ReplyTo, Session};
@@ -35,8 +35,8 @@ pub(super) struct Clients {
     /// Boxed, so that the table's spare room costs little.
     by_id: HashMap<ClientId, Box<Client>>,
     next_id: usize,
-    pub(super) door: Door,
-    pub(super) rooms: Rooms,
+    pub(super) acceptor: Acceptor,
+    pub(super) occupancy: Occupancy,
     /// Clients to be looked after in this turn: an event names them, or the last turn left them
     /// unfinished.
     busy: Vec<ClientId>,
@@ -47,13 +47,13 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(registry: Registry, rooms: Rooms) -> Self {
+    pub(super) fn new(registry: Registry, occupancy: Occupancy) -> Self {
         Self {
             registry,
             by_id: HashMap::new(),
             next_id: LISTENERS,
-            door: Door::new(Vec::new()),
-            rooms,
+            acceptor: Acceptor::new(Vec::new()),
+            occupancy,
             busy: Vec::new(),
             postponed: Postponed::default(),
             timers: Timers::default(),
@@ -66,9 +66,9 @@ impl Clients {
     /// # Errors
     /// epoll refuses.
     pub(super) fn listen(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
-        self.door = Door::new(listeners);
-        // In the door's own order, by which it knows them.
-        for (position, listener) in self.door.listeners().iter().enumerate() {
+        self.acceptor = Acceptor::new(listeners);
+        // In the acceptor's own order, by which it knows them.
+        for (position, listener) in self.acceptor.listeners().iter().enumerate() {
             let (fd, token) = (listener.as_raw_fd(), Token(LISTENERS + position));
             self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
         }
@@ -79,7 +79,7 @@ impl Clients {
     /// Keeps what an event says of a listener or a client.
     pub(super) fn note(&mut self, event: &Event) {
         let token = event.token();
-        if token.0.checked_sub(LISTENERS).is_some_and(|position| self.door.note(position)) {
+        if token.0.checked_sub(LISTENERS).is_some_and(|position| self.acceptor.note(position)) {
             return;
         }
         let id = ClientId(token.0);
@@ -163,25 +163,25 @@ impl Clients {
     /// Lets in those who wait, as many as a turn has time and the limit has room for.
     pub(super) fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            let Some(guest) = self.door.admit(&mut self.rooms, now) else { return };
-            let entrance = guest.entrance;
-            if let Err(err) = self.welcome(guest) {
+            let Some(accepted) = self.acceptor.admit(&mut self.occupancy, now) else { return };
+            let endpoint = accepted.endpoint;
+            if let Err(err) = self.welcome(accepted) {
                 warn!("a client cannot be polled: {err}");
-                self.rooms.behind_mut(entrance).leave();
+                self.occupancy.behind_mut(endpoint).leave();
             }
         }
     }
 
-    fn welcome(&mut self, guest: Guest) -> io::Result<()> {
-        let _charged = logging::charge_to(guest.peer.uid);
-        let limits = self.rooms.behind(guest.entrance).limits;
-        let session = Session::new(guest.entrance, limits.keepalive, limits.call_count_max);
+    fn welcome(&mut self, accepted: Accepted) -> io::Result<()> {
+        let _charged = logging::charge_to(accepted.peer.uid);
+        let limits = self.occupancy.behind(accepted.endpoint).limits;
+        let session = Session::new(accepted.endpoint, limits.keepalive, limits.call_count_max);
         let id = self.take_id();
-        let client = Client::new(guest, session, wall_clock());
+        let client = Client::new(accepted, session, wall_clock());
         let fd = client.as_raw_fd();
         self.registry.register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
-        let (entrance, peer) = (client.entrance, client.peer);
-        info!("{client}: process {} of user {} ({entrance:?})", peer.pid, peer.uid);
+        let (endpoint, peer) = (client.endpoint, client.peer);
+        info!("{client}: process {} of user {} ({endpoint:?})", peer.pid, peer.uid);
         self.by_id.insert(id, Box::new(client));
         self.idle_since = None;
         Ok(())
@@ -199,7 +199,7 @@ impl Clients {
     }
 
     fn first_id(&self) -> usize {
-        LISTENERS + self.door.listeners().len()
+        LISTENERS + self.acceptor.listeners().len()
     }
 
     /// Has the sessions look at the clock whose timers are due.
@@ -217,7 +217,7 @@ impl Clients {
     pub(super) fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.by_id.remove(&id) else { return };
         self.postponed.take(id);
-        self.rooms.behind_mut(client.entrance).leave();
+        self.occupancy.behind_mut(client.endpoint).leave();
         if let Some(deadline) = client.armed {
             self.timers.disarm(deadline, id);
         }
@@ -237,7 +237,7 @@ impl Clients {
     /// The limits have changed: they hold for clients that are connected too.
     pub(super) fn apply_limits(&mut self, now: Instant) {
         for (id, client) in &mut self.by_id {
-            let limits = self.rooms.behind(client.entrance).limits;
+            let limits = self.occupancy.behind(client.endpoint).limits;
             client.session.handle_limits(limits.keepalive, limits.call_count_max, now);
             mark_busy(&mut self.busy, *id, client);
         }
@@ -269,12 +269,12 @@ impl Clients {
 
     /// Whether a client is to be looked after in the next turn, or waits to be let in.
     pub(super) fn is_at_work(&self, lets_in: bool, now: Instant) -> bool {
-        !self.busy.is_empty() || (lets_in && self.door.is_unfinished(&self.rooms, now))
+        !self.busy.is_empty() || (lets_in && self.acceptor.is_unfinished(&self.occupancy, now))
     }
 
     /// When there is something to do, if no event comes before.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let deadlines = [self.timers.next(), self.door.deadline(), self.postponed.deadline()];
+        let deadlines = [self.timers.next(), self.acceptor.deadline(), self.postponed.deadline()];
         deadlines.into_iter().flatten().min()
     }
 }

@@ -208,7 +208,7 @@ impl Server {
             report.failed(STOPPED_EARLY, "told to stop before it was ready");
         }
         self.supervisor.stopping();
-        self.clients.door.close();
+        self.clients.acceptor.close();
         // The hooks of the stop are not to wait for one that hangs.
         self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
@@ -246,11 +246,11 @@ impl Server {
     fn take_configuration(&mut self, now: Instant) -> Result<(), RefusedReload> {
         let new = self.config_file.load()?;
         let group = self.group_of_sockets(&new);
-        let taken = self.clients.door.apply(&new.settings, group).map_err(RefusedReload::from);
+        let taken = self.clients.acceptor.apply(&new.settings, group).map_err(RefusedReload::from);
         let taken = taken.and_then(|()| self.take_logging(&new));
         if let Err(err) = taken {
             let group = self.group_of_sockets(&self.configuration);
-            if let Err(err) = self.clients.door.apply(&self.configuration.settings, group) {
+            if let Err(err) = self.clients.acceptor.apply(&self.configuration.settings, group) {
                 warn!("{err}");
             }
             return Err(err);
@@ -274,7 +274,7 @@ impl Server {
 
     /// Says where the limit of open files is lower than that of clients.
     pub(super) fn warn_of_shortage(&self) {
-        if let Some(count) = self.clients.rooms.shortage() {
+        if let Some(count) = self.clients.occupancy.shortage() {
             warn!(
                 "max_clients: the limit of open files has room for {count} clients; raise the hard \
                  limit (ulimit -Hn) before the daemon starts, or lower max_clients"
@@ -290,7 +290,8 @@ impl Server {
         for key in Settings::fixed_at_start(&self.started_with, &new.settings) {
             warn!("{}: {key} counts from the next start on", self.config_file.path.display());
         }
-        if self.clients.door.is_a_supervisors() && old.settings.sockets != new.settings.sockets {
+        if self.clients.acceptor.is_a_supervisors() && old.settings.sockets != new.settings.sockets
+        {
             warn!("unix_sock_*: the sockets are the supervisor's, and stay as they are");
         }
         self.world
@@ -298,8 +299,8 @@ impl Server {
             .choose(Choice::new(new.settings.changes.dhcp_client, self.path.as_deref()));
         self.changes.coordinator.settings.dhcp_timeout = new.settings.changes.dhcp_timeout;
         self.changes.coordinator.settings.change_timeout = new.settings.changes.change_timeout;
-        self.clients.rooms.of_mut(ServerName::Main).limits = new.settings.main;
-        self.clients.rooms.of_mut(ServerName::Admin).limits = new.settings.admin;
+        self.clients.occupancy.of_mut(ServerName::Main).limits = new.settings.main;
+        self.clients.occupancy.of_mut(ServerName::Admin).limits = new.settings.admin;
         self.warn_of_shortage();
         self.clients.apply_limits(now);
     }

@@ -6,8 +6,8 @@
 //! its calls, so that a reply leaves in the turn that made it. Time comes last: a client whose
 //! message waits is not given up, and a daemon that lets somebody in is not idle.
 
-mod room;
-mod door;
+mod occupancy;
+mod acceptor;
 mod client;
 mod client_config;
 mod timers;
@@ -59,7 +59,7 @@ use crate::server::changes::{ChangeFiles, Changes};
 use crate::server::client_config::ClientConfig;
 use crate::server::clients::Clients;
 use crate::server::lifecycle::{Phase, Reload};
-use crate::server::room::Rooms;
+use crate::server::occupancy::Occupancy;
 use crate::server::world::World;
 use crate::sys::signal::Signals;
 
@@ -164,9 +164,9 @@ impl Server {
         let standby = Standby::new(parts.standby);
         let registry = poll.registry().try_clone();
         let registry = registry.map_err(|err| HostError::new("open", "an epoll instance", &err))?;
-        let rooms = Rooms::new(settings, parts.descriptor_limit);
+        let occupancy = Occupancy::new(settings, parts.descriptor_limit);
         let mut server = Self {
-            clients: Clients::new(registry, rooms),
+            clients: Clients::new(registry, occupancy),
             poll,
             signals: parts.signals,
             world: World {

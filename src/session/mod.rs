@@ -17,7 +17,7 @@ use log::debug;
 use crate::error::CallError;
 use crate::faults;
 use crate::limits::{CLIENT_BYTES_UNREAD_MAX, CLIENT_BYTES_UNWRITTEN_MAX};
-use crate::model::client::{ClientState, Entrance};
+use crate::model::client::{ClientState, Endpoint};
 use crate::proto::{self, Call, Program, Reply};
 use crate::rpc::fault;
 use crate::rpc::frame::{Carrier, Frame, FrameBuffer, FrameError};
@@ -104,10 +104,10 @@ enum Stage {
 }
 
 impl Session {
-    /// A client that has just connected at `entrance`.
-    pub fn new(entrance: Entrance, keepalive: Policy, calls_in_flight_max: u32) -> Self {
+    /// A client that has just connected at `endpoint`.
+    pub fn new(endpoint: Endpoint, keepalive: Policy, calls_in_flight_max: u32) -> Self {
         Self {
-            client: ClientState::new(entrance),
+            client: ClientState::new(endpoint),
             unread: FrameBuffer::default(),
             outbox: Outbox::default(),
             keepalive: Keepalive::new(keepalive),
@@ -337,7 +337,7 @@ fn judge(frame: &Frame<'_>, client: &ClientState) -> Verdict {
         debug!("ignored a message of type {} for program {:#x}", header.kind, header.program);
         return Verdict::Ignore;
     }
-    let Some(program) = Program::find(header.program, header.version, client.entrance) else {
+    let Some(program) = Program::find(header.program, header.version, client.endpoint) else {
         return Verdict::Refuse(faults::unknown_program(header));
     };
     if header.status != status::OK {

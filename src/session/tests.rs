@@ -23,7 +23,7 @@ fn instant() -> Instant {
 
 fn session() -> Session {
     let keepalive = Policy { interval: Some(Duration::from_secs(5)), count: 2 };
-    Session::new(Entrance::ReadWrite, keepalive, 5)
+    Session::new(Endpoint::ReadWrite, keepalive, 5)
 }
 
 fn call(procedure: i32) -> Header {
@@ -269,7 +269,7 @@ fn calls_in_flight_are_limited_until_replies_are_written() {
 
 #[test]
 fn a_client_is_read_no_further_than_its_buffer_has_whole_messages() {
-    let mut session = Session::new(Entrance::ReadWrite, Policy { interval: None, count: 0 }, 1);
+    let mut session = Session::new(Endpoint::ReadWrite, Policy { interval: None, count: 0 }, 1);
     let stream: Vec<u8> = (0..3000).flat_map(|_| bytes(&call(66), b"")).collect();
     assert!(stream.len() > CLIENT_BYTES_UNREAD_MAX);
     session.handle_bytes(&stream, Carrier::None);

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use simulation::sample;
-use virtinterfaced::model::client::{Access, Entrance};
+use virtinterfaced::model::client::{Access, Endpoint};
 use virtinterfaced::rpc::frame::{Carrier, Frame, FrameBuffer, FrameError};
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::rpc::keepalive::{self, Policy};
@@ -55,7 +55,7 @@ struct Pings {
 #[derive(Debug)]
 pub(crate) struct Client {
     session: Session,
-    entrance: Entrance,
+    endpoint: Endpoint,
     policy: Policy,
     calls_max: usize,
     /// What the client wrote and the daemon did not read.
@@ -75,12 +75,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(random: &mut Rng) -> Self {
-        let entrance = *random.pick(&[Entrance::ReadWrite, Entrance::ReadOnly]);
+        let endpoint = *random.pick(&[Endpoint::ReadWrite, Endpoint::ReadOnly]);
         let policy = Policy { interval: Some(INTERVAL), count: u32::from(random.u8(..) % 3) };
         let calls_max = 1 + random.usize(..5);
         Self {
-            session: Session::new(entrance, policy, u32::try_from(calls_max).unwrap()),
-            entrance,
+            session: Session::new(endpoint, policy, u32::try_from(calls_max).unwrap()),
+            endpoint,
             policy,
             calls_max,
             wire: VecDeque::new(),
@@ -208,7 +208,7 @@ impl Client {
     fn note_effect(&mut self, ask: &Ask, now: Instant) {
         match ask {
             Ask::Open { read_only } if self.opened.is_none() => {
-                let read_only = *read_only || self.entrance == Entrance::ReadOnly;
+                let read_only = *read_only || self.endpoint == Endpoint::ReadOnly;
                 self.opened = Some(if read_only { Access::ReadOnly } else { Access::ReadWrite });
             }
             Ask::Close => self.is_closing = true,

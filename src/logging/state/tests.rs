@@ -81,15 +81,15 @@ fn words(text: &str) -> Vec<&str> {
 
 #[test]
 fn a_line_reaches_those_outputs_that_take_its_level_if_its_source_is_logged_at_it() {
-    const DOOR: &str = "virtinterfaced::server::door";
+    const ACCEPTOR: &str = "virtinterfaced::server::acceptor";
     const KERNEL: &str = "virtinterfaced::io::kernel";
     let folder = Folder::new("levels");
     let lists = format!("1:file:{} 3:file:{}", folder.path("all"), folder.path("some"));
     let plan = settings(LogLevel::Warning, "1:door 4:interface.", &lists);
     let (mut state, _) = folder.start(folder.circumstances(), &plan);
     for (module, level, text) in [
-        (DOOR, Level::Debug, "door-debug"),
-        (DOOR, Level::Error, "door-error"),
+        (ACCEPTOR, Level::Debug, "door-debug"),
+        (ACCEPTOR, Level::Error, "door-error"),
         (KERNEL, Level::Warn, "kernel-warning"),
         (KERNEL, Level::Error, "kernel-error"),
         ("virtinterfaced::daemon", Level::Info, "daemon-info"),

@@ -13,7 +13,7 @@ use virtinterfaced::error::{CallError, ErrorCode};
 use virtinterfaced::handler::admin;
 use virtinterfaced::host::Host;
 use virtinterfaced::limits::STRING_LEN_MAX;
-use virtinterfaced::model::client::{Access, ClientState, Entrance, Opened};
+use virtinterfaced::model::client::{Access, ClientState, Endpoint, Opened};
 use virtinterfaced::proto::admin::AdminCall;
 use virtinterfaced::proto::{self, Call, Program, Reply};
 use virtinterfaced::rpc::frame::{Carrier, FrameBuffer};
@@ -50,16 +50,16 @@ pub fn run(input: &[u8]) {
 }
 
 fn clients() -> [ClientState; 4] {
-    let opened = |entrance, access| ClientState {
-        entrance,
+    let opened = |endpoint, access| ClientState {
+        endpoint,
         opened: Some(Opened { uri: "interface:///system".to_owned(), access }),
         identity: None,
     };
     [
-        ClientState::new(Entrance::ReadWrite),
-        ClientState::new(Entrance::ReadOnly),
-        opened(Entrance::ReadOnly, Access::ReadOnly),
-        opened(Entrance::ReadWrite, Access::ReadWrite),
+        ClientState::new(Endpoint::ReadWrite),
+        ClientState::new(Endpoint::ReadOnly),
+        opened(Endpoint::ReadOnly, Access::ReadOnly),
+        opened(Endpoint::ReadWrite, Access::ReadWrite),
     ]
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Target `session`: two bytes for the entrance and the limit of calls, then a script of inputs,
+//! Target `session`: two bytes for the endpoint and the limit of calls, then a script of inputs,
 //! each a byte and what belongs to it. They come in any order at all.
 //!
 //! Never more calls and pings in flight than the limit; what is to be written is whole messages; a
@@ -12,7 +12,7 @@ use crate::call::HOST;
 use crate::input::Input;
 use crate::sample;
 use virtinterfaced::error::{CallError, Domain, ErrorCode};
-use virtinterfaced::model::client::Entrance;
+use virtinterfaced::model::client::Endpoint;
 use virtinterfaced::proto::Reply;
 use virtinterfaced::rpc::frame::{Carrier, FrameBuffer};
 use virtinterfaced::rpc::header::{Header, kind, status};
@@ -29,8 +29,8 @@ static START: LazyLock<Instant> = LazyLock::new(|| {
 /// See the module.
 pub fn run(input: &[u8]) {
     let mut input = Input::new(input);
-    let (Some(entrance), Some(limit)) = (input.byte(), input.byte()) else { return };
-    let mut play = Play::new(entrance, limit);
+    let (Some(endpoint), Some(limit)) = (input.byte(), input.byte()) else { return };
+    let mut play = Play::new(endpoint, limit);
     while let Some(step) = input.byte() {
         play.step(step, &mut input);
         play.check();
@@ -51,16 +51,16 @@ struct Play {
 }
 
 impl Play {
-    fn new(entrance: u8, limit: u8) -> Self {
-        let entrance = match entrance % 3 {
-            0 => Entrance::ReadWrite,
-            1 => Entrance::ReadOnly,
-            _ => Entrance::Admin,
+    fn new(endpoint: u8, limit: u8) -> Self {
+        let endpoint = match endpoint % 3 {
+            0 => Endpoint::ReadWrite,
+            1 => Endpoint::ReadOnly,
+            _ => Endpoint::Admin,
         };
         let limit = u32::from(limit % 8);
         let policy = Policy { interval: Some(Duration::from_secs(5)), count: 2 };
         Self {
-            session: Session::new(entrance, policy, limit),
+            session: Session::new(endpoint, policy, limit),
             now: *START,
             limit,
             pending: Vec::new(),

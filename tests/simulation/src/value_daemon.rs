@@ -31,7 +31,7 @@ use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::host::removed::LinkMemory;
 use virtinterfaced::host::survey::Survey;
 use virtinterfaced::limits::LEASE_REST_TIME_MAX;
-use virtinterfaced::model::client::{Access, ClientId, ClientState, Entrance, Opened, Privilege};
+use virtinterfaced::model::client::{Access, ClientId, ClientState, Endpoint, Opened, Privilege};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::proto::Call;
@@ -500,7 +500,7 @@ impl Fate {
 
 fn client() -> ClientState {
     let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
-    ClientState { opened, ..ClientState::new(Entrance::ReadWrite) }
+    ClientState { opened, ..ClientState::new(Endpoint::ReadWrite) }
 }
 
 fn killed() -> CallError {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Two rooms, one for each of libvirt's servers: what each takes on, and how many are inside.
+//! [`Occupancy`]: the limits of each of libvirt's two servers, and how many clients it has.
 //!
-//! There are two so that an administrator gets in when the other one is full. Limits are changed by
-//! a reload and by virt-admin; who is inside stays, and nobody comes in until there is space again.
-//! Both share the descriptors that the process may have, less those that it needs for itself.
+//! An administrator can so connect when the main server is full. Limits are changed by a reload and by
+//! virt-admin; connected clients stay, and no new one is accepted until there is space again.
+//! Both servers share the descriptors that the process may have, less those that it needs for itself.
 
 use crate::config::Settings;
 use crate::config::settings::ServerLimits;
 use crate::limits::{ADMIN_DESCRIPTOR_COUNT, OWN_DESCRIPTOR_COUNT};
-use crate::model::client::Entrance;
+use crate::model::client::Endpoint;
 use crate::model::server::ServerName;
 
-/// Both rooms.
+/// See the module.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rooms {
-    main: Room,
-    admin: Room,
+pub(crate) struct Occupancy {
+    main: ServerOccupancy,
+    admin: ServerOccupancy,
     descriptors: Descriptors,
 }
 
@@ -46,23 +46,27 @@ impl Descriptors {
 
 /// One server's limits and its clients.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct ServerOccupancy {
     pub(crate) limits: ServerLimits,
     client_count: u32,
     /// How many have ever come in: the last one's number.
     last_number: u64,
 }
 
-impl Rooms {
-    /// Empty rooms with the limits that are configured, in a process that may have so many descriptors.
+impl Occupancy {
+    /// No clients, with the limits that are configured, in a process that may have so many descriptors.
     pub(crate) fn new(settings: &Settings, descriptor_limit: u64) -> Self {
         let descriptors = Descriptors::within(descriptor_limit);
-        Self { main: Room::empty(settings.main), admin: Room::empty(settings.admin), descriptors }
+        Self {
+            main: ServerOccupancy::empty(settings.main),
+            admin: ServerOccupancy::empty(settings.admin),
+            descriptors,
+        }
     }
 
     /// Whether one more may come in by this socket.
-    pub(crate) fn has_space(&self, entrance: Entrance) -> bool {
-        let server = ServerName::behind(entrance);
+    pub(crate) fn has_space(&self, endpoint: Endpoint) -> bool {
+        let server = ServerName::behind(endpoint);
         let client_count = u64::from(self.main.client_count) + u64::from(self.admin.client_count);
         self.of(server).has_space() && client_count < self.descriptors.of(server)
     }
@@ -73,26 +77,26 @@ impl Rooms {
         (u64::from(self.main.limits.client_count_max) > count).then_some(count)
     }
 
-    /// The room that a socket leads to.
-    pub(crate) fn behind(&self, entrance: Entrance) -> &Room {
-        self.of(ServerName::behind(entrance))
+    /// The server that a socket leads to.
+    pub(crate) fn behind(&self, endpoint: Endpoint) -> &ServerOccupancy {
+        self.of(ServerName::behind(endpoint))
     }
 
-    /// As [`Rooms::behind`], to be changed.
-    pub(crate) fn behind_mut(&mut self, entrance: Entrance) -> &mut Room {
-        self.of_mut(ServerName::behind(entrance))
+    /// As [`Occupancy::behind`], to be changed.
+    pub(crate) fn behind_mut(&mut self, endpoint: Endpoint) -> &mut ServerOccupancy {
+        self.of_mut(ServerName::behind(endpoint))
     }
 
-    /// A server's room.
-    pub(crate) fn of(&self, server: ServerName) -> &Room {
+    /// A server's limits and clients.
+    pub(crate) fn of(&self, server: ServerName) -> &ServerOccupancy {
         match server {
             ServerName::Main => &self.main,
             ServerName::Admin => &self.admin,
         }
     }
 
-    /// As [`Rooms::of`], to be changed.
-    pub(crate) fn of_mut(&mut self, server: ServerName) -> &mut Room {
+    /// As [`Occupancy::of`], to be changed.
+    pub(crate) fn of_mut(&mut self, server: ServerName) -> &mut ServerOccupancy {
         match server {
             ServerName::Main => &mut self.main,
             ServerName::Admin => &mut self.admin,
@@ -100,7 +104,7 @@ impl Rooms {
     }
 }
 
-impl Room {
+impl ServerOccupancy {
     fn empty(limits: ServerLimits) -> Self {
         Self { limits, client_count: 0, last_number: 0 }
     }
@@ -137,31 +141,31 @@ mod tests {
     fn a_lowered_limit_keeps_who_is_inside_and_lets_nobody_in() {
         let mut settings = Settings::defaults(Privilege::System);
         settings.main.client_count_max = 2;
-        let mut rooms = Rooms::new(&settings, 1_024);
-        let room = rooms.behind_mut(Entrance::ReadOnly);
-        assert_eq!((room.enter(), room.enter(), room.has_space()), (1, 2, false));
-        room.limits.client_count_max = 1;
-        room.leave();
-        assert_eq!((room.client_count(), room.has_space()), (1, false));
-        room.leave();
-        assert!(room.has_space());
-        assert_eq!(room.enter(), 3, "a number is used once");
-        assert!(rooms.behind(Entrance::Admin).has_space(), "the other room is another");
+        let mut occupancy = Occupancy::new(&settings, 1_024);
+        let main = occupancy.behind_mut(Endpoint::ReadOnly);
+        assert_eq!((main.enter(), main.enter(), main.has_space()), (1, 2, false));
+        main.limits.client_count_max = 1;
+        main.leave();
+        assert_eq!((main.client_count(), main.has_space()), (1, false));
+        main.leave();
+        assert!(main.has_space());
+        assert_eq!(main.enter(), 3, "a number is used once");
+        assert!(occupancy.behind(Endpoint::Admin).has_space(), "the other server has its own");
     }
 
     #[test]
     fn clients_leave_descriptors_to_the_daemon_and_to_administrators() {
-        /// Fills both rooms, this one first: how many got in.
-        fn fill(limit: u64, first: Entrance, second: Entrance) -> [u64; 2] {
-            let mut rooms = Rooms::new(&Settings::defaults(Privilege::System), limit);
-            [first, second].map(|entrance| {
-                while rooms.has_space(entrance) {
-                    rooms.behind_mut(entrance).enter();
+        /// Fills both servers, this one first: how many got in.
+        fn fill(limit: u64, first: Endpoint, second: Endpoint) -> [u64; 2] {
+            let mut occupancy = Occupancy::new(&Settings::defaults(Privilege::System), limit);
+            [first, second].map(|endpoint| {
+                while occupancy.has_space(endpoint) {
+                    occupancy.behind_mut(endpoint).enter();
                 }
-                rooms.behind(entrance).client_count().into()
+                occupancy.behind(endpoint).client_count().into()
             })
         }
-        let (main, admin) = (Entrance::ReadOnly, Entrance::Admin);
+        let (main, admin) = (Endpoint::ReadOnly, Endpoint::Admin);
         assert_eq!(fill(4_096, main, admin), [4_096 - 160, 32]);
         assert_eq!(fill(4_096, admin, main), [4_096 - 128, 0], "root may take all");
         assert_eq!(fill(256, main, admin), [96, 32]);
@@ -176,7 +180,7 @@ mod tests {
         let shortage = |limit, client_count_max| {
             let mut settings = Settings::defaults(Privilege::System);
             settings.main.client_count_max = client_count_max;
-            Rooms::new(&settings, limit).shortage()
+            Occupancy::new(&settings, limit).shortage()
         };
         assert_eq!(shortage(1_024, 864), None);
         assert_eq!(shortage(1_024, 865), Some(864));

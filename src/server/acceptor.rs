@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The door: who is let in, and when nobody is.
+//! [`Acceptor`]: accepts connections, in the order of the sockets' importance.
 //!
-//! Nobody is turned away for want of room: beyond the limit, and while the process has no
+//! No connection is refused for want of space: beyond the limit, and while the process has no
 //! descriptor to spare, connections wait in the kernel's backlog. The admin socket serves the
 //! daemon's own user alone.
 
@@ -15,42 +15,42 @@ use crate::config::Settings;
 use crate::error::HostError;
 use crate::io::listener::{ListenError, Listener};
 use crate::logging;
-use crate::model::client::Entrance;
-use crate::server::room::Rooms;
+use crate::model::client::Endpoint;
+use crate::server::occupancy::Occupancy;
 use crate::sys::socket::PeerCreds;
 use crate::sys::{process, socket};
 
-/// How long nobody is accepted after the process ran out of descriptors.
+/// How long no connection is accepted after the process ran out of descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Somebody who is let in.
+/// An accepted connection.
 #[derive(Debug)]
-pub(crate) struct Guest {
-    pub(crate) entrance: Entrance,
+pub(crate) struct Accepted {
+    pub(crate) endpoint: Endpoint,
     pub(crate) socket: OwnedFd,
     pub(crate) peer: PeerCreds,
-    /// Its number in its room.
+    /// Its number among the clients of its server.
     pub(crate) number: u64,
 }
 
 /// All listeners, and what the kernel said of them.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Acceptor {
     listeners: Vec<Listener>,
-    /// For each listener, whether somebody waits there.
+    /// For each listener, whether connections wait there.
     waiting: Vec<bool>,
-    /// Nobody is accepted before this.
+    /// No connection is accepted before this.
     paused_until: Option<Instant>,
 }
 
-impl Door {
-    /// A door with these listeners, whoever made them and in whatever order. Clients are accepted
-    /// where everybody may knock last, so that a crowd there keeps nobody else waiting.
+impl Acceptor {
+    /// Takes these listeners in any order. The read-only socket, which is open to all users, is served
+    /// last, so that a crowd there delays no other client.
     pub(crate) fn new(mut listeners: Vec<Listener>) -> Self {
-        listeners.sort_by_key(|listener| match listener.entrance {
-            Entrance::Admin => 0,
-            Entrance::ReadWrite => 1,
-            Entrance::ReadOnly => 2,
+        listeners.sort_by_key(|listener| match listener.endpoint {
+            Endpoint::Admin => 0,
+            Endpoint::ReadWrite => 1,
+            Endpoint::ReadOnly => 2,
         });
         Self { waiting: vec![false; listeners.len()], listeners, paused_until: None }
     }
@@ -73,8 +73,8 @@ impl Door {
         group: Option<libc::gid_t>,
     ) -> Result<(), ListenError> {
         self.listeners.iter().try_for_each(|listener| {
-            let mode = settings.mode(listener.entrance).bits();
-            listener.apply(mode, group, settings.backlog(listener.entrance))
+            let mode = settings.mode(listener.endpoint).bits();
+            listener.apply(mode, group, settings.backlog(listener.endpoint))
         })
     }
 
@@ -88,7 +88,7 @@ impl Door {
         &self.listeners
     }
 
-    /// Keeps that somebody waits at the listener of this position; false if there is none such.
+    /// Keeps that connections wait at the listener of this position; false if there is none such.
     pub(crate) fn note(&mut self, position: usize) -> bool {
         let slot = self.waiting.get_mut(position);
         slot.map(|waiting| *waiting = true).is_some()
@@ -99,29 +99,29 @@ impl Door {
         self.paused_until
     }
 
-    /// Whether somebody waits who can be let in at once.
-    pub(crate) fn is_unfinished(&self, rooms: &Rooms, now: Instant) -> bool {
-        let has_space = |listener: &Listener| rooms.has_space(listener.entrance);
-        let mut doors = self.listeners.iter().zip(&self.waiting);
-        !self.is_paused(now) && doors.any(|(listener, waiting)| *waiting && has_space(listener))
+    /// Whether a connection waits that can be accepted at once.
+    pub(crate) fn is_unfinished(&self, occupancy: &Occupancy, now: Instant) -> bool {
+        let has_space = |listener: &Listener| occupancy.has_space(listener.endpoint);
+        let mut listeners = self.listeners.iter().zip(&self.waiting);
+        !self.is_paused(now) && listeners.any(|(listener, waiting)| *waiting && has_space(listener))
     }
 
-    /// Lets the next one in, if there is room. After somebody who is sent away, the others wait for
+    /// Accepts the next connection, if there is space. After one that is refused, the others wait for
     /// the next turn.
-    pub(crate) fn admit(&mut self, rooms: &mut Rooms, now: Instant) -> Option<Guest> {
+    pub(crate) fn admit(&mut self, occupancy: &mut Occupancy, now: Instant) -> Option<Accepted> {
         if self.is_paused(now) {
             return None;
         }
         self.paused_until = None;
         for (position, listener) in self.listeners.iter().enumerate() {
             let waiting = self.waiting.get_mut(position)?;
-            while *waiting && rooms.has_space(listener.entrance) {
+            while *waiting && occupancy.has_space(listener.endpoint) {
                 match socket::accept(listener) {
                     Ok(socket) => {
-                        let (entrance, peer) =
-                            (listener.entrance, check(listener.entrance, &socket)?);
-                        let number = rooms.behind_mut(entrance).enter();
-                        return Some(Guest { entrance, socket, peer, number });
+                        let (endpoint, peer) =
+                            (listener.endpoint, check(listener.endpoint, &socket)?);
+                        let number = occupancy.behind_mut(endpoint).enter();
+                        return Some(Accepted { endpoint, socket, peer, number });
                     }
                     Err(err) if err.kind() == io::ErrorKind::WouldBlock => *waiting = false,
                     // Gone before it was let in.
@@ -145,8 +145,8 @@ impl Door {
     }
 }
 
-/// Sends away whom the admin socket does not serve, and whom the kernel does not know.
-fn check(entrance: Entrance, socket: &OwnedFd) -> Option<PeerCreds> {
+/// Refuses a peer that the admin socket does not serve, or that the kernel does not know.
+fn check(endpoint: Endpoint, socket: &OwnedFd) -> Option<PeerCreds> {
     let peer = match socket::peer_creds(socket) {
         Ok(peer) => peer,
         Err(err) => {
@@ -154,7 +154,7 @@ fn check(entrance: Entrance, socket: &OwnedFd) -> Option<PeerCreds> {
             return None;
         }
     };
-    if entrance == Entrance::Admin && peer.uid != process::effective_uid() {
+    if endpoint == Endpoint::Admin && peer.uid != process::effective_uid() {
         let _charged = logging::charge_to(peer.uid);
         info!("user {} is sent away from the admin socket", peer.uid);
         return None;
