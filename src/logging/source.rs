@@ -29,7 +29,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("io", "util.io"),
     ("logging", "util.log"),
     ("server::administer", "daemon.admin_server"),
-    ("server::answer", "daemon.answer"),
+    ("server::questions", "daemon.answer"),
     ("server::asking", "interface.change"),
     ("server::changes", "interface.change"),
     ("server::given_back", "interface.dhcp"),

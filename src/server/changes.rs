@@ -383,7 +383,7 @@ impl Changes {
     ) -> Result<Decision, CallError> {
         let call = Call::Interface(request.call.clone());
         let state = request.origin.state();
-        world.desk(self.coordinator.status(), false).decide(&call, &state, survey)
+        world.resolver(self.coordinator.status(), false).decide(&call, &state, survey)
     }
 
     /// Hears how a step went, or asks what it needs to go on.

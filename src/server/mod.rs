@@ -12,7 +12,7 @@ mod client;
 mod client_config;
 mod timers;
 mod postponed;
-mod answer;
+mod questions;
 mod world;
 mod files;
 mod given_back;
@@ -63,7 +63,7 @@ use crate::server::occupancy::Occupancy;
 use crate::server::world::World;
 use crate::sys::signal::Signals;
 
-pub use crate::server::answer::Facts;
+pub use crate::server::questions::Facts;
 
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);

@@ -50,7 +50,7 @@ impl Server {
                         self.world.store.drain();
                     }
                     let status = self.changes.coordinator.status();
-                    self.world.desk(status, until > now).answer(&pending.call, state)
+                    self.world.resolver(status, until > now).answer(&pending.call, state)
                 }
             };
             let Some(outcome) = outcome else {

@@ -23,8 +23,8 @@ use crate::model::address::Ip;
 use crate::model::client::Privilege;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
-use crate::server::answer::{Desk, Facts};
 use crate::server::client_config::ClientConfig;
+use crate::server::questions::{Facts, Resolver};
 
 /// How long the kernel is left alone after it has refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);
@@ -84,8 +84,8 @@ impl World {
 
     /// What calls are answered with. `is_patient`: the call may wait for what the kernel does not tell at
     /// once.
-    pub(super) fn desk<'a>(&'a mut self, change: Status<'a>, is_patient: bool) -> Desk<'a> {
-        Desk {
+    pub(super) fn resolver<'a>(&'a mut self, change: Status<'a>, is_patient: bool) -> Resolver<'a> {
+        Resolver {
             facts: &self.facts,
             client_config: &mut self.client_config,
             host: &self.host,

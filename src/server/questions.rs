@@ -23,7 +23,7 @@ pub struct Facts {
 
 /// All that is needed to answer calls.
 #[derive(Debug)]
-pub(crate) struct Desk<'a> {
+pub(crate) struct Resolver<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) client_config: &'a mut ClientConfig,
     pub(crate) host: &'a Host,
@@ -36,7 +36,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) is_patient: bool,
 }
 
-impl Desk<'_> {
+impl Resolver<'_> {
     /// Answers one call that only looks. `None` if it has to wait.
     pub(crate) fn answer(
         &mut self,
