@@ -3,7 +3,7 @@
 
 use crate::change::decision::Change;
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::handler::interface::found::Found;
+use crate::handler::interface::target::Target;
 use crate::handler::{Answer, Outcome, Question, World};
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
@@ -52,15 +52,15 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
 /// Removes a definition. A running interface stays as it is. A bridge without a definition that was
 /// taken down goes: `virsh iface-unbridge` has destroyed it by then, and could not go back.
 pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -> Outcome {
-    let found = match Found::named(name, world) {
-        Ok(found) => found,
+    let target = match Target::named(name, world) {
+        Ok(target) => target,
         Err(err) => return Outcome::Done(Err(err)),
     };
-    let plan = match found {
-        Found::Link { definition: Some(definition), .. } | Found::Defined(definition) => {
+    let plan = match target {
+        Target::Link { definition: Some(definition), .. } | Target::Defined(definition) => {
             Plan::of_edits(world.definitions.undefine(&definition.name))
         }
-        Found::Link { link, definition: None } => {
+        Target::Link { link, definition: None } => {
             let refused = || {
                 let detail = format!("interface '{name}' has no definition");
                 CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)

@@ -4,11 +4,11 @@
 //! An interface is a link of the host, a definition, or both under one name. Active means
 //! administratively up.
 
-mod found;
-mod look;
+mod target;
+mod query;
 mod definition;
-mod activation;
-mod change;
+mod lifecycle;
+mod transaction;
 
 use crate::faults::{self, Driver};
 use crate::handler::{Answer, Outcome, World};
@@ -29,14 +29,14 @@ pub fn handle(
         return Outcome::Done(Err(faults::read_only(api)));
     }
     match call {
-        InterfaceCall::GetXmlDesc { name, flags } => look::xml_desc(name, *flags, world, answer),
+        InterfaceCall::GetXmlDesc { name, flags } => query::xml_desc(name, *flags, world, answer),
         InterfaceCall::DefineXml { xml, flags } => definition::define(xml, *flags, world),
         InterfaceCall::Undefine { name } => definition::undefine(name, world, answer),
-        InterfaceCall::Create { name, flags } => activation::create(name, *flags, world, answer),
-        InterfaceCall::Destroy { name, flags } => activation::destroy(name, *flags, world, answer),
-        InterfaceCall::ChangeBegin { flags } => change::begin(*flags, world),
-        InterfaceCall::ChangeCommit { flags } => change::commit(*flags, world),
-        InterfaceCall::ChangeRollback { flags } => change::roll_back(*flags, world),
+        InterfaceCall::Create { name, flags } => lifecycle::create(name, *flags, world, answer),
+        InterfaceCall::Destroy { name, flags } => lifecycle::destroy(name, *flags, world, answer),
+        InterfaceCall::ChangeBegin { flags } => transaction::begin(*flags, world),
+        InterfaceCall::ChangeCommit { flags } => transaction::commit(*flags, world),
+        InterfaceCall::ChangeRollback { flags } => transaction::roll_back(*flags, world),
         InterfaceCall::NumOfInterfaces
         | InterfaceCall::ListInterfaces { .. }
         | InterfaceCall::LookupByName { .. }
@@ -44,6 +44,6 @@ pub fn handle(
         | InterfaceCall::NumOfDefinedInterfaces
         | InterfaceCall::ListDefinedInterfaces { .. }
         | InterfaceCall::IsActive { .. }
-        | InterfaceCall::ListAllInterfaces { .. } => Outcome::Done(look::look(call, world)),
+        | InterfaceCall::ListAllInterfaces { .. } => Outcome::Done(query::query(call, world)),
     }
 }

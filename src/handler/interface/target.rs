@@ -42,12 +42,12 @@ impl Listed {
 
 /// What stands behind a name.
 #[derive(Clone, Copy)]
-pub(super) enum Found<'a> {
+pub(super) enum Target<'a> {
     Link { link: &'a Link, definition: Option<&'a Interface> },
     Defined(&'a Interface),
 }
 
-impl<'a> Found<'a> {
+impl<'a> Target<'a> {
     pub(super) fn named(name: &str, world: &World<'a>) -> Result<Self, CallError> {
         let not_found = || faults::no_interface_named(name);
         let name = IfName::new(name).map_err(|_| not_found())?;

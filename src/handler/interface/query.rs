@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calls that look: list, look up, describe.
+//! The queries: list, look up, describe.
 //!
 //! Lists leave out ports of bridges and bonds, the taps of guests, and what is about to be deleted,
 //! unless they are defined; looking one up by name works all the same.
 
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::faults;
-use crate::handler::interface::found::{Found, Listed, State};
+use crate::handler::interface::target::{Listed, State, Target};
 use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::describe::{self, View};
 use crate::host::is_discarded;
@@ -25,7 +25,7 @@ const LIST_INACTIVE: u32 = 1;
 const LIST_ACTIVE: u32 = 2;
 
 /// The calls that the table alone can answer.
-pub(super) fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, CallError> {
+pub(super) fn query(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, CallError> {
     match call {
         InterfaceCall::NumOfInterfaces => count(world, State::Active),
         InterfaceCall::NumOfDefinedInterfaces => count(world, State::Inactive),
@@ -37,12 +37,12 @@ pub(super) fn look(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, Cal
             list_all(world, *flags).map(|list| all_reply(list, *need_results))
         }
         InterfaceCall::LookupByName { name } => {
-            let found = Found::named(name, world)?;
-            Ok(Reply::Interface(found.listed().reference()))
+            let target = Target::named(name, world)?;
+            Ok(Reply::Interface(target.listed().reference()))
         }
         InterfaceCall::LookupByMac { mac } => by_mac(mac, world),
         InterfaceCall::IsActive { name } => {
-            let active = Found::named(name, world)?.listed().state == State::Active;
+            let active = Target::named(name, world)?.listed().state == State::Active;
             Ok(Reply::Number(i32::from(active)))
         }
         InterfaceCall::GetXmlDesc { .. }
@@ -154,15 +154,15 @@ pub(super) fn xml_desc(
         let err = CallError::flags(Domain::Interface, "udevInterfaceGetXMLDesc", unknown);
         return Outcome::Done(Err(err));
     }
-    let found = match Found::named(name, world) {
-        Ok(found) => found,
+    let target = match Target::named(name, world) {
+        Ok(target) => target,
         Err(err) => return Outcome::Done(Err(err)),
     };
     let view = if flags & XML_INACTIVE == 0 { View::Live } else { View::Inactive };
-    let interface = match (found, view) {
-        (Found::Defined(definition), View::Live | View::Inactive) => definition,
-        (Found::Link { definition: Some(definition), .. }, View::Inactive) => definition,
-        (Found::Link { link, .. }, View::Live | View::Inactive) => match answer {
+    let interface = match (target, view) {
+        (Target::Defined(definition), View::Live | View::Inactive) => definition,
+        (Target::Link { definition: Some(definition), .. }, View::Inactive) => definition,
+        (Target::Link { link, .. }, View::Live | View::Inactive) => match answer {
             Some(Answer::Links(findings)) => &describe::interface(world.host, link, findings, view),
             _ => {
                 let inspection = match view {

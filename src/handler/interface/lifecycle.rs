@@ -3,7 +3,7 @@
 
 use crate::change::decision::Change;
 use crate::error::{CallError, Domain};
-use crate::handler::interface::found::Found;
+use crate::handler::interface::target::Target;
 use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::may_be_a_guests;
 use crate::host::survey::Survey;
@@ -92,11 +92,11 @@ fn planned(
     if flags != 0 {
         return Outcome::Done(Err(CallError::flags(Domain::Interface, function, flags)));
     }
-    let found = match Found::named(name, world) {
-        Ok(found) => found,
+    let target = match Target::named(name, world) {
+        Ok(target) => target,
         Err(err) => return Outcome::Done(Err(err)),
     };
-    let (name, definition) = (found.listed().name, found.definition());
+    let (name, definition) = (target.listed().name, target.definition());
     let Some(Answer::Survey(survey)) = answer else {
         let mut order = plan::survey_order(name, definition);
         // What it has to let go becomes its port again if the change fails.
