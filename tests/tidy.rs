@@ -9,6 +9,9 @@
     reason = "a test stops at what it did not expect"
 )]
 
+#[path = "tidy/english.rs"]
+mod english;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
