@@ -10,6 +10,7 @@ out=$(realpath "$2")
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 version=$(sed -n '/^\[package\]/,/^$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+maintainer=$(sed -n 's/^authors = \["\(.*\)"\]$/\1/p' Cargo.toml)
 arch=${ARCH:-$(dpkg --print-architecture)}
 date=$(git log -1 --format=%cD 2>/dev/null || date -R)
 root=$(mktemp -d)
@@ -25,7 +26,7 @@ mkdir -p "$doc/examples" "$root/DEBIAN"
 cp init/busybox/inittab "$doc/examples/inittab.busybox"
 cp "$here/copyright" "$doc"
 printf 'virtinterfaced (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md of the sources.\n\n -- %s  %s\n' \
-    "$version" "$(sed -n 's/^Maintainer: //p' "$here/control")" "$date" |
+    "$version" "$maintainer" "$date" |
     gzip -9n >"$doc/changelog.gz"
 
 # A static daemon needs nothing.
@@ -46,7 +47,7 @@ for script in postinst prerm postrm; do
     chmod 755 "$root/DEBIAN/$script"
 done
 size=$(du -sk --exclude DEBIAN "$root" | cut -f 1)
-sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@DEPENDS@/$depends/; /^Depends: \$/d" \
+sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/; s/@DEPENDS@/$depends/; /^Depends: \$/d" \
     "$here/control" >"$root/DEBIAN/control"
 find "$root" -type d -exec chmod 755 {} +
 
