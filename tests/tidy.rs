@@ -567,6 +567,7 @@ fn the_top_level_is_what_it_should_be() {
             "Cargo.toml",
             "Makefile",
             "README.md",
+            "SECURITY.md",
             "clippy.toml",
             "etc",
             "init",
