@@ -84,7 +84,7 @@ pub(super) struct Paths {
     /// What is defined: a file for each interface.
     pub(super) definition_dir: PathBuf,
     /// What an open change goes back to: it outlives a boot.
-    pub(super) change_dir: PathBuf,
+    pub(super) transaction_dir: PathBuf,
     pub(super) run_dir: PathBuf,
     /// Where the driver keeps what must not outlive a boot.
     pub(super) driver_dir: PathBuf,
@@ -115,7 +115,7 @@ impl Paths {
                 (config.join("libvirt"), run_dir.clone(), driver_dir, run_dir, log_dir)
             }
         };
-        let change_dir = match privilege {
+        let transaction_dir = match privilege {
             Privilege::System => Path::new(LOCALSTATEDIR).join("lib/libvirt/interface/change"),
             Privilege::Session => {
                 let below_home = || environment.home.as_ref().map(|home| home.join(".local/state"));
@@ -125,7 +125,7 @@ impl Paths {
             }
         };
         Some(Self {
-            change_dir,
+            transaction_dir,
             config: config_dir.join("virtinterfaced.conf"),
             client_config: config_dir.join("libvirt.conf"),
             definition_dir: config_dir.join("interface"),

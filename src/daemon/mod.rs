@@ -28,7 +28,6 @@ use crate::error::HostError;
 use crate::io::activation;
 use crate::io::background::{self, Report, Side, Verdict};
 use crate::io::boot_marker::BootMarker;
-use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes;
 use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, Presence};
 use crate::io::definitions::DefinitionStore;
@@ -39,6 +38,7 @@ use crate::io::listener::{Listener, ListenerSpec};
 use crate::io::pid_file::{PidFile, PidFileError};
 use crate::io::standby::{StandbySpec, lock_after_rollback};
 use crate::io::supervisor::Supervisor;
+use crate::io::transaction_dir::TransactionDir;
 use crate::logging::{self, Circumstances};
 use crate::model::client::{Endpoint, Privilege};
 use crate::server::{DhcpParts, Facts, Server, ServerParts};
@@ -387,7 +387,7 @@ fn make_server(
         facts: Facts { privilege },
         client_config: paths.client_config,
         default_uri: environment.default_uri.clone(),
-        change_folder: ChangeFolder::new(paths.change_dir),
+        transaction_dir: TransactionDir::new(paths.transaction_dir),
         standby,
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         descriptor_limit: descriptors::raise_limit().map_err(|err| {

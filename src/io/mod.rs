@@ -9,7 +9,7 @@ pub mod boot_marker;
 mod boot_file;
 pub mod shelf;
 pub mod link_memory;
-pub mod change_folder;
+pub mod transaction_dir;
 pub mod accounts;
 pub mod host_uuid;
 pub mod config_file;

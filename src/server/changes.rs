@@ -24,11 +24,11 @@ use crate::host::record::HostRecord;
 use crate::host::survey::Survey;
 use crate::io::boot;
 use crate::io::boot_marker::BootMarker;
-use crate::io::change_folder::{ChangeFolder, Writing};
 use crate::io::changes::Changes as Channel;
 use crate::io::link_memory::LinkMemoryFile;
 use crate::io::shelf::Shelf;
 use crate::io::standby::Standby;
+use crate::io::transaction_dir::{TransactionDir, Writing};
 use crate::limits::{KEPT_PER_TURN_MAX, XML_LEN_MAX};
 use crate::logging;
 use crate::model::address::Family;
@@ -66,7 +66,7 @@ pub(super) struct Changes {
 /// Where changes leave what the next daemon has to know.
 #[derive(Debug)]
 pub(super) struct ChangeFiles {
-    pub(super) folder: ChangeFolder,
+    pub(super) transaction_dir: TransactionDir,
     /// Links without a definition that were taken down.
     pub(super) shelf: Shelf,
     /// Links of definitions that were taken down.
@@ -333,13 +333,14 @@ impl Changes {
                 self.take_progress(progress, world);
             }
             Action::File(FileAction::Write(file, snapshot)) => {
-                match self.files.folder.begin_writing(file, &snapshot) {
+                match self.files.transaction_dir.begin_writing(file, &snapshot) {
                     Ok(writing) => self.writing = Some((writing, file, snapshot)),
                     Err(err) => self.end_writing(file, Err(err), world, &time),
                 }
             }
             Action::File(operation) => {
-                let result = files::perform(&operation, &self.files.folder, &mut world.store);
+                let result =
+                    files::perform(&operation, &self.files.transaction_dir, &mut world.store);
                 self.coordinator.handle_file(result, &here(world, &time, false));
             }
             Action::Settle(link) => self.steps.channel.settle(link),
@@ -438,8 +439,8 @@ impl Changes {
         world: &World,
         time: &Now,
     ) {
-        let folder = &self.files.folder;
-        let refuse = |cause| FileError { cause, is_there: folder.has(file) };
+        let dir = &self.files.transaction_dir;
+        let refuse = |cause| FileError { cause, is_there: dir.has(file) };
         let result = written.map(|()| FileAnswer::Done).map_err(refuse);
         self.coordinator.handle_file(result, &here(world, time, false));
     }

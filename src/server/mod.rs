@@ -41,7 +41,6 @@ use crate::host::Host;
 use crate::io::Progress;
 use crate::io::background::Report;
 use crate::io::boot_marker::BootMarker;
-use crate::io::change_folder::ChangeFolder;
 use crate::io::changes::Changes as Channel;
 use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::definitions::DefinitionStore;
@@ -53,6 +52,7 @@ use crate::io::listener::Listener;
 use crate::io::shelf::Shelf;
 use crate::io::standby::{Standby, StandbySpec};
 use crate::io::supervisor::Supervisor;
+use crate::io::transaction_dir::TransactionDir;
 use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
 use crate::model::client::Privilege;
 use crate::server::changes::{ChangeFiles, Changes};
@@ -114,7 +114,7 @@ pub struct ServerParts {
     pub changes: Channel,
     pub store: DefinitionStore,
     /// Where a change that is open is kept.
-    pub change_folder: ChangeFolder,
+    pub transaction_dir: TransactionDir,
     /// What keeps its deadline when the daemon has ended.
     pub standby: StandbySpec,
     /// Remembers which boot's interfaces have been brought up; `None` if none are.
@@ -156,7 +156,7 @@ impl Server {
             change_timeout: settings.changes.change_timeout,
         };
         let files = ChangeFiles {
-            folder: parts.change_folder,
+            transaction_dir: parts.transaction_dir,
             shelf: Shelf::within(&parts.dhcp.run_dir),
             memory: LinkMemoryFile::within(&parts.dhcp.run_dir),
             marker: parts.boot_marker,

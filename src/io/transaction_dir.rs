@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The folder in which an open change outlives the daemon, a loss of power, and a reboot.
+//! The directory in which an open transaction outlives the daemon, a loss of power, and a reboot.
 //!
 //! `snapshot` is what the change goes back to. A rollback begins by calling it `rollback`: whoever is
 //! interrupted from then on goes back, and not forth. `journal` is the same of the moment before a job
@@ -28,7 +28,7 @@ const ASIDE: &str = "aside";
 const NOTE: &str = "last";
 
 /// Its owner's alone: it has what definition files have, which may be as little for others to read.
-const FOLDER_MODE: u32 = 0o700;
+const DIR_MODE: u32 = 0o700;
 
 /// The folder that libvirt's daemons share, and those above it: whoever makes them first makes them
 /// for all of the daemons, some of which run as other users.
@@ -42,7 +42,7 @@ const WRITTEN_LEN: usize = 1024;
 
 /// Where open changes are kept.
 #[derive(Debug)]
-pub struct ChangeFolder {
+pub struct TransactionDir {
     dir: PathBuf,
 }
 
@@ -56,7 +56,7 @@ pub struct Writing {
     written_len: usize,
 }
 
-impl ChangeFolder {
+impl TransactionDir {
     /// Nothing is made or read before it is needed.
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
@@ -83,7 +83,7 @@ impl ChangeFolder {
     /// # Errors
     /// What the kernel says. There is no such file then, or the one that was there before.
     pub fn write(&self, file: TransactionFile, snapshot: &Snapshot) -> Result<(), HostError> {
-        self.make_folder()?;
+        self.make_dir()?;
         let path = self.path(file);
         let written = files::replace(&path, &snapshot.encode());
         if written.is_err() {
@@ -96,13 +96,13 @@ impl ChangeFolder {
     /// Begins to write one of the files, in parts.
     ///
     /// # Errors
-    /// As [`ChangeFolder::write`].
+    /// As [`TransactionDir::write`].
     pub(crate) fn begin_writing(
         &self,
         file: TransactionFile,
         snapshot: &Snapshot,
     ) -> Result<Writing, HostError> {
-        self.make_folder()?;
+        self.make_dir()?;
         let writer = SnapshotWriter::new(snapshot);
         Ok(Writing { writer, path: self.path(file), file: None, written_len: 0 })
     }
@@ -125,7 +125,7 @@ impl ChangeFolder {
     /// # Errors
     /// What the kernel says.
     pub(crate) fn write_note(&self, text: &str) -> Result<(), HostError> {
-        self.make_folder()?;
+        self.make_dir()?;
         files::replace(&self.dir.join(NOTE), text.as_bytes())
     }
 
@@ -193,11 +193,11 @@ impl ChangeFolder {
         Ok(Some(set))
     }
 
-    fn make_folder(&self) -> Result<(), HostError> {
+    fn make_dir(&self) -> Result<(), HostError> {
         if let Some(shared) = self.dir.ancestors().nth(OWN_DEPTH) {
             files::make_folder(shared, SHARED_MODE)?;
         }
-        files::make_folder(&self.dir, FOLDER_MODE)
+        files::make_folder(&self.dir, DIR_MODE)
     }
 
     fn path(&self, file: TransactionFile) -> PathBuf {
@@ -210,9 +210,9 @@ impl ChangeFolder {
 
     /// Makes room for a set, and for no more than the newest of them.
     fn make_set(&self) -> Result<PathBuf, HostError> {
-        self.make_folder()?;
+        self.make_dir()?;
         let aside = self.dir.join(ASIDE);
-        files::make_folder(&aside, FOLDER_MODE)?;
+        files::make_folder(&aside, DIR_MODE)?;
         let mut numbers = set_numbers(&aside);
         let next = numbers.last().map_or(1, |last| last.saturating_add(1));
         let surplus = (numbers.len() + 1).saturating_sub(ASIDE_COUNT_MAX);
@@ -223,7 +223,7 @@ impl ChangeFolder {
             }
         }
         let set = aside.join(next.to_string());
-        files::make_folder(&set, FOLDER_MODE)?;
+        files::make_folder(&set, DIR_MODE)?;
         Ok(set)
     }
 }
@@ -233,7 +233,7 @@ impl Writing {
     /// on the disk.
     ///
     /// # Errors
-    /// As [`ChangeFolder::write`].
+    /// As [`TransactionDir::write`].
     pub fn poll(&mut self, snapshot: &Snapshot, entry_count: usize) -> Result<bool, HostError> {
         let written = self.go_on(snapshot, entry_count);
         if written.is_err() {
