@@ -2,7 +2,7 @@
 //! What a failed call tells its client: libvirt's error, with its code, domain and text.
 //!
 //! The numbers are libvirt's `virErrorNumber` and `virErrorDomain` (`virterror.h`), the texts are
-//! those its clients match on. Which cause becomes which code is decided in [`crate::faults`] and
+//! those its clients match on. Which cause becomes which code is decided in [`crate::call_errors`] and
 //! by the handlers; how an error looks on the wire is [`crate::rpc::fault`]'s.
 
 use std::fmt;

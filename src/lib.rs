@@ -17,7 +17,7 @@ pub mod rpc;
 pub mod xml;
 pub mod config;
 pub mod managers;
-pub mod faults;
+pub mod call_errors;
 pub mod proto;
 pub mod host;
 pub mod definitions;

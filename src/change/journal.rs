@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use log::warn;
 
+use crate::call_errors;
 use crate::change::action::{
     Action, FileAction, Here, Now, Observed, RecordScope, TransactionFile,
 };
@@ -17,7 +18,6 @@ use crate::change::stage::{Purpose, Stage};
 use crate::change::transaction::Cause;
 use crate::change::{Coordinator, undo};
 use crate::error::{CallError, HostError};
-use crate::faults;
 use crate::model::utc::Utc;
 use crate::proto::Reply;
 use crate::snapshot::{Network, Opening, Snapshot};
@@ -106,7 +106,7 @@ impl Coordinator {
             }
             Purpose::Journal(running) => running.request,
         };
-        self.answer(request, Err(faults::stopping()));
+        self.answer(request, Err(call_errors::stopping()));
     }
 
     /// The host cannot be written down, so nothing begins.
@@ -136,7 +136,7 @@ fn opening(origin: &Origin, timeout: Option<Duration>, now: &Now) -> Result<Open
     let by = origin.caller().copied().unwrap_or_default();
     let Some(at) = now.since_boot.filter(|_| !now.boot.is_empty()) else {
         let text = "failed to begin transaction: the kernel does not tell which boot this is";
-        return Err(faults::host(text.to_owned(), libc::ENOENT));
+        return Err(call_errors::host(text.to_owned(), libc::ENOENT));
     };
     let until = timeout.map(|timeout| Utc::since_epoch(now.wall + timeout).to_the_second());
     let deadline = timeout.map(|timeout| at + timeout);

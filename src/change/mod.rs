@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
+use crate::call_errors;
 use crate::change::action::{Action, FileResult, Here, Now, Observed};
 use crate::change::autostart::Autostart;
 use crate::change::commit::Committed;
@@ -56,7 +57,6 @@ use crate::change::stage::{Checking, FileOwner, Purpose, Sought, Stage};
 use crate::change::transaction::{Cause, Due, OpenChange, Status};
 use crate::change::undo::Undone;
 use crate::error::{CallError, HostError};
-use crate::faults;
 use crate::host::Host;
 use crate::host::removed::LinkMemory;
 use crate::host::survey::Survey;
@@ -208,10 +208,10 @@ impl Coordinator {
             }
             Stage::Surveying(_, Sought::Decision(request) | Sought::Attempt(request, _))
             | Stage::Recording(Purpose::Begin(request)) => {
-                self.answer(request, Err(faults::stopping()));
+                self.answer(request, Err(call_errors::stopping()));
             }
             Stage::Recording(Purpose::Journal(running)) => {
-                self.answer(running.request, Err(faults::stopping()));
+                self.answer(running.request, Err(call_errors::stopping()));
             }
             Stage::Keeping(_, purpose) => {
                 self.files.retain(|owner| *owner != FileOwner::Stage);
@@ -220,7 +220,7 @@ impl Coordinator {
             stage => self.stage = stage,
         }
         for request in self.queue.drain() {
-            self.answer(request, Err(faults::stopping()));
+            self.answer(request, Err(call_errors::stopping()));
         }
     }
 

@@ -3,6 +3,7 @@
 
 use log::{debug, warn};
 
+use crate::call_errors;
 use crate::change::Coordinator;
 use crate::change::action::{Action, FileAction, Here, TransactionFile};
 use crate::change::job::Failure;
@@ -11,7 +12,6 @@ use crate::change::running::Running;
 use crate::change::stage::{FileOwner, Stage};
 use crate::change::transaction::Status;
 use crate::error::CallError;
-use crate::faults;
 use crate::model::name::IfName;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
@@ -123,7 +123,7 @@ impl Coordinator {
             // All is restored, and the next daemon would go back to it again.
             Status::Ending { failure: Some(failure), .. } if outcome.is_ok() => {
                 let text = format!("failed to rollback transaction: {failure}");
-                Err(faults::host(text, libc::EIO))
+                Err(call_errors::host(text, libc::EIO))
             }
             Status::Ending { .. }
             | Status::Open(_)
@@ -166,7 +166,7 @@ fn owner(operation: &FileAction) -> FileOwner {
 fn refusal(failure: &str, err: &Failure) -> CallError {
     let text = format!("{failure}: {err}");
     match err.error.errno {
-        libc::EPERM | libc::EACCES => faults::denied(text),
-        errno => faults::host(text, errno),
+        libc::EPERM | libc::EACCES => call_errors::denied(text),
+        errno => call_errors::host(text, errno),
     }
 }

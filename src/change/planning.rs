@@ -4,6 +4,7 @@
 
 use log::{debug, warn};
 
+use crate::call_errors;
 use crate::change::Coordinator;
 use crate::change::action::{Action, Here};
 use crate::change::decision::Change;
@@ -12,7 +13,6 @@ use crate::change::request::{Brief, Origin, Request};
 use crate::change::running::Running;
 use crate::change::stage::{Checking, Sought, Stage};
 use crate::error::{CallError, HostError};
-use crate::faults;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::model::name::IfName;
 use crate::plan::bring_up::{self, Partial};
@@ -25,7 +25,7 @@ impl Coordinator {
     /// Takes up a request.
     pub(super) fn begin(&mut self, request: Request, here: &Here<'_>) {
         if self.is_stopping {
-            return self.answer(request, Err(faults::stopping()));
+            return self.answer(request, Err(call_errors::stopping()));
         }
         self.recent.handle_time(here.now.instant);
         if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
@@ -44,7 +44,7 @@ impl Coordinator {
         let is_by_client = matches!(request.origin, Origin::Client { .. });
         let obstacle = self.transaction.status().obstacle().filter(|_| is_by_client);
         if let Some(obstacle) = obstacle {
-            let err = faults::in_rollback(&change.failure, &obstacle);
+            let err = call_errors::in_rollback(&change.failure, &obstacle);
             return self.answer(request, Err(err));
         }
         let mut leases = Vec::new();

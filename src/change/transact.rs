@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use log::{error, warn};
 
+use crate::call_errors;
 use crate::change::Coordinator;
 use crate::change::action::{Action, FileAction, Here, RecordScope};
 use crate::change::commit::Commit;
@@ -17,7 +18,6 @@ use crate::change::stage::{Purpose, Stage};
 use crate::change::transaction::Cause;
 use crate::change::undo::{End, Undo, Undone};
 use crate::error::HostError;
-use crate::faults;
 use crate::model::client::Privilege;
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceCall;
@@ -46,7 +46,7 @@ impl Coordinator {
         let committable = self.transaction.committable(here.now.since_boot).map(Rc::clone);
         let Some(snapshot) = committable else {
             let failure = "failed to commit transaction";
-            let err = faults::in_rollback(failure, Cause::Deadline.as_str());
+            let err = call_errors::in_rollback(failure, Cause::Deadline.as_str());
             return self.answer(request, Err(err));
         };
         let (commit, first) = Commit::new(request, snapshot);
@@ -156,7 +156,7 @@ impl Coordinator {
     fn find_again(&mut self, err: &HostError, here: &Here<'_>) {
         let pause = self.transaction.handle_unread(err.to_string(), here.now.instant).as_secs();
         error!("{err}: what an earlier daemon has left open is looked for again in {pause} s");
-        self.recovered = Err(faults::host(err.to_string(), err.errno()));
+        self.recovered = Err(call_errors::host(err.to_string(), err.errno()));
     }
 
     fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery, here: &Here<'_>) {

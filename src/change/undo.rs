@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use log::{debug, error, info, warn};
 
+use crate::call_errors;
 use crate::change::action::{
     Action, FileAction, FileAnswer, FileResult, Here, Observed, RecordScope, TransactionFile,
 };
@@ -22,7 +23,6 @@ use crate::change::rollback::{self, Next, Parts, Remains, Rollback, Scope};
 use crate::change::transaction::{Cause, OpenChange, Part, Tried};
 use crate::change::work::Work;
 use crate::error::{CallError, HostError};
-use crate::faults;
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::name::IfName;
 use crate::model::utc::Utc;
@@ -130,7 +130,7 @@ impl Undo {
     ) -> (Self, Undone) {
         let mut undo = Self::new(request, Target::Transaction);
         let next = match open.roll_back(Cause::Caller) {
-            None => undo.end(Err(faults::invariant("only an open change is rolled back"))),
+            None => undo.end(Err(call_errors::invariant("only an open change is rolled back"))),
             Some(ending) if ending.cause == Cause::Caller => {
                 undo.wait(Stage::Marking, Action::File(FileAction::BeginRollback))
             }
@@ -277,7 +277,7 @@ impl Undo {
                 work.abort(why);
                 Undone::Going
             }
-            Stage::Observing(_) | Stage::Comparing(_) => self.end(Err(faults::stopping())),
+            Stage::Observing(_) | Stage::Comparing(_) => self.end(Err(call_errors::stopping())),
             Stage::Moving
             | Stage::Marking
             | Stage::Reading(..)
@@ -321,7 +321,7 @@ impl Undo {
     /// Begins with the part behind `after`, or ends the try.
     fn next_part(&mut self, after: Option<Part>, open: &mut OpenChange, here: &Here<'_>) -> Undone {
         let Some(ending) = open.ending() else {
-            return self.end(Err(faults::invariant("a rollback under way has a transaction")));
+            return self.end(Err(call_errors::invariant("a rollback under way has a transaction")));
         };
         let Some(part) = ending.next_part(after) else { return self.settle(open, here) };
         let parts = match part {
@@ -339,7 +339,7 @@ impl Undo {
     /// Begins with a round: the host is observed first.
     fn next_round(&mut self, round: Round) -> Undone {
         if self.is_stopping {
-            return self.end(Err(faults::stopping()));
+            return self.end(Err(call_errors::stopping()));
         }
         let scope = match round.rollback.scope() {
             Scope::Nothing => RecordScope::Nothing,
@@ -445,7 +445,7 @@ impl Undo {
             Some(Tried::Failed { text, errno }) => {
                 postpone(open, &text, here);
                 let text = format!("{FAILURE}: {text}; it is tried again");
-                self.end(Err(faults::host(text, errno)))
+                self.end(Err(call_errors::host(text, errno)))
             }
             Some(Tried::Whole) | None => self.remove(None),
             Some(Tried::Lost(text)) => {
@@ -478,7 +478,7 @@ impl Undo {
             Target::Journal => {
                 error!("{told}");
                 let end = if is_moved { End::NoJournal } else { End::Journal };
-                self.finish(Err(faults::host(told, errno)), end)
+                self.finish(Err(call_errors::host(told, errno)), end)
             }
         }
     }
@@ -501,7 +501,9 @@ impl Undo {
         }
         let outcome = match &lost {
             None => Ok(Reply::Empty),
-            Some(Lost { told, .. }) => Err(faults::host(format!("{FAILURE}: {told}"), libc::EIO)),
+            Some(Lost { told, .. }) => {
+                Err(call_errors::host(format!("{FAILURE}: {told}"), libc::EIO))
+            }
         };
         if let Some(err) = failed {
             postpone(open, &err.to_string(), here);

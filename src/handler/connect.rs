@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The calls about the connection itself: open, close, features, who and what we are.
 
+use crate::call_errors::{self, Driver};
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::faults::{self, Driver};
 use crate::handler::uri::{self, UriSettings};
 use crate::handler::{Answer, Outcome, Question, World, identity};
 use crate::model::client::{Access, ClientState, Endpoint, Opened};
@@ -31,7 +31,7 @@ pub fn handle(
     world: &World<'_>,
     answer: Option<&Answer>,
 ) -> Outcome {
-    let opened = client.opened.as_ref().ok_or_else(|| faults::not_open(Driver::Hypervisor));
+    let opened = client.opened.as_ref().ok_or_else(|| call_errors::not_open(Driver::Hypervisor));
     let reply = match call {
         ConnectCall::Open { name, flags } => {
             return open(name.as_deref(), *flags, client, world, answer);
@@ -84,7 +84,7 @@ fn open(
         return Outcome::Done(Err(CallError::new(ErrorCode::Internal, Domain::Rpc, detail)));
     }
     let Some(name) = name else {
-        return Outcome::Done(Err(faults::not_open(Driver::Interface)));
+        return Outcome::Done(Err(call_errors::not_open(Driver::Interface)));
     };
     let settings = match answer {
         Some(Answer::UriSettings(settings)) => settings,

@@ -14,11 +14,11 @@ pub mod connect;
 pub mod interface;
 pub mod admin;
 
+use crate::call_errors;
 use crate::change::decision::{Change, Transaction};
 use crate::change::transaction::Status;
 use crate::definitions::Definitions;
 use crate::error::CallError;
-use crate::faults;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
@@ -81,7 +81,7 @@ pub fn handle(
         Call::Interface(call) => interface::handle(call, client, world, answer),
         Call::Refused(answer) => Outcome::Done(answer.clone()),
         Call::Admin(_) => {
-            Outcome::Done(Err(faults::invariant("admin calls are for handler::admin")))
+            Outcome::Done(Err(call_errors::invariant("admin calls are for handler::admin")))
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
+use crate::call_errors;
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::faults;
 use crate::model::address::IpPrefix;
 use crate::model::foreign::{ForeignClient, Links, Program};
 use crate::model::name::IfName;
@@ -117,7 +117,7 @@ impl std::error::Error for Refusal {}
 impl From<Refusal> for CallError {
     fn from(refusal: Refusal) -> Self {
         match &refusal {
-            Refusal::Missing { name, role } => faults::no_link(name, role),
+            Refusal::Missing { name, role } => call_errors::no_link(name, role),
             Refusal::Running
             | Refusal::NotRunning
             | Refusal::IsPort { .. }

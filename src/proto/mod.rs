@@ -9,8 +9,8 @@ pub mod interface;
 pub mod admin;
 pub mod refused;
 
+use crate::call_errors;
 use crate::error::CallError;
-use crate::faults;
 use crate::model::client::{Access, Endpoint, Identity, Opened};
 use crate::model::name::IfName;
 use crate::proto::admin::{AdminCall, AdminReply};
@@ -129,7 +129,7 @@ pub fn decode(
 ) -> Result<Call, CallError> {
     // A refusal is settled here, where its arguments, which may be large, need not be copied.
     let refused = |refusal: Option<Refusal>| {
-        let refusal = refusal.ok_or_else(|| faults::unknown_procedure(procedure))?;
+        let refusal = refusal.ok_or_else(|| call_errors::unknown_procedure(procedure))?;
         Ok(Call::Refused(refusal.answer(opened, payload)))
     };
     match program {
@@ -141,7 +141,7 @@ pub fn decode(
         Program::Lxc => refused(refused::lxc(procedure)),
         Program::Admin => AdminCall::decode(procedure, &mut Reader::new(payload))?
             .map(Call::Admin)
-            .ok_or_else(|| faults::unknown_procedure(procedure)),
+            .ok_or_else(|| call_errors::unknown_procedure(procedure)),
     }
 }
 

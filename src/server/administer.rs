@@ -6,9 +6,9 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use log::{info, warn};
 
+use crate::call_errors;
 use crate::config::logging_spec::{LogDestination, LogOutput};
 use crate::error::CallError;
-use crate::faults;
 use crate::handler::admin::{
     self, Answer, ClientDetails, ClientEntry, Order, Outcome, Question, ServerStatus,
 };
@@ -38,7 +38,7 @@ impl Server {
         match outcome {
             Outcome::Done(result) => result,
             Outcome::Order(order) => self.carry_out(order, caller, now).map(|()| Reply::Empty),
-            Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
+            Outcome::Ask(_) => Err(call_errors::invariant("a handler asks once")),
         }
     }
 
@@ -119,11 +119,11 @@ fn refused_output(err: &LoggingError) -> CallError {
         LoggingError::Output {
             output: LogOutput { destination: LogDestination::File(path), .. },
             cause,
-        } => faults::log_file(path, cause.errno()),
+        } => call_errors::log_file(path, cause.errno()),
         LoggingError::Output { .. }
         | LoggingError::Level(_)
         | LoggingError::Variable { .. }
-        | LoggingError::OutOfOrder => faults::log_output(err.to_string()),
+        | LoggingError::OutOfOrder => call_errors::log_output(err.to_string()),
     }
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From a call to its outcome: the handler decides, and what it asks is found out here.
 
+use crate::call_errors;
 use crate::change::decision::Decision;
 use crate::change::transaction::Status;
 use crate::definitions::Definitions;
 use crate::error::CallError;
-use crate::faults;
 use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::Host;
 use crate::io::dhcp::DhcpClients;
@@ -50,7 +50,7 @@ impl Resolver<'_> {
         Some(match outcome {
             Outcome::Done(result) => result,
             Outcome::Ask(_) | Outcome::Change(_) | Outcome::Transact(_) => {
-                Err(faults::invariant("a change waits for its turn"))
+                Err(call_errors::invariant("a change waits for its turn"))
             }
         })
     }
@@ -67,8 +67,8 @@ impl Resolver<'_> {
             Some(Outcome::Change(change)) => Ok(Decision::Change(change)),
             Some(Outcome::Transact(transaction)) => Ok(Decision::Transact(transaction)),
             Some(Outcome::Ask(Question::Survey(order))) => Ok(Decision::Survey(order)),
-            Some(Outcome::Ask(_)) => Err(faults::invariant("a handler asks once")),
-            None => Err(faults::invariant("a change waits for no answer")),
+            Some(Outcome::Ask(_)) => Err(call_errors::invariant("a handler asks once")),
+            None => Err(call_errors::invariant("a change waits for no answer")),
         }
     }
 
@@ -105,7 +105,7 @@ impl Resolver<'_> {
         match question {
             Question::Hostname => match process::hostname() {
                 Ok(name) => Ok(Answer::Hostname(name)),
-                Err(err) => Err(faults::no_hostname(&err)),
+                Err(err) => Err(call_errors::no_hostname(&err)),
             },
             Question::UriSettings => Ok(Answer::UriSettings(self.client_config.uri_settings())),
             Question::Links(inspection) => {
@@ -115,7 +115,7 @@ impl Resolver<'_> {
                     .map_or_else(Vec::new, |link| self.clients.families_of(link));
                 Ok(Answer::Links(findings))
             }
-            Question::Survey(_) => Err(faults::invariant("a survey takes its time")),
+            Question::Survey(_) => Err(call_errors::invariant("a survey takes its time")),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use crate::faults;
+use crate::call_errors;
 use crate::limits::{CALLS_PER_TURN_MAX, STEPS_PER_TURN_MAX};
 use crate::logging;
 use crate::model::client::ClientId;
@@ -37,7 +37,7 @@ impl Server {
                 Taken::No(pending) => pending,
                 Taken::Waits => continue,
                 Taken::Refused(reply_to) => {
-                    self.clients.reply(id, &reply_to, Err(faults::too_many_changes()), now);
+                    self.clients.reply(id, &reply_to, Err(call_errors::too_many_changes()), now);
                     continue;
                 }
             };

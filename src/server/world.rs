@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
+use crate::call_errors;
 use crate::change::transaction::Status;
 use crate::error::{CallError, HostError};
-use crate::faults;
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::definitions::DefinitionStore;
@@ -110,11 +110,11 @@ impl World {
     ) -> Result<Vec<String>, CallError> {
         let holds = self.holds_on(claims);
         if let Some(hold) = obstacle(claims, &holds) {
-            return Err(faults::managed(hold));
+            return Err(call_errors::managed(hold));
         }
         for lease in leases {
             let checked = self.check_lease(lease);
-            checked.map_err(|err| faults::no_client_for(lease, &err.to_string()))?;
+            checked.map_err(|err| call_errors::no_client_for(lease, &err.to_string()))?;
         }
         Ok(told(&holds))
     }

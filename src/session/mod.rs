@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use log::debug;
 
+use crate::call_errors;
 use crate::error::CallError;
-use crate::faults;
 use crate::limits::{CLIENT_BYTES_UNREAD_MAX, CLIENT_BYTES_UNWRITTEN_MAX};
 use crate::model::client::{ClientState, Endpoint};
 use crate::proto::{self, Call, Program, Reply};
@@ -338,10 +338,10 @@ fn judge(frame: &Frame<'_>, client: &ClientState) -> Verdict {
         return Verdict::Ignore;
     }
     let Some(program) = Program::find(header.program, header.version, client.endpoint) else {
-        return Verdict::Refuse(faults::unknown_program(header));
+        return Verdict::Refuse(call_errors::unknown_program(header));
     };
     if header.status != status::OK {
-        return Verdict::Refuse(faults::bad_status(header));
+        return Verdict::Refuse(call_errors::bad_status(header));
     }
     let opened = client.opened.as_ref().map(|opened| opened.access);
     match proto::decode(program, header.procedure, frame.payload, opened) {

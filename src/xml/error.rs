@@ -2,7 +2,7 @@
 //! [`XmlError`]: why a text is no definition of an interface.
 //!
 //! The texts of what libvirt's own parser refuses are libvirt's, as its clients know them; the
-//! others name element, attribute and value. Codes and domains are `faults`'s.
+//! others name element, attribute and value. Codes and domains are `call_errors`'s.
 
 use std::fmt;
 

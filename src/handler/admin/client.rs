@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The admin calls about clients: list them, describe one, drop one.
 
+use crate::call_errors::{self, Seeker};
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::faults::{self, Seeker};
 use crate::handler::admin::{
     Answer, ClientDetails, ClientEntry, Order, Outcome, Question, check_flags, done, done_params,
     find_server, listed,
@@ -45,7 +45,7 @@ pub(super) fn look_up(
     let server = find_server(Seeker::Daemon, server)?;
     check_flags("adminServerLookupClient", flags)?;
     let Some(Answer::Client(client)) = answer else { return ask(server, id) };
-    let client = client.as_ref().ok_or_else(|| faults::no_client(Seeker::Daemon, id))?;
+    let client = client.as_ref().ok_or_else(|| call_errors::no_client(Seeker::Daemon, id))?;
     Ok(done(Reply::Admin(AdminReply::Client(reference(server, client.entry)))))
 }
 
@@ -58,7 +58,7 @@ pub(super) fn info(
 ) -> Result<Outcome, CallError> {
     let server = find_server(Seeker::Admin, server)?;
     let Some(Answer::Client(client)) = answer else { return ask(server, id) };
-    let client = client.as_ref().ok_or_else(|| faults::no_client(Seeker::Admin, id))?;
+    let client = client.as_ref().ok_or_else(|| call_errors::no_client(Seeker::Admin, id))?;
     check_flags("adminClientGetInfo", flags)?;
     describe(client)
 }
@@ -73,7 +73,7 @@ pub(super) fn close(
     let server = find_server(Seeker::Daemon, server)?;
     let Some(Answer::Client(client)) = answer else { return ask(server, id) };
     if client.is_none() {
-        return Err(faults::no_client(Seeker::Daemon, id));
+        return Err(call_errors::no_client(Seeker::Daemon, id));
     }
     check_flags("adminClientClose", flags)?;
     Ok(Outcome::Order(Order::CloseClient { server, id }))

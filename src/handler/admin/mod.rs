@@ -11,10 +11,10 @@ mod logging;
 
 use std::time::Duration;
 
+use crate::call_errors::{self, Seeker};
 use crate::config::logging_spec::{LogFilter, LogOutput};
 use crate::config::settings::{ServerLimits, Workers};
 use crate::error::{CallError, Domain};
-use crate::faults::{self, Seeker};
 use crate::model::client::Identity;
 use crate::model::server::ServerName;
 use crate::proto::Reply;
@@ -189,7 +189,7 @@ fn check_flags(function: &str, unknown: u32) -> Result<(), CallError> {
 }
 
 fn find_server(seeker: Seeker, name: &str) -> Result<ServerName, CallError> {
-    ServerName::find(name).ok_or_else(|| faults::no_server(seeker, name))
+    ServerName::find(name).ok_or_else(|| call_errors::no_server(seeker, name))
 }
 
 /// The list as far as the client wants it, and the count in any case.

@@ -4,9 +4,9 @@
 //! There is one thread, and no pool. What libvirt's daemon lets be set of its pool is kept and told,
 //! as scripts expect; what it would count is told as it is.
 
+use crate::call_errors::Seeker;
 use crate::config::settings::{ServerLimits, Workers};
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::faults::Seeker;
 use crate::handler::admin::{
     Answer, Order, Outcome, Question, ServerStatus, check_flags, done_params, find_server,
 };

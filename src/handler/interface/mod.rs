@@ -10,7 +10,7 @@ mod definition;
 mod lifecycle;
 mod transaction;
 
-use crate::faults::{self, Driver};
+use crate::call_errors::{self, Driver};
 use crate::handler::{Answer, Outcome, World};
 use crate::model::client::{Access, ClientState};
 use crate::proto::interface::InterfaceCall;
@@ -23,10 +23,10 @@ pub fn handle(
     answer: Option<&Answer>,
 ) -> Outcome {
     let Some(opened) = &client.opened else {
-        return Outcome::Done(Err(faults::not_open(Driver::Interface)));
+        return Outcome::Done(Err(call_errors::not_open(Driver::Interface)));
     };
     if let (Some(api), Access::ReadOnly) = (call.changing_api(), opened.access) {
-        return Outcome::Done(Err(faults::read_only(api)));
+        return Outcome::Done(Err(call_errors::read_only(api)));
     }
     match call {
         InterfaceCall::GetXmlDesc { name, flags } => query::xml_desc(name, *flags, world, answer),

@@ -4,8 +4,8 @@
 //! Lists leave out ports of bridges and bonds, the taps of guests, and what is about to be deleted,
 //! unless they are defined; looking one up by name works all the same.
 
+use crate::call_errors;
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::faults;
 use crate::handler::interface::target::{Listed, State, Target};
 use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::describe::{self, View};
@@ -53,7 +53,7 @@ pub(super) fn query(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, Ca
         | InterfaceCall::ChangeBegin { .. }
         | InterfaceCall::ChangeCommit { .. }
         | InterfaceCall::ChangeRollback { .. } => {
-            Err(faults::invariant("only calls that look come here"))
+            Err(call_errors::invariant("only calls that look come here"))
         }
     }
 }
@@ -127,7 +127,7 @@ fn too_many(count: usize) -> CallError {
 
 /// A link goes before definitions without one: those of a NIC may remain under its former names.
 fn by_mac(text: &str, world: &World<'_>) -> Result<Reply, CallError> {
-    let not_found = || faults::no_interface_with_mac(text);
+    let not_found = || call_errors::no_interface_with_mac(text);
     let mac = MacAddr::parse(text).ok_or_else(not_found)?;
     let has_mac = |listed: &Listed| listed.mac == Some(mac);
     let mut links = listed_links(world).filter(has_mac);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What stands behind an interface's name: a link of the host, a definition, or both.
 
+use crate::call_errors;
 use crate::error::CallError;
-use crate::faults;
 use crate::handler::World;
 use crate::model::address::MacAddr;
 use crate::model::interface::Interface;
@@ -49,7 +49,7 @@ pub(super) enum Target<'a> {
 
 impl<'a> Target<'a> {
     pub(super) fn named(name: &str, world: &World<'a>) -> Result<Self, CallError> {
-        let not_found = || faults::no_interface_named(name);
+        let not_found = || call_errors::no_interface_named(name);
         let name = IfName::new(name).map_err(|_| not_found())?;
         let definition = world.definitions.named(&name);
         match world.host.link_named(&name) {

@@ -18,8 +18,8 @@ mod api;
 
 use std::ops::RangeInclusive;
 
+use crate::call_errors::{self, Driver};
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::faults::{self, Driver};
 use crate::model::client::Access;
 use crate::proto::Reply;
 use crate::xdr::reader::{Reader, XdrError};
@@ -157,7 +157,7 @@ impl Refusal {
     /// has not opened yet.
     pub fn answer(self, opened: Option<Access>, payload: &[u8]) -> Result<Reply, CallError> {
         match self {
-            Self::OtherDriver => Err(faults::not_open(Driver::Interface)),
+            Self::OtherDriver => Err(call_errors::not_open(Driver::Interface)),
             Self::NoSupport(api) => {
                 api.admit(opened, payload)?;
                 Err(api.no_support())
@@ -203,7 +203,7 @@ impl Refusal {
 }
 
 fn hypervisor_open(opened: Option<Access>) -> Result<Access, CallError> {
-    opened.ok_or_else(|| faults::not_open(Driver::Hypervisor))
+    opened.ok_or_else(|| call_errors::not_open(Driver::Hypervisor))
 }
 
 /// The kind of event, or the registration, that stands first among the arguments.

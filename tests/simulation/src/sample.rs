@@ -4,12 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use virtinterfaced::call_errors;
 use virtinterfaced::change::transaction::Status;
 use virtinterfaced::config::Settings;
 use virtinterfaced::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
 use virtinterfaced::definitions::Definitions;
 use virtinterfaced::error::CallError;
-use virtinterfaced::faults;
 use virtinterfaced::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
 use virtinterfaced::handler::uri::UriSettings;
 use virtinterfaced::handler::{self, Answer, Outcome, Question, World};
@@ -100,7 +100,7 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
     if let Call::Admin(call) = call {
         return match admin_outcome(call) {
             admin::Outcome::Done(outcome) => outcome,
-            admin::Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
+            admin::Outcome::Ask(_) => Err(call_errors::invariant("a handler asks once")),
             admin::Outcome::Order(_) => Ok(Reply::Empty),
         };
     }
@@ -121,7 +121,7 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
         Outcome::Done(outcome) => outcome,
         Outcome::Change(change) => Ok(change.reply),
         Outcome::Transact(_) => Ok(Reply::Empty),
-        Outcome::Ask(_) => Err(faults::invariant("a handler asks once")),
+        Outcome::Ask(_) => Err(call_errors::invariant("a handler asks once")),
     }
 }
 

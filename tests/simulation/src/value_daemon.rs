@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::value_kernel::{LEASE_TIME, ValueKernel};
 use crate::view::difference;
 use virtinterfaced::backend::native;
+use virtinterfaced::call_errors;
 use virtinterfaced::change::action::{
     Action, FileAction, FileAnswer, FileResult, Here, Left, Now, Observed, RecordScope,
     TransactionFile,
@@ -25,7 +26,6 @@ use virtinterfaced::change::transaction::Status;
 use virtinterfaced::change::{ChangeSettings, Coordinator};
 use virtinterfaced::definitions::Definitions;
 use virtinterfaced::error::{CallError, HostError};
-use virtinterfaced::faults;
 use virtinterfaced::handler::{self, Answer, Outcome, Question, World};
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::host::removed::LinkMemory;
@@ -504,9 +504,9 @@ fn client() -> ClientState {
 }
 
 fn killed() -> CallError {
-    faults::host("the daemon was killed".to_owned(), 0)
+    call_errors::host("the daemon was killed".to_owned(), 0)
 }
 
 fn unanswered() -> CallError {
-    faults::invariant("each call is answered")
+    call_errors::invariant("each call is answered")
 }

@@ -17,8 +17,8 @@ use crate::value_daemon::ValueDaemon;
 use crate::value_kernel::ValueKernel;
 use crate::view::{View, difference};
 use virtinterfaced::backend::native;
+use virtinterfaced::call_errors;
 use virtinterfaced::error::{CallError, ErrorCode};
-use virtinterfaced::faults;
 use virtinterfaced::host::Host;
 use virtinterfaced::model::address::Family;
 use virtinterfaced::model::interface::{Interface, Kind, PortKind};
@@ -250,7 +250,7 @@ impl Play {
             let begun = Begun { view: before, gone: BTreeSet::new() };
             self.check_back(&begun, &after, false);
         }
-        Err(faults::host("killed".to_owned(), 0))
+        Err(call_errors::host("killed".to_owned(), 0))
     }
 
     /// The host is as it was, as far as it can be.
