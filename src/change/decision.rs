@@ -2,7 +2,7 @@
 //! [`Decision`]: what a handler makes of a call that changes the host.
 
 use crate::host::shelf::Shelved;
-use crate::host::survey::{Resting, SurveyOrder};
+use crate::host::survey::{RemovedInterface, SurveyOrder};
 use crate::managers::Claim;
 use crate::plan::Plan;
 use crate::proto::Reply;
@@ -38,7 +38,7 @@ pub struct Change {
     /// The answer, once the plan is carried out.
     pub reply: Reply,
     /// Interfaces that are taken down and may soon be wanted again, as they were.
-    pub leaves: Vec<Resting>,
+    pub removed: Vec<RemovedInterface>,
     /// The addresses, routes and leases of a link that is taken down and has no definition.
     pub shelved: Option<Box<Shelved>>,
     /// How the error begins if the change fails: "failed to ...".

@@ -43,7 +43,7 @@ impl Coordinator {
         if !self.transaction.is_closed() {
             self.remove_journal();
         }
-        let Running { request, work, reply, leaves, found, failure, .. } = running;
+        let Running { request, work, reply, removed, found, failure, .. } = running;
         let (now, job) = (here.now.instant, &work.job);
         if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
             (&request.origin, &request.call)
@@ -68,7 +68,7 @@ impl Coordinator {
                 }
                 self.recent.note_done(&request.call, here.definitions);
                 self.recent.note_found(found, here.host);
-                self.recent.push(leaves, now);
+                self.recent.push(removed, now);
                 self.discard.push(work.discarded, now);
                 Ok(reply)
             }

@@ -63,7 +63,7 @@ impl Coordinator {
 
     /// Begins with a change that is decided and checked.
     pub(super) fn set_out(&mut self, request: Request, change: Change, here: &Here<'_>) {
-        let Change { warnings, plan, reply, leaves, shelved, failure, .. } = change;
+        let Change { warnings, plan, reply, removed, shelved, failure, .. } = change;
         warnings.iter().for_each(|warning| warn!("{warning}"));
         debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
         let changes_network = plan.changes_network();
@@ -72,7 +72,7 @@ impl Coordinator {
         let found = name.map(|name| plan.taken_in(&name, here.host)).unwrap_or_default();
         let job = Job::new(plan, self.settings.dhcp_timeout);
         let running = Running::by_itself(request, job, discarded, changes_network);
-        let running = Running { reply, leaves, found, shelved, failure, ..running };
+        let running = Running { reply, removed, found, shelved, failure, ..running };
         self.journal(Box::new(running), here);
     }
 
@@ -168,7 +168,7 @@ impl Coordinator {
 
     /// Adds to a survey what was taken down before.
     pub(super) fn with_recent(&self, mut survey: Survey, order: &SurveyOrder) -> Survey {
-        survey.rested = self.recent.interfaces().cloned().collect();
+        survey.recent = self.recent.interfaces().cloned().collect();
         let removed = order.links.iter().filter_map(|name| Some((*name, self.recent.link(name)?)));
         survey.removed = removed.map(|(name, link)| (name, link.clone())).collect();
         survey.found.clone_from(self.recent.found());

@@ -16,7 +16,7 @@ use std::time::Instant;
 use crate::definitions::Definitions;
 use crate::host::Host;
 use crate::host::removed::{LinkMemory, RemovedLink};
-use crate::host::survey::Resting;
+use crate::host::survey::RemovedInterface;
 use crate::limits::{LEASE_REST_TIME_MAX, REMOVED_LINKS_MAX};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
@@ -26,7 +26,7 @@ use crate::proto::interface::InterfaceCall;
 /// Interfaces that were taken down a moment ago, as they were.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
-    interfaces: Vec<(Instant, Resting)>,
+    interfaces: Vec<(Instant, RemovedInterface)>,
     links: LinkMemory,
     /// What the next daemon knows.
     written: LinkMemory,
@@ -41,8 +41,8 @@ impl Recent {
     }
 
     /// Those that are remembered.
-    pub(super) fn interfaces(&self) -> impl Iterator<Item = &Resting> {
-        self.interfaces.iter().map(|(_, resting)| resting)
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &RemovedInterface> {
+        self.interfaces.iter().map(|(_, removed)| removed)
     }
 
     /// What is remembered of the link of this name.
@@ -63,12 +63,12 @@ impl Recent {
     }
 
     /// Interfaces were taken down.
-    pub(super) fn push(&mut self, taken_down: Vec<Resting>, now: Instant) {
+    pub(super) fn push(&mut self, taken_down: Vec<RemovedInterface>, now: Instant) {
         self.is_touched = true;
-        for mut resting in taken_down {
-            let links = resting.removed.drain(..).map(|link| (link.record.link.name, link));
+        for mut removed in taken_down {
+            let links = removed.links.drain(..).map(|link| (link.record.link.name, link));
             self.links.removed.extend(links);
-            self.interfaces.push((now, resting));
+            self.interfaces.push((now, removed));
         }
         let surplus = self.links.removed.len().saturating_sub(REMOVED_LINKS_MAX);
         let mut places = 0..;
@@ -116,7 +116,7 @@ impl Recent {
     /// Links of these names are up, and have what was theirs.
     fn forget(&mut self, names: &[IfName]) {
         self.is_touched = true;
-        self.interfaces.retain(|(_, resting)| !resting.is_for(names));
+        self.interfaces.retain(|(_, removed)| !removed.is_for(names));
         self.links.removed.retain(|name, _| !names.contains(name));
     }
 

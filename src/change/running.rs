@@ -5,7 +5,7 @@ use crate::change::job::Job;
 use crate::change::request::Request;
 use crate::change::work::Work;
 use crate::host::shelf::Shelved;
-use crate::host::survey::Resting;
+use crate::host::survey::RemovedInterface;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::proto::Reply;
@@ -16,7 +16,7 @@ pub(super) struct Running {
     pub(super) request: Request,
     pub(super) work: Work,
     pub(super) reply: Reply,
-    pub(super) leaves: Vec<Resting>,
+    pub(super) removed: Vec<RemovedInterface>,
     /// VLANs and bonds that become ports of a bridge, and were there before.
     pub(super) found: Vec<LinkIndex>,
     /// What is remembered of a link before it begins.
@@ -39,7 +39,7 @@ impl Running {
             request,
             work: Work::new(job, discarded),
             reply: Reply::Empty,
-            leaves: Vec::new(),
+            removed: Vec::new(),
             found: Vec::new(),
             shelved: None,
             failure: String::new(),

@@ -50,7 +50,7 @@ pub struct Survey {
     /// Those of them that we have ended in this boot, and not given back.
     pub ended: Vec<ForeignClient>,
     /// Interfaces that were taken down a moment ago.
-    pub rested: Vec<Resting>,
+    pub recent: Vec<RemovedInterface>,
     /// What those of the links had that were taken down in this boot without a definition.
     pub shelved: Vec<Shelved>,
     /// What of these links was taken down before, by name.
@@ -66,7 +66,7 @@ pub type Sysctls = SortedMap<Sysctl, i32>;
 
 /// An interface that was taken down, as it was.
 #[derive(Clone, Debug)]
-pub struct Resting {
+pub struct RemovedInterface {
     pub surveyed: Surveyed,
     /// The same without what a DHCP server or a router has told, which is meant for one hardware
     /// address.
@@ -74,10 +74,10 @@ pub struct Resting {
     /// What were its ports.
     ports: Vec<IfName>,
     /// It, and the links that were surveyed with it.
-    pub removed: Vec<RemovedLink>,
+    pub links: Vec<RemovedLink>,
 }
 
-impl Resting {
+impl RemovedInterface {
     /// Whether it had a name of these, or a port of such a name: one of those links takes its place, or
     /// gets back what it had.
     pub fn is_for(&self, names: &[IfName]) -> bool {
@@ -138,25 +138,27 @@ impl Survey {
         }
     }
 
-    /// What has rested a moment ago and belongs to one of these links, unless somebody else has brought
-    /// it up since. What others had told it, it hands to the link alone that has its hardware address.
-    pub(crate) fn rested_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
+    /// The interface that was taken down a moment ago and belongs to one of these links, unless
+    /// somebody else has brought it up since. What others had told it, it hands to the link alone
+    /// that has its hardware address.
+    pub(crate) fn recent_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
         let macs: Vec<_> =
             names.iter().filter_map(|name| self.named(name)).map(|it| it.link.mac).collect();
-        let rests = |it: &&Resting| it.is_for(names) && !self.is_up_again(&it.surveyed.link);
-        self.rested.iter().filter(rests).map(move |resting| {
-            let mac = resting.surveyed.link.mac;
+        let is_recent =
+            |it: &&RemovedInterface| it.is_for(names) && !self.is_up_again(&it.surveyed.link);
+        self.recent.iter().filter(is_recent).map(move |removed| {
+            let mac = removed.surveyed.link.mac;
             let is_same = mac.is_some() && macs.contains(&mac);
-            if is_same { &resting.surveyed } else { &resting.lasting }
+            if is_same { &removed.surveyed } else { &removed.lasting }
         })
     }
 
-    fn is_up_again(&self, rested: &Link) -> bool {
-        self.named(&rested.name).is_some_and(|now| now.link.index == rested.index && now.link.up)
+    fn is_up_again(&self, removed: &Link) -> bool {
+        self.named(&removed.name).is_some_and(|now| now.link.index == removed.index && now.link.up)
     }
 
     /// What is remembered of an interface that is taken down.
-    pub(crate) fn at_rest(&self, name: &IfName, host: &Host) -> Option<Resting> {
+    pub(crate) fn removed_interface(&self, name: &IfName, host: &Host) -> Option<RemovedInterface> {
         let surveyed = self.named(name)?.clone();
         let mut lasting = surveyed.clone();
         lasting.addresses.retain(|record| !record.address.is_learnt());
@@ -164,8 +166,8 @@ impl Survey {
         lasting.routes.retain(|route| !is_told(route));
         let ports = host.ports_of(surveyed.link.index).into_iter().map(|port| port.name);
         let ports = ports.collect();
-        let removed = self.links.keys().filter_map(|name| self.removable(name, host)).collect();
-        Some(Resting { surveyed, lasting, ports, removed })
+        let links = self.links.keys().filter_map(|name| self.removable(name, host)).collect();
+        Some(RemovedInterface { surveyed, lasting, ports, links })
     }
 
     /// A link as it is to be remembered once it is gone.

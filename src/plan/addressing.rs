@@ -23,9 +23,9 @@ const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 impl<'a> Draft<'a> {
     /// Gives `definition`'s link the addresses that it shall have, but for those that would go again
     /// with the ones that it is to lose. Those stay for now.
-    pub(super) fn add_addresses(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
+    pub(super) fn add_addresses(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
-            let wish = self.wish(definition, family, donors);
+            let wish = self.wish(definition, family, sources);
             for record in wish.to_last() {
                 let lasting = AddressRecord::permanent(record.address.prefix);
                 self.change_address(wish.link, record, lasting);
@@ -43,10 +43,10 @@ impl<'a> Draft<'a> {
     pub(super) fn replace_addresses(
         &mut self,
         definition: &'a Interface,
-        donors: &'a [&'a Surveyed],
+        sources: &'a [&'a Surveyed],
     ) {
         for family in FAMILIES {
-            let wish = self.wish(definition, family, donors);
+            let wish = self.wish(definition, family, sources);
             let (stale, dragged) = (wish.stale(), wish.dragged());
             let ways = Ways::new(&wish);
             let dropped = ways.dropped();
@@ -78,10 +78,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Leads routes through `definition`'s link: its own default route, and those of its donors.
-    pub(super) fn add_routes(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
+    /// Leads routes through `definition`'s link: its own default route, and those of its sources.
+    pub(super) fn add_routes(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
-            let wish = self.wish(definition, family, donors);
+            let wish = self.wish(definition, family, sources);
             let ways = Ways::new(&wish);
             let dropped = ways.dropped();
             let mut stale = ways.own().to_vec();
@@ -198,10 +198,10 @@ impl<'a> Draft<'a> {
     }
 
     /// Starts the DHCP clients that `definition` wants, and waits for what they bring.
-    pub(super) fn start_clients(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
+    pub(super) fn start_clients(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let Some(name_servers) = wanted_lease(definition, family) else { continue };
-            let wish = self.wish(definition, family, donors);
+            let wish = self.wish(definition, family, sources);
             let link = definition.name;
             let runs =
                 |lease: &Lease| lease.is_for(link, family) && lease.name_servers == name_servers;
@@ -303,15 +303,15 @@ impl<'a> Draft<'a> {
         &self,
         definition: &'a Interface,
         family: Family,
-        donors: &'a [&'a Surveyed],
+        sources: &'a [&'a Surveyed],
     ) -> Wish<'a> {
-        Wish::new(definition, family, donors, self.survey)
+        Wish::new(definition, family, sources, self.survey)
     }
 
     /// Sets the switches of IPv6 as a definition that speaks of IPv6 needs them, best before the
     /// link is up and takes advertisements.
-    pub(super) fn set_switches(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
-        let wish = self.wish(definition, Family::Ipv6, donors);
+    pub(super) fn set_switches(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
+        let wish = self.wish(definition, Family::Ipv6, sources);
         if wish.protocol.is_none() {
             return;
         }

@@ -112,7 +112,7 @@ fn draft_up(
     leases: Leases,
 ) -> Result<Plan, Refusal> {
     let name = definition.name;
-    let donors: Vec<_> = donors(definition, survey);
+    let sources: Vec<_> = sources(definition, survey);
     let mut draft = Draft::new(host, survey);
     draft.leases = leases;
     for member in definition.members() {
@@ -134,8 +134,8 @@ fn draft_up(
         }
     }
     draft.check_is_no_port(name)?;
-    draft.carry_sysctls(definition, &donors);
-    draft.set_switches(definition, &donors);
+    draft.carry_sysctls(definition, &sources);
+    draft.set_switches(definition, &sources);
     if bridge.is_none() {
         draft.set_mtu(name, definition.mtu, parent);
     }
@@ -147,15 +147,15 @@ fn draft_up(
         draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     }
     draft.stop_clients(definition)?;
-    draft.add_rules(definition, &donors);
-    draft.add_addresses(definition, &donors);
+    draft.add_rules(definition, &sources);
+    draft.add_addresses(definition, &sources);
     if let Some(bridge) = bridge {
         draft.enslave(name, bridge, definition.mtu)?;
         draft.set_mtu(name, definition.mtu, None);
         draft.await_carrier(name, bridge);
     }
-    draft.replace_addresses(definition, &donors);
-    draft.add_routes(definition, &donors);
+    draft.replace_addresses(definition, &sources);
+    draft.add_routes(definition, &sources);
     if let Some(bridge) = bridge {
         // A bond's members have been stripped when they became that.
         for port in &bridge.ports {
@@ -164,8 +164,8 @@ fn draft_up(
             }
         }
     }
-    draft.move_nexthops(definition, &donors);
-    draft.start_clients(definition, &donors);
+    draft.move_nexthops(definition, &sources);
+    draft.start_clients(definition, &sources);
     if draft.is_empty() {
         return Err(Refusal::Running);
     }
@@ -195,12 +195,12 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
 
 /// The links whose addressing the definition's link takes over: its members, and a link that was
 /// taken down a moment ago to make room for it.
-fn donors<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> {
+fn sources<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> {
     let mut names = definition.members();
-    let mut donors: Vec<_> = names.iter().filter_map(|name| survey.named(name)).collect();
+    let mut sources: Vec<_> = names.iter().filter_map(|name| survey.named(name)).collect();
     names.push(definition.name);
-    donors.extend(survey.rested_for(&names));
-    donors
+    sources.extend(survey.recent_for(&names));
+    sources
 }
 
 /// Whether a link that is there is of the kind that a definition describes.

@@ -17,15 +17,16 @@ use crate::plan::ways::Ways;
 use crate::plan::wish::Wish;
 
 impl<'a> Draft<'a> {
-    /// Leads the objects of donors through `definition`'s link, and the routes that went along over them.
-    pub(super) fn move_nexthops(&mut self, definition: &'a Interface, donors: &'a [&'a Surveyed]) {
+    /// Leads the objects of sources through `definition`'s link, and the routes that went along over
+    /// them.
+    pub(super) fn move_nexthops(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         let link = definition.name;
         let families = [Family::Ipv4, Family::Ipv6];
-        let wishes = families.map(|family| Wish::new(definition, family, donors, self.survey));
+        let wishes = families.map(|family| Wish::new(definition, family, sources, self.survey));
         let ways = wishes.each_ref().map(Ways::new);
         let mut steps = Vec::new();
         let mut moved = BTreeSet::new();
-        for nexthop in donors.iter().flat_map(|donor| &donor.nexthops) {
+        for nexthop in sources.iter().flat_map(|source| &source.nexthops) {
             let goes = nexthop.is_group || ways.iter().any(|ways| ways.takes(nexthop));
             if goes && moved.insert(nexthop.id) {
                 let through = nexthop.through(link);

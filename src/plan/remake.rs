@@ -59,9 +59,9 @@ impl<'a> Draft<'a> {
 
     /// Gives `definition`'s link the sysctls of the interface that it takes the place of. A link that has
     /// been there before keeps its own switches of IPv6, which a definition may have set on the other.
-    pub(super) fn carry_sysctls(&mut self, definition: &Interface, donors: &[&'a Surveyed]) {
+    pub(super) fn carry_sysctls(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
         let link = definition.name;
-        let wish = Wish::new(definition, Family::Ipv6, donors, self.survey);
+        let wish = Wish::new(definition, Family::Ipv6, sources, self.survey);
         let Some(source) = wish.sysctl_source() else { return };
         let Some(now) = self.find(&link) else {
             let of_ipv6 = source.own_address_making().into_iter();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The part of a plan about policy rules that name a link, as packets come in by it (`iif`) or are to leave
-//! by it (`oif`).
+//! The part of a plan about policy rules that name a link, as packets come in by it (`iif`) or are to
+//! leave by it (`oif`).
 //!
-//! Once a bridge or bond has the traffic of a port, a rule of the port is for no packet. So the same rule is
-//! added for the link that takes its place, and taken away with that. The port's own rule stays, and is for
-//! its packets again when it has them.
+//! Once a bridge or bond has the traffic of a port, a rule of the port is for no packet. So the same
+//! rule is added for the link that takes its place, and taken away with that. The port's own rule
+//! stays, and is for its packets again when it has them.
 
 use crate::host::survey::Surveyed;
 use crate::model::interface::Interface;
@@ -15,12 +15,12 @@ use crate::plan::draft::Draft;
 use crate::plan::step::Step;
 
 impl<'a> Draft<'a> {
-    /// Adds the rules of donors for `definition`'s link.
-    pub(super) fn add_rules(&mut self, definition: &Interface, donors: &[&'a Surveyed]) {
+    /// Adds the rules of sources for `definition`'s link.
+    pub(super) fn add_rules(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
         let (rules, link) = (&self.survey.rules, definition.name);
         let mut added = Vec::new();
         for rule in rules {
-            let mut names = donors.iter().map(|donor| donor.link.name);
+            let mut names = sources.iter().map(|source| source.link.name);
             let Some(rule) = names.find_map(|name| rule.renamed(&name, &link)) else { continue };
             if !rules.contains(&rule) && !added.contains(&rule) {
                 added.push(rule);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Ways`]: what a definition wants of one family's routes, beside what is there.
 //!
-//! Answers questions and plans nothing. Each route of a donor leads through the link afterwards,
+//! Answers questions and plans nothing. Each route of a source leads through the link afterwards,
 //! unless the definition's gateway contradicts it, or no address of the link carries it: those are
 //! [`Left`]. What a definition has no word for (metrics, tables, sources) is so kept.
 
@@ -28,7 +28,7 @@ pub(super) struct Ways<'w, 'a> {
     networks: Vec<IpPrefix>,
     /// Addresses that go.
     going: Vec<IpAddr>,
-    /// The default routes of the link and its donors that the kernel takes before the definition's
+    /// The default routes of the link and its sources that the kernel takes before the definition's
     /// gateway, or takes if there is no route over that yet.
     contradicting: Vec<&'a RouteRecord>,
 }
@@ -56,7 +56,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         &self.own
     }
 
-    /// The routes of donors that lead through the link afterwards, spelt out, in the order in which each
+    /// The routes of sources that lead through the link afterwards, spelt out, in the order in which each
     /// finds its gateway.
     pub(super) fn moving(&self) -> Vec<RouteRecord> {
         self.moving_as_known().into_iter().map(RouteRecord::without_object).collect()
@@ -79,14 +79,14 @@ impl<'w, 'a> Ways<'w, 'a> {
         let mut there = BTreeMap::<_, Vec<&RouteRecord>>::new();
         self.own.iter().for_each(|route| there.entry(route.way()).or_default().push(route));
         let mut moving = Vec::new();
-        for (donor, route) in self.donated() {
+        for (source, route) in self.of_sources() {
             let alike = there.entry(route.way()).or_default();
-            if self.why_left(donor, route).is_none()
+            if self.why_left(source, route).is_none()
                 && !route.comes_with(&self.to_be)
                 && !alike.iter().any(|other| other.is_same_way(route))
             {
                 alike.push(route);
-                moving.push((donor, route));
+                moving.push((source, route));
             }
         }
         let (near, far): (Vec<_>, Vec<_>) =
@@ -94,23 +94,23 @@ impl<'w, 'a> Ways<'w, 'a> {
         let coming = self.wish.coming();
         let peers = coming.iter().filter_map(RouteRecord::to_peer_of);
         let in_order = near.into_iter().chain(far);
-        peers.chain(in_order.map(|(donor, route)| self.moved(donor, route))).collect()
+        peers.chain(in_order.map(|(source, route)| self.moved(source, route))).collect()
     }
 
-    /// What leads through other links alone since a donor was taken down, in the place of routes that
+    /// What leads through other links alone since a source was taken down, in the place of routes that
     /// have led through it too.
     pub(super) fn stand_ins(&self) -> Vec<RouteRecord> {
-        let rested = self.donated().filter(|(donor, _)| self.wish.is_at_rest(donor));
-        let moving = rested.filter(|(donor, route)| self.why_left(donor, route).is_none());
+        let removed = self.of_sources().filter(|(source, _)| self.wish.was_removed(source));
+        let moving = removed.filter(|(source, route)| self.why_left(source, route).is_none());
         moving.filter_map(|(_, route)| route.without_link()).collect()
     }
 
-    /// A donor's route as it leads through the link. Where its gateway is on no network of the donor
+    /// A source's route as it leads through the link. Where its gateway is on no network of the source
     /// either, it need not be on one of the link.
-    fn moved(&self, donor: &Surveyed, route: &RouteRecord) -> RouteRecord {
-        let donors: Vec<_> = self.wish.donors.iter().map(|donor| donor.link.index).collect();
-        let route = route.seen_from(&donors);
-        let route = if is_reached(donor, &route) { route } else { route.on_link() };
+    fn moved(&self, source: &Surveyed, route: &RouteRecord) -> RouteRecord {
+        let sources: Vec<_> = self.wish.sources.iter().map(|source| source.link.index).collect();
+        let route = route.seen_from(&sources);
+        let route = if is_reached(source, &route) { route } else { route.on_link() };
         let is_leased = route.is_default()
             && route.gateway.is_some()
             && !route.is_advertised()
@@ -119,20 +119,20 @@ impl<'w, 'a> Ways<'w, 'a> {
         if is_leased { route.leased() } else { route }
     }
 
-    /// What goes with the change: routes of donors, and the link's own.
+    /// What goes with the change: routes of sources, and the link's own.
     pub(super) fn left(&self) -> Vec<Left> {
         let to = self.wish.link;
         let left = |from, route: &RouteRecord, reason| {
             let route = route.clone();
             Left { from, route, to, reason }
         };
-        let donated = self.donated().filter_map(|(donor, route)| {
-            let reason = match self.why_left(donor, route) {
+        let of_sources = self.of_sources().filter_map(|(source, route)| {
+            let reason = match self.why_left(source, route) {
                 Some(reason) => Some(reason).filter(|_| !route.is_advertised()),
                 // Of one that is known the log tells if it cannot go along.
-                None => route.object().filter(|id| !has_nexthop(donor, *id)).map(Reason::Object),
+                None => route.object().filter(|id| !has_nexthop(source, *id)).map(Reason::Object),
             };
-            Some(left(donor.link.name, route, reason?))
+            Some(left(source.link.name, route, reason?))
         });
         let dropped = self.dropped();
         let own = self.own.iter().filter_map(|route| {
@@ -142,18 +142,19 @@ impl<'w, 'a> Ways<'w, 'a> {
             };
             Some(left(to, route, reason))
         });
-        donated.chain(own).collect()
+        of_sources.chain(own).collect()
     }
 
-    /// The donors' routes of this family, of each in the order in which they are put back.
-    fn donated(&self) -> impl Iterator<Item = (&'a Surveyed, &'a RouteRecord)> {
+    /// The sources' routes of this family, of each in the order in which they are put back.
+    fn of_sources(&self) -> impl Iterator<Item = (&'a Surveyed, &'a RouteRecord)> {
         let wish = self.wish;
-        let donors = wish.donors.iter().copied();
-        donors.flat_map(move |donor| routes_of(wish, donor).into_iter().map(move |it| (donor, it)))
+        let sources = wish.sources.iter().copied();
+        sources
+            .flat_map(move |source| routes_of(wish, source).into_iter().map(move |it| (source, it)))
     }
 
-    /// Why a donor's route does not lead through the link afterwards.
-    fn why_left(&self, donor: &Surveyed, route: &RouteRecord) -> Option<Reason> {
+    /// Why a source's route does not lead through the link afterwards.
+    fn why_left(&self, source: &Surveyed, route: &RouteRecord) -> Option<Reason> {
         let wish = self.wish;
         if wish.has_no_place_for(route) {
             return Some(Reason::NoAddress(route.family));
@@ -164,7 +165,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         if route.is_advertised() && !wish.is_learnt_route(route) {
             return Some(Reason::NotDefined);
         }
-        let is_dangling = route.can_move() && !is_reached(donor, route);
+        let is_dangling = route.can_move() && !is_reached(source, route);
         self.why_not_carried(route).filter(|why| *why != Reason::Unreachable || !is_dangling)
     }
 
@@ -244,7 +245,7 @@ impl<'w, 'a> Ways<'w, 'a> {
     }
 }
 
-/// The default routes of a link and its donors that the definition contradicts: what the kernel would
+/// The default routes of a link and its sources that the definition contradicts: what the kernel would
 /// take before the gateway's own, and what would stand beside that with the same metric, unless it does
 /// so already.
 fn contradicting<'a>(wish: &Wish<'a>) -> Vec<&'a RouteRecord> {

@@ -2,7 +2,7 @@
 //! [`Wish`]: what a definition wants of one family's addresses, beside what is there.
 //!
 //! Answers questions and plans nothing. What a link shall have comes from its definition, and from
-//! its donors: the ports that a bridge or bond takes over. A donor's lease goes on where the
+//! its sources: the ports that a bridge or bond takes over. A source's lease goes on where the
 //! definition wants one. What becomes of routes is for [`crate::plan::ways`] to say.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(super) struct Wish<'a> {
     pub(super) protocol: Option<&'a Protocol>,
     /// The link as it is, if it is there yet.
     pub(super) now: Option<&'a Surveyed>,
-    pub(super) donors: &'a [&'a Surveyed],
+    pub(super) sources: &'a [&'a Surveyed],
     survey: &'a Survey,
 }
 
@@ -36,23 +36,23 @@ impl<'a> Wish<'a> {
     pub(super) fn new(
         definition: &'a Interface,
         family: Family,
-        donors: &'a [&'a Surveyed],
+        sources: &'a [&'a Surveyed],
         survey: &'a Survey,
     ) -> Self {
         let link = definition.name;
         let protocol = definition.protocols.iter().find(|protocol| protocol.family == family);
-        Self { link, family, protocol, now: survey.named(&link), donors, survey }
+        Self { link, family, protocol, now: survey.named(&link), sources, survey }
     }
 
-    /// The link as it is, and its donors.
+    /// The link as it is, and its sources.
     pub(super) fn surveyed(&self) -> impl Iterator<Item = &'a Surveyed> {
-        self.now.into_iter().chain(self.donors.iter().copied())
+        self.now.into_iter().chain(self.sources.iter().copied())
     }
 
-    /// Whether a donor was taken down before.
-    pub(super) fn is_at_rest(&self, donor: &Surveyed) -> bool {
-        let now = self.survey.named(&donor.link.name);
-        now.is_none_or(|now| !std::ptr::eq(now, donor))
+    /// Whether a source was taken down before.
+    pub(super) fn was_removed(&self, source: &Surveyed) -> bool {
+        let now = self.survey.named(&source.link.name);
+        now.is_none_or(|now| !std::ptr::eq(now, source))
     }
 
     /// What was taken down before under the link's name.
@@ -91,23 +91,23 @@ impl<'a> Wish<'a> {
     /// The link whose sysctls the definition's link takes over: the interface that was taken down for it,
     /// the link that it is made again from, or the port that brings addresses.
     pub(super) fn sysctl_source(&self) -> Option<&'a LinkRecord> {
-        let donors = || self.donors.iter().copied();
-        let mut rested = donors().filter(|donor| self.is_at_rest(donor));
-        let mut others = rested.clone().filter(|donor| donor.link.name != self.link);
+        let sources = || self.sources.iter().copied();
+        let mut recent = sources().filter(|source| self.was_removed(source));
+        let mut others = recent.clone().filter(|source| source.link.name != self.link);
         if self.now.is_some() {
             return others.next()?.record.as_ref();
         }
-        let has_address = |donor: &&Surveyed| {
-            donor.addresses.iter().any(|record| record.address.scope != Scope::Link)
+        let has_address = |source: &&Surveyed| {
+            source.addresses.iter().any(|record| record.address.scope != Scope::Link)
         };
-        let rested = rested.next().and_then(|donor| donor.record.as_ref());
+        let recent = recent.next().and_then(|source| source.record.as_ref());
         let removed = || self.removed().map(|removed| &removed.record);
-        let donor = || donors().find(has_address).or_else(|| donors().next());
-        rested.or_else(removed).or_else(|| donor()?.record.as_ref())
+        let source = || sources().find(has_address).or_else(|| sources().next());
+        recent.or_else(removed).or_else(|| source()?.record.as_ref())
     }
 
-    /// The switches of IPv6 that a link has when it is made: those of which the kernel has a default, as the
-    /// link has them that it takes its sysctls over from.
+    /// The switches of IPv6 that a link has when it is made: those of which the kernel has a default,
+    /// as the link has them that it takes its sysctls over from.
     fn switches_of_new(&self, defaults: &Sysctls) -> Ipv6Switches {
         let carried = self.sysctl_source().map(LinkRecord::sysctls).unwrap_or_default();
         let carried = ipv6_switches(&carried);
@@ -227,9 +227,9 @@ impl<'a> Wish<'a> {
         self.own().into_iter().filter(is_to_last).collect()
     }
 
-    /// The addresses that the link is to have and does not: those that come over from donors so that they
-    /// are listed as they were there, as the kernel goes by that when it chooses one of a network, and then
-    /// those that are new. IPv4 lists what came first, IPv6 what came last.
+    /// The addresses that the link is to have and does not: those that come over from sources so that
+    /// they are listed as they were there, as the kernel goes by that when it chooses one of a
+    /// network, and then those that are new. IPv4 lists what came first, IPv6 what came last.
     pub(super) fn coming(&self) -> Vec<AddressRecord> {
         let own = self.own();
         let is_there = |prefix: &IpPrefix| {
@@ -238,7 +238,7 @@ impl<'a> Wish<'a> {
         let missing = self.fixed().into_iter().filter(|prefix| !is_there(prefix));
         let mut coming: Vec<_> = missing.flat_map(|prefix| self.fixed_records(prefix)).collect();
         coming.extend(self.carried());
-        let had = self.donors.iter().flat_map(|donor| self.addresses_of(donor));
+        let had = self.sources.iter().flat_map(|source| self.addresses_of(source));
         let places: BTreeMap<_, _> = had.zip(0_isize..).map(|(it, at)| (it.key(), at)).collect();
         coming.sort_by_cached_key(|record| match (places.get(&record.key()), self.family) {
             (Some(at), Family::Ipv4) => *at,
@@ -248,35 +248,35 @@ impl<'a> Wish<'a> {
         coming
     }
 
-    /// An address that the definition names, with what a donor's may have of its own. A donor may have
+    /// An address that the definition names, with what a source's may have of its own. A source may have
     /// it several times, each with another peer.
     fn fixed_records(&self, prefix: IpPrefix) -> Vec<AddressRecord> {
         let mut records = Vec::<AddressRecord>::new();
-        for donor in self.donors {
-            for record in self.addresses_of(donor) {
+        for source in self.sources {
+            for record in self.addresses_of(source) {
                 let peer = record.address.peer;
                 if record.address.prefix == prefix
                     && record.address.lifetime == Lifetime::Permanent
                     && !records.iter().any(|other| other.address.peer == peer)
                 {
-                    records.push(record.moved(&donor.link.name, &self.link));
+                    records.push(record.moved(&source.link.name, &self.link));
                 }
             }
         }
         if records.is_empty() { vec![AddressRecord::permanent(prefix)] } else { records }
     }
 
-    /// The addresses that come over from donors and no definition names: leases, what routers have
+    /// The addresses that come over from sources and no definition names: leases, what routers have
     /// advertised, and those of the link or host alone, for which a definition has no word.
     pub(super) fn carried(&self) -> Vec<AddressRecord> {
         let (fixed, own) = (self.fixed(), self.own());
         let mut carried = Vec::<AddressRecord>::new();
-        for donor in self.donors.iter().filter(|_| !self.is_off()) {
-            // Whoever had the lease goes on with it, be it on the donor or, given back, here.
-            let has_client = self.survey.has_client(&donor.link.name, self.family)
+        for source in self.sources.iter().filter(|_| !self.is_off()) {
+            // Whoever had the lease goes on with it, be it on the source or, given back, here.
+            let has_client = self.survey.has_client(&source.link.name, self.family)
                 || self.survey.ended_for(self.link, self.family).is_some();
             let is_leased = self.wants_lease() && has_client;
-            for record in self.addresses_of(donor) {
+            for record in self.addresses_of(source) {
                 let goes_on = is_leased
                     || !record.address.is_definable()
                     || (record.address.is_learnt() && self.learns());
@@ -287,7 +287,7 @@ impl<'a> Wish<'a> {
                     && !own.iter().any(|own| is_there(own))
                     && !carried.iter().any(is_there)
                 {
-                    carried.push(record.moved(&donor.link.name, &self.link));
+                    carried.push(record.moved(&source.link.name, &self.link));
                 }
             }
         }
@@ -312,13 +312,13 @@ impl<'a> Wish<'a> {
             && self.coming().iter().all(|record| self.hangs_on_stale(record))
     }
 
-    /// Whether the definition takes this family from a link whose donors had addresses of it, so that a
+    /// Whether the definition takes this family from a link whose sources had addresses of it, so that a
     /// route of theirs has no place there. Where the kernel listens to routers, theirs has.
     pub(super) fn has_no_place_for(&self, route: &RouteRecord) -> bool {
         let has_address = |surveyed| self.addresses_of(surveyed).next().is_some();
         let is_told = self.is_learnt_route(route);
         let is_taken =
-            || self.donors.iter().any(|donor| has_address(donor)) && self.to_be().is_empty();
+            || self.sources.iter().any(|source| has_address(source)) && self.to_be().is_empty();
         self.is_off() || (!is_told && is_taken())
     }
 

@@ -43,7 +43,7 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
         claims: Claim::all(&interface, |_| Stake::Settings),
         plan: Plan::of_edits(world.definitions.define(&interface)),
         reply: Reply::Interface(InterfaceRef { name, mac }),
-        leaves: Vec::new(),
+        removed: Vec::new(),
         shelved: None,
         failure: format!("failed to define interface {name}"),
     })
@@ -85,7 +85,7 @@ pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -
         claims: Vec::new(),
         plan,
         reply: Reply::Empty,
-        leaves: Vec::new(),
+        removed: Vec::new(),
         shelved: None,
         failure: format!("failed to undefine interface {name}"),
     })

@@ -24,19 +24,19 @@ pub(super) fn create(
 ) -> Outcome {
     planned(name, (flags, "netcfInterfaceCreate"), world, answer, |name, definition, survey| {
         let failure = format!("failed to create (start) interface {name}");
-        let (reply, leaves) = (Reply::Empty, Vec::new());
+        let (reply, removed) = (Reply::Empty, Vec::new());
         let Some(definition) = definition else {
             let plan = bring_up::bring_up_undefined(name, world.host, survey)?;
             let warnings = not_given_back(name, survey);
             let claims = vec![Claim { link: name, stake: Stake::Settings, is_bridge: false }];
-            return Ok(Change { warnings, claims, plan, reply, leaves, shelved: None, failure });
+            return Ok(Change { warnings, claims, plan, reply, removed, shelved: None, failure });
         };
         let plan = bring_up::bring_up(definition, world.host, survey)?;
         let losses = losses::losses(definition, survey)?;
         let left = plan.left.iter().map(ToString::to_string);
         let warnings = losses.iter().map(ToString::to_string).chain(left).collect();
         let claims = plan::claims(definition, world.host, survey);
-        Ok(Change { warnings, claims, plan, reply, leaves, shelved: None, failure })
+        Ok(Change { warnings, claims, plan, reply, removed, shelved: None, failure })
     })
 }
 
@@ -71,12 +71,12 @@ pub(super) fn destroy(
 ) -> Outcome {
     planned(name, (flags, "netcfInterfaceDestroy"), world, answer, |name, definition, survey| {
         let plan = tear_down::tear_down(name, definition, world.host, survey)?;
-        let leaves = survey.at_rest(&name, world.host).into_iter().collect();
+        let removed = survey.removed_interface(&name, world.host).into_iter().collect();
         let failure = format!("failed to destroy (stop) interface {name}");
         let shelved = definition.is_none().then(|| survey.shelve(&name)).flatten();
         let shelved = shelved.map(Box::new);
         let (warnings, claims, reply) = (Vec::new(), Vec::new(), Reply::Empty);
-        Ok(Change { warnings, claims, plan, reply, leaves, shelved, failure })
+        Ok(Change { warnings, claims, plan, reply, removed, shelved, failure })
     })
 }
 
