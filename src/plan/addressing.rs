@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The addressing part of a plan: addresses, routes, the switches of IPv6, and DHCP clients.
 //!
-//! What is wanted is for [`Wish`] to say; in which order it comes about, and what the kernel does on
-//! the way, is known here.
+//! What is wanted is for [`AddressingGoal`] to say; in which order it comes about, and what the
+//! kernel does on the way, is known here.
 
 use crate::host::survey::Surveyed;
 use crate::model::address::Family;
@@ -12,27 +12,27 @@ use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
-use crate::plan::draft::{Draft, Leases};
+use crate::plan::builder::{Builder, Leases};
+use crate::plan::goal::AddressingGoal;
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, Step, switch_values};
 use crate::plan::ways::{Ways, routes_in_order};
-use crate::plan::wish::Wish;
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
-impl<'a> Draft<'a> {
+impl<'a> Builder<'a> {
     /// Gives `definition`'s link the addresses that it shall have, but for those that would go again
     /// with the ones that it is to lose. Those stay for now.
     pub(super) fn add_addresses(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
-            let wish = self.wish(definition, family, sources);
-            for record in wish.to_last() {
+            let goal = self.goal(definition, family, sources);
+            for record in goal.to_last() {
                 let lasting = AddressRecord::permanent(record.address.prefix);
-                self.change_address(wish.link, record, lasting);
+                self.change_address(goal.link, record, lasting);
             }
-            for record in wish.coming() {
-                if !wish.hangs_on_stale(&record) {
-                    self.add_address(wish.link, record);
+            for record in goal.coming() {
+                if !goal.hangs_on_stale(&record) {
+                    self.add_address(goal.link, record);
                 }
             }
         }
@@ -46,21 +46,21 @@ impl<'a> Draft<'a> {
         sources: &'a [&'a Surveyed],
     ) {
         for family in FAMILIES {
-            let wish = self.wish(definition, family, sources);
-            let (stale, dragged) = (wish.stale(), wish.dragged());
-            let ways = Ways::new(&wish);
+            let goal = self.goal(definition, family, sources);
+            let (stale, dragged) = (goal.stale(), goal.dragged());
+            let ways = Ways::new(&goal);
             let dropped = ways.dropped();
             for route in dropped.iter().rev() {
-                self.delete_route(wish.link, route);
+                self.delete_route(goal.link, route);
             }
-            for record in in_order_to_go(wish.own()) {
+            for record in in_order_to_go(goal.own()) {
                 if stale.contains(&record) || dragged.contains(&record) {
-                    self.delete_address(wish.link, record);
+                    self.delete_address(goal.link, record);
                 }
             }
-            let coming = wish.coming().into_iter().filter(|record| wish.hangs_on_stale(record));
+            let coming = goal.coming().into_iter().filter(|record| goal.hangs_on_stale(record));
             let mut late: Vec<_> = dragged.into_iter().cloned().chain(coming).collect();
-            let fixed = wish.fixed();
+            let fixed = goal.fixed();
             // The first one of a network to come is its primary.
             let place = |record: &AddressRecord| {
                 let at = fixed.iter().position(|prefix| *prefix == record.address.prefix);
@@ -68,11 +68,11 @@ impl<'a> Draft<'a> {
             };
             late.sort_by_cached_key(place);
             for record in late {
-                self.add_address(wish.link, record);
+                self.add_address(goal.link, record);
             }
             for route in dropped {
                 if !ways.is_stale(route) && ways.carries(route) {
-                    self.add_route(wish.link, route.clone());
+                    self.add_route(goal.link, route.clone());
                 }
             }
         }
@@ -81,28 +81,28 @@ impl<'a> Draft<'a> {
     /// Leads routes through `definition`'s link: its own default route, and those of its sources.
     pub(super) fn add_routes(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
-            let wish = self.wish(definition, family, sources);
-            let ways = Ways::new(&wish);
+            let goal = self.goal(definition, family, sources);
+            let ways = Ways::new(&goal);
             let dropped = ways.dropped();
             let mut stale = ways.own().to_vec();
             stale.retain(|route| ways.is_stale(route) && !dropped.contains(route));
             // The kernel would take what lasts for what expires.
             let (mistakable, stale): (Vec<_>, Vec<_>) =
-                stale.into_iter().partition(|route| route.gateway == wish.gateway());
+                stale.into_iter().partition(|route| route.gateway == goal.gateway());
             for route in mistakable {
-                self.delete_route(wish.link, route);
+                self.delete_route(goal.link, route);
             }
             for route in ways.moving() {
-                self.add_route(wish.link, route);
+                self.add_route(goal.link, route);
             }
             for route in ways.stand_ins() {
-                self.delete_route(wish.link, &route);
+                self.delete_route(goal.link, &route);
             }
             if let Some(route) = ways.missing_gateway().filter(|it| !ways.waits_for_lease(it)) {
-                self.add_route(wish.link, route);
+                self.add_route(goal.link, route);
             }
             for route in stale {
-                self.delete_route(wish.link, route);
+                self.delete_route(goal.link, route);
             }
             ways.left().into_iter().for_each(|left| self.leave(left));
         }
@@ -201,31 +201,31 @@ impl<'a> Draft<'a> {
     pub(super) fn start_clients(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let Some(name_servers) = wanted_lease(definition, family) else { continue };
-            let wish = self.wish(definition, family, sources);
+            let goal = self.goal(definition, family, sources);
             let link = definition.name;
             let runs =
                 |lease: &Lease| lease.is_for(link, family) && lease.name_servers == name_servers;
             let has_client =
                 self.survey.leases.iter().any(runs) || self.survey.has_foreign_client(link, family);
-            let fixed = wish.fixed();
+            let fixed = goal.fixed();
             let condition = Condition::Leased { link, family, besides: fixed.clone() };
             if has_client {
                 // Not where the definition makes the lease's address its own.
-                if wish.to_last().is_empty() && !condition.holds(self.host) {
+                if goal.to_last().is_empty() && !condition.holds(self.host) {
                     self.await_lease(condition);
                 }
-                self.add_late_gateway(&wish);
+                self.add_late_gateway(&goal);
                 continue;
             }
-            let had: Vec<_> = wish.own().into_iter().filter(|record| wish.keeps(record)).collect();
-            let carried = wish.carried();
+            let had: Vec<_> = goal.own().into_iter().filter(|record| goal.keeps(record)).collect();
+            let carried = goal.carried();
             let leased = had.into_iter().chain(&carried);
             let mut prefixes = leased.map(|record| record.address.prefix);
             let wanted = prefixes.find(|prefix| !fixed.contains(prefix));
             let lease = Lease { link, family, name_servers, wanted, like: None };
             self.start_client(lease, definition);
             self.await_lease(condition);
-            self.add_late_gateway(&wish);
+            self.add_late_gateway(&goal);
         }
     }
 
@@ -270,15 +270,15 @@ impl<'a> Draft<'a> {
 
     /// Adds the default route over a gateway that is on the lease's network, or on none, once there is a
     /// lease.
-    fn add_late_gateway(&mut self, wish: &Wish<'_>) {
-        let (link, family, besides) = (wish.link, wish.family, wish.fixed());
+    fn add_late_gateway(&mut self, goal: &AddressingGoal<'_>) {
+        let (link, family, besides) = (goal.link, goal.family, goal.fixed());
         let leased = Condition::Leased { link, family, besides };
         if self.leases == Leases::LeftToClients && !leased.holds(self.host) {
             return;
         }
-        let ways = Ways::new(wish);
+        let ways = Ways::new(goal);
         if let Some(route) = ways.missing_gateway().filter(|route| ways.waits_for_lease(route)) {
-            self.add_route(wish.link, route);
+            self.add_route(goal.link, route);
         }
     }
 
@@ -299,26 +299,26 @@ impl<'a> Draft<'a> {
         Step::DropLease { lease, addresses, routes }
     }
 
-    fn wish(
+    fn goal(
         &self,
         definition: &'a Interface,
         family: Family,
         sources: &'a [&'a Surveyed],
-    ) -> Wish<'a> {
-        Wish::new(definition, family, sources, self.survey)
+    ) -> AddressingGoal<'a> {
+        AddressingGoal::new(definition, family, sources, self.survey)
     }
 
     /// Sets the switches of IPv6 as a definition that speaks of IPv6 needs them, best before the
     /// link is up and takes advertisements.
     pub(super) fn set_switches(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
-        let wish = self.wish(definition, Family::Ipv6, sources);
-        if wish.protocol.is_none() {
+        let goal = self.goal(definition, Family::Ipv6, sources);
+        if goal.protocol.is_none() {
             return;
         }
-        let (now, then) = (wish.switches(), wish.switches_to_be());
+        let (now, then) = (goal.switches(), goal.switches_to_be());
         for ((switch, old), (_, value)) in switch_values(now).into_iter().zip(switch_values(then)) {
             if let Some(value) = value.filter(|_| old != value) {
-                let link = wish.link;
+                let link = goal.link;
                 let undo = old.map(|value| Step::Switch { link, switch, value });
                 self.push(Step::Switch { link, switch, value }, undo.into_iter().collect());
             }

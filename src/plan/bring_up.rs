@@ -13,7 +13,7 @@ use crate::model::interface::{Bridge, Interface, Kind};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
 use crate::plan::available::{self, Lack, Part};
-use crate::plan::draft::{Draft, Leases};
+use crate::plan::builder::{Builder, Leases};
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, Step};
 use crate::plan::{Plan, Planned, addressing};
@@ -113,64 +113,64 @@ fn draft_up(
 ) -> Result<Plan, Refusal> {
     let name = definition.name;
     let sources: Vec<_> = sources(definition, survey);
-    let mut draft = Draft::new(host, survey);
-    draft.leases = leases;
+    let mut builder = Builder::new(host, survey);
+    builder.leases = leases;
     for member in definition.members() {
-        draft.free_from_managers(member, definition)?;
-        draft.stop_all_clients(member)?;
+        builder.free_from_managers(member, definition)?;
+        builder.stop_all_clients(member)?;
     }
     let mut parent = None;
     let mut bridge: Option<&Bridge> = None;
     match &definition.kind {
-        Kind::Ethernet(ethernet) => draft.ethernet(name, ethernet)?,
+        Kind::Ethernet(ethernet) => builder.ethernet(name, ethernet)?,
         Kind::Bridge(kind) => {
-            draft.bridge(name, kind)?;
+            builder.bridge(name, kind)?;
             bridge = Some(kind);
         }
-        Kind::Bond(bond) => draft.bond(name, bond)?,
+        Kind::Bond(bond) => builder.bond(name, bond)?,
         Kind::Vlan(vlan) => {
-            draft.vlan(name, vlan)?;
+            builder.vlan(name, vlan)?;
             parent = Some(&vlan.parent);
         }
     }
-    draft.check_is_no_port(name)?;
-    draft.carry_sysctls(definition, &sources);
-    draft.set_switches(definition, &sources);
+    builder.check_is_no_port(name)?;
+    builder.carry_sysctls(definition, &sources);
+    builder.set_switches(definition, &sources);
     if bridge.is_none() {
-        draft.set_mtu(name, definition.mtu, parent);
+        builder.set_mtu(name, definition.mtu, parent);
     }
-    draft.set_up(name);
-    let was_up = draft.find(&name).is_some_and(|now| now.link.up);
+    builder.set_up(name);
+    let was_up = builder.find(&name).is_some_and(|now| now.link.up);
     if bridge.is_none() && !was_up {
         // What is sent before the kernel has noted the carrier is thrown away, and a question for a
         // neighbour's address asked again after a second.
-        draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
+        builder.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     }
-    draft.stop_clients(definition)?;
-    draft.add_rules(definition, &sources);
-    draft.add_addresses(definition, &sources);
+    builder.stop_clients(definition)?;
+    builder.add_rules(definition, &sources);
+    builder.add_addresses(definition, &sources);
     if let Some(bridge) = bridge {
-        draft.enslave(name, bridge, definition.mtu)?;
-        draft.set_mtu(name, definition.mtu, None);
-        draft.await_carrier(name, bridge);
+        builder.enslave(name, bridge, definition.mtu)?;
+        builder.set_mtu(name, definition.mtu, None);
+        builder.await_carrier(name, bridge);
     }
-    draft.replace_addresses(definition, &sources);
-    draft.add_routes(definition, &sources);
+    builder.replace_addresses(definition, &sources);
+    builder.add_routes(definition, &sources);
     if let Some(bridge) = bridge {
         // A bond's members have been stripped when they became that.
         for port in &bridge.ports {
             if let Some(now) = survey.named(&port.name) {
-                draft.strip(now);
+                builder.strip(now);
             }
         }
     }
-    draft.move_nexthops(definition, &sources);
-    draft.start_clients(definition, &sources);
-    if draft.is_empty() {
+    builder.move_nexthops(definition, &sources);
+    builder.start_clients(definition, &sources);
+    if builder.is_empty() {
         return Err(Refusal::Running);
     }
-    draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
-    Ok(draft.finish())
+    builder.push(Step::WaitFor(Condition::Up(name)), Vec::new());
+    Ok(builder.finish())
 }
 
 /// Plans to bring up a link that nobody has defined: just as it is, or with what it had when it was
@@ -179,18 +179,18 @@ fn draft_up(
 /// # Errors
 /// It is up already, or the port of another.
 pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
-    let mut draft = Draft::new(host, survey);
-    let now = draft.require(&name, || "which is to be brought up".to_owned())?;
+    let mut builder = Builder::new(host, survey);
+    let now = builder.require(&name, || "which is to be brought up".to_owned())?;
     if now.link.up {
         return Err(Refusal::Running);
     }
-    draft.set_up(name);
-    draft.push(Step::WaitFor(Condition::Up(name)), Vec::new());
+    builder.set_up(name);
+    builder.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     if let Some(shelved) = survey.shelved_for(&name) {
-        draft.give_back(now, shelved);
+        builder.give_back(now, shelved);
     }
-    draft.give_back_clients(name);
-    Ok(draft.finish())
+    builder.give_back_clients(name);
+    Ok(builder.finish())
 }
 
 /// The links whose addressing the definition's link takes over: its members, and a link that was

@@ -7,11 +7,11 @@ use crate::model::address::Family;
 use crate::model::lease::Lease;
 use crate::netlink::address::Lifetime;
 use crate::netlink::record::address::AddressRecord;
-use crate::plan::draft::Draft;
+use crate::plan::builder::Builder;
 use crate::plan::step::Step;
 use crate::plan::ways::{is_reached, routes_in_order};
 
-impl Draft<'_> {
+impl Builder<'_> {
     /// Adds the addresses, routes and DHCP clients that `now` had before it was taken down.
     pub(super) fn give_back(&mut self, now: &Surveyed, shelved: &Shelved) {
         let link = shelved.link;

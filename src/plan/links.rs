@@ -10,7 +10,7 @@ use crate::model::interface::{
 };
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
-use crate::plan::draft::Draft;
+use crate::plan::builder::Builder;
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
 
@@ -19,7 +19,7 @@ use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
 const STP_DELAY_MIN: u32 = 200;
 const STP_DELAY_MAX: u32 = 3000;
 
-impl<'a> Draft<'a> {
+impl<'a> Builder<'a> {
     /// A link that is there already: a NIC, or whatever else counts as one.
     pub(super) fn require(
         &self,

@@ -14,8 +14,8 @@ use crate::model::name::IfName;
 use crate::netlink::address::{Lifetime, Origin, Role, Scope};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
+use crate::plan::goal::{AddressingGoal, holds};
 use crate::plan::refusal::Refusal;
-use crate::plan::wish::{Wish, holds};
 
 /// An address that goes when a definition is brought up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,7 +47,7 @@ pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refu
     let ports: Vec<_> = members.iter().filter_map(|member| survey.named(member)).collect();
     let mut losses = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {
-        let kept = Wish::new(definition, family, &ports, survey).to_be();
+        let kept = AddressingGoal::new(definition, family, &ports, survey).to_be();
         let stays = |record: &AddressRecord| {
             kept.iter().any(|it| it.address.prefix.address() == record.address.prefix.address())
         };

@@ -11,19 +11,20 @@ use crate::host::survey::Surveyed;
 use crate::model::address::Family;
 use crate::model::interface::{Interface, Kind};
 use crate::netlink::record::apart::Apart;
-use crate::plan::draft::Draft;
+use crate::plan::builder::Builder;
+use crate::plan::goal::AddressingGoal;
 use crate::plan::step::{Condition, Step};
 use crate::plan::ways::Ways;
-use crate::plan::wish::Wish;
 
-impl<'a> Draft<'a> {
+impl<'a> Builder<'a> {
     /// Leads the objects of sources through `definition`'s link, and the routes that went along over
     /// them.
     pub(super) fn move_nexthops(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         let link = definition.name;
         let families = [Family::Ipv4, Family::Ipv6];
-        let wishes = families.map(|family| Wish::new(definition, family, sources, self.survey));
-        let ways = wishes.each_ref().map(Ways::new);
+        let goals =
+            families.map(|family| AddressingGoal::new(definition, family, sources, self.survey));
+        let ways = goals.each_ref().map(Ways::new);
         let mut steps = Vec::new();
         let mut moved = BTreeSet::new();
         for nexthop in sources.iter().flat_map(|source| &source.nexthops) {

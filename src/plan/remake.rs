@@ -17,11 +17,11 @@ use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::neighbour::{NeighbourChange, Neighbours};
-use crate::plan::draft::Draft;
+use crate::plan::builder::Builder;
+use crate::plan::goal::AddressingGoal;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
-use crate::plan::wish::Wish;
 
-impl<'a> Draft<'a> {
+impl<'a> Builder<'a> {
     /// Makes a link that is to have these ports: like the one of its name that was taken down, if that
     /// was of the same kind. Of other ports it takes over no hardware address.
     pub(super) fn make_link(
@@ -61,8 +61,8 @@ impl<'a> Draft<'a> {
     /// been there before keeps its own switches of IPv6, which a definition may have set on the other.
     pub(super) fn carry_sysctls(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
         let link = definition.name;
-        let wish = Wish::new(definition, Family::Ipv6, sources, self.survey);
-        let Some(source) = wish.sysctl_source() else { return };
+        let goal = AddressingGoal::new(definition, Family::Ipv6, sources, self.survey);
+        let Some(source) = goal.sysctl_source() else { return };
         let Some(now) = self.find(&link) else {
             let of_ipv6 = source.own_address_making().into_iter();
             let of_ipv6 = of_ipv6.map(|it| Step::ResetLink { link, setting: Box::new(it) });

@@ -11,10 +11,10 @@ use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::rule::RuleRecord;
-use crate::plan::draft::Draft;
+use crate::plan::builder::Builder;
 use crate::plan::step::Step;
 
-impl<'a> Draft<'a> {
+impl<'a> Builder<'a> {
     /// Adds the rules of sources for `definition`'s link.
     pub(super) fn add_rules(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
         let (rules, link) = (&self.survey.rules, definition.name);

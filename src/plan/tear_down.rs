@@ -15,7 +15,7 @@ use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::Plan;
 use crate::plan::bring_up::is_of_kind;
-use crate::plan::draft::Draft;
+use crate::plan::builder::Builder;
 use crate::plan::refusal::Refusal;
 use crate::plan::remake;
 use crate::plan::step::{Condition, Step, Value};
@@ -33,38 +33,38 @@ pub fn tear_down(
     host: &Host,
     survey: &Survey,
 ) -> Result<Plan, Refusal> {
-    let mut draft = Draft::new(host, survey);
-    let now = draft.find(&name).filter(|now| now.link.up).ok_or(Refusal::NotRunning)?;
+    let mut builder = Builder::new(host, survey);
+    let now = builder.find(&name).filter(|now| now.link.up).ok_or(Refusal::NotRunning)?;
     // A definition that describes something else than what is there does not own it.
     let definition = definition.filter(|definition| is_of_kind(definition, &now.link.kind));
-    let guests = guests(&draft, &now.link, definition);
+    let guests = guests(&builder, &now.link, definition);
     if !guests.is_empty() {
         return Err(Refusal::Guests { name, guests });
     }
-    draft.stop_all_clients(name)?;
+    builder.stop_all_clients(name)?;
     // A route that leads through other links too goes on through those.
     for rest in now.routes.iter().filter_map(RouteRecord::without_link) {
-        draft.add_route(name, rest);
+        builder.add_route(name, rest);
     }
-    draft.strip(now);
-    draft.set_down(&now.link);
+    builder.strip(now);
+    builder.set_down(&now.link);
     let Some(definition) = definition else {
-        draft.push(Step::WaitFor(Condition::Down(name)), Vec::new());
-        return Ok(draft.finish());
+        builder.push(Step::WaitFor(Condition::Down(name)), Vec::new());
+        return Ok(builder.finish());
     };
-    draft.delete_rules(name, &definition.members());
+    builder.delete_rules(name, &definition.members());
     let mut to_delete = vec![now];
     match &definition.kind {
         Kind::Bridge(bridge) => {
             for port in &bridge.ports {
-                let Some(port_now) = release_from_bridge(&mut draft, &now.link, port.name) else {
+                let Some(port_now) = release_from_bridge(&mut builder, &now.link, port.name) else {
                     continue;
                 };
                 match (&port.kind, &port_now.link.kind) {
                     // It was there before the bridge, and goes on.
                     _ if survey.found.contains(&port_now.link.index) => {}
                     (PortKind::Bond(bond), LinkKind::Bond(_)) => {
-                        release_members(&mut draft, &port_now.link, bond)?;
+                        release_members(&mut builder, &port_now.link, bond)?;
                         to_delete.push(port_now);
                     }
                     (PortKind::Vlan(_), LinkKind::Vlan { .. }) => to_delete.push(port_now),
@@ -72,22 +72,22 @@ pub fn tear_down(
                 }
             }
         }
-        Kind::Bond(bond) => release_members(&mut draft, &now.link, bond)?,
+        Kind::Bond(bond) => release_members(&mut builder, &now.link, bond)?,
         Kind::Ethernet(_) | Kind::Vlan(_) => {}
     }
     let (mut vlans, others): (Vec<_>, Vec<_>) = to_delete
         .into_iter()
         .partition(|surveyed| matches!(surveyed.link.kind, LinkKind::Vlan { .. }));
-    others.into_iter().for_each(|surveyed| draft.discard(&surveyed.link));
+    others.into_iter().for_each(|surveyed| builder.discard(&surveyed.link));
     // Last, as a link that is made again is not quite the same; a VLAN before its parent, which would
     // take it along. On the spot, as long as it is there its parent has no other of its tag.
-    vlans.sort_by_cached_key(|surveyed| Reverse(depth(&draft, &surveyed.link)));
+    vlans.sort_by_cached_key(|surveyed| Reverse(depth(&builder, &surveyed.link)));
     for surveyed in vlans {
-        let undo = remake_vlan(&draft, surveyed);
-        draft.push(Step::DeleteLink(surveyed.link.name), undo);
+        let undo = remake_vlan(&builder, surveyed);
+        builder.push(Step::DeleteLink(surveyed.link.name), undo);
     }
-    draft.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
-    Ok(draft.finish())
+    builder.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
+    Ok(builder.finish())
 }
 
 /// Plans to delete a bridge that has no definition and was taken down: `virsh iface-unbridge` goes on
@@ -96,32 +96,32 @@ pub fn tear_down(
 /// # Errors
 /// Something hangs on it that must not be cut off.
 pub(crate) fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
-    let mut draft = Draft::new(host, survey);
-    let now = draft.find(&name).ok_or(Refusal::NotRunning)?;
-    let ports = draft.ports_of(&now.link);
+    let mut builder = Builder::new(host, survey);
+    let now = builder.find(&name).ok_or(Refusal::NotRunning)?;
+    let ports = builder.ports_of(&now.link);
     let guests = ports.iter().copied().filter(|port| may_be_a_guests(port));
     let guests: Vec<_> =
-        guests.chain(draft.links_over(&now.link)).map(|guest| guest.name).collect();
+        guests.chain(builder.links_over(&now.link)).map(|guest| guest.name).collect();
     if !guests.is_empty() {
         return Err(Refusal::Guests { name, guests });
     }
-    ports.into_iter().for_each(|port| draft.release(&now.link, port));
-    draft.discard(&now.link);
-    draft.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
-    Ok(draft.finish())
+    ports.into_iter().for_each(|port| builder.release(&now.link, port));
+    builder.discard(&now.link);
+    builder.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
+    Ok(builder.finish())
 }
 
 /// Takes a port from its bridge, and down with all that it has, unless something else needs it.
 fn release_from_bridge<'a>(
-    draft: &mut Draft<'a>,
+    builder: &mut Builder<'a>,
     bridge: &Link,
     name: IfName,
 ) -> Option<&'a Surveyed> {
-    let port = port_of(draft, bridge, name)?;
-    draft.release(bridge, &port.link);
-    if port.link.up && draft.check_is_free(&port.link).is_ok() {
-        draft.strip(port);
-        draft.set_down(&port.link);
+    let port = port_of(builder, bridge, name)?;
+    builder.release(bridge, &port.link);
+    if port.link.up && builder.check_is_free(&port.link).is_ok() {
+        builder.strip(port);
+        builder.set_down(&port.link);
     }
     Some(port)
 }
@@ -129,17 +129,17 @@ fn release_from_bridge<'a>(
 /// Takes its members from a bond, which takes them down. With the last one the bond loses its own
 /// address, and has that of the first one that comes back. Which one the last is may turn out
 /// otherwise, as a member can go by itself.
-fn release_members(draft: &mut Draft<'_>, now: &Link, bond: &Bond) -> Result<(), Refusal> {
-    let find = |member: &BondMember| draft.find(&member.name);
+fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result<(), Refusal> {
+    let find = |member: &BondMember| builder.find(&member.name);
     let members: Vec<_> = bond.members.iter().filter_map(find).collect();
     let is_member = |member: &&&Surveyed| member.link.master == Some(now.index);
     let members: Vec<_> = members.iter().filter(is_member).copied().collect();
     for member in &members {
-        draft.check_is_free(&member.link)?;
-        draft.strip(member);
-        draft.release(now, &member.link);
+        builder.check_is_free(&member.link)?;
+        builder.strip(member);
+        builder.release(now, &member.link);
         if let Some(mac) = now.mac {
-            draft.also_undo(Step::SetLink { link: now.name, value: Value::Mac(mac) });
+            builder.also_undo(Step::SetLink { link: now.name, value: Value::Mac(mac) });
         }
     }
     Ok(())
@@ -149,29 +149,29 @@ fn release_members(draft: &mut Draft<'_>, now: &Link, bond: &Bond) -> Result<(),
 /// deleted, and those that are up over one that goes down. Of a bridge that nobody has defined, the
 /// ports that may be a guest's; of the NIC, bond or VLAN through which a bridge reaches the network,
 /// those of that bridge.
-fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec<IfName> {
+fn guests(builder: &Builder<'_>, link: &Link, definition: Option<&Interface>) -> Vec<IfName> {
     let is_named = |port: &Link| match definition.map(|definition| &definition.kind) {
         Some(Kind::Bridge(bridge)) => bridge.ports.iter().any(|named| named.name == port.name),
         Some(Kind::Bond(bond)) => bond.members.iter().any(|named| named.name == port.name),
         Some(Kind::Ethernet(_) | Kind::Vlan(_)) => true,
         None => !may_be_a_guests(port),
     };
-    let mut guests = draft.ports_of(link);
+    let mut guests = builder.ports_of(link);
     guests.retain(|port| !is_named(port));
-    guests.extend(guests_beside(draft, link));
+    guests.extend(guests_beside(builder, link));
     let Some(definition) = definition else {
-        guests.extend(draft.links_over(link).into_iter().filter(|over| over.up));
+        guests.extend(builder.links_over(link).into_iter().filter(|over| over.up));
         return guests.into_iter().map(|guest| guest.name).collect();
     };
     let mut deleted = vec![link];
     if let Kind::Bridge(bridge) = &definition.kind {
         for port in &bridge.ports {
-            let Some(now) = port_of(draft, link, port.name) else { continue };
+            let Some(now) = port_of(builder, link, port.name) else { continue };
             match (&port.kind, &now.link.kind) {
-                _ if draft.survey.found.contains(&now.link.index) => {}
+                _ if builder.survey.found.contains(&now.link.index) => {}
                 (PortKind::Bond(bond), LinkKind::Bond(_)) => {
                     let is_member = |it: &&Link| bond.members.iter().any(|m| m.name == it.name);
-                    let members = draft.ports_of(&now.link).into_iter();
+                    let members = builder.ports_of(&now.link).into_iter();
                     guests.extend(members.filter(|member| !is_member(member)));
                     deleted.push(&now.link);
                 }
@@ -181,40 +181,40 @@ fn guests(draft: &Draft<'_>, link: &Link, definition: Option<&Interface>) -> Vec
         }
     }
     let is_deleted = |other: &&Link| deleted.iter().any(|deleted| deleted.index == other.index);
-    let over = deleted.iter().flat_map(|deleted| draft.links_over(deleted));
+    let over = deleted.iter().flat_map(|deleted| builder.links_over(deleted));
     guests.extend(over.filter(|other| !is_deleted(other)));
     guests.into_iter().map(|guest| guest.name).collect()
 }
 
 /// The ports of the bridge that this is a port of, which may be guests'. One guest does not cut
 /// another off.
-fn guests_beside<'a>(draft: &Draft<'a>, link: &Link) -> Vec<&'a Link> {
+fn guests_beside<'a>(builder: &Builder<'a>, link: &Link) -> Vec<&'a Link> {
     let master = link.master.filter(|_| !may_be_a_guests(link));
-    let bridge = master.and_then(|master| draft.host.link(master));
+    let bridge = master.and_then(|master| builder.host.link(master));
     let bridge = bridge.filter(|bridge| matches!(bridge.kind, LinkKind::Bridge(_)));
-    let mut beside = bridge.map(|bridge| draft.ports_of(bridge)).unwrap_or_default();
+    let mut beside = bridge.map(|bridge| builder.ports_of(bridge)).unwrap_or_default();
     beside.retain(|port| may_be_a_guests(port));
     beside
 }
 
 /// A port that a bridge has, if it is one.
-fn port_of<'a>(draft: &Draft<'a>, bridge: &Link, name: IfName) -> Option<&'a Surveyed> {
-    draft.find(&name).filter(|port| port.link.master == Some(bridge.index))
+fn port_of<'a>(builder: &Builder<'a>, bridge: &Link, name: IfName) -> Option<&'a Surveyed> {
+    builder.find(&name).filter(|port| port.link.master == Some(bridge.index))
 }
 
 /// How many links there are below a VLAN.
-fn depth(draft: &Draft<'_>, link: &Link) -> usize {
+fn depth(builder: &Builder<'_>, link: &Link) -> usize {
     let below = |link: &Link| {
         let parent = link.parent.filter(|_| matches!(link.kind, LinkKind::Vlan { .. }));
-        parent.and_then(|parent| draft.host.link(parent))
+        parent.and_then(|parent| builder.host.link(parent))
     };
     std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
 }
 
 /// What would make a VLAN again.
-fn remake_vlan(draft: &Draft<'_>, surveyed: &Surveyed) -> Vec<Step> {
+fn remake_vlan(builder: &Builder<'_>, surveyed: &Surveyed) -> Vec<Step> {
     let name = surveyed.link.name;
-    let Some(removed) = draft.survey.removable(&name, draft.host) else { return Vec::new() };
-    let sysctls = remake::own_sysctls(name, &removed.record, &draft.survey.defaults);
+    let Some(removed) = builder.survey.removable(&name, builder.host) else { return Vec::new() };
+    let sysctls = remake::own_sysctls(name, &removed.record, &builder.survey.defaults);
     [remake::remade(&removed), sysctls].concat()
 }

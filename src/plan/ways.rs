@@ -14,12 +14,12 @@ use crate::model::address::{Family, IpPrefix};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
+use crate::plan::goal::{AddressingGoal, holds, leads_over};
 use crate::plan::left::{Left, Reason};
-use crate::plan::wish::{Wish, holds, leads_over};
 
 /// What a definition wants of routes, and what is there.
 pub(super) struct Ways<'w, 'a> {
-    wish: &'w Wish<'a>,
+    goal: &'w AddressingGoal<'a>,
     /// The link's own routes, in the order in which each finds its gateway.
     own: Vec<&'a RouteRecord>,
     /// The addresses that the link will have.
@@ -34,21 +34,21 @@ pub(super) struct Ways<'w, 'a> {
 }
 
 impl<'w, 'a> Ways<'w, 'a> {
-    pub(super) fn new(wish: &'w Wish<'a>) -> Self {
-        let own = wish.now.map(|now| routes_of(wish, now)).unwrap_or_default();
-        let to_be = wish.to_be();
-        let direct = wish.surveyed().flat_map(|surveyed| &surveyed.routes);
+    pub(super) fn new(goal: &'w AddressingGoal<'a>) -> Self {
+        let own = goal.now.map(|now| routes_of(goal, now)).unwrap_or_default();
+        let to_be = goal.to_be();
+        let direct = goal.surveyed().flat_map(|surveyed| &surveyed.routes);
         let direct = direct.filter(|route| route.is_direct() && !route.is_default());
         let direct = direct.map(|route| route.destination);
         let networks = to_be.iter().flat_map(AddressRecord::networks);
         let networks = networks.chain(direct).collect::<BTreeSet<_>>().into_iter().collect();
         let is_to_be =
             |at: &IpAddr| to_be.iter().any(|record| record.address.prefix.address() == *at);
-        let now = wish.surveyed().flat_map(|surveyed| wish.addresses_of(surveyed));
+        let now = goal.surveyed().flat_map(|surveyed| goal.addresses_of(surveyed));
         let mut going: Vec<_> = now.map(|record| record.address.prefix.address()).collect();
         going.retain(|at| !is_to_be(at));
-        let contradicting = contradicting(wish);
-        Self { wish, own, to_be, networks, going, contradicting }
+        let contradicting = contradicting(goal);
+        Self { goal, own, to_be, networks, going, contradicting }
     }
 
     /// The link's own routes of this family, in the order in which each finds its gateway.
@@ -71,7 +71,7 @@ impl<'w, 'a> Ways<'w, 'a> {
 
     /// Whether a nexthop object can lead through the link.
     pub(super) fn takes(&self, nexthop: &NexthopRecord) -> bool {
-        let is_reached = |gateway| Family::of(gateway) == self.wish.family && self.reaches(gateway);
+        let is_reached = |gateway| Family::of(gateway) == self.goal.family && self.reaches(gateway);
         nexthop.gateway().is_none_or(is_reached)
     }
 
@@ -91,7 +91,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         }
         let (near, far): (Vec<_>, Vec<_>) =
             moving.into_iter().partition(|(_, route)| route.is_direct());
-        let coming = self.wish.coming();
+        let coming = self.goal.coming();
         let peers = coming.iter().filter_map(RouteRecord::to_peer_of);
         let in_order = near.into_iter().chain(far);
         peers.chain(in_order.map(|(source, route)| self.moved(source, route))).collect()
@@ -100,7 +100,7 @@ impl<'w, 'a> Ways<'w, 'a> {
     /// What leads through other links alone since a source was taken down, in the place of routes that
     /// have led through it too.
     pub(super) fn stand_ins(&self) -> Vec<RouteRecord> {
-        let removed = self.of_sources().filter(|(source, _)| self.wish.was_removed(source));
+        let removed = self.of_sources().filter(|(source, _)| self.goal.was_removed(source));
         let moving = removed.filter(|(source, route)| self.why_left(source, route).is_none());
         moving.filter_map(|(_, route)| route.without_link()).collect()
     }
@@ -108,20 +108,20 @@ impl<'w, 'a> Ways<'w, 'a> {
     /// A source's route as it leads through the link. Where its gateway is on no network of the source
     /// either, it need not be on one of the link.
     fn moved(&self, source: &Surveyed, route: &RouteRecord) -> RouteRecord {
-        let sources: Vec<_> = self.wish.sources.iter().map(|source| source.link.index).collect();
+        let sources: Vec<_> = self.goal.sources.iter().map(|source| source.link.index).collect();
         let route = route.seen_from(&sources);
         let route = if is_reached(source, &route) { route } else { route.on_link() };
         let is_leased = route.is_default()
             && route.gateway.is_some()
             && !route.is_advertised()
-            && self.wish.gateway().is_none()
-            && self.wish.wants_lease();
+            && self.goal.gateway().is_none()
+            && self.goal.wants_lease();
         if is_leased { route.leased() } else { route }
     }
 
     /// What goes with the change: routes of sources, and the link's own.
     pub(super) fn left(&self) -> Vec<Left> {
-        let to = self.wish.link;
+        let to = self.goal.link;
         let left = |from, route: &RouteRecord, reason| {
             let route = route.clone();
             Left { from, route, to, reason }
@@ -147,22 +147,22 @@ impl<'w, 'a> Ways<'w, 'a> {
 
     /// The sources' routes of this family, of each in the order in which they are put back.
     fn of_sources(&self) -> impl Iterator<Item = (&'a Surveyed, &'a RouteRecord)> {
-        let wish = self.wish;
-        let sources = wish.sources.iter().copied();
+        let goal = self.goal;
+        let sources = goal.sources.iter().copied();
         sources
-            .flat_map(move |source| routes_of(wish, source).into_iter().map(move |it| (source, it)))
+            .flat_map(move |source| routes_of(goal, source).into_iter().map(move |it| (source, it)))
     }
 
     /// Why a source's route does not lead through the link afterwards.
     fn why_left(&self, source: &Surveyed, route: &RouteRecord) -> Option<Reason> {
-        let wish = self.wish;
-        if wish.has_no_place_for(route) {
+        let goal = self.goal;
+        if goal.has_no_place_for(route) {
             return Some(Reason::NoAddress(route.family));
         }
         if self.contradicting.contains(&route) {
             return Some(self.why_contradicted());
         }
-        if route.is_advertised() && !wish.is_learnt_route(route) {
+        if route.is_advertised() && !goal.is_learnt_route(route) {
             return Some(Reason::NotDefined);
         }
         let is_dangling = route.can_move() && !is_reached(source, route);
@@ -170,14 +170,14 @@ impl<'w, 'a> Ways<'w, 'a> {
     }
 
     fn why_contradicted(&self) -> Reason {
-        if self.wish.gateway().is_some() { Reason::OtherGateway } else { Reason::NotDefined }
+        if self.goal.gateway().is_some() { Reason::OtherGateway } else { Reason::NotDefined }
     }
 
     /// Whether the link has the default route that the definition names, and keeps it.
     pub(super) fn has_gateway(&self) -> bool {
         let dropped = self.dropped();
         let stays = |route: &RouteRecord| !dropped.contains(&route) || self.carries(route);
-        self.own.iter().any(|route| self.wish.is_gateway_route(route) && stays(route))
+        self.own.iter().any(|route| self.goal.is_gateway_route(route) && stays(route))
     }
 
     /// Whether a default route of the link's own is over: neither the definition nor the network has
@@ -209,9 +209,9 @@ impl<'w, 'a> Ways<'w, 'a> {
     /// the link reaches the gateway, it counts as on the link, as ifupdown has it; and so it does as
     /// long as a lease is yet to tell.
     pub(super) fn missing_gateway(&self) -> Option<RouteRecord> {
-        let gateway = self.wish.gateway()?;
+        let gateway = self.goal.gateway()?;
         let is_led = self.has_gateway()
-            || self.moving().iter().any(|route| self.wish.is_gateway_route(route));
+            || self.moving().iter().any(|route| self.goal.is_gateway_route(route));
         let route = RouteRecord::default_over(gateway);
         let route = if self.reaches(gateway) { route } else { route.on_link() };
         (!is_led).then_some(route)
@@ -219,20 +219,20 @@ impl<'w, 'a> Ways<'w, 'a> {
 
     /// Whether only a lease will tell where the gateway is.
     pub(super) fn waits_for_lease(&self, route: &RouteRecord) -> bool {
-        self.wish.wants_lease() && route.is_on_link()
+        self.goal.wants_lease() && route.is_on_link()
     }
 
     /// The link's own routes that are taken before addresses are, and put back then if they can be:
     /// those that the kernel drops, which is all of IPv4 when for a moment no address is left, and
     /// those that would lead nowhere.
     pub(super) fn dropped(&self) -> Vec<&'a RouteRecord> {
-        let wish = self.wish;
-        let (stale, dragged) = (wish.stale(), wish.dragged());
+        let goal = self.goal;
+        let (stale, dragged) = (goal.stale(), goal.dragged());
         if stale.is_empty() {
             return Vec::new();
         }
         let mut routes = self.own.clone();
-        let is_emptied = wish.is_emptied();
+        let is_emptied = goal.is_emptied();
         let going = stale.iter().chain(&dragged);
         routes.retain(|route| {
             let mut going = going.clone();
@@ -248,20 +248,20 @@ impl<'w, 'a> Ways<'w, 'a> {
 /// The default routes of a link and its sources that the definition contradicts: what the kernel would
 /// take before the gateway's own, and what would stand beside that with the same metric, unless it does
 /// so already.
-fn contradicting<'a>(wish: &Wish<'a>) -> Vec<&'a RouteRecord> {
+fn contradicting<'a>(goal: &AddressingGoal<'a>) -> Vec<&'a RouteRecord> {
     let of_link =
         |surveyed: &'a Surveyed| surveyed.routes.iter().map(move |route| (surveyed, route));
-    let defaults = wish.surveyed().flat_map(of_link);
+    let defaults = goal.surveyed().flat_map(of_link);
     let is_default =
-        |(_, route): &(_, &RouteRecord)| route.family == wish.family && route.is_default();
+        |(_, route): &(_, &RouteRecord)| route.family == goal.family && route.is_default();
     let mut defaults: Vec<_> = defaults.filter(is_default).collect();
     // The kernel takes the first one of the lowest metric.
     defaults.sort_by_key(|(_, route)| route.metric);
-    let Some(gateway) = wish.gateway() else {
+    let Some(gateway) = goal.gateway() else {
         let routes = defaults.into_iter().map(|(_, route)| route);
-        return routes.filter(|route| wish.is_not_defined(route)).collect();
+        return routes.filter(|route| goal.is_not_defined(route)).collect();
     };
-    let led = defaults.iter().position(|(_, route)| wish.is_gateway_route(route));
+    let led = defaults.iter().position(|(_, route)| goal.is_gateway_route(route));
     let (led_by, metric) = match led.and_then(|at| defaults.get(at)) {
         Some((surveyed, route)) => (Some(surveyed.link.name), route.metric),
         None => (None, RouteRecord::default_over(gateway).metric_in_force()),
@@ -274,9 +274,9 @@ fn contradicting<'a>(wish: &Wish<'a>) -> Vec<&'a RouteRecord> {
             Ordering::Greater => false,
         };
         let is_over_gateway = leads_over(route, Some(gateway));
-        let is_it = wish.is_gateway_route(route);
+        let is_it = goal.is_gateway_route(route);
         let is_over =
-            !is_it && (is_over_gateway || (is_tried_before && !wish.is_learnt_route(route)));
+            !is_it && (is_over_gateway || (is_tried_before && !goal.is_learnt_route(route)));
         is_over.then_some(route)
     };
     defaults.into_iter().enumerate().filter_map(is_over).collect()
@@ -290,9 +290,9 @@ pub(super) fn routes_in_order(surveyed: &Surveyed) -> Vec<&RouteRecord> {
     [near, far].concat()
 }
 
-/// A link's routes of the wish's family, in that order.
-fn routes_of<'a>(wish: &Wish<'_>, surveyed: &'a Surveyed) -> Vec<&'a RouteRecord> {
-    let family = wish.family;
+/// A link's routes of the goal's family, in that order.
+fn routes_of<'a>(goal: &AddressingGoal<'_>, surveyed: &'a Surveyed) -> Vec<&'a RouteRecord> {
+    let family = goal.family;
     routes_in_order(surveyed).into_iter().filter(|route| route.family == family).collect()
 }
 

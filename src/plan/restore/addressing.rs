@@ -11,10 +11,10 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
 
-use super::draft::Draft;
+use super::outline::OutlineBuilder;
 use super::{Ground, Loss};
 
-impl<'a> Draft<'a> {
+impl<'a> OutlineBuilder<'a> {
     /// Ends the DHCP clients that did not run: before anything else, as some take their lease back
     /// from a link that changes.
     pub(super) fn stop_clients(&mut self) {

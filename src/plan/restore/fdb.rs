@@ -7,9 +7,9 @@ use crate::netlink::link::LinkIndex;
 use crate::netlink::record::fdb::FdbEntry;
 use crate::plan::step::Step;
 
-use super::{Draft, Pair};
+use super::{OutlineBuilder, Pair};
 
-impl Draft<'_> {
+impl OutlineBuilder<'_> {
     /// Gives a guest's port that joins its bridge just now what was set there.
     pub(super) fn give_fdb(&mut self, guest: IfName, index: LinkIndex) {
         for entry in self.then.host.fdb_of(index).iter().filter(|entry| !entry.is_self()) {

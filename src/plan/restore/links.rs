@@ -15,9 +15,9 @@ use crate::plan::remake::set_neighbours;
 use crate::plan::step::{Condition, Step, Value, switch_values};
 
 use super::Loss;
-use super::draft::{self, Draft, Pair};
+use super::outline::{self, OutlineBuilder, Pair};
 
-impl<'a> Draft<'a> {
+impl<'a> OutlineBuilder<'a> {
     /// Takes the host's own links from bridges and bonds that they were no ports of.
     pub(super) fn release_ports(&mut self) {
         for Pair { then, now, .. } in self.pairs() {
@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
             |it: &&Recorded| matches!(it.link().kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
         let (others, mut deleted): (Vec<_>, Vec<_>) =
             now.iter().filter(is_stale).partition(may_be_discarded);
-        deleted.sort_by_cached_key(|recorded| Reverse(draft::depth(now, recorded.link())));
+        deleted.sort_by_cached_key(|recorded| Reverse(outline::depth(now, recorded.link())));
         for recorded in deleted {
             self.removed.insert(recorded.link().name);
             self.push(Step::DeleteLink(recorded.link().name));
@@ -121,10 +121,10 @@ impl<'a> Draft<'a> {
 
     /// Makes a veth again with its other end, if both are gone. Whether it is there, or will be.
     fn make_pair(&mut self, then: &'a Recorded) -> bool {
-        let is_free = |draft: &Self, it: &Recorded| {
+        let is_free = |builder: &Self, it: &Recorded| {
             let name = it.link().name;
-            let is_taken = draft.now.named(&name).is_some() && !draft.removed.contains(&name);
-            !is_taken && !draft.links.contains_key(&name)
+            let is_taken = builder.now.named(&name).is_some() && !builder.removed.contains(&name);
+            !is_taken && !builder.links.contains_key(&name)
         };
         let name = then.link().name;
         let Some(peer) = self.then.host.peer_of(then).filter(|it| is_free(self, it)) else {

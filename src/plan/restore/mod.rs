@@ -9,7 +9,7 @@
 //! effect the kernel may have spoilt by a later one is not worth a forecast.
 
 mod names;
-mod draft;
+mod outline;
 mod addressing;
 mod vlans;
 mod fdb;
@@ -33,7 +33,7 @@ use crate::plan::{Plan, Planned};
 use crate::snapshot::{self, FileRestoration, Files, Network};
 
 use addressing::Outlined;
-use draft::{Draft, Pair};
+use outline::{OutlineBuilder, Pair};
 pub use planner::Planner;
 
 /// What a rollback starts from.
@@ -107,9 +107,9 @@ struct Outline {
     lost: Vec<Loss>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> OutlineBuilder<'a> {
     /// Plans all but addresses and routes.
-    fn outline(mut self) -> Outline {
+    fn build(mut self) -> Outline {
         self.stop_clients();
         self.release_ports();
         self.remove_links();

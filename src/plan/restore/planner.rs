@@ -13,9 +13,9 @@ use crate::plan::{Plan, Planned};
 use super::addresses::{Addresses, Outcome};
 use super::addressing::{Outlined, Scene};
 use super::aparts::Aparts;
-use super::draft::Draft;
 use super::matching::Budget;
 use super::names::{self, Renaming};
+use super::outline::OutlineBuilder;
 use super::routes::Routes;
 use super::told::Told;
 use super::{Ground, Loss, Restoration};
@@ -142,13 +142,13 @@ impl Planner {
 
     /// Plans what is to be done about links, and with DHCP clients.
     fn outline(&mut self, ground: &Ground<'_>, renaming: Option<&Renaming>) {
-        let mut draft = Draft::new(ground);
+        let mut builder = OutlineBuilder::new(ground);
         if let Some(Renaming { steps, discarded, downed, .. }) = renaming {
-            draft.steps.clone_from(steps);
-            draft.discarded.clone_from(discarded);
-            draft.downed.clone_from(downed);
+            builder.steps.clone_from(steps);
+            builder.discarded.clone_from(discarded);
+            builder.downed.clone_from(downed);
         }
-        let outline = draft.outline();
+        let outline = builder.build();
         self.names = ground.then.host.iter().map(|recorded| recorded.link().name).collect();
         self.told = Told::new(ground);
         (self.links, self.steps, self.last) = (outline.links, outline.first, outline.last);

@@ -9,9 +9,9 @@ use crate::netlink::record::link::LinkSetting;
 use crate::plan::remake::vlan_steps;
 use crate::plan::step::Step;
 
-use super::draft::{Draft, Pair};
+use super::outline::{OutlineBuilder, Pair};
 
-impl<'a> Draft<'a> {
+impl<'a> OutlineBuilder<'a> {
     /// Gives to a port that joins `bridge` just now what it had on it.
     pub(super) fn give_vlans(
         &mut self,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Draft`]: a rollback's plan in the making, and the links that it is about, then and now.
+//! [`OutlineBuilder`]: a rollback's plan in the making, and the links that it is about, then and now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::snapshot::Network;
 use super::{Ground, Loss, names};
 
 /// A plan in the making.
-pub(super) struct Draft<'a> {
+pub(super) struct OutlineBuilder<'a> {
     pub(super) then: &'a Network,
     pub(super) now: &'a HostRecord,
     pub(super) leases: &'a [Lease],
@@ -26,7 +26,8 @@ pub(super) struct Draft<'a> {
     pub(super) links: BTreeMap<IfName, Pair<'a>>,
     /// Their names, what is below others first.
     pub(super) order: Vec<IfName>,
-    /// Those of them, in the same order, about which there may be anything to do: a few of a large host's.
+    /// Those of them, in the same order, about which there may be anything to do: a few of a large
+    /// host's.
     pub(super) unlike: Vec<IfName>,
     pub(super) steps: Vec<Step>,
     pub(super) discarded: Vec<IfName>,
@@ -46,10 +47,10 @@ pub(super) struct Pair<'a> {
     pub(super) differs: bool,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> OutlineBuilder<'a> {
     pub(super) fn new(ground: &Ground<'a>) -> Self {
         let Ground { then, now, leases, foreign, .. } = *ground;
-        let mut draft = Self {
+        let mut builder = Self {
             then,
             now,
             leases,
@@ -66,10 +67,11 @@ impl<'a> Draft<'a> {
         // A VLAN is what it was only if what it is over is.
         for recorded in in_order(&then.host) {
             let name = recorded.link().name;
-            draft.order.push(name);
+            builder.order.push(name);
             // A link that another has taken the name of is not that other one.
             let is_elsewhere = names::is_elsewhere(recorded, now);
-            let same = now.named(&name).filter(|now| !is_elsewhere && draft.is_same(recorded, now));
+            let same =
+                now.named(&name).filter(|now| !is_elsewhere && builder.is_same(recorded, now));
             if let Some(same) = same {
                 let had = then.host.vlans_of(recorded.link().index);
                 let has_others =
@@ -77,13 +79,13 @@ impl<'a> Draft<'a> {
                 let (was, is) = (recorded.link().index, same.link().index);
                 let has_others = has_others || now.fdb_of(is) != then.host.fdb_of(was);
                 let differs = same.record != recorded.record || has_others;
-                draft.links.insert(name, Pair { then: recorded, now: Some(same), differs });
+                builder.links.insert(name, Pair { then: recorded, now: Some(same), differs });
             }
         }
-        draft.note_orphans();
-        let is_unlike = |name: &&IfName| draft.links.get(*name).is_none_or(|pair| pair.differs);
-        draft.unlike = draft.order.iter().filter(is_unlike).copied().collect();
-        draft
+        builder.note_orphans();
+        let is_unlike = |name: &&IfName| builder.links.get(*name).is_none_or(|pair| pair.differs);
+        builder.unlike = builder.order.iter().filter(is_unlike).copied().collect();
+        builder
     }
 
     /// A link is to be looked at whose master or parent is not what it was, be it that it is as it was

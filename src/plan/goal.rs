@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Wish`]: what a definition wants of one family's addresses, beside what is there.
+//! [`AddressingGoal`]: what a definition wants of one family's addresses, beside what is there.
 //!
 //! Answers questions and plans nothing. What a link shall have comes from its definition, and from
 //! its sources: the ports that a bridge or bond takes over. A source's lease goes on where the
@@ -22,7 +22,7 @@ use crate::netlink::record::link::sysctls::ipv6_switches;
 use crate::netlink::record::route::RouteRecord;
 
 /// What a definition wants of one family, and what is there.
-pub(super) struct Wish<'a> {
+pub(super) struct AddressingGoal<'a> {
     pub(super) link: IfName,
     pub(super) family: Family,
     pub(super) protocol: Option<&'a Protocol>,
@@ -32,7 +32,7 @@ pub(super) struct Wish<'a> {
     survey: &'a Survey,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> AddressingGoal<'a> {
     pub(super) fn new(
         definition: &'a Interface,
         family: Family,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Draft`]: a plan in the making, and the ground on which it is made.
+//! [`Builder`]: a plan in the making, and the inputs that it is made from.
 
 use crate::host::survey::{Survey, Surveyed};
 use crate::host::{Host, discarded_name};
@@ -15,7 +15,7 @@ use crate::plan::ways::is_reached;
 use crate::plan::{Plan, Planned};
 
 /// Steps so far, and what they are planned upon.
-pub(super) struct Draft<'a> {
+pub(super) struct Builder<'a> {
     pub(super) host: &'a Host,
     pub(super) survey: &'a Survey,
     steps: Vec<Planned>,
@@ -33,7 +33,7 @@ pub(super) enum Leases {
     LeftToClients,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> Builder<'a> {
     pub(super) fn new(host: &'a Host, survey: &'a Survey) -> Self {
         let leases = Leases::Awaited;
         Self { host, survey, steps: Vec::new(), discarded: Vec::new(), left: Vec::new(), leases }
