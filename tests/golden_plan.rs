@@ -15,8 +15,8 @@
 mod case;
 #[path = "support/golden.rs"]
 mod golden;
-#[path = "support/way_back.rs"]
-mod way_back;
+#[path = "support/rollback_case.rs"]
+mod rollback_case;
 
 use std::fmt::Write;
 
@@ -33,7 +33,7 @@ fn plans_are_what_their_cases_say() {
 
 #[test]
 fn ways_back_are_what_their_cases_say() {
-    for case in way_back::ways_back() {
+    for case in rollback_case::rollback_cases() {
         let back = case.plan_from(&case.now);
         let mut text = back.plan.to_string();
         for loss in &back.lost {
@@ -45,7 +45,7 @@ fn ways_back_are_what_their_cases_say() {
 
 #[test]
 fn a_way_back_that_is_planned_in_parts_is_the_same() {
-    for case in way_back::ways_back() {
+    for case in rollback_case::rollback_cases() {
         let whole = case.plan_from(&case.now);
         for entry_count in 0..4 {
             assert_eq!(case.plan_in_parts(entry_count), whole, "{}: {entry_count}", case.name);

@@ -15,8 +15,8 @@
 mod case;
 #[path = "support/golden.rs"]
 mod golden;
-#[path = "support/way_back.rs"]
-mod way_back;
+#[path = "support/rollback_case.rs"]
+mod rollback_case;
 
 use std::time::Instant;
 
@@ -143,7 +143,7 @@ fn what_cannot_be_undone_is_named_and_the_rest_is_undone() {
 
 #[test]
 fn a_way_back_that_is_carried_out_leaves_nothing_to_do() {
-    for case in way_back::ways_back() {
+    for case in rollback_case::rollback_cases() {
         let back = case.plan_from(&case.now);
         let mut kernel = case.now.clone();
         let refused = kernel.carry_out_what_can_be(back.plan, start(), &mut |_| None);

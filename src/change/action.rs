@@ -107,7 +107,7 @@ pub enum RecordScope {
 
 /// The answer to [`Action::Record`].
 #[derive(Clone, Debug)]
-pub struct Observed {
+pub struct RecordAnswer {
     pub record: HostRecord,
     /// The DHCP clients of ours.
     pub leases: Vec<Lease>,

@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::call_errors;
 use crate::change::action::{
-    Action, FileAction, Here, Now, Observed, RecordScope, TransactionFile,
+    Action, FileAction, Here, Now, RecordAnswer, RecordScope, TransactionFile,
 };
 use crate::change::keeping::Keeping;
 use crate::change::request::Origin;
@@ -61,7 +61,7 @@ impl Coordinator {
     }
 
     /// The host is written down: the transaction is open, or the change begins.
-    pub(super) fn set_out_from(&mut self, purpose: Purpose, snapshot: Rc<Snapshot>) {
+    pub(super) fn proceed(&mut self, purpose: Purpose, snapshot: Rc<Snapshot>) {
         match purpose {
             Purpose::Begin(request) => {
                 self.make_ready(Action::File(FileAction::ForgetNote));
@@ -125,8 +125,8 @@ impl Coordinator {
 ///
 /// # Errors
 /// The DHCP clients of others are not known.
-pub(super) fn network(observed: Observed, here: &Here<'_>) -> Result<Network, HostError> {
-    let Observed { record, leases, foreign } = observed;
+pub(super) fn network(answer: RecordAnswer, here: &Here<'_>) -> Result<Network, HostError> {
+    let RecordAnswer { record, leases, foreign } = answer;
     let members = here.definitions.iter().flat_map(|it| it.members()).collect();
     Ok(Network { foreign: foreign?, ..Network::new(record, &members, leases) })
 }

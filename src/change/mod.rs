@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use crate::call_errors;
-use crate::change::action::{Action, FileResult, Here, Now, Observed};
+use crate::change::action::{Action, FileResult, Here, Now, RecordAnswer};
 use crate::change::autostart::Autostart;
 use crate::change::commit::Committed;
 use crate::change::decision::Decision;
@@ -309,7 +309,7 @@ impl Coordinator {
             Stage::Checking(checking) => match (*checking, checked) {
                 (Checking::Change(request, mut change), Ok(warnings)) => {
                     change.warnings.extend(warnings);
-                    self.set_out(request, change, here);
+                    self.begin_change(request, change, here);
                 }
                 (Checking::Change(request, _), Err(err)) => self.answer(request, Err(err)),
                 (Checking::Attempt { request, name, file, partial, losses }, Ok(_)) => {
@@ -342,10 +342,10 @@ impl Coordinator {
     }
 
     /// Takes the answer to [`Action::Record`].
-    pub fn handle_record(&mut self, record: Result<Observed, HostError>, here: &Here<'_>) {
+    pub fn handle_record(&mut self, record: Result<RecordAnswer, HostError>, here: &Here<'_>) {
         match std::mem::take(&mut self.stage) {
             Stage::Recording(purpose) => {
-                match record.and_then(|observed| journal::network(observed, here)) {
+                match record.and_then(|answer| journal::network(answer, here)) {
                     Ok(network) => self.keep(purpose, Some(network), here),
                     Err(err) => self.refuse_to_keep(purpose, err.into(), here),
                 }
@@ -393,7 +393,7 @@ impl Coordinator {
                     self.stage = Stage::Keeping(keeping, purpose);
                     actions.into_iter().for_each(|action| self.make_ready(action));
                 }
-                Kept::Done(snapshot) => self.set_out_from(purpose, snapshot),
+                Kept::Done(snapshot) => self.proceed(purpose, snapshot),
                 Kept::Failed { cause, left } => {
                     if let Some(snapshot) = left {
                         self.drop_unused(&purpose, snapshot, here);

@@ -55,14 +55,14 @@ impl Coordinator {
         }
         let claims = std::mem::take(&mut change.claims);
         if claims.is_empty() && leases.is_empty() {
-            return self.set_out(request, change, here);
+            return self.begin_change(request, change, here);
         }
         self.stage = Stage::Checking(Box::new(Checking::Change(request, change)));
         self.make_ready(Action::Check { claims, leases });
     }
 
     /// Begins with a change that is decided and checked.
-    pub(super) fn set_out(&mut self, request: Request, change: Change, here: &Here<'_>) {
+    pub(super) fn begin_change(&mut self, request: Request, change: Change, here: &Here<'_>) {
         let Change { warnings, plan, reply, removed, shelved, failure, .. } = change;
         warnings.iter().for_each(|warning| warn!("{warning}"));
         debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });

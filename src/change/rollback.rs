@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What becomes of an open change that is not committed: what a daemon does with what an earlier one
-//! has left ([`resume`]), and the way back, round by round ([`Rollback`]).
+//! has left ([`resume`]), and the rollback, round by round ([`Rollback`]).
 //!
 //! Knows no file, no kernel and no clock: who drives it tells what there is, and what time it is. A
 //! rollback compares what is with what was, has done what leads back, and compares again: the kernel
@@ -21,7 +21,7 @@ use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
-use crate::plan::restore::{self, Ground, Loss, Planner};
+use crate::plan::restore::{self, Inputs, Loss, Planner};
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned};
 use crate::snapshot::{Files, Moment, Network, Snapshot};
@@ -76,7 +76,7 @@ pub(crate) fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumpti
     }
 }
 
-/// A way back, under way.
+/// A rollback under way.
 #[derive(Clone, Debug)]
 pub struct Rollback {
     snapshot: Rc<Snapshot>,
@@ -157,9 +157,9 @@ pub enum Scope<'a> {
     Links(&'a BTreeSet<IfName>),
 }
 
-/// What there is.
+/// The host, as observed for one round.
 #[derive(Clone, Debug)]
-pub struct Here {
+pub struct Observed {
     /// The definition files, or why nobody knows.
     pub files: Result<Files, HostError>,
     /// What was asked for ([`Rollback::scope`]).
@@ -178,7 +178,7 @@ pub enum Next {
     /// As much of this as can be; then there is another round.
     Do(Plan),
     /// Nothing: all is as it was.
-    Arrive,
+    Restored,
     /// Nothing: something is not as it was, and this try will not make it so.
     GiveUp(Remains),
 }
@@ -208,7 +208,7 @@ impl fmt::Display for Remains {
 }
 
 impl Rollback {
-    /// The way to what a snapshot has, as far as it is to be restored.
+    /// A rollback to a snapshot, as far as that is to be restored.
     pub fn new(snapshot: Rc<Snapshot>, parts: Parts, now: &Moment) -> Self {
         // What ran has gone with its boot.
         let network = parts.network && snapshot.opening.is_of_boot(now);
@@ -259,8 +259,8 @@ impl Rollback {
     }
 
     /// Compares, and says how to go on. `refused` are the steps of the last round that were not done.
-    pub fn handle(&mut self, here: Here, refused: &[(Step, StepError)]) -> Next {
-        self.begin_round(here);
+    pub fn handle(&mut self, observed: Observed, refused: &[(Step, StepError)]) -> Next {
+        self.begin_round(observed);
         loop {
             if let Some(next) = self.poll_next(refused, usize::MAX) {
                 return next;
@@ -269,8 +269,8 @@ impl Rollback {
     }
 
     /// Takes what there is, to compare it by and by.
-    pub fn begin_round(&mut self, here: Here) {
-        let Here { files, record, leases, foreign, elapsed } = here;
+    pub fn begin_round(&mut self, observed: Observed) {
+        let Observed { files, record, leases, foreign, elapsed } = observed;
         match self.round {
             0 => self.now = record,
             _ => self.now.update(&self.touched, record),
@@ -314,7 +314,7 @@ impl Rollback {
         let network = self.snapshot.network.as_ref().filter(|_| self.parts.network);
         let mut plan = Plan::default();
         if let Some(then) = network {
-            let ground = Ground {
+            let inputs = Inputs {
                 then,
                 now: &self.now,
                 leases: &comparison.leases,
@@ -323,7 +323,7 @@ impl Rollback {
                 given_back: &self.given_back,
                 elapsed: comparison.elapsed,
             };
-            let Some(restoration) = comparison.planner.poll(&ground, entry_count) else { return };
+            let Some(restoration) = comparison.planner.poll(&inputs, entry_count) else { return };
             plan = restoration.plan;
             self.lost = restoration.lost;
         }
@@ -337,7 +337,7 @@ impl Rollback {
             std::mem::take(&mut self.comparison);
         let plan = plan.unwrap_or_default();
         if !has_steps && self.lost.is_empty() && unread.is_none() {
-            return Next::Arrive;
+            return Next::Restored;
         }
         let words = Some(words.finish());
         self.repeats = if words == self.words { self.repeats + 1 } else { 0 };

@@ -15,7 +15,7 @@ use log::{debug, error, info, warn};
 
 use crate::call_errors;
 use crate::change::action::{
-    Action, FileAction, FileAnswer, FileResult, Here, Observed, RecordScope, TransactionFile,
+    Action, FileAction, FileAnswer, FileResult, Here, RecordAnswer, RecordScope, TransactionFile,
 };
 use crate::change::job::{Job, StepError};
 use crate::change::request::{Brief, Request};
@@ -64,7 +64,7 @@ enum Stage {
     /// The host is being observed.
     Observing(Round),
     /// The definition files are being read.
-    Reading(Round, Box<Observed>),
+    Reading(Round, Box<RecordAnswer>),
     /// The host is being compared with the snapshot.
     Comparing(Round),
     /// The definition files that are to be replaced are being copied.
@@ -192,7 +192,7 @@ impl Undo {
     /// Takes the answer to [`Action::Record`].
     pub(super) fn handle_record(
         &mut self,
-        record: Result<Observed, HostError>,
+        record: Result<RecordAnswer, HostError>,
         open: &mut OpenChange,
         here: &Here<'_>,
     ) -> Undone {
@@ -356,11 +356,11 @@ impl Undo {
     fn compare(
         &mut self,
         mut round: Round,
-        observed: Observed,
+        answer: RecordAnswer,
         files: Result<Files, HostError>,
         here: &Here<'_>,
     ) -> Undone {
-        let Observed { record, leases, foreign } = observed;
+        let RecordAnswer { record, leases, foreign } = answer;
         let foreign = match round.rollback.scope() {
             Scope::Nothing => None,
             Scope::Host | Scope::Links(_) => foreign
@@ -369,8 +369,8 @@ impl Undo {
         };
         let at = round.rollback.snapshot().opening.at;
         let elapsed = here.now.moment().since_boot.saturating_sub(at);
-        let there = rollback::Here { files, record, leases, foreign, elapsed };
-        round.rollback.begin_round(there);
+        let observed = rollback::Observed { files, record, leases, foreign, elapsed };
+        round.rollback.begin_round(observed);
         self.stage = Stage::Comparing(round);
         Undone::Going
     }
@@ -385,7 +385,7 @@ impl Undo {
     ) -> Undone {
         let plan = match next {
             Next::Do(plan) => plan,
-            Next::Arrive => return self.end_part(round.part, None, open, here),
+            Next::Restored => return self.end_part(round.part, None, open, here),
             Next::GiveUp(remains) => {
                 return self.end_part(round.part, Some(remains), open, here);
             }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use log::{debug, warn};
 
 use crate::change::action::{
-    Action, FileAction, FileAnswer, FileError, Here, Now, Observed, RecordScope, TransactionFile,
+    Action, FileAction, FileAnswer, FileError, Here, Now, RecordAnswer, RecordScope,
+    TransactionFile,
 };
 use crate::change::decision::Decision;
 use crate::change::request::{Origin, Request};
@@ -267,9 +268,9 @@ impl Changes {
                 self.take_progress(progress, world);
             }
             Heard::Record(record) => {
-                let observed = record.map(|record| observed(record, world));
+                let answer = record.map(|record| record_answer(record, world));
                 let time = self.now(now);
-                self.coordinator.handle_record(observed, &here(world, &time, false));
+                self.coordinator.handle_record(answer, &here(world, &time, false));
             }
         }
         let heard = self.steps.hear(world, now);
@@ -402,8 +403,8 @@ impl Changes {
     fn observe(&mut self, scope: &RecordScope, world: &World, time: &Now) {
         let inquiry = match scope {
             RecordScope::Nothing => {
-                let observed = Ok(observed(HostRecord::default(), world));
-                return self.coordinator.handle_record(observed, &here(world, time, false));
+                let answer = Ok(record_answer(HostRecord::default(), world));
+                return self.coordinator.handle_record(answer, &here(world, time, false));
             }
             RecordScope::Host => RecordInquiry::of_all(),
             RecordScope::Links { links, has_neighbours: true } => {
@@ -472,9 +473,9 @@ fn here<'a>(world: &'a World, now: &'a Now, is_ahead: bool) -> Here<'a> {
     Here { host: &world.host, definitions: world.store.definitions(), now, is_ahead }
 }
 
-fn observed(record: HostRecord, world: &World) -> Observed {
+fn record_answer(record: HostRecord, world: &World) -> RecordAnswer {
     let leases = world.leases.running().copied().collect();
-    Observed { record, leases, foreign: world.leases.foreign() }
+    RecordAnswer { record, leases, foreign: world.leases.foreign() }
 }
 
 /// Takes away all that a DHCP client can have brought.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::LinkIndex;
-use virtinterfaced::plan::restore::{Ground, Planner};
+use virtinterfaced::plan::restore::{Inputs, Planner};
 use virtinterfaced::snapshot::Network;
 
 #[test]
@@ -18,7 +18,7 @@ fn a_link_that_could_not_be_read_then_is_not_removed_as_new() {
     let steps = |unread: Option<LinkIndex>| {
         let mut then = kernel("link eth0 nic up\n").record();
         unread.into_iter().for_each(|link| then.add_unread(link));
-        let ground = Ground {
+        let inputs = Inputs {
             then: &Network::new(then, &BTreeSet::new(), Vec::new()),
             now: &now.record(),
             leases: &[],
@@ -26,7 +26,7 @@ fn a_link_that_could_not_be_read_then_is_not_removed_as_new() {
             given_back: &[],
             elapsed: Duration::ZERO,
         };
-        Planner::default().poll(&ground, usize::MAX).unwrap().plan.steps.len()
+        Planner::default().poll(&inputs, usize::MAX).unwrap().plan.steps.len()
     };
     assert_eq!(steps(None), 1);
     assert_eq!(steps(Some(vlan)), 0);

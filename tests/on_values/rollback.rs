@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::change::job::StepError;
-use virtinterfaced::change::rollback::{Here, Next, Parts, Remains, Rollback, Scope};
+use virtinterfaced::change::rollback::{Next, Observed, Parts, Remains, Rollback, Scope};
 use virtinterfaced::error::HostError;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
@@ -40,23 +40,23 @@ fn kernel(text: &str) -> ValueKernel {
 const ALL: Parts = Parts { network: true, files: true };
 
 /// A way back, twenty seconds after this boot.
-fn way_back(snapshot: Snapshot, boot: &str) -> Rollback {
+fn rollback_to(snapshot: Snapshot, boot: &str) -> Rollback {
     Rollback::new(Rc::new(snapshot), ALL, &moment(boot, 20))
 }
 
 /// A way back to a host.
 fn to(then: &ValueKernel) -> Rollback {
     let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
-    way_back(Snapshot { network: Some(network), ..snapshot() }, "one")
+    rollback_to(Snapshot { network: Some(network), ..snapshot() }, "one")
 }
 
-fn here(record: HostRecord) -> Here {
+fn observed(record: HostRecord) -> Observed {
     let (files, leases) = (Ok(Files::default()), Vec::new());
-    Here { files, record, leases, foreign: None, elapsed: Duration::ZERO }
+    Observed { files, record, leases, foreign: None, elapsed: Duration::ZERO }
 }
 
-fn from(now: &ValueKernel) -> Here {
-    here(now.record())
+fn from(now: &ValueKernel) -> Observed {
+    observed(now.record())
 }
 
 fn lost(text: &str, errno: Option<i32>) -> Next {
@@ -72,14 +72,16 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
             Scope::Host => now.record(),
             Scope::Links(links) => now.record().only(links),
         };
-        match rollback.handle(Here { leases: now.clients().to_vec(), ..here(record) }, &refused) {
+        match rollback
+            .handle(Observed { leases: now.clients().to_vec(), ..observed(record) }, &refused)
+        {
             Next::Do(plan) => {
                 rounds.push(plan.to_string());
                 #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
                 let start = std::time::Instant::now();
                 refused = now.carry_out_what_can_be(plan, start, &mut |_| None);
             }
-            end @ (Next::Arrive | Next::GiveUp(_)) => return (rounds, end),
+            end @ (Next::Restored | Next::GiveUp(_)) => return (rounds, end),
         }
     }
 }
@@ -87,7 +89,7 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
 #[test]
 fn what_is_as_it_was_is_there_at_once() {
     let host = kernel("link eth0 nic up");
-    assert_eq!(to(&host).handle(from(&host), &[]), Next::Arrive);
+    assert_eq!(to(&host).handle(from(&host), &[]), Next::Restored);
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn a_link_that_is_touched_stays_what_it_was_to_those_that_are_not() {
         ),
     ] {
         let mut now = kernel(change);
-        assert_eq!(go(to(&then), &mut now), (vec![round.to_owned()], Next::Arrive));
+        assert_eq!(go(to(&then), &mut now), (vec![round.to_owned()], Next::Restored));
         assert_eq!(now.to_string(), then.to_string());
     }
 }
@@ -123,7 +125,7 @@ fn who_changes_along_with_what_is_touched_is_looked_at_again() {
         link eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24";
     now.clone_from(&kernel(added));
     let (rounds, end) = go(to(&then), &mut now);
-    assert_eq!(end, Next::Arrive, "{rounds:?}");
+    assert_eq!(end, Next::Restored, "{rounds:?}");
     assert!(now.to_string().contains("link eth0.5 vlan up"), "{now}");
 }
 
@@ -141,16 +143,16 @@ fn in_another_boot_only_files_are_restored() {
     let then = kernel("link eth0 nic up");
     let network = Network::new(then.record(), &BTreeSet::from([name("eth0")]), Vec::new());
     let snapshot = Snapshot { network: Some(network), ..snapshot() };
-    let mut rollback = way_back(snapshot, "two");
+    let mut rollback = rollback_to(snapshot, "two");
     assert_eq!(rollback.scope(), Scope::Nothing);
-    assert_eq!(rollback.handle(here(HostRecord::default()), &[]), Next::Arrive);
+    assert_eq!(rollback.handle(observed(HostRecord::default()), &[]), Next::Restored);
 }
 
 /// Where the way from one host to another ends, and that it does.
-fn arrive(then: &str, now: &str) -> (Vec<String>, String) {
+fn restore(then: &str, now: &str) -> (Vec<String>, String) {
     let (then, mut now) = (kernel(then), kernel(now));
     let (rounds, end) = go(to(&then), &mut now);
-    assert_eq!(end, Next::Arrive, "{rounds:?}");
+    assert_eq!(end, Next::Restored, "{rounds:?}");
     assert_eq!(now.to_string(), then.to_string(), "{rounds:?}");
     (rounds, now.to_string())
 }
@@ -162,12 +164,12 @@ fn an_address_has_the_form_again_that_it_had() {
         let now = format!(
             "link eth0 nic up\naddr eth0 192.0.2.1/24 {form}\naddr eth0 192.0.2.2/24 secondary"
         );
-        let (rounds, _) = arrive(then, &now);
+        let (rounds, _) = restore(then, &now);
         assert_eq!(rounds.len(), 1, "{form}: {rounds:?}");
     }
     let then = "link eth0 nic up\naddr eth0 2001:db8::1/64 origin 2";
     let now = "link eth0 nic up\naddr eth0 2001:db8::1/64 flags 0x200";
-    let (rounds, _) = arrive(then, now);
+    let (rounds, _) = restore(then, now);
     assert_eq!(rounds, ["addr   change 2001:db8::1/64 dev eth0 valid_lft forever\n"]);
 }
 
@@ -181,12 +183,12 @@ fn routes_are_in_the_order_again_that_they_had() {
     let all = ["192.0.2.251", "192.0.2.252", "192.0.2.253", "192.0.2.254 metric 5"];
     let then = host(&all);
     for left in [&all[..1], &all[1..2], &all[2..3], &all[3..], &[all[2], all[1], all[0]], &[]] {
-        let (rounds, _) = arrive(&then, &host(left));
+        let (rounds, _) = restore(&then, &host(left));
         assert_eq!(rounds.len(), 1, "{left:?}: {rounds:?}");
     }
-    let (rounds, _) = arrive(&then, &host(&all[1..]));
+    let (rounds, _) = restore(&then, &host(&all[1..]));
     assert_eq!(rounds, ["route  add default via 192.0.2.251 dev eth0\n"]);
-    let (rounds, _) = arrive(&host(&all[..1]), &host(&["192.0.2.251 scope 253"]));
+    let (rounds, _) = restore(&host(&all[..1]), &host(&["192.0.2.251 scope 253"]));
     assert_eq!(rounds.len(), 1, "{rounds:?}");
 }
 
@@ -202,8 +204,8 @@ fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
         let before = now.to_string();
         let network = Network::new(then.record(), &BTreeSet::new(), then.clients().to_vec());
         let snapshot = Snapshot { network: Some(network), ..snapshot() };
-        let (rounds, end) = go(way_back(snapshot, "one"), &mut now);
-        assert_eq!(end, Next::Arrive, "{rounds:?}");
+        let (rounds, end) = go(rollback_to(snapshot, "one"), &mut now);
+        assert_eq!(end, Next::Restored, "{rounds:?}");
         let want = if is_back { then.to_string() } else { before };
         assert_eq!(now.to_string(), want, "{rounds:?}");
     }
@@ -234,7 +236,7 @@ fn what_goes_along_with_a_step_comes_back_in_the_same_round() {
         ),
     ];
     for Case(label, then, now) in cases {
-        let (rounds, _) = arrive(then, now);
+        let (rounds, _) = restore(then, now);
         assert_eq!(rounds.len(), 1, "{label}: {rounds:?}");
     }
 }
@@ -251,12 +253,12 @@ fn what_routers_told_goes_where_it_was_told() {
     let port = "link br0 bridge up\nlink eth0 nic up master br0";
     let own = "addr br0 2001:db8::99/64 finite 3600 origin 2";
     // While the bridge has the NIC, when it has lost it again, and with an address of its own.
-    arrive(&then, &format!("{port}\n{}", told("br0")));
-    arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{}", told("br0")));
-    arrive(&then, &format!("{port}\n{own}"));
+    restore(&then, &format!("{port}\n{}", told("br0")));
+    restore(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{}", told("br0")));
+    restore(&then, &format!("{port}\n{own}"));
     // What it lasts for is a part of it.
     let forever = told("eth0").replace(" expires 1800", "");
-    arrive(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
+    restore(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
 }
 
 /// Newer kernels give a link another name though it could not be taken down. It is up then, with the
@@ -317,14 +319,14 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
         files: Files::from([(name("eth0"), files)]),
         ..snapshot()
     };
-    let mut rollback = way_back(snapshot.clone(), "one");
+    let mut rollback = rollback_to(snapshot.clone(), "one");
     let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
     assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0, as it was\n");
     let step = plan.steps[1].step.clone();
     now.clone_from(&then);
     for _ in 0..2 {
-        let here = Here { files: Err(err.clone()), ..from(&now) };
-        let Next::GiveUp(remains) = rollback.handle(here, &[]) else { panic!("{rollback:?}") };
+        let observed = Observed { files: Err(err.clone()), ..from(&now) };
+        let Next::GiveUp(remains) = rollback.handle(observed, &[]) else { panic!("{rollback:?}") };
         assert_eq!(remains.to_string(), format!("this could not be restored: {err}"));
         assert_eq!(remains.files, [err.to_string()]);
     }
@@ -332,7 +334,7 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let parts = Parts { network: false, files: true };
     let mut rollback = Rollback::new(Rc::new(snapshot), parts, &moment("one", 20));
     assert_eq!(rollback.scope(), Scope::Nothing);
-    let Next::Do(plan) = rollback.handle(here(HostRecord::default()), &[]) else {
+    let Next::Do(plan) = rollback.handle(observed(HostRecord::default()), &[]) else {
         panic!("{rollback:?}")
     };
     assert_eq!(plan.steps.len(), 1);

@@ -18,7 +18,7 @@ use super::addressing::{self, Scene};
 use super::matching::{Budget, Index};
 use super::told::{self, Told};
 
-/// What is known so far of the way back of one link's addresses.
+/// Progress of restoring one link's addresses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Addresses {
     phase: Phase,
@@ -154,7 +154,7 @@ impl Addresses {
         let family = record.address.prefix.family();
         let is_wanted = (addressing::is_chosen(record)
             || (scene.is_up() && addressing::is_lasting(record)))
-            && !told::is_left_to_client(&scene.ground, scene.link, family);
+            && !told::is_left_to_client(&scene.inputs, scene.link, family);
         let mut rank = 0;
         if let Some(network) = network_of(record).filter(|_| is_wanted) {
             let network = self.networks.entry(network).or_default();
@@ -169,20 +169,20 @@ impl Addresses {
     /// Decides whether an address that is there stays.
     fn sort(&mut self, scene: &Scene<'_>, told: &Told, at: usize) {
         let Some(record) = scene.addresses_now().get(at) else { return };
-        let (ground, link) = (&scene.ground, scene.link);
+        let (inputs, link) = (&scene.inputs, scene.link);
         let family = record.address.prefix.family();
         let is_it = |at: usize| {
             scene.then.addresses.get(at).is_some_and(|then| addressing::is_same(then, record))
         };
         let had_at = self.index.find(record.key(), is_it);
         if had_at.is_none()
-            && told::is_leased(ground, link, record)
-            && told::runs_client(ground, link, family)
+            && told::is_leased(inputs, link, record)
+            && told::runs_client(inputs, link, family)
         {
             self.other_leases.push(family);
         }
         let is_lost = scene.is_downed() && family == Family::Ipv6;
-        if is_lost || told::is_left_to_client(ground, link, family) {
+        if is_lost || told::is_left_to_client(inputs, link, family) {
             return;
         }
         let had = had_at.and_then(|at| scene.then.addresses.get(at).zip(self.then.get_mut(at)));
@@ -194,12 +194,12 @@ impl Addresses {
         let stays = !is_first_gone
             && match &had {
                 Some((then, had)) => {
-                    let has_form = record.has_form_of(then) || told::is_leased(ground, link, then);
+                    let has_form = record.has_form_of(then) || told::is_leased(inputs, link, then);
                     has_form && (family == Family::Ipv6 || had.rank == kept_count)
                 }
                 None => {
                     let is_outdated = self.has_own && addressing::is_ipv6s(record);
-                    told.keeps_address(ground, link, record) && !is_outdated
+                    told.keeps_address(inputs, link, record) && !is_outdated
                 }
             };
         let is_ipv4 = family == Family::Ipv4;
@@ -230,19 +230,19 @@ impl Addresses {
     }
 
     fn change(&mut self, scene: &Scene<'_>, at: usize, steps: &mut Vec<Step>) {
-        let (ground, link) = (&scene.ground, scene.link);
+        let (inputs, link) = (&scene.inputs, scene.link);
         let (Some(record), Some(had)) = (scene.then.addresses.get(at), self.then.get(at)) else {
             return;
         };
         if !had.is_wanted {
             return;
         }
-        let is_leased = told::is_leased(ground, link, record);
+        let is_leased = told::is_leased(inputs, link, record);
         match had.kept_at.and_then(|at| scene.addresses_now().get(at)) {
             Some(own) => {
                 let is_as_it_was = own.address.lifetime == record.address.lifetime
                     && (own.is_used_as(record) || is_leased);
-                if let Some(record) = record.aged(ground.elapsed).filter(|_| !is_as_it_was) {
+                if let Some(record) = record.aged(inputs.elapsed).filter(|_| !is_as_it_was) {
                     steps.push(Step::ChangeAddress { link, record });
                 }
             }
@@ -254,7 +254,7 @@ impl Addresses {
     fn add(&self, scene: &Scene<'_>, family: Family, at: usize, steps: &mut Vec<Step>) {
         let record = self.missing.get(at).and_then(|at| scene.then.addresses.get(*at));
         let record = record.filter(|it| it.address.prefix.family() == family);
-        if let Some(record) = record.and_then(|it| it.aged(scene.ground.elapsed)) {
+        if let Some(record) = record.and_then(|it| it.aged(scene.inputs.elapsed)) {
             let link = scene.link;
             // The kernel makes it itself, but perhaps not before a gateway is to be found by it.
             let to_peer =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The addressing part of the way back: addresses, routes, and DHCP clients.
+//! The addressing part of a rollback: addresses, routes, and DHCP clients.
 
 use crate::host::record::Recorded;
 use crate::model::address::Family;
@@ -12,7 +12,7 @@ use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
 
 use super::outline::OutlineBuilder;
-use super::{Ground, Loss};
+use super::{Inputs, Loss};
 
 impl<'a> OutlineBuilder<'a> {
     /// Ends the DHCP clients that did not run: before anything else, as some take their lease back
@@ -96,7 +96,7 @@ pub(super) struct Outlined {
 /// One link, then and now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scene<'a> {
-    pub(super) ground: Ground<'a>,
+    pub(super) inputs: Inputs<'a>,
     pub(super) link: IfName,
     pub(super) then: &'a Recorded,
     pub(super) now: Option<&'a Recorded>,

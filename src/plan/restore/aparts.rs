@@ -13,10 +13,10 @@ use crate::model::name::IfName;
 use crate::netlink::record::apart::Apart;
 use crate::plan::step::Step;
 
-use super::Ground;
+use super::Inputs;
 use super::matching::{Budget, Index};
 
-/// What is known so far of the way back of these.
+/// Progress of restoring these.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Aparts {
     phase: Phase,
@@ -58,8 +58,8 @@ struct Had {
 
 impl Aparts {
     /// Goes on as far as the budget reaches. `true` when all is known.
-    pub(super) fn poll(&mut self, ground: &Ground<'_>, budget: &mut Budget) -> bool {
-        let (then, now) = (ground.then.host.apart(), ground.now.apart());
+    pub(super) fn poll(&mut self, inputs: &Inputs<'_>, budget: &mut Budget) -> bool {
+        let (then, now) = (inputs.then.host.apart(), inputs.now.apart());
         loop {
             let (is_over, next) = match self.phase {
                 Phase::Compare => (self.at >= then.len().max(now.len()), Phase::Done),
@@ -81,7 +81,7 @@ impl Aparts {
                 (Phase::Compare, then, now) if then == now => {}
                 (Phase::Compare, _, _) => (self.phase, self.at) = (Phase::Index, 0),
                 (Phase::Index, Some(had), _) => self.index(had),
-                (Phase::Sort, _, Some(has)) if is_a_guests(ground, has) => {}
+                (Phase::Sort, _, Some(has)) if is_a_guests(inputs, has) => {}
                 (Phase::Sort, _, Some(has)) => self.sort(then, has),
                 (Phase::Add, Some(had), _) => self.add(had, at),
                 (Phase::Index | Phase::Sort | Phase::Add | Phase::Done, _, _) => {}
@@ -167,10 +167,10 @@ impl Aparts {
 }
 
 /// Whether something leads through a link of a guest's, whose own business it is.
-fn is_a_guests(ground: &Ground<'_>, apart: &Apart) -> bool {
+fn is_a_guests(inputs: &Inputs<'_>, apart: &Apart) -> bool {
     let is_a_guests = |link: &IfName| {
-        let now = ground.now.named(link).is_some_and(|now| may_be_a_guests(now.link()));
-        now && ground.then.host.named(link).is_none()
+        let now = inputs.now.named(link).is_some_and(|now| may_be_a_guests(now.link()));
+        now && inputs.then.host.named(link).is_none()
     };
     apart.links().iter().any(is_a_guests)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The forwarding tables part of the way back: what somebody has set at bridges' ports, of bridges, and of
+//! The forwarding tables part of a rollback: what somebody has set at bridges' ports, of bridges, and of
 //! VXLANs.
 
 use crate::model::name::IfName;

@@ -38,7 +38,7 @@ pub use planner::Planner;
 
 /// What a rollback starts from.
 #[derive(Clone, Copy, Debug)]
-pub struct Ground<'a> {
+pub struct Inputs<'a> {
     pub then: &'a Network,
     pub now: &'a HostRecord,
     /// The DHCP clients that we run now.

@@ -13,7 +13,7 @@ use crate::plan::step::{Step, Value};
 use crate::plan::tear_down::DEPTH_MAX;
 use crate::snapshot::Network;
 
-use super::{Ground, Loss, names};
+use super::{Inputs, Loss, names};
 
 /// A plan in the making.
 pub(super) struct OutlineBuilder<'a> {
@@ -48,8 +48,8 @@ pub(super) struct Pair<'a> {
 }
 
 impl<'a> OutlineBuilder<'a> {
-    pub(super) fn new(ground: &Ground<'a>) -> Self {
-        let Ground { then, now, leases, foreign, .. } = *ground;
+    pub(super) fn new(inputs: &Inputs<'a>) -> Self {
+        let Inputs { then, now, leases, foreign, .. } = *inputs;
         let mut builder = Self {
             then,
             now,

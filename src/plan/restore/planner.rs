@@ -18,9 +18,9 @@ use super::names::{self, Renaming};
 use super::outline::OutlineBuilder;
 use super::routes::Routes;
 use super::told::Told;
-use super::{Ground, Loss, Restoration};
+use super::{Inputs, Loss, Restoration};
 
-/// A plan in the making. Each part is to be given the same ground.
+/// A plan in the making. Each part is to be given the same inputs.
 #[derive(Clone, Debug, Default)]
 pub struct Planner {
     stage: Stage,
@@ -57,30 +57,30 @@ enum Stage {
 
 impl Planner {
     /// Goes on until so many addresses and routes have been looked at. The plan comes last.
-    pub fn poll(&mut self, ground: &Ground<'_>, entry_count: usize) -> Option<Restoration> {
+    pub fn poll(&mut self, inputs: &Inputs<'_>, entry_count: usize) -> Option<Restoration> {
         if matches!(self.stage, Stage::Names) {
-            self.renaming = names::renaming(ground.then, ground.now).map(Box::new);
+            self.renaming = names::renaming(inputs.then, inputs.now).map(Box::new);
             self.stage = Stage::Aparts;
         }
         let renaming = self.renaming.take();
-        let now = renaming.as_ref().map_or(ground.now, |renaming| &renaming.now);
+        let now = renaming.as_ref().map_or(inputs.now, |renaming| &renaming.now);
         let restoration =
-            self.poll_named(&Ground { now, ..*ground }, renaming.as_deref(), entry_count);
+            self.poll_named(&Inputs { now, ..*inputs }, renaming.as_deref(), entry_count);
         self.renaming = renaming;
         restoration
     }
 
-    /// The same on a ground on which all links have their names.
+    /// The same from inputs in which all links have their names.
     fn poll_named(
         &mut self,
-        ground: &Ground<'_>,
+        inputs: &Inputs<'_>,
         renaming: Option<&Renaming>,
         entry_count: usize,
     ) -> Option<Restoration> {
         // One for a link and one for an entry of it, or it would not get on.
         let mut budget = Budget::new(entry_count.max(2));
         while budget.take() {
-            if self.go_on(ground, renaming, &mut budget) {
+            if self.go_on(inputs, renaming, &mut budget) {
                 return Some(self.finish());
             }
         }
@@ -90,27 +90,27 @@ impl Planner {
     /// `true` when all is planned.
     fn go_on(
         &mut self,
-        ground: &Ground<'_>,
+        inputs: &Inputs<'_>,
         renaming: Option<&Renaming>,
         budget: &mut Budget,
     ) -> bool {
         match &mut self.stage {
             Stage::Names | Stage::Aparts => {
-                if self.aparts.poll(ground, budget) {
+                if self.aparts.poll(inputs, budget) {
                     self.steps.append(&mut self.aparts.rules_to_go);
                     self.stage = Stage::Links;
                 }
             }
             Stage::Links => {
-                self.outline(ground, renaming);
+                self.outline(inputs, renaming);
                 self.stage = Stage::Told;
             }
             Stage::Told => {
-                if self.told.poll(ground, &self.names, budget) {
+                if self.told.poll(inputs, &self.names, budget) {
                     self.stage = Stage::Addresses(0, Addresses::default());
                 }
             }
-            Stage::Addresses(at, work) => match scene(ground, &self.links, *at) {
+            Stage::Addresses(at, work) => match scene(inputs, &self.links, *at) {
                 None => {
                     self.steps.extend(self.aparts.before_routes(&self.leads));
                     self.stage = Stage::Routes(0, Routes::default());
@@ -123,7 +123,7 @@ impl Planner {
                 }
             },
             Stage::Routes(at, work) => {
-                let Some(scene) = scene(ground, &self.links, *at) else { return true };
+                let Some(scene) = scene(inputs, &self.links, *at) else { return true };
                 let Some(outcome) = self.outcomes.get(*at) else { return true };
                 // A link that is down has no routes.
                 let is_over = !scene.then.link().up
@@ -141,16 +141,16 @@ impl Planner {
     }
 
     /// Plans what is to be done about links, and with DHCP clients.
-    fn outline(&mut self, ground: &Ground<'_>, renaming: Option<&Renaming>) {
-        let mut builder = OutlineBuilder::new(ground);
+    fn outline(&mut self, inputs: &Inputs<'_>, renaming: Option<&Renaming>) {
+        let mut builder = OutlineBuilder::new(inputs);
         if let Some(Renaming { steps, discarded, downed, .. }) = renaming {
             builder.steps.clone_from(steps);
             builder.discarded.clone_from(discarded);
             builder.downed.clone_from(downed);
         }
         let outline = builder.build();
-        self.names = ground.then.host.iter().map(|recorded| recorded.link().name).collect();
-        self.told = Told::new(ground);
+        self.names = inputs.then.host.iter().map(|recorded| recorded.link().name).collect();
+        self.told = Told::new(inputs);
         (self.links, self.steps, self.last) = (outline.links, outline.first, outline.last);
         self.leads = self.links.iter().map(|outlined| outlined.link).collect();
         (self.discarded, self.lost) = (outline.discarded, outline.lost);
@@ -168,9 +168,9 @@ impl Planner {
 }
 
 /// A link, then and now.
-fn scene<'a>(ground: &Ground<'a>, links: &[Outlined], at: usize) -> Option<Scene<'a>> {
+fn scene<'a>(inputs: &Inputs<'a>, links: &[Outlined], at: usize) -> Option<Scene<'a>> {
     let outlined = *links.get(at)?;
-    let then = ground.then.host.named(&outlined.link)?;
-    let now = ground.now.named(&outlined.link).filter(|_| outlined.is_kept);
-    Some(Scene { ground: *ground, link: outlined.link, then, now, stays_up: outlined.stays_up })
+    let then = inputs.then.host.named(&outlined.link)?;
+    let now = inputs.now.named(&outlined.link).filter(|_| outlined.is_kept);
+    Some(Scene { inputs: *inputs, link: outlined.link, then, now, stays_up: outlined.stays_up })
 }

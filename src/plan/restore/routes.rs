@@ -14,7 +14,7 @@ use super::addressing::Scene;
 use super::matching::{Budget, Index};
 use super::told::{self, Told};
 
-/// What is known so far of the way back of one link's routes.
+/// Progress of restoring one link's routes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     phase: Phase,
@@ -152,7 +152,7 @@ impl Routes {
     ) {
         let Some(route) = scene.routes_now().get(at) else { return };
         let is_lost = route.family == Family::Ipv4 && outcome.is_emptied;
-        if is_lost || told::is_left_to_client(&scene.ground, scene.link, route.family) {
+        if is_lost || told::is_left_to_client(&scene.inputs, scene.link, route.family) {
             return;
         }
         let is_it = |at: usize| scene.then.routes.get(at).is_some_and(|then| is_same(then, route));
@@ -163,7 +163,7 @@ impl Routes {
                 }
                 self.kept.push((at, then_at));
             }
-            None if told.keeps_route(&scene.ground, scene.link, route) => {}
+            None if told.keeps_route(&scene.inputs, scene.link, route) => {}
             None => {
                 steps.push(Step::DeleteRoute { link: scene.link, record: route.clone() });
             }
@@ -177,7 +177,7 @@ impl Routes {
         let kept_at = self.kept_at.get(at).copied().flatten();
         let is_clients = route.is_leased() && outcome.other_leases.contains(&route.family);
         if kept_at.is_none()
-            && (is_clients || told::is_left_to_client(&scene.ground, scene.link, route.family))
+            && (is_clients || told::is_left_to_client(&scene.inputs, scene.link, route.family))
         {
             return;
         }
@@ -209,7 +209,7 @@ impl Routes {
     ) {
         let Some((at, is_there)) = self.missing.get(at) else { return };
         let route = scene.then.routes.get(*at).filter(|route| is_its_turn(route));
-        let Some(record) = route.and_then(|route| route.aged(scene.ground.elapsed)) else { return };
+        let Some(record) = route.and_then(|route| route.aged(scene.inputs.elapsed)) else { return };
         let link = scene.link;
         if *is_there {
             steps.push(Step::DeleteRoute { link, record: record.clone() });

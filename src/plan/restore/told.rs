@@ -14,7 +14,7 @@ use crate::netlink::record::address::{AddressKey, AddressRecord};
 use crate::netlink::record::route::{RouteRecord, Way};
 
 use super::matching::{Budget, Index};
-use super::{Ground, addressing};
+use super::{Inputs, addressing};
 
 /// What routers had told the host then, and which links hear others now.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +31,9 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn new(ground: &Ground<'_>) -> Self {
-        let then = own_ports(ground, &ground.then.host);
-        let now = own_ports(ground, ground.now);
+    pub(super) fn new(inputs: &Inputs<'_>) -> Self {
+        let then = own_ports(inputs, &inputs.then.host);
+        let now = own_ports(inputs, inputs.now);
         let rewired = then.symmetric_difference(&now).map(|(master, _port)| *master).collect();
         Self { rewired, ..Self::default() }
     }
@@ -41,12 +41,12 @@ impl Told {
     /// Looks through what there was on the next of these links, which are all. `true` when that is done.
     pub(super) fn poll(
         &mut self,
-        ground: &Ground<'_>,
+        inputs: &Inputs<'_>,
         links: &[IfName],
         budget: &mut Budget,
     ) -> bool {
         while let Some(link) = links.get(self.link_at) {
-            let Some(recorded) = ground.then.host.named(link) else {
+            let Some(recorded) = inputs.then.host.named(link) else {
                 self.link_at += 1;
                 continue;
             };
@@ -77,7 +77,7 @@ impl Told {
     /// the network has told the host, and would tell it again.
     pub(super) fn keeps_address(
         &self,
-        ground: &Ground<'_>,
+        inputs: &Inputs<'_>,
         link: IfName,
         record: &AddressRecord,
     ) -> bool {
@@ -89,15 +89,15 @@ impl Told {
             self.addresses.find(key, is_it).is_some()
         };
         !addressing::is_chosen(record)
-            || is_leased(ground, link, record)
-            || (is_advertised(record) && !self.hears_others(ground, link) && !was_elsewhere())
+            || is_leased(inputs, link, record)
+            || (is_advertised(record) && !self.hears_others(inputs, link) && !was_elsewhere())
     }
 
     /// Whether a route that did not lead over a link goes on to do so: a router or a DHCP server has told
     /// it.
     pub(super) fn keeps_route(
         &self,
-        ground: &Ground<'_>,
+        inputs: &Inputs<'_>,
         link: IfName,
         route: &RouteRecord,
     ) -> bool {
@@ -107,44 +107,44 @@ impl Told {
                 |at| self.routes_told.get(at).is_some_and(|(told, on)| *told == way && *on != link);
             self.routes.find(way, is_it).is_some()
         };
-        (route.is_leased() && has_client(ground, link, route.family))
-            || (route.is_advertised() && !self.hears_others(ground, link) && !was_elsewhere())
+        (route.is_leased() && has_client(inputs, link, route.family))
+            || (route.is_advertised() && !self.hears_others(inputs, link) && !was_elsewhere())
     }
 
     /// Whether what a link is told comes from another network than then: it has other ports, or what it is
     /// over has.
-    fn hears_others(&self, ground: &Ground<'_>, link: IfName) -> bool {
-        let host = &ground.then.host;
+    fn hears_others(&self, inputs: &Inputs<'_>, link: IfName) -> bool {
+        let host = &inputs.then.host;
         let Some(recorded) = host.named(&link) else { return false };
         let is_vlan = matches!(recorded.link().kind, LinkKind::Vlan { .. });
         let parent = host.parent_of(recorded.link()).filter(|_| is_vlan);
         self.rewired.contains(&link)
-            || parent.is_some_and(|parent| self.hears_others(ground, parent))
+            || parent.is_some_and(|parent| self.hears_others(inputs, parent))
     }
 }
 
 /// Whether a DHCP client ran, and will run.
-pub(super) fn has_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
-    ground.then.leases.iter().any(|lease| lease.is_for(link, family))
-        || ground.then.foreign.iter().any(|client| client.is_for(link, family))
+pub(super) fn has_client(inputs: &Inputs<'_>, link: IfName, family: Family) -> bool {
+    inputs.then.leases.iter().any(|lease| lease.is_for(link, family))
+        || inputs.then.foreign.iter().any(|client| client.is_for(link, family))
 }
 
 /// Whether a DHCP client runs now.
-pub(super) fn runs_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
-    ground.leases.iter().any(|lease| lease.is_for(link, family))
-        || ground.foreign.iter().any(|client| client.is_for(link, family))
+pub(super) fn runs_client(inputs: &Inputs<'_>, link: IfName, family: Family) -> bool {
+    inputs.leases.iter().any(|lease| lease.is_for(link, family))
+        || inputs.foreign.iter().any(|client| client.is_for(link, family))
 }
 
 /// Whether a client was started again that knows by itself what a link is to have. Some take all away
 /// first.
-pub(super) fn is_left_to_client(ground: &Ground<'_>, link: IfName, family: Family) -> bool {
-    ground.given_back.iter().any(|client| client.is_for(link, family))
+pub(super) fn is_left_to_client(inputs: &Inputs<'_>, link: IfName, family: Family) -> bool {
+    inputs.given_back.iter().any(|client| client.is_for(link, family))
 }
 
 /// Whether a DHCP server has told the host an address.
-pub(super) fn is_leased(ground: &Ground<'_>, link: IfName, record: &AddressRecord) -> bool {
+pub(super) fn is_leased(inputs: &Inputs<'_>, link: IfName, record: &AddressRecord) -> bool {
     record.address.lifetime == Lifetime::Finite
-        && has_client(ground, link, record.address.prefix.family())
+        && has_client(inputs, link, record.address.prefix.family())
 }
 
 fn is_advertised(record: &AddressRecord) -> bool {
@@ -152,9 +152,9 @@ fn is_advertised(record: &AddressRecord) -> bool {
 }
 
 /// Masters with the ports of each that are the host's own.
-fn own_ports(ground: &Ground<'_>, host: &HostRecord) -> BTreeSet<(IfName, IfName)> {
+fn own_ports(inputs: &Inputs<'_>, host: &HostRecord) -> BTreeSet<(IfName, IfName)> {
     let is_own =
-        |link: &Link| !may_be_a_guests(link) || ground.then.host.named(&link.name).is_some();
+        |link: &Link| !may_be_a_guests(link) || inputs.then.host.named(&link.name).is_some();
     let ports =
         host.iter().map(|it| it.link()).filter(|link| link.master.is_some() && is_own(link));
     ports.filter_map(|link| Some((host.master_of(link)?, link.name))).collect()

@@ -15,7 +15,7 @@ use crate::view::difference;
 use virtinterfaced::backend::native;
 use virtinterfaced::call_errors;
 use virtinterfaced::change::action::{
-    Action, FileAction, FileAnswer, FileResult, Here, Left, Now, Observed, RecordScope,
+    Action, FileAction, FileAnswer, FileResult, Here, Left, Now, RecordAnswer, RecordScope,
     TransactionFile,
 };
 use virtinterfaced::change::decision::Decision;
@@ -338,7 +338,7 @@ impl ValueDaemon {
                 self.coordinator.handle_survey(Ok(self.kernel.survey(&order)), here);
             }
             Action::Record(scope) => {
-                self.coordinator.handle_record(Ok(self.observed(&scope)), here);
+                self.coordinator.handle_record(Ok(self.record_answer(&scope)), here);
             }
             Action::Perform(step) => {
                 let refused = self.fate.befall_step(&step);
@@ -398,14 +398,14 @@ impl ValueDaemon {
         }
     }
 
-    fn observed(&self, scope: &RecordScope) -> Observed {
+    fn record_answer(&self, scope: &RecordScope) -> RecordAnswer {
         let record = match scope {
             RecordScope::Nothing => HostRecord::default(),
             RecordScope::Host => self.kernel.record(),
             RecordScope::Links { links, .. } => self.kernel.record().only(links),
         };
         let leases = self.kernel.clients().to_vec();
-        Observed { record, leases, foreign: Ok(self.kernel.foreign_clients().to_vec()) }
+        RecordAnswer { record, leases, foreign: Ok(self.kernel.foreign_clients().to_vec()) }
     }
 }
 

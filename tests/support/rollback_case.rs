@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::netlink::link::Link;
-use virtinterfaced::plan::restore::{Ground, Planner, Restoration};
+use virtinterfaced::plan::restore::{Inputs, Planner, Restoration};
 use virtinterfaced::snapshot::Network;
 
 use crate::golden;
@@ -20,7 +20,7 @@ use crate::golden;
 const ELAPSED: Duration = Duration::from_secs(100);
 
 /// One case.
-pub(crate) struct WayBack {
+pub(crate) struct RollbackCase {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
     pub(crate) then: ValueKernel,
@@ -28,15 +28,15 @@ pub(crate) struct WayBack {
 }
 
 /// All cases, in the order of their names.
-pub(crate) fn ways_back() -> Vec<WayBack> {
+pub(crate) fn rollback_cases() -> Vec<RollbackCase> {
     let entries = std::fs::read_dir(golden::folder("restore")).unwrap();
     let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     assert!(!folders.is_empty(), "the folder was listed");
     folders.sort();
-    folders.into_iter().map(WayBack::read).collect()
+    folders.into_iter().map(RollbackCase::read).collect()
 }
 
-impl WayBack {
+impl RollbackCase {
     fn read(folder: PathBuf) -> Self {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         let kernel = |file: &str, numbers: &str| -> ValueKernel {
@@ -54,32 +54,32 @@ impl WayBack {
 
     /// What leads back from `now`. No link is named by a definition.
     pub(crate) fn plan_from(&self, now: &ValueKernel) -> Restoration {
-        self.on_ground(now, |ground| Planner::default().poll(ground, usize::MAX).unwrap())
+        self.with_inputs(now, |inputs| Planner::default().poll(inputs, usize::MAX).unwrap())
     }
 
     /// The same, made in parts of so many entries.
     pub(crate) fn plan_in_parts(&self, entry_count: usize) -> Restoration {
         let mut planner = Planner::default();
-        self.on_ground(&self.now, |ground| {
+        self.with_inputs(&self.now, |inputs| {
             loop {
-                if let Some(back) = planner.poll(ground, entry_count) {
+                if let Some(back) = planner.poll(inputs, entry_count) {
                     return back;
                 }
             }
         })
     }
 
-    fn on_ground(
+    fn with_inputs(
         &self,
         now: &ValueKernel,
-        plan: impl FnOnce(&Ground<'_>) -> Restoration,
+        plan: impl FnOnce(&Inputs<'_>) -> Restoration,
     ) -> Restoration {
         let leases = self.then.clients().to_vec();
         let foreign = self.then.foreign_clients().to_vec();
         let record = self.then.record();
         let then = Network { foreign, ..Network::new(record, &BTreeSet::new(), leases) };
         let (record, leases, foreign) = (now.record(), now.clients(), now.foreign_clients());
-        plan(&Ground {
+        plan(&Inputs {
             then: &then,
             now: &record,
             leases,
