@@ -26,7 +26,7 @@ use crate::snapshot::{FileRestoration, Files, Moment, Snapshot};
 
 /// The host at the moment of a call to the coordinator.
 #[derive(Clone, Copy, Debug)]
-pub struct Here<'a> {
+pub struct Context<'a> {
     pub host: &'a Host,
     pub definitions: &'a Definitions,
     pub now: &'a Now,

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use crate::change::action::Here;
+use crate::change::action::Context;
 use crate::change::owed::{Incomplete, Owed, Standing};
 use crate::change::request::{Origin, Request};
 use crate::definitions::{Definitions, Entry};
@@ -86,8 +86,8 @@ impl Autostart {
 
     /// Takes up what is to come up at boot, if no daemon of this boot has done so: there is no marker
     /// then. Or else what an earlier one could not complete.
-    pub(super) fn begin(&mut self, marker: Option<Vec<Incomplete>>, here: &Here<'_>) {
-        self.appeared(here.host);
+    pub(super) fn begin(&mut self, marker: Option<Vec<Incomplete>>, context: &Context<'_>) {
+        self.appeared(context.host);
         self.has_begun = true;
         if let Some(incomplete) = marker {
             debug!("the interfaces of this boot have been brought up before");
@@ -96,7 +96,7 @@ impl Autostart {
             }
             return;
         }
-        let names = in_order(here.definitions, here.host);
+        let names = in_order(context.definitions, context.host);
         self.untried = names.iter().map(|(name, _)| *name).collect();
         for (name, start) in names {
             self.owe(name, Owed::new(start, Standing::Down, "at boot"));
@@ -111,13 +111,13 @@ impl Autostart {
 
     /// Takes up what is to come up as its device has appeared, and what can be completed now. What was
     /// there before counts as there at boot.
-    pub(super) fn handle_news(&mut self, here: &Here<'_>) {
+    pub(super) fn handle_news(&mut self, context: &Context<'_>) {
         if !self.has_begun || self.is_stopping {
             return;
         }
-        let new = self.appeared(here.host);
+        let new = self.appeared(context.host);
         if !new.is_empty() {
-            let definitions = here.definitions.iter().filter(|it| is_hotplugged(it));
+            let definitions = context.definitions.iter().filter(|it| is_hotplugged(it));
             let is_new = |it: &&Interface| triggers(it).iter().any(|device| new.contains(device));
             let names: Vec<_> = definitions.filter(is_new).map(|it| it.name).collect();
             for name in names {
@@ -125,16 +125,16 @@ impl Autostart {
                 self.owe(name, Owed::new(StartMode::Hotplug, Standing::Down, why));
             }
         }
-        self.handle_time(here);
+        self.handle_time(context);
     }
 
     /// Takes up what can be completed now.
-    pub(super) fn handle_time(&mut self, here: &Here<'_>) {
+    pub(super) fn handle_time(&mut self, context: &Context<'_>) {
         if !self.has_begun || self.is_stopping {
             return;
         }
-        let now = here.now.instant;
-        let is_due = |(name, owed): &(&IfName, &mut Owed)| owed.is_due(name, here.host, now);
+        let now = context.now.instant;
+        let is_due = |(name, owed): &(&IfName, &mut Owed)| owed.is_due(name, context.host, now);
         for (name, owed) in self.owed.iter_mut().filter(is_due) {
             owed.is_asked = true;
             self.requests.push(request(*name, owed.why));
@@ -151,12 +151,12 @@ impl Autostart {
     pub(super) fn still_owed(
         &mut self,
         name: &IfName,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Option<(Interface, Option<Vec<u8>>)> {
-        let definition = here.definitions.named(name).cloned();
-        let file = here.definitions.entry(name).and_then(Entry::bytes).map(<[u8]>::to_vec);
+        let definition = context.definitions.named(name).cloned();
+        let file = context.definitions.entry(name).and_then(Entry::bytes).map(<[u8]>::to_vec);
         let owed = self.owed.get(name)?;
-        let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), name, here.host);
+        let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), name, context.host);
         if let Some(reason) = ended {
             warn!("{name} is not brought up any further: {reason}");
             self.let_go(name);
@@ -192,10 +192,15 @@ impl Autostart {
     }
 
     /// An attempt is over, and this was refused.
-    pub(super) fn note_attempt(&mut self, name: &IfName, refused: Vec<String>, here: &Here<'_>) {
+    pub(super) fn note_attempt(
+        &mut self,
+        name: &IfName,
+        refused: Vec<String>,
+        context: &Context<'_>,
+    ) {
         let Some(owed) = self.owed.get_mut(name) else { return };
         self.untried.remove(name);
-        let attempt = owed.note_attempt(name, refused, here.host, here.now.instant);
+        let attempt = owed.note_attempt(name, refused, context.host, context.now.instant);
         if let Some(news) = attempt.news {
             warn!("{news}");
         }
@@ -204,7 +209,7 @@ impl Autostart {
         } else {
             self.mark();
             // It may have come meanwhile.
-            self.handle_time(here);
+            self.handle_time(context);
         }
     }
 

@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::call_errors;
 use crate::change::action::{
-    Action, FileAction, Here, Now, RecordAnswer, RecordScope, TransactionFile,
+    Action, Context, FileAction, Now, RecordAnswer, RecordScope, TransactionFile,
 };
 use crate::change::keeping::Keeping;
 use crate::change::request::Origin;
@@ -24,23 +24,28 @@ use crate::snapshot::{Network, Opening, Snapshot};
 
 impl Coordinator {
     /// Begins with a change. The host is written down first, if a transaction is open.
-    pub(super) fn journal(&mut self, running: Box<Running>, here: &Here<'_>) {
+    pub(super) fn journal(&mut self, running: Box<Running>, context: &Context<'_>) {
         if self.transaction.open().is_none() {
             self.start(running);
         } else if running.changes_network {
             self.stage = Stage::Recording(Purpose::Journal(running));
             self.make_ready(Action::Record(RecordScope::Host));
         } else {
-            self.keep(Purpose::Journal(running), None, here);
+            self.keep(Purpose::Journal(running), None, context);
         }
     }
 
     /// Writes the host down: `network`, if that is to be restored too.
-    pub(super) fn keep(&mut self, purpose: Purpose, network: Option<Network>, here: &Here<'_>) {
+    pub(super) fn keep(
+        &mut self,
+        purpose: Purpose,
+        network: Option<Network>,
+        context: &Context<'_>,
+    ) {
         let (file, opening) = match &purpose {
             Purpose::Begin(request) => {
                 let timeout = self.settings.change_timeout;
-                (TransactionFile::Snapshot, opening(&request.origin, timeout, here.now))
+                (TransactionFile::Snapshot, opening(&request.origin, timeout, context.now))
             }
             Purpose::Journal(_) => match self.transaction.open() {
                 Some(snapshot) => (TransactionFile::Journal, Ok(snapshot.opening.clone())),
@@ -56,7 +61,7 @@ impl Coordinator {
                 self.stage = Stage::Keeping(Box::new(keeping), purpose);
                 self.make_ready(first);
             }
-            Err(err) => self.refuse_to_keep(purpose, err, here),
+            Err(err) => self.refuse_to_keep(purpose, err, context),
         }
     }
 
@@ -81,7 +86,7 @@ impl Coordinator {
         &mut self,
         purpose: &Purpose,
         snapshot: Rc<Snapshot>,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) {
         match purpose {
             Purpose::Journal(_) => self.remove_journal(),
@@ -92,7 +97,7 @@ impl Coordinator {
                     ending.parts = Parts { network: false, files: false };
                 }
                 let why = "the snapshot of a change that is not begun cannot be removed";
-                undo::postpone(&mut self.transaction, why, here);
+                undo::postpone(&mut self.transaction, why, context);
             }
         }
     }
@@ -110,13 +115,18 @@ impl Coordinator {
     }
 
     /// The host cannot be written down, so nothing begins.
-    pub(super) fn refuse_to_keep(&mut self, purpose: Purpose, err: CallError, here: &Here<'_>) {
+    pub(super) fn refuse_to_keep(
+        &mut self,
+        purpose: Purpose,
+        err: CallError,
+        context: &Context<'_>,
+    ) {
         match purpose {
             Purpose::Begin(request) => {
                 self.make_ready(Action::Dismiss);
                 self.answer(request, Err(err));
             }
-            Purpose::Journal(running) => self.refuse(running.request, err, here),
+            Purpose::Journal(running) => self.refuse(running.request, err, context),
         }
     }
 }
@@ -125,9 +135,9 @@ impl Coordinator {
 ///
 /// # Errors
 /// The DHCP clients of others are not known.
-pub(super) fn network(answer: RecordAnswer, here: &Here<'_>) -> Result<Network, HostError> {
+pub(super) fn network(answer: RecordAnswer, context: &Context<'_>) -> Result<Network, HostError> {
     let RecordAnswer { record, leases, foreign } = answer;
-    let members = here.definitions.iter().flat_map(|it| it.members()).collect();
+    let members = context.definitions.iter().flat_map(|it| it.members()).collect();
     Ok(Network { foreign: foreign?, ..Network::new(record, &members, leases) })
 }
 

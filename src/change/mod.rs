@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use crate::call_errors;
-use crate::change::action::{Action, FileResult, Here, Now, RecordAnswer};
+use crate::change::action::{Action, Context, FileResult, Now, RecordAnswer};
 use crate::change::autostart::Autostart;
 use crate::change::commit::Committed;
 use crate::change::decision::Decision;
@@ -140,8 +140,12 @@ impl Coordinator {
 
     /// Begins to bring interfaces up by themselves. `marker` are those that an earlier daemon of this boot
     /// could not complete; `None` if there was no such daemon.
-    pub(crate) fn begin_autostart(&mut self, marker: Option<Vec<Incomplete>>, here: &Here<'_>) {
-        self.autostart.begin(marker, here);
+    pub(crate) fn begin_autostart(
+        &mut self,
+        marker: Option<Vec<Incomplete>>,
+        context: &Context<'_>,
+    ) {
+        self.autostart.begin(marker, context);
         self.take_up_attempts();
     }
 
@@ -151,19 +155,19 @@ impl Coordinator {
     }
 
     /// The table of links has changed.
-    pub(crate) fn handle_news(&mut self, here: &Here<'_>) {
-        self.autostart.handle_news(here);
+    pub(crate) fn handle_news(&mut self, context: &Context<'_>) {
+        self.autostart.handle_news(context);
         self.take_up_attempts();
     }
 
     /// Sees to what is due: the deadline of the transaction, another try of its rollback, or an attempt to
     /// complete an interface.
-    pub fn handle_time(&mut self, here: &Here<'_>) {
+    pub fn handle_time(&mut self, context: &Context<'_>) {
         if self.is_stopping {
             return;
         }
-        if self.autostart.deadline().is_some_and(|deadline| deadline <= here.now.instant) {
-            self.autostart.handle_time(here);
+        if self.autostart.deadline().is_some_and(|deadline| deadline <= context.now.instant) {
+            self.autostart.handle_time(context);
             self.take_up_attempts();
         }
         if matches!(self.stage, Stage::Undoing(_)) {
@@ -172,7 +176,7 @@ impl Coordinator {
         if self.has_stale_journal && self.is_idle() {
             self.remove_journal();
         }
-        match self.transaction.poll_due(here.now.since_boot, here.now.instant) {
+        match self.transaction.poll_due(context.now.since_boot, context.now.instant) {
             None => {}
             Some(Due::Rollback) => {
                 if let Some(opening) = self.transaction.opening() {
@@ -185,12 +189,12 @@ impl Coordinator {
                 self.ask_for_rollback(Cause::Deadline);
             }
             Some(Due::Find) if self.is_idle() => self.recover(Recovery::Whole),
-            Some(Due::Find) => self.transaction.postpone(here.now.instant),
+            Some(Due::Find) => self.transaction.postpone(context.now.instant),
         }
     }
 
     /// The daemon stops: requests that have not begun are refused, and a change that only waits is undone.
-    pub(crate) fn handle_stop(&mut self, here: &Here<'_>) {
+    pub(crate) fn handle_stop(&mut self, context: &Context<'_>) {
         self.is_stopping = true;
         self.autostart.stop();
         self.discard.hurry();
@@ -204,7 +208,7 @@ impl Coordinator {
             }
             Stage::Undoing(mut undo) => {
                 let next = undo.stop(why);
-                self.go_on_undoing(undo, next, here);
+                self.go_on_undoing(undo, next, context);
             }
             Stage::Surveying(_, Sought::Decision(request) | Sought::Attempt(request, _))
             | Stage::Recording(Purpose::Begin(request)) => {
@@ -225,40 +229,42 @@ impl Coordinator {
     }
 
     /// The next action. Performing it comes before the next poll.
-    pub fn poll_action(&mut self, here: &Here<'_>) -> Action {
+    pub fn poll_action(&mut self, context: &Context<'_>) -> Action {
         loop {
             if let Some(action) = self.poll_ready() {
                 return action;
             }
             match std::mem::take(&mut self.stage) {
                 Stage::Idle if self.is_resting() => {
-                    let link = self.discard.poll_link(here.host, here.now.instant);
-                    let deadline = self.discard.deadline(here.now.instant);
+                    let link = self.discard.poll_link(context.host, context.now.instant);
+                    let deadline = self.discard.deadline(context.now.instant);
                     return link.map_or(Action::Wait(deadline), Action::Delete);
                 }
                 Stage::Idle => {
                     if let Some(request) = self.queue.pop() {
-                        self.begin(request, here);
+                        self.begin(request, context);
                     }
                 }
                 Stage::Working(mut running) => {
                     let Running { request, reply, work, .. } = &mut *running;
-                    match work.poll_action(&Brief { request, reply }, here) {
+                    match work.poll_action(&Brief { request, reply }, context) {
                         Some(action) => {
                             self.stage = Stage::Working(running);
                             return self.heed(action);
                         }
-                        None => self.conclude(*running, here),
+                        None => self.conclude(*running, context),
                     }
                 }
-                Stage::Undoing(mut undo) => match undo.poll_action(&mut self.transaction, here) {
-                    Undone::Next(action) => {
-                        self.discard.push_all(&mut undo.discarded, here.now.instant);
-                        self.stage = Stage::Undoing(undo);
-                        return self.heed(action);
+                Stage::Undoing(mut undo) => {
+                    match undo.poll_action(&mut self.transaction, context) {
+                        Undone::Next(action) => {
+                            self.discard.push_all(&mut undo.discarded, context.now.instant);
+                            self.stage = Stage::Undoing(undo);
+                            return self.heed(action);
+                        }
+                        next => self.go_on_undoing(undo, next, context),
                     }
-                    next => self.go_on_undoing(undo, next, here),
-                },
+                }
                 stage => {
                     self.stage = stage;
                     return self.wait(None);
@@ -288,7 +294,7 @@ impl Coordinator {
         &mut self,
         request: Request,
         decision: Result<Decision, CallError>,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) {
         self.stage = Stage::Idle;
         match decision {
@@ -296,34 +302,36 @@ impl Coordinator {
                 self.make_ready(Action::Survey(order.clone()));
                 self.stage = Stage::Surveying(order, Sought::Decision(request));
             }
-            Ok(Decision::Transact(transaction)) => self.transact(request, transaction, here),
-            Ok(Decision::Change(change)) => self.check(request, change, here),
+            Ok(Decision::Transact(transaction)) => self.transact(request, transaction, context),
+            Ok(Decision::Change(change)) => self.check(request, change, context),
             Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply)),
             Err(err) => self.answer(request, Err(err)),
         }
     }
 
     /// Takes the answer to [`Action::Check`]: lines for the log, or why the change is refused.
-    pub fn handle_check(&mut self, checked: Result<Vec<String>, CallError>, here: &Here<'_>) {
+    pub fn handle_check(&mut self, checked: Result<Vec<String>, CallError>, context: &Context<'_>) {
         match std::mem::take(&mut self.stage) {
             Stage::Checking(checking) => match (*checking, checked) {
                 (Checking::Change(request, mut change), Ok(warnings)) => {
                     change.warnings.extend(warnings);
-                    self.begin_change(request, change, here);
+                    self.begin_change(request, change, context);
                 }
                 (Checking::Change(request, _), Err(err)) => self.answer(request, Err(err)),
                 (Checking::Attempt { request, name, file, partial, losses }, Ok(_)) => {
                     losses.iter().for_each(|loss| warn!("{loss}"));
-                    self.attempt(request, name, file.as_deref(), partial, here);
+                    self.attempt(request, name, file.as_deref(), partial, context);
                 }
-                (Checking::Attempt { name, .. }, Err(err)) => self.miss_attempt(&name, &err, here),
+                (Checking::Attempt { name, .. }, Err(err)) => {
+                    self.miss_attempt(&name, &err, context)
+                }
             },
             stage => self.stage = stage,
         }
     }
 
     /// Takes the answer to [`Action::Survey`], to which this adds what was taken down before.
-    pub fn handle_survey(&mut self, survey: Result<Survey, HostError>, here: &Here<'_>) {
+    pub fn handle_survey(&mut self, survey: Result<Survey, HostError>, context: &Context<'_>) {
         match std::mem::take(&mut self.stage) {
             Stage::Surveying(order, Sought::Decision(request)) => match survey {
                 Ok(survey) => {
@@ -335,24 +343,28 @@ impl Coordinator {
             },
             Stage::Surveying(order, Sought::Attempt(request, name)) => {
                 let survey = survey.map(|survey| self.with_recent(survey, &order));
-                self.plan_attempt(request, name, survey, here);
+                self.plan_attempt(request, name, survey, context);
             }
             stage => self.stage = stage,
         }
     }
 
     /// Takes the answer to [`Action::Record`].
-    pub fn handle_record(&mut self, record: Result<RecordAnswer, HostError>, here: &Here<'_>) {
+    pub fn handle_record(
+        &mut self,
+        record: Result<RecordAnswer, HostError>,
+        context: &Context<'_>,
+    ) {
         match std::mem::take(&mut self.stage) {
             Stage::Recording(purpose) => {
-                match record.and_then(|answer| journal::network(answer, here)) {
-                    Ok(network) => self.keep(purpose, Some(network), here),
-                    Err(err) => self.refuse_to_keep(purpose, err.into(), here),
+                match record.and_then(|answer| journal::network(answer, context)) {
+                    Ok(network) => self.keep(purpose, Some(network), context),
+                    Err(err) => self.refuse_to_keep(purpose, err.into(), context),
                 }
             }
             Stage::Undoing(mut undo) => {
-                let next = undo.handle_record(record, &mut self.transaction, here);
-                self.go_on_undoing(undo, next, here);
+                let next = undo.handle_record(record, &mut self.transaction, context);
+                self.go_on_undoing(undo, next, context);
             }
             stage => self.stage = stage,
         }
@@ -368,7 +380,7 @@ impl Coordinator {
     }
 
     /// Takes the result of [`Action::File`].
-    pub fn handle_file(&mut self, result: FileResult, here: &Here<'_>) {
+    pub fn handle_file(&mut self, result: FileResult, context: &Context<'_>) {
         match self.files.pop_front() {
             None => {}
             Some(FileOwner::Journal) => {
@@ -382,11 +394,11 @@ impl Coordinator {
                     debug!("{err}");
                 }
             }
-            Some(FileOwner::Stage) => self.handle_file_of_stage(result, here),
+            Some(FileOwner::Stage) => self.handle_file_of_stage(result, context),
         }
     }
 
-    fn handle_file_of_stage(&mut self, result: FileResult, here: &Here<'_>) {
+    fn handle_file_of_stage(&mut self, result: FileResult, context: &Context<'_>) {
         match std::mem::take(&mut self.stage) {
             Stage::Keeping(mut keeping, purpose) => match keeping.handle_file(result) {
                 Kept::Next(actions) => {
@@ -396,9 +408,9 @@ impl Coordinator {
                 Kept::Done(snapshot) => self.proceed(purpose, snapshot),
                 Kept::Failed { cause, left } => {
                     if let Some(snapshot) = left {
-                        self.drop_unused(&purpose, snapshot, here);
+                        self.drop_unused(&purpose, snapshot, context);
                     }
-                    self.refuse_to_keep(purpose, cause.into(), here);
+                    self.refuse_to_keep(purpose, cause.into(), context);
                 }
             },
             Stage::Committing(mut commit) => match commit.handle_file(result) {
@@ -416,12 +428,12 @@ impl Coordinator {
                 Recovered::Done(findings) => {
                     let Findings { found, note, damage } = *findings;
                     self.recovered = damage.map_or(Ok(()), Err);
-                    self.resume(search.recovery, found, note, here);
+                    self.resume(search.recovery, found, note, context);
                 }
             },
             Stage::Undoing(mut undo) => {
-                let next = undo.handle_file(result, &mut self.transaction, here);
-                self.go_on_undoing(undo, next, here);
+                let next = undo.handle_file(result, &mut self.transaction, context);
+                self.go_on_undoing(undo, next, context);
             }
             stage => self.stage = stage,
         }

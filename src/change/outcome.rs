@@ -5,7 +5,7 @@ use log::{debug, warn};
 
 use crate::call_errors;
 use crate::change::Coordinator;
-use crate::change::action::{Action, FileAction, Here, TransactionFile};
+use crate::change::action::{Action, Context, FileAction, TransactionFile};
 use crate::change::job::Failure;
 use crate::change::request::{Brief, Origin, Request};
 use crate::change::running::Running;
@@ -39,21 +39,21 @@ impl Coordinator {
     }
 
     /// The job that was begun is over.
-    pub(super) fn conclude(&mut self, running: Running, here: &Here<'_>) {
+    pub(super) fn conclude(&mut self, running: Running, context: &Context<'_>) {
         if !self.transaction.is_closed() {
             self.remove_journal();
         }
         let Running { request, work, reply, removed, found, failure, .. } = running;
-        let (now, job) = (here.now.instant, &work.job);
+        let (now, job) = (context.now.instant, &work.job);
         if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
             (&request.origin, &request.call)
         {
-            self.recent.note_found(found, here.host);
+            self.recent.note_found(found, context.host);
             self.discard.push(work.discarded, now);
             // The daemon that comes next is to try again what this one had no time for.
             if let (Ok(name), false) = (IfName::new(name), self.is_stopping) {
                 let refused = job.refused().iter().map(|(step, err)| format!("{step}: {err}"));
-                self.autostart.note_attempt(&name, refused.collect(), here);
+                self.autostart.note_attempt(&name, refused.collect(), context);
                 self.take_up_attempts();
             }
             return;
@@ -66,8 +66,8 @@ impl Coordinator {
                 for (step, err) in job.refused() {
                     warn!("{brief}: not as it was before: {step}: {err}");
                 }
-                self.recent.note_done(&request.call, here.definitions);
-                self.recent.note_found(found, here.host);
+                self.recent.note_done(&request.call, context.definitions);
+                self.recent.note_found(found, context.host);
                 self.recent.push(removed, now);
                 self.discard.push(work.discarded, now);
                 Ok(reply)
@@ -86,11 +86,11 @@ impl Coordinator {
     }
 
     /// A request is decided, and cannot be carried out.
-    pub(super) fn refuse(&mut self, request: Request, err: CallError, here: &Here<'_>) {
+    pub(super) fn refuse(&mut self, request: Request, err: CallError, context: &Context<'_>) {
         match (&request.origin, &request.call) {
             (Origin::Daemon(_), InterfaceCall::Create { name, .. }) => {
                 if let Ok(name) = IfName::new(name) {
-                    self.autostart.note_attempt(&name, vec![err.message().to_owned()], here);
+                    self.autostart.note_attempt(&name, vec![err.message().to_owned()], context);
                     self.take_up_attempts();
                 }
             }

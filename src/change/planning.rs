@@ -6,7 +6,7 @@ use log::{debug, warn};
 
 use crate::call_errors;
 use crate::change::Coordinator;
-use crate::change::action::{Action, Here};
+use crate::change::action::{Action, Context};
 use crate::change::decision::Change;
 use crate::change::job::Job;
 use crate::change::request::{Brief, Origin, Request};
@@ -23,16 +23,16 @@ use crate::proto::interface::InterfaceCall;
 
 impl Coordinator {
     /// Takes up a request.
-    pub(super) fn begin(&mut self, request: Request, here: &Here<'_>) {
+    pub(super) fn begin(&mut self, request: Request, context: &Context<'_>) {
         if self.is_stopping {
             return self.answer(request, Err(call_errors::stopping()));
         }
-        self.recent.handle_time(here.now.instant);
+        self.recent.handle_time(context.now.instant);
         if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
             (&request.origin, &request.call)
             && let Ok(name) = IfName::new(name)
         {
-            return self.begin_attempt(request, name, here);
+            return self.begin_attempt(request, name, context);
         }
         self.stage = Stage::Deciding;
         self.make_ready(Action::Decide { request: Box::new(request), survey: None });
@@ -40,7 +40,7 @@ impl Coordinator {
 
     /// Checks a change before anything is done: a rollback under way would undo it, its DHCP clients may
     /// not be had, and another manager may stand against it.
-    pub(super) fn check(&mut self, request: Request, mut change: Change, here: &Here<'_>) {
+    pub(super) fn check(&mut self, request: Request, mut change: Change, context: &Context<'_>) {
         let is_by_client = matches!(request.origin, Origin::Client { .. });
         let obstacle = self.transaction.status().obstacle().filter(|_| is_by_client);
         if let Some(obstacle) = obstacle {
@@ -55,30 +55,30 @@ impl Coordinator {
         }
         let claims = std::mem::take(&mut change.claims);
         if claims.is_empty() && leases.is_empty() {
-            return self.begin_change(request, change, here);
+            return self.begin_change(request, change, context);
         }
         self.stage = Stage::Checking(Box::new(Checking::Change(request, change)));
         self.make_ready(Action::Check { claims, leases });
     }
 
     /// Begins with a change that is decided and checked.
-    pub(super) fn begin_change(&mut self, request: Request, change: Change, here: &Here<'_>) {
+    pub(super) fn begin_change(&mut self, request: Request, change: Change, context: &Context<'_>) {
         let Change { warnings, plan, reply, removed, shelved, failure, .. } = change;
         warnings.iter().for_each(|warning| warn!("{warning}"));
         debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
         let changes_network = plan.changes_network();
         let discarded = plan.discarded.clone();
         let name = request.call.interface_name().and_then(|name| IfName::new(name).ok());
-        let found = name.map(|name| plan.taken_in(&name, here.host)).unwrap_or_default();
+        let found = name.map(|name| plan.taken_in(&name, context.host)).unwrap_or_default();
         let job = Job::new(plan, self.settings.dhcp_timeout);
         let running = Running::by_itself(request, job, discarded, changes_network);
         let running = Running { reply, removed, found, shelved, failure, ..running };
-        self.journal(Box::new(running), here);
+        self.journal(Box::new(running), context);
     }
 
     /// Brings up as much of an interface as can be: what must be known of its links is asked first.
-    fn begin_attempt(&mut self, request: Request, name: IfName, here: &Here<'_>) {
-        if let Some((definition, _)) = self.autostart.still_owed(&name, here) {
+    fn begin_attempt(&mut self, request: Request, name: IfName, context: &Context<'_>) {
+        if let Some((definition, _)) = self.autostart.still_owed(&name, context) {
             let order = plan::survey_order(name, Some(&definition));
             self.make_ready(Action::Survey(order.clone()));
             self.stage = Stage::Surveying(order, Sought::Attempt(request, name));
@@ -91,22 +91,22 @@ impl Coordinator {
         request: Request,
         name: IfName,
         survey: Result<Survey, HostError>,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) {
-        let Some((definition, file)) = self.autostart.still_owed(&name, here) else { return };
-        let round = self.autostart.round(&name, here.host);
+        let Some((definition, file)) = self.autostart.still_owed(&name, context) else { return };
+        let round = self.autostart.round(&name, context.host);
         let planned = survey.map_err(CallError::from).and_then(|survey| {
-            let partial = bring_up::bring_up_available(&definition, here.host, &survey, round)?;
-            let claims = plan::claims(&definition, here.host, &survey);
+            let partial = bring_up::bring_up_available(&definition, context.host, &survey, round)?;
+            let claims = plan::claims(&definition, context.host, &survey);
             let is_empty = partial.plan.steps.is_empty();
             let losses = if is_empty { Vec::new() } else { losses::losses(&definition, &survey)? };
             Ok((partial, claims, losses))
         });
         match planned {
-            Err(err) => self.miss_attempt(&name, &err, here),
+            Err(err) => self.miss_attempt(&name, &err, context),
             Ok((partial, claims, losses)) if partial.plan.steps.is_empty() || claims.is_empty() => {
                 losses.iter().for_each(|loss| warn!("{loss}"));
-                self.attempt(request, name, file.as_deref(), partial, here);
+                self.attempt(request, name, file.as_deref(), partial, context);
             }
             Ok((partial, claims, losses)) => {
                 let checking = Checking::Attempt { request, name, file, partial, losses };
@@ -123,29 +123,29 @@ impl Coordinator {
         name: IfName,
         file: Option<&[u8]>,
         partial: Partial,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) {
         let is_in_transaction = self.transaction.open().is_some();
         self.autostart.note_planned(&name, file, &partial, is_in_transaction);
         let Partial { plan, .. } = partial;
         if plan.steps.is_empty() {
-            self.autostart.note_attempt(&name, Vec::new(), here);
+            self.autostart.note_attempt(&name, Vec::new(), context);
             return self.take_up_attempts();
         }
         debug!("{name} is to come up by itself; the plan:\n{plan}");
         plan.left.iter().for_each(|left| warn!("{left}"));
         let changes_network = plan.changes_network();
-        let (discarded, found) = (plan.discarded.clone(), plan.taken_in(&name, here.host));
+        let (discarded, found) = (plan.discarded.clone(), plan.taken_in(&name, context.host));
         let job = Job::lenient(plan);
         let running = Running::by_itself(request, job, discarded, changes_network);
         let running = Running { found, ..running };
-        self.journal(Box::new(running), here);
+        self.journal(Box::new(running), context);
     }
 
     /// An attempt cannot be planned, or is refused.
-    pub(super) fn miss_attempt(&mut self, name: &IfName, err: &CallError, here: &Here<'_>) {
+    pub(super) fn miss_attempt(&mut self, name: &IfName, err: &CallError, context: &Context<'_>) {
         self.autostart.note_unplanned(name);
-        self.autostart.note_attempt(name, vec![err.message().to_owned()], here);
+        self.autostart.note_attempt(name, vec![err.message().to_owned()], context);
         self.take_up_attempts();
     }
 
@@ -155,7 +155,7 @@ impl Coordinator {
         link: IfName,
         why: &'static str,
         plan: Plan,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) {
         if self.is_stopping {
             return;
@@ -163,7 +163,7 @@ impl Coordinator {
         let call = InterfaceCall::Create { name: link.to_string(), flags: 0 };
         let request = Request { origin: Origin::Daemon(why), call };
         let running = Running::by_itself(request, Job::lenient(plan), Vec::new(), true);
-        self.journal(Box::new(running), here);
+        self.journal(Box::new(running), context);
     }
 
     /// Adds to a survey what was taken down before.

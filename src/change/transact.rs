@@ -8,7 +8,7 @@ use log::{error, warn};
 
 use crate::call_errors;
 use crate::change::Coordinator;
-use crate::change::action::{Action, FileAction, Here, RecordScope};
+use crate::change::action::{Action, Context, FileAction, RecordScope};
 use crate::change::commit::Commit;
 use crate::change::decision::Transaction;
 use crate::change::job::StepError;
@@ -25,25 +25,30 @@ use crate::snapshot::Snapshot;
 
 impl Coordinator {
     /// Carries out a call about a transaction.
-    pub(super) fn transact(&mut self, request: Request, transaction: Transaction, here: &Here<'_>) {
+    pub(super) fn transact(
+        &mut self,
+        request: Request,
+        transaction: Transaction,
+        context: &Context<'_>,
+    ) {
         match (transaction, self.settings.privilege) {
             (Transaction::Begin, Privilege::System) => {
                 self.stage = Stage::Recording(Purpose::Begin(request));
                 self.make_ready(Action::Record(RecordScope::Host));
             }
             (Transaction::Begin, Privilege::Session) => {
-                self.keep(Purpose::Begin(request), None, here);
+                self.keep(Purpose::Begin(request), None, context);
             }
-            (Transaction::Commit, _) => self.commit(request, here),
+            (Transaction::Commit, _) => self.commit(request, context),
             (Transaction::Rollback, _) => {
-                let (undo, next) = Undo::of_transaction(request, &mut self.transaction, here);
-                self.go_on_undoing(Box::new(undo), next, here);
+                let (undo, next) = Undo::of_transaction(request, &mut self.transaction, context);
+                self.go_on_undoing(Box::new(undo), next, context);
             }
         }
     }
 
-    fn commit(&mut self, request: Request, here: &Here<'_>) {
-        let committable = self.transaction.committable(here.now.since_boot).map(Rc::clone);
+    fn commit(&mut self, request: Request, context: &Context<'_>) {
+        let committable = self.transaction.committable(context.now.since_boot).map(Rc::clone);
         let Some(snapshot) = committable else {
             let failure = "failed to commit transaction";
             let err = call_errors::in_rollback(failure, Cause::Deadline.as_str());
@@ -72,8 +77,13 @@ impl Coordinator {
     }
 
     /// Goes on with a rollback, or ends it.
-    pub(super) fn go_on_undoing(&mut self, mut undo: Box<Undo>, next: Undone, here: &Here<'_>) {
-        self.discard.push_all(&mut undo.discarded, here.now.instant);
+    pub(super) fn go_on_undoing(
+        &mut self,
+        mut undo: Box<Undo>,
+        next: Undone,
+        context: &Context<'_>,
+    ) {
+        self.discard.push_all(&mut undo.discarded, context.now.instant);
         match next {
             Undone::Going => self.stage = Stage::Undoing(undo),
             Undone::Next(action) => {
@@ -118,25 +128,25 @@ impl Coordinator {
         recovery: Recovery,
         found: Result<Found, HostError>,
         note: Option<String>,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) {
         let found = match found {
             Ok(found) => found,
-            Err(err) => return self.find_again(&err, here),
+            Err(err) => return self.find_again(&err, context),
         };
         self.close(note);
         let (is_marked, has_journal) = (found.rollback.is_some(), found.journal.is_some());
-        let now = here.now.moment();
+        let now = context.now.moment();
         match rollback::resume(found, recovery, &now) {
             Resumption::Nothing => self.forget_journal(has_journal),
-            Resumption::Open(change) => self.reopen(change, recovery, here),
+            Resumption::Open(change) => self.reopen(change, recovery, context),
             Resumption::UndoJob { change, journal } => {
-                self.reopen(change, recovery, here);
+                self.reopen(change, recovery, context);
                 let call = InterfaceCall::ChangeRollback { flags: 0 };
                 let why = "a change was interrupted in the middle";
                 let request = Request { origin: Origin::Daemon(why), call };
-                let (undo, next) = Undo::of_job(request, *journal, here);
-                self.go_on_undoing(Box::new(undo), next, here);
+                let (undo, next) = Undo::of_job(request, *journal, context);
+                self.go_on_undoing(Box::new(undo), next, context);
             }
             Resumption::RollBack(change) => {
                 let cause = match (is_marked, change.opening.is_of_boot(&now)) {
@@ -144,7 +154,7 @@ impl Coordinator {
                     (false, true) => Cause::Deadline,
                     (false, false) => Cause::Reboot,
                 };
-                self.reopen(change, recovery, here);
+                self.reopen(change, recovery, context);
                 self.forget_journal(has_journal);
                 self.transaction.roll_back(cause);
                 self.ask_for_rollback(cause);
@@ -153,15 +163,15 @@ impl Coordinator {
     }
 
     /// What an earlier daemon has left cannot be read: it may have to be rolled back.
-    fn find_again(&mut self, err: &HostError, here: &Here<'_>) {
-        let pause = self.transaction.handle_unread(err.to_string(), here.now.instant).as_secs();
+    fn find_again(&mut self, err: &HostError, context: &Context<'_>) {
+        let pause = self.transaction.handle_unread(err.to_string(), context.now.instant).as_secs();
         error!("{err}: what an earlier daemon has left open is looked for again in {pause} s");
         self.recovered = Err(call_errors::host(err.to_string(), err.errno()));
     }
 
-    fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery, here: &Here<'_>) {
+    fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery, context: &Context<'_>) {
         warn!("a change is found that is {}", change.opening);
-        let is_of_boot = change.opening.is_of_boot(&here.now.moment());
+        let is_of_boot = change.opening.is_of_boot(&context.now.moment());
         if recovery == Recovery::Whole && is_of_boot {
             let deadline = change.opening.deadline;
             deadline.into_iter().for_each(|deadline| self.make_ready(Action::StandBy(deadline)));

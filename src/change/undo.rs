@@ -15,7 +15,7 @@ use log::{debug, error, info, warn};
 
 use crate::call_errors;
 use crate::change::action::{
-    Action, FileAction, FileAnswer, FileResult, Here, RecordAnswer, RecordScope, TransactionFile,
+    Action, Context, FileAction, FileAnswer, FileResult, RecordAnswer, RecordScope, TransactionFile,
 };
 use crate::change::job::{Job, StepError};
 use crate::change::request::{Brief, Request};
@@ -126,7 +126,7 @@ impl Undo {
     pub(super) fn of_transaction(
         request: Request,
         open: &mut OpenChange,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> (Self, Undone) {
         let mut undo = Self::new(request, Target::Transaction);
         let next = match open.roll_back(Cause::Caller) {
@@ -134,16 +134,20 @@ impl Undo {
             Some(ending) if ending.cause == Cause::Caller => {
                 undo.wait(Stage::Marking, Action::File(FileAction::BeginRollback))
             }
-            Some(_) => undo.next_part(None, open, here),
+            Some(_) => undo.next_part(None, open, context),
         };
         (undo, next)
     }
 
     /// Goes back to before a job.
-    pub(super) fn of_job(request: Request, journal: Snapshot, here: &Here<'_>) -> (Self, Undone) {
+    pub(super) fn of_job(
+        request: Request,
+        journal: Snapshot,
+        context: &Context<'_>,
+    ) -> (Self, Undone) {
         let mut undo = Self::new(request, Target::Journal);
         let parts = Parts { network: true, files: true };
-        let rollback = Rollback::new(Rc::new(journal), parts, &here.now.moment());
+        let rollback = Rollback::new(Rc::new(journal), parts, &context.now.moment());
         let next = undo.next_round(Round {
             part: None,
             rollback: Box::new(rollback),
@@ -158,18 +162,18 @@ impl Undo {
     }
 
     /// The next action. There is none while a result is waited for.
-    pub(super) fn poll_action(&mut self, open: &mut OpenChange, here: &Here<'_>) -> Undone {
+    pub(super) fn poll_action(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
         match mem::take(&mut self.stage) {
             Stage::Comparing(mut round) => {
                 let Round { rollback, refused, .. } = &mut round;
                 match rollback.poll_next(refused, COMPARED_PER_TURN_MAX) {
                     None => self.wait(Stage::Comparing(round), Action::Continue),
-                    Some(next) => self.go_on(round, next, open, here),
+                    Some(next) => self.go_on(round, next, open, context),
                 }
             }
             Stage::Working(round, mut work) => {
                 let brief = Brief { request: &self.request, reply: &Reply::Empty };
-                match work.poll_action(&brief, here) {
+                match work.poll_action(&brief, context) {
                     Some(action) => self.wait(Stage::Working(round, work), action),
                     None => {
                         self.discarded.append(&mut work.discarded);
@@ -194,11 +198,11 @@ impl Undo {
         &mut self,
         record: Result<RecordAnswer, HostError>,
         open: &mut OpenChange,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Undone {
         match (mem::take(&mut self.stage), record) {
             (Stage::Observing(round), Ok(observed)) if round.part == Some(Part::Network) => {
-                self.compare(round, observed, Ok(Files::default()), here)
+                self.compare(round, observed, Ok(Files::default()), context)
             }
             (Stage::Observing(round), Ok(observed)) => {
                 let read = Action::File(FileAction::ReadDefinitions);
@@ -207,7 +211,7 @@ impl Undo {
             (Stage::Observing(round), Err(err)) => {
                 let (network, errno) = (vec![err.to_string()], Some(err.errno()));
                 let remains = Remains { network, errno, ..Remains::default() };
-                self.end_part(round.part, Some(remains), open, here)
+                self.end_part(round.part, Some(remains), open, context)
             }
             (stage, _) => {
                 self.stage = stage;
@@ -221,14 +225,14 @@ impl Undo {
         &mut self,
         result: FileResult,
         open: &mut OpenChange,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Undone {
         match mem::take(&mut self.stage) {
             Stage::Marking => {
                 if let Err(err) = result {
                     warn!("{err}: a daemon that dies now leaves the rollback to a caller");
                 }
-                self.next_part(None, open, here)
+                self.next_part(None, open, context)
             }
             Stage::Reading(round, observed) => {
                 let files = match result {
@@ -236,7 +240,7 @@ impl Undo {
                     Ok(_) => Ok(Files::default()),
                     Err(err) => Err(err.cause),
                 };
-                self.compare(round, *observed, files, here)
+                self.compare(round, *observed, files, context)
             }
             Stage::Copying(round, plan) => {
                 note_copies(result, open);
@@ -250,7 +254,7 @@ impl Undo {
             }
             Stage::RemovingOther(lost, first) => {
                 let failed = first.or(result.err().map(|err| err.cause));
-                self.close(lost, failed, open, here)
+                self.close(lost, failed, open, context)
             }
             stage @ (Stage::Moving
             | Stage::Observing(_)
@@ -319,16 +323,21 @@ impl Undo {
     }
 
     /// Begins with the part behind `after`, or ends the try.
-    fn next_part(&mut self, after: Option<Part>, open: &mut OpenChange, here: &Here<'_>) -> Undone {
+    fn next_part(
+        &mut self,
+        after: Option<Part>,
+        open: &mut OpenChange,
+        context: &Context<'_>,
+    ) -> Undone {
         let Some(ending) = open.ending() else {
             return self.end(Err(call_errors::invariant("a rollback under way has a transaction")));
         };
-        let Some(part) = ending.next_part(after) else { return self.settle(open, here) };
+        let Some(part) = ending.next_part(after) else { return self.settle(open, context) };
         let parts = match part {
             Part::Network => Parts { network: true, files: false },
             Part::Files => Parts { network: false, files: true },
         };
-        let rollback = Rollback::new(Rc::clone(&ending.snapshot), parts, &here.now.moment());
+        let rollback = Rollback::new(Rc::clone(&ending.snapshot), parts, &context.now.moment());
         self.next_round(Round {
             part: Some(part),
             rollback: Box::new(rollback),
@@ -358,7 +367,7 @@ impl Undo {
         mut round: Round,
         answer: RecordAnswer,
         files: Result<Files, HostError>,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Undone {
         let RecordAnswer { record, leases, foreign } = answer;
         let foreign = match round.rollback.scope() {
@@ -368,7 +377,7 @@ impl Undo {
                 .ok(),
         };
         let at = round.rollback.snapshot().opening.at;
-        let elapsed = here.now.moment().since_boot.saturating_sub(at);
+        let elapsed = context.now.moment().since_boot.saturating_sub(at);
         let observed = rollback::Observed { files, record, leases, foreign, elapsed };
         round.rollback.begin_round(observed);
         self.stage = Stage::Comparing(round);
@@ -381,13 +390,13 @@ impl Undo {
         round: Round,
         next: Next,
         open: &mut OpenChange,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Undone {
         let plan = match next {
             Next::Do(plan) => plan,
-            Next::Restored => return self.end_part(round.part, None, open, here),
+            Next::Restored => return self.end_part(round.part, None, open, context),
             Next::GiveUp(remains) => {
-                return self.end_part(round.part, Some(remains), open, here);
+                return self.end_part(round.part, Some(remains), open, context);
             }
         };
         debug!("the rollback, round {}:\n{plan}", round.rollback.round());
@@ -417,13 +426,13 @@ impl Undo {
         part: Option<Part>,
         remains: Option<Remains>,
         open: &mut OpenChange,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Undone {
         let Some(part) = part else { return self.end_job(remains) };
         if let Some(ending) = open.ending() {
             ending.handle_part(part, remains);
         }
-        self.next_part(Some(part), open, here)
+        self.next_part(Some(part), open, context)
     }
 
     /// The job is undone, as far as can be. The transaction is open still.
@@ -439,11 +448,11 @@ impl Undo {
     }
 
     /// All parts have been tried: the transaction is over, or waits for another try.
-    fn settle(&mut self, open: &mut OpenChange, here: &Here<'_>) -> Undone {
+    fn settle(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
         let tried = open.ending().map(|ending| ending.outcome());
         match tried {
             Some(Tried::Failed { text, errno }) => {
-                postpone(open, &text, here);
+                postpone(open, &text, context);
                 let text = format!("{FAILURE}: {text}; it is tried again");
                 self.end(Err(call_errors::host(text, errno)))
             }
@@ -494,7 +503,7 @@ impl Undo {
         lost: Option<Lost>,
         failed: Option<HostError>,
         open: &mut OpenChange,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Undone {
         if let Some(Lost { told, .. }) = &lost {
             error!("{FAILURE}: {told}");
@@ -506,7 +515,7 @@ impl Undo {
             }
         };
         if let Some(err) = failed {
-            postpone(open, &err.to_string(), here);
+            postpone(open, &err.to_string(), context);
             return self.end(outcome);
         }
         let note = open.ending().and_then(|ending| {
@@ -524,7 +533,7 @@ impl Undo {
                 Cause::Deadline | Cause::Reboot | Cause::Resumed => {}
             }
             warn!("the change is rolled back that was {opening}: {why}");
-            let at = Utc::since_epoch(here.now.wall).to_the_second();
+            let at = Utc::since_epoch(context.now.wall).to_the_second();
             let mut note = format!("the change {opening} was rolled back at {at}: {why}");
             if let Some(Lost { text, .. }) = &lost {
                 note += "; ";
@@ -541,8 +550,8 @@ impl Undo {
 }
 
 /// A try of the rollback has failed: another one follows after a pause.
-pub(super) fn postpone(open: &mut OpenChange, why: &str, here: &Here<'_>) {
-    let pause = open.handle_failure(why.to_owned(), here.now.instant).as_secs();
+pub(super) fn postpone(open: &mut OpenChange, why: &str, context: &Context<'_>) {
+    let pause = open.handle_failure(why.to_owned(), context.now.instant).as_secs();
     let opening = open.opening().map(ToString::to_string).unwrap_or_default();
     error!(
         "the rollback of the change {opening} has failed, and is tried again in {pause} s: {why}"

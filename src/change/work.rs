@@ -5,7 +5,7 @@ use std::fmt;
 
 use log::debug;
 
-use crate::change::action::{Action, Here};
+use crate::change::action::{Action, Context};
 use crate::change::job::{self, Job, StepError};
 use crate::model::name::IfName;
 use crate::plan::step::Step;
@@ -36,15 +36,15 @@ impl Work {
     pub(super) fn poll_action(
         &mut self,
         brief: &dyn fmt::Display,
-        here: &Here<'_>,
+        context: &Context<'_>,
     ) -> Option<Action> {
         // A step that was sent is done, and has to be undone.
-        if !here.is_ahead
+        if !context.is_ahead
             && let Some(why) = self.abort.take()
         {
             self.job.abort(why);
         }
-        match self.job.poll_action(here.host, here.now.instant) {
+        match self.job.poll_action(context.host, context.now.instant) {
             job::Action::Perform(step) => {
                 self.settled = None;
                 debug!("{brief}: {step}");
@@ -52,7 +52,7 @@ impl Work {
             }
             job::Action::Wait { link: Some(name), deadline } if self.settled != Some(name) => {
                 self.settled = Some(name);
-                let link = here.host.link_named(&name);
+                let link = context.host.link_named(&name);
                 Some(link.map_or(Action::Wait(deadline), |link| Action::Settle(link.index)))
             }
             job::Action::Wait { deadline, .. } => Some(Action::Wait(deadline)),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use log::{debug, warn};
 
 use crate::change::action::{
-    Action, FileAction, FileAnswer, FileError, Here, Now, RecordAnswer, RecordScope,
+    Action, Context, FileAction, FileAnswer, FileError, Now, RecordAnswer, RecordScope,
     TransactionFile,
 };
 use crate::change::decision::Decision;
@@ -160,7 +160,7 @@ impl Changes {
         let Some(marker) = &self.files.marker else { return };
         let marked = marker.read();
         let now = self.now(now);
-        self.coordinator.begin_autostart(marked, &here(world, &now, false));
+        self.coordinator.begin_autostart(marked, &context(world, &now, false));
     }
 
     /// The table of links may have changed.
@@ -169,14 +169,14 @@ impl Changes {
             world.store.drain();
         }
         let now = self.now(now);
-        self.coordinator.handle_news(&here(world, &now, false));
+        self.coordinator.handle_news(&context(world, &now, false));
     }
 
     /// Sees to what is due.
     pub(super) fn handle_time(&mut self, world: &mut World, now: Instant) {
         self.standby.handle_time(now);
         let now = self.now(now);
-        self.coordinator.handle_time(&here(world, &now, false));
+        self.coordinator.handle_time(&context(world, &now, false));
         if !self.coordinator.is_idle() {
             return self.steps.given_back.note_change();
         }
@@ -184,10 +184,10 @@ impl Changes {
             warn!("dhcpcd has let go of {port}, which is a port: its addresses there are removed");
             let steps = [Family::Ipv4, Family::Ipv6].map(|family| drop_all(port, family)).to_vec();
             let (why, plan) = ("a port has addresses", Plan { steps, ..Plan::default() });
-            self.coordinator.begin_own(port, why, plan, &here(world, &now, false));
+            self.coordinator.begin_own(port, why, plan, &context(world, &now, false));
         } else if let Some((link, plan)) = self.steps.given_back.poll(&world.host, now.instant) {
             let why = "its client has another address";
-            self.coordinator.begin_own(link, why, plan, &here(world, &now, false));
+            self.coordinator.begin_own(link, why, plan, &context(world, &now, false));
         }
     }
 
@@ -200,7 +200,7 @@ impl Changes {
     pub(super) fn handle_stop(&mut self, world: &World, now: Instant) {
         self.asking.stop();
         let now = self.now(now);
-        self.coordinator.handle_stop(&here(world, &now, false));
+        self.coordinator.handle_stop(&context(world, &now, false));
         if !self.coordinator.awaits_file() {
             self.writing.take().into_iter().for_each(|(writing, ..)| writing.give_up());
         }
@@ -234,7 +234,7 @@ impl Changes {
             return false;
         }
         let now = self.now(now);
-        if let Action::Delete(link) = self.coordinator.poll_action(&here(world, &now, false)) {
+        if let Action::Delete(link) = self.coordinator.poll_action(&context(world, &now, false)) {
             debug!("{}", Step::DeleteLink(link));
             self.steps.delete(link, &world.host);
         }
@@ -261,7 +261,7 @@ impl Changes {
             Heard::Survey(found) => {
                 let survey = found.and_then(|found| self.complete(found, world));
                 let time = self.now(now);
-                self.coordinator.handle_survey(survey, &here(world, &time, false));
+                self.coordinator.handle_survey(survey, &context(world, &time, false));
             }
             Heard::SurveyForStep(survey, step) => {
                 let progress = self.steps.take_survey(survey, &step, world, now);
@@ -270,7 +270,7 @@ impl Changes {
             Heard::Record(record) => {
                 let answer = record.map(|record| record_answer(record, world));
                 let time = self.now(now);
-                self.coordinator.handle_record(answer, &here(world, &time, false));
+                self.coordinator.handle_record(answer, &context(world, &time, false));
             }
         }
         let heard = self.steps.hear(world, now);
@@ -280,7 +280,7 @@ impl Changes {
         }
         let time = self.now(now);
         let is_ahead = self.steps.channel.is_ahead();
-        let mut next = Some(self.coordinator.poll_action(&here(world, &time, is_ahead)));
+        let mut next = Some(self.coordinator.poll_action(&context(world, &time, is_ahead)));
         while let Some(action) = next {
             self.perform(action, world, now, &mut answered);
             next = self.coordinator.poll_ready();
@@ -318,11 +318,11 @@ impl Changes {
                 let caller = request.origin.caller();
                 let _charged = caller.map(|caller| logging::charge_to(caller.uid));
                 let decision = self.decide(&request, survey.as_ref(), world);
-                self.coordinator.handle_decision(*request, decision, &here(world, &time, false));
+                self.coordinator.handle_decision(*request, decision, &context(world, &time, false));
             }
             Action::Check { claims, leases } => {
                 let checked = world.check(&claims, &leases);
-                self.coordinator.handle_check(checked, &here(world, &time, false));
+                self.coordinator.handle_check(checked, &context(world, &time, false));
             }
             Action::Survey(order) => {
                 self.asking.survey(order, world, &mut self.steps.channel);
@@ -342,7 +342,7 @@ impl Changes {
             Action::File(operation) => {
                 let result =
                     files::perform(&operation, &self.files.transaction_dir, &mut world.store);
-                self.coordinator.handle_file(result, &here(world, &time, false));
+                self.coordinator.handle_file(result, &context(world, &time, false));
             }
             Action::Settle(link) => self.steps.channel.settle(link),
             Action::Delete(link) => self.steps.delete(link, &world.host),
@@ -404,7 +404,7 @@ impl Changes {
         let inquiry = match scope {
             RecordScope::Nothing => {
                 let answer = Ok(record_answer(HostRecord::default(), world));
-                return self.coordinator.handle_record(answer, &here(world, time, false));
+                return self.coordinator.handle_record(answer, &context(world, time, false));
             }
             RecordScope::Host => RecordInquiry::of_all(),
             RecordScope::Links { links, has_neighbours: true } => {
@@ -443,7 +443,7 @@ impl Changes {
         let dir = &self.files.transaction_dir;
         let refuse = |cause| FileError { cause, is_there: dir.has(file) };
         let result = written.map(|()| FileAnswer::Done).map_err(refuse);
-        self.coordinator.handle_file(result, &here(world, time, false));
+        self.coordinator.handle_file(result, &context(world, time, false));
     }
 
     /// Adds to a survey what files tell of these links, and what the daemon itself knows.
@@ -469,8 +469,8 @@ impl Changes {
 }
 
 /// The host, for the coordinator.
-fn here<'a>(world: &'a World, now: &'a Now, is_ahead: bool) -> Here<'a> {
-    Here { host: &world.host, definitions: world.store.definitions(), now, is_ahead }
+fn context<'a>(world: &'a World, now: &'a Now, is_ahead: bool) -> Context<'a> {
+    Context { host: &world.host, definitions: world.store.definitions(), now, is_ahead }
 }
 
 fn record_answer(record: HostRecord, world: &World) -> RecordAnswer {

@@ -15,7 +15,7 @@ use crate::view::difference;
 use virtinterfaced::backend::native;
 use virtinterfaced::call_errors;
 use virtinterfaced::change::action::{
-    Action, FileAction, FileAnswer, FileResult, Here, Left, Now, RecordAnswer, RecordScope,
+    Action, Context, FileAction, FileAnswer, FileResult, Left, Now, RecordAnswer, RecordScope,
     TransactionFile,
 };
 use virtinterfaced::change::decision::Decision;
@@ -287,8 +287,9 @@ impl ValueDaemon {
     pub fn pass(&mut self, time: Duration) -> Result<(), CallError> {
         self.let_pass(time);
         let (host, definitions, now) = (self.kernel.host(), self.definitions(), self.now());
-        let here = Here { host: &host, definitions: &definitions, now: &now, is_ahead: false };
-        self.coordinator.handle_time(&here);
+        let context =
+            Context { host: &host, definitions: &definitions, now: &now, is_ahead: false };
+        self.coordinator.handle_time(&context);
         if self.coordinator.is_idle() {
             return Ok(());
         }
@@ -319,26 +320,27 @@ impl ValueDaemon {
                 return;
             }
             let (host, definitions, now) = (self.kernel.host(), self.definitions(), self.now());
-            let here = Here { host: &host, definitions: &definitions, now: &now, is_ahead: false };
+            let context =
+                Context { host: &host, definitions: &definitions, now: &now, is_ahead: false };
             self.coordinator.resume_after_pause();
-            let action = self.coordinator.poll_action(&here);
-            self.perform(action, &here);
+            let action = self.coordinator.poll_action(&context);
+            self.perform(action, &context);
         }
         panic!("{ACTION_COUNT_MAX} actions are not enough: {:?}", self.coordinator);
     }
 
-    fn perform(&mut self, action: Action, here: &Here<'_>) {
+    fn perform(&mut self, action: Action, context: &Context<'_>) {
         match action {
             Action::Decide { request, survey } => {
                 let decision = self.handle(&request.call, survey.map(|survey| *survey));
-                self.coordinator.handle_decision(*request, decision, here);
+                self.coordinator.handle_decision(*request, decision, context);
             }
-            Action::Check { .. } => self.coordinator.handle_check(Ok(Vec::new()), here),
+            Action::Check { .. } => self.coordinator.handle_check(Ok(Vec::new()), context),
             Action::Survey(order) => {
-                self.coordinator.handle_survey(Ok(self.kernel.survey(&order)), here);
+                self.coordinator.handle_survey(Ok(self.kernel.survey(&order)), context);
             }
             Action::Record(scope) => {
-                self.coordinator.handle_record(Ok(self.record_answer(&scope)), here);
+                self.coordinator.handle_record(Ok(self.record_answer(&scope)), context);
             }
             Action::Perform(step) => {
                 let refused = self.fate.befall_step(&step);
@@ -348,7 +350,7 @@ impl ValueDaemon {
             }
             Action::File(operation) => {
                 let result = self.disk.perform(&operation, &self.kernel, self.fate);
-                self.coordinator.handle_file(result, here);
+                self.coordinator.handle_file(result, context);
                 if !matches!(operation, FileAction::ReadDefinitions | FileAction::ReadLeft) {
                     self.count_action();
                 }
