@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use apart::Apart;
-use state::{Address, Device};
+use state::{Address, Device, FOREVER};
 use virtinterfaced::change::job::{self, Action, Failure, Job, StepError};
 use virtinterfaced::definitions::FileEdit;
 use virtinterfaced::host::record::HostRecord;
@@ -442,13 +442,18 @@ impl ValueKernel {
         Ok(())
     }
 
-    /// Each DHCP client gets the address that it wants, unless its server is silent. Tells whether
-    /// anything has changed.
+    /// Gives each DHCP client a lease, unless its server is silent, and returns whether anything has
+    /// changed. The lease is the address that the client asks for, or another one if that is in use
+    /// without a lease: servers probe an address before they offer it (RFC 2131, section 3.1).
     pub fn bring_leases(&mut self, mut is_silent: impl FnMut(&Lease) -> bool) -> bool {
         let mut has_changed = false;
         for lease in self.clients.clone().into_iter().chain(self.leases_of_others()) {
             let Some(device) = self.named(&lease.link).filter(|device| device.up) else { continue };
-            let address = Address::leased(device.index, lease.family, lease.wanted);
+            let is_in_use = |wanted: &IpPrefix| {
+                device.addresses.iter().any(|own| own.prefix == *wanted && own.valid == FOREVER)
+            };
+            let wanted = lease.wanted.filter(|wanted| !is_in_use(wanted));
+            let address = Address::leased(device.index, lease.family, wanted);
             let is_there = device.addresses.iter().any(|own| own.prefix == address.prefix);
             if !is_there && !is_silent(&lease) {
                 let index = device.index;
