@@ -157,6 +157,11 @@ impl ValueDaemon {
         self.fate = Fate::Torn(action);
     }
 
+    /// The next call is neither refused nor interrupted.
+    pub fn spare(&mut self) {
+        self.fate = Fate::Done;
+    }
+
     /// Whether the last action before its death was writing a file.
     pub fn has_died_writing(&self) -> bool {
         self.has_written

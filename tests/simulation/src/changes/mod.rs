@@ -56,7 +56,7 @@ const OP_COUNT: u8 = 240;
 pub fn run(input: &[u8]) {
     let Ok(kernel) = HOST.parse::<ValueKernel>() else { return };
     let daemon = ValueDaemon::new(kernel, None);
-    let mut play = Play { daemon, is_refused: false, begun: None };
+    let mut play = Play { daemon, is_refused: false, was_killed: false, begun: None };
     let mut chooser = Chooser { input: Input::new(input) };
     let mut call_count = 0;
     while call_count < CALL_COUNT_MAX {
@@ -87,6 +87,8 @@ struct Play {
     daemon: ValueDaemon,
     /// Whether a step of the next call may be refused.
     is_refused: bool,
+    /// Whether the daemon was killed in the last call.
+    was_killed: bool,
     begun: Option<Begun>,
 }
 
@@ -197,14 +199,20 @@ impl Play {
         match what % 4 {
             0 => {
                 let outcome = self.call(&InterfaceCall::ChangeBegin { flags });
-                assert_eq!(outcome.is_ok(), self.begun.is_none(), "{outcome:?}");
-                let view = View::of(&self.daemon.kernel);
-                let gone = BTreeSet::new();
-                self.begun.get_or_insert(Begun { view, gone });
+                let is_new = outcome.is_ok() || self.was_killed;
+                assert!(is_new || self.begun.is_some(), "{outcome:?}");
+                assert!(outcome.is_err() || self.begun.is_none(), "two are open");
+                if self.daemon.opening().is_some() {
+                    let view = View::of(&self.daemon.kernel);
+                    self.begun.get_or_insert(Begun { view, gone: BTreeSet::new() });
+                }
             }
             1 => {
                 let outcome = self.call(&InterfaceCall::ChangeCommit { flags });
-                assert_eq!(outcome.is_ok(), self.begun.take().is_some(), "{outcome:?}");
+                let was_open = self.begun.is_some();
+                assert!(outcome.is_ok() == was_open || self.was_killed, "{outcome:?}");
+                self.begun = self.begun.take().filter(|_| self.daemon.opening().is_some());
+                assert!(outcome.is_err() || self.begun.is_none(), "it stays open");
             }
             2 => {
                 let is_refused = self.is_refused;
@@ -225,15 +233,18 @@ impl Play {
     /// again, and goes on with a rollback, or undoes what was done by half.
     fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
         self.daemon.kernel.settle();
-        self.is_refused = false;
-        let before = View::of(&self.daemon.kernel);
+        (self.is_refused, self.was_killed) = (false, false);
+        let untouched = self.daemon.clone();
         let outcome = self.daemon.call(call);
         if !self.daemon.is_dead() {
             return outcome;
         }
+        self.was_killed = true;
         let is_open = self.daemon.opening().is_some();
+        let is_undone = self.daemon.has_journal();
         let after = self.daemon.restart();
-        if let (InterfaceCall::ChangeRollback { .. }, true) = (call, is_open) {
+        // The start goes on with the rollback; or it was over, and the client had no reply.
+        if let (InterfaceCall::ChangeRollback { .. }, Some(_)) = (call, &self.begun) {
             return after;
         }
         let begins_or_ends = matches!(
@@ -246,11 +257,24 @@ impl Play {
             return outcome;
         }
         assert_eq!(self.daemon.opening().is_some(), is_open, "a change stays open");
-        if is_open {
-            let begun = Begun { view: before, gone: BTreeSet::new() };
+        if is_open && (is_undone || !self.is_as_after(call, untouched.clone())) {
+            let begun = Begun { view: View::of(&untouched.kernel), gone: BTreeSet::new() };
             self.check_back(&begun, &after, false);
         }
         Err(call_errors::host("killed".to_owned(), 0))
+    }
+
+    /// Whether the host is as a call leaves it that `daemon` makes to its end. The daemon may have been
+    /// killed after the last of the call's actions and before the reply.
+    fn is_as_after(&mut self, call: &InterfaceCall, mut daemon: ValueDaemon) -> bool {
+        daemon.spare();
+        let is_done = daemon.call(call).is_ok();
+        let [done, now] = [&mut daemon, &mut self.daemon].map(|daemon| {
+            daemon.kernel.settle();
+            daemon.kernel.discard_leftovers();
+            View::of(&daemon.kernel)
+        });
+        is_done && done.text == now.text && done.files == now.files
     }
 
     /// The host is as it was, as far as it can be.
