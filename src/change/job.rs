@@ -377,7 +377,7 @@ pub fn is_gone(step: &Step, errno: i32) -> bool {
 /// Whether a refusal says that nothing needs to be taken back: of a link that is no more, or of IPv6
 /// where there is none.
 fn is_moot(step: &Step, errno: i32) -> bool {
-    errno == libc::ENODEV || (errno == libc::ENOENT && matches!(step, Step::Switch { .. }))
+    errno == libc::ENODEV || (errno == libc::ENOENT && matches!(step, Step::SetSysctl { .. }))
 }
 
 #[cfg(test)]

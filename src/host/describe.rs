@@ -47,7 +47,7 @@ pub struct Inspection {
     pub clients_of: Option<IfName>,
     /// The link of which it is wanted whether it makes itself addresses of what routers advertise: where
     /// there are none, nothing else tells.
-    pub switches_of: Option<IfName>,
+    pub sysctls_of: Option<IfName>,
 }
 
 /// What the kernel said.
@@ -78,7 +78,7 @@ pub fn inspection(host: &Host, link: &Link) -> Inspection {
     };
     let speeds = shown.iter().filter(has_speed).map(|link| (link.index, link.name));
     let speeds_of = speeds.collect();
-    Inspection { gateways_of: link.index, silent, speeds_of, clients_of: None, switches_of: None }
+    Inspection { gateways_of: link.index, silent, speeds_of, clients_of: None, sysctls_of: None }
 }
 
 /// The same, for what would be defined.
@@ -88,8 +88,8 @@ pub(crate) fn inspection_to_define(host: &Host, link: &Link) -> Inspection {
     let mut fixed = addresses.iter().filter(|it| is_static(it)).peekable();
     let clients_of = fixed.peek().map(|_| link.name);
     let has_ipv6 = fixed.any(|address| address.prefix.family() == Family::Ipv6);
-    let switches_of = has_ipv6.then_some(link.name);
-    Inspection { clients_of, switches_of, ..inspection(host, link) }
+    let sysctls_of = has_ipv6.then_some(link.name);
+    Inspection { clients_of, sysctls_of, ..inspection(host, link) }
 }
 
 /// Whether something of `link` changes that the kernel does not announce: the attributes of a

@@ -13,7 +13,7 @@ use crate::host::removed::RemovedLink;
 use crate::host::shelf::Shelved;
 use crate::model::address::Family;
 use crate::model::foreign::{ForeignClient, Links};
-use crate::model::ipv6::Ipv6Switches;
+use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
@@ -23,7 +23,7 @@ use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkRecord;
-use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::netlink::record::link::sysctls::ipv6_sysctls;
 use crate::netlink::record::neighbour::Neighbours;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
@@ -102,9 +102,9 @@ pub struct Surveyed {
 }
 
 impl Surveyed {
-    /// The switches of IPv6.
-    pub fn switches(&self) -> Ipv6Switches {
-        ipv6_switches(&self.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default())
+    /// The sysctls of IPv6.
+    pub fn sysctls(&self) -> Ipv6Sysctls {
+        ipv6_sysctls(&self.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default())
     }
 }
 

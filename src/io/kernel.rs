@@ -21,7 +21,7 @@ use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
 use crate::io::Progress;
 use crate::io::room::{Received, Room};
-use crate::io::switches;
+use crate::io::sysctl;
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
 use crate::model::sorted::SortedMap;
@@ -96,8 +96,7 @@ impl Kernel {
         let (gateways, advertised) = self.gateways(inspection.gateways_of, buffer);
         let link = |index: &LinkIndex| Some((*index, silent::read(host.link(*index)?)));
         let links = inspection.silent.iter().filter_map(link).collect();
-        let hears_routers =
-            inspection.switches_of.is_some_and(|link| switches::hear_routers(&link));
+        let hears_routers = inspection.sysctls_of.is_some_and(|link| sysctl::hear_routers(&link));
         Findings { gateways, advertised, links, speeds, clients: Vec::new(), hears_routers }
     }
 

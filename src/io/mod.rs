@@ -20,7 +20,7 @@ pub mod activation;
 pub mod standby;
 pub mod supervisor;
 pub mod hooks;
-pub mod switches;
+pub mod sysctl;
 pub mod managers;
 pub mod dhcp;
 mod room;

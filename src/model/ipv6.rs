@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the kernel lets one switch about a link's IPv6.
+//! The sysctls of a link that decide about its IPv6.
 
-/// The switches of a link's IPv6 (the kernel's ip-sysctl, `net.ipv6.conf`). A kernel without IPv6
+/// The sysctls of a link's IPv6 (the kernel's ip-sysctl, `net.ipv6.conf`). A kernel without IPv6
 /// has none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Ipv6Switches {
+pub struct Ipv6Sysctls {
     pub accept_ra: Option<i32>,
     pub autoconf: Option<i32>,
     pub disable_ipv6: Option<i32>,
@@ -15,7 +15,7 @@ pub struct Ipv6Switches {
 /// The `accept_ra` of a router that takes advertisements all the same.
 pub(crate) const ACCEPT_RA_ON_ROUTERS: i32 = 2;
 
-impl Ipv6Switches {
+impl Ipv6Sysctls {
     /// Whether the link takes from advertisements which routers there are.
     pub(crate) fn hears_routers(&self) -> bool {
         let is_router = self.forwarding.is_some_and(|forwarding| forwarding != 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The addressing part of a plan: addresses, routes, the switches of IPv6, and DHCP clients.
+//! The addressing part of a plan: addresses, routes, the sysctls of IPv6, and DHCP clients.
 //!
 //! What is wanted is for [`AddressingGoal`] to say; in which order it comes about, and what the
 //! kernel does on the way, is known here.
@@ -15,7 +15,7 @@ use crate::netlink::record::apart::Apart;
 use crate::plan::builder::{Builder, Leases};
 use crate::plan::goal::AddressingGoal;
 use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, Step, switch_values};
+use crate::plan::step::{Condition, Step, sysctl_values};
 use crate::plan::ways::{Ways, routes_in_order};
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
@@ -308,19 +308,23 @@ impl<'a> Builder<'a> {
         AddressingGoal::new(definition, family, sources, self.survey)
     }
 
-    /// Sets the switches of IPv6 as a definition that speaks of IPv6 needs them, best before the
+    /// Sets the sysctls of IPv6 as a definition that speaks of IPv6 needs them, best before the
     /// link is up and takes advertisements.
-    pub(super) fn set_switches(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
+    pub(super) fn set_ipv6_sysctls(
+        &mut self,
+        definition: &'a Interface,
+        sources: &'a [&'a Surveyed],
+    ) {
         let goal = self.goal(definition, Family::Ipv6, sources);
         if goal.protocol.is_none() {
             return;
         }
-        let (now, then) = (goal.switches(), goal.switches_to_be());
-        for ((switch, old), (_, value)) in switch_values(now).into_iter().zip(switch_values(then)) {
+        let (now, then) = (goal.sysctls(), goal.sysctls_to_be());
+        for ((sysctl, old), (_, value)) in sysctl_values(now).into_iter().zip(sysctl_values(then)) {
             if let Some(value) = value.filter(|_| old != value) {
                 let link = goal.link;
-                let undo = old.map(|value| Step::Switch { link, switch, value });
-                self.push(Step::Switch { link, switch, value }, undo.into_iter().collect());
+                let undo = old.map(|value| Step::SetSysctl { link, sysctl, value });
+                self.push(Step::SetSysctl { link, sysctl, value }, undo.into_iter().collect());
             }
         }
     }

@@ -89,7 +89,7 @@ fn keep_additions(plan: &mut Plan, definition: &Interface, survey: &Survey) {
         let takes_or_tunes = matches!(
             step,
             Step::SetLink { .. }
-                | Step::Switch { .. }
+                | Step::SetSysctl { .. }
                 | Step::ChangeAddress { .. }
                 | Step::DeleteAddress { .. }
                 | Step::DeleteRoute { .. }
@@ -135,7 +135,7 @@ fn draft_up(
     }
     builder.check_is_no_port(name)?;
     builder.carry_sysctls(definition, &sources);
-    builder.set_switches(definition, &sources);
+    builder.set_ipv6_sysctls(definition, &sources);
     if bridge.is_none() {
         builder.set_mtu(name, definition.mtu, parent);
     }

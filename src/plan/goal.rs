@@ -12,13 +12,13 @@ use crate::host::removed::RemovedLink;
 use crate::host::survey::{Survey, Surveyed, Sysctls};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
-use crate::model::ipv6::{ACCEPT_RA_ON_ROUTERS, Ipv6Switches};
+use crate::model::ipv6::{ACCEPT_RA_ON_ROUTERS, Ipv6Sysctls};
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::address::{Lifetime, Role, Scope};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::link::LinkRecord;
-use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::netlink::record::link::sysctls::ipv6_sysctls;
 use crate::netlink::record::route::RouteRecord;
 
 /// What a definition wants of one family, and what is there.
@@ -106,15 +106,15 @@ impl<'a> AddressingGoal<'a> {
         recent.or_else(removed).or_else(|| source()?.record.as_ref())
     }
 
-    /// The switches of IPv6 that a link has when it is made: those of which the kernel has a default,
+    /// The sysctls of IPv6 that a link has when it is made: those of which the kernel has a default,
     /// as the link has them that it takes its sysctls over from.
-    fn switches_of_new(&self, defaults: &Sysctls) -> Ipv6Switches {
+    fn sysctls_of_new(&self, defaults: &Sysctls) -> Ipv6Sysctls {
         let carried = self.sysctl_source().map(LinkRecord::sysctls).unwrap_or_default();
-        let carried = ipv6_switches(&carried);
-        let of_new = |carried: Option<i32>, switch: Sysctl| {
-            defaults.get(&switch).map(|default| carried.unwrap_or(*default))
+        let carried = ipv6_sysctls(&carried);
+        let of_new = |carried: Option<i32>, sysctl: Sysctl| {
+            defaults.get(&sysctl).map(|default| carried.unwrap_or(*default))
         };
-        Ipv6Switches {
+        Ipv6Sysctls {
             accept_ra: of_new(carried.accept_ra, Sysctl::ACCEPT_RA),
             autoconf: of_new(carried.autoconf, Sysctl::AUTOCONF),
             disable_ipv6: of_new(carried.disable_ipv6, Sysctl::DISABLE_IPV6),
@@ -122,17 +122,17 @@ impl<'a> AddressingGoal<'a> {
         }
     }
 
-    /// The switches of IPv6 that the link has, or will have when it is made.
-    pub(super) fn switches(&self) -> Ipv6Switches {
-        let of_new = || self.switches_of_new(&self.survey.defaults);
-        self.now.map_or_else(of_new, Surveyed::switches)
+    /// The sysctls of IPv6 that the link has, or will have when it is made.
+    pub(super) fn sysctls(&self) -> Ipv6Sysctls {
+        let of_new = || self.sysctls_of_new(&self.survey.defaults);
+        self.now.map_or_else(of_new, Surveyed::sysctls)
     }
 
-    /// The switches of IPv6 that the link is to have. A link that makes itself no addresses is as a
+    /// The sysctls of IPv6 that the link is to have. A link that makes itself no addresses is as a
     /// definition without autoconf has it already: whether it takes its gateway from routers is not said
     /// there.
-    pub(super) fn switches_to_be(&self) -> Ipv6Switches {
-        let now = self.switches();
+    pub(super) fn sysctls_to_be(&self) -> Ipv6Sysctls {
+        let now = self.sysctls();
         let Some(protocol) = self.protocol else { return now };
         let is_router = now.forwarding.is_some_and(|forwarding| forwarding != 0);
         let is_without = [now.accept_ra, now.autoconf].contains(&Some(0));
@@ -143,20 +143,20 @@ impl<'a> AddressingGoal<'a> {
             (false, _) => (0, 0),
         };
         let (accept_ra, autoconf) = (Some(accept_ra), Some(autoconf));
-        Ipv6Switches { accept_ra, autoconf, disable_ipv6: Some(0), ..now }
+        Ipv6Sysctls { accept_ra, autoconf, disable_ipv6: Some(0), ..now }
     }
 
     /// Whether the link takes its gateway from routers.
     fn hears_routers(&self) -> bool {
         self.wants_advertised()
-            || (self.family == Family::Ipv6 && self.switches_to_be().hears_routers())
+            || (self.family == Family::Ipv6 && self.sysctls_to_be().hears_routers())
     }
 
     /// Whether the link has nothing of this family, and will not have: the definition does not speak
     /// of it.
     fn is_off(&self) -> bool {
         // Asked last, as it is looked for among a hundred sysctls.
-        let is_disabled = || self.switches().disable_ipv6.is_some_and(|value| value != 0);
+        let is_disabled = || self.sysctls().disable_ipv6.is_some_and(|value| value != 0);
         self.family == Family::Ipv6 && self.protocol.is_none() && is_disabled()
     }
 

@@ -58,7 +58,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Gives `definition`'s link the sysctls of the interface that it takes the place of. A link that has
-    /// been there before keeps its own switches of IPv6, which a definition may have set on the other.
+    /// been there before keeps its own sysctls of IPv6, which a definition may have set on the other.
     pub(super) fn carry_sysctls(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
         let link = definition.name;
         let goal = AddressingGoal::new(definition, Family::Ipv6, sources, self.survey);
@@ -71,9 +71,9 @@ impl<'a> Builder<'a> {
         };
         let has = now.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default();
         let has: Sysctls = has.into_iter().collect();
-        for (switch, value) in source.own_sysctls().filter(|(switch, _)| !switch.is_defined()) {
-            let set = |value| Step::Switch { link, switch, value };
-            if let Some(old) = has.get(&switch).filter(|old| **old != value) {
+        for (sysctl, value) in source.own_sysctls().filter(|(sysctl, _)| !sysctl.is_defined()) {
+            let set = |value| Step::SetSysctl { link, sysctl, value };
+            if let Some(old) = has.get(&sysctl).filter(|old| **old != value) {
                 self.push(set(value), vec![set(*old)]);
             }
         }
@@ -166,7 +166,7 @@ pub(super) fn own_sysctls(link: IfName, record: &LinkRecord, defaults: &Sysctls)
     let differs =
         |(sysctl, value): &(Sysctl, i32)| defaults.get(sysctl).is_some_and(|it| it != value);
     let own = record.own_sysctls().filter(differs);
-    let own = own.map(|(switch, value)| Step::Switch { link, switch, value });
+    let own = own.map(|(sysctl, value)| Step::SetSysctl { link, sysctl, value });
     let default = Neighbours::default();
     let neighbours = record.neighbours.changes_from(&default, &default);
     own.chain(neighbours.map(|change| set_neighbours(link, change))).collect()

@@ -48,7 +48,7 @@ impl Step {
             | Self::DropLease { .. }
             | Self::EndForeignClient(_)
             | Self::StartForeignClient(_)
-            | Self::Switch { .. }
+            | Self::SetSysctl { .. }
             | Self::WaitFor(_) => Means::Other,
         }
     }
@@ -131,7 +131,7 @@ impl Step {
             | Self::DropLease { .. }
             | Self::EndForeignClient(_)
             | Self::StartForeignClient(_)
-            | Self::Switch { .. }
+            | Self::SetSysctl { .. }
             | Self::WaitFor(_) => {}
         }
         Ok(())

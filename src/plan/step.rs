@@ -11,7 +11,7 @@ use crate::host::{Host, describe};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::foreign::ForeignClient;
 use crate::model::interface::{BondMode, BondMonitor, ForwardDelay, OperState};
-use crate::model::ipv6::Ipv6Switches;
+use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
@@ -122,9 +122,9 @@ pub enum Step {
     EndForeignClient(Box<ForeignClient>),
     /// Starts it as it was started before.
     StartForeignClient(Box<ForeignClient>),
-    Switch {
+    SetSysctl {
         link: IfName,
-        switch: Sysctl,
+        sysctl: Sysctl,
         value: i32,
     },
     WaitFor(Condition),
@@ -167,8 +167,8 @@ pub enum Value {
     NoPrimary,
 }
 
-/// The switches of IPv6 that a plan sets, with their values: IPv6 as such comes before what it is to do.
-pub(super) fn switch_values(values: Ipv6Switches) -> [(Sysctl, Option<i32>); 3] {
+/// The sysctls of IPv6 that a plan sets, with their values: IPv6 as such comes before what it is to do.
+pub(super) fn sysctl_values(values: Ipv6Sysctls) -> [(Sysctl, Option<i32>); 3] {
     [
         (Sysctl::DISABLE_IPV6, values.disable_ipv6),
         (Sysctl::ACCEPT_RA, values.accept_ra),
@@ -260,7 +260,7 @@ impl Step {
             | Self::SetLink { link, .. }
             | Self::SetNeighbours { link, .. }
             | Self::SetVlans { link, .. }
-            | Self::Switch { link, .. } => Some(*link),
+            | Self::SetSysctl { link, .. } => Some(*link),
             Self::RemakeLink { record, .. } | Self::RemakePair { record, .. } => {
                 Some(record.link.name)
             }
@@ -280,7 +280,7 @@ impl Step {
     /// Whether it gives a link something that no definition has a word for: a change is not undone where
     /// that is refused.
     pub(crate) fn is_courtesy(&self) -> bool {
-        let is_undefined = matches!(self, Self::Switch { switch, .. } if !switch.is_defined());
+        let is_undefined = matches!(self, Self::SetSysctl { sysctl, .. } if !sysctl.is_defined());
         is_undefined
             || matches!(
                 self,
@@ -391,8 +391,8 @@ impl fmt::Display for Step {
             Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", Client(lease)),
             Self::EndForeignClient(client) => write!(f, "dhcp end {client}"),
             Self::StartForeignClient(client) => write!(f, "dhcp give back {client}"),
-            Self::Switch { link, switch, value } => {
-                let Sysctl { family, name } = switch;
+            Self::SetSysctl { link, sysctl, value } => {
+                let Sysctl { family, name } = sysctl;
                 write!(f, "sysctl net.{}.conf.{link}.{name} = {value}", family.as_str())
             }
             Self::WaitFor(condition) => write!(f, "wait until {condition}"),

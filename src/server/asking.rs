@@ -11,7 +11,7 @@ use crate::host::inquiry::{Dialogue, Inquiry};
 use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Sysctls};
 use crate::io::changes::{Changes as Channel, Told};
-use crate::io::switches;
+use crate::io::sysctl;
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::netlink::link::{Link, LinkKind};
@@ -163,7 +163,7 @@ impl Seen {
     /// Looks what files tell of links.
     pub(super) fn look(order: &SurveyOrder, world: &World) -> Self {
         let makes_links = order.links.iter().any(|name| is_to_be_made(world.host.link_named(name)));
-        let defaults = if makes_links { switches::read_defaults() } else { Sysctls::default() };
+        let defaults = if makes_links { sysctl::read_defaults() } else { Sysctls::default() };
         Self { defaults, foreign: world.leases.foreign() }
     }
 }

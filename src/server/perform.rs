@@ -15,7 +15,7 @@ use crate::error::HostError;
 use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::changes::Changes as Channel;
-use crate::io::switches;
+use crate::io::sysctl;
 use crate::limits::STEPS_AHEAD_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
@@ -95,8 +95,8 @@ impl Steps {
         StepProgress::Done(match step {
             Step::EditFile(edit) => world.store.apply(edit).map_err(StepError::from),
             Step::RestoreFile(file) => world.store.restore(file).map_err(StepError::from),
-            Step::Switch { link, switch, value } => {
-                let path = switches::path(link, *switch);
+            Step::SetSysctl { link, sysctl, value } => {
+                let path = sysctl::path(link, *sysctl);
                 self.channel.begin();
                 self.channel.add_sysctl(&path, *value);
                 self.channel.send();

@@ -74,7 +74,7 @@ fn a_host_without_proc_or_sys_is_changed_like_any_other() {
     }
 }
 
-/// The kernel has no other way to its switches of IPv6.
+/// The kernel has no other way to its sysctls of IPv6.
 #[test]
 fn a_host_without_proc_says_what_ipv6_lacks_and_is_as_before() {
     on_host(|| {

@@ -259,11 +259,11 @@ fn link_facts(name: &str) -> Vec<String> {
         "bridge/forward_delay",
         "bridge/stp_state",
     ];
-    const SWITCHES: [&str; 4] = ["accept_ra", "autoconf", "disable_ipv6", "forwarding"];
+    const SYSCTLS: [&str; 4] = ["accept_ra", "autoconf", "disable_ipv6", "forwarding"];
     let dir = Path::new("/sys/class/net").join(name);
-    let switches = Path::new("/proc/sys/net/ipv6/conf").join(name);
+    let sysctls = Path::new("/proc/sys/net/ipv6/conf").join(name);
     let files = FILES.map(|file| (file, dir.join(file)));
-    let files = files.into_iter().chain(SWITCHES.map(|file| (file, switches.join(file))));
+    let files = files.into_iter().chain(SYSCTLS.map(|file| (file, sysctls.join(file))));
     let fact = |(file, path): (&str, _)| {
         let value = fs::read_to_string(path).ok()?;
         let value = if file == "flags" { flags(&value) } else { value };

@@ -362,11 +362,11 @@ impl Telling {
         for _ in 0..self.rng.usize(1..=8) {
             let link = *self.rng.pick(&LINKS);
             if self.rng.once_in(8) {
-                let switch = *self.rng.pick(&["accept_ra", "autoconf", "disable_ipv6"]);
+                let sysctl = *self.rng.pick(&["accept_ra", "autoconf", "disable_ipv6"]);
                 let value = self.rng.pick(&["0", "1"]);
-                self.note(format!("    {link}: {switch} = {value}"));
+                self.note(format!("    {link}: {sysctl} = {value}"));
                 // It may not be there.
-                let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{link}/{switch}"), value);
+                let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{link}/{sysctl}"), value);
                 continue;
             }
             let line = ip_line(link, &mut self.rng);

@@ -472,7 +472,7 @@ fn a_lenient_job_leaves_out_what_needs_the_step_that_was_refused() {
 /// An attribute that no definition has a word for is not worth a change.
 #[test]
 fn a_courtesy_that_is_refused_costs_nothing_else() {
-    let sysctl = |switch| Step::Switch { link: name("eth0"), switch, value: 2 };
+    let sysctl = |sysctl| Step::SetSysctl { link: name("eth0"), sysctl, value: 2 };
     let steps = [sysctl(Sysctl::ipv4("rp_filter")), add_address("192.0.2.1/24")];
     let mut job = job(steps.iter().map(|step| planned(step.clone(), &[])).collect());
     let host = Host::default();

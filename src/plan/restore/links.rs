@@ -10,9 +10,9 @@ use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
-use crate::netlink::record::link::sysctls::ipv6_switches;
+use crate::netlink::record::link::sysctls::ipv6_sysctls;
 use crate::plan::remake::set_neighbours;
-use crate::plan::step::{Condition, Step, Value, switch_values};
+use crate::plan::step::{Condition, Step, Value, sysctl_values};
 
 use super::Loss;
 use super::outline::{self, OutlineBuilder, Pair};
@@ -311,7 +311,7 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     /// Sysctls. Of a link that is yet to be made the most are compared when it is there.
-    pub(super) fn set_switches(&mut self) {
+    pub(super) fn set_ipv6_sysctls(&mut self) {
         let default = self.now.default_neighbours();
         for pair in self.pairs() {
             let link = pair.then.link().name;
@@ -321,18 +321,17 @@ impl<'a> OutlineBuilder<'a> {
                 self.steps.extend(changes.map(|change| set_neighbours(link, change)));
             }
             let Some(now) = pair.now.map(|now| now.record.sysctls()) else {
-                let switches =
-                    switch_values(ipv6_switches(&pair.then.record.sysctls())).into_iter();
-                let steps = switches.filter_map(|(switch, value)| {
-                    value.map(|value| Step::Switch { link, switch, value })
+                let sysctls = sysctl_values(ipv6_sysctls(&pair.then.record.sysctls())).into_iter();
+                let steps = sysctls.filter_map(|(sysctl, value)| {
+                    value.map(|value| Step::SetSysctl { link, sysctl, value })
                 });
                 self.steps.extend(steps);
                 continue;
             };
             let now: SortedMap<_, _> = now.into_iter().collect();
-            for (switch, value) in pair.then.record.sysctls() {
-                if now.get(&switch).is_some_and(|now| *now != value) {
-                    self.push(Step::Switch { link, switch, value });
+            for (sysctl, value) in pair.then.record.sysctls() {
+                if now.get(&sysctl).is_some_and(|now| *now != value) {
+                    self.push(Step::SetSysctl { link, sysctl, value });
                 }
             }
         }

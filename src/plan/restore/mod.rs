@@ -119,7 +119,7 @@ impl<'a> OutlineBuilder<'a> {
         self.set_vlans();
         self.set_fdb();
         self.set_states();
-        self.set_switches();
+        self.set_ipv6_sysctls();
         let first = std::mem::take(&mut self.steps);
         self.start_clients();
         let outlined = |pair: &Pair<'a>| {

@@ -7,7 +7,7 @@
 //! (`stable_secret`), that have a wider value (`ioam6_id_wide`), or an attribute of their own
 //! (`addr_gen_mode`).
 
-use crate::model::ipv6::Ipv6Switches;
+use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::record::link::{IFLA_INET_CONF, IFLA_INET6_CONF, LinkRecord};
 
@@ -152,13 +152,13 @@ pub fn all() -> impl Iterator<Item = Sysctl> {
     ipv4.chain(ipv6)
 }
 
-/// The switches of IPv6 among such sysctls.
-pub(crate) fn ipv6_switches(sysctls: &[(Sysctl, i32)]) -> Ipv6Switches {
+/// The sysctls of IPv6 among such sysctls.
+pub(crate) fn ipv6_sysctls(sysctls: &[(Sysctl, i32)]) -> Ipv6Sysctls {
     let value = |sysctl: Sysctl| {
         let found = sysctls.iter().find(|(it, _)| *it == sysctl);
         found.map(|(_, value)| *value)
     };
-    Ipv6Switches {
+    Ipv6Sysctls {
         accept_ra: value(Sysctl::ACCEPT_RA),
         autoconf: value(Sysctl::AUTOCONF),
         disable_ipv6: value(Sysctl::DISABLE_IPV6),

@@ -5,9 +5,9 @@
 #![cfg(target_endian = "little")]
 
 use super::kinds::IFLA_IFALIAS;
-use super::sysctls::ipv6_switches;
+use super::sysctls::ipv6_sysctls;
 use super::*;
-use crate::model::ipv6::Ipv6Switches;
+use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::tests::{corruptions, datagrams, encoded, only_message};
 use crate::netlink::wire::messages;
@@ -169,13 +169,13 @@ fn sysctls_are_found_in_the_kernels_lists() {
     let sysctls = record.sysctls();
     let (last, _) = sysctls.last().unwrap();
     assert_eq!(*last, Sysctl::DISABLE_IPV6);
-    let want = Ipv6Switches {
+    let want = Ipv6Sysctls {
         accept_ra: Some(3),
         autoconf: Some(5),
         disable_ipv6: Some(26),
         forwarding: Some(0),
     };
-    assert_eq!(ipv6_switches(&sysctls), want);
+    assert_eq!(ipv6_sysctls(&sysctls), want);
     for (sysctl, value) in [
         (Sysctl::ipv4("rp_filter"), 7),
         (Sysctl::ipv4("arp_evict_nocarrier"), 32),
@@ -191,5 +191,5 @@ fn sysctls_are_found_in_the_kernels_lists() {
         families.nested(AF_INET, |ipv4| ipv4.attribute(IFLA_INET_CONF, &list(2)));
     });
     assert_eq!(record.sysctls(), [(Sysctl::ipv4("forwarding"), 0)]);
-    assert_eq!(ipv6_switches(&record.sysctls()), Ipv6Switches::default());
+    assert_eq!(ipv6_sysctls(&record.sysctls()), Ipv6Sysctls::default());
 }

@@ -195,9 +195,9 @@ impl Chooser<'_> {
             6 => self.add_link(link),
             7 => Step::DeleteLink(link),
             _ => {
-                let switch =
+                let sysctl =
                     self.input.pick(&[Sysctl::ACCEPT_RA, Sysctl::AUTOCONF, Sysctl::DISABLE_IPV6]);
-                Step::Switch { link, switch, value: i32::from(self.input.coin()) }
+                Step::SetSysctl { link, sysctl, value: i32::from(self.input.coin()) }
             }
         }
     }

@@ -49,7 +49,7 @@ impl ValueKernel {
             before_bond: None,
             owns_mtu: asked.mtu.is_some(),
             owns_mac: asked.mac.is_some(),
-            switches: self.defaults,
+            sysctls: self.defaults,
             addresses: Vec::new(),
             routes: Vec::new(),
             vlans: BTreeMap::new(),

@@ -29,7 +29,7 @@ use virtinterfaced::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
 use virtinterfaced::host::{Host, is_discarded};
 use virtinterfaced::model::address::IpPrefix;
 use virtinterfaced::model::foreign::{ForeignClient, Leaving, Links};
-use virtinterfaced::model::ipv6::Ipv6Switches;
+use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sysctl::Sysctl;
@@ -57,8 +57,8 @@ pub struct ValueKernel {
     last_index: u32,
     /// Of links that are yet to be made.
     numbers: BTreeMap<IfName, LinkIndex>,
-    /// The switches of links that are made.
-    defaults: Ipv6Switches,
+    /// The sysctls of links that are made.
+    defaults: Ipv6Sysctls,
     /// Whether a secondary address takes the place of its primary one
     /// (`net.ipv4.conf.*.promote_secondaries`).
     promotes: bool,
@@ -130,7 +130,7 @@ impl ValueKernel {
 
     /// The sysctls that it knows of links that are yet to be made.
     fn default_sysctls(&self) -> Sysctls {
-        let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = self.defaults;
+        let Ipv6Sysctls { accept_ra, autoconf, disable_ipv6, forwarding } = self.defaults;
         let values = [
             (Sysctl::ACCEPT_RA, accept_ra),
             (Sysctl::AUTOCONF, autoconf),
@@ -283,7 +283,7 @@ impl ValueKernel {
                 self.put_file(*name, after.clone());
                 Ok(())
             }
-            Step::Switch { link, switch, value } => self.set_switch(link, *switch, *value),
+            Step::SetSysctl { link, sysctl, value } => self.set_sysctl(link, *sysctl, *value),
             Step::StartClient(lease) => {
                 self.named(&lease.link).ok_or(libc::ENODEV)?;
                 self.clients.retain(|client| !is_same_client(client, lease));
@@ -425,14 +425,14 @@ impl ValueKernel {
         Ok(())
     }
 
-    fn set_switch(&mut self, link: &IfName, switch: Sysctl, value: i32) -> Result<(), Errno> {
+    fn set_sysctl(&mut self, link: &IfName, sysctl: Sysctl, value: i32) -> Result<(), Errno> {
         let device = self.named_mut(link).ok_or(libc::ENOENT)?;
-        match switch {
-            Sysctl::ACCEPT_RA => device.switches.accept_ra = Some(value),
-            Sysctl::AUTOCONF => device.switches.autoconf = Some(value),
-            Sysctl::FORWARDING_IPV6 => device.switches.forwarding = Some(value),
+        match sysctl {
+            Sysctl::ACCEPT_RA => device.sysctls.accept_ra = Some(value),
+            Sysctl::AUTOCONF => device.sysctls.autoconf = Some(value),
+            Sysctl::FORWARDING_IPV6 => device.sysctls.forwarding = Some(value),
             Sysctl::DISABLE_IPV6 => {
-                device.switches.disable_ipv6 = Some(value);
+                device.sysctls.disable_ipv6 = Some(value);
                 if value != 0 {
                     device.lose_ipv6();
                 }

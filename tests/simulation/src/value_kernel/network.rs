@@ -44,7 +44,7 @@ impl ValueKernel {
                 }
             }
             Family::Ipv6 => {
-                if device.switches.disable_ipv6.is_some_and(|value| value != 0) {
+                if device.sysctls.disable_ipv6.is_some_and(|value| value != 0) {
                     return Err(libc::EACCES);
                 }
                 if device.mtu < IPV6_MTU_MIN {
@@ -111,7 +111,7 @@ impl ValueKernel {
         match route.family {
             Family::Ipv4 => {}
             Family::Ipv6 => {
-                if device.switches.disable_ipv6.is_some_and(|value| value != 0) {
+                if device.sysctls.disable_ipv6.is_some_and(|value| value != 0) {
                     return Err(libc::EACCES);
                 }
                 route.metric = if route.metric == 0 { IPV6_METRIC } else { route.metric };

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::value_kernel::vlan_options::VlanOptions;
 use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
 use virtinterfaced::model::interface::OperState;
-use virtinterfaced::model::ipv6::Ipv6Switches;
+use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::{self, Link, LinkIndex, LinkKind};
 use virtinterfaced::netlink::wire::{Header, PayloadWriter, attributes, messages, write_message};
@@ -46,7 +46,7 @@ pub(super) struct Device {
     /// Whether somebody has set the MTU or address, so that it does not follow others.
     pub(super) owns_mtu: bool,
     pub(super) owns_mac: bool,
-    pub(super) switches: Ipv6Switches,
+    pub(super) sysctls: Ipv6Sysctls,
     pub(super) addresses: Vec<Address>,
     pub(super) routes: Vec<Route>,
     /// What the bridge that it is, or is a port of, lets through: numbers, and their flags.
@@ -74,7 +74,7 @@ impl Device {
         }
     }
 
-    /// Appends the message that tells of it, with the switches of IPv6 (`IFLA_INET6_CONF`).
+    /// Appends the message that tells of it, with the sysctls of IPv6 (`IFLA_INET6_CONF`).
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let mut plain = Vec::new();
         link::encode(&mut plain, 0, &self.link());
@@ -82,7 +82,7 @@ impl Device {
         let header = Header { kind: message.kind, flags: 0, sequence: 0 };
         write_message(out, header, |payload| {
             self.encode_with_data(message.payload, payload);
-            let Ipv6Switches { accept_ra, autoconf, disable_ipv6, forwarding } = self.switches;
+            let Ipv6Sysctls { accept_ra, autoconf, disable_ipv6, forwarding } = self.sysctls;
             let values = [(0, forwarding), (3, accept_ra), (5, autoconf), (26, disable_ipv6)];
             if disable_ipv6.is_none() {
                 return;

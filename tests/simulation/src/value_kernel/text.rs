@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The kernel as text, both ways: a line for each link, address, route, DHCP client and file, and
-//! one for each link whose switches of IPv6 are not the usual ones.
+//! one for each link whose sysctls of IPv6 are not the usual ones.
 //!
 //! ```text
 //! # what a line may say, and what it means to leave out
@@ -37,7 +37,7 @@ use crate::value_kernel::{ValueKernel, vlans};
 use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
 use virtinterfaced::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
 use virtinterfaced::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
-use virtinterfaced::model::ipv6::Ipv6Switches;
+use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
@@ -59,7 +59,7 @@ const PROTOCOLS: [(&str, u8); 5] =
     [("kernel", 2), ("boot", 3), ("static", 4), ("ra", 9), ("dhcp", 16)];
 const SCOPES: [(&str, u8); 4] = [("global", 0), ("site", 200), ("link", 253), ("host", 254)];
 
-const USUAL: Ipv6Switches = Ipv6Switches {
+const USUAL: Ipv6Sysctls = Ipv6Sysctls {
     accept_ra: Some(1),
     autoconf: Some(1),
     disable_ipv6: Some(0),
@@ -156,13 +156,13 @@ impl ValueKernel {
             }
             "ipv6" => {
                 let name = words.word()?;
-                let switches = read_switches(words)?;
+                let sysctls = read_sysctls(words)?;
                 if name == "default" {
-                    self.defaults = switches;
+                    self.defaults = sysctls;
                     return Ok(());
                 }
                 let name = IfName::new(name).map_err(|err| err.to_string())?;
-                self.known_mut(&name)?.switches = switches;
+                self.known_mut(&name)?.sysctls = sysctls;
                 Ok(())
             }
             "number" => {
@@ -237,7 +237,7 @@ impl ValueKernel {
             before_bond: None,
             owns_mtu: true,
             owns_mac: true,
-            switches: USUAL,
+            sysctls: USUAL,
             addresses: Vec::new(),
             routes: Vec::new(),
             vlans: BTreeMap::new(),
@@ -453,19 +453,19 @@ fn read_vlan(words: &mut Words<'_>, vlans: &mut BTreeMap<u16, u16>) -> Result<()
     Ok(())
 }
 
-fn read_switches(words: &mut Words<'_>) -> Result<Ipv6Switches, TextError> {
-    let mut switches = USUAL;
+fn read_sysctls(words: &mut Words<'_>) -> Result<Ipv6Sysctls, TextError> {
+    let mut sysctls = USUAL;
     while let Some(word) = words.rest.next() {
         match word {
-            "none" => switches = Ipv6Switches::default(),
-            "accept_ra" => switches.accept_ra = Some(words.value()?),
-            "autoconf" => switches.autoconf = Some(words.value()?),
-            "disable_ipv6" => switches.disable_ipv6 = Some(words.value()?),
-            "forwarding" => switches.forwarding = Some(words.value()?),
+            "none" => sysctls = Ipv6Sysctls::default(),
+            "accept_ra" => sysctls.accept_ra = Some(words.value()?),
+            "autoconf" => sysctls.autoconf = Some(words.value()?),
+            "disable_ipv6" => sysctls.disable_ipv6 = Some(words.value()?),
+            "forwarding" => sysctls.forwarding = Some(words.value()?),
             word => return Err(format!("{word}?")),
         }
     }
-    Ok(switches)
+    Ok(sysctls)
 }
 
 /// All of it, in an order that does not depend on numbers: two kernels whose texts are the same
@@ -490,8 +490,8 @@ impl fmt::Display for ValueKernel {
             for (number, flags) in &device.vlans {
                 writeln!(f, "vlan {} {number} flags {flags}", device.name)?;
             }
-            if device.switches != USUAL {
-                write_switches(f, device.name.as_str(), device.switches)?;
+            if device.sysctls != USUAL {
+                write_sysctls(f, device.name.as_str(), device.sysctls)?;
             }
         }
         self.aparts.iter().try_for_each(|apart| writeln!(f, "{apart}"))?;
@@ -505,7 +505,7 @@ impl fmt::Display for ValueKernel {
         foreign.sort_unstable();
         foreign.iter().try_for_each(|client| writeln!(f, "foreign {client}"))?;
         if self.defaults != USUAL {
-            write_switches(f, "default", self.defaults)?;
+            write_sysctls(f, "default", self.defaults)?;
         }
         for (name, file) in self.files.iter() {
             match file {
@@ -575,6 +575,6 @@ fn write_route(f: &mut fmt::Formatter<'_>, device: &Device, route: &Route) -> fm
     writeln!(f, " table {table} proto {protocol} scope {scope} onlink {on_link} {expires:?}")
 }
 
-fn write_switches(f: &mut fmt::Formatter<'_>, name: &str, switches: Ipv6Switches) -> fmt::Result {
-    writeln!(f, "ipv6 {name} {switches:?}")
+fn write_sysctls(f: &mut fmt::Formatter<'_>, name: &str, sysctls: Ipv6Sysctls) -> fmt::Result {
+    writeln!(f, "ipv6 {name} {sysctls:?}")
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use crate::host::survey::Sysctls;
 use crate::model::address::Family;
-use crate::model::ipv6::Ipv6Switches;
+use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::record::link::sysctls;
@@ -31,21 +31,21 @@ pub(crate) fn read_defaults() -> Sysctls {
 }
 
 /// One sysctl of a link.
-fn read(link: &IfName, switch: Sysctl) -> Option<i32> {
-    let Sysctl { family, name } = switch;
+fn read(link: &IfName, sysctl: Sysctl) -> Option<i32> {
+    let Sysctl { family, name } = sysctl;
     let folder = File::open(format!("{NET}/{}/conf/{link}", family.as_str())).ok()?;
     read_number(&folder, name)
 }
 
 /// Whether a link takes addresses and routes from routers, if any advertise some.
 pub(crate) fn hear_routers(link: &IfName) -> bool {
-    let switches = Ipv6Switches {
+    let sysctls = Ipv6Sysctls {
         accept_ra: read(link, Sysctl::ACCEPT_RA),
         autoconf: read(link, Sysctl::AUTOCONF),
         disable_ipv6: read(link, Sysctl::DISABLE_IPV6),
         forwarding: read(link, Sysctl::FORWARDING_IPV6),
     };
-    switches.hears_routers() && switches.autoconf.is_some_and(|autoconf| autoconf != 0)
+    sysctls.hears_routers() && sysctls.autoconf.is_some_and(|autoconf| autoconf != 0)
 }
 
 /// A number is told in one piece.
@@ -56,7 +56,7 @@ fn read_number(folder: &File, name: &str) -> Option<i32> {
 }
 
 /// The file of one sysctl.
-pub fn path(link: &IfName, switch: Sysctl) -> String {
-    let Sysctl { family, name } = switch;
+pub fn path(link: &IfName, sysctl: Sysctl) -> String {
+    let Sysctl { family, name } = sysctl;
     format!("{NET}/{}/conf/{link}/{name}", family.as_str())
 }
