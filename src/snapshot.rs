@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::host::record::HostRecord;
-use crate::host::{is_out_of_the_way, may_be_a_guests};
+use crate::host::{is_out_of_the_way, may_be_guest};
 use crate::limits::{DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
@@ -240,10 +240,10 @@ impl Network {
             // What a dump is enough for to make it again is the host's own: a dummy, a VXLAN, a veth
             // whose other end is here.
             let can_be_made = || recorded.record.can_be_made() || host.peer_of(recorded).is_some();
-            let may_be_a_guests = || may_be_a_guests(link) && !can_be_made();
-            let is_a_guests = link.kind == LinkKind::Tun
-                || (bridge.is_some() && !members.contains(&link.name) && may_be_a_guests());
-            if is_a_guests {
+            let may_be_guest = || may_be_guest(link) && !can_be_made();
+            let is_guest = link.kind == LinkKind::Tun
+                || (bridge.is_some() && !members.contains(&link.name) && may_be_guest());
+            if is_guest {
                 others.insert(link.name);
                 guests.extend(bridge.map(|bridge| (link.name, bridge)));
             }

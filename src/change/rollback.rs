@@ -69,8 +69,8 @@ pub(crate) fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumpti
         return Resumption::RollBack(change);
     }
     // One that could not be removed may be an earlier change's.
-    let is_its = |journal: &Snapshot| journal.opening == change.opening;
-    match journal.filter(|it| recovery == Recovery::Whole && is_its(it)) {
+    let belongs_to_it = |journal: &Snapshot| journal.opening == change.opening;
+    match journal.filter(|it| recovery == Recovery::Whole && belongs_to_it(it)) {
         Some(journal) => Resumption::UndoJob { change, journal: Box::new(journal) },
         None => Resumption::Open(change),
     }

@@ -124,7 +124,7 @@ pub fn is_discarded(host: &Host, link: &Link) -> bool {
 
 /// Whether a port that no definition names is left alone whatever happens: it may be a guest's. A
 /// NIC, a bond or a VLAN is the host's own.
-pub(crate) fn may_be_a_guests(link: &Link) -> bool {
+pub(crate) fn may_be_guest(link: &Link) -> bool {
     match link.kind {
         LinkKind::Bond(_) | LinkKind::Nic | LinkKind::Vlan { .. } => false,
         LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => true,

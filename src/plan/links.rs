@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The links part of a plan: what is to be made, what is to be set, and whose port it becomes.
 
-use crate::host::may_be_a_guests;
+use crate::host::may_be_guest;
 use crate::host::removed::MTU_AT_FIRST;
 use crate::host::survey::Surveyed;
 use crate::model::address::MacAddr;
@@ -229,7 +229,7 @@ impl<'a> Builder<'a> {
             self.set_up(port.name);
         }
         let is_kept = |link: &Link| {
-            may_be_a_guests(link) || bridge.ports.iter().any(|port| port.name == link.name)
+            may_be_guest(link) || bridge.ports.iter().any(|port| port.name == link.name)
         };
         let now = self.find(&name).map(|now| &now.link);
         self.release_others(now, is_kept);

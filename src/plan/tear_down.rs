@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 
 use crate::host::survey::{Survey, Surveyed};
-use crate::host::{Host, may_be_a_guests};
+use crate::host::{Host, may_be_guest};
 use crate::model::interface::{Bond, BondMember, Interface, Kind, PortKind};
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
@@ -99,7 +99,7 @@ pub(crate) fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Resul
     let mut builder = Builder::new(host, survey);
     let now = builder.find(&name).ok_or(Refusal::NotRunning)?;
     let ports = builder.ports_of(&now.link);
-    let guests = ports.iter().copied().filter(|port| may_be_a_guests(port));
+    let guests = ports.iter().copied().filter(|port| may_be_guest(port));
     let guests: Vec<_> =
         guests.chain(builder.links_over(&now.link)).map(|guest| guest.name).collect();
     if !guests.is_empty() {
@@ -154,7 +154,7 @@ fn guests(builder: &Builder<'_>, link: &Link, definition: Option<&Interface>) ->
         Some(Kind::Bridge(bridge)) => bridge.ports.iter().any(|named| named.name == port.name),
         Some(Kind::Bond(bond)) => bond.members.iter().any(|named| named.name == port.name),
         Some(Kind::Ethernet(_) | Kind::Vlan(_)) => true,
-        None => !may_be_a_guests(port),
+        None => !may_be_guest(port),
     };
     let mut guests = builder.ports_of(link);
     guests.retain(|port| !is_named(port));
@@ -189,11 +189,11 @@ fn guests(builder: &Builder<'_>, link: &Link, definition: Option<&Interface>) ->
 /// The ports of the bridge that this is a port of, which may be guests'. One guest does not cut
 /// another off.
 fn guests_beside<'a>(builder: &Builder<'a>, link: &Link) -> Vec<&'a Link> {
-    let master = link.master.filter(|_| !may_be_a_guests(link));
+    let master = link.master.filter(|_| !may_be_guest(link));
     let bridge = master.and_then(|master| builder.host.link(master));
     let bridge = bridge.filter(|bridge| matches!(bridge.kind, LinkKind::Bridge(_)));
     let mut beside = bridge.map(|bridge| builder.ports_of(bridge)).unwrap_or_default();
-    beside.retain(|port| may_be_a_guests(port));
+    beside.retain(|port| may_be_guest(port));
     beside
 }
 

@@ -346,8 +346,8 @@ fn a_rule_of_the_port_is_for_the_bridge_too() {
         ip("-6 rule add iif eth0 table 100 priority 200");
         let rules = |link: &str| {
             let rules = ["-4", "-6"].map(|family| ip(&format!("{family} rule"))).concat();
-            let is_its = |line: &&str| line.split(' ').any(|word| word == link);
-            let lines = rules.lines().filter(is_its).map(|line| line.replace(link, "LINK"));
+            let names_link = |line: &&str| line.split(' ').any(|word| word == link);
+            let lines = rules.lines().filter(names_link).map(|line| line.replace(link, "LINK"));
             lines.map(|line| line.replace(" [detached]", "")).collect::<Vec<_>>()
         };
         let (before, judge) = (rules("eth0"), Snapshot::take());

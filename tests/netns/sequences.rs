@@ -284,12 +284,12 @@ impl Telling {
     fn find_all_as_it_was(&mut self, label: &str) {
         let (mut begun, ..) = self.open.take().expect("an open change");
         let guests = self.guests.clone();
-        let is_a_guests = |name: &str| guests.iter().any(|(guest, _)| guest == name);
-        begun.host = begun.host.without(is_a_guests);
+        let is_guest = |name: &str| guests.iter().any(|(guest, _)| guest == name);
+        begun.host = begun.host.without(is_guest);
         let deadline = Instant::now() + SETTLING_TIME;
         loop {
             let mut now = look();
-            now.host = now.host.without(is_a_guests);
+            now.host = now.host.without(is_guest);
             let mut differences = begun.differences(&now, Strictness::AlikeLinks);
             for (guest, bridge) in &guests {
                 if !ports(bridge).contains(guest) {

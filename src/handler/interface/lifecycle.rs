@@ -5,7 +5,7 @@ use crate::change::decision::Change;
 use crate::error::{CallError, Domain};
 use crate::handler::interface::target::Target;
 use crate::handler::{Answer, Outcome, Question, World};
-use crate::host::may_be_a_guests;
+use crate::host::may_be_guest;
 use crate::host::survey::Survey;
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
@@ -101,7 +101,7 @@ fn planned(
         let mut order = plan::survey_order(name, definition);
         // What it has to let go becomes its port again if the change fails.
         let ports = world.host.link_named(&name).map(|link| world.host.ports_of(link.index));
-        let own = ports.into_iter().flatten().filter(|port| !may_be_a_guests(port));
+        let own = ports.into_iter().flatten().filter(|port| !may_be_guest(port));
         order.links.extend(own.map(|port| port.name));
         return Outcome::Ask(Question::Survey(order));
     };

@@ -148,7 +148,7 @@ impl AddressRecord {
 
     /// Whether the kernel makes this route along with the address.
     pub(crate) fn makes_route(&self, to: IpPrefix, metric: u32, source: Option<IpAddr>) -> bool {
-        let is_its = match self.address.prefix.family() {
+        let fits_source = match self.address.prefix.family() {
             Family::Ipv4 => {
                 let has_source = source == Some(self.address.prefix.address());
                 has_source && self.address.role == Role::Primary
@@ -158,7 +158,7 @@ impl AddressRecord {
         let is_to = |network: IpPrefix| {
             (network.network(), network.prefix_len()) == (to.address(), to.prefix_len())
         };
-        is_its && metric == self.route_metric() && self.networks().any(is_to)
+        fits_source && metric == self.route_metric() && self.networks().any(is_to)
     }
 
     /// Whether it was added to stay: the kernel removes its network's route along with it.

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::host::may_be_a_guests;
+use crate::host::may_be_guest;
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::record::apart::Apart;
@@ -81,7 +81,7 @@ impl Aparts {
                 (Phase::Compare, then, now) if then == now => {}
                 (Phase::Compare, _, _) => (self.phase, self.at) = (Phase::Index, 0),
                 (Phase::Index, Some(had), _) => self.index(had),
-                (Phase::Sort, _, Some(has)) if is_a_guests(inputs, has) => {}
+                (Phase::Sort, _, Some(has)) if is_guest(inputs, has) => {}
                 (Phase::Sort, _, Some(has)) => self.sort(then, has),
                 (Phase::Add, Some(had), _) => self.add(had, at),
                 (Phase::Index | Phase::Sort | Phase::Add | Phase::Done, _, _) => {}
@@ -167,12 +167,12 @@ impl Aparts {
 }
 
 /// Whether something leads through a link of a guest's, whose own business it is.
-fn is_a_guests(inputs: &Inputs<'_>, apart: &Apart) -> bool {
-    let is_a_guests = |link: &IfName| {
-        let now = inputs.now.named(link).is_some_and(|now| may_be_a_guests(now.link()));
+fn is_guest(inputs: &Inputs<'_>, apart: &Apart) -> bool {
+    let is_guest = |link: &IfName| {
+        let now = inputs.now.named(link).is_some_and(|now| may_be_guest(now.link()));
         now && inputs.then.host.named(link).is_none()
     };
-    apart.links().iter().any(is_a_guests)
+    apart.links().iter().any(is_guest)
 }
 
 /// Whether something leads through these links alone. Of a link that is gone that is told.

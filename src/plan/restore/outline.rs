@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::record::{HostRecord, Recorded};
-use crate::host::{discarded_name, may_be_a_guests};
+use crate::host::{discarded_name, may_be_guest};
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
@@ -119,15 +119,15 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     /// Whether a port of a bridge is a guest's: one that was none of the host's own then.
-    pub(super) fn is_a_guests(&self, port: &Link) -> bool {
-        may_be_a_guests(port) && self.then.host.named(&port.name).is_none()
+    pub(super) fn is_guest(&self, port: &Link) -> bool {
+        may_be_guest(port) && self.then.host.named(&port.name).is_none()
     }
 
     /// The guests that are, and stay, ports of a bridge.
     pub(super) fn guests_of(&self, bridge: &IfName) -> Vec<IfName> {
         let stays = |port: &&Recorded| {
             let belongs = self.then.guests.get(&port.link().name);
-            self.is_a_guests(port.link()) && belongs.is_none_or(|belongs| belongs == bridge)
+            self.is_guest(port.link()) && belongs.is_none_or(|belongs| belongs == bridge)
         };
         self.now.ports_of(bridge).filter(stays).map(|port| port.link().name).collect()
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::host::may_be_a_guests;
+use crate::host::may_be_guest;
 use crate::host::record::HostRecord;
 use crate::model::address::Family;
 use crate::model::name::IfName;
@@ -153,8 +153,7 @@ fn is_advertised(record: &AddressRecord) -> bool {
 
 /// Masters with the ports of each that are the host's own.
 fn own_ports(inputs: &Inputs<'_>, host: &HostRecord) -> BTreeSet<(IfName, IfName)> {
-    let is_own =
-        |link: &Link| !may_be_a_guests(link) || inputs.then.host.named(&link.name).is_some();
+    let is_own = |link: &Link| !may_be_guest(link) || inputs.then.host.named(&link.name).is_some();
     let ports =
         host.iter().map(|it| it.link()).filter(|link| link.master.is_some() && is_own(link));
     ports.filter_map(|link| Some((host.master_of(link)?, link.name))).collect()
