@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Many sessions and the handlers, against a kernel and a clock made of values.
 //!
-//! A seed decides everything: who says what, how it is cut, when links come and go, when the clock
-//! moves and how far. Each session is compared with a model of itself at every step. A seed that
-//! fails is printed; `SIM_SEED` repeats it.
+//! A seed decides everything: what each client sends, how the stream is cut, when links come and
+//! go, when the clock moves and how far. Each session is compared with a model at every step. The
+//! seed of a failure is printed; `SIM_SEED` repeats it.
 
 #![expect(
     clippy::expect_used,
@@ -83,12 +83,12 @@ fn step(client: &mut Client, kernel: &Kernel, now: Instant, random: &mut Rng) {
     }
 }
 
-/// How many bytes come or go at once: one, a few, or all there are.
+/// How many bytes are moved at once: one, a few, or all.
 fn some(random: &mut Rng) -> usize {
     *random.pick(&[1, 3, 27, 28, 100, usize::MAX])
 }
 
-/// How far the clock moves: a moment, to just before or exactly when a client's patience is due,
+/// How far the clock moves: a moment, to just before or exactly the time of a client's next timer,
 /// or far beyond.
 fn jump(random: &mut Rng, clients: &[Client], now: Instant) -> Duration {
     const MOMENT: Duration = Duration::from_millis(1);

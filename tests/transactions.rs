@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Changes that undo themselves, on hosts and a daemon made of values: all sequences of up to four of
-//! what clients, administrators and fate can do, on several hosts.
+//! Transactions on hosts and a daemon made of values: all sequences of up to four operations by
+//! clients, administrators and chance, on several hosts.
 //!
-//! Whatever came before: a rollback leaves the files byte for byte as they were, with mode and owner,
-//! the network as it was, and guests on their bridges; begin, commit and rollback in the wrong place
-//! are refused and change nothing; what is committed, or was never begun, is not undone. The daemon
-//! is also killed behind each action of each call, and in the middle of writing each file, and started
-//! again at once and too late.
+//! In any state: a rollback restores the bytes, mode and owner of each file, the network, and
+//! guests' places on their bridges; begin, commit and rollback in the wrong state are refused and
+//! change nothing; a change that was committed, or made outside a transaction, is not undone. The
+//! daemon is also killed after each action of each call and in the middle of writing each file, and
+//! started again both at once and too late.
 //!
-//! What is legitimately different after a rollback: the numbers of links that were made again, which
-//! no text here has, how long a lease or a route lasts, and what a scene says that no daemon can bring
-//! back.
+//! A rollback may legitimately change the indexes of recreated links, which no text here contains,
+//! the lifetimes of leases and routes, and the links that a scene lists as lost.
 
 #![expect(
     clippy::indexing_slicing,
@@ -36,7 +35,7 @@ use state::{Op, State};
 
 const SEQUENCE_LEN_MAX: usize = 4;
 
-/// Sequences of one to four of eleven.
+/// Sequences of one to four of eleven operations.
 const SEQUENCE_COUNT: usize = 11 + 121 + 1331 + 14641;
 
 #[test]
@@ -69,8 +68,8 @@ fn with_dhcp() {
     try_all(&scenes::DHCP);
 }
 
-/// What is known so far. What comes of an operation depends on the state alone, so that what has been
-/// tried once need not be tried again where another sequence leads to the same state.
+/// The states reached so far. The outcome of an operation depends only on the state, so each
+/// operation is tried once in each state, however many sequences lead there.
 struct Known<'a> {
     scene: &'a Scene,
     ids: HashMap<String, usize>,
@@ -94,14 +93,14 @@ fn try_all(scene: &Scene) {
     );
     for op in Op::ALL {
         let has_effect = next.iter().any(|((from, it), to)| *it == op && from != to);
-        // Who starts again finds all as it was, here where nothing was interrupted.
+        // A restart changes nothing here, as no call was interrupted.
         assert_eq!(has_effect, op != Op::Kill, "{}: {op:?}", scene.name);
     }
     assert_eq!(sequences, SEQUENCE_COUNT, "{}: all sequences", scene.name);
 }
 
 impl Known<'_> {
-    /// The number of a state. From one that is new it is seen that a rollback leads back.
+    /// The number of a state. Checks for a new state that a rollback restores the host.
     fn enter(&mut self, state: State, label: &str) -> usize {
         let states = &mut self.states;
         *self.ids.entry(format!("{state:?}")).or_insert_with(|| {
@@ -111,7 +110,7 @@ impl Known<'_> {
         })
     }
 
-    /// Does everything that can be done next, and so on.
+    /// Tries every operation in this state and, recursively, in those that follow.
     fn go_on(&mut self, from: usize, path: &mut Vec<Op>) {
         if path.len() == SEQUENCE_LEN_MAX {
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every plan of the golden cases, carried out on a kernel made of values: to its end, and with each
-//! of its steps refused in turn, after which the host must be what it was before.
+//! Every plan of the golden cases, carried out on a kernel made of values: to its end, and with
+//! each of its steps refused in turn, after which the host must be unchanged.
 
 #![expect(
     clippy::indexing_slicing,
@@ -29,7 +29,7 @@ use virtinterfaced::plan::{Plan, Planned};
 
 const ERRNO: i32 = 5;
 
-/// The cases that come to a plan.
+/// The cases that yield a plan.
 fn planned() -> Vec<(Case, Plan)> {
     let planned =
         cases().into_iter().filter_map(|case| case.plan.clone().ok().map(|plan| (case, plan)));
@@ -64,7 +64,7 @@ fn whichever_step_is_refused_the_host_is_as_before() {
     let mut pairs = 0;
     for (case, mut plan) in planned() {
         let before = case.kernel.to_string();
-        // One step more, so that the last one is undone too.
+        // An additional step that fails, so that the last one is undone too.
         let step = Step::SetLink { link: IfName::new("nowhere").unwrap(), value: Value::Up };
         plan.steps.push(Planned { step, undo: Vec::new() });
         for (at, planned) in plan.steps.iter().enumerate() {
@@ -85,7 +85,7 @@ fn whichever_step_is_refused_the_host_is_as_before() {
             let label = format!("{}, step {at}: {}", case.name, planned.step);
             let failure = outcome.expect_err(&label);
             if failure.step != planned.step && matches!(planned.step, Step::WaitFor(_)) {
-                // The link has the lease from the port that had it: nobody waits.
+                // The link inherited the lease of a port, so no wait was refused.
                 continue;
             }
             assert_eq!(failure.step, planned.step, "{label}");
@@ -127,7 +127,7 @@ fn what_cannot_be_undone_is_named_and_the_rest_is_undone() {
             });
             let label = format!("{}, undoing {at}: {stuck}", case.name);
             let failure = outcome.expect_err(&label);
-            // What hangs on it may not be undone either.
+            // Steps that depend on it may not be undone either.
             assert_eq!(failure.remains.first().map(|(step, _)| step), Some(stuck), "{label}");
             assert!(
                 failure.to_string().contains(&format!("undone: {stuck}: ")),
@@ -154,13 +154,13 @@ fn a_way_back_that_is_carried_out_leaves_nothing_to_do() {
     }
 }
 
-/// How many steps before this one are performed, and not just waited for.
+/// How many steps before this one are performed, rather than waited for.
 fn steps_before(plan: &Plan, at: usize) -> usize {
     plan.steps.iter().take(at).filter(|it| !matches!(it.step, Step::WaitFor(_))).count()
 }
 
-/// What a failure of this step says first; nothing for one that cannot fail: the kernel's catching
-/// up is not worth that, and what is deleted here is gone at once.
+/// The beginning of the message for a failure of this step; `None` if it cannot fail. Waits for
+/// links to go up or down do not fail a plan, and deletions are immediate here.
 fn failing_as(step: &Step) -> Option<String> {
     match step {
         Step::WaitFor(Condition::Leased { .. }) => Some(format!("{step}: Connection timed out")),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is asked of the kernel, and made of its answers. The record of a kernel made of values is the
-//! list of messages that it answers with.
+//! The kernel's dumps: requests, and the record made of the answers. A kernel made of values
+//! answers with the messages of its record.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ const HOST: &str = "
     route eth1 2001:db8:1::/48 via 2001:db8::2
 ";
 
-/// `RTM_NEW*` of what a topic asks for.
+/// The type (`RTM_NEW*`) of the messages that answer a topic.
 fn kind_of(topic: Topic) -> u16 {
     match topic {
         Topic::Links | Topic::Link(_) | Topic::Vlans => 16,
@@ -49,14 +49,14 @@ fn kernel() -> ValueKernel {
     HOST.parse().unwrap()
 }
 
-/// What the kernel tells of all that it has.
+/// All messages of the kernel's dumps.
 fn told(kernel: &ValueKernel) -> Vec<u8> {
     let mut bytes = Vec::new();
     kernel.record().encode(&mut bytes);
     bytes
 }
 
-/// An inquiry, and what it has asked about that is not answered yet, in that order.
+/// An inquiry, and its unanswered topics in the order of the requests.
 struct Watched<'a> {
     inquiry: &'a mut dyn Inquiry,
     asked: Vec<Topic>,
@@ -83,8 +83,8 @@ impl Inquiry for Watched<'_> {
     }
 }
 
-/// Has `inquiry` ask a kernel that tells `told`. `end` says how a topic ends that is asked for the n-th
-/// time: torn, or with an errno.
+/// Has `inquiry` dump a kernel that has the messages `told`. `end` decides how the n-th dump of a
+/// topic ends: complete, torn, or with an errno.
 fn converse(
     inquiry: &mut dyn Inquiry,
     told: &[u8],
@@ -134,14 +134,14 @@ fn converse(
     }
 }
 
-/// How a topic ends that does not end well.
+/// A failed end of a dump.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum End {
     Torn,
     Refused(i32),
 }
 
-/// The record that is made of what was told, as it is made in so many parts.
+/// Builds the record in parts of `entry_count` entries; returns it and the number of parts.
 fn finish(mut inquiry: RecordInquiry, entry_count: usize) -> (HostRecord, usize) {
     let mut count = 0;
     loop {
@@ -187,11 +187,11 @@ fn what_the_kernel_refuses_is_told_or_done_without() {
         refused(Topic::Routes(Family::Ipv6, None), libc::ENOMEM).unwrap_err().errno(),
         libc::ENOMEM
     );
-    // A kernel without next hops, or without bridges' VLANs in it.
+    // A kernel built without next hops or bridge VLANs.
     assert!(refused(Topic::Nexthops, libc::EOPNOTSUPP).is_ok());
     assert!(refused(Topic::Vlans, libc::EIO).is_ok());
     assert!(refused(Topic::Neighbours, libc::EIO).is_ok());
-    // Torn for ever.
+    // Every dump is torn.
     let mut inquiry = RecordInquiry::of_all();
     let err = converse(&mut inquiry, &told, |_, _| Err(End::Torn)).unwrap_err();
     assert_eq!(err.errno(), libc::EAGAIN);
@@ -202,12 +202,12 @@ fn a_link_whose_message_makes_no_sense_is_named_and_noted_and_others_are_kept() 
     let kernel = kernel();
     let mut told = told(&kernel);
     let index = kernel.host().link_named(&name("eth0")).unwrap().index;
-    // Its MTU has less than it says.
+    // The MTU attribute is shorter than its declared length.
     let mut rest = told.as_mut_slice();
     while let Some(len) = first_len(rest) {
         let (message, others) = rest.split_at_mut(len);
         rest = others;
-        // Of no family: those of bridges' ports have one.
+        // The family is 0: messages of the bridge family have another.
         let is_it = kind_of(Topic::Links).to_ne_bytes() == message[4..6]
             && message[16] == 0
             && index.0.to_ne_bytes() == message[20..24];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a change to a bridge may lose: the address by which the host is reached.
+//! Warns of a change to a bridge that may lose the address by which the host is reached.
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::address::IpPrefix;

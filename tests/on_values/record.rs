@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The record of a host: that it is read as it was written, and what it tells of each link.
+//! The record of a host: it decodes to what was encoded, and describes each link.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn a_record_is_read_as_it_was_written() {
     assert_eq!(HostRecord::decode(&bytes), Ok(host));
 }
 
-/// As where a link goes, and another comes under its name, while the kernel tells of all.
+/// A link is removed during a dump, and another takes its name.
 #[test]
 fn what_is_told_of_a_link_that_has_gone_is_not_its_successors() {
     let mut host = host();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is remembered of links that were deleted.
+//! The daemon's memory of deleted links.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const HOST: &str = "\
     link br0 bridge up\n\
     link eth1 nic master br0 up\n";
 
-/// All links of a host.
+/// A memory of all links of the host.
 fn memory() -> LinkMemory {
     let kernel: ValueKernel = HOST.parse().unwrap();
     let host = kernel.host();
@@ -30,7 +30,7 @@ fn memory() -> LinkMemory {
         let mut link = survey.removable(&name, &host).unwrap();
         link.vlans = (name.as_str() == "br0").then(|| BridgeVlans::of_default(7));
         if name.as_str() == "v5" {
-            // It follows its parent's.
+            // The VLAN follows its parent's address.
             link.record.link.mac = None;
         }
         memory.removed.insert(name, link);
@@ -64,9 +64,9 @@ fn what_makes_it_too_long_is_left_out() {
     let mut long = memory.removed.get(&br0).unwrap().clone();
     let room = usize::try_from(LINK_MEMORY_LEN_MAX).unwrap();
     let without = LinkMemory { removed: SortedMap::default(), ..memory.clone() };
-    // Each has its length before it.
+    // Each entry is preceded by its length.
     let others = memory.encode("a").len() - without.encode("a").len() - 3 * size_of::<u32>();
-    // A name of a port takes eight bytes.
+    // A port's name takes eight bytes.
     let count = (room - others) / 8;
     for (missing, count) in [(0, count), (1, 1)] {
         long.ports.extend(vec![IfName::new("eth1").unwrap(); count]);

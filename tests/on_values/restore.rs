@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What leads back to a host that was not read to its end.
+//! Rollbacks to a host that was not read completely.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Ways back between hosts that are written as texts.
+//! Rollbacks between hosts that are written as texts.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ fn moment(boot: &str, seconds: u64) -> Moment {
     Moment { boot: boot.to_owned(), since_boot: Duration::from_secs(seconds) }
 }
 
-/// Opened ten seconds after the boot `one`, for a minute.
+/// Begun ten seconds after the boot `one`, with a timeout of a minute.
 fn snapshot() -> Snapshot {
     let seconds = Duration::from_secs;
     let opening = Opening {
@@ -39,12 +39,12 @@ fn kernel(text: &str) -> ValueKernel {
 
 const ALL: Parts = Parts { network: true, files: true };
 
-/// A way back, twenty seconds after this boot.
+/// A rollback that starts twenty seconds after the boot `boot`.
 fn rollback_to(snapshot: Snapshot, boot: &str) -> Rollback {
     Rollback::new(Rc::new(snapshot), ALL, &moment(boot, 20))
 }
 
-/// A way back to a host.
+/// A rollback to the network of `then`.
 fn to(then: &ValueKernel) -> Rollback {
     let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
     rollback_to(Snapshot { network: Some(network), ..snapshot() }, "one")
@@ -63,7 +63,7 @@ fn lost(text: &str, errno: Option<i32>) -> Next {
     Next::GiveUp(Remains { lost: vec![text.to_owned()], errno, ..Remains::default() })
 }
 
-/// The rest of the way: what is done, round by round.
+/// Runs the rest of a rollback; returns the plan of each round, and how it ended.
 fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
     let (mut rounds, mut refused) = (Vec::new(), Vec::new());
     loop {
@@ -120,7 +120,7 @@ fn who_changes_along_with_what_is_touched_is_looked_at_again() {
     let then =
         kernel("link eth0 nic up\nlink eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24");
     let mut now = then.clone();
-    // A bond takes its member down when it lets go of it, and the VLAN with it.
+    // A bond takes a released member down, and with it the VLAN.
     let added = "link bond0 bond up\nlink eth0 nic up master bond0\n\
         link eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24";
     now.clone_from(&kernel(added));
@@ -148,7 +148,7 @@ fn in_another_boot_only_files_are_restored() {
     assert_eq!(rollback.handle(observed(HostRecord::default()), &[]), Next::Restored);
 }
 
-/// Where the way from one host to another ends, and that it does.
+/// Rolls back from one host to another; returns the plan of each round and the restored host.
 fn restore(then: &str, now: &str) -> (Vec<String>, String) {
     let (then, mut now) = (kernel(then), kernel(now));
     let (rounds, end) = go(to(&then), &mut now);
@@ -252,17 +252,17 @@ fn what_routers_told_goes_where_it_was_told() {
     let then = format!("link br0 bridge up\nlink eth0 nic up\n{}", told("eth0"));
     let port = "link br0 bridge up\nlink eth0 nic up master br0";
     let own = "addr br0 2001:db8::99/64 finite 3600 origin 2";
-    // While the bridge has the NIC, when it has lost it again, and with an address of its own.
+    // The NIC is still in the bridge; was released again; the bridge has its own address.
     restore(&then, &format!("{port}\n{}", told("br0")));
     restore(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{}", told("br0")));
     restore(&then, &format!("{port}\n{own}"));
-    // What it lasts for is a part of it.
+    // The lifetime is restored too.
     let forever = told("eth0").replace(" expires 1800", "");
     restore(&then, &format!("link br0 bridge up\nlink eth0 nic up\n{forever}"));
 }
 
-/// Newer kernels give a link another name though it could not be taken down. It is up then, with the
-/// host's address.
+/// Newer kernels rename a link even if it could not be taken down. It is then up, with the host's
+/// address.
 #[test]
 fn a_link_is_looked_at_again_by_the_name_that_it_was_given() {
     let then = kernel("link eth0 nic up\naddr eth0 192.0.2.1/24");
@@ -274,7 +274,7 @@ fn a_link_is_looked_at_again_by_the_name_that_it_was_given() {
     assert!(plan.discarded.iter().all(|it| links.contains(it)), "{plan}{links:?}");
 }
 
-/// Refuses what leads back from a changed MTU as often as it is tried; how it ends.
+/// Refuses each step that restores a changed MTU; returns how the rollback ends.
 fn refuse_all(errno: i32) -> Next {
     let (then, now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
     let mut rollback = to(&then);
@@ -307,7 +307,7 @@ fn what_the_host_lacks_is_not_lost() {
     }
 }
 
-/// The network comes back before the files, and whatever becomes of them.
+/// The network is restored before the files, whatever their outcome.
 #[test]
 fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let (then, mut now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
@@ -330,7 +330,7 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
         assert_eq!(remains.to_string(), format!("this could not be restored: {err}"));
         assert_eq!(remains.files, [err.to_string()]);
     }
-    // Another try is about the files alone.
+    // A second attempt restores only the files.
     let parts = Parts { network: false, files: true };
     let mut rollback = Rollback::new(Rc::new(snapshot), parts, &moment("one", 20));
     assert_eq!(rollback.scope(), Scope::Nothing);
@@ -341,7 +341,7 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     assert_eq!(plan.steps[0].step, step);
 }
 
-/// As the loop does it, so that nobody waits.
+/// As the loop compares, so that clients need not wait.
 #[test]
 fn a_round_that_is_compared_in_parts_is_the_same() {
     let then = kernel(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is remembered of a link that was taken down.
+//! The daemon's memory of a link that was taken down.
 
 use std::time::Duration;
 

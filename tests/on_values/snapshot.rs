@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The file of an open change: that it is read as it was written, and not believed if it was not.
+//! The snapshot of a transaction: it decodes to what was encoded, and is rejected if it was
+//! altered.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -67,7 +68,7 @@ fn snapshot() -> Snapshot {
 #[test]
 fn a_snapshot_is_read_as_it_was_written() {
     let mut kept = snapshot();
-    // Of others it need not be known how the kernel numbers them.
+    // The snapshot leaves out the indexes of unrelated links.
     if let Some(network) = &mut kept.network {
         let mut bytes = Vec::new();
         network.host.encode(&mut bytes);

@@ -5,7 +5,7 @@ use simulation::interface;
 use virtinterfaced::xml::format::format;
 use virtinterfaced::xml::parse::parse;
 
-/// What holds for whatever the model can hold of a definition.
+/// Properties of every definition that the model can hold.
 #[test]
 fn what_is_written_is_read_again() {
     let seed = fastrand::u64(..);

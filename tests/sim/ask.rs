@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a client can ask, how it is written, and what must be answered.
+//! The calls that a client can make, their encoding, and the expected answers.
 
 use virtinterfaced::model::client::Access;
 use virtinterfaced::rpc::header::{Header, kind, status};
@@ -44,16 +44,16 @@ pub(crate) enum Ask {
     ByMac(u8),
     IsActive(&'static str),
     Xml(&'static str),
-    /// One of the procedures that change the host, by its number.
+    /// A procedure that changes the host, by its number.
     Change(i32),
-    /// Something that no program answers.
+    /// A call that no program supports.
     Nonsense(Nonsense),
     Ping,
-    /// A message that is no call.
+    /// A message other than a call.
     Remark,
 }
 
-/// Calls that fail whatever the host looks like, before anybody is asked.
+/// Calls that fail on any host, before a handler is asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Nonsense {
     Program,
@@ -63,7 +63,7 @@ pub(crate) enum Nonsense {
     Arguments,
 }
 
-/// What must come back.
+/// The expected answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Want {
     Payload(Vec<u8>),
@@ -73,7 +73,7 @@ pub(crate) enum Want {
 }
 
 impl Ask {
-    /// Anything that a client in its right mind says; rarely that it leaves.
+    /// Any message of a correct client; rarely `Close`.
     pub(crate) fn any(random: &mut Rng) -> Self {
         const NONSENSE: [Nonsense; 5] = [
             Nonsense::Program,
@@ -104,7 +104,7 @@ impl Ask {
         }
     }
 
-    /// The message's head and payload.
+    /// Header and payload of the message.
     pub(crate) fn encode(&self, serial: u32) -> (Header, Vec<u8>) {
         let mut payload = Vec::new();
         let mut out = Writer::new(&mut payload);
@@ -122,7 +122,7 @@ impl Ask {
         (header, payload)
     }
 
-    /// Writes the arguments, and tells the procedure.
+    /// Writes the arguments, and returns the procedure.
     fn encode_arguments(&self, out: &mut Writer<'_>) -> i32 {
         match self {
             Self::Open { read_only } => {
@@ -180,7 +180,7 @@ impl Ask {
         }
     }
 
-    /// The answer, by what the kernel has now.
+    /// The expected answer, given the kernel's state.
     pub(crate) fn want(&self, kernel: &Kernel, opened: Option<Access>) -> Want {
         let number = |number: usize| words(&[u32::try_from(number).unwrap()]);
         match self {
@@ -193,7 +193,7 @@ impl Ask {
             Self::Change(_) if opened == Some(Access::ReadOnly) => {
                 return Want::Error(code::OPERATION_DENIED);
             }
-            // The text in front is read as flags, and there are none.
+            // The leading string is decoded as flags, which are invalid.
             Self::Change(_) => return Want::Error(code::INVALID_ARG),
             _ => {}
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One client, its session, and a model of what the session must do.
+//! One client, its session, and a model of the session.
 //!
-//! The model holds what the client said and what it must hear, in order; every step changes both
-//! and compares them. It relies on the loop's discipline: a call is answered before the next one
-//! is taken.
+//! The model holds what the client sent and what it must receive, in order; every step changes both
+//! and compares them. It relies on the loop's discipline: a call is answered before the next one is
+//! taken.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -22,11 +22,11 @@ use crate::random::{Chance, Rng};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Something the client said.
+/// A message, or garbage, that the client sent.
 #[derive(Debug)]
 struct Said {
     what: Saying,
-    /// How much of the client's stream must be here before it is understood.
+    /// How many bytes of the client's stream the daemon must have read to understand it.
     heard_at: usize,
 }
 
@@ -36,7 +36,7 @@ enum Saying {
     Garbage(FrameError),
 }
 
-/// A message that the client must hear next.
+/// A message that the client must receive next.
 #[derive(Debug)]
 enum Owed {
     Reply { header: Header, want: Want },
@@ -58,13 +58,13 @@ pub(crate) struct Client {
     endpoint: Endpoint,
     policy: Policy,
     calls_max: usize,
-    /// What the client wrote and the daemon did not read.
+    /// Bytes that the client wrote and the daemon has not read.
     wire: VecDeque<u8>,
     written_len: usize,
     read_len: usize,
     said: VecDeque<Said>,
     owed: VecDeque<Owed>,
-    /// What the client read of a message that is not whole.
+    /// Bytes of an incomplete message that the client has read.
     heard: FrameBuffer,
     serial: u32,
     opened: Option<Access>,
@@ -107,7 +107,7 @@ impl Client {
         self.say(&bytes, bytes.len(), Saying::Ask { ask, header });
     }
 
-    /// The client writes what nobody could follow.
+    /// The client writes bytes that break the protocol.
     pub(crate) fn break_protocol(&mut self, random: &mut Rng) {
         let (length, error) = *random.pick(&[
             (0, FrameError::TooShort(0)),
@@ -132,7 +132,7 @@ impl Client {
         self.check();
     }
 
-    /// The daemon reads up to `len_max` bytes, if it wants to.
+    /// The daemon reads up to `len_max` bytes, unless it does not want to read.
     pub(crate) fn be_read(&mut self, len_max: usize) {
         if !self.session.wants_read() {
             return;
@@ -144,7 +144,7 @@ impl Client {
         self.check();
     }
 
-    /// Whether a whole message, or what breaks the protocol, waits for its turn.
+    /// Whether a complete message, or garbage, waits to be handled.
     fn has_work(&self) -> bool {
         self.said.front().is_some_and(|said| said.heard_at <= self.read_len)
     }
@@ -153,7 +153,8 @@ impl Client {
         self.answer_count() < self.calls_max
     }
 
-    /// Replies and pongs. Both are answers: who asks for either must collect it.
+    /// The number of replies and pongs that the client must read before the daemon takes more
+    /// calls.
     fn answer_count(&self) -> usize {
         let is_answer = |owed: &&Owed| matches!(owed, Owed::Reply { .. } | Owed::Pong);
         self.owed.iter().filter(is_answer).count()
@@ -177,8 +178,8 @@ impl Client {
         self.check();
     }
 
-    /// What the session must take now: all that needs no answer from outside, and the first call
-    /// that does.
+    /// Models what the session takes now: all messages that the session answers itself, and the
+    /// first call that a handler answers.
     fn take(&mut self, kernel: &Kernel, now: Instant) -> Option<Ask> {
         while self.ending.is_none() && !self.is_closing && self.has_room() {
             let said = self.has_work().then(|| self.said.pop_front()).flatten()?;
@@ -233,7 +234,7 @@ impl Client {
             Some((None, _)) => self.end(Ending::Silent),
             Some((Some(left), pings)) => {
                 *pings = Pings { due: now + INTERVAL, left };
-                // Who does not collect what waits would not collect a ping either.
+                // No ping is queued behind messages that the client has not read.
                 if self.owed.is_empty() {
                     self.owed.push_back(Owed::Ping);
                 }
@@ -242,7 +243,7 @@ impl Client {
         self.check();
     }
 
-    /// When the daemon's patience is next due.
+    /// When the session's next timer is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.pings.filter(|_| self.ending.is_none()).map(|pings| pings.due)
     }
@@ -273,7 +274,7 @@ impl Client {
         self.owed.clear();
     }
 
-    /// All that the client said is dealt with.
+    /// Handles everything that the client sent.
     pub(crate) fn settle(&mut self, kernel: &Kernel, now: Instant) {
         self.be_written(usize::MAX);
         while self.ending.is_none() && !self.said.is_empty() {
@@ -287,7 +288,7 @@ impl Client {
         assert!(self.owed.is_empty(), "a reply was never written");
     }
 
-    /// Holds the session against the model.
+    /// Compares the session with the model.
     fn check(&self) {
         assert_eq!(self.session.ending(), self.ending);
         let waiting = self.session.poll_bytes();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A kernel made of values: its links and addresses, its news of them, and what lists must show.
+//! A kernel made of values: its links and addresses, its events, and the expected lists.
 //!
-//! Knows the rules for lists by itself, so that it can judge the handlers.
+//! It has its own implementation of the rules for lists, so it can check the handlers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -18,7 +18,8 @@ use virtinterfaced::netlink::{Event, events};
 
 use crate::random::{Chance, Rng};
 
-/// Names that links have and clients ask for. By them a link is a bridge (`br`) or a tap (`vnet`).
+/// Names of links that exist or are asked for. The name determines the kind: a bridge (`br`) or a
+/// tap (`vnet`).
 pub(crate) const NAMES: [&str; 8] =
     ["eth0", "eth1", "wlan0", "lo", "dummy0", "br0", "br1", "vnet0"];
 
@@ -50,7 +51,7 @@ pub(crate) fn mac_text(mac: u8) -> String {
     format!("02:00:00:00:00:{mac:02x}")
 }
 
-/// All links and addresses, and the daemon's picture of them.
+/// All links and addresses, and the daemon's table of them.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     pub(crate) host: Host,
@@ -60,7 +61,7 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Something happens, and the daemon is told.
+    /// Makes a random change, and sends the daemon its events.
     pub(crate) fn change(&mut self, random: &mut Rng) {
         let indexes: Vec<_> = self.devices.keys().copied().collect();
         if indexes.is_empty() || random.once_in(4) {
@@ -85,7 +86,7 @@ impl Kernel {
 
     fn add(&mut self, random: &mut Rng) {
         let Some(name) = self.free_name(random) else { return };
-        // Numbers come again, as after a wrap.
+        // Indexes are reused, as after an overflow.
         let is_free = |index: &u32| !self.devices.contains_key(index);
         let index = (1..).find(is_free).unwrap();
         let device = Device { name, up: random.once_in(2), mac: random.u8(..) % 8, master: None };
@@ -101,7 +102,7 @@ impl Kernel {
         self.devices.remove(&index);
         self.addresses.retain(|(link, _)| *link != index);
         self.host.apply(Event::Link(LinkEvent::Removed(LinkIndex(index))));
-        // The kernel releases a master's ports before it says that the master is gone.
+        // The kernel releases a master's ports before it announces that the master is gone.
         let of_master = |device: &&mut Device| device.master == Some(index);
         self.devices.values_mut().filter(of_master).for_each(|device| device.master = None);
         let left: Vec<_> = self.devices.keys().copied().collect();
@@ -144,7 +145,7 @@ impl Kernel {
         self.addresses.iter().filter(of_name).map(text).collect()
     }
 
-    /// What lists show, by name: neither taps nor a bridge's ports.
+    /// The interfaces that lists contain, by name: no taps and no bridge ports.
     pub(crate) fn listed(&self) -> Vec<&Device> {
         let is_bridge = |index: u32| self.devices.get(&index).is_some_and(Device::is_bridge);
         let is_shown = |device: &&Device| !device.is_tap() && !device.master.is_some_and(is_bridge);

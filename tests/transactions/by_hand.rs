@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What an administrator does with `ip`, in its own words, and what becomes of hosts by themselves.
+//! Changes that an administrator makes with `ip`, in its syntax, and changes that come from guests
+//! or hardware.
 //!
 //! ```text
 //! addr add|del PREFIX dev LINK
@@ -24,7 +25,7 @@ pub(crate) fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
 }
 
-/// Does what a line says, if the kernel lets it.
+/// Performs a line, if the kernel permits it.
 pub(crate) fn perform(kernel: &mut ValueKernel, line: &str) {
     let words: Vec<_> = line.split_whitespace().collect();
     let step = match words.as_slice() {
@@ -71,6 +72,6 @@ pub(crate) fn perform(kernel: &mut ValueKernel, line: &str) {
         }
         _ => panic!("{line}?"),
     };
-    // As anybody's it may be refused.
+    // The kernel may refuse it.
     let _ = kernel.perform(&step);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The hosts that sequences start from, and what is done to each.
+//! The hosts that sequences start from, and the operations on each.
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::snapshot::KeptFile;
 
 use crate::by_hand::name;
 
-/// A host, and what its sequences are made of. Of calls the first is made that is not refused. Of what
-/// is done by hand the first time has the first, the second time the second.
+/// A host, and the operations of its sequences. Of several calls, the first that is not refused is
+/// made. Manual changes are used in turn.
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
@@ -19,11 +19,11 @@ pub(crate) struct Scene {
     pub(crate) destroy: &'static [&'static str],
     pub(crate) edits: &'static [Files],
     pub(crate) by_hand: &'static [&'static [&'static str]],
-    /// Links that a rollback may not be able to set back.
+    /// Links that a rollback may be unable to restore.
     pub(crate) lost: &'static [&'static str],
 }
 
-/// Definition files, or what becomes of them.
+/// Definition files, each to be written or removed.
 #[derive(Debug)]
 pub(crate) struct Files(&'static [(&'static str, Option<File>)]);
 
@@ -105,7 +105,7 @@ const PLAIN_EDITS: &[Files] = &[
     Files(&[("eth0", None), ("eth1", Some(File("no XML", 0o644, 0, 0)))]),
 ];
 
-/// A server as there are many.
+/// A common server.
 pub(crate) const PLAIN: Scene = Scene {
     name: "plain",
     host: PLAIN_HOST,
@@ -133,7 +133,7 @@ pub(crate) const PLAIN: Scene = Scene {
     lost: &[],
 };
 
-/// The same, where hardware is changed meanwhile.
+/// The same, where hardware is removed meanwhile.
 pub(crate) const PULLED: Scene = Scene {
     name: "pulled",
     host: PLAIN_HOST,
@@ -176,7 +176,7 @@ const BR0: &str = "<interface type='bridge' name='br0'>
   <bridge stp='on' delay='4'><interface type='ethernet' name='eth0'/></bridge>
 </interface>";
 
-/// A host of guests.
+/// A host with guests.
 pub(crate) const BRIDGE: Scene = Scene {
     name: "bridge",
     host: BRIDGE_HOST,
@@ -207,7 +207,7 @@ pub(crate) const BRIDGE: Scene = Scene {
     lost: &[],
 };
 
-/// The same, where a guest is started meanwhile, on a bridge that was not there.
+/// The same, where a guest starts meanwhile on a new bridge.
 pub(crate) const NEW_GUEST: Scene = Scene {
     name: "new guest",
     host: BRIDGE_HOST,
@@ -238,7 +238,7 @@ pub(crate) const NEW_GUEST: Scene = Scene {
     lost: &["br1"],
 };
 
-/// Two NICs as one, and a VLAN over them.
+/// Two NICs in a bond, and a VLAN over it.
 pub(crate) const BOND: Scene = Scene {
     name: "bond",
     host: "
@@ -291,7 +291,7 @@ pub(crate) const BOND: Scene = Scene {
     lost: &[],
 };
 
-/// What has its addresses from others.
+/// A host that has its addresses from DHCP servers and routers.
 pub(crate) const DHCP: Scene = Scene {
     name: "dhcp",
     host: "

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a sequence has come to, what can be done next, and what must hold then.
+//! The state that a sequence has reached, the operations that can follow, and the checks after
+//! each.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use virtinterfaced::proto::interface::InterfaceCall;
 use crate::by_hand;
 use crate::scenes::Scene;
 
-/// How long a change may be open.
+/// The `change_timeout`.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What can be done.
+/// An operation.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Op {
     Begin,
@@ -52,9 +53,9 @@ impl Op {
 pub(crate) struct State {
     scene: &'static str,
     daemon: ValueDaemon,
-    /// How the host was when the open change began.
+    /// The host at the beginning of the open transaction.
     then: Option<View>,
-    /// How often somebody has used an editor, or `ip`.
+    /// How many times files were edited and `ip` was used.
     edits: usize,
     hands: usize,
 }
@@ -71,7 +72,7 @@ impl State {
         Scene::named(self.scene)
     }
 
-    /// Does one thing, and sees that it does what it is to do, and no more.
+    /// Performs an operation and checks that it has its effects and no others.
     pub(crate) fn apply(&mut self, op: Op, label: &str) {
         let before = self.clone();
         let outcome = self.perform(op);
@@ -103,7 +104,7 @@ impl State {
         assert!(self.daemon.is_tidy(), "{label}: {:?}", self.daemon);
     }
 
-    /// What is left open is rolled back.
+    /// Rolls back a transaction that is still open.
     pub(crate) fn end(mut self, label: &str) {
         if self.then.is_none() {
             return;
@@ -118,8 +119,8 @@ impl State {
         assert!(rebooted.daemon.opening().is_none(), "{label}, then a reboot");
     }
 
-    /// Kills the daemon behind each action of what this would do, and in the middle of it. Tells how many
-    /// deaths that are.
+    /// Kills the daemon after each action of an operation and in the middle of each write, and
+    /// checks the next start. Returns the number of kills.
     pub(crate) fn die_at_each_step(&self, op: Op, label: &str) -> usize {
         let acts = match op {
             Op::Define | Op::Undefine | Op::Create | Op::Destroy => true,
@@ -136,7 +137,7 @@ impl State {
             dying.daemon.kill_after(deaths);
             let _ = dying.perform(op);
             if !dying.daemon.is_dead() {
-                // There are no more steps, or nothing is to be done.
+                // The operation has no more actions.
                 return deaths;
             }
             if dying.daemon.has_died_writing() {
@@ -150,8 +151,8 @@ impl State {
         }
     }
 
-    /// Starts the daemon again that was killed in what `before` was to become. Every other time it is
-    /// also started too late, or killed in the middle of that once more.
+    /// Starts a daemon that was killed during `op`. For every other action, also tests a start
+    /// after the deadline; for the rest, a second kill during recovery.
     fn come_back(self, before: &Self, op: Op, step: usize, label: &str) {
         let mut other = self.clone();
         self.restart(before, op, step, label);
@@ -177,11 +178,11 @@ impl State {
     fn restart(mut self, before: &Self, op: Op, step: usize, label: &str) -> Self {
         let is_undone = self.daemon.has_journal();
         let outcome = self.daemon.restart().or_else(|err| {
-            // A file that is half written is told of, and nothing has followed from it.
+            // A half-written file is reported, and has had no effect.
             if err.message().ends_with("Bad message") { Ok(()) } else { Err(err) }
         });
         match op {
-            // The client has no answer: it is open, or it is not.
+            // No reply was sent: the transaction is either open or not.
             Op::Begin | Op::Commit => {
                 assert_eq!(outcome, Ok(()), "{label}");
                 let is_open = self.daemon.opening().is_some();
@@ -190,7 +191,7 @@ impl State {
                 self.assert_same(before, label);
                 assert!(self.daemon.is_tidy(), "{label}");
             }
-            // So it was before the first action.
+            // The first action had not been performed yet.
             Op::Rollback if step == 0 && self.daemon.opening().is_some() => {
                 assert_eq!(outcome, Ok(()), "{label}");
                 self.assert_same(before, label);
@@ -200,7 +201,8 @@ impl State {
                 let mut done = before.clone();
                 let _ = done.perform(op);
                 let is_done = !is_undone && self.settled() == done.settled();
-                // Without a journal nothing has begun, or all is done and the client was not told.
+                // Without a journal, either nothing was begun, or all was done and only the reply
+                // was lost.
                 let want = if is_done { done.settled() } else { before.settled() };
                 self.check(&want, outcome, &format!("{label}, undone or done"));
                 assert!(self.daemon.opening().is_some(), "{label}: it stays open");
@@ -211,14 +213,14 @@ impl State {
         self
     }
 
-    /// Does it, and gives DHCP servers the time to answer.
+    /// Performs an operation, and gives DHCP servers time to answer.
     fn perform(&mut self, op: Op) -> Result<(), CallError> {
         let outcome = self.make(op);
         self.daemon.kernel.settle();
         outcome
     }
 
-    /// Makes the calls of this scene, or does what is not the daemon's to do.
+    /// Makes the calls of this scene, or performs what others do to the host.
     fn make(&mut self, op: Op) -> Result<(), CallError> {
         let scene = self.scene();
         let flags = 0;
@@ -248,7 +250,7 @@ impl State {
             Op::Kill => return self.daemon.restart(),
             Op::Deadline => return self.daemon.pass(TIMEOUT),
         };
-        // The first of them that is not refused.
+        // The first call that is not refused counts.
         let mut outcome = Ok(());
         for call in calls {
             outcome = self.daemon.call(&call);
@@ -264,7 +266,7 @@ impl State {
         assert!(now == before, "{label}:\n{}", difference(&before, &now));
     }
 
-    /// The open change is rolled back, and over.
+    /// Checks that the open transaction was rolled back and is closed.
     fn check_back(&mut self, outcome: Result<(), CallError>, label: &str) {
         let then = self.then.take().unwrap();
         self.check(&then, outcome, label);
@@ -272,7 +274,7 @@ impl State {
         assert!(self.daemon.is_tidy(), "{label}");
     }
 
-    /// The host is as it was, but for what the scene says.
+    /// Checks that the host is restored, except what the scene permits to be lost.
     fn check(&mut self, then: &View, outcome: Result<(), CallError>, label: &str) {
         self.daemon.kernel.settle();
         let now = self.view();

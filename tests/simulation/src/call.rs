@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Target `call`: a byte for the program, two for the procedure, then the payload.
 //!
-//! Each call is made by a client that has not opened, one that may only look and one that may do
-//! all. Whatever comes of it fits the wire, and who may only look changes nothing. Of the daemon
-//! itself only calls that set something change anything, and what they set fits together.
+//! Each call is made by a client that has not opened a connection, by a read-only client and by one
+//! with full access. Every outcome fits into a message, and a read-only client changes nothing.
+//! Only setters change the daemon itself, and the limits that they set are consistent.
 
 use std::sync::LazyLock;
 
@@ -119,7 +119,7 @@ fn check_encoding(outcome: &Result<Reply, CallError>) {
     }
 }
 
-/// Code and text of an error, from all eleven fields as a client reads them.
+/// Code and text of an error. All eleven fields are decoded, as a client decodes them.
 fn decode_fault(payload: &[u8]) -> Result<(i32, String), XdrError> {
     let mut reader = Reader::new(payload);
     let code = reader.i32("code")?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Target `config`: the text of a configuration file.
 //!
-//! Every place that a statement, an error or a warning names is in the text, and shows what it
-//! says; every message is one line that begins with a place.
+//! Every place named by a statement, an error or a warning exists in the text and holds what the
+//! message quotes. Every message is one line that begins with a place.
 
 use virtinterfaced::config::Settings;
 use virtinterfaced::config::lexer::{self, Place, Scalar, Value};
@@ -32,7 +32,8 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// What stands at `place`; nothing at the end of the text; `None` where there is no such place.
+/// The text that begins at `place`, which is empty at the end of the input; `None` if the text has
+/// no such place.
 fn at(text: &str, place: Place) -> Option<&str> {
     let mut lines = text.split_inclusive('\n');
     let line_start: usize = lines.by_ref().take(place.line.checked_sub(1)?).map(str::len).sum();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Target `definition`: the bytes of a file named eth0.xml.
 //!
-//! They are kept as they are, and are either the definition of eth0 or broken for a reason that is
-//! one line. Whatever they are, defining eth0, taking it into a bridge and undefining it are edits
-//! that begin with these bytes, end with what can be read again, and can be undone.
+//! The bytes are kept unchanged, and are either the definition of eth0 or broken, with a reason of
+//! one line. In both cases the edits that define eth0, make it a bridge's port or undefine it begin
+//! with these bytes, end with a readable definition, and can be undone.
 
 use virtinterfaced::backend::native;
 use virtinterfaced::definitions::{Definitions, Entry, FileEdit};
@@ -37,12 +37,12 @@ fn check_meaning(entry: &Entry, name: IfName) {
             let is_line = !reason.is_empty() && !reason.contains(char::is_control);
             assert!(is_line, "{reason:?} is not one line");
         }
-        // It would have no bytes.
+        // Its bytes are unknown.
         Entry::Unreadable(_) => {}
     }
 }
 
-/// Carries out the edits, and undoes them.
+/// Performs the edits, then undoes them.
 fn check(definitions: &Definitions, edits: &[FileEdit]) {
     let mut changed = definitions.clone();
     for edit in edits {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Target `frame`: a stream in pieces, each a byte (its length, and in the top bit whether its last
-//! byte carries a descriptor) and the bytes themselves.
+//! Target `frame`: a stream in pieces. Each piece begins with a byte that gives its length, and in
+//! the top bit whether its last byte carries a descriptor.
 //!
-//! However the stream is cut, the same frames are found and the same error ends it. Memory follows
-//! what waits, not what length words promise nor what has been before.
+//! However the stream is cut, the same frames are found and the same error ends it. Memory is in
+//! proportion to the bytes that wait, not to the declared lengths or to earlier frames.
 
 use crate::input::Input;
 use virtinterfaced::limits::SPARE_BUFFER_LEN;
 use virtinterfaced::rpc::frame::{Carrier, FrameBuffer, FrameError};
 use virtinterfaced::rpc::header::Header;
 
-/// What a stream held: its frames, how it ended, and what was left over.
+/// The result of reading a stream: its frames, its error, and the bytes left over.
 #[derive(Debug, Default, Eq, PartialEq)]
 struct Found {
     frames: Vec<(Header, Vec<u8>, usize)>,
@@ -55,7 +55,8 @@ fn single_bytes((bytes, carrier): Piece<'_>) -> impl Iterator<Item = Piece<'_>> 
     bytes.chunks(1).enumerate().map(move |(position, byte)| (byte, of(position)))
 }
 
-/// The longest pieces that a read could return: each ends where a descriptor came, or at the end.
+/// The longest pieces that a read could return: each ends at a byte that carries a descriptor, or
+/// at the end.
 fn merge(pieces: &[Piece<'_>]) -> Vec<(Vec<u8>, Carrier)> {
     let mut merged = Vec::new();
     let mut bytes = Vec::new();
@@ -80,7 +81,7 @@ fn follow<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> Found {
         if found.error.is_some() {
             break;
         }
-        // What is consumed may take as much room as what waits, and a vector that grows doubles.
+        // Consumed bytes may take as much room as waiting ones, and a growing vector doubles.
         assert!(buffer.capacity() <= 4 * waiting_max + SPARE_BUFFER_LEN, "memory for nothing");
     }
     found.left = buffer.len();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A fuzzer's bytes, taken apart from the front.
+//! A fuzzer's bytes, consumed from the front.
 //!
-//! Every input means something: a length that is over what is left takes what is left, and a
-//! number that is over its range is wrapped into it.
+//! Every input is valid: a length longer than the rest takes the rest, and a number out of range is
+//! wrapped into it.
 
-/// What is left of an input.
+/// The rest of an input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Input<'a> {
     rest: &'a [u8],
@@ -39,7 +39,7 @@ impl<'a> Input<'a> {
         self.choice(2) == 1
     }
 
-    /// One of these, of which there is at least one and are at most 255.
+    /// One element of a slice of 1 to 255.
     #[expect(clippy::expect_used, reason = "the lists stand in the targets, and none is empty")]
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         let count = u8::try_from(from.len()).expect("a short list");
@@ -53,7 +53,7 @@ impl<'a> Input<'a> {
         bytes
     }
 
-    /// All that is left.
+    /// All bytes that are left.
     pub(super) fn rest(self) -> &'a [u8] {
         self.rest
     }

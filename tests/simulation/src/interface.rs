@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Any bytes as an [`Interface`] that a definition can be: of every kind, with all that the model
-//! has, at the ends of each range.
+//! Makes an [`Interface`] from any bytes: every kind, every field of the model, at the ends of each
+//! range.
 //!
-//! What the parser refuses does not come out: a name twice, a VLAN over itself, an MTU over the
-//! bound, a monitor that its bond's mode excludes.
+//! It makes nothing that the parser refuses: a name used twice, a VLAN over itself, an MTU over the
+//! bound, a monitor that the bond's mode excludes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -33,7 +33,7 @@ pub fn interface(bytes: &[u8]) -> Interface {
     Interface { name, start, mtu, protocols, kind }
 }
 
-/// Bytes that become choices. At their end every choice is the first.
+/// Bytes that are read as choices. At their end every choice is the first.
 struct Maker<'a> {
     input: Input<'a>,
     name_count: u16,
@@ -44,7 +44,7 @@ impl Maker<'_> {
         self.input.coin().then(|| make(self))
     }
 
-    /// One of the edges, or what lies between them.
+    /// One of `edges`, or a number between the first and the last.
     fn number(&mut self, edges: &[u32]) -> u32 {
         let edge = self.input.pick(edges);
         let offset = self.maybe(|maker| maker.input.number().unwrap_or_default());
@@ -53,7 +53,7 @@ impl Maker<'_> {
         within.map_or(number, |(min, max)| number.clamp(*min, *max))
     }
 
-    /// A name that this interface has not had.
+    /// A name not yet used in this interface.
     #[expect(clippy::expect_used, reason = "the parts stand here, and are short")]
     fn name(&mut self) -> IfName {
         self.name_count += 1;
@@ -178,7 +178,7 @@ impl Maker<'_> {
         }
     }
 
-    /// Over a port that is there already, or over something else.
+    /// A VLAN over one of `ports`, or over another link.
     fn vlan(&mut self, ports: &[Port]) -> Vlan {
         let link = self.link();
         let parent = match ports.first().filter(|_| self.input.coin()) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A kernel, a host and a daemon that are values, for tests; and what fuzzers and the tests that
-//! replay their corpora call: one module a target, each with a `run` that takes any bytes at all.
+//! A kernel, a host and a daemon made of values, for tests; and the fuzz targets, which fuzzers and
+//! the tests that replay their corpora run: one module for each target, with a `run` that takes any
+//! bytes.
 //!
-//! Beyond "no panic" each target asserts what the daemon's module promises. The daemon knows nothing
-//! of this crate. As in its own library, a module may name the modules above it in this list.
+//! Beyond "no panic" each target asserts what the daemon's module promises. The daemon does not
+//! depend on this crate. As in the daemon's library, a module may name the modules above it in this
+//! list.
 
 mod input;
 pub mod sample;
@@ -21,10 +23,10 @@ pub mod session;
 pub mod snapshot;
 pub mod xml;
 
-/// What a target does with an input: return, or panic.
+/// The entry point of a target: returns, or panics.
 pub type Run = fn(&[u8]);
 
-/// The targets, by the names of their corpus folders.
+/// The targets, by the names of their corpus directories.
 pub const TARGETS: [(&str, Run); 9] = [
     ("call", call::run),
     ("changes", changes::run),

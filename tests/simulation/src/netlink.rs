@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Target `netlink`: datagrams, each behind two bytes with its length.
+//! Target `netlink`: datagrams, each preceded by two bytes with its length.
 //!
-//! What is decoded can be encoded and decoded again; news folded in twice changes nothing the
-//! second time; every link of any host can be described; a conversation hands out what was asked
-//! for and is over when it says so.
+//! A decoded message can be encoded and decoded again; the same event applied twice changes nothing
+//! the second time; every link of any host can be described; a conversation returns only messages
+//! that answer its request, and none after its end.
 
 use crate::input::Input;
 use crate::sample;
@@ -106,7 +106,8 @@ fn check_conversation(datagrams: &[&[u8]]) {
     }
 }
 
-/// Whether an answer could come while nothing is asked: bad framing is told at any time.
+/// Whether this answer is allowed after the end of a conversation: malformed messages are reported
+/// at any time.
 fn is_no_end(answer: conversation::Answer) -> bool {
     matches!(answer, conversation::Answer::Pending | conversation::Answer::Malformed(_))
 }

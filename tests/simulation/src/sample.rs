@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A small host with a link of each kind, and a daemon with a few clients, for targets and tests to
-//! ask about.
+//! query.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -95,7 +95,7 @@ fn prefix(address: IpAddr, len: u8) -> IpPrefix {
     IpPrefix::new(address, len).expect("a length that the family has")
 }
 
-/// What the daemon answers to a call while the kernel has `host`. All that it orders is done.
+/// The daemon's answer to a call while the kernel has `host`. Every change succeeds.
 pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, CallError> {
     if let Call::Admin(call) = call {
         return match admin_outcome(call) {
@@ -125,7 +125,7 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
     }
 }
 
-/// The outside world's answer to anything it is asked.
+/// The host's answer to a handler's question.
 pub(super) fn answer(question: &Question) -> Answer {
     match question {
         Question::Hostname => Answer::Hostname("host.example".to_owned()),
@@ -146,7 +146,7 @@ fn findings(inspection: &Inspection) -> Findings {
     }
 }
 
-/// What comes of an admin call once its question, if it has one, is answered.
+/// The final outcome of an admin call: its question, if it has one, is answered.
 pub(super) fn admin_outcome(call: &AdminCall) -> admin::Outcome {
     match admin::handle(call, None) {
         admin::Outcome::Ask(question) => admin::handle(call, Some(&admin_answer(question))),
@@ -154,8 +154,8 @@ pub(super) fn admin_outcome(call: &AdminCall) -> admin::Outcome {
     }
 }
 
-/// The running daemon's answer: it has its default settings, one client who has spoken for himself,
-/// one who has not said a word, and virt-admin.
+/// The running daemon's answer: it has its default settings, and three clients, which are one that
+/// has identified itself, one that has sent nothing, and virt-admin.
 pub(super) fn admin_answer(question: admin::Question) -> admin::Answer {
     match question {
         admin::Question::Server(server) => admin::Answer::Server(server_status(server)),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Target `session`: two bytes for the endpoint and the limit of calls, then a script of inputs,
-//! each a byte and what belongs to it. They come in any order at all.
+//! Target `session`: two bytes for the endpoint and the limit of calls, then a script of inputs in
+//! any order, each a byte and its data.
 //!
-//! Never more calls and pings in flight than the limit; what is to be written is whole messages; a
-//! session that is over says nothing more; the deadline never moves back.
+//! Calls and pings in flight never exceed the limit; the output consists of whole messages; a
+//! session that has ended sends nothing; the deadline never moves back.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use virtinterfaced::rpc::keepalive::{self, Policy};
 use virtinterfaced::rpc::message;
 use virtinterfaced::session::{Ending, PendingCall, Session};
 
-/// Some instant to count from. The same for all runs: what happens never depends on it.
+/// An arbitrary instant. The same for all runs, as no outcome depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
     #[expect(clippy::disallowed_methods, reason = "no loop reads the clock here")]
     Instant::now()
@@ -37,14 +37,14 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// A session under test, and what its caller knows of it.
+/// A session under test, and its caller's record of it.
 struct Play {
     session: Session,
     now: Instant,
     limit: u32,
-    /// Calls handed out and not yet answered.
+    /// Calls returned by the session and not yet answered.
     pending: Vec<PendingCall>,
-    /// What was written since the last whole message.
+    /// Bytes written since the last whole message.
     partly_written: Vec<u8>,
     deadline: Option<Instant>,
     ending: Option<Ending>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Target `snapshot`: the file of an open change, and what a file would have to say behind a checksum
-//! that is right.
+//! Target `snapshot`: the file of an open change, once as it is and once as the content behind a
+//! correct checksum.
 //!
-//! Whatever is believed can be written again, and is then read as it was written.
+//! Every accepted snapshot can be encoded again, and decodes to the same snapshot.
 
 use virtinterfaced::snapshot::Snapshot;
 use virtinterfaced::xdr::seal::{Magic, seal};
@@ -13,7 +13,7 @@ pub fn run(input: &[u8]) {
     let Some((magic, _)) = empty.split_first_chunk::<{ size_of::<Magic>() }>() else { return };
     for bytes in [input.to_vec(), seal(magic, |body| body.extend_from_slice(input))] {
         let Ok(found) = Snapshot::decode(&bytes) else { continue };
-        // What is said twice is kept once.
+        // Duplicates in the input are kept once.
         let written = found.encode();
         let kept = Snapshot::decode(&written);
         assert_eq!(kept.as_ref().map(Snapshot::encode), Ok(written));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`ValueDaemon`]: the daemon's coordinator of changes, on a kernel, a disk and a clock made of values.
+//! [`ValueDaemon`]: the daemon's coordinator of changes, on a kernel, a disk and a clock made of
+//! values.
 //!
-//! Its actions are performed one by one, as the loop performs them. The daemon can be killed behind any
-//! of them, or in the middle of writing a file, and started again.
+//! Its actions are performed one by one, as the loop performs them. The daemon can be killed after
+//! any of them, or in the middle of writing a file, and started again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,13 +41,13 @@ use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
 use virtinterfaced::snapshot::{Caller, KeptFile, Opening, Snapshot};
 
-/// Some instant to count from. The same for all runs: what happens never depends on it.
+/// An arbitrary instant. The same for all runs, as no outcome depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
     #[expect(clippy::disallowed_methods, reason = "no loop reads the clock here")]
     Instant::now()
 });
 
-/// The head of every call: nobody waits for a reply.
+/// The header of every call. No reply is sent.
 const HEADER: Header = Header {
     program: 0,
     version: 0,
@@ -56,7 +57,7 @@ const HEADER: Header = Header {
     status: status::OK,
 };
 
-/// How many actions a call may take: more is a circle.
+/// How many actions a call may take. More would be an endless loop.
 const ACTION_COUNT_MAX: usize = 10_000;
 
 /// A daemon and its host.
@@ -65,7 +66,7 @@ pub struct ValueDaemon {
     pub kernel: ValueKernel,
     coordinator: Coordinator,
     disk: Disk,
-    /// What the daemons of this boot remember of links.
+    /// The daemons' memory of links, kept for this boot.
     links: LinkMemory,
     settings: ChangeSettings,
     boot: Rc<str>,
@@ -73,34 +74,35 @@ pub struct ValueDaemon {
     /// By the clock of the loop, since the first daemon started.
     elapsed: Duration,
     fate: Fate,
-    /// The last action was writing a file.
+    /// Whether the last action wrote a file.
     has_written: bool,
     /// The reply to the call that is under way.
     reply: Option<Result<(), CallError>>,
 }
 
-/// The folder of transactions: the bytes of its files.
+/// The directory of transactions: the bytes of its files.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     files: BTreeMap<TransactionFile, Vec<u8>>,
     note: Option<String>,
 }
 
-/// What becomes of the next call.
+/// The fate of the next call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Fate {
     #[default]
     Done,
-    /// One of its steps is refused, if there are that many before it.
+    /// A step is refused, after this many others.
     Refused(usize),
-    /// The daemon is killed when it has done that many actions.
+    /// The daemon is killed after this many actions.
     Killed(usize),
-    /// So it is, and the last of them is writing a file, which is half done.
+    /// The daemon is killed in the last of this many actions, which writes a file and leaves half
+    /// of it.
     Torn(usize),
 }
 
 impl ValueDaemon {
-    /// A daemon that has just started, in a boot of its own.
+    /// A daemon that has just started, on a host that has just booted.
     pub fn new(kernel: ValueKernel, timeout: Option<Duration>) -> Self {
         let settings = ChangeSettings {
             privilege: Privilege::System,
@@ -128,7 +130,7 @@ impl ValueDaemon {
         self.coordinator.opening()
     }
 
-    /// Whether the folder has nothing more in it than the open transaction, if there is one.
+    /// Whether the directory contains only the files of the open transaction, if there is one.
     pub fn is_tidy(&self) -> bool {
         let has = |file| self.disk.files.contains_key(&file);
         has(TransactionFile::Snapshot) == self.opening().is_some()
@@ -136,46 +138,46 @@ impl ValueDaemon {
             && !has(TransactionFile::Journal)
     }
 
-    /// Whether a change of the transaction has begun, and is undone by a daemon that starts.
+    /// Whether a change within the transaction has begun. A daemon that starts undoes it.
     pub fn has_journal(&self) -> bool {
         self.disk.files.contains_key(&TransactionFile::Journal)
     }
 
-    /// One step of the next call is refused, if that many come before it.
+    /// Has the step of the next call refused that follows this many others.
     pub fn refuse(&mut self, step: usize) {
         self.fate = Fate::Refused(step);
     }
 
-    /// The daemon is killed in the next call, when it has done so many actions of it.
+    /// Has the daemon killed in the next call, after this many actions.
     pub fn kill_after(&mut self, action: usize) {
         self.fate = Fate::Killed(action);
     }
 
-    /// The daemon is killed in the next call, in the middle of the last of so many actions, which is writing
-    /// a file.
+    /// Has the daemon killed in the next call, in the middle of the last of this many actions, if
+    /// that one writes a file.
     pub fn tear(&mut self, action: usize) {
         self.fate = Fate::Torn(action);
     }
 
-    /// The next call is neither refused nor interrupted.
+    /// Lets the next call run without a refusal or an interruption.
     pub fn spare(&mut self) {
         self.fate = Fate::Done;
     }
 
-    /// Whether the last action before its death was writing a file.
+    /// Whether the last action before the daemon's death wrote a file.
     pub fn has_died_writing(&self) -> bool {
         self.has_written
     }
 
-    /// Whether it was killed in the last call.
+    /// Whether the daemon was killed in the last call.
     pub fn is_dead(&self) -> bool {
         matches!(self.fate, Fate::Killed(0))
     }
 
-    /// Makes a call, as a client would: nothing, or why it changes nothing.
+    /// Makes a call, as a client would. A call that fails has changed nothing.
     ///
     /// # Errors
-    /// As the client would read it; something if the daemon was killed.
+    /// The client's error; a placeholder if the daemon was killed.
     pub fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
         let origin = Origin::Client {
             id: ClientId(0),
@@ -198,12 +200,12 @@ impl ValueDaemon {
             let after = self.kernel.to_string();
             assert!(after == before, "{}\n{}", err.message(), difference(&before, &after));
         }
-        // The next call comes later than what depends on a call before it lasts.
+        // The next call comes after all timeouts that start with this one.
         self.elapsed += LEASE_REST_TIME_MAX;
         outcome
     }
 
-    /// What the handlers make of a call.
+    /// The handlers' decision on a call.
     ///
     /// # Errors
     /// They refuse it.
@@ -237,23 +239,23 @@ impl ValueDaemon {
         }
     }
 
-    /// What the files define.
+    /// The definitions in the host's files.
     pub fn definitions(&self) -> Definitions {
         let entry = |(name, file): (&IfName, &KeptFile)| match file {
             KeptFile::File { bytes, .. } => {
                 Some((*name, native::read(*name, bytes.clone(), native::parse)))
             }
-            // It leads nowhere, or cannot be read.
+            // A dangling link, or a file that cannot be read.
             KeptFile::Link(_) | KeptFile::Unread => None,
         };
         self.kernel.files().iter().filter_map(entry).collect()
     }
 
-    /// The daemon is killed, if it is not dead already, and started again. It may be killed again in what
-    /// it does at first.
+    /// Kills the daemon, unless it is dead already, and starts it again. It may be killed again
+    /// during its recovery.
     ///
     /// # Errors
-    /// What was to be rolled back or undone could not be, or not whole.
+    /// The rollback or undo at the start failed, at least in part.
     pub fn restart(&mut self) -> Result<(), CallError> {
         if self.is_dead() {
             self.fate = Fate::Done;
@@ -270,7 +272,7 @@ impl ValueDaemon {
         self.coordinator.recovered().clone()
     }
 
-    /// Power is lost: another boot begins, with a network that somebody else has set up by now.
+    /// The host loses power and boots again, with `network` already set up by others.
     ///
     /// # Errors
     /// As for [`ValueDaemon::restart`].
@@ -285,10 +287,10 @@ impl ValueDaemon {
         self.restart()
     }
 
-    /// Time passes. A daemon that runs looks at the deadline.
+    /// Time passes. A running daemon checks its deadline.
     ///
     /// # Errors
-    /// The transaction that was to be rolled back could not be, or not whole.
+    /// The rollback of the transaction failed, at least in part.
     pub fn pass(&mut self, time: Duration) -> Result<(), CallError> {
         self.let_pass(time);
         let (host, definitions, now) = (self.kernel.host(), self.definitions(), self.now());
@@ -302,7 +304,7 @@ impl ValueDaemon {
         if self.is_dead() { Err(killed()) } else { self.coordinator.recovered().clone() }
     }
 
-    /// Time passes while nobody looks.
+    /// Time passes, and the daemon does not check its deadline.
     pub fn let_pass(&mut self, time: Duration) {
         self.since_boot += time;
         self.elapsed += time;
@@ -317,7 +319,7 @@ impl ValueDaemon {
         }
     }
 
-    /// Performs actions until there is nothing left to do, or the daemon is dead.
+    /// Performs actions until none is left, or the daemon is dead.
     #[expect(clippy::panic, reason = "the coordinator does not come to an end")]
     fn run(&mut self) {
         for _ in 0..ACTION_COUNT_MAX {
@@ -362,7 +364,7 @@ impl ValueDaemon {
                 self.has_written = matches!(operation, FileAction::Write(..));
             }
             Action::Delete(link) => {
-                // One that is gone already is no matter.
+                // The link may be gone already.
                 let _ = self.kernel.perform(&Step::DeleteLink(link));
                 self.count_action();
             }
@@ -381,7 +383,7 @@ impl ValueDaemon {
         }
     }
 
-    /// An action is done.
+    /// Counts an action as done.
     fn count_action(&mut self) {
         self.has_written = false;
         match &mut self.fate {
@@ -392,7 +394,7 @@ impl ValueDaemon {
         }
     }
 
-    /// Leases come, or the time until then is over.
+    /// Gives DHCP clients their leases, or lets the time until `deadline` pass.
     fn wait(&mut self, deadline: Option<Instant>) {
         let fate = &mut self.fate;
         let has_leases = self.kernel.bring_leases(|lease| {
@@ -416,11 +418,11 @@ impl ValueDaemon {
     }
 }
 
-/// All that the next operation depends on.
+/// Everything that the next operation depends on.
 impl fmt::Debug for ValueDaemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = match self.coordinator.status() {
-            // How a transaction ended is told, and nothing depends on it.
+            // The outcome of a closed transaction is only reported; nothing depends on it.
             Status::Closed { .. } => None,
             status @ (Status::Open(_) | Status::Ending { .. } | Status::Unread { .. }) => {
                 Some(status)
@@ -486,7 +488,7 @@ impl Disk {
 }
 
 impl Fate {
-    /// What becomes of one step.
+    /// The error with which this step is refused, if it is.
     fn befall_step(&mut self, step: &Step) -> Option<StepError> {
         match self {
             Self::Done | Self::Killed(_) | Self::Torn(_) => None,
@@ -495,7 +497,7 @@ impl Fate {
                 Some(StepError::other(format!("no {step}")))
             }
             Self::Refused(left) => {
-                // A lease is not done, but comes.
+                // Waiting for a lease performs nothing.
                 if !matches!(step, Step::WaitFor(_)) {
                     *left -= 1;
                 }

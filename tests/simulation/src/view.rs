@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`View`]: all of a host that is to be as it was after a rollback.
+//! [`View`]: everything on a host that a rollback must restore.
 //!
-//! What legitimately is not is left out: the numbers of links, how long a lease or a route lasts, and
-//! the broadcast address that a client sets with its lease or does not.
+//! It omits what may legitimately differ: the numbers of links, the lifetimes of leases and routes,
+//! and the broadcast address, which a DHCP client may or may not set with its lease.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use virtinterfaced::snapshot::Files;
 /// A host, seen from outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct View {
-    /// A line for each thing that there is.
+    /// A line for each object.
     pub text: String,
     pub files: Files,
-    /// Guests' links and the bridges that they are on.
+    /// Guests' links and their bridges.
     pub guests: BTreeMap<IfName, Option<IfName>>,
 }
 
@@ -32,7 +32,7 @@ impl View {
         Self { text, files: kernel.files().clone(), guests }
     }
 
-    /// The lines that have nothing to do with these links.
+    /// The lines that do not concern these links.
     pub fn without(&self, names: &[&str]) -> String {
         let is_other = |line: &&str| {
             line.starts_with("file ") || !line.split(' ').any(|word| names.contains(&word))
@@ -41,7 +41,7 @@ impl View {
     }
 }
 
-/// A line without what a clock or a lease decides.
+/// A line without the fields that depend on a clock or a lease.
 fn timeless(line: &str) -> String {
     let mut words: Vec<_> = line.split(' ').collect();
     let forever = u32::MAX.to_string();
@@ -62,7 +62,7 @@ fn timeless(line: &str) -> String {
     words.join(" ") + "\n"
 }
 
-/// The lines that only one of two texts has, or those in another order.
+/// The lines that only one of two texts has, or that have moved.
 pub fn difference(before: &str, after: &str) -> String {
     let only = |text: &str, other: &str, mark| {
         let lines = text.lines().filter(|line| !other.lines().any(|it| it == *line));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Target `xml`: a definition's text; and, read as choices, the bytes of a definition.
 //!
-//! What was parsed is what its own format is parsed to, the schema allows what it allowed before, and
-//! memory follows the text. An error is a line or a few, and as long as what it quotes.
+//! Formatting a parsed definition and parsing it again yields the same definition, the schema
+//! accepts all that the parser accepts, and memory is in proportion to the text. An error is a few
+//! lines at most, and not much longer than the text that it quotes.
 
 use crate::interface;
 use virtinterfaced::error::CallError;
@@ -19,7 +20,7 @@ pub fn run(input: &[u8]) {
     match &parsed {
         Ok(interface) => {
             check_round_trip(interface);
-            // No element or value becomes much longer than it was.
+            // No element or value grows much.
             assert!(format(interface).len() <= 16 * text.len(), "{text}");
         }
         Err(err) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the bytes of target `changes` choose: definitions over a handful of names, and what somebody
-//! does to the host by hand.
+//! Makes from the bytes of target `changes` definitions over a handful of names, and manual changes
+//! to the host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,13 +16,13 @@ use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
 use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
 
-/// All names that anything has here. The kind of what is made by hand goes by them.
+/// All names in use here. The kind of a link made by hand follows from its name.
 const NAMES: [&str; 9] =
     ["eth0", "eth1", "eth2", "br0", "br1", "bond0", "eth0.5", "eth1.6", "bond0.7"];
 
 const MTUS: [u32; 4] = [1280, 1500, 4000, 9000];
 
-/// Choices, each of which takes a byte. At the end of the input every choice is the first.
+/// Reads choices, each of a byte. At the end of the input every choice is the first.
 #[derive(Debug)]
 pub(super) struct Chooser<'a> {
     pub(super) input: Input<'a>,
@@ -37,14 +37,14 @@ impl Chooser<'_> {
         named(self.input.pick(&NAMES))
     }
 
-    /// Some of these, in their order.
+    /// Some of `of`, in their order.
     fn some(&mut self, of: &[&str]) -> Vec<IfName> {
         let chosen = self.input.byte().unwrap_or_default();
         let is_chosen = |(at, _): &(usize, &&str)| chosen >> at & 1 == 1;
         of.iter().enumerate().filter(is_chosen).map(|(_, name)| named(name)).collect()
     }
 
-    /// A definition that is as often possible as not.
+    /// A definition, valid about half the time.
     pub(super) fn definition(&mut self) -> Interface {
         let mtu = self.maybe(|it| it.input.pick(&MTUS));
         let protocols = self.protocols();
@@ -138,7 +138,7 @@ impl Chooser<'_> {
             let is_new = addresses.iter().all(|ip| ip.address() != prefix.address());
             addresses.extend(is_new.then(|| Ip::from(prefix)));
         }
-        // Over the network of one of the addresses, as a rule.
+        // Usually in the network of one of the addresses.
         let first = addresses.first().map(Ip::prefix);
         let gateway = self.maybe(|it| it.gateway(first, family));
         Protocol { family, autoconf, dhcp, addresses, gateway }
@@ -168,7 +168,7 @@ impl Chooser<'_> {
         }
     }
 
-    /// Something that an administrator might do.
+    /// A step that an administrator might perform by hand.
     pub(super) fn step_by_hand(&mut self) -> Step {
         let link = self.name();
         let family = self.input.pick(&[Family::Ipv4, Family::Ipv6]);

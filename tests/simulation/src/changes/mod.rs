@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Target `changes`: a script of calls that change a host of a few links, and of what others do to
-//! it meanwhile: by hand, with guests, by pulling a link out. Any step of a call may be refused.
+//! Target `changes`: a script of calls that change a host of a few links, and of changes made
+//! meanwhile by others: an administrator with `ip`, starting guests, a NIC pulled out. Any step of
+//! a call may be refused.
 //!
-//! Whatever came before: a call that fails leaves the host as it was; what is created is up, as it is
-//! defined, and is refused when it is created again; what is destroyed is down or gone; guests stay
-//! on their bridges; each file can be read. What is rolled back is as it was at begin, and so is what
-//! was done by half when the daemon was killed in an open change.
+//! In any state: a call that fails leaves the host unchanged; a created interface is up and matches
+//! its definition, and creating it again is refused; a destroyed one is down or gone; guests stay
+//! on their bridges; each file can be read. A rollback restores the state at begin, and a start
+//! undoes the half-done change of a daemon that was killed in a transaction.
 
 mod chosen;
 
@@ -29,7 +30,7 @@ use virtinterfaced::plan::step::Step;
 use virtinterfaced::proto::interface::InterfaceCall;
 use virtinterfaced::xml::format;
 
-/// The host at first. A later line's link may be a port of an earlier one's.
+/// The initial host. Later links may be ports of earlier ones.
 const HOST: &str = "
     link br1 bridge up
     link eth0 nic up
@@ -49,7 +50,7 @@ const HOST: &str = "
 /// Calls in one run, so that a long input takes no longer than others.
 const CALL_COUNT_MAX: usize = 12;
 
-/// A byte from here on is about a change that can be undone.
+/// Bytes from here on are calls for a transaction.
 const OP_COUNT: u8 = 240;
 
 /// See the module.
@@ -82,7 +83,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// The host, and what will become of the next call.
+/// The host, and the fate of the next call.
 struct Play {
     daemon: ValueDaemon,
     /// Whether a step of the next call may be refused.
@@ -92,17 +93,17 @@ struct Play {
     begun: Option<Begun>,
 }
 
-/// A change that is open.
+/// An open transaction.
 struct Begun {
     view: View,
-    /// What has gone since that nobody brings back, with all that hangs on it.
+    /// Links that were pulled out since, and cannot be restored, nor what depends on them.
     gone: BTreeSet<IfName>,
 }
 
 impl Play {
     fn define(&mut self, definition: &Interface) {
         let xml = format::format(definition);
-        // Not all that is chosen can be.
+        // Some choices are not valid definitions.
         if native::parse(&xml).is_ok() {
             let _ = self.call(&InterfaceCall::DefineXml { xml, flags: 0 });
         }
@@ -118,7 +119,7 @@ impl Play {
         if self.call(&create).is_err() {
             return;
         }
-        // The link that was to be brought up with a lease has it.
+        // Now a link that was created with DHCP has its lease.
         self.daemon.kernel.settle();
         let host = self.daemon.kernel.host();
         assert_eq!(self::guests(&host), guests, "guests stay where they are");
@@ -166,8 +167,8 @@ impl Play {
         }
     }
 
-    /// It may be refused, as anybody's. IPv6 on what is over a link that is down is too short-lived to
-    /// be asked for: no plan keeps it.
+    /// Performs a step as an administrator; it may be refused. IPv6 addresses on links that are
+    /// down are left out: the kernel may drop them at any time, and no plan keeps them.
     fn do_by_hand(&mut self, step: &Step) {
         if let Step::AddAddress { link, record } = step {
             let host = self.daemon.kernel.host();
@@ -179,12 +180,12 @@ impl Play {
         let _ = self.daemon.kernel.perform(step);
     }
 
-    /// Guests come, and links are pulled out.
+    /// Pulls out a link, or starts a guest.
     fn disturb(&mut self, chooser: &mut Chooser<'_>) {
         let name = chooser.name();
         if chooser.input.choice(2) == 0 {
             self.daemon.kernel.pull_out(&name);
-            // Others may stand in its way, or hang on it.
+            // Without the link, others cannot be restored to their state.
             if let Some(begun) = &mut self.begun {
                 begun.gone.insert(name);
             }
@@ -193,7 +194,7 @@ impl Play {
         }
     }
 
-    /// Begins, commits, rolls back, or has the daemon killed in the next call.
+    /// Begins, commits or rolls back a transaction, or has the daemon killed in the next call.
     fn transact(&mut self, what: u8, chooser: &mut Chooser<'_>) {
         let flags = 0;
         match what % 4 {
@@ -229,8 +230,11 @@ impl Play {
         }
     }
 
-    /// Makes a call: nothing, or why it changes nothing. If the daemon is killed in it, it is started
-    /// again, and goes on with a rollback, or undoes what was done by half.
+    /// Makes a call. If the daemon is killed in it, starts it again; the start completes a
+    /// rollback, or undoes a change that was half done.
+    ///
+    /// # Errors
+    /// Why the call changed nothing.
     fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
         self.daemon.kernel.settle();
         (self.is_refused, self.was_killed) = (false, false);
@@ -243,7 +247,7 @@ impl Play {
         let is_open = self.daemon.opening().is_some();
         let is_undone = self.daemon.has_journal();
         let after = self.daemon.restart();
-        // The start goes on with the rollback; or it was over, and the client had no reply.
+        // The start completes the rollback, or it was complete and only the reply was lost.
         if let (InterfaceCall::ChangeRollback { .. }, Some(_)) = (call, &self.begun) {
             return after;
         }
@@ -264,8 +268,8 @@ impl Play {
         Err(call_errors::host("killed".to_owned(), 0))
     }
 
-    /// Whether the host is as a call leaves it that `daemon` makes to its end. The daemon may have been
-    /// killed after the last of the call's actions and before the reply.
+    /// Whether the host is as after `call` made completely on `daemon`: the daemon may have been
+    /// killed after the call's last action and before the reply.
     fn is_as_after(&mut self, call: &InterfaceCall, mut daemon: ValueDaemon) -> bool {
         daemon.spare();
         let is_done = daemon.call(call).is_ok();
@@ -277,7 +281,7 @@ impl Play {
         is_done && done.text == now.text && done.files == now.files
     }
 
-    /// The host is as it was, as far as it can be.
+    /// Checks that the host is restored, as far as possible.
     fn check_back(&mut self, begun: &Begun, outcome: &Result<(), CallError>, is_refused: bool) {
         self.daemon.kernel.settle();
         self.daemon.kernel.discard_leftovers();
@@ -285,13 +289,13 @@ impl Play {
         let now = View::of(&self.daemon.kernel);
         let label = || format!("{outcome:?}\n{}", difference(&then.text, &now.text));
         assert!(now.files == then.files || is_refused, "{}", label());
-        // On a bridge that was not there, or that is made again with what it is over gone.
+        // Guests on a bridge that did not exist at begin.
         let is_new = |guest: &&IfName| !then.guests.contains_key(*guest);
         let new: Vec<_> = now.guests.keys().filter(is_new).map(IfName::as_str).collect();
         let may_be_lost = is_refused || !gone.is_empty() || !new.is_empty();
         assert!(outcome.is_ok() || may_be_lost, "{}", label());
         if outcome.is_ok() {
-            // What a client is told, and does with it, is not the daemon's.
+            // Addresses and routes of a DHCP client are not the daemon's.
             let is_lasting = |line: &&str| {
                 let is_lease = line.contains(" finite N ") && line.contains(" origin 0");
                 !line.contains(" proto 16 ") && !is_lease
@@ -310,7 +314,7 @@ impl Play {
     }
 }
 
-/// Whose port each guest's link is.
+/// The bridge of each guest's link.
 fn guests(host: &Host) -> BTreeMap<IfName, Option<LinkIndex>> {
     let taps = host.links().filter(|link| link.kind == LinkKind::Tun);
     taps.map(|tap| (tap.name, tap.master)).collect()
@@ -325,7 +329,8 @@ fn is_of_kind(definition: &Interface, kind: &LinkKind) -> bool {
     )
 }
 
-/// Each address that is defined is there, and stays, unless others have a say in it.
+/// Checks that each defined address exists and is permanent, unless DHCP or autoconfiguration also
+/// sets addresses.
 fn check_addresses(definition: &Interface, host: &Host, link: LinkIndex) {
     let addresses = host.addresses_of(link);
     for protocol in &definition.protocols {

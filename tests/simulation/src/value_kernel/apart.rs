@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Policy rules (`net/core/fib_rules.c`) and routes that lead nowhere, with what a text says of them:
+//! Policy rules (`net/core/fib_rules.c`) and routes without a link, with their lines of text:
 //!
 //! ```text
 //! rule ipv4 100 from 192.0.2.5/32 lookup 100
@@ -16,27 +16,27 @@ use virtinterfaced::netlink::wire::{
     Header, Message, attributes, take_array, take_u32, write_message,
 };
 
-/// What a rule does, and a route's type: the same numbers mean the same.
+/// Actions of rules and types of routes, which share their numbers.
 const ACTIONS: [(&str, u8); 5] =
     [("lookup", 1), ("blackhole", 6), ("unreachable", 7), ("prohibit", 8), ("throw", 9)];
 const PROTOCOLS: [(&str, u8); 4] = [("kernel", 2), ("boot", 3), ("static", 4), ("zebra", 11)];
 
-/// A rule, or a route that leads nowhere.
+/// A rule, or a route without a link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Apart {
-    /// A rule has a number, by which it is sorted.
+    /// The number by which rules are sorted; `None` for a route.
     priority: Option<u32>,
     family: Family,
-    /// Where a rule's packets come from, or a route's go.
+    /// The source of a rule, or the destination of a route.
     prefix: IpPrefix,
     action: u8,
-    /// The table that a rule asks, or a route's metric.
+    /// The table that a rule looks up, or a route's metric.
     number: u32,
     protocol: u8,
 }
 
 impl ValueKernel {
-    /// Behind what has its number already.
+    /// Inserts it after those of the same priority.
     pub(super) fn add_apart(&mut self, apart: Apart) -> Result<(), Errno> {
         if self.aparts.contains(&apart) {
             return Err(libc::EEXIST);
@@ -103,7 +103,7 @@ impl Apart {
         Some(apart)
     }
 
-    /// What a request is about: a rule, or a route that leads nowhere.
+    /// The object of a request: a rule, or a route without a link.
     pub(super) fn asked(message: &Message<'_>) -> Option<Self> {
         if !matches!(message.kind, 24 | 25 | 32 | 33) {
             return None;
@@ -143,7 +143,7 @@ impl Apart {
         })
     }
 
-    /// Appends the message that tells of it.
+    /// Appends its message in a dump.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let kind = if self.priority.is_some() { 32 } else { 24 };
         let (family, len) =

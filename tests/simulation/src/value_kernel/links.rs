@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the kernel does with requests about links: bridges (`net/bridge`), bonds
-//! (`drivers/net/bonding`), VLANs (`net/8021q`), and what all links have in common
-//! (`net/core/dev.c`).
+//! How the kernel handles requests about links: bridges (`net/bridge`), bonds
+//! (`drivers/net/bonding`), VLANs (`net/8021q`), and all links (`net/core/dev.c`).
 
 use std::collections::BTreeMap;
 
@@ -13,18 +12,18 @@ use virtinterfaced::model::address::MacAddr;
 use virtinterfaced::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
 use virtinterfaced::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
 
-/// What Ethernet and all that is made like it have at first, and the most that a NIC takes here.
+/// The initial MTU of Ethernet-like links, and the largest of a NIC here.
 const MTU_AT_FIRST: u32 = 1500;
 const MTU_MIN: u32 = 68;
 const NIC_MTU_MAX: u32 = 9000;
 const VIRTUAL_MTU_MAX: u32 = 65_535;
-/// With less a link has no IPv6.
+/// A link with a smaller MTU has no IPv6.
 const IPV6_MTU_MIN: u32 = 1280;
 
 const STP_DELAY_MIN: u32 = 200;
 const STP_DELAY_MAX: u32 = 3000;
 const DELAY_AT_FIRST: u32 = 1500;
-/// What a bond whose mode needs MII monitoring gets.
+/// The initial `miimon` of a bond whose mode needs MII monitoring.
 const MIIMON_AT_FIRST: u32 = 100;
 const TAG_MAX: u32 = 4095;
 
@@ -111,7 +110,7 @@ impl ValueKernel {
         self.take_away(index)
     }
 
-    /// The link goes, be it pulled out.
+    /// Removes the link, whether deleted or pulled out.
     pub(super) fn take_away(&mut self, index: LinkIndex) -> Result<(), Errno> {
         for port in self.indexes(|it| it.master == Some(index)) {
             self.release(port)?;
@@ -134,7 +133,7 @@ impl ValueKernel {
             if self.devices.values().any(|it| it.name == name && it.index != index) {
                 return Err(libc::EEXIST);
             }
-            // As older kernels have it.
+            // As older kernels do.
             if self.device(index)?.up {
                 return Err(libc::EBUSY);
             }
@@ -233,7 +232,7 @@ impl ValueKernel {
         Ok(())
     }
 
-    /// A bridge whose MTU nobody has set has the least of its ports'.
+    /// Sets a bridge's MTU to the smallest of its ports', unless the bridge's was set explicitly.
     fn follow_mtu(&mut self, port: LinkIndex) -> Result<(), Errno> {
         match self.device(port)?.master {
             Some(master) => self.adjust_bridge(master),
@@ -295,7 +294,7 @@ impl ValueKernel {
         }
     }
 
-    /// Whether `top` has `index` somewhere below it.
+    /// Whether `index` is somewhere below `top`.
     fn is_below(&self, index: LinkIndex, top: LinkIndex) -> bool {
         let vlan_parent = |it: &Device| it.parent.filter(|_| it.is_vlan());
         let mut below = self.devices.get(&top).and_then(vlan_parent);
@@ -382,7 +381,7 @@ fn tuned_bridge(mut bridge: LinkBridge, asked: &LinkRequest) -> Result<LinkBridg
     Ok(bridge)
 }
 
-/// What keeps a bond from changing.
+/// The state that a bond must have for a change.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum BondState {
     Free,
@@ -472,7 +471,8 @@ fn uses_arp(bond: &LinkBond) -> bool {
     !matches!(bond.mode, Some(BondMode::Ieee8023ad | BondMode::BalanceTlb | BondMode::BalanceAlb))
 }
 
-/// What a NIC may be called: neither a group nor nobody (`is_valid_ether_addr`).
+/// Whether a NIC may have this address: neither a multicast address nor all zeros
+/// (`is_valid_ether_addr`).
 fn is_valid_mac(mac: MacAddr) -> bool {
     let bytes = mac.as_bytes();
     bytes.first().is_some_and(|first| first & 1 == 0) && bytes.iter().any(|byte| *byte != 0)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`ValueKernel`]: a kernel made of values, for whoever tries out plans.
+//! [`ValueKernel`]: a kernel made of values, on which tests carry out plans.
 //!
-//! It takes the very requests that the daemon sends, and does with them what Linux does as far as a
-//! plan can notice: what it refuses and with which number, and what goes or comes along. A link that
-//! goes down loses its routes and its IPv6 addresses, a primary IPv4 address takes its secondaries
-//! with it, and a bond's member is down when it is released. Link-local addresses and routes that
-//! come with addresses are left out: no plan touches them. Files and DHCP clients are here too, so
-//! that its `to_string` is the whole of what a change can change.
+//! It takes the same requests that the daemon sends, and handles them as Linux does, as far as a
+//! plan can notice: which requests it refuses with which errno, and the side effects. A link that
+//! goes down loses its routes and its IPv6 addresses, a deleted primary IPv4 address takes its
+//! secondaries with it, and a bond's member is down when it is released. Link-local addresses and
+//! the routes that come with addresses are left out, as no plan touches them. Files and DHCP
+//! clients are included, so `to_string` shows everything that a change can change.
 
 mod vlan_options;
 mod state;
@@ -44,41 +44,41 @@ use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::plan::{self, Plan};
 use virtinterfaced::snapshot::{FileRestoration, Files, KeptFile};
 
-/// How long a DHCP client has here.
+/// The lifetime of a lease.
 pub const LEASE_TIME: Duration = Duration::from_secs(30);
 
-/// A number of errno(3).
+/// An errno.
 pub(super) type Errno = i32;
 
-/// All that a change can change.
+/// Everything that a change can change.
 #[derive(Clone, Debug, Default)]
 pub struct ValueKernel {
     devices: BTreeMap<LinkIndex, Device>,
     last_index: u32,
-    /// Of links that are yet to be made.
+    /// The indexes of links that are yet to be created.
     numbers: BTreeMap<IfName, LinkIndex>,
-    /// The sysctls of links that are made.
+    /// The IPv6 sysctls of new links.
     defaults: Ipv6Sysctls,
     /// Whether a secondary address takes the place of its primary one
     /// (`net.ipv4.conf.*.promote_secondaries`).
     promotes: bool,
-    /// Whether its bridges can look at VLANs (`CONFIG_BRIDGE_VLAN_FILTERING`).
+    /// Whether its bridges can filter VLANs (`CONFIG_BRIDGE_VLAN_FILTERING`).
     filters_vlans: bool,
     clients: Vec<Lease>,
-    /// Rules, and routes that lead nowhere.
+    /// Policy rules, and routes without a link.
     aparts: Vec<Apart>,
-    /// Clients of others, and those that were ended.
+    /// DHCP clients of other programs, and those of them that were ended.
     foreign: Vec<ForeignClient>,
     ended: Vec<ForeignClient>,
     files: Files,
 }
 
-/// What becomes of a step before the kernel hears of it: an error, or nothing. For a lease that is
-/// waited for, an error is a server that does not answer.
+/// Decides whether a step fails before the kernel sees it: the error, or `None`. For a step that
+/// waits for a lease, an error stands for a server that does not answer.
 pub type Fault<'a> = &'a mut dyn FnMut(&Step) -> Option<StepError>;
 
 impl ValueKernel {
-    /// The table that the kernel's news makes.
+    /// The table that the kernel's messages yield.
     pub fn host(&self) -> Host {
         let mut news = Vec::new();
         for device in self.devices.values() {
@@ -94,7 +94,7 @@ impl ValueKernel {
         host
     }
 
-    /// All that is to be known of these links, as `io::kernel` asks for it.
+    /// The survey of these links, as `io::kernel` makes it.
     pub fn survey(&self, order: &SurveyOrder) -> Survey {
         let mut survey = Survey::default();
         survey.defaults = self.default_sysctls();
@@ -128,7 +128,7 @@ impl ValueKernel {
         survey
     }
 
-    /// The sysctls that it knows of links that are yet to be made.
+    /// The sysctls of links that are yet to be created.
     fn default_sysctls(&self) -> Sysctls {
         let Ipv6Sysctls { accept_ra, autoconf, disable_ipv6, forwarding } = self.defaults;
         let values = [
@@ -140,7 +140,7 @@ impl ValueKernel {
         values.into_iter().filter_map(|(sysctl, value)| Some((sysctl, value?))).collect()
     }
 
-    /// The link as a message tells of it.
+    /// The link as decoded from its message.
     fn told(&self, device: &Device) -> Link {
         let mut bytes = Vec::new();
         link::encode(&mut bytes, 0, &device.link());
@@ -151,7 +151,7 @@ impl ValueKernel {
         }
     }
 
-    /// All that can be set back, as dumps would tell of it.
+    /// Everything that can be restored, as decoded from dumps.
     pub fn record(&self) -> HostRecord {
         let mut told = Vec::new();
         for device in self.devices.values() {
@@ -164,7 +164,7 @@ impl ValueKernel {
         HostRecord::decode(&told).unwrap_or_default()
     }
 
-    /// The DHCP clients that others have started.
+    /// The DHCP clients of other programs.
     pub fn foreign_clients(&self) -> &[ForeignClient] {
         &self.foreign
     }
@@ -174,7 +174,8 @@ impl ValueKernel {
         &self.clients
     }
 
-    /// Carries out of a plan as much as can be, while `fault` makes steps fail. Tells what is refused.
+    /// Carries out as many steps of a plan as succeed, while `fault` makes steps fail. Returns
+    /// those that failed.
     pub fn carry_out_what_can_be(
         &mut self,
         plan: Plan,
@@ -199,7 +200,7 @@ impl ValueKernel {
         job.refused().to_vec()
     }
 
-    /// Deletes what is out of the way. The loop would try once, too.
+    /// Deletes links that were set aside. The loop tries once, too.
     fn discard(&mut self, discarded: Vec<IfName>, fault: Fault<'_>) {
         for step in discarded.into_iter().map(Step::DeleteLink) {
             if fault(&step).is_none() {
@@ -208,17 +209,17 @@ impl ValueKernel {
         }
     }
 
-    /// Deletes what an earlier daemon has left out of the way.
+    /// Deletes links that an earlier daemon has set aside.
     pub fn discard_leftovers(&mut self) {
         let host = self.host();
         let discarded = host.links().filter(|link| is_discarded(&host, link));
         self.discard(discarded.map(|link| link.name).collect(), &mut |_| None);
     }
 
-    /// Carries a plan out, with all its waiting, while `fault` makes steps fail.
+    /// Carries out a plan, with all its waiting, while `fault` makes steps fail.
     ///
     /// # Errors
-    /// The step that failed first; what was done has been taken back.
+    /// The step that failed first; the earlier ones have been undone.
     pub fn carry_out(
         &mut self,
         plan: Plan,
@@ -255,7 +256,7 @@ impl ValueKernel {
         }
     }
 
-    /// Carries out one step, as the loop would have it done.
+    /// Carries out one step, as the loop does.
     ///
     /// # Errors
     /// It is refused.
@@ -263,7 +264,7 @@ impl ValueKernel {
         self.perform_on(step, &self.host())
     }
 
-    /// Does so while the table is `host`, which takes long to make.
+    /// As [`ValueKernel::perform`], for a caller that has made the table `host` already.
     fn perform_on(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
         let refused = |errno| StepError::kernel(errno, None);
         match step.means() {
@@ -290,7 +291,7 @@ impl ValueKernel {
                 self.clients.push(*lease);
                 Ok(())
             }
-            // It goes and touches nothing.
+            // The client ends and leaves its address.
             Step::StopClient(lease) => {
                 self.clients.retain(|client| !is_same_client(client, lease));
                 Ok(())
@@ -338,7 +339,8 @@ impl ValueKernel {
         }
     }
 
-    /// Tells managers of all links what a part of one is to do. Whether it is such a part.
+    /// Passes a step for one link on to the programs that manage all links. Returns whether `part`
+    /// belongs to one.
     fn tell_managers(&mut self, part: &ForeignClient, tell: fn(&mut Vec<IfName>, IfName)) -> bool {
         let Some(link) = part.only_link().filter(|_| part.leaving == Leaving::Told) else {
             return false;
@@ -351,7 +353,8 @@ impl ValueKernel {
         true
     }
 
-    /// As the loop does it: what a survey shows goes, but for what was there.
+    /// Removes a lease as the loop does: the addresses and routes of the survey, except those that
+    /// the client found in place.
     fn drop_lease(
         &mut self,
         lease: &Lease,
@@ -371,7 +374,7 @@ impl ValueKernel {
         Ok(())
     }
 
-    /// Every DHCP client gets what it wants.
+    /// Gives every DHCP client a lease.
     pub fn settle(&mut self) {
         let _ = self.bring_leases(|_| false);
     }
@@ -386,7 +389,7 @@ impl ValueKernel {
         debug_assert!(is_read.is_ok(), "{line} is on {master:?}: {is_read:?}");
     }
 
-    /// A link is pulled out, with all that hangs on it.
+    /// Pulls a link out, with everything that depends on it.
     pub fn pull_out(&mut self, name: &IfName) {
         if let Some(index) = self.named(name).map(|it| it.index) {
             let is_gone = self.take_away(index);
@@ -399,7 +402,7 @@ impl ValueKernel {
         &self.files
     }
 
-    /// What somebody makes of the file of a definition.
+    /// Changes a definition file as an administrator would.
     pub fn put_file(&mut self, name: IfName, file: Option<KeptFile>) {
         match file {
             Some(file) => self.files.insert(name, file),
@@ -407,13 +410,13 @@ impl ValueKernel {
         };
     }
 
-    /// As the store of definitions does it: a file that has changed meanwhile is left alone, and one that
-    /// is replaced keeps its mode and its owner.
+    /// As the store of definitions does it: a file that has changed since is left alone, and a
+    /// replaced one keeps its mode and its owner.
     fn edit_file(&mut self, edit: &FileEdit) -> Result<(), Errno> {
         let there = self.files.get(&edit.name);
         let (before, access) = match there {
             Some(KeptFile::File { bytes, mode, uid, gid }) => (Some(bytes), (*mode, *uid, *gid)),
-            // A new one is root's, and for root alone.
+            // A new file belongs to root and has mode 0600.
             Some(KeptFile::Link(_) | KeptFile::Unread) | None => (None, (0o600, 0, 0)),
         };
         if before != edit.before.as_ref() {
@@ -463,7 +466,7 @@ impl ValueKernel {
         has_changed
     }
 
-    /// The leases that others' clients have yet to get.
+    /// The leases that other programs' clients are waiting for.
     fn leases_of_others(&self) -> Vec<Lease> {
         let mut leases = Vec::new();
         for client in &self.foreign {

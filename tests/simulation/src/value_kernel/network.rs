@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the kernel does with requests about addresses and routes (`net/ipv4/devinet.c`,
+//! How the kernel handles requests about addresses and routes (`net/ipv4/devinet.c`,
 //! `net/ipv4/fib_frontend.c`, `net/ipv6/addrconf.c`, `net/ipv6/route.c`).
 
 use crate::value_kernel::state::{
@@ -54,13 +54,13 @@ impl ValueKernel {
         }
         match address.family() {
             Family::Ipv4 => device.addresses.push(address),
-            // The newest one is told of first.
+            // The kernel lists the newest first.
             Family::Ipv6 => device.addresses.insert(0, address),
         }
         Ok(())
     }
 
-    /// How long it lasts is all that changes. IPv6 takes flags and origin too.
+    /// Changes only the lifetime; for IPv6 also flags and origin.
     pub(super) fn change_address(
         &mut self,
         link: LinkIndex,
@@ -91,7 +91,7 @@ impl ValueKernel {
                 device.lose_primary(&gone, promotes);
             }
             if !device.addresses.iter().any(|own| own.family() == Family::Ipv4) {
-                // IPv4 is over on a link with its last address.
+                // With its last address a link loses its IPv4 routes.
                 device.lose_routes(|route| route.family == Family::Ipv4);
             }
         }
@@ -132,11 +132,11 @@ impl ValueKernel {
             }
         };
         if let Some(own) = device.routes.iter_mut().find(|own| is_same(own)) {
-            // Refused, and yet heard (`fib6_add_rt2node`).
+            // The request is refused, and yet its lifetime is applied (`fib6_add_rt2node`).
             own.expires = route.expires;
             return Err(libc::EEXIST);
         }
-        // Before others of its kind.
+        // New routes come first among equals.
         let key = |route: &Route| (route.family, route.destination, route.metric, route.table);
         let at = device.routes.iter().position(|own| key(own) >= key(&route));
         device.routes.insert(at.unwrap_or(device.routes.len()), route);
@@ -159,8 +159,8 @@ impl ValueKernel {
         Ok(())
     }
 
-    /// What a DHCP client does with an address that it was given: it sets it, be it there already,
-    /// and a default route where there is none.
+    /// How a DHCP client applies a lease: it sets the address, even if the link has it already, and
+    /// adds a default route if there is none.
     pub(super) fn lease(&mut self, link: LinkIndex, address: Address) -> Result<(), Errno> {
         let family = address.family();
         let gateway = match (address.prefix.network(), family) {
@@ -193,7 +193,7 @@ impl ValueKernel {
         )
     }
 
-    /// Routes go whose source is no address of this host any more.
+    /// Removes routes whose source address the host no longer has.
     pub(super) fn forget_lost_sources(&mut self) {
         let local: Vec<_> = self.devices.values().flat_map(|device| &device.addresses).collect();
         let local: Vec<_> = local.iter().map(|address| address.prefix.address()).collect();
@@ -209,7 +209,7 @@ impl ValueKernel {
 }
 
 impl Device {
-    /// The first address of a network has gone.
+    /// Handles the removal of the primary address of a network.
     fn lose_primary(&mut self, gone: &Address, promotes: bool) {
         let hangs_on_it = |own: &Address| own.is_secondary() && own.shares_network(gone);
         if !promotes {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From a request's bytes to what is asked, with the kernel's own numbers (`linux/rtnetlink.h`,
-//! `linux/if_link.h`, `linux/if_addr.h`): what the daemon's encoders are held against.
+//! Decodes requests with the kernel's own numbers (`linux/rtnetlink.h`, `linux/if_link.h`,
+//! `linux/if_addr.h`), so the daemon's encoders are checked independently.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,13 +21,14 @@ const FLAG_EXCLUSIVE: u16 = 0x200;
 const FLAG_CREATE: u16 = 0x400;
 const IFF_UP: u32 = 1;
 const AF_BRIDGE: u8 = 7;
-/// What a link is asked itself, and not the bridge that it is a port of.
+/// `BRIDGE_FLAGS_SELF`: the request is for the link itself, not for the bridge that it is a port
+/// of.
 const SELF: u16 = 2;
 const RANGE_END: u16 = 16;
-/// Both ends.
+/// `BRIDGE_VLAN_INFO_RANGE_BEGIN` and `_END`.
 const RANGE: u16 = 8 | RANGE_END;
 
-/// What is asked of a link.
+/// The attributes of a request for a link.
 #[derive(Debug, Default)]
 pub(super) struct LinkRequest {
     pub(super) index: u32,
@@ -37,28 +38,28 @@ pub(super) struct LinkRequest {
     pub(super) mtu: Option<u32>,
     pub(super) master: Option<u32>,
     pub(super) parent: Option<u32>,
-    /// What kind of link is meant; without any it may be a NIC.
+    /// The kind of link; an empty kind may be a NIC.
     pub(super) kind: String,
-    /// Attributes of the kind, in their order.
+    /// Attributes of the kind, in the request's order.
     pub(super) data: Vec<(u16, Vec<u8>)>,
 }
 
-/// What is asked of the VLANs of a bridge's port, or of a bridge.
+/// A request for the VLANs of a bridge or of its port.
 #[derive(Debug, Default)]
 pub(super) struct VlansRequest {
     pub(super) of_itself: bool,
-    /// Numbers, with the flags of each.
+    /// VLAN numbers, with the flags of each.
     pub(super) vlans: Vec<(u16, u16)>,
 }
 
 impl LinkRequest {
-    /// An attribute of the kind's.
+    /// An attribute of the kind.
     pub(super) fn bytes(&self, kind: u16) -> Option<&[u8]> {
         let (_, bytes) = self.data.iter().find(|(found, _)| *found == kind)?;
         Some(bytes)
     }
 
-    /// A number of the kind's, of one, two or four bytes.
+    /// A numeric attribute of the kind, of one, two or four bytes.
     pub(super) fn number(&self, kind: u16) -> Option<u32> {
         match self.bytes(kind)? {
             [byte] => Some(u32::from(*byte)),
@@ -68,7 +69,7 @@ impl LinkRequest {
         }
     }
 
-    /// The IPv4 addresses in a list of the kind's.
+    /// The IPv4 addresses in a list attribute of the kind.
     pub(super) fn addresses(&self, kind: u16) -> Option<Vec<Ipv4Addr>> {
         let bytes = self.bytes(kind)?;
         let address = |entry: Attribute<'_>| {
@@ -79,10 +80,10 @@ impl LinkRequest {
 }
 
 impl ValueKernel {
-    /// Does what one request asks.
+    /// Handles one request.
     ///
     /// # Errors
-    /// The number of errno(3) with which the kernel refuses.
+    /// The errno with which the kernel refuses it.
     pub(super) fn handle(&mut self, request: &[u8]) -> Result<(), Errno> {
         let message = messages(request).flatten().next().ok_or(libc::EBADMSG)?;
         if let Some(asked) = Apart::asked(&message) {
@@ -130,7 +131,8 @@ impl ValueKernel {
                 let (link, mut route) =
                     route_request(message.payload).map_err(invalid)?.ok_or(libc::EINVAL)?;
                 if message.kind == ADD_STAND_IN {
-                    // The router is heard at once, and the kernel's own route replaces it.
+                    // The router's advertisement comes at once, and the kernel's own route replaces
+                    // this one.
                     (route.protocol, route.metric) = (PROTOCOL_RA, 0);
                 }
                 if message.kind != 25 {
@@ -144,7 +146,7 @@ impl ValueKernel {
     }
 }
 
-/// VLANs with `PVID` are no range, and 0 and 4095 are none.
+/// Decodes a request for VLANs. A range with `PVID` and the numbers 0 and 4095 are refused.
 fn vlans_request(mut payload: &[u8]) -> Result<(LinkIndex, VlansRequest), Errno> {
     let invalid = |_: WireError| libc::EINVAL;
     take_u32(&mut payload, "family").map_err(invalid)?;
@@ -210,7 +212,7 @@ fn link_request(mut payload: &[u8]) -> Result<LinkRequest, WireError> {
     Ok(asked)
 }
 
-/// `None` for a family that is not ours, or what no address can be.
+/// `None` for another family, or bytes that cannot be an address.
 fn address_request(mut payload: &[u8]) -> Result<Option<(LinkIndex, Address)>, WireError> {
     let [family, prefix_len, flags, scope] = take_array(&mut payload, "ifaddrmsg")?;
     let index = take_u32(&mut payload, "ifa_index")?;
@@ -238,7 +240,7 @@ fn address_request(mut payload: &[u8]) -> Result<Option<(LinkIndex, Address)>, W
     let prefix = own.and_then(|own| IpPrefix::new(own, prefix_len));
     Ok(prefix.map(|prefix| {
         let peer = address.filter(|peer| *peer != prefix.address());
-        // Which of the others it stands behind, and for how long, is not for users to flag.
+        // Requests cannot set the flags for secondary and permanent addresses.
         let flags = match family {
             Family::Ipv4 => flags & !(IFA_F_PERMANENT | 1),
             Family::Ipv6 => flags & !IFA_F_PERMANENT,
@@ -249,7 +251,7 @@ fn address_request(mut payload: &[u8]) -> Result<Option<(LinkIndex, Address)>, W
     }))
 }
 
-/// `None` as for an address.
+/// As for [`address_request`].
 fn route_request(mut payload: &[u8]) -> Result<Option<(LinkIndex, Route)>, WireError> {
     let [family, prefix_len, _source_len, _tos] = take_array(&mut payload, "rtmsg")?;
     let [table, protocol, scope, _kind] = take_array(&mut payload, "rtmsg")?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the kernel keeps of each link: [`Device`], with its [`Address`]es and [`Route`]s, and how it
-//! tells of them.
+//! The kernel's state of each link: [`Device`], with its [`Address`]es and [`Route`]s, and their
+//! messages.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,19 +17,19 @@ pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_PERMANENT: u32 = 0x80;
 pub(super) const FOREVER: u32 = u32::MAX;
 pub(super) const TABLE_MAIN: u32 = 254;
-/// What comes untagged belongs to a VLAN (`BRIDGE_VLAN_INFO_PVID`).
+/// Untagged frames that arrive belong to this VLAN (`BRIDGE_VLAN_INFO_PVID`).
 pub(super) const PVID: u16 = 2;
-/// A VLAN's own leave untagged (`BRIDGE_VLAN_INFO_UNTAGGED`).
+/// Frames of this VLAN leave untagged (`BRIDGE_VLAN_INFO_UNTAGGED`).
 pub(super) const UNTAGGED: u16 = 4;
 /// `IFAPROT_KERNEL_LL`.
 const ORIGIN_LINK_LOCAL: u8 = 3;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const TICKS_PER_SECOND: u32 = 100;
-/// The metric that the kernel gives an IPv6 route without one.
+/// The metric of an IPv6 route that was added without one.
 pub(super) const IPV6_METRIC: u32 = 1024;
 
-/// One link, and all that hangs on it.
+/// One link, and everything that belongs to it.
 #[derive(Clone, Debug)]
 pub(super) struct Device {
     pub(super) index: LinkIndex,
@@ -41,19 +41,19 @@ pub(super) struct Device {
     pub(super) master: Option<LinkIndex>,
     pub(super) parent: Option<LinkIndex>,
     pub(super) kind: LinkKind,
-    /// What the member of a bond gets back when it is released.
+    /// The address and MTU that a member of a bond gets back when it is released.
     pub(super) before_bond: Option<(MacAddr, u32)>,
-    /// Whether somebody has set the MTU or address, so that it does not follow others.
+    /// Whether the MTU or the address was set explicitly, so it no longer follows other links.
     pub(super) owns_mtu: bool,
     pub(super) owns_mac: bool,
     pub(super) sysctls: Ipv6Sysctls,
     pub(super) addresses: Vec<Address>,
     pub(super) routes: Vec<Route>,
-    /// What the bridge that it is, or is a port of, lets through: numbers, and their flags.
+    /// The VLANs of a bridge or of its port: numbers, and their flags.
     pub(super) vlans: BTreeMap<u16, u16>,
-    /// The VLAN that a bridge gives to its ports, or 0.
+    /// A bridge's default VLAN for its ports, or 0.
     pub(super) default_vlan: Option<u16>,
-    /// What a VLAN has besides its tag.
+    /// A VLAN's attributes other than its tag.
     pub(super) vlan: VlanOptions,
 }
 
@@ -74,7 +74,7 @@ impl Device {
         }
     }
 
-    /// Appends the message that tells of it, with the sysctls of IPv6 (`IFLA_INET6_CONF`).
+    /// Appends its message, with the IPv6 sysctls (`IFLA_INET6_CONF`).
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let mut plain = Vec::new();
         link::encode(&mut plain, 0, &self.link());
@@ -101,8 +101,8 @@ impl Device {
         });
     }
 
-    /// Says the same, and within `IFLA_INFO_DATA` of `IFLA_LINKINFO` what a bridge's default is
-    /// (`IFLA_BR_VLAN_DEFAULT_PVID`), and what a VLAN has.
+    /// Appends the attributes of `plain`, and within `IFLA_INFO_DATA` of `IFLA_LINKINFO` a bridge's
+    /// default VLAN (`IFLA_BR_VLAN_DEFAULT_PVID`) and a VLAN's options.
     fn encode_with_data(&self, plain: &[u8], payload: &mut PayloadWriter<'_>) {
         let Some((head, rest)) = plain.split_first_chunk::<16>() else {
             return payload.bytes(plain);
@@ -154,8 +154,8 @@ impl Device {
         self.name = name;
     }
 
-    /// What IPv6 has on a link goes when the link goes down. The kernel's own address comes again, and
-    /// stands here all the time.
+    /// Removes IPv6 addresses and routes, as when the link goes down. The link-local address, which
+    /// the kernel would add again, stays.
     pub(super) fn lose_ipv6(&mut self) {
         let stays = |it: &Address| it.family() == Family::Ipv4 || it.origin == ORIGIN_LINK_LOCAL;
         self.addresses.retain(stays);
@@ -166,7 +166,7 @@ impl Device {
         self.routes.retain(|route| !is_lost(route));
     }
 
-    /// Whether a gateway can be talked to through this link without a gateway.
+    /// Whether this link reaches `gateway` without another gateway.
     pub(super) fn reaches(&self, gateway: IpAddr) -> bool {
         let is_link_local = matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let has_network =
@@ -181,7 +181,7 @@ impl Device {
     }
 }
 
-/// Whether a network has an address.
+/// Whether an address is in a network.
 pub(super) fn holds(network: IpPrefix, address: IpAddr) -> bool {
     let within = IpPrefix::new(address, network.prefix_len());
     network.family() == Family::of(address)
@@ -194,7 +194,7 @@ pub(super) struct Address {
     pub(super) prefix: IpPrefix,
     pub(super) peer: Option<IpAddr>,
     pub(super) scope: u8,
-    /// But for those of lifetimes.
+    /// Without the flags that follow from lifetimes.
     pub(super) flags: u32,
     /// Seconds, or [`FOREVER`].
     pub(super) valid: u32,
@@ -212,7 +212,7 @@ impl Address {
         self.family() == Family::Ipv4 && self.flags & IFA_F_SECONDARY != 0
     }
 
-    /// Where its network is: with the peer, if it has one.
+    /// Its network: the peer's, if it has one.
     pub(super) fn destination(&self) -> IpPrefix {
         let at = self.peer.and_then(|peer| IpPrefix::new(peer, self.prefix.prefix_len()));
         at.unwrap_or(self.prefix)
@@ -224,7 +224,8 @@ impl Address {
         one.prefix_len() == other.prefix_len() && one.network() == other.network()
     }
 
-    /// What a DHCP server has for a link: what the client asks for, or an address of its own.
+    /// The lease that a DHCP server gives for a link: the address that the client asks for, or one
+    /// made from the link's index.
     pub(super) fn leased(link: LinkIndex, family: Family, wanted: Option<IpPrefix>) -> Self {
         let [.., low] = link.0.to_be_bytes();
         let own: IpAddr = match family {
@@ -243,7 +244,7 @@ impl Address {
         Self { prefix, peer, scope, flags, valid, label: None, broadcast: None, origin: 0 }
     }
 
-    /// Appends the message that tells of it.
+    /// Appends its message.
     pub(super) fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
         let permanent = if self.valid == FOREVER { IFA_F_PERMANENT } else { 0 };
         let flags = self.flags | permanent;
@@ -286,12 +287,12 @@ pub(super) struct Route {
     pub(super) protocol: u8,
     pub(super) scope: u8,
     pub(super) on_link: bool,
-    /// Seconds.
+    /// In seconds.
     pub(super) expires: Option<u32>,
 }
 
 impl Route {
-    /// Appends the message that tells of it.
+    /// Appends its message.
     pub(super) fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
         write_message(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, |payload| {
             let table = u8::try_from(self.table).unwrap_or_default();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The kernel as text, both ways: a line for each link, address, route, DHCP client and file, and
-//! one for each link whose sysctls of IPv6 are not the usual ones.
+//! The kernel as text, parsed and formatted: a line for each link, address, route, DHCP client and
+//! file, and one for each link whose IPv6 sysctls are not the default.
 //!
 //! ```text
 //! # what a line may say, and what it means to leave out
@@ -19,9 +19,10 @@
 //! number eth0 7
 //! ```
 //!
-//! Masters and parents come before what names them. `ipv6 default` is for links that are yet to be
-//! made, and `ipv6 NAME none` for a kernel without. With `bridge-vlans` before all links bridges look at
-//! VLANs, `number` is that of a link that comes later, and `vlan NAME none` is for a port that has not even the bridge's default.
+//! Masters and parents come before the links that name them. `ipv6 default` is for links that are
+//! yet to be created, and `ipv6 NAME none` for a kernel without IPv6. With `bridge-vlans` before
+//! all links, bridges filter VLANs. `number` sets the index of a link that comes later. `vlan NAME
+//! none` is for a port without even the bridge's default VLAN.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,7 +67,7 @@ const USUAL: Ipv6Sysctls = Ipv6Sysctls {
     forwarding: Some(0),
 };
 
-/// A line that makes no sense, and why.
+/// Why a line is invalid.
 type TextError = String;
 
 impl FromStr for ValueKernel {
@@ -199,7 +200,7 @@ impl ValueKernel {
         self.named(name).map(|it| it.index).ok_or_else(|| format!("no link {name} yet"))
     }
 
-    /// As a line of the text, without its first word.
+    /// Parses a line for a link, without its first word.
     pub(super) fn read_link_line(&mut self, line: &str) -> Result<(), TextError> {
         self.read_link(&mut Words { rest: line.split_whitespace() })
     }
@@ -273,7 +274,7 @@ impl ValueKernel {
     }
 }
 
-/// What a VLAN has besides its tag.
+/// Parses an attribute of a VLAN other than its tag.
 fn read_vlan_option(
     vlan: &mut VlanOptions,
     word: &str,
@@ -291,7 +292,7 @@ fn read_vlan_option(
     Ok(())
 }
 
-/// A word that only one kind of link has.
+/// Parses a word that belongs to one kind of link.
 fn read_kind(kind: &mut LinkKind, word: &str, words: &mut Words<'_>) -> Result<(), TextError> {
     match (kind, word) {
         (LinkKind::Bridge(bridge), "stp") => {
@@ -390,7 +391,8 @@ fn read_route(words: &mut Words<'_>) -> Result<Route, TextError> {
     })
 }
 
-/// A route without a gateway is of the link alone, which IPv6 does not say.
+/// The scope of a route without an explicit one. IPv6 has no scopes; an IPv4 route without a
+/// gateway has scope link.
 fn default_scope(family: Family, gateway: Option<IpAddr>) -> u8 {
     match (family, gateway) {
         (Family::Ipv4, None) => 253,
@@ -398,8 +400,8 @@ fn default_scope(family: Family, gateway: Option<IpAddr>) -> u8 {
     }
 }
 
-/// A program, the link that it is for or `all`, and whoever looks after it; or `told` of one that manages
-/// all, and the links that it has let go of.
+/// Parses a foreign DHCP client: a program, its link or `all`, and its supervisor; or `told`, for a
+/// program that manages all links, and the links that it has released.
 fn read_foreign(words: &mut Words<'_>) -> Result<ForeignClient, TextError> {
     let name = words.word()?;
     let program = Program::ALL.into_iter().find(|program| program.name() == name);
@@ -468,15 +470,15 @@ fn read_sysctls(words: &mut Words<'_>) -> Result<Ipv6Sysctls, TextError> {
     Ok(sysctls)
 }
 
-/// All of it, in an order that does not depend on numbers: two kernels whose texts are the same
-/// cannot be told apart from outside.
+/// The whole kernel, in an order that does not depend on indexes: two kernels with equal texts are
+/// indistinguishable from outside.
 impl fmt::Display for ValueKernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by_name: BTreeMap<_, _> = self.devices.values().map(|it| (it.name, it)).collect();
         for device in by_name.values() {
             self.write_link(f, device)?;
             let mut addresses: Vec<_> = device.addresses.iter().collect();
-            // The order of networks means nothing, that within one does.
+            // The order of networks is irrelevant; the order within a network is not.
             addresses.sort_by_key(|address| {
                 let network = address.destination();
                 (network.family(), network.prefix_len(), network.network())
@@ -565,7 +567,7 @@ fn write_address(f: &mut fmt::Formatter<'_>, device: &Device, address: &Address)
 fn write_route(f: &mut fmt::Formatter<'_>, device: &Device, route: &Route) -> fmt::Result {
     let Route { destination, gateway, source, metric, table, protocol, .. } = route;
     let Route { scope, expires, .. } = route;
-    // A gateway on no network is as good as one that need not be on any.
+    // A gateway on none of the link's networks implies `onlink`.
     let on_link = route.on_link || gateway.is_some_and(|gateway| !device.reaches(gateway));
     write!(
         f,

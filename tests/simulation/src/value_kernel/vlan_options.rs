@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a VLAN has besides its tag, and what the kernel refuses to hear of it
-//! (`net/8021q/vlan_netlink.c`). `tests/kernel/restore_links.rs` holds this against the real one.
+//! A VLAN's attributes other than its tag, and the requests for them that the kernel refuses
+//! (`net/8021q/vlan_netlink.c`). `tests/kernel/restore_links.rs` compares this with a real kernel.
 
 use std::collections::BTreeMap;
 
 use crate::value_kernel::Errno;
 use virtinterfaced::netlink::wire::{PayloadWriter, attributes};
 
-/// `VLAN_FLAG_*`: all that there are, and the one that a new VLAN has.
+/// `VLAN_FLAG_*`: all of them, and the one of a new VLAN.
 const KNOWN: u32 = 0x1f;
 const REORDER_HDR: u32 = 1;
 
-/// Flags, and which priority becomes which on the way out and in.
+/// Flags, and the mappings of priorities for egress and ingress.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct VlanOptions {
     pub(super) flags: u32,
@@ -26,7 +26,7 @@ impl Default for VlanOptions {
 }
 
 impl VlanOptions {
-    /// What they become by a request, of whose attributes `asked` tells.
+    /// These options, changed by a request whose attributes `asked` returns.
     pub(super) fn tuned<'a>(
         mut self,
         asked: impl Fn(u16) -> Option<&'a [u8]>,
@@ -52,7 +52,7 @@ impl VlanOptions {
         Ok(self)
     }
 
-    /// As the kernel tells of them: the mask has all bits, and what is empty is left out.
+    /// Encodes them as the kernel does: the mask has all bits, and empty maps are left out.
     pub(super) fn encode(&self, data: &mut PayloadWriter<'_>) {
         if self.flags != 0 {
             data.attribute(2, &[self.flags, u32::MAX].map(u32::to_ne_bytes).concat());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The VLANs that bridges let through (`net/bridge/br_vlan.c`).
+//! The VLANs of bridges and their ports (`net/bridge/br_vlan.c`).
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::value_kernel::{Errno, ValueKernel};
 use virtinterfaced::netlink::link::LinkIndex;
 use virtinterfaced::netlink::wire::{Header, write_message};
 
-/// What a port of a bridge with this default has at first.
+/// The initial VLANs of a port whose bridge has this default.
 pub(super) fn of_default(default: Option<u16>) -> BTreeMap<u16, u16> {
     let default = default.filter(|number| *number > 0);
     default.into_iter().map(|number| (number, PVID | UNTAGGED)).collect()
 }
 
-/// Of what comes untagged there is only one VLAN.
+/// Sets a VLAN's flags. Only one VLAN can have `PVID`.
 pub(super) fn set(vlans: &mut BTreeMap<u16, u16>, number: u16, flags: u16) {
     if flags & PVID != 0 {
         vlans.values_mut().for_each(|flags| *flags &= !PVID);
@@ -47,8 +47,8 @@ impl ValueKernel {
         Ok(())
     }
 
-    /// The new default takes the place of the old one wherever that is what comes and leaves untagged,
-    /// and where there was none, of whatever else comes so.
+    /// Sets a bridge's default VLAN. It replaces the old default on ports where that is still the
+    /// untagged VLAN; where there was no default, it replaces any other `PVID`.
     pub(super) fn set_default_vlan(
         &mut self,
         bridge: LinkIndex,
@@ -73,7 +73,7 @@ impl ValueKernel {
         Ok(())
     }
 
-    /// Appends what a dump of the family of bridges would tell.
+    /// Appends a dump of the bridge family.
     pub(super) fn encode_vlans(&self, out: &mut Vec<u8>) {
         let is_of_bridge = |it: &&Device| {
             let master = it.master.and_then(|master| self.devices.get(&master));
