@@ -6,29 +6,30 @@ use std::time::Duration;
 
 use super::check;
 
-/// How long the host has been up and awake (`CLOCK_MONOTONIC`, clock_gettime(2)): the same for all
-/// of its processes, which std's `Instant` does not tell.
+/// Returns how long the host has been up and awake (`CLOCK_MONOTONIC`, clock_gettime(2)). The value
+/// is the same in all processes of the host; std's `Instant` does not expose it.
 pub(crate) fn monotonic() -> io::Result<Duration> {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// How long ago the host was booted, sleep included (`CLOCK_BOOTTIME`).
+/// Returns the time since the host was booted, including sleep (`CLOCK_BOOTTIME`).
 pub fn since_boot() -> io::Result<Duration> {
     read(libc::CLOCK_BOOTTIME)
 }
 
-/// Waits until that long after the boot, sleep of the host included. Only for a process without a loop.
+/// Sleeps until `end` after boot, counting the host's sleep. Only for a process without an event
+/// loop.
 pub(crate) fn wait_until_since_boot(end: Duration) {
     sleep(libc::CLOCK_BOOTTIME, libc::TIMER_ABSTIME, end);
 }
 
-/// Waits that long. Only for a process without a loop.
+/// Sleeps for `duration`. Only for a process without an event loop.
 pub fn pause(duration: Duration) {
     sleep(libc::CLOCK_MONOTONIC, 0, duration);
 }
 
-/// Sleeps by a clock (clock_nanosleep(2)). A signal that ends the sleep early ends the process too, as
-/// those that sleep handle none.
+/// Sleeps by the given clock (clock_nanosleep(2)). A signal may end the sleep early, but the
+/// processes that call this handle no signals, so it ends them too.
 fn sleep(clock: libc::clockid_t, flags: libc::c_int, duration: Duration) {
     let time = timespec(duration);
     // SAFETY: the pointer is to a live local, which is only read; the time that is left is not asked
@@ -36,9 +37,9 @@ fn sleep(clock: libc::clockid_t, flags: libc::c_int, duration: Duration) {
     unsafe { libc::clock_nanosleep(clock, flags, &raw const time, std::ptr::null_mut()) };
 }
 
-/// A duration as system calls take it.
+/// Converts a duration to the type that system calls take.
 pub(super) fn timespec(duration: Duration) -> libc::timespec {
-    // Both types depend on the C library; the name of the first is not to be used with musl.
+    // Both types depend on the C library; musl deprecates the name of the first.
     let tv_sec = duration.as_secs().try_into().unwrap_or_default();
     #[allow(clippy::unnecessary_fallible_conversions, reason = "it may have 32 bits")]
     let tv_nsec = duration.subsec_nanos().try_into().unwrap_or_default();
@@ -73,7 +74,7 @@ mod tests {
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
         let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
         let after = monotonic().unwrap();
-        // The uptime also counts what the host slept, and is cut to hundredths.
+        // The uptime also counts the host's sleep, and is cut to hundredths of a second.
         assert!(before <= after && before.as_secs_f64() <= uptime + 0.02, "{before:?} {uptime}");
     }
 }

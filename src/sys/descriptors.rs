@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The table of descriptors: how large it may grow, and what is closed without an owner.
+//! The descriptor table: the limit of open files, and closing of descriptors that have no owner.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -14,8 +14,8 @@ use crate::limits::CLOSED_BY_NUMBER_MAX;
 /// The soft limit of open files that this process was started with.
 static INHERITED_LIMIT: OnceLock<libc::rlim_t> = OnceLock::new();
 
-/// Raises the soft limit of open files to the hard one, as a client costs a descriptor, and returns
-/// it.
+/// Raises the soft limit of open files to the hard limit, since each client takes a descriptor, and
+/// returns it.
 pub fn raise_limit() -> io::Result<u64> {
     let mut limit = limit()?;
     INHERITED_LIMIT.get_or_init(|| limit.rlim_cur);
@@ -25,8 +25,8 @@ pub fn raise_limit() -> io::Result<u64> {
     Ok(u64::from(limit.rlim_cur))
 }
 
-/// Gives a program that is to be started the soft limit of open files that this one was started
-/// with: programs that use select(2) or close each descriptor that they may have rely on a low one.
+/// Makes `command` run with the soft limit of open files that this process was started with:
+/// programs that use select(2), or that close every possible descriptor, need a low one.
 pub(crate) fn restore_limit(command: &mut Command) -> &mut Command {
     let restore = || {
         let Some(inherited) = INHERITED_LIMIT.get() else { return Ok(()) };
@@ -53,29 +53,29 @@ fn set_limit(limit: &libc::rlimit) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes what the program that started this one has left open, except the standard streams and
-/// `passed` descriptors behind them, which a supervisor passes in. To be called before this program
-/// opens anything.
+/// Closes descriptors that the parent program left open, except the standard streams and the
+/// `passed` descriptors that follow them, which a supervisor passes in. Must be called before this
+/// program opens any descriptor.
 pub(crate) fn close_inherited(passed: u32) {
     let passed = RawFd::try_from(passed).unwrap_or(RawFd::MAX);
     let first = INHERITED_FD_FIRST.saturating_add(passed);
     if close_range(first, RawFd::MAX).is_err() {
-        // Before Linux 5.9, and in sandboxes that do not know the call.
+        // The call is missing before Linux 5.9 and in some sandboxes.
         let open_max = limit().ok().and_then(|limit| RawFd::try_from(limit.rlim_cur).ok());
         let end = open_max.unwrap_or(RawFd::MAX).min(CLOSED_BY_NUMBER_MAX);
         for number in first..end {
-            // SAFETY: close takes an integer. Nothing is open here that has an owner, and a number
-            // that is not open is refused.
+            // SAFETY: close takes an integer. No descriptor that is open here has an owner yet, and
+            // the kernel refuses a number that is not open.
             let _ = unsafe { libc::close(number) };
         }
     }
 }
 
-/// Closes every descriptor behind the standard streams but those `kept`. Only for a process that will
-/// end by [`super::process::end_now`], as the owners of these descriptors do not know.
+/// Closes every descriptor above the standard streams, except `kept`. Only for a process that will
+/// end by [`super::process::end_now`], since the owners of these descriptors do not learn of it.
 ///
 /// # Errors
-/// `ENOSYS` before Linux 5.9: then all stay open.
+/// `ENOSYS` before Linux 5.9; all descriptors then stay open.
 pub(crate) fn close_all_but(kept: &mut [RawFd]) -> io::Result<()> {
     kept.sort_unstable();
     let mut first = INHERITED_FD_FIRST;
@@ -86,12 +86,13 @@ pub(crate) fn close_all_but(kept: &mut [RawFd]) -> io::Result<()> {
     close_range(first, RawFd::MAX)
 }
 
-/// Closes the descriptors from `first` to `last` (close_range(2)), whether or not they are open.
+/// Closes the descriptors from `first` to `last`, whether or not they are open (close_range(2)).
 fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     if first > last {
         return Ok(());
     }
-    // SAFETY: close_range takes integers. The two callers say why nothing that it closes is used.
+    // SAFETY: close_range takes integers. Both callers state why no closed descriptor is used
+    // later.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Locks on files, their owners, and whether a write would wait.
+//! File locks, owners and permissions, opening by folder, and polling before a write.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::check;
 
-/// Takes the write lock on a file's first byte, as libvirt's pid files are locked (fcntl(2)).
+/// Takes the write lock on a file's first byte, as libvirt locks its pid files (fcntl(2)).
 ///
 /// # Errors
 /// `EAGAIN` or `EACCES` if another process holds it.
@@ -21,19 +21,19 @@ pub(crate) fn lock_first_byte(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The process that has a file's first byte locked for writing, if another one has. Read locks, which
-/// anybody can have who may read the file, are left out.
+/// Returns the other process, if any, that holds the write lock on a file's first byte. Read locks
+/// do not count: every user who may read the file can take one.
 pub(crate) fn first_byte_writer(file: impl AsFd) -> io::Result<Option<libc::pid_t>> {
-    // A read lock is refused by write locks alone.
+    // Only a write lock conflicts with a read lock.
     let mut lock = first_byte(libc::F_RDLCK);
     // SAFETY: the fd is borrowed, so open; F_GETLK reads and writes one `flock`, a live local.
     check(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_GETLK, &raw mut lock) })?;
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
 }
 
-/// Whether a write to `file` need not wait now, as far as the kernel can tell (poll(2)): a full
-/// pipe and a stopped terminal say no, a file always says yes. One that is broken says yes too, for
-/// a write to it fails at once.
+/// Returns whether a write to `file` would not wait now (poll(2)): false for a full pipe and a
+/// stopped terminal, always true for a regular file. A broken pipe also gives true, as writing to
+/// it fails at once.
 pub(crate) fn is_ready_for_writing(file: impl AsFd) -> bool {
     let mut wanted =
         libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
@@ -42,7 +42,7 @@ pub(crate) fn is_ready_for_writing(file: impl AsFd) -> bool {
     count == 1
 }
 
-/// A lock of this kind on the first byte.
+/// Returns a lock of this kind on the first byte.
 fn first_byte(kind: libc::c_int) -> libc::flock {
     // SAFETY: `flock` is a plain struct of integers, for all of which zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -52,39 +52,39 @@ fn first_byte(kind: libc::c_int) -> libc::flock {
     lock
 }
 
-/// A descriptor that stands for what lies at `path`, a link itself included, and opens nothing
-/// (`O_PATH`, open(2)). With musl, std takes that flag for one of access and leaves it out.
+/// Opens `path` as a location only, without following a symbolic link (`O_PATH`, open(2)). With
+/// musl, std treats that flag as an access mode and drops it.
 pub(crate) fn open_place(path: &Path) -> io::Result<File> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: the path is a live, NUL-terminated string; open only reads it, and makes no file.
     let fd = check(unsafe { libc::open(path.as_ptr(), flags) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-/// Opens a file in a folder that is open, to be read (openat(2)): of many files of one folder, each is found
-/// in half the time.
+/// Opens a file for reading, relative to an open folder (openat(2)). For many files of one folder
+/// this halves the time of each lookup.
 pub(crate) fn open_in(folder: impl AsFd, name: &str) -> io::Result<File> {
     let name = CString::new(name)?;
     let folder = folder.as_fd().as_raw_fd();
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: the fd is borrowed, so open; the name is a live, NUL-terminated string, which is only read.
     let fd = check(unsafe { libc::openat(folder, name.as_ptr(), flags) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-/// Gives a file to the group `gid`; the owner stays. The descriptor may be one of `O_PATH`.
+/// Gives a file to the group `gid` and keeps its owner. The descriptor may be opened with `O_PATH`.
 pub(crate) fn set_group(file: impl AsFd, gid: libc::gid_t) -> io::Result<()> {
     let (fd, itself) = (file.as_fd().as_raw_fd(), c"".as_ptr());
-    // SAFETY: the fd is borrowed, so open; the path is a static, NUL-terminated string, and an empty one
-    // stands for the descriptor. The uid of all ones means "leave the owner".
+    // SAFETY: the fd is borrowed, so open; the path is a static, NUL-terminated string, and an
+    // empty one stands for the descriptor. A uid of all ones leaves the owner unchanged.
     check(unsafe { libc::fchownat(fd, itself, libc::uid_t::MAX, gid, libc::AT_EMPTY_PATH) })?;
     Ok(())
 }
 
-/// Whether this process may execute `path` (access(2)). A link is followed.
+/// Returns whether this process may execute `path` (access(2)). A symbolic link is followed.
 pub(crate) fn is_executable(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: the path is a live, NUL-terminated string; access only reads it.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What happens in a folder, as the kernel tells it (inotify(7)).
+//! Watches of folders by inotify(7).
 
 use std::ffi::CString;
 use std::io;
@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::{check, check_len};
 
-/// A file that was written is told of when it is closed, so that nobody is led to read half of it;
-/// one that appears, in case it is a link, which nobody closes.
+/// A written file is reported when it is closed, so that it is never read half-written. A created
+/// one is reported at once, since a symbolic link is never closed.
 const FOLDER_EVENTS: u32 = libc::IN_ATTRIB
     | libc::IN_CLOSE_WRITE
     | libc::IN_CREATE
@@ -21,19 +21,19 @@ const FOLDER_EVENTS: u32 = libc::IN_ATTRIB
     | libc::IN_MOVE_SELF
     | libc::IN_ONLYDIR;
 
-/// A queue of events that neither blocks nor outlives an exec.
+/// Creates a non-blocking, close-on-exec event queue.
 pub fn queue() -> io::Result<OwnedFd> {
     // SAFETY: inotify_init1 takes an integer alone.
     let fd = check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// One watch of a queue. The kernel does not use its number again.
+/// One watch of a queue. The kernel does not reuse its number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Watch(libc::c_int);
 
-/// Has `queue` told what happens to the files of a folder and to the folder itself.
+/// Makes `queue` report changes of the files of a folder and of the folder itself.
 ///
 /// # Errors
 /// `ENOENT` or `ENOTDIR` if there is no such folder, `ENOSPC` if there are too many watches.
@@ -46,10 +46,10 @@ pub(crate) fn watch_folder(queue: impl AsFd, dir: &Path) -> io::Result<Watch> {
     Ok(Watch(watch))
 }
 
-/// Ends a watch.
+/// Removes a watch.
 ///
 /// # Errors
-/// `EINVAL` if the kernel has ended it already, as the folder is gone.
+/// `EINVAL` if the kernel has already removed it because the folder is gone.
 pub(crate) fn unwatch(queue: impl AsFd, watch: Watch) -> io::Result<()> {
     // SAFETY: the fd is borrowed, so open; inotify_rm_watch takes integers alone.
     check(unsafe { libc::inotify_rm_watch(queue.as_fd().as_raw_fd(), watch.0) })?;
@@ -59,7 +59,7 @@ pub(crate) fn unwatch(queue: impl AsFd, watch: Watch) -> io::Result<()> {
 /// Reads whole events into `buffer`, as many as fit.
 ///
 /// # Errors
-/// `WouldBlock` if nothing waits, else read(2).
+/// `WouldBlock` if the queue is empty, else the error of read(2).
 pub fn read(queue: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the fd is borrowed, so open; the kernel writes at most the buffer's length into it.
     check_len(unsafe {
@@ -70,25 +70,24 @@ pub fn read(queue: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// One event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event<'a> {
-    /// Something happened to the file of this name.
+    /// The file of this name changed.
     File { watch: Watch, name: &'a [u8], change: Change },
-    /// Something happened to the folder itself, above all that it is gone from its place, or nobody
-    /// watches it any longer.
+    /// The folder itself changed (mostly: it was removed or renamed), or the watch has ended.
     Folder { watch: Watch },
     /// Events were lost.
     Overflow,
 }
 
-/// What happened to a file.
+/// The kind of a change to a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
-    /// It was not there before. Its content may still be missing.
+    /// The file is new. Its content may still be missing.
     Created,
-    /// It was written, removed, moved, or allowed to others.
+    /// The file was written, removed or moved, or its permissions changed.
     Other,
 }
 
-/// The events of what was read. Bytes that are no event end it.
+/// Decodes the events in `bytes`. Malformed bytes end the iteration.
 pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -98,7 +97,8 @@ pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
     })
 }
 
-/// `struct inotify_event`: four words, the last of which is the length of the name behind them.
+/// Decodes one `struct inotify_event`: four words, the last of which is the length of the name that
+/// follows them.
 fn decode(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
     let (watch, rest) = bytes.split_first_chunk()?;
     let (mask, rest) = rest.split_first_chunk()?;
@@ -108,7 +108,7 @@ fn decode(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
     let (name, rest) = rest.split_at_checked(len)?;
     let watch = Watch(libc::c_int::from_ne_bytes(*watch));
     let mask = u32::from_ne_bytes(*mask);
-    // The name is padded with zeros; an event of the folder itself has none.
+    // The name is padded with zeros; it is empty in an event of the folder itself.
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let event = if mask & libc::IN_Q_OVERFLOW != 0 {
         Event::Overflow
@@ -129,7 +129,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::Command;
 
-    /// An event as the kernel writes it.
+    /// Encodes an event as the kernel does.
     fn encode(watch: i32, mask: u32, name: &[u8]) -> Vec<u8> {
         let len = u32::try_from(name.len()).unwrap();
         [&watch.to_ne_bytes()[..], &mask.to_ne_bytes(), &[0; 4], &len.to_ne_bytes(), name].concat()
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(events(&bytes).count(), 0);
     }
 
-    /// What waits in the queue.
+    /// Reads the waiting events.
     fn drain(queue: &OwnedFd) -> Vec<u8> {
         let mut buffer = [0; 4096];
         match read(queue, &mut buffer) {
@@ -184,7 +184,8 @@ mod tests {
         let watch = watch_folder(&queue, &dir).unwrap();
         assert!(drain(&queue).is_empty());
 
-        // Not we, as whatever another test starts meanwhile would hold the file open for a while.
+        // A child process writes: a program that another test starts meanwhile would inherit this
+        // process's descriptor and delay the close.
         let mut writer = Command::new("sh");
         writer.args(["-c", "echo text > \"$0\""]).arg(dir.join("a"));
         assert!(writer.status().unwrap().success());

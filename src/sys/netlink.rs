@@ -19,12 +19,12 @@ impl Groups {
         Self((libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR) as u32);
 }
 
-/// A route netlink socket that neither blocks nor outlives an exec.
+/// Creates a non-blocking, close-on-exec route netlink socket.
 pub fn route_socket(groups: Groups) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: socket takes integers alone.
     let fd = check(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_ROUTE) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let mut address = kernel_address();
     address.nl_groups = groups.0;
@@ -34,16 +34,16 @@ pub fn route_socket(groups: Groups) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Whether the kernel has an audit system, and lets us see it.
+/// Returns whether the kernel has an audit system that this process may see.
 ///
 /// # Errors
-/// What socket(2) says beyond "there is none".
+/// Errors of socket(2) other than "not supported".
 pub(crate) fn has_audit() -> io::Result<bool> {
     let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes integers alone.
     match check(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_AUDIT) }) {
         Ok(fd) => {
-            // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+            // SAFETY: the kernel has just made this descriptor, which has no other owner.
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
             Ok(true)
         }
@@ -54,7 +54,7 @@ pub(crate) fn has_audit() -> io::Result<bool> {
     }
 }
 
-/// Asks for a receive buffer of `len` bytes, past the system's limit where we may.
+/// Requests a receive buffer of `len` bytes, above the system's limit if privileges allow.
 pub(crate) fn set_receive_buffer_len(socket: impl AsFd, len: u32) -> io::Result<()> {
     let len = libc::c_int::try_from(len).unwrap_or(libc::c_int::MAX);
     let set = |option| {
@@ -73,20 +73,20 @@ pub(crate) fn set_receive_buffer_len(socket: impl AsFd, len: u32) -> io::Result<
     Ok(())
 }
 
-/// Has the kernel check requests for dumps, and take what they say as a filter
+/// Makes the kernel check dump requests strictly and apply their fields as a filter
 /// (`NETLINK_GET_STRICT_CHK`).
 ///
 /// # Errors
-/// `ENOPROTOOPT` before Linux 4.20, which tells of everything then.
+/// `ENOPROTOOPT` before Linux 4.20; the kernel then dumps everything.
 pub(crate) fn check_strictly(socket: impl AsFd) -> io::Result<()> {
     switch_on(socket, libc::NETLINK_GET_STRICT_CHK)
 }
 
-/// Has the kernel say in words why it refuses (`NETLINK_EXT_ACK`), and quote no more than the head
-/// of what it refuses (`NETLINK_CAP_ACK`).
+/// Makes the kernel give reasons for refusals as text (`NETLINK_EXT_ACK`), and quote only the
+/// header of the refused request (`NETLINK_CAP_ACK`).
 ///
 /// # Errors
-/// `ENOPROTOOPT` before Linux 4.12, which says numbers alone.
+/// `ENOPROTOOPT` before Linux 4.12; the kernel then only reports an errno.
 pub(crate) fn ask_for_reasons(socket: impl AsFd) -> io::Result<()> {
     switch_on(socket.as_fd(), libc::NETLINK_EXT_ACK)?;
     switch_on(socket.as_fd(), libc::NETLINK_CAP_ACK)
@@ -125,21 +125,21 @@ pub fn send(socket: impl AsFd, request: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Datagram {
-    /// That many bytes from the kernel.
+    /// This many bytes from the kernel.
     Kernel(usize),
-    /// From another process: nothing that we would believe.
+    /// A datagram from another process; it is not trusted.
     Stranger,
-    /// So many bytes, more than the buffer holds: it holds the first of them, and the rest is lost.
+    /// A datagram of this length, longer than the buffer: its end is lost.
     Cut(usize),
 }
 
 /// Reads the next datagram into `buffer`.
 ///
 /// # Errors
-/// `WouldBlock` if nothing waits, `ENOBUFS` if the kernel had to drop messages, else recvfrom(2).
+/// `WouldBlock` if no datagram waits, `ENOBUFS` if the kernel dropped messages, else recvfrom(2).
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
     let mut sender = kernel_address();
     let mut sender_len = socklen_of::<libc::sockaddr_nl>();
@@ -169,7 +169,7 @@ fn kernel_address() -> libc::sockaddr_nl {
     address
 }
 
-/// The speed of a link in Mb/s, if its driver knows it. Any socket will do (netdevice(7)).
+/// Returns the speed of a link in Mb/s, if its driver knows it. Works on any socket (netdevice(7)).
 pub(crate) fn link_speed(socket: impl AsFd, name: &IfName) -> Option<u32> {
     /// `ETHTOOL_GSET` and its `struct ethtool_cmd` (linux/ethtool.h): the command word, and the
     /// speed's low and high half.
@@ -196,7 +196,8 @@ pub(crate) fn link_speed(socket: impl AsFd, name: &IfName) -> Option<u32> {
     is_known(speed).then_some(speed)
 }
 
-/// All ones mean "unknown" (`SPEED_UNKNOWN`), be it of 16 bits or of 32; 0 means the same.
+/// Returns whether `speed` is known: all ones, of 16 or 32 bits, mean unknown (`SPEED_UNKNOWN`), as
+/// does 0.
 fn is_known(speed: u32) -> bool {
     !matches!(speed, 0 | 0xffff | 0xffff_ffff)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the process is, how it divides, what it inherited, and what the host is called.
+//! Process identity, fork, child processes, inherited descriptors and the host's name.
 
 use std::ffi::CStr;
 use std::io;
@@ -10,36 +10,36 @@ use std::time::Duration;
 
 use super::check;
 
-/// The effective user.
+/// Returns the effective user ID.
 pub fn effective_uid() -> libc::uid_t {
     // SAFETY: geteuid takes nothing and cannot fail.
     unsafe { libc::geteuid() }
 }
 
-/// The effective group.
+/// Returns the effective group ID.
 pub(crate) fn effective_gid() -> libc::gid_t {
     // SAFETY: getegid takes nothing and cannot fail.
     unsafe { libc::getegid() }
 }
 
-/// The calling thread, as log lines name it.
+/// Returns the ID of the calling thread, for log lines.
 ///
-/// By its number, as std refers to the function of that name weakly: where both are merged into one
-/// program that is linked statically, the reference stays weak, and leads nowhere.
+/// The system call is made by its number: std refers to the C function of that name weakly, and in
+/// a statically linked program a merged weak reference resolves to null.
 pub(crate) fn thread_id() -> libc::pid_t {
     // SAFETY: gettid takes nothing and cannot fail.
     let id = unsafe { libc::syscall(libc::SYS_gettid) };
     libc::pid_t::try_from(id).unwrap_or_default()
 }
 
-/// Sets the file mode creation mask and returns the one before. It belongs to the whole process,
-/// which has one thread.
+/// Sets the file mode creation mask and returns the previous one. The mask belongs to the whole
+/// process, which has one thread.
 pub(crate) fn set_umask(mask: libc::mode_t) -> libc::mode_t {
     // SAFETY: umask takes an integer and cannot fail.
     unsafe { libc::umask(mask) }
 }
 
-/// The host's name as the kernel has it (uname(2), `nodename`).
+/// Returns the host's name (uname(2), `nodename`).
 pub fn hostname() -> io::Result<String> {
     // SAFETY: `utsname` is a plain struct of character arrays, for which zero is valid.
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };
@@ -50,43 +50,43 @@ pub fn hostname() -> io::Result<String> {
     Ok(nodename.to_string_lossy().into_owned())
 }
 
-/// Which of two processes this is.
+/// The side of a fork that the caller is on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fork {
-    /// The one that was there before, and the number of the new one.
+    /// The original process, with the pid of the child.
     Parent(libc::pid_t),
-    /// The new one.
+    /// The child process.
     Child,
 }
 
-/// Makes a second process that goes on from here.
+/// Forks this process.
 ///
 /// # Errors
-/// `EINVAL` if this process has more than one thread, else what fork(2) says.
+/// `EINVAL` if this process has more than one thread, else the error of fork(2).
 pub fn fork() -> io::Result<Fork> {
     require_one_thread()?;
-    // SAFETY: fork takes nothing. What it must not meet is another thread, whose locks would stay
-    // locked in the child for ever. There is none: the kernel has just said so, and where it may
-    // not say, neither this program nor std has ever started one.
+    // SAFETY: fork takes no arguments. Locks held by another thread would stay locked in the child
+    // for ever, but there is no other thread: the kernel has just confirmed it, and in sandboxes
+    // where it may not, neither this program nor std has started one.
     match check(unsafe { libc::fork() })? {
         0 => Ok(Fork::Child),
         child => Ok(Fork::Parent(child)),
     }
 }
 
-/// The kernel's word on whether anybody shares our memory: a thread of one process cannot be given
-/// memory of its own (unshare(2)), and for an only thread the wish changes nothing.
+/// Checks that no other thread shares this process's memory: unshare(2) of the memory fails in a
+/// process with several threads, and has no effect with one.
 fn require_one_thread() -> io::Result<()> {
     // SAFETY: unshare takes an integer; with this flag it succeeds without doing anything, or fails.
     match check(unsafe { libc::unshare(libc::CLONE_VM) }) {
-        // Some sandboxes let nobody unshare anything.
+        // Some sandboxes forbid unshare altogether.
         Err(err) if matches!(err.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => Ok(()),
         Ok(_) => Ok(()),
         Err(err) => Err(err),
     }
 }
 
-/// Leaves the session and its terminal for a new session of which this process is the only member.
+/// Moves this process to a new session without a terminal, of which it is the only member.
 ///
 /// # Errors
 /// `EPERM` if this process leads a process group.
@@ -96,18 +96,17 @@ pub(crate) fn start_session() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends this process on the spot: nothing is dropped or flushed. For a process that shares what it
-/// would drop with the one that it was forked from.
+/// Ends this process immediately, without dropping or flushing anything. For a forked process that
+/// shares these resources with its parent.
 pub(crate) fn end_now(status: libc::c_int) -> ! {
     // SAFETY: _exit takes an integer and does not return.
     unsafe { libc::_exit(status) }
 }
 
-/// Waits until a child has ended, and forgets it. Tells whether it has ended well: by itself, with
-/// status 0.
+/// Waits for a child to end and reaps it. Returns whether it exited with status 0.
 ///
 /// # Errors
-/// `ECHILD` if there is no such child, or not any more.
+/// `ECHILD` if there is no such child, or if it was reaped.
 pub fn wait_for(child: libc::pid_t) -> io::Result<bool> {
     let mut status = 0;
     loop {
@@ -120,11 +119,11 @@ pub fn wait_for(child: libc::pid_t) -> io::Result<bool> {
     }
 }
 
-/// Whether a child has ended well, by itself and with status 0; `None` while it runs. One that has ended
-/// is forgotten.
+/// Returns whether a child exited with status 0, or `None` while it runs. A child that has ended is
+/// reaped.
 ///
 /// # Errors
-/// `ECHILD` if there is no such child, or not any more.
+/// `ECHILD` if there is no such child, or if it was reaped.
 pub(crate) fn take_end(child: libc::pid_t) -> io::Result<Option<bool>> {
     let mut status = 0;
     // SAFETY: waitpid takes integers and a pointer to a live local that it fills.
@@ -132,8 +131,8 @@ pub(crate) fn take_end(child: libc::pid_t) -> io::Result<Option<bool>> {
     Ok((ended != 0).then(|| libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0))
 }
 
-/// Kills the process group that a child was started as the leader of. It has the child's number,
-/// which is nobody else's as long as the child is not waited for.
+/// Kills the process group that the child was started as the leader of. The group has the child's
+/// pid, which the kernel does not reuse before the child is reaped.
 pub(crate) fn kill_group(leader: &Child) -> io::Result<()> {
     let group = libc::pid_t::try_from(leader.id()).ok().filter(|group| *group > 1);
     let group = group.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
@@ -143,7 +142,7 @@ pub(crate) fn kill_group(leader: &Child) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends a signal to a child, which is nobody else as long as it is not waited for.
+/// Sends a signal to a child. Its pid is not reused before the child is reaped.
 pub(crate) fn signal_child(child: &Child, signal: libc::c_int) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).ok().filter(|pid| *pid > 1);
     let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
@@ -152,19 +151,20 @@ pub(crate) fn signal_child(child: &Child, signal: libc::c_int) -> io::Result<()>
     Ok(())
 }
 
-/// Whether a child has ended. It is not waited for: its number stays its own, and its group's.
+/// Returns whether a child has ended, without reaping it, so that its pid stays reserved for it and
+/// its group.
 pub(crate) fn has_ended(child: &Child) -> io::Result<bool> {
     // SAFETY: `siginfo_t` is a plain struct, for which zero is valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the pointer is to a live local of the type that waitid fills.
     check(unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, options) })?;
-    // Nothing is filled in for a child that runs.
+    // The kernel fills in nothing for a child that runs.
     Ok(info.si_signo == libc::SIGCHLD)
 }
 
-/// A descriptor for a process that is no child (pidfd_open(2)): unlike its number, it never comes to
-/// mean another one.
+/// Opens a descriptor for a process that is not a child (pidfd_open(2)). Unlike a pid, it never
+/// refers to another process later.
 ///
 /// # Errors
 /// `ESRCH` if there is no such process, `ENOSYS` before Linux 5.3.
@@ -172,14 +172,14 @@ pub(crate) fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes integers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = check(RawFd::try_from(fd).unwrap_or(-1))?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Sends a signal to the process that [`open_process`] has opened; 0 only asks whether it is there.
+/// Sends a signal to a process opened with [`open_process`]; signal 0 only checks that it exists.
 ///
 /// # Errors
-/// `ESRCH` if it has ended and was waited for.
+/// `ESRCH` if it has ended and was reaped.
 pub(crate) fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Result<()> {
     let (fd, no_info) = (process.as_fd().as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
     // SAFETY: the fd is borrowed, so open; a null pointer means what kill would send.
@@ -188,13 +188,13 @@ pub(crate) fn signal_process(process: impl AsFd, signal: libc::c_int) -> io::Res
     Ok(())
 }
 
-/// Whether the process that [`open_process`] has opened has ended, waited for or not.
+/// Returns whether a process opened with [`open_process`] has ended, reaped or not.
 pub(crate) fn has_process_ended(process: impl AsFd) -> bool {
     super::wait_readable(process, Duration::ZERO)
 }
 
-/// Sends a signal to a process by its number: for kernels that cannot open it. Whoever has made sure
-/// that it is the one that is meant has done so a moment ago.
+/// Sends a signal to a process by its pid, on kernels without pidfd_open. The caller has checked
+/// the process's identity a moment ago.
 pub(crate) fn signal_number(pid: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
     if pid <= 1 {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -204,17 +204,17 @@ pub(crate) fn signal_number(pid: libc::pid_t, signal: libc::c_int) -> io::Result
     Ok(())
 }
 
-/// A pipe that does not outlive an exec: its reading and its writing end.
+/// Creates a close-on-exec pipe. Returns its read end and its write end.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     super::pipe(0)
 }
 
-/// A pipe of which neither end ever waits. There is room in it for 64 KiB.
+/// Creates a pipe whose ends never block. It holds 64 KiB.
 pub(crate) fn pipe_without_waiting() -> io::Result<(OwnedFd, OwnedFd)> {
     super::pipe(libc::O_NONBLOCK)
 }
 
-/// Puts `file` in the place of standard input, output and error.
+/// Replaces standard input, output and error with `file`.
 pub(crate) fn replace_standard_streams(file: impl AsFd) -> io::Result<()> {
     for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
         // SAFETY: the fd is borrowed, so open; the three numbers are the process's own, which std
@@ -224,14 +224,14 @@ pub(crate) fn replace_standard_streams(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The first number that a descriptor passed in can have (sd_listen_fds(3)).
+/// The lowest number of a passed descriptor (sd_listen_fds(3)).
 pub(crate) const INHERITED_FD_FIRST: RawFd = libc::STDERR_FILENO + 1;
 
-/// Takes over a descriptor that was open before this program was, behind the standard streams. From
-/// here on it does not outlive an exec.
+/// Takes ownership of a descriptor above the standard streams that was open when this program
+/// started, and sets close-on-exec on it.
 ///
 /// # Errors
-/// `EBADF` if nobody passed such a descriptor in, or if it was taken over already.
+/// `EBADF` if no such descriptor was passed in, or if it was taken before.
 pub(crate) fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
     static TAKING: Mutex<()> = Mutex::new(());
 
@@ -242,14 +242,15 @@ pub(crate) fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
     let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: F_GETFD takes no more than the number, and fails for one that is not open.
     let flags = check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
-    // What has the flag did not come through the exec: it was made here, or is taken already.
+    // A descriptor with the flag did not come through the exec: this process opened it, or took it
+    // before.
     if flags & libc::FD_CLOEXEC != 0 {
         return Err(refused());
     }
     // SAFETY: F_SETFD takes integers; the flag marks the descriptor as taken.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
-    // SAFETY: the descriptor is open. Whatever this program opens has the flag that this one had
-    // not, so nobody here owns it; and with the flag nobody gets it a second time.
+    // SAFETY: the descriptor is open. Every descriptor that this program opens has the flag that
+    // this one lacked, so it has no owner here; with the flag set it cannot be taken twice.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -279,7 +280,7 @@ mod tests {
         }
         let (read, write) = pipe().unwrap();
         assert_eq!(errno(read.as_raw_fd()), Some(libc::EBADF), "made here");
-        // A number so high that no other test meets it.
+        // SAFETY: F_DUPFD takes integers, the first of which is an open descriptor's.
         // SAFETY: F_DUPFD takes integers, the first of which is an open descriptor's.
         let passed = unsafe { libc::fcntl(read.as_raw_fd(), libc::F_DUPFD, 900) };
         let taken = inherited_fd(passed).unwrap();
@@ -317,7 +318,7 @@ mod tests {
         let mut stdout = leader.stdout.take().unwrap();
         stdout.read_exact(&mut [0; 3]).unwrap();
         kill_group(&leader).unwrap();
-        // The pipe ends when the last of those who hold it has gone.
+        // The pipe ends when the last process that holds it is gone.
         let mut rest = Vec::new();
         stdout.read_to_end(&mut rest).unwrap();
         assert!(rest.is_empty(), "somebody lived on");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The ioctl of IPv6 routes (ipv6(7)), for the one thing that netlink cannot: a route that the kernel takes
-//! for one of its own.
+//! The ioctl of IPv6 routes (ipv6(7)). Only it can add a route that the kernel treats as learnt
+//! from a router advertisement.
 
 use std::io;
 use std::net::Ipv6Addr;
@@ -8,18 +8,18 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::check;
 
-/// A default route that a router advertisement has made (`linux/ipv6_route.h`).
+/// The flags of a default route made by a router advertisement (`linux/ipv6_route.h`).
 const OF_ROUTER: u32 = RTF_UP | RTF_GATEWAY | libc::RTF_DEFAULT | libc::RTF_ADDRCONF | RTF_EXPIRES;
 const RTF_UP: u32 = 0x1;
 const RTF_GATEWAY: u32 = 0x2;
 const RTF_EXPIRES: u32 = 0x0040_0000;
-/// Where the router's preference is among the flags, of two bits.
+/// The bit position of the router preference (two bits) within the flags.
 const RTF_PREF_SHIFT: u32 = 27;
 
-/// The kernel counts the time of a route in these parts of a second (`USER_HZ`).
+/// Units per second of a route's lifetime (`USER_HZ`).
 const TICKS_PER_SECOND: libc::c_ulong = 100;
 
-/// `struct in6_rtmsg` (`linux/ipv6_route.h`), whose fields libc keeps to itself.
+/// `struct in6_rtmsg` (`linux/ipv6_route.h`), whose fields are private in libc.
 #[repr(C)]
 #[derive(Default)]
 struct In6RtMsg {
@@ -37,7 +37,7 @@ struct In6RtMsg {
 
 const _: () = assert!(size_of::<In6RtMsg>() == size_of::<libc::in6_rtmsg>());
 
-/// Adds the default route over a router as if the kernel had it from an advertisement.
+/// Adds a default route by `router` as if the kernel had learnt it from an advertisement.
 ///
 /// # Errors
 /// What the kernel says.
@@ -51,7 +51,7 @@ pub(crate) fn add_router(
     let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes integers alone.
     let socket = check(unsafe { libc::socket(libc::AF_INET6, flags, 0) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     let route = In6RtMsg {
         gateway: router.octets(),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Signals as readiness: a handler writes the signal's number to a pipe that the loop polls.
+//! Signals as readiness: a handler writes the signal's number to a pipe that the event loop polls.
 //!
-//! A handler and not signalfd, because a process that std starts inherits a blocked mask but not a
-//! handler. The pipe is made once and lives as long as the process, so a handler never meets a
-//! closed descriptor.
+//! signalfd needs the signals blocked, and a process that std starts inherits a blocked mask; it
+//! does not inherit a handler. The pipe lives as long as the process, so the handler never writes
+//! to a closed descriptor.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,25 +12,25 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::{check, pipe};
 
-/// Where the handler writes; -1 before there is a pipe.
+/// The descriptor that the handler writes to; -1 before the pipe exists.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
-/// The reading end of the pipe.
+/// The read end of the pipe.
 #[derive(Debug)]
 pub struct Signals {
     pipe: File,
 }
 
-/// The signals that the daemon acts on, and SIGXFSZ, which would end it when its log grows beyond
-/// the limit of a file's size.
+/// The signals that the daemon acts on, and SIGXFSZ, which would kill it when its log grows beyond
+/// the file size limit.
 pub(crate) const HANDLED: [libc::c_int; 6] =
     [libc::SIGCHLD, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGXFSZ];
 
 impl Signals {
-    /// Installs the handler for [`HANDLED`]. To be called once in a process.
+    /// Installs the handler for [`HANDLED`]. Must be called only once in a process.
     pub fn install() -> io::Result<Self> {
         let (read, write) = pipe(libc::O_NONBLOCK)?;
-        // The writing end is never closed: a handler may use it until the process ends.
+        // The write end is never closed: the handler may use it until the process ends.
         PIPE.store(std::os::fd::IntoRawFd::into_raw_fd(write), Ordering::SeqCst);
         for signal in HANDLED {
             install_handler(signal)?;
@@ -39,13 +39,12 @@ impl Signals {
         Ok(Self { pipe: File::from(read) })
     }
 
-    /// Has the handler do nothing any more: for a process that closes the pipe, whose number may come to
-    /// mean something else.
+    /// Disables the handler, for a process that closes the pipe, whose number may be reused.
     pub fn disconnect() {
         PIPE.store(-1, Ordering::SeqCst);
     }
 
-    /// The next signal that came, if any waits.
+    /// Returns the next signal received, if any.
     pub fn take(&mut self) -> Option<libc::c_int> {
         let mut number = [0];
         match self.pipe.read(&mut number) {
@@ -79,8 +78,8 @@ fn install_handler(signal: libc::c_int) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the signals come through, whatever mask was inherited: a daemon that cannot be told to stop
-/// can only be killed.
+/// Unblocks the signals, whatever mask was inherited: a daemon that ignores SIGTERM could only be
+/// killed.
 fn unblock_handled() -> io::Result<()> {
     // SAFETY: `sigset_t` is a plain struct of integers, for which zero is valid.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -96,7 +95,8 @@ fn unblock_handled() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs at any moment, between any two instructions: it may only write, and must keep `errno`.
+/// The signal handler. It may run between any two instructions, so it only writes, and preserves
+/// `errno`.
 extern "C" fn handle(signal: libc::c_int) {
     let number = u8::try_from(signal).unwrap_or(0);
     // SAFETY: the location of `errno` is valid for the calling thread.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Unix sockets. Streams: made, accepted, read with the descriptors that travel along, written.
-//! Datagrams: sent to a path.
+//! Unix sockets: stream sockets that are listened on, accepted, read and written, and datagrams
+//! sent to a path.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -10,7 +10,7 @@ use std::path::Path;
 use super::{check, check_len, socklen_of};
 use crate::limits::{IDENTITY_STRING_LEN_MAX, MESSAGE_FD_COUNT_MAX};
 
-/// Who connected, as the kernel has it (`SO_PEERCRED`, unix(7)).
+/// The credentials of a socket's peer (`SO_PEERCRED`, unix(7)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PeerCreds {
     pub pid: libc::pid_t,
@@ -18,28 +18,28 @@ pub struct PeerCreds {
     pub gid: libc::gid_t,
 }
 
-/// A stream socket that neither blocks nor outlives an exec.
+/// Creates a non-blocking, close-on-exec stream socket.
 pub fn stream() -> io::Result<OwnedFd> {
     let flags = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: socket takes integers alone.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A datagram socket that neither blocks nor outlives an exec.
+/// Creates a non-blocking, close-on-exec datagram socket.
 pub fn datagram() -> io::Result<OwnedFd> {
     let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: socket takes integers alone.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Gives a socket its path.
+/// Binds a socket to a path.
 ///
 /// # Errors
-/// `ENAMETOOLONG` if the path does not fit a socket address, else what bind(2) says.
+/// `ENAMETOOLONG` if the path does not fit a socket address, else the error of bind(2).
 pub fn bind(socket: impl AsFd, path: &Path) -> io::Result<()> {
     let (address, len) = address(path)?;
     // SAFETY: the fd is borrowed, so open; the address is a live local of which `len` bytes are set.
@@ -50,7 +50,7 @@ pub fn bind(socket: impl AsFd, path: &Path) -> io::Result<()> {
 /// Connects to the socket at `path`.
 ///
 /// # Errors
-/// `ECONNREFUSED` if nobody listens there, else what connect(2) says.
+/// `ECONNREFUSED` if no process listens there, else the error of connect(2).
 pub fn connect(socket: impl AsFd, path: &Path) -> io::Result<()> {
     let (address, len) = address(path)?;
     // SAFETY: as for bind.
@@ -58,7 +58,7 @@ pub fn connect(socket: impl AsFd, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a bound socket for connections, `backlog` of which may wait.
+/// Makes a bound socket listen, with a backlog of `backlog` connections.
 pub fn listen(socket: impl AsFd, backlog: u32) -> io::Result<()> {
     let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
     // SAFETY: the fd is borrowed, so open; listen takes integers alone.
@@ -66,18 +66,18 @@ pub fn listen(socket: impl AsFd, backlog: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// The next connection that waits. Like the listener it neither blocks nor outlives an exec.
+/// Accepts the next waiting connection, as a non-blocking, close-on-exec socket.
 pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     let (no_address, no_len) = (std::ptr::null_mut(), std::ptr::null_mut());
     let listener = listener.as_fd().as_raw_fd();
     // SAFETY: the fd is borrowed, so open; null pointers mean that the address is not wanted.
     let fd = check(unsafe { libc::accept4(listener, no_address, no_len, flags) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Who is at the other end of a connected socket.
+/// Returns the credentials of the peer of a connected socket.
 pub(crate) fn peer_creds(socket: impl AsFd) -> io::Result<PeerCreds> {
     let mut creds = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = socklen_of::<libc::ucred>();
@@ -95,8 +95,8 @@ pub(crate) fn peer_creds(socket: impl AsFd) -> io::Result<PeerCreds> {
     Ok(PeerCreds { pid: creds.pid, uid: creds.uid, gid: creds.gid })
 }
 
-/// What the host's security module calls the other end of a connected socket (`SO_PEERSEC`).
-/// Nothing where there is no such module, or no word of it that text can carry.
+/// Returns the peer's label from the host's security module (`SO_PEERSEC`), or `None` if there is
+/// no such module or the label is not valid text.
 pub(crate) fn peer_security(socket: impl AsFd) -> Option<String> {
     let mut label = vec![0_u8; IDENTITY_STRING_LEN_MAX];
     let mut len = libc::socklen_t::try_from(label.len()).ok()?;
@@ -113,17 +113,17 @@ pub(crate) fn peer_security(socket: impl AsFd) -> Option<String> {
     })
     .ok()?;
     label.truncate(usize::try_from(len).ok()?);
-    // Some modules count the NUL behind the label, others do not write one.
+    // Some modules count the NUL that ends the label, others do not write one.
     if label.last() == Some(&0) {
         label.pop();
     }
     String::from_utf8(label).ok().filter(|label| !label.is_empty())
 }
 
-/// An option of `SOL_SOCKET` that is an integer: `SO_TYPE`, `SO_ACCEPTCONN` and the like.
+/// Returns an integer option of `SOL_SOCKET`, such as `SO_TYPE` or `SO_ACCEPTCONN`.
 ///
 /// # Errors
-/// `ENOTSOCK` if it is no socket, else what getsockopt(2) says.
+/// `ENOTSOCK` if the descriptor is not a socket, else the error of getsockopt(2).
 pub fn option(socket: impl AsFd, option: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = socklen_of::<libc::c_int>();
@@ -141,26 +141,26 @@ pub fn option(socket: impl AsFd, option: libc::c_int) -> io::Result<libc::c_int>
     Ok(value)
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Received {
-    /// Bytes; 0 at the end of the stream.
+    /// The number of bytes; 0 at the end of the stream.
     pub len: usize,
-    /// Descriptors came along with the last byte, and are closed already: no call needs them.
+    /// Whether descriptors came with the bytes. They are closed already, as no call needs them.
     pub with_fds: bool,
 }
 
-/// Room for the descriptors that one sendmsg may carry: a header, and four bytes each.
+/// Space for the descriptors of one sendmsg: a header, and four bytes for each.
 const CONTROL_LEN: usize = 16 + 4 * MESSAGE_FD_COUNT_MAX as usize;
 
 /// A control buffer, aligned as its header must be.
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_LEN]);
 
-/// Reads into `buffer`, and closes what descriptors came along.
+/// Reads into `buffer`, and closes the descriptors that came with the bytes.
 ///
 /// # Errors
-/// `WouldBlock` if nothing is there, else what recvmsg(2) says.
+/// `WouldBlock` if no bytes wait, else the error of recvmsg(2).
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     let mut control = Control([0; CONTROL_LEN]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -178,12 +178,12 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     #[allow(clippy::useless_conversion, reason = "on musl the length has 32 bits")]
     let control_len = usize::try_from(message.msg_controllen).unwrap_or(0);
     let fd_count = close_received(control.0.get(..control_len).unwrap_or_default());
-    // More came than there was room for: the kernel has closed the rest itself.
+    // More descriptors came than fit: the kernel has closed the rest itself.
     let truncated = message.msg_flags & libc::MSG_CTRUNC != 0;
     Ok(Received { len, with_fds: fd_count > 0 || truncated })
 }
 
-/// Closes each descriptor that a control buffer filled by the kernel carries, and counts them.
+/// Closes each descriptor in a control buffer that the kernel filled, and counts them.
 fn close_received(mut control: &[u8]) -> usize {
     let word = |bytes: &[u8], at: usize| -> Option<libc::c_int> {
         Some(libc::c_int::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
@@ -198,8 +198,8 @@ fn close_received(mut control: &[u8]) -> usize {
             && word(message, TYPE_AT) == Some(libc::SCM_RIGHTS);
         for fd in message.get(HEADER_LEN..).unwrap_or_default().chunks_exact(4) {
             if let (true, Some(fd)) = (is_rights, word(fd, 0)) {
-                // SAFETY: the kernel has just put this descriptor into our table and told nobody
-                // but us; the owner closes it at once.
+                // SAFETY: the kernel has just put this descriptor into our table, so it has no
+                // other owner; it is closed at once.
                 drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 count += 1;
             }
@@ -209,21 +209,21 @@ fn close_received(mut control: &[u8]) -> usize {
     count
 }
 
-/// Writes what the socket takes of `bytes` now.
+/// Writes as many of `bytes` as the socket takes now.
 ///
 /// # Errors
-/// `WouldBlock` if it takes nothing, `EPIPE` (and no signal) if nobody reads, else send(2).
+/// `WouldBlock` if it takes none, `EPIPE` (without a signal) if the peer has closed, else send(2).
 pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
     // SAFETY: the fd is borrowed, so open; the kernel reads at most the slice's length from it.
     check_len(unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
 }
 
-/// Sends one datagram to whoever is bound to `path` now.
+/// Sends one datagram to the socket that is bound to `path` now.
 ///
 /// # Errors
-/// `WouldBlock` if the receiver does not read, `ENOENT` or `ECONNREFUSED` if there is none, else
-/// what sendto(2) says.
+/// `WouldBlock` if the receiver's queue is full, `ENOENT` or `ECONNREFUSED` without a receiver,
+/// else the error of sendto(2).
 pub fn send_to(socket: impl AsFd, path: &Path, bytes: &[u8]) -> io::Result<usize> {
     let (address, len) = address(path)?;
     // SAFETY: the fd is borrowed, so open; the kernel reads at most the slice's length from it, and
@@ -271,7 +271,7 @@ mod tests {
         let got = receive(&ours, &mut buffer).unwrap();
         assert_eq!(got, Received { len: 3, with_fds: false });
         drop(theirs);
-        // A program that another test starts in this moment has it open for as long as that takes.
+        // A program that another test starts at this moment briefly holds a copy of the descriptor.
         let end = std::iter::repeat_with(|| receive(&ours, &mut buffer)).find_map(Result::ok);
         assert_eq!(end.map(|end| end.len), Some(0));
         assert_eq!(send(&ours, b"x").unwrap_err().raw_os_error(), Some(libc::EPIPE));
