@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A log record as bytes: libvirt's line for people, a datagram for syslog, fields for the journal.
+//! Formats a log record: libvirt's text line, a datagram for syslog, or fields for the journal.
 //!
-//! Does not know where the bytes go. Nothing that comes from outside can forge a line, for what
-//! would end or disguise one is escaped, and nothing makes one longer than
-//! [`LOG_LINE_LEN_MAX`]. Allocates nothing.
+//! Does not know where the bytes go. Characters that would end or disguise a line are escaped, so
+//! outside input cannot forge one, and no line is longer than [`LOG_LINE_LEN_MAX`]. Allocates
+//! nothing.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -17,14 +17,14 @@ use crate::limits::LOG_LINE_LEN_MAX;
 use crate::model::utc::Utc;
 use crate::sys::process;
 
-/// What stands where a line was cut.
+/// Marks the end of a truncated line.
 const CUT: &str = "...";
 
 /// syslog's facility for daemons (RFC 3164, 4.1.1).
 const FACILITY_DAEMON: u8 = 3;
 
 /// Writes `TIME: THREAD: LEVEL : SOURCE:LINE : TEXT` and a line feed. A record without a module has
-/// no source and no line.
+/// no source and no line number.
 pub(super) fn write_text(out: &mut dyn Write, record: &Record<'_>) -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "a log line tells when it was written")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -38,9 +38,8 @@ pub(super) fn write_text(out: &mut dyn Write, record: &Record<'_>) -> io::Result
 
 /// Writes `<PRIORITY>IDENT: THREAD: LEVEL : SOURCE:LINE : TEXT`.
 ///
-/// There is no time and no host in it, which RFC 3164 has between priority and ident: who receives
-/// it on this host stamps it himself, in the zone and the form of his log. Every syslogd does so,
-/// as programs without a clock to trust are common.
+/// RFC 3164 has a time and a host between priority and ident. They are left out: the local syslogd
+/// adds them in the time zone and format of its log.
 pub(super) fn write_syslog(
     out: &mut dyn Write,
     ident: &str,
@@ -54,8 +53,8 @@ pub(super) fn write_syslog(
     line.finish()
 }
 
-/// Writes the journal's native form: a field a line. As values are escaped none needs the form for
-/// those with line feeds.
+/// Writes the journal's native format, one field per line. Values are escaped, so none needs the
+/// binary form for values with line feeds.
 pub(super) fn write_journal(out: &mut dyn Write, record: &Record<'_>) -> io::Result<()> {
     let severity = severity(record.level());
     writeln!(out, "PRIORITY={severity}\nSYSLOG_FACILITY={FACILITY_DAEMON}")?;
@@ -72,7 +71,7 @@ pub(super) fn write_journal(out: &mut dyn Write, record: &Record<'_>) -> io::Res
     out.write_all(b"\n")
 }
 
-/// syslog's number for a level, which is the journal's too.
+/// Returns the severity of a level, which syslog and the journal share.
 fn severity(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -91,10 +90,10 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// One line that is being written: escaped, and cut where it grows too long.
+/// A line being written: escaped, and truncated at the maximum length.
 struct Line<'a> {
     out: &'a mut dyn Write,
-    /// Bytes that still fit, with the mark of a cut and the line feed already set aside.
+    /// Bytes that still fit, after reserving those of the truncation mark and the line feed.
     room: usize,
     is_cut: bool,
     outcome: io::Result<()>,
@@ -115,7 +114,7 @@ impl<'a> Line<'a> {
     }
 
     fn push(&mut self, text: fmt::Arguments<'_>) {
-        // It ends early where there is no room, or where a value cannot be shown.
+        // Fails where the line is full, or where a value's `Display` fails.
         let _ = self.write_fmt(text);
     }
 
@@ -123,7 +122,7 @@ impl<'a> Line<'a> {
         self.outcome
     }
 
-    /// Writes a piece that needs no escape, or as much of it as there is room for.
+    /// Writes a piece that needs no escaping, as far as it fits.
     fn write_piece(&mut self, piece: &str) -> fmt::Result {
         if self.is_cut {
             return Err(fmt::Error);
@@ -168,7 +167,7 @@ impl fmt::Write for Line<'_> {
     }
 }
 
-/// Ends a line for some reader, drives a terminal, or shows what follows in another order.
+/// Returns whether `c` could end a line, control a terminal, or reverse the direction of the text.
 fn is_dangerous(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -180,7 +179,7 @@ mod tests {
 
     const MODULE: &str = "virtinterfaced::server::acceptor";
 
-    /// A record of the module, or of none, in the form that `write` gives it.
+    /// Returns a record, with or without a module, in the format of `write`.
     fn written(
         write: impl Fn(&mut dyn Write, &Record<'_>) -> io::Result<()>,
         (level, module): (Level, Option<&str>),

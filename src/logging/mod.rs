@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Logging behind the `log` facade: which lines are written, in libvirt's form, and to whom.
+//! Logging behind the `log` facade: which lines are written, in which format, to which outputs.
 //!
-//! Logging serves the daemon and never the other way round. Whatever an output does, no line
-//! blocks, fails or ends who writes it; lines that an output does not take are counted, and the
-//! output is told once it takes lines again. What comes from outside cannot forge a line.
+//! A log call never blocks, fails or ends its caller, whatever an output does. Lines that an output
+//! does not take are counted, and the count is written once the output takes lines again. Outside
+//! input cannot forge a line.
 //!
-//! There is one log in a process, as the facade has it. It is locked for a moment by each line and
-//! by each change; a line that is written while another one is being put into words is dropped.
+//! A process has one log, as with the facade. Each line and each change locks it briefly; a line
+//! that is logged while another one is formatted is dropped.
 
 pub mod plan;
 pub mod source;
@@ -29,28 +29,28 @@ use output::Services;
 pub use plan::{Circumstances, LoggingError};
 use state::{State, Warnings};
 
-/// Where syslogd listens (RFC 3164 leaves it to the system; this is everybody's).
+/// The socket of syslogd. RFC 3164 does not name one; this path is the common one.
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// Where journald takes its native protocol.
+/// The socket of journald's native protocol.
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
-/// The process's log, once it is started.
+/// The process's log, empty before the start.
 struct Logger {
     state: Mutex<Option<State>>,
 }
 
 static LOGGER: Logger = Logger { state: Mutex::new(None) };
 
-/// The user to whom lines are charged; [`NOBODY`] if they are the daemon's own.
+/// The user to whom lines are charged; [`NOBODY`] for the daemon's own lines.
 static CHARGED_USER: AtomicI64 = AtomicI64::new(NOBODY);
 
 const NOBODY: i64 = -1;
 
-/// Starts logging. To be called once in a process.
+/// Starts logging. Must be called only once in a process.
 ///
 /// # Errors
-/// If the environment makes no sense, or an output that is asked for cannot be opened.
+/// If the environment is invalid, or a requested output cannot be opened.
 pub fn start(circumstances: Circumstances, settings: &Logging) -> Result<(), LoggingError> {
     let (state, warnings) = State::start(circumstances, settings, services())?;
     log::set_logger(&LOGGER).map_err(|_| LoggingError::OutOfOrder)?;
@@ -61,7 +61,7 @@ pub fn start(circumstances: Circumstances, settings: &Logging) -> Result<(), Log
     Ok(())
 }
 
-/// Whether logging could start so. Opens what it would open, and lets go of it again.
+/// Checks that logging could start with these settings. Opens the outputs and closes them again.
 ///
 /// # Errors
 /// As [`start`].
@@ -73,61 +73,61 @@ fn services() -> Services {
     Services { syslog: PathBuf::from(SYSLOG_SOCKET), journal: PathBuf::from(JOURNAL_SOCKET) }
 }
 
-/// Takes over a configuration that was read anew: all of it, or nothing. Log files are opened anew.
-/// What the environment and the command line said at the start still goes before it.
+/// Applies a configuration that was read again, wholly or not at all, and reopens log files. The
+/// environment and the command line of the start still take precedence.
 ///
 /// # Errors
-/// If an output that is asked for cannot be opened.
+/// If a requested output cannot be opened.
 pub fn reload(settings: &Logging) -> Result<(), LoggingError> {
     change(|state| state.apply(settings)).map(warn_of)
 }
 
-/// Opens log files anew, as whoever has moved them away wants it. One that cannot be opened is kept
-/// as it is, and a warning says so.
+/// Reopens log files, after an administrator or logrotate has moved them. A file that cannot be
+/// opened is kept, with a warning.
 pub(crate) fn reopen() {
     // Before the start no file is open.
     let _ = change(|state| Ok(state.reopen())).map(warn_of);
 }
 
-/// Logs to these outputs from now on; to the default one if there are none.
+/// Replaces the outputs; with none given, by the default one.
 ///
 /// # Errors
-/// If one of them cannot be opened. Nothing is changed then.
+/// If one of them cannot be opened. The outputs then stay unchanged.
 pub(crate) fn set_outputs(outputs: &[LogOutput]) -> Result<(), LoggingError> {
     change(|state| state.set_outputs(outputs)).map(warn_of)
 }
 
-/// Logs by these filters from now on.
+/// Replaces the filters.
 pub(crate) fn set_filters(filters: Vec<LogFilter>) {
-    // Before the start nothing is filtered.
+    // Before the start there are no filters.
     let _ = change(|state| {
         state.set_filters(filters);
         Ok(())
     });
 }
 
-/// The outputs in force; none before the start.
+/// Returns the outputs in force; none before the start.
 pub fn outputs() -> Vec<LogOutput> {
     LOGGER.lock().as_ref().map(State::outputs).unwrap_or_default()
 }
 
-/// The filters in force.
+/// Returns the filters in force.
 pub fn filters() -> Vec<LogFilter> {
     LOGGER.lock().as_ref().map(|state| state.filters().to_vec()).unwrap_or_default()
 }
 
-/// Whether who reads standard error reads the log there.
+/// Returns whether the log goes to standard error.
 pub(crate) fn writes_to_stderr() -> bool {
     outputs().iter().any(|output| output.destination == LogDestination::Stderr)
 }
 
-/// While it lives, lines are charged to a user, who cannot cause more than a share of them.
+/// While this value lives, log lines are charged to a user, whose lines are rationed.
 #[derive(Debug)]
 #[must_use]
 pub struct Charged(());
 
-/// Charges the lines that follow to the user whose client causes them. The daemon's own user may
-/// cause as many as there are.
+/// Charges the following log lines to the user whose client causes them. Lines of the daemon's own
+/// user are not rationed.
 pub(crate) fn charge_to(user: u32) -> Charged {
     let is_limited = user != process::effective_uid();
     CHARGED_USER.store(if is_limited { user.into() } else { NOBODY }, Ordering::Relaxed);
@@ -140,7 +140,7 @@ impl Drop for Charged {
     }
 }
 
-/// Changes the log, and lets the facade know what is worth a call.
+/// Changes the log, and sets the facade's maximum level accordingly.
 fn change<T>(
     change: impl FnOnce(&mut State) -> Result<T, LoggingError>,
 ) -> Result<T, LoggingError> {
@@ -151,14 +151,14 @@ fn change<T>(
     outcome
 }
 
-/// Writes what a change has left to say, when the log is not locked any more.
+/// Logs the warnings of a change, once the log is unlocked.
 fn warn_of(warnings: Warnings) {
     warnings.iter().for_each(|warning| warn!("{warning}"));
 }
 
 impl Logger {
     fn lock(&self) -> MutexGuard<'_, Option<State>> {
-        // A line that was broken off leaves nothing half done that the next one could trip over.
+        // A panic while a line is written leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,7 +172,7 @@ impl Log for Logger {
         let mut slot = match self.state.try_lock() {
             Ok(slot) => slot,
             Err(TryLockError::Poisoned(err)) => err.into_inner(),
-            // The line is about putting another line into words.
+            // The line was logged while another one is formatted.
             Err(TryLockError::WouldBlock) => return,
         };
         if let Some(state) = slot.as_mut() {
@@ -192,7 +192,7 @@ mod tests {
     use std::fmt;
     use std::path::Path;
 
-    /// A log of its own, in the file at `path`.
+    /// A separate log that writes to the file at `path`.
     fn logger(path: &Path) -> Logger {
         let circumstances = Circumstances {
             privilege: Privilege::System,

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One log output: who it takes lines from, in which form, and what it says about itself.
+//! One log output: the lines it takes, their format, and the lines it writes about itself.
 //!
-//! An output is an `env_logger` of its own: that picks lines by level, keeps the buffer in which
-//! they are put together, and hands each over in one piece. It does not pick lines by source, as
-//! its filters are prefixes of modules where libvirt's are patterns; and it does not write, as its
-//! own ways of writing wait.
+//! Each output has an `env_logger`, which selects lines by level, buffers them while they are
+//! formatted, and hands each over in one piece. Sources are not selected by it, as its filters are
+//! module prefixes while libvirt's are patterns, and it does not write, as its own targets block.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,25 +19,25 @@ use crate::error::HostError;
 use crate::release::LIBVIRT_VERSION;
 use crate::sys::process;
 
-/// The target of lines about the log itself, which an output takes whatever its level.
+/// The target of lines about the log itself, which an output takes at any level.
 const ABOUT_ITSELF: &str = "this log output";
 
-/// Where the services listen that take lines.
+/// The sockets of the logging services.
 #[derive(Clone, Debug)]
 pub(super) struct Services {
     pub(super) syslog: PathBuf,
     pub(super) journal: PathBuf,
 }
 
-/// An output that is open.
+/// An open output.
 #[derive(Debug)]
 pub(super) struct Output {
     spec: LogOutput,
     logger: Logger,
     has_failed: Arc<AtomicBool>,
-    /// It has been told who we are.
+    /// Whether the version and host line has been written to it.
     is_introduced: bool,
-    /// Lines that it did not take since it last took one.
+    /// The number of lines lost since it last took one.
     lost_count: u64,
 }
 
@@ -71,20 +70,20 @@ impl Output {
         Ok(Self { spec: spec.clone(), logger, has_failed, is_introduced: false, lost_count: 0 })
     }
 
-    /// What it was opened by.
+    /// Returns the specification that it was opened with.
     pub(super) fn spec(&self) -> &LogOutput {
         &self.spec
     }
 
-    /// Goes on where `earlier`, an output to the same place, has stopped. A file may be another one
-    /// by now, so it is told again who we are.
+    /// Continues `earlier`, an output to the same destination. The path may now name another file,
+    /// so the introduction is written again.
     pub(super) fn take_over(&mut self, earlier: &Self) {
         self.lost_count = earlier.lost_count;
         self.is_introduced =
             earlier.is_introduced && !matches!(self.spec.destination, LogDestination::File(_));
     }
 
-    /// Writes a line if its level is one of this output's.
+    /// Writes a record if its level is one that this output takes.
     pub(super) fn log(&mut self, record: &Record<'_>) {
         if !self.logger.matches(record) {
             return;
@@ -95,7 +94,7 @@ impl Output {
         }
     }
 
-    /// Before its first line an output learns who writes and where.
+    /// Writes the version and the host before the first line of an output.
     fn introduce(&mut self) -> bool {
         if !self.is_introduced {
             let package = env!("CARGO_PKG_VERSION");
@@ -110,7 +109,7 @@ impl Output {
         self.is_introduced
     }
 
-    /// Says how many lines are missing, as soon as somebody takes it.
+    /// Writes how many lines were lost, once the output takes a line.
     fn confess(&mut self) -> bool {
         if self.lost_count > 0 {
             let count = self.lost_count;
@@ -127,7 +126,7 @@ impl Output {
         self.deliver(&Record::builder().target(ABOUT_ITSELF).level(level).args(text).build())
     }
 
-    /// Whether the line arrived.
+    /// Returns whether the line was delivered.
     fn deliver(&self, record: &Record<'_>) -> bool {
         self.has_failed.store(false, Ordering::Relaxed);
         self.logger.log(record);
@@ -135,7 +134,7 @@ impl Output {
     }
 }
 
-/// The `log` crate's word for a level and all that matter more.
+/// Converts a level to the filter that passes it and all more severe ones.
 pub(super) fn level_filter(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Debug => LevelFilter::Debug,

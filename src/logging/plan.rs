@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is logged and where, decided: configuration, then environment, then `-v`.
+//! Decides what is logged and where, from the configuration, overridden by the environment,
+//! overridden by `-v`.
 //!
-//! Opens nothing and reads no environment: what was found there comes in as texts and facts. The
-//! rules are libvirt's, and so is the default output.
+//! Opens nothing and reads no environment: its inputs are texts and facts. The rules and the
+//! default output are libvirt's.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -15,10 +16,10 @@ use crate::config::settings::Logging;
 use crate::error::HostError;
 use crate::model::client::Privilege;
 
-/// What syslog and the journal call us where the configuration does not say.
+/// The default ident in syslog and the journal.
 pub(crate) const DEFAULT_IDENT: &str = "virtinterfaced";
 
-/// How the daemon was started, as far as it decides what is logged and where.
+/// The parts of the daemon's start that decide what is logged and where.
 #[derive(Clone, Debug)]
 pub struct Circumstances {
     pub privilege: Privilege,
@@ -26,24 +27,25 @@ pub struct Circumstances {
     pub is_verbose: bool,
     /// `--daemon`.
     pub is_daemonized: bool,
-    /// `LIBVIRT_DEBUG`, `LIBVIRT_LOG_FILTERS` and `LIBVIRT_LOG_OUTPUTS`. Empty ones count as unset.
+    /// `LIBVIRT_DEBUG`, `LIBVIRT_LOG_FILTERS` and `LIBVIRT_LOG_OUTPUTS`. Empty values count as
+    /// unset.
     pub debug: Option<String>,
     pub filters: Option<String>,
     pub outputs: Option<String>,
-    /// Where a daemon in the background logs if there is no journal.
+    /// The log file of a daemon in the background on a host without journald.
     pub default_file: PathBuf,
 }
 
-/// Why logging does not start, or stays as it was.
+/// The reason why logging does not start, or keeps its settings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LoggingError {
-    /// `LIBVIRT_DEBUG` names no level.
+    /// `LIBVIRT_DEBUG` is not a level.
     Level(String),
-    /// A variable holds no list of filters or outputs.
+    /// A variable is not a list of filters or outputs.
     Variable { name: &'static str, cause: LogSpecError },
-    /// An output that somebody asked for cannot be opened.
+    /// A requested output cannot be opened.
     Output { output: LogOutput, cause: HostError },
-    /// Logging runs already, or has not been started.
+    /// Logging has been started already, or has not been started.
     OutOfOrder,
 }
 
@@ -64,18 +66,18 @@ impl fmt::Display for LoggingError {
 
 impl std::error::Error for LoggingError {}
 
-/// What goes before the configuration.
+/// The settings that override the configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Overrides {
     level: Option<LogLevel>,
-    /// However high the level is set, lines from this one up are logged.
+    /// The highest level that may be set; lines from this one up are always logged.
     level_max: LogLevel,
-    /// Empty if nothing was said.
+    /// Empty if not set.
     filters: Vec<LogFilter>,
     outputs: Vec<LogOutput>,
 }
 
-/// What is to be logged. Without outputs it goes to the default one.
+/// The levels, filters and outputs to log by. Without outputs the default one is used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Plan {
     pub(super) level: LogLevel,
@@ -100,7 +102,7 @@ impl Overrides {
         })
     }
 
-    /// The configuration's plan as these overrides leave it.
+    /// Returns the configuration's plan after these overrides.
     pub(super) fn apply(&self, settings: &Logging) -> Plan {
         fn first<T: Clone>(ours: &[T], theirs: &[T]) -> Vec<T> {
             if ours.is_empty() { theirs.to_vec() } else { ours.to_vec() }
@@ -113,7 +115,7 @@ impl Overrides {
     }
 }
 
-/// A number from 1 to 4, or its name.
+/// Parses a number from 1 to 4, or the name of a level.
 fn parse_level(text: &str) -> Option<LogLevel> {
     let number = match text {
         "debug" => 1,
@@ -125,19 +127,19 @@ fn parse_level(text: &str) -> Option<LogLevel> {
     LogLevel::new(number)
 }
 
-/// What the default output depends on.
+/// The facts that decide the default output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Surroundings {
     pub(super) is_daemonized: bool,
     /// Standard input is a terminal.
     pub(super) has_terminal: bool,
-    /// Somebody listens at the journal's socket.
+    /// journald listens at its socket.
     pub(super) has_journal: bool,
 }
 
-/// The output where none is configured.
+/// Returns the output to use where none is configured.
 pub(super) fn default_output(level: LogLevel, started: Surroundings, file: &Path) -> LogOutput {
-    // The journal takes no debug lines unless somebody asks: they would push out those of others.
+    // The journal gets no debug lines by default: they would displace those of other programs.
     let journal =
         LogOutput { level: level.max(LogLevel::Info), destination: LogDestination::Journald };
     let file = LogDestination::File(file.display().to_string());
@@ -149,8 +151,8 @@ pub(super) fn default_output(level: LogLevel, started: Surroundings, file: &Path
     }
 }
 
-/// The outputs with their files' whole paths, as seen from the directory `base`, and each place
-/// once.
+/// Returns the outputs with absolute paths, resolved from the directory `base`, and without
+/// duplicate destinations.
 pub(super) fn from_directory(base: &Path, outputs: &[LogOutput]) -> Vec<LogOutput> {
     let whole = |output: &LogOutput| {
         let destination = match &output.destination {
@@ -164,8 +166,8 @@ pub(super) fn from_directory(base: &Path, outputs: &[LogOutput]) -> Vec<LogOutpu
     last_to_each_place(outputs.iter().map(whole).collect())
 }
 
-/// A path from the root, without `.` and `..`: they are resolved by the text alone, as libvirt
-/// does. What a list of outputs reads back so is what was opened.
+/// Returns an absolute path without `.` and `..`, which are resolved in the text alone, as libvirt
+/// does. The list of outputs so shows the paths that were opened.
 fn absolute(path: &str, base: &Path) -> String {
     let mut whole = PathBuf::new();
     for component in base.join(path).components() {
@@ -179,7 +181,7 @@ fn absolute(path: &str, base: &Path) -> String {
             }
         }
     }
-    // Below a directory that is not UTF-8 the path stays as it was written.
+    // Below a directory whose name is not UTF-8 the path stays unchanged.
     whole.into_os_string().into_string().unwrap_or_else(|_| path.to_owned())
 }
 
@@ -208,7 +210,7 @@ mod tests {
         }
     }
 
-    /// A list as it would be written.
+    /// Formats a list as in the configuration.
     fn join<T: fmt::Display>(list: &[T]) -> String {
         list.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
     }

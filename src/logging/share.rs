@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How much of the log a user can fill: so many lines a minute, whatever their level.
+//! Rations log lines: each user may cause so many lines a minute, whatever their level.
 //!
-//! Lines are charged to the user whose client causes them. What is left out is counted, and told in
-//! the log. Knows nothing of outputs; the time comes from outside.
+//! Lines are charged to the user whose client causes them. Suppressed lines are counted, and the
+//! log states their number. Knows nothing of outputs; the caller passes the time in.
 
 use std::time::Duration;
 
 use crate::limits::{LOG_LINES_PER_USER_MAX, LOG_SHARE_TIME, LOG_USER_COUNT_MAX};
 
-/// The users who have caused lines of late.
+/// The users whose clients caused lines recently.
 #[derive(Debug, Default)]
 pub(super) struct Shares(Vec<Share>);
 
@@ -20,13 +20,13 @@ struct Share {
     left_out: u64,
 }
 
-/// What becomes of a line.
+/// The decision about one line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
     Write,
-    /// It is written, and before it that so many were left out.
+    /// Write the line, and before it the number of lines that were suppressed.
     WriteAfter(u64),
-    /// It is left out, and that is told once.
+    /// Suppress the line, and log once that lines are being suppressed.
     LeaveOutFirst,
     LeaveOut,
 }
@@ -52,7 +52,7 @@ impl Shares {
         if share.left_out == 1 { Verdict::LeaveOutFirst } else { Verdict::LeaveOut }
     }
 
-    /// Notes a user without a share. Who has many users' numbers gets no more by that.
+    /// Adds a user. The table is bounded, so a person with many user IDs gains nothing by them.
     fn admit(&mut self, user: u32, now: Duration) -> Verdict {
         if self.0.len() >= LOG_USER_COUNT_MAX {
             return Verdict::LeaveOut;
@@ -68,7 +68,7 @@ mod tests {
 
     const START: Duration = Duration::from_secs(1_000);
 
-    /// Charges lines until one is left out: how many were written.
+    /// Charges lines until one is suppressed, and returns how many were written.
     fn fill(shares: &mut Shares, user: u32, now: Duration) -> u32 {
         let mut count = 0;
         loop {

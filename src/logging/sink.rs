@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Where the bytes of log lines go: standard error, a file, a socket.
+//! The destination of formatted log lines: standard error, a file or a socket.
 //!
-//! Knows nothing of levels and forms. A sink never blocks, never fails its caller and never ends
-//! the process: what it cannot deliver at once is lost, and it says so. A line that was torn by a
-//! full disk is ended before the next one.
+//! Knows nothing of levels and formats. A sink never blocks, never fails its caller and never ends
+//! the process: a line that it cannot deliver at once is lost and noted as lost. If a full disk
+//! truncates a line, a line feed precedes the next one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -17,14 +17,14 @@ use crate::error::HostError;
 use crate::io::folders;
 use crate::sys::{file, process, socket};
 
-/// What standard error leads to.
+/// The file behind standard error.
 const STDERR: &str = "/proc/self/fd/2";
 
-/// One line is one [`Write::write`].
+/// A sink. Each call of [`Write::write`] is one line.
 #[derive(Debug)]
 pub(super) struct Sink {
     place: Place,
-    /// The last thing that was written is a part of a line.
+    /// The last write ended within a line.
     is_torn: bool,
     has_failed: Arc<AtomicBool>,
 }
@@ -33,8 +33,8 @@ pub(super) struct Sink {
 enum Place {
     Stderr,
     File(File),
-    /// Datagrams to whoever is bound to the path when they are sent: one who was started anew is
-    /// found without further ado.
+    /// A datagram socket. Each line goes to the socket that is bound to `path` at that time, so a
+    /// service that restarts is found again.
     Socket {
         socket: OwnedFd,
         path: PathBuf,
@@ -42,15 +42,16 @@ enum Place {
 }
 
 impl Sink {
-    /// Standard error, whatever it is at the moment of each line.
+    /// Returns a sink for standard error, resolved anew for each line.
     pub(super) fn stderr() -> Self {
         Self::new(Place::Stderr)
     }
 
-    /// The file at `path`, which is created for its owner alone if there is none. A device such as
-    /// `/dev/console` may stand there, or a pipe that somebody reads; no disk, as lines would
-    /// overwrite what is on it. In a folder that other users can change, no link is followed, and
-    /// only a file of this user's that has no other name is written to.
+    /// Returns a sink for the file at `path`, which is created with access for its owner alone. A
+    /// device such as `/dev/console`, or a pipe with a reader, is accepted; a block device is
+    /// refused, as lines would overwrite its content. In a folder that other users can change,
+    /// symbolic links are not followed, and the file must belong to this user and have no other
+    /// name.
     pub(super) fn file(path: &Path) -> Result<Self, HostError> {
         let refuse =
             |err: &io::Error| HostError::new("open log file", path.display().to_string(), err);
@@ -70,7 +71,7 @@ impl Sink {
         Ok(Self::new(Place::File(file)))
     }
 
-    /// The datagram socket at `path`. Nobody need be there yet.
+    /// Returns a sink for the datagram socket at `path`, which need not exist yet.
     pub(super) fn socket(path: &Path) -> Result<Self, HostError> {
         let socket = socket::datagram()
             .map_err(|err| HostError::new("make a socket for", path.display().to_string(), &err))?;
@@ -81,7 +82,7 @@ impl Sink {
         Self { place, is_torn: false, has_failed: Arc::default() }
     }
 
-    /// Is set when a line is lost. Whoever wants to know about the next one clears it.
+    /// Returns the flag that is set when a line is lost. The caller clears it before the next line.
     pub(super) fn has_failed(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.has_failed)
     }
@@ -116,7 +117,7 @@ impl Write for Sink {
 }
 
 impl Place {
-    /// Puts there what fits at once of `bytes`: at least one.
+    /// Writes as much of `bytes` as fits at once, at least one byte.
     fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             let outcome = match self {
@@ -134,19 +135,19 @@ impl Place {
     }
 }
 
-/// Opens what lines are written to: without waiting, without making a terminal ours, and with these
-/// flags (open(2)).
+/// Opens a file for log lines: non-blocking, not as a controlling terminal, and with these flags
+/// (open(2)).
 fn open_for_lines(options: &mut OpenOptions, path: &Path, flags: libc::c_int) -> io::Result<File> {
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags).open(path)
 }
 
-/// A terminal says that it is ready as soon as it takes one byte, and then waits with the rest of a
-/// line: in a session over a network that is being configured, for good. So it is opened anew for
-/// each line, as a descriptor that does not wait, and the one that others share stays as it is.
+/// A terminal polls as ready once it takes one byte, and blocks for the rest of a line: for ever,
+/// if it is a session over the network that is being configured. It is therefore reopened as a
+/// non-blocking descriptor for each line; the shared descriptor keeps its flags.
 fn put_on_stderr(bytes: &[u8]) -> io::Result<usize> {
     let stderr = io::stderr();
     if stderr.is_terminal() {
-        // Who may not open it shares the descriptor after all.
+        // A process that may not open the terminal falls back to the shared descriptor.
         if let Ok(mut terminal) =
             open_for_lines(OpenOptions::new().write(true), Path::new(STDERR), 0)
         {
@@ -156,8 +157,9 @@ fn put_on_stderr(bytes: &[u8]) -> io::Result<usize> {
     put_if_ready(stderr, bytes)
 }
 
-/// Writes without waiting, though the descriptor may be one that waits: it belongs to others too,
-/// so its flags are not ours to change. What is ready takes a line, as lines are short.
+/// Writes without blocking, although the descriptor may be a blocking one: other processes share
+/// its flags, so they stay unchanged. A descriptor that is ready takes a whole line, as lines are
+/// short.
 fn put_if_ready(mut out: impl AsFd + Write, bytes: &[u8]) -> io::Result<usize> {
     if file::is_ready_for_writing(&out) {
         out.write(bytes)
@@ -179,7 +181,7 @@ mod tests {
         std::env::temp_dir().join(format!("sink-{}-{name}", std::process::id()))
     }
 
-    /// Whether a line arrives, as far as the sink knows.
+    /// Returns whether the sink reports the line as delivered.
     fn is_delivered(sink: &mut Sink, line: &[u8]) -> bool {
         let has_failed = sink.has_failed();
         has_failed.store(false, Ordering::Relaxed);
@@ -264,7 +266,7 @@ mod tests {
         theirs.read_exact(&mut vec![0; len]).unwrap();
         assert_eq!(put_if_ready(&ours, &line).unwrap(), line.len());
         drop(theirs);
-        // A program that another test starts in this moment has it open for as long as that takes.
+        // A program that another test starts at this moment briefly holds a copy of the descriptor.
         let kind = || put_if_ready(&ours, &line).map_err(|err| err.kind());
         while !matches!(kind(), Err(io::ErrorKind::BrokenPipe)) {
             std::thread::yield_now();
@@ -281,7 +283,7 @@ mod tests {
             assert!(is_delivered(&mut sink, b"line"));
             let mut buffer = [0; 99];
             assert_eq!(receiver.recv(&mut buffer).unwrap(), 4);
-            // Nobody reads any more: at some point the queue is full, and no write waits for it.
+            // The receiver does not read any more: once its queue is full, a write fails at once.
             while is_delivered(&mut sink, b"line") {}
             assert_eq!(receiver.recv(&mut buffer).unwrap(), 4);
             assert!(is_delivered(&mut sink, b"line"));

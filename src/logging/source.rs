@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Sources: what log lines and log filters call the parts of the daemon.
+//! Sources: the names of the daemon's parts in log lines and log filters.
 //!
-//! libvirt's users filter by names such as `rpc.netserver` and by their first words alone (`1:rpc`).
-//! Ours begin with the same words. Knows nothing of levels and outputs.
+//! libvirt's users filter by names such as `rpc.netserver`, or by their first word alone (`1:rpc`),
+//! so these names begin with the same words. Knows nothing of levels and outputs.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use log::Record;
 use crate::config::logging_spec::{LogFilter, LogLevel};
 use crate::model::glob;
 
-/// Modules and their sources. A module that is not here has its parent's; the first row that fits
-/// counts, so children stand above their parents.
+/// Modules and their sources. A module without a row has its parent's source; the first matching
+/// row counts, so children precede their parents.
 pub const SOURCES: &[(&str, &str)] = &[
     ("change::recovery", "interface.rollback"),
     ("change::undo", "interface.rollback"),
@@ -43,16 +43,16 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("session", "rpc.session"),
 ];
 
-/// The name that filters match for a line, and that the line shows.
+/// Returns the source of a record, which filters match and the line shows.
 pub(crate) fn source_of<'a>(record: &Record<'a>) -> Cow<'a, str> {
     match record.module_path() {
-        // `log` makes the module the target of a line that names none.
+        // `log` uses the module as the target of a record without one.
         Some(module) if module == record.target() => source_of_module(module),
         _ => Cow::Borrowed(record.target()),
     }
 }
 
-/// The source of a module, which is named with its crate.
+/// Returns the source of a module, given with its crate's name.
 pub(crate) fn source_of_module(module: &str) -> Cow<'_, str> {
     let inside = module.split_once("::").map_or(module, |(_, inside)| inside);
     let is_within = |parent: &str| {
@@ -64,7 +64,7 @@ pub(crate) fn source_of_module(module: &str) -> Cow<'_, str> {
     }
 }
 
-/// The least level that is logged of a source: the first filter that fits decides, else `usual`.
+/// Returns the minimum level of a source: that of the first matching filter, else `usual`.
 pub(super) fn level_of(source: &str, filters: &[LogFilter], usual: LogLevel) -> LogLevel {
     let fits = |filter: &&LogFilter| glob::occurs(&filter.pattern, source);
     filters.iter().find(fits).map_or(usual, |filter| filter.level)
@@ -127,7 +127,7 @@ mod tests {
         assert!(count > 5, "modules that log were found");
     }
 
-    /// Every module of the crate, and its text.
+    /// Returns the path and text of each module of the crate.
     fn modules() -> Vec<(String, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let (mut folders, mut modules) = (vec![root.clone()], Vec::new());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What logging is at the moment: levels, filters, open outputs, and how they came about.
+//! The current state of logging: levels, filters, open outputs, and their origin.
 //!
-//! A change happens whole or not at all: everything new is open before anything old is closed.
-//! Logs nothing itself; what is worth a line is handed back.
+//! A change is atomic: new outputs are opened before old ones are closed. This module logs nothing
+//! itself; it returns its warnings.
 
 use std::fmt;
 use std::fs::DirBuilder;
@@ -25,17 +25,17 @@ use crate::error::HostError;
 use crate::model::client::Privilege;
 use crate::sys::{clock, socket};
 
-/// What a change made worth a warning, once lines can be written again.
+/// Warnings about a change, to be logged once the log is unlocked.
 pub(super) type Warnings = Vec<String>;
 
-/// All that logging remembers.
+/// The state of logging.
 #[derive(Debug)]
 pub(super) struct State {
     circumstances: Circumstances,
     overrides: Overrides,
     services: Services,
-    /// Where the daemon was started: relative paths of the configuration and of the environment are
-    /// seen from there, also after the daemon has gone elsewhere.
+    /// The directory that the daemon was started in. Relative paths in the configuration and the
+    /// environment are resolved from it, even after the daemon has changed its directory.
     home: PathBuf,
     has_terminal: bool,
     level: LogLevel,
@@ -65,7 +65,7 @@ impl State {
         Ok((state, warnings))
     }
 
-    /// Takes over what the configuration says. Files are opened anew.
+    /// Applies the configuration, and reopens files.
     pub(super) fn apply(&mut self, settings: &Logging) -> Result<Warnings, LoggingError> {
         let plan = self.overrides.apply(settings);
         let wanted = from_directory(&self.home, &plan.outputs);
@@ -74,7 +74,7 @@ impl State {
         Ok(warnings)
     }
 
-    /// Logs to these outputs from now on; to the default one if there are none.
+    /// Replaces the outputs; with none given, by the default one.
     pub(super) fn set_outputs(&mut self, outputs: &[LogOutput]) -> Result<Warnings, LoggingError> {
         let wanted = from_directory(&current_directory(), outputs);
         let (outputs, warnings) = self.open(&wanted, self.level)?;
@@ -86,7 +86,7 @@ impl State {
         self.filters = filters;
     }
 
-    /// Opens log files anew. One that cannot be opened stays as it is.
+    /// Reopens log files. A file that cannot be opened stays open under its old descriptor.
     pub(super) fn reopen(&mut self) -> Warnings {
         let mut warnings = Warnings::new();
         for output in &mut self.outputs {
@@ -111,14 +111,14 @@ impl State {
         &self.filters
     }
 
-    /// The least level that any output can get: less need not be put into words.
+    /// Returns the minimum level that any output may take; lines below it need not be formatted.
     pub(super) fn level_filter(&self) -> LevelFilter {
         let sources = self.filters.iter().map(|filter| filter.level).fold(self.level, Ord::min);
         let outputs = self.outputs.iter().map(|output| output.spec().level).min();
         level_filter(outputs.map_or(sources, |outputs| outputs.max(sources)))
     }
 
-    /// Writes a line to each output that takes it, if the user who has caused it may cause one more.
+    /// Writes a record to each output that takes it, unless its user has used up the ration.
     pub(super) fn log(&mut self, record: &Record<'_>, user: Option<u32>) {
         let level = if self.filters.is_empty() {
             self.level
@@ -185,8 +185,8 @@ impl State {
             .map_err(|cause| LoggingError::Output { output: output.clone(), cause })
     }
 
-    /// Opens the output for those who configure none. The file among them may be out of reach: who
-    /// configures the network may start before `/var` is there.
+    /// Opens the default output. Its file may be out of reach: this daemon configures the network,
+    /// so it may start before `/var` is mounted.
     fn open_default(&self, level: LogLevel) -> Result<(Output, Warnings), LoggingError> {
         let surroundings = Surroundings {
             is_daemonized: self.circumstances.is_daemonized,
@@ -212,18 +212,18 @@ impl State {
 }
 
 fn current_directory() -> PathBuf {
-    // In a directory that is gone nothing can be opened; the root always is.
+    // In a removed directory no file can be opened; the root always exists.
     std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
 }
 
-/// Whether somebody takes datagrams at a path.
+/// Returns whether a datagram socket is bound to a path.
 fn is_listening(path: &Path) -> bool {
     socket::datagram().and_then(|socket| socket::connect(socket, path)).is_ok()
 }
 
-/// Makes a file's directory, open to its owner alone. A system's `/var/log` is left to who sets up
-/// the system: without it `/var` is not mounted yet, and a directory made now would be hidden. A
-/// user's new home may lack more than the last part.
+/// Creates a file's directory, with access for its owner alone. A missing system-wide `/var/log` is
+/// not created: it means that `/var` is not mounted yet, and the mount would hide the directory. In
+/// a new user's home several parts of the path may be missing.
 fn make_parent(file: &Path, privilege: Privilege) -> Result<(), HostError> {
     let Some(parent) = file.parent().filter(|parent| !parent.exists()) else { return Ok(()) };
     let is_recursive = privilege == Privilege::Session;

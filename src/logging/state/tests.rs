@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Logging from its start over its changes, with files and sockets in a folder of each test's own.
+//! Tests of logging from its start through its changes, with files and sockets in one folder per
+//! test.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,7 +11,7 @@ use log::Level;
 use super::*;
 use crate::config::logging_spec::{parse_filters, parse_outputs};
 
-/// A folder for one test. It goes with its value.
+/// A folder for one test, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -73,7 +74,7 @@ fn outputs(state: &State) -> String {
     state.outputs().iter().map(LogOutput::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// The lines' last words, without those by which a file learns who writes.
+/// Returns the last word of each line, without the introduction of a file.
 fn words(text: &str) -> Vec<&str> {
     let said = text.lines().filter(|line| line.contains(":1 : "));
     said.map(|line| line.rsplit(' ').next().unwrap()).collect()
@@ -158,7 +159,7 @@ fn a_journal_that_has_died_is_none() {
     let journal = UnixDatagram::bind(folder.services().journal).unwrap();
     assert_eq!(outputs(&folder.start(background.clone(), &plan).0), "2:journald");
     drop(journal);
-    // A program that another test starts in this moment has it open for as long as that takes.
+    // A program that another test starts at this moment briefly holds a copy of the descriptor.
     while !outputs(&folder.start(background.clone(), &plan).0).starts_with("1:file:") {
         std::thread::yield_now();
     }
