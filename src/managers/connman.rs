@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! connman (connman.conf(5)): which links it leaves alone. It takes each Ethernet device whose name
-//! does not begin as its configuration or its command line says, and keeps no file that would tell.
+//! connman (connman.conf(5)): the links that it leaves alone. It takes every Ethernet device whose
+//! name has no prefix listed in its configuration or on its command line, and writes no file about
+//! them.
 
 use super::state;
 use crate::model::name::IfName;
 
-/// What it leaves alone where its configuration does not say.
+/// connman's built-in list of prefixes, used if its configuration has none.
 const LEFT_ALONE: &str = "vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
-/// Whether connman takes a link, by its configuration and its command line.
+/// Returns whether connman takes a link, by its configuration and its command line.
 pub fn takes(configuration: &str, arguments: &[&str], link: &IfName) -> bool {
     let begins = |list: &str| {
         let mut prefixes = list.split([',', ';']).map(str::trim).filter(|it| !it.is_empty());
@@ -22,7 +23,7 @@ pub fn takes(configuration: &str, arguments: &[&str], link: &IfName) -> bool {
         && (wanted.is_none() || is(wanted))
 }
 
-/// The value of an option, in whichever way it is written.
+/// Returns the value of an option, in any of its spellings.
 fn option<'a>(arguments: &[&'a str], short: &str, long: &str) -> Option<&'a str> {
     let mut arguments = arguments.iter().copied();
     while let Some(argument) = arguments.next() {

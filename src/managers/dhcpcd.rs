@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! dhcpcd as the manager of all links: which of them it leaves alone (dhcpcd.conf(5)).
+//! dhcpcd as the manager of all links, and those that it leaves alone (dhcpcd.conf(5)).
 
 use crate::model::glob;
 use crate::model::name::IfName;
 
-/// Which links a dhcpcd takes: patterns, as its configuration and its command line have them.
+/// The links that a dhcpcd takes, as patterns of its configuration and its command line.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Choice {
-    /// If there are any, only these.
+    /// If not empty, dhcpcd takes only links that match.
     allowed: Vec<String>,
     denied: Vec<String>,
 }
 
 impl Choice {
-    /// What a configuration says.
+    /// Parses a configuration.
     pub fn parse(configuration: &str) -> Self {
         let mut choice = Self::default();
         for line in configuration.lines().map(str::trim) {
@@ -28,15 +28,15 @@ impl Choice {
         choice
     }
 
-    /// Whether it takes this link.
+    /// Returns whether dhcpcd takes this link.
     pub fn takes(&self, link: &IfName) -> bool {
         let is_in = |patterns: &[String]| patterns.iter().any(|it| glob::fits(it, link.as_str()));
         (self.allowed.is_empty() || is_in(&self.allowed)) && !is_in(&self.denied)
     }
 }
 
-/// Whether a process of this command line is the manager of all links: it writes so over its command
-/// line; where it cannot, no link is named.
+/// Returns whether a process with this command line is a dhcpcd that manages all links. Such a
+/// process rewrites its command line to say so; where it cannot, the command line names no link.
 pub(crate) fn is_manager(arguments: &[&str]) -> bool {
     match arguments {
         [title, ..] if title.starts_with("dhcpcd: ") => {

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `/etc/network/interfaces` (interfaces(5)): which links its stanzas are about.
+//! `/etc/network/interfaces` (interfaces(5)), and the links that its stanzas configure.
 //!
-//! Three programs read it: classic ifupdown, ifupdown-ng and BusyBox's ifup. Their languages differ in
-//! what a stanza may say, and not in how one begins. A stanza takes the link that its header names,
-//! and the ports of its bridge or bond. Patterns and mappings, whose links only ifup knows, are passed
-//! over, as are methods that configure nothing but the loopback.
+//! Three programs read this file: classic ifupdown, ifupdown-ng and BusyBox's ifup. Their stanzas
+//! have different options but the same headers. A stanza configures the link in its header, and the
+//! ports of its bridge or bond. Patterns and mappings are skipped, since only ifup can resolve them
+//! to links; so are methods that only configure the loopback.
 
 use crate::model::name::IfName;
 
-/// What one file says.
+/// The content of one file.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Interfaces {
     pub mentions: Vec<Mention>,
-    /// In their order.
+    /// In the order of the file.
     pub includes: Vec<Include>,
 }
 
-/// A link that a line is about.
+/// A link that a line configures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Mention {
     pub link: IfName,
@@ -24,25 +24,25 @@ pub struct Mention {
     pub line: usize,
 }
 
-/// More files of the same kind.
+/// An instruction to read more files.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Include {
-    /// Those that fit a shell pattern.
+    /// The files that match a shell pattern.
     Files(String),
-    /// Those in the folders that fit one.
+    /// The files in the folders that match a shell pattern.
     Folders(String),
 }
 
-/// The options that name ports. ifupdown-ng wants a dash, the others take either.
+/// Options that name ports. ifupdown-ng requires dashes, the other programs also take underscores.
 const PORT_OPTIONS: [&str; 4] = ["bridge-ports", "bond-slaves", "bond-members", "slaves"];
 
-/// Words among the ports of a bridge that name none, or a pattern behind them.
+/// Words of a port option that are not links, or that begin a pattern.
 const NO_PORTS: [&str; 2] = ["none", "all"];
 const PATTERN: &str = "regex";
-/// What ends a pattern's words.
+/// Words that end a pattern.
 const END_OF_PATTERN: [&str; 2] = ["noregex", "none"];
 
-/// Reads one file.
+/// Parses one file.
 pub fn parse(text: &str) -> Interfaces {
     let mut found = Interfaces::default();
     for (line, words) in logical_lines(text) {
@@ -74,7 +74,7 @@ pub fn parse(text: &str) -> Interfaces {
     found
 }
 
-/// The names among the words of an option.
+/// Returns the link names among the words of an option.
 fn ports<'a>(words: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
     let mut is_pattern = false;
     words.filter(move |word| {
@@ -86,7 +86,7 @@ fn ports<'a>(words: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a s
     })
 }
 
-/// Lines without comments; one that ends with a backslash goes on in the next.
+/// Iterates over lines without comments, joined where a line ends with a backslash.
 fn logical_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
     let mut lines = text.lines().zip(1..);
     std::iter::from_fn(move || {
@@ -104,7 +104,7 @@ fn logical_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
-/// Whether classic ifupdown reads a file of this name in a folder of `source-directory`.
+/// Returns whether classic ifupdown reads a file of this name in a folder of `source-directory`.
 pub(crate) fn is_read_in_folder(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Who else manages a link: programs that configure it by files or habits of their own.
+//! Other programs that manage a link, by their own configuration files or by default.
 //!
-//! Two programs that configure one link undo each other's work: addresses on a bridge and on its
-//! port, two DHCP clients, links that go down under connections. Each module here recognizes what one
-//! program's files say, as far as it is needed to name the link, the place and what to do about it.
-//! They are no full parsers, and tell nothing where they are not sure. Pure: texts go in.
+//! Two programs that configure one link undo each other's work: they put addresses on a bridge and
+//! on its port, run two DHCP clients, or take links down under connections. Each module here reads
+//! one program's files as far as needed to name the link, the place in the file, and the remedy.
+//! They are not complete parsers, and report nothing in doubtful cases. Pure: the caller passes
+//! texts in.
 
 pub mod ifupdown;
 pub mod netifrc;
@@ -21,10 +22,10 @@ use crate::model::name::IfName;
 /// A program that configures links.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Manager {
-    /// ifupdown, ifupdown-ng or BusyBox's ifup: they read the same file.
+    /// ifupdown, ifupdown-ng or BusyBox's ifup, which read the same file.
     Ifupdown,
     Netifrc,
-    /// dhcpcd, as the manager of all links.
+    /// dhcpcd, running as the manager of all links.
     Dhcpcd,
     NetworkManager,
     Connman,
@@ -45,17 +46,18 @@ impl Manager {
         }
     }
 
-    /// Whether it has its DHCP client inside, so that a lease cannot go on anywhere else.
+    /// Returns whether the manager has a built-in DHCP client, so that no other client can continue
+    /// its leases.
     const fn keeps_leases(self) -> bool {
         match self {
             Self::NetworkManager | Self::Connman | Self::Networkd => true,
-            // Their clients are processes of their own, which are found as such.
+            // Their DHCP clients are separate processes, which are found as such.
             Self::Ifupdown | Self::Netifrc | Self::Dhcpcd | Self::Netifd => false,
         }
     }
 }
 
-/// What shows that a manager has a link.
+/// The evidence that a manager has a link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Sign {
     /// A line of a file, counted from 1.
@@ -64,7 +66,7 @@ pub enum Sign {
         line: usize,
     },
     File(String),
-    /// A process that takes all links but those that it is told to leave alone.
+    /// A process that takes all links except those that its configuration excludes.
     Process(i32),
 }
 
@@ -78,7 +80,7 @@ impl fmt::Display for Sign {
     }
 }
 
-/// A link that a manager has.
+/// A link that another program manages.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hold {
     pub link: IfName,
@@ -86,7 +88,7 @@ pub struct Hold {
     pub sign: Sign,
 }
 
-/// Who manages which link, by which sign, and what to do.
+/// Formats the manager, the link, the evidence and the remedy.
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { link, manager, sign } = self;
@@ -117,26 +119,28 @@ impl fmt::Display for Hold {
     }
 }
 
-/// A link that a definition or a start is about.
+/// A link that a definition or a start affects.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Claim {
     pub link: IfName,
     pub stake: Stake,
-    /// Whether it is a bridge that is defined.
+    /// Whether it is the bridge being defined.
     pub is_bridge: bool,
 }
 
-/// What two managers of one link would cost.
+/// The damage that a second manager of a link can do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stake {
-    /// Either may undo what the other has done.
+    /// Each manager may undo the other's settings.
     Settings,
-    /// A lease, too: one that would have to go on at a bridge or bond, or a second client's.
+    /// A lease is affected too: one to be moved to a bridge or bond, or that of a second DHCP
+    /// client.
     Lease,
 }
 
 impl Claim {
-    /// All links that a definition is about: its own, its members, and the parents of its VLANs.
+    /// Returns all links that a definition affects: its own, its members, and the parents of its
+    /// VLANs.
     pub fn all(interface: &Interface, stake: impl Fn(&IfName) -> Stake) -> Vec<Self> {
         let below = [interface.members(), interface.parents()].concat();
         let mut links: Vec<_> = std::iter::once(interface.name).chain(below).collect();
@@ -148,7 +152,8 @@ impl Claim {
     }
 }
 
-/// The hold that forbids what the claims are made for: a manager's that would not let a lease go on.
+/// Returns the hold that forbids the claims' purpose: that of a manager from which a lease cannot
+/// be moved.
 pub(crate) fn obstacle<'a>(claims: &[Claim], holds: &'a [Hold]) -> Option<&'a Hold> {
     holds.iter().find(|hold| {
         hold.manager.keeps_leases()

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `/etc/config/network` of OpenWrt's netifd: which links its sections are about.
+//! `/etc/config/network` of OpenWrt's netifd, and the links that its sections configure.
 
 use crate::model::name::IfName;
 
 /// The options that name links.
 const LINK_OPTIONS: [&str; 4] = ["device", "ifname", "name", "ports"];
 
-/// The links that the file names, with the lines that do so, counted from 1.
+/// Returns the links that the file names, with their line numbers, counted from 1.
 pub(crate) fn mentions(text: &str) -> Vec<(IfName, usize)> {
     let mut mentions = Vec::new();
     for (text, line) in text.lines().zip(1..) {

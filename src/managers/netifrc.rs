@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `/etc/conf.d/net` of netifrc (Gentoo): where a link is configured, and whose port it is.
+//! `/etc/conf.d/net` of netifrc (Gentoo): the configuration of a link, and of the bridge or bond
+//! whose port it is.
 //!
-//! The file is shell. Of it assignments are read, whose values are one word, one string in quotes, or
-//! an array of them; what the shell would compute is passed over. A service `net.NAME` in a runlevel
-//! is what manages a link: netifrc configures one by DHCP that the file says nothing of.
+//! The file is shell code. Only assignments are read whose value is a word, a quoted string or an
+//! array of them; values that the shell would compute are skipped. The evidence of management is a
+//! service `net.NAME` in a runlevel, since netifrc configures a link without variables by DHCP.
 
 use crate::model::name::IfName;
 
-/// What a service's name has before the link's.
+/// The prefix of a service's name, before the link's.
 pub(crate) const SERVICE_PREFIX: &str = "net.";
 
 /// One assignment.
@@ -15,11 +16,11 @@ pub(crate) const SERVICE_PREFIX: &str = "net.";
 pub struct Variable {
     pub name: String,
     pub value: String,
-    /// Where it begins, counted from 1.
+    /// The line on which it begins, counted from 1.
     pub line: usize,
 }
 
-/// The links that the service of `link` brings up as its ports, with the lines that say so.
+/// Returns the links that the service of `link` brings up as its ports, with their line numbers.
 pub fn ports_of(variables: &[Variable], link: &IfName) -> Vec<(IfName, usize)> {
     let own = shell_name(link);
     let names = [format!("bridge_{own}"), format!("slaves_{own}")];
@@ -28,19 +29,19 @@ pub fn ports_of(variables: &[Variable], link: &IfName) -> Vec<(IfName, usize)> {
     words.filter_map(|(word, line)| Some((IfName::new(word).ok()?, line))).collect()
 }
 
-/// Where a link is configured.
+/// Returns the line that configures a link.
 pub(crate) fn line_of(variables: &[Variable], link: &IfName) -> Option<usize> {
     let name = format!("config_{}", shell_name(link));
     variables.iter().find(|variable| variable.name == name).map(|variable| variable.line)
 }
 
-/// A link's name as a part of a variable's.
+/// Converts a link's name to the form used within variable names.
 fn shell_name(link: &IfName) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     link.as_str().chars().map(letter).collect()
 }
 
-/// The assignments of a file.
+/// Parses the assignments of a file.
 pub fn variables(text: &str) -> Vec<Variable> {
     let mut variables = Vec::new();
     let mut lines = text.lines().zip(1..);
@@ -50,7 +51,7 @@ pub fn variables(text: &str) -> Vec<Variable> {
             continue;
         };
         let mut rest = rest.to_owned();
-        // A string or an array may take several lines.
+        // A string or an array may span several lines.
         while is_open(&rest) {
             let Some((next, _)) = lines.next() else { break };
             rest.push('\n');
@@ -67,7 +68,7 @@ fn is_name(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Whether a quote or a bracket has not been closed.
+/// Returns whether a quote or a bracket is still open.
 fn is_open(text: &str) -> bool {
     let mut quote = None;
     let mut has_bracket = text.starts_with('(');
@@ -82,7 +83,7 @@ fn is_open(text: &str) -> bool {
     quote.is_some() || has_bracket
 }
 
-/// The words that stand there, without what groups them.
+/// Returns the words of a value, without quotes and brackets.
 fn value(text: &str) -> String {
     let code = if text.starts_with(['"', '\'', '(']) {
         text

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What NetworkManager and systemd-networkd write down about each link while they run: a file whose
-//! name is the link's index, of lines `KEY=value`.
+//! The files that NetworkManager and systemd-networkd write about each link while they run: lines
+//! of `KEY=value`, in a file named after the link's index.
 
-/// The value of a key, in a section if there are such.
+/// Returns the value of a key, within a section if one is given.
 pub fn value<'a>(text: &'a str, section: Option<&str>, key: &str) -> Option<&'a str> {
     let mut is_within = section.is_none();
     for line in text.lines().map(str::trim) {
@@ -18,13 +18,13 @@ pub fn value<'a>(text: &'a str, section: Option<&str>, key: &str) -> Option<&'a 
     None
 }
 
-/// Whether NetworkManager has the link that this file of `/run/NetworkManager/devices` is about.
+/// Returns whether NetworkManager manages the link of this file in `/run/NetworkManager/devices`.
 pub(crate) fn is_network_managers(text: &str) -> bool {
     value(text, Some("device"), "managed") == Some("true")
 }
 
-/// The file by which systemd-networkd has the link that this file of `/run/systemd/netif/links` is
-/// about.
+/// Returns the network file by which systemd-networkd manages the link of this file in
+/// `/run/systemd/netif/links`.
 pub(crate) fn network_file(text: &str) -> Option<&str> {
     let is_managed = value(text, None, "ADMIN_STATE").is_some_and(|state| state != "unmanaged");
     value(text, None, "NETWORK_FILE").filter(|_| is_managed)
@@ -34,7 +34,7 @@ pub(crate) fn network_file(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// As NetworkManager 1.42 wrote it for a NIC with a connection of its own.
+    /// Written by NetworkManager 1.42 for a NIC with its own connection.
     const DEVICE: &str = "\
         [device]\n\
         managed=true\n\
@@ -43,7 +43,7 @@ mod tests {
         nm-owned=false\n\
         route-metric-default-effective=100\n";
 
-    /// As systemd 252 writes it for a NIC with a network file.
+    /// Written by systemd 252 for a NIC with a network file.
     const LINK: &str = "\
         # This is private data. Do not parse.\n\
         ADMIN_STATE=configured\n\
