@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One client's protocol state machine: bytes and `now` in, calls and bytes out.
+//! One client's protocol state machine: bytes and `now` go in, calls and bytes come out.
 //!
 //! The caller reads and writes the socket, and answers the calls; it drains each output before it
-//! brings the next input. A session changes only by what it reads and by the replies it sends.
-//! After its first fatal error it *is* that error: it decodes nothing more, whatever still comes.
+//! passes the next input. Only received bytes and sent replies change a session. After its first
+//! fatal error it decodes no further input.
 //!
 //! The order of checks on a call is libvirt's: program and version, status, procedure, arguments.
 
@@ -25,18 +25,18 @@ use crate::rpc::header::{Header, status};
 use crate::rpc::keepalive::{self, Due, Keepalive, Policy};
 use crate::session::outbox::Outbox;
 
-/// Why a session is over.
+/// The reason why a session is over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ending {
-    /// The client asked for it, and has been answered.
+    /// The client sent CONNECT_CLOSE, and was answered.
     Closed,
-    /// The client hung up without a word.
+    /// The client closed its socket without CONNECT_CLOSE.
     HungUp,
     /// The client broke the framing.
     Broken(FrameError),
-    /// The client left our pings unanswered.
+    /// The client did not answer pings.
     Silent,
-    /// The daemon stops, and the client has been answered.
+    /// The daemon is stopping, and the client was answered.
     Dismissed,
 }
 
@@ -52,14 +52,14 @@ impl fmt::Display for Ending {
     }
 }
 
-/// A call to answer, and where its reply belongs.
+/// A call to answer, with the address of its reply.
 #[derive(Debug)]
 pub struct PendingCall {
     pub call: Call,
     pub reply_to: ReplyTo,
 }
 
-/// The head of a call, to which a reply is addressed.
+/// The header of a call, which is the address of its reply.
 #[derive(Clone, Debug)]
 pub struct ReplyTo {
     header: Header,
@@ -71,7 +71,7 @@ impl From<Header> for ReplyTo {
     }
 }
 
-/// Which call it is, for the log.
+/// Formats the call's program, procedure and serial for the log.
 impl fmt::Display for ReplyTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Header { program, procedure, serial, .. } = &self.header;
@@ -86,9 +86,9 @@ pub struct Session {
     unread: FrameBuffer,
     outbox: Outbox,
     keepalive: Keepalive,
-    /// Calls handed out and not yet answered.
+    /// Calls that `poll_call` returned and that are not answered yet.
     calls_handed_out: u32,
-    /// Calls a client may have unanswered (`max_client_requests`).
+    /// The maximum of unanswered calls (`max_client_requests`).
     calls_in_flight_max: u32,
     stage: Stage,
 }
@@ -96,15 +96,15 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
     Serving,
-    /// CONNECT_CLOSE is answered; what the outbox holds still goes out.
+    /// CONNECT_CLOSE is answered; the outbox is still written.
     Closing,
-    /// The daemon stops: what has been read is answered, and nothing more is read.
+    /// The daemon is stopping: calls already received are answered, and no more bytes are read.
     Finishing,
     Over(Ending),
 }
 
 impl Session {
-    /// A client that has just connected at `endpoint`.
+    /// Creates the session of a client that has just connected at `endpoint`.
     pub fn new(endpoint: Endpoint, keepalive: Policy, calls_in_flight_max: u32) -> Self {
         Self {
             client: ClientState::new(endpoint),
@@ -117,24 +117,24 @@ impl Session {
         }
     }
 
-    /// What the client's calls depend on.
+    /// Returns the client state that calls depend on.
     pub fn client(&self) -> &ClientState {
         &self.client
     }
 
-    /// Takes bytes that have arrived.
+    /// Takes received bytes.
     pub fn handle_bytes(&mut self, bytes: &[u8], carrier: Carrier) {
         if self.stage == Stage::Serving {
             self.unread.extend(bytes, carrier);
         }
     }
 
-    /// The client has hung up: replies that still wait are dropped.
+    /// Takes the end of the stream: unsent replies are dropped.
     pub fn handle_eof(&mut self) {
         self.end(Ending::HungUp);
     }
 
-    /// Other limits hold from now on. Calls that are over the new one are answered still.
+    /// Applies new limits. Calls already in flight above the new limit are still answered.
     pub(crate) fn handle_limits(
         &mut self,
         keepalive: Policy,
@@ -145,7 +145,7 @@ impl Session {
         self.calls_in_flight_max = calls_in_flight_max;
     }
 
-    /// The daemon stops. Calls that have been read whole are answered, then the session is over.
+    /// Begins the stop: calls that were received whole are answered, then the session ends.
     pub(crate) fn handle_stop(&mut self) {
         if self.stage == Stage::Serving {
             self.stage = Stage::Finishing;
@@ -153,11 +153,11 @@ impl Session {
         }
     }
 
-    /// A deadline has passed: ping the client, or give it up.
+    /// Pings the client, or gives it up, once a deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.keepalive.handle_timeout(now) {
             Due::Nothing => {}
-            // Who does not collect what waits would not collect a ping either.
+            // A client that does not read its replies would not read a ping either.
             Due::Ping if self.outbox.bytes().is_empty() => {
                 self.outbox.push_unasked(&keepalive::ping());
             }
@@ -166,8 +166,8 @@ impl Session {
         }
     }
 
-    /// The next call to answer, if one is complete and the client is within its limit of calls in
-    /// flight. Everything that needs no answer from outside is dealt with on the way.
+    /// Returns the next call to answer, if a whole one was received and the client is within its
+    /// limit of calls in flight. Messages that need no handler are processed on the way.
     pub fn poll_call(&mut self, now: Instant) -> Option<PendingCall> {
         while self.answers_calls() && self.has_room() {
             let frame = match self.unread.frame() {
@@ -199,7 +199,7 @@ impl Session {
         None
     }
 
-    /// Answers a call, and applies what the answer changes.
+    /// Answers a call, and applies the reply's effects on the session.
     pub fn handle_reply(
         &mut self,
         reply_to: &ReplyTo,
@@ -230,7 +230,7 @@ impl Session {
         }
     }
 
-    /// What waits to be written. Report progress to [`Session::handle_written`].
+    /// Returns the bytes to be written. The caller reports progress to [`Session::handle_written`].
     pub fn poll_bytes(&self) -> &[u8] {
         match self.stage {
             Stage::Serving | Stage::Closing | Stage::Finishing => self.outbox.bytes(),
@@ -238,14 +238,14 @@ impl Session {
         }
     }
 
-    /// The first `len` bytes of [`Session::poll_bytes`] are written.
+    /// Notes that the first `len` bytes of [`Session::poll_bytes`] were written.
     pub fn handle_written(&mut self, len: usize) {
         self.outbox.consume(len);
         self.settle();
     }
 
-    /// Whether the client should be read. False is backpressure: a client that does not collect
-    /// its replies is not heard either.
+    /// Returns whether to read from the client. False is backpressure: a client that does not
+    /// collect its replies is not read.
     pub fn wants_read(&self) -> bool {
         self.stage == Stage::Serving
             && self.has_room()
@@ -253,17 +253,17 @@ impl Session {
                 || matches!(self.unread.frame(), Ok(None)))
     }
 
-    /// Whether [`Session::poll_call`] may have something: bytes wait, and nothing forbids to look.
+    /// Returns whether [`Session::poll_call`] may return a call.
     pub fn wants_turn(&self) -> bool {
         self.answers_calls() && self.has_room() && !matches!(self.unread.frame(), Ok(None))
     }
 
-    /// When [`Session::handle_timeout`] next has something to do.
+    /// Returns when [`Session::handle_timeout`] is next due.
     pub fn deadline(&self) -> Option<Instant> {
         self.keepalive.deadline()
     }
 
-    /// Why the session is over, if it is.
+    /// Returns why the session is over, if it is.
     pub fn ending(&self) -> Option<Ending> {
         match self.stage {
             Stage::Serving | Stage::Closing | Stage::Finishing => None,
@@ -275,7 +275,7 @@ impl Session {
         matches!(self.stage, Stage::Serving | Stage::Finishing)
     }
 
-    /// Ends a session that waited only for its last reply to be written.
+    /// Ends a session whose last reply is written, if it was only waiting for that.
     fn settle(&mut self) {
         if !self.outbox.bytes().is_empty() || self.calls_handed_out > 0 {
             return;
@@ -289,8 +289,8 @@ impl Session {
         }
     }
 
-    /// A pong counts like a reply, or a client that pings and never reads would be answered
-    /// without end.
+    /// Pongs count like replies; otherwise a client that pings and never reads would fill the
+    /// outbox without limit.
     fn has_room(&self) -> bool {
         let in_flight = self.calls_handed_out.saturating_add(self.outbox.answer_count());
         in_flight < self.calls_in_flight_max
@@ -319,7 +319,7 @@ impl Session {
     }
 }
 
-/// What is to be done about one message.
+/// The action that one message requires.
 enum Verdict {
     Ignore,
     Message(Header),
@@ -327,7 +327,7 @@ enum Verdict {
     Call(Call),
 }
 
-/// Judges one message by the rules for all programs.
+/// Checks one message by the rules that all programs share.
 fn judge(frame: &Frame<'_>, client: &ClientState) -> Verdict {
     let header = &frame.header;
     if keepalive::is_keepalive(header) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Messages that wait to be written, and how many of them answer the client.
+//! Messages to be written to one client, and the number of answers among them.
 //!
-//! A call counts as in flight until the last byte of its answer is written, so the outbox remembers
-//! where each answer ends; a pong is one too. It gives its memory back when it is empty, and holds little more than
-//! what waits when it never is.
+//! A call counts as in flight until the last byte of its answer is written, so the outbox records
+//! where each answer ends; a pong is an answer too. Memory is freed when the outbox becomes empty;
+//! one that never becomes empty holds little more than its unwritten bytes.
 
 use std::collections::VecDeque;
 
@@ -12,13 +12,13 @@ use crate::rpc::header::Header;
 use crate::rpc::message;
 use crate::xdr::writer::Writer;
 
-/// Bytes on their way to one client.
+/// The bytes to be written to one client.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    /// How much of `bytes` is written already.
+    /// The number of bytes at the front that are written already.
     start: usize,
-    /// Where in `bytes` the answers end that are not wholly written.
+    /// The end positions in `bytes` of the answers that are not completely written.
     ends: VecDeque<usize>,
 }
 
@@ -28,18 +28,18 @@ impl Outbox {
         message::encode(&mut self.bytes, header, |_| {});
     }
 
-    /// Appends an answer, behind whose header `payload` writes.
+    /// Appends an answer; `payload` writes what follows its header.
     pub(crate) fn push_answer(&mut self, header: &Header, payload: impl FnOnce(&mut Writer<'_>)) {
         message::encode(&mut self.bytes, header, payload);
         self.ends.push_back(self.bytes.len());
     }
 
-    /// What is to be written.
+    /// Returns the bytes to be written.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    /// The first `len` bytes are written.
+    /// Removes the first `len` bytes, which were written.
     pub fn consume(&mut self, len: usize) {
         self.start = self.start.saturating_add(len).min(self.bytes.len());
         while self.ends.front().is_some_and(|end| *end <= self.start) {
@@ -56,8 +56,8 @@ impl Outbox {
         }
     }
 
-    /// Moves what waits to the front. It is the smaller part, so over time no more bytes are moved
-    /// than were written.
+    /// Moves the unwritten bytes to the front. They are fewer than the written ones, so over time
+    /// no more bytes are moved than written.
     fn compact(&mut self) {
         self.bytes.drain(..self.start);
         for end in &mut self.ends {
@@ -66,7 +66,7 @@ impl Outbox {
         self.start = 0;
     }
 
-    /// Answers that are not wholly written.
+    /// Returns the number of answers that are not completely written.
     pub fn answer_count(&self) -> u32 {
         u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The session against clients that behave and clients that do not: above all, each row of what
-//! libvirt's daemon does with misbehaviour.
+//! Tests of the session with correct and incorrect clients. They follow the table of libvirtd's
+//! reactions to protocol violations.
 
 use std::time::Duration;
 
@@ -39,13 +39,13 @@ fn bytes(header: &Header, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Brings one message in and takes the call it makes out.
+/// Feeds one message, and returns the call that it makes.
 fn bring(session: &mut Session, header: &Header, payload: &[u8]) -> Option<PendingCall> {
     session.handle_bytes(&bytes(header, payload), Carrier::None);
     session.poll_call(instant())
 }
 
-/// Takes all that waits to be written, as header and payload of each message.
+/// Takes all bytes to be written, as header and payload of each message.
 fn written(session: &mut Session) -> Vec<(Header, Vec<u8>)> {
     let out = session.poll_bytes().to_vec();
     session.handle_written(out.len());
@@ -60,7 +60,7 @@ fn written(session: &mut Session) -> Vec<(Header, Vec<u8>)> {
     messages
 }
 
-/// The code, domain and text of the one error reply that waits.
+/// Returns the header, code, domain and text of the only waiting error reply.
 fn refusal(session: &mut Session) -> (Header, i32, i32, String) {
     let messages = written(session);
     let [(header, payload)] = &messages[..] else { panic!("{messages:?}") };
