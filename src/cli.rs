@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The command line: one table, from which it is parsed and `--help` is written.
 //!
-//! The options are those of libvirt's daemons. Knows nothing of what they lead to.
+//! The options are those of libvirt's daemons. This module does not act on them.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write};
@@ -12,7 +12,7 @@ use getopts::{Matches, Options};
 
 use crate::release::LIBVIRT_VERSION;
 
-/// The text of `--version`: scripts look for the shape that libvirt's daemons print.
+/// Returns the text of `--version`, in the format of libvirt's daemons, which scripts parse.
 pub fn version() -> String {
     format!("virtinterfaced (libvirt) {LIBVIRT_VERSION}\n")
 }
@@ -20,36 +20,36 @@ pub fn version() -> String {
 /// The longest `--timeout`, in seconds: libvirt counts milliseconds in an `int`.
 const TIMEOUT_SECS_MAX: u32 = 2_147_483;
 
-/// What the command line asks for.
+/// The operation that the command line requests.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Invocation {
     Help,
     Version,
     Run(Run),
-    /// Do nothing but roll back a change that must not stay open.
+    /// Only roll back a transaction that must not stay open.
     RollBackStale(Run),
-    /// Do nothing but wait, for so long at most, until the interfaces of the boot are up.
+    /// Only wait until the interfaces of the boot are up, at most for this time.
     WaitOnline(Duration),
-    /// Do nothing but check the configuration of a daemon that runs with these options.
+    /// Only check the configuration of a daemon that runs with these options.
     CheckConfig(Run),
 }
 
-/// How to run.
+/// The options of a daemon.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Run {
     pub daemonize: bool,
     pub verbose: bool,
     pub config: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
-    /// Stop after that long without clients.
+    /// Stop after this time without clients.
     pub idle_limit: Option<Duration>,
 }
 
-/// A command line that makes no sense, in one line.
+/// An invalid command line, described in one line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum UsageError {
-    /// An option that is unknown, given twice or without its argument: as libvirt's daemons do, the
-    /// usage is shown besides.
+    /// An option that is unknown, given twice or without its argument. The usage text is shown too,
+    /// as libvirt's daemons do.
     Option(String),
     Other(String),
 }
@@ -68,7 +68,7 @@ impl std::error::Error for UsageError {}
 struct Flag {
     short: &'static str,
     long: &'static str,
-    /// What the option's argument is called, if it takes one.
+    /// The name of the option's argument, if it takes one.
     argument: Option<&'static str>,
     help: &'static str,
 }
@@ -112,7 +112,7 @@ const FLAGS: [Flag; 10] = [
     Flag { short: "V", long: "version", argument: None, help: "show the version and exit" },
 ];
 
-/// Parses what stands behind the program's name.
+/// Parses the arguments that follow the program's name.
 pub fn parse(arguments: &[OsString]) -> Result<Invocation, UsageError> {
     let matches = options().parse(arguments).map_err(|err| UsageError::Option(err.to_string()))?;
     if matches.opt_present("help") {
@@ -169,7 +169,7 @@ fn options() -> Options {
     options
 }
 
-/// A time that an option gives, if it is there.
+/// Returns the time that an option gives, if the option is present.
 fn seconds(matches: &Matches, option: &str) -> Result<Option<Duration>, UsageError> {
     let Some(text) = matches.opt_str(option) else { return Ok(None) };
     let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds <= TIMEOUT_SECS_MAX);
@@ -181,7 +181,7 @@ fn seconds(matches: &Matches, option: &str) -> Result<Option<Duration>, UsageErr
     Ok(Some(Duration::from_secs(seconds.into())))
 }
 
-/// The text of `--help`. `paths` are the files in use, each with what it is.
+/// Returns the text of `--help`. `paths` lists the files in use with their labels.
 pub fn help(paths: &[(&str, String)]) -> String {
     let mut text = String::from("Usage: virtinterfaced [OPTION]...\n\n");
     text.push_str("libvirt's daemon for host network interfaces.\n\nOptions:\n");
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// A service's script hands on the options of its daemon.
+    /// A service script passes the options of its daemon.
     #[test]
     fn a_check_takes_all_options_of_the_daemon_that_it_is_for() {
         let Ok(Invocation::Run(options)) = run(&["-dv", "-f", "/c", "-p", "/p", "-t", "1"]) else {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a failed call tells its client: libvirt's error, with its code, domain and text.
+//! The error of a failed call, as the client gets it: libvirt's code, domain and text.
 //!
-//! The numbers are libvirt's `virErrorNumber` and `virErrorDomain` (`virterror.h`), the texts are
-//! those its clients match on. Which cause becomes which code is decided in [`crate::call_errors`] and
-//! by the handlers; how an error looks on the wire is [`crate::rpc::fault`]'s.
+//! The numbers are libvirt's `virErrorNumber` and `virErrorDomain` (`virterror.h`); clients match
+//! on the texts. [`crate::call_errors`] and the handlers choose a code for each cause;
+//! [`crate::rpc::fault`] encodes the error.
 
 use std::fmt;
 use std::io;
@@ -36,7 +36,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// What libvirt writes before the detail. It ends where the detail begins.
+    /// Returns libvirt's text before the detail.
     const fn prefix(self) -> &'static str {
         match self {
             Self::Internal => "internal error: ",
@@ -81,15 +81,15 @@ pub enum Domain {
 enum Detail {
     /// The code's template, filled with a detail.
     Templated { detail: String },
-    /// A system call failed with this `errno`; the text stands alone.
+    /// A system call failed with this `errno`; the text has no template.
     System { errno: i32 },
-    /// An argument check failed: who checked, and which argument.
+    /// An argument check failed: the checking function, and the argument.
     Argument { function: String, argument: String },
-    /// libvirt's fall-back when a function failed without saying why.
+    /// libvirt's fallback when a function failed without setting an error.
     Unset,
 }
 
-/// A call's failure, ready for the wire.
+/// A call's failure, ready to be encoded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CallError {
     code: ErrorCode,
@@ -99,20 +99,22 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// The error `code` of `domain`, with `detail` in the place that the code's template has for it.
+    /// Creates the error `code` of `domain`, with `detail` inserted in the code's template.
     pub fn new(code: ErrorCode, domain: Domain, detail: impl Into<String>) -> Self {
         let detail = cut(detail.into());
         let message = format!("{}{detail}", code.prefix());
         Self { code, domain, message, detail: Detail::Templated { detail } }
     }
 
-    /// A system call failed: `text` is the whole message, `errno` the kernel's number.
+    /// Creates the error of a failed system call: `text` is the whole message, `errno` the kernel's
+    /// number.
     pub fn system(domain: Domain, text: impl Into<String>, errno: i32) -> Self {
         let message = text.into();
         Self { code: ErrorCode::System, domain, message, detail: Detail::System { errno } }
     }
 
-    /// An argument check of `function` refused `argument`; `message` has no prefix.
+    /// Creates the error of an argument check: `function` refused `argument`; `message` has no
+    /// prefix.
     pub fn argument(
         domain: Domain,
         function: impl Into<String>,
@@ -123,34 +125,35 @@ impl CallError {
         Self { code: ErrorCode::InvalidArg, domain, message: message.into(), detail }
     }
 
-    /// Flags that `function` does not know: `unknown` holds the offending bits alone.
+    /// Creates the error for flags that `function` does not support: `unknown` holds only those
+    /// bits.
     pub fn flags(domain: Domain, function: &str, unknown: u32) -> Self {
         let message = format!("unsupported flags (0x{unknown:x}) in function {function}");
         Self::argument(domain, function, "flags", message)
     }
 
-    /// libvirt's fall-back for a failure that nobody explained.
+    /// Creates libvirt's fallback for a failure without an error.
     pub fn unset() -> Self {
         let message = "Library function returned error but did not set virError".to_owned();
         Self { code: ErrorCode::Internal, domain: Domain::Rpc, message, detail: Detail::Unset }
     }
 
-    /// `virErrorNumber`.
+    /// Returns the `virErrorNumber`.
     pub fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// `virErrorDomain`.
+    /// Returns the `virErrorDomain`.
     pub fn domain(&self) -> Domain {
         self.domain
     }
 
-    /// The whole text, as virsh prints it.
+    /// Returns the whole text, as virsh prints it.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The wire's `str1`: the template, or the function that checked an argument.
+    /// Returns the wire's `str1`: the template, or the function that checked an argument.
     pub fn str1(&self) -> Option<String> {
         match &self.detail {
             Detail::Templated { .. } if self.code.prefix().is_empty() => Some("%s".to_owned()),
@@ -161,7 +164,7 @@ impl CallError {
         }
     }
 
-    /// The wire's `str2`: the detail, or the argument's name.
+    /// Returns the wire's `str2`: the detail, or the argument's name.
     pub fn str2(&self) -> Option<&str> {
         match &self.detail {
             Detail::Templated { detail } => Some(detail),
@@ -171,7 +174,7 @@ impl CallError {
         }
     }
 
-    /// The wire's `int1` and `int2`.
+    /// Returns the wire's `int1` and `int2`.
     pub(crate) fn ints(&self) -> (i32, i32) {
         match self.detail {
             Detail::Templated { .. } => (-1, -1),
@@ -181,7 +184,7 @@ impl CallError {
     }
 }
 
-/// A detail of bearable length, with dots where it was cut.
+/// Limits the length of a detail, and marks a truncation with dots.
 fn cut(mut detail: String) -> String {
     if detail.len() > ERROR_DETAIL_LEN_MAX {
         let end = (0..=ERROR_DETAIL_LEN_MAX).rev().find(|end| detail.is_char_boundary(*end));
@@ -199,9 +202,10 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// The host refused something: what was tried, on what, and the kernel's answer.
+/// An operation that the host refused: the verb, its object, and the errno.
 ///
-/// An `io::Error` never travels alone; the floor that meets one makes it this on the spot.
+/// Code that receives an `io::Error` converts it to this at once, since an `io::Error` lacks the
+/// verb and the object.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HostError {
     verb: &'static str,
@@ -210,17 +214,17 @@ pub struct HostError {
 }
 
 impl HostError {
-    /// `verb` in the infinitive, as in "cannot bind /run/x".
+    /// Creates an error with `verb` in the infinitive, as in "cannot bind /run/x".
     pub fn new(verb: &'static str, object: impl Into<String>, err: &io::Error) -> Self {
         Self { verb, object: object.into(), errno: err.raw_os_error().unwrap_or(0) }
     }
 
-    /// The kernel's number (errno(3)); 0 if the failure had none.
+    /// Returns the errno(3); 0 if the failure had none.
     pub fn errno(&self) -> i32 {
         self.errno
     }
 
-    /// The kernel's answer in words, as strerror(3) has them.
+    /// Returns the cause as text, as strerror(3) has it.
     pub fn cause(&self) -> String {
         match self.errno {
             0 => "unknown error".to_owned(),
@@ -229,7 +233,7 @@ impl HostError {
     }
 }
 
-/// std puts the number behind the text; whoever wants it has it already.
+/// Returns the text of an errno, without the number that std appends to it.
 pub(crate) fn strerror(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()

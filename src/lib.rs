@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! libvirt's daemon for host network interfaces, for hosts without systemd.
 //!
-//! This list is the architecture: a module may name the modules above it, and nothing else.
-//! `tests/tidy.rs` holds every file to that.
+//! This list is the architecture: a module may use only the modules above it, which `tests/tidy.rs`
+//! checks for each file.
 
 // Vocabulary.
 pub mod release;

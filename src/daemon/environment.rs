@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the environment says, read once, and where everything is.
+//! The environment variables, read once, and the paths of all files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::io::{activation, hooks};
 use crate::model::client::Privilege;
 
-/// Where a host keeps its configuration, what runs, and its logs. The Makefile says so when it was
-/// told of others; clients and init systems expect these.
+/// The host's directories for configuration, run-time state and logs. The Makefile sets the
+/// variables if it was given other directories; clients and init systems expect the defaults.
 const SYSCONFDIR: &str = built_for(option_env!("VIRTINTERFACED_SYSCONFDIR"), "/etc");
 const RUNSTATEDIR: &str = built_for(option_env!("VIRTINTERFACED_RUNSTATEDIR"), "/run");
 const LOCALSTATEDIR: &str = built_for(option_env!("VIRTINTERFACED_LOCALSTATEDIR"), "/var");
@@ -20,7 +20,7 @@ const fn built_for(dir: Option<&'static str>, usual: &'static str) -> &'static s
     }
 }
 
-/// The variables that matter to the daemon. One that is empty counts as not set.
+/// The variables that matter to the daemon. Empty ones count as unset.
 #[derive(Debug)]
 pub(super) struct Environment {
     home: Option<PathBuf>,
@@ -33,14 +33,14 @@ pub(super) struct Environment {
     pub(super) log_level: Option<OsString>,
     pub(super) log_filters: Option<OsString>,
     pub(super) log_outputs: Option<OsString>,
-    /// What a supervisor says of the sockets that it passes.
+    /// The supervisor's description of the sockets that it passes.
     pub(super) activation: activation::Variables,
-    /// Where a supervisor wants to be told how the daemon is.
+    /// The socket on which a supervisor expects the daemon's state (sd_notify(3)).
     pub(super) notify_socket: Option<OsString>,
     pub(super) passed_on: Vec<(OsString, OsString)>,
-    /// Where programs are looked for.
+    /// The search path of programs.
     pub(super) path: Option<OsString>,
-    /// The file that this program is.
+    /// The path of this program's file.
     pub(super) program: PathBuf,
 }
 
@@ -49,7 +49,7 @@ impl Environment {
     pub(super) fn read() -> Self {
         let raw = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let text = |name: &str| raw(name).and_then(|value| value.into_string().ok());
-        // The XDG rules: a path that is not absolute counts as not set.
+        // The XDG rules: a path that is not absolute counts as unset.
         let path = |name: &str| raw(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let pair = |name: &&str| Some((OsString::from(name), raw(name)?));
         Self {
@@ -69,33 +69,34 @@ impl Environment {
             },
             notify_socket: raw("NOTIFY_SOCKET"),
             path: raw("PATH"),
-            // Without /proc nobody knows; what needs it says so then.
+            // Unknown without /proc; the code that needs it reports that.
             program: std::env::current_exe().unwrap_or_default(),
             passed_on: hooks::PASSED_ON.iter().filter_map(pair).collect(),
         }
     }
 }
 
-/// Where everything is.
+/// The paths of all files and directories.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Paths {
     pub(super) config: PathBuf,
     pub(super) client_config: PathBuf,
-    /// What is defined: a file for each interface.
+    /// The definitions: one file for each interface.
     pub(super) definition_dir: PathBuf,
-    /// What an open change goes back to: it outlives a boot.
+    /// The files of an open transaction, which persist across a boot.
     pub(super) transaction_dir: PathBuf,
     pub(super) run_dir: PathBuf,
-    /// Where the driver keeps what must not outlive a boot.
+    /// The driver's files that must not persist across a boot.
     pub(super) driver_dir: PathBuf,
     pub(super) pid_file: PathBuf,
-    /// Where log lines go if nothing says otherwise and nobody sees standard error.
+    /// The log file of a daemon without a configured output and without a visible standard error.
     pub(super) log_file: PathBuf,
     pub(super) hook_dir: PathBuf,
 }
 
 impl Paths {
-    /// Nothing if a session's user has no home, and not all directories that stand for it.
+    /// Returns `None` if the user of a session daemon has no home directory, and the variables do
+    /// not name all directories that replace it.
     pub(super) fn new(privilege: Privilege, environment: &Environment) -> Option<Self> {
         let (config_dir, run_dir, driver_dir, pid_dir, log_dir) = match privilege {
             Privilege::System => {
@@ -137,13 +138,14 @@ impl Paths {
         })
     }
 
-    /// Held by the daemon that serves this host's interfaces, whatever its pid file is. libvirtd's
-    /// interface driver has the folder in common with us, and locks `driver.pid` there.
+    /// Returns the lock of the daemon that serves this host's interfaces, whichever pid file it
+    /// uses. libvirtd's interface driver shares the folder, and locks `driver.pid` there.
     pub(super) fn driver_lock(&self) -> PathBuf {
         self.driver_dir.join("virtinterfaced.pid")
     }
 
-    /// Held by the process that stands by for an open change.
+    /// Returns the lock of the standby process, which rolls back an open transaction at its
+    /// deadline.
     pub(super) fn standby_lock(&self) -> PathBuf {
         self.driver_dir.join("deadline.pid")
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The order of start and stop.
 //!
-//! Each step of the start either succeeds or ends it with one line that says what to do, and with
-//! the exit status that libvirt's daemons have for that step. Whatever was made is removed again,
-//! by the values that own it.
+//! Each step of the start succeeds, or ends the start with a one-line remedy and the exit status
+//! that libvirt's daemons use for that step. Resources are removed again by the values that own
+//! them.
 
 mod environment;
 pub mod standby;
@@ -44,7 +44,7 @@ use crate::model::client::{Endpoint, Privilege};
 use crate::server::{DhcpParts, Facts, Server, ServerParts};
 use crate::sys::{descriptors, process, signal::Signals};
 
-/// libvirt's exit statuses (`virDaemonErr`), as far as this daemon has a use for them.
+/// libvirt's exit statuses (`virDaemonErr`) that this daemon uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Exit {
     /// Usage, configuration, logging, pid file.
@@ -55,10 +55,10 @@ enum Exit {
     Driver = 11,
 }
 
-/// Why there are no places for files.
+/// The error if the paths of files cannot be determined.
 const NO_HOME: &str = "HOME is not set, nor all directories in its place";
 
-/// Why the daemon did not start, or ended early.
+/// The reason why the daemon did not start, or ended early.
 struct StartError {
     exit: u8,
     message: String,
@@ -76,15 +76,15 @@ impl From<ConfigFileError> for StartError {
     }
 }
 
-/// What comes of a configuration that is refused.
+/// The reaction to an invalid configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum OnBadFile {
     Refuse,
     UseDefaults,
 }
 
-/// What is settled before the daemon goes to the background: what the administrator who starts it
-/// wrote, and what only the process that was started can know.
+/// The inputs that are determined before the daemon goes to the background: the administrator's
+/// options and files, and the state that only the started process can read.
 struct Preparations<'a> {
     run: &'a Run,
     privilege: Privilege,
@@ -96,14 +96,14 @@ struct Preparations<'a> {
     activated: Activated,
 }
 
-/// The sockets that a supervisor passes; `None` if there is no such supervisor.
+/// The sockets that a supervisor passes; `None` without such a supervisor.
 type Activated = Option<Vec<(Endpoint, OwnedFd)>>;
 
 /// Runs the daemon from its arguments to its exit status.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     let privilege = own_privilege();
     let environment = Environment::read();
-    // First of all: what is open behind these would go on to programs that outlive the daemon.
+    // First of all, since programs that outlive the daemon would inherit these descriptors.
     descriptors::close_inherited(activation::passed_count(&environment.activation));
     let result = match cli::parse(arguments) {
         Ok(Invocation::Version) => return say(&mut io::stdout(), &cli::version()),
@@ -129,7 +129,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     result.map_or_else(|err| report(&err), |()| ExitCode::SUCCESS)
 }
 
-/// Root's daemon serves the host, any other its user.
+/// Returns the daemon's privilege: root's daemon serves the host, any other serves its user.
 fn own_privilege() -> Privilege {
     match process::effective_uid() {
         0 => Privilege::System,
@@ -137,13 +137,13 @@ fn own_privilege() -> Privilege {
     }
 }
 
-/// Says why there is no daemon.
+/// Reports why the daemon does not run.
 fn report(StartError { exit, message }: &StartError) -> ExitCode {
     say(&mut io::stderr(), &format!("virtinterfaced: {message}\n"));
     ExitCode::from(*exit)
 }
 
-/// Writes a whole text. Where it cannot be written nobody is left to be told.
+/// Writes a whole text. A failed write cannot be reported anywhere.
 fn say(out: &mut impl Write, text: &str) -> ExitCode {
     match out.write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -162,11 +162,11 @@ fn help(privilege: Privilege, environment: &Environment) -> String {
 }
 
 fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(), StartError> {
-    // Before anything is opened, as long as the numbers of descriptors mean what the supervisor says.
+    // Before any file is opened, while descriptor numbers still mean what the supervisor says.
     let activated = activation::take(&environment.activation, privilege)
         .map_err(|err| StartError::new(Exit::Sockets, err))?;
-    // Next, as a supervisor may send a signal as soon as there is a process. Who only starts a
-    // daemon in the background is ended by signals as anybody is.
+    // Next, as a supervisor may send a signal as soon as the process exists. A process that only
+    // starts a daemon in the background keeps the default actions of signals.
     let signals = (!run.daemonize).then(install_signals).transpose()?;
     let preparations = prepare(run, privilege, environment, activated, OnBadFile::Refuse)?;
     let report = match run.daemonize {
@@ -185,21 +185,22 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
         },
     };
     live(preparations, signals, report).inspect_err(|err| {
-        // Whoever started the daemon is told on standard error.
+        // The process that started the daemon reports the error on standard error.
         if !logging::writes_to_stderr() {
             error!("{}", err.message);
         }
     })
 }
 
-/// Rolls back what must not stay, and nothing else. Where a daemon runs it has seen to that.
+/// Rolls back a transaction that must not stay open, and does nothing else. A running daemon has
+/// already rolled it back.
 fn roll_back_stale(
     run: &Run,
     privilege: Privilege,
     environment: &Environment,
 ) -> Result<(), StartError> {
     let signals = install_signals()?;
-    // What spoilt the file may be the very change that is to be undone.
+    // The change to be undone may itself have made the configuration invalid.
     let preparations = prepare(run, privilege, environment, None, OnBadFile::UseDefaults)?;
     set_umask(privilege);
     make_run_dirs(&preparations.paths)?;
@@ -212,7 +213,8 @@ fn roll_back_stale(
     server.recovered().clone().map_err(|err| StartError::new(Exit::Driver, err))
 }
 
-/// Tells whether a daemon with these options would take its configuration, at a start or a reload.
+/// Checks whether a daemon with these options would accept its configuration, at a start or a
+/// reload.
 fn check_config(
     run: &Run,
     privilege: Privilege,
@@ -231,7 +233,7 @@ fn check_config(
     Ok(())
 }
 
-/// Where everything is, and which configuration file it is.
+/// Returns all paths, and the configuration file.
 fn locate(
     run: &Run,
     privilege: Privilege,
@@ -246,7 +248,7 @@ fn locate(
     Ok((paths, ConfigFile { path, presence, privilege }))
 }
 
-/// What the log depends on beside the configuration.
+/// Returns what the log depends on besides the configuration.
 fn circumstances(
     run: &Run,
     privilege: Privilege,
@@ -264,7 +266,7 @@ fn circumstances(
     })
 }
 
-/// Checks all that can be checked before anything is made.
+/// Checks everything that can be checked before any file is created.
 fn prepare<'a>(
     run: &'a Run,
     privilege: Privilege,
@@ -299,13 +301,13 @@ fn prepare<'a>(
     })
 }
 
-/// The text of a variable.
+/// Returns the text of a variable.
 fn utf8(name: &str, value: Option<&OsString>) -> Result<Option<String>, StartError> {
     let text = value.map(|value| value.clone().into_string()).transpose();
     text.map_err(|value| StartError::new(Exit::Failure, format!("{name}: {value:?} is not UTF-8")))
 }
 
-/// The path, wherever the daemon will stand when it opens it.
+/// Returns an absolute path, which stays valid after the daemon changes its directory.
 fn absolute(path: &Path) -> Result<PathBuf, StartError> {
     path::absolute(path).map_err(|err| {
         let err = HostError::new("resolve", path.display().to_string(), &err);
@@ -313,13 +315,13 @@ fn absolute(path: &Path) -> Result<PathBuf, StartError> {
     })
 }
 
-/// Runs the daemon, in whichever process that is.
+/// Runs the daemon, in the started process or in the background.
 fn live(
     preparations: Preparations<'_>,
     signals: Option<Signals>,
     report: Option<Report>,
 ) -> Result<(), StartError> {
-    // What we make does not depend on whose shell started us.
+    // The modes of created files must not depend on the mask of the shell that started the daemon.
     set_umask(preparations.privilege);
     let signals = signals.map_or_else(install_signals, Ok);
     match signals.and_then(|signals| build(preparations, signals)) {
@@ -347,8 +349,8 @@ fn install_signals() -> Result<Signals, StartError> {
         .map_err(|err| StartError::new(Exit::Signals, HostError::new("handle", "signals", &err)))
 }
 
-/// Takes the locks, makes everything that the loop owns, and has it see to what an earlier daemon has
-/// left before anybody can connect. What is made last goes first.
+/// Takes the locks, creates everything that the loop owns, and recovers what an earlier daemon
+/// left, before clients can connect. Values are dropped in the reverse order of their creation.
 fn build(
     preparations: Preparations<'_>,
     signals: Signals,
@@ -370,7 +372,7 @@ fn build(
     Ok(([pid_file, lock], server))
 }
 
-/// Makes everything that the loop owns but listeners, and hands back what they are to be made from.
+/// Creates everything that the loop owns except the listeners, and returns the sockets for them.
 fn make_server(
     preparations: Preparations<'_>,
     signals: Signals,
@@ -415,13 +417,13 @@ fn make_server(
     Ok((server, activated))
 }
 
-/// The options with which the daemon that stands by for a change rolls it back.
+/// Returns the options with which the standby process rolls a transaction back.
 fn standby_options(run: &Run, config_file: &ConfigFile) -> Vec<OsString> {
     let mut options = Vec::new();
     if run.verbose {
         options.push("--verbose".into());
     }
-    // Its log goes where that of the daemon goes.
+    // Its log goes to the same outputs as the daemon's.
     if run.daemonize {
         options.push("--daemon".into());
     }
@@ -431,9 +433,9 @@ fn standby_options(run: &Run, config_file: &ConfigFile) -> Vec<OsString> {
     options
 }
 
-/// The run directory is for everybody to enter, a session's for its user alone (the mask sees to
-/// it); what the driver keeps below it is nobody else's in either case. Directories that are there
-/// already must be such that no other user can change them.
+/// Creates the run directory, which all users may enter (in a session only its user, by the umask),
+/// and the driver's directory in it, which only the daemon's user may. Existing directories must
+/// not be writable for other users.
 fn make_run_dirs(paths: &Paths) -> Result<(), StartError> {
     for (dir, mode) in [(paths.run_dir.clone(), 0o777), (paths.driver_dir.clone(), 0o700)] {
         let made = DirBuilder::new().recursive(true).mode(mode).create(&dir);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `--wait-online`: waits until the interfaces that come up at boot are up, for services that say so
-//! to an init system.
+//! `--wait-online`: waits until the interfaces that start at boot are up, for services that report
+//! this to an init system.
 //!
-//! The marker of the daemon that brings them up says which are not; nobody else is asked. This is no
-//! daemon: it may wait.
+//! Only the marker file of the daemon that brings the interfaces up is read. This process is not
+//! the daemon, so it may block.
 
 use std::thread;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::io::boot_marker::BootMarker;
 use crate::model::interface::StartMode;
 use crate::sys::clock;
 
-/// How often the marker is read.
+/// The interval at which the marker is read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Waits until all interfaces of the boot are of use, for `limit` at most.
+/// Waits until all interfaces of the boot are usable, for `limit` at most.
 pub(super) fn wait(limit: Duration, marker: &BootMarker) -> Result<(), StartError> {
     let now = || {
         clock::since_boot().map_err(|err| {
@@ -39,7 +39,8 @@ pub(super) fn wait(limit: Duration, marker: &BootMarker) -> Result<(), StartErro
     }
 }
 
-/// What is not up yet, if anything is not. Without some of its ports an interface is of use.
+/// Returns the interfaces that are not up, if any. An interface is usable even if some of its ports
+/// are missing.
 fn missing(incomplete: Option<Vec<Incomplete>>) -> Option<String> {
     let Some(incomplete) = incomplete else {
         return Some("any interface; the daemon has not brought them up".to_owned());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Standing by while a change with a deadline is open: what the process does that [`standby`] starts.
+//! The process that [`standby`] starts while a transaction with a deadline is open.
 //!
-//! It waits for the daemon's end without a timer, then for the deadline, and then rolls the change back
-//! as `--rollback-stale` does, again and again until that has succeeded or a daemon sees to it. It holds
-//! no descriptor but the standard streams and its lock.
+//! It waits for the daemon's end without a timer, then until the deadline, and then rolls the
+//! transaction back as `--rollback-stale` does, repeatedly until that succeeds or a daemon takes
+//! over. It holds no descriptors but the standard streams and its lock.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,13 +18,13 @@ use crate::limits::{ROLLBACK_PAUSE_MAX, ROLLBACK_PAUSE_MIN};
 use crate::sys::process::{self, Fork};
 use crate::sys::{clock, descriptors};
 
-/// Stands by, from the arguments that [`standby::Standby`] gives to the exit status.
+/// Runs the standby process, from the arguments that [`standby::Standby`] gives to the exit status.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     descriptors::close_inherited(0);
     let Some((deadline, run)) = parse(arguments) else {
         return report(&usage());
     };
-    // What ends the daemon's process group or session is not to end this process.
+    // A signal that ends the daemon's process group or session must not end this process.
     let _ = process::start_session();
     let _ = fs::write("/proc/self/comm", standby::PROCESS_NAME);
     let environment = Environment::read();
@@ -56,13 +56,13 @@ fn usage() -> StartError {
     StartError::new(super::Exit::Failure, text)
 }
 
-/// Waits until the change is over, or the daemon is.
+/// Waits until the transaction is closed or the daemon has ended. Returns whether it is closed.
 fn is_dismissed() -> bool {
     io::stdin().read_exact(&mut [0]).is_ok()
 }
 
-/// Tries once, in a process of its own: a try starts a log and handles signals, each of which is done
-/// once in a process.
+/// Tries a rollback in a child process: each try starts a log and installs signal handlers, both
+/// possible only once per process.
 fn roll_back(run: &Run, environment: &Environment) -> bool {
     match process::fork() {
         Ok(Fork::Child) => {
