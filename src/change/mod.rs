@@ -36,7 +36,7 @@ mod transact;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
+use log::{debug, warn};
 
 use crate::call_errors;
 use crate::change::action::{Action, Context, FileResult, Now, RecordAnswer};
@@ -54,7 +54,7 @@ use crate::change::request::{Brief, Request};
 use crate::change::rollback::Recovery;
 use crate::change::running::Running;
 use crate::change::stage::{Checking, FileOwner, Purpose, Sought, Stage};
-use crate::change::transaction::{Cause, Due, OpenChange, Status};
+use crate::change::transaction::{Due, OpenChange, Status};
 use crate::change::undo::Undone;
 use crate::error::{CallError, HostError};
 use crate::host::Host;
@@ -178,16 +178,8 @@ impl Coordinator {
         }
         match self.transaction.poll_due(context.now.since_boot, context.now.instant) {
             None => {}
-            Some(Due::Rollback) => {
-                if let Some(opening) = self.transaction.opening() {
-                    warn!("change_timeout expired: rolling back the change {opening}");
-                }
-                self.ask_for_rollback(Cause::Deadline);
-            }
-            Some(Due::Again) => {
-                info!("the rollback of the open change is tried again");
-                self.ask_for_rollback(Cause::Deadline);
-            }
+            Some(Due::Rollback) => self.expire(),
+            Some(Due::Again) => self.roll_back_again(),
             Some(Due::Find) if self.is_idle() => self.recover(Recovery::Whole),
             Some(Due::Find) => self.transaction.postpone(context.now.instant),
         }

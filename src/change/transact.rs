@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use log::{error, warn};
+use log::{error, info, warn};
 
 use crate::call_errors;
 use crate::change::Coordinator;
@@ -160,6 +160,20 @@ impl Coordinator {
                 self.ask_for_rollback(cause);
             }
         }
+    }
+
+    /// The transaction's deadline has come.
+    pub(super) fn expire(&mut self) {
+        if let Some(opening) = self.transaction.opening() {
+            warn!("change_timeout expired: rolling back the change {opening}");
+        }
+        self.ask_for_rollback(Cause::Deadline);
+    }
+
+    /// A rollback that could not be completed is due again.
+    pub(super) fn roll_back_again(&mut self) {
+        info!("the rollback of the open change is tried again");
+        self.ask_for_rollback(Cause::Deadline);
     }
 
     /// What an earlier daemon has left cannot be read: it may have to be rolled back.
