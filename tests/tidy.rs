@@ -452,9 +452,13 @@ fn each_long_option_is_in_help_and_manual() {
 #[test]
 fn each_source_of_log_lines_is_in_the_manual() {
     let manual = read("man/virtinterfaced.conf.5");
+    let shipped = shipped();
     for (module, source) in virtinterfaced::logging::source::SOURCES {
-        let named = manual.lines().any(|line| line.split_whitespace().any(|word| word == *source));
+        let named = manual.lines().any(|line| line == format!(".It Cm {source}"));
         assert!(named, "the manual lacks {source}, the source of {module}");
+        let listed =
+            shipped.split_whitespace().any(|word| word.trim_end_matches([',', ';']) == *source);
+        assert!(listed, "the configuration lacks {source}, the source of {module}");
     }
 }
 

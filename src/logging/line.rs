@@ -197,11 +197,11 @@ mod tests {
     fn a_line_has_libvirts_fields() {
         let thread = process::thread_id();
         for (level, module, want) in [
-            (Level::Error, Some(MODULE), "error : rpc.door:7 : hello\n"),
-            (Level::Warn, Some(MODULE), "warning : rpc.door:7 : hello\n"),
+            (Level::Error, Some(MODULE), "error : rpc:7 : hello\n"),
+            (Level::Warn, Some(MODULE), "warning : rpc:7 : hello\n"),
             (Level::Info, None, "info : hello\n"),
-            (Level::Debug, Some(MODULE), "debug : rpc.door:7 : hello\n"),
-            (Level::Trace, Some(MODULE), "debug : rpc.door:7 : hello\n"),
+            (Level::Debug, Some(MODULE), "debug : rpc:7 : hello\n"),
+            (Level::Trace, Some(MODULE), "debug : rpc:7 : hello\n"),
         ] {
             let line = written(write_text, (level, module), "hello");
             let (time, rest) = line.split_at("2024-02-29 12:34:56.007008+0000".len());
@@ -215,10 +215,10 @@ mod tests {
     fn syslog_gets_priority_and_ident_and_no_time() {
         let thread = process::thread_id();
         for (level, ident, want) in [
-            (Level::Error, "me", format!("<27>me: {thread}: error : rpc.door:7 : hello")),
-            (Level::Warn, "me", format!("<28>me: {thread}: warning : rpc.door:7 : hello")),
-            (Level::Info, "", format!("<30>virtinterfaced: {thread}: info : rpc.door:7 : hello")),
-            (Level::Debug, "a\nb", format!("<31>a\\nb: {thread}: debug : rpc.door:7 : hello")),
+            (Level::Error, "me", format!("<27>me: {thread}: error : rpc:7 : hello")),
+            (Level::Warn, "me", format!("<28>me: {thread}: warning : rpc:7 : hello")),
+            (Level::Info, "", format!("<30>virtinterfaced: {thread}: info : rpc:7 : hello")),
+            (Level::Debug, "a\nb", format!("<31>a\\nb: {thread}: debug : rpc:7 : hello")),
         ] {
             let write = |out: &mut dyn Write, record: &Record<'_>| write_syslog(out, ident, record);
             assert_eq!(written(write, (level, Some(MODULE)), "hello"), want);
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(
             written(write_journal, (Level::Warn, Some(MODULE)), "a\nPRIORITY=0"),
             "PRIORITY=4\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=virtinterfaced\n\
-             LIBVIRT_SOURCE=rpc.door\nCODE_FILE=src/server/acceptor.rs\nCODE_LINE=7\n\
+             LIBVIRT_SOURCE=rpc\nCODE_FILE=src/server/acceptor.rs\nCODE_LINE=7\n\
              CODE_FUNC=virtinterfaced::server::acceptor\nMESSAGE=a\\nPRIORITY=0\n"
         );
         assert_eq!(

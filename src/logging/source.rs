@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Sources: the names of the daemon's parts in log lines and log filters.
+//! Sources: the names of subjects in log lines and log filters.
 //!
-//! libvirt's users filter by names such as `rpc.netserver`, or by their first word alone (`1:rpc`),
-//! so these names begin with the same words. Knows nothing of levels and outputs.
+//! A source is a subject that administrators filter by, such as `dhcp` or `interface.rollback`, not the
+//! module that a line comes from. Knows nothing of levels and outputs.
 
 use std::borrow::Cow;
 
@@ -14,33 +14,38 @@ use crate::model::glob;
 /// Modules and their sources. A module without a row has its parent's source; the first matching
 /// row counts, so children precede their parents.
 pub const SOURCES: &[(&str, &str)] = &[
+    ("change::commit", "interface.rollback"),
+    ("change::journal", "interface.rollback"),
     ("change::recovery", "interface.rollback"),
+    ("change::transact", "interface.rollback"),
     ("change::undo", "interface.rollback"),
     ("change", "interface.change"),
-    ("daemon", "daemon.virtinterfaced"),
-    ("handler::admin", "daemon.admin"),
-    ("handler::interface", "interface.driver"),
-    ("handler", "daemon.remote"),
-    ("io::dhcp", "interface.dhcp"),
-    ("io::hooks", "util.hook"),
-    ("io::kernel", "interface.kernel"),
-    ("io::messenger", "interface.kernel"),
-    ("io::listener", "rpc.listener"),
-    ("io", "util.io"),
-    ("logging", "util.log"),
-    ("server::administer", "daemon.admin_server"),
-    ("server::questions", "daemon.answer"),
+    ("daemon", "daemon"),
+    ("handler::admin", "admin"),
+    ("io::boot_file", "interface.change"),
+    ("io::definitions", "interface.definition"),
+    ("io::dhcp", "dhcp"),
+    ("io::hooks", "hook"),
+    ("io::kernel", "kernel"),
+    ("io::listener", "rpc"),
+    ("io::managers", "interface.change"),
+    ("io::messenger", "kernel"),
+    ("io::room", "kernel"),
+    ("io::shelf", "interface.change"),
+    ("io::standby", "interface.rollback"),
+    ("io::supervisor", "daemon"),
+    ("io::transaction_dir", "interface.rollback"),
+    ("logging", "daemon"),
+    ("server::administer", "admin"),
     ("server::asking", "interface.change"),
     ("server::changes", "interface.change"),
-    ("server::given_back", "interface.dhcp"),
+    ("server::client_config", "daemon"),
+    ("server::given_back", "dhcp"),
+    ("server::lifecycle", "daemon"),
     ("server::perform", "interface.change"),
-    ("server::client", "rpc.client"),
-    ("server::client_config", "daemon.answer"),
-    ("server::acceptor", "rpc.door"),
-    ("server::lifecycle", "daemon.lifecycle"),
-    ("server::world", "interface.kernel"),
-    ("server", "rpc.server"),
-    ("session", "rpc.session"),
+    ("server::world", "kernel"),
+    ("server", "rpc"),
+    ("session", "rpc"),
 ];
 
 /// Returns the source of a record, which filters match and the line shows.
@@ -80,13 +85,13 @@ mod tests {
     #[test]
     fn a_module_has_its_own_source_or_its_parents() {
         for (module, want) in [
-            ("virtinterfaced::daemon", "daemon.virtinterfaced"),
-            ("virtinterfaced::daemon::paths", "daemon.virtinterfaced"),
-            ("virtinterfaced::server", "rpc.server"),
-            ("virtinterfaced::server::acceptor", "rpc.door"),
-            ("virtinterfaced::server::timers", "rpc.server"),
-            ("virtinterfaced::handler::interface::xml", "interface.driver"),
-            ("virtinterfaced::handler::connect", "daemon.remote"),
+            ("virtinterfaced::daemon", "daemon"),
+            ("virtinterfaced::daemon::paths", "daemon"),
+            ("virtinterfaced::server", "rpc"),
+            ("virtinterfaced::server::world", "kernel"),
+            ("virtinterfaced::server::timers", "rpc"),
+            ("virtinterfaced::change::undo::part", "interface.rollback"),
+            ("virtinterfaced::change::planning", "interface.change"),
             ("virtinterfaced::hosts::file", "hosts.file"),
             ("virtinterfaced", "virtinterfaced"),
             ("mio::poll", "poll"),
@@ -98,10 +103,10 @@ mod tests {
     #[test]
     fn a_target_that_is_named_is_the_source() {
         let mut record = Record::builder();
-        record.module_path(Some("virtinterfaced::io"));
-        record.target("virtinterfaced::io");
-        assert_eq!(source_of(&record.build()), "util.io");
-        assert_eq!(source_of(&record.target("util.hook").build()), "util.hook");
+        record.module_path(Some("virtinterfaced::io::hooks"));
+        record.target("virtinterfaced::io::hooks");
+        assert_eq!(source_of(&record.build()), "hook");
+        assert_eq!(source_of(&record.target("daemon").build()), "daemon");
     }
 
     #[test]
@@ -118,9 +123,7 @@ mod tests {
             if ["error!(", "warn!(", "info!(", "debug!("].iter().any(|name| text.contains(name)) {
                 count += 1;
                 let source = source_of_module(&module);
-                let group = source.split_once('.').map(|(group, _)| group);
-                let groups = ["access", "daemon", "interface", "rpc", "util"];
-                let is_known = group.is_some_and(|group| groups.contains(&group));
+                let is_known = SOURCES.iter().any(|(_, known)| *known == source);
                 assert!(is_known, "{module} is {source}: it needs a row in SOURCES");
             }
         }
@@ -150,16 +153,15 @@ mod tests {
 
     #[test]
     fn the_first_filter_that_fits_decides() {
-        let filters = parse_filters("1:rpc.server 4:rpc 2:[du]*.log 3:util").unwrap();
+        let filters = parse_filters("1:interface.change 4:interface 2:[dh]*k 3:hook").unwrap();
         for (source, want) in [
-            ("rpc.server", LogLevel::Debug),
-            ("rpc.door", LogLevel::Error),
-            ("util.log", LogLevel::Info),
-            ("util.io", LogLevel::Warning),
-            ("daemon.virtinterfaced", LogLevel::Warning),
+            ("interface.change", LogLevel::Debug),
+            ("interface.rollback", LogLevel::Error),
+            ("hook", LogLevel::Info),
+            ("daemon", LogLevel::Warning),
         ] {
             assert_eq!(level_of(source, &filters, LogLevel::Warning), want, "{source}");
         }
-        assert_eq!(level_of("rpc.server", &[], LogLevel::Error), LogLevel::Error);
+        assert_eq!(level_of("rpc", &[], LogLevel::Error), LogLevel::Error);
     }
 }

@@ -150,7 +150,7 @@ impl State {
 
     fn warn(&mut self, text: fmt::Arguments<'_>) {
         let mut line = Record::builder();
-        line.level(Level::Warn).target("util.log").args(text);
+        line.level(Level::Warn).target("daemon").args(text);
         self.write(&line.build());
     }
 

@@ -90,7 +90,7 @@ const CASES: [Case; 15] = [
     },
     Case {
         label: "a filter raises one source",
-        config: "log_filters = '1:rpc.session'\nlog_outputs = '1:stderr'",
+        config: "log_filters = '1:rpc'\nlog_outputs = '1:stderr'",
         wanted: ["refusal", "", "", ""],
         ..QUIET
     },
@@ -105,7 +105,7 @@ const CASES: [Case; 15] = [
         config: "log_level = 4\nlog_filters = '4:rpc'\nlog_outputs = '4:stderr'",
         environment: &[
             ("LIBVIRT_DEBUG", "info"),
-            ("LIBVIRT_LOG_FILTERS", "1:session"),
+            ("LIBVIRT_LOG_FILTERS", "1:rpc"),
             ("LIBVIRT_LOG_OUTPUTS", "1:file:/run/test/daemon.log"),
         ],
         wanted: ["", "start refusal", "", ""],
@@ -186,16 +186,16 @@ fn each_output_has_libvirts_form() {
             assert!(rest.starts_with(&format!(": {pid}: ")), "{line}");
         }
         let ready = lines.iter().find(|line| line.ends_with(" : ready")).unwrap();
-        assert!(ready.contains(": info : daemon.lifecycle:"), "{ready}");
+        assert!(ready.contains(": info : daemon:"), "{ready}");
 
         let syslog = syslog.received();
         assert!(syslog.starts_with(&format!("<30>me: {pid}: info : libvirt version: ")));
-        assert!(syslog.contains(&format!("<31>me: {pid}: debug : rpc.session:")), "{syslog}");
+        assert!(syslog.contains(&format!("<31>me: {pid}: debug : rpc:")), "{syslog}");
         let journal = journal.received();
         for field in [
             "PRIORITY=6\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=virtinterfaced\n\
              MESSAGE=libvirt version: 11.0.0, ",
-            "LIBVIRT_SOURCE=rpc.session\nCODE_FILE=src/session/mod.rs\nCODE_LINE=",
+            "LIBVIRT_SOURCE=rpc\nCODE_FILE=src/session/mod.rs\nCODE_LINE=",
             "CODE_FUNC=virtinterfaced::session\nMESSAGE=procedure ",
         ] {
             assert!(journal.contains(field), "{field} is not in {journal}");
@@ -351,7 +351,7 @@ fn a_full_disk_and_services_that_are_dead_or_deaf_stop_nothing() {
         let anew = Service::bind(SYSLOG);
         refused_call("x");
         let text = anew.received();
-        assert!(text.contains(" log lines were lost: ") && text.contains("rpc.session"), "{text}");
+        assert!(text.contains(" log lines were lost: ") && text.contains(": rpc:"), "{text}");
     });
 }
 

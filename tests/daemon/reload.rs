@@ -276,7 +276,7 @@ fn log_level_outputs_and_filters_follow_the_file_and_files_are_opened_anew() {
         });
         assert_eq!(fs::metadata(&first).unwrap().len(), len);
         // -v makes the level info at least, so only a filter silences the rpc part.
-        daemon.reload_with("log_level = 1\nlog_filters = '4:rpc.client 4:rpc.server'\n");
+        daemon.reload_with("log_level = 1\nlog_filters = '4:rpc'\n");
         let from = daemon.stderr().len();
         RawClient::open();
         thread::sleep(Duration::from_millis(100));

@@ -86,7 +86,7 @@ fn a_line_reaches_those_outputs_that_take_its_level_if_its_source_is_logged_at_i
     const KERNEL: &str = "virtinterfaced::io::kernel";
     let folder = Folder::new("levels");
     let lists = format!("1:file:{} 3:file:{}", folder.path("all"), folder.path("some"));
-    let plan = settings(LogLevel::Warning, "1:door 4:interface.", &lists);
+    let plan = settings(LogLevel::Warning, "1:rpc 4:kernel", &lists);
     let (mut state, _) = folder.start(folder.circumstances(), &plan);
     for (module, level, text) in [
         (ACCEPTOR, Level::Debug, "door-debug"),
