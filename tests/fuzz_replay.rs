@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The fuzz targets, without a fuzzer: every file of every corpus, then mutations of them for about
-//! a second a target. So the targets never rot, and what once crashed is tried again each time.
+//! Runs the fuzz targets without a fuzzer: every file of every corpus, then mutations of them for
+//! about a second a target. This keeps the targets working, and repeats every input that once
+//! crashed.
 //!
-//! Folders are listed, never named one by one. `FUZZ_SEED` repeats the mutation that failed.
+//! All files of a directory are used. `FUZZ_SEED` repeats the mutation that failed.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,10 +17,10 @@ use std::time::{Duration, Instant};
 use random::{Chance, Rng, seed, seed_from};
 use simulation::{Run, TARGETS};
 
-/// How long each target is given mutations.
+/// How long mutations are tried on each target.
 const TIME: Duration = Duration::from_secs(1);
 
-/// No corpus has more files, and none is that large: they are read like code.
+/// The largest number of files in a corpus. They are few and small, so they can be reviewed.
 const FILE_COUNT_MAX: usize = 90;
 const FILE_LEN_MAX: usize = 4096;
 
@@ -71,7 +72,7 @@ fn list(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Runs each file, and gives them back.
+/// Runs each file, and returns their contents.
 fn replay(run: Run, folder: &Path) -> Vec<Vec<u8>> {
     let replay_one = |file: &PathBuf| {
         let input = std::fs::read(file).unwrap();

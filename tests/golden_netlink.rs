@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a real kernel said, and what we make of it.
+//! Decodes messages that were captured from a real kernel.
 //!
-//! Each capture is a file of datagrams. They come from a little-endian machine.
+//! Each capture is a file of datagrams, from a little-endian machine.
 
 #![cfg(target_endian = "little")]
 #![expect(
@@ -23,7 +23,7 @@ use virtinterfaced::netlink::link::LinkIndex;
 use virtinterfaced::netlink::wire::{Message, WireError, messages};
 use virtinterfaced::netlink::{Event, events, route};
 
-/// The link that all look-ups of routes were about.
+/// The link of all route look-ups.
 const ROUTE_LINK: LinkIndex = LinkIndex(10);
 
 #[test]
@@ -70,7 +70,7 @@ fn fold(name: &str, host: &mut Host) {
     }
 }
 
-/// One line on what we read in a message.
+/// One line about a decoded message.
 fn describe(message: &Message<'_>) -> String {
     let event = match Event::decode(message) {
         Ok(event) => event,

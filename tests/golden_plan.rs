@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is done to a host, step by step, with what would take each step back.
+//! Plans for a host, step by step, with the steps that undo each of them.
 //!
-//! The plans are read like a network engineer's: in which order, with which gap, and whether it can
-//! be undone.
+//! A network engineer can review them: in which order, with which gap, and whether a step can be
+//! undone.
 
 #![expect(
     clippy::indexing_slicing,

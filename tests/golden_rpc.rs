@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What real clients said, and what we answer.
+//! Decodes calls that were captured from real clients, and encodes the answers.
 //!
-//! Each capture is one client's messages; its first line ends with the socket they came in at.
+//! Each capture has the messages of one client; its first line ends with the client's socket.
 
 #![expect(
     clippy::indexing_slicing,
@@ -39,7 +39,7 @@ fn endpoint(capture: &Capture) -> Endpoint {
     }
 }
 
-/// The whole conversation as text: what we understood, and the bytes that we answer.
+/// The whole conversation as text: the decoded calls, and the bytes of the answers.
 fn converse(capture: &Capture) -> String {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
     let now = Instant::now();
@@ -63,7 +63,7 @@ fn converse(capture: &Capture) -> String {
     text
 }
 
-/// What we understood. Why a call is refused is read in its answer.
+/// The decoded call. The answer gives the reason for a refusal.
 fn name(call: &Call) -> String {
     match call {
         Call::Connect(call) => format!("{call:?}"),
@@ -73,7 +73,7 @@ fn name(call: &Call) -> String {
     }
 }
 
-/// Each message of `bytes`: its head in words, its payload as a dump.
+/// Each message of `bytes`: its header in words, its payload as a dump.
 fn describe(bytes: &[u8], text: &mut String) {
     let mut buffer = FrameBuffer::default();
     buffer.extend(bytes, Carrier::None);
@@ -94,7 +94,7 @@ fn describe(bytes: &[u8], text: &mut String) {
     assert!(buffer.is_empty(), "whole messages only");
 }
 
-/// Four words a line, and the text in them.
+/// Four words a line, with their text.
 fn dump(payload: &[u8], text: &mut String) {
     for line in payload.chunks(16) {
         let mut hex = String::new();

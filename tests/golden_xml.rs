@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions, and what becomes of them: the canonical XML of those that are taken, code, domain
-//! and text of the error of those that are not.
+//! Definitions and the results of parsing them: the canonical XML of valid ones; code, domain and
+//! message of the error of invalid ones.
 //!
-//! The names of fixtures say where libvirt's own parser answers differently; see `xml_libvirt.rs`.
+//! The names of fixtures show where libvirt's own parser answers differently; see `xml_libvirt.rs`.
 
 #![allow(
     clippy::indexing_slicing,
@@ -22,7 +22,7 @@ use virtinterfaced::xml::error::XmlError;
 use virtinterfaced::xml::format::format;
 use virtinterfaced::xml::parse::parse;
 
-/// Canonical XML, or an error as its file has it.
+/// Canonical XML, or an error in the format of its file.
 fn told(outcome: Result<Interface, XmlError>) -> String {
     match outcome {
         Ok(interface) => format(&interface),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every XML that leaves the daemon is valid by libvirt's own schema: random hosts with links of
-//! every kind, described live and inactive, and judged by xmllint.
+//! Every XML document from the daemon is valid by libvirt's own schema: xmllint validates the live
+//! and inactive descriptions of links of every kind on random hosts.
 
 #![allow(
     clippy::disallowed_methods,
@@ -97,7 +97,7 @@ fn link(rng: &mut Rng, index: u32, count: u32) -> Link {
             rng,
             &[Unknown, NotPresent, Down, LowerLayerDown, Testing, Dormant, Up, Up, Up],
         ),
-        // Only ever an earlier link, as the kernel allows no circles.
+        // Only earlier links, as the kernel permits no cycles.
         master: some(rng, master).filter(|master| master.0 < index),
         parent: some(rng, parent),
         kind: kind(rng),
@@ -108,7 +108,7 @@ fn ip(rng: &mut Rng) -> IpAddr {
     if rng.bool() {
         IpAddr::V4(Ipv4Addr::from_bits(rng.u32(..)))
     } else {
-        // Runs of zeros, and IPv4 within IPv6, are what a schema's pattern may stumble over.
+        // Runs of zeros and IPv4-mapped addresses, which a schema's pattern may miss.
         let groups = [0; 8].map(|_: u16| if rng.bool() { rng.u16(..) } else { 0 });
         IpAddr::V6(Ipv6Addr::from(groups))
     }
@@ -146,7 +146,7 @@ fn findings(rng: &mut Rng, host: &Host) -> Findings {
     Findings { gateways, speeds, ..Findings::default() }
 }
 
-/// Writes the XML of every link of every host into `folder`, and says how many there are.
+/// Writes the XML of every link of every host into `folder`, and returns the number of files.
 fn write_all(rng: &mut Rng, folder: &Path) -> usize {
     let mut count = 0;
     for _ in 0..HOST_COUNT {

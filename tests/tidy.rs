@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The rules of the house that a machine can check: who names whom, what stays where, how large
-//! a file may grow, and that what is said in one place is said in the others.
+//! The project's rules that a machine can check: which module may name which, where an operation
+//! may be used, how long a file may be, and that lists in different places agree.
 
 #![allow(
     clippy::indexing_slicing,
@@ -21,14 +21,14 @@ use virtinterfaced::model::client::Privilege;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Where the sources of the daemon are, and those of what tests try it on.
+/// The directories of the daemon's sources and the simulation's.
 const DAEMON: &str = "src";
 const SIMULATION: &str = "tests/simulation/src";
 
-/// Lines that a file may have without its tests.
+/// The largest number of lines of a file, without its tests.
 const FILE_LINE_COUNT_MAX: usize = 600;
 
-/// From here on the list in lib.rs is not pure any more.
+/// The line in lib.rs after which modules are not pure.
 const IMPURE_FROM: &str = "// The outside world";
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -38,12 +38,12 @@ fn read(path: impl AsRef<Path>) -> String {
 
 /// One source file.
 struct Source {
-    /// Where the sources of its crate are.
+    /// The directory of its crate's sources.
     src: &'static str,
     path: PathBuf,
-    /// The module of lib.rs that it belongs to; empty for lib.rs and main.rs themselves.
+    /// The module of lib.rs that it belongs to; empty for lib.rs and main.rs.
     module: String,
-    /// Without tests and comments.
+    /// The lines without tests and comments.
     code: Vec<String>,
     text: String,
 }
@@ -71,18 +71,18 @@ impl Source {
         self.path.strip_prefix(ROOT).unwrap().display().to_string()
     }
 
-    /// The lines of code that have `needle`.
+    /// The lines of code that contain `needle`.
     fn lines_with<'a>(&'a self, needle: &'a str) -> impl Iterator<Item = &'a String> {
         self.code.iter().filter(move |line| line.contains(needle))
     }
 }
 
-/// The daemon's.
+/// The daemon's sources.
 fn sources() -> Vec<Source> {
     sources_below(DAEMON)
 }
 
-/// The daemon's, and the simulation's.
+/// The daemon's and the simulation's sources.
 fn all_sources() -> impl Iterator<Item = Source> {
     [DAEMON, SIMULATION].into_iter().flat_map(sources_below)
 }
@@ -112,7 +112,7 @@ fn modules(text: &str) -> Vec<String> {
     text.lines().filter_map(name).filter(|name| name != "tests").collect()
 }
 
-/// Every `crate::NAME` of the code, also where an import lists several.
+/// Every `crate::NAME` in the code, including each name of an import list.
 fn crate_names(source: &Source) -> BTreeSet<String> {
     let code = source.code.join(" ");
     let mut names = BTreeSet::new();
@@ -174,8 +174,8 @@ fn a_folders_files_name_those_above_them_in_its_list() {
     }
 }
 
-/// The methods that the code defines in `impl` blocks of a type without a trait, and those that it calls on
-/// `self` there, by the name of the type.
+/// The methods that the code defines in inherent `impl` blocks, and those that it calls on `self`
+/// there, by the name of the type.
 fn methods<'a>(code: &'a [String]) -> Vec<(&'a str, Method<'a>)> {
     let mut methods = Vec::new();
     let mut owner = None;
@@ -208,8 +208,9 @@ enum Method<'a> {
     Called(&'a str),
 }
 
-/// The calls of methods that a file above defines. Files come lowest first, each with its code; the last is
-/// the parent. It is above the others for a type of whose methods it calls theirs, and else below them.
+/// Calls of methods that a higher file defines. Files come lowest first, each with its code; the
+/// last is the parent. For a type, the parent counts as the highest if it calls the others'
+/// methods, and as the lowest otherwise.
 fn upward_calls(files: &[(String, Vec<String>)]) -> Vec<String> {
     let mut homes = HashMap::new();
     for (file, (_, code)) in files.iter().enumerate() {
@@ -246,11 +247,11 @@ fn upward_calls(files: &[(String, Vec<String>)]) -> Vec<String> {
     calls.iter().filter(is_upward).map(tell).collect()
 }
 
-/// A method call needs no path, so that no import shows where it leads.
+/// A method call needs no path, so no import shows it.
 #[test]
 fn methods_of_one_type_in_several_files_call_those_below() {
     let mut split_types = BTreeSet::new();
-    // The simulated kernel is no part of the daemon.
+    // The simulated kernel is not part of the daemon.
     for parent in sources().iter().filter(|source| source.path.ends_with("mod.rs")) {
         let folder = parent.path.parent().unwrap();
         let mut files = Vec::new();
@@ -295,7 +296,7 @@ fn an_upward_call_is_found() {
     let parent = |text| file("mod.rs", text);
     let files = [low, high, parent("impl Server {\n    fn low(&mut self) {}\n}")];
     assert_eq!(upward_calls(&files), upward);
-    // A parent that is called and calls is a circle.
+    // A parent that calls its child and is called by it is a cycle.
     let child = file("child.rs", "impl Server {\n    fn a(&self) {\n        self.b();\n    }\n}");
     let calls = "impl Server {\n    fn b(&self) {}\n    fn c(&self) {\n        self.a();\n    }\n}";
     let files = [child.clone(), parent(calls)];
@@ -333,7 +334,7 @@ fn the_pure_floors_reach_nothing_outside() {
 fn only_the_loop_and_changes_log_at_info_and_above() {
     let lib = read("src/lib.rs");
     let (pure, _) = lib.split_once(IMPURE_FROM).unwrap();
-    // What changes the host is worth a line, wherever it is decided.
+    // Changes of the host are logged at info, wherever they are decided.
     let is_quiet =
         |source: &&Source| modules(pure).contains(&source.module) && source.module != "change";
     for source in sources().iter().filter(is_quiet) {
@@ -426,7 +427,7 @@ fn every_limit_is_used() {
     }
 }
 
-/// Long options, as the table in cli.rs has them.
+/// Long options, as listed in cli.rs.
 fn long_options() -> Vec<String> {
     let cli = read("src/cli.rs");
     let option = |rest: &str| rest.split('"').next().unwrap().to_owned();
@@ -484,7 +485,7 @@ fn commented_key(line: &str) -> Option<&str> {
     key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(key)
 }
 
-/// The statements that the shipped configuration gives as examples.
+/// The example statements of the shipped configuration.
 fn shipped_examples() -> Vec<String> {
     let shipped = shipped();
     let examples = shipped.lines().filter_map(|line| line.strip_prefix("# Example: "));
@@ -531,7 +532,7 @@ fn every_example_of_the_shipped_configuration_sets_something() {
     }
 }
 
-/// The crates that the daemon names.
+/// The crates that the daemon depends on.
 fn dependencies() -> Vec<String> {
     let manifest = read("Cargo.toml");
     let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap();
@@ -584,7 +585,7 @@ fn the_top_level_is_what_it_should_be() {
     );
     let names = fs::read_dir(ROOT).unwrap().map(|entry| entry.unwrap().file_name());
     let found: BTreeSet<_> = names.map(|name| name.into_string().unwrap()).collect();
-    // What was built, and the crates in an archive of `make dist`.
+    // Build output, and the vendored crates of a `make dist` archive.
     let brought = |name: &&String| ["target", ".cargo"].contains(&name.as_str());
     let extra: Vec<_> = found.difference(&expected).filter(|name| !brought(name)).collect();
     assert!(extra.is_empty(), "at the top level, but not in the plan: {extra:?}");

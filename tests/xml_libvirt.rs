@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The fixtures of `golden_xml.rs` and what resembles them, judged by libvirt itself and by its
+//! The fixtures of `golden_xml.rs` and variants of them, checked by libvirt itself and by its
 //! schema.
 //!
-//! libvirt's test driver parses and formats with libvirt's own code, in the process that asks. What
-//! a fixture's partner says is what libvirt says, but for those whose names begin with `ours-`:
-//! there it must be something else, so that none is called ours without need. Where a name begins
-//! with `syntax-`, libvirt's parser of XML has its own words for the same code.
+//! libvirt's test driver parses and formats with libvirt's own code, in the client process. The
+//! partner of a fixture must equal libvirt's answer. For fixtures whose names begin with `ours-` it
+//! must differ, so the prefix is used only where necessary. For names that begin with `syntax-`,
+//! only the error code must be the same, as libvirt's XML parser has messages of its own.
 
 #![allow(
     clippy::disallowed_methods,
@@ -43,7 +43,7 @@ use virtinterfaced::xml::parse::parse;
 const SCHEMA: &str = "/usr/share/libvirt/schemas/interface.rng";
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Defines each file, and tells what became of it as a partner would.
+/// Defines each file, and prints the result in the format of a partner.
 const DEFINE: &str = r#"
 import sys
 import libvirt
@@ -65,7 +65,7 @@ for path in paths:
 /// VIR_INTERFACE_DEFINE_VALIDATE.
 const VALIDATE: &str = "1";
 
-/// What libvirt tells of each file; nothing where it is not installed.
+/// libvirt's result for each file; `None` if libvirt is not installed.
 fn ask_libvirt<'a>(
     flags: &str,
     paths: impl ExactSizeIterator<Item = &'a PathBuf>,
@@ -114,14 +114,14 @@ fn what_the_schema_forbids_libvirt_refuses_too() {
     let pairs = pairs("xml/schema", ".xml", ".err");
     let Some(told) = ask_libvirt(VALIDATE, pairs.iter().map(|pair| &pair.given)) else { return };
     for (pair, told) in pairs.iter().zip(told) {
-        // Which lines follow is the validator's own matter.
+        // The further lines are the validator's own.
         let expected = fs::read_to_string(&pair.expected).unwrap();
         let head = |text: &str| text.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(head(&told), head(&expected), "{}", pair.name);
     }
 }
 
-/// What the table in `xml::schema` says; nothing where the text is no XML at all.
+/// Whether `xml::schema` accepts a text; `None` if it is not well-formed XML.
 fn is_valid(text: &str) -> Option<bool> {
     match parse_valid(text) {
         Err(XmlError::Syntax(_)) => None,
@@ -136,7 +136,7 @@ fn is_valid(text: &str) -> Option<bool> {
     }
 }
 
-/// Texts that touch the edges of the schema's datatypes.
+/// Texts at the edges of the schema's datatypes.
 const VALUES: [&str; 68] = [
     "",
     " ",
@@ -208,9 +208,10 @@ const VALUES: [&str; 68] = [
     "192.0.2.1 ",
 ];
 
-/// Addresses, or nearly so: groups before and behind every kind of gap, and every kind of tail.
+/// Addresses, and texts that resemble them: groups before and after every kind of gap, and every
+/// kind of tail.
 ///
-/// None has a group of more than four digits before a gap: libxml2 loses count there and takes it,
+/// None has a group of more than four digits before a gap: libxml2 miscounts there and accepts it,
 /// although the pattern does not.
 fn addresses() -> Vec<String> {
     let mut addresses = Vec::new();
@@ -232,13 +233,13 @@ fn value(rng: &mut Rng) -> &'static str {
     VALUES[rng.usize(..VALUES.len())]
 }
 
-/// Where the tags of a text begin and end.
+/// The positions of a text's tags.
 fn tags(text: &str) -> Vec<(usize, usize)> {
     let starts = text.match_indices('<').map(|(start, _)| start);
     starts.filter_map(|start| Some((start, start + text[start..].find('>')? + 1))).collect()
 }
 
-/// The text with one thing changed: a value, an attribute, or a tag without an end tag taken out,
+/// The text with one change: a value or an attribute changed, or a tag without an end tag removed,
 /// doubled or moved.
 fn mutate(rng: &mut Rng, text: &str, others: &[String]) -> String {
     let tags = tags(text);
@@ -272,7 +273,7 @@ fn mutate(rng: &mut Rng, text: &str, others: &[String]) -> String {
     }
 }
 
-/// All fixtures, formats of random definitions, all forms of addresses, and mutations of them.
+/// All fixtures, formatted random definitions, all forms of addresses, and mutations of them.
 fn documents(rng: &mut Rng) -> Vec<String> {
     let folders = [("xml/valid", ".out.xml"), ("xml/invalid", ".err"), ("xml/schema", ".err")];
     let mut documents = Vec::new();
@@ -291,9 +292,9 @@ fn documents(rng: &mut Rng) -> Vec<String> {
              </protocol></interface>"
         )
     }));
-    // What is no XML at all is for the tree's own tests.
+    // The XML tree's own tests cover texts that are not well-formed.
     documents.retain(|text| is_valid(text).is_some());
-    // What is invalid already hides what a change does to it.
+    // In an invalid document, a further error would go unnoticed.
     let all = documents.clone();
     let valid: Vec<_> = all.iter().filter(|text| is_valid(text) == Some(true)).collect();
     for _ in 0..2000 {
@@ -307,7 +308,7 @@ fn documents(rng: &mut Rng) -> Vec<String> {
     documents
 }
 
-/// Writes each document into a folder of this test's own.
+/// Writes each document into a directory of this test.
 fn write_all(folder: &Path, documents: &[String]) -> Vec<PathBuf> {
     fs::create_dir_all(folder).unwrap();
     let write = |(number, text): (usize, &String)| {
@@ -318,7 +319,7 @@ fn write_all(folder: &Path, documents: &[String]) -> Vec<PathBuf> {
     documents.iter().enumerate().map(write).collect()
 }
 
-/// A folder that no other test has, and the seed of what comes into it.
+/// A directory that no other test uses, and the seed of its content.
 fn folder_and_seed(test: &str) -> (PathBuf, u64) {
     let seed = random::seed("XML_SEED");
     println!("XML_SEED={seed}");
@@ -347,12 +348,13 @@ fn the_table_of_the_schema_says_what_the_schema_says() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// Where we take a document or refuse it in libvirt's words, libvirt does the same.
+/// libvirt accepts each document that we accept, and refuses with the same message each one that we
+/// refuse with one of its messages.
 #[test]
 fn what_resembles_the_fixtures_fares_as_with_libvirt() {
     let (folder, seed) = folder_and_seed("xml-libvirt");
     let mut documents = documents(&mut Rng::with_seed(seed));
-    // Who belongs to a namespace is foreign to us altogether.
+    // We do not support namespaces at all.
     documents.retain(|text| !text.contains("xmlns"));
     let files = write_all(&folder, &documents);
     let mut judged = 0;
@@ -368,7 +370,7 @@ fn what_resembles_the_fixtures_fares_as_with_libvirt() {
             judged += 1;
         }
     }
-    // Nothing at all is judged where libvirt is not installed.
+    // No document is judged if libvirt is not installed.
     let most = documents.len() / 2;
     assert!(judged == 0 || judged > most, "most documents are comparable: {judged}");
     fs::remove_dir_all(folder).unwrap();

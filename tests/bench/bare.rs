@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The bare server: what one thread can do on this kernel when a call costs nothing but IO.
+//! The bare server: the throughput of one thread on this kernel when a call costs nothing but IO.
 //!
-//! One read and one write for each ready socket, whatever the read brought; each call is answered
-//! by a frame of the size that the daemon's reply has. It decodes nothing else and checks nothing:
-//! it trusts the benchmark, whose calls are small and come whole.
+//! It does one read and one write for each ready socket, and answers each call with a frame of the
+//! size of the daemon's reply. It decodes only the procedure and checks nothing: the benchmark's
+//! calls are small and arrive whole.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::client::procedure;
 use crate::sys::Epoll;
 
-/// Tells the benchmark's binary to be the bare server at the path that follows.
+/// The argument that makes the benchmark's binary the bare server; the path of its socket follows.
 pub(crate) const ARGUMENT: &str = "--bare-server";
 
 const LISTENER: usize = 0;
@@ -51,7 +51,7 @@ pub(crate) fn serve(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Answers all calls of one read in one write, and says how much was read: nothing at the end.
+/// Answers all calls of one read in one write, and returns how many bytes were read, 0 at the end.
 fn answer(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<usize> {
     let len = client.read(buffer)?;
     let mut calls = buffer.get(..len).unwrap_or_default();
@@ -73,7 +73,7 @@ fn answer(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<usize> {
 fn reply_len(procedure: Option<u32>) -> usize {
     match procedure {
         Some(procedure::AUTH_LIST | procedure::GET_LIB_VERSION) => HEADER_LEN + 8,
-        // A short name and an address, each with its length.
+        // A short name and a MAC address, each with its length.
         Some(procedure::LOOKUP_BY_NAME) => HEADER_LEN + 8 + 24,
         _ => HEADER_LEN,
     }

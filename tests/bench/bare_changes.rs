@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The bare program that changes a host: it sends the requests that the daemon sends, each when the
-//! one before is acknowledged, and does nothing else.
+//! previous one is acknowledged, and does nothing else.
 //!
-//! It has a host of its own, where nobody else listens, and takes its time by itself: a line on
-//! standard input has it go through a bridge's life once, a line on standard output says how long
-//! each part took, in nanoseconds.
+//! It has a network namespace of its own, where no other program listens, and measures its own
+//! time: a line on standard input starts one life cycle of a bridge, a line on standard output
+//! reports how long each part took, in nanoseconds.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,22 +15,22 @@ use crate::request::{Request, Requests};
 use crate::sys;
 use crate::world;
 
-/// Tells the benchmark's binary to be this program.
+/// The argument that makes the benchmark's binary this program.
 pub(crate) const ARGUMENT: &str = "--bare-changes";
 
-/// What is left of an acknowledgement behind its header: the error, 0 if it is none.
+/// The length of an acknowledgement's header. An errno follows, 0 on success.
 const ERRNO_AT: usize = 16;
 
-/// How long the parts of a bridge's life take, in seconds.
+/// How long the parts of a bridge's life cycle take, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BareLife {
     pub(crate) create: f64,
-    /// Until it is out of the way.
+    /// Until the bridge is renamed, ready to be deleted.
     pub(crate) destroy: f64,
     pub(crate) delete: f64,
 }
 
-/// Does as it is told until nobody tells it anything any more.
+/// Runs life cycles on request, until standard input is closed.
 pub(crate) fn serve() -> io::Result<()> {
     sys::leave_namespaces()?;
     world::set_lo_up()?;
@@ -72,7 +72,7 @@ fn send(socket: &mut File, request: &Request) -> io::Result<()> {
     }
 }
 
-/// The program, from outside.
+/// The running program, as the benchmark sees it.
 #[derive(Debug)]
 pub(crate) struct BareChanges {
     child: Child,
@@ -90,7 +90,7 @@ impl BareChanges {
         Ok(Self { child, stdin, stdout: BufReader::new(stdout) })
     }
 
-    /// Has it go through a bridge's life.
+    /// Has it run one life cycle of a bridge.
     pub(crate) fn live(&mut self) -> io::Result<BareLife> {
         if let Some(stdin) = &mut self.stdin {
             stdin.write_all(b"\n")?;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The benchmark: the daemon beside libvirt's own driver, beside ifupdown, and beside the limit of
-//! this kernel.
+//! The benchmark: compares the daemon with libvirt's own driver, with ifupdown, and with the limit
+//! of this kernel.
 //!
-//! Everything happens in namespaces of its own, so neither the host's interfaces nor its sockets
-//! are touched, and one call does it all. What is compared is measured in many short rounds that
-//! go from one server to the next, so that whatever else the machine does falls on all alike. What
-//! is compared with the bare server runs on a processor of its own; beside libvirtd, the scheduler
-//! places everybody.
+//! It runs in namespaces of its own, so it does not touch the host's interfaces or sockets, and
+//! needs only one command. Servers are measured in many short rounds in turn, so that other load on
+//! the machine affects all of them equally. The comparison with the bare server reserves a
+//! processor for the server; the comparison with libvirtd leaves placement to the scheduler.
 
 #![expect(
     clippy::disallowed_methods,
@@ -41,7 +40,7 @@ use crate::client::CallFrame;
 use crate::server::{Log, Placement, Servers};
 use crate::table::{Target, Unit};
 
-/// From the small host to the large one, as nothing that is added is taken away again.
+/// From the small host to the large one, as added links are never removed.
 const PARTS: [(&str, Part); 11] = [
     ("start", start),
     ("calls", calls),
@@ -75,7 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// All parts, or those that are named.
+/// Runs all parts, or those that are named.
 fn bench(wanted: &[String]) -> io::Result<()> {
     world::add_bridge()?;
     world::add_ports()?;
@@ -95,7 +94,7 @@ fn start() -> io::Result<()> {
 }
 
 fn calls() -> io::Result<()> {
-    // Counted before this process keeps to some of them.
+    // Counted before this process is restricted to some of them.
     let processor_count = std::thread::available_parallelism()?.get();
     let servers = Servers::start()?;
     servers.place(Placement::Apart, processor_count)?;

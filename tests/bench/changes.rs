@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What it takes to define a bridge, bring it up, take it down and forget it.
+//! Measures how long it takes to define, create, destroy and undefine a bridge.
 //!
-//! Beside it, one after the other in each round: the same requests to the kernel sent bare, the same
-//! bridge by ifupdown, and the same file written bare.
+//! Each round also measures the same kernel requests sent bare, the same bridge made by ifupdown,
+//! and the same file written bare.
 
 use std::io;
 use std::thread;
@@ -16,13 +16,13 @@ use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
 use crate::world::{self, DISCARDED};
 
-/// Between two lives, so that the kernel has got over the one before.
+/// The pause between two life cycles, in which the kernel finishes the earlier one.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Lives a round that follow each other without a pause.
+/// Life cycles in a round that follow each other without a pause.
 const HURRIED_LIVES_A_ROUND: usize = 5;
 
-/// The times of many lives, part by part.
+/// The times of many life cycles, part by part.
 #[derive(Debug, Default)]
 struct Lives {
     all: Vec<f64>,
@@ -30,7 +30,7 @@ struct Lives {
     create: Vec<f64>,
     destroy: Vec<f64>,
     undefine: Vec<f64>,
-    /// Until the bridge is deleted that was out of the way after `destroy`.
+    /// Until the kernel has deleted the bridge, which `destroy` only renames.
     deletion: Vec<f64>,
     bare_all: Vec<f64>,
     bare_create: Vec<f64>,
@@ -39,7 +39,7 @@ struct Lives {
     ifupdown: Vec<f64>,
 }
 
-/// Measures and prints all of it.
+/// Measures and prints everything.
 pub(crate) fn print() -> io::Result<()> {
     check_requests()?;
     if world::has_ifupdown() {
@@ -123,7 +123,7 @@ impl Lives {
     }
 }
 
-/// What the disk of the build tree adds, beside the same writes done bare.
+/// Measures the cost of the disk that holds the build tree, beside the same writes done bare.
 fn print_on_disk() -> io::Result<()> {
     world::enter_disk()?;
     let server = Server::start(Kind::Ours, Log::Quiet)?;
@@ -146,7 +146,7 @@ fn print_on_disk() -> io::Result<()> {
     Ok(())
 }
 
-/// Holds the bare program's requests against those of the plans that the daemon logs.
+/// Compares the bare program's requests with those of the plans that the daemon logs.
 fn check_requests() -> io::Result<()> {
     let server = Server::start(Kind::Ours, Log::Debug)?;
     Lives::default().live(&server)?;
@@ -166,11 +166,11 @@ fn check_requests() -> io::Result<()> {
     Err(io::Error::other(format!("the plans ask for {planned:?}, the bare program for {bare:?}")))
 }
 
-/// The request of a line of a plan, if that is what it has, be it left for later.
+/// The kernel request in a line of a plan, if the line has one.
 fn request(line: &str) -> Option<String> {
     let step = line.split_once("undo:").map_or(line, |(step, _)| step);
     let words = step.split_whitespace().filter(|word| *word != "later");
-    // Bridges that are out of the way are numbered.
+    // Bridges that wait to be deleted are numbered.
     let plain = |word| if str::starts_with(word, DISCARDED) { DISCARDED } else { word };
     let words: Vec<_> = words.map(plain).collect();
     matches!(words.first(), Some(&("addr" | "link" | "route"))).then(|| words.join(" "))

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A raw client: frames made once, written whole, and replies of which only the head is read.
+//! A raw client: it encodes frames once, writes them whole, and decodes only the header of replies.
 //!
-//! It costs so little that what is measured is the server. Shares no code with the daemon.
+//! It costs so little that the server dominates each measurement. Shares no code with the daemon.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// Numbers of the remote program's procedures.
+/// Procedure numbers of the remote program.
 pub(crate) mod procedure {
     pub(crate) const OPEN: u32 = 1;
     pub(crate) const CLOSE: u32 = 2;
@@ -32,7 +32,7 @@ const REMOTE_PROGRAM: u32 = 0x2000_8086;
 const HEADER_LEN: usize = 28;
 const NO_FLAGS: u32 = 0;
 
-/// A call, ready to be written.
+/// An encoded call.
 #[derive(Clone, Debug)]
 pub(crate) struct CallFrame(Vec<u8>);
 
@@ -47,13 +47,13 @@ impl CallFrame {
         Self::new(procedure::OPEN, &[&word(present), &name, &word(NO_FLAGS)])
     }
 
-    /// Asks to be pinged.
+    /// Requests pings from the daemon.
     pub(crate) fn keepalive() -> Self {
         let feature = 10;
         Self::new(procedure::SUPPORTS_FEATURE, &[&word(feature)])
     }
 
-    /// What a ping is answered with.
+    /// The answer to a ping.
     pub(crate) fn pong() -> Self {
         let (len, program, version, pong, message) = (28, 0x6b65_6570, 1, 2, 2);
         Self([len, program, version, pong, message, 0, 0].map(u32::to_be_bytes).concat())
@@ -107,7 +107,7 @@ impl CallFrame {
         Self::new(procedure::IS_ACTIVE, &[&interface(name)])
     }
 
-    /// All interfaces, active and inactive.
+    /// A list of all interfaces, active and inactive.
     pub(crate) fn list_all() -> Self {
         let need_results = 1;
         Self::new(procedure::LIST_ALL, &[&word(need_results), &word(NO_FLAGS)])
@@ -123,7 +123,7 @@ impl CallFrame {
         Self(bytes)
     }
 
-    /// As many of the same, to be written in one.
+    /// The same frame `count` times, to be written at once.
     pub(crate) fn repeated(&self, count: usize) -> Self {
         Self(self.0.repeat(count))
     }
@@ -133,7 +133,7 @@ fn word(value: u32) -> [u8; 4] {
     value.to_be_bytes()
 }
 
-/// An interface as an argument: its name, and its address, which nobody looks at.
+/// An interface as an argument: its name, and its MAC address, which servers ignore.
 fn interface(name: &str) -> Vec<u8> {
     [string(name), string("")].concat()
 }
@@ -149,7 +149,7 @@ fn string(text: &str) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: UnixStream,
-    /// What has come of replies that are not counted yet.
+    /// Bytes of replies that are not counted yet.
     unread: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -160,7 +160,7 @@ impl Client {
         Ok(Self { socket, unread: Vec::new(), buffer: vec![0; 4096] })
     }
 
-    /// Connects, and does what it takes to be served.
+    /// Connects, authenticates and opens the driver.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut client = Self::connect(path)?;
         client.call(&CallFrame::auth_list())?;
@@ -179,8 +179,8 @@ impl Client {
         self.socket.write_all(&call.0)
     }
 
-    /// Reads once, and counts the replies that are then complete. An error among them is
-    /// the benchmark's end: a refusal is answered faster than what was asked.
+    /// Reads once, and counts the complete replies. An error reply ends the benchmark, as a refusal
+    /// is answered faster than the requested work.
     pub(crate) fn receive(&mut self) -> io::Result<usize> {
         let len = self.socket.read(&mut self.buffer)?;
         if len == 0 {
@@ -207,7 +207,7 @@ impl AsFd for Client {
     }
 }
 
-/// The words of a reply's head, and what follows the reply.
+/// The words of a reply's header, and the bytes after the reply.
 fn split_reply(bytes: &[u8]) -> Option<([u32; 7], &[u8])> {
     let head: &[u8; HEADER_LEN] = bytes.first_chunk()?;
     let mut words = [0; 7];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a thousand clients cost that say nothing, and what a reload costs them.
+//! Measures the cost of a thousand idle clients, and of a reload with them connected.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::table::Figures;
 
 const CLIENT_COUNT: usize = 1_000;
 
-/// Four rounds of pings at the usual five seconds.
+/// Four rounds of pings at the default interval of five seconds.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
 const RELOAD_COUNT: u32 = 40;
 const RELOAD_PAUSE: Duration = Duration::from_millis(50);
 
-/// The part of a processor that a server takes while its clients do nothing but answer its pings.
+/// The share of a processor that a server takes while its clients only answer its pings.
 pub(crate) fn idle(servers: &Servers) -> io::Result<Figures> {
     servers.each_daemon(|server| {
         let mut clients = crowd(server)?;
@@ -40,12 +40,12 @@ pub(crate) fn idle(servers: &Servers) -> io::Result<Figures> {
     })
 }
 
-/// The longest that a call takes while the server is told to reload, over and over.
+/// The longest time of a call while the server reloads repeatedly.
 pub(crate) fn reload(servers: &Servers) -> io::Result<Figures> {
     servers.each_daemon(|server| longest_call(server, || server.hang_up()))
 }
 
-/// The longest that a call takes anyway.
+/// The longest time of a call without reloads.
 pub(crate) fn no_reload(servers: &Servers) -> io::Result<Figures> {
     servers.each_daemon(|server| longest_call(server, || Ok(())))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a thousand definitions cost: the same links with and without them, in turns.
+//! Measures the cost of a thousand definitions: the same links with and without them, in turns.
 
 use std::io;
 use std::time::Instant;
@@ -15,14 +15,14 @@ const LISTS_A_ROUND: usize = 10;
 /// How many times as long a list may take with definitions as without.
 const BURDEN_MAX: f64 = 1.5;
 
-/// The name that one more definition is for; no link has it.
+/// The name of an additional definition; no link has it.
 const ONE_MORE: &str = "one-more";
 
-/// What the kernel's news of one more file has at the most: an event each for the file under way and
-/// for what takes its place, made, closed, moved, removed.
+/// The largest size of the inotify events for one new file: for the temporary file and the final
+/// one, an event each for creating, closing, moving and removing it.
 const NEWS_LEN_MAX: f64 = 512.0;
 
-/// What one of the two cases costs.
+/// The measured costs of one of the two cases.
 #[derive(Debug, Default)]
 struct Cost {
     list: Vec<f64>,
@@ -64,7 +64,7 @@ pub(crate) fn print() -> io::Result<()> {
     Ok(())
 }
 
-/// The length of one definition's file, and of the news of it.
+/// The largest number of bytes read after one change: the definition's file and its events.
 fn one_file() -> io::Result<f64> {
     let len = u32::try_from(world::definition(ONE_MORE).len()).map_err(io::Error::other)?;
     Ok(f64::from(len) * 1.5 + NEWS_LEN_MAX)
@@ -80,7 +80,7 @@ impl Cost {
         let before = server.bytes_read()?;
         let call = CallFrame::define(&world::definition(ONE_MORE));
         self.define.push(timed(|| client.call(&call))?);
-        // By now it has taken note of its own change.
+        // The reply shows that the daemon has processed the event of its own change.
         client.call(&CallFrame::lookup_by_name(ONE_MORE))?;
         self.define_bytes.push(server.bytes_read()? - before);
         client.call(&CallFrame::undefine(ONE_MORE))?;

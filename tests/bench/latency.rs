@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How long one thing takes.
+//! Measures the time of single operations.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::world;
 const CALLS_A_ROUND: usize = 2_000;
 const CONNECTIONS_A_ROUND: usize = 200;
 
-/// From a server's start to its first answer, less what a process takes that does nothing.
+/// From a server's start to its first answer, less the time of a process that does nothing.
 pub(crate) fn start() -> io::Result<Figures> {
     compare(|kind| {
         if kind == Kind::Libvirtd && !world::has_libvirtd() {
@@ -38,7 +38,7 @@ pub(crate) fn serial(servers: &Servers, call: &CallFrame) -> io::Result<Figures>
     })
 }
 
-/// A call that the bare server has no like of, `count` times a round.
+/// A call that the bare server does not support, `count` times a round.
 pub(crate) fn of_call(servers: &Servers, call: &CallFrame, count: usize) -> io::Result<Figures> {
     compare(|kind| match kind {
         Kind::Ours | Kind::Libvirtd => {
@@ -49,7 +49,7 @@ pub(crate) fn of_call(servers: &Servers, call: &CallFrame, count: usize) -> io::
     })
 }
 
-/// A whole visit: connect, authenticate, open, close.
+/// A whole session: connect, authenticate, open, close.
 pub(crate) fn connect(servers: &Servers) -> io::Result<Figures> {
     let visit = |path: &Path| Client::open(path)?.call(&CallFrame::close());
     compare(|kind| {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What clients that look notice of one that has bridges made and deleted without a pause.
+//! Measures how much readers are delayed by a client that creates and destroys bridges without a
+//! pause.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,13 +15,13 @@ use crate::world;
 const READER_COUNT: usize = 32;
 const ROUND: Duration = Duration::from_millis(300);
 
-/// The client that changes the host has the token behind those of the readers.
+/// The token of the client that changes the host; readers have the lower ones.
 const CHANGER: usize = READER_COUNT;
 
-/// How many times the median may be what it is undisturbed.
+/// How many times its undisturbed value the median may be.
 const DISTURBANCE_MAX: f64 = 1.3;
 
-/// One that always has one call under way.
+/// A client that always has one call in flight.
 #[derive(Debug)]
 struct Reader {
     client: Client,
@@ -39,7 +40,7 @@ pub(crate) fn print() -> io::Result<()> {
     for _ in 0..COUNT {
         read(&mut readers, None, &mut quiet)?;
         change_count += read(&mut readers, Some(&mut changer), &mut disturbed)?;
-        // What is left for later is a part of neither case.
+        // The deferred deletion belongs to neither case.
         world::wait_until_tidy()?;
     }
     changer.call(&CallFrame::undefine(world::NEW_BRIDGE))?;
@@ -52,7 +53,7 @@ pub(crate) fn print() -> io::Result<()> {
     Ok(())
 }
 
-/// A third of them asks for one thing, a third for another.
+/// Connects the readers. Each makes one of three calls.
 fn readers(server: &Server) -> io::Result<Vec<Reader>> {
     let calls = [CallFrame::lookup_by_name, CallFrame::is_active, CallFrame::xml_desc];
     let calls = calls.into_iter().cycle().take(READER_COUNT);
@@ -63,8 +64,8 @@ fn readers(server: &Server) -> io::Result<Vec<Reader>> {
     calls.map(reader).collect()
 }
 
-/// Has all of them call for a while, and notes how long each call took. Returns how many changes
-/// were made.
+/// Has all readers call for one round, and records how long each call took. Returns the number of
+/// changes made.
 fn read(
     readers: &mut [Reader],
     mut changer: Option<&mut Client>,
@@ -91,7 +92,7 @@ fn read(
                     continue;
                 }
                 change_count += 1;
-                // The last thing is a bridge that is taken down.
+                // The round ends with the bridge destroyed.
                 if change_count % 2 == 1 || Instant::now() < end {
                     next_change().map_or(Ok(()), |change| changer.send(&change))?;
                 } else {

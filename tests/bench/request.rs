@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The requests of a bridge's life to the kernel (rtnetlink(7)), put together once.
+//! The kernel requests of a bridge's life cycle (rtnetlink(7)), encoded once.
 //!
-//! They are those that the daemon sends, in its order; `changes` holds their texts against the plan
+//! They are those that the daemon sends, in its order; `changes` compares their texts with the plan
 //! that the daemon logs. Shares no code with the daemon.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -48,26 +48,26 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const AF_BRIDGE: u8 = 7;
 
-/// One request, and as what the daemon's plan has it.
+/// A request, and its text in the daemon's plan.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) text: String,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The requests of a bridge's life.
+/// The requests of a bridge's life cycle.
 #[derive(Debug)]
 pub(crate) struct Requests {
     pub(crate) create: Vec<Request>,
-    /// All until it is out of the way.
+    /// All until the bridge is renamed.
     pub(crate) destroy: Vec<Request>,
-    /// What the daemon leaves for later.
+    /// The deferred deletion.
     pub(crate) delete: Request,
 }
 
 impl Requests {
-    /// For ports of these numbers. The bridge gets a number that is asked for, so that nothing has
-    /// to be looked up in between.
+    /// Builds them for ports with these indexes. The bridge requests a fixed index, so none has to
+    /// be looked up in between.
     pub(crate) fn new(ports: [u32; 2]) -> Self {
         let bridge = 1_000_000;
         let [first, second] = ports;
@@ -102,7 +102,7 @@ impl Requests {
     }
 }
 
-/// The dumps of all links, addresses, routes, settings of neighbours, and VLANs of bridges.
+/// The dumps of all links, addresses, routes, neighbour settings, and bridge VLANs.
 pub(crate) fn dump_all() -> Vec<Request> {
     let links = [link_header(0, 0, 0), attribute(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes())];
     vec![
@@ -121,7 +121,7 @@ fn dump_vlans() -> Request {
     dump("VLANs of bridges", RTM_GETLINK, &[header, mask].concat())
 }
 
-/// A look at one link, the dumps of its addresses and routes, and that of all VLANs of bridges.
+/// The request for one link, the dumps of its addresses and routes, and that of all bridge VLANs.
 pub(crate) fn dump_of(index: u32) -> Vec<Request> {
     let mask = attribute(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes());
     let look = [link_header(index, 0, 0), mask].concat();
@@ -136,7 +136,7 @@ pub(crate) fn dump_of(index: u32) -> Vec<Request> {
     ]
 }
 
-/// Sets how much a link carries.
+/// Sets a link's MTU.
 pub(crate) fn set_mtu(name: &str, index: u32, mtu: u32) -> Request {
     let payload = [link_header(index, 0, 0), attribute(IFLA_MTU, &mtu.to_ne_bytes())].concat();
     let bytes = message(RTM_NEWLINK, CHANGE, &payload);
@@ -176,14 +176,14 @@ fn set_down(name: &str, index: u32) -> Request {
     Request { text: format!("link set {name} down"), bytes }
 }
 
-/// Gets it out of the way.
+/// Renames the bridge, as before a deferred deletion.
 fn rename(index: u32) -> Request {
     let name = attribute(IFLA_IFNAME, format!("{DISCARDED}{index}\0").as_bytes());
     let bytes = message(RTM_NEWLINK, CHANGE, &[link_header(index, 0, 0), name].concat());
     Request { text: format!("link set {NEW_BRIDGE} name {DISCARDED}"), bytes }
 }
 
-/// 0 is no master.
+/// Sets a link's master; 0 removes it.
 fn set_master(name: &str, index: u32, master: u32) -> Request {
     let wish = if master == 0 { "nomaster".to_owned() } else { format!("master {NEW_BRIDGE}") };
     let attribute = attribute(IFLA_MASTER, &master.to_ne_bytes());
@@ -238,7 +238,7 @@ fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// `struct nlmsghdr` and what follows it. Nobody looks at the sequence number.
+/// `struct nlmsghdr` and its payload. The sequence number is not used.
 fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(16 + payload.len()).unwrap_or(u32::MAX);
     let mut bytes = len.to_ne_bytes().to_vec();

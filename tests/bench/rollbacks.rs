@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A rollback on a host with very many addresses or routes, and how long a client that looks waits
+//! Measures a rollback on a host with very many addresses or routes, and how long a reader waits
 //! meanwhile.
 
 use std::io;
@@ -12,18 +12,18 @@ use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
 use crate::world;
 
-/// How long a client may wait, in seconds.
+/// How long a reader may wait, in seconds.
 const WAIT_MAX: f64 = 5e-3;
 
 const LINK: &str =
     "link add crowded0 type veth peer name crowded1\nlink set crowded0 up\nlink set crowded1 up\n";
 
-/// A host, and what is done to it.
+/// A host, and a change to it.
 struct Case {
     text: &'static str,
     setting: fn() -> String,
     change: fn() -> String,
-    /// What `ip -batch` takes away again.
+    /// The lines for `ip -batch` that remove the host's addresses or routes again.
     end: fn() -> String,
 }
 
@@ -77,7 +77,7 @@ fn measure(case: Case) -> io::Result<()> {
     world::ip(&(case.end)())
 }
 
-/// How long an action takes, and the longest that somebody else waits for an answer meanwhile.
+/// Measures how long an action takes, and the longest wait of a reader meanwhile.
 fn beside_a_reader(
     server: &Server,
     action: impl FnOnce() -> io::Result<()>,

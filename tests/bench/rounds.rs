@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Fair comparison: many short rounds in which each server has its turn, and the median of each.
+//! A fair comparison: many short rounds in which each server has its turn, and the median of each.
 
 use std::io;
 
@@ -8,7 +8,8 @@ use crate::table::Figures;
 
 pub(crate) const COUNT: usize = 15;
 
-/// Measures each server once a round. What a server has no figure for is `None` each time.
+/// Measures each server once a round. A measure that a server does not support is `None` in every
+/// round.
 pub(crate) fn compare(
     mut measure: impl FnMut(Kind) -> io::Result<Option<f64>>,
 ) -> io::Result<Figures> {
@@ -22,7 +23,7 @@ pub(crate) fn compare(
     Ok(Figures { ours, bare: median(bare), libvirtd: median(libvirtd), ifupdown: None })
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied()

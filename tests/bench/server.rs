@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The three servers that are compared: started, found ready, and ended, by what started them.
+//! The three servers that are compared: starts them, waits until they answer, and ends them.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use crate::world;
 /// How long a server may take to answer, or to end, before the benchmark gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two looks whether it has.
+/// The pause between two checks for that.
 const PAUSE: Duration = Duration::from_micros(50);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +42,7 @@ pub(crate) enum Log {
     Debug,
 }
 
-/// A server that runs until this is dropped.
+/// A server that is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -76,7 +76,7 @@ impl Server {
         &self.path
     }
 
-    /// A field of `/proc/PID/status`, in the unit that it has there.
+    /// A field of `/proc/PID/status`, in its unit.
     pub(crate) fn status(&self, field: &str) -> io::Result<f64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -84,14 +84,14 @@ impl Server {
         value.ok_or_else(|| io::Error::other(format!("/proc/PID/status: no {field}")))
     }
 
-    /// How many bytes it has read from files and other things that are not sockets.
+    /// How many bytes it has read from files and the like, sockets excluded.
     pub(crate) fn bytes_read(&self) -> io::Result<f64> {
         let text = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
         let value = text.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok());
         value.ok_or_else(|| io::Error::other("/proc/PID/io: no rchar"))
     }
 
-    /// Processor time that all its threads have taken so far, in seconds.
+    /// Processor time of all its threads so far, in seconds.
     pub(crate) fn processor_time(&self) -> io::Result<f64> {
         let mut nanoseconds = 0.0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -102,7 +102,7 @@ impl Server {
         Ok(nanoseconds / 1e9)
     }
 
-    /// Has it reload what it reloads.
+    /// Has it reload its configuration.
     pub(crate) fn hang_up(&self) -> io::Result<()> {
         sys::signal(&self.child, libc::SIGHUP)
     }
@@ -138,7 +138,7 @@ impl Drop for Server {
 fn command(kind: Kind, log: Log, path: &Path) -> io::Result<Command> {
     match kind {
         Kind::Ours => {
-            // As in the tests, it may be another daemon than the one that was built along.
+            // As in the tests, `TEST_DAEMON` may name another daemon than the one just built.
             let carried = std::env::var("TEST_DAEMON");
             let program =
                 carried.unwrap_or_else(|_| env!("CARGO_BIN_EXE_virtinterfaced").to_owned());
@@ -155,7 +155,7 @@ fn command(kind: Kind, log: Log, path: &Path) -> io::Result<Command> {
     }
 }
 
-/// All that are compared; without libvirtd where it is not installed.
+/// All servers of the comparison; without libvirtd where it is not installed.
 #[derive(Debug)]
 pub(crate) struct Servers {
     ours: Server,
@@ -182,9 +182,9 @@ impl Servers {
         }
     }
 
-    /// Has the scheduler choose, or keeps ours and the bare server on a processor that the client
-    /// leaves to them. Whether client and server happen to share one makes more of a difference
-    /// than all that those two are compared for. libvirtd's threads go where they like.
+    /// Places the servers: lets the scheduler choose, or restricts ours and the bare server to a
+    /// processor that the client does not use. Sharing a processor with the client would matter
+    /// more than any difference between those two. libvirtd's threads are never restricted.
     pub(crate) fn place(&self, placement: Placement, processor_count: usize) -> io::Result<()> {
         let (servers, client) = match placement {
             Placement::Apart if processor_count > 1 => (0..1, 1..processor_count),
@@ -196,7 +196,7 @@ impl Servers {
         sys::stay_on(0, client)
     }
 
-    /// Takes one measure of each that is a whole daemon.
+    /// Measures each server that is a whole daemon.
     pub(crate) fn each_daemon(
         &self,
         measure: impl Fn(&Server) -> io::Result<f64>,
@@ -205,7 +205,7 @@ impl Servers {
         Ok(Figures { libvirtd, ..Figures::of_ours(measure(&self.ours)?) })
     }
 
-    /// Takes one measure of each.
+    /// Measures each server.
     pub(crate) fn each(&self, measure: impl Fn(&Server) -> io::Result<f64>) -> io::Result<Figures> {
         let libvirtd = self.libvirtd.as_ref().map(&measure).transpose()?;
         Ok(Figures { libvirtd, ..Figures::beside_bare(measure(&self.ours)?, measure(&self.bare)?) })

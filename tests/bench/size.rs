@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How much memory and how many threads.
+//! Measures memory and threads.
 
 use std::io;
 
@@ -17,7 +17,7 @@ pub(crate) fn memory(servers: &Servers) -> io::Result<Figures> {
     servers.each(resident)
 }
 
-/// The same, while thousands of clients are connected and say nothing.
+/// The same, with thousands of idle clients connected.
 pub(crate) fn with_clients(servers: &Servers) -> io::Result<Figures> {
     let open = |server: &Server| Client::open(server.path());
     servers.each(|server| {
@@ -27,7 +27,7 @@ pub(crate) fn with_clients(servers: &Servers) -> io::Result<Figures> {
     })
 }
 
-/// Bytes in memory, shared libraries included.
+/// Resident bytes, shared libraries included.
 fn resident(server: &Server) -> io::Result<f64> {
     const KIB: f64 = 1024.0;
     Ok(server.status("VmRSS")? * KIB)

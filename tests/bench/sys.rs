@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The system calls that std has no word for, as the daemon's own `sys` has them for the daemon.
+//! System calls that std does not wrap, as the daemon's `sys` has them for the daemon.
 
 #![expect(unsafe_code, reason = "system calls")]
 
@@ -7,12 +7,12 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-/// Events that one wait can bring.
+/// The most events that one wait returns.
 const BATCH_COUNT: usize = 256;
 
-/// Leaves the host's network and mounts. A process must have one thread to do so.
+/// Leaves the host's network and mount namespaces. The process must have only one thread.
 pub(crate) fn leave_namespaces() -> io::Result<()> {
-    // SAFETY: unshare takes an integer alone.
+    // SAFETY: unshare takes one integer.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) })?;
     Ok(())
 }
@@ -20,12 +20,12 @@ pub(crate) fn leave_namespaces() -> io::Result<()> {
 /// Sends a signal to a child that is not reaped yet.
 pub(crate) fn signal(child: &std::process::Child, signal: libc::c_int) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
-    // SAFETY: kill takes integers alone.
+    // SAFETY: kill takes only integers.
     check(unsafe { libc::kill(pid, signal) })?;
     Ok(())
 }
 
-/// Keeps a process on these processors from now on, and what it starts later; 0 is this process.
+/// Restricts a process, and its later children, to these processors; 0 is this process.
 pub(crate) fn stay_on(pid: u32, processors: std::ops::Range<usize>) -> io::Result<()> {
     let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
     // SAFETY: `cpu_set_t` is a plain array of bits, for which zero is valid.
@@ -40,16 +40,16 @@ pub(crate) fn stay_on(pid: u32, processors: std::ops::Range<usize>) -> io::Resul
     Ok(())
 }
 
-/// A socket to the kernel's route netlink, which is where a write on it goes.
+/// A route netlink socket, whose writes go to the kernel.
 pub(crate) fn route_socket() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: socket takes integers alone.
+    // SAFETY: socket takes only integers.
     let fd = check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The kernel's number for a link.
+/// A link's index.
 pub(crate) fn link_index(name: &str) -> io::Result<u32> {
     let name = CString::new(name)?;
     // SAFETY: the name is a live, NUL-terminated string that is only read.
@@ -67,14 +67,14 @@ pub(crate) struct Epoll {
 
 impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: epoll_create1 takes an integer alone.
+        // SAFETY: epoll_create1 takes one integer.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd, events: [libc::epoll_event { events: 0, u64: 0 }; BATCH_COUNT] })
     }
 
-    /// Waits for `fd` too, until it is closed. `token` is what [`Epoll::wait`] calls it.
+    /// Waits for `fd` too, until it is closed. [`Epoll::wait`] returns `token` for it.
     pub(crate) fn add(&self, fd: impl AsFd, token: usize) -> io::Result<()> {
         let token = u64::try_from(token).map_err(io::Error::other)?;
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
@@ -85,7 +85,7 @@ impl Epoll {
         Ok(())
     }
 
-    /// The tokens of all that can be read now, at least one.
+    /// The tokens of all readable descriptors, at least one.
     pub(crate) fn wait(&mut self) -> io::Result<impl Iterator<Item = usize> + use<'_>> {
         let room = libc::c_int::try_from(BATCH_COUNT).map_err(io::Error::other)?;
         // SAFETY: the fd is owned, so open; the kernel writes at most `room` events into the array.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The table: one line a measure, with what is required and whether it is met.
+//! The table: one line a measure, with its target and whether the target is met.
 
 use std::fmt::{self, Display};
 
@@ -7,11 +7,11 @@ use std::fmt::{self, Display};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     pub(crate) ours: f64,
-    /// Where the bare server has something to compare with.
+    /// If the bare server supports the measure.
     pub(crate) bare: Option<f64>,
-    /// Where libvirtd is installed.
+    /// If libvirtd is installed.
     pub(crate) libvirtd: Option<f64>,
-    /// Where ifupdown does the like.
+    /// If ifupdown supports the measure.
     pub(crate) ifupdown: Option<f64>,
 }
 
@@ -23,27 +23,27 @@ pub(crate) enum Unit {
     Memory,
     Bytes,
     Count,
-    /// A part of the whole.
+    /// A share of the whole.
     Part,
 }
 
-/// What is required of our figure.
+/// The target for our figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     None,
-    /// The figure itself has a limit.
+    /// An upper limit of the figure itself.
     AtMost(f64),
     /// A time, as a multiple of the bare server's.
     OfBare(f64),
-    /// A time, in seconds over the bare program's.
+    /// A time, in seconds more than the bare program's.
     OverBare(f64),
-    /// A rate, as a part of the bare server's.
+    /// A rate, as a share of the bare server's.
     RateOfBare(f64),
-    /// Nothing, but that it is as a multiple of the bare one is of interest.
+    /// No target; prints the ratio to the bare figure.
     BesideBare,
-    /// That many times as fast as libvirtd.
+    /// At least this many times as fast as libvirtd.
     FasterThanLibvirtd(f64),
-    /// That many times as fast as ifupdown.
+    /// At least this many times as fast as ifupdown.
     FasterThanIfupdown(f64),
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn print_head() {
 }
 
 impl Figures {
-    /// A measure that nobody else has the like of.
+    /// A measure of our daemon alone.
     pub(crate) fn of_ours(ours: f64) -> Self {
         Self { ours, bare: None, libvirtd: None, ifupdown: None }
     }
@@ -96,7 +96,7 @@ impl Figures {
         print_line(measure, [ours, bare, libvirtd, ifupdown, &ratio, &required, verdict]);
     }
 
-    /// What came on top of an earlier measure.
+    /// The difference from an earlier measure.
     pub(crate) fn minus(&self, earlier: &Self) -> Self {
         let difference = |now: Option<f64>, then: Option<f64>| Some(now? - then?);
         Self {
@@ -133,7 +133,7 @@ fn print_line(measure: &str, columns: [&str; 7]) {
     println!("{}", line.trim_end());
 }
 
-/// A figure and how to write it.
+/// A figure and its unit.
 struct Quantity(f64, Unit);
 
 impl Display for Quantity {

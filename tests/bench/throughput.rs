@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How many calls a second.
+//! Measures calls a second.
 
 use std::io;
 use std::time::Instant;
@@ -12,18 +12,18 @@ use crate::table::Figures;
 
 const CALLS_A_ROUND: usize = 10_000;
 
-/// Below the limit of calls in flight that both daemons have by default.
+/// Below both daemons' default limit of calls in flight.
 const IN_FLIGHT_COUNT: usize = 4;
 
 const CONNECTION_COUNT: usize = 200;
 
-/// One connection that always has several calls under way: each read is followed by as many new
-/// calls, in one write, as it brought replies.
+/// One connection that always has several calls in flight: after each read, one write sends as many
+/// new calls as replies came.
 pub(crate) fn one_connection(servers: &Servers) -> io::Result<Figures> {
     compare(|kind| servers.get(kind).map(pipeline).transpose())
 }
 
-/// Many connections, each with one call under way.
+/// Many connections, each with one call in flight.
 pub(crate) fn many_connections(servers: &Servers) -> io::Result<Figures> {
     compare(|kind| servers.get(kind).map(crowd).transpose())
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What it takes to begin a change on a host with 4,000 links, to commit it, and to roll it back where
-//! one link was changed.
+//! Measures how long it takes to begin a transaction on a host with 4,000 links, to commit it, and
+//! to roll it back after one link was changed.
 //!
-//! Beside it, one after the other in each round: the requests to the kernel that it takes, sent bare,
-//! from the dump of everything to the look at the link that was set back.
+//! Each round also measures the necessary kernel requests sent bare, from the dump of everything to
+//! the request for the restored link.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ use crate::sys;
 use crate::table::{Figures, Target, Unit};
 use crate::world;
 
-/// The link that is changed, and its MTU then and now.
+/// The link that is changed, and its MTU before and after.
 const LINK: &str = world::PORTS[0];
 const MTU: u32 = 1500;
 const OTHER_MTU: u32 = 1400;
@@ -26,7 +26,7 @@ const OTHER_MTU: u32 = 1400;
 const DONE: u16 = 3;
 const ERROR: u16 = 2;
 
-/// Measures and prints all of it, on a host that has its links.
+/// Measures and prints everything, on a host that has its links already.
 pub(crate) fn print() -> io::Result<()> {
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut client = Client::open(server.path())?;
@@ -64,7 +64,7 @@ fn timed(action: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
-/// Sends one request, and reads the answer to its end.
+/// Sends one request, and reads the complete answer.
 fn send(socket: &mut File, request: &Request) -> io::Result<()> {
     socket.write_all(&request.bytes)?;
     let mut answer = vec![0; 64 * 1024];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The host that the servers see: a network of its own, and directories that are lost at the end.
+//! The host of the servers: a network namespace, and directories that vanish at the end.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -19,9 +19,9 @@ use crate::sys;
 pub(crate) const BRIDGE: &str = "br0";
 pub(crate) const ROUTED_LINK: &str = "routed0";
 
-/// The bridge that comes and goes, and what it is made of.
+/// The bridge that is created and destroyed, and its ports.
 pub(crate) const NEW_BRIDGE: &str = "br1";
-/// What the name of a bridge begins with that the daemon has yet to delete.
+/// The prefix of the names of bridges that the daemon has yet to delete.
 pub(crate) const DISCARDED: &str = "gone-";
 pub(crate) const PORTS: [&str; 2] = ["port1", "port2"];
 pub(crate) const PORT_MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 1, 1], [2, 0, 0, 0, 1, 2]];
@@ -37,10 +37,10 @@ pub(crate) const NEW_BRIDGE_XML: &str = "<interface type='bridge' name='br1'>
 </interface>
 ";
 
-/// Between two looks whether a bridge is deleted.
+/// The pause between two checks whether a bridge is deleted.
 const TIDY_PAUSE: Duration = Duration::from_micros(500);
 
-/// The same bridge for ifupdown, told not to wait for anything that we do not wait for either.
+/// The same bridge for ifupdown, configured not to wait, as our daemon does not wait either.
 const INTERFACES: &str = "/run/bench/interfaces";
 const INTERFACES_TEXT: &str = "iface br1 inet static
     address 192.0.2.1/24
@@ -59,22 +59,22 @@ const IFUP: &str = "/sbin/ifup";
 const IFUPDOWN_DIR: &str = "/etc/network";
 const BRIDGE_SCRIPT: &str = "/lib/bridge-utils/ifupdown.sh";
 
-/// Where our definitions are.
+/// The directory of our definitions.
 const DEFINITION_DIR: &str = "/etc/libvirt/interface";
 
-/// A folder of the build's own, on whatever the build tree is on.
+/// A directory of the build, on the file system of the build tree.
 const DISK_DIR: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/bench");
 
-/// How many links with definitions there are: a right and a left one of so many pairs.
+/// The number of links with definitions: half as many veth pairs.
 pub(crate) const DEFINITION_COUNT: usize = 1_000;
 
 const LIBVIRTD: &str = "/usr/sbin/libvirtd";
 
-/// Where Debian has libvirtd's drivers.
+/// Debian's path of libvirtd's driver.
 const LIBVIRT_DRIVER: &str =
     "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_interface.so";
 
-/// What libvirtd writes, beside /run, and where ours keeps an open change.
+/// Directories beside /run that libvirtd writes to; ours keeps transactions in one of them.
 const LIBVIRT_DIRS: [&str; 4] =
     ["/etc/libvirt", "/var/cache/libvirt", "/var/lib", "/var/log/libvirt"];
 
@@ -87,15 +87,15 @@ const LIBVIRTD_CONFIG_TEXT: &str = "unix_sock_dir = \"/run/bench\"\n\
 const OUR_CONFIG: &str = "/run/bench/virtinterfaced.conf";
 const OUR_LOG: &str = "/run/bench/virtinterfaced.log";
 
-/// libvirtd loads the drivers it finds here.
+/// The directory from which libvirtd loads its drivers.
 const DRIVER_DIR: &str = "/run/bench/drivers";
 
-/// Leaves the host behind. To be called first, while there is one thread.
+/// Enters new namespaces. To be called first, while there is one thread.
 pub(crate) fn enter() -> io::Result<()> {
     if process::effective_uid() != 0 {
         return Err(io::Error::other("only root can make the namespaces that it runs in"));
     }
-    // The tmpfs that is put over it takes the definitions.
+    // A tmpfs is mounted there for the definitions.
     if !Path::new("/etc/libvirt").is_dir() {
         return Err(io::Error::other(
             "there must be a folder /etc/libvirt, though none of it is used",
@@ -122,7 +122,7 @@ pub(crate) fn set_lo_up() -> io::Result<()> {
     ip("link set lo up\n")
 }
 
-/// ifupdown with the scripts of bridge-utils and without all others that the machine may have.
+/// Sets up ifupdown with the scripts of bridge-utils, without other scripts of the machine.
 fn prepare_ifupdown() -> io::Result<()> {
     run("mount", &["-t", "tmpfs", "bench", IFUPDOWN_DIR])?;
     for phase in ["if-pre-up.d", "if-up.d", "if-down.d", "if-post-down.d"] {
@@ -140,15 +140,15 @@ pub(crate) fn has_ifupdown() -> bool {
     [IFUP, BRIDGE_SCRIPT, IFUPDOWN_DIR].iter().all(|path| Path::new(path).exists())
 }
 
-/// ifup or ifdown of the bridge, as `program` says. What it says itself is left out: it takes the
-/// bridge away with its first address, and complains at the second.
+/// Runs `program`, ifup or ifdown, for the bridge. Its output is discarded: it removes the bridge
+/// with the first address, and complains about the second.
 pub(crate) fn ifupdown(program: &str) -> io::Result<()> {
     let mut command = Command::new(Path::new(IFUP).with_file_name(program));
     command.args(["-i", INTERFACES, "--state-dir", IFUPDOWN_STATE, NEW_BRIDGE]);
     check(program, command.stdout(Stdio::null()).stderr(Stdio::null()).status()?)
 }
 
-/// Whether ifupdown makes the bridge that we make, and takes it away.
+/// Checks that ifupdown creates the same bridge as our daemon, and removes it.
 pub(crate) fn check_ifupdown() -> io::Result<()> {
     ifupdown("ifup")?;
     let shown = Command::new("ip").args(["-br", "address", "show", "dev", NEW_BRIDGE]).output()?;
@@ -164,7 +164,7 @@ pub(crate) fn check_ifupdown() -> io::Result<()> {
     Err(io::Error::other(format!("ifupdown makes another bridge, or leaves it there: {shown}")))
 }
 
-/// Where a server listens.
+/// The path of a server's socket.
 pub(crate) fn socket(kind: Kind) -> PathBuf {
     PathBuf::from(match kind {
         Kind::Ours => "/run/libvirt/virtinterfaced-sock",
@@ -177,12 +177,12 @@ pub(crate) fn has_libvirtd() -> bool {
     Path::new(LIBVIRTD).exists() && Path::new(LIBVIRT_DRIVER).exists()
 }
 
-/// What our daemon has logged so far, if it logs to a file.
+/// The log of our daemon so far, if it logs to a file.
 pub(crate) fn our_log() -> io::Result<String> {
     fs::read_to_string(OUR_LOG)
 }
 
-/// What both daemons' configuration says of their log.
+/// The log settings in both daemons' configuration.
 fn log_settings(log: Log, file: &str) -> String {
     match log {
         Log::Quiet => "log_level = 4\n".to_owned(),
@@ -196,8 +196,8 @@ pub(crate) fn our_config(log: Log) -> io::Result<&'static Path> {
     Ok(Path::new(OUR_CONFIG))
 }
 
-/// libvirtd with its interface driver alone, which holds a lock below /run/libvirt as ours does:
-/// it is given one of its own.
+/// A command that runs libvirtd with its interface driver alone. The driver holds a lock below
+/// /run/libvirt, as ours does, so libvirtd gets a /run/libvirt of its own.
 pub(crate) fn libvirtd(log: Log) -> io::Result<Command> {
     let log = log_settings(log, LIBVIRTD_LOG);
     fs::write(LIBVIRTD_CONFIG, format!("{LIBVIRTD_CONFIG_TEXT}{log}"))?;
@@ -206,7 +206,7 @@ pub(crate) fn libvirtd(log: Log) -> io::Result<Command> {
     );
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &script]).env("LIBVIRT_DRIVER_DIR", DRIVER_DIR);
-    // It complains of each client that hangs up.
+    // libvirtd complains about each client that hangs up.
     command.stderr(Stdio::null());
     Ok(command)
 }
@@ -221,8 +221,7 @@ pub(crate) fn add_bridge() -> io::Result<()> {
         link set br0 up\n")
 }
 
-/// What is to be the ports of the bridge that comes and goes. The far ends are up, so that there is
-/// a carrier.
+/// Adds the links that become ports of the new bridge. Their peers are up, so there is a carrier.
 pub(crate) fn add_ports() -> io::Result<()> {
     let add = |(port, [a, b, c, d, e, f]): (&str, [u8; 6])| {
         format!(
@@ -234,7 +233,7 @@ pub(crate) fn add_ports() -> io::Result<()> {
     ip(&PORTS.into_iter().zip(PORT_MACS).map(add).collect::<String>())
 }
 
-/// Waits until all bridges are deleted that were destroyed.
+/// Waits until all destroyed bridges are deleted.
 pub(crate) fn wait_until_tidy() -> io::Result<()> {
     while !is_tidy()? {
         thread::sleep(TIDY_PAUSE);
@@ -251,13 +250,13 @@ fn is_tidy() -> io::Result<bool> {
     Ok(true)
 }
 
-/// The kernel's numbers for the ports.
+/// The indexes of the ports.
 pub(crate) fn port_indices() -> io::Result<[u32; 2]> {
     let [first, second] = PORTS.map(sys::link_index);
     Ok([first?, second?])
 }
 
-/// Has the folder of the definitions on the disk, until it is [`leave_disk`]'s turn.
+/// Mounts the directory of definitions from the disk, until [`leave_disk`].
 pub(crate) fn enter_disk() -> io::Result<()> {
     fs::create_dir_all(DISK_DIR)?;
     fs::create_dir_all(DEFINITION_DIR)?;
@@ -269,8 +268,8 @@ pub(crate) fn leave_disk() -> io::Result<()> {
     fs::remove_dir(DISK_DIR)
 }
 
-/// What a definition costs at the least: a file that is written, on the disk, in its place, and its
-/// folder on the disk.
+/// The minimal cost of a definition: a file is written, synced and renamed, and its directory
+/// synced.
 pub(crate) fn write_durably() -> io::Result<()> {
     let dir = Path::new(DEFINITION_DIR);
     let (temporary, path) = (dir.join(".bare-new"), dir.join("bare"));
@@ -281,14 +280,14 @@ pub(crate) fn write_durably() -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// What the end of one costs.
+/// The minimal cost of removing one.
 pub(crate) fn remove_durably() -> io::Result<()> {
     let dir = Path::new(DEFINITION_DIR);
     fs::remove_file(dir.join("bare"))?;
     File::open(dir)?.sync_all()
 }
 
-/// The links that may have definitions.
+/// Adds the links for the definitions.
 pub(crate) fn add_definable_links() -> io::Result<()> {
     let line = |number| format!("link add def{number}a type veth peer name def{number}b\n");
     ip(&(0..DEFINITION_COUNT / 2).map(line).collect::<String>())
@@ -298,7 +297,7 @@ fn definable_links() -> impl Iterator<Item = String> {
     (0..DEFINITION_COUNT / 2).flat_map(|number| ["a", "b"].map(|end| format!("def{number}{end}")))
 }
 
-/// Writes all definitions by hand.
+/// Writes the files of all definitions.
 pub(crate) fn write_definitions() -> io::Result<()> {
     fs::create_dir_all(DEFINITION_DIR)?;
     for name in definable_links() {
@@ -325,7 +324,7 @@ pub(crate) fn definition(name: &str) -> String {
     )
 }
 
-/// A link with 200,000 routes through it.
+/// Adds a link with 200,000 routes.
 pub(crate) fn add_routes() -> io::Result<()> {
     let mut batch = format!(
         "link add {ROUTED_LINK} type veth peer name peer0\n\
@@ -340,13 +339,13 @@ pub(crate) fn add_routes() -> io::Result<()> {
     ip(&batch)
 }
 
-/// 4,000 links: as pairs they are quickly made.
+/// Adds 4,000 links, as veth pairs, which are quickly made.
 pub(crate) fn add_links() -> io::Result<()> {
     let line = |number| format!("link add left{number} type veth peer name right{number}\n");
     ip(&(0..2_000).map(line).collect::<String>())
 }
 
-/// Hands lines to ip(8).
+/// Runs `ip -batch` with these lines.
 pub(crate) fn ip(batch: &str) -> io::Result<()> {
     let mut child = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Under a supervisor that opens the sockets (sd_listen_fds(3)) and wants to be told (sd_notify(3)).
+//! A start by a supervisor that opens the sockets (sd_listen_fds(3)) and receives status
+//! notifications (sd_notify(3)).
 
 #![allow(unsafe_code, reason = "descriptors get their numbers by system calls")]
 
@@ -26,11 +27,11 @@ use crate::support::{PATIENCE, eventually};
 
 const ACTIVATOR: &str = "/usr/bin/systemd-socket-activate";
 
-/// The first number that is passed in.
+/// The number of the first passed descriptor.
 const FIRST: RawFd = 3;
 
-/// The daemon's command, with these descriptors passed to it. Its variables are set by a shell,
-/// whose number is the daemon's own later on.
+/// The daemon's command, with these descriptors passed to it. A shell sets its variables, as the
+/// daemon keeps the shell's process number.
 fn activated(fds: Vec<OwnedFd>, names: Option<&str>) -> Command {
     let count = fds.len().to_string();
     let mut command = passing(fds, "LISTEN_PID=$$ exec \"$0\" \"$@\"");
@@ -41,11 +42,11 @@ fn activated(fds: Vec<OwnedFd>, names: Option<&str>) -> Command {
     command
 }
 
-/// The daemon's command by way of a shell script, to which descriptors are passed.
+/// A command that passes these descriptors to a shell script, which starts the daemon.
 fn passing(fds: Vec<OwnedFd>, script: &str) -> Command {
     let mut command = command("sh");
     command.args(["-c", script, &daemon_program()]);
-    // Out of the way of the numbers that they will get.
+    // Moved away from the numbers that the passed copies will get.
     let aside: Vec<_> = fds.iter().map(move_aside).collect();
     let pass = move || {
         for (fd, number) in aside.iter().zip(FIRST..) {
@@ -66,7 +67,7 @@ fn move_aside(fd: &OwnedFd) -> OwnedFd {
     // SAFETY: F_DUPFD_CLOEXEC takes integers; the descriptor is owned, so open.
     let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 200) };
     assert!(copy >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(copy) }
 }
 
@@ -76,7 +77,7 @@ fn listen(path: &str) -> OwnedFd {
     UnixListener::bind(path).unwrap().into()
 }
 
-/// Which socket a path leads to, by how it answers.
+/// Which socket a path leads to, as shown by its answers.
 fn kind(path: &str) -> &'static str {
     const ADMIN_ONLY: u32 = 39;
     const FORBIDDEN: u32 = 29;
@@ -132,12 +133,12 @@ fn only_what_is_passed_is_served_and_none_of_it_is_changed_or_removed() {
             RawClient::connect_to(&path).map(|mut client| client.call_open()).ok(),
             Some(())
         );
-        // The command's own copy would keep the socket alive for the test.
+        // The command's own copies would keep the socket open.
         drop(command);
         assert_eq!(daemon.stop().code(), Some(0));
         let there = fs::metadata(&path).unwrap();
         assert_eq!((there.mode() & 0o777, there.gid()), (0o751, 0));
-        // But for programs that other tests start in this moment.
+        // Programs that other tests have just forked may hold it for a moment.
         eventually("nobody holds it any more", || UnixStream::connect(&path).is_err());
     });
 }
@@ -189,7 +190,7 @@ fn what_is_no_listening_unix_stream_socket_ends_the_start() {
     });
 }
 
-/// The variables name the process that was started; the daemon is another one.
+/// The variables name the started process, but the daemon in the background is another one.
 #[test]
 fn a_daemon_in_the_background_serves_what_its_starter_was_passed() {
     in_namespace(|| {
@@ -286,21 +287,21 @@ fn no_descriptor_that_was_passed_in_reaches_what_the_daemon_starts() {
     });
 }
 
-/// Where notes of the daemon arrive.
+/// A socket that receives the daemon's notifications.
 fn ear(address: &SocketAddr) -> UnixDatagram {
     let ear = UnixDatagram::bind_addr(address).unwrap();
     ear.set_read_timeout(Some(PATIENCE)).unwrap();
     ear
 }
 
-/// The next note.
+/// The next notification.
 fn note(ear: &UnixDatagram) -> String {
     let mut buffer = [0; 1024];
     let len = ear.recv(&mut buffer).expect("a note");
     String::from_utf8(buffer[..len].to_vec()).unwrap()
 }
 
-/// The next notes are these.
+/// Checks the next two notifications.
 #[track_caller]
 fn hear(ear: &UnixDatagram, notes: [&str; 2]) {
     assert_eq!([note(ear), note(ear)], notes);
@@ -320,7 +321,7 @@ fn start_reload_and_stop_are_told_to_the_supervisor() {
             let command = command.args(["-f", &file]).env("NOTIFY_SOCKET", &value);
             let daemon = Daemon::spawn(command);
             hear(&ear, ["READY=1", "STATUS=serving"]);
-            // Whoever was told finds a daemon that answers.
+            // A daemon that has reported its readiness answers.
             assert_eq!(RawClient::open().list_all(), ["lo"], "{value}");
             for (text, status) in [
                 ("", "STATUS=serving"),

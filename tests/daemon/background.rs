@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `--daemon`: who returns when and with what, and what the process behind is rid of.
+//! `--daemon`: when the started process returns, its status and output, and the environment of the
+//! daemon that remains.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +21,7 @@ fn start() -> Background {
     Background::start_with(daemon_command().arg("-d"))
 }
 
-/// Starts a daemon that does not come to be: the starter's status, and what it says.
+/// Starts a daemon whose start fails: returns the started process's status and output.
 fn start_in_vain(arguments: &[&str]) -> (Option<i32>, String) {
     Daemon::run(daemon_command().arg("-d").args(arguments))
 }
@@ -30,7 +31,7 @@ fn the_starter_returns_in_silence_when_clients_are_served() {
     in_namespace(|| {
         for option in ["-d", "--daemon"] {
             let daemon = Background::start_with(daemon_command().arg(option));
-            // Nobody waits here: who was told of success finds a daemon that answers.
+            // There is no wait: once the started process has reported success, the daemon answers.
             assert_eq!(RawClient::open().list_all(), ["lo"], "{option}");
             daemon.stop();
             for path in [PID_FILE, SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET] {
@@ -40,7 +41,7 @@ fn the_starter_returns_in_silence_when_clients_are_served() {
     });
 }
 
-/// The daemon stands in `/`, and whoever started it somewhere else.
+/// The daemon's working directory is `/`, but relative paths refer to that of its starter.
 #[test]
 fn relative_paths_are_seen_from_where_it_was_started() {
     in_namespace(|| {
@@ -76,7 +77,7 @@ fn the_pid_file_has_the_number_of_the_process_that_stays() {
 /// A field of `/proc/PID/stat` (proc(5)), counted from 1.
 fn stat(daemon: &Background, field: usize) -> i64 {
     let text = fs::read_to_string(daemon.proc("stat")).unwrap();
-    // The second field is the name, in parentheses and with whatever it has.
+    // The second field is the name, in parentheses, and may contain any character.
     let (_, behind_name) = text.rsplit_once(") ").unwrap();
     behind_name.split(' ').nth(field - 3).unwrap().parse().unwrap()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt.conf and the environment, where a client opens by an alias or by nothing.
+//! libvirt.conf and the environment, for a client that opens an alias or no URI.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::support::wire::{Arg, Reply, procedure};
 
 const FILE: &str = "/etc/libvirt/libvirt.conf";
 
-/// Runs `test` where the file can be written: the folder is a package's to make.
+/// Runs `test` with the file, if it can be written: a package creates its directory.
 fn with_file(text: &str, test: impl FnOnce()) {
     if !Path::new("/etc/libvirt").exists() {
         return skip("there is no /etc/libvirt to lay a tmpfs over");

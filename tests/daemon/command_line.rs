@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the command line leads to.
+//! The effects of the command line.
 
 use std::fs;
 use std::path::Path;
@@ -94,7 +94,8 @@ fn a_configuration_file_that_is_asked_for_must_be_there() {
     });
 }
 
-/// What a start or a reload would refuse, `--check-config` refuses, and nothing is started.
+/// `--check-config` refuses a configuration that a start or a reload would refuse, and starts
+/// nothing.
 #[test]
 fn a_configuration_is_checked_without_a_daemon() {
     in_namespace(|| {
@@ -111,7 +112,7 @@ fn a_configuration_is_checked_without_a_daemon() {
             assert_refused(text, &["--check-config", "-f", &file], &words, status);
         }
         let file = config_file("change_timeout = 5\nchange_timeout = 300\n");
-        // The options that a service hands on are those of its daemon.
+        // A service's other options may be given too.
         let (status, warned) = said(&check(&["-dv", "-t", "9", "-p", "/run/test/p", "-f", &file]));
         assert_eq!((status, warned.lines().count()), (Some(0), 1), "{warned}");
         assert!(warned.contains(&format!("warning: {file}:2")), "{warned}");
@@ -119,7 +120,7 @@ fn a_configuration_is_checked_without_a_daemon() {
     });
 }
 
-/// The manual's own commands: whatever the file said before, and however often.
+/// The manual's commands work whatever the file contains, and can be repeated.
 #[test]
 fn the_manuals_way_to_set_a_deadline_always_works() {
     in_namespace(|| {
@@ -175,7 +176,7 @@ fn the_environment_sets_the_log_level() {
     });
 }
 
-/// Asserts that the daemon ends with `status` and one line that has all these words.
+/// Asserts that the daemon ends with `status` and one line that contains all these words.
 #[track_caller]
 fn assert_refused(label: &str, arguments: &[&str], words: &[&str], status: i32) {
     let output = run_daemon(arguments);

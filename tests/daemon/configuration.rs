@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the configuration file leads to: a wrong one to one line that says where it is wrong.
+//! The configuration file: a wrong one is refused with one line that names the place.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::support::daemon::{
 use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace, skip};
 
-/// A file, and how the daemon ends by it: its status, and what it says behind the file's name.
+/// A file, the daemon's exit status, and its message after the file's name.
 pub(crate) struct Case(pub(crate) &'static str, i32, pub(crate) &'static str);
 
 pub(crate) const WRONG_FILES: [Case; 19] = [
@@ -66,7 +66,7 @@ fn a_wrong_file_ends_the_start_with_its_place_and_libvirts_status() {
     });
 }
 
-/// What asks for a guard that is not there.
+/// Settings that require an access control which this release lacks.
 pub(crate) const GUARDS: [Case; 4] = [
     Case("auth_unix_rw = 'polkit'", 1, "auth_unix_rw: \"polkit\" is not available"),
     Case("auth_unix_rw = 'sasl'", 1, "auth_unix_rw: \"sasl\" is not available"),
@@ -150,12 +150,12 @@ fn a_host_that_is_to_have_a_machine_id_has_one_or_the_start_ends() {
             assert!(line.contains(MACHINE_ID) && line.contains(words), "{id}: {line}");
             assert_eq!(line.lines().count(), 1, "{id}: {line}");
         }
-        // A UUID of the file's own goes before it, and so does the usual source.
+        // An explicit UUID has precedence, and so has the default source.
         let own = "host_uuid = 'c7a5fdbd-edaf-4455-926a-d65c16db1809'\n";
         for text in ["", &format!("{FROM_MACHINE_ID}{own}")] {
             assert_eq!(Daemon::configured(text).stop().code(), Some(0), "{text}");
         }
-        // A running daemon refuses what the next start would.
+        // A running daemon refuses a file that the next start would refuse.
         let daemon = Daemon::configured("");
         fs::write(&ours, "").unwrap();
         config_file(FROM_MACHINE_ID);
@@ -190,7 +190,8 @@ fn an_audit_system_that_is_required_is_there_or_the_start_ends_with_status_10() 
     });
 }
 
-/// As the kernel's list of netlink sockets tells: its own socket of the protocol NETLINK_AUDIT.
+/// Whether the kernel has an audit system: its list of netlink sockets then contains one of the
+/// protocol NETLINK_AUDIT.
 fn kernel_has_audit() -> bool {
     let text = fs::read_to_string("/proc/net/netlink").unwrap();
     text.lines().any(|line| {
@@ -201,10 +202,11 @@ fn kernel_has_audit() -> bool {
 }
 
 /// Has the daemon run as on a kernel without an audit system: a filter of system calls (seccomp(2))
-/// answers for that kernel.
+/// refuses its sockets.
 #[allow(unsafe_code, reason = "the filter is set between fork and exec")]
 fn without_audit(command: &mut Command) -> &mut Command {
-    // Where `struct seccomp_data` has the call's number, and the low half of its third argument.
+    // The offsets of the system call's number and the low half of its third argument in `struct
+    // seccomp_data`.
     const NUMBER_AT: u32 = 0;
     const PROTOCOL_AT: u32 = if cfg!(target_endian = "little") { 32 } else { 36 };
     let number = |number: libc::c_long| u32::try_from(number).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Hook scripts: called when and how, and never in the way of those who call.
+//! Hook scripts: when and how they are called, and that they do not delay clients.
 
 use std::fs;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::support::{assert_takes_less_than, eventually};
 
 const HOOKS: &str = "/etc/libvirt/hooks";
 
-/// Writes a hook that records its call and goes on with `text`, if there is a place for it.
+/// Writes a hook that records its call and continues with `text`, if its directory can be created.
 ///
-/// Another process writes it: what other tests start meanwhile would hold on to a file that is open
-/// for writing, and the kernel executes no such file.
+/// Another process writes it: children of other tests could inherit a descriptor that is open for
+/// writing, and the kernel refuses to execute such a file.
 pub(crate) fn script(name: &str, text: &str) -> bool {
     if !Path::new("/etc/libvirt").exists() {
         skip("there is no /etc/libvirt to lay a tmpfs over");
@@ -34,7 +34,7 @@ pub(crate) fn script(name: &str, text: &str) -> bool {
     true
 }
 
-/// The calls that were recorded so far.
+/// The calls recorded so far.
 fn calls() -> Vec<String> {
     let text = fs::read_to_string(format!("{DIR}/record")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -48,7 +48,7 @@ fn wait_for_calls(want: &[&str]) {
     });
 }
 
-/// A piece of script that waits for a file of the test's on one occasion.
+/// A piece of script that waits, on one occasion, for a file that the test creates.
 fn waiting_on(occasion: &str) -> String {
     format!("[ $2 = {occasion} ] && until [ -e {DIR}/go ]; do sleep 0.01; done\n")
 }
@@ -111,7 +111,7 @@ fn a_hook_sees_only_the_variables_that_are_meant_for_it() {
         let _daemon = Daemon::start_with(&mut command);
         let environ = fs::read_to_string(format!("{DIR}/environ")).unwrap();
         let mut seen: Vec<_> = environ.split_terminator('\0').collect();
-        // Whether one that is set to nothing counts as set, makes no difference to anybody.
+        // An empty variable may or may not be passed on.
         seen.retain(|variable| *variable != "LD_PRELOAD=");
         seen.sort_unstable();
         let mut want = ["HOME=/root", "LC_ALL=C", "LOGNAME=l", "PATH=/usr/bin:/bin"].to_vec();
@@ -156,7 +156,7 @@ fn the_daemon_ends_when_its_shutdown_hook_has() {
 #[test]
 fn a_hook_that_never_ends_is_killed_and_does_not_keep_the_daemon() {
     in_namespace(|| {
-        // What it starts is killed with it, or the file would come.
+        // The hook's child must be killed too, or it would create the file.
         let hang = format!("[ $2 = shutdown ] && {{ (sleep 20; : > {DIR}/late) & wait; }}");
         if !(script("daemon", &hang) && script("daemon.d/next", "")) {
             return;
@@ -183,7 +183,7 @@ fn a_reload_hook_that_hangs_does_not_keep_the_stops_hook_from_running() {
             return;
         }
         assert_takes_less_than(Duration::from_secs(3), || {
-            // What another one has called is none of this one's.
+            // An earlier attempt may have recorded calls.
             let _ = fs::remove_file(format!("{DIR}/record"));
             let mut daemon = Daemon::start();
             daemon.signal(libc::SIGHUP);
@@ -213,7 +213,7 @@ fn a_hook_that_runs_keeps_a_daemon_without_clients() {
     });
 }
 
-/// Who waits for a daemon in the background is told what became of it.
+/// The process that waits for a daemon in the background learns the outcome.
 #[test]
 fn a_signal_during_the_start_hook_is_acted_on() {
     in_namespace(|| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How long the daemon stays.
+//! How long the daemon runs.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn start_with_timeout(seconds: &str) -> Daemon {
 #[test]
 fn timeout_ends_it_after_that_long_without_clients_and_not_before() {
     in_namespace(|| {
-        // Then it has nothing more to wait for. The rest is for a slow machine.
+        // The daemon needs two seconds; the rest is for slow machines.
         assert_takes_less_than(Duration::from_secs(5), || {
             let start = Instant::now();
             let mut daemon = start_with_timeout("2");

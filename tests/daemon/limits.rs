@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! More clients than there is room for: they wait, nobody is turned away, and all is well again
-//! when some leave.
+//! More clients than the limits permit: they wait, none is refused, and all are served once others
+//! leave.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::support::peer::has_news_within;
 use crate::support::wire::{Arg, Head, Reply, procedure};
 use crate::support::{PATIENCE, eventually};
 
-/// How long a client is looked at before it counts as waiting.
+/// How long a client must be unanswered to count as waiting.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// Connects and calls, whether or not anybody answers.
+/// Connects and calls, without waiting for an answer.
 fn knock() -> RawClient {
     let mut client = RawClient::connect();
     client.send_call(procedure::AUTH_LIST, &[]);
@@ -27,7 +27,7 @@ fn is_answered(reply: Option<Reply>) -> bool {
     reply.is_some_and(|reply| reply.head == head)
 }
 
-/// Whether a client that has called is left without an answer.
+/// Whether a client's call stays unanswered.
 fn waits(client: &RawClient) -> bool {
     !has_news_within(&client.stream, A_WHILE)
 }
@@ -111,8 +111,8 @@ fn a_crowd_leaves_descriptors_to_administrators_and_to_changes() {
     });
 }
 
-/// The daemon raises its soft limit to the hard one, so the hard one is what it is given. So few leave
-/// nothing to share out.
+/// Limits the daemon's descriptors by the hard limit, to which the daemon raises its soft one. They
+/// are too few to reserve any.
 #[test]
 fn without_descriptors_it_goes_on_and_recovers_when_some_are_free_again() {
     in_namespace(|| {
@@ -121,7 +121,7 @@ fn without_descriptors_it_goes_on_and_recovers_when_some_are_free_again() {
         let daemon = Daemon::start_with(&mut limited);
         let mut crowd: Vec<_> = (0..60).map(|_| knock()).collect();
         eventually("descriptors run out", || daemon.stderr().contains("nobody is accepted"));
-        // All that are served are by one turn.
+        // All that can be served are served in one turn.
         assert!(has_news_within(&crowd[0].stream, PATIENCE));
         let served = crowd.iter().position(waits).expect("not all can be served");
         assert!((1..24).contains(&served), "{served} were served");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The log of the built daemon: what arrives where, and that nothing there disturbs its service.
+//! The log of the built daemon: which lines go where, and that a failing output does not disturb
+//! the service.
 //!
-//! syslog and the journal are sockets of the test's own, on a `/dev` and a `/run` that nobody else
-//! sees.
+//! syslog and the journal are sockets of the test, on a private `/dev` and `/run`.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -28,8 +28,8 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 /// More lines than a pipe or a terminal holds.
 const LINES_TO_FILL_IT: u32 = 4_000;
 
-/// How the daemon is started, and what of its start and of a refused call then is on standard
-/// error, in the file, in syslog and in the journal.
+/// The configuration of a start, and which of two messages (of the start and of a refused call)
+/// must be on standard error, in the file, in syslog and in the journal.
 struct Case {
     label: &'static str,
     config: &'static str,
@@ -38,7 +38,7 @@ struct Case {
     wanted: [&'static str; 4],
 }
 
-/// What a case is where it says nothing: the start is told at info, the refusal at debug.
+/// The defaults of a case. The start is logged at info, the refusal at debug.
 const QUIET: Case =
     Case { label: "", config: "", environment: &[], options: &[], wanted: ["", "", "", ""] };
 
@@ -157,7 +157,7 @@ fn lines_arrive_where_configuration_environment_and_options_want_them() {
             let got = [daemon.stderr(), logged, syslog.received(), journal.received()];
             assert_eq!(got.clone().map(|text| seen(&text)), wanted, "{label}: {got:#?}");
             assert_eq!(daemon.stop().code(), Some(0), "{label}");
-            // What its stop has left there is not the next case's.
+            // The daemon's stop logs too, which must not affect the next case.
             drop((syslog.received(), journal.received(), fs::remove_file(LOG_FILE)));
         }
     });
@@ -324,7 +324,7 @@ fn a_disk_that_was_full_gets_whole_lines_again() {
         let end: Vec<_> = text.lines().rev().take(9).collect();
         assert!(end.iter().any(|line| line.contains("log lines were lost")), "{end:#?}");
         assert!(end.iter().any(|line| line.contains("afterwards")), "{end:#?}");
-        // The line that filled the disk may be torn, but is not continued by another one.
+        // The line that filled the disk may be cut short, but must end there.
         let is_one = |line: &str| line.starts_with("20") && line.matches("+0000: ").count() <= 1;
         assert!(text.lines().all(is_one), "{text}");
         assert!(text.ends_with('\n'));
@@ -355,13 +355,13 @@ fn a_full_disk_and_services_that_are_dead_or_deaf_stop_nothing() {
     });
 }
 
-/// Calls with arguments that are refused, which is worth a debug line that quotes them.
+/// Makes calls whose arguments are refused, with a debug line that quotes them.
 fn refused_call(uri: &str) {
     let arguments = [Arg::Some(uri), Arg::Word(0)];
     RawClient::connect().call(procedure::CONNECT_OPEN, &arguments).fault();
 }
 
-/// Which of the two lines that the tests look for are in a text.
+/// Which of the two messages a text contains.
 fn seen(text: &str) -> &'static str {
     let ends = |end: &str| text.lines().any(|line| line.trim_end().ends_with(end));
     let has_start = ends(" : ready") || ends("MESSAGE=ready");
@@ -373,7 +373,7 @@ fn seen(text: &str) -> &'static str {
     }
 }
 
-/// A service that takes log lines by datagram, and reads them when it is asked to.
+/// A service that receives log lines as datagrams.
 struct Service(UnixDatagram);
 
 impl Service {
@@ -384,7 +384,7 @@ impl Service {
         Self(socket)
     }
 
-    /// All that has arrived, with a line feed behind each datagram.
+    /// All datagrams received so far, with a line feed after each.
     fn received(&self) -> String {
         let (mut text, mut buffer) = (String::new(), vec![0; 65_536]);
         while let Ok(len) = self.0.recv(&mut buffer) {
@@ -395,7 +395,7 @@ impl Service {
     }
 }
 
-/// Puts a `/dev` over the machine's that has the few devices which programs want, and no syslog.
+/// Mounts a private `/dev` with the few devices that programs need, and without syslog.
 fn own_dev() {
     let dev = format!("{DIR}/dev");
     fs::create_dir(&dev).unwrap();
@@ -415,13 +415,13 @@ struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Of one that has ended there is nothing to kill.
+        // The daemon may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A daemon that logs all to a pipe.
+/// Starts a daemon that logs everything to a pipe.
 fn start_with_pipe() -> (Killed, ChildStderr) {
     let mut started = daemon_command();
     let mut daemon = start_and_wait(started.env("LIBVIRT_DEBUG", "1").stderr(Stdio::piped()));
@@ -429,7 +429,7 @@ fn start_with_pipe() -> (Killed, ChildStderr) {
     (daemon, pipe)
 }
 
-/// Starts a daemon whose standard error is the test's own matter, and waits until it answers.
+/// Starts a daemon with the standard error of `command`, and waits until it answers.
 fn start_and_wait(command: &mut Command) -> Killed {
     let daemon = Killed(command.stdin(Stdio::null()).spawn().unwrap());
     eventually("an answer", || {
@@ -439,7 +439,7 @@ fn start_and_wait(command: &mut Command) -> Killed {
     daemon
 }
 
-/// A terminal, and the end where somebody would read what is written to it.
+/// A terminal, and its other end, from which its output could be read.
 #[allow(unsafe_code, reason = "std makes no terminals")]
 fn terminal() -> (OwnedFd, OwnedFd) {
     let (mut reader, mut terminal) = (-1, -1);
@@ -447,13 +447,13 @@ fn terminal() -> (OwnedFd, OwnedFd) {
     // SAFETY: both pointers are to live locals; neither name, modes nor size are wanted.
     let rc = unsafe { libc::openpty(&raw mut reader, &raw mut terminal, name, modes, size) };
     assert_eq!(rc, 0, "{}", io::Error::last_os_error());
-    // SAFETY: openpty has just made this descriptor, and nobody else knows it.
+    // SAFETY: openpty has just created this descriptor, and nothing else owns it.
     let reader = unsafe { OwnedFd::from_raw_fd(reader) };
     // SAFETY: the same holds for this one.
     (reader, unsafe { OwnedFd::from_raw_fd(terminal) })
 }
 
-/// What is in a pipe to which something was written.
+/// Reads from a pipe that has data.
 fn read_some(pipe: &mut ChildStderr) -> String {
     let mut buffer = vec![0; 1024 * 1024];
     let len = pipe.read(&mut buffer).unwrap();
@@ -462,7 +462,7 @@ fn read_some(pipe: &mut ChildStderr) -> String {
 
 #[test]
 fn a_user_cannot_flood_the_log_and_nobody_else_is_left_out_of_it() {
-    /// A user who is not root, and the lines that one may cause.
+    /// A user other than root, and the number of lines that one user may cause.
     const USER: u32 = 65_534;
     const SHARE: usize = 240;
     in_namespace(|| {
@@ -480,7 +480,7 @@ fn a_user_cannot_flood_the_log_and_nobody_else_is_left_out_of_it() {
             root.call_open();
             root.end();
             let log = daemon.stderr();
-            // Numbers are those of the main server's clients: the start's own client is the first.
+            // Client numbers are the main server's: the test's check of the start was the first.
             let by_root: Vec<_> = log.lines().filter(|line| line.contains("user 0 ")).collect();
             assert!(by_root.last().is_some_and(|line| line.contains("client 202")), "{log}");
             let told = format!("user {USER} causes too many lines; further ones are left out");

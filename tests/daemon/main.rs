@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The built daemon from its command line to its end: options, configuration, sockets, pid file.
 //!
-//! Each test has namespaces of its own, so the machine's own daemon, sockets and configuration are
-//! out of reach. Needs root; without it a test says `SKIP: reason`, and with `CI` or
+//! Each test has namespaces of its own, so the machine's daemon, sockets and configuration are out
+//! of reach. The tests need root; without it a test prints `SKIP: reason`, and with `CI` or
 //! `REQUIRE_NETNS` set it fails instead.
 
 #![allow(

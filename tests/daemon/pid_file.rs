@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The pid file: written, locked, named in a conflict, and taken away again.
+//! The pid file: it is written, locked, named in a conflict, and removed at the end.
 
 use std::fs::{self, Permissions};
 use std::io::Read;
@@ -17,7 +17,7 @@ use crate::support::namespace::{DIR, in_namespace};
 
 const DRIVER_LOCK: &str = "/run/libvirt/interface/virtinterfaced.pid";
 
-/// A user who is not root.
+/// A user other than root.
 const NOBODY: u32 = 65_534;
 
 fn number_in(path: &str) -> u32 {
@@ -62,11 +62,11 @@ fn a_conflict_names_the_file_and_its_holder() {
     });
 }
 
-/// A process that has a lock on the first byte of a file (fcntl(2)). It is killed when dropped.
+/// A process that holds a lock on the first byte of a file (fcntl(2)). It is killed when dropped.
 struct Locker(Child);
 
 impl Locker {
-    /// `kind` is `LOCK_SH`, for which the file is opened for reading alone, or `LOCK_EX`.
+    /// `kind` is `LOCK_SH`, for which the file is opened read-only, or `LOCK_EX`.
     fn start(uid: u32, kind: &str, path: &str) -> Self {
         let script = format!(
             "import fcntl, sys, time\n\
@@ -200,8 +200,8 @@ fn what_is_no_file_is_refused_and_left_where_it_is() {
             assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
             assert!(output.stderr.contains(path) && Path::new(path).exists(), "{output:?}");
         }
-        // As a device of the machine's own is too dear for a test, this one has no reader that
-        // opening could wait for, and one that makes opening succeed.
+        // The pipe stands for a device, which the test cannot create. It has a reader and a writer
+        // already, so opening it does not block.
         let _reader = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
         let output = run_daemon(&["-p", &pipe]);
         assert!(output.stderr.ends_with("is no file for a pid\n"), "{output:?}");

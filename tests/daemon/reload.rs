@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! SIGHUP: a good file holds at once, for those who are connected too; a bad one changes nothing.
+//! SIGHUP: a valid file takes effect at once, for connected clients too; an invalid one changes
+//! nothing.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,19 +23,19 @@ use crate::support::wire::{Arg, Head, PING, PONG, procedure};
 /// `VIR_DRV_FEATURE_PROGRAM_KEEPALIVE`.
 const FEATURE_KEEPALIVE: u32 = 10;
 
-/// Somebody who is not root.
+/// A user other than root.
 const NOBODY: u32 = 65_534;
 
-/// How long a client is looked at before it counts as waiting.
+/// How long a client must be unanswered to count as waiting.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// A daemon that logs what it does, with this configuration.
+/// Starts a daemon that logs its actions, with this configuration.
 fn start(text: &str) -> Daemon {
     Daemon::start_with(daemon_command().args(["-v", "-f", &config_file(text)]))
 }
 
 impl Daemon {
-    /// Has it read the configuration again, and waits until it has.
+    /// Has it reload its configuration; returns the log lines of that.
     fn reload(&self) -> Vec<String> {
         let is_result = |line: &&str| {
             line.contains("the configuration is read again") || line.contains("stay as they were")
@@ -46,7 +47,7 @@ impl Daemon {
         self.stderr()[from..].lines().map(str::to_owned).collect()
     }
 
-    /// Writes the configuration anew and reloads; it is taken.
+    /// Writes a configuration and reloads it; it must be accepted.
     fn reload_with(&self, text: &str) -> Vec<String> {
         config_file(text);
         let lines = self.reload();
@@ -107,19 +108,19 @@ fn a_bad_file_is_one_error_that_names_the_place_and_changes_nothing() {
         refused("a link to itself", &file);
         fs::remove_file(&file).unwrap();
         assert!(kinds >= 30, "{kinds} kinds");
-        // The third client fills the house, as the first file says.
+        // Three clients reach the limit of the first file.
         let _others = (RawClient::open(), RawClient::open());
         let mut fourth = RawClient::connect();
         fourth.send_call(procedure::AUTH_LIST, &[]);
         assert!(!has_news_within(&fourth.stream, A_WHILE));
-        // And a good file is taken, whatever came before.
+        // A valid file is still accepted.
         daemon.reload_with("unix_sock_ro_perms = '0700'\n");
         assert_eq!(sockets::mode(READ_ONLY_SOCKET), 0o700);
         assert!(fourth.receive().is_some());
     });
 }
 
-/// Root's daemon may do anything to its sockets, anybody else's may not give them away.
+/// Only root's daemon may change the owner of its sockets.
 #[test]
 fn what_the_host_refuses_changes_nothing_either() {
     in_namespace(|| {
@@ -258,7 +259,7 @@ fn log_level_outputs_and_filters_follow_the_file_and_files_are_opened_anew() {
     in_namespace(|| {
         let (first, second) = (format!("{DIR}/first.log"), format!("{DIR}/second.log"));
         let daemon = start(&format!("log_outputs = '1:stderr 1:file:{first}'\n"));
-        // Rotated away under the daemon's feet.
+        // The file is rotated while the daemon runs.
         let rotated = format!("{DIR}/first.log.1");
         fs::rename(&first, &rotated).unwrap();
         daemon.reload();
@@ -275,7 +276,7 @@ fn log_level_outputs_and_filters_follow_the_file_and_files_are_opened_anew() {
             fs::read_to_string(&second).is_ok_and(|text| text.contains(": process "))
         });
         assert_eq!(fs::metadata(&first).unwrap().len(), len);
-        // -v makes the level info at least, so only a filter silences the rpc part.
+        // -v lowers the level to info at most, so only a filter silences the rpc part.
         daemon.reload_with("log_level = 1\nlog_filters = '4:rpc'\n");
         let from = daemon.stderr().len();
         RawClient::open();
@@ -313,7 +314,7 @@ fn what_cannot_change_is_named_and_the_rest_is_applied() {
         }
         assert_eq!(sockets::mode(READ_ONLY_SOCKET), 0o700);
         assert!(Path::new(SOCKET).exists());
-        // What is in force counts, not what the file said the last time.
+        // The file is compared with the settings in force, not with the previous file.
         let names_it = |lines: &[String]| lines.iter().any(|line| line.contains("unix_sock_dir"));
         assert!(names_it(&daemon.reload()));
         assert!(!names_it(&daemon.reload_with("")));

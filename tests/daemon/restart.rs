@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One daemon after the other, and two at once.
+//! Daemons that run one after the other, and two at once.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn fifty_restarts_in_a_row_leave_no_trace() {
         for round in 0..50 {
             let daemon = Daemon::start();
             assert_eq!(RawClient::open().list_all(), ["lo"], "round {round}");
-            // Every other one is killed, and the next finds what it left.
+            // Every other daemon is killed, and the next one finds its files.
             if round % 2 == 0 {
                 daemon.kill();
                 assert!(Path::new(SOCKET).exists());
@@ -36,7 +36,7 @@ fn fifty_restarts_in_a_row_leave_no_trace() {
 fn of_two_starts_at_once_exactly_one_wins() {
     in_namespace(|| {
         for round in 0..100 {
-            // With pid files of their own it is the driver's lock that decides.
+            // With pid files of their own, they compete for the driver's lock.
             let other_pid_file = ["-p", "/run/test/other.pid"];
             let arguments = if round % 2 == 0 { &[][..] } else { &other_pid_file };
             let mut two = [

@@ -16,12 +16,12 @@ const USER: u32 = 65_534;
 const HOME: &str = "/run/home";
 const RUNTIME_DIR: &str = "/run/user";
 
-/// A copy of the daemon where any user may run it; the build's own folder may be closed to others.
+/// A copy of the daemon that any user may run, as the build directory may be closed to others.
 const DAEMON: &str = "/run/test/virtinterfaced";
 
 fn prepare() {
-    // By another process: a file that this one has open, and so a child that another test is just
-    // making, cannot be run.
+    // Copied by another process: children of other tests could inherit a descriptor of this one
+    // that is open for writing, and the file could not be executed.
     run(command("cp").args([&daemon_program(), DAEMON])).ok();
     for dir in [HOME, RUNTIME_DIR] {
         fs::create_dir(dir).unwrap();
@@ -29,7 +29,7 @@ fn prepare() {
     }
 }
 
-/// A program run by the user.
+/// A command run as the user.
 fn as_user(program: &str) -> Command {
     let mut command = command(program);
     command.uid(USER).gid(USER).env("HOME", HOME);
@@ -43,7 +43,7 @@ fn file_names(dir: &str) -> Vec<String> {
     names
 }
 
-/// Starts it, finds its files below `run_dir` and nowhere else, and asks it by virsh.
+/// Starts it, checks that all its files are below `run_dir`, and queries it with virsh.
 fn check(run_dir: &str, environment: &[(&str, &str)]) {
     let mut daemon = Daemon::spawn(as_user(DAEMON).envs(environment.iter().copied()));
     daemon.wait_for(format!("{run_dir}/virtinterfaced-sock"));
@@ -137,7 +137,7 @@ fn virsh_starts_it_when_nobody_answers() {
     in_namespace(|| {
         prepare();
         let mut virsh = as_user(VIRSH);
-        // libvirt looks for its daemons in this folder.
+        // libvirt looks for its daemons in this directory.
         virsh.env("XDG_RUNTIME_DIR", RUNTIME_DIR).env("LIBVIRTD_PATH", DIR);
         let listed = run(virsh.args(["-c", "interface:///session?mode=direct", "iface-list"]));
         let pid = fs::read_to_string("/run/user/libvirt/virtinterfaced.pid");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Signals at every moment: before there is anything, in a call, while a client does not read, in
-//! the stop itself.
+//! Signals at every moment: during the start, during a call, while a client does not read, during
+//! the stop.
 
 use std::path::Path;
 use std::thread;
@@ -17,7 +17,7 @@ use crate::support::{assert_takes_less_than, eventually};
 
 const STOPPING: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
 
-/// So many links, and lists of them, that they fill a socket.
+/// Enough links, and enough lists of them, to fill a socket.
 const LINK_PAIR_COUNT: usize = 700;
 const LIST_COUNT: usize = 8;
 
@@ -30,16 +30,17 @@ fn assert_nothing_is_left(label: &str) {
     assert!(left.is_empty(), "{label}: {left:?}");
 }
 
-/// A daemon that stops, but for one client whose socket is full of replies that it does not collect.
+/// A daemon that stops, except that one client's socket is full of replies which the client does
+/// not read.
 fn stopping_daemon_and_deaf_client() -> (Daemon, RawClient) {
     let line = |number| format!("link add left{number} type veth peer name right{number}\n");
-    // The host may have had another one before.
+    // An earlier round may have added the links.
     if !Path::new("/proc/sys/net/ipv4/conf/left0").exists() {
         ip_batch(&(0..LINK_PAIR_COUNT).map(line).collect::<String>());
     }
     let daemon = Daemon::start();
     let mut client = RawClient::open();
-    // Five replies of more than 60,000 bytes are under way at a time, and the socket takes 200,000.
+    // Five replies of more than 60,000 bytes are in flight at a time, and the socket holds 200,000.
     (0..LIST_COUNT).for_each(|_| client.send_list(0));
     thread::sleep(Duration::from_millis(300));
     daemon.signal(libc::SIGTERM);
@@ -68,7 +69,7 @@ fn a_hangup_while_it_starts_does_not_end_it() {
     in_namespace(|| {
         for delay in [0, 1, 2, 3, 5, 8] {
             let mut daemon = Daemon::spawn(daemon_command().arg("-v"));
-            // Before its first instruction a process has no handler; how long that is, is up to the
+            // Before its first instruction a process has no handler, for a time that depends on the
             // machine.
             daemon.wait_for_handler(libc::SIGHUP);
             thread::sleep(Duration::from_millis(delay));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The sockets: whose they are from their first moment on, and what happens to what stood there.
+//! The sockets: their owner and mode from the first moment, and the treatment of existing files at
+//! their paths.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
@@ -19,7 +20,7 @@ use crate::support::{StopOnDrop, eventually};
 
 const SOCKETS: [&str; 3] = [SOCKET, READ_ONLY_SOCKET, ADMIN_SOCKET];
 
-/// Somebody who is not root.
+/// A user other than root.
 const NOBODY: u32 = 65_534;
 
 /// A path's permission bits.
@@ -35,7 +36,7 @@ fn groups() -> [u32; 3] {
     SOCKETS.map(|path| fs::symlink_metadata(path).unwrap().gid())
 }
 
-/// Some group of the host that is not root's: its name and its number.
+/// The name and number of some group of the host other than root's.
 fn some_group() -> (String, u32) {
     let text = fs::read_to_string("/etc/group").unwrap();
     let group: Vec<_> = text.lines().next_back().unwrap().split(':').collect();

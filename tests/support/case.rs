@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The cases below `tests/golden/plan`: a host, a definition, a call, and the plan that comes of
-//! them. A folder is a case, and has all four files; a definition that is empty is none. How a host
-//! is written, `simulation::value_kernel::text` tells.
+//! The cases below `tests/golden/plan`: a host, a definition, a call, and the resulting plan. Each
+//! directory is a case and has all four files; an empty definition file stands for none.
+//! `simulation::value_kernel::text` describes the syntax of hosts.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -22,11 +22,11 @@ pub(crate) struct Case {
     pub(crate) folder: PathBuf,
     /// The host before the call.
     pub(crate) kernel: ValueKernel,
-    /// What is called.
+    /// The call's name.
     pub(crate) verb: String,
     interface: IfName,
     definition: Option<Interface>,
-    /// What comes of it.
+    /// The result of the call.
     pub(crate) plan: Result<Plan, Refusal>,
 }
 
@@ -62,7 +62,7 @@ impl Case {
         case
     }
 
-    /// What comes of the same call on another kernel.
+    /// The result of the same call on another kernel.
     pub(crate) fn plan_on(&self, kernel: &ValueKernel) -> Result<Plan, Refusal> {
         let (name, definition) = (self.interface, self.definition.as_ref());
         let host = kernel.host();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A client that speaks raw bytes, to say what no well-behaved one does.
+//! A client that sends raw bytes, including those that no well-behaved client sends.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -18,7 +18,7 @@ pub(crate) struct RawClient {
 }
 
 impl RawClient {
-    /// Connects, and says nothing yet.
+    /// Connects, and sends nothing yet.
     pub(crate) fn connect_to(path: impl AsRef<Path>) -> io::Result<Self> {
         UnixStream::connect(path).map(Self::from)
     }
@@ -50,7 +50,7 @@ impl RawClient {
         reply
     }
 
-    /// Calls, and leaves the reply where it is.
+    /// Calls, and does not read the reply.
     pub(crate) fn send_call(&mut self, procedure: i32, arguments: &[Arg<'_>]) -> Head {
         self.serial += 1;
         let head = Head::call(procedure, self.serial);
@@ -62,7 +62,7 @@ impl RawClient {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// The next message, or nothing if the daemon has closed the connection.
+    /// The next message, or `None` if the daemon has closed the connection.
     pub(crate) fn receive(&mut self) -> Option<Reply> {
         let mut word = [0; 4];
         match self.stream.read_exact(&mut word) {
@@ -77,35 +77,35 @@ impl RawClient {
         Some(Reply { head: Head::decode(head), payload: payload.to_vec() })
     }
 
-    /// Says that nothing more will come.
+    /// Closes the sending side.
     pub(crate) fn hang_up(&self) {
         self.stream.shutdown(Shutdown::Both).unwrap();
     }
 
-    /// Says that nothing more will come, and waits until the daemon has closed the connection too.
+    /// Closes the sending side, and waits until the daemon has closed the connection too.
     #[track_caller]
     pub(crate) fn end(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(self.receive(), None);
     }
 
-    /// The names of all interfaces that are listed.
+    /// The names of all listed interfaces.
     pub(crate) fn list_all(&mut self) -> Vec<String> {
         self.list(0)
     }
 
-    /// The names of the interfaces that are listed under these flags.
+    /// The names of the interfaces that are listed with these flags.
     pub(crate) fn list(&mut self, flags: u32) -> Vec<String> {
         self.send_list(flags);
         self.receive_list()
     }
 
-    /// Asks for a list, and leaves it where it is.
+    /// Sends the call for a list, and does not read the reply.
     pub(crate) fn send_list(&mut self, flags: u32) {
         self.send_call(procedure::CONNECT_LIST_ALL_INTERFACES, &[Arg::Word(1), Arg::Word(flags)]);
     }
 
-    /// The names in the next list that comes.
+    /// Reads the reply to a list call: the names in it.
     #[track_caller]
     pub(crate) fn receive_list(&mut self) -> Vec<String> {
         let reply = self.receive().expect("a reply");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The host's tools: ip, virsh, and whatever else reads what the daemon says.
+//! The host's tools: ip, virsh, and other programs that check the daemon's results.
 //!
-//! Their language is fixed to C, and their home to the test's own folder.
+//! Their language is set to C, and their home to the test's directory.
 
 use std::io::Write;
 use std::process::{Command, ExitStatus, Stdio};
@@ -9,7 +9,7 @@ use std::thread;
 
 use super::namespace::DIR;
 
-/// What a program said.
+/// The output and status of a program.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Output {
     pub(crate) status: ExitStatus,
@@ -18,14 +18,14 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Standard output of a program that has succeeded.
+    /// Standard output; the program must have succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert!(self.status.success(), "{self:?}");
         self.stdout
     }
 
-    /// Standard error of a program that has failed, without blank lines.
+    /// Standard error without blank lines; the program must have failed.
     #[track_caller]
     pub(crate) fn failed(self) -> String {
         assert!(!self.status.success(), "{self:?}");
@@ -34,7 +34,7 @@ impl Output {
     }
 }
 
-/// A program with an environment that leads nowhere outside the test.
+/// A command whose environment refers to nothing outside the test.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -48,7 +48,7 @@ pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Output {
     let mut child = pipes.spawn().unwrap_or_else(|err| panic!("{command:?}: {err}"));
     let mut stdin = child.stdin.take().unwrap();
     let output = thread::scope(|scope| {
-        // A program that ends early leaves a broken pipe, and its status tells why.
+        // A program that ends early breaks the pipe; its status shows the cause.
         scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
         child.wait_with_output().unwrap()
     });

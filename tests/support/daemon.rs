@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The built daemon as a child: started, waited for until it answers, and stopped.
+//! The built daemon as a child: starts it, waits until it answers, and stops it.
 //!
-//! Its standard error goes to a file, so that it never waits for the test to read it.
+//! Its standard error goes to a file, so it never blocks on the test.
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -57,14 +57,14 @@ impl Daemon {
         Self { child, stderr }
     }
 
-    /// Starts it by `command`, and waits for its end however much of it stays behind: returns its
-    /// status and what it has said on standard error.
+    /// Starts it by `command`, and waits until the started process ends, even if a daemon remains:
+    /// returns its status and standard error.
     pub(crate) fn run(command: &mut Command) -> (Option<i32>, String) {
         let mut daemon = Self::spawn(command);
         (daemon.wait().code(), daemon.stderr())
     }
 
-    /// Waits until it answers at the socket at `path`, and has closed the connection that showed it.
+    /// Waits until it answers at the socket at `path` and has closed that connection.
     pub(crate) fn wait_for(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         eventually(&format!("an answer at {}", path.display()), || {
@@ -82,7 +82,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// What it has written to standard error so far.
+    /// Its standard error so far.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap()
     }
@@ -91,7 +91,7 @@ impl Daemon {
     #[allow(unsafe_code, reason = "std sends no signal but SIGKILL")]
     pub(crate) fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.pid()).unwrap();
-        // SAFETY: kill takes integers; the child is not waited for yet, so the number is its own.
+        // SAFETY: kill takes integers; the child is not reaped yet, so the number is still its own.
         let rc = unsafe { libc::kill(pid, signal) };
         assert_eq!(rc, 0, "signal {signal}");
     }
@@ -102,7 +102,7 @@ impl Daemon {
         self.wait()
     }
 
-    /// Kills it, so that it leaves behind what it made.
+    /// Kills it, so that its files remain.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.wait();
@@ -118,7 +118,7 @@ impl Daemon {
         status.unwrap()
     }
 
-    /// Whether it is still there.
+    /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -128,18 +128,18 @@ impl Daemon {
         fs::read_dir(self.proc("fd")).unwrap().count()
     }
 
-    /// How often it has gone to sleep or been put to it: what does not grow was never awake.
+    /// How many context switches it had: the count stays the same while it sleeps.
     pub(crate) fn switch_count(&self) -> u64 {
         self.status_number("voluntary_ctxt_switches")
             + self.status_number("nonvoluntary_ctxt_switches")
     }
 
-    /// How much memory it has in use, in bytes.
+    /// Its resident memory, in bytes.
     pub(crate) fn resident_len(&self) -> u64 {
         self.status_number("VmRSS") * 1024
     }
 
-    /// Waits until it has a handler for this signal, and not a moment longer: much else of its start
+    /// Waits until it has a handler for this signal, and no longer: much of the rest of its start
     /// is done within a millisecond.
     pub(crate) fn wait_for_handler(&self, signal: i32) {
         let deadline = Instant::now() + PATIENCE;
@@ -167,7 +167,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Of a daemon that has ended already there is nothing to kill.
+        // The daemon may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -185,18 +185,17 @@ impl Daemon {
     }
 }
 
-/// A daemon that has gone to the background, and is no child of the test's. It is killed when
-/// dropped.
+/// A daemon in the background, which is not a child of the test. It is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Background {
     pid: u32,
-    /// The process itself (pidfd_open(2)): its number may be another's some day.
+    /// A pidfd (pidfd_open(2)), as the number may be reused.
     process: OwnedFd,
 }
 
 impl Background {
-    /// Starts it by `command`, which says `-d` somewhere, and returns when the process that was
-    /// started has ended, and well.
+    /// Starts it by `command`, which has `-d`, and returns when the started process has ended
+    /// successfully.
     #[track_caller]
     pub(crate) fn start_with(command: &mut Command) -> Self {
         let starter = Daemon::run(command);
@@ -204,7 +203,7 @@ impl Background {
         Self::of_pid_file(PID_FILE)
     }
 
-    /// The process whose number a pid file holds.
+    /// The process named in a pid file.
     #[allow(unsafe_code, reason = "std has no word for such a descriptor")]
     pub(crate) fn of_pid_file(path: &str) -> Self {
         let pid: u32 = fs::read_to_string(path).unwrap().trim_end().parse().unwrap();
@@ -212,7 +211,7 @@ impl Background {
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         let fd = i32::try_from(fd).unwrap();
         assert!(fd >= 0, "process {pid}: {}", io::Error::last_os_error());
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
         Self { pid, process: unsafe { OwnedFd::from_raw_fd(fd) } }
     }
 
@@ -220,7 +219,7 @@ impl Background {
         self.pid
     }
 
-    /// A file that the kernel has about it.
+    /// A file of its `/proc/PID`.
     pub(crate) fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.pid))
     }
@@ -231,7 +230,7 @@ impl Background {
         eventually("the daemon ends", || !self.is_running());
     }
 
-    /// Whether it is still there, and more than what nobody has waited for.
+    /// Whether it still runs; a zombie does not count.
     #[allow(unsafe_code, reason = "std cannot poll")]
     pub(crate) fn is_running(&self) -> bool {
         let fd = self.process.as_raw_fd();
@@ -254,13 +253,13 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Of a daemon that has ended already there is nothing to kill.
+        // The daemon may have ended already.
         self.signal(libc::SIGKILL);
     }
 }
 
-/// Where the daemon is: the one that was built along with the test, or the one that `TEST_DAEMON`
-/// names, as on a machine that both were carried to.
+/// The path of the daemon: the one that was built with the test, or the one that `TEST_DAEMON`
+/// names, as on a machine that both were copied to.
 pub(crate) fn daemon_program() -> String {
     let carried = env::var("TEST_DAEMON");
     carried.unwrap_or_else(|_| env!("CARGO_BIN_EXE_virtinterfaced").to_owned())
@@ -271,7 +270,7 @@ pub(crate) fn daemon_command() -> Command {
     command(&daemon_program())
 }
 
-/// Runs the daemon to its end: for options with which it does not stay.
+/// Runs the daemon to its end: for options with which it does not keep running.
 pub(crate) fn run_daemon(arguments: &[&str]) -> Output {
     run(daemon_command().args(arguments))
 }

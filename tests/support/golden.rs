@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Golden files: what was captured, and beside it what we make of it.
+//! Golden files: captured data, each with a partner file that holds the library's output for it.
 //!
-//! A folder below `tests/golden` is listed, never named file by file. A `.hex` file starts with a
-//! line that tells how it was captured; then come messages, an empty line between two. Its partner
-//! is the `.txt` of the same name. `UPDATE_GOLDEN=1` rewrites partners, and the difference is read
-//! like code. A folder of texts has them with whatever suffixes the test says.
+//! All files of a directory below `tests/golden` are used. A `.hex` file begins with a line about
+//! how it was captured, followed by messages that are separated by empty lines. Its partner is the
+//! `.txt` file of the same name. `UPDATE_GOLDEN=1` rewrites partners; the diff is reviewed like
+//! code. In a directory of texts, the test chooses the suffixes.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -32,20 +32,20 @@ fn unhex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
 }
 
-/// A folder of golden files.
+/// A directory of golden files.
 pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// Holds what `read` makes of each capture in a folder against the capture's partner. A partner
-/// without a capture is an error too.
+/// Compares the output of `read` for each capture in a directory with the capture's partner. A
+/// partner without a capture is an error too.
 pub(crate) fn compare_all(name: &str, read: impl Fn(&Capture) -> String) {
     for pair in pairs(name, ".hex", ".txt") {
         compare(&pair.expected, &read(&Capture::read(&pair.given)));
     }
 }
 
-/// As [`compare_all`], where each file is a text: `given` and `expected` are what names end with.
+/// As [`compare_all`], where each file is a text: `given` and `expected` are the suffixes.
 pub(crate) fn compare_texts(
     name: &str,
     given: &str,
@@ -59,21 +59,21 @@ pub(crate) fn compare_texts(
 
 /// A file and its partner.
 pub(crate) struct Pair {
-    /// What both are called, without what their names end with.
+    /// The common name of both, without suffixes.
     pub(crate) name: String,
     pub(crate) given: PathBuf,
     pub(crate) expected: PathBuf,
 }
 
-/// The pairs of a folder, in the order of their names. A partner may lack; there is none without
-/// its file, and no other file.
+/// The pairs of a directory, sorted by name. The partner of a file may be missing; a partner
+/// without its file is an error, as is any other file.
 pub(crate) fn pairs(name: &str, given: &str, expected: &str) -> Vec<Pair> {
     let folder = folder(name);
     let entries = std::fs::read_dir(&folder).unwrap();
     let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut stems = Vec::new();
     for file in files {
-        // One of the endings may be the end of the other.
+        // One suffix may be the end of the other.
         if let Some(stem) = file.strip_suffix(expected) {
             let path = folder.join(format!("{stem}{given}"));
             assert!(path.exists(), "{name}/{file}: no {given} beside it");
@@ -92,7 +92,7 @@ pub(crate) fn pairs(name: &str, given: &str, expected: &str) -> Vec<Pair> {
     stems.into_iter().map(pair).collect()
 }
 
-/// Holds `actual` against a file.
+/// Compares `actual` with a file.
 pub(crate) fn compare(path: &Path, actual: &str) {
     #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();

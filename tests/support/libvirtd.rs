@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt's own daemon, with nothing of the machine's own within its reach: apart from ours, to
-//! compare answers, or beside it, as on a host that runs guests.
+//! libvirt's own daemon, isolated from the machine: apart from ours, to compare answers, or beside
+//! it, as on a host that runs guests.
 //!
-//! Apart, it has its interface driver alone and a /run/libvirt of its own, and its sockets stand in
-//! the test's folder.
+//! Apart, it has only its interface driver and a /run/libvirt of its own, and its sockets are in
+//! the test's directory.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,10 +15,10 @@ use super::daemon::Daemon;
 
 pub(crate) const LIBVIRTD: &str = "/usr/sbin/libvirtd";
 
-/// Where Debian has its drivers.
+/// Debian's directory of its drivers.
 const DRIVERS: &str = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver";
 
-/// One of them.
+/// The interface driver.
 pub(crate) const DRIVER: &str =
     "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_interface.so";
 
@@ -29,29 +29,29 @@ pub(crate) const SOCKET: &str = "/run/test/libvirtd/libvirt-sock";
 pub(crate) const READ_ONLY_SOCKET: &str = "/run/test/libvirtd/libvirt-sock-ro";
 pub(crate) const ADMIN_SOCKET: &str = "/run/test/libvirtd/libvirt-admin-sock";
 
-/// Its sockets, its configuration, and the folder in which it finds drivers.
+/// The directory of its sockets, its configuration and its drivers.
 const DIR: &str = "/run/test/libvirtd";
 
-/// What it writes to, beside its sockets.
+/// The directories that it writes to, beside its sockets.
 const PRIVATE_DIRS: &str =
     "/run/libvirt /etc/libvirt /var/cache/libvirt /var/lib/libvirt /var/log/libvirt";
 
-/// Starts it with these settings beside the necessary ones, and waits until it answers.
+/// Starts it with these settings in addition to the necessary ones, and waits until it answers.
 pub(crate) fn start(settings: &str) -> Daemon {
     let mut daemon = Daemon::spawn(&mut libvirtd(settings));
     daemon.wait_for(SOCKET);
     daemon
 }
 
-/// Where it has its socket when it runs beside ours.
+/// Its socket when it runs beside ours.
 pub(crate) const USUAL_SOCKET: &str = "/run/libvirt/libvirt-sock";
 
-/// Guests are root's, without what a namespace has not: a security module, control groups, virtlogd.
+/// Guests run as root, without what a namespace lacks: a security module, control groups, virtlogd.
 const QEMU_SETTINGS: &str = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\n\
     cgroup_controllers = []\nstdio_handler = \"file\"\n";
 
-/// Lets it run beside ours from now on, with its interface and QEMU drivers, in the folders that both
-/// of them have by default. The QEMU driver wants the user that its package makes.
+/// Prepares to run it beside ours, with its interface and QEMU drivers, in the default directories
+/// of both daemons. The QEMU driver requires the user that its package creates.
 pub(crate) fn prepare_beside() {
     const USER: &str = "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin\n";
     const GROUP: &str = "libvirt-qemu:x:64055:\n";
@@ -78,7 +78,7 @@ pub(crate) fn start_beside() -> Daemon {
     daemon
 }
 
-/// Writes its configuration, and a folder with the drivers that it is to load.
+/// Writes its configuration, and fills a directory with the drivers that it is to load.
 fn write_files(settings: &str, drivers: &[&str]) {
     let folder = Path::new(DIR).join("drivers");
     fs::create_dir_all(&folder).unwrap();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links changed by single system calls, faster than any program could be started.
+//! Changes links by single system calls, faster than a program could be started.
 
 #![allow(unsafe_code, reason = "interfaces are changed by ioctl")]
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Takes a link up and down.
+/// Sets links up and down.
 #[derive(Debug)]
 pub(crate) struct Switch {
     socket: OwnedFd,
@@ -17,11 +17,11 @@ impl Switch {
         // SAFETY: socket takes integers.
         let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
         assert!(fd >= 0);
-        // SAFETY: the descriptor is new and nobody else's.
+        // SAFETY: the descriptor is new, and nothing else owns it.
         Self { socket: unsafe { OwnedFd::from_raw_fd(fd) } }
     }
 
-    /// Makes a link up, or not.
+    /// Sets a link up or down.
     pub(crate) fn set(&self, name: &str, state: State) {
         let flags = match state {
             State::Up => libc::IFF_UP,
@@ -49,12 +49,12 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// One that carries frames and has an address, as guests have it.
+    /// A device that carries frames and has a MAC address, as a guest's does.
     pub(crate) fn tap(name: &str) -> Self {
         Self::new(name, libc::IFF_TAP)
     }
 
-    /// One that carries packets and has no address.
+    /// A device that carries packets and has no MAC address.
     pub(crate) fn tun(name: &str) -> Self {
         Self::new(name, libc::IFF_TUN)
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the integration tests share: a network namespace of their own, the built daemon, a client
-//! that speaks raw bytes, and the host's tools.
+//! Shared parts of the integration tests: a network namespace for each test, the built daemon, a
+//! client that sends raw bytes, and the host's tools.
 //!
-//! Nothing here outlives its test: files stand on a tmpfs of the namespace, and what was started
-//! is killed when its value is dropped. No wait is without end, and none is a measurement.
+//! Nothing here outlives its test: files are on a tmpfs of the namespace, and processes are killed
+//! when their value is dropped. Every wait has a limit, and no wait measures time.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -22,10 +22,10 @@ pub(crate) mod wire;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything may take. Only a failing test waits that long.
+/// The limit of every wait. Only a failing test waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `fact` holds; `what` names it where it never does.
+/// Waits until `fact` holds; `what` names it in the failure.
 pub(crate) fn eventually(what: &str, mut fact: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !fact() {
@@ -34,7 +34,8 @@ pub(crate) fn eventually(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
-/// Holds what `measure` takes against `bound`, three times at most: a machine may be busy once.
+/// Compares the time that `measure` returns with `bound`, up to three times, as the machine may be
+/// busy once.
 #[track_caller]
 pub(crate) fn assert_takes_less_than(bound: Duration, mut measure: impl FnMut() -> Duration) {
     let mut least = Duration::MAX;
@@ -47,7 +48,7 @@ pub(crate) fn assert_takes_less_than(bound: Duration, mut measure: impl FnMut() 
     panic!("{least:?} at least");
 }
 
-/// Runs `test` while another thread does `again` over and over.
+/// Runs `test` while another thread calls `again` repeatedly.
 pub(crate) fn meanwhile(mut again: impl FnMut() + Send, test: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -61,7 +62,7 @@ pub(crate) fn meanwhile(mut again: impl FnMut() + Send, test: impl FnOnce()) {
     });
 }
 
-/// Sets its flag when it goes, be it by a panic: a thread that works until then always ends.
+/// Sets its flag when dropped, also by a panic: a thread that works until then always ends.
 #[derive(Debug)]
 pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A network and mount namespace for one test: nothing of the machine's own is seen or touched.
+//! A network and mount namespace for one test, which isolates it from the machine.
 //!
-//! Namespaces belong to threads, and what a thread starts inherits them. Each test therefore runs
-//! in a thread of its own, which ends with it.
+//! Namespaces belong to threads, and child processes inherit them. Each test therefore runs in a
+//! thread of its own, which ends with it.
 
 #![allow(unsafe_code, reason = "namespaces are entered by system calls")]
 
@@ -13,19 +13,19 @@ use std::{env, fs, io, panic, ptr, thread};
 
 use super::command::ip;
 
-/// The variables that turn a skipped test into a failed one.
+/// Variables that make a skipped test fail.
 const REQUIRING: [&str; 2] = ["CI", "REQUIRE_NETNS"];
 
-/// A hook of dhcpcd's may set the host's name.
+/// The UTS namespace, as a hook of dhcpcd may set the host's name.
 const NAMESPACES: libc::c_int = libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
 
-/// What a test finds in resolv.conf.
+/// The initial content of a test's resolv.conf.
 const NAME_SERVERS: &str = "nameserver 203.0.113.1\n";
 
-/// Where a test keeps its files: on the namespace's tmpfs.
+/// A test's directory, on the namespace's tmpfs.
 pub(crate) const DIR: &str = "/run/test";
 
-/// Runs `test` in namespaces of its own, with nothing but `lo` in them, and `lo` up.
+/// Runs `test` in new namespaces that contain only `lo`, which is up.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let run = || match enter() {
         Ok(()) => test(),
@@ -35,7 +35,7 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     ended.unwrap_or_else(|cause| panic::resume_unwind(cause));
 }
 
-/// What must be there for a test, beyond the build's own tools. Where it lacks, the test says so.
+/// Whether a program that a test needs is installed. If not, the test is reported as skipped.
 pub(crate) fn is_installed(program: &str) -> bool {
     let there = Path::new(program).exists();
     if !there {
@@ -44,12 +44,12 @@ pub(crate) fn is_installed(program: &str) -> bool {
     there
 }
 
-/// Says that a test did not run, or fails it where it has to.
+/// Reports that a test did not run, or fails it if tests must run.
 pub(crate) fn skip(reason: &str) {
     skip_unless_set(&REQUIRING, reason);
 }
 
-/// As [`skip`], where any of these variables makes the test one that has to run.
+/// As [`skip`], where also these variables make the test fail.
 pub(crate) fn skip_unless_set(requiring: &[&str], reason: &str) {
     let set = requiring.iter().find(|name| env::var_os(name).is_some());
     assert!(set.is_none(), "cannot run, though {} is set: {reason}", set.unwrap_or(&""));
@@ -69,7 +69,7 @@ fn enter() -> Result<(), String> {
     // From here on the machine's own files are out of reach, so any failure is the test's.
     mount("none", "/", None, libc::MS_REC | libc::MS_PRIVATE);
     mount("tmpfs", "/run", Some("tmpfs"), 0);
-    // DHCP clients keep their leases below /var/lib, and the daemon what an open change goes back to.
+    // DHCP clients keep their leases below /var/lib, and the daemon its transactions.
     let states = ["/var/lib/dhcp", "/var/lib/dhcpcd"].map(|dir| (dir, Path::new(dir).exists()));
     for dir in ["/etc/libvirt", "/var/lib"] {
         if Path::new(dir).exists() {
@@ -79,10 +79,10 @@ fn enter() -> Result<(), String> {
     for (dir, _) in states.into_iter().filter(|(_, is_there)| *is_there) {
         fs::create_dir(dir).unwrap();
     }
-    // The machine's sysfs goes on showing the machine's own interfaces.
+    // The machine's sysfs would go on showing the machine's interfaces.
     mount("sysfs", "/sys", Some("sysfs"), 0);
     fs::create_dir(DIR).unwrap();
-    // Where they put name servers.
+    // DHCP clients write name servers there.
     if Path::new("/etc/resolv.conf").exists() {
         let names = format!("{DIR}/resolv.conf");
         fs::write(&names, NAME_SERVERS).unwrap();
@@ -92,7 +92,8 @@ fn enter() -> Result<(), String> {
     Ok(())
 }
 
-/// The tests open thousands of sockets between them, and the daemons inherit the limit.
+/// Raises the limit of open files: the tests open thousands of sockets in total, and the daemons
+/// inherit the limit.
 fn open_files_for_all() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -109,7 +110,7 @@ fn mount(source: &str, target: &str, kind: Option<&str>, flags: libc::c_ulong) {
     let text = |text: &str| CString::new(text).unwrap();
     let (source, place, kind) = (text(source), text(target), kind.map(text));
     let kind = kind.as_ref().map_or(ptr::null(), |kind| kind.as_ptr());
-    // SAFETY: the strings outlive the call; neither a kind nor data is needed where they are null.
+    // SAFETY: the strings outlive the call; null is valid where neither a type nor data is needed.
     let rc = unsafe { libc::mount(source.as_ptr(), place.as_ptr(), kind, flags, ptr::null()) };
     assert_eq!(rc, 0, "cannot mount on {target}: {}", io::Error::last_os_error());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Numbers of links that `ip` neither shows nor sets, asked of the kernel and set by bare requests.
+//! Numeric attributes of links that `ip` does not know, read and set by netlink requests.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const LINK_HEADER_LEN: usize = 16;
 
-/// A number of a link; nothing from a kernel that does not know it.
+/// A numeric attribute of a link; `None` from a kernel that does not know it.
 pub(crate) fn link_number(link: &str, attribute: u16) -> Option<u32> {
     let header = Header { kind: RTM_GETLINK, flags: FLAG_REQUEST, sequence: 1 };
     let answer = ask(header, link, |_| {});
@@ -24,7 +24,7 @@ pub(crate) fn link_number(link: &str, attribute: u16) -> Option<u32> {
     attributes.find(|it| it.kind == attribute).map(|it| it.u32("a number").unwrap())
 }
 
-/// Sets a number of a link.
+/// Sets a numeric attribute of a link.
 pub(crate) fn set_link_number(link: &str, attribute: u16, value: u32) {
     let flags = FLAG_REQUEST | FLAG_ACK;
     let header = Header { kind: RTM_NEWLINK, flags, sequence: 1 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a peer on a Unix socket can do and std cannot: send descriptors, wait for news without
-//! taking it, and be somebody else.
+//! Operations of a peer on a Unix socket that std lacks: sending descriptors, waiting for data
+//! without reading it, and connecting as another user.
 
 #![allow(unsafe_code, reason = "std has none of this")]
 
@@ -13,7 +13,7 @@ use std::{io, panic, thread};
 pub(crate) const FD_COUNT_MAX: usize = 253;
 
 /// Sends `bytes` with `count` copies of a descriptor. The protocol sends each with a byte of its
-/// own behind its message.
+/// own after its message.
 pub(crate) fn send_with_fds(stream: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>, count: usize) {
     assert!(count <= FD_COUNT_MAX);
     let fds_len = u32::try_from(size_of::<libc::c_int>() * count).unwrap();
@@ -39,7 +39,7 @@ pub(crate) fn send_with_fds(stream: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_
     assert_eq!(usize::try_from(sent), Ok(bytes.len()), "{}", io::Error::last_os_error());
 }
 
-/// Whether bytes, or the peer's end, come within `patience`. They stay where they are.
+/// Whether bytes, or the peer's end, come within `patience`. Nothing is read.
 pub(crate) fn has_news_within(stream: &UnixStream, patience: Duration) -> bool {
     let mut wanted = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let patience = i32::try_from(patience.as_millis()).unwrap();
@@ -49,8 +49,8 @@ pub(crate) fn has_news_within(stream: &UnixStream, patience: Duration) -> bool {
     count == 1
 }
 
-/// Runs `what` as another user, in a thread of its own: system calls change the user of the
-/// calling thread alone, where libc's functions would change that of all.
+/// Runs `what` as another user, in a thread of its own: the system call changes the user of the
+/// calling thread alone, whereas libc's function would change that of all threads.
 pub(crate) fn as_user(uid: u32, what: impl FnOnce() + Send) {
     thread::scope(|scope| {
         let ended = scope.spawn(move || {

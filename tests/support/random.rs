@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Chance that a seed repeats: what the tests ask of [`fastrand::Rng`] beyond its own words.
+//! Reproducible random choices: methods for [`fastrand::Rng`].
 
 pub(crate) use fastrand::Rng;
 
 pub(crate) trait Chance {
-    /// True once in `count` times.
+    /// True once in `count` times, on average.
     fn once_in(&mut self, count: usize) -> bool;
 
-    /// One of `items`, which are not empty.
+    /// One of `items`, which must not be empty.
     fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T;
 }
 
@@ -21,11 +21,11 @@ impl Chance for Rng {
     }
 }
 
-/// The seed that the environment sets, or a new one each time. CI has one a commit (`CI_SEED`, which
-/// `.ci/run` sets): each commit is tried where others were not, and the same one in the same way each time, as
-/// whether it can be merged is not to depend on a draw.
+/// The seed that the environment sets, or a new one each time. In CI, `.ci/run` sets one for each
+/// commit (`CI_SEED`), so different commits try different seeds, and a commit always the same one:
+/// whether it can be merged does not depend on chance.
 pub(crate) fn seed(variable: &str) -> u64 {
-    /// Where it is not known which commit this is.
+    /// The seed in CI if the commit is unknown.
     const OF_CI: u64 = 20_250_115;
     #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]
     let is_ci = std::env::var_os("CI").is_some();
@@ -34,7 +34,7 @@ pub(crate) fn seed(variable: &str) -> u64 {
     seed_from(variable).unwrap_or_else(drawn)
 }
 
-/// The seed that the environment sets, so that a run which failed can be repeated.
+/// The seed that the environment sets, so that a failed run can be repeated.
 pub(crate) fn seed_from(variable: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test has no daemon.rs to ask")]
     let text = std::env::var(variable).ok()?;

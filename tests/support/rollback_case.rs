@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The cases below `tests/golden/restore`: a host as it was, the same host as it is, and the plan that
-//! leads back. A folder is a case, and has all three files. How a host is written,
-//! `simulation::value_kernel::text` tells.
+//! The cases below `tests/golden/restore`: a host before, the same host now, and the plan that
+//! restores it. Each directory is a case and has all three files. `simulation::value_kernel::text`
+//! describes the syntax of hosts.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -16,7 +16,7 @@ use virtinterfaced::snapshot::Network;
 
 use crate::golden;
 
-/// How long ago it was.
+/// The time between the two.
 const ELAPSED: Duration = Duration::from_secs(100);
 
 /// One case.
@@ -45,19 +45,19 @@ impl RollbackCase {
             text.parse().unwrap_or_else(|err| panic!("{name}/{file}: {err}"))
         };
         let then = kernel("then.txt", "");
-        // A link of the same name is the same, unless the case says otherwise.
+        // A link keeps its index, unless the case sets another.
         let number = |link: &Link| format!("number {} {}\n", link.name, link.index.0);
         let numbers: String = then.host().links().map(number).collect();
         let now = kernel("now.txt", &numbers);
         Self { name, folder, then, now }
     }
 
-    /// What leads back from `now`. No link is named by a definition.
+    /// The plan that restores the host from `now`. No definition names a link.
     pub(crate) fn plan_from(&self, now: &ValueKernel) -> Restoration {
         self.with_inputs(now, |inputs| Planner::default().poll(inputs, usize::MAX).unwrap())
     }
 
-    /// The same, made in parts of so many entries.
+    /// The same plan, made in parts of `entry_count` entries.
     pub(crate) fn plan_in_parts(&self, entry_count: usize) -> Restoration {
         let mut planner = Planner::default();
         self.with_inputs(&self.now, |inputs| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A router that advertises itself, a prefix and a route (RFC 4861, RFC 4191), twice a second: with lifetimes
-//! of a few seconds, which the daemons that do so on real networks do not allow.
+//! A router that advertises itself, a prefix and a route (RFC 4861, RFC 4191) twice a second, with
+//! lifetimes of a few seconds, which the usual daemons do not permit.
 
 #![allow(unsafe_code, reason = "std makes no raw sockets, and enters no namespaces")]
 
@@ -17,7 +17,7 @@ use super::command::ip_batch;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const PREFIX_OPTION: u8 = 3;
 const ROUTE_OPTION: u8 = 24;
-/// Of a prefix: it is on the link, and for addresses of hosts' own making.
+/// Flags of the prefix: it is on the link, and hosts may form addresses in it.
 const PREFIX_FLAGS: u8 = ON_LINK | 0x40;
 const ON_LINK: u8 = 0x80;
 static HOP_LIMIT: libc::c_int = 255;
@@ -25,38 +25,39 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const INTERVAL: Duration = Duration::from_millis(500);
 
 const ROUTER: &str = "fe80::1";
-/// An address of its own in the prefix, and one that only the default route leads to.
+/// The router's address in the prefix, and one that is reached only by the default route.
 pub(crate) const NEAR: &str = "2001:db8:7::1";
 pub(crate) const ANYWHERE: &str = "2001:db8:99::1";
 
-/// The prefix that it advertises, of 64 bits.
+/// The advertised prefix, of 64 bits.
 pub(crate) const PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 0);
-/// Where it says that it leads, of 48 bits.
+/// The network of the advertised route, of 48 bits.
 pub(crate) const BEHIND: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 0);
 
-/// A router, and a host behind it, in a network namespace of their own. Both are gone when it is dropped.
+/// A router, and a host behind it, in a network namespace of their own. Both are gone when it is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Router {
     mind: Arc<Mind>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the router says from now on.
+/// The router's settings, which the test may change at any time.
 #[derive(Debug, Default)]
 struct Mind {
-    /// Seconds for which it is a default router; 0 if it is none.
+    /// How many seconds it is a default router; 0 for not at all.
     lifetime: AtomicU16,
     is_silent: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl Router {
-    /// Takes a link of ours, and advertises there with this lifetime.
+    /// Moves a link to the router's namespace, and advertises there with this lifetime.
     pub(crate) fn start(link: &str, lifetime: u16) -> Self {
         Self::start_with(link, lifetime, PREFIX_FLAGS)
     }
 
-    /// The same, where hosts are to make themselves no addresses.
+    /// The same, where hosts are not to form addresses.
     pub(crate) fn start_without_autoconf(link: &str, lifetime: u16) -> Self {
         Self::start_with(link, lifetime, ON_LINK)
     }
@@ -67,7 +68,7 @@ impl Router {
         let (link_is_here, link_is_there) = mpsc::channel();
         let (name, of_thread) = (link.to_owned(), Arc::clone(&mind));
         let thread = thread::spawn(move || {
-            // SAFETY: it concerns this thread alone, and what it starts.
+            // SAFETY: it affects only this thread and its children.
             assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
             // SAFETY: gettid takes nothing.
             number_is.send(unsafe { libc::gettid() }).unwrap();
@@ -91,12 +92,12 @@ impl Router {
         Self { mind, thread: Some(thread) }
     }
 
-    /// Goes on to advertise the prefix, and is no default router any more.
+    /// Continues to advertise the prefix, but is no longer a default router.
     pub(crate) fn retire(&self) {
         self.mind.lifetime.store(0, Ordering::Relaxed);
     }
 
-    /// Says nothing, or speaks again.
+    /// Stops or resumes its advertisements.
     pub(crate) fn set_silent(&self, is_silent: bool) {
         self.mind.is_silent.store(is_silent, Ordering::Relaxed);
     }
@@ -111,7 +112,7 @@ impl Drop for Router {
 
 fn advertisement(router_lifetime: u16, prefix_lifetime: u16, prefix_flags: u8) -> Vec<u8> {
     let prefix_lifetime = u32::from(prefix_lifetime).to_be_bytes();
-    // Type, code, checksum (the kernel's to fill in), hop limit, flags, lifetime, two timers.
+    // Type, code, checksum (filled in by the kernel), hop limit, flags, lifetime, two timers.
     let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, 64, 0];
     message.extend(router_lifetime.to_be_bytes());
     message.extend([0; 8]);
@@ -135,7 +136,7 @@ impl Socket {
         // SAFETY: the name is NUL-terminated.
         let link = unsafe { libc::if_nametoindex(link.as_ptr()) };
         assert_ne!(link, 0);
-        // SAFETY: socket takes integers alone.
+        // SAFETY: socket takes only integers.
         let fd = unsafe { libc::socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6) };
         assert!(fd >= 0, "{}", std::io::Error::last_os_error());
         // SAFETY: the kernel has just made this descriptor.
@@ -150,7 +151,7 @@ impl Socket {
         Self { socket, link }
     }
 
-    /// What cannot be sent now, as the link is down, is sent the next time.
+    /// Sends a message. If the link is down, the message is lost; the next one follows soon.
     fn send(&self, message: &[u8]) {
         // SAFETY: `sockaddr_in6` is a plain struct of integers, for all of which zero is valid.
         let mut to: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The one judge of rollbacks, and of a change followed by its reverse: everything that `ip`, `bridge`
-//! and the per-link sysctls say of a host, held against what they say later, field by field.
+//! Compares a host before and after a rollback, or a change and its reverse, field by field:
+//! everything that `ip`, `bridge` and the per-link sysctls show.
 //!
-//! What is not compared stands in [`LEFT_OUT`], with the reason of each.
+//! [`LEFT_OUT`] lists the fields that are not compared, with the reason for each.
 
 use std::fs::{self, DirEntry};
 use std::net::Ipv4Addr;
@@ -13,19 +13,19 @@ use serde_json::{Map, Value};
 
 use super::command::{command, run_with_input};
 
-/// How far a field is compared.
+/// How a field is compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Compared {
     Never,
-    /// Only where the very same links must be there, and not where one may have been made again.
+    /// Only if the links must be the same ones, not recreated.
     OfSameLinks,
-    /// As seconds that are left, [`LIFETIME_TOLERANCE`] apart at most.
+    /// As seconds that remain, at most [`LIFETIME_TOLERANCE`] apart.
     Loosely,
-    /// Only where no dhcpcd has run ([`Snapshot::beside_dhcpcd`]).
+    /// Only if no dhcpcd has run ([`Snapshot::beside_dhcpcd`]).
     WithoutDhcpcd,
 }
 
-/// Fields that are not compared like all others, by the end of their path, with the reason.
+/// Fields with a comparison of their own, by the end of their path, with the reason.
 const LEFT_OUT: [(&str, Compared, &str); 30] = [
     ("ad_info", Compared::Never, "what a bond has found out about its partner"),
     ("ad_aggregator_id", Compared::Never, "what a bond has found out about its partner"),
@@ -108,18 +108,19 @@ const LIFETIME_TOLERANCE: i64 = 15;
 /// The listing of `bridge fdb`.
 const FORWARDING_TABLES: &str = "forwarding tables";
 
-/// How long the kernel has to settle: its operational states, and its search for duplicates.
+/// How long the kernel may take to settle: operational states, and duplicate address detection.
 const SETTLING_TIME: Duration = Duration::from_secs(20);
 
-/// Folders of sysctls that have one folder a link, and those of all links and of future ones.
+/// Sysctl directories with a subdirectory for each link, for all links (`all`) and for new ones
+/// (`default`).
 const SYSCTL_FOLDERS: [&str; 4] = ["ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh"];
 
-/// What must be the same.
+/// Which links the host must have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Strictness {
-    /// The very same links.
+    /// The same links.
     SameLinks,
-    /// Links that are as they were; they may have been made again.
+    /// Links with the same properties; they may have been recreated.
     AlikeLinks,
 }
 
@@ -142,7 +143,7 @@ impl Snapshot {
             for mut item in items {
                 sort_ipv6(&mut item);
                 sort_alt_names(&mut item);
-                // Of several routes to one place, and rules of one priority, the order counts.
+                // Routes to the same destination and rules of the same priority are ordered.
                 let of_name = named.entry(item_name(&item)).or_insert_with(|| Value::Array(vec![]));
                 of_name.as_array_mut().unwrap().push(item);
             }
@@ -157,7 +158,7 @@ impl Snapshot {
         Self { sections: sections.into(), is_beside_dhcpcd: false }
     }
 
-    /// The same for a test that runs dhcpcd after it.
+    /// The same snapshot, for a test that runs dhcpcd afterwards.
     #[must_use]
     pub(crate) fn beside_dhcpcd(self) -> Self {
         Self { is_beside_dhcpcd: true, ..self }
@@ -167,7 +168,7 @@ impl Snapshot {
         self.sections["links"].get(name).is_some()
     }
 
-    /// The same of the links alone that are not left out.
+    /// The snapshot without the links for which `is_out` holds.
     #[must_use]
     pub(crate) fn without(mut self, is_out: impl Fn(&str) -> bool) -> Self {
         let is_of_one = |item: &Value| item["dev"].as_str().is_some_and(&is_out);
@@ -182,7 +183,7 @@ impl Snapshot {
         self
     }
 
-    /// Fails unless the host comes to be as it was, field by field.
+    /// Fails unless the host becomes equal to this snapshot, field by field.
     #[track_caller]
     pub(crate) fn assert_unchanged(&self, strictness: Strictness, label: &str) {
         let deadline = Instant::now() + SETTLING_TIME;
@@ -200,7 +201,7 @@ impl Snapshot {
         }
     }
 
-    /// What is not as it was, a line each.
+    /// The fields that differ, a line each.
     pub(crate) fn differences(&self, now: &Self, strictness: Strictness) -> Vec<String> {
         let mut found = Vec::new();
         let (mut before, mut now) = (self.sections.clone(), now.sections.clone());
@@ -221,7 +222,7 @@ impl Snapshot {
     }
 }
 
-/// All that `ip` and `bridge` list, by what they list.
+/// All listings of `ip` and `bridge`, with their names.
 fn listings() -> Vec<(&'static str, Vec<Value>)> {
     let mut listings = Vec::new();
     for (program, options, commands) in [
@@ -239,7 +240,7 @@ fn listings() -> Vec<(&'static str, Vec<Value>)> {
             &["-details", "-json", "-6"],
             &[("IPv6 routes", "route show table all"), ("IPv6 rules", "rule show")],
         ),
-        // Next hops of a family alone would be without their groups.
+        // Dumping the next hops of one family would omit their groups.
         (
             "ip",
             &["-details", "-json"],
@@ -261,14 +262,14 @@ fn listings() -> Vec<(&'static str, Vec<Value>)> {
     listings
 }
 
-/// What tells an item from most others of its listing.
+/// The name of an item within its listing, unique for most items.
 fn item_name(item: &Value) -> String {
     let text = |key: &str| item.get(key).map(|value| value.to_string().replace('"', ""));
     let route = || ["type", "dst", "table"].map(|key| text(key).unwrap_or_default()).join(" ");
     ["ifname", "priority", "id"].into_iter().find_map(text).unwrap_or_else(route)
 }
 
-/// The sysctls of each link, of all links and of future ones. What cannot be read is not there.
+/// The sysctls of each link, of all links and of new ones. Unreadable ones are left out.
 fn sysctls() -> Value {
     let mut links = Map::new();
     let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
@@ -285,8 +286,8 @@ fn sysctls() -> Value {
     links.into()
 }
 
-/// IPv6 lists the newest address first. Of one that was put back among others that have stayed it
-/// cannot be said where it was.
+/// Sorts IPv6 addresses. The kernel lists the newest first, so a restored address cannot return to
+/// its place.
 fn sort_ipv6(link: &mut Value) {
     let Some(Value::Array(infos)) = link.get_mut("addr_info") else { return };
     infos.sort_by_key(|info| match info["family"].as_str() {
@@ -295,15 +296,15 @@ fn sort_ipv6(link: &mut Value) {
     });
 }
 
-/// Other names of a link are a set, which the kernel lists in the order in which they came.
+/// Sorts alternative names of a link. They are a set, which the kernel lists in order of creation.
 fn sort_alt_names(link: &mut Value) {
     if let Some(Value::Array(names)) = link.get_mut("altnames") {
         names.sort_by_key(Value::to_string);
     }
 }
 
-/// An address that was put back stands behind those of other IPv4 networks that have stayed. Within its
-/// network the order counts, as the first one is the source of what the host sends there.
+/// Sorts IPv4 networks, as a restored address comes after those of other networks. Within a network
+/// the order is kept, as the first address is the source of packets to that network.
 fn sort_networks(sections: &mut Value) {
     let Some(Value::Object(links)) = sections.get_mut("addresses") else { return };
     for link in links.values_mut().filter_map(Value::as_array_mut).flatten() {
@@ -317,8 +318,8 @@ fn sort_networks(sections: &mut Value) {
     }
 }
 
-/// A hop of IPv6 is a route of its own, and the last one where it comes back beside others that have stayed.
-/// Which one a flow takes, the weights say.
+/// Sorts the next hops of IPv6 routes. Each is a route of its own, and a restored one comes last.
+/// Flows are distributed by weight, not by order.
 fn sort_hops(sections: &mut Value) {
     let Some(Value::Object(routes)) = sections.get_mut("IPv6 routes") else { return };
     for route in routes.values_mut().filter_map(Value::as_array_mut).flatten() {
@@ -328,8 +329,8 @@ fn sort_hops(sections: &mut Value) {
     }
 }
 
-/// Of the routes to one place that the kernel makes by itself, one for each link that is up, the order
-/// is that in which the links came up.
+/// Sorts the kernel's own routes to one destination: there is one for each link that is up, in the
+/// order in which the links came up.
 fn sort_kernels(routes: &mut Value) {
     let Value::Array(routes) = routes else { return };
     if routes.iter().all(|route| route["protocol"] == "kernel") {
@@ -337,7 +338,7 @@ fn sort_kernels(routes: &mut Value) {
     }
 }
 
-/// How far the field at the end of this path is compared, if not like most.
+/// How the field at the end of this path is compared, if it is in [`LEFT_OUT`].
 fn compared(path: &str) -> Option<Compared> {
     let is_it = |field: &str| path.strip_suffix(field).is_some_and(|rest| rest.ends_with('/'));
     LEFT_OUT.iter().find(|(field, ..)| is_it(field)).map(|(_, compared, _)| *compared)
@@ -389,7 +390,7 @@ fn compare(
     }
 }
 
-/// A comparison that never finds anything would let every test of undoing pass.
+/// Without this test, a comparison that finds no difference would let every test of undoing pass.
 #[test]
 fn differences_are_found() {
     let snapshot = |links: &str| {

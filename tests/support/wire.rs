@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt's RPC by hand: bytes as the protocol writes them down, without the crate's own encoder.
+//! libvirt's RPC encoded by hand, as the protocol specifies it, without the crate's own encoder.
 //!
-//! Procedures have the names of `remote_protocol.x`, payloads are tables of [`Arg`]s.
+//! Procedures have the names of `remote_protocol.x`; payloads are lists of [`Arg`]s.
 
 pub(crate) const REMOTE: u32 = 0x2000_8086;
 pub(crate) const ADMIN: u32 = 0x0690_0690;
@@ -18,7 +18,7 @@ pub(crate) const CALL_WITH_FDS: i32 = 4;
 pub(crate) const OK: i32 = 0;
 pub(crate) const ERROR: i32 = 1;
 
-/// Keepalive's two procedures.
+/// The two procedures of the keepalive program.
 pub(crate) const PING: i32 = 1;
 pub(crate) const PONG: i32 = 2;
 
@@ -53,11 +53,11 @@ pub(crate) mod procedure {
 pub(crate) enum Arg<'a> {
     Word(u32),
     Text(&'a str),
-    /// A string behind the flag that says it is there.
+    /// An optional string that is present.
     Some(&'a str),
 }
 
-/// Arguments as XDR.
+/// Arguments encoded as XDR.
 pub(crate) fn payload(arguments: &[Arg<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for argument in arguments {
@@ -80,7 +80,7 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// A message's six words behind its length.
+/// The six words of a message's header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Head {
     pub(crate) program: u32,
@@ -102,7 +102,7 @@ impl Head {
         Self { program: KEEPALIVE, version: 1, procedure, kind: MESSAGE, serial: 0, status: OK }
     }
 
-    /// The head that the reply to this call has.
+    /// The header of the reply to this call.
     pub(crate) const fn reply(self, status: i32) -> Self {
         Self { kind: REPLY, status, ..self }
     }
@@ -121,7 +121,7 @@ impl Head {
         bytes
     }
 
-    /// Reads the six words.
+    /// Decodes the six words.
     pub(crate) fn decode(bytes: &[u8; 24]) -> Self {
         let word = |at: usize| <[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap();
         Self {
@@ -135,7 +135,7 @@ impl Head {
     }
 }
 
-/// What a failed call tells its client.
+/// The error of a failed call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Fault {
     pub(crate) code: u32,
@@ -151,19 +151,19 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The results of a call that has succeeded.
+    /// The results of a call; it must have succeeded.
     #[track_caller]
     pub(crate) fn results(&self) -> Results<'_> {
         assert_eq!(self.head.status, OK, "{:?}", self.fault());
         Results { rest: &self.payload }
     }
 
-    /// The error of a call that has failed, if it has.
+    /// The error of a call, if it has failed.
     pub(crate) fn outcome(&self) -> Result<(), Fault> {
         if self.head.status == OK { Ok(()) } else { Err(self.fault()) }
     }
 
-    /// The error of a call that has failed.
+    /// The error of a call; it must have failed.
     #[track_caller]
     pub(crate) fn fault(&self) -> Fault {
         assert_eq!(self.head.status, ERROR, "{self:?}");
