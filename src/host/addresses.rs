@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Addresses`]: the kernel's addresses, found by their link.
 //!
-//! Knows no link but by its index. One map holds them all, sorted by link: a map for each link
-//! would cost a host with thousands of links more than the addresses themselves.
+//! Knows only the index of a link. One map, sorted by link, holds all addresses: with a map for
+//! each link, a host with thousands of links would spend more memory on the maps than on the
+//! addresses.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,7 +18,7 @@ pub(super) struct Addresses {
     states: BTreeMap<AddressId, State>,
 }
 
-/// What an [`Address`] says besides its id, which is most of it and stands in the map already.
+/// The fields of an [`Address`] that are not in its id, which is the key of the map.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct State {
     role: Role,
@@ -27,7 +28,7 @@ struct State {
 }
 
 impl Addresses {
-    /// Puts `address` in the place of what was known of it.
+    /// Adds `address`, or replaces the known one with the same id.
     pub(super) fn insert(&mut self, address: Address) {
         let Address { role, scope, lifetime, origin, .. } = address;
         self.states.insert(address.id(), State { role, scope, lifetime, origin });
@@ -44,14 +45,14 @@ impl Addresses {
         }
     }
 
-    /// IPv4 before IPv6, by role, then by value.
+    /// Returns a link's addresses: IPv4 before IPv6, by role, then by value.
     pub(super) fn of(&self, link: LinkIndex) -> Vec<Address> {
         let mut addresses: Vec<_> = self.entries_of(link).map(join).collect();
         addresses.sort_by_key(|address| (address.prefix.family(), address.role));
         addresses
     }
 
-    /// By value.
+    /// Iterates over the entries of a link, by value.
     fn entries_of(&self, link: LinkIndex) -> impl Iterator<Item = (&AddressId, &State)> {
         let lowest = IpPrefix::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let first_id = lowest.map(|prefix| AddressId { link, prefix, peer: None });

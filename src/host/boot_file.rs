@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The bytes of files that are remembered until the boot ends: sealed ([`crate::xdr::seal`]), and bound to
-//! the boot's id.
+//! The format of files that are valid until the next boot: sealed ([`crate::xdr::seal`]), and bound
+//! to the boot's id.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use crate::xdr::writer::Writer;
 const MAGIC: &Magic = b"vifboot1";
 const BOOT_LEN_MAX: usize = 64;
 
-/// Why a file is of no use.
+/// The reason why a file is not usable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BootFileError {
-    /// It is another boot's, and has gone with that.
+    /// The file belongs to another boot.
     OtherBoot,
-    /// It is not whole.
+    /// The file is incomplete or corrupt.
     Seal(SealError),
-    /// It says what cannot be.
+    /// The content is invalid.
     Content,
 }
 
@@ -47,7 +47,7 @@ impl From<WireError> for BootFileError {
     }
 }
 
-/// The bytes of a file of this boot.
+/// Encodes a file of this boot.
 pub fn encode(boot: &str, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     seal(MAGIC, |body| {
         let mut out = Writer::new(body);
@@ -56,10 +56,10 @@ pub fn encode(boot: &str, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     })
 }
 
-/// What was written to a file of this boot.
+/// Decodes a file of this boot.
 ///
 /// # Errors
-/// It is of no use.
+/// The file is not usable.
 pub fn decode<'a>(boot: &str, bytes: &'a [u8]) -> Result<Reader<'a>, BootFileError> {
     let body = unseal(MAGIC, bytes).map_err(BootFileError::Seal)?;
     let mut input = Reader::new(body);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From the table of links and addresses to an [`Interface`]: what the XML will say.
+//! Converts links and addresses of the table to an [`Interface`], from which the XML is made.
 //!
-//! Pure: what the table does not hold is named by [`inspection`] and comes back as [`Findings`]: link
-//! speeds, default gateways, and links whose changes the kernel does not announce. A link that the
-//! schema has no place for as what it is (a bond without members, a VLAN whose parent is in another
-//! namespace) is described as ethernet.
+//! Pure: data that is not in the table (link speeds, default gateways, links whose changes the
+//! kernel does not announce) is requested by [`inspection`] and comes back as [`Findings`]. A link
+//! that the schema cannot describe by its kind (a bond without members, a VLAN whose parent is in
+//! another namespace) is described as ethernet.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,53 +21,54 @@ use crate::model::sorted::SortedMap;
 use crate::netlink::address::{Address, Lifetime, Origin, Role, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkIndex, LinkKind};
 
-/// The link that the kernel has in each network namespace, and that its own scripts bring up first.
+/// The loopback link, which exists in each network namespace and is brought up by the host's own
+/// scripts.
 const LOOPBACK: &str = "lo";
 
-/// Which XML is wanted.
+/// The kind of XML that is requested.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum View {
-    /// What the host does now.
+    /// The current state of the host.
     Live,
-    /// The definition that would lead to what the host does now.
+    /// The definition that would lead to the current state of the host.
     Inactive,
 }
 
-/// What must be asked of the kernel before an interface can be described.
+/// The data to be requested from the kernel before an interface can be described.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Inspection {
-    /// The link whose default gateways are wanted.
+    /// The link whose default gateways are needed.
     pub gateways_of: LinkIndex,
-    /// Links that change in silence, and are wanted as they are now.
+    /// Links whose changes are not announced, to be read again.
     pub silent: Vec<LinkIndex>,
-    /// The links whose speed is wanted.
+    /// The links whose speed is needed.
     pub speeds_of: Vec<(LinkIndex, IfName)>,
-    /// The link whose DHCP clients are wanted: those that give their address no lifetime are told by
-    /// nothing else.
+    /// The link whose DHCP clients are needed: addresses from a client that sets no lifetime cannot
+    /// be recognized otherwise.
     pub clients_of: Option<IfName>,
-    /// The link of which it is wanted whether it makes itself addresses of what routers advertise: where
-    /// there are none, nothing else tells.
+    /// The link whose autoconfiguration sysctls are needed: without autoconfigured addresses
+    /// nothing else shows whether the link accepts router advertisements.
     pub sysctls_of: Option<IfName>,
 }
 
-/// What the kernel said.
+/// The kernel's answers to an [`Inspection`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Findings {
     /// At most one of each family.
     pub gateways: Vec<IpAddr>,
-    /// Those of them that a router has advertised.
+    /// The gateways that were learnt from a router advertisement.
     pub advertised: Vec<IpAddr>,
-    /// The silent links. Where one is missing, the table's word stands.
+    /// The silent links. For a missing one the table is used.
     pub links: BTreeMap<LinkIndex, Link>,
-    /// Mb/s; a link without a known speed is left out.
+    /// Mb/s; links without a known speed are omitted.
     pub speeds: SortedMap<LinkIndex, u32>,
     /// The families that a DHCP client runs for.
     pub clients: Vec<Family>,
-    /// Whether the link takes addresses and routes from routers, if any advertise some.
+    /// Whether the link accepts addresses and routes from router advertisements.
     pub hears_routers: bool,
 }
 
-/// What must be known to describe `link` and all that it holds. A link that is not up has no
+/// Returns the data needed to describe `link` and all its parts. Only links that are up have a
 /// speed.
 pub fn inspection(host: &Host, link: &Link) -> Inspection {
     let mut shown = Vec::new();
@@ -81,7 +82,7 @@ pub fn inspection(host: &Host, link: &Link) -> Inspection {
     Inspection { gateways_of: link.index, silent, speeds_of, clients_of: None, sysctls_of: None }
 }
 
-/// The same, for what would be defined.
+/// Returns the data needed to describe `link` as a definition.
 pub(crate) fn inspection_to_define(host: &Host, link: &Link) -> Inspection {
     let is_static = |address: &Address| matches!(source(address), Source::Static);
     let addresses = host.addresses_of(link.index);
@@ -92,8 +93,8 @@ pub(crate) fn inspection_to_define(host: &Host, link: &Link) -> Inspection {
     Inspection { clients_of, sysctls_of, ..inspection(host, link) }
 }
 
-/// Whether something of `link` changes that the kernel does not announce: the attributes of a
-/// bridge or bond that is down, and the addresses of a balance-tlb bond's members, which swap them.
+/// Returns whether the kernel changes attributes of `link` without announcing it: those of a bridge
+/// or bond that is down, and the hardware addresses that the members of a balance-tlb bond swap.
 pub fn is_silent(host: &Host, link: &Link) -> bool {
     let has_attributes = matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
     let master = link.master.and_then(|master| host.link(master));
@@ -109,12 +110,12 @@ pub fn is_silent(host: &Host, link: &Link) -> bool {
     swaps || (has_attributes && !link.up)
 }
 
-/// `link` and everything that its description names as a part of it.
+/// Collects `link` and all links that its description contains.
 fn collect_shown<'a>(host: &'a Host, link: &'a Link, shown: &mut Vec<&'a Link>) {
     shown.push(link);
     match link.kind {
         LinkKind::Bridge(_) => {
-            // The kernel allows no bridge in a bridge; nor do we follow one.
+            // The kernel allows no bridge as a port of a bridge, so none is followed.
             let is_bridge = |port: &&Link| matches!(port.kind, LinkKind::Bridge(_));
             for port in shown_ports(host, link).filter(|port| !is_bridge(port)) {
                 collect_shown(host, port, shown);
@@ -129,13 +130,13 @@ fn collect_shown<'a>(host: &'a Host, link: &'a Link, shown: &mut Vec<&'a Link>) 
     }
 }
 
-/// Describes `link` and all that it holds.
+/// Describes `link` and all its parts.
 pub fn interface(host: &Host, link: &Link, findings: &Findings, view: View) -> Interface {
     let describer = Describer { host, findings, view };
     Interface {
         name: link.name,
         start: describer.start(link),
-        // Some devices have sizes that no definition can have, and 0 means none there.
+        // Some devices have an MTU that no definition can have; 0 means that they have none.
         mtu: Some(link.mtu).filter(|mtu| (1..=MTU_MAX).contains(mtu)),
         protocols: describer.protocols(link),
         kind: describer.kind(link),
@@ -149,8 +150,8 @@ struct Describer<'a> {
 }
 
 impl Describer<'_> {
-    /// What is up and the host's own would be up after the next boot, too. A veth may be that, as a
-    /// container's NIC is.
+    /// Returns the start mode: links that are up and belong to the host would be started at boot. A
+    /// veth may belong to the host, since it is a container's NIC.
     fn start(&self, link: &Link) -> Option<StartMode> {
         let is_own = match link.kind {
             LinkKind::Bond(_) | LinkKind::Bridge(_) | LinkKind::Veth | LinkKind::Vlan { .. } => {
@@ -195,7 +196,7 @@ impl Describer<'_> {
         .unwrap_or_else(|| PortKind::Ethernet(self.ethernet(link)))
     }
 
-    /// The link as the kernel told it last.
+    /// Returns the link's most recent state.
     fn now<'a>(&'a self, link: &'a Link) -> &'a Link {
         self.findings.links.get(&link.index).unwrap_or(link)
     }
@@ -270,8 +271,8 @@ fn live_protocol(
     present.then_some(Protocol { family, autoconf: false, dhcp: None, addresses, gateway })
 }
 
-/// The addressing that, as a definition, would give these addresses. Where the host learnt its
-/// addresses, it learnt the gateway too.
+/// Returns the addressing that, as a definition, would lead to these addresses. Where addresses are
+/// learnt, so is the gateway.
 fn defining_protocol(
     family: Family,
     addresses: &[&Address],
@@ -286,7 +287,7 @@ fn defining_protocol(
             Source::Automatic => {}
             Source::Autoconf => protocol.autoconf = true,
             Source::Dhcp => protocol.dhcp = Some(Dhcp::default()),
-            // It may be there several times, each with another peer.
+            // The same address may be present several times, with different peers.
             Source::Static if address.peer.is_some() && is_listed(&protocol, address.prefix) => {}
             Source::Static => protocol.addresses.push(address.prefix.into()),
         }
@@ -299,13 +300,13 @@ fn defining_protocol(
     Some(protocol)
 }
 
-/// Whether a protocol has this address.
+/// Returns whether a protocol has this address.
 fn is_listed(protocol: &Protocol, prefix: IpPrefix) -> bool {
     protocol.addresses.iter().any(|ip| ip.prefix() == prefix)
 }
 
-/// The address that a DHCP client has brought which gives it no lifetime: if none has one, that from
-/// whose network the gateway is, or else the first.
+/// Returns the address that comes from a DHCP client which sets no lifetime. If no address is a
+/// recognizable lease, it is the one in the gateway's network, else the first one.
 fn leased<'a>(addresses: &[&'a Address], gateway: Option<IpAddr>) -> Option<&'a Address> {
     let is = |address: &Address, wanted: fn(&Source) -> bool| wanted(&source(address));
     if addresses.iter().any(|address| is(address, |source| matches!(source, Source::Dhcp))) {
@@ -321,9 +322,9 @@ fn leased<'a>(addresses: &[&'a Address], gateway: Option<IpAddr>) -> Option<&'a 
     candidates.clone().find(reaches).or_else(|| candidates.next()).copied()
 }
 
-/// Where an address comes from.
+/// The origin of an address.
 enum Source {
-    /// The kernel gives it to every link: no definition has it.
+    /// The kernel gives this address to every link; it is not part of a definition.
     Automatic,
     Autoconf,
     Dhcp,
@@ -334,7 +335,7 @@ fn source(address: &Address) -> Source {
     const HOST_PREFIX_LEN: u8 = 128;
     match (address.scope, address.prefix.family()) {
         (Scope::Link | Scope::Host, _) => Source::Automatic,
-        // It may advertise an address for ever.
+        // A router may advertise an infinite lifetime.
         (Scope::Global | Scope::Site, Family::Ipv6)
             if address.origin == Origin::RouterAdvertisement =>
         {
@@ -345,8 +346,8 @@ fn source(address: &Address) -> Source {
         }
         (Scope::Global | Scope::Site, Family::Ipv4) => Source::Dhcp,
         (Scope::Global | Scope::Site, Family::Ipv6) => {
-            // Kernels before 5.18 do not say who made an address. A router's are a /64 with the
-            // host's own part; a DHCPv6 lease is a single address.
+            // Kernels before 5.18 do not report an address's origin. An autoconfigured address is a
+            // /64 with an interface identifier; a DHCPv6 lease is a single address.
             let advertised = address.origin == Origin::RouterAdvertisement
                 || address.role == Role::Temporary
                 || address.prefix.prefix_len() < HOST_PREFIX_LEN;
@@ -355,7 +356,7 @@ fn source(address: &Address) -> Source {
     }
 }
 
-/// The monitor that a bond uses. ARP wins, as in libvirt; without a target there is none.
+/// Returns the monitor that a bond uses. ARP takes precedence, as in libvirt, and needs a target.
 pub fn monitor(bond: &LinkBond) -> Option<BondMonitor> {
     if bond.arp_interval > 0 {
         let target = *bond.arp_targets.first()?;
@@ -370,7 +371,7 @@ pub fn monitor(bond: &LinkBond) -> Option<BondMonitor> {
     })
 }
 
-/// A bridge's ports as the XML lists them: without the taps that libvirt itself makes for guests
+/// Returns a bridge's ports as the XML lists them: without the taps that libvirt creates for guests
 /// (`vnet` and a number).
 fn shown_ports<'a>(host: &'a Host, bridge: &Link) -> impl Iterator<Item = &'a Link> {
     host.ports_of(bridge.index).into_iter().filter(|port| !is_guest_tap(&port.name))

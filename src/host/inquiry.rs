@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Long questions to the kernel: dumps that are asked for one after another ([`Dialogue`]), and what is
-//! made of their answers ([`Inquiry`]).
+//! Long queries to the kernel: consecutive dumps ([`Dialogue`]), and the processing of their
+//! answers ([`Inquiry`]).
 //!
-//! Knows no socket: whoever drives a dialogue carries its requests to the kernel, and the kernel's
-//! messages back, as many at a time as there is time for. A dump that is torn is asked for anew.
+//! Knows no socket: the caller of a dialogue sends its requests to the kernel and passes the
+//! kernel's messages in, as many at a time as it has time for. An interrupted dump is requested
+//! again.
 
 mod parts;
 pub mod record;
@@ -27,7 +28,7 @@ use crate::netlink::record::route::encode_route_dump;
 use crate::netlink::record::rule::encode_rule_dump;
 use crate::netlink::wire::Message;
 
-/// What one request asks for.
+/// The subject of one request.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Topic {
     Links,
@@ -35,14 +36,14 @@ pub enum Topic {
     Addresses,
     AddressesOf(LinkIndex),
     Nexthops,
-    /// How all links look for neighbours.
+    /// The neighbour settings of all links.
     Neighbours,
     Rules(Family),
-    /// Of one family; through one link, or all.
+    /// Routes of one family, through one link or all links.
     Routes(Family, Option<LinkIndex>),
     /// The VLANs of bridges and their ports.
     Vlans,
-    /// The forwarding table of a bridge, with all ports, or of a VXLAN that is no port.
+    /// The forwarding table of a bridge, with all its ports, or of a VXLAN that is not a port.
     BridgeFdb(LinkIndex),
     VxlanFdb(LinkIndex),
 }
@@ -64,7 +65,7 @@ impl Topic {
         }
     }
 
-    /// As errors call it.
+    /// Returns the subject's name in errors.
     fn what(self) -> &'static str {
         match self {
             Self::Links => "links",
@@ -80,31 +81,31 @@ impl Topic {
     }
 }
 
-/// What is to be known, and what of it is known.
+/// A query: the data it needs, and the data received so far.
 pub trait Inquiry {
-    /// What is to be asked next; nothing, if all is told.
+    /// Returns the next topics to request; none if everything was received.
     fn topics(&mut self) -> Vec<Topic>;
 
     /// Takes a message of the answer.
     fn handle_message(&mut self, topic: Topic, message: &Message<'_>);
 
-    /// Forgets what was told of a topic: it was torn, and is asked for anew.
+    /// Discards the data received for a topic, whose dump was interrupted and is requested again.
     fn forget(&mut self, topic: Topic);
 
-    /// A topic is over. An error may be passed on, or done without.
+    /// Ends a topic. An error may be passed on, or tolerated.
     ///
     /// # Errors
-    /// What is to be known cannot be known without this.
+    /// The query cannot be answered without this topic.
     fn handle_end(&mut self, topic: Topic, end: Result<(), HostError>) -> Result<(), HostError>;
 }
 
-/// The requests that are under way, and their answers.
+/// The pending requests of a query, and their answers.
 #[derive(Debug, Default)]
 pub struct Dialogue {
     asked: VecDeque<Asked>,
-    /// What is to be asked again, and how often it was asked.
+    /// Topics whose dump was interrupted, with the number of tries.
     torn: Vec<(Topic, usize)>,
-    /// The answer to the first that is asked.
+    /// The answer to the first pending request.
     conversation: Conversation,
 }
 
@@ -112,13 +113,13 @@ pub struct Dialogue {
 struct Asked {
     topic: Topic,
     sequence: u32,
-    /// How often it was asked before, and the answer was torn.
+    /// The number of earlier tries, whose dumps were interrupted.
     torn_count: usize,
 }
 
 impl Dialogue {
-    /// Appends the requests that are to be made now to `out`, numbered by `next_sequence`. Nothing is
-    /// appended while answers are to come, and when all is told.
+    /// Appends the next requests to `out`, numbered by `next_sequence`. Appends none while answers
+    /// are pending, or once everything was received.
     pub fn ask(
         &mut self,
         inquiry: &mut dyn Inquiry,
@@ -135,15 +136,16 @@ impl Dialogue {
         }
     }
 
-    /// Whether an answer is to come.
+    /// Returns whether an answer is pending.
     pub fn is_waiting(&self) -> bool {
         !self.asked.is_empty()
     }
 
-    /// Takes one message of the kernel, with its header. What answers no request of ours is passed over.
+    /// Takes one netlink message, with its header. Messages that do not answer a pending request
+    /// are ignored.
     ///
     /// # Errors
-    /// The kernel does not tell what must be known.
+    /// The kernel refused a topic that the query cannot do without.
     pub fn handle_message(
         &mut self,
         inquiry: &mut dyn Inquiry,
@@ -162,7 +164,7 @@ impl Dialogue {
                 self.follow();
                 return Ok(());
             }
-            // A kernel without this family, or a link that has just gone.
+            // The kernel lacks this family, or the link has just been removed.
             Answer::Refused(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::ENODEV) => None,
             Answer::Complete => None,
             Answer::Refused(errno) => Some(errno),
@@ -183,7 +185,7 @@ impl Dialogue {
         }
     }
 
-    /// Listens for the answer to the first request.
+    /// Follows the answer to the first request.
     fn follow(&mut self) {
         if let Some(Asked { sequence, .. }) = self.asked.front() {
             self.conversation.follow(*sequence);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Links`]: the kernel's links, found by index and by name.
 //!
-//! Knows no address. Each link stands once in the map and once, under the name it has there, in
-//! the set of names. While events older than a dump are replayed two links may share a name, which
-//! is why the set holds pairs: neither can take or drop the other's entry.
+//! Knows no addresses. Each link is in the map and, as a pair of its name there and its index, in
+//! the set of names. While events older than a dump are replayed, two links may share a name; with
+//! pairs, neither can replace or remove the other's entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Puts `link` in the place of what was known under its index.
+    /// Adds `link`, or replaces the known one with the same index.
     pub(super) fn insert(&mut self, link: Link) {
         let (index, name) = (link.index, link.name);
         if let Some(old) = self.by_index.insert(index, link) {
@@ -37,7 +37,7 @@ impl Links {
         self.by_index.get(&index)
     }
 
-    /// Of two links of the name, the younger one has it.
+    /// Returns the link of a name; if two have it, the younger one.
     pub(super) fn named(&self, name: &IfName) -> Option<&Link> {
         let entries = (*name, LinkIndex(0))..=(*name, LinkIndex(u32::MAX));
         self.names.range(entries).next_back().and_then(|(_, index)| self.get(*index))

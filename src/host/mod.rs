@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Host`]: what the kernel has now, folded from its news.
+//! [`Host`]: the kernel's links and addresses, maintained from netlink events.
 //!
-//! Knows neither where news comes from nor what it is for. A dump says the same as the events that
-//! led to it, so a dump, followed by all events since before it began, ends in the kernel's state:
-//! each event replaces or removes what it names and touches nothing else.
+//! Knows neither where events come from nor how the table is used. Each event replaces or removes
+//! only the object that it names, so a dump, followed by all events since before it began, leads to
+//! the kernel's state.
 
 pub mod describe;
 pub mod boot_file;
@@ -26,12 +26,13 @@ use links::Links;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Host {
     links: Links,
-    /// Kept whether or not their link is known: an unnameable link may get a name.
+    /// Kept whether or not their link is known: a link whose name cannot be represented may be
+    /// renamed.
     addresses: Addresses,
 }
 
 impl Host {
-    /// Folds in one piece of news.
+    /// Applies one event.
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Link(LinkEvent::New(link)) => self.links.insert(link),
@@ -47,55 +48,56 @@ impl Host {
         }
     }
 
-    /// Forgets everything, as before a dump.
+    /// Removes everything, before a dump.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// The link with this index.
+    /// Returns the link with this index.
     pub fn link(&self, index: LinkIndex) -> Option<&Link> {
         self.links.get(index)
     }
 
-    /// The link of this name.
+    /// Returns the link of this name.
     pub fn link_named(&self, name: &IfName) -> Option<&Link> {
         self.links.named(name)
     }
 
-    /// All links, by name.
+    /// Iterates over all links, by name.
     pub fn links(&self) -> impl Iterator<Item = &Link> + Clone {
         self.links.by_name()
     }
 
-    /// The names of all links, in their order.
+    /// Iterates over the names of all links, in order.
     pub fn link_names(&self) -> impl Iterator<Item = &IfName> {
         self.links.names()
     }
 
-    /// What tells each link from all others there are and have been, in the order of the names.
+    /// Iterates over the name and index of each link, by name. Together they identify a link among
+    /// all past and present ones.
     pub(crate) fn link_ids(&self) -> impl Iterator<Item = &(IfName, LinkIndex)> {
         self.links.ids()
     }
 
-    /// How many links there are.
+    /// Returns the number of links.
     pub fn link_count(&self) -> usize {
         self.links.count()
     }
 
-    /// The links whose master is `master`, by name.
+    /// Returns the links whose master is `master`, by name.
     pub fn ports_of(&self, master: LinkIndex) -> Vec<&Link> {
         self.links.ports_of(master)
     }
 
-    /// The addresses of a link: IPv4 before IPv6, those that others depend on first, then by value.
-    /// The kernel's own order would not do: a dump has new IPv6 addresses first, events have
-    /// them last.
+    /// Returns the addresses of a link: IPv4 before IPv6, primary ones before those that depend on
+    /// them, then by value. The kernel's order is not stable: a dump has new IPv6 addresses first,
+    /// events have them last.
     pub fn addresses_of(&self, link: LinkIndex) -> Vec<Address> {
         self.addresses.of(link)
     }
 
-    /// Whether lists leave a link out, as libvirt's own daemon does: ports of a bridge or bond
-    /// are described with it, and tun and tap devices belong to guests.
+    /// Returns whether lists omit a link, as those of libvirt's own daemon do: ports of a bridge or
+    /// bond are described with it, and tun and tap devices belong to guests.
     pub(crate) fn is_hidden(&self, link: &Link) -> bool {
         let holds_ports =
             |master: &Link| matches!(master.kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
@@ -104,26 +106,26 @@ impl Host {
     }
 }
 
-/// The name of a link that is out of the way and has yet to be deleted: the kernel's number makes it
-/// unique, and tells it from a link that somebody else has given such a name.
+/// Returns the temporary name of a link that waits for its deletion. The kernel's index makes it
+/// unique, and distinguishes it from a link to which an administrator gave such a name.
 pub(crate) fn discarded_name(link: &Link) -> Option<IfName> {
     IfName::new(format!("gone-{}", link.index.0)).ok()
 }
 
-/// Whether a link is one that was to be deleted, unless it has ports.
+/// Returns whether a link waits for its deletion, unless it has ports.
 pub(crate) fn is_out_of_the_way(link: &Link) -> bool {
     let may_be =
         matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_) | LinkKind::Vlan { .. });
     may_be && !link.up && discarded_name(link) == Some(link.name)
 }
 
-/// Whether a link is one that was to be deleted.
+/// Returns whether a link waits for its deletion.
 pub fn is_discarded(host: &Host, link: &Link) -> bool {
     is_out_of_the_way(link) && host.ports_of(link.index).is_empty()
 }
 
-/// Whether a port that no definition names is left alone whatever happens: it may be a guest's. A
-/// NIC, a bond or a VLAN is the host's own.
+/// Returns whether a port that no definition names is always left alone, because it may be a
+/// guest's. A NIC, a bond or a VLAN belongs to the host.
 pub(crate) fn may_be_guest(link: &Link) -> bool {
     match link.kind {
         LinkKind::Bond(_) | LinkKind::Nic | LinkKind::Vlan { .. } => false,

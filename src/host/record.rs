@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`HostRecord`]: links, addresses, routes, policy rules and bridges' VLANs as they are at one moment, in the
-//! kernel's own words, so that they can be set back to that later.
+//! [`HostRecord`]: links, addresses, routes, policy rules and bridges' VLANs at one moment, as
+//! netlink describes them, so that a rollback can restore them.
 //!
-//! The table ([`crate::host::Host`]) has what answers are made from, and of every link; this has all
-//! that can be said again. A record is written to a file as the messages that tell of it, and read
-//! from there as from the kernel.
+//! The table ([`crate::host::Host`]) has the fields that replies need, for every link; a record has
+//! every attribute that can be set again. It is written to a file as the netlink messages that
+//! describe it, and read from there as from the kernel.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -24,44 +24,45 @@ use crate::netlink::record::route::{self, RouteRecord};
 use crate::netlink::record::wide;
 use crate::netlink::wire::{WireError, messages};
 
-/// What there is, by the links' names.
+/// The recorded objects, by the links' names.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct HostRecord {
     links: BTreeMap<IfName, Recorded>,
     names: BTreeMap<LinkIndex, IfName>,
-    /// Those of bridges and of their ports, guests' among them.
+    /// VLANs of bridges and of their ports, including guests'.
     vlans: BTreeMap<LinkIndex, BridgeVlans>,
-    /// Entries of forwarding tables, guests' among them.
+    /// Entries of forwarding tables, including guests'.
     fdb: BTreeMap<LinkIndex, BTreeSet<FdbEntry>>,
-    /// Rules, next hops and routes of no one link, in the kernel's order.
+    /// Rules, next hops and routes that do not belong to a single link, in the kernel's order.
     apart: Vec<Apart>,
-    /// How links look for neighbours that are yet to be made.
+    /// The neighbour settings of links that are yet to be created.
     default_neighbours: Neighbours,
-    /// Links of which the kernel's message made no sense: they are there, and nothing else is known.
+    /// Links whose message could not be decoded: they exist, and nothing else is known of them.
     unread: BTreeSet<LinkIndex>,
-    /// What bridges know of ports of which nothing else is known here: guests'.
+    /// The bridge's settings for ports that have no other record here: guests' ports.
     ports: BTreeMap<LinkIndex, PortRecord>,
 }
 
-/// One link with all that it has.
+/// One link with everything on it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Recorded {
     pub record: LinkRecord,
-    /// In the kernel's order: of one IPv4 network, the first is the primary address.
+    /// In the kernel's order: the first address of an IPv4 network is the primary one.
     pub addresses: Vec<AddressRecord>,
-    /// Those that nobody else would set again ([`RouteRecord::is_kept`]), in the kernel's order.
+    /// Routes that only the administrator would set again ([`RouteRecord::is_kept`]), in the
+    /// kernel's order.
     pub routes: Vec<RouteRecord>,
-    /// Those that the kernel has made along with the addresses, and makes again just with them.
+    /// Routes that the kernel has created with the addresses, and creates again only with them.
     pub own_routes: Vec<RouteRecord>,
 }
 
-/// How much of a record has been encoded.
+/// The position that the encoding of a record has reached.
 #[derive(Debug)]
 pub struct Place {
     link: Bound<IfName>,
     /// The position of the link's next entry.
     entry_at: usize,
-    /// Whether nothing is left but what belongs to no one link.
+    /// Whether only objects remain that do not belong to a single link.
     is_behind_links: bool,
     apart_at: usize,
 }
@@ -72,19 +73,19 @@ impl Default for Place {
     }
 }
 
-/// The addresses along with which the kernel makes routes, by link and network: by their place on the
-/// link.
+/// The addresses with which the kernel creates routes: by link and network, as their positions on
+/// the link.
 #[derive(Debug)]
 pub struct RouteMakers(HashMap<(LinkIndex, IpAddr, u8), Vec<usize>>);
 
 impl Recorded {
-    /// As the table has it.
+    /// Returns the link as the table has it.
     pub fn link(&self) -> &Link {
         &self.record.link
     }
 
-    /// Appends the entry at a position: the link itself comes first, then what it has. `None` behind the
-    /// last.
+    /// Appends the entry at a position: the link itself comes first, then the objects on it.
+    /// Returns `None` after the last entry.
     fn encode_entry(&self, at: usize, out: &mut Vec<u8>) -> Option<()> {
         let Some(at) = at.checked_sub(1) else {
             self.record.encode(out);
@@ -102,13 +103,13 @@ impl Recorded {
 }
 
 impl HostRecord {
-    /// Knows how links are called, and nothing else.
+    /// Creates a record that has the names of links only.
     pub(crate) fn named_as_in(host: &Host) -> Self {
         let names = host.links().map(|link| (link.index, link.name)).collect();
         Self { names, ..Self::default() }
     }
 
-    /// Adds a link, with nothing on it. One that had its name before has gone meanwhile.
+    /// Adds a link with nothing on it. A link that had its name before is gone, and is replaced.
     pub fn add_link(&mut self, record: LinkRecord) {
         let (name, index) = (record.link.name, record.link.index);
         let recorded =
@@ -119,39 +120,39 @@ impl HostRecord {
         self.names.insert(index, name);
     }
 
-    /// Adds a link of which nothing can be read.
+    /// Adds a link whose message could not be decoded.
     pub fn add_unread(&mut self, index: LinkIndex) {
         self.unread.insert(index);
     }
 
-    /// Whether a link was there of which nothing could be read.
+    /// Returns whether a link existed whose message could not be decoded.
     pub fn is_unread(&self, index: LinkIndex) -> bool {
         self.unread.contains(&index)
     }
 
-    /// Adds an address to the link that it is on, if that is known.
+    /// Adds an address to its link, if that is known.
     pub fn add_address(&mut self, address: AddressRecord) {
         if let Some(recorded) = self.of_index_mut(address.address.link) {
             recorded.addresses.push(address);
         }
     }
 
-    /// Adds routes through links, as far as those are known and somebody may have to set the routes again.
-    /// The links' addresses have been added, as some bring routes with them.
+    /// Adds routes to their links, if those are known, without routes that the kernel creates again
+    /// by itself. The links' addresses must have been added before, as some create routes.
     pub fn add_routes(&mut self, routes: impl IntoIterator<Item = (LinkIndex, RouteRecord)>) {
         let makers = self.makers_of_routes();
         routes.into_iter().for_each(|(link, route)| self.add_route(&makers, link, route));
     }
 
-    /// Makes room for so many more routes through a link: to make it by and by takes longer than a turn of
-    /// the loop, as all that there are by then have to be moved.
+    /// Reserves space for so many more routes through a link: growing the list step by step would
+    /// move all its entries, which takes longer than a turn of the loop.
     pub(crate) fn expect_routes(&mut self, link: LinkIndex, count: usize) {
         if let Some(recorded) = self.of_index_mut(link) {
             let _ = recorded.routes.try_reserve(count);
         }
     }
 
-    /// The same of one route.
+    /// Adds one route, as [`Self::add_routes`] does.
     pub fn add_route(&mut self, makers: &RouteMakers, link: LinkIndex, route: RouteRecord) {
         let Some(recorded) = self.of_index_mut(link) else { return };
         let to = (link, route.destination.address(), route.destination.prefix_len());
@@ -164,7 +165,7 @@ impl HostRecord {
         }
     }
 
-    /// What brings routes with it, of all addresses that were added.
+    /// Returns the addresses with which the kernel creates routes, of all that were added.
     pub(crate) fn makers_of_routes(&self) -> RouteMakers {
         let mut makers = HashMap::<_, Vec<usize>>::new();
         for Recorded { record, addresses, .. } in self.links.values() {
@@ -178,7 +179,8 @@ impl HostRecord {
         RouteMakers(makers)
     }
 
-    /// Adds an entry of a forwarding table, if the link is known and the kernel has not made it.
+    /// Adds an entry of a forwarding table, if the link is known and the kernel has not created the
+    /// entry itself.
     pub(crate) fn add_fdb(&mut self, link: LinkIndex, entry: FdbEntry) {
         let recorded = self.of_index_mut(link);
         if recorded.is_some_and(|recorded| !entry.is_of(recorded.link())) {
@@ -186,20 +188,20 @@ impl HostRecord {
         }
     }
 
-    /// The entries of forwarding tables at a link.
+    /// Returns the entries of forwarding tables at a link.
     pub(crate) fn fdb_of(&self, link: LinkIndex) -> &BTreeSet<FdbEntry> {
         const NONE: &BTreeSet<FdbEntry> = &BTreeSet::new();
         self.fdb.get(&link).unwrap_or(NONE)
     }
 
-    /// Sets how links look for neighbours, as a dump has told it.
+    /// Sets the neighbour settings of links from a dump.
     pub(crate) fn set_neighbours(&mut self, told: ToldSoFar) {
         let (defaults, links) = told.into_parts();
         self.default_neighbours = defaults;
         links.iter().for_each(|told| self.add_neighbours(told));
     }
 
-    /// Adds how a link looks for neighbours, or those do that are yet to be made.
+    /// Adds the neighbour settings of a link, or those of links that are yet to be created.
     fn add_neighbours(&mut self, told: &ToldNeighbours) {
         let ToldNeighbours { family, link, settings } = *told;
         match link {
@@ -212,40 +214,40 @@ impl HostRecord {
         }
     }
 
-    /// Whether any link looks for them in a way of its own.
+    /// Returns whether any link has neighbour settings that differ from the defaults.
     pub(crate) fn has_neighbours(&self) -> bool {
         self.iter().any(|recorded| recorded.record.neighbours != Neighbours::default())
     }
 
-    /// How links look for neighbours that are yet to be made.
+    /// Returns the neighbour settings of links that are yet to be created.
     pub(crate) fn default_neighbours(&self) -> &Neighbours {
         &self.default_neighbours
     }
 
-    /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
+    /// Adds the VLANs of a bridge, or of a bridge's port.
     pub(crate) fn add_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
         self.vlans.insert(link, vlans);
     }
 
-    /// Adds what belongs to no one link.
+    /// Adds an object that does not belong to a single link.
     pub fn add_apart(&mut self, apart: Apart) {
         self.apart.push(apart);
     }
 
-    /// What the bridge knows of a port. `None` of what is no bridge's port.
+    /// Returns the bridge's settings for a port, or `None` if `link` is not a bridge's port.
     pub(crate) fn port_of(&self, link: &Link) -> Option<PortRecord> {
         let own = self.links.get(&link.name).filter(|own| own.link().index == link.index);
         own.map_or_else(|| self.ports.get(&link.index).cloned(), |own| own.record.port())
     }
 
-    /// Forgets a link, and what is on it.
+    /// Removes a link, and everything on it.
     pub fn remove(&mut self, name: &IfName) {
         if let Some(gone) = self.links.remove(name) {
             self.names.remove(&gone.link().index);
         }
     }
 
-    /// Knows links by other names: each has the first of two, and is to have the second.
+    /// Renames links: each pair is the current name and the new one.
     pub fn rename(&mut self, names: &[(IfName, IfName)]) {
         let renamed = |(has, name): &(IfName, IfName)| {
             let mut recorded = self.links.remove(has)?;
@@ -258,8 +260,8 @@ impl HostRecord {
         self.links.extend(renamed);
     }
 
-    /// Takes over what is known of these links by now, how all are called, all VLANs of bridges, and all
-    /// that belongs to no one link.
+    /// Replaces the records of these links, and all names, all VLANs of bridges, and all objects
+    /// that do not belong to a single link, by those of `fresh`.
     pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) {
         self.links.retain(|name, _| !names.contains(name));
         self.links.extend(fresh.links);
@@ -271,10 +273,10 @@ impl HostRecord {
         self.fdb.extend(fresh.fdb);
     }
 
-    /// Reads what [`HostRecord::encode`] has written.
+    /// Decodes the output of [`HostRecord::encode`].
     ///
     /// # Errors
-    /// The first message that makes no sense.
+    /// The error of the first message that is invalid.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let mut host = Self::default();
         let mut routes = Vec::new();
@@ -297,7 +299,7 @@ impl HostRecord {
             } else if let Some(apart) = Apart::decode(&message, |index| host.name_of(index))? {
                 host.add_apart(apart);
             } else if wide::is_wide(&message) {
-                // It leads through a link that is not known.
+                // The route leads through a link that is not in the record.
             } else if let Some(link) = route::link_of(&message)
                 && let Some(route) = RouteRecord::decode(&message)?
             {
@@ -308,13 +310,13 @@ impl HostRecord {
         Ok(host)
     }
 
-    /// Appends everything, as messages.
+    /// Appends everything, as netlink messages.
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.encode_part(&mut Place::default(), out, &mut { usize::MAX });
     }
 
-    /// Appends the next messages behind a place, so many at most, and takes them off the count. Tells
-    /// whether those were the last.
+    /// Appends the messages that follow a position, at most `count`, from which their number is
+    /// subtracted. Returns whether those were the last.
     pub(crate) fn encode_part(
         &self,
         place: &mut Place,
@@ -351,7 +353,8 @@ impl HostRecord {
             }
             let len = out.len();
             if apart.encode(out, &index_of).is_err() {
-                // It leads through a link that is not in the record, and could not be set again.
+                // The object leads through a link that is not in the record, so it could not be set
+                // again.
                 out.truncate(len);
             }
             place.apart_at += 1;
@@ -360,28 +363,29 @@ impl HostRecord {
         true
     }
 
-    /// Rules, next hops and routes of no one link, in the kernel's order.
+    /// Returns rules, next hops and routes that do not belong to a single link, in the kernel's
+    /// order.
     pub fn apart(&self) -> &[Apart] {
         &self.apart
     }
 
-    /// The link of this name.
+    /// Returns the link of this name.
     pub fn named(&self, name: &IfName) -> Option<&Recorded> {
         self.links.get(name)
     }
 
-    /// The name of a link.
+    /// Returns the name of a link.
     pub fn name_of(&self, index: LinkIndex) -> Option<IfName> {
         self.names.get(&index).copied()
     }
 
-    /// The name of the link whose port a link is.
+    /// Returns the name of a link's master.
     pub fn master_of(&self, link: &Link) -> Option<IfName> {
         self.name_of(link.master?)
     }
 
-    /// The name of the link that one is over, and cannot be without: that of a VLAN, a macvlan, a
-    /// tunnel. The other end of a veth is none.
+    /// Returns the name of the link below this one, which this one needs to exist: that of a VLAN,
+    /// a macvlan, a tunnel. The other end of a veth does not count.
     pub fn parent_of(&self, link: &Link) -> Option<IfName> {
         match link.kind {
             LinkKind::Vlan { .. } | LinkKind::Other => self.name_of(link.parent?),
@@ -393,30 +397,30 @@ impl HostRecord {
         }
     }
 
-    /// The other end of a veth, where both are known.
+    /// Returns the other end of a veth, if both are known.
     pub(crate) fn peer_of(&self, veth: &Recorded) -> Option<&Recorded> {
         let peer = self.named(&self.name_of(veth.record.peer()?)?)?;
         (peer.record.peer() == Some(veth.link().index)).then_some(peer)
     }
 
-    /// All links, by name.
+    /// Iterates over all links, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Recorded> + Clone {
         self.links.values()
     }
 
-    /// The ports of a bridge or bond, by name.
+    /// Iterates over the ports of a bridge or bond, by name.
     pub fn ports_of(&self, master: &IfName) -> impl Iterator<Item = &Recorded> {
         let index = self.named(master).map(|master| master.link().index);
         self.iter().filter(move |port| index.is_some() && port.link().master == index)
     }
 
-    /// The VLANs that a bridge lets through to a port of it, be that a guest's, or to itself. `None` of
-    /// what is neither, and where the kernel has not told.
+    /// Returns the VLANs of a bridge, or of a bridge's port (a guest's included). `None` for other
+    /// links, and if the kernel did not report them.
     pub fn vlans_of(&self, link: LinkIndex) -> Option<&BridgeVlans> {
         self.vlans.get(&link)
     }
 
-    /// The same of these links alone.
+    /// Reduces the record to these links.
     #[must_use]
     pub fn only(self, names: &BTreeSet<IfName>) -> Self {
         let others = self.links.keys().filter(|name| !names.contains(*name));
@@ -424,7 +428,7 @@ impl HostRecord {
         self.without(&others)
     }
 
-    /// The same without these links. Who is whose port, and what as, is known of them still.
+    /// Removes these links from the record, but keeps their settings as ports.
     #[must_use]
     pub fn without(mut self, names: &BTreeSet<IfName>) -> Self {
         let gone = names.iter().filter_map(|name| self.links.remove(name));

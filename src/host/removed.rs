@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`LinkMemory`]: what is remembered of links until the boot ends.
+//! [`LinkMemory`]: attributes of removed links, remembered until the next boot.
 //!
-//! A definition has words for a few attributes of a link. A link that is made again under its name has
-//! the others from here ([`RemovedLink`]). The bytes are for a file that outlives the daemon
-//! ([`crate::host::boot_file`]), with netlink's messages for what the kernel says.
+//! A definition can express only a few attributes of a link. When a link is created again under its
+//! name, it gets the other attributes from here ([`RemovedLink`]). The memory is stored in a file
+//! that outlives the daemon ([`crate::host::boot_file`]), as netlink messages where it came from
+//! the kernel.
 
 use std::collections::BTreeSet;
 
@@ -22,41 +23,41 @@ use crate::xdr::writer::Writer;
 
 /// The name of a link.
 const NAME_LEN_MAX: usize = 16;
-/// Links and their like: more than the kernel has numbers for names.
+/// Links, ports and the like: more than the kernel has indexes.
 const COUNT_MAX: usize = 1 << 20;
 
-/// The MTU of a bridge or bond that has just been made.
+/// The MTU of a bridge or bond that has just been created.
 pub const MTU_AT_FIRST: u32 = 1500;
 
-/// What this boot's changes leave behind for later ones.
+/// The state that changes of this boot keep for later ones.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LinkMemory {
-    /// Links that were taken down.
+    /// Links that were removed.
     pub removed: SortedMap<IfName, RemovedLink>,
-    /// VLANs and bonds that were there before the bridges that they are ports of.
+    /// VLANs and bonds that existed before the bridges whose ports they are.
     pub found: BTreeSet<LinkIndex>,
 }
 
-/// One link that is gone, or is no port any more.
+/// One link that was removed, or released from its master.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RemovedLink {
-    /// Without the hardware address of a VLAN that has its parent's, and follows it.
+    /// Without the hardware address of a VLAN that has the same as its parent, and follows it.
     pub record: LinkRecord,
-    /// What it was over.
+    /// The link that this one was on.
     pub parent: Option<IfName>,
     pub master: Option<IfName>,
     /// By name.
     pub ports: Vec<IfName>,
     /// The member that a bond prefers.
     pub primary: Option<IfName>,
-    /// What it carries, where one that is made anew would carry something else.
+    /// The MTU, if it differs from that of a newly created link.
     pub mtu: Option<u32>,
-    /// The VLANs that the bridge lets through which it is, or is a port of.
+    /// The VLANs of the bridge, or of the bridge's port.
     pub vlans: Option<BridgeVlans>,
 }
 
 impl RemovedLink {
-    /// The link of this record as it is now.
+    /// Returns the link of this record in its current state.
     pub fn new(record: &LinkRecord, vlans: Option<BridgeVlans>, host: &Host) -> Self {
         let mut record = record.clone();
         let name_of = |index: LinkIndex| host.link(index).map(|link| link.name);
@@ -90,7 +91,7 @@ impl RemovedLink {
 }
 
 impl LinkMemory {
-    /// The bytes of its file, in this boot. What would make it too long is left out.
+    /// Encodes the file, for this boot. Entries that would exceed the size limit are omitted.
     pub fn encode(&self, boot: &str) -> Vec<u8> {
         boot_file::encode(boot, |out| {
             out.count(self.found.len());
@@ -107,10 +108,10 @@ impl LinkMemory {
         })
     }
 
-    /// What such bytes say.
+    /// Decodes such a file.
     ///
     /// # Errors
-    /// They are of another boot, or make no sense.
+    /// It belongs to another boot, or is invalid.
     pub fn decode(bytes: &[u8], boot: &str) -> Result<Self, BootFileError> {
         let mut input = boot_file::decode(boot, bytes)?;
         let mut memory = Self::default();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Shelved`]: what a link had that nobody has defined, when it was taken down.
+//! [`Shelved`]: the configuration of a link without a definition, kept when the link is taken down.
 //!
-//! A definition says what a link is to have when it comes up again; without one nothing does. So what
-//! was taken from the link is remembered until the boot ends or somebody else brings the link up, and
-//! comes back with `iface-start`. The bytes are for a file that outlives the daemon
-//! ([`crate::host::boot_file`]), with netlink's messages for what the kernel says.
+//! A definition says what a link gets when it is started again; without one, only this record does.
+//! It is kept until the next boot, or until another program brings the link up, and `iface-start`
+//! restores it. It is stored in a file that outlives the daemon ([`crate::host::boot_file`]), as
+//! netlink messages where it came from the kernel.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::netlink::wire::messages;
 
-/// What a link had.
+/// The configuration of one link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Shelved {
     pub link: IfName,
@@ -27,13 +27,13 @@ pub struct Shelved {
     /// In the kernel's order.
     pub addresses: Vec<AddressRecord>,
     pub routes: Vec<RouteRecord>,
-    /// The DHCP clients of ours.
+    /// The DHCP clients that this daemon ran.
     pub leases: Vec<Lease>,
 }
 
 impl Shelved {
-    /// What is to be remembered of a link that is taken down. What routers advertise they advertise
-    /// again.
+    /// Creates the record of a link that is taken down. Routes and addresses from router
+    /// advertisements are omitted, as routers advertise them again.
     pub fn new(
         link: &Link,
         addresses: &[AddressRecord],
@@ -53,24 +53,26 @@ impl Shelved {
         }
     }
 
-    /// Whether the link is as it was left: down, no port, and without addresses and routes.
+    /// Returns whether the link has not changed since: it is down, without a master, addresses and
+    /// routes.
+    /// routes.
     pub fn is_of(&self, link: &Link, addresses: &[AddressRecord], routes: &[RouteRecord]) -> bool {
         let has_own =
             addresses.iter().any(|record| is_kept(record, link.mac)) || !routes.is_empty();
         self.is_left(link) && link.master.is_none() && !has_own
     }
 
-    /// Whether the link had nothing.
+    /// Returns whether the link had no configuration.
     pub(crate) fn is_bare(&self) -> bool {
         self.addresses.is_empty() && self.routes.is_empty() && self.leases.is_empty()
     }
 
-    /// Whether nobody has brought the link up since, as far as the table tells.
+    /// Returns whether the link was not brought up since, as far as the table shows.
     pub fn is_left(&self, link: &Link) -> bool {
         link.index == self.index && link.name == self.link && !link.up
     }
 
-    /// The bytes of a file that says so, in this boot and so long after its beginning, sleep included.
+    /// Encodes the file, for this boot and with the time since its beginning, including sleep.
     pub fn encode(&self, boot: &str, since_boot: Duration) -> Vec<u8> {
         boot_file::encode(boot, |out| {
             out.u64(u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX));
@@ -87,10 +89,10 @@ impl Shelved {
         })
     }
 
-    /// What such bytes say of a link, but for what has expired by now.
+    /// Decodes such a file, without addresses and routes that have expired since.
     ///
     /// # Errors
-    /// They are of another boot, or make no sense.
+    /// It belongs to another boot, or is invalid.
     pub fn decode(
         link: IfName,
         bytes: &[u8],
@@ -120,7 +122,8 @@ impl Shelved {
         Ok(Self { link, index, addresses, routes, leases })
     }
 
-    /// The addresses that expire and have no client of ours that would renew them.
+    /// Iterates over the addresses that expire and have no DHCP client of this daemon to renew
+    /// them.
     pub fn unrenewed(&self) -> impl Iterator<Item = &AddressRecord> {
         self.addresses.iter().filter(|record| {
             let is_renewed = |lease: &Lease| lease.family == record.address.prefix.family();
@@ -129,9 +132,10 @@ impl Shelved {
     }
 }
 
-/// Whether an address is one that only somebody who knows it would set again.
+/// Returns whether an address would be lost without this record: the kernel and routers do not set
+/// it again.
 fn is_kept(record: &AddressRecord, mac: Option<MacAddr>) -> bool {
-    /// A DHCPv6 lease is a single address; what a router advertises is a network's.
+    /// A DHCPv6 lease is a single address; an autoconfigured one has the prefix of a network.
     const LEASED_PREFIX_LEN: u8 = 128;
     let address = &record.address;
     let is_advertised = address.prefix.family() == Family::Ipv6

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Survey`]: what must be known of a few links, beyond the table, before they are changed.
+//! [`Survey`]: the details of a few links, beyond the table, that a change needs.
 //!
-//! The table has what answers are made from. Whoever takes something away must be able to put it
-//! back as it was, and so needs the kernel's whole word on it: the link with all its attributes and
-//! sysctls, each address with its lifetimes, each route. That is asked for the links in question alone,
-//! at the moment when a change is planned.
+//! The table has the fields that replies need. A change that removes an object must be able to
+//! restore it exactly, so it needs everything that the kernel reports: each link with all
+//! attributes and sysctls, each address with its lifetimes, each route. They are requested for the
+//! links in question alone, at the moment when the change is planned.
 
 use std::collections::BTreeSet;
 
@@ -29,97 +29,98 @@ use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::netlink::record::rule::RuleRecord;
 
-/// Of which links what must be known.
+/// The links to be surveyed, and which data is needed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SurveyOrder {
     pub links: BTreeSet<IfName>,
 }
 
-/// What is known of the links that a change is about.
+/// The details of the links that a change affects.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     links: SortedMap<IfName, Surveyed>,
-    /// The sysctls that a link has which is yet to be made. Without any, none of these links is made.
+    /// The sysctls of a link that is yet to be created. Empty if no link is created.
     pub defaults: Sysctls,
-    /// How such a link looks for neighbours.
+    /// The neighbour settings of a link that is yet to be created.
     pub default_neighbours: Neighbours,
-    /// The DHCP clients that we run.
+    /// The DHCP clients that this daemon runs.
     pub leases: Vec<Lease>,
-    /// The DHCP clients that somebody else has started.
+    /// The DHCP clients that other programs have started.
     pub foreign: Vec<ForeignClient>,
-    /// Those of them that we have ended in this boot, and not given back.
+    /// The DHCP clients of other programs that this daemon has ended in this boot, and not started
+    /// again.
     pub ended: Vec<ForeignClient>,
-    /// Interfaces that were taken down a moment ago.
+    /// Interfaces that were destroyed a moment ago.
     pub recent: Vec<RemovedInterface>,
-    /// What those of the links had that were taken down in this boot without a definition.
+    /// The configuration of those links that were taken down in this boot without a definition.
     pub shelved: Vec<Shelved>,
-    /// What of these links was taken down before, by name.
+    /// Those of the links that were removed before, by name.
     pub removed: SortedMap<IfName, RemovedLink>,
     /// The host's policy rules.
     pub rules: Vec<RuleRecord>,
-    /// VLANs and bonds that were there before the bridges that they are ports of.
+    /// VLANs and bonds that existed before the bridges whose ports they are.
     pub found: BTreeSet<LinkIndex>,
 }
 
 /// Sysctls of one link, with their values.
 pub type Sysctls = SortedMap<Sysctl, i32>;
 
-/// An interface that was taken down, as it was.
+/// An interface that was destroyed, in its last state.
 #[derive(Clone, Debug)]
 pub struct RemovedInterface {
     pub surveyed: Surveyed,
-    /// The same without what a DHCP server or a router has told, which is meant for one hardware
-    /// address.
+    /// The same without addresses and routes that were learnt from a DHCP server or a router, which
+    /// depend on the hardware address.
     lasting: Surveyed,
-    /// What were its ports.
+    /// The names of its former ports.
     ports: Vec<IfName>,
-    /// It, and the links that were surveyed with it.
+    /// The interface's link, and the links that were surveyed with it.
     pub links: Vec<RemovedLink>,
 }
 
 impl RemovedInterface {
-    /// Whether it had a name of these, or a port of such a name: one of those links takes its place, or
-    /// gets back what it had.
+    /// Returns whether the interface, or a port of it, had one of these names: that link then
+    /// replaces it, or gets its configuration back.
     pub fn is_for(&self, names: &[IfName]) -> bool {
         names.contains(&self.surveyed.link.name) || self.ports.iter().any(|it| names.contains(it))
     }
 }
 
-/// One link, with all that the kernel says of it.
+/// One link, with everything that the kernel reports about it.
 #[derive(Clone, Debug)]
 pub struct Surveyed {
     pub link: Link,
-    /// In the kernel's order: of one network, the first is the primary address.
+    /// In the kernel's order: the first address of a network is the primary one.
     pub addresses: Vec<AddressRecord>,
-    /// Those that the kernel removes along with an address are left out.
+    /// Without routes that the kernel removes along with an address.
     pub routes: Vec<RouteRecord>,
-    /// As the kernel tells of it. `None` of a link that has gone meanwhile.
+    /// The link's netlink message. `None` if the link has been removed meanwhile.
     pub record: Option<LinkRecord>,
-    /// Nexthop objects that lead through it, and then groups that have one of those.
+    /// Nexthop objects through this link, followed by groups that contain one of those.
     pub nexthops: Vec<NexthopRecord>,
-    /// What it lets through, if it is a bridge that looks at VLANs, or a port of one.
+    /// The VLANs, if the link is a bridge that filters them, or a port of one.
     pub vlans: Option<BridgeVlans>,
 }
 
 impl Surveyed {
-    /// The sysctls of IPv6.
+    /// Returns the IPv6 sysctls.
     pub fn sysctls(&self) -> Ipv6Sysctls {
         ipv6_sysctls(&self.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default())
     }
 }
 
 impl Survey {
-    /// What is known of the link of this name; nothing if there is none.
+    /// Returns the details of the link of this name, or `None` if there is none.
     pub fn named(&self, name: &IfName) -> Option<&Surveyed> {
         self.links.get(name)
     }
 
-    /// Adds what was found out about a link.
+    /// Adds the details of a link.
     pub fn insert(&mut self, surveyed: Surveyed) {
         self.links.insert(surveyed.link.name, surveyed);
     }
 
-    /// Adds the nexthop objects of the host, of which each link has its own.
+    /// Adds the nexthop objects of the host to their links.
     pub(crate) fn set_nexthops(&mut self, nexthops: &[NexthopRecord]) {
         for surveyed in self.links.values_mut() {
             let is_own = |it: &&NexthopRecord| it.link == Some(surveyed.link.name);
@@ -131,16 +132,16 @@ impl Survey {
         }
     }
 
-    /// Adds the VLANs that a bridge lets through to a port of it, or to itself.
+    /// Adds the VLANs of a bridge, or of a bridge's port.
     pub(crate) fn set_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
         if let Some(surveyed) = self.links.values_mut().find(|it| it.link.index == link) {
             surveyed.vlans = Some(vlans);
         }
     }
 
-    /// The interface that was taken down a moment ago and belongs to one of these links, unless
-    /// somebody else has brought it up since. What others had told it, it hands to the link alone
-    /// that has its hardware address.
+    /// Iterates over the interfaces that were destroyed a moment ago and belong to one of these
+    /// links, unless they are up again. Learnt addresses and routes are included only if one of the
+    /// links has the same hardware address.
     pub(crate) fn recent_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
         let macs: Vec<_> =
             names.iter().filter_map(|name| self.named(name)).map(|it| it.link.mac).collect();
@@ -157,7 +158,7 @@ impl Survey {
         self.named(&removed.name).is_some_and(|now| now.link.index == removed.index && now.link.up)
     }
 
-    /// What is remembered of an interface that is taken down.
+    /// Returns the record of an interface that is being destroyed.
     pub(crate) fn removed_interface(&self, name: &IfName, host: &Host) -> Option<RemovedInterface> {
         let surveyed = self.named(name)?.clone();
         let mut lasting = surveyed.clone();
@@ -170,34 +171,37 @@ impl Survey {
         Some(RemovedInterface { surveyed, lasting, ports, links })
     }
 
-    /// A link as it is to be remembered once it is gone.
+    /// Returns the attributes of a link to be remembered after its removal.
     pub fn removable(&self, name: &IfName, host: &Host) -> Option<RemovedLink> {
         let surveyed = self.named(name)?;
         Some(RemovedLink::new(surveyed.record.as_ref()?, surveyed.vlans.clone(), host))
     }
 
-    /// What a link without a definition had when it was taken down, if it is as it was left.
+    /// Returns the saved configuration of a link without a definition, if the link has not changed
+    /// since.
     pub(crate) fn shelved_for(&self, name: &IfName) -> Option<&Shelved> {
         let now = self.named(name)?;
         let Surveyed { link, addresses, routes, .. } = now;
         self.shelved.iter().find(|shelved| shelved.is_of(link, addresses, routes))
     }
 
-    /// What is to be remembered of a link without a definition that is taken down.
+    /// Returns the configuration to save of a link without a definition that is being taken down.
     pub fn shelve(&self, name: &IfName) -> Option<Shelved> {
         let Surveyed { link, addresses, routes, .. } = self.named(name)?;
         let leases = self.leases.iter().filter(|lease| lease.link == *name).copied();
         Some(Shelved::new(link, addresses, routes, leases.collect()))
     }
 
-    /// Whether a DHCP client of this family runs on this link, whoever has started it.
+    /// Returns whether a DHCP client of this family runs on this link, started by this daemon or
+    /// another program.
     pub(crate) fn has_client(&self, link: &IfName, family: Family) -> bool {
         self.leases.iter().any(|lease| lease.is_for(*link, family))
             || self.has_foreign_client(*link, family)
     }
 
-    /// Whether somebody else has started one. One of all links leaves out what others make, like
-    /// bridges, unless it is told otherwise: then they have what it has brought.
+    /// Returns whether another program's DHCP client serves this link. A client of all links
+    /// excludes virtual ones, such as bridges, unless configured otherwise; it serves such a link
+    /// if the link has an address with a lifetime.
     pub(crate) fn has_foreign_client(&self, link: IfName, family: Family) -> bool {
         let is_found = || {
             self.named(&link).is_some_and(|now| {
@@ -216,7 +220,7 @@ impl Survey {
         self.foreign.iter().any(|client| client.is_for(link, family) && is_served(client))
     }
 
-    /// The client that somebody else had on this link, and that we have ended.
+    /// Returns another program's DHCP client of this link that this daemon has ended.
     pub(crate) fn ended_for(&self, link: IfName, family: Family) -> Option<&ForeignClient> {
         self.ended.iter().find(|client| client.is_for(link, family))
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`]. A real kernel's life, replayed, is in `tests/golden.rs`.
+//! Tests of [`super`]. `tests/golden.rs` replays the events of a real kernel.
 
 use super::*;
 use crate::model::address::IpPrefix;
@@ -116,13 +116,13 @@ fn events_older_than_the_dump_lead_to_the_same_host() {
     ];
     for (label, history) in histories {
         let now = host(history.clone());
-        // The dump may come after any part of the history; all of it was queued meanwhile.
+        // The dump may come after any part of the history, all of which was queued meanwhile.
         for start in 0..history.len() {
             let before = host(history[..start].to_vec());
             let mut replayed = now.clone();
             history[start..].iter().for_each(|event| replayed.apply(event.clone()));
             assert_eq!(replayed, now, "{label}, from {start}");
-            // A dump in the middle is caught up with as well.
+            // A dump in the middle leads to the same host.
             let mut caught_up = before;
             history[start..].iter().for_each(|event| caught_up.apply(event.clone()));
             assert_eq!(caught_up, now, "{label}, up from {start}");

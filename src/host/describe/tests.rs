@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From tables to XML: the text that clients read is the clearest picture of a description.
+//! Tests of the XML of hosts: clients read this text, so it shows a description best.
 
 use std::net::Ipv4Addr;
 
@@ -57,7 +57,7 @@ fn xml(host: &Host, name: &str, findings: &Findings, view: View) -> String {
     format::format(&interface(host, link, findings, view))
 }
 
-/// The XML of `name` without what every link has: its first two lines and its last.
+/// Returns the XML of `name` without its first two lines and its last, which every link has.
 fn body(host: &Host, name: &str) -> String {
     let text = xml(host, name, &Findings::default(), View::Live);
     let lines: Vec<_> = text.lines().collect();

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Parts`]: a long list that grows, and is taken, part by part.
+//! [`Parts`]: a long list that grows, and is taken, in parts.
 
 use std::collections::VecDeque;
 
 /// Entries of one part.
 const PART_COUNT: usize = 1_000;
 
-/// A list to whose end entries are added, and from whose front they are taken. As it grows nothing of it has
-/// to be moved, which takes milliseconds for a hundred thousand entries.
+/// A list to which entries are added at the end and from which they are taken at the front. Its
+/// entries are not moved when it grows, which would take milliseconds for a hundred thousand of
+/// them.
 #[derive(Debug)]
 pub(super) struct Parts<T>(VecDeque<Vec<T>>);
 
@@ -29,7 +30,7 @@ impl<T> Parts<T> {
         }
     }
 
-    /// Takes up to so many entries; none only if there are none.
+    /// Takes at most `count` entries from the front; none only if the list is empty.
     pub(super) fn take(&mut self, count: usize) -> Vec<T> {
         let Some(mut part) = self.0.pop_front() else { return Vec::new() };
         if part.len() > count.max(1) {

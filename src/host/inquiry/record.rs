@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`RecordInquiry`]: all that can be set back, asked of the kernel: the whole host, or a few of its
-//! links.
+//! [`RecordInquiry`]: requests everything that can be restored from the kernel, of the whole host
+//! or of a few links.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -26,47 +26,47 @@ use crate::netlink::wire::Message;
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
-/// See the module. Links come first, as the rest is told of them, and VLANs last: who is asked depends on
-/// the links.
+/// The query. Links come first, as all other objects refer to them, and VLANs last, as the bridges
+/// to be asked for are known only then.
 #[derive(Debug)]
 pub struct RecordInquiry {
-    /// Links, and what belongs to no one link.
+    /// Links, and objects that do not belong to a single link.
     record: HostRecord,
-    /// Those that are asked about; `None` for all.
+    /// The links that are queried; `None` for all.
     only: Option<Vec<LinkIndex>>,
     links: Vec<LinkRecord>,
-    /// Links of which nothing can be read, and why.
+    /// Links whose message could not be decoded, with the reason.
     unread: Vec<(LinkIndex, String)>,
     addresses: VecDeque<AddressRecord>,
     aparts: Vec<(Topic, Apart)>,
     routes: [Parts<(LinkIndex, RouteRecord)>; 2],
-    /// Whose forwarding tables must be known.
+    /// The forwarding tables that are needed.
     tables: BTreeSet<Topic>,
     fdb: Vec<(Topic, LinkIndex, FdbEntry)>,
     neighbours: ToldSoFar,
     asks_neighbours: bool,
     vlans: Vec<(LinkIndex, BridgeVlans)>,
-    /// Whose VLANs must be known.
+    /// The bridges and ports whose VLANs are needed.
     sides: Vec<LinkIndex>,
     stage: Stage,
-    /// What is not known, and why.
+    /// The data that could not be read, with the reason.
     lacks: Vec<String>,
     makers: Option<RouteMakers>,
 }
 
-/// What is asked next.
+/// The next topics to request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
     Links,
     OnLinks,
-    /// So often already. The kernel counts links where an answer is in parts, and so passes over one where
-    /// another has just gone.
+    /// VLANs, requested this many times. If an answer has several parts, the kernel continues by
+    /// counting links, so it skips one if another is removed meanwhile.
     Vlans(usize),
     Nothing,
 }
 
 impl RecordInquiry {
-    /// Of all links.
+    /// Queries all links.
     pub fn of_all() -> Self {
         Self {
             record: HostRecord::default(),
@@ -88,8 +88,8 @@ impl RecordInquiry {
         }
     }
 
-    /// Of these links alone, but for VLANs and what belongs to no one link; of names that no link has,
-    /// nothing.
+    /// Queries these links alone, except for VLANs and objects that do not belong to a single link.
+    /// Unknown names are ignored.
     pub fn of(names: &BTreeSet<IfName>, host: &Host) -> Self {
         let links = names.iter().filter_map(|name| host.link_named(name));
         Self {
@@ -101,13 +101,14 @@ impl RecordInquiry {
         }
     }
 
-    /// The same without how links look for neighbours.
+    /// Omits the neighbour settings.
     #[must_use]
     pub(crate) fn without_neighbours(self) -> Self {
         Self { asks_neighbours: false, ..self }
     }
 
-    /// Makes a record of what was told, so many addresses and routes at a time. It is returned last.
+    /// Converts the received data to a record, `entry_count` addresses or routes at a time. Returns
+    /// the record after the last.
     pub fn poll(&mut self, entry_count: usize) -> Option<HostRecord> {
         let count = self.addresses.len().min(entry_count);
         if count > 0 {
@@ -126,7 +127,7 @@ impl RecordInquiry {
                 return None;
             }
         }
-        // What was told late, as it was torn, has its place before others.
+        // Objects from a repeated dump arrived late, and are sorted to their place.
         self.aparts.sort_by_key(|(topic, _)| *topic);
         self.aparts.drain(..).for_each(|(_, apart)| self.record.add_apart(apart));
         self.fdb.drain(..).for_each(|(_, link, entry)| self.record.add_fdb(link, entry));
@@ -143,12 +144,12 @@ impl RecordInquiry {
         counts.into_iter().for_each(|(link, count)| self.record.expect_routes(link, count));
     }
 
-    /// What could not be told, and is done without: what of it is not known, and why.
+    /// Returns the data that could not be read and is missing from the record, with the reasons.
     pub fn lacks(&self) -> &[String] {
         &self.lacks
     }
 
-    /// Takes a link. One whose message makes no sense costs that link alone.
+    /// Takes a link. If its message is invalid, only this link is missing.
     fn handle_link(&mut self, message: &Message<'_>) {
         match LinkRecord::decode(message) {
             Ok(record) => self.links.extend(record),
@@ -162,7 +163,7 @@ impl RecordInquiry {
         }
     }
 
-    /// Takes a route, or what is kept apart as it leads through no one link.
+    /// Takes a route, which is stored separately if it does not lead through a single link.
     fn handle_route(&mut self, topic: Topic, family: Family, message: &Message<'_>) {
         if !is_of_family(message, family) {
             return;
@@ -189,7 +190,7 @@ impl RecordInquiry {
         self.aparts.extend(apart.ok().flatten().map(|apart| (topic, apart)));
     }
 
-    /// All links are known.
+    /// Continues when all links are known.
     fn take_links(&mut self) {
         let is_vxlan = |it: &&LinkRecord| it.kind_name() == Some("vxlan");
         let vxlans = self.links.iter().filter(is_vxlan).map(|it| it.link.clone());
@@ -223,7 +224,7 @@ impl Inquiry for RecordInquiry {
                 self.stage = Stage::OnLinks;
                 match &self.only {
                     None => vec![Topic::Links],
-                    // The rest is asked all the same.
+                    // The other topics are still requested.
                     Some(links) if links.is_empty() => self.topics(),
                     Some(links) => links.iter().copied().map(Topic::Link).collect(),
                 }
@@ -303,16 +304,16 @@ impl Inquiry for RecordInquiry {
 
     fn handle_end(&mut self, topic: Topic, end: Result<(), HostError>) -> Result<(), HostError> {
         match (topic, end) {
-            // It is as good as gone.
+            // The link has been removed.
             (Topic::Link(_), Err(_)) => Ok(()),
-            // The kernel asks the drivers of NICs for these, one of whose errors is no reason to keep or
-            // restore nothing at all.
+            // The kernel asks the drivers of NICs for VLANs. An error of one driver must not
+            // prevent a snapshot or a rollback.
             (Topic::Vlans, Err(err)) => {
                 self.lacks.push(err.to_string());
                 self.stage = Stage::Nothing;
                 Ok(())
             }
-            // One that is no bridge any more has no table either.
+            // A link that is no longer a bridge has no table.
             (Topic::BridgeFdb(_) | Topic::VxlanFdb(_), Err(err)) if err.errno() == libc::EINVAL => {
                 Ok(())
             }
@@ -325,13 +326,13 @@ impl Inquiry for RecordInquiry {
     }
 }
 
-/// Whether a message of a dump is of the family that was asked for. A kernel without IPv6 answers the
-/// question for that family's with all that it has.
+/// Returns whether a message of a dump is of the requested family. A kernel without IPv6 answers a
+/// request for IPv6 with all families.
 fn is_of_family(message: &Message<'_>, family: Family) -> bool {
     message.payload.first() == Some(&encode_family(family))
 }
 
-/// Bridges and their ports.
+/// Returns the bridges and their ports.
 fn bridge_sides<'a>(links: impl Iterator<Item = &'a Link> + Clone) -> Vec<LinkIndex> {
     let is_bridge = |link: &&Link| matches!(link.kind, LinkKind::Bridge(_));
     let bridges: BTreeSet<_> = links.clone().filter(is_bridge).map(|link| link.index).collect();
@@ -341,7 +342,7 @@ fn bridge_sides<'a>(links: impl Iterator<Item = &'a Link> + Clone) -> Vec<LinkIn
     links.filter(is_side).map(|link| link.index).collect()
 }
 
-/// The forwarding table that a link is a bridge of, or a port.
+/// Returns the forwarding table of the link's bridge, or of the link itself.
 fn table_of<'a>(link: &Link, find: impl Fn(LinkIndex) -> Option<&'a Link>) -> Option<Topic> {
     let is_bridge = |link: &Link| matches!(link.kind, LinkKind::Bridge(_));
     let bridge = if is_bridge(link) { Some(link.index) } else { link.master };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`SurveyInquiry`]: what must be known of a few links before they are changed, asked of the kernel.
+//! [`SurveyInquiry`]: requests the details of a few links from the kernel before they are changed.
 
 use std::collections::BTreeMap;
 
@@ -19,22 +19,22 @@ use crate::netlink::record::route::{RouteRecord, leads_through};
 use crate::netlink::record::rule::RuleRecord;
 use crate::netlink::wire::Message;
 
-/// See the module. VLANs come last: whether they are asked for depends on the bridges.
+/// The query. VLANs come last, as whether they are needed depends on the bridges.
 #[derive(Debug)]
 pub struct SurveyInquiry {
     order: SurveyOrder,
     links: BTreeMap<LinkIndex, Partial>,
-    /// All nexthop objects that lead through these links, and all groups.
+    /// All nexthop objects through these links, and all groups.
     nexthops: Vec<NexthopRecord>,
     neighbours: ToldSoFar,
     rules: Vec<RuleRecord>,
     vlans: Vec<(LinkIndex, BridgeVlans)>,
     stage: Stage,
-    /// Why VLANs are not known, if they are not.
+    /// The reason why VLANs or neighbour settings are unknown, if they are.
     lack: Option<HostError>,
 }
 
-/// What is asked next.
+/// The next topics to request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
     Links,
@@ -42,10 +42,10 @@ enum Stage {
     Nothing,
 }
 
-/// What is known of one link so far.
+/// The data received about one link.
 #[derive(Debug)]
 struct Partial {
-    /// As the table has it, which is up to date but for links that change in silence.
+    /// The link in the table, which is current except for links whose changes are not announced.
     known: Link,
     is_silent: bool,
     record: Option<LinkRecord>,
@@ -54,7 +54,7 @@ struct Partial {
 }
 
 impl SurveyInquiry {
-    /// Nothing is known yet. Names that no link has are passed over.
+    /// Starts a query. Names without a link are ignored.
     pub fn new(order: SurveyOrder, host: &Host) -> Self {
         let partial = |link: &Link| Partial {
             known: link.clone(),
@@ -77,17 +77,17 @@ impl SurveyInquiry {
         }
     }
 
-    /// What was ordered.
+    /// Returns the order.
     pub fn order(&self) -> &SurveyOrder {
         &self.order
     }
 
-    /// What could not be told, and is done without.
+    /// Returns why a part could not be read and is missing.
     pub fn lack(&self) -> Option<&HostError> {
         self.lack.as_ref()
     }
 
-    /// All that was told.
+    /// Returns all data received.
     pub fn finish(mut self) -> Survey {
         let (default_neighbours, neighbours) = self.neighbours.into_parts();
         for told in neighbours {
@@ -100,11 +100,11 @@ impl SurveyInquiry {
         survey.default_neighbours = default_neighbours;
         survey.rules = self.rules;
         for Partial { known, is_silent, record, addresses, routes } in self.links.into_values() {
-            // One that has just gone is as good as not there.
+            // A silent link without a message has just been removed.
             let told = record.as_ref().map(|record| record.link.clone());
             let Some(link) = (if is_silent { told } else { Some(known) }) else { continue };
             let mut routes = routes.concat();
-            // Known only now, as some routes come and go with an address.
+            // Possible only now, as some routes come and go with an address.
             routes.retain(|route| link.up && !route.goes_with(&addresses));
             let (nexthops, vlans) = (Vec::new(), None);
             survey.insert(Surveyed { link, addresses, routes, record, nexthops, vlans });
@@ -122,7 +122,7 @@ impl SurveyInquiry {
         })
     }
 
-    /// Whether a bridge among these links knows VLANs, be it that it lets all through as yet.
+    /// Returns whether a bridge among these links has VLANs, even if it does not filter them yet.
     fn knows_vlans(&self) -> bool {
         let mut records = self.links.values().filter_map(|partial| partial.record.as_ref());
         records.any(|record| record.default_vlan().is_some())
@@ -161,7 +161,7 @@ impl Inquiry for SurveyInquiry {
                 }
             }
             Topic::AddressesOf(index) => {
-                // A kernel without strict checks tells of all links.
+                // A kernel without strict checks reports all links.
                 let record = AddressRecord::decode(message).ok().flatten();
                 if let Some(record) = record.filter(|record| record.address.link == index)
                     && let Some(partial) = self.links.get_mut(&index)
@@ -170,7 +170,7 @@ impl Inquiry for SurveyInquiry {
                 }
             }
             Topic::Routes(family, Some(index)) if leads_through(message, index) => {
-                // A kernel without IPv6 answers the question for its routes with all that it has.
+                // A kernel without IPv6 answers a request for IPv6 routes with all families.
                 let route = RouteRecord::decode(message).ok().flatten();
                 if let Some(route) = route.filter(|route| route.family == family)
                     && let Some(routes) = self.routes_mut(family, index)
@@ -185,7 +185,7 @@ impl Inquiry for SurveyInquiry {
             Topic::Neighbours => self.neighbours.add(message),
             Topic::Vlans => self.vlans.extend(BridgeVlans::decode(message).ok().flatten()),
             Topic::Rules(family) => {
-                // A kernel without IPv6 tells of all that it has.
+                // A kernel without IPv6 reports all families.
                 let rule = RuleRecord::decode(message).ok().flatten();
                 self.rules.extend(rule.filter(|rule| rule.family == family));
             }
@@ -224,7 +224,7 @@ impl Inquiry for SurveyInquiry {
 
     fn handle_end(&mut self, topic: Topic, end: Result<(), HostError>) -> Result<(), HostError> {
         match (topic, end) {
-            // It is as good as gone.
+            // The link has been removed.
             (Topic::Link(_), Err(_)) => Ok(()),
             (Topic::Neighbours | Topic::Vlans, Err(err)) => {
                 self.lack = Some(err);
