@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Users and groups, from the account files alone.
+//! Users and groups, read from the account files alone.
 //!
-//! No name service is asked: a static binary has none, and a daemon that configures the network
-//! must not wait for one that needs it. Numbers are taken as they are.
+//! Name services are not asked: a static binary cannot, and a daemon that configures the network
+//! must not wait for a service that needs it. Numeric IDs are accepted as such.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::limits::CONFIG_LEN_MAX;
 const GROUP_FILE: &str = "/etc/group";
 const USER_FILE: &str = "/etc/passwd";
 
-/// The number of the group that `name` names, or is; nothing if there is no such group.
+/// Returns the ID of the group that `name` names or is; `None` if there is no such group.
 ///
 /// # Errors
 /// The group file cannot be read.
@@ -24,12 +24,12 @@ pub(crate) fn group_id(name: &str) -> Result<Option<libc::gid_t>, HostError> {
     Ok(id_in(&read(GROUP_FILE)?, name))
 }
 
-/// What the group file calls a group, if it can be read and does.
+/// Returns a group's name from the group file, if the file can be read and has one.
 pub fn group_name(gid: libc::gid_t) -> Option<String> {
     name_in(&read(GROUP_FILE).ok()?, gid)
 }
 
-/// What the user file calls a user, if it can be read and does.
+/// Returns a user's name from the user file, if the file can be read and has one.
 pub fn user_name(uid: libc::uid_t) -> Option<String> {
     name_in(&read(USER_FILE).ok()?, uid)
 }
@@ -47,8 +47,8 @@ fn name_in(text: &str, id: u32) -> Option<String> {
     accounts(text).find_map(|(name, found)| (found == id).then(|| name.to_owned()))
 }
 
-/// Names and numbers: in both files they are the first and the third field of a line (passwd(5),
-/// group(5)). What has no number is passed over.
+/// Iterates over names and IDs: in both files the first and the third field of a line (passwd(5),
+/// group(5)). Lines without an ID are skipped.
 fn accounts(text: &str) -> impl Iterator<Item = (&str, u32)> {
     text.lines().filter_map(|line| {
         let mut fields = line.split(':');

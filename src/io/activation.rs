@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Sockets that a supervisor has opened for the daemon (sd_listen_fds(3)).
 //!
-//! The variables say how many descriptors there are, for whom, and what each is called. Each is
-//! looked at before it is believed to be a listening Unix stream socket. A descriptor that nobody
-//! here has a use for ends the start: clients would connect to it and wait for ever.
+//! Environment variables state the number of descriptors, the process that they are for, and their
+//! names. Each descriptor is checked to be a listening Unix stream socket. One that the daemon
+//! cannot serve ends the start: clients would connect to it and wait for ever.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use crate::limits::ACTIVATION_FD_COUNT_MAX;
 use crate::model::client::{Endpoint, Privilege};
 use crate::sys::{process, socket};
 
-/// What the environment says.
+/// The environment variables of the protocol.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Variables {
     /// `LISTEN_PID`
@@ -27,34 +27,34 @@ pub struct Variables {
     pub names: Option<String>,
 }
 
-/// What supervisors call the sockets: libvirt's socket units.
+/// The names of the sockets: those of libvirt's socket units.
 const NAMES: [(&str, Endpoint); 3] = [
     ("virtinterfaced.socket", Endpoint::ReadWrite),
     ("virtinterfaced-ro.socket", Endpoint::ReadOnly),
     ("virtinterfaced-admin.socket", Endpoint::Admin),
 ];
 
-/// Why what was passed in cannot be served.
+/// The reason why the passed descriptors cannot be served.
 #[derive(Debug)]
 pub enum ActivationError {
     /// More descriptors than any configuration has.
     TooMany(u32),
-    /// One descriptor is not what it should be.
+    /// One descriptor is unsuitable.
     Descriptor { number: RawFd, name: Option<String>, problem: Problem },
 }
 
-/// What is wrong with a descriptor.
+/// The fault of a descriptor.
 #[derive(Debug)]
 pub enum Problem {
-    /// It is not open, or cannot be looked at.
+    /// It is not open, or cannot be examined.
     Broken(io::Error),
     NotASocket,
     NotUnix,
     NotStream,
     NotListening,
-    /// Its name is none of ours, or a session has no such socket.
+    /// It has an unknown name, or a session daemon has no such socket.
     UnknownName,
-    /// It has no name, and this path says nothing either; `None` if it has no path.
+    /// It has no name, and an unknown path; `None` if it has no path.
     UnknownPath(Option<PathBuf>),
 }
 
@@ -97,15 +97,15 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for ActivationError {}
 
-/// How many descriptors were passed to this process, if one believes the supervisor.
+/// Returns the number of descriptors passed to this process, according to the environment.
 pub(crate) fn passed_count(variables: &Variables) -> u32 {
     let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok());
     let is_for_us = number(&variables.pid) == Some(std::process::id());
     number(&variables.fds).filter(|_| is_for_us).unwrap_or(0)
 }
 
-/// Takes over the descriptors that were passed to this process, in their order. Nothing where none
-/// were, or where they were meant for another process.
+/// Takes ownership of the descriptors that were passed to this process, in their order. Returns
+/// `None` if none were, or if they were meant for another process.
 pub fn take(
     variables: &Variables,
     privilege: Privilege,
@@ -128,8 +128,8 @@ pub fn take(
     (0..count).zip(process::INHERITED_FD_FIRST..).map(take).collect::<Result<_, _>>().map(Some)
 }
 
-/// One name for each of `count` descriptors, or none at all: which one a missing name belongs to,
-/// nobody could tell.
+/// Iterates over one name for each of `count` descriptors, or over none if a name is missing, since
+/// the others could not be assigned.
 fn names(text: Option<&str>, count: u32) -> impl Iterator<Item = String> + use<> {
     let names: Vec<_> = text.into_iter().flat_map(|text| text.split(':')).collect();
     let fits = u32::try_from(names.len()) == Ok(count);
@@ -137,7 +137,7 @@ fn names(text: Option<&str>, count: u32) -> impl Iterator<Item = String> + use<>
     names.into_iter()
 }
 
-/// Finds out which socket a descriptor is.
+/// Determines which socket a descriptor is.
 fn claim(
     fd: OwnedFd,
     name: Option<&str>,
@@ -157,14 +157,14 @@ fn claim(
         }
     };
     match found.map(|(_, endpoint)| *endpoint) {
-        // A session has no read-only socket: its user may do everything.
+        // A session daemon has no read-only socket, as its user may do everything.
         Some(Endpoint::ReadOnly) if privilege == Privilege::Session => Err(unknown),
         Some(endpoint) => Ok((endpoint, listener.into())),
         None => Err(unknown),
     }
 }
 
-/// Whether clients can connect to it at all.
+/// Checks that clients can connect to a descriptor.
 fn check(fd: &OwnedFd) -> Result<(), Problem> {
     let option = |name| {
         socket::option(fd, name).map_err(|err| match err.raw_os_error() {
@@ -196,7 +196,7 @@ mod tests {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-    /// Sockets in a folder of the test's own.
+    /// A folder for the sockets of one test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    /// The variables of a supervisor that means this process.
+    /// Returns the variables of a supervisor that passes descriptors to this process.
     fn variables(fds: &str, names: &str) -> Variables {
         let pid = Some(std::process::id().to_string());
         Variables { pid, fds: Some(fds.to_owned()), names: Some(names.to_owned()) }
@@ -304,7 +304,7 @@ mod tests {
     fn a_count_beyond_reason_is_refused_before_anything_is_taken() {
         let taken = |fds| take(&variables(fds, "x"), Privilege::System).unwrap_err();
         assert_eq!(taken("65").to_string(), "LISTEN_FDS: 65 descriptors, over 64");
-        // The first one is none of ours, as nobody passed sockets to this test.
+        // The first descriptor is not one of the daemon's, as this test was passed none.
         let first = taken("64");
         assert!(matches!(first, ActivationError::Descriptor { number: 3, .. }), "{first}");
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Going to the background: the daemon leaves whoever started it, and tells how its start went.
+//! Going to the background: the daemon detaches from the process that started it, and reports to it
+//! how the start went.
 //!
-//! Two forks with a new session between them, so that the daemon leads no session and can never
-//! get a terminal. A pipe leads back to the process that was started, which ends only when it is
-//! told how: by a report, or by the end of the pipe when the daemon died without one.
+//! There are two forks with a new session between them, so that the daemon does not lead a session
+//! and can never get a controlling terminal. A pipe leads back to the starting process, which ends
+//! when it reads a report, or the end of the pipe if the daemon died without one.
 //!
-//! A report is a status byte, 0 for "ready"; what follows another one is the reason.
+//! A report is a status byte, 0 for "ready"; after another value the reason follows.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,55 +19,54 @@ use crate::sys::process::{self, Fork};
 /// The status byte of a daemon that accepts calls.
 const READY: u8 = 0;
 
-/// libvirt's exit status for a daemon that cannot leave its starter.
+/// libvirt's exit status for a daemon that cannot go to the background.
 const FAILURE: u8 = 1;
 
-/// Who goes on behind [`enter`].
+/// The process that returns from [`enter`].
 #[derive(Debug)]
 pub enum Side {
-    /// The process that was started: ends with what the daemon reported.
+    /// The process that was started; it ends with the reported status.
     Starter(Verdict),
     /// The daemon.
     Daemon(Report),
 }
 
-/// What became of the daemon's start.
+/// The result of the daemon's start.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// It accepts calls.
+    /// The daemon accepts calls.
     Ready,
-    /// It did not start: its exit status, never 0, and one line that says why.
+    /// The daemon did not start: its exit status, never 0, and a line with the reason.
     Failed { status: u8, reason: String },
-    /// It died without a word.
+    /// The daemon died without a report.
     Lost,
 }
 
-/// The daemon's way to tell its starter how the start went. Dropped unused, it tells that the
-/// daemon is lost.
+/// The daemon's end of the report pipe. If it is dropped unused, the starter reads that the daemon
+/// is lost.
 #[derive(Debug)]
 pub struct Report {
     pipe: File,
 }
 
-/// Goes to the background: new session, directory `/`, standard streams on `/dev/null`. The file
-/// mode creation mask is the caller's to set.
+/// Goes to the background: new session, directory `/`, standard streams on `/dev/null`. The caller
+/// sets the file mode creation mask.
 ///
-/// The process that was started comes back when the daemon has reported. Both sides come back from
-/// here with all the values that the caller has made: what removes a file when it is dropped must
-/// be made afterwards.
+/// The starting process returns once the daemon has reported. Both processes return with all values
+/// that the caller has created, so values that remove a file on drop must be created afterwards.
 ///
 /// # Errors
-/// There is no daemon: the system has no pipe or no process to spare. Never on the daemon's side.
+/// A pipe or a process could not be created, so there is no daemon. Never in the daemon itself.
 pub fn enter() -> Result<Side, HostError> {
     let (read, write) =
         process::pipe().map_err(|err| HostError::new("open", "a pipe to the daemon", &err))?;
     let report = Report { pipe: File::from(write) };
     match fork()? {
         Fork::Parent(child) => {
-            // What is left open here would never end, whatever becomes of the daemon.
+            // An open write end here would keep the pipe open after the daemon's death.
             drop(report);
             let verdict = await_report(read);
-            // Where children are not waited for it has vanished by itself.
+            // The child is reaped automatically if SIGCHLD is ignored.
             let _ = process::wait_for(child);
             Ok(Side::Starter(verdict))
         }
@@ -78,12 +78,12 @@ pub fn enter() -> Result<Side, HostError> {
 }
 
 impl Report {
-    /// The sockets accept calls.
+    /// Reports that the sockets accept calls.
     pub fn ready(self) {
         self.send(&[READY]);
     }
 
-    /// The daemon will end with `status`, because of `reason`.
+    /// Reports that the daemon will end with `status`, because of `reason`.
     pub fn failed(self, status: u8, reason: &str) {
         let mut message = vec![status.max(FAILURE)];
         message.extend(start_of(reason).bytes());
@@ -91,12 +91,12 @@ impl Report {
     }
 
     fn send(mut self, message: &[u8]) {
-        // A starter that was killed meanwhile does not want to know.
+        // The starter may have been killed meanwhile.
         let _ = self.pipe.write_all(message);
     }
 }
 
-/// As much of a reason as is told.
+/// Returns the part of a reason that is reported.
 fn start_of(reason: &str) -> &str {
     let ends = (0..=START_REASON_LEN_MAX.min(reason.len())).rev();
     ends.filter_map(|end| reason.get(..end)).next().unwrap_or_default()
@@ -106,8 +106,8 @@ fn fork() -> Result<Fork, HostError> {
     process::fork().map_err(|err| HostError::new("start", "a process in the background", &err))
 }
 
-/// The first child's part: becomes the daemon, by a child of its own. What fails is told over the
-/// pipe, as nobody waits for these processes.
+/// Continues the first child: becomes the daemon, in a child of its own. Failures are reported over
+/// the pipe, as these processes have no waiting parent.
 fn detach(report: Report) -> Report {
     let session = process::start_session()
         .map_err(|err| HostError::new("start", "a session of the daemon's own", &err));
@@ -125,7 +125,7 @@ fn detach(report: Report) -> Report {
     }
 }
 
-/// Holds on to nothing of the starter's: no directory that could not be unmounted, no terminal.
+/// Releases the starter's directory, which could not be unmounted, and its terminal.
 fn settle() -> Result<(), HostError> {
     const NULL: &str = "/dev/null";
 
@@ -148,7 +148,8 @@ fn await_report(pipe: OwnedFd) -> Verdict {
     }
 }
 
-/// What stands behind a failure's status; as far as it came, if the daemon died while it wrote.
+/// Reads the reason that follows a failure's status; incomplete if the daemon died while writing
+/// it.
 fn read_reason(pipe: impl Read) -> String {
     let mut reason = Vec::new();
     let len_max = u64::try_from(START_REASON_LEN_MAX).unwrap_or(u64::MAX);
@@ -160,7 +161,7 @@ fn read_reason(pipe: impl Read) -> String {
 mod tests {
     use super::*;
 
-    /// What the starter makes of what the daemon does with its report.
+    /// Returns the starter's verdict for a daemon that handles its report in this way.
     fn verdict(daemon: impl FnOnce(Report)) -> Verdict {
         let (read, write) = process::pipe().unwrap();
         daemon(Report { pipe: File::from(write) });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which boot this is.
+//! The identity of the current boot.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::io::files;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const BOOT_ID_LEN_MAX: u64 = 64;
 
-/// What the kernel calls this boot; nothing where there is no /proc.
+/// Returns the kernel's ID of this boot; empty without /proc.
 pub fn id() -> String {
     let id = files::read_text(Path::new(BOOT_ID), BOOT_ID_LEN_MAX).unwrap_or_default();
     id.trim_end().to_owned()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Files below the run directory that count until the boot ends ([`crate::host::boot_file`]).
+//! Files below the run directory that are valid until the next boot ([`crate::host::boot_file`]).
 //!
-//! A file of another boot is removed. One that cannot be read, or is not whole, is set aside with a
-//! warning: what it would have said is missing, and nothing else.
+//! A file of another boot is removed. One that cannot be read, or is corrupt, is set aside with a
+//! warning; its content is then missing.
 
 use std::fs;
 use std::path::Path;
@@ -13,11 +13,11 @@ use crate::error::HostError;
 use crate::host::boot_file::BootFileError;
 use crate::io::files;
 
-/// The folder beside a file in which it is set aside.
+/// The folder, beside the file, to which it is moved.
 const ASIDE: &str = "damaged";
 const ASIDE_MODE: u32 = 0o700;
 
-/// What `decode` makes of a file, if that is there and of use.
+/// Returns the decoded content of a file, if it exists and is valid.
 pub(super) fn read<T>(
     path: &Path,
     len_max: u64,

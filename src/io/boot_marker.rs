@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The marker below the run directory: the interfaces of this boot have been brought up, but for those
-//! that it names.
+//! The marker file below the run directory: it states that the interfaces of this boot have been
+//! brought up, and lists the exceptions.
 //!
-//! Its first line is the boot's id, and each further one an interface that is not complete yet. A
-//! marker of another boot, or of an older daemon, which has the first line alone, is read too. Knows
-//! nothing of what the interfaces lack.
+//! Its first line is the boot's ID, and each further line an interface that is not complete. A
+//! marker of an older daemon has the first line alone, and is accepted. This module does not know
+//! what the interfaces lack.
 
 use std::fmt::{self, Write};
 use std::fs;
@@ -17,11 +17,11 @@ use crate::limits::BOOT_MARKER_LEN_MAX;
 use crate::model::interface::StartMode;
 use crate::model::name::IfName;
 
-/// Where it is noted for which boot the interfaces have been brought up.
+/// The marker file.
 #[derive(Debug)]
 pub struct BootMarker {
     path: PathBuf,
-    /// What was written last.
+    /// The text written last.
     text: String,
 }
 
@@ -31,23 +31,24 @@ impl BootMarker {
         Self { path: driver_dir.join("booted"), text: String::new() }
     }
 
-    /// The interfaces of this boot that are not complete; nothing if none has been brought up yet.
-    /// Where the kernel does not tell which boot it is, the run directory alone tells one from another.
+    /// Returns the interfaces of this boot that are not complete; `None` if none has been brought
+    /// up yet. Without a boot ID from the kernel, the marker is valid as long as the run directory
+    /// exists.
     pub fn read(&self) -> Option<Vec<Incomplete>> {
         parse(&files::read_text(&self.path, BOOT_MARKER_LEN_MAX).ok()?, &boot::id())
     }
 
-    /// Notes that the interfaces of this boot have been brought up, but for these.
+    /// Writes that the interfaces of this boot have been brought up, except these.
     ///
     /// # Errors
-    /// What the kernel says of the file.
+    /// The kernel refused to write the file.
     pub fn write(&mut self, incomplete: impl Iterator<Item = Incomplete>) -> io::Result<()> {
         let mut text = boot::id() + "\n";
         for interface in incomplete {
             let _ = writeln!(text, "{interface}");
         }
         if text != self.text {
-            // Whoever reads it finds the old text or the new one.
+            // A reader finds the old text or the new one.
             let new = self.path.with_extension("new");
             fs::write(&new, &text)?;
             fs::rename(&new, &self.path)?;
@@ -73,7 +74,7 @@ impl fmt::Display for Incomplete {
     }
 }
 
-/// What a marker says, if it is of this boot. A line that makes no sense says nothing.
+/// Parses a marker, if it is of this boot. Invalid lines are skipped.
 fn parse(text: &str, boot: &str) -> Option<Vec<Incomplete>> {
     let mut lines = text.lines();
     (lines.next().unwrap_or_default() == boot).then(|| lines.filter_map(parse_line).collect())
@@ -109,7 +110,7 @@ mod tests {
             ("", None),
             ("b2\n", None),
             ("b2\nbr0.5 onboot up\n", None),
-            // As older daemons wrote it.
+            // The format of older daemons.
             ("b1", Some(vec![])),
             ("b1\n", Some(vec![])),
             ("b1\nbr0.5 onboot down\n", Some(vec![incomplete(onboot, Standing::Down)])),

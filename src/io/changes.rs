@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Changes`]: what changes tell the kernel, and what they ask of it before, by way of a [`Messenger`].
+//! [`Changes`]: the netlink requests of changes, and the queries before them, by way of a
+//! [`Messenger`].
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,51 +14,51 @@ use crate::limits::MESSAGES_PER_TURN_MAX;
 use crate::netlink::conversation::{Answer, Conversation};
 use crate::netlink::link::{LinkIndex, encode_lookup};
 
-/// See the module.
+/// Sends changes and queries to the kernel.
 #[derive(Debug)]
 pub struct Changes {
     messenger: Messenger,
-    /// The answer to the change that is heard.
+    /// The answer to the change that is being awaited.
     conversation: Conversation,
-    /// The numbers of those that were sent behind it.
+    /// The sequence numbers of the changes sent after that one.
     ahead: VecDeque<u32>,
-    /// What is being sent; kept for its memory.
+    /// The requests being collected; kept to reuse its memory.
     request: Vec<u8>,
 }
 
-/// How far a long question has got.
+/// The progress of a query.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Told {
     All,
-    /// More has come than a turn has time for.
+    /// More answers are waiting than a turn has time for.
     Some,
-    /// The kernel is waited for.
+    /// The kernel has not answered yet.
     Waiting,
 }
 
 impl Changes {
-    /// Opens the way to the kernel.
+    /// Opens the sockets.
     pub fn open() -> Result<Self, HostError> {
         let (conversation, ahead) = (Conversation::default(), VecDeque::new());
         Ok(Self { messenger: Messenger::open()?, conversation, ahead, request: Vec::new() })
     }
 
-    /// The loop has seen to its clients, and may wait for the kernel anew.
+    /// Notes that the loop has served its clients, and may wait for the kernel again.
     pub(crate) fn begin_turn(&mut self) {
         self.messenger.begin_turn();
     }
 
-    /// Gives up the answers to what was sent before.
+    /// Begins a new batch of changes. Answers to earlier ones are ignored.
     pub fn begin(&mut self) {
         self.request.clear();
         self.ahead.clear();
     }
 
-    /// Adds a change, which the kernel acknowledges, to what was begun. It is made only if the one before
-    /// it is.
+    /// Adds a change, which the kernel acknowledges, to the batch. It is carried out only if the
+    /// one before it succeeds.
     ///
     /// # Errors
-    /// What `encode` says: nothing is added.
+    /// The error of `encode`; the change is not added.
     pub fn add<E>(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), E>,
@@ -71,7 +72,7 @@ impl Changes {
         Ok(())
     }
 
-    /// Adds the change of a sysctl in the same way: the file below /proc/sys, and its value.
+    /// Adds a change of a sysctl to the batch: its file below /proc/sys, and its value.
     pub(crate) fn add_sysctl(&mut self, path: &str, value: i32) {
         let added = self.add(|out, sequence| {
             encode_sysctl(out, sequence, path, value);
@@ -80,26 +81,26 @@ impl Changes {
         let Ok(()) = added;
     }
 
-    /// Sends all that was added. What is heard next is the answer to the first of it.
+    /// Sends the batch. The next answer is that of its first change.
     pub fn send(&mut self) {
         self.messenger.send(&self.request);
         self.take_up_next();
     }
 
-    /// Goes on to hear the answer to the next change that was sent along. Tells whether there is one.
+    /// Continues with the answer to the next change of the batch. Returns whether there is one.
     pub(crate) fn take_up_next(&mut self) -> bool {
         let next = self.ahead.pop_front();
         next.into_iter().for_each(|sequence| self.conversation.follow(sequence));
         next.is_some()
     }
 
-    /// Whether changes are sent whose answers nobody has taken up.
+    /// Returns whether changes were sent whose answers have not been taken yet.
     pub fn is_ahead(&self) -> bool {
         !self.ahead.is_empty()
     }
 
-    /// The answer to the change that was taken up, if it comes at once. After an error nothing is made of
-    /// what was sent along.
+    /// Returns the answer to the current change, if it arrives at once. After an error the rest of
+    /// the batch is dropped.
     pub fn poll_answer(&mut self) -> Option<Result<(), StepError>> {
         let answer = self.hear();
         if matches!(answer, Some(Err(_))) {
@@ -129,16 +130,16 @@ impl Changes {
         }
     }
 
-    /// Has the kernel bring a link's operational state up to date with its carrier: left to itself it
-    /// does so once a second, but whoever asks for the link is not to be told what is not so yet
-    /// (since Linux 6.9). The news of it comes as any other.
+    /// Makes the kernel update a link's operational state from its carrier at once (since Linux
+    /// 6.9). By itself it does so once a second, and clients would get the outdated state until
+    /// then. The update is announced like any other event.
     pub fn settle(&mut self, link: LinkIndex) {
         self.request.clear();
         encode_lookup(&mut self.request, self.messenger.next_sequence(), link);
         self.messenger.send(&self.request);
     }
 
-    /// Asks what a long question is to begin with, and hears nothing yet.
+    /// Sends the first requests of a query, without reading answers.
     pub fn ask(&mut self, dialogue: &mut Dialogue, inquiry: &mut dyn Inquiry) {
         let Self { messenger, request, .. } = self;
         request.clear();
@@ -148,10 +149,10 @@ impl Changes {
         }
     }
 
-    /// Goes on with a long question as far as a turn has time for it.
+    /// Continues a query as far as one turn has time for it.
     ///
     /// # Errors
-    /// The kernel does not tell what must be known.
+    /// The kernel refused information that the query needs.
     pub(crate) fn inquire(
         &mut self,
         dialogue: &mut Dialogue,
@@ -174,7 +175,7 @@ impl Changes {
         Ok(Told::Some)
     }
 
-    /// A child may have ended.
+    /// Handles SIGCHLD, since the messenger's process may have ended.
     pub fn handle_child(&mut self) {
         self.messenger.handle_child();
     }

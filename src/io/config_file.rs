@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! virtinterfaced.conf as a file: read and checked whole, at the start and at each reload alike.
+//! virtinterfaced.conf as a file: read and checked as a whole, both at the start and at each
+//! reload.
 //!
-//! What it says is also held against the host here: whether the group exists, whether the kernel
-//! has what is required. Either all of it can be acted on, or it is refused and nothing is.
+//! Settings are also checked against the host: whether the group exists, and whether the kernel
+//! supports auditing. Either all settings can be applied, or the file is refused.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use crate::limits::CONFIG_LEN_MAX;
 use crate::model::client::Privilege;
 use crate::sys::netlink;
 
-/// The file, and what it is read for.
+/// The configuration file, and how it is read.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     pub path: PathBuf,
@@ -26,26 +27,27 @@ pub struct ConfigFile {
     pub privilege: Privilege,
 }
 
-/// Whether there must be a file.
+/// Whether the file must exist.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Presence {
-    /// Somebody named it.
+    /// The file was named explicitly.
     Required,
-    /// It is where the file usually is; without it the defaults hold.
+    /// The file has its default path; without it the default settings apply.
     Optional,
 }
 
-/// What the file says, and what was found out on the host to go with it.
+/// The file's settings, and the facts about the host that belong to them.
 #[derive(Clone, Debug)]
 pub struct Configuration {
     pub settings: Settings,
     /// The group of the sockets; `None` keeps the daemon's own.
     pub socket_group: Option<libc::gid_t>,
-    /// What is ignored, or has no effect. One line each, which begins with the file's path.
+    /// One line each, beginning with the file's path, about settings that are ignored or have no
+    /// effect.
     pub warnings: Vec<String>,
 }
 
-/// Why a file is refused.
+/// The reason why a file is refused.
 #[derive(Debug)]
 pub struct ConfigFileError {
     cause: Cause,
@@ -57,17 +59,17 @@ enum Cause {
     Read(HostError),
     Text(ConfigError),
     Unavailable(Unavailable),
-    /// No such group, or nobody can tell.
+    /// There is no such group, or the group file cannot be read.
     Group(String),
-    /// Other users can exchange sockets there.
+    /// Other users can replace sockets there.
     SocketDir(FolderError),
     HostUuid(HostUuidError),
-    /// The kernel has none, or does not tell.
+    /// The kernel has no audit system, or refuses to say.
     Audit(Option<HostError>),
 }
 
 impl ConfigFile {
-    /// Reads and checks it.
+    /// Reads and checks the file.
     pub fn load(&self) -> Result<Configuration, ConfigFileError> {
         let refuse = |cause| ConfigFileError { cause, path: self.path.clone() };
         let text = self.read().map_err(|err| refuse(Cause::Read(err)))?;
@@ -101,14 +103,15 @@ impl ConfigFile {
     }
 }
 
-/// Whether the host has what the file says that it has.
+/// Checks that the host has everything that the settings require.
 fn check_host(settings: &Settings) -> Result<(), Cause> {
     match settings.sockets.dir.as_deref().map(folders::resolve_private) {
         Some(Err(shared @ FolderError::Shared(_))) => return Err(Cause::SocketDir(shared)),
-        // A supervisor's sockets need no folder of ours; the daemon's own say what is wrong with it.
+        // With a supervisor's sockets the folder is not needed; the daemon's own sockets report its
+        // fault.
         Some(Ok(_) | Err(FolderError::Host(_))) | None => {}
     }
-    // A UUID of the file's own goes before all sources.
+    // A UUID in the file takes precedence over all sources.
     if settings.host.uuid.is_none() {
         host_uuid::check(settings.host.uuid_source).map_err(Cause::HostUuid)?;
     }
@@ -131,7 +134,7 @@ fn find_group(name: &str) -> Result<libc::gid_t, String> {
 }
 
 impl ConfigFileError {
-    /// The status with which libvirt's daemons exit for it.
+    /// Returns the exit status of libvirt's daemons for this error.
     pub(crate) fn exit_status(&self) -> u8 {
         const SOCKETS: u8 = 6;
         const AUDIT: u8 = 10;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Small files: read whole, written whole or not at all.
+//! Small files: read as a whole, and written atomically.
 //!
-//! A file is never seen half written, and what was reported as written outlives a loss of power:
-//! the new content is on the disk under a name of its own before it takes the old one's place, and
-//! the folder that says so is on the disk before the caller hears of it.
+//! A file is never seen half-written, and content that was reported as written survives a power
+//! loss: it is synced to the disk under a temporary name before it replaces the old file, and the
+//! folder is synced before the caller gets the result.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -16,18 +16,18 @@ use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
 
-/// Definitions, sysctls, and what /proc says of a process have less, mostly.
+/// Definitions, sysctls and files of /proc are mostly shorter than this.
 const LEN_USUAL: usize = 1024;
 
-/// The whole of a small file. Never waits: a pipe in a file's place is empty, or an error.
+/// Reads a small file whole. Never blocks: a pipe in its place is empty, or an error.
 ///
 /// # Errors
-/// What open and read say; `EFBIG` if it is larger than `len_max` bytes.
+/// Errors of open and read; `EFBIG` if the file is larger than `len_max` bytes.
 pub fn read(path: &Path, len_max: u64) -> Result<Vec<u8>, HostError> {
     let refuse = |err: &io::Error| HostError::new("read", path.display().to_string(), err);
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
-    // As long as most are, or it would be read in small pieces at first.
+    // Without this capacity the file would first be read in small pieces.
     let mut bytes = Vec::with_capacity(LEN_USUAL);
     let file = options.open(path).map_err(|err| refuse(&err))?;
     file.take(len_max.saturating_add(1)).read_to_end(&mut bytes).map_err(|err| refuse(&err))?;
@@ -38,7 +38,7 @@ pub fn read(path: &Path, len_max: u64) -> Result<Vec<u8>, HostError> {
     Ok(bytes)
 }
 
-/// The whole of a small text file.
+/// Reads a small text file whole.
 ///
 /// # Errors
 /// As [`read`]; `EILSEQ` if it is not UTF-8.
@@ -49,7 +49,7 @@ pub(crate) fn read_text(path: &Path, len_max: u64) -> Result<String, HostError> 
     })
 }
 
-/// The whole of a small text file, or nothing if there is no such file.
+/// Reads a small text file whole, or returns `None` if there is no such file.
 pub(crate) fn read_text_if_any(path: &Path, len_max: u64) -> Result<Option<String>, HostError> {
     match read_text(path, len_max) {
         Ok(text) => Ok(Some(text)),
@@ -58,29 +58,29 @@ pub(crate) fn read_text_if_any(path: &Path, len_max: u64) -> Result<Option<Strin
     }
 }
 
-/// What the name of a file under way ends with. It begins with a dot.
+/// The end of a temporary file's name. The name begins with a dot.
 const TEMPORARY_SUFFIX: &str = ".virtinterfaced-new";
 
-/// Makes `bytes` the whole content of the file `path`, durably, for its owner alone to read. What
-/// was there before is replaced, a link as well: what it leads to is not touched.
+/// Replaces the content of the file `path` with `bytes`, durably, and makes it accessible for its
+/// owner alone. A symbolic link is replaced too; its target is not touched.
 ///
 /// # Errors
-/// What the kernel says. The file is as it was, unless only the last step has failed, which writes
-/// the folder to the disk.
+/// The kernel refused. The file is unchanged, unless only the last step has failed, which syncs the
+/// folder to the disk.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
     replace_by(path, |temporary| write_new(temporary, bytes, None))
 }
 
-/// The same for a file that goes with the boot: it is not written through to the disk.
+/// Does the same for a file that is valid until the next boot: it is not synced to the disk.
 ///
 /// # Errors
-/// What the kernel says. The file is as it was.
+/// The kernel refused. The file is unchanged.
 pub(crate) fn replace_for_boot(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
     let write = |temporary: &Path| create_new(temporary)?.write_all(bytes);
     rename_made(path, write).map_err(|err| refusal(path, &err))
 }
 
-/// The same for a file that others may have to do with.
+/// Does the same as [`replace`] for a file with a given mode and owner.
 ///
 /// # Errors
 /// As [`replace`]; `EPERM` if the file cannot be given to its owner.
@@ -88,7 +88,7 @@ pub(crate) fn replace_as(path: &Path, bytes: &[u8], access: Access) -> Result<()
     replace_by(path, |temporary| write_new(temporary, bytes, Some(access)))
 }
 
-/// Makes `path` a symbolic link that says `target`, durably.
+/// Makes `path` a symbolic link to `target`, durably.
 ///
 /// # Errors
 /// As [`replace`].
@@ -102,16 +102,16 @@ pub(crate) fn replace_by_link(path: &Path, target: &OsStr) -> Result<(), HostErr
     })
 }
 
-/// Gives a file another name in the same folder, durably. What had that name before is gone.
+/// Renames a file within a folder, durably. An existing file of the new name is replaced.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel refused.
 pub fn rename(from: &Path, to: &Path) -> Result<(), HostError> {
     let renamed = fs::rename(from, to).and_then(|()| sync_folder_of(to));
     renamed.map_err(|err| HostError::new("rename", from.display().to_string(), &err))
 }
 
-/// Who may do what with a file.
+/// The mode and owner of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Access {
     /// Permission bits.
@@ -121,9 +121,9 @@ pub struct Access {
 }
 
 impl Access {
-    /// What holds for a file.
+    /// Returns the mode and owner of a file.
     pub fn of(metadata: &fs::Metadata) -> Self {
-        /// Of a mode, the bits that are permissions.
+        /// The permission bits of a mode.
         const PERMISSIONS: u32 = 0o7777;
         let mode = metadata.mode() & PERMISSIONS;
         Self { mode, uid: metadata.uid(), gid: metadata.gid() }
@@ -139,24 +139,24 @@ fn refusal(path: &Path, err: &io::Error) -> HostError {
     HostError::new("write", path.display().to_string(), err)
 }
 
-/// Makes a file under a name of its own, and puts it in the place of another one.
+/// Creates a file under a temporary name, and renames it to `path`.
 fn rename_made(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary_for(path)?;
     put_in_place(path, &temporary, make(&temporary))
 }
 
-/// Puts a file that was made, or could not be made, in the place of another one.
+/// Renames a temporary file to `path`, if it was created without an error.
 fn put_in_place(path: &Path, temporary: &Path, made: io::Result<()>) -> io::Result<()> {
     let renamed = made.and_then(|()| fs::rename(temporary, path));
     if renamed.is_err() {
-        // What cannot be removed now is removed at the next start.
+        // A file that cannot be removed now is removed at the next start.
         let _ = fs::remove_file(temporary);
     }
     renamed
 }
 
-/// The content of a file to be, which is written in parts, durably, for its owner alone to read. What was
-/// there before is there until the end.
+/// The new content of a file, written in parts, durably, and accessible for its owner alone. The
+/// old file stays until the end.
 #[derive(Debug)]
 pub struct Replacement {
     path: PathBuf,
@@ -165,10 +165,10 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Begins with nothing.
+    /// Begins with an empty file.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub fn begin(path: &Path) -> Result<Self, HostError> {
         let refuse = |err: io::Error| refusal(path, &err);
         let temporary = temporary_for(path).map_err(refuse)?;
@@ -176,15 +176,15 @@ impl Replacement {
         Ok(Self { path: path.to_owned(), temporary, file })
     }
 
-    /// Adds a part.
+    /// Appends a part.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub fn write(&mut self, part: &[u8]) -> Result<(), HostError> {
         self.file.write_all(part).map_err(|err| refusal(&self.path, &err))
     }
 
-    /// Has it take the old one's place.
+    /// Replaces the old file.
     ///
     /// # Errors
     /// As [`replace`].
@@ -193,14 +193,14 @@ impl Replacement {
         renamed.and_then(|()| sync_folder_of(&self.path)).map_err(|err| refusal(&self.path, &err))
     }
 
-    /// Everything is as it was.
+    /// Leaves the old file in place.
     pub(crate) fn give_up(self) {
-        // What cannot be removed now is removed at the next start.
+        // A file that cannot be removed now is removed at the next start.
         let _ = fs::remove_file(&self.temporary);
     }
 }
 
-/// Removes the file `path`, durably. One that is gone already is no error.
+/// Removes the file `path`, durably. A missing file is not an error.
 pub fn remove(path: &Path) -> Result<(), HostError> {
     let removed = match fs::remove_file(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -210,12 +210,12 @@ pub fn remove(path: &Path) -> Result<(), HostError> {
     removed.map_err(|err| HostError::new("remove", path.display().to_string(), &err))
 }
 
-/// Makes the folder `dir` and those above it, as far as they are missing, durably.
+/// Creates the folder `dir` and its missing parents, durably.
 pub(crate) fn make_folder(dir: &Path, mode: u32) -> Result<(), HostError> {
     let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
     for dir in missing.into_iter().rev() {
         let made = match DirBuilder::new().mode(mode).create(dir) {
-            // Somebody else was faster.
+            // Another process has created it first.
             Err(_) if dir.is_dir() => Ok(()),
             made => made.and_then(|()| sync_folder_of(dir)),
         };
@@ -224,10 +224,11 @@ pub(crate) fn make_folder(dir: &Path, mode: u32) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes what a daemon that was killed in the middle of [`replace`] has left in the folder `dir`.
+/// Removes temporary files in the folder `dir`, left by a daemon that was killed during
+/// [`replace`].
 ///
 /// # Errors
-/// The first one; the other files are tried all the same.
+/// The first error; the other files are still tried.
 pub(crate) fn remove_temporaries(dir: &Path) -> Result<(), HostError> {
     let refuse =
         |object: &Path, err| HostError::new("clean up", object.display().to_string(), &err);
@@ -249,8 +250,8 @@ fn is_temporary(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
-/// In the same folder, so that it can be renamed; the same for each attempt, so that there is never
-/// more than one left over.
+/// Returns the temporary name for a file. It is in the same folder, so that it can be renamed, and
+/// does not vary, so that at most one such file can be left over.
 fn temporary_for(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::Error::from_raw_os_error(libc::EISDIR))?;
     let mut temporary = OsString::from(".");
@@ -259,7 +260,7 @@ fn temporary_for(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(temporary))
 }
 
-/// A file that its owner alone may read. What had its name before is gone.
+/// Creates a file that only its owner can read. An existing file of that name is removed.
 fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
@@ -285,11 +286,11 @@ fn write_new(path: &Path, bytes: &[u8], access: Option<Access>) -> io::Result<()
     file.sync_all()
 }
 
-/// Writes to the disk which files there are in the folder of `path`.
+/// Syncs the entries of the folder of `path` to the disk.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let Some(dir) = path.parent() else { return Ok(()) };
     match File::open(dir)?.sync_all() {
-        // A file system that has no such operation keeps its folders in order by itself.
+        // A file system without this operation keeps its folders consistent by itself.
         Err(err) if err.raw_os_error() == Some(libc::EINVAL) => Ok(()),
         synced => synced,
     }
@@ -314,7 +315,7 @@ mod tests {
         assert_eq!(read(Path::new("/dev/null"), 0), Ok(Vec::new()));
     }
 
-    /// A folder of the test's own.
+    /// A folder for one test.
     struct Folder(PathBuf);
 
     impl Folder {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Folders that other users can change, where a path may lead anywhere in the next moment.
+//! Detection of folders that other users can change, where a path may lead anywhere at the next
+//! moment.
 //!
-//! A user who can write to a folder can put a link in the place of a file there, and one who can
-//! write to a parent can exchange the folder. Root and the daemon's own user are trusted; so are
-//! their groups. In a sticky folder (`/tmp`) users cannot touch what another one owns.
+//! A user who can write to a folder can replace a file in it by a symbolic link, and one who can
+//! write to a parent can replace the folder. Root, the daemon's own user and their groups are
+//! trusted. In a sticky folder (`/tmp`) users cannot replace files of other users.
 
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -14,10 +15,10 @@ use std::path::{Path, PathBuf};
 use crate::error::HostError;
 use crate::sys::process;
 
-/// Why a folder is not the daemon's alone.
+/// The reason why other users may interfere with a folder.
 #[derive(Debug)]
 pub enum FolderError {
-    /// Other users can change what is in this folder.
+    /// Other users can change the content of this folder.
     Shared(PathBuf),
     Host(HostError),
 }
@@ -39,7 +40,8 @@ impl fmt::Display for FolderError {
 
 impl std::error::Error for FolderError {}
 
-/// The path of `dir` without links, if no other user can change what is in it or in its parents.
+/// Returns the path of `dir` without symbolic links, if no other user can change its content or
+/// that of its parents.
 ///
 /// # Errors
 /// [`FolderError::Shared`] names the first folder that others can change.
@@ -58,8 +60,7 @@ pub(crate) fn resolve_private(dir: &Path) -> Result<PathBuf, FolderError> {
     Ok(resolved)
 }
 
-/// Whether another user can put something else in the place of the file `path`. True where it cannot
-/// be found out.
+/// Returns whether another user can replace the file `path`; true if that cannot be determined.
 pub(crate) fn is_shared(path: &Path) -> bool {
     path.parent().is_none_or(|dir| resolve_private(dir).is_err())
 }
@@ -80,7 +81,7 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    /// A folder of the test's own in the sticky one for temporary files.
+    /// Creates a folder for one test in the sticky folder for temporary files.
     fn folder(name: &str, mode: u32) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("folders-{}-{name}", std::process::id()));
         fs::create_dir_all(dir.join("below")).unwrap();

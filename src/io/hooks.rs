@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Hook scripts: what the host's administrator has run when the daemon starts, reloads and stops.
+//! Hook scripts: programs of the administrator that run when the daemon starts, reloads and stops.
 //!
-//! `daemon`, then the executable files of `daemon.d` in the order of their names, one after the
-//! other. What is there is looked up anew each time. The loop never waits for one: a script is a
-//! child with a deadline, in a process group of its own that is killed when its time is over. How
-//! it ends is logged, and changes nothing else.
+//! They are `daemon`, then the executable files of `daemon.d` in the order of their names, one
+//! after the other, listed anew each time. The loop never waits for one: a script is a child
+//! process with a deadline, in a process group that is killed at the deadline. Its result is logged
+//! and has no other effect.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -22,11 +22,11 @@ use crate::error::HostError;
 use crate::limits::{HOOK_SCRIPT_COUNT_MAX, HOOK_TIME_MAX};
 use crate::sys::{descriptors, file, process};
 
-/// The variables that scripts see beside `LC_ALL`, where the daemon has them itself.
+/// The daemon's environment variables that scripts get, besides `LC_ALL`.
 pub(crate) const PASSED_ON: [&str; 7] =
     ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH"];
 
-/// When scripts are run.
+/// The event for which scripts are run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Occasion {
     Start,
@@ -35,7 +35,7 @@ pub enum Occasion {
 }
 
 impl Occasion {
-    /// What a script is called with.
+    /// Returns the arguments of a script.
     const fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Start => ["-", "start", "-", "start"],
@@ -58,7 +58,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// The script that runs.
+/// The script that is running.
 #[derive(Debug)]
 struct Running {
     call: Call,
@@ -66,7 +66,7 @@ struct Running {
     deadline: Instant,
 }
 
-/// All scripts: the one that runs, and those that wait for it.
+/// All scripts: the running one, and those waiting.
 #[derive(Debug)]
 pub struct Hooks {
     dir: PathBuf,
@@ -74,12 +74,13 @@ pub struct Hooks {
     time_max: Duration,
     waiting: VecDeque<Call>,
     running: Option<Running>,
-    /// Killed, and not yet gone: the kernel says when.
+    /// Killed processes that are not reaped yet.
     killed: Vec<Child>,
 }
 
 impl Hooks {
-    /// `dir` holds the scripts; `environment` is what the daemon has of [`PASSED_ON`].
+    /// Creates the queue of scripts in `dir`; `environment` holds the daemon's values of
+    /// [`PASSED_ON`].
     pub fn new(dir: PathBuf, environment: Vec<(OsString, OsString)>) -> Self {
         Self::with_time_max(dir, environment, HOOK_TIME_MAX)
     }
@@ -93,7 +94,7 @@ impl Hooks {
         Self { dir, environment, time_max, waiting, running: None, killed }
     }
 
-    /// Looks for scripts and starts the first, or lets them wait for those that are not done yet.
+    /// Lists the scripts and starts the first, or queues them behind earlier ones.
     pub fn begin(&mut self, occasion: Occasion, now: Instant) {
         for script in scripts(&self.dir) {
             if self.waiting.len() >= HOOK_SCRIPT_COUNT_MAX {
@@ -105,7 +106,7 @@ impl Hooks {
         self.start_next(now);
     }
 
-    /// A child may have ended: sees which of ours have, and goes on with the next script.
+    /// Handles SIGCHLD: reaps scripts that have ended, and starts the next.
     pub fn handle_child(&mut self, now: Instant) {
         self.killed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         let Some(running) = &mut self.running else { return };
@@ -122,9 +123,9 @@ impl Hooks {
         self.start_next(now);
     }
 
-    /// Kills the script that runs if its time is over, and goes on with the next.
+    /// Kills the running script if its deadline has passed, and starts the next.
     pub fn handle_timeout(&mut self, now: Instant) {
-        // It may have ended while nobody looked.
+        // The script may have ended without its SIGCHLD having been handled yet.
         self.handle_child(now);
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             if let Some(running) = self.running.take() {
@@ -136,17 +137,17 @@ impl Hooks {
         }
     }
 
-    /// When the script that runs is over its time.
+    /// Returns the deadline of the running script.
     pub fn deadline(&self) -> Option<Instant> {
         self.running.as_ref().map(|running| running.deadline)
     }
 
-    /// No script runs or waits.
+    /// Returns whether no script runs or waits.
     pub fn is_idle(&self) -> bool {
         self.running.is_none() && self.waiting.is_empty()
     }
 
-    /// The daemon ends: kills what still runs, and forgets what waits.
+    /// Kills the running script and drops those waiting, as the daemon ends.
     pub(crate) fn abandon(&mut self) {
         self.waiting.clear();
         if let Some(running) = self.running.take() {
@@ -179,7 +180,7 @@ impl Hooks {
         descriptors::restore_limit(command.process_group(0)).spawn()
     }
 
-    /// The script is not waited for here: one that hangs in the kernel takes its time to die.
+    /// Kills a script without waiting for it: one that hangs in the kernel takes time to die.
     fn kill(&mut self, running: Running) {
         if let Err(err) = process::kill_group(&running.child) {
             warn!("cannot kill {}: {err}", running.call);
@@ -189,14 +190,14 @@ impl Hooks {
     }
 }
 
-/// The scripts that there are now, in the order in which they are run.
+/// Returns the existing scripts, in the order in which they are run.
 fn scripts(dir: &Path) -> Vec<PathBuf> {
     let mut scripts = vec![dir.join("daemon")];
     // Most hosts have no such folder.
     if let Ok(entries) = fs::read_dir(dir.join("daemon.d")) {
         scripts.extend(entries.flatten().map(|entry| entry.path()));
     }
-    // "daemon" comes before all that begins with "daemon.d".
+    // "daemon" sorts before every path that begins with "daemon.d".
     scripts.sort_unstable();
     let is_script = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|found| found.is_file()) && file::is_executable(path)
@@ -204,7 +205,7 @@ fn scripts(dir: &Path) -> Vec<PathBuf> {
     scripts.into_iter().filter(is_script).collect()
 }
 
-/// How a script ended that did not end well.
+/// Describes how a script ended that did not succeed.
 fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Whether the host's UUID can be had from where the configuration says that it is.
+//! Checks that the configured source of the host's UUID has one.
 //!
-//! No call of this daemon ever asks for it: what counts is that a host which was told to use its
-//! machine-id has one, as every libvirt daemon checks at its start.
+//! No call of this daemon asks for the UUID. Like every libvirt daemon, it only checks at its start
+//! that a host that is configured to use its machine-id has a valid one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ use crate::limits::MACHINE_ID_LEN_MAX;
 /// machine-id(5).
 const MACHINE_ID_FILE: &str = "/etc/machine-id";
 
-/// Why the host has no UUID.
+/// The reason why the host has no UUID.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HostUuidError {
     Host(HostError),
-    /// What the file holds is none.
+    /// The file's content is not a UUID.
     Malformed {
         path: PathBuf,
         problem: UuidError,
@@ -38,7 +38,7 @@ impl fmt::Display for HostUuidError {
 
 impl std::error::Error for HostUuidError {}
 
-/// Looks where `source` says. Firmware may have none or not tell it, as libvirt sees it too.
+/// Checks the configured source. Firmware may have no UUID, which libvirt accepts too.
 pub fn check(source: UuidSource) -> Result<(), HostUuidError> {
     match source {
         UuidSource::Smbios => Ok(()),

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Real scripts in a folder of the test's own.
+//! Tests with real scripts in a folder of each test's own.
 
 use super::*;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Longer than any script here runs that is meant to end.
+/// Longer than any script here takes that is meant to end.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What all scripts here begin with; `$0` is their path.
+/// The beginning of all scripts here; `$0` is their path.
 const RECORD: &str = "#!/bin/sh\necho \"${0##*/} $*\" >> \"${0%/hooks/*}/record\"\n";
 
-/// A folder with scripts and what they have recorded.
+/// A folder with scripts and the calls that they have recorded.
 struct Scene {
     dir: PathBuf,
 }
@@ -27,9 +27,9 @@ impl Scene {
         Self { dir }
     }
 
-    /// Writes a script that records its call and goes on with `text`. A process of its own does it:
-    /// whatever another test starts meanwhile would hold on to a file that is open for writing, and
-    /// the kernel executes no such file.
+    /// Writes a script that records its call and continues with `text`. A child process writes it:
+    /// a program that another test starts meanwhile would inherit a descriptor open for writing,
+    /// and the kernel executes no such file.
     fn script(&self, name: &str, text: &str) {
         self.file(name, &format!("{RECORD}{text}"), "755");
     }
@@ -49,26 +49,26 @@ impl Scene {
         fs::read_to_string(self.dir.join(name)).unwrap_or_default()
     }
 
-    /// The calls that were recorded.
+    /// Returns the recorded calls.
     fn calls(&self) -> Vec<String> {
         self.read("record").lines().map(str::to_owned).collect()
     }
 
-    /// A pipe that scripts can open by its name.
+    /// Creates a pipe that scripts can open by its name.
     fn pipe(&self) -> Pipe {
         let path = self.dir.join("pipe");
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        // Opened without waiting, it has the scripts' side not wait either.
+        // Opened without blocking, so that the scripts' side does not block either.
         let options = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).clone();
         Pipe(options.open(path).unwrap())
     }
 }
 
-/// Where it shows whether those who opened the other end are still there.
+/// The read end of a pipe, which shows whether the processes that opened the other end still live.
 struct Pipe(fs::File);
 
 impl Pipe {
-    /// What was written since, or nothing if nobody is left who could write.
+    /// Returns the text written since, or `None` if no process has the pipe open for writing.
     fn read(&mut self) -> Option<String> {
         let mut buffer = [0; 16];
         match self.0.read(&mut buffer) {
@@ -79,7 +79,7 @@ impl Pipe {
         }
     }
 
-    /// Whether all are gone. None of them may have come to its end.
+    /// Returns whether all writers are gone. None of them may have reached its end.
     fn is_deserted(&mut self) -> bool {
         let news = self.read();
         assert!(news.as_deref().is_none_or(str::is_empty), "not killed: {news:?}");
@@ -87,7 +87,7 @@ impl Pipe {
     }
 }
 
-/// A piece of script that opens the pipe, and says so.
+/// A part of a script that opens the pipe and records that.
 const OPEN_PIPE: &str =
     "dir=\"${0%/hooks/*}\"\nexec 3> \"$dir/pipe\"\necho open >> \"$dir/record\"\n";
 
@@ -165,7 +165,7 @@ fn one_script_runs_at_a_time_and_a_second_occasion_waits_for_the_first() {
 #[test]
 fn a_script_sees_the_variables_it_is_given_and_no_terminal() {
     let scene = Scene::new();
-    // While the loop runs, the shell's own output is redirected: 3 and 4 are what 1 and 2 were.
+    // While the loop runs, the shell's own output is redirected: 3 and 4 are the former 1 and 2.
     let look = "dir=\"${0%/hooks/*}\"\nexec 3>&1 4>&2\n\
         /bin/cat /proc/$$/environ > \"$dir/environ\"\n/bin/cat /proc/$$/stat > \"$dir/stat\"\n\
         for fd in 0 3 4; do /bin/readlink /proc/$$/fd/$fd; done > \"$dir/streams\"\n";
