@@ -216,11 +216,13 @@ impl Autostart {
     /// A client has made this call: an interface that it has started, destroyed or undefined is its
     /// affair from now on.
     pub(super) fn note_call(&mut self, call: &InterfaceCall) {
-        if let InterfaceCall::Create { name, .. }
+        let (InterfaceCall::Create { name, .. }
         | InterfaceCall::Destroy { name, .. }
-        | InterfaceCall::Undefine { name } = call
-            && let Ok(name) = IfName::new(name)
-        {
+        | InterfaceCall::Undefine { name }) = call
+        else {
+            return;
+        };
+        if let Ok(name) = IfName::new(name) {
             self.let_go(&name);
         }
     }

@@ -187,9 +187,7 @@ impl Job {
             let deadline = self.patience(&step).map(|patience| now + patience);
             let is_waiting = matches!(step, Step::WaitFor(_));
             self.current = Some(Current { step: step.clone(), undo, deadline });
-            if self.failure.is_none()
-                && let Some(why) = self.aborted.take()
-            {
+            if let Some(why) = self.aborted.take_if(|_| self.failure.is_none()) {
                 self.fail(why);
                 continue;
             }
@@ -278,9 +276,8 @@ impl Job {
     fn fail(&mut self, error: StepError) {
         let Some(Current { step, .. }) = self.current.take() else { return };
         if self.on_refusal != OnRefusal::Undo {
-            if self.on_refusal == OnRefusal::LeaveOut
-                && let Some(link) = needed_link(&step)
-            {
+            let is_left_out = self.on_refusal == OnRefusal::LeaveOut;
+            if let Some(link) = needed_link(&step).filter(|_| is_left_out) {
                 self.leave_out(link);
             }
             self.refused.push((step, error));

@@ -30,9 +30,10 @@ impl Coordinator {
         self.recent.handle_time(context.now.instant);
         if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
             (&request.origin, &request.call)
-            && let Ok(name) = IfName::new(name)
         {
-            return self.begin_attempt(request, name, context);
+            if let Ok(name) = IfName::new(name) {
+                return self.begin_attempt(request, name, context);
+            }
         }
         self.stage = Stage::Deciding;
         self.make_ready(Action::Decide { request: Box::new(request), survey: None });

@@ -78,13 +78,13 @@ impl Recent {
     /// A call has been carried out. An interface that is up has what was taken down before it; one that
     /// is defined no more leaves nothing to another of its name.
     pub(super) fn note_done(&mut self, call: &InterfaceCall, definitions: &Definitions) {
-        if let InterfaceCall::Undefine { name } = call
-            && let Ok(name) = IfName::new(name)
-        {
+        let (InterfaceCall::Undefine { name } | InterfaceCall::Create { name, .. }) = call else {
+            return;
+        };
+        let Ok(name) = IfName::new(name) else { return };
+        if matches!(call, InterfaceCall::Undefine { .. }) {
             self.forget_definition(name);
-        } else if let InterfaceCall::Create { name, .. } = call
-            && let Ok(name) = IfName::new(name)
-        {
+        } else {
             let definition = definitions.named(&name);
             let mut names = definition.map(Interface::members).unwrap_or_default();
             names.push(name);

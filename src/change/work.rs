@@ -39,9 +39,7 @@ impl Work {
         context: &Context<'_>,
     ) -> Option<Action> {
         // A step that was sent is done, and has to be undone.
-        if !context.is_ahead
-            && let Some(why) = self.abort.take()
-        {
+        if let Some(why) = self.abort.take_if(|_| !context.is_ahead) {
             self.job.abort(why);
         }
         match self.job.poll_action(context.host, context.now.instant) {

@@ -300,10 +300,8 @@ impl HostRecord {
                 host.add_apart(apart);
             } else if wide::is_wide(&message) {
                 // The route leads through a link that is not in the record.
-            } else if let Some(link) = route::link_of(&message)
-                && let Some(route) = RouteRecord::decode(&message)?
-            {
-                routes.push((link, route));
+            } else if let Some(link) = route::link_of(&message) {
+                routes.extend(RouteRecord::decode(&message)?.map(|route| (link, route)));
             }
         }
         host.add_routes(routes);

@@ -374,9 +374,8 @@ impl DefinitionStore {
         if let Some(warning) = warning(&path, self.definitions.entry(&name), entry.as_ref()) {
             warn!("{warning}");
         }
-        if let Some(Entry::Defined { bytes, .. }) = &entry
-            && self.definitions.entry(&name) != entry.as_ref()
-        {
+        let is_new = self.definitions.entry(&name) != entry.as_ref();
+        if let Some(Entry::Defined { bytes, .. }) = entry.as_ref().filter(|_| is_new) {
             for remark in native::remarks(bytes) {
                 warn!("{}: {remark}", path.display());
             }

@@ -84,10 +84,13 @@ impl Shelf {
         let dir = &self.dir;
         self.links.retain(|name, index| {
             let is_kept = is_left(name, *index);
-            if !is_kept && let Err(err) = fs::remove_file(dir.join(name.as_str())) {
+            if is_kept {
+                return true;
+            }
+            if let Err(err) = fs::remove_file(dir.join(name.as_str())) {
                 debug!("cannot forget what {name} had: {err}");
             }
-            is_kept
+            false
         });
     }
 

@@ -102,9 +102,8 @@ impl Standby {
 
     /// Starts the process that is due.
     pub fn handle_time(&mut self, now: Instant) {
-        if self.next_at.is_some_and(|at| at <= now)
-            && let Some(deadline) = self.deadline
-        {
+        let is_due = self.next_at.is_some_and(|at| at <= now);
+        if let Some(deadline) = self.deadline.filter(|_| is_due) {
             self.next_at = None;
             self.launch(deadline, now);
         }
@@ -137,10 +136,7 @@ impl Standby {
     /// A child may have ended.
     pub fn handle_child(&mut self, now: Instant) {
         self.dismissed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        if let Some(child) = &mut self.current
-            && !matches!(child.try_wait(), Ok(None))
-        {
-            self.current = None;
+        if self.current.take_if(|child| !matches!(child.try_wait(), Ok(None))).is_some() {
             self.postpone(&format!("{NAME} has ended"), now);
         }
     }

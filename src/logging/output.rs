@@ -113,8 +113,10 @@ impl Output {
     fn confess(&mut self) -> bool {
         if self.lost_count > 0 {
             let count = self.lost_count;
-            let text = format_args!("{count} log lines were lost: this output did not take them");
-            if !self.say(Level::Warn, text) {
+            if !self.say(
+                Level::Warn,
+                format_args!("{count} log lines were lost: this output did not take them"),
+            ) {
                 return false;
             }
             self.lost_count = 0;

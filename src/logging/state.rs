@@ -139,9 +139,9 @@ impl State {
                 true
             }
             Verdict::LeaveOutFirst => {
-                let text =
-                    format_args!("user {user} causes too many lines; further ones are left out");
-                self.warn(text);
+                self.warn(format_args!(
+                    "user {user} causes too many lines; further ones are left out"
+                ));
                 false
             }
             Verdict::LeaveOut => false,

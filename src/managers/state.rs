@@ -8,11 +8,10 @@ pub fn value<'a>(text: &'a str, section: Option<&str>, key: &str) -> Option<&'a 
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             is_within = section == Some(name);
-        } else if let Some((name, value)) = line.split_once('=')
-            && is_within
-            && name.trim_end() == key
-        {
-            return Some(value.trim_start());
+        } else if let Some((name, value)) = line.split_once('=') {
+            if is_within && name.trim_end() == key {
+                return Some(value.trim_start());
+            }
         }
     }
     None

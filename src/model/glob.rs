@@ -34,9 +34,7 @@ fn search(mut pattern: &[u8], mut name: &[u8], extent: Extent) -> bool {
                 continue;
             }
             Some((item, behind)) => {
-                if let Some((&byte, rest)) = name.split_first()
-                    && item.takes(byte)
-                {
+                if let Some((_, rest)) = name.split_first().filter(|(byte, _)| item.takes(**byte)) {
                     (pattern, name) = (behind, rest);
                     continue;
                 }

@@ -55,10 +55,11 @@ pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refu
             let (port, own) = (surveyed.link.name, own(surveyed, family));
             for route in surveyed.routes.iter().filter(|route| is_way_in(route, family)) {
                 let way = way(route, &own);
-                if let Some(first) = way.first().map(|record| record.address.prefix)
-                    && !way.iter().any(|record| stays(record))
-                {
-                    return Err(Refusal::WayIn { name, port, prefix: first });
+                if way.iter().any(|record| stays(record)) {
+                    continue;
+                }
+                if let Some(prefix) = way.first().map(|record| record.address.prefix) {
+                    return Err(Refusal::WayIn { name, port, prefix });
                 }
             }
             let lost = own.iter().filter(|record| !stays(record));

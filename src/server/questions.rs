@@ -91,11 +91,10 @@ impl Resolver<'_> {
         if matches!(question, Question::Survey(_)) {
             return Ok(Some(outcome));
         }
-        if let Question::Links(inspection) = question
-            && self.is_patient
-            && !self.kernel.learn(inspection)
-        {
-            return Ok(None);
+        if let Question::Links(inspection) = question {
+            if self.is_patient && !self.kernel.learn(inspection) {
+                return Ok(None);
+            }
         }
         let answer = self.find_out(question)?;
         Ok(Some(handler::handle(call, client, &world, Some(&answer))))

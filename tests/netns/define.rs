@@ -433,7 +433,8 @@ fn the_mac_of_a_definition_without_a_link_is_shown_listed_and_found() {
     };
     with_daemon(move || {
         let define = |client: &mut RawClient, name: &str| {
-            let arguments = [Arg::Text(&xml(name)), Arg::Word(0)];
+            let xml = xml(name);
+            let arguments = [Arg::Text(&xml), Arg::Word(0)];
             let reply = client.call(procedure::INTERFACE_DEFINE_XML, &arguments);
             let mut results = reply.results();
             (results.text(), results.text())

@@ -163,18 +163,16 @@ impl Inquiry for SurveyInquiry {
             Topic::AddressesOf(index) => {
                 // A kernel without strict checks reports all links.
                 let record = AddressRecord::decode(message).ok().flatten();
-                if let Some(record) = record.filter(|record| record.address.link == index)
-                    && let Some(partial) = self.links.get_mut(&index)
-                {
+                let record = record.filter(|record| record.address.link == index);
+                if let (Some(record), Some(partial)) = (record, self.links.get_mut(&index)) {
                     partial.addresses.push(record);
                 }
             }
             Topic::Routes(family, Some(index)) if leads_through(message, index) => {
                 // A kernel without IPv6 answers a request for IPv6 routes with all families.
                 let route = RouteRecord::decode(message).ok().flatten();
-                if let Some(route) = route.filter(|route| route.family == family)
-                    && let Some(routes) = self.routes_mut(family, index)
-                {
+                let route = route.filter(|route| route.family == family);
+                if let (Some(route), Some(routes)) = (route, self.routes_mut(family, index)) {
                     routes.push(route.seen_from(&[index]));
                 }
             }

@@ -180,9 +180,8 @@ impl<'a> OutlineBuilder<'a> {
             if is_member {
                 continue;
             }
-            if let (Some(mac), Some(now)) = (link.mac, now)
-                && now.mac != Some(mac)
-            {
+            let mac = link.mac.filter(|mac| now.is_some_and(|now| now.mac != Some(*mac)));
+            if let Some(mac) = mac {
                 self.set(name, Value::Mac(mac));
             }
             let mtu_now = match (now, &link.kind) {

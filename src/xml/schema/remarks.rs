@@ -63,10 +63,8 @@ impl Remarks {
                 self.add(*line, || format!("attribute '{attribute}' of <{name}> is ignored"));
             }
         }
-        if name == "ip"
-            && let (Some(address), None) =
-                (element.attribute("address"), element.attribute("prefix"))
-        {
+        let address = element.attribute("address").filter(|_| name == "ip");
+        if let (Some(address), None) = (address, element.attribute("prefix")) {
             let len = if address.contains(':') { 128 } else { 32 };
             self.add(*line, || format!("<ip address='{address}'/> has no prefix: /{len} is used"));
         }

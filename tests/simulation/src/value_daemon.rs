@@ -193,10 +193,9 @@ impl ValueDaemon {
         }
         self.fate = Fate::Done;
         let outcome = self.reply.take().unwrap_or_else(|| Err(unanswered()));
-        if let Err(err) = &outcome
-            && call.changing_api().is_some_and(|api| !api.contains("Rollback"))
-            && !err.message().contains("could not be undone")
-        {
+        let is_undone = call.changing_api().is_some_and(|api| !api.contains("Rollback"));
+        let refusal = outcome.as_ref().err().filter(|_| is_undone);
+        if let Some(err) = refusal.filter(|err| !err.message().contains("could not be undone")) {
             let after = self.kernel.to_string();
             assert!(after == before, "{}\n{}", err.message(), difference(&before, &after));
         }
@@ -402,7 +401,7 @@ impl ValueDaemon {
             let leased = Condition::Leased { link, family, besides: Vec::new() };
             fate.befall_step(&Step::WaitFor(leased)).is_some()
         });
-        if !has_leases && let Some(deadline) = deadline {
+        if let Some(deadline) = deadline.filter(|_| !has_leases) {
             self.elapsed = self.elapsed.max(deadline.saturating_duration_since(*START));
         }
     }

@@ -46,18 +46,17 @@ fn timeless(line: &str) -> String {
     let mut words: Vec<_> = line.split(' ').collect();
     let forever = u32::MAX.to_string();
     let lifetime = words.iter().position(|word| *word == "finite").map(|at| at + 1);
-    if let Some(lifetime) = lifetime.and_then(|at| words.get_mut(at))
-        && *lifetime != forever
-    {
+    let lifetime = lifetime.and_then(|at| words.get_mut(at));
+    if let Some(lifetime) = lifetime.filter(|lifetime| **lifetime != forever) {
         *lifetime = "N";
         if let Some(broadcast) = words.iter().position(|word| *word == "brd") {
             words.splice(broadcast..broadcast + 2, []);
         }
     }
-    if let (Some(&"route"), Some(last)) = (words.first().copied().as_ref(), words.last_mut())
-        && *last != "None"
-    {
-        *last = "expires";
+    if let ["route", .., last] = words.as_mut_slice() {
+        if *last != "None" {
+            *last = "expires";
+        }
     }
     words.join(" ") + "\n"
 }
