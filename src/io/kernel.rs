@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The kernel's side of the table: an event socket that is always listened to, and a query socket
-//! for dumps and questions.
+//! The table's connection to the kernel: an event socket that is always read, and a query socket
+//! for dumps and other requests.
 //!
-//! The kernel queues the news of a change before the system call that made it returns. Whoever
-//! drains the event socket before an answer therefore answers with all that was done before the
-//! question. When news is lost (`ENOBUFS`) or a dump is torn, the table is thrown away and dumped
-//! anew; until that has succeeded, [`Kernel::drain`] does not report [`Progress::Drained`].
+//! The kernel queues the event of a change before the system call that made it returns. A caller
+//! that drains the event socket before it answers a call therefore includes every change made
+//! before that call. When events are lost (`ENOBUFS`) or a dump is interrupted, the table is
+//! cleared and dumped again; until that succeeds, [`Kernel::drain`] does not report
+//! [`Progress::Drained`].
 
 mod silent;
 mod speeds;
@@ -41,9 +42,9 @@ pub struct Kernel {
     conversation: Conversation,
     room: Room,
     speeds: Speeds,
-    /// The request under way; kept for its memory, as one description takes several.
+    /// The current request; kept to reuse its memory, as one description takes several.
     request: Vec<u8>,
-    /// Whether the table holds all the news that came.
+    /// Whether the table includes all events so far.
     synced: Synced,
 }
 
@@ -54,7 +55,7 @@ enum Synced {
 }
 
 impl Kernel {
-    /// Opens both sockets. The table is dumped by the first [`Kernel::drain`].
+    /// Opens both sockets. The first [`Kernel::drain`] dumps the table.
     pub fn open() -> Result<Self, HostError> {
         let events = open_socket(Groups::LINKS_AND_ADDRESSES)?;
         let queries = query_socket()?;
@@ -72,11 +73,11 @@ impl Kernel {
         })
     }
 
-    /// Folds into `host` all the news that waits; `buffer` is scratch.
+    /// Applies all waiting events to `host`; `buffer` is scratch space.
     ///
     /// # Errors
-    /// The kernel refuses to be read or dumped now. The table is not whole then; draining may be
-    /// tried again.
+    /// The kernel refused to be read or dumped. The table is then incomplete; the caller may drain
+    /// again.
     pub fn drain(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
         for _ in 0..RESYNCS_PER_TURN_MAX {
             if self.drain_events(host, buffer)? == Progress::Unfinished {
@@ -90,7 +91,8 @@ impl Kernel {
         Ok(Progress::Unfinished)
     }
 
-    /// Asks what the table does not hold, in no way that waits for whoever changes links.
+    /// Requests data that is not in the table, only by requests that do not take the kernel's lock
+    /// of network devices.
     pub fn inspect(&mut self, inspection: &Inspection, host: &Host, buffer: &mut [u8]) -> Findings {
         let speeds = self.speeds.of(&inspection.speeds_of);
         let (gateways, advertised) = self.gateways(inspection.gateways_of, buffer);
@@ -100,17 +102,18 @@ impl Kernel {
         Findings { gateways, advertised, links, speeds, clients: Vec::new(), hears_routers }
     }
 
-    /// Whether all is known that [`Kernel::inspect`] cannot ask at once. If not, a process asks for it.
+    /// Returns whether everything is known that [`Kernel::inspect`] cannot request at once. If not,
+    /// a process is started to request it.
     pub(crate) fn learn(&mut self, inspection: &Inspection) -> bool {
         self.speeds.learn(&inspection.speeds_of)
     }
 
-    /// Whether a process asks for what is not known.
+    /// Returns whether such a process is running.
     pub(crate) fn is_asking(&self) -> bool {
         self.speeds.is_asking()
     }
 
-    /// A child may have ended.
+    /// Handles SIGCHLD, since that process may have ended.
     pub fn handle_child(&mut self) {
         self.speeds.handle_child();
     }
@@ -124,7 +127,7 @@ impl Kernel {
                     }
                 }
                 Ok(Received::Lost) => self.synced = Synced::No,
-                // News is of one thing each, and only a link's may be that long.
+                // A datagram has one event, and only a link's event may be that long.
                 Ok(Received::Front(front)) => {
                     if let Some(link) = wire::cut_message(front).and_then(|it| link::subject(&it)) {
                         let cut = WireError::Truncated("netlink message");
@@ -144,8 +147,8 @@ impl Kernel {
         Ok(Progress::Unfinished)
     }
 
-    /// Throws the table away and makes a new one. A dump that the kernel calls interrupted leaves it
-    /// marked as not synced; so does one during which news is lost, which the next drain finds out.
+    /// Clears the table and dumps it again. After an interrupted dump it stays marked as not
+    /// synced; if events are lost during the dump, the next drain notices.
     fn dump(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<(), HostError> {
         host.clear();
         self.speeds.forget_all();
@@ -177,7 +180,7 @@ impl Kernel {
                 }
                 Err(err) => err,
             };
-            // The rest of a dump that was given up would be in the way of the next one.
+            // The unread rest of a failed dump would disturb the next one.
             self.queries = query_socket()?;
             return Err(HostError::new("dump", what, &err));
         }
@@ -185,9 +188,9 @@ impl Kernel {
         Ok(())
     }
 
-    /// The gateways of the default routes through one link: look-ups, round by round, of a family
-    /// until one is not hidden by a more specific route. Never a dump, as a host may have a
-    /// million routes. Those come besides that a router has advertised.
+    /// Returns the gateways of the default routes through one link, and those among them that a
+    /// router has advertised. Looks up addresses, round by round, in each family until one is not
+    /// hidden by a more specific route. It never dumps, as a host may have a million routes.
     fn gateways(&mut self, link: LinkIndex, buffer: &mut [u8]) -> (Vec<IpAddr>, Vec<IpAddr>) {
         let mut advertised = Vec::new();
         let mut defaults = SortedMap::default();
@@ -211,7 +214,8 @@ impl Kernel {
                 }
             });
             match answer {
-                // The last one asked is of IPv6, where this says that there is no route at all.
+                // The last address is an IPv6 one, for which this errno means that there is no
+                // route at all.
                 Ok(Answer::Refused(libc::ENETUNREACH)) => {
                     if !defaults.contains_key(&Family::Ipv6) {
                         defaults.insert(Family::Ipv6, None);
@@ -227,8 +231,8 @@ impl Kernel {
         (defaults.values().flatten().copied().collect(), advertised)
     }
 
-    /// Sends the requests of one datagram and reads their answers. The kernel has all of it ready
-    /// when the requests are sent, or makes it as it is read, so nothing here ever waits.
+    /// Sends the requests of one datagram and reads their answers. The kernel has prepared the
+    /// answers when the send returns, or creates them during the read, so this never blocks.
     fn ask(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>, &mut Conversation),
@@ -253,7 +257,7 @@ impl Kernel {
                     conversation.handle_loss();
                     continue;
                 }
-                // The end was in what is lost.
+                // The end of the answer was in the lost datagram.
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock && has_lost => {
                     Answer::Interrupted
                 }
@@ -267,14 +271,15 @@ impl Kernel {
 }
 
 impl AsFd for Kernel {
-    /// The event socket, to be polled.
+    /// Returns the event socket, for polling.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
 }
 
-/// Folds in the news of a datagram. A message that makes no sense is no reason for a dump, which would have
-/// it in the same words; but where one ends that cannot be, others may be lost behind it.
+/// Applies the events of a datagram. After an invalid message no dump is made, since it would
+/// contain the same message; but if the length of one is invalid, further ones after it may be
+/// lost.
 fn fold(datagram: &[u8], host: &mut Host, speeds: &mut Speeds) -> Synced {
     for message in messages(datagram) {
         let event = match message {
@@ -302,7 +307,7 @@ fn fold(datagram: &[u8], host: &mut Host, speeds: &mut Speeds) -> Synced {
     Synced::Yes
 }
 
-/// The socket for questions. A kernel that takes no filters tells more than is asked.
+/// Opens the socket for requests. A kernel without filters reports more than is requested.
 fn query_socket() -> Result<OwnedFd, HostError> {
     let queries = open_socket(Groups::NONE)?;
     if let Err(err) = socket::check_strictly(&queries) {
@@ -325,7 +330,7 @@ mod tests {
     const IFLA_IFNAME: u16 = 3;
     const IFLA_MTU: u16 = 4;
 
-    /// News that a link is there.
+    /// Encodes a link event.
     fn news(index: u32, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
         let mut out = Vec::new();
         write_message(&mut out, Header { kind: 16, flags: 0, sequence: 0 }, |payload| {
@@ -361,11 +366,11 @@ mod tests {
         assert_eq!(fold(&short_mtu), (Synced::Yes, left.clone()));
         assert_eq!(fold(&[short_mtu, readable(4, "eth2")].concat()).1, ["eth1", "eth2"]);
         assert_eq!(fold(&readable(2, "eth0")).1, ["eth0", "eth1", "eth2"], "it is known again");
-        // An attribute that is longer than what is left of the message.
+        // An attribute that is longer than the rest of the message.
         let mut overlong = readable(4, "eth2");
         overlong[32..34].copy_from_slice(&0xffff_u16.to_ne_bytes());
         assert_eq!(fold(&overlong), (Synced::Yes, vec!["eth0".to_owned(), "eth1".to_owned()]));
-        // An address of no family's length.
+        // An address whose length fits no family.
         let mut address = Vec::new();
         write_message(&mut address, Header { kind: 20, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[2, 24, 0, 0, 3, 0, 0, 0]);

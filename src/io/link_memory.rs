@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is remembered of links until the boot ends, in a file below the run directory, so that the next
-//! daemon of this boot knows it too.
-//!
-//! What is in the file is [`LinkMemory`]'s affair.
+//! The file below the run directory that keeps [`LinkMemory`] for later daemons of this boot.
 
 use std::path::{Path, PathBuf};
 
@@ -18,21 +15,21 @@ pub struct LinkMemoryFile {
 }
 
 impl LinkMemoryFile {
-    /// The file in the driver's run directory.
+    /// Returns the file in the driver's run directory.
     pub fn within(driver_dir: &Path) -> Self {
         Self { path: driver_dir.join("links") }
     }
 
-    /// What an earlier daemon of this boot has left.
+    /// Reads what earlier daemons of this boot have stored.
     pub fn read(&self) -> LinkMemory {
         let decode = |bytes: &[u8]| LinkMemory::decode(bytes, &boot::id());
         boot_file::read(&self.path, LINK_MEMORY_FILE_LEN_MAX, decode).unwrap_or_default()
     }
 
-    /// Writes it down for the next daemon.
+    /// Writes the file for later daemons.
     ///
     /// # Errors
-    /// What the kernel says of the file.
+    /// The kernel refused to write the file.
     pub fn write(&self, memory: &LinkMemory) -> Result<(), HostError> {
         files::replace_for_boot(&self.path, &memory.encode(&boot::id()))
     }
@@ -76,14 +73,14 @@ mod tests {
         assert_eq!(names(), ["damaged"]);
         assert_eq!(fs::read(dir.join("damaged/links")).unwrap(), bytes[..bytes.len() - 1]);
 
-        // One that cannot be read.
+        // An unreadable one.
         fs::remove_dir_all(dir.join("damaged")).unwrap();
         fs::create_dir(&file.path).unwrap();
         assert_eq!(file.read(), nothing);
         assert!(!file.path.exists() && dir.join("damaged/links").is_dir());
-        // As long as may be, and longer.
+        // The maximum length, and more.
         let len = usize::try_from(LINK_MEMORY_FILE_LEN_MAX).unwrap();
-        // What stands behind the last field is not read.
+        // Bytes after the last field are ignored.
         let with_tail = |tail: usize| {
             host::boot_file::encode(&boot::id(), |out| {
                 [1, 7, 0].into_iter().for_each(|word| out.u32(word));

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Listening sockets: bound with the mode and group asked for, and never a moment wider.
+//! Listening sockets: bound with the requested mode and group, and never accessible to more users,
+//! not even briefly.
 //!
-//! The socket has its mode from its first moment, or no permission at all until it has its group, and
-//! refuses connections until then. Group and mode are changed by a descriptor of the socket's file,
-//! so that no link in its place is followed. A path is only taken over from a socket that nobody
-//! listens on any more. Dropped, a listener removes its path, if the path is still its own.
+//! The socket has its mode from its creation, or no permissions at all until it has its group, and
+//! it refuses connections until then. Group and mode are changed through a descriptor of the
+//! socket's file, so that no symbolic link in its place is followed. An existing path is replaced
+//! only if no process listens on its socket. A listener removes its path on drop, if the path is
+//! still its own.
 //!
-//! A socket that a supervisor has made is adopted: its path, mode and group are the supervisor's,
-//! now and at the end.
+//! A socket opened by a supervisor is adopted: its path, mode and group belong to the supervisor,
+//! and stay as they are.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,7 +28,7 @@ use crate::error::HostError;
 use crate::model::client::Endpoint;
 use crate::sys::{file, process, socket};
 
-/// What a listener is to be.
+/// The properties of a listener.
 #[derive(Clone, Debug)]
 pub struct ListenerSpec {
     pub endpoint: Endpoint,
@@ -35,7 +37,7 @@ pub struct ListenerSpec {
     pub mode: u32,
     /// `None` keeps the daemon's own group.
     pub group: Option<libc::gid_t>,
-    /// Connections that may wait to be accepted.
+    /// The number of connections that may wait to be accepted.
     pub backlog: u32,
 }
 
@@ -43,19 +45,19 @@ pub struct ListenerSpec {
 #[derive(Debug)]
 pub struct Listener {
     pub endpoint: Endpoint,
-    /// For an adopted one, what stands for it in a log line.
+    /// For an adopted socket, its name in log lines.
     path: PathBuf,
-    /// Device and inode of the path as we made it; `None` if it was adopted.
+    /// Device and inode of the path that was created; `None` if the socket was adopted.
     made: Option<(u64, u64)>,
     socket: OwnedFd,
 }
 
-/// Why a path could not be listened on.
+/// The reason why a path cannot be listened on.
 #[derive(Debug)]
 pub enum ListenError {
-    /// Somebody accepts connections there.
+    /// Another process accepts connections there.
     InUse(PathBuf),
-    /// Something that is no socket stands there.
+    /// The path is not a socket.
     NotASocket(PathBuf),
     Host(HostError),
 }
@@ -104,7 +106,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Takes over a listening socket that a supervisor has made.
+    /// Adopts a listening socket that a supervisor has opened.
     pub(crate) fn adopt(
         endpoint: Endpoint,
         socket: OwnedFd,
@@ -122,12 +124,12 @@ impl Listener {
         Ok(Self { endpoint, path, made: None, socket: socket.into() })
     }
 
-    /// Gives a running listener another mode, group and backlog; without a group it keeps what it
-    /// has. An adopted one has only its backlog changed, and so has one whose path is another's
-    /// now.
+    /// Changes the mode, group and backlog of a running listener; without a group it keeps its own.
+    /// Only the backlog changes if the socket was adopted, or if its path now belongs to another
+    /// process.
     ///
     /// # Errors
-    /// What could not be changed. The mode is then narrower than either, never wider.
+    /// A property could not be changed. The mode is then narrower than the old and the new one.
     pub fn apply(
         &self,
         mode: u32,
@@ -146,33 +148,34 @@ impl Listener {
             return Ok(());
         };
         if let Some(gid) = group.filter(|gid| *gid != place.metadata.gid()) {
-            // At no moment is the new group let in by the old mode, or the old by the new one.
+            // The new group must not get the old mode at any moment, nor the old group the new
+            // mode.
             place.set_mode(place.metadata.mode() & mode).map_err(fail("change the mode of"))?;
             place.set_group(gid).map_err(fail("change the group of"))?;
         }
         place.set_mode(mode).map_err(fail("change the mode of"))
     }
 
-    /// Where it listens; for an adopted one as far as it can be told.
+    /// Returns its path; for an adopted socket, as far as it is known.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether a supervisor has made it.
+    /// Returns whether a supervisor has opened it.
     pub(crate) fn is_adopted(&self) -> bool {
         self.made.is_none()
     }
 
-    /// What stands at its path, if we made that and it is still the same.
+    /// Returns the file at its path, if the listener has created it.
     fn still_made(&self) -> Option<Place> {
         let now = Place::open(&self.path).ok()?;
         (Some(now.identity()) == self.made).then_some(now)
     }
 }
 
-/// The file of a socket, held by a descriptor that stands for it whatever its path leads to.
+/// A socket's file, held by a descriptor that stays valid whatever its path becomes.
 struct Place {
-    /// A socket's file cannot be opened otherwise.
+    /// Opened with `O_PATH`, the only way to open a socket's file.
     file: File,
     path: PathBuf,
     metadata: Metadata,
@@ -188,7 +191,7 @@ impl Place {
         }
     }
 
-    /// Device and inode.
+    /// Returns device and inode.
     fn identity(&self) -> (u64, u64) {
         (self.metadata.dev(), self.metadata.ino())
     }
@@ -197,8 +200,9 @@ impl Place {
         file::set_group(&self.file, gid)
     }
 
-    /// chmod(2) takes no such descriptor, but a path below /proc that stands for it. Without /proc it
-    /// takes the socket's own path, in whose folder no other user can exchange anything.
+    /// Sets the mode. chmod(2) takes no such descriptor, but a path below /proc that stands for it.
+    /// Without /proc the socket's own path is used, in whose folder no other user can replace
+    /// files.
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         let by_number = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         match fs::set_permissions(by_number, Permissions::from_mode(mode)) {
@@ -225,13 +229,13 @@ impl AsRawFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if self.still_made().is_some() {
-            // Nobody is left to tell of a failure, and the next start replaces a stale socket.
+            // A failure cannot be reported any more; the next start replaces a stale socket.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// What stands for a socket's address: its path, or its abstract name behind an `@`.
+/// Returns a socket's address for log lines: its path, or `@` and its abstract name.
 fn shown(address: &SocketAddr) -> PathBuf {
     match (address.as_pathname(), address.as_abstract_name()) {
         (Some(path), _) => path.to_owned(),
@@ -240,7 +244,7 @@ fn shown(address: &SocketAddr) -> PathBuf {
     }
 }
 
-/// Binds with just these permissions, whatever the process's mask is.
+/// Binds with exactly these permissions, whatever the process's mask is.
 fn bind_with_mode(socket: &OwnedFd, path: &Path, mode: u32) -> io::Result<()> {
     let mask = process::set_umask(!mode & 0o777);
     let result = socket::bind(socket, path);
@@ -248,7 +252,7 @@ fn bind_with_mode(socket: &OwnedFd, path: &Path, mode: u32) -> io::Result<()> {
     result
 }
 
-/// Clears the way of a socket that nobody listens on, and of nothing else.
+/// Removes a socket on which no process listens, and nothing else.
 fn remove_stale(path: &Path) -> Result<(), ListenError> {
     let fail = |verb| {
         move |err: io::Error| {
@@ -264,7 +268,7 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
     let probe = socket::stream().map_err(fail("open a socket for"))?;
     match socket::connect(&probe, path).map_err(|err| (err.raw_os_error(), err)) {
         Err((Some(libc::ECONNREFUSED), _)) => fs::remove_file(path).map_err(fail("remove")),
-        // A full backlog is a living daemon's too.
+        // A full backlog also belongs to a running daemon.
         Ok(()) | Err((Some(libc::EAGAIN), _)) => Err(ListenError::InUse(path.to_owned())),
         Err((_, err)) => Err(fail("connect to")(err)),
     }
@@ -277,13 +281,13 @@ mod tests {
 
     const BACKLOG: u32 = 3;
 
-    /// A path for a socket of the test's own.
+    /// Returns a path for a socket of one test.
     fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("listener-{}-{name}", std::process::id()))
     }
 
-    /// A listener as [`Listener::bind`] leaves it. Binding itself sets the mask of the process for
-    /// a moment, and other tests make files in it.
+    /// Returns a listener in the state that [`Listener::bind`] leaves. Bind itself briefly sets the
+    /// process's mask, while other tests create files.
     fn bound(name: &str) -> Listener {
         let path = path(name);
         let socket = UnixListener::bind(&path).unwrap().into();
@@ -304,7 +308,7 @@ mod tests {
         assert_eq!(mode(listener.path()), 0o770);
         listener.apply(0o707, Some(own), BACKLOG).unwrap();
         assert_eq!(mode(listener.path()), 0o707);
-        // One more than the backlog says is queued before the kernel makes anybody wait.
+        // The kernel queues one connection more than the backlog before it makes a client wait.
         let guest = || {
             let socket = socket::stream().unwrap();
             socket::connect(&socket, listener.path()).map(|()| socket)

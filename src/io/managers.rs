@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Finds who else manages links: reads the files of other programs, and looks for their processes.
+//! Finds the other programs that manage links: reads their files, and looks for their processes.
 //!
-//! What the files mean is for [`crate::managers`] to say. Nothing here is watched or kept: it is read
-//! when a definition is stored or started, within bounds, and a file that cannot be read says nothing.
+//! [`crate::managers`] interprets the files. Nothing is watched or cached: files are read within
+//! limits when a definition is stored or started, and a file that cannot be read is ignored.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -24,34 +24,34 @@ const IFUP: [&str; 3] = ["/sbin/ifup", "/usr/sbin/ifup", "/bin/ifup"];
 const INTERFACES: &str = "/etc/network/interfaces";
 const CONF_D_NET: &str = "/etc/conf.d/net";
 const RUNLEVELS: &str = "/etc/runlevels";
-/// What OpenRC has started, whatever the runlevels say.
+/// Services that OpenRC has started, in a runlevel or not.
 const STARTED: &str = "/run/openrc/started";
 const DHCPCD_CONF: &str = "/etc/dhcpcd.conf";
-/// That of dhcpcd 9 and later comes first.
+/// The file of dhcpcd 9 and later comes first.
 const DHCPCD_PIDS: [&str; 2] = ["/run/dhcpcd/pid", "/run/dhcpcd.pid"];
 const NETWORK_MANAGER_DEVICES: &str = "/run/NetworkManager/devices";
-/// Written when it starts.
+/// Written when NetworkManager starts.
 const NETWORK_MANAGER_PID: &str = "/run/NetworkManager/NetworkManager.pid";
 const NETWORKD_LINKS: &str = "/run/systemd/netif/links";
 const CONNMAN_STATE: &str = "/var/lib/connman";
 const CONNMAN_CONF: &str = "/etc/connman/main.conf";
 const NETIFD_CONF: &str = "/etc/config/network";
 
-/// A link that is asked about.
+/// A link to be checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Target {
     pub link: IfName,
-    /// Its number, if it is there.
+    /// Its index, if it exists.
     pub index: Option<LinkIndex>,
     pub is_bridge: bool,
 }
 
-/// Who manages these links: at most one hold for each manager and link, in the managers' order.
+/// Returns the holds on these links: at most one for each manager and link, in the managers' order.
 pub fn find(targets: &[Target]) -> Vec<Hold> {
     find_below(Path::new("/"), targets)
 }
 
-/// The same of a host whose files are below `root`.
+/// Does the same on a host whose files are below `root`.
 fn find_below(root: &Path, targets: &[Target]) -> Vec<Hold> {
     let mut search =
         Search { root, targets, files_left: MANAGER_FILE_COUNT_MAX, holds: Vec::new() };
@@ -62,7 +62,7 @@ fn find_below(root: &Path, targets: &[Target]) -> Vec<Hold> {
     search.holds
 }
 
-/// A search under way.
+/// The state of a search.
 struct Search<'a> {
     root: &'a Path,
     targets: &'a [Target],
@@ -83,7 +83,7 @@ impl Search<'_> {
         fs::metadata(self.path(path)).and_then(|it| it.modified()).ok()
     }
 
-    /// A file's text; nothing if there is none, or if too many have been read.
+    /// Returns a file's text; `None` if it does not exist, or if too many files have been read.
     fn text(&mut self, path: &str) -> Option<String> {
         let Some(left) = self.files_left.checked_sub(1) else {
             debug!("{path} is not read: there are more than {MANAGER_FILE_COUNT_MAX} files");
@@ -100,7 +100,7 @@ impl Search<'_> {
         }
     }
 
-    /// The names in a folder that are text, in their order; none if there is no folder.
+    /// Returns the names in a folder that are valid text, sorted; none if there is no folder.
     fn names(&self, folder: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path(folder)) else { return Vec::new() };
         let entries = entries.flatten().take(MANAGER_FILE_COUNT_MAX);
@@ -110,7 +110,7 @@ impl Search<'_> {
         names
     }
 
-    /// A manager's first sign is the one that is shown.
+    /// Adds a hold. Only the first sign of a manager is kept.
     fn add(&mut self, link: IfName, manager: Manager, sign: Sign) {
         let is_known = |hold: &Hold| hold.link == link && hold.manager == manager;
         if self.targets.iter().any(|target| target.link == link) && !self.holds.iter().any(is_known)
@@ -136,7 +136,7 @@ impl Search<'_> {
                 self.add(mention.link, Manager::Ifupdown, sign);
             }
             for include in found.includes {
-                // What is more could not be read.
+                // Further files could not be read.
                 if paths.len() < self.files_left {
                     paths.extend(self.included(&path, &include));
                 }
@@ -144,7 +144,8 @@ impl Search<'_> {
         }
     }
 
-    /// The files that an include means. A pattern may stand in the last part of its path.
+    /// Returns the files that an include refers to. Only the last part of its path may be a
+    /// pattern.
     fn included(&self, by: &str, include: &Include) -> Vec<String> {
         let folder_of = |path: &str| path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned();
         let absolute = |path: &str| {
@@ -162,7 +163,7 @@ impl Search<'_> {
                 return vec![path];
             }
             let names = self.names(&folder).into_iter();
-            // As a shell has it.
+            // Like a shell.
             let names = names.filter(|name| !name.starts_with('.') && glob::fits(pattern, name));
             names.map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
         };
@@ -215,7 +216,7 @@ impl Search<'_> {
             return;
         }
         let choice = Choice::parse(&self.text(DHCPCD_CONF).unwrap_or_default());
-        // It overlooks bridges, unless it is told to have one.
+        // dhcpcd ignores bridges, unless its configuration names them.
         for target in self.targets.iter().filter(|target| !target.is_bridge) {
             if choice.takes(&target.link) {
                 self.add(target.link, Manager::Dhcpcd, Sign::Process(pid));
@@ -223,8 +224,8 @@ impl Search<'_> {
         }
     }
 
-    /// Those whose process must run, or what they have left behind says nothing. It is looked for only
-    /// where there is something that they have left.
+    /// Finds managers whose files are valid only while their process runs. Processes are searched
+    /// only if there are such files.
     fn by_processes(&mut self) {
         let signs = [NETWORK_MANAGER_DEVICES, NETWORKD_LINKS, CONNMAN_STATE, NETIFD_CONF];
         if !signs.iter().any(|path| self.exists(path)) {
@@ -233,7 +234,7 @@ impl Search<'_> {
         for (pid, program) in self.programs() {
             match program.as_str() {
                 "NetworkManager" if self.is_near(pid) => self.network_manager(),
-                // The kernel cuts names.
+                // The kernel truncates names.
                 "systemd-network" if self.is_near(pid) => self.networkd(),
                 "connmand" if self.is_near(pid) => self.connman(pid),
                 "netifd" if self.is_near(pid) => self.netifd(),
@@ -245,7 +246,8 @@ impl Search<'_> {
     fn network_manager(&mut self) {
         let begun = self.modified(NETWORK_MANAGER_PID);
         for (link, path) in self.state_files(NETWORK_MANAGER_DEVICES) {
-            // It does not touch those of links that an earlier one had and it leaves alone.
+            // NetworkManager leaves files of an earlier process in place for links that it does not
+            // manage.
             if begun.is_some_and(|begun| self.modified(&path).is_some_and(|at| at < begun)) {
                 continue;
             }
@@ -264,7 +266,7 @@ impl Search<'_> {
         }
     }
 
-    /// The file of each link that is there, named after its index.
+    /// Returns the file of each existing link, named after its index.
     fn state_files(&self, folder: &str) -> Vec<(IfName, String)> {
         let there = self.targets.iter().filter_map(|target| Some((target.link, target.index?)));
         there.map(|(link, index)| (link, format!("{folder}/{}", index.0))).collect()
@@ -289,7 +291,7 @@ impl Search<'_> {
         }
     }
 
-    /// All processes, with the names that the kernel has for them: at most 15 bytes.
+    /// Iterates over all processes, with the kernel's names for them: at most 15 bytes.
     fn programs(&self) -> Vec<(i32, String)> {
         let Ok(entries) = fs::read_dir(self.path("proc")) else { return Vec::new() };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
@@ -302,13 +304,13 @@ impl Search<'_> {
         Some(name.trim_end().to_owned())
     }
 
-    /// Whether a process is in our network namespace.
+    /// Returns whether a process is in the daemon's network namespace.
     fn is_near(&self, pid: i32) -> bool {
         let namespace = |process: &Path| fs::read_link(process.join("ns/net")).ok();
         namespace(&self.process(pid)) == namespace(&self.path("proc/self"))
     }
 
-    /// What a process was started with, a NUL behind each word.
+    /// Returns a process's command line, with a NUL after each word.
     fn command_line(&self, pid: i32) -> String {
         let text = files::read(&self.process(pid).join("cmdline"), MANAGER_FILE_LEN_MAX);
         String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Messenger`]: a route netlink socket that the loop never waits for.
+//! [`Messenger`]: sends netlink requests without making the loop wait for the kernel.
 //!
-//! The kernel carries a request out while it is being sent, and for most it takes its lock of all
-//! network devices (RTNL). Anybody may keep that busy for many seconds: a user who leaves a network
-//! namespace with hundreds of bridges does. So a process of its own sends, waits, and hands on word for
-//! word what the kernel answers. It is made for the first request, and ends after a while without one,
-//! or with the daemon. Where none can be made, the loop waits for the kernel itself.
+//! The kernel carries out a request during the send, and for most requests it takes its lock of all
+//! network devices (RTNL). Any user can keep that lock busy for many seconds, for example by
+//! removing a network namespace with hundreds of bridges. Therefore a separate process sends the
+//! requests, waits, and passes the kernel's answers on unchanged. It is forked for the first
+//! request, and ends after a while without one, or with the daemon. If it cannot be forked, the
+//! loop itself waits for the kernel.
 
 mod teller;
 
@@ -29,41 +30,41 @@ use teller::Teller;
 
 pub(crate) use teller::{encode_sysctl, make_conditional};
 
-/// What ps(1) and top(1) call the process.
+/// The name of the process in ps(1) and top(1).
 const PROCESS_NAME: &str = "virt-messenger";
 
-/// How much of an answer is read at a time: a step's is a tenth of a kilobyte, a dump's any length.
+/// The length of one read of answers: a step's answer takes a hundred bytes, a dump's any length.
 const PART_LEN: usize = 16 * 1024;
 
-/// See the module.
+/// Passes requests to the messenger process.
 #[derive(Debug)]
 pub struct Messenger {
-    /// The loop's end of the way to the process, and the process's. Both stay open here: another process
-    /// needs no new descriptor, and finds what one that has just ended has not read.
+    /// The loop's end of the socket pair, and the process's. Both stay open here: a new process
+    /// needs no new pair, and reads the requests that an ended one has left unread.
     near_end: UnixStream,
     far_end: UnixStream,
     process: Option<libc::pid_t>,
     teller: Teller,
     sequence: u32,
-    /// Requests for which there was no room on the way.
+    /// Requests that did not fit in the socket.
     outbox: Vec<u8>,
-    /// Answers, and how much of that has been handed out.
+    /// Answers, and the number of bytes of them already returned.
     inbox: Vec<u8>,
     taken_len: usize,
     unanswered_count: usize,
-    /// Whether the loop may wait for an answer before it sees to its clients.
+    /// Whether the loop may wait for an answer before it serves its clients.
     is_awaited: bool,
-    /// Until when it may do so in this turn, once it has waited (`CLOCK_MONOTONIC`).
+    /// The end of this turn's waits, once the loop has waited (`CLOCK_MONOTONIC`).
     waits_end: Option<Duration>,
-    /// The process was killed while it owed answers, and nobody has been told.
+    /// The process was killed while answers were pending, and that was not reported yet.
     is_broken: bool,
 }
 
 impl Messenger {
-    /// Opens all that is ever needed. No process is made yet.
+    /// Opens all descriptors that are ever needed. No process is started yet.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub fn open() -> Result<Self, HostError> {
         let (near_end, far_end) =
             pair().map_err(|err| HostError::new("open", "a pair of sockets", &err))?;
@@ -83,20 +84,20 @@ impl Messenger {
         })
     }
 
-    /// A number for a request, by which its answer is known.
+    /// Returns a sequence number for a request.
     pub(crate) fn next_sequence(&mut self) -> u32 {
         self.sequence = next_sequence(self.sequence);
         self.sequence
     }
 
-    /// The loop has seen to its clients, and may wait anew.
+    /// Notes that the loop has served its clients, and may wait again.
     pub(crate) fn begin_turn(&mut self) {
         self.waits_end = None;
     }
 
-    /// Has requests carried out, one after the other. Each is a message that the kernel answers with an
-    /// end of its own, or one of [`encode_sysctl`]; what [`make_conditional`] has marked is answered with
-    /// `ECANCELED` if the one before it is refused.
+    /// Sends requests, to be carried out in order. Each is a message that the kernel answers with
+    /// its own end, or one of [`encode_sysctl`]. A request marked by [`make_conditional`] is
+    /// answered with `ECANCELED` if the one before it is refused.
     pub fn send(&mut self, requests: &[u8]) {
         self.unanswered_count += split(requests).count();
         self.is_awaited = true;
@@ -110,15 +111,16 @@ impl Messenger {
                 self.inbox.extend_from_slice(answer);
                 Ok(())
             };
-            // Nothing is between teller and hearer that could fail.
+            // Storing the answer cannot fail.
             let _ = self.teller.carry_out(&mut request.to_vec(), hear);
         }
     }
 
-    /// The next message of an answer, if one is there. A moment after a request it is waited for.
+    /// Returns the next message of an answer, if one has arrived; waits for it briefly after a
+    /// request.
     ///
     /// # Errors
-    /// The process was killed: whatever was asked may be done or not, and has no answer.
+    /// The process was killed: it may or may not have carried out the pending requests.
     pub fn receive(&mut self) -> io::Result<Option<&[u8]>> {
         self.flush();
         let len = loop {
@@ -140,7 +142,7 @@ impl Messenger {
         Ok(message)
     }
 
-    /// A child may have ended. What one that was idle has not read is for another.
+    /// Handles SIGCHLD. Requests that an idle process has left unread go to a new one.
     pub fn handle_child(&mut self) {
         let Some(child) = self.process else { return };
         let end = process::take_end(child);
@@ -155,7 +157,7 @@ impl Messenger {
         }
     }
 
-    /// Whether there is a process, now if there was none.
+    /// Returns whether there is a process, after starting one if necessary.
     fn has_process(&mut self) -> bool {
         if self.process.is_none() {
             match self.start() {
@@ -172,7 +174,7 @@ impl Messenger {
             Fork::Parent(child) => Ok(child),
             Fork::Child => {
                 Signals::disconnect();
-                // Clients that hang up meanwhile must not find their connection open still.
+                // A connection that a client closes meanwhile must not stay open in this process.
                 let mut kept =
                     [&self.far_end.as_fd(), &self.teller.as_fd()].map(AsRawFd::as_raw_fd);
                 let _ = descriptors::close_all_but(&mut kept);
@@ -183,8 +185,8 @@ impl Messenger {
         }
     }
 
-    /// Waits for an answer, unless the last one did not come at once, or the loop has waited enough in
-    /// this turn. Tells whether there is something to be read.
+    /// Waits for an answer, unless the last one did not come at once, or the waits of this turn are
+    /// used up. Returns whether there is something to read.
     fn wait(&mut self) -> bool {
         let Ok(now) = clock::monotonic() else { return false };
         let end = *self.waits_end.get_or_insert(now + KERNEL_WAITS_PER_TURN_MAX);
@@ -193,7 +195,7 @@ impl Messenger {
         self.is_awaited
     }
 
-    /// Reads what has come. Tells whether anything has.
+    /// Reads the answers that have arrived. Returns whether there were any.
     fn fill(&mut self) -> io::Result<bool> {
         self.inbox.drain(..self.taken_len);
         self.taken_len = 0;
@@ -203,21 +205,21 @@ impl Messenger {
         Ok(len > 0)
     }
 
-    /// Sends what the way has room for. Whoever waits for the answer to the rest comes here again, as
-    /// there are answers before that.
+    /// Sends as many requests as fit. The rest is sent on a later call, since answers to the first
+    /// ones come before that.
     fn flush(&mut self) {
         while !self.outbox.is_empty() {
             match self.near_end.write(&self.outbox) {
                 Ok(len) => drop(self.outbox.drain(..len)),
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                // It has gone, or reads what is before this.
+                // The process has ended, or has not read earlier requests yet.
                 Err(_) => return,
             }
         }
         self.outbox = Vec::new();
     }
 
-    /// Forgets what is asked for, and what may have been answered.
+    /// Discards pending requests and their answers.
     fn give_up(&mut self) {
         self.outbox.clear();
         self.inbox.clear();
@@ -233,7 +235,7 @@ impl Messenger {
 }
 
 impl AsFd for Messenger {
-    /// The end at which answers arrive, to be polled.
+    /// Returns the end at which answers arrive, for polling.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.near_end.as_fd()
     }
@@ -246,7 +248,7 @@ fn pair() -> io::Result<(UnixStream, UnixStream)> {
     Ok((near_end, far_end))
 }
 
-/// Reads from a stream that does not block; 0 if nothing waits.
+/// Reads from a non-blocking stream; returns 0 if no bytes wait.
 fn read_now(stream: &mut UnixStream, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(buffer) {
@@ -257,7 +259,7 @@ fn read_now(stream: &mut UnixStream, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The requests that stand behind each other.
+/// Splits consecutive requests.
 fn split(mut requests: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (request, rest) = requests.split_at_checked(wire::first_len(requests)?)?;
@@ -266,14 +268,14 @@ fn split(mut requests: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What the process does: until there is nothing more to do, or nobody to do it for.
+/// Runs the process, until it has been idle for long or the daemon has ended.
 fn serve(way: &mut UnixStream, teller: &mut Teller, daemon: u32) -> io::Result<()> {
     let mut requests = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         while let Some(len) = wire::first_len(&requests) {
             let mut request: Vec<u8> = requests.drain(..len).collect();
-            // What a daemon has wanted that is dead may not be wanted any more.
+            // Requests of a daemon that has ended must not be carried out.
             if parent_id() != daemon {
                 return Ok(());
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The outside world, thin and dull: files, sockets, processes, the kernel.
+//! The outside world: files, sockets, processes, the kernel. This code makes no decisions.
 
 pub mod folders;
 pub mod files;
@@ -28,11 +28,11 @@ pub mod messenger;
 pub mod kernel;
 pub mod changes;
 
-/// What a turn of reading or writing leaves behind.
+/// The state after one turn of reading or writing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Progress {
-    /// Nothing waits: the kernel will tell us again.
+    /// No more data waits; epoll will report new data.
     Drained,
-    /// The budget ran out first; edge-triggered epoll will *not* tell us again.
+    /// The budget ran out first; edge-triggered epoll will *not* report the rest.
     Unfinished,
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The driver's lock and the pid file: one keeps a second daemon away, the other shows a number.
+//! The driver's lock, which excludes a second daemon, and the pid file, which publishes the
+//! daemon's pid.
 //!
-//! Both are locked on their first byte with fcntl(2), which lasts as long as the process: the kernel
-//! knows which file is stale. Any user who can open a file can hold a read lock on it, and so keep
-//! a daemon from its write lock. Therefore only the driver's lock decides, which no other user can
-//! open. A pid file is for everybody to read: one that no daemon of this user's has locked for
-//! writing is replaced.
+//! Both are locked on their first byte with fcntl(2), which lasts as long as the process, so the
+//! kernel knows whether a file is stale. Any user who can open a file can hold a read lock on it,
+//! which blocks a daemon's write lock. Therefore only the driver's lock, which no other user can
+//! open, is decisive. The pid file is readable for all users: unless a daemon of this user holds
+//! its write lock, it is replaced.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -18,22 +19,22 @@ use crate::io::{files, folders};
 use crate::sys::file::{first_byte_writer, lock_first_byte};
 use crate::sys::process;
 
-/// A locked file with the number of this process. Dropped, it is removed.
+/// A locked file with the pid of this process. It is removed on drop.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
     file: File,
 }
 
-/// Why a lock or a pid file could not be had.
+/// The reason why a lock or a pid file cannot be taken.
 #[derive(Debug)]
 pub enum PidFileError {
-    /// Another process holds it; its number, if the kernel tells.
+    /// Another process holds it; its pid, if the kernel reports it.
     Held {
         path: PathBuf,
         holder: Option<libc::pid_t>,
     },
-    /// The path leads to a device, a pipe or a folder, which must not be removed at the end.
+    /// The path is a device, a pipe or a folder, which must not be removed at the end.
     NotAFile(PathBuf),
     Host(HostError),
 }
@@ -55,15 +56,15 @@ impl fmt::Display for PidFileError {
 
 impl std::error::Error for PidFileError {}
 
-/// Permission bits of a file that its owner alone can open, and so lock.
+/// Permission bits of a file that only its owner can open, and so lock.
 const PRIVATE: u32 = 0o600;
 
 /// Permission bits of a pid file.
 const PUBLIC: u32 = 0o644;
 
 impl PidFile {
-    /// Takes the driver's lock. Its file and its folder are for the daemon's user alone, so its
-    /// holder is a daemon.
+    /// Takes the driver's lock. Its file and its folder are accessible for the daemon's user alone,
+    /// so its holder is a daemon.
     ///
     /// # Errors
     /// [`PidFileError::Held`] if another process holds it.
@@ -79,12 +80,12 @@ impl PidFile {
         }
     }
 
-    /// Writes this process's number for everybody to read. A file that is already there is taken
-    /// over, or replaced if another user can write to it or has a read lock on it. The driver's lock
-    /// must be held, as two daemons that replace files could remove each other's.
+    /// Writes this process's pid for all users to read. An existing file is reused, or replaced if
+    /// another user can write to it or holds a read lock on it. The caller must hold the driver's
+    /// lock, as two daemons that replace files could remove each other's.
     ///
     /// # Errors
-    /// [`PidFileError::Held`] if a daemon with another driver's lock has locked it for writing.
+    /// [`PidFileError::Held`] if a daemon with another driver's lock holds its write lock.
     pub(crate) fn publish(path: &Path, _driver: &Self) -> Result<Self, PidFileError> {
         loop {
             let file = open(path)?;
@@ -104,8 +105,8 @@ impl PidFile {
         }
     }
 
-    /// Makes a locked file this process's. `None` if it has lost its name meanwhile, as its holder
-    /// before may have removed it between our opening and our locking it.
+    /// Writes the pid to a locked file. Returns `None` if the file has lost its name, since its
+    /// previous holder may have removed it between opening and locking.
     fn write(path: &Path, file: File) -> Result<Option<Self>, PidFileError> {
         let mut taken = Self { path: path.to_owned(), file };
         if !taken.is_still_named() {
@@ -117,7 +118,7 @@ impl PidFile {
         Ok(Some(taken))
     }
 
-    /// Lets everybody read it.
+    /// Makes it readable for all users.
     fn show(self) -> Result<Self, PidFileError> {
         let readable = Permissions::from_mode(PUBLIC);
         self.file.set_permissions(readable).map_err(|err| refused(&self.path, &err))?;
@@ -135,17 +136,18 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         if self.is_still_named() {
-            // Nobody is left to tell of a failure, and the next start takes the file over.
+            // A failure cannot be reported any more; the next start reuses the file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Opens a file to be locked. One that is made here cannot be opened by other users.
+/// Opens a file to be locked. Other users cannot open a file that is created here.
 fn open(path: &Path) -> Result<File, PidFileError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(PRIVATE);
-    // In a folder that others can change, a link may lead to any file of ours.
+    // In a folder that others can change, a symbolic link may lead to any file of the daemon's
+    // user.
     let follow = if folders::is_shared(path) { libc::O_NOFOLLOW } else { 0 };
     let opened = options.custom_flags(libc::O_NONBLOCK | follow).open(path);
     let file = opened.map_err(|err| refused(path, &err))?;
@@ -155,7 +157,7 @@ fn open(path: &Path) -> Result<File, PidFileError> {
     }
 }
 
-/// False if another process has a lock on it, of either kind.
+/// Takes the lock; returns false if another process holds a lock of either kind.
 fn try_lock(file: &File, path: &Path) -> Result<bool, PidFileError> {
     match lock_first_byte(file) {
         Ok(()) => Ok(true),
@@ -164,15 +166,15 @@ fn try_lock(file: &File, path: &Path) -> Result<bool, PidFileError> {
     }
 }
 
-/// Whether this user alone can write to a file, and so lock it for writing.
+/// Returns whether only this user can write to a file, and so take its write lock.
 fn is_private(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     let is_ours = metadata.uid() == process::effective_uid() && metadata.nlink() == 1;
     Ok(is_ours && metadata.mode() & 0o022 == 0)
 }
 
-/// Where the kernel does not tell the holder (a process of another pid namespace), its number is
-/// not positive.
+/// Returns the error for a lock held by another process. For a holder in another pid namespace the
+/// kernel reports no positive pid.
 fn held(path: &Path, holder: Option<libc::pid_t>) -> PidFileError {
     PidFileError::Held { path: path.to_owned(), holder: holder.filter(|pid| *pid > 0) }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Room for the kernel's datagrams: the loop's buffer, or a larger one once that has been too small.
+//! The buffer for netlink datagrams: the loop's, or a larger one after a datagram did not fit.
 //!
-//! A link with five hundred alternative names has a message of 66 KiB. Such a datagram is lost, but it
-//! tells its length, so that the next one like it can be read: whoever reads asks again.
+//! A link with five hundred alternative names has a message of 66 KiB. Such a datagram is lost, but
+//! its length is known, so the buffer grows; the caller repeats its request.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,25 +12,25 @@ use log::{debug, warn};
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::sys::netlink::{self as socket, Datagram};
 
-/// See the module.
+/// The buffer.
 #[derive(Debug, Default)]
 pub(in crate::io) struct Room {
-    /// Empty until the loop's buffer has been too small.
+    /// Empty until the loop's buffer was too small.
     larger: Vec<u8>,
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Debug)]
 pub(in crate::io) enum Received<'a> {
     Whole(&'a [u8]),
-    /// It was too long and is lost. There is room for the next one of its length.
+    /// The datagram was too long and is lost. The buffer now fits one of its length.
     Lost,
-    /// It is longer than anything that is read, and this is its front.
+    /// The datagram is longer than the maximum; this is its beginning.
     Front(&'a [u8]),
 }
 
 impl Room {
-    /// Reads the kernel's next datagram; `buffer` is the loop's.
+    /// Reads the next datagram from the kernel; `buffer` is the loop's.
     ///
     /// # Errors
     /// As [`socket::receive`].

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What links had that were taken down and have no definition: a file each below the run directory, so
-//! that the next daemon of this boot knows it too.
+//! The stored configurations of links that were taken down without a definition ([`Shelved`]): one
+//! file each below the run directory, for later daemons of this boot.
 //!
-//! What is in a file is [`Shelved`]'s affair. One counts only as long as its link is down: whoever
-//! brings the link up has decided what it is to have.
+//! A file is valid only as long as its link is down: a program that brings the link up also
+//! configures it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkIndex;
 use crate::sys::clock;
 
-/// The links that are remembered.
+/// The stored links.
 #[derive(Debug)]
 pub struct Shelf {
     dir: PathBuf,
@@ -28,10 +28,10 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// What earlier daemons of this boot have left.
+    /// Reads what earlier daemons of this boot have stored.
     pub fn within(driver_dir: &Path) -> Self {
         let mut shelf = Self { dir: driver_dir.join("down"), links: SortedMap::default() };
-        // There is no such folder before the first link.
+        // The folder is missing before the first link is stored.
         for entry in fs::read_dir(&shelf.dir).into_iter().flatten().flatten() {
             if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 continue;
@@ -41,22 +41,22 @@ impl Shelf {
                     let shelved = shelf.read(&name);
                     shelf.links.extend(shelved.map(|shelved| (name, shelved.index)));
                 }
-                // No link is called so.
+                // This is not a link's name.
                 None => drop(fs::remove_file(entry.path())),
             }
         }
         shelf
     }
 
-    /// What is remembered of a link.
+    /// Returns the stored configuration of a link.
     pub fn find(&self, link: &IfName) -> Option<Shelved> {
         self.links.get(link).and_then(|_| self.read(link))
     }
 
-    /// Remembers what a link has that is about to be taken down.
+    /// Stores the configuration of a link that is about to be taken down.
     ///
     /// # Errors
-    /// What the kernel says of the file.
+    /// The kernel refused to write the file.
     pub fn put(&mut self, shelved: &Shelved) -> Result<(), HostError> {
         const MODE: u32 = 0o700;
         let now = clock::since_boot()
@@ -76,7 +76,7 @@ impl Shelf {
         Ok(())
     }
 
-    /// Forgets the links that are up, or gone.
+    /// Removes the files of links that are up, or gone.
     pub(crate) fn forget_others(&mut self, host: &Host) {
         let is_left = |name: &IfName, index: LinkIndex| {
             host.link(index).is_some_and(|link| link.name == *name && !link.up)
@@ -100,7 +100,7 @@ impl Shelf {
         boot_file::read(&self.path(link), SHELVED_LEN_MAX, decode)
     }
 
-    /// A link's name is safe as a file's.
+    /// Returns a link's file. Every link name is a safe file name.
     fn path(&self, link: &IfName) -> PathBuf {
         self.dir.join(link.as_str())
     }
@@ -116,7 +116,7 @@ mod tests {
     use crate::netlink::record::route::RouteRecord;
     use std::net::Ipv4Addr;
 
-    /// A driver's folder of the test's own.
+    /// A driver's folder for one test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(shelf.find(&eth0.link), None);
         shelf.put(&eth0).unwrap();
         assert_eq!(shelf.find(&eth0.link), Some(eth0.clone()));
-        // One of another boot, one that is damaged, and what a daemon that was killed has left.
+        // A file of another boot, a corrupt one, and one left by a killed daemon.
         let of_another = eth0.encode("another boot", clock::since_boot().unwrap());
         fs::write(folder.0.join("down/eth1"), of_another).unwrap();
         fs::write(folder.0.join("down/eth2"), "torn").unwrap();
@@ -170,7 +170,7 @@ mod tests {
         };
         assert_eq!(names(), 1);
         assert_eq!(fs::read(folder.0.join("down/damaged/eth2")).unwrap(), b"torn");
-        // Its link has gone.
+        // Its link is gone.
         shelf.forget_others(&Host::default());
         assert_eq!((shelf.find(&eth0.link), names()), (None, 0));
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The process that stands by while a change with a deadline is open, and keeps the deadline if the
-//! daemon has ended by then.
+//! The standby process, which runs while a transaction with a deadline is open, and keeps the
+//! deadline if the daemon ends before it.
 //!
-//! It is the daemon's own program under another name ([`NAME`]), in a session of its own, so that what
-//! ends the daemon's process group does not reach it. A pipe leads to it: a byte means that the change
-//! is over, its end that the daemon is. What it does then is `daemon::standby`'s.
+//! It is the daemon's own program under another name ([`NAME`]), in its own session, so that a
+//! signal to the daemon's process group does not reach it. It reads from a pipe: a byte means that
+//! the transaction is closed, the end of the pipe that the daemon has ended.
+//! `daemon::standby` has its code.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -23,43 +24,44 @@ use crate::limits::{
 };
 use crate::sys::{clock, descriptors, process};
 
-/// What the daemon is called when it stands by.
+/// The program's name when it runs as the standby process.
 pub const NAME: &str = "virtinterfaced-deadline";
 
-/// The program that this process runs, also when its file has been replaced: it reads what it has
-/// written.
+/// The program that this process runs, even if its file was replaced since: only the same version
+/// is sure to read its snapshot.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// What ps(1) and top(1) call the process: nobody is to take it for the daemon.
+/// The name of the process in ps(1) and top(1), which must differ from the daemon's.
 pub(crate) const PROCESS_NAME: &str = "virt-deadline";
 
-/// How long such a name may be, and what the kernel says of it.
+/// The maximum length of /proc/PID/comm.
 const PROCESS_NAME_LEN_MAX: u64 = 64;
 
-/// What a process that stands by needs to know.
+/// The parameters of a standby process.
 #[derive(Clone, Debug)]
 pub struct StandbySpec {
     /// The file of the daemon's program.
     pub program: PathBuf,
-    /// The options of the daemon, as far as they matter for a rollback.
+    /// The options of the daemon that matter for a rollback.
     pub options: Vec<OsString>,
 }
 
-/// The processes that stand by or have. One that ends before it is dismissed is followed by another.
+/// The current standby process and its predecessors. One that ends without being dismissed is
+/// replaced.
 #[derive(Debug)]
 pub struct Standby {
     spec: StandbySpec,
-    /// The time after the boot until which one is to stand by, if a change has such.
+    /// The deadline of the open transaction, if it has one, as time since boot.
     deadline: Option<Duration>,
     current: Option<Child>,
-    /// When the next one is started, and the pause after that one.
+    /// When the next process is started, and the pause after that one.
     next_at: Option<Instant>,
     pause: Duration,
-    /// Those that are told to end.
+    /// Processes that were asked to end.
     dismissed: Vec<Child>,
 }
 
-/// Whether `program`, as the process was called, stands by and is not the daemon.
+/// Returns whether `program`, the name of this process, is that of the standby process.
 pub fn is_called(program: Option<&OsStr>) -> bool {
     program.and_then(|program| Path::new(program).file_name()) == Some(OsStr::new(NAME))
 }
@@ -70,8 +72,8 @@ impl Standby {
         Self { spec, deadline: None, current, next_at: None, pause: STANDBY_PAUSE_MIN, dismissed }
     }
 
-    /// Has a process stand by until this time after the boot. One of an earlier daemon ends. As long as
-    /// there is none, the deadline is kept by a daemon alone.
+    /// Starts a process that stands by until this time since boot. One of an earlier daemon ends.
+    /// While none runs, only the daemon keeps the deadline.
     pub fn start(&mut self, deadline: Duration, now: Instant) {
         self.dismiss();
         self.deadline = Some(deadline);
@@ -95,12 +97,12 @@ impl Standby {
         self.pause = self.pause.saturating_mul(2).min(STANDBY_PAUSE_MAX);
     }
 
-    /// When to call [`Self::handle_time`].
+    /// Returns when to call [`Self::handle_time`].
     pub(crate) fn next_at(&self) -> Option<Instant> {
         self.next_at
     }
 
-    /// Starts the process that is due.
+    /// Starts the process if it is due.
     pub fn handle_time(&mut self, now: Instant) {
         let is_due = self.next_at.is_some_and(|at| at <= now);
         if let Some(deadline) = self.deadline.filter(|_| is_due) {
@@ -122,18 +124,18 @@ impl Standby {
         run(Path::new(OWN_PROGRAM)).or_else(|_| run(&self.spec.program))
     }
 
-    /// The change is over.
+    /// Ends the process, as the transaction is closed.
     pub(crate) fn dismiss(&mut self) {
         (self.deadline, self.next_at, self.pause) = (None, None, STANDBY_PAUSE_MIN);
         let Some(mut child) = self.current.take() else { return };
         if let Some(mut pipe) = child.stdin.take() {
-            // One that has been killed does not want to know.
+            // The process may have been killed already.
             let _ = pipe.write_all(b"\n");
         }
         self.dismissed.push(child);
     }
 
-    /// A child may have ended.
+    /// Handles SIGCHLD, since the process may have ended.
     pub fn handle_child(&mut self, now: Instant) {
         self.dismissed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         if self.current.take_if(|child| !matches!(child.try_wait(), Ok(None))).is_some() {
@@ -142,8 +144,8 @@ impl Standby {
     }
 }
 
-/// Takes the driver's lock. A process that stood by for an earlier daemon and rolls its change back now
-/// is waited for.
+/// Takes the driver's lock. If a standby process of an earlier daemon holds it for its rollback,
+/// waits for that.
 ///
 /// # Errors
 /// As for [`PidFile::lock`].
@@ -167,8 +169,8 @@ fn is_standing_by(process: libc::pid_t) -> bool {
         .is_ok_and(|name| name.trim_end() == PROCESS_NAME)
 }
 
-/// Ends the process that an earlier daemon has left standing by, and takes its lock. Where that cannot
-/// be, two of them stand by, which does no harm.
+/// Ends the standby process of an earlier daemon, and takes its lock. If that fails, two standby
+/// processes run, which is harmless.
 pub(crate) fn take_over(lock: &Path) -> Option<PidFile> {
     const PAUSE: Duration = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
@@ -187,8 +189,8 @@ pub(crate) fn take_over(lock: &Path) -> Option<PidFile> {
     None
 }
 
-/// Ends the process that holds the lock. Its number may be another's as soon as it has ended, so it is
-/// opened before it is asked for once more.
+/// Ends the process that holds the lock. Its pid may be reused once it has ended, so the process is
+/// opened first, and its hold on the lock checked after that.
 fn end(lock: &Path, holder: libc::pid_t) {
     let ended = process::open_process(holder).and_then(|process| match PidFile::lock(lock) {
         Err(PidFileError::Held { holder: Some(now), .. }) if now == holder => {

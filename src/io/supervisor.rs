@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Notes to the supervisor that started the daemon, if it wants any (sd_notify(3)).
+//! Notifications to the supervisor that started the daemon, if it expects them (sd_notify(3)).
 //!
-//! One datagram a note, as libvirt's daemons send them. Nobody waits for the supervisor: a note
-//! that it does not take is lost, and nothing else depends on it.
+//! Each notification is one datagram, as with libvirt's daemons. A notification that the supervisor
+//! does not take at once is lost, without further effect.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,7 @@ use log::warn;
 use crate::error::HostError;
 use crate::sys::clock;
 
-/// Whom to tell; nobody, where nobody asked.
+/// The supervisor, if it expects notifications.
 #[derive(Debug)]
 pub struct Supervisor {
     line: Option<Line>,
@@ -26,13 +26,13 @@ pub struct Supervisor {
 struct Line {
     address: SocketAddr,
     socket: UnixDatagram,
-    /// A note was lost, and the log says so.
+    /// Whether the log already states that a notification was lost.
     is_lossy: Cell<bool>,
 }
 
 impl Supervisor {
-    /// `address` is NOTIFY_SOCKET's value: an absolute path, or `@` and an abstract name. One that
-    /// cannot be used is warned of; the daemon runs as well without.
+    /// Opens the socket. `address` is the value of NOTIFY_SOCKET: an absolute path, or `@` and an
+    /// abstract name. An unusable address causes a warning; the daemon runs without it.
     pub fn new(address: Option<OsString>) -> Self {
         let open = |address: OsString| match Line::open(&address) {
             Ok(line) => Some(line),
@@ -45,32 +45,32 @@ impl Supervisor {
         Self { line: address.and_then(open) }
     }
 
-    /// Calls are accepted; `status` is a line for a human.
+    /// Notifies that calls are accepted; `status` is a line for people.
     pub fn ready(&self, status: &str) {
         self.tell("READY=1");
         self.status(status);
     }
 
-    /// The configuration is being read again. [`Supervisor::reloaded`] must follow.
+    /// Notifies that the configuration is being reloaded. [`Supervisor::reloaded`] must follow.
     pub fn reloading(&self) {
-        // Without the time, the supervisor could not tell this from an older note.
+        // The time distinguishes this notification from an older one.
         if let Ok(now) = clock::monotonic() {
             self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
         }
     }
 
-    /// The reload has ended, well or not: `status` tells.
+    /// Notifies that the reload has ended; `status` has its result.
     pub(crate) fn reloaded(&self, status: &str) {
         self.ready(status);
     }
 
-    /// The daemon ends.
+    /// Notifies that the daemon is stopping.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
         self.status("stopping");
     }
 
-    /// What the daemon does, in one line for a human.
+    /// Notifies the daemon's status, as one line for people.
     pub fn status(&self, text: &str) {
         // A line feed would begin another assignment.
         let text: String = text.chars().filter(|c| !c.is_control()).collect();
@@ -104,7 +104,7 @@ impl Line {
 mod tests {
     use super::*;
 
-    /// A supervisor with an abstract name of its own.
+    /// Creates a supervisor with its own abstract name.
     fn listen(name: &str) -> (UnixDatagram, Supervisor) {
         let name = format!("virtinterfaced-test-{}-{name}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
@@ -113,7 +113,7 @@ mod tests {
         (ear, Supervisor::new(Some(format!("@{name}").into())))
     }
 
-    /// All notes that have come.
+    /// Returns all waiting notifications.
     fn notes(ear: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 256];
         let next = || ear.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec());

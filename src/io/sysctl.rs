@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The sysctls of a link: small files below /proc/sys. Netlink tells them and sets few of them.
+//! The sysctls of a link: small files below /proc/sys. Netlink reports all of them, but sets only a
+//! few.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,8 +16,8 @@ use crate::sys::file;
 const NET: &str = "/proc/sys/net";
 const LEN_MAX: usize = 64;
 
-/// All sysctls of links that are yet to be made, as far as there are any: ninety files, for each change
-/// that makes a link.
+/// Reads all existing sysctls of links that are yet to be created: ninety files, for each change
+/// that creates a link.
 pub(crate) fn read_defaults() -> Sysctls {
     let folder = |family: Family| File::open(format!("{NET}/{}/conf/default", family.as_str()));
     let (ipv4, ipv6) = (folder(Family::Ipv4), folder(Family::Ipv6));
@@ -30,14 +31,14 @@ pub(crate) fn read_defaults() -> Sysctls {
     sysctls::all().filter_map(value).collect()
 }
 
-/// One sysctl of a link.
+/// Reads one sysctl of a link.
 fn read(link: &IfName, sysctl: Sysctl) -> Option<i32> {
     let Sysctl { family, name } = sysctl;
     let folder = File::open(format!("{NET}/{}/conf/{link}", family.as_str())).ok()?;
     read_number(&folder, name)
 }
 
-/// Whether a link takes addresses and routes from routers, if any advertise some.
+/// Returns whether a link accepts addresses and routes from router advertisements.
 pub(crate) fn hear_routers(link: &IfName) -> bool {
     let sysctls = Ipv6Sysctls {
         accept_ra: read(link, Sysctl::ACCEPT_RA),
@@ -48,14 +49,14 @@ pub(crate) fn hear_routers(link: &IfName) -> bool {
     sysctls.hears_routers() && sysctls.autoconf.is_some_and(|autoconf| autoconf != 0)
 }
 
-/// A number is told in one piece.
+/// Reads a number, which one read returns whole.
 fn read_number(folder: &File, name: &str) -> Option<i32> {
     let mut text = [0; LEN_MAX];
     let len = file::open_in(folder, name).ok()?.read(&mut text).ok()?;
     std::str::from_utf8(text.get(..len)?).ok()?.trim().parse().ok()
 }
 
-/// The file of one sysctl.
+/// Returns the file of one sysctl.
 pub fn path(link: &IfName, sysctl: Sysctl) -> String {
     let Sysctl { family, name } = sysctl;
     format!("{NET}/{}/conf/{link}/{name}", family.as_str())

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links that change in silence, as they are now: bridges and bonds that are down, and the members of a
-//! balance-tlb bond.
+//! Reads links whose changes are not announced: bridges and bonds that are down, and the members of
+//! a balance-tlb bond.
 //!
-//! They are read below /sys, where that takes no lock. Asked by netlink the kernel would wait for its lock
-//! of all network devices (RTNL), which anybody may keep busy for many seconds.
+//! They are read below /sys, which takes no lock. A netlink request would wait for the kernel's
+//! lock of all network devices (RTNL), which any user can keep busy for many seconds.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::netlink::link::{
 };
 
 const DIR: &str = "/sys/class/net";
-/// A bond has sixteen targets at most, and all else is shorter.
+/// A bond has at most sixteen targets; all other values are shorter.
 const LEN_MAX: u64 = 1024;
 
-/// A link as it is now. Where /sys does not tell, it is as it was `known`.
+/// Reads a link. Attributes that /sys does not have are taken from `known`.
 pub(super) fn read(known: &Link) -> Link {
     let dir = Path::new(DIR).join(known.name.as_str());
     let text = |file: &str| files::read_text(&dir.join(file), LEN_MAX).ok();
@@ -45,7 +45,7 @@ fn read_bridge(known: LinkBridge, text: impl Fn(&str) -> Option<String>) -> Link
     }
 }
 
-/// Most say what they mean with the number behind the word: `active-backup 1`.
+/// Reads a bond. Most files have a word and its number, such as `active-backup 1`.
 fn read_bond(known: &LinkBond, text: impl Fn(&str) -> Option<String>) -> LinkBond {
     let number = |file: &str| -> Option<u32> {
         text(&format!("bonding/{file}"))?.split_whitespace().next_back()?.parse().ok()

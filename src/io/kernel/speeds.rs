@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Speeds`]: how fast links are, asked for when somebody wants to know, and remembered until the kernel
-//! has news of the link.
+//! [`Speeds`]: the speeds of links, requested when needed, and cached until the next event of the
+//! link.
 //!
-//! Whoever asks for a speed waits for the kernel's lock of all network devices (RTNL). Anybody may keep
-//! that busy for many seconds: a user who leaves a network namespace with hundreds of bridges does. So a
-//! process of its own asks, one at a time, and its end is the loop's news.
+//! A request for a speed waits for the kernel's lock of all network devices (RTNL). Any user can
+//! keep that lock busy for many seconds, for example by removing a network namespace with hundreds
+//! of bridges. Therefore a child process makes the requests, one process at a time, and SIGCHLD
+//! announces its answers.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,31 +22,31 @@ use crate::sys::descriptors::close_all_but;
 use crate::sys::netlink::{self as socket, Groups};
 use crate::sys::process::{self, Fork};
 
-/// An answer: the number of a link, and its speed in Mb/s; 0 if it has none.
+/// An answer: the index of a link, and its speed in Mb/s; 0 if it has none.
 const ANSWER_LEN: usize = 8;
 
-/// See the module.
+/// The cache, and the process that fills it.
 #[derive(Debug, Default)]
 pub(super) struct Speeds {
     known: SortedMap<LinkIndex, Option<u32>>,
     asking: Option<Asking>,
 }
 
-/// A process that asks.
+/// The process that requests speeds.
 #[derive(Debug)]
 struct Asking {
     child: libc::pid_t,
     answers: File,
-    /// What has come of an answer.
+    /// The incomplete last answer.
     part: Vec<u8>,
-    /// Links of which there was news since: the answer may be older.
+    /// Links with events since the request: their answers may be outdated.
     outdated: BTreeSet<LinkIndex>,
-    /// All answers may be older than what is known.
+    /// All answers may be outdated.
     is_void: bool,
 }
 
 impl Speeds {
-    /// There is news. A bond is as fast as its members are together.
+    /// Removes outdated speeds. The speed of a bond depends on its members.
     pub(super) fn handle_event(&mut self, event: &Event) {
         match event {
             Event::Link(LinkEvent::New(link)) => {
@@ -68,7 +69,7 @@ impl Speeds {
         }
     }
 
-    /// News was lost.
+    /// Removes all speeds, as events were lost.
     pub(super) fn forget_all(&mut self) {
         self.known = SortedMap::default();
         if let Some(asking) = &mut self.asking {
@@ -76,8 +77,8 @@ impl Speeds {
         }
     }
 
-    /// Whether the speeds of these links are known. If not, a process asks for them, unless one asks
-    /// already.
+    /// Returns whether the speeds of these links are known. If not, starts a process to request
+    /// them, unless one is running.
     pub(super) fn learn(&mut self, links: &[(LinkIndex, IfName)]) -> bool {
         let is_unknown = |(link, _): &&(LinkIndex, IfName)| !self.known.contains_key(link);
         let unknown: Vec<_> = links.iter().filter(is_unknown).copied().collect();
@@ -93,7 +94,7 @@ impl Speeds {
         self.asking.is_none()
     }
 
-    /// The speeds of these links, as far as they are known.
+    /// Returns the known speeds of these links.
     pub(super) fn of(&self, links: &[(LinkIndex, IfName)]) -> SortedMap<LinkIndex, u32> {
         let speed = |(link, _): &(LinkIndex, IfName)| {
             self.known.get(link).copied().flatten().map(|speed| (*link, speed))
@@ -101,12 +102,12 @@ impl Speeds {
         links.iter().filter_map(speed).collect()
     }
 
-    /// Whether a process asks.
+    /// Returns whether a process is running.
     pub(super) fn is_asking(&self) -> bool {
         self.asking.is_some()
     }
 
-    /// Takes the answers that have come: a child may have ended.
+    /// Handles SIGCHLD: reads the answers that have arrived.
     pub(super) fn handle_child(&mut self) {
         let Some(asking) = &mut self.asking else { return };
         let mut buffer = [0; 64 * ANSWER_LEN];
@@ -130,7 +131,7 @@ impl Speeds {
                 asking.part = rest.to_vec();
             }
         }
-        // It has closed its end, so it is about to end itself.
+        // The process has closed its end, so it is about to end.
         let _ = process::wait_for(asking.child);
         self.asking = None;
     }
@@ -140,7 +141,7 @@ fn ask_aside(links: &[(LinkIndex, IfName)]) -> io::Result<Asking> {
     let (reader, writer) = process::pipe_without_waiting()?;
     match process::fork()? {
         Fork::Child => {
-            // Clients that hang up meanwhile must not find their connection open still.
+            // A connection that a client closes meanwhile must not stay open in this process.
             let _ = close_all_but(&mut [writer.as_raw_fd()]);
             let _ = answer(links, writer);
             process::end_now(0)
@@ -155,7 +156,7 @@ fn ask_aside(links: &[(LinkIndex, IfName)]) -> io::Result<Asking> {
     }
 }
 
-/// What the process does that asks.
+/// Runs the process that requests speeds.
 fn answer(links: &[(LinkIndex, IfName)], writer: OwnedFd) -> io::Result<()> {
     let mut writer = File::from(writer);
     let socket = socket::route_socket(Groups::NONE)?;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Hosts below a folder, with the files of one manager each. The programs themselves are in
-//! `tests/netns/managers.rs`, as far as they can run there.
+//! Tests on hosts whose files are below a folder, with one manager each. `tests/netns/managers.rs`
+//! tests the programs themselves, as far as they can run there.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use super::*;
 
-/// A host's files; gone when dropped.
+/// A host's files, removed on drop.
 struct Files(PathBuf);
 
 impl Files {
@@ -24,7 +24,7 @@ impl Files {
         fs::write(path, text).unwrap();
     }
 
-    /// A process of this name, with this command line, in a network namespace.
+    /// Creates a process with this name and command line, in a network namespace.
     fn process(&self, pid: &str, program: &str, arguments: &[&str], namespace: &str) {
         self.write(&format!("proc/{pid}/comm"), &format!("{program}\n"));
         self.write(&format!("proc/{pid}/cmdline"), &format!("{}\0", arguments.join("\0")));
@@ -33,7 +33,7 @@ impl Files {
         symlink(namespace, ns.join("net")).unwrap();
     }
 
-    /// Who manages eth0 to eth3, whose numbers are 2 to 5, and br0, which is not there.
+    /// Returns the holds on eth0 to eth3, with indexes 2 to 5, and on br0, which does not exist.
     fn holds(&self) -> Vec<String> {
         let target = |name: &str, index: Option<u32>| Target {
             link: IfName::new(name).unwrap(),
@@ -159,7 +159,7 @@ fn managers_with_state_files_have_what_those_say_while_they_run() {
             "eth2 /etc/systemd/network/lan.network Networkd",
         ]
     );
-    // One that was started again, and has looked at one link of the two since.
+    // NetworkManager was restarted, and has written the file of one of the two links since.
     let pid_file = "run/NetworkManager/NetworkManager.pid";
     host.write("run/NetworkManager/devices/3", "[device]\nmanaged=true\n");
     host.write(pid_file, "71\n");

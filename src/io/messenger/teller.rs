@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Teller`]: carries out one request after the other, waits for the kernel, and tells what it answers.
+//! [`Teller`]: carries out requests in order, waits for the kernel, and passes its answers on.
 
 use std::fs;
 use std::io;
@@ -17,17 +17,17 @@ use crate::netlink::wire::{self, Header, Message};
 use crate::sys::netlink::{self as socket, Groups};
 use crate::sys::route::add_router;
 
-/// A message of our own: a sysctl is to be set. Its payload is the file's path, a NUL, and the value. It
-/// is answered as the kernel would.
+/// A message type for setting a sysctl, not known to the kernel. Its payload is the file's path, a
+/// NUL, and the value. It is answered as the kernel would answer.
 const SET_SYSCTL: u16 = 0xfff0;
 
-/// A flag of our own: the request is carried out only if the one before it was done.
+/// A flag, not known to the kernel: the request is carried out only if the one before it succeeded.
 const ONLY_AFTER_SUCCESS: u16 = 0x8000;
 
-/// Where a message has its flags (`nlmsghdr`).
+/// The position of the flags in a message (`nlmsghdr`).
 const FLAGS_AT: usize = 6;
 
-/// See the module.
+/// Carries out requests.
 #[derive(Debug)]
 pub(super) struct Teller {
     socket: OwnedFd,
@@ -35,7 +35,7 @@ pub(super) struct Teller {
     room: Room,
     /// Empty until the first request.
     buffer: Vec<u8>,
-    /// Whether the last request was refused, or not carried out for that reason.
+    /// Whether the last request was refused, or cancelled for that reason.
     has_refused: bool,
 }
 
@@ -44,13 +44,13 @@ pub(crate) fn encode_sysctl(out: &mut Vec<u8>, sequence: u32, path: &str, value:
     let header = Header { kind: SET_SYSCTL, flags: wire::FLAG_REQUEST | wire::FLAG_ACK, sequence };
     wire::write_message(out, header, |payload| {
         let mut text = format!("{path}\0{value}").into_bytes();
-        // A message is a multiple of four.
+        // Messages have a multiple of four bytes.
         text.resize(text.len().next_multiple_of(4), b'\n');
         payload.bytes(&text);
     });
 }
 
-/// Has a request be carried out only if the one before it is done.
+/// Marks a request to be carried out only if the one before it succeeds.
 pub(crate) fn make_conditional(request: &mut [u8]) {
     change_flags(request, |flags| flags | ONLY_AFTER_SUCCESS);
 }
@@ -62,7 +62,7 @@ fn change_flags(request: &mut [u8], change: impl FnOnce(u16) -> u16) {
 }
 
 impl Teller {
-    /// Opens its socket.
+    /// Opens the netlink socket.
     pub(super) fn open() -> Result<Self, HostError> {
         let socket = socket::route_socket(Groups::NONE)
             .map_err(|err| HostError::new("open", "a route netlink socket", &err))?;
@@ -76,10 +76,10 @@ impl Teller {
         Ok(Self { socket, conversation, room, buffer: Vec::new(), has_refused: false })
     }
 
-    /// Carries a request out and tells the answer, in whole messages, to its end.
+    /// Carries out a request and passes the whole answer to `tell`, in whole messages.
     ///
     /// # Errors
-    /// What `tell` says.
+    /// The error of `tell`.
     pub(super) fn carry_out(
         &mut self,
         request: &mut [u8],
@@ -102,8 +102,8 @@ impl Teller {
         tell(&end)
     }
 
-    /// Asks the kernel and tells what it answers. Returns how that ended, if it had no end that could be
-    /// told: an `errno`, or 0.
+    /// Sends a request to the kernel and passes its answer on. If the answer has no end that could
+    /// be passed on, returns its result: an `errno`, or 0.
     fn ask(
         &mut self,
         request: &[u8],
@@ -131,7 +131,7 @@ impl Teller {
                     tell(&loss)?;
                     continue;
                 }
-                // The end was in what is lost.
+                // The end of the answer was in the lost datagram.
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock && has_lost => {
                     return Ok(Some(0));
                 }
@@ -165,7 +165,7 @@ fn errno(err: &io::Error) -> i32 {
     err.raw_os_error().unwrap_or(libc::EIO)
 }
 
-/// The whole messages at the front of a datagram, which may be cut.
+/// Returns the whole messages at the beginning of a datagram, which may be cut.
 fn whole_part(front: &[u8]) -> &[u8] {
     let mut len = 0;
     while let Some(next) = front.get(len..).and_then(wire::first_len) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`], in a process of several threads, which does not fork: the loop asks itself. That a
-//! process asks is for the tests of the daemon.
+//! Tests of [`super`] in a process of several threads, which cannot fork, so requests are made
+//! directly. The daemon's tests cover the messenger process.
 
 use super::*;
 use crate::netlink::conversation::{Answer, Conversation};
@@ -9,7 +9,7 @@ use crate::netlink::{Event, link::LinkEvent};
 
 const LO: LinkIndex = LinkIndex(1);
 
-/// How the request with this number ends, and the names of the links that are told.
+/// Returns how the request with this sequence number ends, and the names of the reported links.
 fn hear(messenger: &mut Messenger, sequence: u32) -> (Answer, Vec<String>) {
     let mut conversation = Conversation::default();
     conversation.follow(sequence);
@@ -40,7 +40,7 @@ fn requests_are_answered_in_their_order() {
     assert_eq!(hear(&mut messenger, lookup), (Answer::Complete, vec!["lo".to_owned()]));
     assert_eq!(hear(&mut messenger, sysctl), (Answer::Refused(libc::ENOENT), Vec::new()));
     let (answer, names) = hear(&mut messenger, dump);
-    // Whoever makes links at the moment tears it.
+    // Other tests that create links interrupt the dump.
     assert!(matches!(answer, Answer::Complete | Answer::Interrupted), "{answer:?}");
     assert!(names.contains(&"lo".to_owned()));
     assert_eq!(hear(&mut messenger, missing), (Answer::Refused(libc::ENODEV), Vec::new()));
@@ -68,7 +68,7 @@ fn what_depends_on_what_is_refused_is_not_done() {
         Answer::Refused(libc::ENODEV),
         cancelled,
         cancelled,
-        // This one depends on nothing.
+        // This one depends on no other.
         Answer::Complete,
     ];
     for (sequence, want) in sequences.into_iter().zip(want) {
