@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What routers have told the host goes on when another link takes over: it is there at once, and the kernel
-//! keeps it alive beyond the lifetimes that it had at the change.
+//! Addresses and routes that routers have advertised continue to work when another link takes over:
+//! at once, and beyond the lifetimes that they had at the change.
 
 use std::fs;
 use std::time::Duration;
@@ -13,13 +13,14 @@ use crate::support::namespace::{in_namespace, is_installed};
 use crate::support::router::{ANYWHERE, BEHIND, NEAR, PREFIX, Router};
 use crate::support::snapshot::{Snapshot, Strictness};
 
-/// In seconds. The kernel looks for expired routes once in thirty, but does not use them.
+/// In seconds. The kernel collects expired routes only twice a minute, but does not use them.
 const LIFETIME: u16 = 6;
 
-/// Lifetimes that a run of the kernel's timers has shortened come back with the next advertisement.
+/// Long enough for a lifetime that the kernel's timers have shortened to be restored by the next
+/// advertisement.
 const BEYOND_LIFETIME: Duration = Duration::from_secs(LIFETIME as u64 + 3);
 
-/// An `eth0` that has all its IPv6 from a router.
+/// Runs `test` with an `eth0` that has all its IPv6 configuration from a router.
 fn with_router(has_route: bool, test: impl FnOnce(&Router, &Daemon) + Send + 'static) {
     if !is_installed(VIRSH) {
         return;
@@ -45,7 +46,7 @@ fn reaches(address: &str) -> bool {
     command("busybox").args(ping).output().is_ok_and(|output| output.status.success())
 }
 
-/// What a link lacks of what the router advertises.
+/// The advertised parts that a link lacks.
 fn lacks(link: &str) -> Vec<&'static str> {
     let routes = ip_json(&format!("-6 route show table main dev {link}"));
     let count = |to: &str, protocol: &str| {
@@ -69,10 +70,10 @@ fn lacks(link: &str) -> Vec<&'static str> {
     lacking
 }
 
-/// It is there at once, and still when all of it would have expired.
+/// Asserts that the link works at once, and still does when every lifetime would have expired.
 #[track_caller]
 fn assert_goes_on(link: &str, label: &str) {
-    // A link that comes up asks around for its addresses first.
+    // A link that comes up first performs duplicate address detection.
     await_addresses();
     assert!(reaches(ANYWHERE), "{label}: at once");
     std::thread::sleep(BEYOND_LIFETIME);
@@ -120,7 +121,7 @@ fn the_kernel_goes_on_with_it_after_a_start() {
     });
 }
 
-/// The earlier one is there beside the kernel's own for as long as the router has said.
+/// Until the router's lifetime is over, the earlier route exists beside the kernel's own.
 #[test]
 fn a_route_that_a_router_advertises_is_the_kernels_again() {
     with_router(true, |router, _| {
@@ -139,8 +140,8 @@ fn a_route_that_a_router_advertises_is_the_kernels_again() {
     });
 }
 
-/// The route over a router that is silent lasts as long as the router has said, and no route is left over one
-/// that is none any more.
+/// The route over a silent router lasts for the advertised lifetime, and a router that retires
+/// leaves no route.
 #[test]
 fn a_router_that_is_silent_or_retires_is_believed() {
     with_router(false, |router, _| {
@@ -158,7 +159,8 @@ fn a_router_that_is_silent_or_retires_is_believed() {
     });
 }
 
-/// As ifupdown has `inet6 static`: the address is the administrator's, and the router is heard of.
+/// As with ifupdown's `inet6 static`: the address is the administrator's, the default route the
+/// router's.
 #[test]
 fn a_host_of_static_addresses_goes_on_to_hear_of_its_router() {
     if !is_installed(VIRSH) {
@@ -202,7 +204,8 @@ fn a_host_of_static_addresses_goes_on_to_hear_of_its_router() {
     }
 }
 
-/// Nobody advertises anything, and the kernel would listen: so it does at the bridge, and at the NIC again.
+/// No router advertises anything, but the kernel would accept it: so it does for the bridge, and
+/// for the NIC again.
 #[test]
 fn a_host_that_would_hear_of_routers_still_would() {
     if !is_installed(VIRSH) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a link had goes along to the link that takes its place: `iface-bridge`, a bridge of one's own
-//! definition, and a start. Every attribute of every route is held against what `ip` said before.
+//! The link that takes a NIC's place takes over its addresses and routes: by `iface-bridge`, by a
+//! definition of a bridge, and by a start. Every attribute of every route is compared with the
+//! earlier output of `ip`.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,11 @@ use crate::support::eventually;
 use crate::support::namespace::{in_namespace, is_installed};
 use crate::support::snapshot::{Snapshot, Strictness};
 
-/// How long the kernel may take to make up its mind about new addresses.
+/// How long the kernel may need to settle new addresses.
 const SETTLING_TIME: Duration = Duration::from_secs(10);
 
-/// Each route through a link with all that `ip` says of it, but for the link's name and how long the
-/// route lasts. The kernel makes those of the link-local network for each link.
+/// Each route through a link with all attributes that `ip` shows, except the link's name and the
+/// lifetime. The kernel itself adds those of the link-local network.
 #[track_caller]
 pub(crate) fn all_routes(name: &str) -> Vec<String> {
     let mut routes = Vec::new();
@@ -40,8 +41,8 @@ pub(crate) fn all_routes(name: &str) -> Vec<String> {
     sorted(routes)
 }
 
-/// Each address of a link with all that `ip` says of it, but for how long it lasts. The kernel gives each
-/// link one that is made of the hardware address.
+/// Each address of a link with all attributes that `ip` shows, except the lifetime. The kernel
+/// itself adds the one made from the MAC address.
 #[track_caller]
 fn all_addresses(name: &str) -> Vec<String> {
     let link = ip_json(&format!("address show dev {name}")).remove(0);
@@ -66,8 +67,8 @@ fn state(name: &str) -> Vec<String> {
     [all_addresses(name), all_routes(name)].concat()
 }
 
-/// Fails unless a link comes to have just these addresses and routes. IPv6 makes some of its own routes
-/// a moment later.
+/// Fails unless a link gets exactly these addresses and routes. IPv6 adds some of its own routes a
+/// moment later.
 #[track_caller]
 fn assert_comes_to_have(name: &str, want: &[String], label: &str) {
     let deadline = Instant::now() + SETTLING_TIME;
@@ -77,8 +78,8 @@ fn assert_comes_to_have(name: &str, want: &[String], label: &str) {
     assert_eq!(state(name), want, "{label}");
 }
 
-/// An `eth0` that is up, with its peer, and an `eth1` likewise. Routes come after addresses, when IPv6 has
-/// made up its mind about those.
+/// An `eth0` and an `eth1`, both up, as are their peers. Routes are added after IPv6 has settled
+/// the addresses.
 fn with_nics(commands: &'static str, test: impl FnOnce(&Daemon) + Send + 'static) {
     with_virsh(move || {
         ip_batch(&format!("{TWO_NICS}link set eth0 up\nlink set eth1 up\n"));
@@ -98,7 +99,7 @@ struct Case {
     commands: &'static str,
 }
 
-/// What `eth0` may have that no definition has a word for.
+/// Configurations of `eth0` that no definition can express.
 const CASES: [Case; 12] = [
     Case {
         label: "several default routes",
@@ -213,7 +214,7 @@ fn all_that_a_nic_has_leads_through_the_bridge() {
             assert_comes_to_have("br0", &before, label);
             assert_eq!(ports("br0"), ["eth0"], "{label}");
             assert_eq!(state("eth0"), [""; 0], "{label}");
-            // It is as it is defined: nothing of that is taken away again.
+            // It matches its definition: a start would not remove any of that.
             let said = virsh("iface-start br0").failed();
             assert!(said.contains("already running"), "{label}: {said}");
         });
@@ -228,7 +229,7 @@ fn iface_unbridge_gives_it_back_to_the_nic() {
             virsh("iface-bridge eth0 br0 --no-stp").ok();
             virsh("iface-unbridge br0").ok();
             judge.assert_unchanged(Strictness::AlikeLinks, label);
-            // And to a bridge again, which stops and starts.
+            // The NIC becomes a port again, and the bridge is stopped and started.
             virsh("iface-bridge eth0 br1 --no-stp").ok();
             let _ = virsh("iface-destroy br1");
             virsh("iface-start br1").ok();
@@ -237,7 +238,8 @@ fn iface_unbridge_gives_it_back_to_the_nic() {
     }
 }
 
-/// Its own routes stay with a NIC that goes down and up, and with no other link of its address.
+/// A NIC that goes down and up keeps its own routes; another link with the same address does not
+/// get them.
 #[test]
 fn a_nic_that_is_started_again_has_its_routes_and_no_other_link_has_them() {
     const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
@@ -253,14 +255,14 @@ fn a_nic_that_is_started_again_has_its_routes_and_no_other_link_has_them() {
         assert_eq!(state("eth1"), [""; 0]);
         virsh("iface-start eth0").ok();
         assert_comes_to_have("eth0", &before, "started again");
-        // What is removed by hand after that stays removed.
+        // A route that is removed by hand afterwards stays removed.
         ip_batch("route del 198.51.100.0/24 dev eth0\n");
         let said = virsh("iface-start eth0").failed();
         assert!(said.contains("already running"), "{said}");
     });
 }
 
-/// What it had before is over.
+/// The configuration from before the destroy no longer counts.
 #[test]
 fn a_nic_that_others_have_brought_up_again_has_what_they_gave_it() {
     with_virsh(|| {
@@ -289,7 +291,8 @@ fn a_rollback_leads_it_through_the_nic_again() {
     }
 }
 
-/// The first one of a network is the source of what is sent there, whether it expires or lasts.
+/// The first address of a network is the source of packets to that network, whether it expires or
+/// not.
 #[test]
 fn addresses_of_one_network_are_listed_as_they_were() {
     const COMMANDS: &str = "address add 192.0.2.7/24 dev eth0 valid_lft 3000 preferred_lft 2000\n\
@@ -305,7 +308,7 @@ fn addresses_of_one_network_are_listed_as_they_were() {
     });
 }
 
-/// A host that lets the kernel make no addresses, and has one of its own.
+/// The kernel adds no addresses on this host, which has one of its own.
 #[test]
 fn how_a_link_makes_itself_addresses_goes_along() {
     const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
@@ -335,7 +338,7 @@ fn how_a_link_makes_itself_addresses_goes_along() {
     });
 }
 
-/// A rule is for the packets of the link that has the traffic, in the place of the one that it names.
+/// The bridge has the traffic of the NIC, so a rule that names the NIC must apply to the bridge.
 #[test]
 fn a_rule_of_the_port_is_for_the_bridge_too() {
     const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\naddress add 2001:db8::2/64 dev eth0 nodad\n\
@@ -365,7 +368,7 @@ fn a_rule_of_the_port_is_for_the_bridge_too() {
     });
 }
 
-/// As large hosters hand addresses out: nothing but the definition is there before.
+/// As large hosters assign addresses: only the definition knows the gateway.
 #[test]
 fn a_gateway_that_no_address_reaches_is_on_the_link() {
     with_nics("", |_| {
@@ -384,7 +387,7 @@ fn a_gateway_that_no_address_reaches_is_on_the_link() {
     });
 }
 
-/// What contradicts a definition's gateway is named before it goes.
+/// A route that contradicts the definition's gateway is logged before it is lost.
 #[test]
 fn a_default_route_of_the_port_that_contradicts_the_definition_is_named() {
     const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
@@ -408,7 +411,7 @@ fn a_default_route_of_the_port_that_contradicts_the_definition_is_named() {
     });
 }
 
-/// The kernel leaves the route to an advertised prefix on the port when the address goes.
+/// When the address moves, the kernel leaves the route to an advertised prefix on the port.
 #[test]
 fn an_advertised_network_is_reached_through_the_bridge_at_once() {
     if !is_installed(VIRSH) || !is_installed("/usr/sbin/dnsmasq") {
@@ -443,8 +446,8 @@ fn an_advertised_network_is_reached_through_the_bridge_at_once() {
     });
 }
 
-/// All routes of the host that somebody has added, as `ip` writes them, with their hops in an order of
-/// their own: IPv6 lists the newest last.
+/// All routes of the host that were added explicitly, in the format of `ip`, with sorted hops: IPv6
+/// lists the newest last.
 fn host_routes() -> Vec<String> {
     let families = ["-4", "-6"].map(|family| ip(&format!("{family} -o route show table all")));
     let text = families.concat().replace(['\\', '\t'], " ");
@@ -487,7 +490,7 @@ fn a_route_over_several_ways_leads_through_the_bridge_and_back() {
     });
 }
 
-/// Objects of both families and a group of them, with routes over them.
+/// Nexthop objects of both families and a group of them, with routes over them.
 const OBJECTS: &str = "address add 192.0.2.2/24 dev eth0\n\
     address add 2001:db8::2/64 dev eth0 nodad\n\
     address add 203.0.113.2/24 dev eth1\n\
@@ -535,13 +538,13 @@ fn nexthop_objects_lead_through_the_bridge_and_back() {
     });
 }
 
-/// What is undone brings them back with the routes over them.
+/// An undo restores them and the routes over them.
 #[test]
 fn nexthop_objects_come_back_with_what_is_undone() {
     with_nics(OBJECTS, |_| {
         let before = Snapshot::take();
         let xml = bridge("br0", "stp='off'", &["eth0"], &["192.0.2.2/24"]);
-        // A server that is not there, when all else is done.
+        // The last step fails, as there is no DHCPv6 server.
         let ipv6 = "<protocol family='ipv6'><dhcp/></protocol>";
         define(&xml.replace("<bridge ", &format!("{ipv6}<bridge ")));
         let said = virsh("iface-start br0").failed();
@@ -550,7 +553,7 @@ fn nexthop_objects_come_back_with_what_is_undone() {
     });
 }
 
-/// The kernel takes no object where there is no carrier yet.
+/// The kernel refuses nexthop objects on a link without a carrier.
 #[test]
 fn a_nexthop_object_that_does_not_go_along_is_named() {
     const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\

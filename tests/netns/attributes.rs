@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Attributes that any link has and no definition has a word for: what is changed of them in a change,
-//! or goes with the link, is as it was after a rollback.
+//! A rollback restores the attributes of links that no definition covers, whether they were changed
+//! or lost with their link.
 
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::support::command::ip_batch;
@@ -9,8 +9,8 @@ use crate::support::netlink::{link_number, set_link_number};
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::transaction::{begin, roll_back};
 
-/// Each with something that the kernel does not give it by itself. A macvlan and a VXLAN are links that
-/// can be kept down (`protodown`).
+/// Each link has an attribute with a value other than the default. Only some kinds, such as macvlan
+/// and VXLAN, support `protodown`.
 const HOST: &str = "\
 link set eth0 gso_max_size 60000 gso_max_segs 60 gro_max_size 50000 up
 link set eth0 broadcast 01:02:03:04:05:06
@@ -40,7 +40,7 @@ const CHANGES: &[&str] = &[
     "link del br0\nlink del m0\nlink del x0\nlink set eth0 gso_max_segs 1",
 ];
 
-/// What `ip` has a word for since 6.3, as the kernel has: `IFLA_GSO_IPV4_MAX_SIZE` and
+/// Attributes that `ip` knows since 6.3, as the kernel does: `IFLA_GSO_IPV4_MAX_SIZE` and
 /// `IFLA_GRO_IPV4_MAX_SIZE`. The kernel sets them along with those of all families.
 const IPV4_SIZES: [u16; 2] = [63, 64];
 

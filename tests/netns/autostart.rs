@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Interfaces that come up by themselves: `onboot` once a boot, `hotplug` when their device appears.
+//! Interfaces that are started automatically: `onboot` once a boot, `hotplug` when their device
+//! appears.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +17,13 @@ use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::snapshot::{Snapshot, Strictness};
 
-/// Where the daemon notes for which boot it has done its work.
+/// The daemon's note of the boot for which it has started interfaces.
 pub(crate) const MARKER: &str = "/run/libvirt/interface/booted";
 
-/// Long enough for a daemon that would do something by itself to have done it.
+/// Long enough for a daemon to have done anything that it would do by itself.
 const IDLE: Duration = Duration::from_millis(700);
 
-/// Puts a definition into the folder by hand.
+/// Writes a definition file by hand.
 pub(crate) fn store(name: &str, xml: &str, mode: &str) {
     fs::create_dir_all(FOLDER).unwrap();
     fs::write(definition_file(name), starting(xml, mode)).unwrap();
@@ -39,7 +40,7 @@ pub(crate) fn await_address(name: &str, address: &str) {
     });
 }
 
-/// The daemon has done what it does at boot.
+/// Waits until the daemon has started the interfaces of this boot.
 fn await_marker() {
     eventually("the boot's interfaces are done", || {
         fs::read_to_string(MARKER).is_ok_and(|text| !text.is_empty())
@@ -60,7 +61,7 @@ fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
         await_marker();
         assert_eq!(addresses("far0"), [""; 0], "it is not to come up by itself");
 
-        // What runs is changed by hand, and taken down by virsh.
+        // An active interface is changed by hand, another is stopped with virsh.
         ip("address add 192.0.2.99/24 dev br0");
         virsh_destroy("eth1").unwrap();
         let facts = || {
@@ -84,7 +85,7 @@ fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
         assert_eq!(facts(), before, "killed and started");
         judge.assert_unchanged(Strictness::SameLinks, "killed and started");
 
-        // In another boot the run directory is empty, or of a boot of another name.
+        // In another boot the run directory is empty, or contains the earlier boot's id.
         drop(daemon);
         assert!(Path::new(MARKER).exists());
         fs::write(MARKER, "another boot\n").unwrap();
@@ -94,7 +95,7 @@ fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
     });
 }
 
-/// virsh makes the bridge's definition of what the NIC's derived one says.
+/// virsh copies the start mode from the NIC's description to the bridge's definition.
 #[test]
 fn a_bridge_over_a_nic_that_nobody_defined_is_there_after_the_next_boot() {
     with_virsh(|| {
@@ -116,14 +117,14 @@ fn a_bridge_over_a_nic_that_nobody_defined_is_there_after_the_next_boot() {
         await_marker();
         assert_eq!(ports("br0"), ["eth0"]);
         assert!(ip("-4 route").contains("default via 192.0.2.1 dev br0"));
-        // And back: what the NIC is defined as comes up as well.
+        // After unbridging, the NIC's definition is started at boot too.
         virsh("iface-unbridge br0").ok();
         let definition = virsh("iface-dumpxml --inactive eth0").ok();
         assert!(definition.contains("<start mode='onboot'/>"), "{definition}");
     });
 }
 
-/// What fails at boot is said in the log, and stops nothing else.
+/// A failed start at boot is logged, and does not affect other interfaces.
 #[test]
 fn a_broken_definition_holds_up_no_other() {
     with_virsh(|| {
@@ -166,7 +167,7 @@ fn hotplug_comes_up_when_its_device_appears() {
         store("br8", &bridge("br8", "stp='off'", &["nic8"], &["198.51.100.8/24"]), "hotplug");
         store("eth0", &ethernet("eth0", &["203.0.113.1/24"], &[]), "hotplug");
         let daemon = Daemon::start();
-        // One that is there at boot has appeared then.
+        // A device that exists at boot counts as having appeared.
         await_address("eth0", "203.0.113.1/24");
         await_marker();
         for (name, peer, holder, address) in
@@ -176,11 +177,11 @@ fn hotplug_comes_up_when_its_device_appears() {
             await_address(holder, address);
         }
         eventually("the port", || ports("br8") == ["nic8"]);
-        // Each time anew.
+        // Each time it appears.
         ip("link del nic7");
         ip("link add nic7 type veth peer name far7");
         await_address("nic7", "192.0.2.7/24");
-        // Under another name first, as drivers do it.
+        // Drivers create a device under another name first.
         ip_batch("link del nic7\nlink add temp7 type veth peer name far7\n");
         ip("link set temp7 name nic7");
         await_address("nic7", "192.0.2.7/24");
@@ -192,7 +193,7 @@ fn hotplug_comes_up_when_its_device_appears() {
         thread::sleep(IDLE);
         assert!(!is_up("nic7"), "it has not appeared again");
         assert_eq!(addresses("eth0"), ["203.0.113.1/24"]);
-        // While the daemon was away nothing was seen to appear; afterwards all is.
+        // A device that appeared while no daemon ran is not noticed; a later one is.
         ip("link del nic7");
         ip("link add nic7 type veth peer name far7");
         await_address("nic7", "192.0.2.7/24");
@@ -206,7 +207,7 @@ fn what_is_defined_for_hotplug_waits_for_its_device_to_appear() {
         let _daemon = Daemon::start();
         await_marker();
         define(&starting(&ethernet("eth0", &["203.0.113.1/24"], &[]), "hotplug"));
-        // News of another, after which it is looked what has appeared.
+        // An event of another link, after which the daemon looks for devices that have appeared.
         ip("link add nic7 type veth peer name far7");
         thread::sleep(IDLE);
         assert_eq!(addresses("eth0"), [""; 0], "it was there all the time");

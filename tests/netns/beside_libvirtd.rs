@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Beside Debian's libvirtd with its interface and QEMU drivers: both run, in either order, and each
-//! answers on its own URI.
+//! Runs beside Debian's libvirtd with its interface and QEMU drivers: in either order, and each
+//! daemon answers on its own URI.
 
 use std::fs;
 
@@ -9,20 +9,20 @@ use crate::support::daemon::Daemon;
 use crate::support::libvirtd::{self, DRIVER, LIBVIRTD, QEMU_DRIVER};
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 
-/// Runs `virsh` against libvirtd, which serves guests and looks at interfaces.
+/// Runs `virsh` against libvirtd, which runs guests and has a read-only interface driver.
 fn virsh_of_guests(arguments: &str) -> Output {
     let mut virsh = command("virsh");
     run(virsh.args(["-c", "qemu:///system"]).args(arguments.split_whitespace()))
 }
 
-/// The names of all interfaces, as a list of virsh's has them.
+/// The names of all interfaces in a list of virsh's.
 fn names(list: Output) -> Vec<String> {
     let rows = list.ok();
     let rows = rows.lines().skip(2).filter_map(|row| row.split_whitespace().next());
     rows.map(str::to_owned).collect()
 }
 
-/// Bridges `port` by way of our daemon, and has libvirtd see the bridge and refuse to make one.
+/// Bridges `port` through our daemon; libvirtd shows the bridge, and refuses to create one.
 #[track_caller]
 fn assert_each_has_its_part(bridge: &str, port: &str) {
     virsh(&format!("iface-bridge {port} {bridge} --no-stp")).ok();
@@ -35,7 +35,7 @@ fn assert_each_has_its_part(bridge: &str, port: &str) {
     assert_eq!(virsh_of_guests("uri").ok().trim_end(), "qemu:///system");
 }
 
-/// A guest of libvirtd's with a NIC on `br0`, which need not run to have it.
+/// A libvirtd guest with a NIC on `br0`; it need not run for the test.
 const GUEST: &str = "\
 <domain type='qemu'>
   <name>guest</name>

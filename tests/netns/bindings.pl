@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every reading call of Perl's Sys::Virt, held against sysfs.
+# Calls every reading function of Perl's Sys::Virt, and compares the results with sysfs.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt's language bindings: each runs a script that calls all that reads, or all that changes,
-//! and says what is wrong. The scripts know the scene.
+//! libvirt's language bindings: each runs a script that calls all reading or all changing
+//! functions, and prints what is wrong. The scripts rely on the test's scene.
 
 use crate::host::TWO_NICS;
 use crate::scene::Scene;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `virsh iface-bridge` and `iface-unbridge`, with all that they can be told.
+//! `virsh iface-bridge` and `iface-unbridge`, with all their options.
 
 use crate::host::{
     TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet, find_link,
@@ -10,7 +10,7 @@ use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::snapshot::{Snapshot, Strictness};
 
-/// What `eth0` has, by hand.
+/// The initial configuration of `eth0`.
 const BUSY: &str = "\
 link set eth0 up
 address add 192.0.2.2/24 dev eth0
@@ -27,7 +27,7 @@ route add default via 2001:db8::1 dev eth0
 const ADDRESSES: [&str; 5] =
     ["192.0.2.2/24", "192.0.2.3/24", "198.51.100.1/32", "2001:db8::2/64", "2001:db8:1::2/112"];
 
-/// In the order in which `ip` shows them.
+/// In the order of `ip`'s output.
 const ROUTES: [&str; 4] = [
     "default via 192.0.2.1",
     "203.0.113.0/24 via 192.0.2.9",
@@ -35,7 +35,7 @@ const ROUTES: [&str; 4] = [
     "default via 2001:db8::1",
 ];
 
-/// Gives `eth0` what it has. The kernel tells of IPv6 addresses a moment after `ip` has ended.
+/// Sets up `eth0`. The kernel announces IPv6 addresses a moment after `ip` has ended.
 fn make_busy() {
     ip_batch(BUSY);
     eventually("IPv6 addresses are in use", || {
@@ -52,7 +52,7 @@ fn with_daemon(test: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// Addresses in any order: IPv6 lists its newest first.
+/// Compares addresses in any order, as IPv6 lists its newest first.
 #[track_caller]
 fn assert_addresses(name: &str, want: &[&str]) {
     let want = want.iter().map(|text| (*text).to_owned()).collect();
@@ -65,7 +65,7 @@ fn assert_routes(name: &str, want: &[&str]) {
     assert_eq!(sorted(routes(name)), sorted(want), "{name}");
 }
 
-/// STP as the kernel has it, and the delay in hundredths of a second.
+/// The kernel's STP state, and the delay in hundredths of a second.
 #[track_caller]
 fn settings(name: &str) -> (u64, u64) {
     let data = &link(name)["linkinfo"]["info_data"];
@@ -78,9 +78,9 @@ fn every_option_of_iface_bridge_does_what_it_says() {
     const CASES: [Case; 7] = [
         Case("", (1, 200), "<bridge stp='on' delay='0'>"),
         Case("--delay 4", (1, 400), "<bridge stp='on' delay='4'>"),
-        // More than STP allows, and the kernel makes the most of it.
+        // STP does not permit so much, so the kernel uses the maximum.
         Case("--delay 100", (1, 3000), "<bridge stp='on' delay='100'>"),
-        // virsh keeps the delay to itself then.
+        // virsh does not pass on the delay in this case.
         Case("--no-stp", (0, 1500), "<bridge stp='off'>"),
         Case("--no-stp --delay 5", (0, 1500), "<bridge stp='off'>"),
         Case("--no-stp --no-start", (0, 1500), "<bridge stp='off'>"),
@@ -113,7 +113,7 @@ fn every_option_of_iface_bridge_does_what_it_says() {
             }
 
             if !is_started {
-                // virsh takes it down first whatever it is told.
+                // virsh ignores the option, and tries to stop the bridge first.
                 let said = virsh("iface-unbridge br0 --no-start").failed();
                 assert!(said.contains("interface is not running"), "{said}");
                 virsh("iface-undefine br0").ok();
@@ -159,7 +159,7 @@ fn unbridge_without_start_leaves_the_nic_down() {
     });
 }
 
-/// virsh leaves the emptied element of the bridge in the NIC's definition.
+/// virsh leaves the emptied `bridge` element in the NIC's definition.
 #[test]
 fn unbridge_brings_no_remark_on_what_virsh_wrote() {
     with_virsh(|| {
@@ -171,7 +171,7 @@ fn unbridge_brings_no_remark_on_what_virsh_wrote() {
     });
 }
 
-/// A definition of one's own, with a start mode and an MTU, goes to the bridge and comes back.
+/// A user's definition of the NIC, with a start mode and an MTU, moves to the bridge and back.
 #[test]
 fn a_definition_goes_along_too() {
     with_daemon(|| {
@@ -223,7 +223,7 @@ fn bad_use_changes_nothing() {
     });
 }
 
-/// What `eth0` has is all that the host can be reached by.
+/// The host can only be reached by the addresses of `eth0`.
 #[test]
 fn an_address_that_the_definition_lacks_is_named_and_the_only_way_in_is_not_taken() {
     struct Case(
@@ -275,7 +275,7 @@ fn an_address_that_the_definition_lacks_is_named_and_the_only_way_in_is_not_take
     }
 }
 
-/// An address that no default route leads over, and one that a port has got by the side.
+/// One address without a default route over it, and one that was added to a port by hand.
 #[test]
 fn an_address_beside_the_way_in_goes_with_a_warning() {
     with_virsh(|| {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every changing call of Perl's Sys::Virt, held against sysfs and `ip`.
+# Calls every changing function of Perl's Sys::Virt, and compares the results with sysfs and `ip`.
 
 use strict;
 use warnings;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A daemon that dies at any point of a change: the next one finds the old world, or the new.
+//! A daemon that dies at any point of a change: the next one finds the state before it or after it.
 //!
-//! The points are the system calls by which anything outside the daemon comes to be another than it
-//! was. strace(1) kills it just before the n-th of a kind, counted from the call under test on, for
-//! every n until that call is answered; then a daemon is started that nobody kills, or the process that
-//! keeps the deadline does its work. A process that the
-//! daemon forks to have a link deleted is not followed: once it is there it does its work whatever
-//! becomes of the daemon, and whether it comes to be there is a point of its own.
+//! The points are the system calls with an effect outside the daemon. strace(1) kills the daemon
+//! just before the n-th call of a kind, counted from the call under test on, for every n until that
+//! call is answered; then another daemon is started, or the process that keeps the deadline does
+//! its work. A process that the daemon forks to delete a link is not traced: once forked, it does
+//! its work whether or not the daemon lives, and the fork is a point of its own.
 //!
-//! Each point is tried in namespaces of its own, so that all of them begin alike. Where there are many
-//! of a kind one in [`STRIDE`] is tried, and others each time; `CRASH=all` tries them all.
+//! Each point is tried in namespaces of its own, so all of them begin with the same state. Where
+//! there are many of a kind, one in [`STRIDE`] is tried, and others in each run; `CRASH=all` tries
+//! all of them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -37,8 +37,8 @@ use crate::world::{
 
 pub(crate) const STRACE: &str = "/usr/bin/strace";
 
-/// What makes a difference to others, as far as this processor has it. Opening a file to write it
-/// makes none that the first write to it would not find made.
+/// System calls with an effect outside the daemon, as far as this architecture has them. Opening a
+/// file for writing is left out, as dying before the first write has the same result.
 const CALLS: &str = "?chmod,?chown,?clone,?clone3,?fchmod,?fchmodat,?fchown,?fchownat,?fdatasync,\
                      ?fork,?fsync,?ftruncate,?link,?linkat,?mkdir,?mkdirat,?pwrite64,?rename,\
                      ?renameat,?renameat2,?rmdir,?sendmsg,?sendto,?symlink,?symlinkat,?unlink,\
@@ -46,20 +46,20 @@ const CALLS: &str = "?chmod,?chown,?clone,?clone3,?fchmod,?fchmodat,?fchown,?fch
 
 const STRIDE: u32 = 4;
 
-/// One way to die.
+/// A scenario with a call or start during which the daemon dies.
 #[derive(Clone, Copy)]
 struct Story {
     name: &'static str,
-    /// What comes before.
+    /// The calls before it.
     prepare: fn(&mut RawClient),
     deed: Deed,
     judge: fn(&World) -> Found,
-    /// How many points of a kind are all tried; more than these are many.
+    /// The number of points of a kind up to which all of them are tried.
     few: u32,
     survivor: Survivor,
 }
 
-/// What is there after a death.
+/// What continues after the daemon's death.
 #[derive(Clone, Copy)]
 enum Survivor {
     /// The next daemon.
@@ -88,28 +88,28 @@ impl Survivor {
     }
 }
 
-/// What is under test.
+/// The operation under test.
 #[derive(Clone, Copy)]
 enum Deed {
-    /// A call: whether it was answered, and how.
+    /// A call: its result, or `None` if it was not answered.
     Call(fn(&mut RawClient) -> Option<Result<(), Fault>>),
-    /// The start of a daemon that has this to see to.
+    /// The start of a daemon, after this preparation.
     Start(fn()),
 }
 
-/// A host, and what it was like.
+/// The states of a host in a scenario.
 struct World {
-    /// Before all that a story is about.
+    /// At the beginning of the scenario.
     begun: State,
-    /// Before its deed.
+    /// Just before the operation under test.
     before: State,
-    /// After its deed, when nobody died.
+    /// After the operation, if the daemon did not die.
     after: Option<Arc<State>>,
 }
 
-/// What came of trying one point.
+/// The result of trying one point.
 enum Visit {
-    /// The call was answered before its time came; what has been called meanwhile.
+    /// The operation completed before reaching the point; the system calls that were made.
     Answered {
         called: Vec<String>,
         after: State,
@@ -117,7 +117,7 @@ enum Visit {
     Died(Found),
 }
 
-/// A bridge over a NIC that has much to hand over.
+/// Defines a bridge over a NIC with many addresses and routes.
 pub(crate) fn try_define(client: &mut RawClient) -> Option<Result<(), Fault>> {
     let addresses = ["192.0.2.2/24", "2001:db8::2/64"];
     let xml = bridge("br0", "stp='off'", &["eth0", "eth1"], &addresses);
@@ -134,7 +134,7 @@ pub(crate) fn try_destroy(client: &mut RawClient) -> Option<Result<(), Fault>> {
     try_call(client, procedure::INTERFACE_DESTROY, &arguments)
 }
 
-/// Sees to it that a change is open; tells whether one was.
+/// Ensures that a transaction is open; returns whether one was open already.
 pub(crate) fn find_open(client: &mut RawClient) -> Found {
     match try_begin(client).expect("an answer") {
         Ok(()) => Found::New,
@@ -145,7 +145,7 @@ pub(crate) fn find_open(client: &mut RawClient) -> Found {
     }
 }
 
-/// A change of everything there is.
+/// Changes everything that can be changed.
 pub(crate) fn change(client: &mut RawClient) {
     done(try_define(client));
     done(try_create(client));
@@ -159,7 +159,7 @@ pub(crate) fn change(client: &mut RawClient) {
     eventually("what is discarded is gone", is_tidy);
 }
 
-/// Whether all that was got out of the way has been deleted.
+/// Whether all renamed links have been deleted.
 pub(crate) fn is_tidy() -> bool {
     !ip_json("link show").iter().any(|link| text(&link["ifname"]).starts_with("gone-"))
 }
@@ -169,21 +169,21 @@ pub(crate) fn begin_and_change(client: &mut RawClient) {
     change(client);
 }
 
-/// Starts a daemon that strace watches from the beginning: it takes the daemon's place, and follows
-/// from aside.
+/// Starts a daemon that strace traces from the beginning: the daemon keeps the started process's
+/// number, and strace runs beside it.
 pub(crate) fn start_watched(options: &[String]) -> Daemon {
     let mut strace = command(STRACE);
     strace.arg("-D").args(options).arg(daemon_program());
     Daemon::spawn(&mut strace)
 }
 
-/// Whether a daemon that is coming up gets there.
+/// Whether a starting daemon begins to answer.
 pub(crate) fn comes_up(daemon: &mut Daemon) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while daemon.is_running() {
         assert!(Instant::now() < deadline, "neither up nor gone");
         let call = Head::call(procedure::AUTH_LIST, 1).frame(&[]);
-        // It may die between being connected to and being asked.
+        // It may die between the connection and the answer.
         if RawClient::connect_to(SOCKET).is_ok_and(|mut client| {
             client.stream.write_all(&call).is_ok() && client.receive().is_some()
         }) {
@@ -194,12 +194,12 @@ pub(crate) fn comes_up(daemon: &mut Daemon) -> bool {
     false
 }
 
-/// Has strace watch a daemon from now on.
+/// Attaches strace to a running daemon.
 pub(crate) fn watch(daemon: &Daemon, options: &[String]) -> Child {
     let mut strace = command(STRACE);
     strace.args(options).args(["-p", &daemon.pid().to_string()]);
     let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    // When it says so the daemon has been asked to stop, and it counts whatever comes after.
+    // By this message the daemon is stopped under strace, which counts every later call.
     let mut said = String::new();
     let mut stderr = BufReader::new(strace.stderr.take().unwrap());
     stderr.read_line(&mut said).unwrap();
@@ -207,7 +207,7 @@ pub(crate) fn watch(daemon: &Daemon, options: &[String]) -> Child {
     strace
 }
 
-/// Tells the story once, with the daemon dying at `point`: the n-th call of a name.
+/// Runs the scenario once, with the daemon dying at `point`: the n-th call of a name.
 fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) -> Visit {
     lay_out();
     let log = format!("{DIR}/strace");
@@ -232,7 +232,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
             if outcome.is_none() {
                 daemon.wait();
             }
-            // strace ends with what it watches.
+            // strace ends with the traced process.
             let after = outcome.is_some().then(|| {
                 outcome.unwrap().unwrap();
                 strace.kill().unwrap();
@@ -249,7 +249,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
     };
     let mut world = World { begun, before, after };
     if is_answered {
-        // It may also die of what it does after its answer.
+        // The daemon may also die in the work after its answer.
         eventually("what is discarded is gone", || !daemon.is_running() || is_tidy());
         await_settled();
         let after = State::take();
@@ -257,7 +257,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
         let log = fs::read_to_string(&log).unwrap();
         let name = |line: &str| line.split_once('(').map(|(name, _)| name.to_owned());
         let called = log.lines().filter_map(name).collect();
-        // What was answered lasts.
+        // The effect of an answered call is permanent.
         let _daemon = story.survivor.act();
         let after = Arc::new(after);
         world.after = Some(after.clone());
@@ -270,7 +270,7 @@ fn tell(story: &Story, point: Option<(&str, u32)>, after: Option<Arc<State>>) ->
     Visit::Died((story.judge)(&world))
 }
 
-/// The same in namespaces of its own; nothing if there can be none.
+/// Runs the scenario in namespaces of its own; `None` if that is impossible.
 fn tell_apart(
     story: Story,
     point: Option<(String, u32)>,
@@ -284,7 +284,7 @@ fn tell_apart(
     hear_it.recv().ok()
 }
 
-/// A point under trial, which is named if it is where the test ends.
+/// The point under test, which is printed if the test fails.
 struct Trial<'a>(&'a str, &'a str, u32);
 
 impl Drop for Trial<'_> {
@@ -296,7 +296,7 @@ impl Drop for Trial<'_> {
     }
 }
 
-/// Tells the story with a death at each point.
+/// Runs the scenario with a death at each point.
 fn die_everywhere(story: Story) {
     if !is_installed(STRACE) {
         return;
@@ -393,7 +393,7 @@ fn in_rollback() {
     });
 }
 
-/// A part of a change is undone or done, and the change is open still.
+/// A call within a transaction is undone or done, and the transaction is still open.
 fn judge_part(world: &World) -> Found {
     let mut states = vec![(Found::Old, &world.before)];
     states.extend(world.after.as_deref().map(|after| (Found::New, after)));
@@ -432,7 +432,7 @@ fn in_create_within_a_change() {
     });
 }
 
-/// Nobody starts another daemon.
+/// No other daemon is started.
 #[test]
 fn in_create_within_a_change_that_has_a_deadline() {
     die_everywhere(Story {
@@ -464,7 +464,7 @@ fn in_destroy_within_a_change() {
     });
 }
 
-/// The second death in a row.
+/// The second daemon dies too.
 #[test]
 fn in_a_start_that_rolls_back() {
     die_everywhere(Story {

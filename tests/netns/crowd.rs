@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Many clients, and clients that come and go as they should not: each one's answers are right.
+//! Many clients, and clients that connect and leave in unusual ways: each one's answers are
+//! correct.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -91,7 +92,8 @@ fn a_client_that_sends_byte_by_byte_is_served_and_waits_alone() {
     });
 }
 
-/// Its replies fill the socket and then it is not read any more, so what it may cost is bounded.
+/// Its replies fill the socket, and then the daemon stops reading from it, so its memory is
+/// bounded.
 #[test]
 fn a_client_that_does_not_read_waits_and_then_gets_every_reply_in_order() {
     const CALL_COUNT: u32 = 20_000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions come in, change, and go: by virsh, and by hand under the daemon.
+//! Definitions are added, changed and removed: by virsh, and by hand while the daemon runs.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -37,7 +37,7 @@ fn state(state: &str) -> Option<String> {
     Some(state.to_owned())
 }
 
-/// The definition of an interface as virsh shows it.
+/// The definition of an interface, as virsh prints it.
 #[track_caller]
 fn inactive(name: &str) -> String {
     let xml = virsh(&format!("iface-dumpxml --inactive {name}")).ok();
@@ -62,7 +62,7 @@ fn a_definition_is_stored_and_shown_and_leaves_the_kernel_alone() {
         assert_eq!(addresses("eth0"), [""; 0]);
         assert_eq!(listed_state("eth0"), state("inactive"));
 
-        // One without a link is there all the same.
+        // An interface without a link exists too.
         define(&bridge("br7", "stp='off'", &["nic7"], &["198.51.100.1/24"]));
         assert_eq!(listed_state("br7"), state("inactive"));
         assert!(listed("--inactive").contains(&("br7".to_owned(), "inactive".to_owned())));
@@ -88,7 +88,7 @@ fn what_a_definition_says_in_vain_is_named_in_the_log() {
         warned(of_eth0, "<ip address='192.0.2.2'/> has no prefix: /32 is used");
         virsh_define(misspelt, "--validate").failed();
 
-        // The same of a file that is written by hand.
+        // The same for a file written by hand.
         fs::write(definition_file("eth1"), misspelt.replace("eth0", "eth1")).unwrap();
         assert_eq!(listed_state("eth1"), state("inactive"));
         let file = definition_file("eth1").display().to_string();
@@ -99,10 +99,10 @@ fn what_a_definition_says_in_vain_is_named_in_the_log() {
     });
 }
 
-/// A definition's label, the definition, virsh's options, and what is said of it.
+/// A case's name, the definition, virsh's options, and the message.
 struct Refused(&'static str, &'static str, &'static str, &'static str);
 
-/// Each text is one that libvirt's own daemon gives, up to what only a schema's validator says.
+/// Each message is the one of libvirt's own daemon, except the details of its schema validator.
 const REFUSED: [Refused; 12] = [
     Refused(
         "another root",
@@ -190,7 +190,7 @@ fn what_is_no_definition_is_refused_in_libvirts_words() {
         assert!(said.contains("error: at line 2: "), "{said}");
         assert_eq!(folder(), [""; 0]);
         assert_eq!(listed("--all").len(), 5, "{:?}", listed("--all"));
-        // What the schema minds is passed over without --validate.
+        // Without --validate, content that the schema forbids is ignored.
         define("<interface type='ethernet' name='eth0'><colour/></interface>");
         assert_eq!(inactive("eth0"), "<interface type='ethernet' name='eth0'>\n</interface>\n");
         let said = virsh_define("<interface type='ethernet' name='.eth0'/>", "").failed();
@@ -221,7 +221,7 @@ fn a_bridge_takes_the_definitions_of_its_ports() {
         }
         assert_eq!(folder(), ["br0.xml", "far1.xml"]);
 
-        // Its own ports may change hands within it.
+        // The definition's own ports may be redistributed.
         define(&bridge("br0", "stp='off'", &["eth1", "far1"], &[]));
         assert_eq!(folder(), ["br0.xml"]);
         define(&ethernet("eth0", &[], &[]));
@@ -277,13 +277,13 @@ fn a_definition_is_edited_as_the_editor_leaves_it() {
         assert_eq!(said.trim_end(), "Interface eth0 XML configuration not changed.");
         assert_eq!(inactive("eth0"), ETH0.replace("1400", "1300"));
 
-        // Without a terminal to ask whether to try again, virsh keeps the reason to itself, and ends
-        // with 0 all the same.
+        // Without a terminal, virsh cannot ask whether to try again; it prints no reason, and its
+        // exit status is 0 all the same.
         let said = virsh_edit("eth0", "sed -i 's/family=.ipv4./family=\"ipx\"/' \"$1\"");
         assert_eq!(said.stderr, "error: Failed.\n", "{said:?}");
         assert_eq!(inactive("eth0"), ETH0.replace("1400", "1300"));
 
-        // A link that nobody has defined is defined by an edit.
+        // Editing an interface without a definition creates one.
         virsh_edit("eth1", "sed -i 's/1500/1450/' \"$1\"").ok();
         assert!(inactive("eth1").contains("<mtu size='1450'/>"));
         assert_eq!(folder(), ["eth0.xml", "eth1.xml"]);
@@ -360,7 +360,7 @@ fn rubbish_in_the_folder_is_nobodys_definition_and_harms_none() {
         }
         define(ETH0);
         assert_eq!(inactive("eth0"), ETH0);
-        // A broken definition may be replaced, and its file is the user's until then.
+        // A broken definition may be replaced; its file is left alone until then.
         define(&ethernet("eth1", &[], &[]));
         let mut after = before;
         after.push("eth0.xml".to_owned());
@@ -398,7 +398,7 @@ fn a_folder_that_cannot_be_written_is_read_and_says_so() {
     });
 }
 
-/// libvirt's clients deny it to themselves; whoever speaks the protocol by hand is denied by us.
+/// libvirt's clients refuse by themselves; for raw clients, our daemon refuses.
 #[test]
 fn the_read_only_socket_changes_nothing() {
     with_daemon(|| {
@@ -451,7 +451,7 @@ fn the_mac_of_a_definition_without_a_link_is_shown_listed_and_found() {
         assert_eq!(define(&mut client, "late1").1, MAC);
         let multiple = virsh(&format!("iface-name {MAC}")).failed();
         assert!(multiple.contains("matches multiple interfaces"), "{multiple}");
-        // A link with the address is what is meant.
+        // A link with the address has precedence.
         ip_batch(&format!("link set eth0 address {MAC}\n"));
         assert_eq!(virsh(&format!("iface-name {MAC}")).ok().trim_end(), "eth0");
     });

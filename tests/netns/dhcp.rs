@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! DHCP: each of the three clients gets a lease of a real server (dnsmasq), by the module that the
-//! daemon has for them.
+//! DHCP: each of the three clients gets a lease from a real server (dnsmasq), through the daemon's
+//! own module.
 //!
-//! The server, its end of the cable and whoever pings stand in a network namespace of their own.
+//! The server, its end of the cable and the pinging host are in a network namespace of their own.
 
 use std::cell::RefCell;
 use std::fs;
@@ -24,10 +24,10 @@ use crate::support::{PATIENCE, eventually};
 
 const CLIENTS: [DhcpClient; 3] = [DhcpClient::Udhcpc, DhcpClient::Dhcpcd, DhcpClient::Dhclient];
 
-/// The link's address, and so the lease's, whichever link has it.
+/// The link's MAC address. The lease belongs to it, whichever link has it.
 const MAC: &str = "02:00:00:00:00:05";
 
-/// A cable to a server.
+/// A cable with a DHCP server at its far end.
 #[derive(Debug)]
 pub(crate) struct Scene {
     server: Option<Child>,
@@ -40,7 +40,7 @@ impl Scene {
         Self::of("eth0")
     }
 
-    /// The same, with this link at our end.
+    /// The same, with this link at the near end.
     pub(crate) fn of(nic: &str) -> Self {
         let mut holder = command("unshare");
         let holder = holder.args(["-n", "sleep", "1000"]).spawn().unwrap();
@@ -65,14 +65,14 @@ impl Scene {
         scene
     }
 
-    /// A program at the far end.
+    /// A command that runs at the far end.
     pub(crate) fn far(&self, program: &str) -> Command {
         let mut there = command("nsenter");
         there.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).arg(program);
         there
     }
 
-    /// Lets the server serve.
+    /// Starts the server.
     pub(crate) fn serve(&mut self) {
         self.serve_with(
             ("192.0.2.100", "192.0.2.120"),
@@ -86,7 +86,7 @@ impl Scene {
         );
     }
 
-    /// Lets the server serve addresses of this range, with these options.
+    /// Starts the server with this range of addresses and these options.
     pub(crate) fn serve_with(&mut self, (first, last): (&str, &str), options: &[&str]) {
         let mut server = self.far("dnsmasq");
         server.args(["--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--no-ping"]);
@@ -100,7 +100,7 @@ impl Scene {
         self.server = Some(server.spawn().unwrap());
     }
 
-    /// Nobody answers any more.
+    /// Ends the server.
     pub(crate) fn end_server(&mut self) {
         if let Some(mut server) = self.server.take() {
             let _ = server.kill();
@@ -108,7 +108,7 @@ impl Scene {
         }
     }
 
-    /// Lets the server advertise a prefix, and itself as the router.
+    /// Starts a server that advertises a prefix, and itself as the router.
     pub(crate) fn advertise(&mut self) {
         let options = ["--enable-ra", "--dhcp-range=2001:db8:7::,ra-only"];
         let address = "address add 2001:db8:7::1/64 dev far0 nodad";
@@ -116,19 +116,19 @@ impl Scene {
         self.serve_with(("192.0.2.100", "192.0.2.120"), &options);
     }
 
-    /// Whether a host can be reached from here.
+    /// Whether a host at the far end answers.
     pub(crate) fn reaches(&self, address: &str) -> bool {
         let ping = ["ping", "-c", "1", "-W", "2", address];
         let output = command("busybox").args(ping).output();
         output.is_ok_and(|output| output.status.success())
     }
 
-    /// The process in whose network namespace the server's end of the cable is.
+    /// The process that holds the network namespace of the far end.
     pub(crate) fn server_pid(&self) -> u32 {
         self.holder.id()
     }
 
-    /// What the server has logged.
+    /// The server's log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(format!("{DIR}/dnsmasq.log")).unwrap_or_default()
     }
@@ -146,7 +146,7 @@ impl Drop for Scene {
     }
 }
 
-/// The daemon's part: the clients, and the turns that a loop would give them.
+/// The daemon's part: its module for clients, and the calls that a loop would make to it.
 pub(crate) struct Clients {
     clients: RefCell<DhcpClients>,
 }
@@ -171,7 +171,7 @@ impl Clients {
         self.clients.borrow().is_running(lease.link, lease.family)
     }
 
-    /// What the loop does: on SIGCHLD, and when it is time.
+    /// The loop's calls: on SIGCHLD, and when a timer is due.
     fn turn(&self) {
         let now = Instant::now();
         let mut clients = self.clients.borrow_mut();
@@ -188,11 +188,11 @@ impl Clients {
         });
     }
 
-    /// Stops it and waits until nothing of it is left.
+    /// Stops a client and waits until all its processes have ended.
     pub(crate) fn end(&self, lease: &Lease) {
         self.stop(lease);
         self.until("the client ends", || !self.is_running(lease));
-        // Helpers were killed, which takes them a moment.
+        // Killed helper processes take a moment to end.
         eventually("nothing lives on", || processes(lease.link.as_str()).is_empty());
     }
 }
@@ -202,7 +202,7 @@ impl Drop for Clients {
         if !thread::panicking() {
             return;
         }
-        // A test that fails leaves no client behind.
+        // A failing test leaves no client behind.
         let leases: Vec<Lease> = self.clients.borrow().running().copied().collect();
         for lease in &leases {
             self.stop(lease);
@@ -215,13 +215,13 @@ impl Drop for Clients {
     }
 }
 
-/// Asks for an answer every 5 ms, for three seconds.
+/// A process that sends a ping every 5 ms, for three seconds.
 struct Ping(Child);
 
 impl Ping {
     const COUNT: usize = 600;
 
-    /// Returns when there has been an answer.
+    /// Returns after the first answer.
     fn start(scene: &Scene, address: IpPrefix) -> Self {
         let address = address.address().to_string();
         run(scene.far("busybox").args(["ping", "-c", "1", "-w", "10", &address])).ok();
@@ -245,7 +245,7 @@ pub(crate) fn lease(link: &str) -> Lease {
     Lease { link, family: Family::Ipv4, name_servers: NameServers::Taken, wanted: None, like: None }
 }
 
-/// The addresses of a link, without what a server did not give it.
+/// The addresses of a link, except those that no server gave it.
 pub(crate) fn addresses(link: &str, family: Family) -> Vec<String> {
     let family = match family {
         Family::Ipv4 => "-4",
@@ -256,7 +256,7 @@ pub(crate) fn addresses(link: &str, family: Family) -> Vec<String> {
     text.lines().filter_map(address).collect()
 }
 
-/// The one IPv4 address that a link gets.
+/// Waits for the one IPv4 address that a link gets.
 pub(crate) fn bound(clients: &Clients, link: &str) -> IpPrefix {
     let mut found = Vec::new();
     clients.until("an address", || {
@@ -269,7 +269,7 @@ pub(crate) fn bound(clients: &Clients, link: &str) -> IpPrefix {
     IpPrefix::new(address.parse().unwrap(), 24).unwrap()
 }
 
-/// The processes in our network namespace that have this word in their command lines.
+/// The processes in our network namespace whose command lines contain this word.
 pub(crate) fn processes(word: &str) -> String {
     let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
     let mut lines = String::new();
@@ -284,7 +284,7 @@ pub(crate) fn processes(word: &str) -> String {
     lines
 }
 
-/// The number of a lease's client, by its record.
+/// The process number in the record of a lease's client.
 fn pid(lease: &Lease) -> u32 {
     let path = format!("{DIR}/dhcp/{}.ipv4.pid", lease.link);
     fs::read_to_string(path).unwrap().lines().next().unwrap().parse().unwrap()
@@ -343,7 +343,8 @@ fn name_servers_that_are_not_wanted_stay_out() {
         scene.serve();
         clients.start(&eth0);
         bound(&clients, "eth0");
-        // What comes last is there, and those that nobody wants are not.
+        // The default route is set last, so name servers would be set by now; the lease asks for
+        // none.
         clients.until("a default route", || ip("-4 route show default").contains("192.0.2.1"));
         clients.end(&eth0);
         let names = fs::read_to_string("/etc/resolv.conf").unwrap();
@@ -366,7 +367,7 @@ fn a_lease_moves_to_a_bridge_without_a_lost_answer() {
         clients.end(&eth0);
         ping.lost_nothing();
 
-        // What a plan does in one burst.
+        // The requests that a plan sends in one burst.
         ip_batch(&format!(
             "link add br0 address {MAC} type bridge forward_delay 0\nlink set br0 up\n\
              address add {address} broadcast + dev br0 valid_lft 900 preferred_lft 900\n\
@@ -448,8 +449,8 @@ fn the_next_daemon_adopts_a_client_and_ends_it() {
         clients.start(&eth0);
         let address = bound(&clients, "eth0");
         let number = pid(&eth0);
-        // The first daemon ends. Its value goes, and the process is still this test's child: who
-        // adopts it must take it for a stranger.
+        // The first daemon ends. Its process is still a child of this test, but the next one must
+        // treat it as not being its child.
         drop(clients);
         let clients = Clients::open(client);
         assert!(clients.is_running(&eth0));
@@ -485,7 +486,7 @@ fn an_ipv6_lease_is_bound_by_those_that_can() {
     with_each_client(|client| {
         let mut scene = Scene::new();
         let clients = Clients::open(client);
-        // The kernel makes no address of what the server advertises.
+        // The kernel does not form addresses in the advertised prefix.
         fs::write("/proc/sys/net/ipv6/conf/eth0/autoconf", "0").unwrap();
         let eth0 = Lease { family: Family::Ipv6, ..lease("eth0") };
         scene.serve();
@@ -510,12 +511,12 @@ fn an_ipv6_lease_is_bound_by_those_that_can() {
     });
 }
 
-/// What a client says in its event: the script that is the daemon under another name.
+/// Runs the script for an event of a client, as the client would.
 pub(crate) fn event(arguments: &[&str], variables: &[(&str, &str)]) {
     run(&mut event_command(arguments, variables)).ok();
 }
 
-/// The same, which may be refused.
+/// The command for that, which may be refused.
 pub(crate) fn event_command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let script = format!("{DIR}/{}", script::NAME);
     if !Path::new(&script).exists() {
@@ -550,7 +551,7 @@ fn the_script_touches_nothing_but_what_the_lease_brought() {
         event(&["renew"], &[&first[..], &[("router", "192.0.2.2")]].concat());
         assert_eq!(gateways(), ["default via 192.0.2.2 dev eth0"]);
 
-        // Another address, in dhclient's words, and routes instead of a router.
+        // Another address, in dhclient's format, and routes instead of a router.
         let second = [
             ("reason", "REBIND"),
             ("new_ip_address", "192.0.2.6"),
@@ -579,7 +580,7 @@ fn the_script_touches_nothing_but_what_the_lease_brought() {
     });
 }
 
-/// An event of a lease with a name server, of any link.
+/// Sends an event for a lease with a name server, on any link.
 fn named(event_name: &str, link: &str, server: &str) {
     let (state, ip) = (format!("{DIR}/{link}.ipv4"), format!("192.0.2.{}", link.len()));
     let of_lease = [("interface", link), ("VIRTINTERFACED_LEASE", &state), ("ip", &ip)];
@@ -606,7 +607,7 @@ fn name_servers_go_with_the_last_lease_that_has_brought_them() {
         named("end", "eth0", "");
         assert_eq!(names(), host);
 
-        // The same lease by another link, as when a bridge takes a port over.
+        // The same lease on another link, as when a bridge takes a port over.
         named("bound", "eth0", "192.0.2.53");
         named("bound", ".dotted", "192.0.2.53");
         named("end", "eth0", "");
@@ -614,7 +615,7 @@ fn name_servers_go_with_the_last_lease_that_has_brought_them() {
         named("end", ".dotted", "");
         assert_eq!(names(), host);
 
-        // Another lease, whose turn it is then.
+        // Another lease; after its end the first one's name servers return.
         named("bound", "eth0", "192.0.2.53");
         named("bound", "br1", "192.0.2.54");
         named("end", "br1", "");
@@ -622,7 +623,7 @@ fn name_servers_go_with_the_last_lease_that_has_brought_them() {
         named("deconfig", "eth0", "");
         assert_eq!(names(), host, "a lease that has run out");
 
-        // Whoever has written something else since knows better, and it is what comes back later.
+        // A file that was edited since is left alone, and is restored after the next lease.
         named("bound", "eth0", "192.0.2.53");
         fs::write("/etc/resolv.conf", "nameserver 203.0.113.2\n").unwrap();
         named("end", "eth0", "");
@@ -631,7 +632,7 @@ fn name_servers_go_with_the_last_lease_that_has_brought_them() {
         named("end", "eth0", "");
         assert_eq!(names(), "nameserver 203.0.113.2\n");
 
-        // The host has had the same before.
+        // The host's own name server is the lease's.
         fs::write("/etc/resolv.conf", "nameserver 192.0.2.53\n").unwrap();
         named("bound", "eth0", "192.0.2.53");
         named("end", "eth0", "");
@@ -643,7 +644,7 @@ fn name_servers_go_with_the_last_lease_that_has_brought_them() {
 fn resolvconf_is_told_of_each_leases_name_servers_and_of_their_end() {
     in_namespace(|| {
         let _scene = Scene::new();
-        // Where the host has a resolvconf it is hidden by ours, which writes down what it is told.
+        // Replaces any resolvconf of the host by one that records its calls.
         fs::create_dir_all(format!("{DIR}/bin")).unwrap();
         let resolvconf = format!("{DIR}/bin/resolvconf");
         let told = format!("{DIR}/told");
@@ -688,10 +689,10 @@ fn shellcheck_finds_nothing_in_the_script() {
     }
 }
 
-/// Kills a client as nobody should.
+/// Kills a client from outside the daemon.
 #[allow(unsafe_code, reason = "std kills none but children")]
 fn kill(pid: u32) {
-    // SAFETY: kill takes integers; the number is that of a child that is not waited for yet.
+    // SAFETY: kill takes integers; the child is not reaped yet, so the number is still its own.
     let rc = unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGKILL) };
     assert_eq!(rc, 0);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A call to the kernel that fails, at any point of a change: the change is whole or not at all, and a
-//! rollback is done in the end.
+//! A system call that fails at any point of a change: the change is complete or undone, and a
+//! rollback succeeds in the end.
 //!
-//! strace(1) has the n-th call of a kind fail, counted from the deed under test on, as a disk, a full
-//! table or a short memory would have it; the daemon lives on and may try again. [`TRIED`] points of a deed
-//! are tried, and others each time; `FAULTS=60` tries so many, and `FAULTS=all` each with each error.
+//! strace(1) makes the n-th call of a kind fail, counted from the operation under test on, like a
+//! bad disk, a full table or a lack of memory; the daemon survives and may try again. [`TRIED`]
+//! points of an operation are tried, and others in each run; `FAULTS=60` tries more, and
+//! `FAULTS=all` all points with all errors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,10 +29,11 @@ use crate::world::{
     Found, State, await_settled, done, lay_out, try_begin, try_call, try_commit, try_roll_back,
 };
 
-/// How many points of a deed are tried.
+/// How many points of an operation are tried.
 const TRIED: usize = 8;
 
-/// What fails, and how. Calls that only some processors have are those of the others under another name.
+/// System calls, and the errors that they fail with. Calls that exist only on some architectures
+/// have an equivalent on the others.
 const FAULTS: [(&str, &[&str]); 24] = [
     ("clone", &["EAGAIN", "ENOMEM"]),
     ("clone3", &["EAGAIN", "ENOMEM"]),
@@ -59,15 +61,15 @@ const FAULTS: [(&str, &[&str]); 24] = [
     ("write", &["ENOSPC", "EIO"]),
 ];
 
-/// One thing that is done while something fails.
+/// A scenario with an operation during which a system call fails.
 #[derive(Clone, Copy)]
 struct Story {
     name: &'static str,
-    /// How long a change lasts, in seconds; 0 for as long as it takes.
+    /// `change_timeout` in seconds; 0 for none.
     timeout: u32,
     prepare: fn(&mut RawClient),
     deed: Deed,
-    /// What must hold afterwards, whatever has come of the deed.
+    /// Checks the host afterwards, given the result of the operation.
     judge: fn(&World, Option<Result<(), Fault>>),
 }
 
@@ -76,18 +78,18 @@ enum Deed {
     Call(fn(&mut RawClient) -> Option<Result<(), Fault>>),
     /// The deadline passes.
     Wait,
-    /// A daemon starts that has a rollback to finish.
+    /// A daemon starts and completes a rollback.
     Start,
 }
 
 struct World {
-    /// Before the change began.
+    /// Before the transaction.
     begun: State,
-    /// Before the deed.
+    /// Just before the operation.
     before: State,
 }
 
-/// A call that fails: which, the how-manieth, and with what.
+/// A failing system call: its name, its ordinal, and its error.
 #[derive(Clone, Copy, Debug)]
 struct Point(&'static str, usize, &'static str);
 
@@ -97,8 +99,8 @@ fn daemon(story: &Story) -> Command {
     daemon
 }
 
-/// Begins a change as soon as that can be: when none is open, and none is being rolled back. What fails
-/// may be the client's own connection.
+/// Begins a transaction as soon as none is open or being rolled back. Connecting may fail, as it is
+/// also affected.
 fn begin_again() {
     let try_open = || {
         let mut client = RawClient::connect_to(SOCKET).ok()?;
@@ -110,7 +112,7 @@ fn begin_again() {
     });
 }
 
-/// A change begins, and everything that is done in it is undone.
+/// Checks that another transaction can begin, and that all its changes are undone.
 fn assert_as_good_as_new(state: &State) {
     begin_again();
     state.assert_is_back("before another change");
@@ -120,7 +122,7 @@ fn assert_as_good_as_new(state: &State) {
     state.assert_is_back("after another change");
 }
 
-/// Tells the story once; how often each call was made in it, if nothing fails.
+/// Runs the scenario once; returns how often each system call was made.
 fn tell(story: &Story, point: Option<Point>) -> BTreeMap<String, usize> {
     lay_out();
     let log = format!("{DIR}/strace");
@@ -176,7 +178,7 @@ fn tell(story: &Story, point: Option<Point>) -> BTreeMap<String, usize> {
     counts
 }
 
-/// The same in namespaces of its own; nothing if there can be none.
+/// Runs the scenario in namespaces of its own; `None` if that is impossible.
 fn tell_apart(story: Story, point: Option<Point>) -> Option<BTreeMap<String, usize>> {
     let (tell_it, hear_it) = std::sync::mpsc::channel();
     in_namespace(move || tell_it.send(tell(&story, point)).unwrap());
@@ -205,7 +207,7 @@ fn fail_everywhere(story: Story) {
     let total = points.len();
     let stride = if is_whole { 1 } else { total.div_ceil(wanted.parse().unwrap()).max(1) };
     let chosen: Vec<_> = points.into_iter().skip(phase % stride).step_by(stride).collect();
-    // One that fails does not hide the others.
+    // A failure does not stop the test, so the others are found too.
     let is_survived = |point: &&Point| {
         let told = panic::catch_unwind(|| tell_apart(story, Some(**point)).expect("a namespace"));
         told.inspect_err(|_| println!("{}: when {point:?} failed", story.name)).is_ok()
@@ -231,7 +233,7 @@ fn in_begin() {
                     change(&mut client);
                     done(try_roll_back(&mut client));
                 }
-                // It was not begun.
+                // No transaction was begun.
                 Some(Err(_)) => {}
                 None => {
                     if find_open(&mut RawClient::open()) == Found::Old {
@@ -276,7 +278,7 @@ fn in_rollback() {
         prepare: begin_and_change,
         deed: Deed::Call(try_roll_back),
         judge: |world, outcome| {
-            // One whose client was lost may not have begun.
+            // If the client's connection was lost, the call may not have arrived.
             if outcome.is_none() {
                 let _ = try_roll_back(&mut RawClient::open());
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Entries of forwarding tables that somebody has set are as they were after a rollback: at a bridge's
-//! ports, a guest's among them, of the bridge itself, and where a VXLAN sends what.
+//! A rollback restores the entries of forwarding tables that were set explicitly: of a bridge's
+//! ports, including a guest's, of the bridge itself, and of a VXLAN.
 
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::support::command::{command, ip_batch, run_with_input};
@@ -39,7 +39,7 @@ fdb add 52:54:00:00:01:08 dev x0 dst 192.0.2.8 vni 9 self static
 fdb add 52:54:00:00:01:09 dev x1 dst 192.0.2.8 port 4000 self permanent
 ";
 
-/// For `ip` and for `bridge`: each is a change of its own.
+/// Lines for `ip` and for `bridge`: each pair is a change of its own.
 const CHANGES: &[(&str, &str)] = &[
     ("", "fdb del 52:54:00:00:01:02 dev eth1 master\n"),
     ("", "fdb add 52:54:00:00:02:02 dev eth1 master static\n"),

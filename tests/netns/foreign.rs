@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! DHCP clients that the host itself has started, by the real programs: a lease goes on at the bridge
-//! that takes its link over, with one client and the same address, and the host's own client comes back
-//! with its own command line.
+//! DHCP clients that the host has started, as the real programs: a lease continues on the bridge
+//! that takes its link over, with one client and the same address, and later the host's own client
+//! is started again with its own command line.
 
 use std::fs;
 use std::io::Write;
@@ -21,12 +21,12 @@ use crate::support::namespace::{DIR, is_installed};
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::{PATIENCE, eventually};
 
-/// A host's client, as its own scripts start it.
+/// A host's client, as the host's scripts start it.
 #[derive(Clone, Copy, Debug)]
 struct HostClient {
     program: &'static str,
     line: &'static str,
-    /// What `/proc` has of it, once it is in the background.
+    /// Its command line in `/proc`, once it is in the background.
     shown: &'static str,
 }
 
@@ -39,7 +39,7 @@ const CLIENTS: [HostClient; 3] = [
         shown: "dhclient -4 -v -i -pf /run/dhclient.eth0.pid -lf /var/lib/dhcp/dhclient.eth0.leases \
                 -I -df /var/lib/dhcp/dhclient6.eth0.leases eth0",
     },
-    // BusyBox's; it would give its lease back at its end.
+    // BusyBox's; it would release its lease when it ends.
     HostClient {
         program: "udhcpc",
         line: "udhcpc -R -b -p /run/udhcpc.eth0.pid -i eth0 -x hostname:box",
@@ -48,7 +48,7 @@ const CLIENTS: [HostClient; 3] = [
     HostClient { program: "dhcpcd", line: "dhcpcd -4 eth0", shown: "dhcpcd: eth0 [ip4]" },
 ];
 
-/// What the kernel calls their processes.
+/// The kernel's names of their processes.
 const NAMES: [&str; 4] = ["busybox", "dhclient", "dhcpcd", "udhcpc"];
 
 impl HostClient {
@@ -60,7 +60,7 @@ impl HostClient {
         eventually("its address", || addresses("eth0", Family::Ipv4).len() == 1);
     }
 
-    /// Waits until it is the only client, in the background.
+    /// Waits until it is in the background, and no other client runs.
     #[track_caller]
     fn runs_alone(self) {
         let deadline = Instant::now() + PATIENCE;
@@ -73,7 +73,8 @@ impl HostClient {
     }
 }
 
-/// The DHCP clients in our network namespace, with parts of them: numbers and command lines.
+/// The DHCP clients in our network namespace, including their helper processes: numbers and command
+/// lines.
 fn processes() -> Vec<(String, String)> {
     let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
     let mut processes = Vec::new();
@@ -90,7 +91,7 @@ fn processes() -> Vec<(String, String)> {
     processes
 }
 
-/// The command lines of the DHCP clients in our network namespace, without parts of them.
+/// The command lines of the DHCP clients in our network namespace, without helper processes.
 pub(crate) fn clients() -> Vec<String> {
     let is_client = |line: &String| {
         let is_part = line.starts_with("dhcpcd: [") && !line.starts_with("dhcpcd: [manager]");
@@ -108,7 +109,7 @@ pub(crate) fn acknowledgements(scene: &Scene) -> usize {
     scene.log().matches("DHCPACK").count()
 }
 
-/// Kills what a test leaves behind, should it fail.
+/// Kills the clients that a failed test leaves behind.
 pub(crate) struct Cleaner;
 
 impl Drop for Cleaner {
@@ -227,7 +228,8 @@ fn a_rollback_starts_the_client_again_that_ran_when_the_change_began() {
     });
 }
 
-/// It may not have come far: what it runs is not to be seen yet, or not in the background.
+/// The client has just been started again: its arguments may not be visible yet, or it is not in
+/// the background.
 #[test]
 fn a_client_that_was_only_just_given_back_is_ended_and_given_back() {
     with_host_client(|client, scene| {
@@ -257,14 +259,14 @@ fn a_lease_is_renewed_at_the_bridge_beyond_its_end() {
         eventually("the lease is the bridge's", || !lifetime("br1").contains("forever"));
         let before = server.acknowledged();
         if client.program == "udhcpc" {
-            // It renews after a minute at the earliest, unless it is told to.
+            // It renews after a minute at the earliest, unless it gets a signal.
             for (pid, _) in processes() {
                 signal(&pid, "-USR1");
             }
             eventually("it is renewed", || server.acknowledged() > before);
             return;
         }
-        // What is not renewed is over by then.
+        // A lease that is not renewed ends within this time.
         let end = Instant::now() + Duration::from_secs(u64::from(SECONDS + 3));
         while Instant::now() < end {
             assert_eq!(addresses("br1", Family::Ipv4), leased);
@@ -275,7 +277,7 @@ fn a_lease_is_renewed_at_the_bridge_beyond_its_end() {
     });
 }
 
-/// How long the address of a link lasts.
+/// The `ip` line with the lifetime of a link's address.
 fn lifetime(link: &str) -> String {
     ip(&format!("-4 -o address show dev {link}"))
 }
@@ -334,7 +336,7 @@ fn a_client_of_all_links_and_one_that_a_supervisor_starts_again_are_named() {
         assert!(said.contains("add 'denyinterfaces eth0' to /etc/dhcpcd.conf"), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "refused");
         virsh("iface-undefine br1").ok();
-        // Another one would hand the lease over to the manager, again and again.
+        // With both, each would take the lease from the other, again and again.
         ip("link add br0 type bridge");
         crate::host::define(
             "<interface type='bridge' name='br0'><protocol family='ipv4'><dhcp/></protocol><bridge/>\
@@ -345,7 +347,7 @@ fn a_client_of_all_links_and_one_that_a_supervisor_starts_again_are_named() {
         drop(Cleaner);
         eventually("no client", || clients().is_empty());
 
-        // What looks after it is known by its name.
+        // A supervisor is recognized by its name.
         let runsv = format!("{DIR}/runsv");
         fs::copy("/bin/sh", &runsv).unwrap();
         let mut runsv = command(&runsv);
@@ -364,7 +366,7 @@ fn a_change_that_fails_gives_the_client_back() {
     with_short_leases(3600, |client, _| {
         let leased = addresses("eth0", Family::Ipv4);
         let _daemon = Daemon::configured("dhcp_timeout = 2\n");
-        // The server knows nothing of IPv6, of which a lease is asked for last.
+        // The server does not support IPv6, whose lease is requested last.
         crate::host::define(
             "<interface type='bridge' name='br1'><protocol family='ipv4'><dhcp/></protocol>\
              <protocol family='ipv6'><dhcp/></protocol><bridge stp='off'>\
@@ -378,7 +380,7 @@ fn a_change_that_fails_gives_the_client_back() {
     });
 }
 
-/// The same with a server whose leases are as short as is asked for.
+/// The same with a server whose leases are as short as requested.
 fn with_short_leases(
     seconds: u32,
     test: impl Fn(HostClient, &ShortLeases) + Copy + Send + 'static,
@@ -412,7 +414,7 @@ fn a_definition_without_a_lease_ends_the_hosts_client() {
     });
 }
 
-/// udhcpc's script clears its link when it starts, and the server may have no time for it.
+/// udhcpc's script clears the link when it starts, and the server may be away.
 #[test]
 fn a_client_that_clears_its_link_is_given_back_while_the_server_is_away() {
     with_host_client(|client, scene| {
@@ -427,7 +429,7 @@ fn a_client_that_clears_its_link_is_given_back_while_the_server_is_away() {
         virsh("iface-begin").ok();
         virsh("iface-unbridge br1").ok();
         client.runs_alone();
-        // All the time from then on, and not only at the end.
+        // During all of this time, not only at its end.
         let end = Instant::now() + Duration::from_secs(4);
         while Instant::now() < end {
             assert_eq!(addresses("eth0", Family::Ipv4), leased);
@@ -436,7 +438,7 @@ fn a_client_that_clears_its_link_is_given_back_while_the_server_is_away() {
         }
         assert!(lifetime("eth0").contains("valid_lft forever"), "{}", lifetime("eth0"));
 
-        // The same on the way back, from a client of ours to its bridge and back again.
+        // The same for a rollback, from our client on the NIC to the bridge and back.
         virsh("iface-commit").ok();
         virsh("iface-begin").ok();
         virsh("iface-bridge eth0 br1 --no-stp").ok();
@@ -445,7 +447,7 @@ fn a_client_that_clears_its_link_is_given_back_while_the_server_is_away() {
         eventually("its address", || addresses("eth0", Family::Ipv4) == leased);
         assert!(routes().contains("dev eth0"), "{}", routes());
 
-        // A server that is back, and means another address.
+        // A server that returns, and assigns another address.
         scene.serve_with(("192.0.2.200", "192.0.2.210"), &["--dhcp-option=3,192.0.2.1"]);
         eventually("another address, alone", || {
             let now = addresses("eth0", Family::Ipv4);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A call that follows a change sees it: never late, never partly, whatever the event socket lost.
+//! A call that follows a change sees it: at once and completely, even if the event socket lost
+//! events.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,7 +20,7 @@ use crate::transaction::{begin, roll_back};
 /// `VIR_CONNECT_LIST_INTERFACES_ACTIVE`.
 const ACTIVE: u32 = 2;
 
-/// Names of 127 characters that the kernel takes for one link.
+/// How many names of 127 characters the kernel accepts for one link.
 const ALTNAME_COUNT: usize = 496;
 
 #[test]
@@ -38,8 +39,8 @@ fn a_thousand_changes_of_state_are_each_seen_by_the_next_call() {
     });
 }
 
-/// The daemon is at work on the first call, with others waiting, when the change is made: what it
-/// knew when it began that turn is no longer enough for the second.
+/// The change is made while the daemon handles the first call, with others waiting: the table from
+/// the beginning of that turn is too old for the second.
 #[test]
 fn a_change_between_two_calls_of_one_turn_is_seen_by_the_second() {
     in_namespace(|| {
@@ -101,7 +102,7 @@ fn a_tap_that_dies_with_its_owner_is_gone_from_the_next_call() {
             let tap = Tunnel::tap("tap0");
             assert!(client.xml("tap0").contains("name='tap0'"), "round {round}");
             drop(tap);
-            // Another test that starts a program just now may hold the tap until it runs.
+            // Programs that other tests have just forked may hold the tap for a moment.
             eventually("the tap goes", || !Path::new("/sys/class/net/tap0").exists());
             let reply = client.call(procedure::INTERFACE_LOOKUP_BY_NAME, &[Arg::Text("tap0")]);
             assert_eq!(reply.fault().code, 57, "round {round}");
@@ -109,7 +110,7 @@ fn a_tap_that_dies_with_its_owner_is_gone_from_the_next_call() {
     });
 }
 
-/// While the daemon is stopped, the kernel has more to tell than its event socket can hold.
+/// While the daemon is stopped, the kernel sends more events than its socket can hold.
 #[test]
 fn news_that_the_event_socket_lost_is_found_by_a_new_dump() {
     const LOSS: &str = "news was lost";
@@ -154,7 +155,7 @@ fn four_thousand_links_are_listed_as_they_are() {
     });
 }
 
-/// Calls wait until the news is read, and the news never ends.
+/// Calls wait until pending events are read, but events never stop coming.
 #[test]
 fn a_kernel_that_never_stops_telling_does_not_silence_the_daemon() {
     in_namespace(|| {
@@ -175,7 +176,8 @@ fn a_kernel_that_never_stops_telling_does_not_silence_the_daemon() {
     });
 }
 
-/// Every list is a moment's truth: of two links of which one is always there, one is always seen.
+/// Every list shows the state at one moment: of two links that exist in turn, exactly one is
+/// listed.
 #[test]
 fn a_list_is_never_half_of_a_change() {
     in_namespace(|| {
@@ -195,7 +197,7 @@ fn a_list_is_never_half_of_a_change() {
     });
 }
 
-/// Its messages have more than 64 KiB, and it takes a message for each name that it is given.
+/// Its messages exceed 64 KiB, and each new name causes another one.
 #[test]
 fn a_link_with_as_many_names_as_it_can_have_is_a_link_like_others() {
     in_namespace(|| {
@@ -210,7 +212,7 @@ fn a_link_with_as_many_names_as_it_can_have_is_a_link_like_others() {
         assert_eq!(client.list_all(), ["br0", "lo", "veth0", "veth1"]);
         ip("link set br0 mtu 1400");
         assert!(client.xml("br0").contains("<mtu size='1400'/>"));
-        // What is down is asked for, and this is dumped.
+        // A link that is down is queried by a dump.
         begin();
         ip_batch("link set br0 mtu 1300\nlink set veth0 up\n");
         roll_back();

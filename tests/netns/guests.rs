@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Guests' interfaces on a bridge: nobody has defined them, and the daemon never touches them.
+//! Guests' interfaces on a bridge: no definition names them, and the daemon never touches them.
 
 use serde_json::Value;
 
@@ -15,14 +15,15 @@ use crate::support::snapshot::{Snapshot, Strictness};
 
 const GUESTS: [&str; 3] = ["guest0", "vnet0", "vnet1"];
 
-/// What the host is asked to leave alone: a guest's link, and what it has seen.
+/// The state of a guest's link, including counters that show any interruption.
 fn state_of(name: &str) -> (Value, Value, String, bool) {
     let link = link(name);
     let (index, master) = (link["ifindex"].clone(), link["master"].clone());
     (index, master, fact(name, "carrier_changes"), is_up(name))
 }
 
-/// Guests are two taps and a veth, as containers have it; on top of the bridge there is a macvlan.
+/// Runs `test` with guests on a bridge: two taps, and a veth as containers use it. A macvlan is on
+/// top of the bridge.
 fn with_guests(test: impl FnOnce() + Send + 'static) {
     with_virsh(|| {
         ip_batch(TWO_NICS);
@@ -92,7 +93,7 @@ fn a_bridge_with_guests_is_not_destroyed_and_they_are_named() {
         assert!(said.ends_with(&format!("these would be cut off: {all}")), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "unbridge");
 
-        // Of a bridge that nobody has defined the ports count, as it is not deleted.
+        // A bridge without a definition is not deleted, so only its ports are named.
         virsh("iface-undefine br0").ok();
         let said = virsh_destroy("br0").unwrap_err();
         assert!(said.contains("guest0") && said.contains("vnet0"), "{said}");
@@ -112,7 +113,7 @@ fn a_bridge_with_guests_is_not_destroyed_and_they_are_named() {
     });
 }
 
-/// `iface-bridge` takes a NIC over which others stand.
+/// A macvlan depends on the NIC that `iface-bridge` takes.
 #[test]
 fn a_macvlan_over_a_nic_goes_on_when_the_nic_becomes_a_port() {
     with_virsh(|| {
@@ -127,7 +128,7 @@ fn a_macvlan_over_a_nic_goes_on_when_the_nic_becomes_a_port() {
         virsh("iface-bridge eth0 br0 --no-stp").ok();
         virsh("iface-unbridge br0").ok();
         assert_eq!(state_of("macvlan0"), before);
-        // The kernel gives a device to either a bridge or macvlans.
+        // The kernel permits a device to be either a bridge port or the base of macvlans.
         await_addresses();
         let snapshot = Snapshot::take();
         let said = virsh("iface-bridge eth1 br1 --no-stp").failed();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What lists leave out, and which interface a MAC address finds.
+//! Which interfaces lists leave out, and which one a MAC address finds.
 
 use crate::support::client::RawClient;
 use crate::support::command::{ip, ip_batch};

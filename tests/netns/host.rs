@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the kernel's own tool says of the host, as values; and definitions on their way in.
+//! The host's state as reported by `ip`, parsed from JSON; and helpers that define interfaces.
 //!
-//! Whatever a test asserts of links, addresses and routes is read here, by `ip -details -json`, and
-//! never by the daemon.
+//! Tests read links, addresses and routes only through this, by `ip -details -json`, and never
+//! through the daemon.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::support::namespace::{DIR, in_namespace, is_installed};
 
 pub(crate) const VIRSH: &str = "/usr/bin/virsh";
 
-/// Where the system daemon keeps definitions.
+/// The system daemon's directory of definitions.
 pub(crate) const FOLDER: &str = "/etc/libvirt/interface";
 
-/// A NIC that is up, with a peer that is too: `eth0` and `eth1`, and the ends `far0` and `far1`.
+/// Two NICs that are up, as are their peers: `eth0` and `eth1` with `far0` and `far1`.
 pub(crate) const TWO_NICS: &str = "\
 link add eth0 address 52:54:00:00:00:01 type veth peer name far0
 link add eth1 address 52:54:00:00:00:02 type veth peer name far1
@@ -33,7 +33,7 @@ pub(crate) fn with_virsh(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// What `ip -details -json` answers; no answer at all is an empty list.
+/// The answer of `ip -details -json`; no output is an empty list.
 #[track_caller]
 pub(crate) fn ip_json(arguments: &str) -> Vec<Value> {
     let text = ip(&format!("-details -json {arguments}"));
@@ -43,7 +43,7 @@ pub(crate) fn ip_json(arguments: &str) -> Vec<Value> {
     serde_json::from_str(&text).unwrap_or_else(|err| panic!("ip {arguments}: {err}\n{text}"))
 }
 
-/// A link with its addresses, if it is there.
+/// A link with its addresses, if it exists.
 pub(crate) fn find_link(name: &str) -> Option<Value> {
     ip_json("address show").into_iter().find(|link| link["ifname"] == name)
 }
@@ -61,7 +61,7 @@ pub(crate) fn is_up(name: &str) -> bool {
     link["flags"].as_array().unwrap().iter().any(|flag| flag == "UP")
 }
 
-/// Addresses with their prefixes in the kernel's order, without those that it makes by itself.
+/// Addresses with their prefixes in the kernel's order, without those that the kernel itself adds.
 #[track_caller]
 pub(crate) fn addresses(name: &str) -> Vec<String> {
     let link = link(name);
@@ -70,8 +70,8 @@ pub(crate) fn addresses(name: &str) -> Vec<String> {
     infos.map(|info| format!("{}/{}", text(&info["local"]), info["prefixlen"])).collect()
 }
 
-/// Routes through a link as `DESTINATION via GATEWAY`, IPv4 before IPv6, without those that come
-/// with addresses.
+/// Routes through a link as `DESTINATION via GATEWAY`, IPv4 before IPv6, without those that belong
+/// to addresses.
 #[track_caller]
 pub(crate) fn routes(name: &str) -> Vec<String> {
     let of_family = |family: &str| {
@@ -87,8 +87,8 @@ pub(crate) fn routes(name: &str) -> Vec<String> {
     of_family("-4").chain(of_family("-6")).collect()
 }
 
-/// Waits until the kernel has noted what links' carriers are, which gives them addresses, and IPv6 has
-/// found no duplicates of those.
+/// Waits until the kernel has noticed carriers, which lead to new addresses, and has completed
+/// duplicate address detection.
 pub(crate) fn await_addresses() {
     crate::world::await_settled();
     eventually("the addresses can be used", || {
@@ -105,44 +105,43 @@ pub(crate) fn ports(master: &str) -> Vec<String> {
     names
 }
 
-/// The string that a value is.
+/// A JSON string's text.
 #[track_caller]
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
 }
 
-/// A file of the test's own with this content; returns its path.
+/// Writes a file in the test's directory; returns its path.
 pub(crate) fn file(name: &str, content: &str) -> String {
     let path = format!("{DIR}/{name}");
     fs::write(&path, content).unwrap();
     path
 }
 
-/// `virsh iface-define` of this XML.
+/// Runs `virsh iface-define` with this XML.
 pub(crate) fn virsh_define(xml: &str, options: &str) -> Output {
     let path = file("definition.xml", xml);
     virsh(&format!("iface-define {path} {options}"))
 }
 
-/// Defines it; that must succeed.
+/// Defines an interface; that must succeed.
 #[track_caller]
 pub(crate) fn define(xml: &str) {
     virsh_define(xml, "").ok();
 }
 
-/// Runs a command of virsh with `editor`, the text of a shell script, as the editor of the file that
-/// is its first argument.
+/// Runs a command of virsh with `editor`, the text of a shell script, as the editor of the file
+/// that is its first argument.
 pub(crate) fn virsh_edit(name: &str, editor: &str) -> Output {
-    // A file that was just written cannot be a program: whoever starts another one in this moment may
-    // still have it open for writing.
+    // A newly written file cannot be executed directly: a process that another test has just forked
+    // may still have it open for writing.
     let editor = format!("sh {}", file("editor", editor));
     let mut virsh = command(VIRSH);
     virsh.env("EDITOR", editor).args(["-c", "interface:///system", "iface-edit", name]);
     run(&mut virsh)
 }
 
-/// Has virsh take an interface down. What it says is all there is to go by: virsh 9.0 ends with 1
-/// whatever comes of it.
+/// Has virsh stop an interface. Only the output shows success: virsh 9.0 always ends with 1.
 pub(crate) fn virsh_destroy(name: &str) -> Result<(), String> {
     let output = virsh(&format!("iface-destroy {name}"));
     match output.stdout.trim_end() {
@@ -155,18 +154,18 @@ pub(crate) fn virsh_destroy(name: &str) -> Result<(), String> {
     }
 }
 
-/// The same list in an order of its own: IPv6 addresses come newest first.
+/// The sorted list, as IPv6 addresses come newest first.
 pub(crate) fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items.sort();
     items
 }
 
-/// The file of a definition.
+/// The path of a definition's file.
 pub(crate) fn definition_file(name: &str) -> PathBuf {
     PathBuf::from(format!("{FOLDER}/{name}.xml"))
 }
 
-/// The names of all files in the folder of the definitions.
+/// The names of all files in the directory of definitions.
 pub(crate) fn folder() -> Vec<String> {
     let Ok(entries) = fs::read_dir(FOLDER) else { return Vec::new() };
     let mut names: Vec<_> =

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! One hostile client beside many well-behaved ones: all of those get all their answers.
 //!
-//! How long they waited is printed (`cargo test -- --nocapture`) and not judged: that would be a
-//! statement about the machine.
+//! Waiting times are printed (`cargo test -- --nocapture`) but not checked, as they depend on the
+//! machine.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -21,17 +21,17 @@ const GOOD_CLIENT_COUNT: usize = 63;
 const ROUND_COUNT: usize = 40;
 const NAMES: [&str; 3] = ["lo", "veth0", "veth1"];
 
-/// What a hostile client sends without end, and what it does with the answers.
+/// The bytes that a hostile client sends without end, and its treatment of the answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hostility {
     None,
     Garbage,
     HugeLengths,
-    /// Whole messages of the largest size, for a procedure that takes next to nothing.
+    /// Complete messages of the maximum size, for a cheap procedure.
     HugeCalls,
     /// Valid calls whose replies are never read.
     UnreadCalls,
-    /// Valid calls whose replies are read and thrown away.
+    /// Valid calls whose replies are read and discarded.
     ReadCalls,
     /// Connections that are closed at once.
     Connections,
@@ -48,7 +48,7 @@ impl Hostility {
         Self::Connections,
     ];
 
-    /// What is sent again and again.
+    /// The bytes that are sent repeatedly.
     fn bytes(self) -> Vec<u8> {
         let xml = payload(&[Arg::Text("veth0"), Arg::Text(""), Arg::Word(0)]);
         let call = Head::call(procedure::INTERFACE_GET_XML_DESC, 1).frame(&xml);
@@ -78,7 +78,7 @@ impl Hostility {
         }
     }
 
-    /// Sends until the daemon has had enough of this connection.
+    /// Sends until the daemon closes this connection.
     fn flood_connection(self, stream: &mut UnixStream, bytes: &[u8], stop: &AtomicBool) {
         let mut at = 0;
         while !stop.load(Ordering::Relaxed) && self != Self::Connections {
@@ -94,7 +94,7 @@ impl Hostility {
     }
 }
 
-/// One good client's rounds of work, each checked; returns how long each call took.
+/// One good client's calls, whose answers are checked; returns how long each call took.
 fn work() -> Vec<Duration> {
     let mut client = RawClient::open();
     let mut latencies = Vec::new();

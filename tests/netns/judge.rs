@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The judge of rollbacks ([`Snapshot`]) notices each kind of change. One that missed any would let
-//! every other test pass.
+//! [`Snapshot`], which judges rollbacks, notices each kind of change. If it missed any, every other
+//! test could pass wrongly.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ link set eth1 master br0
 nexthop add id 1 via 192.0.2.1 dev eth0
 ";
 
-/// A deed, what takes it back, and the section and field in which the judge must see it.
+/// A change, its reverse, and the section and field in which the snapshot must show it.
 struct Case(&'static str, &'static str, &'static str);
 
 const CASES: [Case; 18] = [

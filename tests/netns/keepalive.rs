@@ -45,7 +45,7 @@ fn a_client_that_answers_stays() {
             assert_eq!(client.receive().unwrap().head, Head::keepalive(PING));
             client.send(&Head::keepalive(PONG).frame(&[]));
         }
-        // A ping more may come before the answer.
+        // Another ping may come before the answer.
         let call = client.send_call(procedure::AUTH_LIST, &[]);
         let mut next = || client.receive().unwrap().head;
         let head = std::iter::repeat_with(&mut next).find(|head| *head != Head::keepalive(PING));
@@ -79,7 +79,7 @@ fn a_daemon_with_nothing_to_do_sleeps() {
     in_namespace(|| {
         let daemon = Daemon::start();
         let _silent = RawClient::open();
-        // What was just done may still make it wake once more.
+        // Earlier work may make it wake once more.
         thread::sleep(Duration::from_secs(1));
         let before = daemon.switch_count();
         thread::sleep(Duration::from_secs(2));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A daemon that is killed at any instant of a define: each file is as before, or as it was to be.
+//! A daemon that is killed at any instant of a define: each file has its old or its new content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,19 +12,19 @@ use crate::support::daemon::Daemon;
 use crate::support::namespace::in_namespace;
 use crate::support::wire::{Arg, procedure};
 
-/// Definitions that are sent in all, over many daemons.
+/// The number of definitions that are sent, to all daemons together.
 const DEFINE_COUNT: u32 = 1_000;
 
-/// Definitions that one daemon answers before it is killed in the next one, at most.
+/// The largest number of definitions that one daemon answers before it is killed in the next one.
 const ANSWERED_MAX: u32 = 16;
 
-/// How much longer than an answered define one may take that is killed before its end.
+/// The latest kill, as a multiple of the time of an answered define.
 const INSTANT_FACTOR: f64 = 1.5;
 
 const NAMES: [&str; 3] = ["eth0", "eth1", "br0"];
 
-/// The definition of `name` that is told from others by its MTU, as the daemon writes it. Some are
-/// longer than a page.
+/// A definition of `name` whose MTU shows its number, in the daemon's format. Some are longer than
+/// a page.
 fn version(name: &str, number: u32) -> String {
     let mtu = 1_000 + number;
     let addresses: String = (0..number % 150)
@@ -48,7 +48,7 @@ fn content(name: &str) -> Option<String> {
     fs::read_to_string(definition_file(name)).ok()
 }
 
-/// Waits so shortly that no sleep would end in time.
+/// Waits for a time that is too short for a sleep.
 fn spin(time: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < time {
@@ -65,7 +65,7 @@ fn killed_in_the_middle_of_a_define_each_file_is_old_or_new() {
         let mut stored: BTreeMap<&str, u32> = BTreeMap::new();
         let (mut number, mut kill_count) = (0, 0);
         let (mut old_count, mut new_count) = (0, 0);
-        // How long a define takes here and now.
+        // A running average of the time of a define.
         let mut usual = Duration::from_millis(1);
         while number < DEFINE_COUNT {
             let daemon = Daemon::start();
@@ -114,7 +114,7 @@ fn killed_in_the_middle_of_a_define_each_file_is_old_or_new() {
             }
         }
         println!("{kill_count} kills: {old_count} times the old file, {new_count} times the new");
-        // Or the instants were all on one side of what is tested.
+        // Otherwise all kills came too early or too late.
         assert!(old_count > 0 && new_count > 0);
     });
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What comes up by itself and is late: a DHCP server, a port, a NIC. It is added when it appears,
-//! beside what runs, and not against an administrator. Parents of VLANs and members of bonds, which
-//! not every kernel has, are in `tests/kernel`.
+//! Interfaces that start automatically while a DHCP server, a port or a NIC is missing. It is added
+//! when it appears, without a change to what runs, and not against an administrator's decision.
+//! `tests/kernel` covers parents of VLANs and members of bonds, which not every kernel supports.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::snapshot::{Snapshot, Strictness};
 
-/// The interfaces that the marker names, with why and how far they are up.
+/// The incomplete interfaces in the marker, with the reason and the state of each.
 fn incomplete() -> Option<Vec<String>> {
     let text = fs::read_to_string(MARKER).ok()?;
     Some(text.lines().skip(1).map(str::to_owned).collect())
@@ -36,8 +36,7 @@ fn log_has(daemon: &Daemon, want: &str) {
     eventually(&format!("a log line: {want}"), || daemon.stderr().contains(want));
 }
 
-/// Has the daemon hear news, and waits until it has acted upon them: what comes later in the queue is
-/// done then, too.
+/// Sends the daemon an event, and waits until it has handled it, and so all earlier ones.
 fn settle() {
     store("last0", &bridge("last0", "stp='off'", &["news0"], &[]), "hotplug");
     ip("link add news0 type veth peer name news1");
@@ -47,7 +46,7 @@ fn settle() {
     ip("link del news0");
 }
 
-/// The ports of a bridge that may not be there.
+/// The ports of a bridge, if it exists.
 fn ports_of(bridge: &str) -> Vec<String> {
     match crate::host::find_link(bridge) {
         Some(_) => ports(bridge),
@@ -73,7 +72,7 @@ fn a_dhcp_server_that_comes_late_is_asked_until_it_answers() {
         assert_eq!(daemon.stderr().matches("eth0 is brought up").count(), 1, "said once");
         let pid = client_pid();
 
-        // The next daemon goes on, with the same client.
+        // The next daemon continues, with the same client.
         assert!(daemon.stop().success());
         let daemon = configured(client, "dhcp_timeout = 1\n");
         await_incomplete(&["eth0 onboot up"]);
@@ -89,7 +88,7 @@ fn a_dhcp_server_that_comes_late_is_asked_until_it_answers() {
     });
 }
 
-/// It is not as it is defined, and so a person may start it.
+/// The interface does not match its definition, so it can be started explicitly.
 #[test]
 fn a_start_of_what_lacks_only_its_lease_waits_for_that() {
     with_each_client(|client| {
@@ -140,12 +139,12 @@ fn a_cable_that_is_plugged_in_late_brings_the_lease() {
     });
 }
 
-/// A gateway that the lease alone leads to.
+/// The gateway can be reached only through the lease.
 #[test]
 fn a_defined_gateway_follows_the_lease() {
     with_each_client(|client| {
         let mut scene = Scene::new();
-        // One that the server does not name.
+        // A gateway that the server does not announce.
         store("eth0", &NIC_BY_DHCP.replace("192.0.2.1", "192.0.2.77"), "onboot");
         let _daemon = configured(client, "");
         await_incomplete(&["eth0 onboot up"]);
@@ -171,7 +170,7 @@ fn ports_and_nics_that_come_late_are_added_beside_what_runs() {
         log_has(&daemon, "br0 is brought up in part (at boot): there is no link nic7; there is no");
         log_has(&daemon, "nic9 is not brought up (at boot): there is no link nic9");
 
-        // An administrator helps himself meanwhile.
+        // Meanwhile an administrator makes changes.
         ip_batch(
             "address add 192.0.2.99/24 dev br0\nlink set br0 mtu 1400\n\
              link add far5 type veth peer name nic5\nlink set far5 master br0\nlink set eth0 down\n",
@@ -187,7 +186,7 @@ fn ports_and_nics_that_come_late_are_added_beside_what_runs() {
         await_incomplete(&["br0 onboot usable", "nic9 onboot down"]);
         assert_eq!(facts(), before);
 
-        // A daemon that is started in the same boot goes on with the rest.
+        // Another daemon in the same boot continues with the rest.
         daemon.kill();
         let daemon = Daemon::start();
         ip("link add nic9 type veth peer name far9");
@@ -201,7 +200,7 @@ fn ports_and_nics_that_come_late_are_added_beside_what_runs() {
     });
 }
 
-/// A bridge has the hardware address of its first port, and a lease by that.
+/// A bridge has the MAC address of its first port, and its lease depends on that.
 #[test]
 fn a_bridge_asks_for_a_lease_when_it_has_a_port() {
     with_each_client(|client| {
@@ -223,7 +222,7 @@ fn a_bridge_asks_for_a_lease_when_it_has_a_port() {
     });
 }
 
-/// A link over which there is a macvlan can be no port as long as that is there.
+/// The kernel refuses a link as a port while a macvlan depends on it.
 #[test]
 fn what_the_kernel_refuses_is_tried_again_until_it_does_not() {
     with_virsh(|| {
@@ -310,7 +309,7 @@ fn a_rollback_is_not_undone_by_what_comes_late() {
         await_incomplete(&["br1 onboot usable"]);
         ip("link set l1 nomaster");
         ip_batch("link add l2 type veth peer name m2\nlink add l3 type veth peer name m3\n");
-        // What had no part in the change waits still.
+        // An interface that the transaction did not affect is still completed.
         eventually("the port", || ports("br1") == ["eth1", "l3"]);
         await_incomplete(&[]);
         settle();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Leases as whoever uses virsh has them: an interface with `<dhcp/>` that is started and destroyed,
+//! Leases as a user of virsh sees them: an interface with `<dhcp/>` that is started and destroyed,
 //! with each client, and a daemon that dies in between.
 
 use std::fs;
@@ -43,7 +43,7 @@ fn has_name_server() -> bool {
     fs::read_to_string("/etc/resolv.conf").unwrap().contains("192.0.2.53")
 }
 
-/// The number of the client that the daemon has started.
+/// The process number of the client that the daemon has started.
 pub(crate) fn client_pid() -> u32 {
     fs::read_to_string(RECORD).unwrap().lines().next().unwrap().parse().unwrap()
 }
@@ -61,7 +61,7 @@ fn a_start_returns_with_the_lease_and_a_destroy_ends_the_client() {
         let xml = virsh("iface-dumpxml eth0").ok();
         let ip = leased[0].split('/').next().unwrap();
         assert!(xml.contains(&format!("<ip address='{ip}' prefix='24'/>")), "{xml}");
-        // The client comes to these when it has set the address.
+        // The client sets name servers after the address.
         eventually("name servers", has_name_server);
         let again = virsh("iface-start eth0").failed();
         assert!(again.contains("interface is already running"), "{again}");
@@ -87,7 +87,7 @@ fn name_servers_are_left_alone_where_the_definition_says_so() {
         let _daemon = configured(client, "");
         defined("<dhcp peerdns='no'/>");
         virsh("iface-start eth0").ok();
-        // Twice as long as the other clients take for it on a busy machine.
+        // Twice as long as other clients need for it on a busy machine.
         std::thread::sleep(Duration::from_secs(1));
         assert!(!has_name_server());
         virsh_destroy("eth0").unwrap();
@@ -125,7 +125,7 @@ fn calls_that_look_are_answered_while_a_start_waits_for_its_lease() {
             eventually("a client", || fs::exists(RECORD).unwrap());
             virsh("iface-list --all").ok();
             assert!(!start.is_finished(), "the start waits still");
-            // Who stops the daemon does not wait for the lease either.
+            // Stopping the daemon does not wait for the lease either.
             assert!(daemon.stop().success());
             let said = start.join().unwrap();
             assert!(said.contains("the daemon stops; what had been changed is undone"), "{said}");
@@ -195,7 +195,7 @@ fn what_a_client_cannot_do_is_said_before_anything_is_done() {
     });
 }
 
-/// As on Debian, where the host's script would take whatever a server leases.
+/// As on Debian, where the host's script would remove an address that a server leases.
 #[test]
 fn a_confined_client_gets_no_lease_beside_an_address_of_the_hosts_own() {
     with_virsh(|| {
@@ -221,11 +221,11 @@ fn a_confined_client_gets_no_lease_beside_an_address_of_the_hosts_own() {
     });
 }
 
-/// Who asks, leaves and asks again fills no memory.
+/// A client that calls, leaves and calls again cannot exhaust memory.
 #[test]
 fn no_more_changes_wait_than_may() {
     const WAITING_MAX: usize = 512;
-    // One less than a client may have in flight.
+    // One less than the limit of calls in flight.
     const CALLS_MAX: usize = 4;
     with_virsh(|| {
         if !is_installed("/usr/sbin/udhcpc") {
@@ -243,7 +243,7 @@ fn no_more_changes_wait_than_may() {
             for _ in sent..WAITING_MAX.min(sent + CALLS_MAX) {
                 client.send_call(procedure::INTERFACE_UNDEFINE, &name[..2]);
             }
-            // It is served before the next one, so these are taken.
+            // It is handled after the others, so they have been accepted.
             client.call(procedure::CONNECT_NUM_OF_INTERFACES, &[]);
         }
         let mut last = RawClient::open();

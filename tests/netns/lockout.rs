@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What open changes are for: whoever has locked himself out of a host finds it as it was, guests have
-//! noticed nothing, and leases are there again.
+//! The purpose of transactions: an administrator who has lost access to a host finds it restored,
+//! guests are not interrupted, and leases continue.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -28,17 +28,17 @@ use crate::support::{StopOnDrop, assert_takes_less_than, eventually};
 use crate::survival::{Side, enter, lay_cable};
 use crate::transaction::{begin, roll_back};
 
-/// How often a packet is sent over a bridge that no change is about.
+/// How often a packet is sent over a bridge that the change does not affect.
 const PACKET_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Whether the host answers the peer.
+/// Whether the host answers a ping from the peer.
 fn answers() -> bool {
     let mut ping = command("ip");
     ping.args("netns exec peer busybox ping -c 1 -W 1 192.0.2.2".split(' '));
     run(&mut ping).status.success()
 }
 
-/// A shell on the host, for whoever connects. Its end is its client's.
+/// Runs a shell on the host for one connection, until the client closes it.
 fn serve_shell(listener: &TcpListener) {
     let (stream, _) = listener.accept().unwrap();
     let (input, output) = (stream.try_clone().unwrap(), stream);
@@ -53,12 +53,13 @@ fn whoever_locks_himself_out_is_let_in_again() {
     assert_takes_less_than(Duration::from_secs(6), || {
         let (told, elapsed) = mpsc::channel();
         with_virsh(move || told.send(lock_oneself_out()).unwrap());
-        // Nothing where it cannot run.
+        // Zero if the test cannot run.
         elapsed.recv().unwrap_or_default()
     });
 }
 
-/// How long after the change began, which undoes itself after five seconds, the host answers again.
+/// Begins a transaction with a timeout of five seconds and cuts the host off; returns the time
+/// until it answers again.
 fn lock_oneself_out() -> Duration {
     lay_cable();
     let _daemon = Daemon::configured("change_timeout = 5\n");
@@ -85,7 +86,7 @@ fn lock_oneself_out() -> Duration {
             let elapsed = begun.elapsed();
             println!("cut off, and answered again {elapsed:?} after the change began");
             assert!(elapsed >= Duration::from_secs(4));
-            // The very connection goes on.
+            // The same connection continues.
             stream.write_all(b"exit\n").unwrap();
             elapsed
         });
@@ -93,7 +94,7 @@ fn lock_oneself_out() -> Duration {
     })
 }
 
-/// Room for what comes while the receiver is not given the processor.
+/// Enlarges the queue for packets that arrive while the receiver does not run.
 #[allow(unsafe_code, reason = "std has no word for it")]
 fn enlarge_queue(socket: &UdpSocket) {
     let len: libc::c_int = 8 << 20;
@@ -105,8 +106,8 @@ fn enlarge_queue(socket: &UdpSocket) {
     assert_eq!(rc, 0, "SO_RCVBUFFORCE");
 }
 
-/// Sends a packet each millisecond from one guest to another until told to stop; tells how many have
-/// been sent, and how many have come.
+/// Sends a packet each millisecond from one guest to another while `change` runs; returns how many
+/// were sent and received.
 fn packets_during(change: impl FnOnce()) -> (u64, u64) {
     const PACKET: &[u8] = b"packet";
     let (is_met, stop, is_sent) =
@@ -132,11 +133,11 @@ fn packets_during(change: impl FnOnce()) -> (u64, u64) {
             }
         });
         scope.spawn(|| {
-            // Be it by a panic.
+            // Set also by a panic.
             let _is_sent = StopOnDrop(&is_sent);
             crate::survival::enter_namespace("guest1");
             let socket = UdpSocket::bind("10.9.0.1:9").unwrap();
-            // Who is asked for first is found out before it counts.
+            // Neighbour discovery must be complete before packets are counted.
             while !is_met.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
                 let _ = socket.send_to(b"first", "10.9.0.2:9");
                 thread::sleep(Duration::from_millis(20));

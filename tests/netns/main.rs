@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The built daemon on a real kernel, asked by real clients: each test in a network namespace.
+//! The built daemon on a real kernel, with real clients: each test in a network namespace.
 //!
-//! Needs root, iproute2, and the clients that the modules name; without them a test says
+//! The tests need root, iproute2, and the clients that the modules name; without them a test prints
 //! `SKIP: reason`, and with `CI` or `REQUIRE_NETNS` set it fails instead.
 
 #![allow(

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A dhcpcd that manages all links, by the real program: a lease goes on at the bridge that takes its link
-//! over, by the same process, and goes back.
+//! A real dhcpcd that manages all links: a lease moves to the bridge that takes its link over, with
+//! the same process, and back.
 //!
-//! It takes orders from version 10 on. Where the host's is older, `TEST_DHCPCD` names a folder that is laid
-//! over /usr; without it only the test hosts (`tests/vm`) try this. It overlooks veths unless it is told to
-//! have them, so these managers are.
+//! dhcpcd accepts commands from version 10 on. If the host's is older, `TEST_DHCPCD` names a
+//! directory that is mounted over /usr; without it only the test hosts (`tests/vm`) run this.
+//! dhcpcd ignores veths by default, so they are named explicitly.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::support::namespace::DIR;
 const TITLE: &str = "dhcpcd: [manager] [ip4] [ip6]";
 const CONFIGURATION: &str = "nodev\nduid\npersistent\nnoarp\nnodelay\nvendorclassid\n";
 
-/// Runs a test where the manager has a lease for eth0, and no link that is spare.
+/// Runs a test where the manager has a lease for eth0, and no other link.
 fn with_manager(test: impl Fn(&Scene, &[String]) + Copy + Send + 'static) {
     with_virsh(move || {
         if let Some(newer) = std::env::var_os("TEST_DHCPCD") {
@@ -58,13 +58,13 @@ fn manage() {
     });
 }
 
-/// The links that the manager says it has.
+/// Whether the manager reports a link as managed.
 fn managed(link: &str) -> bool {
     let said = run(command("dhcpcd").args(["-U", link]));
     said.stdout.contains("interface=") || said.stdout.contains("reason=")
 }
 
-/// The lease is at the one, by the manager alone, and not at the other.
+/// Waits until the lease is on `link`, with the manager as the only client, and not on `other`.
 #[track_caller]
 fn is_at(link: &str, other: &str, leased: &[String]) {
     eventually("the manager has the link", || managed(link) && !managed(other));
@@ -89,7 +89,7 @@ fn a_managers_lease_goes_on_at_the_bridge_and_comes_back() {
         eventually("the server acknowledges", || acknowledgements(scene) > before);
         is_at("br1", "eth0", leased);
 
-        // The next daemon goes on with it.
+        // The next daemon continues with it.
         assert!(daemon.stop().success());
         let _daemon = Daemon::configured("log_level = 1\n");
         is_at("br1", "eth0", leased);
@@ -124,7 +124,7 @@ fn a_manager_that_takes_the_port_again_is_told_to_let_go_of_it() {
         virsh("iface-bridge eth0 br1 --no-stp").ok();
         is_at("br1", "eth0", leased);
         eventually("it has the port", || {
-            // It drops an order that comes while it sees to another connection.
+            // dhcpcd drops a command that arrives while it handles another connection.
             run(command("dhcpcd").arg("eth0")).ok();
             thread::sleep(Duration::from_millis(50));
             managed("eth0")
@@ -136,7 +136,7 @@ fn a_manager_that_takes_the_port_again_is_told_to_let_go_of_it() {
         eventually("it has ended", || clients().is_empty());
         manage();
         is_at("br1", "eth0", leased);
-        // Nothing of it is left after all.
+        // The restarted manager leaves the port alone for good.
         let end = Instant::now() + Duration::from_secs(6);
         while Instant::now() < end {
             assert_eq!(addresses("br1", Family::Ipv4), leased);

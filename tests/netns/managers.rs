@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Other programs that manage links: named when a definition is stored or started and when the daemon
-//! starts, and a reason to refuse a start where a lease could not go on.
+//! Other programs that manage links: the daemon names them when a definition is stored or started
+//! and when it starts itself, and refuses a start that would break a lease.
 //!
-//! ifupdown and dhcpcd are the real ones. NetworkManager, connman and systemd-networkd would need
-//! D-Bus or udev here: their files are as they write them (see the unit tests of
+//! ifupdown and dhcpcd are the real programs. NetworkManager, connman and systemd-networkd would
+//! need D-Bus or udev here, so their files are imitated (see the unit tests of
 //! `src/managers/state.rs`), and a process of their name stands for them.
 
 use std::fs;
@@ -21,7 +21,7 @@ use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::namespace::{DIR, is_installed};
 
-/// How often the log says this.
+/// How many times the log contains this.
 fn count(daemon: &Daemon, text: &str) -> usize {
     daemon.stderr().matches(text).count()
 }
@@ -50,7 +50,7 @@ fn a_stanza_of_ifupdown_is_named_with_its_line() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         own_interfaces("auto lo eth0\n\niface eth0 inet static\n\taddress 192.0.2.2/24\n");
-        // ifup reads the file as we do.
+        // ifup parses the file as we do.
         run(command("ifup").arg("eth0")).ok();
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
         let daemon = Daemon::start();
@@ -60,7 +60,7 @@ fn a_stanza_of_ifupdown_is_named_with_its_line() {
         assert_said(&daemon, eth0, 1);
         virsh("iface-start br0").ok();
         assert_said(&daemon, eth0, 2);
-        // The manual says what ifup does to the port, and what mends it.
+        // The manual describes the effect of ifup on the port, and the remedy.
         run(command("ifdown").arg("eth0")).ok();
         run(command("ifup").arg("eth0")).ok();
         assert_eq!(addresses("eth0"), addresses("br0"), "{}", daemon.stderr());
@@ -68,7 +68,7 @@ fn a_stanza_of_ifupdown_is_named_with_its_line() {
         assert_eq!(addresses("eth0"), [""; 0]);
         assert_eq!(addresses("br0"), ["192.0.2.2/24"]);
         assert_said(&daemon, eth0, 3);
-        // Others are not looked for.
+        // Other interfaces are not mentioned.
         define(&ethernet("eth1", &["198.51.100.1/24"], &[]));
         listed("--all");
         virsh("iface-dumpxml br0").ok();
@@ -81,7 +81,7 @@ fn a_stanza_of_ifupdown_is_named_with_its_line() {
         assert_said(&daemon, eth0, 1);
         assert!(daemon.stop().success());
 
-        // What the warning says helps.
+        // The advice in the warning works.
         fs::write("/etc/network/interfaces.d/lan", "auto lo\niface lo inet loopback\n").unwrap();
         let daemon = Daemon::start();
         virsh("iface-start br0").ok();
@@ -89,7 +89,7 @@ fn a_stanza_of_ifupdown_is_named_with_its_line() {
     });
 }
 
-/// A dhcpcd of all links, which is ended when dropped.
+/// A dhcpcd that manages all links; it is ended when dropped.
 struct Dhcpcd(String);
 
 impl Dhcpcd {
@@ -154,7 +154,7 @@ impl Namesake {
         let mut sleep = Command::new(path);
         sleep.arg("600").stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = None;
-        // Another test's thread may be starting something, with the copy still open for writing.
+        // A process that another test has just forked may still have the copy open for writing.
         eventually(name, || {
             child = sleep.spawn().ok();
             child.is_some()
@@ -176,8 +176,8 @@ fn write(path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// What each manager leaves behind that has a lease of its own for the link of this index; its
-/// process, and what is said of it.
+/// For each manager that has its own lease for the link of this index: its process, a file that it
+/// writes, the content, and the daemon's message.
 fn managers(index: &Value) -> [(&'static str, String, &'static str, String); 3] {
     let device = format!("/run/NetworkManager/devices/{index}");
     let network_manager = format!("NetworkManager manages eth0 ({device}): ");
@@ -225,7 +225,7 @@ fn a_nic_is_not_taken_from_a_manager_that_would_keep_its_lease() {
             assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
             virsh("iface-undefine br0").ok();
 
-            // A second client is not started either; addresses are a warning's worth.
+            // A second client is refused too; for static addresses there is only a warning.
             let dhcp = "<interface type='ethernet' name='eth0'><protocol family='ipv4'><dhcp/>\
                         </protocol></interface>";
             define(dhcp);
@@ -235,7 +235,7 @@ fn a_nic_is_not_taken_from_a_manager_that_would_keep_its_lease() {
             virsh("iface-start eth0").ok();
             assert_eq!(addresses("eth0"), ["192.0.2.2/24", "192.0.2.3/24"]);
 
-            // Without the manager its files mean nothing.
+            // Without a running manager its files are ignored.
             drop(manager);
             let before = count(&daemon, said);
             define(&bridge("br0", "stp='off'", &["eth0"], &["192.0.2.2/24"]));

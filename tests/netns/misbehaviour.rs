@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What clients should never send, each against the running daemon: the rows of libvirt's own
-//! behaviour. Whatever a client does, the next one is served.
+//! Messages that clients should never send, each against the running daemon, with libvirt's own
+//! reaction. Afterwards the next client is still served.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -22,7 +22,7 @@ fn rpc_fault(message: impl Into<String>) -> Fault {
     Fault { code: 39, domain: 7, message: message.into() }
 }
 
-/// The connection lives: it answers a call.
+/// Asserts that the connection still answers a call.
 #[track_caller]
 fn assert_lives(client: &mut RawClient, label: &str) {
     let reply = client.call(procedure::AUTH_LIST, &[]);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Everybody at once: clients that change the same interfaces, files edited under the daemon, links
-//! that come and go. What is left afterwards must hang together.
+//! Concurrent changes: clients that change the same interfaces, files edited while the daemon runs,
+//! links that come and go. The final state must be consistent.
 //!
-//! The order of what happens is the scheduler's: the seed repeats what each one does, not when.
-//! `SOAK=60` does it for a minute.
+//! The scheduler decides the order: the seed repeats what each participant does, not when.
+//! `SOAK=60` runs for a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +25,7 @@ const SECONDS: u64 = 5;
 const NICS: [&str; 4] = ["eth0", "eth1", "eth2", "eth3"];
 const BRIDGES: [&str; 3] = ["br0", "br1", "br2"];
 
-/// What a change may be refused with here: the kernel's reasons, an invalid operation, no such
-/// interface.
+/// The error codes that may occur: the kernel's reasons, an invalid operation, no such interface.
 const CODES: [u32; 3] = [38, 55, 57];
 
 fn name(rng: &mut Rng) -> &'static str {
@@ -44,14 +43,14 @@ fn definition(name: &str, rng: &mut Rng) -> String {
     bridge(name, attributes, &ports, &[&address])
 }
 
-/// One client's life; returns how many of its changes were made.
+/// Makes random changes as one client; returns how many succeeded.
 fn change(stop: &AtomicBool, seed: u64) -> usize {
     let mut rng = Rng::with_seed(seed);
     let mut client = RawClient::open();
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
         if rng.once_in(50) {
-            // One that does not wait for its answer.
+            // A client that does not wait for its answer.
             let name = name(&mut rng);
             let arguments = [Arg::Text(name), Arg::Text(""), Arg::Word(0)];
             client.send_call(procedure::INTERFACE_CREATE, &arguments);
@@ -82,7 +81,7 @@ fn change(stop: &AtomicBool, seed: u64) -> usize {
     done
 }
 
-/// Asks and asks; returns how often, and the longest time without an answer.
+/// Makes queries repeatedly; returns how many, and the longest time without an answer.
 fn read(stop: &AtomicBool) -> (usize, Duration) {
     let mut client = RawClient::open();
     let (mut count, mut longest) = (0, Duration::ZERO);
@@ -96,7 +95,7 @@ fn read(stop: &AtomicBool) -> (usize, Duration) {
     (count, longest)
 }
 
-/// Edits files by hand, as editors and scripts do it; what is left in the end are definitions.
+/// Edits files as editors and scripts do; the last edits leave valid definitions.
 fn edit(stop: &AtomicBool, seed: u64) {
     let mut rng = Rng::with_seed(seed);
     fs::create_dir_all(FOLDER).unwrap();
@@ -122,7 +121,7 @@ fn edit(stop: &AtomicBool, seed: u64) {
                 let away = format!("{FOLDER}.away");
                 if fs::rename(FOLDER, &away).is_ok() {
                     thread::sleep(Duration::from_millis(rng.u64(..5)));
-                    // The daemon may have made a new folder meanwhile, to write to.
+                    // The daemon may have created a new directory meanwhile.
                     if fs::rename(&away, FOLDER).is_err() {
                         fs::remove_dir_all(&away).unwrap();
                     }
@@ -134,7 +133,7 @@ fn edit(stop: &AtomicBool, seed: u64) {
     }
 }
 
-/// Changes links by `ip`; most of it is refused, as others do the same.
+/// Changes links by `ip`; most requests are refused, as the participants interfere.
 fn pull_cables(stop: &AtomicBool, seed: u64) {
     let mut rng = Rng::with_seed(seed);
     while !stop.load(Ordering::Relaxed) {
@@ -154,7 +153,7 @@ fn pull_cables(stop: &AtomicBool, seed: u64) {
     }
 }
 
-/// The links that lists show, with their states, as `ip` has them; ports are told apart.
+/// The links that must be listed, with their states, according to `ip`; and the ports among them.
 fn links() -> (BTreeMap<String, &'static str>, BTreeSet<String>) {
     let (mut shown, mut ports) = (BTreeMap::new(), BTreeSet::new());
     for link in ip_json("link show") {
@@ -185,7 +184,7 @@ fn whoever_changes_what_at_once_leaves_a_host_that_hangs_together() {
             let peer = nic.replace("eth", "far");
             ip_batch(&format!("link add {nic} type veth peer name {peer}\nlink set {peer} up\n"));
         }
-        // Each of the sixteen may have a second connection whose answer nobody collects.
+        // Each of the sixteen clients may have a second connection, whose answer is never read.
         let mut daemon = Daemon::start();
         let stop = AtomicBool::new(false);
         let (changes, reads) = thread::scope(|scope| {
@@ -213,10 +212,11 @@ fn whoever_changes_what_at_once_leaves_a_host_that_hangs_together() {
         assert!(reads.0 > 100, "reads waited for changes");
         assert!(daemon.is_running());
 
-        // What nobody waits for any more is still done.
+        // Changes are completed even if their client has left.
         virsh("iface-undefine lo").failed();
         let mut defined = BTreeSet::new();
-        // Where the folder was taken away from under a write, what it began lies there until a start.
+        // If the directory was moved during a write, its temporary file remains until the next
+        // start.
         let is_begun = |file: &String| file.ends_with(".virtinterfaced-new");
         for file in folder().into_iter().filter(|file| !is_begun(file)) {
             let name = file.strip_suffix(".xml").unwrap_or_else(|| panic!("left behind: {file}"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Open changes outlive the daemon, undo themselves when their time is over, and do not outlive a
-//! boot.
+//! Open transactions survive the daemon's end, are rolled back when their deadline passes, and do
+//! not survive a reboot.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -23,7 +23,7 @@ use crate::transaction::{CHANGE, Tree, begin, commit, roll_back, set_down};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// `eth0` with what it takes to be reached, and its definition.
+/// Runs `test` on a host that is reached through `eth0`, which has a definition.
 fn on_a_host(test: impl FnOnce() + Send + 'static) {
     with_virsh(|| {
         ip_batch(TWO_NICS);
@@ -31,7 +31,7 @@ fn on_a_host(test: impl FnOnce() + Send + 'static) {
             "link set eth0 up\naddress add 192.0.2.2/24 dev eth0\n\
              route add default via 192.0.2.1 dev eth0\n",
         );
-        // It has been up, and left what that leaves.
+        // The link has been up, which leaves traces in the kernel.
         ip_batch("link set eth1 up\n");
         await_addresses();
         set_down("eth1", "far1");
@@ -39,7 +39,7 @@ fn on_a_host(test: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// What somebody does who begins a change and goes wrong.
+/// Begins a transaction and makes changes that cut the host off.
 fn go_wrong() {
     begin();
     virsh("iface-bridge eth0 br0 --no-stp").ok();
@@ -47,18 +47,18 @@ fn go_wrong() {
     assert_eq!(ports("br0"), ["eth0"]);
 }
 
-/// The kernel gives this boot another name, as after a reboot.
+/// Gives the current boot another id, as after a reboot.
 fn pretend_to_have_rebooted() {
     let id = format!("{DIR}/boot_id");
     fs::write(&id, "00000000-0000-4000-8000-000000000000\n").unwrap();
     run(command("mount").args(["--bind", &id, BOOT_ID])).ok();
 }
 
-/// Time for virsh to begin a change and go wrong, however busy the machine is.
+/// Enough seconds for virsh to begin a transaction and make changes on a busy machine.
 const DEADLINE: u32 = 5;
 const AFTER_DEADLINE: Duration = Duration::from_millis(5500);
 
-/// A daemon that undoes changes after so many seconds.
+/// The command of a daemon with this `change_timeout`.
 fn with_deadline(seconds: u32) -> Command {
     let mut daemon = daemon_command();
     daemon.args(["-f", &config_file(&format!("change_timeout = {seconds}\nlog_level = 2\n"))]);
@@ -116,8 +116,7 @@ fn a_change_without_a_commit_in_time_is_rolled_back() {
     });
 }
 
-/// What is said to who comes too late: that the change was rolled back, when, why, and where edited
-/// files are.
+/// Asserts that a late call's error describes the rollback: when, why, and where edited files are.
 fn assert_tells_of_a_rollback(command: &str, why: &str) {
     let said = virsh(command).failed();
     assert!(said.contains(" transaction: none is open: the change open since 20"), "{said}");
@@ -140,7 +139,7 @@ fn a_commit_in_time_stays() {
     });
 }
 
-/// The daemon did not run when the time was over, and finds the commit when it does.
+/// No daemon ran when the deadline passed; the next one finds the commit waiting.
 #[test]
 fn a_commit_that_comes_too_late_does_not_win_over_the_deadline() {
     on_a_host(|| {
@@ -175,7 +174,7 @@ fn another_deadline_counts_for_the_next_change() {
     });
 }
 
-/// The job is undone that is under way, and what comes of the rollback is what was at first.
+/// The change under way is undone, and the rollback restores the initial state.
 #[test]
 fn a_deadline_does_not_wait_for_a_lease() {
     on_a_host(|| {
@@ -189,7 +188,7 @@ fn a_deadline_does_not_wait_for_a_lease() {
         let asked = Instant::now();
         let said = virsh("iface-start eth1").failed();
         assert!(said.contains("the change is rolled back"), "{said}");
-        // A lease is waited for half a minute.
+        // Half a minute is the time to wait for a lease.
         assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
         eventually("the rollback", || daemon.stderr().contains("the change is rolled back that"));
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
@@ -197,7 +196,7 @@ fn a_deadline_does_not_wait_for_a_lease() {
     });
 }
 
-/// Neither a daemon nor what stood by for it.
+/// Neither a daemon nor the process that keeps the deadline runs.
 #[test]
 fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
     on_a_host(|| {
@@ -210,7 +209,7 @@ fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
         thread::sleep(AFTER_DEADLINE);
         assert_eq!(ports("br0"), ["eth0"]);
         let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
-        // Whoever gets an answer gets it from a host that is as it was.
+        // When the daemon answers, the host is already restored.
         assert!(find_link("br0").is_none());
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
         before.assert_unchanged(Strictness::AlikeLinks, "after the start");
@@ -221,7 +220,7 @@ fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
 
 pub(crate) const STANDBY: &str = "/run/libvirt/interface/deadline.pid";
 
-/// The process that stands by for the open change.
+/// The process that keeps the deadline of the open transaction.
 fn standby() -> Background {
     let is_there = || fs::read_to_string(STANDBY).is_ok_and(|text| text.ends_with('\n'));
     eventually("a process stands by", is_there);
@@ -233,7 +232,7 @@ fn assert_gone(standby: &Background) {
     assert!(!Path::new(STANDBY).exists());
 }
 
-/// On hosts where nobody starts it again.
+/// As on hosts where no supervisor restarts the daemon.
 #[test]
 fn a_deadline_is_kept_when_the_daemon_and_its_process_group_are_killed() {
     on_a_host(|| {
@@ -249,13 +248,13 @@ fn a_deadline_is_kept_when_the_daemon_and_its_process_group_are_killed() {
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
         assert_eq!(Tree::take(), tree);
         assert!(daemon.stderr().contains("the change is rolled back that was open since"));
-        // The next daemon finds nothing, and knows of it.
+        // The next daemon has nothing to restore, and reports the rollback.
         let _daemon = Daemon::start();
         assert_tells_of_a_rollback("iface-commit", "change_timeout expired; ");
     });
 }
 
-/// The log of a daemon in the background is where its log was.
+/// The process writes to the log of the daemon in the background.
 #[test]
 fn a_deadline_is_kept_when_a_daemon_in_the_background_is_stopped() {
     on_a_host(|| {
@@ -290,7 +289,7 @@ fn what_stands_by_ends_with_the_change_and_does_nothing_then() {
         daemon.kill();
         thread::sleep(AFTER_DEADLINE);
         assert_eq!(ports("br0"), ["eth0"]);
-        // Nor is there one without a deadline.
+        // Without a deadline, no such process runs.
         let _daemon = Daemon::start();
         begin();
         commit();
@@ -298,7 +297,7 @@ fn what_stands_by_ends_with_the_change_and_does_nothing_then() {
     });
 }
 
-/// Whether another process than this stands by.
+/// Whether a process other than `first` keeps the deadline.
 fn is_another_than(first: &Background) -> bool {
     fs::read_to_string(STANDBY)
         .is_ok_and(|pid| pid.ends_with('\n') && pid.trim_end() != first.pid().to_string())
@@ -330,7 +329,7 @@ fn none_stands_by_for_a_change_that_is_over_when_it_is_due() {
         assert!(first.signal(libc::SIGKILL));
         eventually("the daemon knows", || daemon.stderr().contains("has ended: until another one"));
         commit();
-        // It would be there after a second.
+        // It would have started within a second.
         thread::sleep(Duration::from_millis(1500));
         assert!(!is_another_than(&first));
         begin();
@@ -350,7 +349,7 @@ fn a_daemon_that_takes_a_change_over_has_a_process_of_its_own_stand_by() {
         eventually("the first has ended", || !first.is_running());
         eventually("another one stands by", || is_another_than(&first));
         let second = standby();
-        // It is the daemon that keeps the deadline as long as there is one.
+        // While a daemon runs, the daemon keeps the deadline.
         eventually("the bridge goes", || find_link("br0").is_none());
         assert!(daemon.stderr().contains("change_timeout expired"));
         assert_gone(&second);
@@ -358,7 +357,7 @@ fn a_daemon_that_takes_a_change_over_has_a_process_of_its_own_stand_by() {
     });
 }
 
-/// Whoever starts the daemon at that moment does not find it held up.
+/// A daemon's start at that moment does not block for long.
 #[test]
 fn a_daemon_that_starts_while_its_change_is_rolled_back_waits_for_that() {
     on_a_host(|| {
@@ -370,7 +369,7 @@ fn a_daemon_that_starts_while_its_change_is_rolled_back_waits_for_that() {
         go_wrong();
         let standby = standby();
         daemon.kill();
-        // The disk is slow, and the network comes first.
+        // The disk is slow, and the network is restored before the files.
         let mut strace = command(STRACE);
         strace.args(["-f", "-o", "/dev/null", "-e", "trace=fsync"]);
         strace.args(["-e", "inject=fsync:delay_enter=500000", "-p", &standby.pid().to_string()]);
@@ -420,7 +419,8 @@ fn a_daemon_with_an_open_change_does_not_end_for_want_of_clients() {
     });
 }
 
-/// What ran has gone with the boot; the files come back before anything comes up by them.
+/// The network state ended with the earlier boot; the files are restored before any interface
+/// starts by them.
 #[test]
 fn a_change_of_another_boot_is_rolled_back_before_interfaces_come_up() {
     on_a_host(|| {
@@ -444,7 +444,7 @@ fn a_change_of_another_boot_is_rolled_back_before_interfaces_come_up() {
         assert!(daemon.stderr().contains("a change is found that is open since"));
         let why = "the host was booted anew before a commit; ";
         assert_tells_of_a_rollback("iface-rollback", why);
-        // Another daemon knows it too, until a change begins.
+        // Another daemon reports it too, until a transaction begins.
         assert!(daemon.stop().success());
         let _daemon = Daemon::start();
         assert_tells_of_a_rollback("iface-commit", why);
@@ -472,7 +472,7 @@ fn stale_changes_are_rolled_back_without_a_daemon() {
         assert_eq!(ports("br0"), ["eth0"]);
         let count = pid_files();
         pretend_to_have_rebooted();
-        // Whoever has gone wrong may have gone wrong there, too.
+        // The configuration file may be faulty as well.
         fs::write("/etc/libvirt/virtinterfaced.conf", "change_timeout = never\n").unwrap();
         let (status, said) = run_alone();
         assert!(said.contains("/etc/libvirt/virtinterfaced.conf:1"), "{said}");
@@ -485,7 +485,7 @@ fn stale_changes_are_rolled_back_without_a_daemon() {
         run(command("umount").arg(BOOT_ID)).ok();
         ip_batch("link del br0\n");
 
-        // And in the same boot, the network too.
+        // In the same boot, the network is restored too.
         ip_batch("address add 192.0.2.2/24 dev eth0\nroute add default via 192.0.2.1 dev eth0\n");
         let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         go_wrong();
@@ -516,7 +516,7 @@ fn a_damaged_snapshot_is_set_aside_and_nothing_is_rolled_back() {
         let last = output.stderr.lines().last().unwrap();
         assert!(last.contains("its checksum is wrong"), "{output:?}");
         assert_eq!(fs::read(Path::new(CHANGE).join("aside/1/snapshot")).unwrap(), bytes);
-        // And as a daemon finds it.
+        // A daemon handles it the same way.
         fs::remove_dir_all(Path::new(CHANGE).join("aside")).unwrap();
         fs::write(&path, &bytes).unwrap();
         let daemon = Daemon::start();
@@ -525,7 +525,7 @@ fn a_damaged_snapshot_is_set_aside_and_nothing_is_rolled_back() {
         assert!(line.is_some_and(|line| line.contains(" error : ")), "{said}");
         assert_eq!(fs::read(Path::new(CHANGE).join("aside/1/snapshot")).unwrap(), bytes);
         assert_eq!((ports("br0"), Tree::take()), (vec!["eth0".to_owned()], tree));
-        // And the daemon is as good as new.
+        // The daemon works as before.
         begin();
         virsh_destroy("br0").unwrap();
         roll_back();
@@ -544,7 +544,7 @@ fn a_change_that_cannot_be_kept_is_not_begun() {
         assert!(said.contains("No space left on device"), "{said}");
         assert!(virsh("iface-commit").failed().contains("none has been begun"));
         fs::remove_file(Path::new(CHANGE).join("full")).unwrap();
-        // Room for the snapshot, and not for what a job would be undone by.
+        // The space suffices for the snapshot, but not for a change's journal.
         run(command("mount").args(["-o", "remount,size=64k", CHANGE])).ok();
         begin();
         let left: usize = 64 * 1024;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a DHCP server must not do to a host: take its own addresses away, give it addresses and routes
-//! that no host should take, insist on another address than the host's for ever.
+//! A DHCP server must not harm a host: it cannot remove the host's own addresses, assign addresses
+//! and routes that no host should accept, or delay a start for ever by refusing the requested
+//! address.
 
 use std::fs;
 
@@ -17,7 +18,7 @@ use crate::support::command::{ip, ip_batch, run, virsh};
 use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace};
 
-/// What the script has left for the daemon about eth0's lease.
+/// The script's note to the daemon about eth0's lease.
 fn refused() -> String {
     let path = format!("{DIR}/eth0.ipv4.refused");
     let text = fs::read_to_string(&path).unwrap_or_default();
@@ -25,10 +26,10 @@ fn refused() -> String {
     text
 }
 
-/// An event of a client that is to be refused.
+/// Asserts that the script refuses an event, and changes nothing.
 #[track_caller]
 fn assert_refused(label: &str, words: (&[&str], &[(&str, &str)]), want: &str) {
-    // Of IPv6 the kernel is still busy with the link's own address.
+    // For IPv6 only the addresses, as the kernel may still be settling the link-local one.
     let facts = || {
         let [v4, v6] = [Family::Ipv4, Family::Ipv6].map(|family| addresses("eth0", family));
         (v4, v6, ip("-4 address show dev eth0"), ip("-4 route"))
@@ -99,7 +100,7 @@ fn leases_that_no_host_should_take_are_refused() {
             ];
             assert_refused(address, (&[], &dhclient), want);
         }
-        // The longest time is for ever, and there are links of two.
+        // The longest lifetime means for ever, and a network may have only two addresses.
         for (ip, subnet, time) in
             [("192.0.2.5", mask, "4294967295"), ("192.0.2.6", "255.255.255.254", "1")]
         {
@@ -128,7 +129,7 @@ fn routes_that_are_not_the_servers_to_say_are_left_out() {
             Case("10.9.0.0/16 192.0.2.9", true),
             Case("10.10.0.0/16 0.0.0.0", true),
             Case("0.0.0.0/0 192.0.2.1", true),
-            // Wider than another link's network, which so keeps its own.
+            // Wider than another link's network, whose own route remains more specific.
             Case("10.0.0.0/8 192.0.2.9", true),
             Case("127.0.0.0/8 192.0.2.9", false),
             Case("224.0.0.0/4 192.0.2.9", false),
@@ -164,7 +165,7 @@ fn routes_that_are_not_the_servers_to_say_are_left_out() {
     });
 }
 
-/// The kernel takes the others of a network along with its first address.
+/// The kernel deletes the other addresses of a network with its first one.
 #[test]
 fn an_own_address_survives_a_lease_of_its_network() {
     in_namespace(|| {
@@ -175,7 +176,7 @@ fn an_own_address_survives_a_lease_of_its_network() {
         event(&["renew"], &base);
         event(&["deconfig"], &[]);
         assert_eq!(addresses("eth0", Family::Ipv4), ["192.0.2.77/24"]);
-        // A lease that has been defined since is not its any more.
+        // A leased address that was made permanent since no longer belongs to the lease.
         event(&["bound"], &base);
         ip("address change 192.0.2.5/24 dev eth0 valid_lft forever preferred_lft forever");
         assert_refused("renewed", (&["renew"], &base), "192.0.2.5 is the host's own address");
@@ -221,7 +222,7 @@ fn what_is_defined_besides_a_lease_outlives_it() {
         define(&definition(""));
         virsh("iface-start eth0").ok();
         assert!(ip("-4 address show dev eth0").contains("dynamic"));
-        // The administrator makes the lease's address his own.
+        // The administrator adds the leased address to the definition.
         define(&definition("<ip address='192.0.2.77' prefix='24'/>"));
         virsh("iface-start eth0").ok();
         assert!(!ip("-4 address show dev eth0").contains("dynamic"));
@@ -261,7 +262,7 @@ fn a_lease_without_name_servers_leaves_the_hosts() {
         fs::write("/etc/resolv.conf", own).unwrap();
         crate::leases::defined("<dhcp/>");
         virsh("iface-start eth0").ok();
-        // It is bound when all that the lease brings is there.
+        // The event is logged after the script has applied the lease.
         eventually("the lease is logged", || {
             daemon.stderr().contains("DHCP lease of eth0 (ipv4) bound: 192.0.2.1")
         });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Default gateways: the one route that a description tells, whatever others there are.
+//! Default gateways: which of several default routes a description shows.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::support::command::{command, ip, ip_batch, run};
 use crate::support::daemon::Daemon;
 use crate::support::namespace::{DIR, in_namespace};
 
-/// Two links that are up and have an address of each family.
+/// Two links that are up, with an address of each family.
 const LINKS: &str = "\
 link add veth0 type veth peer name far0
 link add veth1 type veth peer name far1
@@ -24,7 +24,7 @@ address add 2001:db8::2/64 dev veth0 nodad
 address add 2001:db8:1::2/64 dev veth1 nodad
 ";
 
-/// The gateways in a link's description, in its order.
+/// The gateways in a link's description, in order.
 fn gateways(client: &mut RawClient, name: &str) -> Vec<String> {
     let xml = client.xml(name);
     let values = xml.split("<route gateway='").skip(1);
@@ -33,7 +33,7 @@ fn gateways(client: &mut RawClient, name: &str) -> Vec<String> {
 
 #[test]
 fn the_default_gateways_of_a_link_are_those_that_the_kernel_would_use() {
-    /// Routes, and the gateways that `veth0` then has.
+    /// Routes, and the expected gateways of `veth0`.
     struct Case(&'static str, &'static str, &'static [&'static str]);
     const CASES: [Case; 14] = [
         Case("none", "", &[]),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Clients that look, while somebody keeps the kernel's lock of all network devices (RTNL) busy: a
-//! network namespace with many bridges is left behind, and the kernel takes its time to delete them.
+//! Queries while the kernel's lock for network devices (RTNL) is busy: a network namespace with
+//! many bridges is removed, and the kernel needs time to delete them.
 //!
-//! That calls are answered meanwhile is told by the order of things, not by how long they took.
+//! The order of events, not a duration, shows that calls are answered meanwhile.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,16 +18,17 @@ use crate::support::namespace::in_namespace;
 use crate::support::wire::{Arg, OK, procedure};
 use crate::support::{PATIENCE, StopOnDrop, eventually};
 
-/// The kernel takes some twenty milliseconds for each.
+/// The kernel takes about twenty milliseconds for each.
 const BRIDGE_COUNT: usize = 30;
 
-/// Rounds of calls that are answered at the least while somebody else waits for the lock.
+/// The minimum number of rounds of calls that are answered while another process waits for the
+/// lock.
 const ROUND_COUNT: usize = 5;
 
-/// How often the lock is taken from changes: each time it meets another kind of them, or may.
+/// How many times the lock is taken during changes: each time it may meet another kind of change.
 const JAM_COUNT: usize = 4;
 
-/// By that a jam is known.
+/// A longer wait shows that the lock was busy.
 const JAM_TIME_MIN: Duration = Duration::from_millis(200);
 
 #[test]
@@ -48,12 +49,12 @@ fn whoever_looks_does_not_wait_for_who_changes_links() {
                 let found = client.call(procedure::INTERFACE_LOOKUP_BY_NAME, &[Arg::Text("br0")]);
                 assert_eq!(found.head.status, OK);
                 assert!(client.xml("eth0").contains("speed='10000'"), "it is known");
-                // It is down, so it changes in silence.
+                // The link is down, so it changes without an event.
                 assert!(client.xml("br0").contains("<bridge stp='off' delay='15'>"));
             },
-            // Whoever asks for a link takes the lock.
+            // Querying a link takes the lock.
             || drop(ip("link show lo")),
-            // Of this one nobody has asked for the speed: who does waits, and no one else.
+            // The speed of this link is not known yet: only the client that asks for it waits.
             || assert!(other.xml("far0").contains("<link speed='10000' state='up'/>")),
         );
         assert!(jam.rounds >= ROUND_COUNT, "calls while the lock was taken: {jam:?}");
@@ -72,8 +73,8 @@ fn whoever_looks_does_not_wait_for_a_change_that_waits() {
         );
         assert_eq!(defined.head.status, OK);
         let br7 = [Arg::Text("br7"), Arg::Text(""), Arg::Word(0)];
-        // One that asks for the whole host, one that makes a link, one that asks for a few links and sets
-        // them, and a way back.
+        // A call that dumps the whole host, one that creates a link, one that queries and sets a
+        // few links, and a rollback.
         let mut changes = [
             (procedure::INTERFACE_CHANGE_BEGIN, &br7[2..]),
             (procedure::INTERFACE_CREATE, &br7[..]),
@@ -113,7 +114,7 @@ fn a_process_that_asks_the_kernel_is_made_again() {
     });
 }
 
-/// The process that asks the kernel on behalf of changes, if there is one.
+/// The process that queries the kernel for changes, if it runs.
 fn messenger_of(daemon: &Daemon) -> Option<u32> {
     let pid = daemon.pid();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
@@ -141,18 +142,18 @@ fn a_speed_is_asked_for_again_when_there_is_news_of_the_link() {
     });
 }
 
-/// What happened while the lock was taken.
+/// Measurements while the lock was busy.
 #[derive(Debug)]
 struct Jam {
-    /// How long somebody waited for the lock.
+    /// How long `waiting` waited for the lock.
     time: Duration,
-    /// How often an action was done meanwhile, and the longest that it took, be it a little before.
+    /// How many times the action ran meanwhile, and its longest time, including the moments before.
     rounds: usize,
     longest: Duration,
 }
 
-/// Does `action` again and again, and `other` once, while the kernel deletes a namespace with bridges, until
-/// `waiting`, which takes the lock, has waited for it.
+/// Runs `action` repeatedly and `other` once, while the kernel deletes a namespace with bridges,
+/// until `waiting`, which takes the lock, has waited for it.
 fn jammed(
     mut action: impl FnMut(),
     mut waiting: impl FnMut() + Send,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A host that has some of everything this kernel can make, and what `ip` says of it.
+//! A host with links of every kind that this kernel supports, and their state according to `ip`.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use crate::support::command::{ip, ip_batch};
 use crate::support::eventually;
 use crate::support::link::Tunnel;
 
-/// Links whose description depends on nothing but these lines. IPv6 link-local addresses are off
-/// where they would come a moment later.
+/// Links whose descriptions depend only on these lines. IPv6 link-local addresses are off where
+/// they would come a moment later.
 const LINKS: &str = "\
 link add eth0 address 52:54:00:00:00:01 mtu 1400 type veth peer name far0
 link add eth1 address 52:54:00:00:00:02 type veth peer name far1
@@ -52,14 +52,14 @@ address add 2001:db8:9::1 peer 2001:db8:9::2/128 dev br1 nodad
 address add 10.8.0.1 peer 10.8.0.2/31 dev tun0
 ";
 
-/// A host under test; its tunnels go when it is dropped.
+/// A host under test; its tunnels are deleted when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Scene {
     _tunnels: [Tunnel; 4],
 }
 
 impl Scene {
-    /// Makes everything, and waits until the kernel has settled on what is up.
+    /// Creates everything, and waits until the kernel has settled.
     pub(crate) fn build() -> Self {
         let [tap0, tap1, vnet1] = ["tap0", "tap1", "vnet1"].map(Tunnel::tap);
         let tunnels = [tap0, tap1, Tunnel::tun("tun0"), vnet1];
@@ -72,13 +72,13 @@ impl Scene {
     }
 }
 
-/// One of the kernel's attributes of a link.
+/// A sysfs attribute of a link.
 pub(crate) fn fact(name: &str, attribute: &str) -> String {
     let path = format!("/sys/class/net/{name}/{attribute}");
     fs::read_to_string(&path).unwrap_or_else(|err| panic!("{path}: {err}")).trim().to_owned()
 }
 
-/// A link as `ip` shows it.
+/// A link in the format of `ip -brief`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Shown {
     pub(crate) name: String,
@@ -86,7 +86,7 @@ pub(crate) struct Shown {
     pub(crate) mac: String,
 }
 
-/// All links, or those that `selection` leaves of them, by name.
+/// All links, or those that `selection` chooses, by name.
 pub(crate) fn shown(selection: &str) -> Vec<Shown> {
     let text = ip(&format!("-brief link show {selection}"));
     let mut links: Vec<_> = text.lines().map(parse).collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every XML that leaves the daemon is valid by libvirt's own schema, or at least XML.
+//! Every XML document from the daemon is valid by libvirt's own schema, or at least well-formed.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ const SCHEMA: &str = "/usr/share/libvirt/schemas/interface.rng";
 /// `VIR_INTERFACE_XML_INACTIVE`.
 const VIEWS: [(&str, u32); 2] = [("live", 0), ("inactive", 1)];
 
-/// Writes both XMLs of each interface into a folder; returns the files.
+/// Writes both XML documents of each interface into a directory; returns the files.
 fn dump(client: &mut RawClient, names: &[String]) -> Vec<String> {
     let mut files = Vec::new();
     for (number, name) in names.iter().enumerate() {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Whatever was done in a change, by whomever: a rollback leads back to where it began.
+//! A rollback restores the state at begin, whatever was done in the transaction, by any client or
+//! by hand.
 //!
-//! Sequences of up to four deeds, each in namespaces of its own, each of a seed of its own, which is
-//! printed where one fails: `SEQUENCES=1 SEQUENCES_SEED=...` repeats it. `SEQUENCES=1000` tries so many.
-//! Of what the kernel says [`Snapshot`] lists what may be another afterwards. Links that the daemon has
-//! put out of the way may be there still, or be gone.
+//! Sequences have up to four operations, and each runs in namespaces of its own with a seed of its
+//! own, which is printed on failure: `SEQUENCES=1 SEQUENCES_SEED=...` repeats it. `SEQUENCES=1000`
+//! runs that many. [`Snapshot`] lists what may differ after a rollback. Links that the daemon has
+//! renamed may still exist or be deleted.
 
 use std::collections::VecDeque;
 use std::fs::{self, Permissions};
@@ -27,24 +28,24 @@ use crate::world::{State, await_settled, lay_out, try_begin, try_call, try_commi
 const SEQUENCE_COUNT: u64 = 100;
 const LEN_MAX: usize = 4;
 
-/// How many are told at a time: most of the time they wait.
+/// How many run at a time: mostly they wait.
 const LANE_COUNT: usize = 4;
 
-/// `change_timeout`, where there is one.
+/// `change_timeout`, if the sequence has a deadline.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// What was not over so long before the deadline may have met with it.
+/// An operation that ends within this time of the deadline may have been affected by it.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// How long the kernel may take to note what has been undone, on a busy machine.
+/// How long the kernel may need to settle after a rollback, on a busy machine.
 const SETTLING_TIME: Duration = Duration::from_secs(20);
 
 const NICS: [&str; 3] = ["eth0", "eth1", "eth2"];
 const BRIDGES: [&str; 3] = ["br0", "br1", "br8"];
-/// What `ip` is let loose on. Nobody but `ip` makes `br9`.
+/// The links that `ip` changes. Only `ip` creates `br9`.
 const LINKS: [&str; 8] = ["br0", "br1", "br8", "br9", "eth0", "eth1", "eth2", "eth3"];
 
-/// What a change may be refused with: the kernel's reasons, an invalid operation, no such interface,
-/// a definition that makes no sense.
+/// The error codes that may occur: the kernel's reasons, an invalid operation, no such interface,
+/// an invalid definition.
 const CODES: [u32; 5] = [27, 38, 55, 57, 62];
 
 const PLUG_IN: &str = "\
@@ -84,16 +85,16 @@ const DEEDS: [Deed; 11] = [
     Deed::PassDeadline,
 ];
 
-/// What sequences have been.
+/// Statistics of the sequences.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
-    /// Told to their end.
+    /// Sequences that were completed.
     told: u32,
-    /// The machine was too busy: the deadline passed before it was its turn.
+    /// Sequences that ended early, as the deadline passed before its turn on a busy machine.
     late: u32,
-    /// Changes rolled back, for whatever reason.
+    /// Transactions that were rolled back.
     rolled_back: u32,
-    /// Those that had changed something by then.
+    /// Those of them that had changed something.
     undone: u32,
 }
 
@@ -106,19 +107,20 @@ impl Counts {
     }
 }
 
-/// A sequence that is being told.
+/// A sequence that is running.
 struct Telling {
     rng: Rng,
     daemon: Option<Daemon>,
     client: RawClient,
     options: Vec<String>,
-    /// The change that is open: what it began with, when that was asked for, and when answered.
+    /// The open transaction: the state at its beginning, and the times of the call and of its
+    /// answer.
     open: Option<(State, Instant, Instant)>,
-    /// Who was a guest then.
+    /// The guests at that time.
     guests: Vec<(String, String)>,
     has_deadline: bool,
     counts: Counts,
-    /// What was done, for whoever has to look into it.
+    /// A list of the operations, for a failure.
     said: Vec<String>,
 }
 
@@ -130,13 +132,13 @@ impl Drop for Telling {
     }
 }
 
-/// All that there is, but for links that have yet to be deleted.
+/// The whole state, without links that have yet to be deleted.
 fn look() -> State {
     State { tree: Tree::take(), host: Snapshot::take().without(|name| name.starts_with("gone-")) }
 }
 
-/// Ports of bridges that no definition names, each with its bridge: what they have is theirs, and so not
-/// set back, but for whose port they are.
+/// Ports that no definition names, with their bridges: they belong to guests, so only their place
+/// on the bridge is restored.
 fn guests() -> Vec<(String, String)> {
     let files = fs::read_dir(FOLDER).into_iter().flatten();
     let bridges: String = files
@@ -153,7 +155,7 @@ impl Telling {
         let mut rng = Rng::with_seed(seed);
         let len = rng.usize(1..=LEN_MAX).max(rng.usize(1..=LEN_MAX));
         let mut deeds: Vec<_> = (0..len).map(|_| *rng.pick(&DEEDS)).collect();
-        // Without a change there is little to see.
+        // Without a transaction there is little to test.
         if !rng.once_in(4) {
             deeds[0] = Deed::Begin;
         }
@@ -189,7 +191,7 @@ impl Telling {
         self.said.push(text.into());
     }
 
-    /// Whether the deadline may have come in between.
+    /// Whether the deadline may have passed meanwhile.
     fn is_late(&self) -> bool {
         let begun = self.open.as_ref().map(|(_, asked, _)| *asked);
         self.has_deadline && begun.is_some_and(|begun| begun.elapsed() + MARGIN > TIMEOUT)
@@ -251,7 +253,7 @@ impl Telling {
         let outcome = try_commit(&mut self.client).expect("an answer");
         match self.open {
             None => self.assert_invalid(outcome),
-            // Or it is too late.
+            // The deadline may have passed.
             Some(_) if outcome.is_err() && self.is_late() => {}
             Some(_) => {
                 outcome.unwrap();
@@ -280,7 +282,7 @@ impl Telling {
         self.counts.undone += u32::from(!differences.is_empty());
     }
 
-    /// The change is over, and was not.
+    /// Asserts that the open transaction was rolled back.
     fn find_all_as_it_was(&mut self, label: &str) {
         let (mut begun, ..) = self.open.take().expect("an open change");
         let guests = self.guests.clone();
@@ -304,7 +306,7 @@ impl Telling {
         }
     }
 
-    /// A change that is refused changes nothing.
+    /// A refused call must change nothing.
     fn call(&mut self, procedure: i32, arguments: &[Arg<'_>]) {
         let tree = Tree::take();
         let outcome = try_call(&mut self.client, procedure, arguments).expect("an answer");
@@ -344,7 +346,7 @@ impl Telling {
         let deed = rng.u8(..9);
         self.note(format!("    {deed}: {}, {}, {xml}", path.display(), other.display()));
         fs::create_dir_all(FOLDER).unwrap();
-        // What is not there cannot be changed.
+        // The file may not exist.
         let _ = match deed {
             0 => fs::remove_file(path),
             1 => fs::rename(path, other),
@@ -365,7 +367,7 @@ impl Telling {
                 let sysctl = *self.rng.pick(&["accept_ra", "autoconf", "disable_ipv6"]);
                 let value = self.rng.pick(&["0", "1"]);
                 self.note(format!("    {link}: {sysctl} = {value}"));
-                // It may not be there.
+                // The link may not exist.
                 let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{link}/{sysctl}"), value);
                 continue;
             }
@@ -399,7 +401,7 @@ impl Telling {
             thread::sleep(over.saturating_duration_since(Instant::now()));
         }
         self.find_all_as_it_was("the deadline has passed");
-        // It is not only what it was: the change is over.
+        // The state is restored, and the transaction must also be closed.
         self.commit();
     }
 }
@@ -521,7 +523,7 @@ fn whatever_was_done_is_undone() {
     println!("{:?} in {:?}", counts.lock().unwrap(), begun.elapsed());
 }
 
-/// A sequence under trial, which is named if it is one that fails.
+/// A sequence under test, whose seed is printed if it fails.
 struct Trial(u64);
 
 impl Drop for Trial {

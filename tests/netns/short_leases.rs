@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A DHCP server (RFC 2131) that gives everybody the same address, for as few seconds as a test can wait:
-//! dnsmasq gives two minutes at least.
+//! A DHCP server (RFC 2131) that gives every client the same address, for as few seconds as a test
+//! can wait; the shortest lease of dnsmasq is two minutes.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// What everybody gets.
+/// The address for every client.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -32,7 +32,7 @@ pub(crate) struct ShortLeases {
 }
 
 impl ShortLeases {
-    /// Serves in the network namespace of another process, for so many seconds a lease.
+    /// Serves in the network namespace of another process, with leases of this many seconds.
     pub(crate) fn serve(pid: u32, seconds: u32) -> Self {
         let (acknowledged, is_over) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -54,7 +54,7 @@ impl ShortLeases {
         Self { acknowledged, is_over, thread: Some(thread) }
     }
 
-    /// How often a lease was given or renewed.
+    /// How many times a lease was given or renewed.
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::Relaxed)
     }
@@ -68,7 +68,7 @@ impl Drop for ShortLeases {
     }
 }
 
-/// What is answered to a message, and to whom.
+/// The answer to a message: its type, destination and bytes.
 fn answer(message: &[u8], seconds: u32) -> Option<(u8, Ipv4Addr, Vec<u8>)> {
     let asked = message.get(OPTIONS..)?;
     let [kind] = option(asked, 53)?.try_into().ok()?;
@@ -127,7 +127,7 @@ fn enter(pid: u32) {
     assert_eq!(rc, 0, "{}", io::Error::last_os_error());
 }
 
-/// What is broadcast leaves there, whatever the routes say.
+/// Sends broadcasts through this link, whatever the routes are.
 #[allow(unsafe_code, reason = "std does not know this option")]
 fn bind_to(socket: &UdpSocket, link: &str) {
     let len = libc::socklen_t::try_from(link.len()).unwrap();

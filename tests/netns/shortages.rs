@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What must happen at the end of a change needs no file, no descriptor and no luck: a disk that is full
-//! or read-only, a folder that is gone, a process that may open nothing. The network goes back at once,
-//! the rest as soon as it can, and nothing is committed or forgotten before that.
+//! A rollback needs no file, no descriptor and no luck: the disk is full or read-only, a directory
+//! is missing, the daemon may open no file. The network is restored at once, the rest as soon as
+//! possible, and until then nothing is committed or forgotten.
 
 use std::fs;
 use std::path::Path;
@@ -16,17 +16,18 @@ use crate::support::eventually;
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::transaction::{CHANGE, Tree, begin, commit, roll_back};
 
-/// Time for virsh to begin a change, to go wrong, and to have the host made short of something.
+/// Enough seconds for virsh to begin a transaction and make changes, and for the test to create a
+/// shortage.
 const DEADLINE: u32 = 5;
 
-/// A host that was reached through `eth0`.
+/// A host that is reached through `eth0`.
 struct Host {
     before: Snapshot,
     tree: Tree,
 }
 
 impl Host {
-    /// With both folders on file systems of their own, to be made full or read-only.
+    /// Both directories are on file systems of their own, which can be filled or made read-only.
     fn new() -> Self {
         ip_batch(TWO_NICS);
         ip_batch(
@@ -38,7 +39,7 @@ impl Host {
             let options = ["-t", "tmpfs", "-o", "size=256k", "tmpfs", folder];
             run(command("mount").args(options)).ok();
         }
-        // Large enough that the removal of another one does not make room for it.
+        // Large enough that removing another file does not make room for it.
         let comment = format!("<!-- {} -->\n", "x".repeat(100_000));
         let definition = comment + &ethernet("eth1", &["192.0.2.9/24"], &[]);
         fs::write(definition_file("eth1"), definition).unwrap();
@@ -46,7 +47,7 @@ impl Host {
         Self { before: Snapshot::take(), tree: Tree::take() }
     }
 
-    /// Opens a change with a deadline, and changes both network and files.
+    /// Begins a transaction with a deadline, and changes both network and files.
     fn go_wrong(&self) -> Daemon {
         let text = format!("change_timeout = {DEADLINE}\nlog_level = 2\n");
         let daemon = Daemon::start_with(daemon_command().args(["-f", &config_file(&text)]));
@@ -63,7 +64,7 @@ impl Host {
         self.before.assert_unchanged(Strictness::AlikeLinks, label);
     }
 
-    /// All of it is as it was, and the daemon is as good as new.
+    /// Asserts that everything is restored, and that the daemon works as before.
     fn assert_is_back(&self, label: &str) {
         self.assert_network_is_back(label);
         assert_eq!(Tree::take(), self.tree, "{label}");
@@ -75,7 +76,7 @@ impl Host {
 }
 
 impl Drop for Host {
-    /// What stands by for a change that is left open would try for ever.
+    /// Otherwise the process that keeps the deadline of an open transaction would try for ever.
     fn drop(&mut self) {
         for folder in [CHANGE, FOLDER] {
             run(command("mount").args(["-o", "remount,rw", folder]));
@@ -87,7 +88,7 @@ fn remount(folder: &str, how: &str) {
     run(command("mount").args(["-o", &format!("remount,{how}"), folder])).ok();
 }
 
-/// Leaves no room at all.
+/// Fills a directory completely.
 fn fill(folder: &str) {
     let mut filler = vec![0_u8; 256 * 1024];
     while fs::write(Path::new(folder).join("full"), &filler).is_err() {
@@ -99,7 +100,7 @@ fn make_room(folder: &str) {
     fs::remove_file(Path::new(folder).join("full")).unwrap();
 }
 
-/// Nothing but the rollback, which is to be said of it.
+/// Asserts that all calls except the rollback are refused, for this reason.
 fn assert_only_rolls_back(why: &str) {
     for (call, failure) in [
         ("iface-begin", "failed to begin transaction"),
@@ -113,7 +114,7 @@ fn assert_only_rolls_back(why: &str) {
     }
 }
 
-/// Tries that have failed so far: each is an error of the log.
+/// The number of failed attempts so far: each is logged as an error.
 fn failed_tries(daemon: &Daemon) -> usize {
     let said = daemon.stderr();
     let is_try = |line: &&str| line.contains(" has failed, and is tried again in ");
@@ -132,7 +133,7 @@ fn a_deadline_over_a_read_only_disk_brings_the_network_back_and_is_not_over() {
         assert_only_rolls_back("snapshot: Read-only file system");
         eventually("it is tried again", || failed_tries(&daemon) > 1);
         assert!(failed_tries(&daemon) < 10, "with a pause: {}", daemon.stderr());
-        // Neither does another daemon take it for over.
+        // Another daemon does not treat it as complete either.
         daemon.kill();
         let output = run_daemon(&["--rollback-stale"]);
         assert_eq!(output.status.code(), Some(11), "{output:?}");
@@ -162,7 +163,7 @@ fn definitions_that_cannot_be_restored_are_restored_when_they_can_be() {
             host.assert_network_is_back(label);
             eventually("a try fails", || failed_tries(&daemon) > 0);
             assert_only_rolls_back(why);
-            // A caller's rollback is a try of its own, and says why it fails.
+            // An explicit rollback is another attempt, and its error states the reason.
             let said = virsh("iface-rollback").failed();
             assert!(said.contains(why) && said.contains("; it is tried again"), "{said}");
             if give.is_empty() {
@@ -200,7 +201,7 @@ fn a_rollback_needs_no_folder_of_its_own() {
     });
 }
 
-/// What the files say is copied before it is replaced: a courtesy, where there is room for it.
+/// Replaced files are copied only if there is room for it.
 #[test]
 fn a_full_disk_keeps_no_copies_and_stops_no_rollback() {
     with_virsh(|| {
@@ -255,7 +256,7 @@ fn a_commit_that_cannot_be_written_down_has_not_happened() {
     });
 }
 
-/// It could not be put back, so it is not taken away either.
+/// The file could not be restored, so it is not removed either.
 #[test]
 fn a_file_that_could_not_be_read_at_the_beginning_is_left_alone() {
     with_virsh(|| {

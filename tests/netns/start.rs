@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `virsh iface-start` and `iface-destroy`: the host is as it is defined, and nothing else happens.
+//! `virsh iface-start` and `iface-destroy`: the host matches the definition, and nothing else
+//! changes.
 
 use std::fs::{self, File};
 use std::process::{Child, Stdio};
@@ -40,7 +41,7 @@ fn destroy(name: &str) {
     virsh_destroy(name).unwrap();
 }
 
-/// What virsh says of a command that fails, from its second line on.
+/// The message of a virsh command that fails, from its second line on.
 #[track_caller]
 fn refused(arguments: &str) -> String {
     let said = virsh(arguments).failed();
@@ -55,7 +56,7 @@ fn bridge_data(name: &str) -> Value {
     link["linkinfo"]["info_data"].clone()
 }
 
-/// Notes what the kernel announces of links.
+/// Records the kernel's events of links.
 struct Monitor {
     child: Child,
     path: String,
@@ -72,7 +73,7 @@ impl Monitor {
             .spawn()
             .unwrap();
         let monitor = Self { child, path };
-        // It listens from the moment at which it tells of something.
+        // It listens once it has recorded an event.
         eventually("the monitor listens", || {
             ip("link set lo mtu 65535");
             ip("link set lo mtu 65536");
@@ -85,7 +86,7 @@ impl Monitor {
         fs::read_to_string(&self.path).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// All that was announced of a link, up to now.
+    /// The events of a link so far.
     fn of(&self, name: &str) -> Vec<String> {
         let mark = self.lines().len();
         eventually("the monitor has told all", || {
@@ -102,13 +103,13 @@ impl Monitor {
 
 impl Drop for Monitor {
     fn drop(&mut self) {
-        // What has ended already needs no end.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What would have changed if a link had been taken down, or made again.
+/// Values that change if a link is taken down or recreated.
 fn continuity(name: &str) -> (Value, String, bool) {
     (link(name)["ifindex"].clone(), fact(name, "carrier_changes"), is_up(name))
 }
@@ -122,7 +123,7 @@ fn a_nic_gets_its_addresses_routes_mtu_and_mac() {
         );
         define(&xml);
         start("eth0");
-        // The answer comes when a look agrees: no waiting here.
+        // The start returns only when the link is as defined, so there is no wait here.
         let shown = virsh("iface-dumpxml eth0").ok();
         assert!(shown.contains("<link speed='10000' state='up'/>"), "{shown}");
         assert_eq!(link("eth0")["operstate"], "UP");
@@ -181,7 +182,7 @@ fn a_bridge_is_made_with_its_ports_and_goes_with_its_definition() {
     });
 }
 
-/// The kernel takes its time to delete a bridge. Until then nobody sees it, nor finds it by the MAC
+/// The kernel needs time to delete a bridge. Until then it is not listed, nor found by the MAC
 /// address that it shares with its port.
 #[test]
 fn a_bridge_that_is_about_to_be_deleted_is_no_interface_any_more() {
@@ -207,7 +208,7 @@ fn a_bridge_that_is_about_to_be_deleted_is_no_interface_any_more() {
         let no_more = || ip_json("link show type bridge").is_empty();
         eventually("all of them are deleted", no_more);
 
-        // A daemon that did not get to it leaves it to the next one.
+        // A daemon that was killed before leaves the deletion to the next one.
         start_and_destroy(&mut client);
         daemon.kill();
         let _daemon = Daemon::start();
@@ -242,22 +243,22 @@ fn virshs_own_default_of_stp_without_delay_works() {
             assert_eq!(settings(), want, "{attributes}, made anew");
             let running = "error: Requested operation is not valid: interface is already running";
             assert_eq!(refused("iface-start br0"), running, "{attributes}");
-            // From and to every other, in place.
+            // Each setting is changed to each other one, on the running bridge.
             for Case(other, ..) in CASES {
                 for attributes in [other, attributes] {
                     let xml = bridge("br0", attributes, &["eth0"], &[]);
                     let define = [Arg::Text(&xml), Arg::Word(0)];
                     client.call(procedure::INTERFACE_DEFINE_XML, &define).results();
-                    // It may be as it should already.
+                    // The bridge may match already.
                     client.call(procedure::INTERFACE_CREATE, &br0);
                 }
-                // What a definition leaves open stays as it was.
+                // A setting that the definition leaves out keeps its value.
                 if attributes.contains("delay") {
                     assert_eq!(settings(), want, "{attributes}, after {other}");
                 }
             }
             destroy("br0");
-            // Or the next one would have what that leaves open from this one.
+            // Otherwise the next case would inherit settings that it leaves out.
             virsh("iface-undefine br0").ok();
         }
     });
@@ -300,7 +301,7 @@ fn an_edited_bridge_changes_in_place() {
         }
         assert!(!monitor.of("br0").is_empty(), "the monitor saw the change of addresses");
 
-        // All of it the other way; the port that is no longer named may be a guest's, and stays.
+        // The reverse change. The port that is no longer named may be a guest's, so it stays.
         let before = ["br0", "eth0", "eth1", "vnet0"].map(continuity);
         define(&bridge("br0", "stp='off' delay='0'", &["eth0"], &["192.0.2.2/24"]));
         start("br0");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Whoever works over a NIC does not notice that it becomes a bridge's port, nor that it ceases to
-//! be one.
+//! Connections over a NIC are not interrupted when it becomes a bridge's port, nor when it ceases
+//! to be one.
 //!
-//! A peer in a network namespace of its own and the host ask each other once a millisecond, and
-//! keep a connection of TCP each way. What is measured is the longest time without an answer.
+//! The host and a peer in a network namespace of its own query each other once a millisecond, and
+//! keep a TCP connection in each direction. The test measures the longest time without an answer.
 //!
-//! That time has in it what the scheduler takes: on a busy machine tens of milliseconds. The
-//! threads that measure therefore go before all others, and the daemon has the best of the ordinary
-//! priorities; and the change is tried up to five times, of which the best counts. What is asserted is
-//! so what the daemon and the kernel need, and not what a busy machine adds.
+//! That time includes scheduling delays: tens of milliseconds on a busy machine. The measuring
+//! threads therefore have real-time priority, and the daemon has the highest ordinary priority; and
+//! the change is tried up to five times, of which the shortest time counts. The result is the time
+//! that the daemon and the kernel need, without that of other load.
 
 #![allow(unsafe_code, reason = "namespaces are entered, and priorities set, by system calls")]
 
@@ -27,10 +27,10 @@ use crate::support::namespace::{DIR, is_installed};
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::{PATIENCE, StopOnDrop, eventually};
 
-/// The longest silence that nobody minds.
+/// The longest interruption that is acceptable.
 const SILENCE_MAX: Duration = Duration::from_millis(20);
 
-/// How often a change is tried for a moment in which the machine has time.
+/// How many times a change is tried until the machine is idle enough.
 const TRIAL_COUNT: usize = 5;
 
 const QUESTION_INTERVAL: Duration = Duration::from_millis(1);
@@ -38,7 +38,7 @@ const BYTE_INTERVAL: Duration = Duration::from_millis(10);
 
 const ECHO_PORT: u16 = 7;
 
-/// The host's end, and the peer's.
+/// The addresses of the host and of the peer.
 #[derive(Clone, Copy, Debug)]
 struct Ends {
     host: &'static str,
@@ -48,14 +48,14 @@ struct Ends {
 const IPV4: Ends = Ends { host: "192.0.2.2", peer: "192.0.2.1" };
 const IPV6: Ends = Ends { host: "2001:db8::2", peer: "2001:db8::1" };
 
-/// Where a thread runs.
+/// The network namespace of a thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Side {
     Host,
     Peer,
 }
 
-/// `eth0` with a peer behind it, to whom `peer` is a host of its own.
+/// Connects `eth0` to the namespace `peer`, which stands for another host.
 pub(crate) fn lay_cable() {
     ip("netns add peer");
     ip_batch(
@@ -75,7 +75,7 @@ pub(crate) fn lay_cable() {
     ip("route add default via 192.0.2.1");
 }
 
-/// Takes the calling thread to a network namespace that `ip` has made.
+/// Moves the calling thread to a network namespace that `ip` has created.
 pub(crate) fn enter_namespace(name: &str) {
     let namespace = File::open(format!("/run/netns/{name}")).unwrap();
     // SAFETY: setns takes an open descriptor and an integer; it moves this thread alone.
@@ -83,7 +83,7 @@ pub(crate) fn enter_namespace(name: &str) {
     assert_eq!(rc, 0, "{}", io::Error::last_os_error());
 }
 
-/// Takes the calling thread to its side, and before all others.
+/// Moves the calling thread to its side, and gives it real-time priority.
 pub(crate) fn enter(side: Side) {
     if side == Side::Peer {
         enter_namespace("peer");
@@ -98,30 +98,30 @@ pub(crate) fn enter(side: Side) {
 
 fn bind(address: &str, port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((address.parse::<IpAddr>().unwrap(), port)).unwrap();
-    // A time limit for reading would be rounded up to the kernel's ticks.
+    // A read timeout would be rounded up to the kernel's ticks.
     socket.set_nonblocking(true).unwrap();
     socket
 }
 
-/// Sends back what comes.
+/// Echoes what it receives.
 fn echo(socket: &UdpSocket, stop: &AtomicBool) {
     let mut buffer = [0; 64];
     while !stop.load(Ordering::Relaxed) {
         while let Ok((len, from)) = socket.recv_from(&mut buffer) {
-            // One that cannot be sent is one that is missed.
+            // An echo that cannot be sent counts as lost.
             let _ = socket.send_to(&buffer[..len], from);
         }
         thread::sleep(QUESTION_INTERVAL);
     }
 }
 
-/// Asks until told to stop; returns the longest time between two answers.
+/// Sends queries until `stop` is set; returns the longest time between two answers.
 fn longest_silence(socket: &UdpSocket, server: SocketAddr, stop: &AtomicBool) -> Duration {
     let mut buffer = [0; 64];
     let mut longest = Duration::ZERO;
     let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        // What cannot be sent is missed like what does not arrive.
+        // A query that cannot be sent counts as lost.
         let _ = socket.send_to(b"there?", server);
         thread::sleep(QUESTION_INTERVAL);
         while socket.recv_from(&mut buffer).is_ok() {
@@ -132,7 +132,7 @@ fn longest_silence(socket: &UdpSocket, server: SocketAddr, stop: &AtomicBool) ->
     longest.max(last.elapsed())
 }
 
-/// Sends a byte at a time over one connection, and wants each one back.
+/// Sends single bytes over one connection, and expects each of them back.
 fn keep_connection(server: SocketAddr, stop: &AtomicBool) {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -149,7 +149,7 @@ fn keep_connection(server: SocketAddr, stop: &AtomicBool) {
     }
 }
 
-/// Serves one connection to its end.
+/// Echoes over one connection to its end.
 fn serve_connection(listener: &TcpListener, stop: &AtomicBool) {
     listener.set_nonblocking(true).unwrap();
     let mut stream = loop {
@@ -168,8 +168,8 @@ fn serve_connection(listener: &TcpListener, stop: &AtomicBool) {
     }
 }
 
-/// The longest times without an answer while `change` runs: to the host's questions, and to the
-/// peer's.
+/// Runs `change`, and returns the longest times without an answer: to the host's queries, and to
+/// the peer's.
 fn silences_during(ends: Ends, change: impl FnOnce()) -> [Duration; 2] {
     let stop = AtomicBool::new(false);
     let ready = AtomicUsize::new(0);
@@ -179,7 +179,7 @@ fn silences_during(ends: Ends, change: impl FnOnce()) -> [Duration; 2] {
     };
     let (stop_now, count_ready) = (&stop, &ready);
     let note_ready = move || count_ready.fetch_add(1, Ordering::Relaxed);
-    // IPv6 takes its time for addresses that come anew.
+    // IPv6 needs time to settle new addresses.
     await_addresses();
     thread::scope(|scope| {
         let stop = StopOnDrop(stop_now);
@@ -213,7 +213,7 @@ fn silences_during(ends: Ends, change: impl FnOnce()) -> [Duration; 2] {
         }
         thread::sleep(Duration::from_millis(100));
         change();
-        // What is lost after the answer counts as well.
+        // Losses after the call's answer count as well.
         thread::sleep(Duration::from_millis(300));
         drop(stop);
         let [host, peer] = askers.try_into().unwrap();
@@ -221,7 +221,7 @@ fn silences_during(ends: Ends, change: impl FnOnce()) -> [Duration; 2] {
     })
 }
 
-/// Tries both changes in turn until each has once been quick enough, both ways.
+/// Tries both changes in turn until each has been fast enough once, in both directions.
 fn check(ends: Ends) {
     let mut best = [Duration::MAX; 2];
     await_addresses();
@@ -240,7 +240,7 @@ fn check(ends: Ends) {
     panic!("never quick enough over {ends:?}: {best:?}");
 }
 
-/// Something that whoever works over the NIC has to outlast.
+/// A change that connections over the NIC must survive.
 struct Change {
     make: fn(),
     verify: fn(),
@@ -260,7 +260,7 @@ const UNBRIDGE: Change = Change {
 };
 
 impl Change {
-    /// The longer one of the two silences that it takes.
+    /// The longer of the two interruptions.
     fn measure(&self, ends: Ends) -> Duration {
         let [host, peer] = silences_during(ends, self.make);
         (self.verify)();
@@ -297,14 +297,14 @@ fn nobody_notices_over_ipv4_that_a_nic_becomes_a_port_and_ceases_to_be_one() {
     with_cable(|| check(IPV4));
 }
 
-/// An address that comes to a link anew is asked after for a second; one that was there a moment ago
-/// is not.
+/// For a new address the kernel performs duplicate address detection for a second; for an address
+/// that moves the daemon prevents that.
 #[test]
 fn nobody_notices_it_over_ipv6_either() {
     with_cable(|| check(IPV6));
 }
 
-/// The peer as a DHCP server that gives the host the address that it has in the other tests.
+/// The peer as a DHCP server that assigns the host's address of the other tests.
 #[derive(Debug)]
 struct Server(std::process::Child);
 
@@ -360,14 +360,14 @@ fn nobody_notices_over_a_lease_that_moves_along() {
             on_the_nic();
             println!("{client}:");
             check(IPV4);
-            // The client outlives the daemon, and is ended with the interface.
+            // The client would survive the daemon; it ends with the interface.
             virsh_destroy("eth0").unwrap();
         });
     }
 }
 
-/// While a port of a bridge with STP listens and learns it forwards nothing: twice the delay, which
-/// is two seconds at least. The connections wait for that, and go on.
+/// A port of a bridge with STP forwards nothing while it listens and learns: for twice the delay,
+/// which is at least two seconds. The connections wait, and continue.
 #[test]
 fn connections_outlast_the_time_that_stp_takes() {
     with_cable(|| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Sysctls of links that were changed in a change, or that went with their link, are as they were after
-//! a rollback: all that this kernel has. And a bridge has those of the NIC that it takes in.
+//! A rollback restores every sysctl of this kernel for links that were changed, or lost and
+//! recreated, in the transaction. A bridge takes over the sysctls of its NIC.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ link set eth1 up
 link set br0 up
 ";
 
-/// What a rollback leaves as it is, with the reason.
+/// Sysctls that a rollback does not restore, with the reason.
 const LEFT: [(&str, &str); 7] = [
     ("addr_gen_mode", "an attribute of the link, which the rollback sets as such"),
     ("ioam6_id_wide", "the kernel tells half of it"),
@@ -41,16 +41,16 @@ fn files(link: &str) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).filter(|path| !is_left(path)).collect()
 }
 
-/// Gives each sysctl of a link another value, and says how many take one.
+/// Changes each sysctl of a link, and returns how many accept another value.
 fn change_all(link: &str) -> usize {
     let change = |path: &PathBuf| {
         let now: i64 = fs::read_to_string(path).unwrap().trim().parse().unwrap();
-        // The last: IPv6 goes with it, and its sysctls do not.
+        // Left out: it removes IPv6 addresses and routes too. The test sets it last.
         if path.ends_with("disable_ipv6") {
             return false;
         }
-        // Of a time that is negative the kernel tells nothing that it takes back, and of ten milliseconds
-        // it may make eight.
+        // The kernel does not report negative times in a form that it accepts, and it may round ten
+        // milliseconds to eight.
         let has_times = path.to_str().unwrap().contains("/neigh/");
         let values = if has_times { [now + 1, now + 2] } else { [now + 1, now - 1] };
         values.iter().any(|value| {
@@ -100,7 +100,7 @@ fn each_sysctl_comes_back_with_its_link() {
     });
 }
 
-/// The sysctls of a link, by their files' names, but for the MTU that follows the link's.
+/// The sysctls of a link by name, except the MTU of IPv6, which follows the link's.
 fn values(link: &str) -> Vec<(String, String)> {
     let value = |path: &PathBuf| {
         let path_below = path.strip_prefix("/proc/sys/net").unwrap().to_str().unwrap();
@@ -120,14 +120,15 @@ fn a_bridge_has_those_of_its_port_and_gives_them_back() {
         let _daemon = Daemon::start();
         let count = change_all("eth0");
         assert!(count > 60 + 24, "{count}");
-        // The kernel's, whenever the link comes up.
+        // The kernel resets this one whenever the link comes up.
         fs::write("/proc/sys/net/ipv6/conf/eth0/mtu", "1500").unwrap();
         let (before, had) = (Snapshot::take(), values("eth0"));
         virsh("iface-bridge eth0 br1 --no-stp").ok();
         assert_eq!(values("br1"), had);
         virsh("iface-unbridge br1").ok();
         before.assert_unchanged(Strictness::SameLinks, "bridged and back");
-        // What is set of the bridge goes to its port, and back to a bridge that is started again.
+        // A sysctl that is set for the bridge moves to its port, and back when the bridge is
+        // started again.
         virsh("iface-bridge eth0 br1 --no-stp").ok();
         let set = |link: &str, value: &str| {
             fs::write(format!("/proc/sys/net/ipv4/conf/{link}/rp_filter"), value).unwrap();

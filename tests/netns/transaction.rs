@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `virsh iface-begin`, `iface-commit` and `iface-rollback`: what has been changed since is undone,
-//! the files byte for byte and the network field by field, by whomever it was changed.
+//! `virsh iface-begin`, `iface-commit` and `iface-rollback`: a rollback undoes every change since
+//! begin, files byte for byte and the network field by field, whether a client made it or an
+//! administrator by hand.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -19,10 +20,10 @@ use crate::support::link::Tunnel;
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 
-/// Where an open change is kept.
+/// The directory of the open transaction.
 pub(crate) const CHANGE: &str = "/var/lib/libvirt/interface/change";
 
-/// Everything that a NIC may have and lose.
+/// A NIC's configuration with everything that it may lose.
 const BUSY: &str = "\
 link set eth0 up
 link set eth1 up
@@ -41,13 +42,13 @@ route add default via 2001:db8::1 dev eth0
 route add 2001:db8:ffff::/48 via 2001:db8::9 dev eth0 metric 7
 ";
 
-/// The definition files: names, bytes, modes, owners, and what links say.
+/// The definition files: names, modes, owners, and bytes or the target of a link.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Tree(Vec<(String, u32, u32, u32, Vec<u8>)>);
 
 impl Tree {
     pub(crate) fn take() -> Self {
-        // One may go while others are read.
+        // A file may vanish while others are read.
         let read = |name: String| {
             let path = Path::new(FOLDER).join(&name);
             let metadata = fs::symlink_metadata(&path).ok()?;
@@ -119,7 +120,7 @@ fn what_was_committed_stays_and_what_was_begun_after_it_goes() {
     });
 }
 
-/// What virsh says of a call that must fail.
+/// The message of a virsh command that must fail.
 #[track_caller]
 fn refused(command: &str) -> String {
     let said = virsh(command).failed();
@@ -179,7 +180,7 @@ fn flags_are_refused_and_so_is_who_may_only_look() {
     });
 }
 
-/// Who has begun a change is in the log, and what virt-admin shows of a client says that it has.
+/// The log names the caller of begin, and virt-admin shows the open transaction of a client.
 #[test]
 fn it_is_to_be_seen_who_has_begun_a_change() {
     const VIRT_ADMIN: &str = "/usr/bin/virt-admin";
@@ -207,7 +208,7 @@ fn it_is_to_be_seen_who_has_begun_a_change() {
     });
 }
 
-/// Other daemons of libvirt keep their state below the same folder, some of them as other users.
+/// Other daemons of libvirt keep their state below the same directory, some of them as other users.
 #[test]
 fn libvirts_folder_is_for_all_of_its_daemons_and_ours_is_for_root() {
     with_virsh(|| {
@@ -222,7 +223,7 @@ fn libvirts_folder_is_for_all_of_its_daemons_and_ours_is_for_root() {
     });
 }
 
-/// What changes the host is a line at the log's default level, with the interface and who asked.
+/// Each change of the host is logged at the default level, with the interface and the caller.
 #[test]
 fn each_change_is_logged_with_its_interface_and_its_caller() {
     with_virsh(|| {
@@ -247,7 +248,7 @@ fn each_change_is_logged_with_its_interface_and_its_caller() {
     });
 }
 
-/// The files that were there, in all their variety.
+/// Writes definition files of every kind.
 fn lay_files() {
     for name in ["eth0", "eth1", "eth2", "eth3", "eth4"] {
         define(&ethernet(name, &["192.0.2.9/24"], &[]));
@@ -278,7 +279,7 @@ fn files_are_put_back_byte_for_byte_with_mode_and_owner() {
         fs::write(path("new1"), "rubbish").unwrap();
         roll_back();
         assert_eq!(Tree::take(), before);
-        // What was abandoned is kept, but for what only had another mode.
+        // Replaced content is kept; a change of mode alone keeps nothing.
         let set = Path::new(CHANGE).join("aside/1");
         let mut kept: Vec<_> = fs::read_dir(&set)
             .unwrap()
@@ -289,7 +290,7 @@ fn files_are_put_back_byte_for_byte_with_mode_and_owner() {
         assert_eq!(fs::read(set.join("new1.xml")).unwrap(), b"rubbish");
         let mode = fs::metadata(CHANGE).unwrap().mode();
         assert_eq!(mode & 0o777, 0o700, "definitions may be for few to read");
-        // The daemon knows what lies there now.
+        // The daemon has read the restored files.
         assert!(virsh("iface-dumpxml --inactive eth0").ok().contains("192.0.2.9"));
         assert!(virsh("iface-dumpxml new0").failed().contains("couldn't find interface"));
     });
@@ -319,7 +320,7 @@ fn the_newest_twenty_sets_are_kept() {
     });
 }
 
-/// What somebody does with `ip`, and what is to be set back.
+/// Changes by `ip` that a rollback must undo.
 #[test]
 fn what_was_changed_behind_the_daemons_back_is_undone_too() {
     const CASES: [(&str, &str); 27] = [
@@ -367,9 +368,9 @@ fn what_was_changed_behind_the_daemons_back_is_undone_too() {
              link set eth2 up\n",
         );
         await_addresses();
-        // It has been up, and left what that leaves.
+        // The link has been up, which leaves traces in the kernel.
         set_down("eth2", "far2");
-        // A bridge's port that no definition names might be a guest's.
+        // The bridge's definition names its port, as other ports count as guests'.
         let _daemon = Daemon::start();
         define(&bridge("br0", "stp='off' delay='0'", &["eth3"], &["10.7.0.1/24"]));
         ip_batch(BUSY);
@@ -385,7 +386,7 @@ fn what_was_changed_behind_the_daemons_back_is_undone_too() {
     });
 }
 
-/// Each of the links is looked at again, and the route is one of them's.
+/// Both links are queried again, but the route belongs to one of them.
 #[test]
 fn a_route_over_two_links_comes_back_when_both_were_down() {
     on_busy_host(|_daemon| {
@@ -403,7 +404,7 @@ fn what_cannot_be_restored_is_told_and_the_rest_is() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch("link set eth0 up\nlink set eth1 up\naddress add 192.0.2.2/24 dev eth0\n");
-        // One end of a cable to another namespace.
+        // The near end of a cable to another namespace.
         let far = crate::dhcp::Scene::of("nic9");
         let daemon = Daemon::start();
         define(&ethernet("eth0", &["192.0.2.2/24"], &[]));
@@ -419,13 +420,13 @@ fn what_cannot_be_restored_is_told_and_the_rest_is() {
         drop(far);
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
         assert_eq!(Tree::take(), tree);
-        // It is over all the same.
+        // The transaction is closed all the same.
         begin();
         commit();
     });
 }
 
-/// Both ends come back, with all that they had: of a cable between two bridges too.
+/// Both ends are restored with all their attributes, even those of a cable between two bridges.
 #[test]
 fn a_veth_whose_ends_are_both_here_comes_back() {
     with_virsh(|| {
@@ -456,7 +457,7 @@ fn a_veth_whose_ends_are_both_here_comes_back() {
     });
 }
 
-/// A guest that has come since is not cut off, though its bridge was not there.
+/// A new guest is not cut off, although its bridge did not exist at begin.
 #[test]
 fn a_bridge_that_a_guest_has_come_to_stays_without_what_was_the_hosts() {
     with_virsh(|| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Interfaces that nobody has defined: what they had comes back with `iface-start`, and a bridge can be
-//! taken apart.
+//! Interfaces without a definition: `iface-start` restores their addresses and routes, and a bridge
+//! can be taken apart.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::support::snapshot::{Snapshot, Strictness};
 
 const FOLDER: &str = "/run/libvirt/interface/down";
 
-/// What `eth0` has, by hand.
+/// The initial configuration of `eth0`.
 const BUSY: &str = "\
 link set eth0 up
 link set eth1 up
@@ -65,7 +65,7 @@ fn a_nic_comes_back_with_all_that_it_had() {
             virsh("iface-list").ok();
             assert_eq!(remembered(), [""; 0], "it is up");
         }
-        // The second time there is nothing to come back but what is there.
+        // The second time, it restores the same state.
         virsh_destroy("eth0").unwrap();
         virsh("iface-start eth0").ok();
         await_addresses();
@@ -73,7 +73,7 @@ fn a_nic_comes_back_with_all_that_it_had() {
     });
 }
 
-/// What is torn is not half believed: it is set aside, and the network stays as it is.
+/// A damaged file is set aside as a whole, and the network is left alone.
 #[test]
 fn what_is_damaged_is_said_and_costs_nothing_else() {
     with_virsh(|| {
@@ -108,7 +108,7 @@ fn what_somebody_has_changed_since_is_left_as_it_is() {
         ip_batch(TWO_NICS);
         ip_batch(BUSY);
         let daemon = Daemon::start();
-        // Brought up by hand: that is decided.
+        // An administrator brings the link up, which replaces the remembered state.
         virsh_destroy("eth0").unwrap();
         ip("link set eth0 up");
         virsh("iface-list").ok();
@@ -116,7 +116,7 @@ fn what_somebody_has_changed_since_is_left_as_it_is() {
         virsh("iface-start eth0").ok();
         assert_eq!(addresses("eth0"), [""; 0]);
 
-        // Given an address by hand: that is said.
+        // An administrator adds an address, which is logged.
         virsh_destroy("eth1").unwrap();
         ip("address add 198.51.100.1/24 dev eth1");
         virsh("iface-start eth1").ok();
@@ -138,7 +138,7 @@ fn a_lease_comes_back_for_as_long_as_it_lasts_and_its_client_is_missed() {
         );
         let daemon = Daemon::start();
         virsh_destroy("eth0").unwrap();
-        // Two seconds from now the second one has expired, however busy the machine is.
+        // After two seconds the second address has expired, however busy the machine is.
         std::thread::sleep(std::time::Duration::from_secs(2));
         virsh("iface-start eth0").ok();
         assert_eq!(addresses("eth0"), ["10.5.0.1/16"]);
@@ -150,8 +150,8 @@ fn a_lease_comes_back_for_as_long_as_it_lasts_and_its_client_is_missed() {
     });
 }
 
-/// A bridge that nobody has defined. Its port is a veth, which may be a guest's; `tests/kernel` has
-/// one over a VLAN.
+/// A bridge without a definition. Its port is a veth, which may be a guest's; `tests/kernel` has a
+/// bridge over a VLAN.
 const BRIDGE: &str = "\
 link add br0 address 52:54:00:00:00:01 type bridge
 link set eth0 master br0 up
@@ -193,7 +193,7 @@ fn only_a_bridge_that_was_taken_down_goes_with_undefine() {
         virsh_destroy("eth1").unwrap();
         refused("eth1");
         virsh_destroy("br0").unwrap();
-        // A guest has come meanwhile.
+        // A guest has started meanwhile.
         let tap = Tunnel::tap("tap0");
         ip("link set tap0 master br0");
         let said = virsh("iface-undefine br0").failed();
@@ -206,7 +206,7 @@ fn only_a_bridge_that_was_taken_down_goes_with_undefine() {
     });
 }
 
-/// What is defined comes up as it is defined, whatever it had.
+/// A definition has precedence over the remembered state.
 #[test]
 fn a_definition_counts_for_more_than_what_was_there() {
     with_virsh(|| {

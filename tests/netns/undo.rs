@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A change that fails leaves the host as it was, and says which step failed, and why.
+//! A change that fails leaves the host unchanged, and its error names the step and the reason.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::support::daemon::Daemon;
 use crate::support::namespace::is_installed;
 use crate::support::snapshot::{Snapshot, Strictness};
 
-/// `eth0` with something of all that could get lost.
+/// A configuration of `eth0` with something of everything that could get lost.
 const BUSY: &str = "\
 link set eth0 up
 link set eth1 up
@@ -48,7 +48,7 @@ fn on_busy_host(settings: &'static str, test: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// What virsh says of `iface-start`; the host must not be changed by it.
+/// The message of a failed `iface-start`, which must not change the host.
 #[track_caller]
 fn failed_start(name: &str, label: &str) -> String {
     let before = Snapshot::take();
@@ -59,7 +59,7 @@ fn failed_start(name: &str, label: &str) -> String {
     detail.strip_prefix("error: ").unwrap().to_owned()
 }
 
-/// A bridge that takes over all that `eth0` has, and then fails for something else.
+/// A bridge that takes over the whole configuration of `eth0`, and then fails for another reason.
 fn bridge_with(extra_of_bridge: &str, extra_of_protocol: &str) -> String {
     format!(
         "<interface type='bridge' name='br0'>{extra_of_bridge}<protocol family='ipv4'>\
@@ -138,7 +138,7 @@ fn what_the_kernel_refuses_is_undone() {
     });
 }
 
-/// All of it has moved to the bridge when the lease does not come.
+/// Everything has moved to the bridge when the lease fails to come.
 #[test]
 fn a_lease_that_never_comes_takes_everything_back() {
     on_busy_host("dhcp_timeout = 2\ndhcp_client = \"udhcpc\"\n", || {
@@ -146,7 +146,7 @@ fn a_lease_that_never_comes_takes_everything_back() {
             return;
         }
         define(&bridge_with("", "<dhcp/>"));
-        // What is leased of eth0's addresses would be taken for the lease that is waited for.
+        // A leased address of eth0 would count as the expected lease.
         ip("address del 10.5.0.1/16 dev eth0");
         let before = addresses("eth0");
         let said = failed_start("br0", "no lease");
@@ -159,7 +159,7 @@ fn a_lease_that_never_comes_takes_everything_back() {
 #[test]
 fn a_sysctl_that_cannot_be_written_undoes_what_came_before() {
     on_busy_host("", || {
-        // The daemon starts in the test's mount namespace, so this reaches it too.
+        // The daemon shares the test's mount namespace, so this affects it too.
         run(command("mount").args(["--bind", "/proc/sys", "/proc/sys"])).ok();
         run(command("mount").args(["-o", "remount,ro,bind", "/proc/sys"])).ok();
         define(&bridge_with("", ""));
@@ -171,7 +171,7 @@ fn a_sysctl_that_cannot_be_written_undoes_what_came_before() {
     });
 }
 
-/// The kernel sets one way of several aside while its link has no address, and takes it back itself.
+/// The kernel disables a next hop while its link has no address, and enables it again by itself.
 #[test]
 fn a_route_over_several_links_outlasts_other_addresses() {
     on_busy_host("", || {
@@ -230,7 +230,7 @@ fn what_cannot_be_is_not_even_tried() {
     });
 }
 
-/// The file is the first step of a definition; nothing of it stays where it cannot be written.
+/// Writing the file is the first step of a definition; if it fails, nothing has changed.
 #[test]
 fn a_folder_that_becomes_read_only_keeps_what_it_has() {
     on_busy_host("", || {
@@ -266,7 +266,7 @@ fn a_destroy_that_is_refused_changes_nothing() {
     });
 }
 
-/// The number of the kernel's error arrives as libvirt's system errors carry it.
+/// The kernel's errno arrives in the same field as in libvirt's own system errors.
 #[test]
 fn a_binding_reads_the_kernels_number() {
     const SCRIPT: &str = "\

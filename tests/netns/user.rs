@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! An ordinary user's own daemon: definitions of one's own, and no power over the host.
+//! An ordinary user's own daemon: it has the user's definitions, and cannot change the host.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -18,7 +18,7 @@ const HOME: &str = "/run/home";
 const RUNTIME_DIR: &str = "/run/user";
 const OWN_FOLDER: &str = "/run/home/.config/libvirt/interface";
 
-/// A copy of the daemon where any user may run it.
+/// A copy of the daemon that any user may run.
 const DAEMON: &str = "/run/test/virtinterfaced";
 
 fn as_user(program: &str) -> Command {
@@ -36,8 +36,8 @@ fn with_session(test: impl FnOnce() + Send + 'static) {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch("link set eth0 up\naddress add 192.0.2.2/24 dev eth0\n");
-        // By a program of its own: whoever else starts one in this moment would keep a copy of ours
-        // open for writing, and then it cannot be run.
+        // Copied by another process: a process that another test has just forked would inherit our
+        // descriptor that is open for writing, and the file could not be executed.
         run(command("cp").args([&daemon_program(), DAEMON])).ok();
         for dir in [HOME, RUNTIME_DIR] {
             fs::create_dir(dir).unwrap();

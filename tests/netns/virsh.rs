@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The real virsh, held against what the kernel's own tool says.
+//! The real virsh, compared with the output of `ip`.
 
 use std::{env, fs};
 
@@ -10,7 +10,7 @@ use crate::support::namespace::{in_namespace, is_installed};
 
 const VIRSH: &str = "/usr/bin/virsh";
 
-/// What the daemon leaves out of its lists: a bridge's ports, and tunnels.
+/// Links that the daemon's lists leave out: a bridge's ports, and tunnels.
 const HIDDEN: [&str; 6] = ["port0", "tap0", "tap1", "tun0", "vnet1", "vxlan0"];
 
 fn with_daemon(test: impl FnOnce() + Send + 'static) {
@@ -134,8 +134,8 @@ fn what_is_refused_is_refused_in_libvirts_words() {
     });
 }
 
-/// Each `golden/NAME.VIEW.xml` is what `virsh iface-dumpxml` says of the link NAME of the scene.
-/// `UPDATE_GOLDEN=1` writes them anew; the difference is to be read like code.
+/// Each `golden/NAME.VIEW.xml` is the output of `virsh iface-dumpxml` for the link NAME of the
+/// scene. `UPDATE_GOLDEN=1` rewrites them; the diff is reviewed like code.
 #[test]
 fn descriptions_are_as_recorded() {
     const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/netns/golden");

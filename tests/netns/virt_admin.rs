@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The real virt-admin: every command on our daemon and on libvirt's own, side by side, and whether
-//! what is set by it happens.
+//! The real virt-admin: every command on our daemon and on libvirt's own, side by side, and the
+//! effects of each setting.
 
 use std::fs;
 use std::thread;
@@ -17,13 +17,13 @@ use crate::support::wire::{ADMIN, Arg, Fault, Head, payload, procedure};
 
 const VIRT_ADMIN: &str = "/usr/bin/virt-admin";
 
-/// Both daemons are started with these, so that they begin alike.
+/// Both daemons are started with these, so that they begin with equal settings.
 const SETTINGS: &str = "log_level = 3\nlog_outputs = \"3:stderr\"\n";
 
-/// How long to look for what must not come.
+/// How long to wait for something that must not happen.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A daemon as virt-admin reaches it, and the name of its main server.
+/// A daemon's admin URI, and the name of its main server.
 #[derive(Clone, Copy, Debug)]
 struct Side {
     uri: &'static str,
@@ -49,19 +49,19 @@ const THEIRS: Side = Side {
 impl Side {
     /// Runs a command in which `SERVER` stands for the main server.
     fn virt_admin(self, line: &str) -> Output {
-        // As a single argument it is parsed by virt-admin, quotes and all.
+        // virt-admin parses a single argument itself, including quotes.
         let line = line.replace("SERVER", self.server);
         run(command("virt-admin").args(["-c", self.uri, &line]))
     }
 
-    /// What a command says, without what cannot be the same.
+    /// The output of a command, without legitimate differences.
     fn said(self, line: &str) -> Said {
         let Output { status, stdout, stderr } = self.virt_admin(line);
         let has_succeeded = status.success();
         Said { has_succeeded, stdout: masked(line, &stdout), stderr: masked(line, &stderr) }
     }
 
-    /// Three clients, one after the other: the second has not said a word, the third may only look.
+    /// Three clients that connect in turn: the second sends nothing, the third is read-only.
     fn clients(self) -> [RawClient; 3] {
         let mut opened = RawClient::connect_to(self.socket).unwrap();
         opened.call_open();
@@ -79,11 +79,11 @@ struct Said {
     stderr: String,
 }
 
-/// A command's words with the known differences taken out. Whatever is not named here is the same.
+/// The output of a command with the known differences removed. Everything else must be equal.
 fn masked(line: &str, text: &str) -> String {
     let mut lines: Vec<String> = text.lines().map(mask_line).collect();
     if line.ends_with("-list") {
-        // libvirtd has its servers in a hash table, whose order is another each time.
+        // libvirtd keeps its servers in a hash table, whose order varies.
         let mut names: Vec<_> = rows(text).into_iter().map(|row| row[1].clone()).collect();
         names.sort_unstable();
         names.iter_mut().for_each(|name| *name = name.replace(THEIRS.server, OURS.server));
@@ -91,27 +91,27 @@ fn masked(line: &str, text: &str) -> String {
         return names.join(" ");
     }
     if line.ends_with("client-list admin") {
-        // virt-admin's own connection, which has another number each time.
+        // virt-admin's own connection has another number each time.
         lines.iter_mut().for_each(|line| *line = mask_number(line));
     }
     lines.join("\n")
 }
 
-/// libvirt 9 said this the wrong way round; we say it as libvirt 11 does.
+/// libvirt 9 has this message the wrong way round; ours is that of libvirt 11.
 const OLD_WORDS: &str = "The overall maximum number of clients waiting for authentication must not \
     be less than the overall maximum number of clients";
 const NEW_WORDS: &str = "The overall maximum number of clients must not be less than the number of \
     clients waiting for authentication";
 
 fn mask_line(line: &str) -> String {
-    // One thread here, a pool of them there.
+    // Our daemon has one thread, libvirtd a pool.
     if line.starts_with("nWorkers ") || line.starts_with("freeWorkers ") {
         return "threads".to_owned();
     }
     if line.starts_with("Running against daemon: ") {
         return "another release".to_owned();
     }
-    // The moment of a connection, at the end of its line.
+    // The time of a connection, at the end of its line.
     if let Some(head) = line.strip_suffix("+0000") {
         return head[..head.len() - "2026-01-31 12:00:00".len()].to_owned();
     }
@@ -123,7 +123,7 @@ fn mask_number(line: &str) -> String {
     line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).to_owned()
 }
 
-/// The rows below a table's head and rule.
+/// The rows below a table's heading and rule.
 fn rows(table: &str) -> Vec<Vec<String>> {
     let rows = table.lines().skip(2).filter(|line| !line.is_empty());
     rows.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
@@ -145,8 +145,8 @@ fn with_ours(settings: &'static str, test: impl FnOnce(Daemon) + Send + 'static)
     }
 }
 
-/// Commands, in the order in which they are run: each finds what those before it have set. The
-/// clients have the numbers 2 to 4; number 1 was the look whether the daemon is up.
+/// Commands in the order of execution: each sees the settings of those before it. The clients have
+/// the numbers 2 to 4; number 1 was the test's check of the start.
 const COMMANDS: &[&str] = &[
     "uri",
     "version",
@@ -280,8 +280,8 @@ fn every_command_says_what_it_says_of_libvirts_own_daemon() {
     });
 }
 
-/// What libvirtd says. Its threads come and go one by one, and a client that has gone is counted a
-/// little longer: where it only tells how things are, it is asked again until it agrees.
+/// The output of libvirtd. Its threads come and go one by one, and it counts a client a little
+/// longer after its end: commands that change nothing are repeated until the outputs agree.
 fn theirs(line: &str, ours: &Said) -> Said {
     let only_tells = line.contains("-info ") || line.contains("-list ");
     let patience = if only_tells { Duration::from_secs(5) } else { Duration::ZERO };
@@ -350,7 +350,7 @@ fn a_client_that_is_disconnected_is_gone_and_the_others_stay() {
     });
 }
 
-/// Sets an identity of a user's number and name.
+/// Sets a client's identity to a user's number and name.
 fn set_identity(client: &mut RawClient, id: u32, name: &str) -> Result<(), Fault> {
     const ULLONG: u32 = 4;
     const STRING: u32 = 7;
@@ -421,8 +421,8 @@ fn a_daemon_that_is_given_a_timeout_ends_without_clients() {
 
 const DAEMON_SHUTDOWN: i32 = 20;
 
-/// Newer releases of virt-admin have a command for it. They go on talking over the connection after the
-/// answer, and would die of SIGPIPE if it were closed.
+/// Newer releases of virt-admin have a command for it. They use the connection after the answer,
+/// and would die of SIGPIPE if it were closed.
 #[test]
 fn a_client_that_has_the_daemon_shut_down_closes_the_connection_itself() {
     with_ours("", |mut daemon| {
@@ -433,7 +433,7 @@ fn a_client_that_has_the_daemon_shut_down_closes_the_connection_itself() {
         client.receive().unwrap().results();
         assert_eq!(other.receive(), None, "others are let go");
         assert!(!has_news_within(&client.stream, MOMENT), "the connection stays");
-        // What libvirt's client calls before it closes.
+        // libvirt's client makes this call before it closes.
         const ADMIN_CONNECT_CLOSE: i32 = 2;
         let close = Head { program: ADMIN, ..Head::call(ADMIN_CONNECT_CLOSE, 2) };
         client.send(&close.frame(&[]));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A rollback of all that decides where packets go: rules, routes of every form, next hops, addresses.
-//! The judge is everything that `ip` says, before and after.
+//! A rollback restores everything that decides where packets go: rules, routes of every form, next
+//! hops, addresses. The whole output of `ip` is compared.
 
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::support::command::{ip, ip_batch};
@@ -8,7 +8,7 @@ use crate::support::daemon::Daemon;
 use crate::support::snapshot::{Snapshot, Strictness};
 use crate::transaction::{begin, roll_back};
 
-/// Each form of a rule, a route and an address that this kernel has.
+/// Each form of a rule, a route and an address that this kernel supports.
 const WAYS: &str = "\
 link set lo up
 link set eth0 up
@@ -60,7 +60,7 @@ rule add pref 104 from 10.51.0.0/16 goto 32766
 rule add pref 105 lookup main suppress_prefixlength 0
 ";
 
-/// What is changed, each line a change of its own that is rolled back.
+/// Changes. Each line is a change of its own that is rolled back.
 const CHANGES: &[&str] = &[
     "rule del pref 103",
     "rule add pref 1 prohibit",
@@ -86,7 +86,7 @@ const CHANGES: &[&str] = &[
     "link set eth1 down",
     "link set eth0 down\nlink set eth1 down\nrule del pref 104\nrule del pref 105",
     "nexthop flush\nroute flush table main proto boot\n-6 route flush table main proto boot",
-    // Of the kernel's own routes too, by which each gateway is found.
+    // Also the kernel's own routes, through which gateways are reached.
     "nexthop flush\nroute flush table main\n-6 route flush table main",
     "route del 192.0.2.0/24 dev eth0 proto kernel\n-6 route del fe80::/64 dev eth1",
 ];
@@ -98,7 +98,7 @@ fn whatever_is_changed_of_where_packets_go_is_undone() {
         ip_batch(WAYS);
         for line in RULES.lines() {
             ip(line);
-            // IPv6 has the same, but for addresses.
+            // IPv6 has the same rules, except those with addresses.
             if !line.contains("10.") && !line.contains("203.") {
                 ip(&format!("-6 {line}"));
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A host with something of all that a change may do harm to, all that is to be seen of it from
+//! A host with something of everything that a change could harm, its complete state as seen from
 //! outside, and the calls that change it.
 
 use std::fs::{self, Permissions};
@@ -18,10 +18,10 @@ use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, Fault, procedure};
 use crate::transaction::Tree;
 
-/// How long the kernel and the daemon have to settle.
+/// How long the kernel and the daemon may need to settle.
 const SETTLING_TIME: Duration = Duration::from_secs(20);
 
-/// What a change may do no harm to.
+/// Everything that a change must not harm.
 const NETWORK: &str = "\
 link add eth2 address 52:54:00:00:00:03 type veth peer name far2
 link set far0 address 52:54:00:00:01:01
@@ -43,14 +43,14 @@ route add 10.88.0.0/16 via 10.8.0.9 dev br8
 route add default via 2001:db8::1 dev eth0
 ";
 
-/// What is to be seen of a host, from outside.
+/// The state of a host, as seen from outside.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) tree: Tree,
     pub(crate) host: Snapshot,
 }
 
-/// Which of the worlds it is.
+/// Which of the two states was found.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Found {
     Old,
@@ -76,7 +76,7 @@ impl State {
     }
 }
 
-/// Waits until the host is as it was in one of these states, and tells which.
+/// Waits until the host equals one of these states, and returns which.
 #[track_caller]
 pub(crate) fn settle(states: &[(Found, &State)], label: &str) -> Found {
     let deadline = Instant::now() + SETTLING_TIME;
@@ -95,7 +95,8 @@ pub(crate) fn settle(states: &[(Found, &State)], label: &str) -> Found {
     }
 }
 
-/// Whether the kernel has yet to note what a link's carrier or a port's state is, or whose an address.
+/// Whether the kernel has yet to notice a link's carrier, a port's state, or that an address is
+/// unique.
 fn is_settling(link: &Value) -> bool {
     let has = |name: &str| link["flags"].as_array().unwrap().iter().any(|flag| flag == name);
     let operstate = link["operstate"].as_str().unwrap();
@@ -118,7 +119,7 @@ pub(crate) fn await_settled() {
 }
 
 pub(crate) fn lay_out() {
-    // No search for duplicates: addresses can be used at once.
+    // Without duplicate address detection, addresses can be used at once.
     for of in ["all", "default"] {
         fs::write(format!("/proc/sys/net/ipv6/conf/{of}/accept_dad"), "0").unwrap();
     }
