@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Choice`]: which of the host's programs gets a lease.
+//! [`Choice`]: selects the DHCP client program for a lease.
 //!
-//! Knows nothing of those that run.
+//! Knows nothing of running clients.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::client::{self, Client, Known};
 use crate::config::choice::DhcpClient;
 use crate::model::lease::Lease;
 
-/// Where clients are found, and how they are chosen.
+/// The folders with DHCP clients, and the rule for choosing one.
 #[derive(Clone, Debug)]
 pub struct Choice {
     pub(super) choice: DhcpClient,
@@ -20,8 +20,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// `path` is the daemon's own PATH; the usual folders are looked through as well. What there is
-    /// to be read about the clients is read here.
+    /// Reads facts about the installed clients. `path` is the daemon's own PATH, which is searched
+    /// before the usual folders.
     pub fn new(choice: DhcpClient, path: Option<&OsStr>) -> Self {
         Self::within(choice, client::search_dirs(path))
     }
@@ -31,8 +31,8 @@ impl Choice {
         Self { choice, dirs, known }
     }
 
-    /// The client for a lease, if there is one and it can do what is asked for. A plan asks before
-    /// it changes anything.
+    /// Checks that there is a client for a lease which supports everything that the lease needs. A
+    /// plan checks this before it changes anything.
     pub fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
         self.client(lease).map(|_| ())
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The DHCP clients that a host may have: where they are, what they can do, how they are called.
+//! The DHCP clients that a host may have: their location, abilities and command lines.
 //!
-//! All stay in the foreground, and all tell the server the same client identifier, the link's
-//! hardware address: so a lease stays the same whichever client asks for it, and when it moves to a
-//! bridge that has taken over the address. Their own configuration files are not read, as they say
-//! how *the host's* clients behave; ours stand in the run directory. A client that goes on with the
-//! lease of one that somebody else had started is the exception: it is the same program, and tells the
-//! server what that told ([`Heritage`]).
+//! All clients stay in the foreground, and send the server the same client identifier, the link's
+//! hardware address. So a lease stays the same whichever client requests it, and when it moves to a
+//! bridge that has taken over the address. The clients' usual configuration files are not read, as
+//! they are for the *host's* clients; separate ones are written to the run directory. The exception
+//! is a client that continues the lease of another program's client: it is the same program, and
+//! sends the server the same identification ([`Heritage`]).
 //!
-//! Where AppArmor confines dhclient, as on Debian, it may run no script but the host's and read no
-//! configuration but the host's: see [`Confinement`].
+//! Where AppArmor confines dhclient, as on Debian, it can run only the host's script and read only
+//! the host's configuration: see [`Confinement`].
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -31,10 +31,10 @@ use crate::model::name::IfName;
 use crate::sys;
 use crate::sys::file::is_executable;
 
-/// Where clients are looked for, beside the daemon's own PATH.
+/// The folders that are searched after those of the daemon's PATH.
 const USUAL_DIRS: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
 
-/// The one that a setting names.
+/// Returns the client that the setting names.
 const fn chosen(choice: DhcpClient) -> Option<Kind> {
     match choice {
         DhcpClient::Auto => None,
@@ -44,20 +44,19 @@ const fn chosen(choice: DhcpClient) -> Option<Kind> {
     }
 }
 
-/// What a client may do.
+/// The restrictions on a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Confinement {
     None,
-    /// AppArmor has a profile for it.
+    /// AppArmor enforces a profile for it.
     Profile,
 }
 
-/// What was read once about the programs that are there: for that a file is read, and not just
-/// looked for. Whoever installs another afterwards finds it examined at each use, until the
-/// configuration is read again.
+/// Facts about the installed programs, which are read from files once. A program that is installed
+/// later is examined at each use, until the configuration is reloaded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// A busybox, and whether udhcpc is a part of it.
+    /// A busybox, and whether it contains udhcpc.
     busybox: Option<(PathBuf, bool)>,
     dhclient: Option<(PathBuf, Confinement)>,
 }
@@ -90,21 +89,21 @@ impl Known {
     }
 }
 
-/// A client that was found.
+/// An installed client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Client {
     pub(super) kind: Kind,
     program: PathBuf,
-    /// udhcpc as a part of a busybox that has no name of its own for it.
+    /// The name of udhcpc as an applet of a busybox that has no link of that name.
     applet: Option<&'static str>,
     confinement: Confinement,
 }
 
 impl Client {
-    /// The client for a lease of `family`.
+    /// Returns the client for a lease of `family`.
     ///
     /// # Errors
-    /// No client is there, or not the one that is asked for, or it knows nothing of the family.
+    /// No client is installed, or not the configured one, or that one does not support the family.
     pub(super) fn find(
         choice: DhcpClient,
         family: Family,
@@ -140,7 +139,7 @@ impl Client {
         Some(Self { kind, program: busybox, applet, confinement: Confinement::None })
     }
 
-    /// The same program that somebody else had for a lease.
+    /// Returns the program that another program's client ran for a lease.
     pub(super) fn like(before: &ForeignClient, known: &Known) -> Self {
         let program = PathBuf::from(OsString::from_vec(before.command.file.clone()));
         let name = program.file_name().and_then(OsStr::to_str).unwrap_or_default();
@@ -152,9 +151,9 @@ impl Client {
         Self { kind: before.program, program, applet, confinement }
     }
 
-    /// Whether the client can do what a lease asks for.
+    /// Checks that the client supports everything that a lease needs.
     pub(super) fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
-        // The kernel lets a link be called so. The clients would read it as an option of theirs.
+        // The kernel allows such a link name, but clients would parse it as an option.
         if lease.link.as_str().starts_with('-') {
             return Err(DhcpError::LinkName { link: lease.link });
         }
@@ -166,8 +165,8 @@ impl Client {
         }
     }
 
-    /// Whether an address of the host's own is safe from whatever a server leases: ours is the script that
-    /// sees to it.
+    /// Checks that the client leaves an address of the host alone, whatever the server leases. Only
+    /// the daemon's own script ensures that.
     pub(super) fn check_beside(&self, own: Option<IpPrefix>) -> Result<(), DhcpError> {
         match (self.confinement, own) {
             (Confinement::Profile, Some(address)) => {
@@ -177,7 +176,7 @@ impl Client {
         }
     }
 
-    /// The command that gets and keeps a lease, for as long as it runs.
+    /// Returns the command that obtains and keeps a lease for as long as it runs.
     pub(super) fn command(
         &self,
         lease: &Lease,
@@ -205,7 +204,7 @@ impl Client {
         command
     }
 
-    /// What is to be in the client's configuration file, if it has one of ours.
+    /// Returns the client's configuration file, if the client uses one of the daemon's.
     pub(super) fn configuration(
         &self,
         lease: &Lease,
@@ -219,15 +218,15 @@ impl Client {
         }
     }
 
-    /// What dhclient is to find in the file of its leases, if an address is wanted: it asks whether it
-    /// may keep that (INIT-REBOOT), and for any other when the server says no. An address in its
-    /// configuration would be in each request, and be refused each time.
+    /// Returns dhclient's initial lease file, if an address is wanted: dhclient then asks to keep
+    /// that address (INIT-REBOOT), and requests any other if the server refuses. An address in its
+    /// configuration would be sent in each request, and be refused each time.
     pub(super) fn leases(&self, lease: &Lease) -> Option<String> {
         let wanted = lease.wanted.filter(|wanted| wanted.family() == Family::Ipv4)?;
         (self.kind == Kind::Dhclient).then(|| dhclient_lease(lease.link, wanted))
     }
 
-    /// Where dhclient keeps its leases.
+    /// Returns the path of dhclient's lease file.
     pub(super) fn lease_file(&self, lease: &Lease, files: &Files) -> PathBuf {
         match self.confinement {
             Confinement::None => files.leases.clone(),
@@ -236,12 +235,12 @@ impl Client {
     }
 }
 
-/// The files that a client is told of.
+/// The files that a client uses.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Files {
-    /// What the client runs for each event.
+    /// The script that the client runs for each event.
     pub(super) script: PathBuf,
-    /// The beginning of the names of the script's files.
+    /// The prefix of the paths of the script's files.
     pub(super) state: PathBuf,
     pub(super) configuration: PathBuf,
     pub(super) leases: PathBuf,
@@ -258,7 +257,7 @@ impl Files {
     }
 }
 
-/// Makes the script a name of the daemon's program. Where that is may change with its package.
+/// Makes `link` a symbolic link to the daemon's program, whose path may change with its package.
 pub(super) fn link_script(program: &Path, link: &Path) -> io::Result<()> {
     if fs::read_link(link).is_ok_and(|there| there == program) {
         return Ok(());
@@ -269,14 +268,14 @@ pub(super) fn link_script(program: &Path, link: &Path) -> io::Result<()> {
     fs::rename(&new, link)
 }
 
-/// The places where clients are looked for: those of PATH, then the usual ones.
+/// Returns the folders to be searched: those of PATH, then the usual ones.
 pub(super) fn search_dirs(path: Option<&OsStr>) -> Vec<PathBuf> {
     let own = path.map(std::env::split_paths).into_iter().flatten();
     let own = own.filter(|dir| dir.is_absolute());
     own.chain(USUAL_DIRS.map(PathBuf::from)).collect()
 }
 
-/// What servers are told that this host is called: only what they could make a name of.
+/// Returns the host's name as sent to servers, if it is valid in DNS.
 pub(super) fn host_name() -> Option<String> {
     let name = sys::process::hostname().ok()?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
@@ -284,22 +283,21 @@ pub(super) fn host_name() -> Option<String> {
     is_own.then_some(name)
 }
 
-/// The first program of this name.
+/// Returns the first program of this name.
 fn program_in(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
     dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file() && is_executable(path))
 }
 
-/// Whether udhcpc is a part of this busybox. It would say so itself (`--list`), but not without
-/// being waited for; its file has the names of its parts one behind the other, with a zero after
-/// each.
+/// Returns whether a busybox contains udhcpc. `--list` would say so, but would have to be waited
+/// for. The file contains the names of the applets one after the other, each followed by a NUL.
 fn has_applet(busybox: &Path) -> bool {
     let name = Kind::Udhcpc.name().as_bytes();
     let bytes = crate::io::files::read(busybox, crate::limits::BUSYBOX_LEN_MAX);
     bytes.is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|part| part == name))
 }
 
-/// Whether the kernel holds a program to a profile. Its name may be a pattern, such as Debian's
-/// `/{,usr/}sbin/dhclient`.
+/// Returns whether the kernel enforces a profile for a program. A profile's name may be a pattern,
+/// such as Debian's `/{,usr/}sbin/dhclient`.
 fn confinement(program: &Path) -> Confinement {
     let list = Path::new("/sys/kernel/security/apparmor/profiles");
     let profiles = crate::io::files::read_text(list, crate::limits::APPARMOR_PROFILES_LEN_MAX);
@@ -312,12 +310,13 @@ fn confinement(program: &Path) -> Confinement {
 fn is_enforced(profiles: &str, program: &Path) -> bool {
     let name = program.file_name().and_then(OsStr::to_str).unwrap_or_default();
     profiles.lines().filter_map(|line| line.strip_suffix(" (enforce)")).any(|profile| {
-        // Profiles within others are behind "//".
+        // Names of nested profiles contain "//".
         !profile.contains("//") && profile.rsplit('/').next() == Some(name)
     })
 }
 
-/// Never gives up: three requests, five seconds of silence, and again.
+/// Returns udhcpc's arguments. It never gives up: it sends three requests, waits five seconds, and
+/// repeats.
 fn udhcpc_arguments(
     lease: &Lease,
     files: &Files,
@@ -328,7 +327,7 @@ fn udhcpc_arguments(
         ["-f", "-t", "3", "-T", "3", "-A", "5"].map(OsString::from).into();
     arguments.extend(["-i".into(), lease.link.as_str().into()]);
     arguments.extend(["-s".into(), files.script.clone().into()]);
-    // Routes without classes (RFC 3442), and a list of domains to search.
+    // Classless routes (RFC 3442), and the domain search list.
     arguments.extend(["-O", "121", "-O", "119"].map(OsString::from));
     if let Some(wanted) = lease.wanted {
         arguments.extend(["-r".into(), wanted.address().to_string().into()]);
@@ -343,7 +342,8 @@ fn udhcpc_arguments(
     arguments
 }
 
-/// An address is not probed for before it is taken, which takes five seconds: the others do not either.
+/// Returns dhcpcd's arguments. The address is used without probing for conflicts, which would take
+/// five seconds; the other clients do not probe either.
 fn dhcpcd_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
     let family = match lease.family {
         Family::Ipv4 => "-4",
@@ -355,8 +355,9 @@ fn dhcpcd_arguments(lease: &Lease, files: &Files) -> Vec<OsString> {
     arguments
 }
 
-/// dhcpcd would configure links and name servers by itself. Our script does that, as for the others; a
-/// dhcpcd that is too old to leave it to the script does the same as that.
+/// Returns dhcpcd's configuration. It disables dhcpcd's own configuration of links and name
+/// servers, which the daemon's script does as for the other clients; a dhcpcd too old for that
+/// setting makes the same changes as the script.
 fn dhcpcd_configuration(lease: &Lease, files: &Files, heritage: Option<&Heritage>) -> String {
     let mut text = String::from(
         "# Written by virtinterfaced for each start.\n\
@@ -376,7 +377,7 @@ fn dhcpcd_configuration(lease: &Lease, files: &Files, heritage: Option<&Heritage
             "noarp\nnoipv4ll\nrequire dhcp_server_identifier\n\
              option domain_name_servers, domain_name, domain_search, classless_static_routes\n"
         }
-        // What routers advertise is the kernel's.
+        // The kernel handles router advertisements.
         Family::Ipv6 => "noipv6rs\nia_na\noption domain_name_servers, domain_search\n",
     });
     if let (Family::Ipv4, Some(wanted)) = (lease.family, lease.wanted) {
@@ -399,7 +400,7 @@ fn dhclient_arguments(
         (super::script::STATE_VARIABLE, files.state.as_os_str()),
         (super::script::PEER_DNS_VARIABLE, OsStr::new(lease.name_servers.as_str())),
     ] {
-        // The script has the environment that dhclient makes for it, not dhclient's own.
+        // The script gets the environment that dhclient passes to it, not dhclient's own.
         let mut pair = OsString::from(name);
         pair.push("=");
         pair.push(value);
@@ -409,7 +410,8 @@ fn dhclient_arguments(
     arguments
 }
 
-/// With the host's script and configuration, and a lease file where the profile allows one.
+/// Returns arguments with the host's script and configuration, and a lease file at a path that the
+/// profile allows.
 fn confined_arguments(lease: &Lease, inherited: Option<&[OsString]>) -> Vec<OsString> {
     let mut arguments = dhclient_common(lease);
     arguments.extend_from_slice(inherited.unwrap_or_default());
@@ -426,7 +428,8 @@ fn confined_leases(lease: &Lease) -> PathBuf {
 fn dhclient_common(lease: &Lease) -> Vec<OsString> {
     let family: &[&str] = match lease.family {
         Family::Ipv4 => &["-4"],
-        // Known by the hardware address, as for IPv4, and not by a number made up at each boot.
+        // A client identifier made of the hardware address, as for IPv4, instead of a number
+        // generated at each boot.
         Family::Ipv6 => &["-6", "-D", "LL"],
     };
     ["-d", "-q", "--no-pid"].iter().chain(family).map(OsString::from).collect()
@@ -438,7 +441,8 @@ fn dhclient_configuration(lease: &Lease, heritage: Option<&Heritage>) -> String 
          timeout 30;\nretry 5;\nreboot 3;\ninitial-interval 2;\nbackoff-cutoff 8;\n",
     );
     if let Some(heritage) = heritage {
-        // Whatever it is known by stands here, and the address in the file of its leases.
+        // The inherited configuration has everything that identifies the client, and the lease file
+        // has the address.
         text.push_str(&heritage.dhclient_configuration(lease.link));
         return text;
     }
@@ -458,7 +462,7 @@ fn dhclient_configuration(lease: &Lease, heritage: Option<&Heritage>) -> String 
     text
 }
 
-/// A lease of an earlier client, as dhclient writes it: it has yet to be confirmed.
+/// Formats a lease of an earlier client as dhclient writes it; dhclient has yet to confirm it.
 fn dhclient_lease(link: IfName, wanted: IpPrefix) -> String {
     let mask = IpPrefix::new(IpAddr::from([255; 4]), wanted.prefix_len());
     let mask = mask.map_or(wanted.address(), |mask| mask.network());

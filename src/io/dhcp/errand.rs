@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Errand`]: what a dhcpcd that manages all links is told by its control socket: to have a link, or to
-//! let go of it.
+//! [`Errand`]: makes a dhcpcd that manages all links (the manager) take or release one link, by
+//! orders over its control socket.
 //!
-//! It takes one order a connection, says nothing to it, and drops one that comes while it has not seen the
-//! end of another connection. So it is asked which links it has, until these are the right ones, and told
-//! again what to do about them. It is asked now and then ever after: a manager that was told to read its
-//! configuration again finds links again that it had let go of. Nothing here waits.
+//! The manager takes one order per connection, does not acknowledge it, and drops an order that
+//! arrives before it has seen the end of another connection. So it is asked which links it has, and
+//! ordered again, until the list is right. After that it is asked at long intervals, since a
+//! manager that reloads its configuration takes released links again. Nothing here blocks.
 //!
-//! Before version 10 it took one order in all its life, and dropped all others.
+//! Before version 10 dhcpcd took only one order per process, and dropped all others.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,62 +24,64 @@ use crate::sys::{self, socket};
 /// The first version that takes more than one order.
 const VERSION_MIN: u32 = 10;
 
-/// Where it listens for root.
+/// The control socket for root.
 const SOCKET: &str = "/run/dhcpcd/sock";
 
-/// What it is asked with.
+/// The request for the manager's links.
 const QUESTION: &[u8] = b"--getinterfaces\0";
 
-/// How soon an answer is looked for, and how long it may take. It is slow while its hooks run.
+/// How often to check for an answer, and how long to wait for it. dhcpcd is slow while its hooks
+/// run.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How soon it is asked whether an order was carried out: the first time, and twice that each time.
+/// The first pause between an order and the next question; it doubles each time.
 const ORDER_TIME: Duration = Duration::from_millis(20);
 
-/// How often it is asked while it does not answer, and once all is as it should be.
+/// The pause between questions while the manager does not answer, and once its links are right.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const GUARD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is wanted of it.
+/// The desired state of the link in the manager.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Goal {
     Has,
     Lacks,
 }
 
-/// What a manager of all links is to do about one link.
+/// The task of making the manager take or release one link.
 #[derive(Debug)]
 pub(super) struct Errand {
     manager: Identity,
     link: IfName,
     goal: Goal,
-    /// A port of the link, which it must not have beside it.
+    /// A port of the link, which the manager must not have as well.
     port: Option<IfName>,
-    /// Whether it was told to let go of that, which may leave something there (`persistent`).
+    /// Whether the manager was ordered to release that port, where it may leave configuration
+    /// (`persistent`).
     has_left_port: bool,
-    /// What it is told to do with the link, beside having it.
+    /// The options of the order to take the link.
     options: Vec<String>,
     talk: Option<Talk>,
     look_at: Instant,
     order_time: Duration,
-    /// Whether all was as it should be when it was asked last.
+    /// Whether the manager's last answer was as desired.
     is_done: bool,
     is_given_up: bool,
 }
 
 impl Errand {
-    /// Has it take a link, as it found it.
+    /// Creates the task of taking a link back, with its former settings.
     pub(super) fn take(manager: Identity, link: IfName, now: Instant) -> Self {
         Self::new(manager, link, Goal::Has, now)
     }
 
-    /// Has it let go of a link, and leave everything there.
+    /// Creates the task of releasing a link with its configuration left in place.
     pub(super) fn let_go(manager: Identity, link: IfName, now: Instant) -> Self {
         Self::new(manager, link, Goal::Lacks, now)
     }
 
-    /// Has it go on with a lease elsewhere.
+    /// Creates the task of continuing a lease on another link.
     pub(super) fn lease(manager: Identity, lease: &Lease, now: Instant) -> Self {
         let mut options = vec!["--nodelay".to_owned()];
         if let Some(wanted) = lease.wanted.filter(|it| it.address().is_ipv4()) {
@@ -119,7 +121,7 @@ impl Errand {
         self.is_done || self.has_manager_ended()
     }
 
-    /// Whether the manager has nothing to do with the link any more: it was to let go of it, or has ended.
+    /// Returns whether the manager is done with the link: it has released the link, or has ended.
     pub(super) fn is_over(&self) -> bool {
         self.is_given_up || (self.goal == Goal::Lacks && self.is_done) || self.has_manager_ended()
     }
@@ -128,7 +130,7 @@ impl Errand {
         Identity::of(self.manager.pid).as_ref() != Some(&self.manager)
     }
 
-    /// From now on it is to let go of the link.
+    /// Changes the task to releasing the link.
     pub(super) fn turn_round(&mut self) {
         if self.goal == Goal::Has {
             (self.goal, self.talk, self.is_done) = (Goal::Lacks, None, false);
@@ -136,12 +138,12 @@ impl Errand {
         }
     }
 
-    /// Asks no more.
+    /// Ends the task, without further questions.
     pub(super) fn give_up(&mut self) {
         (self.talk, self.is_given_up) = (None, true);
     }
 
-    /// The port that it has let go of since this was asked last.
+    /// Returns the port that the manager has released since the last call.
     pub(super) fn take_stray(&mut self) -> Option<IfName> {
         let has_left = self.is_done && std::mem::take(&mut self.has_left_port);
         self.port.filter(|_| has_left)
@@ -151,12 +153,12 @@ impl Errand {
         self.look_at = self.look_at.checked_sub(GUARD_INTERVAL).unwrap_or(self.look_at);
     }
 
-    /// When to look again.
+    /// Returns when to continue.
     pub(super) fn deadline(&self) -> Instant {
         self.look_at
     }
 
-    /// Goes on, as far as that is possible.
+    /// Continues as far as possible without blocking.
     pub(super) fn advance(&mut self, now: Instant) {
         if now < self.look_at || self.is_given_up {
             return;
@@ -172,17 +174,17 @@ impl Errand {
             }
             Answer::Missing | Answer::Refused => self.look_at = now + RETRY_INTERVAL,
             Answer::Links(links) => {
-                // As long as it has this connection it takes no order by another.
+                // The manager takes no order from another connection before the end of this one.
                 drop(talk);
                 if let Some(order) = self.hear(&links, now) {
-                    // What does not arrive is said again.
+                    // An order that is lost is sent again later.
                     let _ = open().and_then(|socket| socket::send(&socket, &order));
                 }
             }
         }
     }
 
-    /// What it is to be told now that it has these links.
+    /// Returns the order to send to a manager that has these links.
     fn hear(&mut self, links: &[IfName], now: Instant) -> Option<Vec<u8>> {
         let order = self.order(links).inspect(|order| {
             debug!("dhcpcd (process {}) is told: {}", self.manager.pid, order.join(" "));
@@ -199,12 +201,12 @@ impl Errand {
         order
     }
 
-    /// The order that these links ask for.
+    /// Returns the words of the order that is needed with these links.
     fn order(&self, links: &[IfName]) -> Option<Vec<&str>> {
         let has_link = links.contains(&self.link);
         match self.goal {
             Goal::Lacks => has_link.then(|| vec!["-p", "-x", self.link.as_str()]),
-            // Whatever it has brought there goes with it.
+            // The configuration on the port is removed with it.
             Goal::Has => match self.port.as_ref().filter(|port| links.contains(port)) {
                 Some(port) => Some(vec!["-x", port.as_str()]),
                 None if has_link => None,
@@ -217,7 +219,7 @@ impl Errand {
     }
 }
 
-/// A question that it was asked.
+/// A pending question.
 #[derive(Debug)]
 struct Talk {
     socket: OwnedFd,
@@ -226,7 +228,7 @@ struct Talk {
 }
 
 enum Answer {
-    /// Not all of it is here.
+    /// The answer is incomplete.
     Missing,
     Refused,
     Links(Vec<IfName>),
@@ -261,19 +263,19 @@ impl Talk {
 fn open() -> std::io::Result<OwnedFd> {
     let socket = socket::stream()?;
     socket::connect(&socket, Path::new(SOCKET))?;
-    // Whoever else could have made that socket is not told anything.
+    // Orders go only to a socket of the daemon's own user.
     let is_roots = socket::peer_creds(&socket)?.uid == sys::process::effective_uid();
     is_roots.then_some(socket).ok_or_else(|| std::io::ErrorKind::PermissionDenied.into())
 }
 
-/// An order, as dhcpcd takes it: a command line.
+/// Encodes an order: a command line, as dhcpcd takes it.
 fn encode(words: &[&str]) -> Vec<u8> {
     let words = std::iter::once("dhcpcd").chain(words.iter().copied());
     words.flat_map(|word| word.bytes().chain([0])).collect()
 }
 
-/// The links that an answer names, which has several entries for each. Each entry is an environment behind
-/// its length, and the number of entries is the first.
+/// Decodes the links of an answer, which has several entries for each. The answer is the number of
+/// entries, followed by each entry: an environment after its length.
 fn decode(answer: &[u8]) -> Option<Vec<IfName>> {
     let mut rest = answer;
     let mut links = Vec::new();
@@ -289,19 +291,19 @@ fn decode(answer: &[u8]) -> Option<Vec<IfName>> {
     Some(links)
 }
 
-/// A `size_t` of a program of our own word size.
+/// Takes a `size_t` of a program with the daemon's word size.
 fn take_number(bytes: &mut &[u8]) -> Option<usize> {
     let (number, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(usize::from_ne_bytes(*number))
 }
 
-/// Whether a dhcpcd takes such orders, by its program.
+/// Returns whether a dhcpcd takes such orders, judging by its program file.
 pub(super) fn is_understood_by(program: &[u8]) -> bool {
     const NAME: &[u8] = b"dhcpcd-";
     let versions = program.split(|byte| *byte == 0).filter_map(|text| text.strip_prefix(NAME));
     let mut majors = versions.filter_map(|version| {
-        // As it says when it starts.
+        // The text that it prints at its start.
         let (version, rest) =
             version.split_at_checked(version.iter().position(|it| *it == b' ')?)?;
         let major = version.split(|byte| *byte == b'.').next()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`DhcpError`]: why there is no client for a lease.
+//! [`DhcpError`]: the reason why there is no client for a lease.
 
 use std::fmt;
 
@@ -7,36 +7,36 @@ use crate::error::HostError;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::name::IfName;
 
-/// Why no client was started.
+/// The reason why no client was started.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DhcpError {
-    /// Neither of those that get leases of this family.
+    /// None of the clients that support this family is installed.
     NoneInstalled {
         family: Family,
     },
-    /// Not the one that `dhcp_client` names.
+    /// The client that `dhcp_client` names is not installed.
     NotInstalled {
         client: &'static str,
     },
-    /// `dhcp_client` names one that knows nothing of IPv6.
+    /// `dhcp_client` names a client without IPv6.
     NoIpv6 {
         client: &'static str,
     },
-    /// AppArmor lets the client run no script but the host's, which always takes name servers over.
+    /// AppArmor lets the client run only the host's script, which always takes over name servers.
     Confined {
         client: &'static str,
     },
-    /// The host's script, which is the only one that AppArmor lets the client run, takes whatever a server
-    /// leases: this address of the host's own would go with a lease of it.
+    /// AppArmor lets the client run only the host's script, which applies every lease: a lease of
+    /// this address of the host would later remove the address.
     ConfinedBeside {
         client: &'static str,
         address: IpPrefix,
     },
-    /// The link's name would be an option on a client's command line.
+    /// Clients would parse the link's name as an option.
     LinkName {
         link: IfName,
     },
-    /// A dhcpcd that manages all links would be handed the lease, which is then out of our hands.
+    /// A dhcpcd that manages all links would take over the lease, outside the daemon's control.
     Managed {
         pid: i32,
     },
@@ -86,7 +86,7 @@ impl fmt::Display for DhcpError {
 impl std::error::Error for DhcpError {}
 
 impl DhcpError {
-    /// The kernel's number (errno(3)), if it is the kernel that refuses.
+    /// Returns the errno(3), if the kernel refused.
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Host(err) => Some(err.errno()),

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! DHCP by a client that the host has: udhcpc, dhcpcd or dhclient, one process a link and family.
+//! DHCP by a client of the host: udhcpc, dhcpcd or dhclient, one process for each link and family.
 //!
-//! Does not know when a lease is bound: the kernel's table shows the address, which the client has
-//! configured ([`script`]). Does not know either what a definition is: a plan says
-//! which leases are wanted, and removes what a link loses. Nothing here waits.
+//! This module does not know when a lease is bound: the kernel's table shows the address, which the
+//! client has configured ([`script`]). It does not know definitions either: a plan lists the
+//! desired leases, and removes addresses that a link loses. Nothing here blocks.
 //!
-//! What the script notes of a lease is logged (`notes`), and nothing else is made of it.
+//! Events that the script records about a lease are logged (`notes`), without further effect.
 //!
-//! A client that dies is started again, after a pause that grows. One that is stopped keeps its
-//! lease and touches nothing: no DHCPRELEASE, no address or route removed. Its name servers are taken
-//! out a while later (`names`). Clients outlive the daemon: the next one finds them by their records
-//! and goes on.
+//! A client that dies is restarted after a growing pause. One that is stopped keeps its lease and
+//! changes nothing: it sends no DHCPRELEASE, and removes no addresses or routes. Its name servers
+//! are removed later (`names`). Clients outlive the daemon, and the next daemon adopts them by
+//! their records.
 
 pub mod script;
 mod record;
@@ -52,35 +52,35 @@ use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys::descriptors;
 
-/// The pause before a client that has died is started again: the first, doubled each time, and the
-/// longest. One that has run for longer than that begins anew.
+/// The pause before a client that has died is restarted: the first, which doubles each time, and
+/// the longest. After a client has run for longer than that, the pause is the first again.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// How often a client is asked to end: dhcpcd may miss a signal that comes while its hooks run.
+/// The interval at which a client is asked to end: dhcpcd may lose a signal while its hooks run.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often an adopted client is looked at. Its end brings no SIGCHLD; where the kernel has process
-/// descriptors the loop could poll for it, which is not worth a token for each.
+/// The interval at which an adopted client is checked, as its end causes no SIGCHLD. Polling a
+/// process descriptor would need a token for each client.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// The same while somebody waits for its end.
+/// The same while the end of a client is awaited.
 const LOOK_INTERVAL_ENDING: Duration = Duration::from_millis(10);
 
-/// What a client does.
+/// The state of a client.
 #[derive(Debug)]
 enum Phase {
     Running {
         process: Process,
         since: Instant,
     },
-    /// Asked to end, once more at `ask_at`, and killed at `kill_at`; whether another is to follow.
+    /// Asked to end, again at `ask_at`, and killed at `kill_at`; `next` is started after that.
     Ending {
         process: Process,
         ask_at: Instant,
         kill_at: Instant,
         next: Option<Lease>,
     },
-    /// It has died, and is started again.
+    /// It has died, and will be restarted.
     Pausing {
         until: Instant,
     },
@@ -106,29 +106,28 @@ impl Phase {
 struct Entry {
     lease: Lease,
     phase: Phase,
-    /// Before the next start after a death.
+    /// The pause before the next restart.
     pause: Duration,
 }
 
-/// All clients of this host that are the daemon's.
+/// All clients of the daemon.
 #[derive(Debug)]
 pub struct DhcpClients {
     /// `dhcp` below the driver's run directory.
     dir: PathBuf,
-    /// The daemon's own program, which is the script as well.
+    /// The daemon's own program, which is also the script.
     program: PathBuf,
     choice: Choice,
     entries: Vec<Entry>,
     names: Names,
     notes: Notes,
     foreign: ForeignClients,
-    /// When adopted clients were looked at last.
+    /// The time when adopted clients were last checked.
     looked_at: Option<Instant>,
 }
 
 impl DhcpClients {
-    /// Takes over the clients that an earlier daemon has left running, and forgets those that have
-    /// ended since. `program` is the daemon's own file.
+    /// Adopts the clients that an earlier daemon has left running. `program` is the daemon's file.
     pub fn open(run_dir: &Path, program: PathBuf, choice: Choice, now: Instant) -> Self {
         let dir = run_dir.join("dhcp");
         let names = Names::found(&dir, now);
@@ -140,13 +139,13 @@ impl DhcpClients {
         for path in record::paths(&clients.dir, record::RECORD_SUFFIX) {
             let found = Record::read(&path);
             let adopted = found.and_then(|Record { identity, lease, is_manager }| {
-                // One that has ended may have been followed by another.
+                // An ended process's pid may have been reused.
                 let errand = || Box::new(Errand::lease(identity.clone(), &lease, now));
                 let manager = is_manager.then(|| Process::Manager(errand()));
                 Some((lease, manager.or_else(|| Process::adopt(identity))?))
             });
             let Some((lease, process)) = adopted else {
-                // It is nobody's, and nobody would ever remove it.
+                // The record has no process, so only this removes it.
                 let _ = fs::remove_file(&path);
                 continue;
             };
@@ -161,18 +160,18 @@ impl DhcpClients {
         clients
     }
 
-    /// The configuration was read again. Clients that run go on.
+    /// Applies a reloaded configuration. Running clients are not changed.
     pub fn choose(&mut self, choice: Choice) {
         self.choice = choice;
     }
 
-    /// See [`Choice::check`]. `own` is an address of the host's own that the link is to have besides. Of
-    /// a lease that goes on, the program is the one that it had.
+    /// Checks a lease as [`Choice::check`] does. `own` is an address of the host that the link will
+    /// also have. A lease that another link continues keeps its program.
     pub fn check(&self, lease: &Lease, own: Option<IpPrefix>) -> Result<(), DhcpError> {
         if lease.like.is_some() { Ok(()) } else { self.client(lease)?.check_beside(own) }
     }
 
-    /// The client for a lease. Beside a dhcpcd that manages all links no other can be.
+    /// Returns the client for a lease. If a dhcpcd manages all links, no other dhcpcd can run.
     fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
         let client = self.choice.client(lease)?;
         if client.kind != Program::Dhcpcd {
@@ -187,14 +186,14 @@ impl DhcpClients {
         other.flatten().ok_or(DhcpError::Managed { pid: manager.pid })
     }
 
-    /// Starts a client. One that runs for the same link and family is replaced as soon as it has
-    /// ended, unless it does just what is asked for.
+    /// Starts a client. A running client of the same link and family is replaced once it has ended,
+    /// unless it already does what the lease asks for.
     pub fn start(&mut self, lease: &Lease, now: Instant) -> Result<(), DhcpError> {
         self.check(lease, None)?;
         match self.entry(lease.link, lease.family) {
             None => {
                 let phase = self.launch(lease, now)?;
-                // A later start keeps what this one binds.
+                // A later start keeps the address that this one binds.
                 let lease = Lease { wanted: None, ..*lease };
                 self.entries.push(Entry { lease, phase, pause: PAUSE_MIN });
             }
@@ -209,7 +208,7 @@ impl DhcpClients {
                         *next = Some(*lease);
                     }
                 }
-                // It is due now.
+                // Its restart is due now.
                 Phase::Pausing { until } => {
                     *until = now;
                     entry.lease = *lease;
@@ -236,16 +235,16 @@ impl DhcpClients {
                 Phase::Ending { process, ask_at, kill_at, next: None }
             }
             Phase::Running { mut process, .. } => {
-                // A manager of all links has both families of one.
+                // The manager has both families of a link.
                 let is_shared = process.errand().is_some() && self.has_manager(link);
                 if is_shared {
                     let _ = process.kill();
                 } else {
                     ask_to_end(&lease, &mut process);
                 }
-                // A daemon that comes now must not take it for one that is wanted.
+                // A daemon that starts now must not adopt it.
                 self.forget(&lease);
-                // An adopted one is looked at soon.
+                // The end of an adopted client is checked soon.
                 self.looked_at = Some(now);
                 let (ask_at, kill_at) = (now + ASK_INTERVAL, now + DHCP_STOP_TIME_MAX);
                 Phase::Ending { process, ask_at, kill_at, next: None }
@@ -254,9 +253,9 @@ impl DhcpClients {
         self.entries.push(Entry { lease, phase, pause });
     }
 
-    /// Stops the clients of links that are gone: each would be started again and again, and would
-    /// serve another device as soon as that has the name. The caller is sure of what there is: not
-    /// while a change is under way that makes the link anew.
+    /// Stops the clients of links that are gone: each would be restarted repeatedly, and would
+    /// serve another device that gets the name. The caller must know all links, and not be within a
+    /// change that creates the link again.
     pub fn retain_links(&mut self, is_there: impl Fn(&IfName) -> bool, now: Instant) {
         let gone: Vec<Lease> =
             self.running().filter(|lease| !is_there(&lease.link)).copied().collect();
@@ -266,24 +265,24 @@ impl DhcpClients {
         }
     }
 
-    /// Where the kernel tells that the script has noted something, to be polled.
+    /// Returns the inotify queue that reports the script's records, for polling.
     pub fn queue(&self) -> Option<BorrowedFd<'_>> {
         self.notes.queue()
     }
 
-    /// Logs what the script has noted.
+    /// Logs the script's new records.
     pub fn handle_notes(&mut self) {
         self.notes.drain();
         let leases: Vec<_> = self.running().copied().collect();
         self.notes.look(&self.dir, &leases);
     }
 
-    /// Whether any process may still act on this link, or will: also one that is asked to end.
+    /// Returns whether a process may still change this link, even one that was asked to end.
     pub fn is_running(&self, link: IfName, family: Family) -> bool {
         self.entries.iter().any(|entry| entry.lease.is_for(link, family))
     }
 
-    /// The leases that are wanted: of clients that run, or will run again.
+    /// Iterates over the desired leases: those of clients that run, or will run again.
     pub fn running(&self) -> impl Iterator<Item = &Lease> {
         self.entries.iter().filter_map(|entry| match &entry.phase {
             Phase::Running { .. } | Phase::Pausing { .. } => Some(&entry.lease),
@@ -291,10 +290,10 @@ impl DhcpClients {
         })
     }
 
-    /// The clients that somebody else has started, and that run.
+    /// Returns the running clients that other programs have started.
     ///
     /// # Errors
-    /// The host is short of descriptors or memory, and cannot tell.
+    /// The host is short of descriptors or memory, so they could not be found.
     pub fn foreign(&self) -> Result<Vec<ForeignClient>, HostError> {
         let mut clients = self.foreign.running(&self.pids())?;
         for client in clients.iter_mut().filter(|it| it.leaving == Leaving::Told) {
@@ -306,12 +305,12 @@ impl DhcpClients {
         Ok(clients)
     }
 
-    /// A port that the manager of all links has let go of, where it may have left something.
+    /// Returns a port that the manager of all links has released, perhaps with its configuration.
     pub fn next_stray(&mut self) -> Option<IfName> {
         self.entries.iter_mut().find_map(|entry| entry.phase.errand()?.take_stray())
     }
 
-    /// Whether the manager of all links has this one on our behalf, for any family.
+    /// Returns whether the manager of all links serves this link for the daemon, for any family.
     fn has_manager(&self, link: IfName) -> bool {
         self.entries.iter().any(|entry| {
             entry.lease.link == link
@@ -319,7 +318,7 @@ impl DhcpClients {
         })
     }
 
-    /// The families that a client runs for, whoever has started it.
+    /// Returns the families that a client runs for, the daemon's or another program's.
     pub fn families_of(&self, link: IfName) -> Vec<Family> {
         let foreign = self.foreign().unwrap_or_default();
         let has_client = |family: &Family| {
@@ -329,18 +328,19 @@ impl DhcpClients {
         [Family::Ipv4, Family::Ipv6].into_iter().filter(has_client).collect()
     }
 
-    /// Those of them that were ended in this boot, and not given back.
+    /// Returns the clients of other programs that the daemon has ended in this boot, and not
+    /// started again.
     pub fn ended(&self) -> Vec<ForeignClient> {
         self.foreign.remembered()
     }
 
-    /// Ends a client that somebody else has started. It keeps its lease, and its link its addresses.
+    /// Ends another program's client. It keeps its lease, and its link keeps its addresses.
     pub fn end_foreign(&mut self, client: &ForeignClient, now: Instant) -> Result<(), HostError> {
         let own = self.pids();
         self.foreign.end(client, &own, now)
     }
 
-    /// What has become of that; `None` as long as something of it runs.
+    /// Returns the result of that; `None` while any of its processes runs.
     pub fn foreign_ended(
         &mut self,
         client: &ForeignClient,
@@ -349,28 +349,28 @@ impl DhcpClients {
         self.foreign.ended(client, now)
     }
 
-    /// Starts a client as somebody else has started it before.
+    /// Starts a client again as another program had started it.
     pub fn give_back(&mut self, client: &ForeignClient, now: Instant) -> Result<(), HostError> {
         let own = self.pids();
         self.foreign.start(client, &own, now)
     }
 
-    /// Whether that has come so far that it goes on by itself.
+    /// Returns whether that client no longer needs the daemon's attention.
     pub fn is_given_back(&self, client: &ForeignClient) -> bool {
         !self.foreign.is_starting(client)
     }
 
-    /// It has cleared its link, as it does when it starts.
+    /// Notes that the client has cleared its link, which it does when it starts.
     pub fn note_cleared(&mut self, client: &ForeignClient, now: Instant) {
         self.foreign.note_cleared(client, now);
     }
 
-    /// The numbers of our clients.
+    /// Returns the pids of the daemon's clients.
     fn pids(&self) -> Vec<libc::pid_t> {
         self.entries.iter().filter_map(|entry| entry.phase.process()?.pid()).collect()
     }
 
-    /// A child may have ended: sees which of ours have.
+    /// Handles SIGCHLD: reaps clients that have ended.
     pub fn handle_child(&mut self, now: Instant) {
         for entry in &mut self.entries {
             entry.phase.errand().into_iter().for_each(|errand| errand.advance(now));
@@ -410,8 +410,8 @@ impl DhcpClients {
         self.names.handle_time(&self.dir, now);
     }
 
-    /// Kills those that do not end, starts those whose pause is over, looks at those that are no
-    /// children of this daemon's.
+    /// Kills clients that do not end, restarts those whose pause is over, and checks those that are
+    /// not children of the daemon.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.looked_at = Some(now);
         self.handle_child(now);
@@ -432,7 +432,7 @@ impl DhcpClients {
         }
     }
 
-    /// When there is something to do without a signal.
+    /// Returns when [`Self::handle_timeout`] is next due.
     pub fn deadline(&self) -> Option<Instant> {
         let look = |interval| self.looked_at.map(|last| last + interval);
         let of_entry = |entry: &Entry| match &entry.phase {
@@ -456,7 +456,7 @@ impl DhcpClients {
         self.entries.iter_mut().find(|entry| entry.lease.is_for(link, family))
     }
 
-    /// Starts those whose pause is over.
+    /// Restarts clients whose pause is over.
     fn start_due(&mut self, now: Instant) {
         for mut entry in std::mem::take(&mut self.entries) {
             if let Phase::Pausing { until } = entry.phase {
@@ -479,7 +479,7 @@ impl DhcpClients {
         }
     }
 
-    /// Starts a client, and writes down that it runs.
+    /// Starts a client, and writes its record.
     fn launch(&mut self, lease: &Lease, now: Instant) -> Result<Phase, DhcpError> {
         let heritage = foreign::heritage(&self.dir, lease);
         if let Some(manager) = self.manager_like(heritage.as_ref())? {
@@ -511,7 +511,7 @@ impl DhcpClients {
         Ok(Phase::Running { process, since: now })
     }
 
-    /// The manager of all links that runs, if a lease was that one's or an earlier one's.
+    /// Returns the running manager of all links, if it or an earlier manager had the lease.
     fn manager_like(&self, heritage: Option<&Heritage>) -> Result<Option<Identity>, HostError> {
         match heritage.map(|heritage| heritage.before.leaving) {
             Some(Leaving::Told) => self.foreign.manager(&self.pids()),
@@ -519,7 +519,8 @@ impl DhcpClients {
         }
     }
 
-    /// Writes down which process has a lease. One that has ended already is seen with the next signal.
+    /// Writes the record of a lease's process. If the process has ended already, the next SIGCHLD
+    /// shows that.
     fn write_down(&self, process: &Process, lease: &Lease) {
         let Some(identity) = process.identity() else { return };
         let is_manager = matches!(process, Process::Manager(_));
@@ -528,14 +529,14 @@ impl DhcpClients {
         }
     }
 
-    /// The lease with the address that the link should keep: the one that was asked for, or else
-    /// what the client before this one has bound. The script must not take it for its own yet: told
-    /// of a link without a lease, as clients do when they start, it would remove it.
+    /// Returns the lease with the address that the link should keep: the requested one, or else the
+    /// one bound by the previous client. The script must not treat it as bound yet: a client that
+    /// starts first reports a link without a lease, and the script would remove the address.
     fn remember_wanted(&self, lease: &Lease) -> Result<Lease, HostError> {
         let bound = record::path_of(&self.dir, lease, "bound");
         let path = record::path_of(&self.dir, lease, "wanted");
         match lease.wanted {
-            // Not every client gives its addresses a lifetime.
+            // Not every client sets a lifetime for its addresses.
             Some(address) => {
                 record::replace(&path, &format!("{address}\n{}\n", script::LASTING), 0o644)?;
                 let _ = fs::remove_file(&bound);
@@ -546,7 +547,7 @@ impl DhcpClients {
         Ok(Lease { wanted, ..*lease })
     }
 
-    /// Puts down what the client reads.
+    /// Writes the files that the client reads.
     fn prepare(
         &self,
         client: &Client,
@@ -573,7 +574,7 @@ impl DhcpClients {
         let _ = fs::remove_file(record::record_path(&self.dir, lease));
     }
 
-    /// The lease is not wanted any more: what the script knows of it is of no use to a later one.
+    /// Removes the files of a lease that is no longer wanted, as they must not affect a later one.
     fn forget_state(&mut self, lease: &Lease, now: Instant) {
         self.forget(lease);
         self.names.give_up(&self.dir, lease, now);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Name servers of leases that are over: the script is called to take them out again.
+//! Removal of the name servers of leases that have ended, by calling the script.
 //!
-//! Not at once. A lease that ends on one link often goes on with another, as when a bridge takes a
-//! port over, and until that has it nobody could look up a name. So they rest for a while; what has
-//! taken their place by then stays, which is for the script to see.
+//! They are not removed at once. A lease that ends on one link often continues on another, as when
+//! a port becomes part of a bridge, and until then name resolution would fail. So they stay for a
+//! while; the script keeps name servers that another lease has set meanwhile.
 //!
-//! A lease has name servers for as long as the script's file says so ([`SUFFIX`]): by it are also
-//! found those that no daemon was there to take out.
+//! A lease has name servers as long as the script's file for them exists ([`SUFFIX`]). This also
+//! shows those that remained while no daemon ran.
 //!
-//! Nothing waits for the script: it is cleared away when the signal of its end comes.
+//! The script is not waited for: it is reaped on SIGCHLD.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -20,13 +20,14 @@ use super::{record, script};
 use crate::model::lease::{Lease, NameServers};
 use crate::sys::process;
 
-/// What the name of the script's file ends with that has a lease's name servers.
+/// The suffix of the script's file with a lease's name servers.
 const SUFFIX: &str = "names";
 
-/// How long name servers stay when their lease is over: longer than another link needs to get it.
+/// The time that name servers stay after the end of their lease: longer than another link needs to
+/// obtain the lease.
 pub(super) const REST: Duration = Duration::from_secs(10);
 
-/// The leases that are over and have left name servers behind.
+/// The leases that have ended with name servers remaining.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     resting: Vec<(Lease, Instant)>,
@@ -34,7 +35,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Those that an earlier daemon has left behind; what still has a client is for [`Names::keep`].
+    /// Finds those left by an earlier daemon. Those that still have a client are removed from the
+    /// list by [`Names::keep`].
     pub(super) fn found(dir: &Path, now: Instant) -> Self {
         let over = record::paths(dir, SUFFIX).into_iter().filter_map(|path| {
             let (link, family) = record::lease_of(&path, SUFFIX)?;
@@ -43,7 +45,7 @@ impl Names {
         Self { resting: over.map(|lease| (lease, now + REST)).collect(), scripts: Vec::new() }
     }
 
-    /// A lease is over, or leaves name servers alone from now on.
+    /// Adds a lease that has ended, or whose name servers are not wanted any more.
     pub(super) fn give_up(&mut self, dir: &Path, lease: &Lease, now: Instant) {
         self.keep(lease);
         if record::path_of(dir, lease, SUFFIX).exists() {
@@ -51,22 +53,22 @@ impl Names {
         }
     }
 
-    /// A lease is wanted (again), with its name servers.
+    /// Removes a lease that is wanted (again) with its name servers.
     pub(super) fn keep(&mut self, lease: &Lease) {
         self.resting.retain(|(other, _)| !other.is_for(lease.link, lease.family));
     }
 
-    /// When the next have rested long enough.
+    /// Returns when the next name servers are due for removal.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.resting.iter().map(|(_, until)| *until).min()
     }
 
-    /// Calls the script for those that have rested long enough. Clears away scripts that have ended.
+    /// Calls the script for those that are due, and reaps scripts that have ended.
     pub(super) fn handle_time(&mut self, dir: &Path, now: Instant) {
         self.scripts.retain_mut(|child| {
             let has_ended = process::has_ended(child).unwrap_or(true);
             if has_ended {
-                // This does not wait.
+                // The child has ended, so this does not block.
                 let _ = child.wait();
             }
             !has_ended

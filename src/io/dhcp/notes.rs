@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the script notes of a lease, for the log: that it is bound, that it has ended, that it was
-//! refused.
+//! Log lines about the events of leases that the script records: bound, ended, refused.
 //!
-//! The script has files below the run directory, and inotify tells when it has written one. The
-//! files are what counts, so that lost news costs nothing.
+//! The script writes files below the run directory, and inotify reports when it has written one.
+//! Only the files count, so lost events do no harm.
 
 use std::fs;
 use std::io;
@@ -19,10 +18,10 @@ use crate::model::address::IpPrefix;
 use crate::model::lease::Lease;
 use crate::sys::inotify::{self, Watch};
 
-/// Room for the news of a lease (inotify(7) asks for 272 bytes at least).
+/// Space for the events of a lease (inotify(7) requires at least 272 bytes).
 const NEWS_LEN: usize = 4096;
 
-/// What is known of the leases.
+/// The known states of the leases.
 #[derive(Debug)]
 pub(super) struct Notes {
     queue: Option<OwnedFd>,
@@ -43,12 +42,12 @@ impl Notes {
         Self { queue, watch: None, known: Vec::new() }
     }
 
-    /// Where the kernel tells of changes, to be polled.
+    /// Returns the inotify queue, for polling.
     pub(super) fn queue(&self) -> Option<BorrowedFd<'_>> {
         self.queue.as_ref().map(AsFd::as_fd)
     }
 
-    /// Has the kernel tell of changes in `dir`, once that is there.
+    /// Watches `dir`, once it exists.
     pub(super) fn watch(&mut self, dir: &Path) {
         if let (Some(queue), None) = (&self.queue, self.watch) {
             let watch = inotify::watch_folder(queue, dir);
@@ -56,7 +55,7 @@ impl Notes {
         }
     }
 
-    /// Forgets the news: what they are about is read from the files.
+    /// Discards the events; the files have the state.
     pub(super) fn drain(&self) {
         let Some(queue) = &self.queue else { return };
         let mut buffer = [0; NEWS_LEN];
@@ -69,13 +68,13 @@ impl Notes {
         }
     }
 
-    /// Takes a lease of an earlier daemon as it is.
+    /// Takes the state of a lease of an earlier daemon, without logging it.
     pub(super) fn adopt(&mut self, dir: &Path, lease: &Lease) {
         let bound = record::read_address(&record::path_of(dir, lease, "bound"));
         self.known.push(Known { lease: *lease, bound, refused: String::new() });
     }
 
-    /// Logs what has changed of these leases, which are all that are wanted.
+    /// Logs changes of these leases, which are all desired leases.
     pub(super) fn look(&mut self, dir: &Path, leases: &[Lease]) {
         let is_wanted =
             |known: &Known| leases.iter().any(|it| it.is_for(known.lease.link, known.lease.family));
@@ -111,7 +110,7 @@ impl Known {
             (before, Some(now)) if before != Some(now) => {
                 warn!("DHCP lease of {lease} bound: {now}");
             }
-            // A client that was started again has yet to ask for it.
+            // A restarted client has not asked for the address yet.
             (Some(_), None) if path("wanted").exists() => return,
             (Some(before), None) => warn!("DHCP lease of {lease} ended: {before}"),
             (_, Some(_)) | (None, None) => {}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A client's process: our child, or one that an earlier daemon has left running.
+//! A client's process: a child, or one that an earlier daemon has left running.
 //!
-//! The kernel tells when a child ends (SIGCHLD), and keeps its number until it is waited for. The
-//! number of another is its own only as long as it lives; so it is held by a descriptor where the
-//! kernel has such (Linux 5.3), else looked at again before each signal. A descriptor could be polled
-//! for the end; we look every few seconds, as we must without one.
+//! For a child, SIGCHLD announces the end, and the pid stays reserved until it is reaped. The pid
+//! of another process is reused after its end; so it is held by a descriptor if the kernel has them
+//! (Linux 5.3), else checked before each signal. A descriptor could be polled for the end, but
+//! without one a check every few seconds is needed anyway, so it is used in both cases.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,30 +21,30 @@ pub(super) enum Process {
         identity: Identity,
         descriptor: Option<OwnedFd>,
     },
-    /// The manager of all links, which has the link on our behalf.
+    /// The manager of all links, which serves the link for the daemon.
     Manager(Box<Errand>),
 }
 
 impl Process {
-    /// The process with this identity, if it is still there.
+    /// Returns the process with this identity, if it still exists.
     pub(super) fn adopt(identity: Identity) -> Option<Self> {
-        // Opened first and looked at then: what the descriptor is for cannot change in between.
+        // Opened first and checked afterwards: the descriptor's process cannot change in between.
         let descriptor = process::open_process(identity.pid).ok();
         let is_same = Identity::of(identity.pid).as_ref() == Some(&identity);
         is_same.then_some(Self::Adopted { identity, descriptor })
     }
 
-    /// Whether no SIGCHLD comes with its end, so that it must be looked at.
+    /// Returns whether its end causes no SIGCHLD, so that it must be checked.
     pub(super) fn is_adopted(&self) -> bool {
         matches!(self, Self::Adopted { .. })
     }
 
-    /// What the manager of all links is to do, if it is that.
+    /// Returns the manager's task, if it is the manager.
     pub(super) fn errand(&mut self) -> Option<&mut Errand> {
         if let Self::Manager(errand) = self { Some(errand) } else { None }
     }
 
-    /// The process that a record is of.
+    /// Returns the identity to be recorded.
     pub(super) fn identity(&self) -> Option<Identity> {
         match self {
             Self::Child(child) => libc::pid_t::try_from(child.id()).ok().and_then(Identity::of),
@@ -53,10 +53,10 @@ impl Process {
         }
     }
 
-    /// Whether it has ended. A child is not forgotten by this.
+    /// Returns whether it has ended, without reaping a child.
     pub(super) fn has_ended(&self) -> bool {
         match self {
-            // A child that somebody else has waited for has ended as well.
+            // A child that cannot be examined was reaped already.
             Self::Child(child) => process::has_ended(child).unwrap_or(true),
             Self::Adopted { descriptor: Some(descriptor), .. } => {
                 process::has_process_ended(descriptor)
@@ -68,7 +68,7 @@ impl Process {
         }
     }
 
-    /// The number of a process that is ours alone.
+    /// Returns the pid, if the process serves only the daemon.
     pub(super) fn pid(&self) -> Option<libc::pid_t> {
         match self {
             Self::Child(child) => libc::pid_t::try_from(child.id()).ok(),
@@ -88,7 +88,7 @@ impl Process {
         }
     }
 
-    /// Kills it, and whatever it has started.
+    /// Kills it and its descendants.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         match self {
             Self::Child(child) => process::kill_group(child),
@@ -96,7 +96,7 @@ impl Process {
                 errand.give_up();
                 Ok(())
             }
-            // Its group's number may be another's by now: only the process itself is known.
+            // Its process group may have been reused, so only the process itself is killed.
             Self::Adopted { .. } => self.signal(libc::SIGKILL),
         }
     }
@@ -117,13 +117,13 @@ impl Process {
         }
     }
 
-    /// Clears away what is left of one that has ended: its helpers and scripts, then itself. Says
-    /// how it has ended, as far as that is known.
+    /// Cleans up after a client that has ended: kills its helpers and scripts, and reaps it.
+    /// Returns how it ended, as far as known.
     pub(super) fn clear_away(self) -> String {
         match self {
             Self::Child(mut child) => {
-                // The number is still the child's, so that no other group can be meant. Most often
-                // the group is empty.
+                // The pid is still the child's, so no other group can be hit. Most often the group
+                // is empty.
                 let _ = process::kill_group(&child);
                 child.wait().map_or_else(|err| err.to_string(), |status| status.to_string())
             }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Records: which client runs for which lease, for the daemon that comes after this one.
+//! Records of which client runs for which lease, for the next daemon.
 //!
-//! One file a lease, below the run directory. Its first line is the process's number, as in any pid
-//! file. A number alone is not trusted: it may be another's by now. A process is ours if the kernel
-//! has it started at the same tick since boot and under the same name (proc_pid_stat(5)).
+//! There is one file for each lease, below the run directory. Its first line is the pid, as in a
+//! pid file. As a pid may be reused, the process is checked too: its start time in ticks since
+//! boot, and its name (proc_pid_stat(5)).
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -18,34 +18,33 @@ use crate::model::address::{Family, IpPrefix};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 
-/// What the name of a record's file ends with.
+/// The suffix of a record's file.
 pub(super) const RECORD_SUFFIX: &str = "pid";
 
-/// A process, told apart from a later one of the same number.
+/// A process, distinguished from later ones with the same pid.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Identity {
     pub(super) pid: libc::pid_t,
     /// Clock ticks between the boot and the process's start.
     started: u64,
-    /// What the kernel calls the program: at most 15 bytes.
+    /// The kernel's name for the program: at most 15 bytes.
     program: String,
 }
 
 impl Identity {
-    /// What the kernel says about a process; nothing if there is none, or one that only waits to be
-    /// waited for.
+    /// Returns the identity of a process; `None` if it does not exist, or is a zombie.
     pub(super) fn of(pid: libc::pid_t) -> Option<Self> {
         let path = PathBuf::from(format!("/proc/{pid}/stat"));
         parse_stat(pid, &files::read_text(&path, DHCP_RECORD_LEN_MAX).ok()?)
     }
 }
 
-/// The program's name stands in brackets, and may have some itself.
+/// Parses /proc/PID/stat. The program's name is in brackets, and may contain brackets.
 fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<Identity> {
     let (_, rest) = stat.split_once('(')?;
     let (program, rest) = rest.rsplit_once(") ")?;
     let mut fields = rest.split_ascii_whitespace();
-    // The state is the field behind the name, and the start the 19th behind the state.
+    // The state is the field after the name, and the start time the 19th after the state.
     if matches!(fields.next()?, "Z" | "X") {
         return None;
     }
@@ -53,12 +52,12 @@ fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<Identity> {
     Some(Identity { pid, started, program: program.to_owned() })
 }
 
-/// What is written down.
+/// The content of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Record {
     pub(super) identity: Identity,
     pub(super) lease: Lease,
-    /// Whether it is the manager of all links, which has this one on our behalf.
+    /// Whether the process is the manager of all links, which serves the lease for the daemon.
     pub(super) is_manager: bool,
 }
 
@@ -75,13 +74,13 @@ impl fmt::Display for Record {
 }
 
 impl Record {
-    /// Writes the record of a client that was started.
+    /// Writes the record of a started client.
     pub(super) fn write(&self, dir: &Path) -> Result<(), HostError> {
         let path = record_path(dir, &self.lease);
         replace(&path, &self.to_string(), 0o644)
     }
 
-    /// Reads a record by its file's name; nothing if it is none, or not whole.
+    /// Reads the record at a path; `None` if the file is not a complete record.
     pub(super) fn read(path: &Path) -> Option<Self> {
         let (link, family) = lease_of(path, RECORD_SUFFIX)?;
         parse(link, family, &files::read_text(path, DHCP_RECORD_LEN_MAX).ok()?)
@@ -105,9 +104,9 @@ fn parse(link: IfName, family: Family, text: &str) -> Option<Record> {
     Some(Record { identity: Identity { pid, started, program }, lease, is_manager })
 }
 
-/// The files that there are of one kind.
+/// Returns the files of one kind.
 pub(super) fn paths(dir: &Path, suffix: &str) -> Vec<PathBuf> {
-    // There is no such folder before the first lease.
+    // The folder is missing before the first lease.
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == suffix));
@@ -115,12 +114,12 @@ pub(super) fn paths(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// The file of a lease's record.
+/// Returns the path of a lease's record.
 pub(super) fn record_path(dir: &Path, lease: &Lease) -> PathBuf {
     path_of(dir, lease, RECORD_SUFFIX)
 }
 
-/// Whose file this is, by its name.
+/// Returns the link and family of a file, from its name.
 pub(super) fn lease_of(path: &Path, suffix: &str) -> Option<(IfName, Family)> {
     let stem = path.file_name()?.to_str()?.strip_suffix(suffix)?.strip_suffix('.')?;
     let (link, family) = stem.rsplit_once('.')?;
@@ -132,29 +131,29 @@ pub(super) fn lease_of(path: &Path, suffix: &str) -> Option<(IfName, Family)> {
     Some((IfName::new(link).ok()?, family))
 }
 
-/// The beginning of the names of all files that belong to a lease.
+/// Returns the prefix of the paths of all files of a lease.
 pub(super) fn state_of(dir: &Path, lease: &Lease) -> PathBuf {
     dir.join(format!("{}.{}", lease.link, lease.family.as_str()))
 }
 
-/// A file that belongs to a lease.
+/// Returns the path of a file of a lease.
 pub(super) fn path_of(dir: &Path, lease: &Lease, suffix: &str) -> PathBuf {
     dir.join(format!("{}.{}.{suffix}", lease.link, lease.family.as_str()))
 }
 
-/// The address in a file of the script's.
+/// Reads the address in a file of the script.
 pub(super) fn read_address(path: &Path) -> Option<IpPrefix> {
     let text = files::read_text(path, DHCP_RECORD_LEN_MAX).ok()?;
     let (address, len) = text.lines().next()?.split_once('/')?;
     IpPrefix::new(address.parse().ok()?, len.parse().ok()?)
 }
 
-/// Writes a file anew: who reads it finds the old text or the whole new one.
+/// Replaces a file atomically: a reader finds the old text or the whole new one.
 pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), HostError> {
     replace_bytes(path, text.as_bytes(), mode)
 }
 
-/// The same of what is no text.
+/// Does the same with bytes.
 pub(super) fn replace_bytes(path: &Path, bytes: &[u8], mode: u32) -> Result<(), HostError> {
     let refuse = |err: &std::io::Error| HostError::new("write", path.display().to_string(), err);
     let mut name = path.as_os_str().to_owned();
@@ -203,7 +202,7 @@ mod tests {
                 assert!(text.starts_with("42\n"), "{text}");
                 assert_eq!(parse(link, family, &text), Some(record));
                 for len in 0..text.len() - 1 {
-                    // A word that is cut may still be one.
+                    // A truncated word may still be valid.
                     let torn = parse(link, family, &text[..len]);
                     assert_eq!(torn, None, "{len}");
                 }

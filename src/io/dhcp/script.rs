@@ -1,65 +1,66 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The script that DHCP clients run for each event of a lease: it puts address, routes and name
-//! servers where they belong.
+//! The script that DHCP clients run for each event of a lease: it configures address, routes and
+//! name servers.
 //!
-//! Not the host's own scripts: those take every address off the link before they set one, which
-//! costs answers and what else the definition names, and a host of one busybox has none. Ours
-//! touches nothing but what the lease brought. An address that is on the link already, with the
-//! same prefix, is given its new lifetime and nothing else, so that a lease moves to a bridge
-//! without a gap. Requests for an end without expiry (STOP, RELEASE) change nothing: what a link
-//! loses when it is taken down is the plan's business.
+//! The host's own scripts are not used: they remove every address from the link before they set
+//! one, which interrupts connections and removes addresses of the definition, and a host with only
+//! a busybox has none. This script changes only what the lease brought. An address that is on the
+//! link already, with the same prefix, only gets its new lifetime, so that a lease moves to a
+//! bridge without a gap. Events that end a lease before its expiry (STOP, RELEASE) change nothing:
+//! the plan decides what a link loses when it is taken down.
 //!
-//! A server is not trusted: a lease that no host should take is refused, as are routes that would lead
-//! astray what belongs to another link. An address without a lifetime that no lease has brought is the
-//! host's own, and no lease touches it. What is refused, and why, is left in a file for the daemon
-//! (`LINK.FAMILY.refused`).
+//! Servers are not trusted: the script refuses a lease that no host should take, and routes that
+//! would divert the traffic of another link. An address without a lifetime that no lease has
+//! brought belongs to the host, and leases do not change it. The script writes what it refused, and
+//! why, to a file for the daemon (`LINK.FAMILY.refused`).
 //!
-//! Name servers are one file for the whole host, so the script remembers what each lease has brought
-//! and what was there before, and takes out nothing but that: when a lease runs out, and when the
-//! daemon says that it is over.
+//! The host has one file of name servers, so the script records what each lease brought and what
+//! the file had before. It removes only the lease's part: when a lease expires, and when the daemon
+//! reports its end.
 //!
-//! The clients want an executable file, and what stands below /run is none where /run is mounted
-//! noexec, as it is on Debian. So they are given a symbolic link to the daemon itself, which under
-//! that name ([`NAME`]) becomes a shell that reads [`TEXT`].
+//! The clients need an executable file, and no file below /run is executable where /run is mounted
+//! noexec, as on Debian. So they get a symbolic link to the daemon's program, which under that name
+//! ([`NAME`]) becomes a shell that reads [`TEXT`].
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// What the daemon is called when a client calls it.
+/// The daemon's program name when a client runs it as the script.
 pub const NAME: &str = "virtinterfaced-lease";
 
-/// Where the script keeps what the lease brought: the beginning of its files' paths.
+/// The environment variable with the prefix of the paths of a lease's files.
 pub(super) const STATE_VARIABLE: &str = "VIRTINTERFACED_LEASE";
 
-/// Whether name servers are taken over: `yes` or `no`.
+/// The environment variable that says whether to take over name servers: `yes` or `no`.
 pub(super) const PEER_DNS_VARIABLE: &str = "VIRTINTERFACED_PEERDNS";
 
-/// What the daemon calls the script with, whose client has ended for good.
+/// The event with which the daemon calls the script after a client has ended for good.
 pub(super) const END_EVENT: &str = "end";
 
-/// What the name of the file ends with in which the script says what it has refused.
+/// The suffix of the file in which the script states what it refused.
 pub(super) const REFUSED_SUFFIX: &str = "refused";
 
-/// What the script's file of an address says that lasts for ever although a lease has brought it.
+/// The mark, in the script's file of an address, of an address without a lifetime that a lease
+/// brought.
 pub(super) const LASTING: &str = "lasting";
 
-/// Whether `program`, as the process was called, is the script and not the daemon.
+/// Returns whether `program`, the name of this process, is that of the script.
 pub fn is_called(program: Option<&OsStr>) -> bool {
     program.and_then(|program| Path::new(program).file_name()) == Some(OsStr::new(NAME))
 }
 
-/// Becomes the script. Comes back only if the host has no shell.
+/// Becomes the script. Returns only if the host has no shell.
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let mut shell = Command::new("/bin/sh");
-    // There is nobody to tell why: the client's standard streams lead nowhere.
+    // The error cannot be reported: the client's standard streams are /dev/null.
     let _ = shell.args(["-c", TEXT, NAME]).args(arguments).exec();
     ExitCode::FAILURE
 }
 
-/// The script. Whatever a server may have written into a lease is quoted, and what goes to
-/// resolv.conf has no character but those of a host's name.
+/// The script. It quotes everything that a server may have put into a lease, and writes only
+/// characters of host names to resolv.conf.
 pub const TEXT: &str = r##"
 # shellcheck disable=SC2154
 PATH=/usr/sbin:/usr/bin:/sbin:/bin

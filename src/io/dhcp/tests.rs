@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Clients over time: programs that only sleep, or die, or do not end, and a clock made of values.
+//! Tests of clients over time: programs that only sleep, or die, or do not end, and a simulated
+//! clock.
 
 use std::process::Command;
 
@@ -7,7 +8,7 @@ use super::record::RECORD_SUFFIX;
 use super::*;
 use crate::model::lease::NameServers;
 
-/// A folder of its own, with a `udhcpc` that is a shell text, and clients that run it.
+/// A folder with a shell script as `udhcpc`, and clients that run it.
 struct Scene {
     dir: PathBuf,
     clients: DhcpClients,
@@ -21,8 +22,8 @@ fn scene(label: &str, program: &str) -> Scene {
     fs::create_dir_all(&dir).unwrap();
     let program = program.replace("DIR", &dir.display().to_string());
     fs::write(dir.join("text"), format!("#!/bin/sh\n{program}\n")).unwrap();
-    // By another process: a file that this one has open, and so a child that another test is just
-    // making, cannot be run.
+    // A child process installs it: a program that another test starts would inherit this process's
+    // descriptor, and the kernel executes no file that is open for writing.
     let mut install = Command::new("install");
     install.args(["-m", "755"]).arg(dir.join("text")).arg(dir.join("udhcpc"));
     assert!(install.status().unwrap().success());
@@ -37,7 +38,7 @@ fn open(dir: &Path, now: Instant) -> DhcpClients {
 }
 
 impl Scene {
-    /// Time goes on; what is due is done.
+    /// Advances the clock, and does what is due.
     fn after(&mut self, time: Duration) {
         self.now += time;
         if self.clients.deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -45,7 +46,7 @@ impl Scene {
         }
     }
 
-    /// Waits for what processes do, while the clock stands.
+    /// Waits for processes, while the clock stands still.
     fn until(&mut self, mut fact: impl FnMut(&Self) -> bool) {
         for _ in 0..10_000_000 {
             self.clients.handle_child(self.now);
@@ -95,7 +96,7 @@ fn a_client_that_ran_for_long_is_started_soon() {
     scene.clients.start(&lease(), scene.now).unwrap();
     scene.until(|scene| scene.clients.deadline().is_some());
     scene.after(PAUSE_MIN);
-    // Nobody looks for a while: by the clock it has run that long.
+    // No check happens for a while: by the clock it has run that long.
     scene.now += PAUSE_MAX + Duration::from_secs(1);
     let now = scene.now;
     scene.until(|scene| scene.clients.deadline().is_some());
@@ -205,7 +206,7 @@ fn a_link_that_is_gone_takes_its_client_along() {
     scene.clients.start(&other, scene.now).unwrap();
     scene.clients.retain_links(|_| true, scene.now);
     assert_eq!(scene.clients.running().count(), 2);
-    // One that ends anyway, so that another can follow: none does.
+    // A client that ends anyway, so that another can follow: none does.
     let again = Lease { name_servers: NameServers::Left, ..lease() };
     for is_to_change in [false, true] {
         if is_to_change {
@@ -243,7 +244,7 @@ fn name_servers_rest_before_they_are_taken_out() {
     let names = scene.dir.join("dhcp/br0.ipv4.names");
     let called = scene.dir.join("called");
     scene.clients.start(&lease(), scene.now).unwrap();
-    // In the script's place something that tells how it was called.
+    // In place of the script, a program that records its call.
     let text = "#!/bin/sh\necho $1 $interface $VIRTINTERFACED_LEASE >'DIR/called.new'\n\
                 rm 'DIR/dhcp/br0.ipv4.names'\nmv 'DIR/called.new' 'DIR/called'\n";
     fs::write(scene.dir.join("text"), text.replace("DIR", &scene.dir.display().to_string()))
@@ -270,7 +271,7 @@ fn name_servers_rest_before_they_are_taken_out() {
     assert_eq!(scene.clients.deadline(), Some(scene.now + names::REST));
     scene.after(names::REST - Duration::from_millis(1));
     assert!(names.exists());
-    // The next daemon begins anew with those that it finds.
+    // The next daemon restarts the waiting time of those that it finds.
     scene.clients = open(&scene.dir, scene.now);
     assert_eq!(scene.clients.deadline(), Some(scene.now + names::REST));
     scene.after(names::REST);

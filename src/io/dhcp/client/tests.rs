@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Command lines and configurations of the clients, and which client is chosen.
+//! Tests of the clients' command lines and configurations, and of the choice of a client.
 
 use std::fs;
 
@@ -148,7 +148,7 @@ fn a_profile_is_the_programs_if_it_ends_with_its_name() {
     assert_eq!(confined.check(&lease(Family::Ipv4, NameServers::Taken, None)), Ok(()));
     let refused = Err(DhcpError::Confined { client: "dhclient" });
     assert_eq!(confined.check(&lease(Family::Ipv4, NameServers::Left, None)), refused);
-    // The host's script would have a server take it away.
+    // With the host's script, a lease from a server would remove the address.
     let address = IpPrefix::new("192.0.2.10".parse().unwrap(), 24).unwrap();
     let refused = confined.check_beside(Some(address)).unwrap_err().to_string();
     assert!(
@@ -159,8 +159,8 @@ fn a_profile_is_the_programs_if_it_ends_with_its_name() {
     assert_eq!(client(Kind::Dhclient, Confinement::None).check_beside(Some(address)), Ok(()));
 }
 
-/// A folder with programs of these names that have `parts` in their files, and leave `ran` behind
-/// if anybody runs them.
+/// Creates a folder with programs of these names that contain `parts`, and that create the file
+/// `ran` if they are executed.
 fn folder(label: &str, programs: &[&str], parts: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("dhcp-program-{label}-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
@@ -168,8 +168,8 @@ fn folder(label: &str, programs: &[&str], parts: &str) -> PathBuf {
         let (text, path) = (dir.join("text"), dir.join(program));
         let ran = dir.join("ran");
         fs::write(&text, format!("#!/bin/sh\n: >'{}'\nexit\n{parts}", ran.display())).unwrap();
-        // By another process: a file that this one has open, and so a child that another test is
-        // just making, cannot be run.
+        // A child process installs it: a program that another test starts would inherit this
+        // process's descriptor, and the kernel executes no file that is open for writing.
         let copied = Command::new("install").args(["-m", "755"]).arg(&text).arg(&path).status();
         assert!(copied.unwrap().success());
     }
@@ -179,7 +179,7 @@ fn folder(label: &str, programs: &[&str], parts: &str) -> PathBuf {
 fn find(choice: DhcpClient, family: Family, dir: &PathBuf) -> Result<Client, DhcpError> {
     let dirs = std::slice::from_ref(dir);
     let found = Client::find(choice, family, dirs, &Known::new(dirs));
-    // What is installed after the choice was made is found as well.
+    // A program that is installed after the choice was created is found as well.
     assert_eq!(Client::find(choice, family, dirs, &Known::default()), found);
     assert!(!dir.join("ran").exists(), "nobody waits for a program to find out what it is");
     found
@@ -222,11 +222,11 @@ fn what_was_read_of_a_program_is_not_read_again() {
     let dir = folder("known", &["busybox"], "\0udhcpc\0");
     let dirs = std::slice::from_ref(&dir);
     let known = Known::new(dirs);
-    // Its content would say something else now.
+    // The new content would give another result.
     fs::write(dir.join("busybox"), "").unwrap();
     let found = Client::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
     assert_eq!(found.map(|found| found.applet), Ok(Some("udhcpc")));
-    // That it is there is not taken from memory.
+    // Whether the program exists is checked each time.
     fs::remove_file(dir.join("busybox")).unwrap();
     let found = Client::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
     assert_eq!(found, Err(DhcpError::NoneInstalled { family: Family::Ipv4 }));

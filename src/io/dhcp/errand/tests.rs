@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Orders and answers as values: no manager is asked.
+//! Tests of orders and answers as values, without a manager.
 
 use super::*;
 use crate::model::address::{Family, IpPrefix};
