@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Command lines of DHCP clients: which program it is, and which links it gets leases for.
+//! Command lines of DHCP clients: recognizes the program, and the links that it obtains leases for.
 //!
-//! Each program has a language of its own: udhcpc and dhcpcd read options as getopt(3) has it, dhclient
-//! word by word. dhcpcd writes over its command line with a title (`dhcpcd: eth0 [ip4]`) where it can.
-//! Pure: words go in.
+//! Each program has its own syntax: udhcpc and dhcpcd parse options as getopt(3) does, dhclient
+//! word by word. dhcpcd overwrites its command line with a title (`dhcpcd: eth0 [ip4]`) where it
+//! can. Pure: the caller passes the words in.
 
 use crate::model::address::Family;
 use crate::model::foreign::{Choice, Links, Program};
 use crate::model::name::IfName;
 
-/// Options of udhcpc that a value follows, and one behind which it may stand in the same word.
+/// Options of udhcpc with a value, and one whose value must be in the same word.
 const UDHCPC_VALUED: &str = "AFHOPTVchilprstx";
 const UDHCPC_ATTACHED: &str = "a";
 const UDHCPC_LONG_VALUED: &[&str] = &[
@@ -52,7 +52,7 @@ const DHCPCD_LONG_VALUED: &[&str] = &[
     "vendorclassid",
 ];
 
-/// Options of dhclient that a value follows, those of Fedora's among them.
+/// Options of dhclient with a value, including those of Fedora's dhclient.
 const DHCLIENT_VALUED: &[&str] = &[
     "--address-prefix-len",
     "--dad-wait-time",
@@ -76,7 +76,7 @@ const DHCLIENT_VALUED: &[&str] = &[
     "-timeout",
 ];
 
-/// What a command line says.
+/// The meaning of a command line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Sighting {
     pub(super) program: Program,
@@ -84,10 +84,10 @@ pub(super) struct Sighting {
     pub(super) families: Vec<Family>,
 }
 
-/// A command line, taken apart.
+/// A parsed command line.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Parsed {
-    /// Without the dashes before them, but for dhclient's, and with their values.
+    /// With their values, and without leading dashes except for dhclient's.
     pub(super) options: Vec<(String, Option<String>)>,
     names: Vec<String>,
 }
@@ -97,14 +97,15 @@ impl Parsed {
         self.options.iter().any(|(option, _)| option == name)
     }
 
-    /// The value of the last one of these options.
+    /// Returns the value of the last of these options.
     pub(super) fn value(&self, names: &[&str]) -> Option<&str> {
         let mut options = self.options.iter().rev();
         options.find(|(option, _)| names.contains(&option.as_str()))?.1.as_deref()
     }
 }
 
-/// Which client a command line is of. Nothing if it is of none that stays, or of a helper of one.
+/// Recognizes the client of a command line. `None` for other programs, for a client that does not
+/// keep running, and for a helper of one.
 pub(super) fn recognize(arguments: &[Vec<u8>]) -> Option<Sighting> {
     let words = words(arguments);
     if let Some(title) = title(&words) {
@@ -119,18 +120,18 @@ pub(super) fn recognize(arguments: &[Vec<u8>]) -> Option<Sighting> {
     }
 }
 
-/// Whether this is the part of a dhcpcd that has kept its privileges.
+/// Returns whether this is the privileged process of a dhcpcd.
 pub(super) fn is_privileged_part(arguments: &[Vec<u8>]) -> bool {
     title(&words(arguments)).is_some_and(|title| title.starts_with("[privileged "))
 }
 
-/// The options of a command line; none of one that is a title.
+/// Returns the options of a command line; none if it is a title.
 pub(super) fn options(arguments: &[Vec<u8>]) -> Parsed {
     let words = words(arguments);
     program(&words).map(|(program, words)| parse(program, words)).unwrap_or_default()
 }
 
-/// Which links a dhcpcd takes, by its command line and its configuration.
+/// Returns the links that a dhcpcd takes, by its command line and its configuration.
 pub(super) fn choice(arguments: &[Vec<u8>], configuration: &str) -> Choice {
     let patterns = |text: &str| {
         text.split([',', ' ', '\t'])
@@ -162,11 +163,11 @@ fn title(words: &[String]) -> Option<&str> {
     words.first()?.strip_prefix("dhcpcd: ")
 }
 
-/// The program by the name that it was called by, and its arguments. A busybox may be told by its
-/// first argument what it is.
+/// Returns the program, by its name on the command line, and its arguments. The first argument of a
+/// busybox may be the name of the applet.
 fn program(words: &[String]) -> Option<(Program, &[String])> {
     let (name, rest) = words.split_first()?;
-    // A shell that leads a session has a dash before its name; so may others.
+    // A shell that leads a session has a dash before its name; so may other programs.
     let name = name.rsplit('/').next()?.trim_start_matches('-');
     let named = |name: &str| Program::ALL.into_iter().find(|program| program.name() == name);
     if name.starts_with("busybox") {
@@ -184,7 +185,8 @@ fn parse(program: Program, words: &[String]) -> Parsed {
     }
 }
 
-/// As getopt_long(3): letters may share a word, and the last of them its value.
+/// Parses as getopt_long(3) does: a word may contain several letters, and the value of the last
+/// one.
 fn by_getopt(words: &[String], valued: &str, attached: &str, long_valued: &[&str]) -> Parsed {
     let mut parsed = Parsed::default();
     let mut words = words.iter();
@@ -254,7 +256,7 @@ fn of_dhcpcd(parsed: &Parsed) -> Option<Sighting> {
     let families = families(has("4", "ipv4only"), has("6", "ipv6only"));
     let links = match links(&parsed.names) {
         Links::One(_) if has("M", "manager") || has("M", "master") => all(),
-        // Of several links it is the manager.
+        // With several links it is the manager.
         Links::Several(_) => all(),
         links @ (Links::One(_) | Links::All(_)) => links,
     };
@@ -285,12 +287,12 @@ fn of_dhclient(parsed: &Parsed) -> Option<Sighting> {
     Some(Sighting { program: Program::Dhclient, links, families: vec![family] })
 }
 
-/// All links; what its configuration says is not known here.
+/// Returns all links; the configuration is not known here.
 fn all() -> Links {
     Links::All(Choice::default())
 }
 
-/// Whoever names one family means that alone.
+/// Returns the families: naming one of them excludes the other.
 fn families(ipv4: bool, ipv6: bool) -> Vec<Family> {
     let both = [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)];
     both.into_iter().filter(|(_, named)| *named || ipv4 == ipv6).map(|(family, _)| family).collect()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Finds the DHCP clients of this host by /proc (proc(5)): those of root's that serve our network
-//! namespace, whoever has started them.
+//! Finds the DHCP clients of this host in /proc (proc(5)): root's clients in this network
+//! namespace, whichever program has started them.
 //!
-//! What is found may be started again with root's rights. So no process of anybody else counts,
-//! whatever it calls itself, and no program that somebody else could have written. dhcpcd gives its
-//! rights up and keeps them in a child: there the child is what shows that it is root's.
+//! A client that is found may later be restarted with root's privileges. So processes of other
+//! users are ignored, whatever their names, as are programs that other users could have written.
+//! dhcpcd drops its privileges and keeps a privileged child, which then shows that it is root's.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -25,10 +25,10 @@ use crate::model::address::Family;
 use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
 use crate::sys::clock;
 
-/// How often to look. What has just ended stays to be seen until somebody waits for it.
+/// The number of searches. A client that has just ended remains visible until it is reaped.
 pub(super) const LOOKS_MAX: usize = 2;
 
-/// Programs that start what they look after again when it ends, as the kernel calls them.
+/// Programs that restart the clients they started, by the kernel's names for them.
 const KEEPERS: [&str; 10] = [
     "NetworkManager",
     "connmand",
@@ -42,10 +42,10 @@ const KEEPERS: [&str; 10] = [
     "wickedd",
 ];
 
-/// What looks after a client in another mount namespace.
+/// The keeper of a client in another mount namespace.
 const CONTAINER: &str = "a container";
 
-/// A client, and all processes that it consists of.
+/// A client, and all its processes.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) client: ForeignClient,
@@ -61,43 +61,43 @@ struct Candidate {
     arguments: Vec<Vec<u8>>,
 }
 
-/// What there is to a process.
+/// The result of examining a process.
 enum Look {
     Candidate(Candidate),
-    /// The end of a client that has gone into the background, or the beginning of one: what else there is
-    /// may have been missed.
+    /// A process without a command line: a client that is just starting, or ending after it has
+    /// gone to the background. Its other processes may have been missed.
     Nameless,
     Other,
 }
 
-/// The number of a folder that the kernel is too short of memory to number.
+/// The inode of a folder of /proc when the kernel lacks memory to assign one.
 const FOLDER_UNKNOWN: u64 = 1;
 
-/// A process that was seen before, told apart from a later one of the same number by the number of its
-/// folder in /proc.
+/// A process that was seen before, distinguished from later ones with the same pid by the inode of
+/// its folder in /proc.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     pid: i32,
     folder: u64,
-    /// It belongs to the kernel and never runs a program.
+    /// It is a kernel thread, which never runs a program.
     is_thread: bool,
 }
 
-/// Finds clients, each time anew: any process may have begun to run another program since, and has its
-/// name read again. Only kernel threads, of which an idle host has more than of all others, are
-/// remembered and passed over.
+/// Finds clients by reading the names of all processes each time, since any process may have
+/// started another program. Only kernel threads, which are most of an idle host's processes, are
+/// remembered and skipped.
 #[derive(Debug, Default)]
 pub(super) struct Finder {
     seen: RefCell<Vec<Seen>>,
-    /// The manager of all links that was looked at last, and whether it can be told what to do.
+    /// The manager of all links that was examined last, and whether it accepts orders.
     manager: RefCell<Option<(Identity, Leaving)>>,
 }
 
 impl Finder {
-    /// All clients but those with these numbers. A host without /proc has none that could be found.
+    /// Returns all clients except those with these pids; none without /proc.
     ///
     /// # Errors
-    /// The host is short of descriptors or memory: who has not been seen may be there.
+    /// The host is short of descriptors or memory, so clients may have been missed.
     pub(super) fn find(&self, own: &[i32]) -> Result<Vec<Found>, HostError> {
         let mut candidates = Vec::new();
         for _ in 0..LOOKS_MAX {
@@ -120,7 +120,8 @@ impl Finder {
                 break;
             }
         }
-        // What a client of ours has forked to run its script looks like another one for a moment.
+        // A child that the daemon's client forks to run its script briefly looks like another
+        // client.
         let is_ours = |it: &&Candidate| own.contains(&it.identity.pid) || own.contains(&it.parent);
         let clients = candidates.iter().filter(|it| !is_ours(it));
         let found = clients.filter_map(|it| {
@@ -131,10 +132,11 @@ impl Finder {
         Ok(found.collect())
     }
 
-    /// How a client leaves a link. For that the program of one that manages all links is read, once.
+    /// Returns how a client leaves a link. The program file of a manager of all links is read for
+    /// this, once.
     fn leaving(&self, client: &ForeignClient, identity: &Identity) -> Leaving {
         let is_manager = client.program == Program::Dhcpcd && matches!(client.links, Links::All(_));
-        // One of a container has its socket there.
+        // The control socket of a client in a container is in the container.
         if !is_manager || client.keeper.as_deref() == Some(CONTAINER) {
             return Leaving::Ended;
         }
@@ -149,7 +151,7 @@ impl Finder {
         leaving
     }
 
-    /// The processes that have a client's name: mostly none.
+    /// Returns the processes with a client's name; mostly none.
     fn named_like_clients(&self) -> Result<Vec<i32>, HostError> {
         let entries = match fs::read_dir("/proc") {
             Ok(entries) => entries,
@@ -180,9 +182,9 @@ impl Finder {
     }
 }
 
-/// Whether a process is called as a client is, or as a program that may be one.
+/// Returns whether a process has the name of a client, or of a program that may be one.
 fn has_name_of_client(pid: i32) -> Result<bool, HostError> {
-    // The kernel has 15 bytes of a program's name, and more of a thread's of its own.
+    // The kernel stores 15 bytes of a program's name, and more of a kernel thread's.
     let mut name = [0; 64];
     let file = File::open(format!("/proc/{pid}/comm"));
     let name = match file.and_then(|mut file| file.read(&mut name)) {
@@ -193,22 +195,22 @@ fn has_name_of_client(pid: i32) -> Result<bool, HostError> {
     Ok(name.starts_with(b"busybox") || is_client())
 }
 
-/// Whether a process is a thread of the kernel's; `None` as long as that may change.
+/// Returns whether a process is a kernel thread; `None` as long as that may change.
 fn is_thread(pid: i32) -> Option<bool> {
     let stat = read(&folder_of(pid), "stat")?;
     parse_stat(&String::from_utf8_lossy(&stat), clock::since_boot().ok()?)
 }
 
-/// The same by what the kernel says of a process (proc_pid_stat(5)), so long after the boot.
+/// Does the same from /proc/PID/stat (proc_pid_stat(5)), at this time since boot.
 fn parse_stat(stat: &str, up: Duration) -> Option<bool> {
     /// `PF_KTHREAD`
     const KERNEL_THREAD: u64 = 0x0020_0000;
-    /// In these the kernel tells when a process has started.
+    /// The unit of a process's start time.
     const TICKS_A_SECOND: u64 = 100;
-    /// Programs that the kernel runs itself begin as such a thread, for microseconds.
+    /// Programs started by the kernel begin as such a thread, for microseconds.
     const AGE_MIN: u64 = 10;
     let (_, rest) = stat.rsplit_once(") ")?;
-    // The flags are the sixth field behind the state, and the start is the 19th.
+    // The flags are the sixth field after the state, and the start time is the 19th.
     let mut fields = rest.split_ascii_whitespace().skip(6);
     if fields.next()?.parse::<u64>().ok()? & KERNEL_THREAD == 0 {
         return Some(false);
@@ -217,7 +219,7 @@ fn parse_stat(stat: &str, up: Duration) -> Option<bool> {
     (started.saturating_add(AGE_MIN) <= up.as_secs()).then_some(true)
 }
 
-/// An error that says nothing of what there is.
+/// Returns the default value, unless the error is a shortage that hides processes.
 fn if_short<T: Default>(err: &io::Error) -> Result<T, HostError> {
     match err.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
@@ -234,7 +236,7 @@ fn look_at(pid: i32, net: &Path, mounts: &Path) -> Result<Look, HostError> {
         return Ok(Look::Nameless);
     }
     let mut arguments: Vec<_> = arguments.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    // Each ends with a zero, and a title leaves more of them behind.
+    // Each argument ends with a NUL; a title leaves further NULs.
     while arguments.last().is_some_and(Vec::is_empty) {
         arguments.pop();
     }
@@ -256,7 +258,7 @@ fn candidate(
     Some(Candidate { identity, parent, is_roots, is_in_our_mounts, arguments })
 }
 
-/// The parent's number, and whether the process has all rights: real, effective and saved.
+/// Returns the parent's pid, and whether the process is root's: its real, effective and saved UID.
 fn parse_status(status: &str) -> Option<(i32, bool)> {
     let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
     let parent = field("PPid:")?.trim().parse().ok()?;
@@ -300,7 +302,7 @@ fn client(candidate: &Candidate, all: &[Candidate]) -> Option<Found> {
     Some(Found { client, processes })
 }
 
-/// Which links a client of all of them takes, by its configuration.
+/// Returns the links that a client of all links takes, by its configuration.
 fn choice(client: &ForeignClient) -> Choice {
     let mut texts = heritage::configurations(client).into_iter();
     let text = texts.find_map(|path| files::read_text(&path, PROCESS_TEXT_LEN_MAX).ok());
@@ -308,7 +310,7 @@ fn choice(client: &ForeignClient) -> Choice {
     arguments::choice(&client.command.arguments, &text.unwrap_or_default())
 }
 
-/// A process, and those of its kind that it has started.
+/// Returns a process, and its descendants of the same program.
 fn parts_of<'a>(candidate: &'a Candidate, all: &'a [Candidate]) -> Vec<&'a Candidate> {
     let mut parts = vec![candidate];
     let mut at = 0;
@@ -323,8 +325,8 @@ fn parts_of<'a>(candidate: &'a Candidate, all: &'a [Candidate]) -> Vec<&'a Candi
     parts
 }
 
-/// The program of a process, if nobody but root can have written it. It may have been replaced by a
-/// newer one.
+/// Returns the program file of a process, if only root can have written it. A newer file may have
+/// replaced it since.
 fn trusted_file(process: &Path) -> Option<PathBuf> {
     const DELETED: &[u8] = b" (deleted)";
     const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -336,7 +338,7 @@ fn trusted_file(process: &Path) -> Option<PathBuf> {
     (is_roots && metadata.is_file()).then_some(file)
 }
 
-/// Whoever would start it again.
+/// Returns the program that would restart the client.
 fn keeper(candidate: &Candidate) -> Option<String> {
     if !candidate.is_in_our_mounts {
         return Some(CONTAINER.to_owned());
@@ -346,8 +348,8 @@ fn keeper(candidate: &Candidate) -> Option<String> {
     KEEPERS.contains(&name.as_str()).then_some(name)
 }
 
-/// The command line that a dhcpcd had before it put a title in its place, as far as that tells. The
-/// environment is overwritten as well.
+/// Rebuilds the command line that a dhcpcd has overwritten with a title, as far as the title shows.
+/// The environment is overwritten as well.
 fn rebuild(command: &mut CommandLine, links: &Links, families: &[Family]) {
     let mut arguments = vec![b"dhcpcd".to_vec()];
     match families {
@@ -363,12 +365,12 @@ fn rebuild(command: &mut CommandLine, links: &Links, families: &[Family]) {
     command.directory = b"/".to_vec();
 }
 
-/// What the kernel says of a process.
+/// Returns a process's folder in /proc.
 fn folder_of(pid: i32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}"))
 }
 
-/// The same of a process that may have ended.
+/// Reads a file of a process that may have ended.
 fn read_if_there(process: &Path, file: &str) -> Result<Vec<u8>, HostError> {
     let bytes = files::read(&process.join(file), PROCESS_TEXT_LEN_MAX);
     bytes.or_else(|err| if_short(&io::Error::from_raw_os_error(err.errno())))
@@ -421,7 +423,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("dhcp-finder-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let script = dir.join("udhcpc");
-        // A script has its own name with the kernel. It ends with its input.
+        // The kernel gives a script its own name. The script ends with its input.
         fs::write(&script, "#!/bin/sh\nread line\n").unwrap();
         fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let mut shell = std::process::Command::new("/bin/sh");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a client takes over from the one before it, which somebody else had started: whatever a server
-//! may know the lease by, and gives the same address for.
+//! The settings that a client inherits from another program's client whose lease it continues:
+//! everything by which a server may recognize the client and give it the same address.
 //!
-//! udhcpc has that on its command line. dhclient has it there, in its configuration, and in the file of
-//! its leases, where a number stands that it has made up once (`default-duid`). dhcpcd has it in its
-//! configuration. Pure: texts go in.
+//! udhcpc has these on its command line. dhclient has them there, in its configuration, and in its
+//! lease file, which contains a generated identifier (`default-duid`). dhcpcd has them in its
+//! configuration. Pure: the caller passes the texts in.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use super::arguments;
 use crate::model::foreign::{ForeignClient, Program};
 use crate::model::name::IfName;
 
-/// Options of udhcpc by which a server may know it. `-C` is the one that sends no identifier.
+/// Options of udhcpc by which a server may recognize it. `-C` disables the client identifier.
 const UDHCPC_OPTIONS: [&str; 12] =
     ["B", "C", "F", "H", "V", "c", "h", "x", "clientid", "clientid-none", "fqdn", "vendorclass"];
 
-/// Options of dhclient by which a server may know it, and those that it is given a number by.
+/// Options of dhclient by which a server may recognize it, and those that choose its identifier.
 const DHCLIENT_OPTIONS: [&str; 8] = ["-B", "-C", "-D", "-F", "-H", "-I", "-V", "-i"];
 
-/// Where dhclient has its configuration and its leases if nobody says otherwise.
+/// dhclient's default paths of its configuration and its leases.
 const DHCLIENT_CONFIGURATIONS: [&str; 2] = ["/etc/dhcp/dhclient.conf", "/etc/dhclient.conf"];
 const DHCLIENT_LEASES: [&str; 3] = [
     "/var/lib/dhcp/dhclient.leases",
@@ -28,7 +28,7 @@ const DHCLIENT_LEASES: [&str; 3] = [
     "/var/db/dhclient.leases",
 ];
 
-/// What dhcpcd may be configured with that a server knows it by, or that leads its routes.
+/// Settings of dhcpcd by which a server may recognize it, or that affect its routes.
 const DHCPCD_WORDS: [&str; 12] = [
     "anonymous",
     "broadcast",
@@ -45,17 +45,17 @@ const DHCPCD_WORDS: [&str; 12] = [
 ];
 const DHCPCD_CONFIGURATION: &str = "/etc/dhcpcd.conf";
 
-/// A client that somebody else had started, and what its files say.
+/// A client of another program, and the content of its files.
 #[derive(Debug)]
 pub(in crate::io::dhcp) struct Heritage {
     pub(in crate::io::dhcp) before: ForeignClient,
     pub(in crate::io::dhcp) configuration: String,
-    /// The line of dhclient's leases with the number that it has made up for itself.
+    /// The line of dhclient's lease file with its generated identifier.
     pub(in crate::io::dhcp) number: String,
 }
 
 impl Heritage {
-    /// What dhclient is to be configured with on another link. It has the script that we give it.
+    /// Returns dhclient's configuration for another link. The daemon's script replaces its script.
     pub(in crate::io::dhcp) fn dhclient_configuration(&self, link: IfName) -> String {
         let is_script = |line: &&str| line.split_ascii_whitespace().next() == Some("script");
         let lines = self.configuration.lines().filter(|line| !is_script(line));
@@ -63,13 +63,13 @@ impl Heritage {
         renamed(&self.before, &text, link)
     }
 
-    /// The same of dhcpcd.
+    /// Returns the inherited lines of dhcpcd's configuration.
     pub(in crate::io::dhcp) fn dhcpcd_lines(&self) -> String {
         dhcpcd_lines(&self.before, &self.configuration)
     }
 }
 
-/// The options that go on, with their values.
+/// Returns the inherited options, with their values.
 pub(in crate::io::dhcp) fn arguments(before: &ForeignClient) -> Vec<OsString> {
     let options = arguments::options(&before.command.arguments).options;
     let mut words = Vec::<OsString>::new();
@@ -88,7 +88,7 @@ pub(in crate::io::dhcp) fn arguments(before: &ForeignClient) -> Vec<OsString> {
     words
 }
 
-/// The files that a configuration may be in, the first that is there.
+/// Returns the possible paths of the configuration; the first existing file counts.
 pub(in crate::io::dhcp) fn configurations(before: &ForeignClient) -> Vec<PathBuf> {
     let options = arguments::options(&before.command.arguments);
     let (named, usual) = match before.program {
@@ -99,7 +99,7 @@ pub(in crate::io::dhcp) fn configurations(before: &ForeignClient) -> Vec<PathBuf
     paths(named, usual)
 }
 
-/// The files that dhclient may have its number in: that of its leases, then the one for the number.
+/// Returns the files that may contain dhclient's identifier: its lease file, then the separate one.
 pub(in crate::io::dhcp) fn leases(before: &ForeignClient) -> Vec<PathBuf> {
     if before.program != Program::Dhclient {
         return Vec::new();
@@ -110,7 +110,7 @@ pub(in crate::io::dhcp) fn leases(before: &ForeignClient) -> Vec<PathBuf> {
     files
 }
 
-/// The line with the number in a file of leases: the last one counts.
+/// Returns the last line with the identifier in a lease file.
 pub(in crate::io::dhcp) fn number(leases: &str) -> Option<String> {
     let mut lines = leases.lines().rev();
     let line = lines.find(|line| line.starts_with("default-duid "))?;
@@ -124,7 +124,7 @@ fn paths(named: Option<&str>, usual: &[&str]) -> Vec<PathBuf> {
     }
 }
 
-/// What dhclient is configured with, for another link.
+/// Returns dhclient's configuration, changed for another link.
 fn renamed(before: &ForeignClient, text: &str, link: IfName) -> String {
     match before.only_link() {
         Some(from) => text.replace(&format!("\"{from}\""), &format!("\"{link}\"")),
@@ -132,7 +132,7 @@ fn renamed(before: &ForeignClient, text: &str, link: IfName) -> String {
     }
 }
 
-/// The lines of dhcpcd's configuration, and of its command line, that go on.
+/// Returns the inherited lines of dhcpcd's configuration and command line.
 fn dhcpcd_lines(before: &ForeignClient, text: &str) -> String {
     let mut lines = String::new();
     let mut is_ours = true;

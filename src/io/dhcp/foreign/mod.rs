@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! DHCP clients that somebody else has started: found, ended, and given back.
+//! DHCP clients that other programs have started: finds, ends and restarts them.
 //!
-//! One is ended by SIGKILL. At any other signal some of them give their lease back (udhcpc -R), or take
-//! the address from the link (dhcpcd without `persistent`). What is killed does neither.
+//! A client is ended by SIGKILL. On other signals some clients release their lease (udhcpc -R), or
+//! remove the address from the link (dhcpcd without `persistent`).
 //!
-//! A dhcpcd that manages all links goes on without the one ([`Errand`]): it is told to let go of it, and to
-//! take it again.
+//! A dhcpcd that manages all links keeps running ([`Errand`]): it is ordered to release the link,
+//! and later to take it again.
 //!
-//! Whoever is ended is written down first (`LINK.FAMILY.before`, for root alone), with all that it was
-//! started with. So a later daemon can give it back too, and whoever goes on with the lease tells the
-//! server the same ([`mod@heritage`]).
+//! Before a client is ended it is recorded with everything that it was started with
+//! (`LINK.FAMILY.before`, readable for root alone). So a later daemon can restart it too, and a
+//! client that continues the lease identifies itself in the same way ([`mod@heritage`]).
 
 mod arguments;
 mod find;
@@ -44,20 +44,21 @@ use crate::sys::{self, descriptors};
 use crate::xdr::reader::Reader;
 use crate::xdr::writer::Writer;
 
-/// What the name of a file ends with that has a client that was ended.
+/// The suffix of a file with an ended client.
 const MEMORY_SUFFIX: &str = "before";
 
-/// How often it is looked whether a killed process is gone, which takes it a moment.
+/// The interval at which to check whether a killed process is gone, which takes a moment.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How long a manager of all links may take to let go of a link, or to take it: its hooks may run.
+/// The time that a manager of all links may take to release or take a link, since its hooks may
+/// run.
 const TELLING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a client that was started may take to clear its link, and its script to end then.
+/// The time that a started client may take to clear its link, and its script to end after that.
 const CLEARING_TIME_MAX: Duration = Duration::from_secs(3);
 const SCRIPT_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// The clients of others.
+/// The clients of other programs.
 #[derive(Debug)]
 pub(super) struct ForeignClients {
     dir: PathBuf,
@@ -72,15 +73,15 @@ pub(super) struct ForeignClients {
 #[derive(Debug)]
 struct Clearing {
     client: ForeignClient,
-    /// Its number, and nobody else's as long as it is our child.
+    /// Its pid, which is not reused as long as it is a child of the daemon.
     pid: u32,
-    /// Whether its link is clear, so that only the end of its script is waited for.
+    /// Whether its link is clear, so that only the end of its script is awaited.
     is_cleared: bool,
     look_at: Instant,
     until: Instant,
 }
 
-/// A link that a manager of all is to take again.
+/// A link that a manager of all links was ordered to take again.
 #[derive(Debug)]
 struct Taking {
     client: ForeignClient,
@@ -88,7 +89,7 @@ struct Taking {
     until: Instant,
 }
 
-/// A client that was given back, for as long as it is our child.
+/// A client that was restarted, for as long as it is a child of the daemon.
 #[derive(Debug)]
 struct Started {
     client: ForeignClient,
@@ -97,14 +98,14 @@ struct Started {
     is_ended: bool,
 }
 
-/// A client that was killed.
+/// A client that is being ended.
 #[derive(Debug)]
 struct Ending {
     client: ForeignClient,
-    /// The numbers of our clients.
+    /// The pids of the daemon's clients.
     own: Vec<i32>,
     processes: Vec<Process>,
-    /// What a manager of all links was told instead.
+    /// The order to a manager of all links, which is not killed.
     errand: Option<Errand>,
     look_at: Instant,
     until: Instant,
@@ -117,26 +118,26 @@ impl ForeignClients {
         Self { dir: dir.to_owned(), finder, ending, started, taking, clearing }
     }
 
-    /// The manager of all links, if one runs that can be told what to do.
+    /// Returns the running manager of all links, if it accepts orders.
     ///
     /// # Errors
-    /// As those of [`Finder::find`].
+    /// Those of [`Finder::find`].
     pub(super) fn manager(&self, own: &[i32]) -> Result<Option<Identity>, HostError> {
         let found = self.finder.find(own)?.into_iter();
         let mut managers = found.filter(|found| found.client.leaving == Leaving::Told);
         Ok(managers.find_map(|found| Identity::of(found.client.pid)))
     }
 
-    /// The links that it was told to let go of, and not to take again.
+    /// Returns the links that the manager was ordered to release, and not to take again.
     pub(super) fn let_go(&self) -> Vec<IfName> {
         let parts = self.remembered().into_iter().filter(|it| it.leaving == Leaving::Told);
         parts.filter_map(|part| part.only_link()).collect()
     }
 
-    /// Those that run. `own` are the numbers of our clients.
+    /// Returns the running clients. `own` lists the pids of the daemon's clients.
     ///
     /// # Errors
-    /// As those of [`Finder::find`].
+    /// Those of [`Finder::find`].
     pub(super) fn running(&self, own: &[i32]) -> Result<Vec<ForeignClient>, HostError> {
         if sys::process::effective_uid() != 0 {
             return Ok(Vec::new());
@@ -148,18 +149,18 @@ impl ForeignClients {
             if still_running.len() == running.len() {
                 break;
             }
-            // One has gone into the background meanwhile, and may have been missed there.
+            // A client has gone to the background meanwhile, and may have been missed there.
             running = still_running;
             found = self.finder.find(own)?;
         }
         let mut clients = Vec::<ForeignClient>::new();
         for Found { client, .. } in found {
-            // One that forks is seen twice.
+            // A client that forks is seen twice.
             if !clients.iter().any(|other| other.is_same(&client)) {
                 clients.push(client);
             }
         }
-        // /proc shows nothing of a program that is only being loaded.
+        // While a program is being loaded, /proc does not show it.
         for client in running {
             if !clients.iter().any(|other| other.is_same(client)) {
                 clients.push(client.clone());
@@ -168,28 +169,28 @@ impl ForeignClients {
         Ok(clients)
     }
 
-    /// The clients that were given back and are our children still.
+    /// Returns the clients that were restarted and are still children of the daemon.
     fn started_and_running(&self) -> Vec<&ForeignClient> {
         let runs =
             |it: &&Started| !it.is_ended && !sys::process::has_ended(&it.child).unwrap_or(true);
         self.started.iter().filter(runs).map(|it| &it.client).collect()
     }
 
-    /// Those that were ended in this boot, and not given back.
+    /// Returns the clients that were ended in this boot, and not restarted.
     pub(super) fn remembered(&self) -> Vec<ForeignClient> {
         let mut clients = Vec::<ForeignClient>::new();
         for path in record::paths(&self.dir, MEMORY_SUFFIX) {
-            // One of both families has two files.
+            // A client of both families has two files.
             let client = recall(&path).filter(|it| !clients.iter().any(|other| other.is_same(it)));
             clients.extend(client);
         }
         clients
     }
 
-    /// Kills those that do what `client` does, whoever has started them again.
+    /// Kills all clients that do the same as `client`, even if they were restarted since.
     ///
     /// # Errors
-    /// It cannot be written down, or must not be killed. Then it runs on.
+    /// The client cannot be recorded, or must not be killed. It then keeps running.
     pub(super) fn end(
         &mut self,
         client: &ForeignClient,
@@ -214,8 +215,8 @@ impl ForeignClients {
         Ok(())
     }
 
-    /// Kills what there is to see of a client. One that was only just given back may not be a client to
-    /// see yet, or one with a parent that waits for it to have a lease.
+    /// Kills all visible processes of a client. A client that was just restarted may not be
+    /// recognizable as one yet, or have a parent process that waits for its lease.
     fn kill(&mut self, client: &ForeignClient, own: &[i32]) -> Result<Vec<Process>, HostError> {
         let mut processes = Vec::new();
         for started in self.started.iter_mut().filter(|it| it.client.is_same(client)) {
@@ -223,7 +224,7 @@ impl ForeignClients {
             if !sys::process::has_ended(&started.child).unwrap_or(true) {
                 let identity = i32::try_from(started.child.id()).ok().and_then(Identity::of);
                 processes.extend(identity.and_then(Process::adopt));
-                // It has one of its own.
+                // The client has its own process group.
                 let _ = sys::process::kill_group(&started.child);
             }
         }
@@ -244,7 +245,7 @@ impl ForeignClients {
         Ok(processes)
     }
 
-    /// Whether nothing of a client that was killed is left; `None` as long as that is open.
+    /// Returns the result once no process of a killed client is left; `None` before that.
     pub(super) fn ended(&mut self, client: &ForeignClient, now: Instant) -> Option<io::Result<()>> {
         let at = self.ending.iter().position(|it| it.client.is_same(client))?;
         let mut ending = self.ending.swap_remove(at);
@@ -253,7 +254,7 @@ impl ForeignClients {
         }
         ending.processes.retain(|process| !process.has_ended());
         if ending.processes.is_empty() {
-            // It may have gone into the background at that moment.
+            // The client may have gone to the background at that moment.
             match self.kill(client, &ending.own) {
                 Ok(processes) if processes.is_empty() => return Some(Ok(())),
                 Ok(processes) => ending.processes = processes,
@@ -268,7 +269,8 @@ impl ForeignClients {
         None
     }
 
-    /// Whether a manager has let go of a link. One that does not in time is told to keep it.
+    /// Returns the result once a manager has released a link; `None` before that. After a timeout
+    /// it is ordered to keep the link.
     fn left(&mut self, mut ending: Ending, now: Instant) -> Option<io::Result<()>> {
         let errand = ending.errand.as_mut().filter(|errand| !errand.is_over());
         let Some(errand) = errand else { return Some(Ok(())) };
@@ -288,11 +290,11 @@ impl ForeignClients {
         None
     }
 
-    /// Starts a client as it was started before. A manager of all links that still runs is told to take
-    /// the link again.
+    /// Starts a client again with its former command line. A manager of all links that still runs
+    /// is ordered to take the link again.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub(super) fn start(
         &mut self,
         client: &ForeignClient,
@@ -322,21 +324,22 @@ impl ForeignClients {
         Ok(())
     }
 
-    /// Whether a manager has yet to take a link again, or a client to clear its own.
+    /// Returns whether a manager has yet to take a link again, or a client has yet to clear its
+    /// own.
     pub(super) fn is_starting(&self, client: &ForeignClient) -> bool {
         self.taking.iter().any(|taking| taking.client.is_same(client))
             || self.clearing.iter().any(|clearing| clearing.client.is_same(client))
     }
 
-    /// A client has cleared its link: its script is about to end.
+    /// Notes that a client has cleared its link, so its script is about to end.
     pub(super) fn note_cleared(&mut self, client: &ForeignClient, now: Instant) {
         for clearing in self.clearing.iter_mut().filter(|it| it.client.is_same(client)) {
             (clearing.is_cleared, clearing.until) = (true, now + SCRIPT_TIME_MAX);
         }
     }
 
-    /// Goes on with what managers are told. A child may have ended: most of these clients go on in the
-    /// background when they have a lease.
+    /// Continues the orders to managers, and reaps clients that have ended: most of them go to the
+    /// background once they have a lease.
     pub(super) fn handle_child(&mut self, now: Instant) {
         self.clearing.retain_mut(|Clearing { pid, is_cleared, look_at, until, .. }| {
             *look_at = now + LOOK_INTERVAL;
@@ -353,7 +356,7 @@ impl ForeignClients {
             if !sys::process::has_ended(child).unwrap_or(true) {
                 return true;
             }
-            // This does not wait.
+            // The child has ended, so this does not block.
             match child.wait() {
                 Ok(status) if !status.success() && !*is_ended => {
                     warn!("{client} has ended: {status}")
@@ -372,7 +375,7 @@ impl ForeignClients {
         ending.chain(taking).chain(clearing).min()
     }
 
-    /// Writes down what a client was started with.
+    /// Records everything that a client was started with.
     fn remember(&self, client: &ForeignClient) -> Result<(), HostError> {
         const FOLDER_MODE: u32 = 0o755;
         let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.dir);
@@ -380,7 +383,7 @@ impl ForeignClients {
         let mut bytes = Vec::new();
         encoding::encode(&mut Writer::new(&mut bytes), client);
         for path in self.memories(client) {
-            // Environments are nobody else's business.
+            // Environments must not be readable for other users.
             record::replace_bytes(&path, &bytes, 0o600)?;
         }
         Ok(())
@@ -403,13 +406,13 @@ impl ForeignClients {
     }
 }
 
-/// Whether a process runs nothing. Not every kernel tells.
+/// Returns whether a process has no children; false if the kernel does not report them.
 fn has_no_children(pid: u32) -> bool {
     let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/children"));
     files::read_text(&path, PROCESS_TEXT_LEN_MAX).is_ok_and(|text| text.trim().is_empty())
 }
 
-/// What the client of a lease takes over, if somebody else had one for it.
+/// Returns the settings that the client of a lease inherits from another program's client.
 pub(super) fn heritage(dir: &Path, lease: &Lease) -> Option<Heritage> {
     let before = recall(&memory(dir, lease.like?, lease.family))?;
     let configuration = first_of(heritage::configurations(&before)).unwrap_or_default();
@@ -453,13 +456,13 @@ fn command(line: &CommandLine) -> Command {
     command
 }
 
-/// A pid file that names a process that is killed would soon name another one.
+/// Removes the pid file of a client that is killed, as its pid may be reused.
 fn forget_pid_file(client: &ForeignClient) {
     let options = arguments::options(&client.command.arguments);
     let named = match client.program {
         Program::Udhcpc => options.value(&["p", "pidfile"]),
         Program::Dhclient => options.value(&["-pf"]).or(Some("/run/dhclient.pid")),
-        // dhcpcd holds a lock on its own, by which the next one knows that it is stale.
+        // dhcpcd holds a lock on its pid file, so its next process recognizes a stale one.
         Program::Dhcpcd => None,
     };
     let Some(path) = named.map(Path::new).filter(|path| path.is_absolute()) else { return };
