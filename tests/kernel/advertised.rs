@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Kernels differ in what they do when a router advertises itself and its route is there already: each is to
-//! go on with it at a bridge.
+//! Kernels differ in their handling of a router advertisement whose route exists already: each of
+//! them continues to use the router on a bridge.
 
 use std::fs;
 use std::thread;
@@ -19,7 +19,7 @@ const BRIDGE: &str = "\
 <protocol family='ipv6'><autoconf/></protocol>\
 <bridge stp='off'><interface type='ethernet' name='eth0'/></bridge></interface>";
 
-/// Whether the kernel has all from the router that it had, and nothing twice.
+/// Whether the kernel has everything that the router advertises, and nothing twice.
 fn is_heard(link: &str) -> bool {
     let defaults = ip(&format!("-6 route show default dev {link}"));
     let has_address = addresses(link).iter().any(|it| it.starts_with("2001:db8:7:"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Bonds of every mode, under either monitor, with their members.
+//! Bonds of every mode, with either monitor, and their members.
 
 use crate::support::client::RawClient;
 use crate::support::command::{ip, ip_batch};
@@ -8,8 +8,8 @@ use crate::support::eventually;
 use crate::support::wire::{Arg, procedure};
 use crate::{BOND, DUMMY, MEMBERS, await_xml, fact, on_kernel_with, set};
 
-/// Modes by number and name, with the speed of a bond of two members of 10 Gb/s, and the address
-/// that its second member takes, where the first has `:11`.
+/// Modes by name, with the speed of a bond of two members of 10 Gb/s, and the MAC address of its
+/// second member; the first has `:11`.
 const MODES: [(&str, &str, &str); 7] = [
     ("balance-rr", "20000", "52:54:00:00:00:11"),
     ("active-backup", "10000", "52:54:00:00:00:11"),
@@ -20,10 +20,10 @@ const MODES: [(&str, &str, &str); 7] = [
     ("balance-alb", "20000", "52:54:00:00:00:12"),
 ];
 
-/// Modes that the kernel lets ARP watch over.
+/// Modes for which the kernel supports ARP monitoring.
 const ARP_MODES: [usize; 4] = [0, 1, 2, 3];
 
-/// A bond of both members, and everything up.
+/// Adds a bond with both members, all of them up.
 fn make_bond(options: &str) {
     ip_batch(MEMBERS);
     ip(&format!("link add bond0 type bond {options}"));
@@ -38,7 +38,7 @@ fn remove_bond() {
     ip_batch("link del bond0\nlink del m0\nlink del m1\n");
 }
 
-/// What is said of `bond0`; `monitor` is a whole element.
+/// The description of `bond0`; `monitor` is a whole element.
 fn bond_xml((mode, speed, mac): (&str, &str, &str), monitor: &str) -> String {
     format!(
         "\
@@ -96,7 +96,7 @@ fn each_mode_that_may_is_described_with_arp_monitoring() {
         let _daemon = Daemon::start();
         let mut client = RawClient::open();
         for mode in ARP_MODES.map(|mode| MODES[mode]) {
-            // With a minute between two questions nothing is found out during the test.
+            // With a minute between ARP probes, the state does not change during the test.
             let arp = "arp_interval 60000 arp_ip_target 192.0.2.1,192.0.2.2";
             make_bond(&format!("mode {} {arp}", mode.0));
             let plain = "<arpmon interval='60000' target='192.0.2.1'/>";
@@ -182,7 +182,7 @@ fn a_members_cable_is_pulled_and_the_bond_stays_up() {
     });
 }
 
-/// The address of a link as a look-up by its name tells it.
+/// The MAC address of a link, as a look-up by name returns it.
 fn mac(client: &mut RawClient, name: &str) -> String {
     let reply = client.call(procedure::INTERFACE_LOOKUP_BY_NAME, &[Arg::Text(name)]);
     let mut results = reply.results();
@@ -204,7 +204,7 @@ fn a_new_active_member_that_changes_addresses_is_seen_by_the_next_call() {
     });
 }
 
-/// The kernel announces none of it.
+/// The kernel sends no events for this.
 #[test]
 fn members_that_swap_their_addresses_in_silence_are_described_as_they_are() {
     on_kernel_with(&[BOND], || {

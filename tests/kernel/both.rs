@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One list of requests, made to the kernel and to the kernel made of values that tests and fuzzing
-//! try plans on: what one refuses the other refuses, with the same number.
+//! The same requests sent to the kernel and to the kernel made of values that tests and fuzzing
+//! use: both refuse the same ones with the same errno.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
 use crate::support::command::ip_batch;
 use crate::{BOND, VLAN, on_kernel_with};
 
-/// For `ip -batch`, and the same for the kernel made of values.
+/// Lines for `ip -batch`, and the same for the kernel made of values.
 const LINKS: &str = "\
 link add e0 address 52:54:00:00:00:01 type veth peer name far0
 link add e1 address 52:54:00:00:00:02 type veth peer name far1
@@ -100,7 +100,7 @@ fn no_gateway(link: &str, text: &str) -> Step {
     Step::DeleteRoute { link: name(link), record: RouteRecord::default_over(ip(text)) }
 }
 
-/// In this order, as each needs what is before it.
+/// The steps in order: each depends on the ones before it.
 fn steps() -> Vec<Step> {
     [bridges(), addresses(), vlans(), bonds()].concat()
 }

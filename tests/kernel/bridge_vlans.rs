@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which VLANs a bridge lets through, after a change that has been rolled back, as `bridge` tells it.
+//! A rollback restores the VLANs of bridges and their ports, as `bridge` shows them.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 use crate::{fact, skip};
 
-/// A bridge with a port, and one that lets through nothing but what it is told to, with two; besides
-/// there is a guest on each.
+/// A bridge with one port, and one with two ports and without a default VLAN; each also has a
+/// guest.
 const HOST: &str = "\
 link add br0 type bridge vlan_filtering 1
 link add br1 type bridge vlan_filtering 1 vlan_default_pvid 0
@@ -50,10 +50,10 @@ fdb add 52:54:00:00:01:04 dev br1 self permanent vlan 9
 fdb add 52:54:00:00:01:05 dev vnet0 master static vlan 20
 ";
 
-/// What somebody does behind the daemon's back, with `ip` or `bridge`.
+/// A change made with `ip` or `bridge`, and its arguments.
 struct Deed(&'static str, &'static str);
 
-/// Runs `test` with a running daemon on such a host, if the kernel's bridges can look at VLANs.
+/// Runs `test` with a running daemon on such a host, if the kernel's bridges support VLANs.
 fn with_vlans(test: impl FnOnce(&mut Scene) + Send + 'static) {
     on_host(|| {
         let probe = ["link", "add", "probe", "type", "bridge", "vlan_filtering", "1"];
@@ -71,7 +71,7 @@ fn with_vlans(test: impl FnOnce(&mut Scene) + Send + 'static) {
         for (name, ports) in [("br0", &["p0"][..]), ("br1", &["p1", "p2"])] {
             let port = |port| format!("<interface type='ethernet' name='{port}'/>");
             let ports: String = ports.iter().map(port).collect();
-            // What no definition names may be a guest's.
+            // Ports that no definition names may be guests'.
             scene.define(&format!(
                 "<interface type='bridge' name='{name}'><bridge>{ports}</bridge></interface>"
             ));
@@ -86,7 +86,7 @@ fn bridge(lines: &str) {
     run_with_input(command("bridge").args(["-batch", "-"]), lines).ok();
 }
 
-/// What each link has, by its name.
+/// The VLANs of each link, by its name.
 fn vlans() -> BTreeMap<String, String> {
     let text = run(command("bridge").args(["-json", "-compressvlans", "vlan", "show"])).ok();
     let told: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -157,7 +157,8 @@ fn what_joins_is_given_what_it_was() {
     });
 }
 
-/// Where a bridge gave nothing to what joined it, it gives the first thing to everybody.
+/// When a bridge without a default VLAN gets one again, the kernel adds it to every port without a
+/// VLAN.
 #[test]
 fn guests_stay_in_their_vlan_when_a_bridge_has_a_default_again() {
     with_vlans(|scene| {

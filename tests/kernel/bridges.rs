@@ -88,7 +88,7 @@ fn ports_that_come_and_go_are_seen_by_the_next_call() {
         let ports = [("bond0", "bond"), ("d0", "ethernet"), ("m1.5", "vlan"), ("tap0", "ethernet")];
         for (port, kind) in ports {
             let element = format!("    <interface type='{kind}' name='{port}'>\n");
-            // What is no port is listed, but a tap.
+            // Links that are not ports are listed, except taps.
             let is_listed_alone = !port.starts_with("tap");
             for state in ["up", "down"] {
                 ip(&format!("link set br0 {state}"));
@@ -111,7 +111,8 @@ fn the_spanning_tree_and_its_delay_in_seconds_are_seen_by_the_next_call() {
         ip("link add br0 type bridge");
         let _daemon = Daemon::start();
         let mut client = RawClient::open();
-        // Hundredths of a second, as the kernel counts; it takes others only without the tree.
+        // In hundredths of a second, the kernel's unit. Delays below two seconds are accepted only
+        // without the spanning tree.
         let delays = [
             ("off", "0", "0"),
             ("off", "50", "0.5"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Changes that undo themselves, on hosts that lack what others have: what cannot be kept is not
-//! begun, what cannot be restored is named, and the rest is restored.
+//! Transactions on hosts that lack usual facilities: one that cannot be saved is not begun, the
+//! error names what cannot be restored, and the rest is restored.
 
 use crate::define_shortages::{IPV4, NIC, bridge_xml, files, remount};
 use crate::scene::{
@@ -38,7 +38,7 @@ fn a_change_is_undone_on_a_host_without_sys() {
     });
 }
 
-/// Nobody could tell later whether it is of that boot.
+/// The daemon could not recognize later whether the transaction belongs to that boot.
 #[test]
 fn a_change_is_not_begun_on_a_host_without_proc() {
     on_host(|| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is changed is in the very next answer, be the bond or bridge up or down, and whoever
-//! changed it by whichever way.
+//! The next call sees every change, whether the bond or bridge is up or down, and however the
+//! change was made.
 
 use crate::support::client::RawClient;
 use crate::support::command::{ip, ip_batch};
@@ -10,7 +10,7 @@ use crate::{BOND, MEMBERS, VLAN, on_kernel_with, set};
 /// Both states of the bond under test.
 const STATES: [&str; 2] = ["up", "down"];
 
-/// The names of the members that the bond is described with.
+/// The names of the members in the bond's description.
 fn members(client: &mut RawClient) -> Vec<String> {
     let xml = client.xml("bond0");
     let name = |line: &str| {
@@ -20,7 +20,7 @@ fn members(client: &mut RawClient) -> Vec<String> {
     xml.lines().filter_map(name).collect()
 }
 
-/// The line of the description that has this element.
+/// The line of an interface's description with this element.
 fn element(client: &mut RawClient, name: &str, element: &str) -> String {
     let xml = client.xml(name);
     let line = xml.lines().find(|line| line.trim_start().starts_with(&format!("<{element} ")));
@@ -110,7 +110,8 @@ fn a_bonds_monitor_is_seen_by_the_next_call_however_it_is_set() {
             set("bond0", "bonding/arp_ip_target", "-192.0.2.1");
             let want = "<arpmon interval='60000' target='192.0.2.2' validate='all'/>";
             assert_eq!(element(&mut client, "bond0", "arpmon"), want, "bond {state}");
-            // As it was: the kernel lets go of ARP where MII comes.
+            // Restores the initial state. The kernel turns ARP monitoring off when MII monitoring
+            // is set.
             ip("link set bond0 type bond arp_validate none");
             set("bond0", "bonding/arp_ip_target", "-192.0.2.2");
             set("bond0", "bonding/miimon", "100");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Whatever the daemon describes can be defined: every kind of link that the kernel makes, with
-//! attributes, ports and addresses drawn at random, in its live and in its inactive form.
+//! Every description can be defined again: links of every kind that the kernel supports, with
+//! random attributes, ports and addresses, described live and inactive.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use crate::support::link::Tunnel;
 use crate::support::wire::{Arg, procedure};
 use crate::{BOND, DUMMY, VLAN};
 
-/// How many hosts are drawn.
+/// The number of random hosts.
 const HOST_COUNT: usize = 3;
 
 /// `VIR_INTERFACE_XML_INACTIVE`.
 const INACTIVE: u32 = 1;
 
-/// Names within the schema's characters, and such as only XML has to take care of.
+/// Names within the schema's characters, and some with characters that XML must escape.
 const NAMES: [&str; 12] =
     ["e0", "e1", "e2", "e3", "e4", "e.5", "e-6", "e_7", "e@8", "e+9", "e'<&10", "\u{e9}11"];
 
@@ -59,8 +59,9 @@ const ROUTES: [&str; 7] = [
     "-6 default dev",
 ];
 
-/// Kinds of links for which libvirt's schema has no word of their own: the kernel's module, a name, and how
-/// such a link is added. Those over another have one that is nobody's port.
+/// Kinds of links for which libvirt's schema has no element of their own: the kernel's module, a
+/// name, and the arguments that add such a link. Those over another link have a link of their own
+/// below them.
 const KINDS: [(&str, &str, &str); 18] = [
     ("vxlan", "k-vxlan", "type vxlan id 7 dstport 4789 remote 192.0.2.9"),
     ("vxlan", "k-vxlan-ext", "type vxlan external dstport 4790"),
@@ -86,19 +87,19 @@ const KINDS: [(&str, &str, &str); 18] = [
     ("nlmon", "k-nlmon", "type nlmon"),
 ];
 
-/// Runs lines of `ip`, of which this kernel may refuse some.
+/// Runs lines of `ip`, some of which this kernel may refuse.
 fn try_each(lines: &str) {
     run_with_input(command("ip").args(["-force", "-batch", "-"]), lines);
 }
 
-/// The lines that make links of the [`KINDS`].
+/// The lines that add links of the [`KINDS`].
 fn kinds() -> String {
     let below = (1..4).map(|it| format!("link add below{it} type dummy\n"));
     let kinds = KINDS.iter().map(|(_, name, added)| format!("link add {name} {added}\n"));
     below.chain(kinds).chain(["link add k.5 link k-vxlan type vlan id 5\n".to_owned()]).collect()
 }
 
-/// The lines that change them, some of them to ports of a bridge or of the VRF.
+/// The lines that change them, and make some of them ports of a bridge or of the VRF.
 fn changes_of_kinds(rng: &mut Rng) -> String {
     let mut lines = String::new();
     for (_, name, _) in KINDS {
@@ -123,7 +124,8 @@ fn changes_of_kinds(rng: &mut Rng) -> String {
     lines
 }
 
-/// The lines that make a host: NICs, VLANs over them, bonds and bridges with some of them as ports.
+/// The lines that set up a host: NICs, VLANs over them, bonds and bridges with some of them as
+/// ports.
 fn host(rng: &mut Rng) -> String {
     let mut lines = String::new();
     let mut line = |text: String| lines.push_str(&(text + "\n"));
@@ -149,7 +151,7 @@ fn host(rng: &mut Rng) -> String {
         line(format!("link add {name} link {parent} type vlan protocol {protocol} id {tag}"));
         line(format!("link add {name}.9 link {name} type vlan id 9"));
     }
-    // The same tag twice at one parent, as links of two protocols, in one bridge.
+    // The same tag twice on one parent, as links of two protocols, in one bridge.
     line("link add q link e0 type vlan protocol 802.1Q id 5".to_owned());
     line("link add q.ad link e0 type vlan protocol 802.1ad id 5".to_owned());
     for mode in 0..7 {
@@ -160,7 +162,7 @@ fn host(rng: &mut Rng) -> String {
             _ => "arp_interval 100 arp_ip_target 192.0.2.1,192.0.2.2 arp_validate 3".to_owned(),
         };
         line(format!("link add bond{mode} type bond mode {mode}"));
-        // Some modes have no ARP monitor.
+        // Some modes do not support the ARP monitor.
         line(format!("link set bond{mode} type bond {monitor}"));
         for member in rng.choose_multiple(NAMES.iter(), 2) {
             line(format!("link set {member} down"));
@@ -196,7 +198,8 @@ fn describe(scene: &mut Scene, name: &str, flags: u32) -> String {
     scene.client.call(procedure::INTERFACE_GET_XML_DESC, &arguments).results().text()
 }
 
-/// Whether the schema knows all characters of the names in a description, which is not valid otherwise.
+/// Whether the names in a description have only characters of the schema. Otherwise the description
+/// is invalid.
 fn has_names_of_the_schema(xml: &str) -> bool {
     let names = xml.split(" name='").skip(1).filter_map(|rest| rest.split('\'').next());
     let is_known = |c: char| c.is_ascii_alphanumeric() || "_-.:/\\".contains(c);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Bonds that are defined, brought up, edited while they run, and taken down; and how the host is
-//! when that fails.
+//! Bonds that are defined, created, edited while they are active, and destroyed; and the state of
+//! the host if that fails.
 
 use crate::scene::{
     NO_INTERFACE, OPERATION_INVALID, Picture, SYSTEM_ERROR, Scene, addresses, assert_unchanged,
@@ -9,7 +9,7 @@ use crate::scene::{
 use crate::support::command::{ip, ip_batch};
 use crate::{BOND, DUMMY, MEMBERS, fact, set};
 
-/// Modes as libvirt names them and as the kernel tells them.
+/// Modes by libvirt's names, and in the kernel's format.
 const MODES: [(&str, &str); 7] = [
     ("balance-rr", "balance-rr 0"),
     ("active-backup", "active-backup 1"),
@@ -20,11 +20,11 @@ const MODES: [(&str, &str); 7] = [
     ("balance-alb", "balance-alb 6"),
 ];
 
-/// Modes that the kernel lets ARP watch over.
+/// Modes for which the kernel supports ARP monitoring.
 const ARP_MODES: [(&str, &str); 4] = [MODES[0], MODES[1], MODES[2], MODES[3]];
 
-/// Monitors, and the kernel's facts of one: interval, delays and carrier of MII; interval, targets
-/// and validation of ARP.
+/// Monitors, and the kernel's attributes for each: interval, delays and carrier of MII; interval,
+/// targets and validation of ARP.
 const MII: [(&str, &[(&str, &str)]); 3] = [
     (
         "<miimon freq='100' carrier='netif'/>",
@@ -40,7 +40,7 @@ const MII: [(&str, &[(&str, &str)]); 3] = [
     ),
 ];
 
-/// With a minute between two questions nothing is found out during the test.
+/// With a minute between ARP probes, the state does not change during the test.
 const ARP: [(&str, &[(&str, &str)]); 4] = [
     (
         "<arpmon interval='60000' target='192.0.2.1'/>",
@@ -84,7 +84,8 @@ fn assert_monitor(facts: &[(&str, &str)], label: &str) {
     }
 }
 
-/// Defines a bond, brings it up, looks at it, and takes it down: the host is idle again.
+/// Defines a bond, creates it, checks it and destroys it; afterwards the host is in its initial
+/// state.
 fn round_trip(
     scene: &mut Scene,
     idle: &Picture,
@@ -160,7 +161,7 @@ fn a_bond_whose_definition_leaves_mode_and_monitor_open_is_up_with_any() {
     });
 }
 
-/// The kernel counts delays in whole intervals.
+/// The kernel rounds delays to whole intervals.
 #[test]
 fn a_delay_that_the_kernel_rounds_is_no_difference() {
     on_host_with(&[BOND], || {
@@ -267,7 +268,7 @@ fn a_bond_takes_over_from_members_that_are_in_use() {
     }
 }
 
-/// Where there are no addresses, no routes lead.
+/// Without addresses, the bond gets no routes.
 #[test]
 fn a_bond_without_addresses_takes_over_none_from_members_that_are_in_use() {
     on_host_with(&[BOND], || {
@@ -328,7 +329,7 @@ fn a_bond_that_fails_late_leaves_its_members_as_they_were() {
         ip_batch(USED);
         ip_batch("address add 203.0.113.77/32 dev lo\naddress add 2001:db8:77::1/128 dev lo\n");
         let mut scene = Scene::start();
-        // A bond of each mode lets go of its members in its own way.
+        // The release of members depends on the mode.
         let modes = MODES.map(|(mode, _)| mode);
         for (at, (label, mtu, protocols, words)) in rows.into_iter().enumerate() {
             let modes = if at == 0 { &modes[..] } else { &modes[at..=at] };
@@ -368,7 +369,7 @@ fn what_can_be_foreseen_is_refused_before_anything_is_done() {
     });
 }
 
-/// Which link it is: one that was made anew has another number.
+/// The index of the bond. A recreated bond has another one.
 fn index() -> String {
     fact("bond0", "ifindex")
 }
@@ -389,7 +390,7 @@ fn a_running_bond_is_edited_in_place() {
         scene.define(&xml(MII[0].0, &["m0", "m1"]));
         scene.create("bond0");
         let (first, index) = (picture(), index());
-        // Between all kinds, and back.
+        // Each kind of monitor is replaced by each other one.
         let monitors: Vec<_> = MII.iter().chain(&ARP).collect();
         for at in [1, 2, 3, 0, 4, 5, 1, 6, 2, 5, 6, 4, 0] {
             let (monitor, facts) = monitors[at];
@@ -398,7 +399,7 @@ fn a_running_bond_is_edited_in_place() {
             assert_monitor(facts, monitor);
             scene.assert_running("bond0");
         }
-        // What is not said may be anything.
+        // An attribute that the definition leaves out may have any value.
         for (at, facts) in [(6, ARP[3].1), (3, ARP[3].1), (0, MII[0].1)] {
             scene.define(&xml(monitors[at].0, &["m0", "m1"]));
             scene.call_create("bond0");
@@ -415,7 +416,7 @@ fn a_running_bond_is_edited_in_place() {
         scene.assert_live_as_defined("bond0");
         assert_eq!((slaves(), master("m2")), (vec!["m0".to_owned(), "m1".to_owned()], None));
         assert_eq!(self::index(), index, "the bond was made anew");
-        // The kernel keeps what ARP asked.
+        // The kernel keeps the ARP target.
         set("bond0", "bonding/arp_ip_target", "-192.0.2.1");
         ip("link set m2 up");
         ip("address add 198.51.100.1/24 dev m2");
@@ -443,7 +444,7 @@ fn an_edit_of_a_running_bond_that_cannot_be_made_changes_nothing() {
             let words = ["the mode of bond0 cannot change while it runs: destroy it first"];
             scene.assert_create_fails("bond0", OPERATION_INVALID, &words);
         }
-        // A new member, one less, another monitor, and then an address that is refused.
+        // A new member, a removed member, another monitor, and finally an address that is refused.
         let broken = "<protocol family='ipv6'><ip address='::1' prefix='128'/></protocol>";
         let words = ["addr add ::1/128 dev bond0: ", "undone"];
         for monitor in [MII[1].0, ARP[3].0] {

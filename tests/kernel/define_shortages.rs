@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions and changes on hosts that lack what others have: a clear word, no half of anything,
-//! and a daemon that goes on.
+//! Definitions and changes on hosts that lack usual facilities: a clear error, no partial change,
+//! and a daemon that continues.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ fn nic_xml() -> String {
     format!("<interface type='ethernet' name='p0'><start mode='none'/>{IPV4}</interface>")
 }
 
-/// The names of the files in the folder of the definitions, those that begin with a dot included.
+/// The names of the files in the directory of definitions, including hidden ones.
 pub(crate) fn files() -> Vec<String> {
     let Ok(entries) = fs::read_dir(DEFINITIONS) else { return Vec::new() };
     let mut names: Vec<_> =
@@ -47,7 +47,7 @@ fn assert_define_fails(scene: &mut Scene, xml: &str, words: &[&str]) {
     assert_words(&scene.call_define(xml).fault(), SYSTEM_ERROR, words);
 }
 
-/// Options of a file system that is there already.
+/// Changes the options of a mounted file system.
 pub(crate) fn remount(place: &str, options: &str) {
     run(command("mount").args(["-o", &format!("remount,{options}"), place])).ok();
 }
@@ -74,7 +74,7 @@ fn a_host_without_proc_or_sys_is_changed_like_any_other() {
     }
 }
 
-/// The kernel has no other way to its sysctls of IPv6.
+/// IPv6 sysctls are accessible only through /proc.
 #[test]
 fn a_host_without_proc_says_what_ipv6_lacks_and_is_as_before() {
     on_host(|| {
@@ -131,7 +131,7 @@ fn a_read_only_etc_keeps_its_definitions_which_come_up_all_the_same() {
 
 #[test]
 fn a_disk_without_room_for_the_folder_takes_no_definition() {
-    // Each folder and file takes an inode, the disk itself another.
+    // Each directory and file takes an inode, and the file system itself another.
     let cases = [
         ("no folder", 1, "/etc/libvirt: No space left on device"),
         ("no second", 2, "/etc/libvirt/interface: No space left on device"),
@@ -157,7 +157,7 @@ fn a_disk_without_room_for_the_folder_takes_no_definition() {
 fn a_definition_on_a_full_disk_is_the_old_one_or_the_new_one() {
     on_host(|| {
         ip_batch(NIC);
-        // Each file with something in it takes a page.
+        // Each non-empty file takes a page.
         cover("/etc", "size=12k");
         let mut scene = Scene::start();
         scene.define(&nic_xml());
@@ -169,7 +169,7 @@ fn a_definition_on_a_full_disk_is_the_old_one_or_the_new_one() {
         for round in 0..3 {
             let more = nic_xml().replace("192.0.2.1", "192.0.2.77");
             assert_define_fails(&mut scene, &more, &words);
-            // It would have taken the place of its port's.
+            // It would replace the definition of its port.
             assert_define_fails(&mut scene, &bridge_xml(IPV4, "0"), &words);
             assert_eq!(
                 (content("p0"), files()),
@@ -185,7 +185,7 @@ fn a_definition_on_a_full_disk_is_the_old_one_or_the_new_one() {
         assert_eq!(files(), ["br0.xml"]);
         scene.create("br0");
         assert_eq!((addresses("p0"), addresses("br0")), (vec![], vec!["192.0.2.1/24".to_owned()]));
-        // What leaves room can always be done.
+        // Operations that free space always succeed.
         fs::write("/etc/b", "full").unwrap();
         scene.destroy("br0");
         scene.undefine("br0");

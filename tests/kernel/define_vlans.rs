@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! VLANs that are defined, brought up, edited, and taken down, over every kind of parent; and what
-//! must not be taken from under them.
+//! VLANs that are defined, created, edited, and destroyed, over every kind of parent; and parents
+//! that cannot be destroyed while VLANs use them.
 
 use crate::scene::{
     NO_INTERFACE, OPERATION_INVALID, SYSTEM_ERROR, Scene, addresses, assert_unchanged, exists,
@@ -25,7 +25,7 @@ link set br0 up
 address add 203.0.113.9/24 dev br0
 ";
 
-/// A definition; `more` is whole elements.
+/// A definition; `more` consists of whole elements.
 fn vlan_xml(name: &str, more: &str, tag: u16, parent: &str) -> String {
     format!(
         "<interface type='vlan' name='{name}'><start mode='none'/>{more}\
@@ -37,7 +37,7 @@ const ADDRESSED: &str = "\
 <protocol family='ipv4'><ip address='198.51.100.1' prefix='24'/><route gateway='198.51.100.254'/></protocol>\
 <protocol family='ipv6'><ip address='2001:db8:5::1' prefix='64'/></protocol>";
 
-/// Tag and parent, as the kernel's own table has them.
+/// Compares tag and parent with the kernel's own table.
 #[track_caller]
 fn assert_tagged(name: &str, tag: u16, parent: &str) {
     let text = std::fs::read_to_string(format!("/proc/thread-self/net/vlan/{name}")).unwrap();
@@ -93,7 +93,7 @@ fn a_vlan_has_at_most_its_parents_mtu() {
             scene.destroy("v0");
             assert_eq!(fact("eth0", "mtu"), "1450", "{wanted}");
         }
-        // In place, up and down.
+        // In place, to smaller and larger values.
         for (wanted, mtu) in [(1300, "1300"), (9000, "1450"), (1400, "1400")] {
             scene.define(&vlan_xml("v0", &format!("<mtu size='{wanted}'/>"), 5, "eth0"));
             scene.create("v0");
@@ -106,7 +106,7 @@ fn a_vlan_has_at_most_its_parents_mtu() {
 #[test]
 fn a_parent_that_is_down_is_brought_up_and_goes_down_again_if_the_vlan_fails() {
     on_host_with(&[VLAN], || {
-        // A gateway that is an address of the host's own is refused.
+        // The kernel refuses a gateway that is one of the host's own addresses.
         ip_batch(
             "link add eth0 type veth peer name far0\n\
              link set far0 up\n\
@@ -190,12 +190,12 @@ fn what_is_under_a_vlan_is_not_taken_away() {
             let names = [5, 6].map(|tag| format!("{parent}.{tag}"));
             scene.define(&vlan_xml(&names[0], ADDRESSED, 5, parent));
             scene.create(&names[0]);
-            // One that nobody has defined, and is down.
+            // A VLAN without a definition, which is down.
             ip(&format!("link add {} link {parent} type vlan id 6", names[1]));
             let in_use = format!("{parent} is in use, and these would be cut off: ");
             let words = [in_use.as_str(), &names[0], &names[1]];
             scene.assert_destroy_fails(parent, OPERATION_INVALID, &words);
-            // A VLAN over the VLAN holds that as well.
+            // A VLAN over the VLAN prevents its destruction as well.
             ip(&format!("link add inner link {} type vlan id 7", names[0]));
             let words = [&*format!("{} is in use, ", names[0]), "inner"];
             scene.assert_destroy_fails(&names[0], OPERATION_INVALID, &words);

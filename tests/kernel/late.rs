@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Bonds and VLANs that are to come up at boot, and whose members and parents are late.
+//! Bonds and VLANs that start at boot while their members and parents are missing.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::{BOND, VLAN, fact};
 
-/// Puts a definition into the folder that says `onboot`.
+/// Writes a definition file with the start mode `onboot`.
 fn store(kind: &str, name: &str, more: &str) {
     let xml =
         format!("<interface type='{kind}' name='{name}'><start mode='onboot'/>{more}</interface>");
@@ -28,7 +28,7 @@ fn members(bond: &str) -> String {
     fs::read_to_string(format!("/sys/class/net/{bond}/bonding/slaves")).unwrap().trim().to_owned()
 }
 
-/// Makes a cable whose one end is `name`.
+/// Adds a cable with one end called `name`.
 fn plug(name: &str) {
     ip_batch(&format!("link add {name} type veth peer name far-{name}\nlink set far-{name} up\n"));
 }
@@ -71,7 +71,7 @@ fn members_parents_and_what_stands_over_them_follow_each_other() {
         assert_eq!(fact("m2.7", "master/ifindex"), fact("br0", "ifindex"));
         assert!(!exists("bond1"));
 
-        // The next daemon goes on.
+        // The next daemon continues.
         daemon.kill();
         let _daemon = Daemon::start();
         let before = ["bond0", "br0", "bond0.5"].map(|name| fact(name, "ifindex"));

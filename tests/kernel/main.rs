@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What only some kernels can do, and hosts that lack what others have: bonds, VLANs, bridges with
-//! every kind of port, be they described or defined; no /proc, no /sys, no syslog, full disks.
+//! Features that only some kernels have, and hosts that lack usual facilities: bonds, VLANs,
+//! bridges with every kind of port, both described and defined; no /proc, no /sys, no syslog, full
+//! disks.
 //!
-//! `tests/vm/kernel.sh` runs this program on a kernel that can do all of it. Anywhere else a test
-//! says `SKIP: reason` where the kernel lacks a module: loading one might make an interface, and the
-//! machine is not ours. With `REQUIRE_KERNEL` set it fails instead.
+//! `tests/vm/kernel.sh` runs this program on a kernel with all these features. Elsewhere a test
+//! prints `SKIP: reason` if the kernel lacks a module: loading one might create an interface on the
+//! developer's machine. With `REQUIRE_KERNEL` set it fails instead.
 
 #![allow(
     clippy::disallowed_methods,
@@ -57,7 +58,7 @@ const BOND: &str = "bonding";
 const DUMMY: &str = "dummy";
 const VLAN: &str = "8021q";
 
-/// The ends of two cables, to be members of a bond.
+/// Two cables, whose near ends become members of a bond.
 const MEMBERS: &str = "\
 link add m0 address 52:54:00:00:00:11 type veth peer name far0
 link add m1 address 52:54:00:00:00:12 type veth peer name far1
@@ -65,7 +66,7 @@ link set far0 up
 link set far1 up
 ";
 
-/// Runs `test` in namespaces of its own, on a kernel that has these modules.
+/// Runs `test` in namespaces of its own, on a kernel with these modules.
 fn on_kernel_with(modules: &[&str], test: impl FnOnce() + Send + 'static) {
     let is_missing = |module: &&&str| !Path::new("/sys/module").join(module).exists();
     match modules.iter().find(is_missing) {
@@ -74,12 +75,12 @@ fn on_kernel_with(modules: &[&str], test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Runs `test` in namespaces of its own, where no link gets an address by itself.
+/// Runs `test` in namespaces of its own, where no link gets an address automatically.
 fn in_quiet_namespace(test: impl FnOnce() + Send + 'static) {
     in_namespace(|| {
         const NONE: &str = "1";
         const MODE: &str = "/proc/sys/net/ipv6/conf/default/addr_gen_mode";
-        // A kernel may have no IPv6.
+        // The kernel may lack IPv6.
         if Path::new("/proc/sys/net/ipv6").exists() {
             fs::write(MODE, NONE).unwrap();
         }
@@ -87,25 +88,25 @@ fn in_quiet_namespace(test: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// Says that a test did not run, or fails it where it has to.
+/// Reports that a test did not run, or fails it if tests must run.
 fn skip(reason: &str) {
     skip_unless_set(&["REQUIRE_KERNEL"], reason);
 }
 
-/// One of the kernel's attributes of a link.
+/// A sysfs attribute of a link.
 fn fact(name: &str, attribute: &str) -> String {
     let path = format!("/sys/class/net/{name}/{attribute}");
     fs::read_to_string(&path).unwrap_or_else(|err| panic!("{path}: {err}")).trim().to_owned()
 }
 
-/// Changes one of the kernel's attributes of a link.
+/// Changes a sysfs attribute of a link.
 #[track_caller]
 fn set(name: &str, attribute: &str, value: &str) {
     let path = format!("/sys/class/net/{name}/{attribute}");
     fs::write(&path, value).unwrap_or_else(|err| panic!("{path}: {value}: {err}"));
 }
 
-/// Waits until a link is described like this: for what the kernel does in its own time.
+/// Waits until a link has this description, where the kernel acts with a delay.
 #[track_caller]
 fn await_xml(client: &mut RawClient, name: &str, want: &str) {
     let deadline = Instant::now() + PATIENCE;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What libvirt's schema allows within each other: a bridge with a bond, with a VLAN, with all of
-//! them. It comes up as a whole, or not at all.
+//! Nested definitions that libvirt's schema permits: a bridge over a bond, over a VLAN, over all of
+//! them. It is created completely, or not at all.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::{BOND, DUMMY, MEMBERS, VLAN, fact};
 
 const MODULES: [&str; 3] = [BOND, DUMMY, VLAN];
 
-/// NICs beside the bond's members: two that are nobody's, and the parent of a VLAN.
+/// NICs other than the bond's members: two free ones, and the parent of a VLAN.
 const NICS: &str = "\
 link add e0 address 52:54:00:00:00:21 type veth peer name far2
 link add e1 address 52:54:00:00:00:22 type dummy
@@ -34,7 +34,7 @@ const VLAN_PORT: &str =
 const ADDRESSED: &str = "\
 <protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/><route gateway='192.0.2.254'/></protocol>\
 <protocol family='ipv6'><ip address='2001:db8::1' prefix='64'/></protocol>";
-/// An address that the kernel lets no link have but the loopback.
+/// An address that the kernel accepts only on the loopback link.
 const REFUSED: &str = "\
 <protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/></protocol>\
 <protocol family='ipv6'><ip address='::1' prefix='128'/></protocol>";
@@ -47,7 +47,7 @@ fn bond_port(monitor: &str, members: &[&str]) -> String {
     )
 }
 
-/// What most tests have in their bridge.
+/// The bond that most tests have in their bridge.
 fn bond() -> String {
     bond_port("<miimon freq='100' carrier='netif'/>", &["m0", "m1"])
 }
@@ -60,7 +60,7 @@ fn bridge_xml(more: &str, attributes: &str, ports: &[&str]) -> String {
     )
 }
 
-/// Links that a bridge of these ports has below it, with the masters that they get.
+/// Checks the masters of the links below a bridge with these ports.
 fn assert_masters(rows: &[(&str, Option<&str>)]) {
     for (name, want) in rows {
         assert_eq!(master(name).as_deref(), *want, "{name}");
@@ -121,7 +121,7 @@ fn each_nesting_comes_up_as_it_is_defined_and_leaves_nothing_behind() {
     });
 }
 
-/// The kernel counts a bridge's delay in its own ticks, four thousandths of a second.
+/// The kernel rounds a bridge's delay to its own ticks of four milliseconds.
 #[test]
 fn a_delay_that_the_kernel_rounds_is_no_difference() {
     on_host_with(&[], || {
@@ -181,7 +181,7 @@ fn a_nesting_that_fails_anywhere_leaves_the_host_as_it_was() {
         ip_batch(MEMBERS);
         ip_batch(NICS);
         ip_batch(USED);
-        // A gateway that is an address of the host's own is refused.
+        // The kernel refuses a gateway that is one of the host's own addresses.
         ip("address add 203.0.113.254/32 dev lo");
         let mut scene = Scene::start();
         let bond = bond();
@@ -208,7 +208,7 @@ fn a_nesting_that_fails_anywhere_leaves_the_host_as_it_was() {
             let words = [words, &["undone"]].concat();
             scene.assert_create_fails("br0", SYSTEM_ERROR, &words);
         }
-        // The bond is there already when the VLAN is refused.
+        // The bond has been created when the VLAN is refused.
         ip("link add other link p0 type vlan id 5");
         scene.define(&bridge_xml(ADDRESSED, "stp='off' delay='0'", all));
         let words = ["link add p0.5 link p0 type vlan id 5: File exists", "undone"];
@@ -240,7 +240,7 @@ fn a_nesting_that_fails_anywhere_leaves_the_host_as_it_was() {
         for name in ["e0", "m0", "m1", "bond0", "p0.5"] {
             assert_eq!(addresses(name), [""; 0], "{name}");
         }
-        // They were there when it was defined.
+        // The links are missing only since the definition.
         scene.destroy("br0");
         for (name, role) in [("m1", "a member of bond bond0"), ("p0", "the parent of VLAN p0.5")] {
             ip(&format!("link del {name}"));
@@ -282,7 +282,8 @@ fn a_running_nesting_is_edited_in_place() {
             ("1".into(), "700".into())
         );
 
-        // A bond and a VLAN are the host's own; what runs on them is not taken away.
+        // A bond and a VLAN are interfaces of the host, so an edit of the bridge does not delete
+        // them.
         scene.define(&bridge_xml(ADDRESSED, "stp='off' delay='0'", &[ETHERNET]));
         scene.create("br0");
         scene.assert_running("br0");
@@ -296,7 +297,7 @@ fn a_running_nesting_is_edited_in_place() {
 
         let words = ["br0 is in use, and these would be cut off: vnet0"];
         scene.assert_destroy_fails("br0", OPERATION_INVALID, &words);
-        // A part of the nesting is not brought up or taken down from under it.
+        // Destroying the bridge leaves them too, as they are no longer a part of it.
         ip("link set vnet0 nomaster");
         scene.destroy("br0");
         assert!(!exists("br0") && exists("bond0") && exists("p0.5"));
@@ -328,7 +329,7 @@ fn an_edit_of_a_running_nesting_that_cannot_be_made_changes_nothing() {
     });
 }
 
-/// The picture of all but this link.
+/// The picture without this link.
 fn without(link: &str, picture: Picture) -> Picture {
     let keeps = |line: &String| {
         !line.contains(&format!("dev {link} ")) && !line.contains(&format!(" {link} inet"))
@@ -342,8 +343,8 @@ fn without(link: &str, picture: Picture) -> Picture {
     .collect()
 }
 
-/// Does `change` while others call, so that it takes its time, and takes the member `t0` away as
-/// soon as `moment` has come.
+/// Runs `change` while other clients call, which slows it down, and removes the member `t0` as soon
+/// as `moment` holds.
 fn change_without_member(
     tap: Tunnel,
     moment: impl Fn() -> bool + Send,
@@ -387,7 +388,7 @@ fn a_member_that_goes_in_the_middle_of_a_change_leaves_all_or_nothing() {
                 failures[0] += 1;
                 assert_unchanged(&idle, "a member went while the bridge came up");
             }
-            // Down with what may be up, and up with all of it.
+            // Removes the bridge if it was created, and creates it with all members.
             scene.call_destroy("br0");
             let tap = Tunnel::tap("t0");
             scene.create("br0");

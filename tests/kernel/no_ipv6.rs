@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Changes that are undone on a kernel with IPv6, and on one without: `tests/vm/kernel.sh` boots one of
-//! each. Asked for IPv6's routes the latter tells of IPv4's.
+//! Rollbacks on a kernel with IPv6, and on one without: `tests/vm/kernel.sh` boots one of each.
+//! Without IPv6, the kernel answers a request for IPv6 routes with IPv4 routes.
 
 use crate::support::client::RawClient;
 use crate::support::command::{ip, ip_batch};

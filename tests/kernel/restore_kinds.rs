@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links that the daemon never makes itself, but of which a dump says enough to make them again; what
-//! says too little is named. And ports of bridges and VRFs, which get back what they were there.
+//! Links that the daemon never creates for a definition, but can recreate from a dump; the error
+//! names those for which a dump does not suffice. Ports of bridges and VRFs get their attributes
+//! back.
 
 use crate::DUMMY;
 use crate::restore_links::{Case, assert_deeds_undone, assert_undone, build};
@@ -332,8 +333,8 @@ address add 198.51.100.1/24 dev over
     });
 }
 
-/// A bridge with two guests that must not reach each other, one that costs more, and with a VXLAN that
-/// learns nothing.
+/// A bridge with two guests that are isolated from each other, one with a higher cost, and a VXLAN
+/// without learning.
 const TENANTS: &Case = &Case {
     host: "\
 link add br0 type bridge
@@ -373,7 +374,7 @@ fn ports_get_back_what_they_were_whose_ever_they_are() {
     });
 }
 
-/// What guests are given while they stay where they are is none of a rollback's business.
+/// A rollback does not restore attributes of guests that stay on their bridge.
 #[test]
 fn guests_that_stay_are_left_alone() {
     on_host_with(&[DUMMY], || {
@@ -389,7 +390,7 @@ fn guests_that_stay_are_left_alone() {
     });
 }
 
-/// What only its owner can make is named, and all the rest is done.
+/// The error names links that only their owner can create, and everything else is restored.
 #[test]
 fn what_cannot_be_made_again_is_named() {
     on_host_with(&[DUMMY], || {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links of every kind that a record can hold, with all that `ip -d` shows of them: what becomes of
-//! one in a change is undone by a rollback, and the judge compares everything.
+//! Links of every kind that a record can hold, with every attribute that `ip -d` shows: a rollback
+//! undoes every change of them, and the comparison covers everything.
 
 use crate::scene::{Scene, on_host_with};
 use crate::support::client::RawClient;
@@ -13,7 +13,7 @@ use crate::{BOND, DUMMY, VLAN, fact};
 
 const MODULES: [&str; 3] = [BOND, DUMMY, VLAN];
 
-/// Two cables, and two ends that are nothing yet.
+/// Two cables, and the ends of two more without addresses.
 const NICS: &str = "\
 link add e0 address 52:54:00:00:00:21 mtu 9000 type veth peer name far0
 link add e1 address 52:54:00:00:00:22 mtu 9000 type veth peer name far1
@@ -29,8 +29,8 @@ address add 192.0.2.1/24 dev e0
 address add 2001:db8::1/64 dev e0
 ";
 
-/// What is made on a host of its own, which links of that carry in the end, and what somebody does to
-/// them: each deed is a change of its own, which is rolled back.
+/// The lines that set up a host, the links that become active, and changes by `ip`: each is made in
+/// a transaction of its own, which is rolled back.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) host: &'static str,
@@ -42,7 +42,7 @@ pub(crate) fn assert_undone(case: &'static Case) {
     on_host_with(&MODULES, || assert_deeds_undone(case));
 }
 
-/// The same on the host that there is.
+/// The same on the current host.
 pub(crate) fn assert_deeds_undone(case: &Case) {
     assert_deeds_undone_with(case, Strictness::AlikeLinks);
 }
@@ -324,7 +324,7 @@ address add 198.51.100.1/24 dev bond0
     });
 }
 
-/// Links that only have another name meanwhile are never made again.
+/// Renamed links are renamed back, never recreated.
 #[test]
 fn renamed_links() {
     on_host_with(&MODULES, || {
@@ -357,7 +357,7 @@ address add 203.0.113.1/24 dev br0
     });
 }
 
-/// Nobody commits, and nobody asks for the rollback.
+/// No client commits or rolls back.
 #[test]
 fn what_was_deleted_comes_back_at_the_deadline() {
     on_host_with(&MODULES, || {

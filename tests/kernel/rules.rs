@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is refused of a definition because the kernel would refuse it: the kernel is asked.
+//! Definitions that are refused because the kernel would refuse them: each such rule is compared
+//! with the kernel.
 //!
-//! A rule that the kernel does not have would keep users from what they could have. One that it has
-//! and definitions are not held to makes a change fail that could have been foreseen.
+//! A rule that the kernel does not have would needlessly restrict users. A missing rule makes a
+//! change fail late.
 
 use crate::scene::{Scene, assert_words, on_host_with};
 use crate::support::command::{command, run};
@@ -11,7 +12,7 @@ use crate::{BOND, VLAN};
 /// `VIR_ERR_XML_ERROR`.
 const XML_ERROR: u32 = 27;
 
-/// Whether the kernel makes such a link. It is not kept.
+/// Whether the kernel creates such a link, which is deleted again.
 fn kernel_takes(arguments: &str) -> bool {
     let words = format!("link add x0 {arguments}");
     let is_taken = run(command("ip").args(words.split_whitespace())).status.success();
@@ -21,7 +22,7 @@ fn kernel_takes(arguments: &str) -> bool {
     is_taken
 }
 
-/// Whether such a definition of a bond is taken, or refused in these words.
+/// Asserts that a bond's definition is accepted, or refused with this message.
 #[track_caller]
 fn assert_taken(scene: &mut Scene, bond: &str, refusal: Option<&str>) {
     let reply = scene.call_define(&format!(
@@ -67,7 +68,8 @@ fn delays_without_an_interval_are_refused_by_the_kernel_and_in_definitions() {
         let mut scene = Scene::start();
         for (freq, delay, is_taken) in [(0, 100, false), (0, 0, true), (100, 50, true)] {
             for which in ["updelay", "downdelay"] {
-                // The kernel takes a delay of 0 only where there is an interval; we do not say it.
+                // The kernel accepts a delay of 0 only with an interval; the daemon does not send
+                // it without one.
                 if delay > 0 {
                     let options = format!("type bond miimon {freq} {which} {delay}");
                     assert_eq!(kernel_takes(&options), is_taken, "{options}");
@@ -126,7 +128,7 @@ fn tags_are_those_that_the_kernel_takes() {
             if is_taken {
                 reply.results();
             } else {
-                // The schema knows that as well as we do.
+                // The schema has the same rule.
                 assert_ne!(reply.fault().code, 0);
             }
         }

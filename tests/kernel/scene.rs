@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What tests of changes share: calls that change the host, and the host as the kernel has it, to be
-//! compared with what it was.
+//! Shared parts of the tests for changes: calls that change the host, and the host's state, to be
+//! compared with an earlier one.
 //!
-//! Nothing here asks the daemon how the host is, but [`Scene::live`] and [`Scene::definition`].
+//! Only [`Scene::live`] and [`Scene::definition`] query the daemon.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
@@ -24,7 +24,7 @@ const VALIDATE: u32 = 1;
 /// `VIR_INTERFACE_XML_INACTIVE`.
 const INACTIVE: u32 = 1;
 
-/// Where definitions are kept.
+/// The directory of definitions.
 pub(crate) const DEFINITIONS: &str = "/etc/libvirt/interface";
 
 /// `VIR_ERR_SYSTEM_ERROR`, `VIR_ERR_OPERATION_INVALID`, `VIR_ERR_NO_INTERFACE`.
@@ -32,10 +32,10 @@ pub(crate) const SYSTEM_ERROR: u32 = 38;
 pub(crate) const OPERATION_INVALID: u32 = 55;
 pub(crate) const NO_INTERFACE: u32 = 57;
 
-/// What is said to whoever brings up what is up.
+/// The error of creating an active interface.
 const RUNNING: &str = "Requested operation is not valid: interface is already running";
 
-/// An empty file system of these options, in the place of whatever is there.
+/// Mounts an empty file system with these options over `place`.
 pub(crate) fn cover(place: &str, options: &str) {
     run(command("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", place])).ok();
 }
@@ -48,7 +48,7 @@ pub(crate) fn on_host_with(modules: &[&str], test: impl FnOnce() + Send + 'stati
     });
 }
 
-/// As [`on_host_with`], where any kernel will do.
+/// As [`on_host_with`], for any kernel.
 pub(crate) fn on_host(test: impl FnOnce() + Send + 'static) {
     in_quiet_namespace(|| {
         prepare();
@@ -58,11 +58,11 @@ pub(crate) fn on_host(test: impl FnOnce() + Send + 'static) {
 
 fn prepare() {
     cover("/etc", "mode=755");
-    // Whoever compares does not wait for the kernel to ask around for each address.
+    // Without duplicate address detection, comparisons need not wait.
     fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").unwrap();
 }
 
-/// A running daemon, and somebody who has it change the host.
+/// A running daemon, and a client.
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) daemon: Daemon,
@@ -75,13 +75,13 @@ impl Scene {
         Self { daemon, client: RawClient::open() }
     }
 
-    /// The daemon is killed, and the next one serves.
+    /// Kills the daemon, and starts another one.
     pub(crate) fn restart(self) -> Self {
         self.daemon.kill();
         Self::start()
     }
 
-    /// Defines what the schema allows.
+    /// Defines an interface whose XML must be valid by the schema.
     #[track_caller]
     pub(crate) fn define(&mut self, xml: &str) {
         self.call_define(xml).results();
@@ -118,14 +118,14 @@ impl Scene {
         self.client.call(INTERFACE_DESTROY, &[Arg::Text(name), Arg::Text(""), Arg::Word(0)])
     }
 
-    /// Bringing it up is refused since it is up as it is defined.
+    /// Asserts that create is refused, as the interface is active and matches its definition.
     #[track_caller]
     pub(crate) fn assert_running(&mut self, name: &str) {
         let fault = self.call_create(name).fault();
         assert_eq!((fault.code, fault.message.as_str()), (OPERATION_INVALID, RUNNING));
     }
 
-    /// Bringing it up is refused or fails, in these words, and the host is as it was before.
+    /// Asserts that create fails with these words, and leaves the host unchanged.
     #[track_caller]
     pub(crate) fn assert_create_fails(&mut self, name: &str, code: u32, words: &[&str]) {
         let before = picture();
@@ -134,7 +134,7 @@ impl Scene {
         assert_unchanged(&before, &fault.message);
     }
 
-    /// As [`Scene::assert_create_fails`] for taking it down.
+    /// As [`Scene::assert_create_fails`], for destroy.
     #[track_caller]
     pub(crate) fn assert_destroy_fails(&mut self, name: &str, code: u32, words: &[&str]) {
         let before = picture();
@@ -152,8 +152,8 @@ impl Scene {
         self.client.call(procedure::INTERFACE_GET_XML_DESC, &arguments).results().text()
     }
 
-    /// What runs is described as it is defined, be it with ports in another order, and has besides
-    /// what only a live interface has.
+    /// Asserts that the live description equals the definition, apart from the order of ports and
+    /// the elements that only a live description has.
     #[track_caller]
     pub(crate) fn assert_live_as_defined(&mut self, name: &str) {
         let (definition, live) = (self.definition(name), self.live(name));
@@ -162,7 +162,7 @@ impl Scene {
     }
 }
 
-/// The error's code, and what its message has in this order.
+/// Asserts the code of an error, and that its message contains these words in order.
 #[track_caller]
 pub(crate) fn assert_words(fault: &Fault, code: u32, words: &[&str]) {
     assert_eq!(fault.code, code, "{fault:?}");
@@ -173,7 +173,7 @@ pub(crate) fn assert_words(fault: &Fault, code: u32, words: &[&str]) {
     }
 }
 
-/// A live description without the lines that no definition must have, and which this one has not.
+/// A live description without the optional lines that this definition does not have.
 fn without_live_facts(live: &str, definition: &str) -> Vec<String> {
     let is_fact = |line: &str| {
         let line = line.trim_start();
@@ -194,22 +194,22 @@ fn sorted<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     lines
 }
 
-/// All of the host that a change could change, by what it is about.
+/// Everything on the host that a change could affect, by topic.
 pub(crate) type Picture = BTreeMap<String, Vec<String>>;
 
-/// The host as it is when the daemon has nothing left to do, but for what the kernel works on by
-/// itself.
+/// The state of the host when the daemon has nothing left to do, without values that the kernel may
+/// still be changing.
 pub(crate) fn picture() -> Picture {
     let is_discarded = |name: &String| name.starts_with("gone-");
     eventually("what was taken down is deleted", || !link_names().iter().any(is_discarded));
     let mut picture = Picture::new();
-    // Whoever asks for all links waits until one that is gone by netlink's word is so in sysfs too.
+    // Dumping all links waits until a link that is gone from netlink is gone from sysfs too.
     let of_ip = run_with_input(
         command("ip").args(["-oneline", "-batch", "-"]),
         "address show\nroute show table all\n",
     );
     let lines = of_ip.ok();
-    // The kernel's own routes to groups come and go with the carrier.
+    // The kernel's own multicast routes come and go with the carrier.
     let lasting = lines.lines().filter(|line| !line.starts_with("multicast ff00::/8 "));
     let mut lines: Vec<_> = lasting.map(settled).collect();
     lines.sort();
@@ -222,19 +222,19 @@ pub(crate) fn picture() -> Picture {
 
 fn link_names() -> Vec<String> {
     let entries = fs::read_dir("/sys/class/net").unwrap().map(Result::unwrap);
-    // A file among the links is the bonding module's.
+    // The bonding module has a file among the links.
     let is_link = |entry: &DirEntry| fs::metadata(entry.path()).is_ok_and(|it| it.is_dir());
     entries.filter(is_link).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-/// A line of `ip` without what comes and goes with the carrier.
+/// A line of `ip` without words that depend on the carrier.
 fn settled(line: &str) -> String {
     let words = line.split_whitespace().filter(|word| *word != "linkdown");
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A link's flags, but for promiscuity: masters pass that on to the member that is active, when they
-/// have found one.
+/// A link's flags, without promiscuity: a master passes that on to its active member, once it has
+/// one.
 fn flags(text: &str) -> String {
     const PROMISCUOUS: u32 = 0x300;
     let flags = u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).unwrap();
@@ -267,7 +267,7 @@ fn link_facts(name: &str) -> Vec<String> {
     let fact = |(file, path): (&str, _)| {
         let value = fs::read_to_string(path).ok()?;
         let value = if file == "flags" { flags(&value) } else { value };
-        // Members are told in the order in which they came.
+        // The kernel lists members in the order in which they joined.
         let mut words: Vec<_> = value.split_whitespace().collect();
         words.sort_unstable();
         Some(format!("{file} {}", words.join(" ")))
@@ -290,14 +290,14 @@ pub(crate) fn exists(name: &str) -> bool {
     run(command("ip").args(["link", "show", "dev", name])).status.success()
 }
 
-/// The addresses of a link, as `ip` tells them.
+/// The addresses of a link, in the format of `ip`.
 pub(crate) fn addresses(name: &str) -> Vec<String> {
     let text = ip(&format!("-oneline address show dev {name}"));
     let address = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
     text.lines().filter_map(address).collect()
 }
 
-/// The routes through a link that the kernel did not make by itself, as `ip` tells them.
+/// The routes through a link in the format of `ip`, without the kernel's own.
 pub(crate) fn routes(name: &str) -> Vec<String> {
     let family = |family: &str| ip(&format!("{family} route show dev {name}"));
     let text = ["-4", "-6"].map(family).concat();
@@ -305,7 +305,7 @@ pub(crate) fn routes(name: &str) -> Vec<String> {
     text.lines().filter(is_own).map(settled).collect()
 }
 
-/// The host is as it was before; `why` says what might have changed it.
+/// Asserts that the host is unchanged; `why` names a possible reason for a change.
 #[track_caller]
 pub(crate) fn assert_unchanged(before: &Picture, why: &str) {
     let now = picture();

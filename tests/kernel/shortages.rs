@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Hosts that lack what others have: the daemon goes on without it, or says in one line what it
+//! Hosts that lack usual facilities: the daemon works without them, or reports in one line what it
 //! cannot do.
 
 use std::fs;
@@ -13,7 +13,7 @@ use crate::{await_xml, in_quiet_namespace, skip};
 
 const RUN_DIR: &str = "/run/libvirt";
 
-/// What is said of a bridge with a port, on every host.
+/// The description of a bridge with a port, on every host.
 const BRIDGE: &str = "\
 <interface type='bridge' name='br0'>
   <mtu size='1500'/>
@@ -42,7 +42,7 @@ fn make_bridge() {
     );
 }
 
-/// An empty file system of these options, in the place of whatever is there.
+/// Mounts an empty file system with these options over `place`.
 fn cover(place: &str, options: &str) {
     run(command("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", place])).ok();
 }
@@ -103,7 +103,7 @@ fn a_host_without_syslog_is_served() {
 
 #[test]
 fn a_run_directory_on_a_full_disk_ends_the_start_with_a_line_that_says_so() {
-    // Each file takes an inode, the disk itself another.
+    // Each file takes an inode, and the file system itself another.
     let cases = [
         ("no folder", "mode=755,nr_inodes=1", 2, "cannot create /run/libvirt/interface: "),
         (

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A change gives a link what the link before it had: bonds, VLANs and bridges with all that `ip -d`
-//! shows of them are made again as they were, or go on as the links that they are. The judge compares
-//! everything.
+//! A link that replaces another one takes over its state: bonds, VLANs and bridges with every
+//! attribute that `ip -d` shows are recreated unchanged, or continue as the same links. The
+//! comparison covers everything.
 
 use crate::restore_links::{Case, build};
 use crate::scene::{SYSTEM_ERROR, Scene, assert_words, on_host_with};
@@ -19,7 +19,7 @@ const BOND_PORT: &str = "\
 <miimon freq='50' downdelay='150' updelay='100' carrier='netif'/>\
 <interface type='ethernet' name='m0'/><interface type='ethernet' name='m1'/></bond></interface>";
 
-/// A VLAN that has more than any definition says.
+/// A VLAN with attributes that no definition can express.
 const A_VLAN: Case = Case {
     host: "\
 link add v5 link e1 address 52:54:00:00:00:55 mtu 1400 txqueuelen 77 type vlan protocol 802.1ad id 5 \
@@ -37,7 +37,7 @@ route add default via 198.51.100.254 dev v5 proto static
     deeds: &[],
 };
 
-/// A bond likewise, whose other end has no LACP.
+/// A bond likewise, whose peer has no LACP.
 const A_BOND: Case = Case {
     host: "\
 link add bond0 type bond mode 802.3ad miimon 50 updelay 100 downdelay 150 use_carrier 1 \
@@ -81,7 +81,7 @@ route add default via 198.51.100.254 dev br0 proto static
     deeds: &[],
 };
 
-/// A bridge that lets all VLANs through as yet.
+/// A bridge that does not filter VLANs.
 const AN_OPEN_BRIDGE: Case = Case {
     host: "\
 link add br0 address 52:54:00:00:00:b0 type bridge forward_delay 700 stp_state 0 vlan_default_pvid 5
@@ -95,7 +95,7 @@ route add default via 198.51.100.254 dev br0 proto static
 };
 
 const PORT: &str = "<bridge stp='off' delay='7'><interface type='ethernet' name='e1'/></bridge>";
-/// What `A_BRIDGE` lets through.
+/// The VLANs of `A_BRIDGE`.
 const VLANS: &str = "\
 vlan add dev e1 vid 10-20
 vlan add dev e1 vid 30 pvid untagged
@@ -119,8 +119,8 @@ fn of_port(port: &str) -> String {
     format!("{head}><start mode='none'/>{ADDRESSED}{rest}")
 }
 
-/// What somebody has set of a link is there again when its interface is started again.
-/// Once more where the daemon is killed in between.
+/// Starting an interface again restores the attributes that were set by hand, also if the daemon is
+/// killed in between.
 fn assert_started_again(case: &'static Case, vlans: &'static str, name: &'static str, xml: String) {
     on_host_with(&MODULES, move || {
         build(case);
@@ -160,7 +160,7 @@ fn a_bridge_that_does_not_filter_vlans_and_is_started_again() {
     assert_started_again(&AN_OPEN_BRIDGE, VLANS, "br0", definition("bridge", "br0", PORT));
 }
 
-/// The port is let go and taken in again.
+/// The edit releases the port, and its undo adds it again.
 #[test]
 fn a_bridge_whose_edit_is_undone() {
     on_host_with(&MODULES, || {
@@ -172,7 +172,8 @@ fn a_bridge_whose_edit_is_undone() {
         ip("link set v0 type bridge_slave isolated on");
         let mut scene = Scene::start();
         let before = Snapshot::take();
-        // A gateway that is an address of the host's own is refused, when the port is let go already.
+        // The kernel refuses a gateway that is one of the host's own addresses, after the port was
+        // released.
         let xml = definition("bridge", "br0", PORT).replace("198.51.100.254", "192.0.2.1");
         scene.define(&xml);
         assert_words(&scene.call_create("br0").fault(), SYSTEM_ERROR, &["192.0.2.1", "undone"]);
@@ -180,7 +181,7 @@ fn a_bridge_whose_edit_is_undone() {
     });
 }
 
-/// As `virsh iface-bridge` and `iface-unbridge` have it, and with something in between.
+/// As by `virsh iface-bridge` and `iface-unbridge`, with `between` in the middle.
 fn assert_bridged_and_back(
     (case, name, port): (&'static Case, &'static str, &'static str),
     between: fn(Scene) -> Scene,
@@ -203,7 +204,7 @@ fn assert_bridged_and_back(
         before.assert_unchanged(Strictness::SameLinks, name);
         assert_eq!(fact(name, "ifindex"), index);
         scene.assert_running(name);
-        // Of the bridge that made it, it goes.
+        // A link that a bridge has created is deleted with the bridge.
         scene.destroy(name);
         scene.define(&bridge);
         scene.create("br1");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What `virsh iface-unbridge` does with a bridge that nobody has defined: destroy, undefine, define the
-//! port, create it.
+//! The calls of `virsh iface-unbridge` for a bridge without a definition: destroy, undefine, define
+//! the port, create it.
 
 use crate::scene::{
     OPERATION_INVALID, Scene, addresses, assert_unchanged, exists, master, on_host_with, picture,
@@ -54,7 +54,7 @@ fn a_bridge_that_was_destroyed_comes_back_with_its_ports() {
         assert_eq!(master("eth0.5").as_deref(), Some("br0"));
         scene.create("br0");
         assert_unchanged(&before, "destroyed and started");
-        // Once it is up again it is not to go.
+        // After it was up again, undefine no longer deletes it.
         assert_eq!(scene.call_undefine("br0").fault().code, OPERATION_INVALID);
         ip("link set br0 down");
         assert_eq!(scene.call_undefine("br0").fault().code, OPERATION_INVALID);

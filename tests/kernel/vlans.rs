@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! VLANs on every kind of parent, and as a part of something else.
+//! VLANs on every kind of parent, and as a part of another interface.
 
 use crate::support::client::RawClient;
 use crate::support::command::ip_batch;
 use crate::support::daemon::Daemon;
 use crate::{BOND, DUMMY, MEMBERS, VLAN, await_xml, on_kernel_with};
 
-/// What is said of a VLAN without addresses; `link` is a whole element.
+/// The description of a VLAN without addresses; `link` is a whole element.
 fn vlan_xml(name: &str, link: &str, tag: u16, parent: &str) -> String {
     format!(
         "\

@@ -59,12 +59,12 @@ struct Story {
     survivor: Survivor,
 }
 
-/// What continues after the daemon's death.
+/// The process that continues after the daemon's death.
 #[derive(Clone, Copy)]
 enum Survivor {
-    /// The next daemon.
+    /// Another daemon.
     Daemon,
-    /// The process that keeps the deadline of so many seconds.
+    /// The process that keeps the deadline, with this `change_timeout` in seconds.
     Standby(u32),
 }
 
@@ -76,7 +76,7 @@ impl Survivor {
         }
     }
 
-    /// Lets it do what it is there for.
+    /// Starts the daemon, or waits until the other process has rolled back.
     fn act(self) -> Option<Daemon> {
         match self {
             Self::Daemon => Some(Daemon::start()),
