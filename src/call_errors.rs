@@ -122,7 +122,7 @@ pub(crate) fn no_link(name: &IfName, role: &str) -> CallError {
 
 /// A change that has not begun will not: the daemon ends.
 pub fn stopping() -> CallError {
-    let detail = "the daemon stops";
+    let detail = "the daemon is stopping";
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
@@ -134,19 +134,19 @@ pub fn in_rollback(failure: &str, obstacle: &str) -> CallError {
 
 /// A change is not even queued.
 pub(crate) fn too_many_changes() -> CallError {
-    let detail = "too many changes wait for their turn";
+    let detail = "too many changes are queued";
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
 /// No DHCP client can be had for a lease.
 pub(crate) fn no_client_for(lease: &Lease, why: &str) -> CallError {
-    let detail = format!("no lease for {lease}: {why}");
+    let detail = format!("cannot obtain a lease for {lease}: {why}");
     CallError::new(ErrorCode::ConfigUnsupported, Domain::Interface, detail)
 }
 
 /// Another manager of a link would not let a lease go on.
 pub fn managed(hold: &Hold) -> CallError {
-    let detail = format!("its lease could not go on, as {hold}");
+    let detail = format!("its lease cannot be carried over: {hold}");
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 

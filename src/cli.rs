@@ -107,7 +107,7 @@ const FLAGS: [Flag; 10] = [
         short: "",
         long: "wait-online",
         argument: Some("SECONDS"),
-        help: "wait until what comes up at boot is up, so long at most, and exit",
+        help: "wait at most so long for the interfaces of the boot, and exit",
     },
     Flag { short: "V", long: "version", argument: None, help: "show the version and exit" },
 ];

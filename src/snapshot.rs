@@ -139,9 +139,9 @@ pub enum SnapshotError {
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign => f.write_str("it is no snapshot of this release's"),
+            Self::Foreign => f.write_str("it is not a snapshot of this release's format"),
             Self::Checksum => f.write_str("its checksum is wrong"),
-            Self::Content(field) => write!(f, "{field} makes no sense"),
+            Self::Content(field) => write!(f, "{field} is invalid"),
         }
     }
 }
@@ -169,9 +169,9 @@ impl From<XdrError> for SnapshotError {
 impl fmt::Display for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Caller { uid, pid, client } = self.by;
-        write!(f, "open since {} by user {uid}, process {pid} (client {client})", self.since)?;
+        write!(f, "begun at {} by uid {uid}, pid {pid} (client {client})", self.since)?;
         match &self.until {
-            Some(until) => write!(f, ", until {until}"),
+            Some(until) => write!(f, ", deadline {until}"),
             None => f.write_str(", without a deadline"),
         }
     }

@@ -90,7 +90,7 @@ impl Autostart {
         self.appeared(context.host);
         self.has_begun = true;
         if let Some(incomplete) = marker {
-            debug!("the interfaces of this boot have been brought up before");
+            debug!("the interfaces were already brought up in this boot");
             for Incomplete { name, start, standing } in incomplete {
                 self.owe(name, Owed::new(start, standing, "incomplete since boot"));
             }
@@ -158,7 +158,7 @@ impl Autostart {
         let owed = self.owed.get(name)?;
         let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), name, context.host);
         if let Some(reason) = ended {
-            warn!("{name} is not brought up any further: {reason}");
+            warn!("giving up on bringing {name} up: {reason}");
             self.let_go(name);
             return None;
         }

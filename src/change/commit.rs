@@ -47,7 +47,7 @@ impl Commit {
             }
             (Some(failure), Ok(_)) => Committed::Done(Err(failure)),
             (Some(failure), Err(again)) => {
-                error!("{again}: the open change does not outlive the daemon");
+                error!("{again}: if the daemon ends, the open change is not rolled back");
                 Committed::Done(Err(failure))
             }
         }

@@ -40,7 +40,7 @@ impl Discard {
     pub(super) fn adopt(&mut self, host: &Host) {
         let leftovers = host.links().filter(|link| is_discarded(host, link));
         for link in leftovers {
-            info!("{}: left over from an earlier daemon, to be deleted", link.name);
+            info!("deleting link {}, left over from an earlier daemon", link.name);
             self.links.push_back(link.name);
         }
     }
@@ -91,7 +91,7 @@ impl Discard {
                 return None;
             }
             if !is_gone {
-                warn!("link {name} cannot be deleted; it is down, and not needed any more");
+                warn!("cannot delete link {name}; it stays, down and unused");
             }
             self.current = None;
         }

@@ -125,9 +125,9 @@ impl fmt::Display for Failure {
         write!(f, "{}: {}", self.step, self.error)?;
         match (self.had_begun, self.remains.as_slice()) {
             (false, _) => f.write_str("; nothing has been changed"),
-            (true, []) => f.write_str("; what had been changed is undone"),
+            (true, []) => f.write_str("; the steps already done were undone"),
             (true, remains) => {
-                f.write_str("; of what had been changed, this could not be undone:")?;
+                f.write_str("; these steps could not be undone:")?;
                 for (at, (step, error)) in remains.iter().enumerate() {
                     let separator = if at == 0 { "" } else { ";" };
                     write!(f, "{separator} {step}: {error}")?;

@@ -70,7 +70,7 @@ impl Coordinator {
         match purpose {
             Purpose::Begin(request) => {
                 self.make_ready(Action::File(FileAction::ForgetNote));
-                warn!("a change is {}", snapshot.opening);
+                warn!("change {}", snapshot.opening);
                 self.transaction.begin(snapshot);
                 self.answer(request, Ok(Reply::Empty));
             }
@@ -96,7 +96,7 @@ impl Coordinator {
                 if let Some(ending) = self.transaction.roll_back(Cause::NotBegun) {
                     ending.parts = Parts { network: false, files: false };
                 }
-                let why = "the snapshot of a change that is not begun cannot be removed";
+                let why = "cannot remove the snapshot of a change that could not begin";
                 undo::postpone(&mut self.transaction, why, context);
             }
         }
@@ -145,7 +145,7 @@ pub(super) fn network(answer: RecordAnswer, context: &Context<'_>) -> Result<Net
 fn opening(origin: &Origin, timeout: Option<Duration>, now: &Now) -> Result<Opening, CallError> {
     let by = origin.caller().copied().unwrap_or_default();
     let Some(at) = now.since_boot.filter(|_| !now.boot.is_empty()) else {
-        let text = "failed to begin transaction: the kernel does not tell which boot this is";
+        let text = "failed to begin transaction: cannot read the kernel's boot id";
         return Err(call_errors::host(text.to_owned(), libc::ENOENT));
     };
     let until = timeout.map(|timeout| Utc::since_epoch(now.wall + timeout).to_the_second());

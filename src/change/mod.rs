@@ -191,7 +191,7 @@ impl Coordinator {
         self.autostart.stop();
         self.discard.hurry();
         self.queue.resume();
-        let text = "the daemon stops".to_owned();
+        let text = "the daemon is stopping".to_owned();
         let why = StepError { errno: libc::ECANCELED, text };
         match std::mem::take(&mut self.stage) {
             Stage::Working(mut running) => {
@@ -378,7 +378,7 @@ impl Coordinator {
             Some(FileOwner::Journal) => {
                 self.has_stale_journal = result.is_err();
                 if let Err(err) = result {
-                    warn!("{err}; it is tried again");
+                    warn!("{err}; will retry");
                 }
             }
             Some(FileOwner::Note) => {

@@ -64,7 +64,7 @@ impl Coordinator {
                 // At the default level, as all that changes the host.
                 warn!("{brief}: done");
                 for (step, err) in job.refused() {
-                    warn!("{brief}: not as it was before: {step}: {err}");
+                    warn!("{brief}: not restored: {step}: {err}");
                 }
                 self.recent.note_done(&request.call, context.definitions);
                 self.recent.note_found(found, context.host);

@@ -126,9 +126,9 @@ impl Owed {
         name: &IfName,
         host: &Host,
     ) -> Option<&'static str> {
-        let Some(definition) = definition else { return Some("it is not defined any more") };
+        let Some(definition) = definition else { return Some("it is no longer defined") };
         if matches!(definition.start, None | Some(StartMode::None)) {
-            return Some("its definition does not say any more that it comes up by itself");
+            return Some("its definition no longer brings it up automatically");
         }
         if self.standing == Standing::Down {
             return None;

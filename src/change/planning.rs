@@ -66,7 +66,7 @@ impl Coordinator {
     pub(super) fn begin_change(&mut self, request: Request, change: Change, context: &Context<'_>) {
         let Change { warnings, plan, reply, removed, shelved, failure, .. } = change;
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        debug!("{}: the plan:\n{plan}", Brief { request: &request, reply: &reply });
+        debug!("{}: plan:\n{plan}", Brief { request: &request, reply: &reply });
         let changes_network = plan.changes_network();
         let discarded = plan.discarded.clone();
         let name = request.call.interface_name().and_then(|name| IfName::new(name).ok());
@@ -133,7 +133,7 @@ impl Coordinator {
             self.autostart.note_attempt(&name, Vec::new(), context);
             return self.take_up_attempts();
         }
-        debug!("{name} is to come up by itself; the plan:\n{plan}");
+        debug!("{name} is to come up; plan:\n{plan}");
         plan.left.iter().for_each(|left| warn!("{left}"));
         let changes_network = plan.changes_network();
         let (discarded, found) = (plan.discarded.clone(), plan.taken_in(&name, context.host));

@@ -54,7 +54,7 @@ impl Recovering {
             (Ok(FileAnswer::Left(left)), None) => self.take_left(*left),
             (Err(err), None) => self.found = Some(Err(err.cause)),
             (Ok(FileAnswer::Aside(set)), Some((_, why))) => match set {
-                Some(set) => error!("{why}: nothing is rolled back; it is kept in {set}"),
+                Some(set) => error!("{why}: nothing is rolled back; the file is kept in {set}"),
                 None => error!("{why}: nothing is rolled back"),
             },
             (Ok(_), Some((_, why))) => error!("{why}: nothing is rolled back"),
@@ -81,7 +81,7 @@ impl Recovering {
         let journal = self.usable(TransactionFile::Journal, journal);
         if matches!((&rollback, &change), (Ok(Some(_)), Ok(Some(_)))) {
             change = Ok(None);
-            let why = "another one is being rolled back".to_owned();
+            let why = "another change is already being rolled back".to_owned();
             self.useless.push_back((TransactionFile::Snapshot, why));
         }
         let found = rollback

@@ -198,7 +198,7 @@ pub struct Remains {
 impl fmt::Display for Remains {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: Vec<_> = [&self.lost, &self.network, &self.files].into_iter().flatten().collect();
-        f.write_str("this could not be restored: ")?;
+        f.write_str("not restored: ")?;
         for (at, part) in all.into_iter().enumerate() {
             let separator = if at == 0 { "" } else { "; " };
             write!(f, "{separator}{part}")?;
@@ -415,7 +415,7 @@ fn remains(
         }
         // An address may last a second less by now.
         let Some(err) = refused.get(&step.to_string()) else {
-            remains.lost.push(format!("{step}: it does not last"));
+            remains.lost.push(format!("{step}: did not persist"));
             continue;
         };
         let part = match (step.restores(), is_shortage(err.errno)) {

@@ -64,7 +64,7 @@ impl Coordinator {
         if let Err(err) = outcome {
             return self.answer(request, Err(err.into()));
         }
-        warn!("the change is committed that was {}", snapshot.opening);
+        warn!("committed the change {}", snapshot.opening);
         self.close(None);
         self.autostart.note_committed();
         self.answer(request, Ok(Reply::Empty));
@@ -143,7 +143,7 @@ impl Coordinator {
             Resumption::UndoJob { change, journal } => {
                 self.reopen(change, recovery, context);
                 let call = InterfaceCall::ChangeRollback { flags: 0 };
-                let why = "a change was interrupted in the middle";
+                let why = "a change was interrupted";
                 let request = Request { origin: Origin::Daemon(why), call };
                 let (undo, next) = Undo::of_job(request, *journal, context);
                 self.go_on_undoing(Box::new(undo), next, context);
@@ -172,19 +172,19 @@ impl Coordinator {
 
     /// A rollback that could not be completed is due again.
     pub(super) fn roll_back_again(&mut self) {
-        info!("the rollback of the open change is tried again");
+        info!("retrying the rollback of the open change");
         self.ask_for_rollback(Cause::Deadline);
     }
 
     /// What an earlier daemon has left cannot be read: it may have to be rolled back.
     fn find_again(&mut self, err: &HostError, context: &Context<'_>) {
         let pause = self.transaction.handle_unread(err.to_string(), context.now.instant).as_secs();
-        error!("{err}: what an earlier daemon has left open is looked for again in {pause} s");
+        error!("{err}: looking again in {pause} s for a change that an earlier daemon left open");
         self.recovered = Err(call_errors::host(err.to_string(), err.errno()));
     }
 
     fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery, context: &Context<'_>) {
-        warn!("a change is found that is {}", change.opening);
+        warn!("found an open change left by an earlier daemon, {}", change.opening);
         let is_of_boot = change.opening.is_of_boot(&context.now.moment());
         if recovery == Recovery::Whole && is_of_boot {
             let deadline = change.opening.deadline;

@@ -133,18 +133,18 @@ impl Status<'_> {
                 Some(format!("the change {opening} is being rolled back"))
             }
             Self::Ending { opening, failure: Some(failure) } => Some(format!(
-                "the change {opening} is being rolled back, and that is tried again: {failure}"
+                "the rollback of the change {opening} has failed and will be retried: {failure}"
             )),
-            Self::Unread { failure } => Some(format!(
-                "it is not known whether a change is open, and that is tried again: {failure}"
-            )),
+            Self::Unread { failure } => {
+                Some(format!("cannot read whether a change is open; will retry: {failure}"))
+            }
         }
     }
 
     /// Why no change can begin.
     pub(crate) fn why_not_begun(&self) -> Option<String> {
         match self {
-            Self::Open(opening) => Some(format!("there is one already, {opening}")),
+            Self::Open(opening) => Some(format!("one is already open, {opening}")),
             Self::Closed { .. } | Self::Ending { .. } | Self::Unread { .. } => self.obstacle(),
         }
     }
@@ -210,7 +210,7 @@ impl Ending {
 
     /// What this try has come to, when its last part is over.
     pub fn outcome(&self) -> Tried {
-        const WORDS: &str = "this could not be restored: ";
+        const WORDS: &str = "not restored: ";
         if !self.failures.is_empty() {
             let all = [&self.lost[..], &self.failures[..]].concat();
             let text = format!("{WORDS}{}", all.join("; "));
@@ -239,10 +239,10 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deadline => "change_timeout expired",
-            Self::Reboot => "the host was booted anew before a commit",
-            Self::Resumed => "an earlier daemon had begun to",
+            Self::Reboot => "the host rebooted before a commit",
+            Self::Resumed => "an earlier daemon had begun the rollback",
             Self::Caller => "a client asked for it",
-            Self::NotBegun => "it could not be begun",
+            Self::NotBegun => "the change could not begin",
         }
     }
 }

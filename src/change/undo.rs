@@ -230,7 +230,9 @@ impl Undo {
         match mem::take(&mut self.stage) {
             Stage::Marking => {
                 if let Err(err) = result {
-                    warn!("{err}: a daemon that dies now leaves the rollback to a caller");
+                    warn!(
+                        "{err}: if the daemon dies now, a client must ask for the rollback again"
+                    );
                 }
                 self.next_part(None, open, context)
             }
@@ -373,7 +375,9 @@ impl Undo {
         let foreign = match round.rollback.scope() {
             Scope::Nothing => None,
             Scope::Host | Scope::Links(_) => foreign
-                .inspect_err(|err| warn!("{err}: DHCP clients of others stay as they are"))
+                .inspect_err(|err| {
+                    warn!("{err}: DHCP clients that the daemon did not start stay as they are")
+                })
                 .ok(),
         };
         let at = round.rollback.snapshot().opening.at;
@@ -438,10 +442,10 @@ impl Undo {
     /// The job is undone, as far as can be. The transaction is open still.
     fn end_job(&mut self, remains: Option<Remains>) -> Undone {
         let Some(remains) = remains else {
-            info!("what a change had done by half is undone");
+            info!("undid an interrupted change");
             return self.finish(Ok(Reply::Empty), End::Journal);
         };
-        let text = format!("what a change had done by half is undone in part: {remains}");
+        let text = format!("an interrupted change is undone only in part: {remains}");
         let errno = remains.errno.unwrap_or(libc::EIO);
         let aside = Action::File(FileAction::SetAside(&[TransactionFile::Journal]));
         self.wait(Stage::SettingAside(text, errno), aside)
@@ -453,7 +457,7 @@ impl Undo {
         match tried {
             Some(Tried::Failed { text, errno }) => {
                 postpone(open, &text, context);
-                let text = format!("{FAILURE}: {text}; it is tried again");
+                let text = format!("{FAILURE}: {text}; the daemon will retry");
                 self.end(Err(call_errors::host(text, errno)))
             }
             Some(Tried::Whole) | None => self.remove(None),
@@ -523,16 +527,16 @@ impl Undo {
             let why = ending.cause.as_str();
             match ending.cause {
                 Cause::NotBegun => {
-                    warn!("the snapshot of a change that was not begun is removed");
+                    warn!("removed the snapshot of a change that could not begin");
                     return None;
                 }
                 Cause::Caller => {
-                    warn!("the change is rolled back that was {opening}");
+                    warn!("rolled back the change {opening}");
                     return None;
                 }
                 Cause::Deadline | Cause::Reboot | Cause::Resumed => {}
             }
-            warn!("the change is rolled back that was {opening}: {why}");
+            warn!("rolled back the change {opening}: {why}");
             let at = Utc::since_epoch(context.now.wall).to_the_second();
             let mut note = format!("the change {opening} was rolled back at {at}: {why}");
             if let Some(Lost { text, .. }) = &lost {
@@ -553,21 +557,19 @@ impl Undo {
 pub(super) fn postpone(open: &mut OpenChange, why: &str, context: &Context<'_>) {
     let pause = open.handle_failure(why.to_owned(), context.now.instant).as_secs();
     let opening = open.opening().map(ToString::to_string).unwrap_or_default();
-    error!(
-        "the rollback of the change {opening} has failed, and is tried again in {pause} s: {why}"
-    );
+    error!("the rollback of the change {opening} has failed; retrying in {pause} s: {why}");
 }
 
 /// Copies are a courtesy: where none can be made, the rollback goes on all the same.
 fn note_copies(result: FileResult, open: &mut OpenChange) {
     match result {
         Ok(FileAnswer::Aside(Some(set))) => {
-            info!("what the definition files say now is kept in {set}");
+            info!("the edited definition files are kept in {set}");
             if let Some(ending) = open.ending() {
                 ending.aside = Some(set);
             }
         }
         Ok(_) => {}
-        Err(err) => warn!("{err}: what the definition files say now is not kept"),
+        Err(err) => warn!("{err}: the edited definition files are not kept"),
     }
 }

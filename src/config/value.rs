@@ -54,9 +54,9 @@ impl fmt::Display for ValueError {
             Self::Name { given, known } => {
                 write!(f, "{given:?} is none of {}", known.join(", "))
             }
-            Self::Mode(given) => write!(f, "{given:?} is no octal mode up to 0777"),
+            Self::Mode(given) => write!(f, "{given:?} is not an octal mode up to 0777"),
             Self::Group => write!(f, "a group's name cannot be empty"),
-            Self::Path(given) => write!(f, "{given:?} is no absolute path"),
+            Self::Path(given) => write!(f, "{given:?} is not an absolute path"),
             Self::Uuid(err) => err.fmt(f),
             Self::LogSpec(err) => err.fmt(f),
             Self::AnonymousClients { anonymous_max, client_max } => write!(

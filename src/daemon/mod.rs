@@ -280,7 +280,7 @@ fn prepare<'a>(
         (Err(err), OnBadFile::UseDefaults) => Configuration {
             settings: Settings::defaults(privilege),
             socket_group: None,
-            warnings: vec![format!("{err}: as if it said nothing")],
+            warnings: vec![format!("{err}: using the default settings")],
         },
         (Err(err), OnBadFile::Refuse) => return Err(err.into()),
     };

@@ -43,7 +43,7 @@ pub(super) fn wait(limit: Duration, marker: &BootMarker) -> Result<(), StartErro
 /// are missing.
 fn missing(incomplete: Option<Vec<Incomplete>>) -> Option<String> {
     let Some(incomplete) = incomplete else {
-        return Some("any interface; the daemon has not brought them up".to_owned());
+        return Some("all interfaces; the daemon has not begun to bring them up".to_owned());
     };
     let is_awaited =
         |it: &&Incomplete| it.start == StartMode::Onboot && it.standing != Standing::Usable;

@@ -52,7 +52,7 @@ fn parse(arguments: &[OsString]) -> Option<(Duration, Run)> {
 }
 
 fn usage() -> StartError {
-    let text = format!("{} is for the daemon to start", standby::NAME);
+    let text = format!("only the daemon starts {}", standby::NAME);
     StartError::new(super::Exit::Failure, text)
 }
 

@@ -26,9 +26,9 @@ pub enum BootFileError {
 impl fmt::Display for BootFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherBoot => f.write_str("it is of another boot"),
+            Self::OtherBoot => f.write_str("it is from another boot"),
             Self::Seal(err) => write!(f, "{err}"),
-            Self::Content => f.write_str("its content makes no sense"),
+            Self::Content => f.write_str("its content is invalid"),
         }
     }
 }

@@ -88,7 +88,7 @@ impl fmt::Display for Problem {
             Self::NotListening => f.write_str("does not listen"),
             Self::UnknownName => f.write_str("this daemon has no socket of that name"),
             Self::UnknownPath(Some(path)) => {
-                write!(f, "it has no name, and {} is no path of this daemon's", path.display())
+                write!(f, "it has no name, and {} is not a path of this daemon", path.display())
             }
             Self::UnknownPath(None) => f.write_str("it has neither a name nor a path"),
         }
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(session("any", Some("virtinterfaced-ro.socket")), no_name);
         let no_path = |path: &str| {
             let path = folder.0.join(path);
-            format!("it has no name, and {} is no path of this daemon's", path.display())
+            format!("it has no name, and {} is not a path of this daemon", path.display())
         };
         let ro = "virtinterfaced-sock-ro";
         assert_eq!(session(ro, None), no_path(ro));

@@ -35,7 +35,7 @@ pub(super) fn read<T>(
         Ok(content) => return Some(content),
         Err(BootFileError::OtherBoot) => {
             if let Err(err) = fs::remove_file(path) {
-                debug!("cannot remove {}, of another boot: {err}", path.display());
+                debug!("cannot remove {}, from another boot: {err}", path.display());
             }
         }
         Err(err @ (BootFileError::Seal(_) | BootFileError::Content)) => {
@@ -53,7 +53,7 @@ fn set_aside(path: &Path, why: &str) {
         fs::rename(path, aside.join(name)).map_err(refuse)
     });
     match moved {
-        Ok(()) => warn!("{why}; it is set aside in {}", aside.display()),
-        Err(err) => warn!("{why}; it is left where it is: {err}"),
+        Ok(()) => warn!("{why}; the file is moved to {}", aside.display()),
+        Err(err) => warn!("{why}; the file stays in place: {err}"),
     }
 }

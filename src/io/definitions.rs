@@ -126,7 +126,7 @@ impl DefinitionStore {
     fn open_with(dir: PathBuf, privilege: Privilege, parse: ParseDefinition) -> Self {
         let queue = inotify::queue().inspect_err(|err| {
             let err = HostError::new("watch", dir.display().to_string(), err);
-            warn!("{err}; it is read each time");
+            warn!("{err}; reading the folder at each call instead");
         });
         match files::remove_temporaries(&dir) {
             Err(err) if err.errno() != libc::ENOENT => debug!("{err}"),
@@ -220,7 +220,7 @@ impl DefinitionStore {
         if is_edit && outcome.is_err() && is_content(path, edit.after.as_deref()) {
             // Done, but perhaps not on the disk: a call that fails must leave things as they were.
             if let Err(err) = write(path, edit.before.as_deref()) {
-                warn!("{err}, to undo what has failed");
+                warn!("{err}: the failed edit is not undone");
             }
         }
         if outcome.is_ok() {
@@ -240,7 +240,7 @@ impl DefinitionStore {
         };
         let Some(file_name) = native::file_name(&edit.name) else {
             let object =
-                format!("the definition of {}, as files cannot begin with a dot", edit.name);
+                format!("the definition of {}, whose file name would begin with a dot", edit.name);
             return Err(refuse(object, libc::EINVAL));
         };
         let path = self.dir.join(file_name);
@@ -253,7 +253,7 @@ impl DefinitionStore {
             Some(Entry::Unreadable(err)) => Err(err.clone()),
             entry if entry.and_then(Entry::bytes) == edit.before.as_deref() => Ok(path),
             _ => {
-                let object = format!("{}, as somebody has changed it meanwhile", path.display());
+                let object = format!("{}, which was changed meanwhile", path.display());
                 Err(refuse(object, libc::ECANCELED))
             }
         }
@@ -273,7 +273,7 @@ impl DefinitionStore {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return stale,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 Err(err) => {
-                    debug!("{}: {err}; read anew", self.dir.display());
+                    debug!("{}: {err}; reading the folder again", self.dir.display());
                     return Stale::Everything;
                 }
             }
@@ -301,7 +301,7 @@ impl DefinitionStore {
         // It is the same cause, mostly; the names matter more than the news.
         let complaint = listed.as_ref().err().or(watched.as_ref().err());
         if self.complaint.as_ref() != complaint {
-            complaint.iter().for_each(|err| warn!("{err}; it is tried each time"));
+            complaint.iter().for_each(|err| warn!("{err}; retrying at each call"));
             self.complaint = complaint.cloned();
         }
         self.unlisted = match (&listed, &watched, self.folder) {
@@ -364,7 +364,7 @@ impl DefinitionStore {
             Ok(Some(bytes)) if self.has(&name, &bytes) => return,
             Ok(bytes) => bytes.map(|bytes| native::read(name, bytes, self.parse)),
             Err(err) if is_shortage(&err) => {
-                debug!("{err}; it is tried again");
+                debug!("{err}; will retry");
                 let again = Stale::Files(SortedMap::from([(name, Change::Other)]));
                 self.unread = mem::take(&mut self.unread).and(again);
                 return;

@@ -29,7 +29,8 @@ impl fmt::Display for FolderError {
             Self::Shared(dir) => {
                 write!(
                     f,
-                    "other users can write to {}; use a folder of the daemon's",
+                    "other users can write to {}; use a folder that only the daemon's user can \
+                     change",
                     dir.display()
                 )
             }

@@ -98,7 +98,7 @@ impl Hooks {
     pub fn begin(&mut self, occasion: Occasion, now: Instant) {
         for script in scripts(&self.dir) {
             if self.waiting.len() >= HOOK_SCRIPT_COUNT_MAX {
-                warn!("{}: more hooks than may wait, left out", script.display());
+                warn!("{}: not run, as too many hooks are waiting", script.display());
                 break;
             }
             self.waiting.push_back(Call { script, occasion });
@@ -151,7 +151,7 @@ impl Hooks {
     pub(crate) fn abandon(&mut self) {
         self.waiting.clear();
         if let Some(running) = self.running.take() {
-            warn!("hook killed, as the daemon ends: {}", running.call);
+            warn!("hook killed because the daemon ends: {}", running.call);
             self.kill(running);
         }
     }

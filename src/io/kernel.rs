@@ -60,7 +60,7 @@ impl Kernel {
         let events = open_socket(Groups::LINKS_AND_ADDRESSES)?;
         let queries = query_socket()?;
         if let Err(err) = socket::set_receive_buffer_len(&events, EVENT_BUFFER_LEN) {
-            warn!("netlink: the receive buffer stays as it is: {err}");
+            warn!("netlink: cannot enlarge the receive buffer: {err}");
         }
         Ok(Self {
             events,
@@ -138,7 +138,7 @@ impl Kernel {
                     return Ok(Progress::Drained);
                 }
                 Err(err) if err.raw_os_error() == Some(libc::ENOBUFS) => {
-                    debug!("netlink: news was lost, the table will be dumped anew");
+                    debug!("netlink: events were lost; dumping the table again");
                     self.synced = Synced::No;
                 }
                 Err(err) => return Err(HostError::new("read", "netlink events", &err)),
@@ -163,13 +163,14 @@ impl Kernel {
                 Ok(event) => {
                     if let Some(Event::Link(LinkEvent::Unreadable(link, err))) = &event {
                         warn!(
-                            "netlink: link {} is left out, the kernel's message makes no sense: {err}",
+                            "netlink: cannot decode the kernel's message about link {}, which is \
+                             left out: {err}",
                             link.0
                         );
                     }
                     event.into_iter().for_each(|event| host.apply(event));
                 }
-                Err(err) => warn!("netlink: a message of the kernel makes no sense: {err}"),
+                Err(err) => warn!("netlink: cannot decode a message of the kernel: {err}"),
             };
             let err = match self.ask(begin, buffer, each) {
                 Ok(Answer::Complete) => continue,
@@ -285,7 +286,7 @@ fn fold(datagram: &[u8], host: &mut Host, speeds: &mut Speeds) -> Synced {
         let event = match message {
             Ok(message) => Event::decode(&message),
             Err(err) => {
-                debug!("netlink: news without an end, the table will be dumped anew: {err}");
+                debug!("netlink: malformed events; dumping the table again: {err}");
                 return Synced::No;
             }
         };
@@ -293,7 +294,7 @@ fn fold(datagram: &[u8], host: &mut Host, speeds: &mut Speeds) -> Synced {
             Ok(Some(event)) => {
                 if let Event::Link(LinkEvent::Unreadable(link, err)) = &event {
                     debug!(
-                        "netlink: link {} is left out, news of it makes no sense: {err}",
+                        "netlink: cannot decode an event about link {}, which is left out: {err}",
                         link.0
                     );
                 }
@@ -301,7 +302,7 @@ fn fold(datagram: &[u8], host: &mut Host, speeds: &mut Speeds) -> Synced {
                 host.apply(event);
             }
             Ok(None) => {}
-            Err(err) => debug!("netlink: news that makes no sense is passed over: {err}"),
+            Err(err) => debug!("netlink: ignoring an event that cannot be decoded: {err}"),
         }
     }
     Synced::Yes

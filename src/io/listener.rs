@@ -69,7 +69,7 @@ impl fmt::Display for ListenError {
                 write!(f, "{}: another daemon listens there; stop it first", path.display())
             }
             Self::NotASocket(path) => {
-                write!(f, "{}: in the way, and no socket; remove it first", path.display())
+                write!(f, "{} exists and is not a socket; remove it first", path.display())
             }
             Self::Host(err) => err.fmt(f),
         }
@@ -143,7 +143,10 @@ impl Listener {
         socket::listen(&self.socket, backlog).map_err(fail("listen on"))?;
         let Some(place) = self.still_made() else {
             if self.made.is_some() {
-                warn!("{}: not ours any more, its mode and group stay", self.path.display());
+                warn!(
+                    "{} was replaced by another process; its mode and group are not changed",
+                    self.path.display()
+                );
             }
             return Ok(());
         };

@@ -94,7 +94,7 @@ impl Search<'_> {
             Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(err) if err.errno() == libc::ENOENT => None,
             Err(err) => {
-                debug!("{err}: it is not known who manages which link by it");
+                debug!("{err}: managers configured there are not recognised");
                 None
             }
         }

@@ -152,7 +152,7 @@ impl Messenger {
         self.process = None;
         let was_idle = matches!(end, Ok(Some(true)));
         if self.unanswered_count > 0 && !(was_idle && self.has_process()) {
-            warn!("{PROCESS_NAME} has ended: what it was to ask the kernel has no answer");
+            warn!("{PROCESS_NAME} has ended before it answered all requests");
             self.give_up();
         }
     }
@@ -162,7 +162,9 @@ impl Messenger {
         if self.process.is_none() {
             match self.start() {
                 Ok(child) => self.process = Some(child),
-                Err(err) => warn!("the kernel is waited for: no process can be made: {err}"),
+                Err(err) => {
+                    warn!("cannot fork: {err}; sending requests to the kernel synchronously")
+                }
             }
         }
         self.process.is_some()

@@ -48,7 +48,9 @@ impl fmt::Display for PidFileError {
             Self::Held { path, holder: None } => {
                 write!(f, "{} is held: already running", path.display())
             }
-            Self::NotAFile(path) => write!(f, "{} is no file for a pid", path.display()),
+            Self::NotAFile(path) => {
+                write!(f, "{} is not a regular file, so it cannot hold a pid", path.display())
+            }
             Self::Host(err) => err.fmt(f),
         }
     }

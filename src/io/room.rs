@@ -52,14 +52,12 @@ impl Room {
                 Received::Whole(self.buffer(buffer).get(..len).unwrap_or_default())
             }
             Datagram::Cut(len) if len <= DATAGRAM_LEN_MAX => {
-                debug!("netlink: from now on there is room for a datagram of {len} bytes");
+                debug!("netlink: receive buffer enlarged to {len} bytes");
                 self.larger.resize(len, 0);
                 Received::Lost
             }
             Datagram::Cut(len) => {
-                warn!(
-                    "netlink: a datagram has {len} bytes: the link that it tells of is not known"
-                );
+                warn!("netlink: a datagram of {len} bytes is over the limit; its link is left out");
                 Received::Front(self.buffer(buffer))
             }
             Datagram::Stranger => Received::Lost,

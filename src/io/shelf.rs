@@ -88,7 +88,7 @@ impl Shelf {
                 return true;
             }
             if let Err(err) = fs::remove_file(dir.join(name.as_str())) {
-                debug!("cannot forget what {name} had: {err}");
+                debug!("cannot remove the kept settings of {name}: {err}");
             }
             false
         });

@@ -90,8 +90,8 @@ impl Standby {
     fn postpone(&mut self, failure: &str, now: Instant) {
         let seconds = self.pause.as_secs();
         warn!(
-            "{failure}: until another one runs, in {seconds} s, the deadline of the open change is \
-             not kept without a daemon"
+            "{failure}: until the next try in {seconds} s, no process keeps the deadline of the \
+             open change if the daemon dies"
         );
         self.next_at = Some(now + self.pause);
         self.pause = self.pause.saturating_mul(2).min(STANDBY_PAUSE_MAX);

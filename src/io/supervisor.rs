@@ -81,7 +81,7 @@ impl Supervisor {
         let Some(line) = &self.line else { return };
         if let Err(err) = line.socket.send_to_addr(note.as_bytes(), &line.address) {
             if !line.is_lossy.replace(true) {
-                warn!("{}", HostError::new("tell", "the supervisor", &err));
+                warn!("{}", HostError::new("notify", "the supervisor", &err));
             }
         }
     }

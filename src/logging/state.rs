@@ -96,7 +96,7 @@ impl State {
                         anew.take_over(output);
                         *output = anew;
                     }
-                    Err(err) => warnings.push(format!("{err}; the one that is open is kept")),
+                    Err(err) => warnings.push(format!("{err}; still writing to the open file")),
                 }
             }
         }
@@ -135,12 +135,12 @@ impl State {
         match self.shares.charge(user, clock::monotonic().unwrap_or_default()) {
             Verdict::Write => true,
             Verdict::WriteAfter(count) => {
-                self.warn(format_args!("{count} lines that user {user} has caused were left out"));
+                self.warn(format_args!("left out {count} log lines caused by user {user}"));
                 true
             }
             Verdict::LeaveOutFirst => {
                 self.warn(format_args!(
-                    "user {user} causes too many lines; further ones are left out"
+                    "user {user} causes too many log lines; leaving out further ones"
                 ));
                 false
             }

@@ -36,7 +36,7 @@ impl fmt::Display for NameError {
             Self::Empty => "an interface name cannot be empty",
             Self::TooLong => "an interface name has at most 15 bytes",
             Self::Character => "an interface name has no '/', ':', '%', blank or control character",
-            Self::Dots => "'.' and '..' are no interface names",
+            Self::Dots => "'.' and '..' are not interface names",
         })
     }
 }

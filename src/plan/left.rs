@@ -50,11 +50,11 @@ impl fmt::Display for Left {
         }
         match from == to {
             true => write!(f, "route {route} of {from} is removed: ")?,
-            false => write!(f, "route {route} of {from} does not go along to {to}: ")?,
+            false => write!(f, "route {route} of {from} is not carried over to {to}: ")?,
         }
         match reason {
             Reason::OtherGateway => write!(f, "{to} is defined with another gateway"),
-            Reason::NotDefined => write!(f, "{to} is defined without it"),
+            Reason::NotDefined => write!(f, "the definition of {to} does not have it"),
             Reason::NoAddress(family) => {
                 write!(f, "{to} is defined without an address of {}", family.as_str())
             }

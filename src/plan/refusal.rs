@@ -69,13 +69,13 @@ impl fmt::Display for Refusal {
                 write!(f, "{name} is a port of {master}: take it out of there first")
             }
             Self::WrongKind { name, wanted } => {
-                write!(f, "there is a link {name} already, and it is no {wanted}")
+                write!(f, "{name} already exists and is not a {wanted}")
             }
             Self::Fixed { name, what } => {
                 write!(f, "{what} of {name} cannot change while it runs: destroy it first")
             }
             Self::Client { name, client } => {
-                write!(f, "the lease of {name} is that of {client} (process {})", client.pid)?;
+                write!(f, "the lease of {name} belongs to {client} (process {})", client.pid)?;
                 match (&client.keeper, &client.links, client.program) {
                     (Some(keeper), ..) => {
                         write!(f, ", which {keeper} would start again: stop it there first")
@@ -83,7 +83,7 @@ impl fmt::Display for Refusal {
                     (None, Links::All(_), Program::Dhcpcd) => {
                         write!(
                             f,
-                            ", which is older than version 10 and cannot be told to leave one link: \
+                            ", which is older than version 10 and cannot release a single link: \
                              add 'denyinterfaces {name}' to /etc/dhcpcd.conf and restart it"
                         )
                     }
@@ -94,8 +94,8 @@ impl fmt::Display for Refusal {
             }
             Self::NotAllowed { name, port, client } => write!(
                 f,
-                "the lease of {port} is that of {client} (process {}), whose configuration excludes \
-                 {name}: let it have {name} in /etc/dhcpcd.conf and restart it",
+                "the lease of {port} belongs to {client} (process {}), whose configuration \
+                 excludes {name}: allow {name} in /etc/dhcpcd.conf and restart it",
                 client.pid
             ),
             Self::Guests { name, guests } => {

@@ -365,19 +365,19 @@ impl fmt::Display for Step {
                 if let LinkKind::Vlan { tag } = record.link.kind {
                     write!(f, " id {tag}")?;
                 }
-                f.write_str(", as it was")
+                f.write_str(", as recorded")
             }
             Self::RemakePair { record, peer } => {
                 let (link, peer) = (record.link.name, peer.link.name);
-                write!(f, "link add {link} type veth peer name {peer}, as it was")
+                write!(f, "link add {link} type veth peer name {peer}, as recorded")
             }
             Self::ResetLink { link, setting } => write!(f, "link set {link} {setting}"),
             Self::RestoreFile(file) => match &file.after {
                 None => write!(f, "file remove {}", file.name),
                 Some(KeptFile::Unread) => write!(f, "file leave {}", file.name),
-                Some(KeptFile::Link(_)) => write!(f, "file link {}, as it was", file.name),
+                Some(KeptFile::Link(_)) => write!(f, "file link {}, as recorded", file.name),
                 Some(KeptFile::File { mode, uid, gid, .. }) => {
-                    write!(f, "file write {}, as it was (mode {mode:o}, {uid}:{gid})", file.name)
+                    write!(f, "file write {}, as recorded (mode {mode:o}, {uid}:{gid})", file.name)
                 }
             },
             Self::SetFdb { link, entry } => write!(f, "fdb add {entry} dev {link}"),

@@ -130,7 +130,7 @@ impl Acceptor {
                     Err(err) => {
                         let path = listener.path().display().to_string();
                         let err = HostError::new("accept clients at", path, &err);
-                        warn!("nobody is accepted for a while: {err}");
+                        warn!("{err}; accepting again in {} s", PAUSE.as_secs());
                         self.paused_until = Some(now + PAUSE);
                         return None;
                     }
@@ -150,13 +150,13 @@ fn check(endpoint: Endpoint, socket: &OwnedFd) -> Option<PeerCreds> {
     let peer = match socket::peer_creds(socket) {
         Ok(peer) => peer,
         Err(err) => {
-            warn!("a client that the kernel does not know is sent away: {err}");
+            warn!("disconnecting a client without credentials: {err}");
             return None;
         }
     };
     if endpoint == Endpoint::Admin && peer.uid != process::effective_uid() {
         let _charged = logging::charge_to(peer.uid);
-        info!("user {} is sent away from the admin socket", peer.uid);
+        info!("user {} is refused at the admin socket", peer.uid);
         return None;
     }
     Some(peer)

@@ -99,7 +99,7 @@ impl Server {
                 self.idle_limit = limit;
             }
             Order::Stop => {
-                warn!("an administrator asks for it: stopping");
+                warn!("stopping: an administrator asked for it");
                 self.stop(Some(caller), now);
             }
         }

@@ -130,7 +130,7 @@ impl Asking {
             Question::Record(mut inquiry) => match inquiry.poll(COMPARED_PER_TURN_MAX) {
                 Some(record) => {
                     for lack in inquiry.lacks() {
-                        warn!("{lack}: a rollback does not restore it");
+                        warn!("{lack}: a rollback will not restore it");
                     }
                     Heard::Record(Ok(record))
                 }
@@ -170,7 +170,7 @@ impl Seen {
 
 fn warn_of_lack(inquiry: &SurveyInquiry) {
     if let Some(lack) = inquiry.lack() {
-        warn!("{lack}: links that are made again do not get them back");
+        warn!("{lack}: links that are recreated lose them");
     }
 }
 

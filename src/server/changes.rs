@@ -181,7 +181,7 @@ impl Changes {
             return self.steps.given_back.note_change();
         }
         if let Some(port) = world.leases.next_stray() {
-            warn!("dhcpcd has let go of {port}, which is a port: its addresses there are removed");
+            warn!("dhcpcd has released {port}, which is a port: removing its addresses");
             let steps = [Family::Ipv4, Family::Ipv6].map(|family| drop_all(port, family)).to_vec();
             let (why, plan) = ("a port has addresses", Plan { steps, ..Plan::default() });
             self.coordinator.begin_own(port, why, plan, &context(world, &now, false));
@@ -351,20 +351,20 @@ impl Changes {
             Action::Shelve(shelved) => {
                 if let Err(err) = self.files.shelf.put(&shelved) {
                     let link = shelved.link;
-                    warn!("what {link} has will not be known when it comes up: {err}");
+                    warn!("cannot keep the settings of {link} for when it comes up again: {err}");
                 }
             }
             Action::Remember(links) => {
                 if let Err(err) = self.files.memory.write(&links) {
-                    warn!(
-                        "what links had that were taken down is not known after a restart: {err}"
-                    );
+                    warn!("cannot keep the settings of removed links over a restart: {err}");
                 }
             }
             Action::Mark(incomplete) => {
                 let marker = self.files.marker.as_mut();
                 if let Some(Err(err)) = marker.map(|it| it.write(incomplete.into_iter())) {
-                    warn!("cannot note which interfaces have been brought up in this boot: {err}");
+                    warn!(
+                        "cannot record which interfaces have been brought up in this boot: {err}"
+                    );
                 }
             }
             Action::Answer { request, outcome } => {

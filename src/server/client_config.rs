@@ -62,7 +62,7 @@ impl ClientConfig {
                 ("uri_aliases", Value::List(entries)) => {
                     settings.aliases.extend(entries.iter().filter_map(uri_text));
                 }
-                (name, _) => debug!("{}: {name} is not for us", self.path.display()),
+                (name, _) => debug!("{}: ignoring {name}", self.path.display()),
             }
         }
         settings

@@ -154,7 +154,7 @@ impl Clients {
         if let Some(interest) = client.changed_interest() {
             let fd = client.as_raw_fd();
             if let Err(err) = self.registry.reregister(&mut SourceFd(&fd), Token(id.0), interest) {
-                warn!("{client}: cannot be polled any further: {err}");
+                warn!("{client}: cannot poll its socket any further: {err}");
                 self.close(id, now);
             }
         }
@@ -166,7 +166,7 @@ impl Clients {
             let Some(accepted) = self.acceptor.admit(&mut self.occupancy, now) else { return };
             let endpoint = accepted.endpoint;
             if let Err(err) = self.welcome(accepted) {
-                warn!("a client cannot be polled: {err}");
+                warn!("cannot poll the socket of a new client: {err}");
                 self.occupancy.behind_mut(endpoint).leave();
             }
         }

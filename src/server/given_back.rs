@@ -71,7 +71,7 @@ impl GivenBack {
         if !ipv4_addresses(link, host).is_empty() {
             return Vec::new();
         }
-        debug!("{link} was cleared by its DHCP client: it gets back what it had");
+        debug!("the DHCP client of {link} has cleared it: restoring its addresses");
         let until = now + WATCH_TIME;
         self.0.push(Link { name: link, steps: steps.clone(), until, is_settled: false });
         steps

@@ -72,7 +72,7 @@ impl Server {
     pub(super) fn begin(&mut self, report: Option<Report>, now: Instant) {
         if self.is_stopping() {
             if let Some(report) = report {
-                report.failed(STOPPED_EARLY, "told to stop before it was ready");
+                report.failed(STOPPED_EARLY, "stopped before it was ready");
             }
             return;
         }
@@ -145,7 +145,7 @@ impl Server {
                     self.read_configuration(now);
                 }
                 Phase::Serving if idle_end.is_some_and(|end| end <= now) => {
-                    info!("no client for as long as the timeout says: stopping");
+                    info!("no client within the timeout: stopping");
                     self.stop(None, now);
                 }
                 Phase::Stopping { farewell, .. }
@@ -205,7 +205,7 @@ impl Server {
         if let Phase::Starting { report: Some(report) } =
             std::mem::replace(&mut self.phase, stopping)
         {
-            report.failed(STOPPED_EARLY, "told to stop before it was ready");
+            report.failed(STOPPED_EARLY, "stopped before it was ready");
         }
         self.supervisor.stopping();
         self.clients.acceptor.close();
@@ -230,13 +230,13 @@ impl Server {
         self.supervisor.reloading();
         match self.take_configuration(now) {
             Ok(()) => {
-                info!("the configuration is read again");
+                info!("configuration reloaded");
                 self.supervisor.reloaded(SERVING);
             }
             Err(err) => {
                 // Who has moved the log files away does not know of the mistake.
                 logging::reopen();
-                error!("reload: {err}; the settings stay as they were");
+                error!("reload failed: {err}; the settings are unchanged");
                 self.supervisor.reloaded("serving; the configuration was refused, see the log");
             }
         }
@@ -288,11 +288,11 @@ impl Server {
         let new = &self.configuration;
         new.warnings.iter().for_each(|warning| warn!("{warning}"));
         for key in Settings::fixed_at_start(&self.started_with, &new.settings) {
-            warn!("{}: {key} counts from the next start on", self.config_file.path.display());
+            warn!("{}: {key} takes effect at the next start", self.config_file.path.display());
         }
         if self.clients.acceptor.is_a_supervisors() && old.settings.sockets != new.settings.sockets
         {
-            warn!("unix_sock_*: the sockets are the supervisor's, and stay as they are");
+            warn!("unix_sock_*: no effect, as the sockets belong to the supervisor");
         }
         self.world
             .leases

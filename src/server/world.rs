@@ -65,7 +65,7 @@ impl World {
         }
         self.retry_at = None;
         if let Err(err) = self.read_kernel() {
-            warn!("calls wait: {err}");
+            warn!("{err}; calls wait until the kernel can be read");
             self.retry_at = Some(now + KERNEL_PAUSE);
             self.news = Progress::Unfinished;
         }

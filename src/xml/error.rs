@@ -205,7 +205,7 @@ impl fmt::Display for Flaw {
             Self::Delay => "seconds with at most two digits behind the point are expected",
             Self::DelayOver => "at most 42949672.95 seconds are expected",
             Self::Milliseconds => "0 to 2147483647 milliseconds are expected",
-            Self::DelayUnmonitored => "without a freq there is no delay",
+            Self::DelayUnmonitored => "a delay needs a freq",
             Self::ArpTarget => "no host can have this address",
             Self::ArpMode => "this mode excludes arpmon",
             Self::Tag => "0 to 4094 is expected",

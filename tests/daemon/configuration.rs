@@ -33,7 +33,7 @@ pub(crate) const WRONG_FILES: [Case; 19] = [
     Case("auth_unix_rw = 'x'", 1, ":1:16: auth_unix_rw: \"x\" is none of none, sasl, polkit"),
     Case("access_drivers = ['x']", 1, ":1:18: access_drivers: \"x\" is none of none, polkit"),
     Case("host_uuid = 'x'", 1, ":1:13: host_uuid: expected a UUID of 32 hexadecimal digits"),
-    Case("unix_sock_dir = 'x'", 1, ":1:17: unix_sock_dir: \"x\" is no absolute path"),
+    Case("unix_sock_dir = 'x'", 1, ":1:17: unix_sock_dir: \"x\" is not an absolute path"),
     Case(
         "max_clients = 5",
         3,
@@ -48,7 +48,7 @@ pub(crate) const WRONG_FILES: [Case; 19] = [
     Case(
         "unix_sock_rw_perms = '999'",
         6,
-        ":1:22: unix_sock_rw_perms: \"999\" is no octal mode up to 0777",
+        ":1:22: unix_sock_rw_perms: \"999\" is not an octal mode up to 0777",
     ),
     Case("unix_sock_group = ''", 6, ":1:19: unix_sock_group: a group's name cannot be empty"),
 ];
@@ -160,7 +160,7 @@ fn a_host_that_is_to_have_a_machine_id_has_one_or_the_start_ends() {
         fs::write(&ours, "").unwrap();
         config_file(FROM_MACHINE_ID);
         daemon.signal(libc::SIGHUP);
-        eventually("a refusal", || daemon.stderr().contains("stay as they were"));
+        eventually("a refusal", || daemon.stderr().contains("are unchanged"));
         assert!(daemon.stderr().contains("host_uuid_source: "), "{}", daemon.stderr());
         assert_eq!(daemon.stop().code(), Some(0));
         fs::write(&ours, "c7a5fdbdedaf4455926ad65c16db1809\n").unwrap();

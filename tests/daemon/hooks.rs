@@ -168,7 +168,7 @@ fn a_hook_that_never_ends_is_killed_and_does_not_keep_the_daemon() {
             assert_eq!(daemon.wait().code(), Some(0));
             let elapsed = start.elapsed();
             let log = daemon.stderr();
-            let want = "hook killed, as the daemon ends: /etc/libvirt/hooks/daemon - shutdown";
+            let want = "hook killed because the daemon ends: /etc/libvirt/hooks/daemon - shutdown";
             assert!(log.contains(want), "{log}");
             elapsed
         });
@@ -228,7 +228,7 @@ fn a_signal_during_the_start_hook_is_acted_on() {
         let output = starter.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let words = String::from_utf8(output.stderr).unwrap();
-        assert!(words.contains("told to stop before it was ready"), "{words}");
+        assert!(words.contains("stopped before it was ready"), "{words}");
         eventually("its files are gone", || !Path::new(PID_FILE).exists());
     });
 }

@@ -483,7 +483,7 @@ fn a_user_cannot_flood_the_log_and_nobody_else_is_left_out_of_it() {
             // Client numbers are the main server's: the test's check of the start was the first.
             let by_root: Vec<_> = log.lines().filter(|line| line.contains("user 0 ")).collect();
             assert!(by_root.last().is_some_and(|line| line.contains("client 202")), "{log}");
-            let told = format!("user {USER} causes too many lines; further ones are left out");
+            let told = format!("user {USER} causes too many log lines; leaving out further ones");
             assert_eq!(log.matches(&told).count(), 1, "{log}");
             let of_user = |line: &&str| {
                 let number = line.split("client ").nth(1).and_then(|rest| rest.split(':').next());

@@ -204,7 +204,10 @@ fn what_is_no_file_is_refused_and_left_where_it_is() {
         // already, so opening it does not block.
         let _reader = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
         let output = run_daemon(&["-p", &pipe]);
-        assert!(output.stderr.ends_with("is no file for a pid\n"), "{output:?}");
+        assert!(
+            output.stderr.ends_with("is not a regular file, so it cannot hold a pid\n"),
+            "{output:?}"
+        );
         assert!(Path::new(&pipe).exists());
     });
 }

@@ -37,9 +37,8 @@ fn start(text: &str) -> Daemon {
 impl Daemon {
     /// Has it reload its configuration; returns the log lines of that.
     fn reload(&self) -> Vec<String> {
-        let is_result = |line: &&str| {
-            line.contains("the configuration is read again") || line.contains("stay as they were")
-        };
+        let is_result =
+            |line: &&str| line.contains("configuration reloaded") || line.contains("are unchanged");
         let count = |text: &str| text.lines().filter(is_result).count();
         let (before, from) = (count(&self.stderr()), self.stderr().len());
         self.signal(libc::SIGHUP);
@@ -295,7 +294,7 @@ fn a_moved_log_file_is_opened_anew_though_the_configuration_is_bad() {
         config_file("rubbish");
         daemon.reload();
         eventually("the mistake is told in the new file", || {
-            fs::read_to_string(&log).is_ok_and(|text| text.contains("stay as they were"))
+            fs::read_to_string(&log).is_ok_and(|text| text.contains("are unchanged"))
         });
     });
 }

@@ -89,7 +89,10 @@ fn a_run_directory_that_is_not_the_users_own_is_refused() {
             chown(shared, Some(owner), Some(owner)).unwrap();
             fs::set_permissions(shared, Permissions::from_mode(mode)).unwrap();
             let output = run(as_user(DAEMON).env("XDG_RUNTIME_DIR", RUNTIME_DIR));
-            let reason = format!("other users can write to {shared}; use a folder of the daemon's");
+            let reason = format!(
+                "other users can write to {shared}; use a folder that only the daemon's user can \
+                 change"
+            );
             let want = format!("virtinterfaced: {reason}\n");
             assert_eq!((output.stderr, output.status.code()), (want, Some(2)), "{shared} {mode:o}");
             chown(shared, Some(USER), Some(USER)).unwrap();

@@ -135,7 +135,7 @@ fn a_sockets_folder_that_other_users_can_change_is_refused() {
             let output = run_daemon(&["-f", &file]);
             let want = format!(
                 "virtinterfaced: {file}: unix_sock_dir: other users can write to {shared}; \
-                 use a folder of the daemon's\n"
+                 use a folder that only the daemon's user can change\n"
             );
             assert_eq!((output.stderr, output.status.code()), (want, Some(6)), "{shared} {mode:o}");
             chown(shared, Some(0), Some(0)).unwrap();
@@ -161,7 +161,7 @@ fn a_link_in_place_of_a_socket_is_left_alone_at_a_reload() {
         fs::remove_file(READ_ONLY_SOCKET).unwrap();
         symlink("/run/test/precious", READ_ONLY_SOCKET).unwrap();
         daemon.signal(libc::SIGHUP);
-        eventually("the reload", || daemon.stderr().contains("not ours any more"));
+        eventually("the reload", || daemon.stderr().contains("was replaced by another process"));
         assert_eq!(mode("/run/test/precious"), 0o600);
     });
 }
@@ -230,7 +230,7 @@ fn what_is_no_socket_is_never_removed() {
         let output = run_daemon(&[]);
         assert_eq!(output.status.code(), Some(6));
         let want =
-            format!("virtinterfaced: {SOCKET}: in the way, and no socket; remove it first\n");
+            format!("virtinterfaced: {SOCKET} exists and is not a socket; remove it first\n");
         assert_eq!(output.stderr, want);
         assert_eq!(fs::read_to_string(SOCKET).unwrap(), "precious");
     });

@@ -38,7 +38,7 @@ fact "reload with a bad file" service reload
 fact "the log has its fault" soon grep -qs "virtinterfaced.conf:1:15: " /var/log/libvirt/virtinterfaced/current
 fact "and that it was not reloaded" soon grep -qs "is not reloaded" /var/log/libvirt/virtinterfaced/current
 # The daemon would have said so itself.
-fact "no signal was sent" no grep -q "the settings stay as they were" /var/log/libvirt/virtinterfaced/current
+fact "no signal was sent" no grep -q "the settings are unchanged" /var/log/libvirt/virtinterfaced/current
 fact "the daemon has what it had" clients_max_is 77
 configure "max_clients = 78"
 fact "reload with a good file" service reload

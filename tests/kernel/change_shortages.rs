@@ -46,7 +46,7 @@ fn a_change_is_not_begun_on_a_host_without_proc() {
         cover("/proc", "ro");
         let mut scene = Scene::start();
         let fault = call(&mut scene, procedure::INTERFACE_CHANGE_BEGIN).fault();
-        assert_words(&fault, SYSTEM_ERROR, &["the kernel does not tell which boot this is"]);
+        assert_words(&fault, SYSTEM_ERROR, &["cannot read the kernel's boot id"]);
         scene.define(&bridge_xml(IPV4, "0"));
         scene.create("br0");
         scene.assert_live_as_defined("br0");

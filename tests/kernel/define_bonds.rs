@@ -360,7 +360,7 @@ fn what_can_be_foreseen_is_refused_before_anything_is_done() {
         scene.assert_create_fails("bond0", OPERATION_INVALID, &words);
         scene.define(&bond_xml("broadcast", 1500, ADDRESSED, monitor, &["m0", "m1"]));
         ip("link add bond0 type dummy");
-        let words = ["there is a link bond0 already, and it is no bond"];
+        let words = ["bond0 already exists and is not a bond"];
         scene.assert_create_fails("bond0", OPERATION_INVALID, &words);
         ip("link del bond0");
         ip("link del m1");

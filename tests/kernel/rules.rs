@@ -74,7 +74,7 @@ fn delays_without_an_interval_are_refused_by_the_kernel_and_in_definitions() {
                     let options = format!("type bond miimon {freq} {which} {delay}");
                     assert_eq!(kernel_takes(&options), is_taken, "{options}");
                 }
-                let refusal = (!is_taken).then_some("without a freq there is no delay");
+                let refusal = (!is_taken).then_some("a delay needs a freq");
                 let bond = format!(
                     "<bond><miimon freq='{freq}' {which}='{delay}'/>\
                      <interface type='ethernet' name='m0'/></bond>"

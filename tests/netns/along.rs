@@ -404,8 +404,8 @@ fn a_default_route_of_the_port_that_contradicts_the_definition_is_named() {
         let want = [("192.0.2.9".to_owned(), None), ("192.0.2.3".to_owned(), Some(10))];
         assert_eq!(defaults, want);
         let log = daemon.stderr();
-        let named = "route default via 192.0.2.1 of eth0 does not go along to br0: \
-            br0 is defined with another gateway";
+        let named = "route default via 192.0.2.1 of eth0 is not carried over to br0: br0 is \
+                     defined with another gateway";
         assert!(log.contains(named), "{log}");
         assert!(!log.contains("192.0.2.3"), "{log}");
     });
@@ -566,6 +566,6 @@ fn a_nexthop_object_that_does_not_go_along_is_named() {
         let routes: Vec<_> = host_routes().iter().map(|it| it.replace(" linkdown", "")).collect();
         assert_eq!(sorted(routes), want);
         let log = daemon.stderr();
-        assert!(log.contains("not as it was before: nexthop add id 7 dev br0"), "{log}");
+        assert!(log.contains("not restored: nexthop add id 7 dev br0"), "{log}");
     });
 }

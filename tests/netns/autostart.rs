@@ -151,7 +151,7 @@ fn a_broken_definition_holds_up_no_other() {
             "br2 is not brought up (at boot): ",
             "eth1 is brought up in part (at boot): route add default via 192.0.2.2 onlink dev eth1: \
              Invalid argument",
-            "there is a link br2 already, and it is no bridge",
+            "br2 already exists and is not a bridge",
             "broken0.xml: ",
         ] {
             assert!(log.contains(want), "{want:?} is not in:\n{log}");

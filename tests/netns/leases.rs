@@ -107,7 +107,7 @@ fn a_server_that_never_answers_fails_the_start_and_all_is_as_before() {
         };
         let said = virsh("iface-start eth0").failed();
         let want = "failed to create (start) interface eth0: wait until eth0 has a lease for ipv4: \
-                    Connection timed out; what had been changed is undone";
+                    Connection timed out; the steps already done were undone";
         assert!(said.contains(want), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "no lease");
         eventually("the client has ended", || processes("eth0").is_empty());
@@ -128,7 +128,10 @@ fn calls_that_look_are_answered_while_a_start_waits_for_its_lease() {
             // Stopping the daemon does not wait for the lease either.
             assert!(daemon.stop().success());
             let said = start.join().unwrap();
-            assert!(said.contains("the daemon stops; what had been changed is undone"), "{said}");
+            assert!(
+                said.contains("the daemon is stopping; the steps already done were undone"),
+                "{said}"
+            );
         });
         assert!(addresses("eth0", Family::Ipv4).is_empty());
     });
@@ -188,8 +191,8 @@ fn what_a_client_cannot_do_is_said_before_anything_is_done() {
         virsh_destroy("eth0").unwrap();
         let before = Snapshot::take();
         let said = virsh("iface-start eth0").failed();
-        let want = "unsupported configuration: no lease for eth0 (ipv6): udhcpc, which dhcp_client \
-                    names, does not support IPv6";
+        let want = "unsupported configuration: cannot obtain a lease for eth0 (ipv6): udhcpc, \
+                    which dhcp_client names, does not support IPv6";
         assert!(said.contains(want), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "udhcpc and IPv6");
     });
@@ -213,8 +216,8 @@ fn a_confined_client_gets_no_lease_beside_an_address_of_the_hosts_own() {
         virsh_destroy("eth0").unwrap();
         let before = Snapshot::take();
         let said = virsh("iface-start eth0").failed();
-        let want = "dhclient runs the host's script under its AppArmor profile, with which a server could \
-                    take 192.0.2.10/24 away: install udhcpc or dhcpcd, or choose one by dhcp_client";
+        let want = "dhclient under its AppArmor profile runs the host's own script, which could \
+                    remove 192.0.2.10/24: install udhcpc or dhcpcd, or choose one by dhcp_client";
         assert!(said.contains(want), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "refused");
         assert!(processes("eth0").is_empty());
@@ -249,7 +252,7 @@ fn no_more_changes_wait_than_may() {
         let mut last = RawClient::open();
         let fault = last.call(procedure::INTERFACE_UNDEFINE, &name[..2]).fault();
         assert_eq!(fault.code, 55);
-        assert!(fault.message.ends_with("too many changes wait for their turn"), "{fault:?}");
+        assert!(fault.message.ends_with("too many changes are queued"), "{fault:?}");
         assert!(!last.list_all().is_empty(), "calls that look are answered");
     });
 }

@@ -218,8 +218,9 @@ fn a_nic_is_not_taken_from_a_manager_that_would_keep_its_lease() {
             define(&bridge("br0", "stp='off'", &["eth0"], &["192.0.2.2/24"]));
             assert_said(&daemon, said, 1);
             let refused = virsh("iface-start br0").failed();
-            let want =
-                format!("Requested operation is not valid: its lease could not go on, as {said}");
+            let want = format!(
+                "Requested operation is not valid: its lease cannot be carried over: {said}"
+            );
             assert!(refused.contains(&want), "{name}: {refused}");
             assert!(find_link("br0").is_none());
             assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);

@@ -73,8 +73,10 @@ fn a_change_outlives_a_daemon_that_is_killed() {
         go_wrong();
         daemon.kill();
         let daemon = Daemon::start();
-        assert!(daemon.stderr().contains("a change is found that is open since 20"));
-        assert!(virsh("iface-begin").failed().contains("there is one already, open since 20"));
+        assert!(
+            daemon.stderr().contains("found an open change left by an earlier daemon, begun at 20")
+        );
+        assert!(virsh("iface-begin").failed().contains("one is already open, begun at 20"));
         assert_eq!(ports("br0"), ["eth0"], "nothing is undone as long as nobody says so");
         roll_back();
         before.assert_unchanged(Strictness::AlikeLinks, "after the rollback");
@@ -119,7 +121,7 @@ fn a_change_without_a_commit_in_time_is_rolled_back() {
 /// Asserts that a late call's error describes the rollback: when, why, and where edited files are.
 fn assert_tells_of_a_rollback(command: &str, why: &str) {
     let said = virsh(command).failed();
-    assert!(said.contains(" transaction: none is open: the change open since 20"), "{said}");
+    assert!(said.contains(" transaction: none is open: the change begun at 20"), "{said}");
     let (_, end) = said.split_once(" was rolled back at 20").unwrap_or_else(|| panic!("{said}"));
     assert!(end.contains(&format!(" UTC: {why}")), "{said}");
     let aside = format!("files are kept in {CHANGE}/aside/1");
@@ -153,7 +155,7 @@ fn a_commit_that_comes_too_late_does_not_win_over_the_deadline() {
             assert_eq!(ports("br0"), ["eth0"], "it is the daemon's affair as long as there is one");
             daemon.signal(libc::SIGCONT);
             let said = commit.join().unwrap();
-            assert!(said.contains("none is open: the change open since 20"), "{said}");
+            assert!(said.contains("none is open: the change begun at 20"), "{said}");
         });
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
     });
@@ -166,7 +168,7 @@ fn another_deadline_counts_for_the_next_change() {
         begin();
         config_file("change_timeout = 1\nlog_level = 2\n");
         daemon.signal(libc::SIGHUP);
-        eventually("the reload", || daemon.stderr().contains("the configuration is read again"));
+        eventually("the reload", || daemon.stderr().contains("configuration reloaded"));
         thread::sleep(Duration::from_millis(1500));
         commit();
         begin();
@@ -190,7 +192,7 @@ fn a_deadline_does_not_wait_for_a_lease() {
         assert!(said.contains("the change is rolled back"), "{said}");
         // Half a minute is the time to wait for a lease.
         assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
-        eventually("the rollback", || daemon.stderr().contains("the change is rolled back that"));
+        eventually("the rollback", || daemon.stderr().contains("rolled back the change"));
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
         assert_eq!(folder(), [""; 0]);
     });
@@ -214,7 +216,7 @@ fn a_deadline_that_passes_without_a_daemon_is_kept_by_the_next() {
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);
         before.assert_unchanged(Strictness::AlikeLinks, "after the start");
         assert_eq!(Tree::take(), tree);
-        assert!(daemon.stderr().contains("the change is rolled back that was open since"));
+        assert!(daemon.stderr().contains("rolled back the change begun at"));
     });
 }
 
@@ -247,7 +249,7 @@ fn a_deadline_is_kept_when_the_daemon_and_its_process_group_are_killed() {
         assert_gone(&standby);
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
         assert_eq!(Tree::take(), tree);
-        assert!(daemon.stderr().contains("the change is rolled back that was open since"));
+        assert!(daemon.stderr().contains("rolled back the change begun at"));
         // The next daemon has nothing to restore, and reports the rollback.
         let _daemon = Daemon::start();
         assert_tells_of_a_rollback("iface-commit", "change_timeout expired; ");
@@ -270,7 +272,7 @@ fn a_deadline_is_kept_when_a_daemon_in_the_background_is_stopped() {
         assert_gone(&standby);
         before.assert_unchanged(Strictness::AlikeLinks, "after the deadline");
         let said = fs::read_to_string(&log).unwrap();
-        assert!(said.contains("the change is rolled back that was open since"), "{said}");
+        assert!(said.contains("rolled back the change begun at"), "{said}");
     });
 }
 
@@ -379,7 +381,7 @@ fn a_daemon_that_starts_while_its_change_is_rolled_back_waits_for_that() {
         let daemon = Daemon::start();
         assert_eq!(Tree::take(), tree);
         before.assert_unchanged(Strictness::AlikeLinks, "after the start");
-        assert!(!daemon.stderr().contains("a change is found"), "{}", daemon.stderr());
+        assert!(!daemon.stderr().contains("found an open change"), "{}", daemon.stderr());
         assert_gone(&standby);
         strace.wait().unwrap();
     });
@@ -441,8 +443,10 @@ fn a_change_of_another_boot_is_rolled_back_before_interfaces_come_up() {
         eventually("its address", || addresses("eth1") == ["192.0.2.7/24"]);
         assert_eq!(Tree::take(), tree);
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"], "what runs now is another boot's");
-        assert!(daemon.stderr().contains("a change is found that is open since"));
-        let why = "the host was booted anew before a commit; ";
+        assert!(
+            daemon.stderr().contains("found an open change left by an earlier daemon, begun at")
+        );
+        let why = "the host rebooted before a commit; ";
         assert_tells_of_a_rollback("iface-rollback", why);
         // Another daemon reports it too, until a transaction begins.
         assert!(daemon.stop().success());

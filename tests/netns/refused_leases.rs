@@ -198,7 +198,7 @@ fn a_server_that_leases_the_hosts_own_address_does_not_get_it() {
         );
         let daemon = configured(client, "");
         let want =
-            "DHCP lease of eth0 (ipv4) refused, in part or whole: 192.0.2.77 is the host's own";
+            "DHCP lease of eth0 (ipv4) refused, in whole or in part: 192.0.2.77 is the host's own";
         eventually("the lease is refused", || daemon.stderr().contains(want));
         assert!(scene.log().contains("DHCPACK(far0) 192.0.2.77"), "{}", scene.log());
         assert_eq!(addresses("eth0", Family::Ipv4), ["192.0.2.77/24"]);

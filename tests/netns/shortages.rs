@@ -109,7 +109,7 @@ fn assert_only_rolls_back(why: &str) {
     ] {
         let said = virsh(call).failed();
         assert!(said.contains(failure), "{call}: {said}");
-        assert!(said.contains("is being rolled back, and that is tried again: "), "{said}");
+        assert!(said.contains(" has failed and will be retried: "), "{said}");
         assert!(said.contains(why), "{call}: {said}");
     }
 }
@@ -117,7 +117,7 @@ fn assert_only_rolls_back(why: &str) {
 /// The number of failed attempts so far: each is logged as an error.
 fn failed_tries(daemon: &Daemon) -> usize {
     let said = daemon.stderr();
-    let is_try = |line: &&str| line.contains(" has failed, and is tried again in ");
+    let is_try = |line: &&str| line.contains(" has failed; retrying in ");
     said.lines().filter(is_try).inspect(|line| assert!(line.contains(" error : "))).count()
 }
 
@@ -140,7 +140,7 @@ fn a_deadline_over_a_read_only_disk_brings_the_network_back_and_is_not_over() {
         let daemon = Daemon::start();
         assert_only_rolls_back("snapshot: Read-only file system");
         remount(CHANGE, "rw");
-        eventually("the end", || daemon.stderr().contains("the change is rolled back that was"));
+        eventually("the end", || daemon.stderr().contains("rolled back the change"));
         assert!(!Path::new(CHANGE).join("snapshot").exists());
         host.assert_is_back("the disk can be written to again");
     });
@@ -165,15 +165,13 @@ fn definitions_that_cannot_be_restored_are_restored_when_they_can_be() {
             assert_only_rolls_back(why);
             // An explicit rollback is another attempt, and its error states the reason.
             let said = virsh("iface-rollback").failed();
-            assert!(said.contains(why) && said.contains("; it is tried again"), "{said}");
+            assert!(said.contains(why) && said.contains("; the daemon will retry"), "{said}");
             if give.is_empty() {
                 make_room(FOLDER)
             } else {
                 remount(FOLDER, give)
             }
-            eventually("the end", || {
-                daemon.stderr().contains("the change is rolled back that was")
-            });
+            eventually("the end", || daemon.stderr().contains("rolled back the change"));
             host.assert_is_back(label);
         }
     });
@@ -191,7 +189,7 @@ fn a_rollback_needs_no_folder_of_its_own() {
                 roll_back();
             }
             host.assert_network_is_back("the folder is gone");
-            eventually("the end", || daemon.stderr().contains("the change is rolled back that"));
+            eventually("the end", || daemon.stderr().contains("rolled back the change"));
             assert_eq!(failed_tries(&daemon), 0);
             host.assert_is_back("the folder is gone");
             drop(daemon);
@@ -214,10 +212,10 @@ fn a_full_disk_keeps_no_copies_and_stops_no_rollback() {
                 roll_back();
             }
             host.assert_network_is_back("the disk is full");
-            eventually("the end", || daemon.stderr().contains("the change is rolled back that"));
+            eventually("the end", || daemon.stderr().contains("rolled back the change"));
             assert_eq!(Tree::take(), host.tree);
             let said = daemon.stderr();
-            assert!(said.contains("what the definition files say now is not kept"), "{said}");
+            assert!(said.contains("the edited definition files are not kept"), "{said}");
             make_room(CHANGE);
             host.assert_is_back("the disk is full");
         }
@@ -237,7 +235,7 @@ fn a_deadline_without_descriptors_brings_the_network_back_and_the_files_later() 
         host.assert_network_is_back("nothing can be opened");
         eventually("a try fails", || failed_tries(&daemon) > 0);
         may_open(100);
-        eventually("the end", || daemon.stderr().contains("the change is rolled back that"));
+        eventually("the end", || daemon.stderr().contains("rolled back the change"));
         host.assert_is_back("files can be opened again");
     });
 }
@@ -249,7 +247,7 @@ fn a_commit_that_cannot_be_written_down_has_not_happened() {
         let _daemon = host.go_wrong();
         remount(CHANGE, "ro");
         assert!(virsh("iface-commit").failed().contains("Read-only file system"));
-        assert!(virsh("iface-begin").failed().contains("there is one already"));
+        assert!(virsh("iface-begin").failed().contains("one is already open"));
         remount(CHANGE, "rw");
         commit();
         assert_eq!(ports("br0"), ["eth0"]);
@@ -270,6 +268,6 @@ fn a_file_that_could_not_be_read_at_the_beginning_is_left_alone() {
         define(&ethernet("eth1", &[], &[]));
         roll_back();
         assert!(file.is_file() && !definition_file("eth1").exists());
-        assert!(daemon.stderr().contains("a rollback will leave it alone"));
+        assert!(daemon.stderr().contains("a rollback will not restore this file"));
     });
 }

@@ -140,10 +140,10 @@ fn a_change_begins_once_and_ends_once() {
         }
         begin();
         let said = refused("iface-begin");
-        let head = "Requested operation is not valid: failed to begin transaction: there is one \
-                    already, open since 20";
+        let head = "Requested operation is not valid: failed to begin transaction: one is already \
+                    open, begun at 20";
         assert!(said.starts_with(head), "{said}");
-        assert!(said.contains(" UTC by user 0, process "), "{said}");
+        assert!(said.contains(" UTC by uid 0, pid "), "{said}");
         assert!(said.ends_with(", without a deadline"), "{said}");
         commit();
         begin();
@@ -197,14 +197,14 @@ fn it_is_to_be_seen_who_has_begun_a_change() {
         assert_eq!(info(), None);
         client.call(procedure::INTERFACE_CHANGE_BEGIN, &[Arg::Word(0)]).results();
         let pid = std::process::id();
-        let who = format!(" UTC by user 0, process {pid} (client 2), until 20");
+        let who = format!(" UTC by uid 0, pid {pid} (client 2), deadline 20");
         let said = info().unwrap();
-        assert!(said.starts_with("open since 20") && said.contains(&who), "{said}");
-        assert!(daemon.stderr().contains(&format!("a change is {said}")));
+        assert!(said.starts_with("begun at 20") && said.contains(&who), "{said}");
+        assert!(daemon.stderr().contains(&format!("change {said}")));
         assert!(refused("iface-begin").ends_with(&said), "the same words everywhere");
         client.call(procedure::INTERFACE_CHANGE_COMMIT, &[Arg::Word(0)]).results();
         assert_eq!(info(), None);
-        assert!(daemon.stderr().contains(&format!("the change is committed that was {said}")));
+        assert!(daemon.stderr().contains(&format!("committed the change {said}")));
     });
 }
 
@@ -413,8 +413,8 @@ fn what_cannot_be_restored_is_told_and_the_rest_is() {
         ip_batch("link del nic9\naddress flush dev eth0\n");
         virsh("iface-undefine eth0").ok();
         let said = refused("iface-rollback");
-        let want = "failed to rollback transaction: this could not be restored: nic9 is gone; the \
-                    snapshot is kept in /var/lib/libvirt/interface/change/aside/";
+        let want = "failed to rollback transaction: not restored: nic9 is gone; the snapshot is \
+                    kept in /var/lib/libvirt/interface/change/aside/";
         assert!(said.starts_with(want), "{said}");
         assert!(daemon.stderr().contains("nic9 is gone"), "the log says so too");
         drop(far);
@@ -469,7 +469,7 @@ fn a_bridge_that_a_guest_has_come_to_stays_without_what_was_the_hosts() {
         let _tap = Tunnel::tap("vnet0");
         ip("link set vnet0 master br0 up");
         let said = refused("iface-rollback");
-        assert!(said.contains("br0 stays as it is, as guests use it: vnet0"), "{said}");
+        assert!(said.contains("br0 is not restored, because guests use it: vnet0"), "{said}");
         assert_eq!(ports("br0"), ["vnet0"]);
         assert_eq!(
             (addresses("eth0"), addresses("br0")),

@@ -121,8 +121,8 @@ fn what_somebody_has_changed_since_is_left_as_it_is() {
         ip("address add 198.51.100.1/24 dev eth1");
         virsh("iface-start eth1").ok();
         assert_eq!(addresses("eth1"), ["198.51.100.1/24"]);
-        let said = "eth1 was changed since it was taken down: the addresses and routes that it had \
-                    are not restored";
+        let said = "eth1 was changed after it was taken down: its earlier addresses and routes are \
+                    not restored";
         assert!(daemon.stderr().contains(said), "{}", daemon.stderr());
     });
 }
@@ -144,8 +144,7 @@ fn a_lease_comes_back_for_as_long_as_it_lasts_and_its_client_is_missed() {
         assert_eq!(addresses("eth0"), ["10.5.0.1/16"]);
         let left = ip_json("address show dev eth0")[0]["addr_info"][0]["valid_life_time"].as_u64();
         assert!((1..=3598).contains(&left.unwrap()), "{left:?}");
-        let said =
-            "eth0 comes up with 10.5.0.1/16 until that expires: its DHCP client is not known";
+        let said = "eth0 has 10.5.0.1/16 only until that expires: its DHCP client is not known";
         assert!(daemon.stderr().contains(said), "{}", daemon.stderr());
     });
 }

@@ -79,7 +79,7 @@ fn what_the_kernel_refuses_is_undone() {
         reason: &'static str,
         end: &'static str,
     }
-    const UNDONE: &str = "; what had been changed is undone";
+    const UNDONE: &str = "; the steps already done were undone";
     const NOTHING: &str = "; nothing has been changed";
     on_busy_host("", || {
         let cases = [
@@ -152,7 +152,7 @@ fn a_lease_that_never_comes_takes_everything_back() {
         let said = failed_start("br0", "no lease");
         assert_eq!(addresses("eth0"), before, "all of them went, and are back in their order");
         assert!(said.starts_with("failed to create (start) interface br0: "), "{said}");
-        assert!(said.ends_with("; what had been changed is undone"), "{said}");
+        assert!(said.ends_with("; the steps already done were undone"), "{said}");
     });
 }
 
@@ -167,7 +167,7 @@ fn a_sysctl_that_cannot_be_written_undoes_what_came_before() {
         let want = "failed to create (start) interface br0: sysctl net.ipv6.conf.br0.";
         assert!(said.starts_with(want), "{said}");
         assert!(said.contains("Read-only file system"), "{said}");
-        assert!(said.ends_with("; what had been changed is undone"), "{said}");
+        assert!(said.ends_with("; the steps already done were undone"), "{said}");
     });
 }
 
@@ -209,7 +209,7 @@ fn what_cannot_be_is_not_even_tried() {
 
         define(&bridge("br9", "stp='off'", &["nic8"], &[]));
         let said = failed_start("br9", "the name is another's");
-        assert_eq!(said, format!("{invalid}there is a link br9 already, and it is no bridge"));
+        assert_eq!(said, format!("{invalid}br9 already exists and is not a bridge"));
 
         define(&bridge("br0", "stp='off'", &["nic9"], &[]));
         ip("link set nic9 master br8");

@@ -220,7 +220,7 @@ fn a_link_whose_message_makes_no_sense_is_named_and_noted_and_others_are_kept() 
     converse(&mut inquiry, &told, |_, _| Ok(())).unwrap();
     let lacks = inquiry.lacks().to_vec();
     let want = format!(
-        "cannot read what the kernel says of eth0 ({}): IFLA_MTU: input ends early",
+        "cannot decode the kernel's message about eth0 (index {}): IFLA_MTU: input ends early",
         index.0
     );
     assert_eq!(lacks, [want]);

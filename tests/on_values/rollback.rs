@@ -293,7 +293,7 @@ fn what_is_refused_once_is_tried_again_and_then_told() {
     let end = refuse_all(libc::EBUSY);
     assert_eq!(end, lost("link set eth0 mtu 1500: Device or resource busy", Some(libc::EBUSY)));
     let Next::GiveUp(remains) = end else { panic!("{end:?}") };
-    let text = "this could not be restored: link set eth0 mtu 1500: Device or resource busy";
+    let text = "not restored: link set eth0 mtu 1500: Device or resource busy";
     assert_eq!(remains.to_string(), text);
 }
 
@@ -321,13 +321,13 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     };
     let mut rollback = rollback_to(snapshot.clone(), "one");
     let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
-    assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0, as it was\n");
+    assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0, as recorded\n");
     let step = plan.steps[1].step.clone();
     now.clone_from(&then);
     for _ in 0..2 {
         let observed = Observed { files: Err(err.clone()), ..from(&now) };
         let Next::GiveUp(remains) = rollback.handle(observed, &[]) else { panic!("{rollback:?}") };
-        assert_eq!(remains.to_string(), format!("this could not be restored: {err}"));
+        assert_eq!(remains.to_string(), format!("not restored: {err}"));
         assert_eq!(remains.files, [err.to_string()]);
     }
     // A second attempt restores only the files.

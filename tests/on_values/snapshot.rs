@@ -173,8 +173,8 @@ fn an_open_change_is_told_with_who_and_when() {
     let opening = snapshot().opening;
     assert_eq!(
         opening.to_string(),
-        "open since 2026-11-27 20:35:34 UTC by user 1000, process 77 (client 3), \
-         until 2026-11-27 20:40:34 UTC"
+        "begun at 2026-11-27 20:35:34 UTC by uid 1000, pid 77 (client 3), deadline 2026-11-27 \
+         20:40:34 UTC"
     );
     let endless = Opening { until: None, ..opening };
     assert!(endless.to_string().ends_with(", without a deadline"));

@@ -142,7 +142,8 @@ fn a_refusal_undoes_what_was_done_newest_first_each_in_its_order() {
     assert_eq!(performed.get(3..).unwrap(), undone);
     let failure = job.outcome().unwrap_err();
     assert_eq!(failure.step, refused);
-    let text = "link set eth0 nomaster: Device or resource busy; what had been changed is undone";
+    let text = "link set eth0 nomaster: Device or resource busy; the steps already done were \
+                undone";
     assert_eq!(failure.to_string(), text);
 }
 
@@ -158,9 +159,9 @@ fn what_cannot_be_undone_is_told_and_does_not_stop_the_rest() {
         _ => Ok(()),
     });
     assert_eq!(performed.len(), 6);
-    let text = "link set eth0 nomaster: Invalid argument (not today); of what had been changed, \
-                this could not be undone: link set eth0 mtu 1500: Numerical result out of range; \
-                link set eth0 down: Operation not permitted";
+    let text = "link set eth0 nomaster: Invalid argument (not today); these steps could not be \
+                undone: link set eth0 mtu 1500: Numerical result out of range; link set eth0 down: \
+                Operation not permitted";
     assert_eq!(job.outcome().unwrap_err().to_string(), text);
 }
 
@@ -290,13 +291,13 @@ fn an_abort_within_a_step_counts_from_the_next_one_on() {
     let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(mtu.clone(), &[])];
     let mut job = job(steps);
     assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
-    job.abort(StepError { errno: libc::ECANCELED, text: "the daemon stops".to_owned() });
+    job.abort(StepError { errno: libc::ECANCELED, text: "the daemon is stopping".to_owned() });
     job.handle_result(Ok(()));
     let down = Action::Perform(set("eth0", Value::Down));
     assert_eq!(job.poll_action(&host(), *START), down);
     job.handle_result(Ok(()));
     assert_eq!(job.poll_action(&host(), *START), Action::Finished);
-    let text = format!("{mtu}: the daemon stops; what had been changed is undone");
+    let text = format!("{mtu}: the daemon is stopping; the steps already done were undone");
     assert_eq!(job.outcome().unwrap_err().to_string(), text);
 }
 
@@ -328,7 +329,7 @@ fn a_job_is_aborted_where_it_waits() {
     let up = set("eth0", Value::Up);
     let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(wait.clone(), &[])];
     let mut job = job(steps);
-    let why = || StepError { errno: libc::ECANCELED, text: "the daemon stops".to_owned() };
+    let why = || StepError { errno: libc::ECANCELED, text: "the daemon is stopping".to_owned() };
     assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
     job.handle_result(Ok(()));
     assert!(matches!(job.poll_action(&host(), *START), Action::Wait { .. }));
@@ -339,7 +340,7 @@ fn a_job_is_aborted_where_it_waits() {
     job.abort(why());
     job.handle_result(Ok(()));
     assert_eq!(job.poll_action(&host(), *START), Action::Finished);
-    let text = format!("{wait}: the daemon stops; what had been changed is undone");
+    let text = format!("{wait}: the daemon is stopping; the steps already done were undone");
     assert_eq!(job.outcome().unwrap_err().to_string(), text);
 }
 

@@ -74,14 +74,14 @@ fn parts_are_restored_one_after_the_other_and_each_until_it_is() {
     assert_eq!(ending.next_part(Some(Part::Network)), Some(Part::Files));
     ending.handle_part(Part::Files, remains(&[], &[], &["br0: read-only"]));
     assert_eq!(ending.next_part(Some(Part::Files)), None);
-    let text = "this could not be restored: eth1 is gone; br0: read-only".to_owned();
+    let text = "not restored: eth1 is gone; br0: read-only".to_owned();
     assert_eq!(ending.outcome(), Tried::Failed { text, errno: libc::EROFS });
 
     change.handle_failure(String::new(), now);
     let ending = change.roll_back(Cause::Deadline).unwrap();
     assert_eq!(ending.next_part(None), Some(Part::Files), "the network is done");
     ending.handle_part(Part::Files, None);
-    let text = "this could not be restored: eth1 is gone".to_owned();
+    let text = "not restored: eth1 is gone".to_owned();
     assert_eq!(ending.outcome(), Tried::Lost(text));
 
     change.begin(Rc::default());
@@ -89,7 +89,7 @@ fn parts_are_restored_one_after_the_other_and_each_until_it_is() {
     ending.handle_part(Part::Network, remains(&["x"], &["eth0: no memory"], &[]));
     assert_eq!(ending.next_part(Some(Part::Network)), Some(Part::Files), "not held up");
     ending.handle_part(Part::Files, None);
-    let text = "this could not be restored: x; eth0: no memory".to_owned();
+    let text = "not restored: x; eth0: no memory".to_owned();
     assert_eq!(ending.outcome(), Tried::Failed { text, errno: libc::EROFS });
     change.handle_failure(String::new(), now);
     let ending = change.roll_back(Cause::Caller).unwrap();

@@ -233,15 +233,15 @@ fn a_string_without_sense_is_refused() {
     let cases = [
         (
             "unix_sock_ro_perms = '0778'",
-            "1:22: unix_sock_ro_perms: \"0778\" is no octal mode up to 0777",
+            "1:22: unix_sock_ro_perms: \"0778\" is not an octal mode up to 0777",
         ),
         (
             "\n unix_sock_admin_perms='1000'",
-            "2:24: unix_sock_admin_perms: \"1000\" is no octal mode up to 0777",
+            "2:24: unix_sock_admin_perms: \"1000\" is not an octal mode up to 0777",
         ),
         ("unix_sock_group = ''", "1:19: unix_sock_group: a group's name cannot be empty"),
-        ("unix_sock_dir = 'run'", "1:17: unix_sock_dir: \"run\" is no absolute path"),
-        ("unix_sock_dir = ''", "1:17: unix_sock_dir: \"\" is no absolute path"),
+        ("unix_sock_dir = 'run'", "1:17: unix_sock_dir: \"run\" is not an absolute path"),
+        ("unix_sock_dir = ''", "1:17: unix_sock_dir: \"\" is not an absolute path"),
         ("access_drivers = ['x']", "1:18: access_drivers: \"x\" is none of none, polkit"),
         ("host_uuid = 'x'", "1:13: host_uuid: expected a UUID of 32 hexadecimal digits"),
         (

@@ -46,8 +46,8 @@ fn not_given_back(name: IfName, survey: &Survey) -> Vec<String> {
     let Some(shelved) = survey.shelved_for(&name) else {
         let has_changed = survey.shelved.iter().any(|it| it.link == name && !it.is_bare());
         let text = format!(
-            "{name} was changed since it was taken down: the addresses and routes that it had are \
-             not restored"
+            "{name} was changed after it was taken down: its earlier addresses and routes are not \
+             restored"
         );
         return if has_changed { vec![text] } else { Vec::new() };
     };
@@ -57,7 +57,7 @@ fn not_given_back(name: IfName, survey: &Survey) -> Vec<String> {
     };
     let expiring = shelved.unrenewed().filter(is_unknown).map(|record| {
         let prefix = record.address.prefix;
-        format!("{name} comes up with {prefix} until that expires: its DHCP client is not known")
+        format!("{name} has {prefix} only until that expires: its DHCP client is not known")
     });
     expiring.collect()
 }

@@ -156,8 +156,10 @@ impl RecordInquiry {
             Err(err) => self.unread.extend(link::subject(message).map(|index| {
                 let name = link::told_name(message);
                 let name = name.map_or_else(|| "a link".to_owned(), |name| name.to_string());
-                let lack =
-                    format!("cannot read what the kernel says of {name} ({}): {err}", index.0);
+                let lack = format!(
+                    "cannot decode the kernel's message about {name} (index {}): {err}",
+                    index.0
+                );
                 (index, lack)
             })),
         }

@@ -87,7 +87,7 @@ fn kept(path: &Path, entry: &Entry) -> Result<Option<KeptFile>, HostError> {
     }
     match entry {
         Entry::Unreadable(err) if is_for_good(err.errno()) => {
-            warn!("{err}: a rollback will leave it alone");
+            warn!("{err}: a rollback will not restore this file");
             Ok(Some(KeptFile::Unread))
         }
         Entry::Unreadable(err) => Err(err.clone()),

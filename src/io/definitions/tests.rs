@@ -389,7 +389,7 @@ fn the_folder_is_made_when_it_is_needed() {
 fn what_somebody_else_has_changed_meanwhile_is_not_overwritten() {
     struct Case(&'static str, &'static str, FileEdit, libc::c_int, &'static str);
     let to = |after| edit("eth0", Some("eth0"), after);
-    let somebody = "eth0.xml, as somebody has changed it meanwhile: Operation canceled";
+    let somebody = "eth0.xml, which was changed meanwhile: Operation canceled";
     let cases = [
         Case("edited", "echo eth0:9 > eth0.xml", to(Some("eth0:5")), libc::ECANCELED, somebody),
         Case("edited 2", "echo eth0:9 > eth0.xml", to(None), libc::ECANCELED, somebody),
@@ -400,7 +400,7 @@ fn what_somebody_else_has_changed_meanwhile_is_not_overwritten() {
             "echo eth1 > eth1.xml",
             edit("eth1", None, Some("eth1")),
             libc::ECANCELED,
-            "eth1.xml, as somebody has changed it meanwhile: Operation canceled",
+            "eth1.xml, which was changed meanwhile: Operation canceled",
         ),
         Case("a folder", "mkdir a.xml", edit("a", None, Some("a")), libc::EISDIR, "a directory"),
         Case(

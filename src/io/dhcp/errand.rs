@@ -187,7 +187,7 @@ impl Errand {
     /// Returns the order to send to a manager that has these links.
     fn hear(&mut self, links: &[IfName], now: Instant) -> Option<Vec<u8>> {
         let order = self.order(links).inspect(|order| {
-            debug!("dhcpcd (process {}) is told: {}", self.manager.pid, order.join(" "));
+            debug!("sending to dhcpcd (process {}): {}", self.manager.pid, order.join(" "));
         });
         let order = order.map(|order| encode(&order));
         self.is_done = order.is_none();

@@ -64,19 +64,16 @@ impl fmt::Display for DhcpError {
             ),
             Self::ConfinedBeside { client, address } => write!(
                 f,
-                "{client} runs the host's script under its AppArmor profile, with which a server could \
-                 take {address} away: install udhcpc or dhcpcd, or choose one by dhcp_client"
+                "{client} under its AppArmor profile runs the host's own script, which could \
+                 remove {address}: install udhcpc or dhcpcd, or choose one by dhcp_client"
             ),
             Self::LinkName { link } => {
-                write!(
-                    f,
-                    "DHCP clients cannot be told of a link whose name begins with '-': {link}"
-                )
+                write!(f, "DHCP clients do not accept a link name that begins with '-': {link}")
             }
             Self::Managed { pid } => write!(
                 f,
-                "dhcpcd cannot be asked for it while another one manages all links (process {pid}): \
-                 choose another by dhcp_client"
+                "cannot run dhcpcd for one link while another dhcpcd manages all links (process \
+                 {pid}): choose another client by dhcp_client"
             ),
             Self::Host(err) => err.fmt(f),
         }

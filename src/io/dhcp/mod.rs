@@ -384,7 +384,10 @@ impl DhcpClients {
                     }
                     let pause = entry.pause;
                     let seconds = pause.as_secs();
-                    warn!("DHCP client of {} ended ({ending}): again in {seconds} s", entry.lease);
+                    warn!(
+                        "DHCP client of {} ended ({ending}); restarting it in {seconds} s",
+                        entry.lease
+                    );
                     self.forget(&entry.lease);
                     entry.pause = longer(pause);
                     Phase::Pausing { until: now + pause }
@@ -422,7 +425,7 @@ impl DhcpClients {
                     *ask_at = now + ASK_INTERVAL;
                 }
                 if *kill_at <= now {
-                    warn!("DHCP client of {} does not end: killed", entry.lease);
+                    warn!("DHCP client of {} does not stop; killing it", entry.lease);
                     if let Err(err) = process.kill() {
                         debug!("cannot kill the DHCP client of {}: {err}", entry.lease);
                     }
@@ -467,7 +470,7 @@ impl DhcpClients {
                             phase
                         }
                         Err(err) => {
-                            warn!("no DHCP client for {}: {err}", entry.lease);
+                            warn!("cannot start a DHCP client for {}: {err}", entry.lease);
                             let until = now + entry.pause;
                             entry.pause = longer(entry.pause);
                             Phase::Pausing { until }
@@ -505,7 +508,7 @@ impl DhcpClients {
             client.command(&lease, &files, client::host_name().as_deref(), heritage.as_ref());
         let child = descriptors::restore_limit(command.process_group(0)).spawn();
         let child = child.map_err(|err| HostError::new("run", client.kind.name(), &err))?;
-        debug!("DHCP client of {lease} started: {} with number {}", client.kind.name(), child.id());
+        debug!("DHCP client of {lease} started: {} (process {})", client.kind.name(), child.id());
         let process = Process::Child(child);
         self.write_down(&process, &lease);
         Ok(Phase::Running { process, since: now })
@@ -525,7 +528,7 @@ impl DhcpClients {
         let Some(identity) = process.identity() else { return };
         let is_manager = matches!(process, Process::Manager(_));
         if let Err(err) = (Record { identity, lease: *lease, is_manager }).write(&self.dir) {
-            warn!("{err}: the next daemon will not know the DHCP client of {lease}");
+            warn!("{err}: a restarted daemon will not adopt the DHCP client of {lease}");
         }
     }
 

@@ -80,10 +80,12 @@ impl Names {
         for (lease, _) in due {
             match command(dir, &lease).spawn() {
                 Ok(child) => {
-                    debug!("the name servers of {lease} are taken out");
+                    debug!("removing the name servers of {lease}");
                     self.scripts.push(child);
                 }
-                Err(err) => warn!("the name servers of {lease} stay: no script: {err}"),
+                Err(err) => {
+                    warn!("cannot run the script that removes the name servers of {lease}: {err}")
+                }
             }
         }
     }

@@ -101,7 +101,7 @@ impl Known {
         if let Ok(text) = files::read_text(&refused, DHCP_RECORD_LEN_MAX) {
             let _ = fs::remove_file(&refused);
             if text != self.refused {
-                warn!("DHCP lease of {lease} refused, in part or whole: {}", text.trim_end());
+                warn!("DHCP lease of {lease} refused, in whole or in part: {}", text.trim_end());
                 self.refused = text;
             }
         }

@@ -127,8 +127,10 @@ impl Process {
                 let _ = process::kill_group(&child);
                 child.wait().map_or_else(|err| err.to_string(), |status| status.to_string())
             }
-            Self::Adopted { .. } => "no child of this daemon's".to_owned(),
-            Self::Manager(_) => "dhcpcd has let go of it, or has ended".to_owned(),
+            Self::Adopted { .. } => {
+                "exit status unknown, as an earlier daemon started it".to_owned()
+            }
+            Self::Manager(_) => "dhcpcd has released the link, or has ended".to_owned(),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Speeds {
         if self.asking.is_none() {
             match ask_aside(&unknown) {
                 Ok(asking) => self.asking = Some(asking),
-                Err(err) => warn!("speeds are left out: no process can be made that asks: {err}"),
+                Err(err) => warn!("cannot fork: {err}; link speeds are left out"),
             }
         }
         self.asking.is_none()
@@ -118,7 +118,7 @@ impl Speeds {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
                 Err(err) => {
-                    debug!("the answers about speeds cannot be read: {err}");
+                    debug!("cannot read link speeds from the child process: {err}");
                     break;
                 }
             };

@@ -67,7 +67,7 @@ impl Teller {
         let socket = socket::route_socket(Groups::NONE)
             .map_err(|err| HostError::new("open", "a route netlink socket", &err))?;
         if let Err(err) = socket::ask_for_reasons(&socket) {
-            debug!("netlink: the kernel gives no reasons: {err}");
+            debug!("netlink: the kernel sends no extended error messages: {err}");
         }
         if let Err(err) = socket::check_strictly(&socket) {
             debug!("netlink: dumps are not filtered by the kernel: {err}");

@@ -79,11 +79,11 @@ impl fmt::Display for Loss {
             Self::Replaced(name) => write!(f, "{name} is another link now"),
             Self::Client(client) => {
                 let keeper = client.keeper.as_deref().unwrap_or_default();
-                write!(f, "{client} has ended, which is for {keeper} to start")
+                write!(f, "{client} has ended; only {keeper} can restart it")
             }
             Self::Occupied { name, guests } => {
                 let guests: Vec<_> = guests.iter().map(IfName::as_str).collect();
-                write!(f, "{name} stays as it is, as guests use it: {}", guests.join(", "))
+                write!(f, "{name} is not restored, because guests use it: {}", guests.join(", "))
             }
         }
     }

@@ -96,7 +96,7 @@ impl Remarks {
         if *count > 1 && !allowed.allows_many() {
             let parent = &parent.name;
             return self
-                .add(*line, || format!("<{name}> in <{parent}> is one too many: only one counts"));
+                .add(*line, || format!("<{parent}> has more than one <{name}>: only one is used"));
         }
         self.check(child, child_rule);
     }
@@ -171,7 +171,7 @@ mod tests {
                 &[
                     "line 1: <mac> in <interface> is ignored",
                     "line 1: <autoconf> in <protocol> is ignored",
-                    "line 1: <route> in <protocol> is one too many: only one counts",
+                    "line 1: <protocol> has more than one <route>: only one is used",
                     "line 1: the text in <bridge> is ignored",
                     "line 1: <mtu> in <interface> is ignored",
                 ],
@@ -192,7 +192,7 @@ mod tests {
                 "two monitors",
                 "type='bond'",
                 "<bond><arpmon/><miimon freq='100'/><interface type='ethernet' name='eth1'/></bond>",
-                &["line 1: <miimon> in <bond> is one too many: only one counts"],
+                &["line 1: <bond> has more than one <miimon>: only one is used"],
             ),
         ];
         for Case(label, kind, content, want) in cases {

@@ -201,7 +201,7 @@ impl ForeignClients {
         let (mut processes, mut errand, mut time_max) = (Vec::new(), None, DHCP_STOP_TIME_MAX);
         match (client.leaving, client.only_link()) {
             (Leaving::Told, Some(link)) => {
-                info!("{client} is left to us (process {})", client.pid);
+                info!("asking {client} (process {}) to release its link", client.pid);
                 self.taking.retain(|taking| !taking.client.is_same(client));
                 let manager = self.manager(own)?;
                 errand = manager.map(|manager| Errand::let_go(manager, link, now));
@@ -230,7 +230,7 @@ impl ForeignClients {
         }
         let found = self.finder.find(own)?.into_iter().filter(|found| found.client.is_same(client));
         for found in found {
-            info!("{} ends (process {})", found.client, found.client.pid);
+            info!("stopping {} (process {})", found.client, found.client.pid);
             forget_pid_file(&found.client);
             processes.extend(found.processes.into_iter().filter_map(Process::adopt));
         }
@@ -281,7 +281,7 @@ impl ForeignClients {
         if ending.until <= now {
             self.forget(&ending.client);
             if let Err(err) = self.start(&ending.client, &ending.own, now) {
-                warn!("{err}: {} is not given back", ending.client);
+                warn!("{err}: {} does not get its link back", ending.client);
             }
             return Some(Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
         }
@@ -304,7 +304,7 @@ impl ForeignClients {
         let link = client.only_link().filter(|_| client.leaving == Leaving::Told);
         let manager = if link.is_some() { self.manager(own)? } else { None };
         if let (Some(link), Some(manager)) = (link, manager) {
-            info!("{client} is given back (process {})", manager.pid);
+            info!("returning the link to {client} (process {})", manager.pid);
             let (client, errand) = (client.clone(), Errand::take(manager, link, now));
             self.forget(&client);
             self.taking.push(Taking { client, errand, until: now + TELLING_TIME_MAX });
@@ -313,7 +313,7 @@ impl ForeignClients {
         let child = descriptors::restore_limit(&mut command(&client.command)).spawn();
         let name = || String::from_utf8_lossy(&client.command.file).into_owned();
         let child = child.map_err(|err| HostError::new("run", name(), &err))?;
-        info!("{client} is started again (process {})", child.id());
+        info!("restarted {client} (process {})", child.id());
         if client.cleared_link().is_some() {
             let (client, pid) = (client.clone(), child.id());
             let (look_at, until) = (now + LOOK_INTERVAL, now + CLEARING_TIME_MAX);
@@ -348,7 +348,7 @@ impl ForeignClients {
         self.taking.retain_mut(|Taking { client, errand, until }| {
             errand.advance(now);
             if !errand.is_done() && *until <= now {
-                warn!("{client} is not given back: it takes no orders");
+                warn!("cannot return the link to {client}: it has not taken it in time");
             }
             !errand.is_done() && now < *until
         });
