@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What one does with this tree. `make help` lists it.
+# The tasks of this tree; `make help` lists them.
 
 CARGO ?= cargo
 T ?= frame
@@ -9,9 +9,9 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 # Where things are. SYSCONFDIR, LOCALSTATEDIR and RUNSTATEDIR are compiled in, as the places of
 # libvirt/virtinterfaced.conf, of log/libvirt and of the sockets and pid files: give `make` and
 # `make install` the same ones. Clients look for the sockets below /var/run/libvirt, so another
-# RUNSTATEDIR is for those that are built alike. What an init system reads goes where it looks, below
-# /etc whatever SYSCONFDIR is, and into UNITDIR. DESTDIR, for packages, goes before everything and is
-# compiled in nowhere. Some hosts have another RUNITDIR, RUNITCOREDIR, S6DIR or S6RCDIR.
+# RUNSTATEDIR is for clients that are built with the same. Files of an init system go where it reads them:
+# below /etc, whatever SYSCONFDIR is, and into UNITDIR. DESTDIR, for packages, goes before each path and is
+# not compiled in. Some hosts have another RUNITDIR, RUNITCOREDIR, S6DIR or S6RCDIR.
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 DATADIR ?= $(PREFIX)/share
@@ -28,19 +28,19 @@ DIRS = $(if $(filter-out /etc,$(SYSCONFDIR)),VIRTINTERFACED_SYSCONFDIR=$(SYSCONF
 	$(if $(filter-out /var,$(LOCALSTATEDIR)),VIRTINTERFACED_LOCALSTATEDIR=$(LOCALSTATEDIR)) \
 	$(if $(filter-out /run,$(RUNSTATEDIR)),VIRTINTERFACED_RUNSTATEDIR=$(RUNSTATEDIR))
 
-# What to install: the daemon that was built, or another, like the static one; and the files of these
+# The files to install: the daemon that was built, or another, like the static one; and the files of these
 # init systems: openrc, sysvinit, runit, s6, systemd, several of them, or none.
 BINARY ?= $(TARGET_DIR)/release/virtinterfaced
 INIT ?= none
 # Debian packages that tests unpack, and do not install.
 PACKAGES = $(TARGET_DIR)/packages
 
-# What the daemon, its manual and its services are called, where another package has files of that name:
+# The name of the daemon, its manual and its services, where another package has files of that name:
 # up to 15 characters, as the kernel keeps no more of a process's name. The configuration and the sockets
 # keep theirs, and the lens for Augeas is left out, as libvirt has one for the same file.
 PROGRAM ?= virtinterfaced
 
-# What goes where, as init/install.sh reads it: MODE:FILE:PLACE, or link:TARGET:PLACE.
+# The files and their places, as init/install.sh reads them: MODE:FILE:PLACE, or link:TARGET:PLACE.
 FILES = 755:$(BINARY):$(SBINDIR)/$(PROGRAM) \
 	644:man/virtinterfaced.8:$(MANDIR)/man8/$(PROGRAM).8 \
 	644:man/virtinterfaced.conf.5:$(MANDIR)/man5/virtinterfaced.conf.5 \
@@ -62,7 +62,7 @@ FILES_sysvinit = 755:init/sysvinit/virtinterfaced:/etc/init.d/$(PROGRAM) \
 	755:init/sysvinit/virtinterfaced-online:/etc/init.d/$(PROGRAM)-online \
 	644:init/sysvinit/insserv.conf:/etc/insserv.conf.d/$(PROGRAM) \
 	644:init/sysvinit/virtinterfaced.default:/etc/default/$(PROGRAM)
-# What runsv writes goes into /run/runit, which Void and Debian make at boot, so that /etc can be read-only.
+# The files that runsv writes go into /run/runit, which Void and Debian make at boot, so that /etc can be read-only.
 FILES_runit = 755:init/runit/run:$(RUNITDIR)/$(PROGRAM)/run \
 	755:init/runit/finish:$(RUNITDIR)/$(PROGRAM)/finish \
 	755:init/runit/control/h:$(RUNITDIR)/$(PROGRAM)/control/h \
@@ -105,7 +105,7 @@ SED = s|/usr/sbin/virtinterfaced|$(SBINDIR)/$(PROGRAM)|g;s|/etc/libvirt|$(SYSCON
 	s|/var/log/libvirt|$(LOCALSTATEDIR)/log/libvirt|g;\
 	s|/var/lib/libvirt|$(LOCALSTATEDIR)/lib/libvirt|g;\
 	s|/run/libvirt|$(RUNSTATEDIR)/libvirt|g;s|/run/virtinterfaced|$(RUNSTATEDIR)/virtinterfaced|g$(if $(RENAMED),;$(RENAME))
-# What services call themselves and each other. A whole line is a file of s6-rc's.
+# The names that services have and use for each other. A whole line is a file of s6-rc's.
 RENAME = s|/etc/default/virtinterfaced|/etc/default/$(PROGRAM)|g;\
 	s|/etc/conf.d/virtinterfaced|/etc/conf.d/$(PROGRAM)|g;\
 	s|/etc/insserv.conf.d/virtinterfaced|/etc/insserv.conf.d/$(PROGRAM)|g;\
@@ -116,7 +116,7 @@ RENAME = s|/etc/default/virtinterfaced|/etc/default/$(PROGRAM)|g;\
 	s|^virtinterfaced\(-[a-z]*\)*$$|$(PROGRAM)\1|;\
 	/FileDescriptorName/!s/virtinterfaced\(-[a-z]*\)*\.\(service\|socket\)/$(PROGRAM)\1.\2/g
 
-# What the tests and the demo use besides Rust: a command or file that shows it is there, and the
+# The programs that the tests and the demo use besides Rust: a command or file to look for, and the
 # Debian package that has it.
 DEMO_NEEDS = virsh:libvirt-clients ip:iproute2 unshare:util-linux kill:procps
 CHECK_NEEDS = $(DEMO_NEEDS) \
@@ -152,7 +152,7 @@ CROSS_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
 	/usr/aarch64-linux-gnu/lib/crt1.o:libc6-dev-arm64-cross \
 	qemu-i386-static:qemu-user-static
 
-# The machines' disks and the builds are made once, by whoever comes first.
+# The machines' disks and the builds are made once, by the first target that needs them.
 .NOTPARALLEL:
 .PHONY: all help static install uninstall dist deb demo check test-kernel check-vm check-openrc \
 	check-sysvinit check-cross \

@@ -39,7 +39,7 @@ sasl_allowed_username_list = [
     set "/max_clients" "30" ; set "/unix_sock_group" "staff"
     = "max_clients = 30   # for now\nunix_sock_group='staff'\n"
 
-  (* What is new is written by its type. *)
+  (* A new key is written by its type. *)
   test Virtinterfaced.lns put "" after
     set "/max_clients" "30" ; set "/unix_sock_group" "staff" ;
     set "/log_filters" "1:say \"hello\"" ;

@@ -6,13 +6,13 @@
 #                                            where PLACE is a symbolic link to FILE
 #   install.sh uninstall
 #
-# PIDFILE is the daemon's. DESTDIR goes before each place. SED is what is replaced in texts: the directories. RECORD is a file
-# below DESTDIR that names what was installed, with checksums; if it is empty none is kept.
+# PIDFILE is the daemon's. DESTDIR goes before each place. SED is a script that replaces directories in texts. RECORD is
+# a file below DESTDIR that lists the installed files with checksums; if the variable is empty no list is kept.
 #
-# Files below CONFDIRS are the administrator's. One that was changed since it was installed, or was
-# there before, is left alone, and ours comes beside it as PLACE.new. Uninstalling removes what is as
-# it was installed, and the directories that were made unless others have put something there. Services on
-# this host are stopped and disabled first, or a line says what is to be done.
+# Files below CONFDIRS belong to the administrator. A file there that existed before, or was changed since it was
+# installed, is left alone, and the new one comes beside it as PLACE.new. Uninstalling removes the files that are
+# unchanged since their installation, and the directories that were made if they are empty. It first stops and
+# disables services on this host, or prints what remains to be done.
 set -eu
 
 command -v sha256sum >/dev/null || { echo "sha256sum is missing" >&2 && exit 1; }
@@ -22,7 +22,7 @@ trap 'rm -f "$new" "$lines"' EXIT
 
 sum() { sha256sum <"$DESTDIR$1" | cut -d ' ' -f 1; }
 
-# Is a file as it was installed last?
+# True if a file is unchanged since it was installed.
 as_installed() {
     [ -n "$record" ] && [ -f "$record" ] || return 1
     grep -qxF "file $(sum "$1") $1" "$record"
@@ -35,7 +35,7 @@ is_config() {
     return 1
 }
 
-# Is a place taken by what nobody here has installed? The administrator's files are looked after later.
+# True if a place is taken by a file that this script did not install. Files of the administrator are handled later.
 is_somebody_elses() {
     [ -n "$record" ] && [ -f "$DESTDIR$1" ] && ! is_config "$1" || return 1
     [ ! -f "$record" ] || ! awk -v place="$1" '$3 == place { found = 1 } END { exit !found }' "$record"
@@ -84,7 +84,7 @@ install_link() {
     echo "link $1 $2" >>"$lines"
 }
 
-# Keeps what the record says of places that were not installed again.
+# Keeps the lines of the record about places that were not installed again.
 write_record() {
     [ -n "$record" ] || return 0
     make_dir "${RECORD%/*}" 755
@@ -95,8 +95,8 @@ write_record() {
     chmod 644 "$record"
 }
 
-# Stops and disables the service that a file on this host belongs to, as its init system has it, before the
-# file goes. What supervisors link to is theirs to name.
+# Stops and disables the service that a file on this host belongs to, by its init system's commands, before the
+# file is removed. For supervisors, the directories that link to it are not known.
 retire() {
     name=${1##*/}
     case $1 in

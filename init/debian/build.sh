@@ -51,7 +51,7 @@ sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@MAINTAINER@/$ma
     "$here/control" >"$root/DEBIAN/control"
 find "$root" -type d -exec chmod 755 {} +
 
-# What is in the folder is what was built last.
+# The folder contains only the package that was built last.
 rm -f "$out"/virtinterfaced_*.deb
 package=$out/virtinterfaced_${version}_$arch.deb
 dpkg-deb --root-owner-group --build "$root" "$package" >/dev/null
