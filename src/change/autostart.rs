@@ -20,11 +20,10 @@ use crate::change::action::Context;
 use crate::change::owed::{Incomplete, Owed, Standing};
 use crate::change::request::{Origin, Request};
 use crate::definitions::{Definitions, Entry};
-use crate::host::Host;
+use crate::host::{Host, LinkId, LinkNews};
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
-use crate::netlink::link::LinkIndex;
 use crate::plan::bring_up::{Partial, Round};
 use crate::proto::interface::InterfaceCall;
 
@@ -39,8 +38,8 @@ pub(super) struct Autostart {
     has_begun: bool,
     /// The daemon stops: nothing comes up any more.
     is_stopping: bool,
-    /// The links that were there when last looked, in order.
-    present: Vec<(IfName, LinkIndex)>,
+    /// The links that were there when last looked.
+    present: BTreeSet<LinkId>,
     /// Attempts that are to be made.
     requests: Vec<Request>,
     /// The interfaces that are to be noted as not complete.
@@ -87,7 +86,7 @@ impl Autostart {
     /// Takes up what is to come up at boot, if no daemon of this boot has done so: there is no marker
     /// then. Or else what an earlier one could not complete.
     pub(super) fn begin(&mut self, marker: Option<Vec<Incomplete>>, context: &Context<'_>) {
-        self.appeared(context.host);
+        self.present = context.host.link_ids().copied().collect();
         self.has_begun = true;
         if let Some(incomplete) = marker {
             debug!("the interfaces were already brought up in this boot");
@@ -104,18 +103,13 @@ impl Autostart {
         self.mark();
     }
 
-    /// Whether links have appeared since this was last asked.
-    pub(super) fn has_new_links(&self, host: &Host) -> bool {
-        self.has_begun && !host.link_ids().eq(&self.present)
-    }
-
     /// Takes up what is to come up as its device has appeared, and what can be completed now. What was
     /// there before counts as there at boot.
-    pub(super) fn handle_news(&mut self, context: &Context<'_>) {
+    pub(super) fn handle_news(&mut self, news: &[LinkNews], context: &Context<'_>) {
         if !self.has_begun || self.is_stopping {
             return;
         }
-        let new = self.appeared(context.host);
+        let new = self.appeared(news, context.host);
         if !new.is_empty() {
             let definitions = context.definitions.iter().filter(|it| is_hotplugged(it));
             let is_new = |it: &&Interface| triggers(it).iter().any(|device| new.contains(device));
@@ -246,15 +240,22 @@ impl Autostart {
         self.requests.push(request(name, why));
     }
 
-    /// The names of the links that have appeared since it was last asked, whoever defines them.
-    fn appeared(&mut self, host: &Host) -> BTreeSet<IfName> {
-        if host.link_ids().eq(&self.present) {
-            return BTreeSet::new();
+    /// Returns the names of the links that have appeared by these news, and are there.
+    fn appeared(&mut self, news: &[LinkNews], host: &Host) -> BTreeSet<IfName> {
+        let is_there = |id: &LinkId| host.link(id.1).is_some_and(|link| link.name == id.0);
+        let mut names = BTreeSet::new();
+        for news in news {
+            match news {
+                LinkNews::Left(id) => drop(self.present.remove(id)),
+                LinkNews::Came(id) if !self.present.insert(*id) => {}
+                LinkNews::Came(id) => names.extend(is_there(id).then_some(id.0)),
+            }
         }
-        let now = host.link_ids().copied().collect();
-        let old = std::mem::replace(&mut self.present, now);
-        let is_new = |id: &&(IfName, LinkIndex)| old.binary_search(id).is_err();
-        self.present.iter().filter(is_new).map(|(name, _)| *name).collect()
+        // The links that left before a dump are not among the news.
+        if self.present.len() > host.link_count() {
+            self.present.retain(is_there);
+        }
+        names
     }
 
     /// Notes what is not complete, once an attempt has been made for everything of the boot: a daemon

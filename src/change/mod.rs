@@ -57,9 +57,9 @@ use crate::change::stage::{Checking, FileOwner, Purpose, Sought, Stage};
 use crate::change::transaction::{Due, OpenChange, Status};
 use crate::change::undo::Undone;
 use crate::error::{CallError, HostError};
-use crate::host::Host;
 use crate::host::removed::LinkMemory;
 use crate::host::survey::Survey;
+use crate::host::{Host, LinkNews};
 use crate::model::client::Privilege;
 use crate::plan::step::Step;
 use crate::snapshot::{Caller, Opening};
@@ -149,14 +149,9 @@ impl Coordinator {
         self.take_up_attempts();
     }
 
-    /// Whether links have appeared that [`Self::handle_news`] does not know.
-    pub(crate) fn has_new_links(&self, host: &Host) -> bool {
-        self.autostart.has_new_links(host)
-    }
-
-    /// The table of links has changed.
-    pub(crate) fn handle_news(&mut self, context: &Context<'_>) {
-        self.autostart.handle_news(context);
+    /// The table of links has changed: by these news, and in what is known of other links.
+    pub(crate) fn handle_news(&mut self, news: &[LinkNews], context: &Context<'_>) {
+        self.autostart.handle_news(news, context);
         self.take_up_attempts();
     }
 

@@ -22,25 +22,51 @@ use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
 use addresses::Addresses;
 use links::Links;
 
-/// The host's links and addresses.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// The host's links and addresses. Two are equal that have the same ones.
+#[derive(Clone, Debug, Default)]
 pub struct Host {
     links: Links,
     /// Kept whether or not their link is known: a link whose name cannot be represented may be
     /// renamed.
     addresses: Addresses,
+    news: Vec<LinkNews>,
+}
+
+/// A link's name and index: they tell it from all other links that are and have been on the host.
+pub(crate) type LinkId = (IfName, LinkIndex);
+
+/// A link came or left. A link that is renamed leaves and comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LinkNews {
+    Came(LinkId),
+    Left(LinkId),
+}
+
+impl Eq for Host {}
+
+impl PartialEq for Host {
+    fn eq(&self, other: &Self) -> bool {
+        self.links == other.links && self.addresses == other.addresses
+    }
 }
 
 impl Host {
     /// Applies one event.
     pub fn apply(&mut self, event: Event) {
         match event {
-            Event::Link(LinkEvent::New(link)) => self.links.insert(link),
+            Event::Link(LinkEvent::New(link)) => {
+                let id = (link.name, link.index);
+                let old = self.links.insert(link);
+                if old != Some(id) {
+                    self.news.extend(old.map(LinkNews::Left));
+                    self.news.push(LinkNews::Came(id));
+                }
+            }
             Event::Link(LinkEvent::Unnameable(index) | LinkEvent::Unreadable(index, _)) => {
-                self.links.remove(index);
+                self.news.extend(self.links.remove(index).map(LinkNews::Left));
             }
             Event::Link(LinkEvent::Removed(index)) => {
-                self.links.remove(index);
+                self.news.extend(self.links.remove(index).map(LinkNews::Left));
                 self.addresses.remove_all_of(index);
             }
             Event::Address(AddressEvent::New(address)) => self.addresses.insert(address),
@@ -51,6 +77,12 @@ impl Host {
     /// Removes everything, before a dump.
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Takes the links that came and left since this was last called, in order. After a dump all links
+    /// come, and those that left before it are not named.
+    pub(crate) fn take_link_news(&mut self) -> Vec<LinkNews> {
+        std::mem::take(&mut self.news)
     }
 
     /// Returns the link with this index.
@@ -75,7 +107,7 @@ impl Host {
 
     /// Iterates over the name and index of each link, by name. Together they identify a link among
     /// all past and present ones.
-    pub(crate) fn link_ids(&self) -> impl Iterator<Item = &(IfName, LinkIndex)> {
+    pub(crate) fn link_ids(&self) -> impl Iterator<Item = &LinkId> {
         self.links.ids()
     }
 

@@ -73,6 +73,23 @@ fn links_are_found_by_index_and_name_and_listed_by_name() {
 }
 
 #[test]
+fn links_come_leave_and_are_renamed() {
+    let mut host = host([there(1, "a"), there(2, "b"), there(1, "a")]);
+    let came = |index, called| LinkNews::Came((name(called), LinkIndex(index)));
+    let left = |index, called| LinkNews::Left((name(called), LinkIndex(index)));
+    assert_eq!(host.take_link_news(), [came(1, "a"), came(2, "b")]);
+    host.apply(there(2, "c"));
+    assert_eq!(host.take_link_news(), [left(2, "b"), came(2, "c")]);
+    host.apply(gone(2));
+    host.apply(gone(2));
+    host.apply(there(1, "a"));
+    assert_eq!(host.take_link_news(), [left(2, "c")]);
+    host.clear();
+    host.apply(there(1, "a"));
+    assert_eq!(host.take_link_news(), [came(1, "a")]);
+}
+
+#[test]
 fn a_link_is_what_its_last_message_says() {
     let mut host = host([there(1, "a"), has(address(1, "192.0.2.1", Role::Primary))]);
     host.apply(there(1, "b"));
@@ -190,4 +207,22 @@ fn ports_and_taps_are_hidden() {
     assert_eq!(names(host.ports_of(LinkIndex(1))), ["y", "z"]);
     assert_eq!(names(host.ports_of(LinkIndex(2))), ["x"]);
     assert!(host.ports_of(LinkIndex(98)).is_empty());
+}
+
+#[test]
+fn a_port_moves_is_renamed_and_goes() {
+    let port = |index, called, master| {
+        let master = Some(LinkIndex(master));
+        Event::Link(LinkEvent::New(Link { master, ..link(index, called) }))
+    };
+    let mut host = host([there(1, "b"), there(2, "c"), port(3, "x", 1), port(4, "y", 1)]);
+    host.apply(port(3, "z", 1));
+    assert_eq!(names(host.ports_of(LinkIndex(1))), ["y", "z"]);
+    host.apply(port(4, "y", 2));
+    assert_eq!(names(host.ports_of(LinkIndex(1))), ["z"]);
+    assert_eq!(names(host.ports_of(LinkIndex(2))), ["y"]);
+    host.apply(there(3, "z"));
+    host.apply(gone(4));
+    assert!(host.ports_of(LinkIndex(1)).is_empty());
+    assert!(host.ports_of(LinkIndex(2)).is_empty());
 }

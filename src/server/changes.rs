@@ -165,11 +165,12 @@ impl Changes {
 
     /// The table of links may have changed.
     pub(super) fn handle_news(&mut self, world: &mut World, now: Instant) {
-        if self.coordinator.has_new_links(&world.host) {
+        let news = world.host.take_link_news();
+        if !news.is_empty() {
             world.store.drain();
         }
         let now = self.now(now);
-        self.coordinator.handle_news(&context(world, &now, false));
+        self.coordinator.handle_news(&news, &context(world, &now, false));
     }
 
     /// Sees to what is due.
