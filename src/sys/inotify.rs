@@ -23,7 +23,7 @@ const FOLDER_EVENTS: u32 = libc::IN_ATTRIB
 
 /// Creates a non-blocking, close-on-exec event queue.
 pub fn queue() -> io::Result<OwnedFd> {
-    // SAFETY: inotify_init1 takes an integer alone.
+    // SAFETY: inotify_init1 takes only an integer.
     let fd = check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })?;
     // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -51,7 +51,7 @@ pub(crate) fn watch_folder(queue: impl AsFd, dir: &Path) -> io::Result<Watch> {
 /// # Errors
 /// `EINVAL` if the kernel has already removed it because the folder is gone.
 pub(crate) fn unwatch(queue: impl AsFd, watch: Watch) -> io::Result<()> {
-    // SAFETY: the fd is borrowed, so open; inotify_rm_watch takes integers alone.
+    // SAFETY: the fd is borrowed, so open; inotify_rm_watch takes only integers.
     check(unsafe { libc::inotify_rm_watch(queue.as_fd().as_raw_fd(), watch.0) })?;
     Ok(())
 }

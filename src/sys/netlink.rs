@@ -22,7 +22,7 @@ impl Groups {
 /// Creates a non-blocking, close-on-exec route netlink socket.
 pub fn route_socket(groups: Groups) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: socket takes integers alone.
+    // SAFETY: socket takes only integers.
     let fd = check(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_ROUTE) })?;
     // SAFETY: the kernel has just made this descriptor, which has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
@@ -40,7 +40,7 @@ pub fn route_socket(groups: Groups) -> io::Result<OwnedFd> {
 /// Errors of socket(2) other than "not supported".
 pub(crate) fn has_audit() -> io::Result<bool> {
     let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: socket takes integers alone.
+    // SAFETY: socket takes only integers.
     match check(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_AUDIT) }) {
         Ok(fd) => {
             // SAFETY: the kernel has just made this descriptor, which has no other owner.

@@ -281,7 +281,6 @@ mod tests {
         let (read, write) = pipe().unwrap();
         assert_eq!(errno(read.as_raw_fd()), Some(libc::EBADF), "made here");
         // SAFETY: F_DUPFD takes integers, the first of which is an open descriptor's.
-        // SAFETY: F_DUPFD takes integers, the first of which is an open descriptor's.
         let passed = unsafe { libc::fcntl(read.as_raw_fd(), libc::F_DUPFD, 900) };
         let taken = inherited_fd(passed).unwrap();
         assert_eq!(errno(passed), Some(libc::EBADF), "taken already");

@@ -49,7 +49,7 @@ pub(crate) fn add_router(
     preference: u8,
 ) -> io::Result<()> {
     let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
-    // SAFETY: socket takes integers alone.
+    // SAFETY: socket takes only integers.
     let socket = check(unsafe { libc::socket(libc::AF_INET6, flags, 0) })?;
     // SAFETY: the kernel has just made this descriptor, which has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };

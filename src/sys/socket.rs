@@ -21,7 +21,7 @@ pub struct PeerCreds {
 /// Creates a non-blocking, close-on-exec stream socket.
 pub fn stream() -> io::Result<OwnedFd> {
     let flags = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: socket takes integers alone.
+    // SAFETY: socket takes only integers.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
     // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -30,7 +30,7 @@ pub fn stream() -> io::Result<OwnedFd> {
 /// Creates a non-blocking, close-on-exec datagram socket.
 pub fn datagram() -> io::Result<OwnedFd> {
     let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: socket takes integers alone.
+    // SAFETY: socket takes only integers.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
     // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -61,7 +61,7 @@ pub fn connect(socket: impl AsFd, path: &Path) -> io::Result<()> {
 /// Makes a bound socket listen, with a backlog of `backlog` connections.
 pub fn listen(socket: impl AsFd, backlog: u32) -> io::Result<()> {
     let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the fd is borrowed, so open; listen takes integers alone.
+    // SAFETY: the fd is borrowed, so open; listen takes only integers.
     check(unsafe { libc::listen(socket.as_fd().as_raw_fd(), backlog) })?;
     Ok(())
 }
