@@ -1,17 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Builds the daemon for other kinds of machines and runs its unit tests, and those on values,
-# as they would: cross.sh
-# One has 32-bit words, one is not x86. As no standard library is at hand for them, it is built
-# along, by Debian's compiler; qemu's user mode runs what comes out. Slow, so nobody waits for it
-# but who asks.
+# Builds the daemon for other architectures, and runs its unit tests and those on values: cross.sh
+# One has 32-bit words, one is not x86. Debian has no standard library for them, so it is built as
+# well, by Debian's compiler; qemu's user mode runs the tests. It is slow, so it only runs on
+# request.
 set -eu
 
 export PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
-# A process that vfork has made is let go on by the kernel when its child is another program; by qemu's
-# user mode before that. So what is written down of a child's name there is its parent's.
+# The kernel resumes a process after vfork once its child has executed a program; qemu's user mode
+# resumes it earlier. The recorded name of the child is then still its parent's.
 SKIPPED="an_adopted_client_is_looked_at_and_started_again"
 
 # cross RUST-ARCHITECTURE GNU-ARCHITECTURE QEMU-ARCHITECTURE

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Shows a host's interfaces with the real virsh: demo.sh DAEMON
-# Everything happens in a network and a mount namespace of its own, with a bridge and a veth pair;
-# the machine's interfaces and sockets are neither seen nor touched.
+# It runs in a network and a mount namespace of its own, with a bridge and a veth pair, so it
+# neither shows nor affects the machine's interfaces and sockets.
 set -eu
 
 if [ "${DEMO_NAMESPACE-}" != yes ]; then

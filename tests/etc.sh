@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Are the files in etc what their readers want? etc.sh CACHE
-# Does the lens for Augeas read and write the configuration; is polkit's file what its actions need?
-# Where Augeas is not installed, Debian's packages of it are unpacked from CACHE. Where there are none
-# either, this is skipped; with CI set it fails.
+# Checks the files in etc with the programs that read them: etc.sh CACHE
+# Augeas's lens must read and write the configuration, and polkit's file must have what its actions
+# need. If Augeas is not installed, its Debian packages are unpacked from CACHE. If they are not
+# available either, the test is skipped; with CI set it fails.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ conf=$folder/etc/libvirt/virtinterfaced.conf
 mkdir -p "$folder/etc/libvirt"
 tree=/files/etc/libvirt/virtinterfaced.conf
 
-# edit KEY VALUE: changes one key, and says what Augeas cannot do.
+# edit KEY VALUE: changes one key, and prints Augeas's errors.
 edit() {
     augtool --nostdinc --include "$PWD/etc" --root "$folder" --noautoload \
         --transform "Virtinterfaced incl /etc/libvirt/virtinterfaced.conf" <<END >"$folder/said"
@@ -38,12 +38,12 @@ END
     [ "$(cat "$folder/said")" = "Saved 1 file(s)" ] || { cat "$folder/said" && exit 1; }
 }
 
-# As it is shipped, a key that is new comes last, and nothing else changes.
+# In the shipped file a new key is added at the end, and nothing else changes.
 cp etc/virtinterfaced.conf "$conf"
 edit max_clients 17
 { cat etc/virtinterfaced.conf && echo "max_clients = 17"; } | cmp - "$conf"
 
-# With each key set, one of them changes and changes back.
+# With every key set, one of them is changed and changed back.
 sed 's/^#\([a-z_]* = \)/\1/; s/^# Example: \(unix\|sasl\|host\)/\1/' etc/virtinterfaced.conf >"$conf"
 cp "$conf" "$folder/before"
 edit max_clients 17
@@ -54,7 +54,7 @@ known=$(grep -c '^ *key("' src/config/keys.rs)
 [ "$(grep -c '^[a-z]' "$conf")" = "$known" ] || { echo "not $known keys" && exit 1; }
 echo "ok: Augeas reads and writes $known keys"
 
-# Each action has an answer for whoever asks, in the file that polkit will read.
+# Each action has a default for every kind of session, in the file that polkit reads.
 ours='@id="org.libvirt.unix.monitor" or @id="org.libvirt.unix.manage"'
 whole='allow_any and allow_inactive and allow_active'
 answers=$(xmllint --nonet --xpath "count(//action[$ours]/defaults[$whole])" etc/polkit.policy)

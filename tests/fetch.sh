@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Fetches Debian packages without installing them, and names their files: fetch.sh CACHE PACKAGE...
-# What was fetched once stays in CACHE. Ends with 77 where there is no apt.
+# Fetches Debian packages without installing them, and prints their paths: fetch.sh CACHE PACKAGE...
+# Fetched packages are kept in CACHE. Ends with 77 if apt is not available.
 set -eu
 
 cd "$1" 2>/dev/null || { mkdir -p "$1" && cd "$1"; }

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Does `make install` put everything where it belongs, does `make uninstall` leave the host as it was,
-# and does what `make dist` makes build without a network? Nothing is installed on this host.
+# Tests that `make install` installs every file in its place, that `make uninstall` restores the
+# host, and that the archive of `make dist` builds without a network. Nothing is installed on this
+# host.
 set -eu
 
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-# A name with a blank, as a packager's folder may have one.
+# A name with a blank, as a packager's directory may have one.
 root="$folder/a host"
 conf=$root/etc/libvirt/virtinterfaced.conf
 
@@ -16,7 +17,7 @@ fail() {
     exit 1
 }
 
-# What is installed is no daemon, but one file is as good as another here.
+# The installed daemon is another program, which makes no difference here.
 run() { make -s DESTDIR="$root" BINARY=/bin/true PREFIX=/usr "$@" >"$folder/said" 2>&1; }
 host() { rm -rf "$root" && mkdir -p "$root/etc/init.d" "$root/usr" && echo 1 >"$root/etc/fstab"; }
 files() {
@@ -78,7 +79,8 @@ SYSTEMD="644 etc/default/virtinterfaced
 644 usr/lib/systemd/system/virtinterfaced-admin.socket
 644 usr/lib/systemd/system/virtinterfaced-rollback.service"
 
-# installs INIT FILES: those files and no others, the same when it is done twice, and none after.
+# installs INIT FILES: installs exactly those files, the same when it is repeated, and none remain
+# after an uninstall.
 installs() {
     host
     before=$(tree)
@@ -106,7 +108,7 @@ host
 ! run install INIT=upstart || fail "INIT=upstart is taken"
 ! run uninstall || fail "what was not installed is uninstalled"
 
-# What the administrator changed stays, and what is new comes beside it; both runs say so.
+# The administrator's changes stay, and new versions are installed beside them; both runs report it.
 run install INIT=sysvinit
 echo "max_clients = 77" >>"$conf"
 echo "exit 0" >>"$root/etc/init.d/virtinterfaced"
@@ -124,7 +126,7 @@ run install
 cmp "$conf" "$folder/changed/libvirt/virtinterfaced.conf" || fail "a file from before is overwritten"
 echo "ok: what was changed stays"
 
-# What nobody changed follows the new version.
+# Unchanged files are replaced by the new version.
 host
 run install
 run install RUNSTATEDIR=/var/run
@@ -132,7 +134,7 @@ grep -q '"/var/run/libvirt"' "$conf" || fail "an unchanged configuration stays o
 [ ! -e "$conf.new" ] || fail "an unchanged configuration counts as changed"
 echo "ok: what was not changed is replaced"
 
-# A host's own daemon of that name is neither replaced nor, later, removed.
+# Another program's daemon of that name is neither replaced nor, later, removed.
 host
 mkdir -p "$root/usr/sbin"
 echo "another's" >"$root/usr/sbin/virtinterfaced"
@@ -143,7 +145,7 @@ grep -q "/usr/sbin/virtinterfaced was not installed from here" "$folder/said" ||
 [ "$(cat "$root/usr/sbin/virtinterfaced")" = "another's" ] || fail "another's daemon is another"
 echo "ok: what is another's is left alone"
 
-# Beside another's daemon of that name ours has another one, and so have its services.
+# If another program has a daemon of that name, ours and its services can have another name.
 run install INIT="sysvinit runit s6 systemd" PROGRAM=hostifd || fail "PROGRAM: $(cat "$folder/said")"
 [ "$(cat "$root/usr/sbin/virtinterfaced")" = "another's" ] || fail "PROGRAM: another's daemon is another"
 [ -x "$root/usr/sbin/hostifd" ] || fail "PROGRAM: no daemon"
@@ -162,7 +164,7 @@ run install INIT=openrc PROGRAM=hostifd
 ! run install PROGRAM=sixteen-letters- || fail "PROGRAM: a name that the kernel cuts is taken"
 echo "ok: another name for the program"
 
-# With other directories, no file names the usual ones.
+# With other directories, no file contains the default ones.
 host
 run install INIT="openrc runit s6 systemd" PREFIX=/opt SYSCONFDIR=/opt/etc LOCALSTATEDIR=/opt/var \
     RUNSTATEDIR=/opt/run UNITDIR=/opt/units
@@ -174,7 +176,7 @@ run uninstall PREFIX=/opt
 echo "ok: other directories"
 
 [ -e .git ] || { echo "SKIP: the archive: needs a git clone" && exit 0; }
-# The archive builds with nothing of cargo's at hand, and for the directories it is told.
+# The archive builds without cargo's cache, and for the given directories.
 archive=$(init/dist.sh "$folder") || fail "no archive: $archive"
 tar -xzf "$archive" -C "$folder"
 [ "$(find "$folder" -maxdepth 1 -name 'virtinterfaced-*' -type d | wc -l)" = 1 ]
@@ -188,10 +190,10 @@ if [ "$(id -u)" = 0 ]; then
     grep -q '/opt/run/libvirt/virtinterfaced-sock' "$folder/help" || fail "$(cat "$folder/help")"
 fi
 echo "ok: the archive builds offline, $(($(wc -c <"$archive") / 1024)) KiB"
-# What this takes is installed along the way, as by `make static` anywhere.
+# The static build installs its requirements, as `make static` does anywhere.
 if [ -d /usr/lib/rustlib/src/rust/library/vendor ] ||
     { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }; then
-    # As small as it gets is for others to try.
+    # Other tests cover the size.
     CARGO_HOME=$folder/nothing CARGO_TARGET_DIR=$folder/target CARGO_PROFILE_RELEASE_LTO=off \
         make -s static >"$folder/said" 2>&1 || fail "no static daemon: $(tail -n 5 "$folder/said")"
     echo "ok: so does its static daemon"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sees to it that what the tests use is there: needs.sh THING:PACKAGE...
-# A THING is a command, or a file by its path. What is missing is installed as PACKAGE, by root on a
-# Debian-like host; anywhere else it is named in one line.
+# Checks the requirements of the tests: needs.sh THING:PACKAGE...
+# A THING is a command, or the path of a file. On a Debian-like host, root installs the missing
+# PACKAGE; otherwise one line names what is missing.
 set -eu
 
 missing=

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Builds the daemon as one static binary for this kind of machine: static.sh OUTPUT
+# Builds the daemon as one static binary for this architecture: static.sh OUTPUT
 #
-# On a host with musl, and with a rustup that has the musl target, there is nothing to it. Debian has
-# no standard library for musl, but all it is made of: there it is built along with the daemon, by
-# Debian's own compiler. The library wants an unwinder by name, though nothing unwinds where a panic
-# ends the process. gcc's is given, which is made for glibc and asks the loader where objects are; a
-# static program has no loader, so the question is answered with "none".
+# On a host with musl, and with a rustup that has the musl target, cargo suffices. Debian has no
+# standard library for musl, but its sources: there it is built with the daemon, by Debian's own
+# compiler. The library requires an unwinder, although a panic ends the process without unwinding.
+# The script links that of gcc, which is built for glibc and asks the loader where objects are; as a
+# static program has no loader, a stub answers "none".
 set -eu
 
 output=$1
@@ -19,8 +19,8 @@ case $triple in
 *) triple=$(uname -m)-unknown-linux-musl ;;
 esac
 
-# Size and memory are what counts here. The smallest functions are inlined, by which it is both smaller
-# and, with thousands of links, quicker; and panics name no paths of the machine that it is built on.
+# Size and memory matter most here. Inlining only the smallest functions makes the binary smaller
+# and, with thousands of links, faster; and panics do not contain paths of the build machine.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 unset CARGO_ENCODED_RUSTFLAGS
 export RUSTFLAGS="-C target-feature=+crt-static -C llvm-args=-inline-threshold=10 \
@@ -41,8 +41,8 @@ else
         gcc -Os -x c -c -o "$unwinder/find_object.o" -
     ar r "$unwinder/libunwind.a" "$unwinder/find_object.o" 2>/dev/null
 
-    # An archive of `make dist` has the daemon's crates in it, and the library's sources have theirs;
-    # cargo wants them in one folder.
+    # An archive of `make dist` contains the daemon's crates, and the library's sources contain
+    # theirs; cargo requires them in one directory.
     set --
     if [ -d .cargo/vendor ]; then
         rm -rf "$target/crates"
@@ -52,8 +52,8 @@ else
         set -- --offline --config "source.vendored.directory = '$crates'"
     fi
 
-    # Overflows are checked in the daemon and its crates, and not in the library, as in the one that
-    # comes with Rust.
+    # Overflows are checked in the daemon and its crates, but not in the library, as in the one that
+    # is shipped with Rust.
     set -- "$@" --config 'profile.release.package."*".overflow-checks = false'
     for crate in env_filter env_logger getopts libc log mio xml-rs; do
         set -- "$@" --config "profile.release.package.$crate.overflow-checks = true"

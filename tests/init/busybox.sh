@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The inittab lines, as busybox's init runs them. host.sh makes the host for it.
+# Tests the inittab lines with busybox's init. host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
@@ -8,7 +8,7 @@ set -u
 : >/tmp/words
 fact "a change is interrupted" interrupt_a_change
 cp /tmp/inittab /etc/inittab
-# The network's line.
+# The line that starts the network.
 echo "::sysinit:/tmp/network" >>/etc/inittab
 cat >/tmp/network <<'END'
 #!/bin/sh
@@ -16,7 +16,7 @@ cat >/tmp/network <<'END'
 is_rolled_back && : >/tmp/network-is-up
 END
 chmod 755 /tmp/network
-# init is process 1 of namespaces of its own; the daemon's pid file has the numbers of those.
+# init is process 1 of a namespace, and the daemon's pid file contains a number of that namespace.
 unshare --pid --fork --kill-child busybox init >>/tmp/words 2>&1 &
 kill_daemon() { kill "-$1" "$(pgrep -x virtinterfaced)"; }
 
@@ -33,7 +33,7 @@ fact "end it" kill_daemon TERM
 fact "so is one that ended" soon another_than "$last"
 fact "one runs" test "$(pgrep -cx virtinterfaced)" = 1
 
-# The daemon writes the number that it has among its own processes.
+# Writes the daemon's number in this namespace.
 pgrep -x virtinterfaced >"$PIDFILE"
 fact "uninstall" uninstall
 fact "a line says what is left to do" grep -q "still runs as process .* take it out of /etc/inittab" /tmp/words

@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Debian's package, as dpkg installs, upgrades, removes and purges it. host.sh makes the host for it.
+# Tests Debian's package: dpkg installs, upgrades, removes and purges it. host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 
 : >/tmp/words
-# What keeps services from being started in containers.
+# Container images use this to prevent services from being started.
 rm -f /usr/sbin/policy-rc.d
-# This host has been booted by nobody; sysvinit would say this.
+# The host has not been booted, so the runlevel that sysvinit would report is imitated.
 printf '#!/bin/sh\necho N 2\n' >/tmp/runlevel
 chmod 755 /tmp/runlevel
 mv /tmp/runlevel /sbin/runlevel

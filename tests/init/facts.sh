@@ -1,11 +1,11 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the tests of init systems have in common: facts about the daemon of a host of its own.
+# Shared parts of the tests of init systems: checks of the daemon on a host of its own.
 
 PIDFILE=/run/virtinterfaced.pid
 CONFIG=/etc/libvirt/virtinterfaced.conf
 
-# Says that something holds: fact TEXT COMMAND...; or ends the test with what does not.
+# Reports a check that holds: fact TEXT COMMAND...; otherwise ends the test with its text.
 fact() {
     text=$1
     shift
@@ -13,7 +13,7 @@ fact() {
     echo "ok: $text"
 }
 
-# Does a command end with this status? ends STATUS COMMAND...
+# Whether a command ends with this status: ends STATUS COMMAND...
 ends() {
     want=$1 rc=0
     shift
@@ -21,7 +21,7 @@ ends() {
     [ "$rc" = "$want" ] || { echo "status $rc, not $want" && return 1; }
 }
 
-# Does something hold within ten seconds? soon COMMAND...
+# Whether a command succeeds within ten seconds: soon COMMAND...
 soon() {
     tries=100
     until "$@"; do
@@ -39,14 +39,14 @@ another_than() { [ -s "$PIDFILE" ] && [ "$(pid)" != "$1" ] && answers; }
 option_is_given() { tr '\0' ' ' <"/proc/$(pid)/cmdline" | grep -q -e "$1"; }
 same_pid_as() { [ "$(pid)" = "$1" ]; }
 
-# Is this the most that may be connected? The configuration says so, and a reload reads it.
+# Whether this is the limit of clients, which the configuration sets and a reload applies.
 clients_max_is() {
     virt-admin -q -c virtinterfaced:///system server-clients-info virtinterfaced |
         grep -q "^nclients_max *: $1\$"
 }
 configure() { echo "$1" >"$CONFIG"; }
 
-# Does on the host itself what `make uninstall` does.
+# Performs `make uninstall` on the host itself.
 uninstall() {
     DESTDIR='' RECORD=/usr/share/virtinterfaced/installed CONFDIRS=/etc SED='' PIDFILE=$PIDFILE \
         sh /tmp/install.sh uninstall >>/tmp/words 2>&1
@@ -54,8 +54,8 @@ uninstall() {
 
 virsh_does() { virsh -q -c interface:///system "$@" >>/tmp/words 2>&1; }
 
-# Leaves what a host has that lost its power in an open change, and was booted anew: of three
-# definitions one was edited since, one removed, and one is new. No daemon runs then.
+# Leaves the state of a host that lost its power during a transaction and was booted again: of three
+# definitions one was edited, one removed and one added. No daemon runs.
 interrupt_a_change() {
     for name in edited removed added; do
         echo "<interface type='ethernet' name='$name'><start mode='none'/><mtu size='1400'/></interface>" \
@@ -68,7 +68,7 @@ interrupt_a_change() {
         last=$(pid) && kill -KILL "$last" && soon no runs "$last" && boot_anew
 }
 
-# To whoever asks, this is another boot now.
+# Changes the boot's id, as a reboot does.
 boot_anew() {
     cat /proc/sys/kernel/random/uuid >/tmp/boot_id
     mount --bind /tmp/boot_id /proc/sys/kernel/random/boot_id
@@ -76,7 +76,7 @@ boot_anew() {
 
 definitions_are() { (cd /etc/libvirt/interface && cksum ./*.xml && stat -c '%n %a %u' ./*.xml); }
 
-# Are the definitions those of before the change, without a daemon?
+# Whether the definitions are those from before the transaction, and no daemon runs.
 is_rolled_back() {
     definitions_are | diff /tmp/before - >>/tmp/words && no pgrep -x virtinterfaced
 }

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Runs the test of an init system on a host of its own: host.sh INIT DAEMON CACHE
-# The host has this machine's files below a writable layer that is thrown away, namespaces for
-# network, mounts and processes, and what `make install` brings for that init system. Debian packages
-# of it are unpacked there, from CACHE. For "deb" it is our own package. Nothing of the machine's own is reached. Where such a host cannot be
-# had, the test is skipped with a reason; with CI or REQUIRE_NETNS set it fails.
+# The host consists of this machine's files below a temporary writable layer, namespaces for
+# network, mounts and processes, and the files of `make install` for that init system. The init
+# system's Debian packages are unpacked there, from CACHE. INIT can also be "deb", for our own
+# package. The test cannot affect the machine. If such a host cannot be created, the test is skipped
+# with a reason; with CI or REQUIRE_NETNS set it fails.
 set -eu
 
 init=$1 daemon=$2 cache=$3
@@ -26,7 +27,7 @@ skip() {
 
 if [ "${INIT_HOST-}" != yes ]; then
     [ "$(id -u)" = 0 ] || skip "needs root to make a host"
-    # Later there is no network.
+    # Packages are fetched before the network is gone.
     # shellcheck disable=SC2086
     files=$("$(dirname "$0")/../fetch.sh" "$cache" $packages) || skip "cannot fetch $packages"
     # shellcheck disable=SC2086

@@ -1,18 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The OpenRC service, as OpenRC runs it. host.sh makes the host for it.
+# Tests the OpenRC service with OpenRC itself. host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 : >/tmp/words
 
-# OpenRC takes a host for booted that has gone through its runlevels.
+# OpenRC treats a host with these files as booted.
 for dir in starting started stopping inactive wasinactive failed hotplugged daemons options \
     exclusive scheduled init.d tmp; do
     mkdir -p "/run/openrc/$dir"
 done
 echo default >/run/openrc/softlevel
-# What is wanted first would bring the machine's own services in.
+# A dependency would start the machine's own services.
 for service in /etc/init.d/*; do
     case $service in
     */virtinterfaced | */virtinterfaced-rollback | */virtinterfaced-online) ;;
@@ -99,7 +99,7 @@ last=$(pid)
 fact "stop supervised" service stop
 fact "it is gone for good" no runs "$last"
 
-# What needs the network, and what does not.
+# A service that needs the network, and one that does not.
 for service in needs-net needs-daemon; do
     need=virtinterfaced
     [ $service = needs-daemon ] || need=net
@@ -108,7 +108,7 @@ for service in needs-net needs-daemon; do
     chmod 755 /etc/init.d/$service
     rc-update --nocolor add $service default >/dev/null
 done
-# OpenRC compares whole seconds, and these services may be as old as what it knows.
+# OpenRC compares times in whole seconds, so it could miss these new services.
 rc-update --nocolor --update >/dev/null
 online() { rc-service --nocolor virtinterfaced-online "$@" >>/tmp/words 2>&1; }
 online_says() { rc-service --nocolor virtinterfaced-online status 2>&1 | grep -q "$1"; }
@@ -120,7 +120,7 @@ echo "<interface type='ethernet' name='late0'><start mode='onboot'/></interface>
     >/etc/libvirt/interface/late0.xml
 echo VIRTINTERFACED_ONLINE_TIMEOUT=1000 >/etc/conf.d/virtinterfaced-online
 fact "start without a NIC that is onboot" service start
-# OpenRC's own word for it is a status that is not 0.
+# OpenRC reports it with a status other than 0.
 online start
 fact "the network is not there" online_says inactive
 other needs-net start

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The runit service, as runsv runs it. host.sh makes the host for it.
+# Tests the runit service with runsv. host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 
 : >/tmp/words
-# Stage 1 reads each of these in its own shell, and goes on with the next.
+# Stage 1 reads each of these files in a shell of its own, and continues with the next.
 stage_1() {
     for part in /etc/runit/core-services/*-virtinterfaced-*.sh; do
         # shellcheck source=/dev/null
@@ -18,7 +18,7 @@ fact "a change is interrupted" interrupt_a_change
 fact "stage 1 comes" stage_1
 fact "it is rolled back" is_rolled_back
 
-# The host's boot makes /run/runit. runsv writes there, and nothing where the service is.
+# The host's boot creates /run/runit. runsv writes there, and not to the service's directory.
 mkdir /run/runit /tmp/service
 ln -s /etc/sv/virtinterfaced /tmp/service
 mount --bind /etc/sv /etc/sv
@@ -37,7 +37,7 @@ configure "max_clients = none"
 fact "reload with a bad file" service reload
 fact "the log has its fault" soon grep -qs "virtinterfaced.conf:1:15: " /var/log/libvirt/virtinterfaced/current
 fact "and that it was not reloaded" soon grep -qs "is not reloaded" /var/log/libvirt/virtinterfaced/current
-# The daemon would have said so itself.
+# The daemon would log this for a signal.
 fact "no signal was sent" no grep -q "the settings are unchanged" /var/log/libvirt/virtinterfaced/current
 fact "the daemon has what it had" clients_max_is 77
 configure "max_clients = 78"
@@ -56,7 +56,7 @@ fact "it is yet another" soon another_than "$last"
 fact "the options are given" option_is_given "--timeout 1234 -v"
 fact "what it says is kept" soon grep -qs info /var/log/libvirt/virtinterfaced/current
 configure "max_clients = none"
-# Whether sv sees the daemon run before it ends is chance, and so is the status.
+# The status depends on whether sv still sees the daemon run, which is random.
 service restart || :
 fact "a daemon that cannot start waits for its next attempt" soon status_says "^finish: "
 rm "$CONFIG"

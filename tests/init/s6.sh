@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The s6 service, as s6-svscan runs it. host.sh makes the host for it.
+# Tests the s6 service with s6-svscan. host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 
 : >/tmp/words
-# s6-rc is no Debian package; a oneshot's "up" is what execlineb makes of it.
+# Debian does not package s6-rc; a oneshot's "up" file is run by execlineb.
 oneshot=/etc/s6-rc/source/virtinterfaced-rollback
 up() { execlineb -P $oneshot/up >>/tmp/words 2>&1; }
 fact "there is a oneshot" grep -qx oneshot $oneshot/type
@@ -49,7 +49,7 @@ fact "a socket left behind is not ready" no is_ready
 fact "start, until it is ready" service -wU -T 9000 -u
 fact "it answers at once" answers
 
-# A longrun of s6-rc is a service directory and more; s6-rc-compile takes these files of it along.
+# A longrun of s6-rc is a service directory with more files; s6-rc-compile copies these.
 source=/etc/s6-rc/source
 mkdir /tmp/longrun
 (cd $source/virtinterfaced && cp -r run finish notification-fd data /tmp/longrun)

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The sysvinit script, under the shells that run such scripts. host.sh makes the host for it.
+# Tests the sysvinit script with the shells that run such scripts. host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh
 
 : >/tmp/words
-# start-stop-daemon is not to be needed.
+# The script must work without start-stop-daemon.
 for program in /sbin/start-stop-daemon /usr/sbin/start-stop-daemon; do rm -f "$program"; done
 
 # shellcheck disable=SC2086
@@ -99,7 +99,7 @@ fact "what was defined stays" test -e /etc/libvirt/interface/added.xml
 fact "stop" script stop
 rm /etc/libvirt/interface/*.xml
 
-# Nobody starts it again here, and the time of a change is kept all the same.
+# No supervisor restarts the daemon here, yet the deadline of a transaction is kept.
 configure "change_timeout = 3"
 fact "start with a deadline for changes" script start
 fact "begin a change that has one" virsh_does iface-begin

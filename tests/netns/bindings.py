@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Every reading call of libvirt-python, and every description held against `ip -json -details`."""
+"""Calls every reading function of libvirt-python; compares descriptions with `ip -json -details`."""
 
 import json
 import subprocess
@@ -82,7 +82,7 @@ def check_look_ups(connection, links):
 
 
 def addresses(link, family):
-    """Each address of a family as the XML has it, in any order."""
+    """The addresses of a family, in the format of the XML, sorted."""
     of_family = [info for info in link["addr_info"] if info["family"] == family]
     return sorted((info["local"], str(info["prefixlen"])) for info in of_family)
 

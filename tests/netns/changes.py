@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Every changing call of libvirt-python, held against `ip -json -details`; and its refusals."""
+"""Calls every changing function of libvirt-python; compares results with `ip -json -details`."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ def names(connection, flags):
 
 
 def check_life(connection):
-    """define, create, destroy, undefine."""
+    """Tests define, create, destroy and undefine."""
     interface = connection.interfaceDefineXML(ETH0, 0)
     same("name", interface.name(), "eth0")
     same("MAC", interface.MACString(), "52:54:00:00:00:01")
@@ -95,7 +95,7 @@ def refused_template(call):
 
 
 def check_bridge(connection):
-    """An interface without a link has no MAC, and is found by its name."""
+    """Tests a bridge. An interface without a link has no MAC address, and is found by its name."""
     connection.interfaceDefineXML(ETH0, VALIDATE)
     bridge = connection.interfaceDefineXML(BR0, VALIDATE)
     same("MAC of what is not there", bridge.MACString(), "")

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Boots a test machine and shows how it is getting on: boot.sh NAME SECONDS KERNEL INITRD [QEMU-OPTION...]
-# Its first serial line is the console, kept in target/vm/NAME.log; on the second it says "-- STAGE",
-# "ok TEST", "FAIL TEST: WHY", and at last "end". It reaches no network. Where its stage is "the power
-# fails" it loses its power at once, and is booted again. Where it is "set_link NIC on" or "off" the cable
-# of that NIC is plugged in or pulled out.
-# Succeeds if the machine said "end" and no FAIL, and turned itself off in time. One whose time was over
-# without a FAIL, and whose kernel had no complaint, is told apart by status 2.
+# Boots a test machine and prints its progress: boot.sh NAME SECONDS KERNEL INITRD [QEMU-OPTION...]
+# The machine's first serial line is the console, logged to target/vm/NAME.log; on the second it
+# prints "-- STAGE", "ok TEST", "FAIL TEST: WHY", and finally "end". It has no network. At the stage
+# "the power fails" it is killed at once and booted again. At the stage "set_link NIC on" or "off"
+# the cable of that NIC is plugged in or pulled out.
+#
+# Succeeds if the machine printed "end" and no FAIL, and turned itself off in time. Status 2 means
+# that it ran out of time without a FAIL and without a complaint of its kernel.
 set -eu
 
 name=$1 seconds=$2 kernel=$3 initrd=$4
@@ -21,8 +22,8 @@ trap 'rm -rf "$state"' EXIT
 begin=$(date +%s)
 cr=$(printf '\r')
 
-# Emulated unless asked otherwise: a kvm within a virtual machine can hang. Its time is then that of its
-# instructions, so that it sees no difference when this machine is busy, and does not wait when idle.
+# Emulated by default, as kvm within a virtual machine can hang. The emulated clock counts
+# instructions, so a busy host does not affect it, and idle time is skipped.
 accel=${VM_ACCEL:-tcg}
 [ "$accel" != tcg ] || set -- -icount shift=2,sleep=off "$@"
 # Succeeds if the machine has turned itself off.
@@ -47,7 +48,7 @@ machine() {
     done
 } | while IFS= read -r line; do
     line=${line%"$cr"}
-    # That is the shell's word for a machine whose power has failed.
+    # The shell's message for a machine whose power has failed.
     [ "$line" != Killed ] || continue
     [ -z "$line" ] || printf '%4d s  %s\n' $(($(date +%s) - begin)) "$line"
     case $line in

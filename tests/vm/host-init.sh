@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=dash
-# The initramfs of the test hosts: loads what the disk needs, lays what is to be tested over the disk at
-# the first boot, and hands the machine over to the disk's own init.
+# The initramfs of the test hosts: loads the disk's modules, copies the files under test to the disk
+# at the first boot, and starts the disk's own init.
 
 PATH=/bin
 /bin/busybox mkdir -p /bin /proc /sys /dev /disk
@@ -10,8 +10,7 @@ PATH=/bin
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-# In the order in which they need each other. The disk is all that the host needs; the rest is for the
-# tests.
+# In the order of their dependencies. The host needs only the disk; the tests need the others.
 for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk \
     failover net_failover virtio_net llc stp bridge; do
     insmod "/modules/$module.ko"

@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh
-# The words of the one are used in the other.
+# The files use each other's functions and variables.
 # shellcheck disable=SC2034,SC2154
-# The manual's chapter "Your host already has a network" on the test hosts, by the programs themselves. A
-# part of host-tests.sh, behind host-network.sh.
+# Tests the manual's chapter "Your host already has a network" with the real programs on the test
+# hosts. A part of host-tests.sh, after host-network.sh.
 #
-#   its sentences on                      are held by
+#   a topic of the chapter                is tested by
 #   two managers undo each other's work   beneath_bridge
 #   the warnings, and when they come      is_warned_of, at each manager
 #   what to do, and that it helps         is_told_to_stop, at each manager
 #   ifupdown, its files and its words     ifupdown_manages
 #   ifup after a bridge, iface-start      beneath_bridge
 #   netifrc                               netifrc_manages
-#   BusyBox's ifup, its file              ifupdown_is_found, behind busybox_ifup_comes
+#   BusyBox's ifup, its file              ifupdown_is_found, after busybox_ifup_comes
 #   dhcpcd                                dhcpcd_manages, newer_dhcpcd_manages
 #   connman                               connman_manages
 #   NetworkManager                        network_manager_manages
 #   libvirtd                              libvirtd_is_beside
-# systemd-networkd and netifd do not run on such hosts: tests/netns/managers.rs has their files.
+# systemd-networkd and netifd do not run on such hosts: tests/netns/managers.rs imitates their
+# files.
 
 # Defines a bridge over the NIC.
 defines_bridge() {
@@ -38,7 +39,7 @@ END
     interface define /run/vlan.xml
 }
 
-# warned TEXT COMMAND...: the log has this once more after the command.
+# warned TEXT COMMAND...: the command adds a line with this text to the log.
 warned() {
     text=$1
     shift
@@ -54,15 +55,15 @@ not_warned() {
     tail -n "+$((lines + 1))" "$log" | tee /dev/stderr | refused grep -q 'manages eth0'
 }
 
-# is_warned_of WHO TEXT: when a bridge over the NIC, or a VLAN of it, is defined, and when the daemon
-# starts. When a bridge is started that is told by another test.
+# is_warned_of MANAGER TEXT: the daemon warns when a bridge or a VLAN over the NIC is defined, and
+# when it starts. Another test covers the start of a bridge.
 is_warned_of() {
     try "$1: a definition of a bridge warns" warned "$2" defines_bridge
     try "$1: a definition of a VLAN warns" warned "$2" defines_vlan
     try "$1: a start of the daemon warns" warned "$2" daemon restart
 }
 
-# After what the warning says.
+# To be called after the advice of the warning was followed.
 is_told_to_stop() {
     try "$1: what the warning says helps" not_warned defines_bridge
     try "$1: the daemon does not warn then either" not_warned daemon restart
@@ -74,7 +75,7 @@ undefines() {
     interface undefine br0
 } >/dev/null 2>&1
 
-# is_refused TEXT COMMAND...: before anything is done.
+# is_refused TEXT COMMAND...: the command is refused with this text, and changes nothing.
 is_refused() {
     text=$1
     shift
@@ -89,7 +90,7 @@ bridges_with_lease() {
     soon has_lease br0 && soon only_client br0
 }
 
-# By the stanza of a file that /etc/network/interfaces includes.
+# Writes a stanza to a file that /etc/network/interfaces includes.
 stanza() {
     mkdir -p /etc/network/interfaces.d
     cp /vm/interfaces /etc/network/interfaces
@@ -104,7 +105,7 @@ ifupdown_manages() {
     is_told_to_stop "$1"
 }
 
-# By its file, which is the same for all of them.
+# Tests the warnings for the file of ifupdown, which all of its variants share.
 ifupdown_is_found() {
     who=$1
     place="(/etc/network/interfaces.d/lan"
@@ -124,12 +125,12 @@ has_both() {
     has_lease eth0 && has_lease br0
 }
 
-# What the network's service does to a bridge that has taken its NIC.
+# Tests the effect of the network's service on a bridge that has taken its NIC.
 beneath_bridge() {
     try "$who has a lease" owns_lease ifup eth0
     try "$who: a bridge takes it over, and its start warns" warned "ifupdown manages eth0 $place:1)" bridges_with_lease
     networking restart >/dev/null 2>&1
-    # ifupdown-ng finds that dhcpcd has gone from the NIC, and leaves it at that.
+    # ifupdown-ng notices that dhcpcd has left the NIC, and does nothing.
     if [ "$who" = ifupdown ]; then
         try "$who: a restart of the network gives the NIC the address a second time" patiently has_both
         try "$who: a start of the bridge takes it away" interface start br0
@@ -151,7 +152,7 @@ leaves_alone() {
     clients | diff /run/clients.before - && alone_has br0 && ip link show eth0 | grep -q 'master br0'
 }
 
-# netifrc's services and its file, with a script of ours in the place of its own.
+# netifrc's services and its file, with our script instead of its own.
 
 netifrc_manages() {
     cat >/etc/init.d/net.eth0 <<'END'
@@ -185,13 +186,13 @@ END
     is_told_to_stop netifrc
 }
 
-# A dhcpcd of all links.
+# A dhcpcd that manages all links.
 
 dhcpcd_starts() {
     dhcpcd -b && soon pidof dhcpcd && patiently has_lease eth0
 }
 
-# By one that takes orders; the other one does not.
+# Installs a dhcpcd that accepts commands, unlike the earlier one.
 newer_dhcpcd_comes() {
     dpkg -i --force-depends --force-confold /packages/dhcpcd-base_*.deb && dhcpcd --version | grep '^dhcpcd 10'
 }
@@ -207,7 +208,7 @@ newer_dhcpcd_manages() {
     try "dhcpcd 10: unbridge gives it its link back" unbridges
     try "dhcpcd 10: a rollback gives it its link back" is_rolled_back_to_manager
     printf 'nodev\ndenyinterfaces dummy0 eth1 br*\n' >/etc/dhcpcd.conf
-    # It has yet to ask for its lease again, and changes its routes then.
+    # It has yet to request its lease again, and changes its routes then.
     sleep 5
     try "dhcpcd 10: a bridge that it must not have is refused" is_refused "configuration excludes br0" interface bridge eth0 br0 --no-stp
     undefines
@@ -217,7 +218,7 @@ newer_dhcpcd_manages() {
     echo nodev >/etc/dhcpcd.conf
 }
 
-# As owns_lease, but the manager's command line does not tell which links it has.
+# As owns_lease, for a manager whose command line does not show its links.
 manager_owns_lease() {
     dhcpcd_starts && soon only_client '[manager]' && cp /run/clients /run/own-client && leased eth0 >/run/own-lease
 }
@@ -231,9 +232,9 @@ is_managers() {
         has_no_lease "$2"
 }
 
-# Each packet arrives, but for those in the moment in which the manager puts the address anew.
+# Every packet arrives, except while the manager replaces the address.
 pings() {
-    # By another name than that of a client's program.
+    # Under a name that is not a DHCP client's.
     ln -sf /bin/busybox /run/ping
     /run/ping -q -c 200 -i 0.1 -W 2 198.51.100.1 >/run/pings 2>&1
 }
@@ -261,7 +262,7 @@ is_rolled_back_to_manager() {
 }
 
 dhcpcd_manages() {
-    # It would wait for udev.
+    # Without this, it would wait for udev.
     printf '%s\n' nodev 'denyinterfaces dummy0 eth1' >/etc/dhcpcd.conf
     try "dhcpcd has a lease for the NIC" dhcpcd_starts
     is_warned_of dhcpcd "): add 'denyinterfaces eth0' to /etc/dhcpcd.conf and restart dhcpcd"
@@ -296,12 +297,12 @@ bus_starts() {
     dbus-daemon --system && soon test -S /run/dbus/system_bus_socket
 }
 
-# keeps_lease WHO FIX: the manager has a lease for the NIC.
+# keeps_lease MANAGER FIX: the manager has a lease for the NIC.
 keeps_lease() {
     is_warned_of "$1" "$2"
     undefines
     try "$1: a bridge over its NIC is refused" is_refused "$2" interface bridge eth0 br0 --no-stp
-    # virsh has defined the bridge before.
+    # virsh defined the bridge before it was refused.
     undefines
     defines_nic_by_dhcp >/dev/null 2>&1
     try "$1: a DHCP client on its NIC is refused" is_refused "$2" interface start eth0
@@ -309,7 +310,7 @@ keeps_lease() {
 }
 
 defines_nic_by_dhcp() {
-    # Of IPv4 it has a lease.
+    # The manager has an IPv4 lease.
     cat >/run/eth0.xml <<'END'
 <interface type='ethernet' name='eth0'>
   <protocol family='ipv4'><dhcp/></protocol>
@@ -349,7 +350,7 @@ connman_leaves() {
     printf '[General]\nNetworkInterfaceBlacklist=%s\n' "$1" >/etc/connman/main.conf
 }
 
-# It takes a read-only /sys for a host without udev.
+# A read-only /sys makes it treat the host as one without udev.
 network_manager_starts() {
     unshare -m sh -c 'mount -o remount,bind,ro /sys && exec NetworkManager' && soon pidof NetworkManager
 }
@@ -391,7 +392,7 @@ libvirtd_lists() {
 }
 
 libvirtd_starts() {
-    # As libvirt-daemon-system, which wants systemd or elogind, would make it.
+    # A user that libvirt-daemon-system would create; that package requires systemd or elogind.
     id libvirt-qemu 2>/dev/null || useradd --system --user-group libvirt-qemu
     LIBVIRT_LOG_OUTPUTS=2:file:/run/libvirtd.log libvirtd -d && patiently libvirtd_lists lo && return
     tail -n 20 /run/libvirtd.log
@@ -407,7 +408,8 @@ libvirtd_is_beside() {
     soon refused pidof libvirtd
 }
 
-# BusyBox's own, as on Alpine's older releases: behind the names of ifupdown's programs, which come back.
+# Replaces ifupdown's programs with BusyBox's own, as on older releases of Alpine. The originals
+# return later.
 busybox_ifup_comes() {
     for name in ifup ifdown; do
         mv "/sbin/$name" "/sbin/$name.before" && ln -s /bin/busybox "/sbin/$name" || return
@@ -421,7 +423,7 @@ busybox_ifup_goes() {
     done
 }
 
-# On Debian with OpenRC: as on Alpine, but for the service, which is ifupdown's.
+# On Debian with OpenRC: as on Alpine, but with ifupdown's service.
 ifupdown_ng_comes() {
     dpkg -r --force-depends ifupdown && dpkg -i /packages/ifupdown-ng_*.deb && ifup --version
 }
@@ -438,7 +440,7 @@ host_has_a_network() {
     sysvinit)
         ifupdown_manages ifupdown
         try "BusyBox's ifup takes the place of ifupdown's" busybox_ifup_comes
-        # Debian's knows no addresses, so that it brings up nothing.
+        # Debian's BusyBox does not support addresses, so it brings nothing up.
         ifupdown_is_found BusyBox
         stanza
         is_told_to_stop BusyBox

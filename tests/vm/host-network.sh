@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh
-# The words of the one are used in the other.
+# The files use each other's functions and variables.
 # shellcheck disable=SC2034,SC2154
-# Networks of the test hosts: what is late at boot, and clients and managers that the host has already.
-# A part of host-tests.sh, which has the words that are used here.
+# Networks of the test hosts: parts that are late at boot, and DHCP clients and managers of the
+# host. A part of host-tests.sh, which defines the functions used here.
 #
-# The NIC eth0 is wired to the NIC "beyond", which stands for the rest of the network: in a namespace of
-# its own it has the DHCP server. A third NIC, eth1, appears when the tests say so; before, it has no
-# driver.
+# The NIC eth0 is wired to the NIC "beyond", which stands for the rest of the network: it is in a
+# namespace of its own, with the DHCP server. A third NIC, eth1, has no driver until the tests add
+# it.
 
 server=/run/beyond
 log=/var/log/virtinterfaced.log
 
-# Other words for the machine: see boot.sh.
+# Stages for the machine: see boot.sh.
 cable() {
     echo "-- boot $boot: set_link eth0 $1" >/dev/ttyS1
 }
 
-# The rest of the network is there from now on.
+# Starts the rest of the network.
 network_is_there() {
     [ -e /run/netns/beyond ] && return
     mkdir -p "$server"
@@ -40,7 +40,7 @@ dhcp_server_stops() {
     rm "$server/pid"
 }
 
-# server_said PATTERN: since the tests have last looked away.
+# server_said PATTERN: the server's log contains this since the tests last cleared it.
 server_said() {
     grep -E "$1" "$server/log"
 }
@@ -70,9 +70,9 @@ is_active() {
     interface list | tee /dev/stderr | grep -q "^ *$1 .* active"
 }
 
-# What of the network is late at boot.
+# Parts of the network that are late at boot.
 
-# Services that note when they are started: one that needs the network, and one that does not.
+# Installs services that record their start: one that needs the network, and one that does not.
 services_note_times() {
     case $flavour in
     openrc)
@@ -120,7 +120,8 @@ online_settings() {
     esac
 }
 
-# Whether what needs the network was started so much later than what does not: at least SECONDS.
+# waited_for_network SECONDS: the service that needs the network started that much later than the
+# other.
 waited_for_network() {
     read -r beside _ </run/started-beside
     read -r after _ </run/started-with-network
@@ -150,7 +151,7 @@ has_no_carrier() {
     [ "$(cat "/sys/class/net/$1/carrier")" = 0 ]
 }
 
-# The driver of the third NIC is given its device.
+# Binds the third NIC to its driver.
 nic_appears() {
     for device in /sys/bus/virtio/devices/*; do
         [ -e "$device/driver" ] || echo "${device##*/}" >/sys/bus/virtio/drivers/virtio_net/bind
@@ -187,7 +188,7 @@ network_comes_late() {
 }
 
 ends_interfaces() {
-    # virsh 9.0 fails after it has destroyed a link that is gone then.
+    # virsh 9.0 fails after it has destroyed a link that vanishes.
     for link in eth0 br1; do
         interface destroy "$link"
         interface undefine "$link" || return
@@ -196,9 +197,10 @@ ends_interfaces() {
     has_no_lease eth0 && refused interface dumpxml br1
 }
 
-# A client that the host's own scripts have started.
+# A DHCP client that the host's own scripts have started.
 
-# The DHCP clients of the host, each with its command line; not what they run, nor parts of dhcpcd.
+# The DHCP clients of the host, each with its command line, without child processes and parts of
+# dhcpcd.
 clients() {
     grep -lxE 'dhclient|udhcpc|busybox|dhcpcd' /proc/[0-9]*/comm 2>/dev/null | while read -r file; do
         tr '\0' ' ' <"${file%comm}cmdline"
@@ -206,13 +208,13 @@ clients() {
     done 2>/dev/null | sed -e '/^dhcpcd: \[[^m]/d' -e '/^[^ ]*virtinterfaced-lease/d' -e '/^$/d' -e 's/ $//'
 }
 
-# One client runs, with this in its command line.
+# Exactly one client runs, with this in its command line.
 only_client() {
     clients | tee /dev/stderr >/run/clients
     [ "$(wc -l </run/clients)" = 1 ] && grep -qF -- "$1" /run/clients
 }
 
-# The host has its lease by a client of its own, whose command line is kept: owns_lease COMMAND...
+# owns_lease COMMAND...: starts the host's own client, which gets a lease; records its command line.
 owns_lease() {
     "$@" && soon has_lease eth0 && soon only_client eth0 && cp /run/clients /run/own-client &&
         leased eth0 >/run/own-lease
@@ -227,10 +229,10 @@ goes_on_at_bridge() {
     soon only_client br0 && lease_is_at br0 && has_no_lease eth0 && is_renewed
 }
 
-# The server knows of the new client and has refused or been given back nothing.
+# The new client renews the lease, which the server neither refuses nor gets back.
 is_renewed() {
     : >"$server/log"
-    # As half of the time is over.
+    # A client renews after half of the lease time.
     patiently server_said DHCPACK && refused server_said 'DHCPNAK|DHCPRELEASE'
 }
 
@@ -251,7 +253,7 @@ is_rolled_back() {
         interface rollback && [ ! -e /sys/class/net/br0 ] && is_given_back
 }
 
-# lease_of_the_host CLIENT COMMAND...: by a client that the command starts.
+# lease_of_the_host CLIENT COMMAND...: tests the client that the command starts.
 lease_of_the_host() {
     client=$1
     shift

@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the test hosts try, as root, from inside: once "enable" when the daemon was just installed,
-# "found WHO" when WHO is started, and then at the end of each boot. Boot 1 tries what an administrator
-# does with a service, boot 2 whether all of it is as it was, what of the network is late, and clients
-# that the host has already; then, on a sysvinit host, the package. On an OpenRC host boots 2 to 4 end in
-# the middle of a change of the network, when the power fails, and the boot after each tries what has
-# become of it. Who else may manage the network is tried by each in its last boot. Says how it goes on
-# the second serial line.
+# The tests of the test hosts, run inside as root: "enable" after the daemon was installed, "found
+# SERVICE" when SERVICE is started, and without an argument at the end of each boot. They print
+# their progress to the second serial line.
+#
+# Boot 1 tests an administrator's use of the service. Boot 2 tests that its state is the same after
+# a reboot, parts of the network that are late, and DHCP clients of the host; then, on a sysvinit
+# host, the package. On an OpenRC host the power fails in boots 2 to 4 in the middle of a
+# transaction, and the next boot tests the result. Each host tests other network managers in its
+# last boot.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 flavour=$(cat /vm/flavour)
@@ -20,7 +22,7 @@ output=/run/host-tests.output
 # shellcheck source=tests/vm/host-managers.sh
 . /vm/host-managers.sh
 
-# One failure does not hold up what follows: try NAME COMMAND...
+# A failure does not stop the following tests: try NAME COMMAND...
 try() {
     name=$1
     shift
@@ -28,7 +30,7 @@ try() {
         echo "ok $name"
     else
         echo "FAIL $name: status $?: $(tail -n 3 "$output" | tr '\n' ' ')"
-        # For whoever reads the console.
+        # Shown on the console for a developer.
         { echo "== $name" && cat "$output" && tail -n 20 "$log" "$server/log"; } >/dev/console 2>&1
     fi
 }
@@ -44,17 +46,17 @@ ends_with() {
     [ "$status" = "$wanted" ]
 }
 
-# Until it holds, for ten seconds.
+# Repeats a command until it succeeds, for ten seconds.
 soon() {
     within 50 0.2 "$@"
 }
 
-# The same for what takes its time: a lease's end, a client's pause.
+# The same for slow events: a lease's end, a client's pause.
 patiently() {
     within 300 1 "$@"
 }
 
-# within TRIES PAUSE COMMAND...: shows what the last try said.
+# within TRIES PAUSE COMMAND...: shows the output of the last try.
 within() {
     tries=$1 pause=$2
     shift 2
@@ -79,7 +81,7 @@ settings() {
     esac
 }
 
-# The daemon's process id, if its file names one that is alive.
+# The daemon's process number, if its file names a living one.
 pid() {
     read -r pid <"$pid_file" && [ "$(cat "/proc/$pid/comm")" = virtinterfaced ] && echo "$pid"
 }
@@ -180,10 +182,10 @@ kill_daemon() {
     victim=$(pid) && kill -KILL "$victim" && soon refused kill -0 "$victim"
 }
 
-# Recovery by the init script: the files of the killed daemon are in its way.
+# The init script recovers, although files of the killed daemon remain.
 daemon_is_killed() {
     crashed=1
-    # OpenRC has a status of its own for that.
+    # OpenRC has a status of its own for a crashed service.
     [ "$flavour" = sysvinit ] || crashed=32
     try "the daemon is killed" kill_daemon
     try "status when killed is $crashed" ends_with "$crashed" daemon status
@@ -202,7 +204,7 @@ daemon_is_killed() {
     kill "$stranger"
 }
 
-# Recovery by OpenRC's own supervisor, for those who choose it.
+# OpenRC's own supervisor recovers, if an administrator chooses it.
 daemon_is_supervised() {
     daemon stop >/dev/null 2>&1
     echo 'supervisor=supervise-daemon' >>"$(settings)"
@@ -222,23 +224,23 @@ killed_and_back() {
     kill_daemon && soon answers
 }
 
-# The kernel gives init a limit of 4,096.
+# The kernel's default limit for init is 4,096.
 may_open() {
     awk '/^Max open files/ { print $5 }' "/proc/$(pid)/limits" | tee /dev/stderr | { read -r limit && [ "$limit" -ge "$1" ]; }
 }
 
-# What each boot tries first.
+# The first tests of each boot.
 
 came_up() {
     try "the service came up at boot $boot" daemon status
     try "the daemon answers at boot $boot" answers
     try "it may open files for all clients at boot $boot" may_open 16384
-    # At boot 5 it is started after that.
+    # In boot 5 the daemon starts after networking.
     [ "$boot" = 5 ] ||
         try "it was there before networking at boot $boot" refused grep "boot $boot start.*dummy0" /vm/hooks
 }
 
-# The daemon's hook notes when it starts and stops, and whether networking came first.
+# The daemon's hook records its starts and stops, and whether networking came first.
 enable_service() {
     printf '%s\n' 'log_level = 2' "log_outputs = \"2:file:$log\"" >>"$configuration"
     mkdir -p /etc/libvirt/hooks
@@ -252,7 +254,7 @@ END
         # Debian's OpenRC has networking in this run level.
         rc-update add virtinterfaced sysinit
         sed -i '/pre-up/a\    pre-up /vm/host-tests.sh found networking' /etc/network/interfaces
-        # A service that a remote administrator comes in by.
+        # A service by which a remote administrator logs in.
         cat >/etc/init.d/way-in <<'END'
 #!/sbin/openrc-run
 depend() { after networking virtinterfaced; }
@@ -277,7 +279,7 @@ answers_without_networking() {
     ifquery --list | grep nowhere0 && refused ifquery --state nowhere0 && answers
 }
 
-# The package takes the place of what was installed by hand.
+# Replaces the manual installation with the package.
 package_is_used() {
     daemon stop >/dev/null 2>&1
     update-rc.d virtinterfaced remove >/dev/null 2>&1
@@ -305,7 +307,7 @@ package_left_nothing() {
     done </vm/package-files
 }
 
-# A change of the network on which the power fails.
+# Changes of the network during which the power fails.
 
 interface() {
     command=$1
@@ -334,23 +336,24 @@ unbridges_nic() {
     interface unbridge br0 && is_carried_by eth0 && [ ! -e /sys/class/net/br0 ]
 }
 
-# What there is of definitions, byte for byte, with modes and owners.
+# The definitions, byte for byte, with modes and owners.
 definitions() {
     (cd /etc/libvirt/interface && cksum ./* && stat -c '%n %a %u %g' ./*)
 }
 
-# A lease's seconds run on meanwhile.
+# The seconds of a lease count down meanwhile.
 network() {
     ip -o -4 address | sed 's/ [0-9]*sec/ SECONDS/g' && ip route
 }
 
-# Notes what a service finds when it is started.
+# Records the state that a service finds when it is started.
 found() {
     network >"/run/found-by-$1.network"
     definitions >"/run/found-by-$1.definitions"
 }
 
-# Has a link the host's address and the default route, now or in a file of what was found?
+# is_carried_by LINK [FILE]: the link has the host's address and the default route, now or in a
+# recorded state.
 is_carried_by() {
     [ "$#" = 2 ] || { network >/run/the-network && set -- "$1" /run/the-network; }
     cat "$2" && grep -q " $1 .*inet 198.51.100.2/24 " "$2" &&
@@ -366,8 +369,8 @@ has_found_definitions() {
     diff "/vm/definitions.$2" "/run/found-by-$1.definitions"
 }
 
-# A rollback is held against this. From here on the tests have nothing written through to the disk:
-# what the daemon does not write through itself is lost with the power.
+# Records the state that a rollback must restore. From here on the tests do not sync the disk, so
+# data that the daemon does not sync itself is lost with the power.
 remembers_definitions() {
     definitions | tee "/vm/definitions.$1"
     sync
@@ -407,7 +410,7 @@ change_was_kept() {
     try "the committed change cannot be rolled back" refused interface rollback
 }
 
-# The daemon starts behind the network, and the other service before it.
+# The daemon starts after the network, and the rollback service before it.
 daemon_comes_late() {
     rc-update del virtinterfaced sysinit && rc-update add virtinterfaced default &&
         rc-update add virtinterfaced-rollback sysinit

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Tries the daemon on a Debian host without systemd, in a virtual machine: host.sh openrc|sysvinit BINARY
-# What `make install INIT=...` installs, and for sysvinit what `make deb` made, are laid over a fresh
-# copy of the host's disk. host-tests.sh is what is tried there.
+# Tests the daemon on a Debian host without systemd, in a virtual machine: host.sh openrc|sysvinit BINARY
+# The files of `make install INIT=...`, and for sysvinit the package of `make deb`, are copied onto
+# a fresh copy of the host's disk. host-tests.sh contains the tests.
 set -eu
 
 flavour=$1 binary=$2
@@ -50,7 +50,8 @@ boot() {
 status=0
 boot || status=$?
 if [ "$status" = 2 ]; then
-    # Emulated processors that get no time have stalled before. A daemon that stalls does so again.
+    # Emulated processors without enough time have stalled before, so one more attempt is made. A
+    # daemon that stalls fails twice.
     echo "$flavour machine: it did not come to its end; once more"
     status=0
     boot || status=$?

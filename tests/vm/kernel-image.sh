@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Prints the folder of the kernel that the test machines boot: kernel-image.sh
-# In it are `vmlinuz` and `modules`, Debian's cloud kernel of today unpacked, not installed. It is
-# fetched once and kept outside the source tree, in $VM_CACHE.
+# Prints the directory of the kernel that the test machines boot: kernel-image.sh
+# It contains `vmlinuz` and `modules`: Debian's current cloud kernel, unpacked but not installed. It
+# is fetched once and kept outside the source tree, in $VM_CACHE.
 set -eu
 
 cache=${VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/virtinterfaced}

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The first process of the kernel machine: loads the modules, runs the tests, and turns it off.
-# What boot.sh is to show goes to the second serial line.
+# The first process of the kernel machine: loads the modules, runs the tests, and turns the machine
+# off. Lines for boot.sh go to the second serial line.
 
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev
@@ -12,11 +12,11 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 exec </dev/null >/dev/ttyS1 2>/dev/ttyS0
 
-# A module of tunnels makes a link of its own in each network namespace, unless told not to.
+# By default, modules of tunnels create a link in each network namespace.
 echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 while read -r module; do
     case $module in
-    # A kernel without IPv6 has no tunnels over it.
+    # A kernel without IPv6 does not support these tunnels.
     ip6_tunnel | ip6_gre) [ -e /proc/net/if_inet6 ] || continue ;;
     esac
     case $module in

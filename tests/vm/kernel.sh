@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Runs the kernel tests on Debian's kernel, in a machine without a disk:
 #     kernel.sh DAEMON [ARGUMENT-OF-THE-TEST-PROGRAM...]
-# The machine is a small one: busybox, ip, bridge, the daemon, the test program, and the modules that it
-# needs. VM_TIMEOUT is how many seconds it may take, VM_ACCEL=kvm a faster processor, VM_KERNEL what the
-# kernel is told besides.
+# The machine contains only busybox, ip, bridge, the daemon, the test program, and the modules that
+# it needs. VM_TIMEOUT sets the time limit in seconds, VM_ACCEL=kvm a faster processor, VM_KERNEL
+# additional kernel parameters.
 set -eu
 
 daemon=$1
@@ -25,7 +25,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 
-# Copies a program to a place in the machine, and the libraries that it loads to where they are here.
+# Copies a program to a path in the machine, and its libraries to the paths that they have here.
 carry() {
     install -D "$1" "$root$2"
     ldd "$1" 2>/dev/null | sed -n 's|^[^/]*\(/[^ ]*\) (.*|\1|p' | while read -r library; do
@@ -46,7 +46,7 @@ for module in $modules; do
     echo "${module##*/}" >>"$root/modules/order"
 done
 echo "$*" >"$root/etc/test-arguments"
-# Tests that draw draw the same each time then.
+# With these, random tests use the same seed in every run of a commit.
 echo "${CI-}" >"$root/etc/ci"
 echo "${CI_SEED-}" >"$root/etc/ci-seed"
 (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs"
