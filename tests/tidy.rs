@@ -144,7 +144,7 @@ fn imports_point_down_below(src: &'static str) {
         assert!(own.is_some(), "{}: not in the list of lib.rs", source.name());
         for name in crate_names(source) {
             let other = height(&name);
-            assert!(other.is_some(), "{}: crate::{name} is no module", source.name());
+            assert!(other.is_some(), "{}: crate::{name} is not a module", source.name());
             assert!(other <= own, "{} points up to crate::{name}", source.name());
         }
     }

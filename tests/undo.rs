@@ -8,7 +8,7 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
-    reason = "a test fails by panicking, and tells how much it tried"
+    reason = "a test fails by panicking, and prints how much it tried"
 )]
 
 #[path = "support/case.rs"]

@@ -9,7 +9,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a benchmark reads the clock, waits, and is told whom to measure"
+    reason = "a benchmark reads the clock, waits, and gets its measures as arguments"
 )]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 #![expect(clippy::print_stderr, reason = "so is saying why there is none")]

@@ -118,7 +118,7 @@ impl Lives {
         figures.print("... destroy", Unit::Time, Target::BesideBare);
         Figures::of_ours(of(self.undefine)?).print("... undefine", Unit::Time, Target::None);
         let figures = Figures::beside_bare(of(self.deletion)?, of(self.bare_deletion)?);
-        figures.print("... its deletion, which nobody waits for", Unit::Time, Target::None);
+        figures.print("... its deletion, in the background", Unit::Time, Target::None);
         Ok(())
     }
 }

@@ -139,7 +139,7 @@ fn only_what_is_passed_is_served_and_none_of_it_is_changed_or_removed() {
         let there = fs::metadata(&path).unwrap();
         assert_eq!((there.mode() & 0o777, there.gid()), (0o751, 0));
         // Programs that other tests have just forked may hold it for a moment.
-        eventually("nobody holds it any more", || UnixStream::connect(&path).is_err());
+        eventually("no process holds the socket", || UnixStream::connect(&path).is_err());
     });
 }
 

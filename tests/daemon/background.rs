@@ -94,7 +94,10 @@ fn the_daemon_has_left_session_directory_and_streams_of_its_starter() {
         assert_ne!(session, i64::from(daemon.pid()), "it could get a terminal");
         assert_eq!(terminal, 0);
         assert_ne!(parent, i64::from(std::process::id()));
-        assert!(!Path::new(&format!("/proc/{session}")).exists(), "who stood between has gone");
+        assert!(
+            !Path::new(&format!("/proc/{session}")).exists(),
+            "the process between them has ended"
+        );
         assert_eq!(fs::read_link(daemon.proc("cwd")).unwrap(), Path::new("/"));
         for stream in ["fd/0", "fd/1", "fd/2"] {
             let target = fs::read_link(daemon.proc(stream)).unwrap();

@@ -73,7 +73,7 @@ fn an_option_that_is_none_is_refused_with_the_usage() {
 fn other_wrong_usage_is_one_line_and_exit_status_1() {
     const CASES: [(&str, &[&str]); 4] = [
         ("left-over argument", &["rubbish"]),
-        ("timeout that is no number", &["--timeout=soon"]),
+        ("timeout that is not a number", &["--timeout=soon"]),
         ("negative timeout", &["-t", "-1"]),
         ("timeout over the limit", &["-t", "2147484"]),
     ];

@@ -82,7 +82,7 @@ fn start_reload_and_shutdown_are_told_each_with_its_arguments() {
         }
         let daemon = Daemon::start();
         let mut want = vec!["daemon - start - start", "a - start - start", "b - start - start"];
-        assert_eq!(calls(), want, "before anybody is served");
+        assert_eq!(calls(), want, "before a client is served");
         daemon.signal(libc::SIGHUP);
         let reload =
             ["daemon - reload begin SIGHUP", "a - reload begin SIGHUP", "b - reload begin SIGHUP"];

@@ -181,7 +181,7 @@ fn a_socket_that_others_put_in_place_of_ours_keeps_its_mode() {
     in_namespace(|| {
         let daemon = start("");
         fs::remove_file(SOCKET).unwrap();
-        fs::write(SOCKET, "somebody else's").unwrap();
+        fs::write(SOCKET, "another program's").unwrap();
         let before = sockets::mode(SOCKET);
         daemon.reload_with("unix_sock_rw_perms = '0777'\n");
         assert_eq!(sockets::mode(SOCKET), before);
@@ -293,7 +293,7 @@ fn a_moved_log_file_is_opened_anew_though_the_configuration_is_bad() {
         fs::rename(&log, format!("{log}.1")).unwrap();
         config_file("rubbish");
         daemon.reload();
-        eventually("the mistake is told in the new file", || {
+        eventually("the error is in the new file", || {
             fs::read_to_string(&log).is_ok_and(|text| text.contains("are unchanged"))
         });
     });

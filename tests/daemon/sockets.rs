@@ -64,7 +64,7 @@ fn modes_and_group_are_as_configured() {
                 [0o700, 0o777, 0o700],
                 4321,
             ),
-            ("nobody is asked", "auth_unix_rw = 'none'".to_owned(), [0o700, 0o777, 0o700], 0),
+            ("no authentication", "auth_unix_rw = 'none'".to_owned(), [0o700, 0o777, 0o700], 0),
         ];
         for (label, text, want_modes, want_group) in cases {
             let daemon = Daemon::configured(&text);
@@ -102,7 +102,7 @@ fn at_no_moment_is_a_socket_open_to_more_than_it_will_be() {
                 Daemon::configured(CONFIG).stop();
             }
             drop(stop);
-            assert!(rw.join().unwrap() > 0 && ro.join().unwrap() > 0, "nobody looked");
+            assert!(rw.join().unwrap() > 0 && ro.join().unwrap() > 0, "the sockets were seen");
         });
     });
 }

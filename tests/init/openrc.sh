@@ -27,7 +27,7 @@ rollback() { rc-service --nocolor virtinterfaced-rollback "$@" >>/tmp/words 2>&1
 fact "a rollback comes before the network" \
     grep -qx "	before net networking virtinterfaced" /etc/init.d/virtinterfaced-rollback
 fact "it comes at boot" rc-update --nocolor add virtinterfaced-rollback boot
-fact "nothing to roll back is no failure" rollback start
+fact "nothing to roll back is a success" rollback start
 fact "it counts as started" rollback status
 fact "stop it" rollback stop
 fact "a change is interrupted" interrupt_a_change
@@ -61,7 +61,7 @@ fact "stop twice" service stop
 
 fact "start once more" service start
 kill -KILL "$(pid)"
-fact "killed is told" soon status_says crashed
+fact "the status shows the kill" soon status_says crashed
 fact "a killed one is replaced by restart" service restart
 fact "it answers then" answers
 fact "stop that" service stop

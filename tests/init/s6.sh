@@ -10,7 +10,7 @@ set -u
 oneshot=/etc/s6-rc/source/virtinterfaced-rollback
 up() { execlineb -P $oneshot/up >>/tmp/words 2>&1; }
 fact "there is a oneshot" grep -qx oneshot $oneshot/type
-fact "nothing to roll back is no failure" up
+fact "nothing to roll back is a success" up
 fact "a change is interrupted" interrupt_a_change
 fact "the oneshot comes up" up
 fact "the change is rolled back" is_rolled_back

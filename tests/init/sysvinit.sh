@@ -56,7 +56,7 @@ for shell in "dash" "busybox sh" "bash --posix"; do
 
     sleep 1000 &
     echo $! >"$PIDFILE"
-    fact "another's process id is no daemon" ends 1 script status
+    fact "another process is not taken for the daemon" ends 1 script status
     fact "stop with a stale pid file" script stop
     fact "does not hit the other process" runs $!
     fact "start with a stale pid file" script start
@@ -81,7 +81,7 @@ done
 # shellcheck disable=SC2086
 rollback() { $shell /etc/init.d/virtinterfaced-rollback "$@" >>/tmp/words 2>&1; }
 for shell in "dash" "busybox sh" "bash --posix"; do
-    fact "$shell: nothing to roll back is no failure" rollback start
+    fact "$shell: nothing to roll back is a success" rollback start
     fact "a change is interrupted" interrupt_a_change
     for action in stop restart force-reload status; do fact "$action" rollback "$action"; done
     fact "that has rolled nothing back" no is_rolled_back
@@ -93,7 +93,7 @@ fact "start" script start
 fact "begin a change" virsh_does iface-begin
 fact "define something in it" virsh_does iface-define /tmp/added.xml
 boot_anew
-fact "with a daemon there, rolling back is no failure" rollback start
+fact "a rollback beside a daemon is a success" rollback start
 fact "and leaves the change to it" virsh_does iface-commit
 fact "what was defined stays" test -e /etc/libvirt/interface/added.xml
 fact "stop" script stop

@@ -156,7 +156,7 @@ fn a_bond_whose_definition_leaves_mode_and_monitor_open_is_up_with_any() {
         ip("link add bond0 type bond mode active-backup miimon 70");
         scene.create("bond0");
         assert_eq!(slaves(), ["m0"]);
-        assert_monitor(&[("mode", "active-backup 1"), ("miimon", "70")], "as it was found");
+        assert_monitor(&[("mode", "active-backup 1"), ("miimon", "70")], "mode and monitor stay");
         scene.assert_running("bond0");
     });
 }

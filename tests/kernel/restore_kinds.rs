@@ -386,7 +386,7 @@ fn guests_that_stay_are_left_alone() {
         let now = Snapshot::take();
         ip("address add 198.51.100.9/24 dev br0");
         scene.client.call(procedure::INTERFACE_CHANGE_ROLLBACK, &[Arg::Word(0)]).results();
-        now.assert_unchanged(Strictness::SameLinks, "a guest was told something");
+        now.assert_unchanged(Strictness::SameLinks, "a guest was changed");
     });
 }
 

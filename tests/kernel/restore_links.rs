@@ -377,6 +377,6 @@ address add 198.51.100.1/24 dev br0
         let before = Snapshot::take();
         RawClient::open().call(procedure::INTERFACE_CHANGE_BEGIN, &[Arg::Word(0)]).results();
         ip_batch("link del v5\nlink del br0\n");
-        before.assert_unchanged(Strictness::AlikeLinks, "nobody has committed in time");
+        before.assert_unchanged(Strictness::AlikeLinks, "no commit in time");
     });
 }

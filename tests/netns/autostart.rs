@@ -227,7 +227,7 @@ fn what_a_stop_has_cut_short_is_done_by_the_next_daemon() {
         store("eth0", &nic, "onboot");
         store("eth1", &ethernet("eth1", &["198.51.100.1/24"], &[]), "onboot");
         let daemon = Daemon::start();
-        eventually("eth0 waits for a lease that nobody gives", || is_up("eth0"));
+        eventually("eth0 waits for a lease", || is_up("eth0"));
         await_marker();
         assert_eq!(daemon.stop().code(), Some(0));
         assert!(is_up("eth0"));

@@ -475,7 +475,7 @@ fn a_number_that_is_anothers_by_now_is_not_adopted() {
         let clients = Clients::open(DhcpClient::Auto);
         assert!(!clients.is_running(&lease("eth0")));
         assert!(!Path::new(&record).exists());
-        assert!(sleeper.try_wait().unwrap().is_none(), "and nobody harms it");
+        assert!(sleeper.try_wait().unwrap().is_none(), "the process is left alone");
         sleeper.kill().unwrap();
         sleeper.wait().unwrap();
     });

@@ -108,7 +108,7 @@ pub(crate) fn ports(master: &str) -> Vec<String> {
 /// A JSON string's text.
 #[track_caller]
 pub(crate) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
 }
 
 /// Writes a file in the test's directory; returns its path.

@@ -77,7 +77,7 @@ fn a_change_outlives_a_daemon_that_is_killed() {
             daemon.stderr().contains("found an open change left by an earlier daemon, begun at 20")
         );
         assert!(virsh("iface-begin").failed().contains("one is already open, begun at 20"));
-        assert_eq!(ports("br0"), ["eth0"], "nothing is undone as long as nobody says so");
+        assert_eq!(ports("br0"), ["eth0"], "nothing is undone without a rollback");
         roll_back();
         before.assert_unchanged(Strictness::AlikeLinks, "after the rollback");
         assert_eq!(Tree::take(), tree);

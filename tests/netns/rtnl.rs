@@ -89,7 +89,7 @@ fn whoever_looks_does_not_wait_for_a_change_that_waits() {
                 assert_eq!(other.call(procedure, arguments).head.status, OK, "{procedure}");
             };
             let jam = jammed(|| drop(client.list_all()), change, || {});
-            assert!(jam.longest < jam.time / 2, "a change waited, and so did who looks: {jam:?}");
+            assert!(jam.longest < jam.time / 2, "a query waited as long as the change: {jam:?}");
         }
     });
 }
@@ -99,7 +99,7 @@ fn a_process_that_asks_the_kernel_is_made_again() {
     in_namespace(|| {
         let daemon = Daemon::start();
         let mut client = RawClient::open();
-        assert_eq!(messenger_of(&daemon), None, "nobody has changed anything");
+        assert_eq!(messenger_of(&daemon), None, "no change was made");
         let mut last = None;
         for _ in 0..5 {
             for change in [procedure::INTERFACE_CHANGE_BEGIN, procedure::INTERFACE_CHANGE_COMMIT] {
@@ -177,7 +177,7 @@ fn jammed(
                     return (time, count.load(Ordering::SeqCst) - begin);
                 }
             }
-            panic!("nobody has kept the lock");
+            panic!("the lock was never busy");
         });
         scope.spawn(other);
         let mut longest = Duration::ZERO;

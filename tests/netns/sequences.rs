@@ -295,7 +295,7 @@ impl Telling {
             let mut differences = begun.differences(&now, Strictness::AlikeLinks);
             for (guest, bridge) in &guests {
                 if !ports(bridge).contains(guest) {
-                    differences.push(format!("{guest} is no port of {bridge}"));
+                    differences.push(format!("{guest} is not a port of {bridge}"));
                 }
             }
             if differences.is_empty() {

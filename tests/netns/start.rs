@@ -89,7 +89,7 @@ impl Monitor {
     /// The events of a link so far.
     fn of(&self, name: &str) -> Vec<String> {
         let mark = self.lines().len();
-        eventually("the monitor has told all", || {
+        eventually("the monitor has recorded all", || {
             ip("link set lo mtu 65535");
             ip("link set lo mtu 65536");
             self.lines().len() >= mark + 2

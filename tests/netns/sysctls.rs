@@ -24,12 +24,12 @@ link set br0 up
 /// Sysctls that a rollback does not restore, with the reason.
 const LEFT: [(&str, &str); 7] = [
     ("addr_gen_mode", "an attribute of the link, which the rollback sets as such"),
-    ("ioam6_id_wide", "the kernel tells half of it"),
+    ("ioam6_id_wide", "the kernel shows half of it"),
     ("mc_forwarding", "read only"),
-    ("ra_honor_pio_life", "the kernel does not tell it"),
-    ("ra_honor_pio_pflag", "the kernel does not tell it"),
-    ("regen_min_advance", "the kernel does not tell it"),
-    ("stable_secret", "the kernel does not tell it"),
+    ("ra_honor_pio_life", "the kernel does not show it"),
+    ("ra_honor_pio_pflag", "the kernel does not show it"),
+    ("regen_min_advance", "the kernel does not show it"),
+    ("stable_secret", "the kernel does not show it"),
 ];
 
 /// The sysctls of a link.

@@ -166,7 +166,7 @@ impl Client {
         match self.session.poll_call(now) {
             None => assert!(asked.is_none(), "{asked:?} was not heard"),
             Some(pending) => {
-                let ask = asked.expect("a call that nobody made");
+                let ask = asked.expect("a call that the client made");
                 let client = self.session.client();
                 let outcome = sample::outcome(&pending.call, client, &kernel.host);
                 self.session.handle_reply(&pending.reply_to, outcome, now);
@@ -256,7 +256,7 @@ impl Client {
         self.heard.extend(written, Carrier::None);
         self.session.handle_written(len);
         while let Some(frame) = self.heard.frame().unwrap() {
-            let owed = self.owed.pop_front().expect("words that nobody asked for");
+            let owed = self.owed.pop_front().expect("a message that is expected");
             owed.compare(&frame);
             let len = frame.len;
             self.heard.consume(len);
@@ -283,7 +283,7 @@ impl Client {
             self.be_answered(kernel, now);
             self.be_written(usize::MAX);
             let moved = self.said.len() < before || self.ending.is_some();
-            assert!(moved, "nobody answers {:?}", self.said);
+            assert!(moved, "not handled: {:?}", self.said);
         }
         assert!(self.owed.is_empty(), "a reply was never written");
     }

@@ -194,7 +194,7 @@ impl Snapshot {
             }
             assert!(
                 Instant::now() < deadline,
-                "{label}: the host is not as it was:\n{}",
+                "{label}: the host has changed:\n{}",
                 differences.join("\n")
             );
             std::thread::sleep(Duration::from_millis(20));

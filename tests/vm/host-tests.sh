@@ -134,7 +134,7 @@ service_is_used() {
     try "stop leaves nothing" nothing_left
     try "status when stopped is 3" ends_with 3 daemon status
     try "a stopped daemon does not answer" refused virsh -c interface:///system iface-list
-    try "stop when stopped is no failure" daemon stop
+    try "stop when stopped succeeds" daemon stop
     try "reload when stopped fails" refused daemon reload
     try "start" daemon start
     try "the started daemon answers" answers
@@ -390,8 +390,8 @@ change_is_left_open() {
 }
 
 change_was_undone() {
-    try "who comes in finds the NIC as it was" has_found way-in eth0
-    try "who comes in finds the definitions as they were" has_found_definitions way-in nic
+    try "a remote login finds the NIC restored" has_found way-in eth0
+    try "a remote login finds the definitions restored" has_found_definitions way-in nic
     try "the bridge is gone" test ! -e /sys/class/net/br0
     try "there is no change to commit" refused interface commit
 }
@@ -404,7 +404,7 @@ change_is_committed() {
 }
 
 change_was_kept() {
-    try "who comes in finds the bridge" has_found way-in br0
+    try "a remote login finds the bridge" has_found way-in br0
     try "the bridge's definition is there" test -s /etc/libvirt/interface/br0.xml
     try "the NIC has none" test ! -e /etc/libvirt/interface/eth0.xml
     try "the committed change cannot be rolled back" refused interface rollback

@@ -59,7 +59,7 @@ fn check(definitions: &Definitions, edits: &[FileEdit]) {
 
 fn carry_out(definitions: &mut Definitions, edit: &FileEdit) {
     let before = definitions.entry(&edit.name).and_then(Entry::bytes);
-    assert_eq!(before, edit.before.as_deref(), "an edit begins with what is there");
+    assert_eq!(before, edit.before.as_deref(), "an edit begins with the current content");
     let entry = |bytes| native::read(edit.name, bytes, native::parse);
     definitions.note(edit.name, edit.after.clone().map(entry));
 }

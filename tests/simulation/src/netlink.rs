@@ -99,7 +99,7 @@ fn check_conversation(datagrams: &[&[u8]]) {
     for datagram in datagrams {
         let answer = conversation.handle_datagram(datagram, |message| {
             assert!(!is_over, "a message behind the end");
-            assert_eq!(message.sequence, sequence, "a message that nobody asked for");
+            assert_eq!(message.sequence, sequence, "an unexpected message");
         });
         assert!(!is_over || is_no_end(answer), "a second end");
         is_over |= answer != conversation::Answer::Pending;
