@@ -32,7 +32,7 @@ fn plans_are_what_their_cases_say() {
 }
 
 #[test]
-fn ways_back_are_what_their_cases_say() {
+fn rollbacks_are_what_their_cases_say() {
     for case in rollback_case::rollback_cases() {
         let back = case.plan_from(&case.now);
         let mut text = back.plan.to_string();
@@ -44,7 +44,7 @@ fn ways_back_are_what_their_cases_say() {
 }
 
 #[test]
-fn a_way_back_that_is_planned_in_parts_is_the_same() {
+fn a_rollback_that_is_planned_in_parts_is_the_same() {
     for case in rollback_case::rollback_cases() {
         let whole = case.plan_from(&case.now);
         for entry_count in 0..4 {

@@ -40,7 +40,7 @@ fn a_valid_definition_becomes_the_file_beside_it() {
 }
 
 #[test]
-fn what_has_been_written_is_written_again() {
+fn formatted_xml_is_parsed_and_formatted_to_the_same_text() {
     for pair in pairs("xml/valid", ".xml", ".out.xml") {
         let text = std::fs::read_to_string(pair.expected).unwrap();
         assert_eq!(told(parse(&text)), text, "{}", pair.name);
@@ -53,7 +53,7 @@ fn an_invalid_definition_fails_as_the_file_beside_it_says() {
 }
 
 #[test]
-fn what_the_schema_forbids_fails_where_it_is_asked() {
+fn invalid_xml_is_refused_if_validation_is_requested() {
     compare_texts("xml/schema", ".xml", ".err", |text| told(parse_valid(text)));
 }
 

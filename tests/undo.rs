@@ -60,7 +60,7 @@ fn a_plan_that_is_carried_out_leaves_nothing_to_do() {
 }
 
 #[test]
-fn whichever_step_is_refused_the_host_is_as_before() {
+fn a_refused_step_leaves_the_host_unchanged() {
     let mut pairs = 0;
     for (case, mut plan) in planned() {
         let before = case.kernel.to_string();
@@ -100,7 +100,7 @@ fn whichever_step_is_refused_the_host_is_as_before() {
 }
 
 #[test]
-fn what_cannot_be_undone_is_named_and_the_rest_is_undone() {
+fn steps_that_cannot_be_undone_are_named_and_the_rest_is_undone() {
     let mut triples = 0;
     for (case, plan) in planned() {
         let Some(last) = plan.steps.iter().rposition(|it| !matches!(it.step, Step::WaitFor(_)))
@@ -142,7 +142,7 @@ fn what_cannot_be_undone_is_named_and_the_rest_is_undone() {
 }
 
 #[test]
-fn a_way_back_that_is_carried_out_leaves_nothing_to_do() {
+fn a_rollback_that_is_carried_out_leaves_nothing_to_do() {
     for case in rollback_case::rollback_cases() {
         let back = case.plan_from(&case.now);
         let mut kernel = case.now.clone();

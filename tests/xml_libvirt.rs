@@ -100,17 +100,17 @@ fn check_against_libvirt(folder: &str, partner: &str) {
 }
 
 #[test]
-fn what_we_take_libvirt_writes_as_we_do() {
+fn valid_xml_is_formatted_as_by_libvirt() {
     check_against_libvirt("xml/valid", ".out.xml");
 }
 
 #[test]
-fn what_libvirt_refuses_we_refuse_in_its_words() {
+fn xml_that_libvirt_refuses_is_refused_with_its_messages() {
     check_against_libvirt("xml/invalid", ".err");
 }
 
 #[test]
-fn what_the_schema_forbids_libvirt_refuses_too() {
+fn xml_that_the_schema_forbids_is_refused_by_libvirt_too() {
     let pairs = pairs("xml/schema", ".xml", ".err");
     let Some(told) = ask_libvirt(VALIDATE, pairs.iter().map(|pair| &pair.given)) else { return };
     for (pair, told) in pairs.iter().zip(told) {
@@ -351,7 +351,7 @@ fn the_table_of_the_schema_says_what_the_schema_says() {
 /// libvirt accepts each document that we accept, and refuses with the same message each one that we
 /// refuse with one of its messages.
 #[test]
-fn what_resembles_the_fixtures_fares_as_with_libvirt() {
+fn variants_of_the_fixtures_are_handled_as_by_libvirt() {
     let (folder, seed) = folder_and_seed("xml-libvirt");
     let mut documents = documents(&mut Rng::with_seed(seed));
     // We do not support namespaces at all.

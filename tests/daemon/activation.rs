@@ -144,7 +144,7 @@ fn only_what_is_passed_is_served_and_none_of_it_is_changed_or_removed() {
 }
 
 #[test]
-fn without_a_name_for_each_the_paths_tell() {
+fn sockets_without_names_are_known_by_their_paths() {
     in_namespace(|| {
         let dir = format!("{DIR}/sockets");
         let file_names =
@@ -168,7 +168,7 @@ fn refused(fd: OwnedFd, name: &str) -> Output {
 }
 
 #[test]
-fn what_is_no_listening_unix_stream_socket_ends_the_start() {
+fn anything_but_a_listening_unix_stream_socket_ends_the_start() {
     in_namespace(|| {
         let stream: OwnedFd = UnixStream::pair().unwrap().0.into();
         let cases: [(&str, OwnedFd); 5] = [
@@ -217,7 +217,7 @@ fn a_descriptor_that_is_not_open_ends_the_start() {
 }
 
 #[test]
-fn what_nobody_claims_ends_the_start() {
+fn an_unclaimed_socket_ends_the_start() {
     in_namespace(|| {
         let unclaimed = "Some activation file descriptors are unclaimed";
         let named = refused(listen(&format!("{DIR}/x")), "virtnetworkd.socket");
@@ -308,7 +308,7 @@ fn hear(ear: &UnixDatagram, notes: [&str; 2]) {
 }
 
 #[test]
-fn start_reload_and_stop_are_told_to_the_supervisor() {
+fn the_supervisor_is_notified_of_start_reload_and_stop() {
     in_namespace(|| {
         let path = format!("{DIR}/notify");
         for (value, address) in [

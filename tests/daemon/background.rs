@@ -126,7 +126,7 @@ fn modes_do_not_depend_on_the_mask_of_the_starter() {
 }
 
 #[test]
-fn a_start_that_fails_behind_the_fork_is_told_on_the_starters_standard_error() {
+fn a_start_that_fails_after_the_fork_reports_it_on_the_starters_standard_error() {
     in_namespace(|| {
         fs::create_dir("/run/libvirt").unwrap();
         let _other = UnixListener::bind(SOCKET).unwrap();
@@ -138,7 +138,7 @@ fn a_start_that_fails_behind_the_fork_is_told_on_the_starters_standard_error() {
 }
 
 #[test]
-fn a_start_that_fails_before_the_fork_is_told_as_ever() {
+fn a_start_that_fails_before_the_fork_reports_it_as_usual() {
     in_namespace(|| {
         let file = config_file("log_level = 9");
         let want = format!("virtinterfaced: {file}:1:13: log_level: expected 0 to 4\n");

@@ -54,7 +54,7 @@ fn the_environment_goes_before_the_file() {
 }
 
 #[test]
-fn a_bad_file_a_huge_one_and_a_pipe_say_nothing_and_stop_nobody() {
+fn a_bad_file_a_huge_one_and_a_pipe_do_not_stop_clients() {
     in_namespace(|| {
         with_file("", || {
             let _daemon = Daemon::start();
@@ -72,7 +72,7 @@ fn a_bad_file_a_huge_one_and_a_pipe_say_nothing_and_stop_nobody() {
 }
 
 #[test]
-fn a_fault_of_the_file_is_told_once_however_many_clients_have_it_read() {
+fn a_fault_of_the_file_is_logged_once_for_all_clients() {
     in_namespace(|| {
         with_file("uri_default = \n", || {
             let daemon = Daemon::start();

@@ -75,7 +75,7 @@ pub(crate) const GUARDS: [Case; 4] = [
 ];
 
 #[test]
-fn a_guard_that_this_release_lacks_is_not_left_out_silently() {
+fn an_access_control_that_this_release_lacks_is_refused() {
     in_namespace(|| {
         for Case(text, status, want) in GUARDS {
             let file = config_file(text);
@@ -87,7 +87,7 @@ fn a_guard_that_this_release_lacks_is_not_left_out_silently() {
 }
 
 #[test]
-fn what_is_not_understood_is_warned_of_and_what_is_set_twice_counts_once() {
+fn an_unknown_key_is_warned_of_and_a_key_that_is_set_twice_counts_once() {
     in_namespace(|| {
         let text = "unix_sock_ro_perms = '0700'\nlisten_tls = 1\nunix_sock_ro_perms = '0777'\n";
         let daemon = Daemon::configured(text);

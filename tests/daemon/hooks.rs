@@ -75,7 +75,7 @@ fn a_hook_has_the_limit_of_open_files_that_the_daemon_was_started_with() {
 }
 
 #[test]
-fn start_reload_and_shutdown_are_told_each_with_its_arguments() {
+fn hooks_are_called_for_start_reload_and_shutdown_with_their_arguments() {
     in_namespace(|| {
         if !(script("daemon", "") && script("daemon.d/b", "") && script("daemon.d/a", "")) {
             return;

@@ -204,7 +204,7 @@ fn each_output_has_libvirts_form() {
 }
 
 #[test]
-fn what_logging_cannot_do_at_the_start_is_one_line_and_exit_status_1() {
+fn a_log_that_cannot_be_opened_at_the_start_is_one_line_and_exit_status_1() {
     in_namespace(|| {
         for (name, value, words) in [
             ("LIBVIRT_DEBUG", "loud", "Failed to set logging priority, argument 'loud' is invalid"),
@@ -255,7 +255,7 @@ fn a_client_forges_no_line() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_stops_nothing_and_is_told_what_it_missed() {
+fn an_unread_pipe_does_not_stop_the_daemon_and_gets_a_count_of_lost_lines() {
     in_namespace(|| {
         let (_daemon, mut pipe) = start_with_pipe();
         let mut client = RawClient::connect();
@@ -277,7 +277,7 @@ fn a_pipe_that_nobody_reads_stops_nothing_and_is_told_what_it_missed() {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_stops_nothing() {
+fn an_unread_terminal_does_not_stop_the_daemon() {
     in_namespace(|| {
         let (_reader, terminal) = terminal();
         let mut started = daemon_command();
@@ -461,7 +461,7 @@ fn read_some(pipe: &mut ChildStderr) -> String {
 }
 
 #[test]
-fn a_user_cannot_flood_the_log_and_nobody_else_is_left_out_of_it() {
+fn a_user_cannot_flood_the_log_and_other_users_are_still_logged() {
     /// A user other than root, and the number of lines that one user may cause.
     const USER: u32 = 65_534;
     const SHARE: usize = 240;

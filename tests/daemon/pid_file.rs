@@ -25,7 +25,7 @@ fn number_in(path: &str) -> u32 {
 }
 
 #[test]
-fn it_holds_the_number_and_is_for_all_to_read() {
+fn it_holds_the_number_and_all_users_can_read_it() {
     in_namespace(|| {
         let daemon = Daemon::start();
         let text = fs::read_to_string(PID_FILE).unwrap();
@@ -190,7 +190,7 @@ fn in_a_folder_that_others_can_change_no_link_is_followed_and_no_other_name_writ
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_left_where_it_is() {
+fn a_path_that_is_not_a_regular_file_is_refused_and_left_alone() {
     in_namespace(|| {
         let pipe = format!("{DIR}/pipe");
         command("mkfifo").arg(&pipe).status().unwrap();
@@ -213,7 +213,7 @@ fn what_is_no_file_is_refused_and_left_where_it_is() {
 }
 
 #[test]
-fn modes_do_not_depend_on_the_mask_of_whoever_starts_the_daemon() {
+fn modes_do_not_depend_on_the_starters_umask() {
     in_namespace(|| {
         let mut shell = command("sh");
         shell.args(["-c", "umask 077; exec \"$0\"", &daemon_program()]);

@@ -121,7 +121,7 @@ fn a_bad_file_is_one_error_that_names_the_place_and_changes_nothing() {
 
 /// Only root's daemon may change the owner of its sockets.
 #[test]
-fn what_the_host_refuses_changes_nothing_either() {
+fn settings_that_the_host_refuses_change_nothing_either() {
     in_namespace(|| {
         fs::create_dir("/run/user").unwrap();
         std::os::unix::fs::chown("/run/user", Some(NOBODY), Some(NOBODY)).unwrap();
@@ -300,7 +300,7 @@ fn a_moved_log_file_is_opened_anew_though_the_configuration_is_bad() {
 }
 
 #[test]
-fn what_cannot_change_is_named_and_the_rest_is_applied() {
+fn settings_that_cannot_change_are_named_and_the_rest_is_applied() {
     in_namespace(|| {
         let daemon = start("");
         let lines = daemon.reload_with(
@@ -321,7 +321,7 @@ fn what_cannot_change_is_named_and_the_rest_is_applied() {
 }
 
 #[test]
-fn nobody_is_dropped_and_no_call_is_lost() {
+fn no_client_is_dropped_and_no_call_is_lost() {
     in_namespace(|| {
         let daemon = start("");
         let mut clients: Vec<_> = (0..50).map(|_| RawClient::open()).collect();

@@ -133,7 +133,7 @@ fn without_any_home_it_says_so() {
 }
 
 #[test]
-fn virsh_starts_it_when_nobody_answers() {
+fn virsh_starts_it_when_no_daemon_answers() {
     if !is_installed(VIRSH) {
         return;
     }

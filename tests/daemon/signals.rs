@@ -116,7 +116,7 @@ fn calls_that_were_made_before_the_signal_are_answered() {
 }
 
 #[test]
-fn nobody_gets_in_once_it_stops() {
+fn no_client_is_accepted_once_it_stops() {
     in_namespace(|| {
         let (mut daemon, deaf) = stopping_daemon_and_deaf_client();
         assert!(RawClient::connect_to(SOCKET).is_err());

@@ -174,7 +174,7 @@ fn file_names(dir: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_a_killed_daemon_left_behind_is_replaced() {
+fn a_killed_daemons_sockets_are_replaced() {
     in_namespace(|| {
         for _ in 0..3 {
             Daemon::start().kill();
@@ -223,7 +223,7 @@ fn a_socket_on_which_another_program_listens_is_left_to_it() {
 }
 
 #[test]
-fn what_is_no_socket_is_never_removed() {
+fn a_file_that_is_not_a_socket_is_never_removed() {
     in_namespace(|| {
         fs::create_dir("/run/libvirt").unwrap();
         fs::write(SOCKET, "precious").unwrap();
@@ -248,7 +248,7 @@ fn a_socket_that_others_put_in_place_of_ours_is_left_to_them() {
 }
 
 #[test]
-fn who_may_connect_is_up_to_the_modes_and_to_admins_to_the_user_as_well() {
+fn modes_decide_about_access_and_for_admins_the_user_too() {
     in_namespace(|| {
         let _daemon = Daemon::configured("unix_sock_admin_perms = '0777'");
         as_user(NOBODY, || {

@@ -113,14 +113,14 @@ fn assert_undone(scene: &mut Scene, deeds: &[Deed]) {
 }
 
 #[test]
-fn they_come_back_with_the_bridges() {
+fn vlans_are_restored_with_their_bridges() {
     with_vlans(|scene| {
         assert_undone(scene, &[Deed("ip", "link del br0"), Deed("ip", "link del br1")])
     });
 }
 
 #[test]
-fn they_come_back_with_a_membership() {
+fn vlans_are_restored_with_a_membership() {
     with_vlans(|scene| {
         let deeds = ["p0", "p1", "vnet0"].map(|port| format!("link set {port} nomaster").leak());
         let deeds = deeds.map(|line| Deed("ip", line));
@@ -129,7 +129,7 @@ fn they_come_back_with_a_membership() {
 }
 
 #[test]
-fn they_are_set_back_where_nothing_else_has_changed() {
+fn vlans_are_restored_if_nothing_else_has_changed() {
     with_vlans(|scene| {
         let deeds = [
             "vlan add dev br0 vid 21 self",
@@ -145,7 +145,7 @@ fn they_are_set_back_where_nothing_else_has_changed() {
 }
 
 #[test]
-fn what_joins_is_given_what_it_was() {
+fn a_bridges_default_vlan_is_restored() {
     with_vlans(|scene| {
         let deeds = [
             "link set br0 type bridge vlan_filtering 0",
@@ -182,7 +182,7 @@ fn a_guest_that_comes_under_the_name_of_another_does_not_get_its_vlans() {
 }
 
 #[test]
-fn a_guests_are_its_own_business() {
+fn vlans_of_a_guest_that_stays_are_left_alone() {
     with_vlans(|scene| {
         call(scene, procedure::INTERFACE_CHANGE_BEGIN);
         bridge("vlan add dev vnet1 vid 8\nvlan add dev vnet0 vid 21\n");

@@ -213,7 +213,7 @@ fn link_names() -> Vec<String> {
 }
 
 #[test]
-fn whatever_is_described_can_be_defined() {
+fn every_description_can_be_defined() {
     let seed = seed("DEFINABLE");
     println!("DEFINABLE={seed}");
     for number in 0..HOST_COUNT {

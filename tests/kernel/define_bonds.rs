@@ -345,7 +345,7 @@ fn a_bond_that_fails_late_leaves_its_members_as_they_were() {
 }
 
 #[test]
-fn what_can_be_foreseen_is_refused_before_anything_is_done() {
+fn foreseeable_failures_are_refused_before_anything_is_changed() {
     on_host_with(&[BOND, DUMMY], || {
         ip_batch(MEMBERS);
         ip_batch(USED);

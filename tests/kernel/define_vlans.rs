@@ -128,7 +128,7 @@ fn a_parent_that_is_down_is_brought_up_and_goes_down_again_if_the_vlan_fails() {
 }
 
 #[test]
-fn what_a_running_vlan_is_cannot_be_edited_and_what_it_has_can() {
+fn tag_and_parent_of_an_active_vlan_cannot_be_edited_but_the_rest_can() {
     on_host_with(&[VLAN, DUMMY], || {
         ip_batch(
             "link add eth0 type veth peer name far0\n\
@@ -172,7 +172,7 @@ fn a_tag_that_the_parent_has_already_fails_and_is_undone() {
 }
 
 #[test]
-fn what_is_under_a_vlan_is_not_taken_away() {
+fn a_parent_in_use_is_not_destroyed() {
     on_host_with(&[BOND, VLAN], || {
         ip_batch(MEMBERS);
         let mut scene = Scene::start();

@@ -367,7 +367,7 @@ link set br0 up
 };
 
 #[test]
-fn ports_get_back_what_they_were_whose_ever_they_are() {
+fn attributes_of_all_ports_are_restored() {
     on_host_with(&[DUMMY], || {
         let _guests = ["vnet0", "vnet1", "vnet2"].map(Tunnel::tap);
         assert_deeds_undone(TENANTS);
@@ -392,7 +392,7 @@ fn guests_that_stay_are_left_alone() {
 
 /// The error names links that only their owner can create, and everything else is restored.
 #[test]
-fn what_cannot_be_made_again_is_named() {
+fn links_that_cannot_be_recreated_are_named() {
     on_host_with(&[DUMMY], || {
         ip_batch("link add nlmon0 type nlmon\nlink add d0 type dummy\nlink set d0 up\n");
         let mut scene = Scene::start();

@@ -359,7 +359,7 @@ address add 203.0.113.1/24 dev br0
 
 /// No client commits or rolls back.
 #[test]
-fn what_was_deleted_comes_back_at_the_deadline() {
+fn deleted_links_are_restored_at_the_deadline() {
     on_host_with(&MODULES, || {
         build(&Case {
             host: "\

@@ -206,7 +206,7 @@ const CASES: [Case; 12] = [
 ];
 
 #[test]
-fn all_that_a_nic_has_leads_through_the_bridge() {
+fn all_routes_and_addresses_of_a_nic_move_to_the_bridge() {
     for Case { label, commands } in CASES {
         with_nics(commands, move |_| {
             let before = state("eth0");
@@ -222,7 +222,7 @@ fn all_that_a_nic_has_leads_through_the_bridge() {
 }
 
 #[test]
-fn iface_unbridge_gives_it_back_to_the_nic() {
+fn iface_unbridge_moves_them_back_to_the_nic() {
     for Case { label, commands } in CASES {
         with_nics(commands, move |_| {
             let (before, judge) = (state("eth0"), Snapshot::take());
@@ -279,7 +279,7 @@ fn a_nic_that_others_have_brought_up_again_has_what_they_gave_it() {
 }
 
 #[test]
-fn a_rollback_leads_it_through_the_nic_again() {
+fn a_rollback_moves_them_back_to_the_nic() {
     for Case { label, commands } in CASES {
         with_nics(commands, move |_| {
             let judge = Snapshot::take();
@@ -310,7 +310,7 @@ fn addresses_of_one_network_are_listed_as_they_were() {
 
 /// The kernel adds no addresses on this host, which has one of its own.
 #[test]
-fn how_a_link_makes_itself_addresses_goes_along() {
+fn address_generation_moves_to_the_bridge() {
     const COMMANDS: &str = "address add 192.0.2.2/24 dev eth0\n\
         address add fe80::7/64 dev eth0 nodad\naddress add 2001:db8::2/64 dev eth0 nodad\n\
         address del fe80::5054:ff:fe00:1/64 dev eth0\nlink set eth0 addrgenmode none\n\

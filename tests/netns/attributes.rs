@@ -45,7 +45,7 @@ const CHANGES: &[&str] = &[
 const IPV4_SIZES: [u16; 2] = [63, 64];
 
 #[test]
-fn what_ip_has_no_word_for_is_set_back_too() {
+fn attributes_that_ip_does_not_know_are_restored_too() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch("link add br0 address 52:54:00:00:00:b0 type bridge\nlink set eth1 master br0\n");

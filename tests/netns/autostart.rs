@@ -97,7 +97,7 @@ fn onboot_comes_up_once_a_boot_and_no_restart_disturbs_it() {
 
 /// virsh copies the start mode from the NIC's description to the bridge's definition.
 #[test]
-fn a_bridge_over_a_nic_that_nobody_defined_is_there_after_the_next_boot() {
+fn a_bridge_over_a_nic_without_a_definition_starts_at_the_next_boot() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch(
@@ -201,7 +201,7 @@ fn hotplug_comes_up_when_its_device_appears() {
 }
 
 #[test]
-fn what_is_defined_for_hotplug_waits_for_its_device_to_appear() {
+fn a_new_hotplug_definition_waits_for_its_device_to_appear() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         let _daemon = Daemon::start();
@@ -219,7 +219,7 @@ fn what_is_defined_for_hotplug_waits_for_its_device_to_appear() {
 
 /// A daemon that is stopped before an interface is complete leaves the rest to the next one.
 #[test]
-fn what_a_stop_has_cut_short_is_done_by_the_next_daemon() {
+fn the_next_daemon_continues_after_a_stop() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         let protocol = "<protocol family='ipv4'><dhcp/></protocol>";

@@ -61,7 +61,7 @@ fn a_virsh_killed_at_any_moment_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_client_that_hangs_up_at_any_byte_of_a_call_disturbs_nobody() {
+fn a_client_that_hangs_up_at_any_byte_of_a_call_disturbs_no_other() {
     in_namespace(|| {
         let daemon = Daemon::start();
         let mut client = RawClient::open();

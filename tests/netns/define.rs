@@ -73,7 +73,7 @@ fn a_definition_is_stored_and_shown_and_leaves_the_kernel_alone() {
 }
 
 #[test]
-fn what_a_definition_says_in_vain_is_named_in_the_log() {
+fn ignored_parts_of_a_definition_are_logged() {
     with_virsh(|| {
         let daemon = Daemon::start();
         let misspelt = "<interface type='ethernet' name='eth0'><mttu size='9000'/>\
@@ -176,7 +176,7 @@ const REFUSED: [Refused; 12] = [
 ];
 
 #[test]
-fn what_is_no_definition_is_refused_in_libvirts_words() {
+fn invalid_definitions_are_refused_with_libvirts_messages() {
     with_daemon(|| {
         for Refused(label, xml, options, want) in REFUSED {
             let said = virsh_define(xml, options).failed();
@@ -291,7 +291,7 @@ fn a_definition_is_edited_as_the_editor_leaves_it() {
 }
 
 #[test]
-fn what_is_done_to_the_files_by_hand_is_seen_by_the_next_call() {
+fn manual_edits_of_files_are_seen_by_the_next_call() {
     with_daemon(|| {
         fs::create_dir_all(FOLDER).unwrap();
         fs::write(definition_file("br7"), bridge("br7", "", &[], &[])).unwrap();
@@ -327,7 +327,7 @@ fn what_is_done_to_the_files_by_hand_is_seen_by_the_next_call() {
 }
 
 #[test]
-fn rubbish_in_the_folder_is_nobodys_definition_and_harms_none() {
+fn other_files_in_the_directory_are_ignored() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         fs::create_dir_all(FOLDER).unwrap();

@@ -465,7 +465,7 @@ fn the_next_daemon_adopts_a_client_and_ends_it() {
 }
 
 #[test]
-fn a_number_that_is_anothers_by_now_is_not_adopted() {
+fn a_number_that_another_process_has_by_now_is_not_adopted() {
     in_namespace(|| {
         let mut sleeper = command("sleep").arg("1000").spawn().unwrap();
         fs::create_dir_all(format!("{DIR}/dhcp")).unwrap();

@@ -54,7 +54,7 @@ const CHANGES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn what_somebody_has_set_comes_back() {
+fn explicit_entries_are_restored() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch(HOST);

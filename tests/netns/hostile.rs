@@ -120,7 +120,7 @@ fn work_beside(hostility: Hostility) -> Vec<Duration> {
 }
 
 #[test]
-fn one_hostile_client_keeps_none_of_the_others_from_their_answers() {
+fn one_hostile_client_does_not_keep_others_from_their_answers() {
     in_namespace(|| {
         ip_batch("link add veth0 type veth peer name veth1\nlink set veth0 up\n");
         let _daemon = Daemon::start();

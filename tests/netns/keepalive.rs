@@ -65,7 +65,7 @@ fn a_client_that_never_asked_is_never_pinged() {
 }
 
 #[test]
-fn without_an_interval_nobody_is_pinged() {
+fn without_an_interval_no_client_is_pinged() {
     in_namespace(|| {
         let _daemon = Daemon::configured("keepalive_interval = -1\nkeepalive_count = 0\n");
         let mut client = ask_for_keepalive();

@@ -224,7 +224,7 @@ fn a_bridge_asks_for_a_lease_when_it_has_a_port() {
 
 /// The kernel refuses a link as a port while a macvlan depends on it.
 #[test]
-fn what_the_kernel_refuses_is_tried_again_until_it_does_not() {
+fn requests_that_the_kernel_refuses_are_tried_again() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip("link add over0 link eth1 type macvlan mode bridge");
@@ -247,7 +247,7 @@ fn waiting(name: &str, port: &str, late: &str) {
 }
 
 #[test]
-fn an_administrators_word_ends_the_daemons_interest() {
+fn an_administrators_call_ends_the_daemons_attempts() {
     with_virsh(|| {
         ip_batch(
             "link add p1 type veth peer name q1\nlink add p2 type veth peer name q2\n\

@@ -180,7 +180,7 @@ fn an_edit_goes_from_a_lease_to_a_fixed_address_and_back() {
 }
 
 #[test]
-fn what_a_client_cannot_do_is_said_before_anything_is_done() {
+fn unsupported_leases_are_refused_before_anything_is_changed() {
     crate::host::with_virsh(|| {
         let _scene = Scene::new();
         let _daemon = configured(DhcpClient::Udhcpc, "");
@@ -226,7 +226,7 @@ fn a_confined_client_gets_no_lease_beside_an_address_of_the_hosts_own() {
 
 /// A client that calls, leaves and calls again cannot exhaust memory.
 #[test]
-fn no_more_changes_wait_than_may() {
+fn waiting_changes_are_limited() {
     const WAITING_MAX: usize = 512;
     // One less than the limit of calls in flight.
     const CALLS_MAX: usize = 4;

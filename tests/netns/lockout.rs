@@ -49,7 +49,7 @@ fn serve_shell(listener: &TcpListener) {
 }
 
 #[test]
-fn whoever_locks_himself_out_is_let_in_again() {
+fn a_host_that_was_cut_off_is_reachable_again() {
     assert_takes_less_than(Duration::from_secs(6), || {
         let (told, elapsed) = mpsc::channel();
         with_virsh(move || told.send(lock_oneself_out()).unwrap());

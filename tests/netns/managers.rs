@@ -247,7 +247,7 @@ fn a_nic_is_not_taken_from_a_manager_that_would_keep_its_lease() {
 }
 
 #[test]
-fn what_comes_up_by_itself_does_not_take_it_either() {
+fn an_automatic_start_does_not_take_it_either() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         let (name, path, text, said) = &managers(&link("eth0")["ifindex"])[0];

@@ -81,7 +81,7 @@ fn a_length_at_the_limit_is_waited_for_and_costs_nothing_until_it_comes() {
 }
 
 #[test]
-fn what_cannot_be_called_is_refused_and_the_connection_stays() {
+fn unsupported_calls_are_refused_and_the_connection_stays() {
     let call = Head::call(procedure::AUTH_LIST, 7);
     let unknown = |head: Head| {
         rpc_fault(format!("Cannot find program {} version {}", head.program, head.version))

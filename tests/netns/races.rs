@@ -172,7 +172,7 @@ fn links() -> (BTreeMap<String, &'static str>, BTreeSet<String>) {
 }
 
 #[test]
-fn whoever_changes_what_at_once_leaves_a_host_that_hangs_together() {
+fn concurrent_changes_leave_a_consistent_host() {
     if !is_installed(crate::host::VIRSH) {
         return;
     }

@@ -277,7 +277,7 @@ fn a_deadline_is_kept_when_a_daemon_in_the_background_is_stopped() {
 }
 
 #[test]
-fn what_stands_by_ends_with_the_change_and_does_nothing_then() {
+fn the_standby_process_ends_with_the_transaction() {
     on_a_host(|| {
         let daemon = Daemon::start_with(&mut with_deadline(DEADLINE));
         begin();
@@ -388,7 +388,7 @@ fn a_daemon_that_starts_while_its_change_is_rolled_back_waits_for_that() {
 }
 
 #[test]
-fn what_stands_by_tries_until_all_is_restored() {
+fn the_standby_process_tries_until_all_is_restored() {
     on_a_host(|| {
         let (before, tree) = (Snapshot::take(), Tree::take());
         fs::create_dir_all(CHANGE).unwrap();

@@ -114,7 +114,7 @@ fn leases_that_no_host_should_take_are_refused() {
 }
 
 #[test]
-fn routes_that_are_not_the_servers_to_say_are_left_out() {
+fn routes_that_a_server_must_not_set_are_left_out() {
     in_namespace(|| {
         let _scene = Scene::new();
         ip_batch(
@@ -208,7 +208,7 @@ fn a_server_that_leases_the_hosts_own_address_does_not_get_it() {
 }
 
 #[test]
-fn what_is_defined_besides_a_lease_outlives_it() {
+fn a_defined_address_outlives_its_lease() {
     with_each_client(|client| {
         let mut scene = Scene::new();
         scene.serve_with(("192.0.2.77", "192.0.2.77"), &[]);

@@ -32,7 +32,7 @@ const JAM_COUNT: usize = 4;
 const JAM_TIME_MIN: Duration = Duration::from_millis(200);
 
 #[test]
-fn whoever_looks_does_not_wait_for_who_changes_links() {
+fn queries_do_not_wait_for_the_kernels_lock() {
     in_namespace(|| {
         ip_batch(
             "link add eth0 type veth peer name far0\nlink set eth0 up\nlink set far0 up\n\
@@ -62,7 +62,7 @@ fn whoever_looks_does_not_wait_for_who_changes_links() {
 }
 
 #[test]
-fn whoever_looks_does_not_wait_for_a_change_that_waits() {
+fn queries_do_not_wait_for_a_change_that_waits() {
     in_namespace(|| {
         let _daemon = Daemon::start();
         let mut client = RawClient::open();
@@ -95,7 +95,7 @@ fn whoever_looks_does_not_wait_for_a_change_that_waits() {
 }
 
 #[test]
-fn a_process_that_asks_the_kernel_is_made_again() {
+fn a_killed_messenger_process_is_replaced() {
     in_namespace(|| {
         let daemon = Daemon::start();
         let mut client = RawClient::open();

@@ -495,7 +495,7 @@ fn ip_line(link: &str, rng: &mut Rng) -> String {
 }
 
 #[test]
-fn whatever_was_done_is_undone() {
+fn random_sequences_are_rolled_back() {
     let first = seed("SEQUENCES_SEED");
     let count = env::var("SEQUENCES").map_or(SEQUENCE_COUNT, |text| text.parse().unwrap());
     println!("SEQUENCES_SEED={first} SEQUENCES={count}");

@@ -351,7 +351,7 @@ fn an_edited_nic_changes_in_place() {
 }
 
 #[test]
-fn what_nobody_has_defined_goes_up_and_down_and_is_never_deleted() {
+fn a_link_without_a_definition_goes_up_and_down_and_is_never_deleted() {
     with_daemon(|| {
         ip_batch("link add br7 type bridge\naddress add 203.0.113.7/24 dev br7\n");
         for name in ["eth0", "br7"] {

@@ -293,14 +293,14 @@ fn with_cable(test: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn nobody_notices_over_ipv4_that_a_nic_becomes_a_port_and_ceases_to_be_one() {
+fn ipv4_connections_survive_iface_bridge_and_unbridge() {
     with_cable(|| check(IPV4));
 }
 
 /// For a new address the kernel performs duplicate address detection for a second; for an address
 /// that moves the daemon prevents that.
 #[test]
-fn nobody_notices_it_over_ipv6_either() {
+fn ipv6_connections_survive_iface_bridge_and_unbridge() {
     with_cable(|| check(IPV6));
 }
 
@@ -333,7 +333,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn nobody_notices_over_a_lease_that_moves_along() {
+fn connections_survive_a_lease_that_moves_to_a_bridge() {
     for (program, client) in
         [("/sbin/udhcpc", "udhcpc"), ("/sbin/dhcpcd", "dhcpcd"), ("/sbin/dhclient", "dhclient")]
     {

@@ -103,7 +103,7 @@ fn a_bridged_nic_is_as_it_was_after_a_rollback() {
 }
 
 #[test]
-fn what_was_committed_stays_and_what_was_begun_after_it_goes() {
+fn a_committed_change_stays_and_a_later_one_is_rolled_back() {
     on_busy_host(|_daemon| {
         begin();
         virsh("iface-bridge eth0 br0 --no-stp").ok();
@@ -155,7 +155,7 @@ fn a_change_begins_once_and_ends_once() {
 }
 
 #[test]
-fn flags_are_refused_and_so_is_who_may_only_look() {
+fn flags_and_read_only_clients_are_refused() {
     with_virsh(|| {
         let _daemon = Daemon::start();
         let mut client = RawClient::open();
@@ -182,7 +182,7 @@ fn flags_are_refused_and_so_is_who_may_only_look() {
 
 /// The log names the caller of begin, and virt-admin shows the open transaction of a client.
 #[test]
-fn it_is_to_be_seen_who_has_begun_a_change() {
+fn the_caller_of_begin_is_logged_and_shown() {
     const VIRT_ADMIN: &str = "/usr/bin/virt-admin";
     with_virsh(|| {
         let daemon = Daemon::configured("change_timeout = 600\nlog_level = 2\n");
@@ -322,7 +322,7 @@ fn the_newest_twenty_sets_are_kept() {
 
 /// Changes by `ip` that a rollback must undo.
 #[test]
-fn what_was_changed_behind_the_daemons_back_is_undone_too() {
+fn manual_changes_are_undone_too() {
     const CASES: [(&str, &str); 27] = [
         ("an address less", "address del 192.0.2.2/24 dev eth0"),
         ("all addresses", "address flush dev eth0"),
@@ -400,7 +400,7 @@ fn a_route_over_two_links_comes_back_when_both_were_down() {
 }
 
 #[test]
-fn what_cannot_be_restored_is_told_and_the_rest_is() {
+fn links_that_cannot_be_restored_are_named_and_the_rest_is_restored() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch("link set eth0 up\nlink set eth1 up\naddress add 192.0.2.2/24 dev eth0\n");

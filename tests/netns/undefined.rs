@@ -75,7 +75,7 @@ fn a_nic_comes_back_with_all_that_it_had() {
 
 /// A damaged file is set aside as a whole, and the network is left alone.
 #[test]
-fn what_is_damaged_is_said_and_costs_nothing_else() {
+fn damaged_files_are_logged_and_set_aside() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch(BUSY);
@@ -103,7 +103,7 @@ fn what_is_damaged_is_said_and_costs_nothing_else() {
 }
 
 #[test]
-fn what_somebody_has_changed_since_is_left_as_it_is() {
+fn manual_changes_replace_the_remembered_state() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch(BUSY);

@@ -70,7 +70,7 @@ fn bridge_with(extra_of_bridge: &str, extra_of_protocol: &str) -> String {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_undone() {
+fn a_change_that_the_kernel_refuses_is_undone() {
     struct Case {
         label: &'static str,
         xml: String,
@@ -198,7 +198,7 @@ fn a_route_over_several_links_outlasts_other_addresses() {
 }
 
 #[test]
-fn what_cannot_be_is_not_even_tried() {
+fn impossible_changes_are_refused_before_anything_is_changed() {
     on_busy_host("", || {
         ip_batch(
             "link add br8 type bridge\nlink add nic8 type veth peer name far8\n\

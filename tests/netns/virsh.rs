@@ -93,7 +93,7 @@ fn every_link_can_be_dumped_by_either_name_or_address() {
 }
 
 #[test]
-fn what_is_refused_is_refused_in_libvirts_words() {
+fn refusals_have_libvirts_messages() {
     with_daemon(|| {
         let failed = "error: Failed to";
         let cases = [

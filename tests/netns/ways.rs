@@ -92,7 +92,7 @@ const CHANGES: &[&str] = &[
 ];
 
 #[test]
-fn whatever_is_changed_of_where_packets_go_is_undone() {
+fn every_change_of_routing_is_rolled_back() {
     with_virsh(|| {
         ip_batch(TWO_NICS);
         ip_batch(WAYS);

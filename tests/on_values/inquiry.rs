@@ -174,7 +174,7 @@ fn a_record_is_what_the_kernel_has_whether_its_dumps_are_torn_or_not() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_told_or_done_without() {
+fn a_refused_dump_fails_or_is_left_out() {
     let told = told(&kernel());
     let refused = |refused: Topic, errno| {
         let mut inquiry = RecordInquiry::of_all();

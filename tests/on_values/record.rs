@@ -45,7 +45,7 @@ fn a_record_is_read_as_it_was_written() {
 
 /// A link is removed during a dump, and another takes its name.
 #[test]
-fn what_is_told_of_a_link_that_has_gone_is_not_its_successors() {
+fn messages_of_a_removed_link_are_not_its_successors() {
     let mut host = host();
     let mut second = host.named(&name("eth1")).unwrap().record.clone();
     let gone = second.link.index;
@@ -75,7 +75,7 @@ fn each_link_has_its_own_in_the_kernels_order() {
 }
 
 #[test]
-fn links_are_told_by_name_what_they_belong_to() {
+fn links_are_related_by_name() {
     let host = host();
     let link = |of: &str| host.named(&name(of)).unwrap().link().clone();
     assert_eq!(host.master_of(&link("eth2")), Some(name("br0")));
@@ -92,7 +92,7 @@ fn links_are_told_by_name_what_they_belong_to() {
 }
 
 #[test]
-fn vlans_are_told_of_bridges_and_their_ports_and_stay_known_of_others() {
+fn vlans_are_known_for_bridges_and_their_ports_only() {
     let host = host();
     let index = |of: &str| host.named(&name(of)).unwrap().link().index;
     let few = host.clone().only(&BTreeSet::from([name("eth2")]));

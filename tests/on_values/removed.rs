@@ -58,7 +58,7 @@ fn links_are_read_as_they_were_written_and_in_their_boot_alone() {
 }
 
 #[test]
-fn what_makes_it_too_long_is_left_out() {
+fn links_that_make_the_file_too_long_are_left_out() {
     let mut memory = memory();
     let br0 = IfName::new("br0").unwrap();
     let mut long = memory.removed.get(&br0).unwrap().clone();

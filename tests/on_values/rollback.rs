@@ -87,7 +87,7 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
 }
 
 #[test]
-fn what_is_as_it_was_is_there_at_once() {
+fn an_unchanged_host_needs_no_round() {
     let host = kernel("link eth0 nic up");
     assert_eq!(to(&host).handle(from(&host), &[]), Next::Restored);
 }
@@ -116,7 +116,7 @@ fn a_link_that_is_touched_stays_what_it_was_to_those_that_are_not() {
 }
 
 #[test]
-fn who_changes_along_with_what_is_touched_is_looked_at_again() {
+fn links_that_change_with_a_step_are_queried_again() {
     let then =
         kernel("link eth0 nic up\nlink eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24");
     let mut now = then.clone();
@@ -130,7 +130,7 @@ fn who_changes_along_with_what_is_touched_is_looked_at_again() {
 }
 
 #[test]
-fn who_gets_no_further_says_why() {
+fn a_rollback_without_progress_reports_why() {
     let then = kernel("link eth1 nic up mtu 1400\nlink eth0 nic up");
     let mut now = kernel("link eth1 nic up");
     let (rounds, end) = go(to(&then), &mut now);
@@ -193,7 +193,7 @@ fn routes_are_in_the_order_again_that_they_had() {
 }
 
 #[test]
-fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
+fn addresses_of_a_lease_are_restored_unless_there_is_another_lease() {
     let client = "dhcp eth0 ipv4 wanted 192.0.2.77/24";
     let lease = "addr eth0 192.0.2.77/24 finite 3600\nroute eth0 default via 192.0.2.1 proto dhcp";
     let then = kernel(&format!("link eth0 nic up\n{lease}\n{client}"));
@@ -212,7 +212,7 @@ fn what_a_lease_brought_comes_back_unless_there_is_another_one() {
 }
 
 #[test]
-fn what_goes_along_with_a_step_comes_back_in_the_same_round() {
+fn side_effects_of_a_step_are_undone_in_the_same_round() {
     struct Case(&'static str, &'static str, &'static str);
     let cases = [
         Case(
@@ -242,7 +242,7 @@ fn what_goes_along_with_a_step_comes_back_in_the_same_round() {
 }
 
 #[test]
-fn what_routers_told_goes_where_it_was_told() {
+fn advertised_addresses_and_routes_return_to_their_link() {
     let told = |link: &str| {
         format!(
             "addr {link} 2001:db8::77/64 finite 3600 origin 2\n\
@@ -289,7 +289,7 @@ fn refuse_all(errno: i32) -> Next {
 }
 
 #[test]
-fn what_is_refused_once_is_tried_again_and_then_told() {
+fn a_refused_step_is_tried_again_and_then_reported() {
     let end = refuse_all(libc::EBUSY);
     assert_eq!(end, lost("link set eth0 mtu 1500: Device or resource busy", Some(libc::EBUSY)));
     let Next::GiveUp(remains) = end else { panic!("{end:?}") };
@@ -298,7 +298,7 @@ fn what_is_refused_once_is_tried_again_and_then_told() {
 }
 
 #[test]
-fn what_the_host_lacks_is_not_lost() {
+fn a_step_that_fails_for_lack_of_resources_is_not_given_up() {
     for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC, libc::EIO]
     {
         let Next::GiveUp(remains) = refuse_all(errno) else { panic!("{errno}") };

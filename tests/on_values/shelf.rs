@@ -32,7 +32,7 @@ fn shelved() -> (Shelved, Surveyed) {
 }
 
 #[test]
-fn what_a_link_had_is_read_as_it_was_written_and_older() {
+fn a_links_state_is_read_as_it_was_written_and_older() {
     let (shelved, _) = shelved();
     let addresses: Vec<_> =
         shelved.addresses.iter().map(|it| it.address.prefix.to_string()).collect();

@@ -103,7 +103,7 @@ fn guests_are_kept_by_what_they_are_on_and_nothing_else() {
 }
 
 #[test]
-fn whatever_is_wrong_with_the_bytes_is_found() {
+fn every_damage_of_the_bytes_is_found() {
     let bytes = snapshot().encode();
     for at in 0..bytes.len() {
         let mut rotten = bytes.clone();
@@ -118,7 +118,7 @@ fn whatever_is_wrong_with_the_bytes_is_found() {
 }
 
 #[test]
-fn what_is_whole_and_makes_no_sense_is_refused() {
+fn an_inconsistent_snapshot_with_a_correct_checksum_is_refused() {
     let whole = |body: &[u8]| seal(MAGIC, |file| file.extend_from_slice(body));
     let body = &snapshot().encode()[MAGIC.len() + 8..];
     assert_eq!(
@@ -169,7 +169,7 @@ fn files_are_restored_that_are_not_as_they_were() {
 }
 
 #[test]
-fn an_open_change_is_told_with_who_and_when() {
+fn an_open_transaction_is_described_with_caller_and_time() {
     let opening = snapshot().opening;
     assert_eq!(
         opening.to_string(),

@@ -7,7 +7,7 @@ use virtinterfaced::xml::parse::parse;
 
 /// Properties of every definition that the model can hold.
 #[test]
-fn what_is_written_is_read_again() {
+fn formatted_definitions_are_parsed_to_the_same() {
     let seed = fastrand::u64(..);
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut bytes = [0; 200];
