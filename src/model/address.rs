@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Addresses: [`MacAddr`] of a link, [`IpPrefix`] of a network, [`Ip`] as a definition has it.
 //!
-//! Knows how they are written, not whom they belong to.
+//! Knows their notation, not their owners.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -43,8 +43,8 @@ impl MacAddr {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// The address in lower-case hexadecimal pairs, as the kernel prints it. Lists of thousands
-    /// are made of these, hence by hand.
+    /// The address in lower-case hexadecimal pairs, as the kernel prints it. Formatted by hand, as
+    /// lists have thousands.
     pub(crate) fn to_text(self) -> String {
         const DIGITS: [char; 16] =
             ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
@@ -124,7 +124,7 @@ impl IpPrefix {
         (len <= Family::of(address).prefix_len_max()).then_some(Self { address, len })
     }
 
-    /// The network that `address` is alone in.
+    /// The network that contains only `address`.
     pub const fn host(address: IpAddr) -> Self {
         Self { address, len: Family::of(address).prefix_len_max() }
     }
@@ -174,7 +174,7 @@ impl fmt::Display for IpPrefix {
     }
 }
 
-/// An address as a definition has it: how long its network's prefix is may be left open.
+/// An address in a definition: the length of its network's prefix may be omitted.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Ip {
     address: IpAddr,
@@ -182,8 +182,8 @@ pub struct Ip {
 }
 
 impl Ip {
-    /// Takes a prefix of at most 32 bits for IPv4, 128 for IPv6. One of 0 bits counts as left open,
-    /// as it does for libvirt.
+    /// Takes a prefix of at most 32 bits for IPv4, 128 for IPv6. A prefix of 0 bits counts as
+    /// omitted, as in libvirt.
     pub fn new(address: IpAddr, prefix_len: Option<u8>) -> Option<Self> {
         let prefix_len = prefix_len.and_then(NonZeroU8::new);
         let fits = prefix_len.is_none_or(|len| len.get() <= Family::of(address).prefix_len_max());
@@ -195,12 +195,12 @@ impl Ip {
         self.address
     }
 
-    /// The prefix's length in bits, where it is said.
+    /// The prefix's length in bits, if it is given.
     pub fn prefix_len(&self) -> Option<u8> {
         self.prefix_len.map(NonZeroU8::get)
     }
 
-    /// The address as a link gets it: a network of its own where nothing else is said.
+    /// The address that a link gets: without a prefix it is a network of its own.
     pub fn prefix(&self) -> IpPrefix {
         let host = IpPrefix::host(self.address);
         IpPrefix { len: self.prefix_len().unwrap_or(host.len), ..host }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the daemon knows of a client: where it came in, what it may do, whom it speaks for.
+//! A client's state in the daemon: its socket, its permissions, its identity.
 
 /// The socket that a client connected to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,28 +20,29 @@ impl Endpoint {
     }
 }
 
-/// A number that tells one connected client from all others.
+/// A number that identifies one connected client.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ClientId(pub usize);
 
-/// What an opened client may do.
+/// The permissions of a client that has opened a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Access {
     ReadOnly,
     ReadWrite,
 }
 
-/// Who may serve whom: root's daemon serves the system, anybody else's their own session.
+/// The interfaces that a daemon serves: root's daemon serves the system, another user's daemon
+/// their session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Privilege {
     System,
     Session,
 }
 
-/// What a successful CONNECT_OPEN leaves behind.
+/// The state that a successful CONNECT_OPEN leaves.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Opened {
-    /// As CONNECT_GET_URI tells it.
+    /// The URI that CONNECT_GET_URI returns.
     pub uri: String,
     pub access: Access,
 }
@@ -52,7 +53,7 @@ pub struct ClientState {
     pub endpoint: Endpoint,
     /// `None` before CONNECT_OPEN.
     pub opened: Option<Opened>,
-    /// What SET_IDENTITY said last, if anything.
+    /// The last identity that SET_IDENTITY set, if any.
     pub identity: Option<Box<Identity>>,
 }
 
@@ -63,7 +64,7 @@ impl ClientState {
     }
 }
 
-/// Whom a client speaks for (`virIdentity`). Each part may be unknown.
+/// The identity for which a client acts (`virIdentity`). Each part may be unknown.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Identity {
     pub user_name: Option<String>,

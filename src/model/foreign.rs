@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`ForeignClient`]: a DHCP client that somebody else has started, and how it is started again.
+//! [`ForeignClient`]: a DHCP client that another program has started, and how to restart it.
 //!
-//! Knows neither how such a process is found nor how it is ended.
+//! Knows neither how to find such a process nor how to end it.
 
 use std::fmt;
 
@@ -44,19 +44,19 @@ pub enum Links {
     One(IfName),
     /// More than one, all of which its command line names.
     Several(Vec<IfName>),
-    /// Those that it finds, within what its configuration says.
+    /// The links that it finds, within its configuration.
     All(Choice),
 }
 
-/// Which links a client of all of them takes: patterns as a shell has them.
+/// The links that a client of all links takes: patterns as in a shell.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Choice {
-    /// If there are any, only these.
+    /// If there are any, only these links.
     pub allowed: Vec<String>,
     pub denied: Vec<String>,
-    /// Links that it was told to let go of, and not to take again yet.
+    /// Links that it was ordered to release, and not to take again yet.
     pub let_go: Vec<IfName>,
-    /// Links that it has on our behalf.
+    /// Links that it has on the daemon's behalf.
     pub lent: Vec<IfName>,
 }
 
@@ -68,31 +68,31 @@ impl Choice {
     }
 }
 
-/// How a client can be made to leave a link.
+/// How to make a client leave a link.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Leaving {
-    /// It is ended, and started again.
+    /// The client is ended, and restarted later.
     #[default]
     Ended,
-    /// It goes on: it is told to let go of the link, and to take it again.
+    /// The client runs on: it is ordered to release the link, and to take it again later.
     Told,
 }
 
-/// A DHCP client that somebody else has started.
+/// A DHCP client that another program has started.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ForeignClient {
     pub program: Program,
     pub links: Links,
     pub families: Vec<Family>,
-    /// The number of its process, or the one that it had.
+    /// The process's id, also after its end.
     pub pid: i32,
-    /// Whoever would start it again if it ended: a supervisor's name.
+    /// The name of the supervisor that would restart the client if it ended.
     pub keeper: Option<String>,
     pub leaving: Leaving,
     pub command: CommandLine,
 }
 
-/// What a process was started with, in the kernel's bytes.
+/// The command line and environment of a process, in the kernel's bytes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct CommandLine {
     /// The program's file.
@@ -122,7 +122,7 @@ impl ForeignClient {
         }
     }
 
-    /// Whether its configuration lets it have a link.
+    /// Whether its configuration allows a link.
     pub(crate) fn may_have(&self, link: IfName) -> bool {
         match &self.links {
             Links::One(_) | Links::Several(_) => self.is_on(link),
@@ -140,19 +140,19 @@ impl ForeignClient {
         self.only_link().filter(|_| self.program == Program::Udhcpc)
     }
 
-    /// What a client of all links does for one of them, if it can be told to let go of it.
+    /// The client of all links reduced to one of them, if it can be ordered to release that.
     pub fn part(&self, link: IfName) -> Option<Self> {
         let can_be_told = self.leaving == Leaving::Told && matches!(self.links, Links::All(_));
-        // Whoever would start it again has no reason to.
+        // A supervisor has no reason to restart it, as it runs on.
         can_be_told.then(|| Self { links: Links::One(link), keeper: None, ..self.clone() })
     }
 
-    /// The links that a client of all links was told to let go of.
+    /// The links that a client of all links was ordered to release.
     pub fn let_go(&self) -> &[IfName] {
         if let Links::All(choice) = &self.links { &choice.let_go } else { &[] }
     }
 
-    /// Whether two clients do the same, be it that one was started after the other.
+    /// Whether two clients do the same, even if one was started after the other.
     pub fn is_same(&self, other: &Self) -> bool {
         let has_same_links = match (&self.links, &other.links) {
             (Links::All(_), Links::All(_)) => true,

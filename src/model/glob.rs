@@ -2,8 +2,8 @@
 //! Shell patterns as fnmatch(3) has them.
 //!
 //! Knows nothing of files: no character is special to it but `*`, `?`, `[` and the backslash. Works
-//! on bytes, which is enough for names of ASCII. Of the stars only the last one is ever tried
-//! again, so the time is at most the product of both lengths.
+//! on bytes, which is enough for names in ASCII. Only the last star is ever retried, so the time is
+//! at most the product of both lengths.
 
 /// Whether the whole of `name` fits the pattern.
 pub fn fits(pattern: &str, name: &str) -> bool {
@@ -48,7 +48,7 @@ fn search(mut pattern: &[u8], mut name: &[u8], extent: Extent) -> bool {
     }
 }
 
-/// What a pattern asks of a name at one place.
+/// The part of a pattern that applies at one place of a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Item<'a> {
     Star,
@@ -80,13 +80,14 @@ fn split_item(pattern: &[u8]) -> Option<(Item<'_>, &[u8])> {
         b'\\' => rest
             .split_first()
             .map_or((Item::Byte(first), rest), |(&literal, behind)| (Item::Byte(literal), behind)),
-        // Without its end a bracket is a character like others.
+        // A bracket without an end is an ordinary character.
         b'[' => split_set(rest).unwrap_or((Item::Byte(first), rest)),
         _ => (Item::Byte(first), rest),
     })
 }
 
-/// What stands between brackets, and what behind them; `rest` begins after the first.
+/// The set between the brackets, and the pattern behind them; `rest` begins after the first
+/// bracket.
 fn split_set(rest: &[u8]) -> Option<(Item<'_>, &[u8])> {
     let (is_negated, set) = match rest.split_first()? {
         (b'!' | b'^', set) => (true, set),

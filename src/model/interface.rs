@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Interface`]: what libvirt's XML says of one host interface.
+//! [`Interface`]: the content of libvirt's XML for one host interface.
 //!
-//! The shape follows libvirt's `interface.rng`: what the schema does not allow, such as a bridge in
-//! a bridge or an address on a port, has no place here. Whether it is a definition or the live
-//! state, and whose state, the model does not know.
+//! The shape follows libvirt's `interface.rng`: constructions that the schema does not allow, such
+//! as a bridge in a bridge or an address on a port, cannot be expressed. The model does not know
+//! whether it is a definition or a live state.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -24,8 +24,8 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// The names of all that is a part of it: the ports of a bridge, the members of a bond, be it a
-    /// port itself. A VLAN's parent is not.
+    /// The names of all its parts: the ports of a bridge, the members of a bond, also of a bond
+    /// that is a port. A VLAN's parent is not a part.
     pub fn members(&self) -> Vec<IfName> {
         let of_bond =
             |bond: &Bond| -> Vec<_> { bond.members.iter().map(|member| member.name).collect() };
@@ -42,8 +42,8 @@ impl Interface {
         }
     }
 
-    /// The names of what it needs below it, and is not a part of it: the parent of a VLAN, be that a
-    /// port itself.
+    /// The names of the links that it needs below it and that are not parts of it: the parent of a
+    /// VLAN, also of a VLAN that is a port.
     pub fn parents(&self) -> Vec<IfName> {
         match &self.kind {
             Kind::Ethernet(_) | Kind::Bond(_) => Vec::new(),
@@ -60,7 +60,7 @@ impl Interface {
 }
 
 impl Kind {
-    /// The hardware address that the definition names: the schema has one for this kind alone.
+    /// The hardware address in the definition: the schema has one for this kind only.
     pub fn mac(&self) -> Option<MacAddr> {
         match self {
             Self::Ethernet(ethernet) => ethernet.mac,
@@ -69,7 +69,7 @@ impl Kind {
     }
 }
 
-/// When a definition is brought up without anybody asking for it.
+/// When the daemon brings a definition up by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StartMode {
     /// Once, when the host boots.
@@ -80,7 +80,7 @@ pub enum StartMode {
     None,
 }
 
-/// What kind of device an interface is.
+/// The kind of device of an interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Kind {
     Ethernet(Ethernet),
@@ -89,7 +89,7 @@ pub enum Kind {
     Vlan(Vlan),
 }
 
-/// Anything that is none of the others: a NIC, a veth, a tap, the loopback.
+/// Any other device: a NIC, a veth, a tap, the loopback.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Ethernet {
     pub link: LinkStatus,
@@ -118,7 +118,7 @@ pub struct Port {
     pub kind: PortKind,
 }
 
-/// What a port of a bridge can be.
+/// The kinds of link that can be a port of a bridge.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PortKind {
     Ethernet(Ethernet),
@@ -172,7 +172,7 @@ pub enum BondMonitor {
     },
 }
 
-/// Whom the MII monitor asks.
+/// The peers that the MII monitor asks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MiiCarrier {
     Ioctl,
@@ -196,7 +196,7 @@ pub struct Vlan {
     pub parent: IfName,
 }
 
-/// What the kernel says of a link's readiness. Only a live interface has it.
+/// The readiness of a link as the kernel reports it. Only a live interface has it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct LinkStatus {
     /// Mb/s.
@@ -232,6 +232,6 @@ pub struct Protocol {
 /// Addresses from a DHCP server.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Dhcp {
-    /// Whether the host is to use the name servers that the server tells of; not said means yes.
+    /// Whether the host uses the name servers of the DHCP server; absent means yes.
     pub peer_dns: Option<bool>,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The sysctls of a link that decide about its IPv6.
+//! The sysctls of a link that control its IPv6.
 
 /// The sysctls of a link's IPv6 (the kernel's ip-sysctl, `net.ipv6.conf`). A kernel without IPv6
 /// has none.
@@ -8,15 +8,15 @@ pub struct Ipv6Sysctls {
     pub accept_ra: Option<i32>,
     pub autoconf: Option<i32>,
     pub disable_ipv6: Option<i32>,
-    /// A router takes no advertisements unless `accept_ra` is 2.
+    /// A router accepts no advertisements unless `accept_ra` is 2.
     pub forwarding: Option<i32>,
 }
 
-/// The `accept_ra` of a router that takes advertisements all the same.
+/// The `accept_ra` of a router that accepts advertisements.
 pub(crate) const ACCEPT_RA_ON_ROUTERS: i32 = 2;
 
 impl Ipv6Sysctls {
-    /// Whether the link takes from advertisements which routers there are.
+    /// Whether the link learns its routers from advertisements.
     pub(crate) fn hears_routers(&self) -> bool {
         let is_router = self.forwarding.is_some_and(|forwarding| forwarding != 0);
         let least = if is_router { ACCEPT_RA_ON_ROUTERS } else { 1 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Lease`]: what a DHCP client is to get and keep for a link.
+//! [`Lease`]: the lease that a DHCP client obtains and keeps for a link.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ pub struct Lease {
     /// The address that the link has already and would like to keep. If the server gives another,
     /// this one is removed.
     pub wanted: Option<IpPrefix>,
-    /// The link whose lease goes on with this one, and whose client somebody else had started: the
-    /// server is to be told the same as by that.
+    /// The link whose lease this one continues and whose client another program had started: the
+    /// DHCP client sends the server the same identity.
     pub like: Option<IfName>,
 }
 
@@ -24,12 +24,12 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NameServers {
     Taken,
-    /// The host keeps those that it has.
+    /// The host keeps its present name servers.
     Left,
 }
 
 impl NameServers {
-    /// As `peerdns` has it.
+    /// The value of `peerdns`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Taken => "yes",

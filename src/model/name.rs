@@ -2,9 +2,9 @@
 //! [`IfName`]: the name of a network device.
 //!
 //! The kernel takes 1 to 15 bytes without `/`, `:` or white space, and neither `.` nor `..`; no
-//! name has a `%`, as it would put a number in the place of `%d` (`dev_alloc_name`). We also refuse
-//! control characters and what is not UTF-8, as no XML could carry them. A name that exists is
-//! therefore safe as a file name, in XML and in a log line.
+//! name has a `%`, as the kernel would put a number in the place of `%d` (`dev_alloc_name`).
+//! Control characters and text that is not UTF-8 are refused too, as XML cannot carry them. So a
+//! name that exists is safe as a file name, in XML and in a log line.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct IfName {
     bytes: [u8; IFNAME_LEN_MAX],
 }
 
-/// Why a text is no device name.
+/// Why a text is not a device name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NameError {
     Empty,
@@ -82,7 +82,7 @@ impl IfName {
     }
 }
 
-/// In the order of their bytes. Numbers are compared at once, and tables have thousands of names.
+/// In the order of their bytes. Compared as one number, as tables have thousands of names.
 impl Ord for IfName {
     fn cmp(&self, other: &Self) -> Ordering {
         self.number().cmp(&other.number())

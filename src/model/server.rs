@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The daemon's two servers, as the admin program names them: each with clients, limits and numbers
-//! of its own. Which program is called through which, the protocol knows.
+//! of its own. The protocol knows which program is called through which.
 
 use crate::model::client::Endpoint;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`SortedMap`]: entries in the order of their keys, in one piece of memory.
 //!
-//! It does what std's `BTreeMap` does, with a tenth of the code for each type of entry: most tables
-//! here are small. To put an entry between others moves those behind it, so tables of thousands that
-//! are filled in any order are B-trees still.
+//! Like std's `BTreeMap`, with a tenth of the code for each type of entry, as most tables here are
+//! small. An insertion in the middle moves the entries behind it, so tables of thousands that are
+//! filled in any order remain B-trees.
 
 /// A map, sorted by its keys.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,7 +68,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.find(key).is_ok()
     }
 
-    /// Puts a value in the place of the one that the key had, which is returned.
+    /// Replaces the value of the key, and returns the old one.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.find(&key) {
             Ok(at) => self.entries.get_mut(at).map(|(_, had)| std::mem::replace(had, value)),
@@ -84,7 +84,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         Some(self.entries.remove(at).1)
     }
 
-    /// Where a key is, or is to be put.
+    /// The place of a key, or the place to insert it.
     fn find(&self, key: &K) -> Result<usize, usize> {
         // Most tables are filled in order.
         if self.entries.last().is_some_and(|(last, _)| last < key) {

@@ -17,7 +17,7 @@ impl Sysctl {
     pub const DISABLE_IPV6: Self = Self::ipv6("disable_ipv6");
     pub const FORWARDING_IPV6: Self = Self::ipv6("forwarding");
 
-    /// Whether a definition that speaks of IPv6 decides it.
+    /// Whether a definition with IPv6 determines it.
     pub fn is_defined(self) -> bool {
         [Self::ACCEPT_RA, Self::AUTOCONF, Self::DISABLE_IPV6].contains(&self)
     }

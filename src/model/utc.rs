@@ -20,7 +20,8 @@ pub struct Utc {
 }
 
 impl Utc {
-    /// The moment so long after the beginning of 1970, without leap seconds as the kernel counts it.
+    /// The moment at this distance from the beginning of 1970, without leap seconds as the kernel
+    /// counts it.
     pub(crate) fn since_epoch(elapsed: Duration) -> Self {
         let days = elapsed.as_secs() / SECONDS_PER_DAY;
         // A year that begins in March has its leap day last, and its months in groups of five with 153
@@ -40,7 +41,7 @@ impl Utc {
         }
     }
 
-    /// The same without fractions of a second.
+    /// The same moment without fractions of a second.
     pub(crate) fn to_the_second(self) -> String {
         format!("{} UTC", ToTheSecond(&self))
     }

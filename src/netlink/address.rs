@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! RTM_*ADDR messages (`linux/if_addr.h`) <-> [`Address`].
 //!
-//! Knows what one message says, not which links there are. How long a finite lifetime still lasts
-//! is not kept: it would be wrong a second later, and nobody asks.
+//! Knows the content of one message, not the links. The rest of a finite lifetime is not kept: it
+//! would be wrong a second later, and no call needs it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,15 +28,15 @@ const IFA_F_SECONDARY: u32 = 0x01;
 const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_PERMANENT: u32 = 0x80;
 
-/// The lifetime of what never expires (`INFINITY_LIFE_TIME`).
+/// The lifetime of an address that never expires (`INFINITY_LIFE_TIME`).
 pub(super) const LIFETIME_INFINITE: u32 = u32::MAX;
 
-/// What the kernel says of one address.
+/// One address, as the kernel reports it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Address {
     pub link: LinkIndex,
     pub prefix: IpPrefix,
-    /// The other end of a point-to-point link, to which the prefix's length belongs then.
+    /// The other end of a point-to-point link; the prefix's length then belongs to it.
     pub peer: Option<IpAddr>,
     pub role: Role,
     pub scope: Scope,
@@ -44,7 +44,7 @@ pub struct Address {
     pub origin: Origin,
 }
 
-/// What tells an address from all others. Ids sort by link first.
+/// The identity of an address. Ids sort by link first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct AddressId {
     pub link: LinkIndex,
@@ -53,21 +53,22 @@ pub struct AddressId {
 }
 
 impl Address {
-    /// What tells this address from all others.
+    /// The identity of this address.
     pub fn id(&self) -> AddressId {
         AddressId { link: self.link, prefix: self.prefix, peer: self.peer }
     }
 
-    /// Whether a DHCP server or a router has told the host this address: it expires, or a router
-    /// advertises it for ever.
+    /// Whether the address came from a DHCP server or a router: it expires, or a router advertises
+    /// it without an end.
     pub(crate) fn is_learnt(&self) -> bool {
         self.lifetime == Lifetime::Finite
             || self.origin == Origin::RouterAdvertisement
             || self.role == Role::Temporary
     }
 
-    /// Whether the kernel gives it by itself to a link of this hardware address: that of the link alone,
-    /// and the loopback's. Kernels before 5.18 do not say what they have made, so there the form tells.
+    /// Whether the kernel itself gives the address to a link of this hardware address: the
+    /// link-local address, and that of the loopback. Kernels before 5.18 do not report their own
+    /// addresses, so there the form decides.
     pub fn is_of_link(&self, mac: Option<MacAddr>) -> bool {
         let is_made_of_mac = || mac.is_some_and(|mac| is_made_of(self.prefix.address(), mac));
         match (self.prefix.family(), self.scope, self.origin) {
@@ -77,13 +78,14 @@ impl Address {
         }
     }
 
-    /// Whether it is told beside others of a definition: one that is good beyond its link.
+    /// Whether a definition can contain the address: it is valid beyond its link.
     pub(crate) fn is_definable(&self) -> bool {
         matches!(self.scope, Scope::Global | Scope::Site)
     }
 
-    /// Whether a DHCP client may have brought it: it is good beyond its link, and the kernel has not
-    /// made it from a router's advertisement. Kernels before 5.18 do not say whether they have.
+    /// Whether a DHCP client may have brought the address: it is valid beyond its link, and the
+    /// kernel has not made it from a router's advertisement. Kernels before 5.18 do not report
+    /// whether they have.
     pub(crate) fn may_be_leased(&self) -> bool {
         matches!(self.scope, Scope::Global | Scope::Site)
             && self.origin != Origin::RouterAdvertisement
@@ -91,17 +93,17 @@ impl Address {
     }
 }
 
-/// What an address is to the others of its link.
+/// The relation of an address to the others of its link.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Role {
     Primary,
-    /// IPv4: an earlier one of the same network is the source of what leaves for it.
+    /// IPv4: an earlier address of the same network is the source of packets to it.
     Secondary,
-    /// IPv6: made up for a while for the sake of privacy (RFC 8981).
+    /// IPv6: a temporary address, for privacy (RFC 8981).
     Temporary,
 }
 
-/// How far an address means the same (`RT_SCOPE_*`).
+/// The scope of an address (`RT_SCOPE_*`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Scope {
     Global,
@@ -117,20 +119,21 @@ pub enum Lifetime {
     Finite,
 }
 
-/// Where an address comes from (`IFAPROT_*`).
+/// The origin of an address (`IFAPROT_*`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Origin {
-    /// A person or a program added it, or the kernel is older than Linux 5.18 and does not say.
+    /// A person or a program added it, or the kernel is older than Linux 5.18 and does not report
+    /// it.
     Unknown,
-    /// The kernel, as that of the loopback.
+    /// The kernel, for the loopback.
     Loopback,
     /// The kernel, from a router advertisement.
     RouterAdvertisement,
-    /// The kernel, as that of the link alone.
+    /// The kernel, as a link-local address.
     LinkLocal,
 }
 
-/// Whether the host's part of an IPv6 address is made of a hardware address (RFC 4291, appendix A).
+/// Whether the host part of an IPv6 address derives from a hardware address (RFC 4291, appendix A).
 fn is_made_of(address: IpAddr, mac: MacAddr) -> bool {
     let (IpAddr::V6(address), &[a, b, c, d, e, f]) = (address, mac.as_bytes()) else {
         return false;
@@ -138,15 +141,15 @@ fn is_made_of(address: IpAddr, mac: MacAddr) -> bool {
     address.octets().ends_with(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
-/// News of one address.
+/// An event about one address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AddressEvent {
-    /// The address is there, and this is all of it.
+    /// The address exists, with these properties.
     New(Address),
     Removed(AddressId),
 }
 
-/// Reads an address message. `None` if it is about neither IPv4 nor IPv6.
+/// Decodes an address message. `None` if it is about neither IPv4 nor IPv6.
 pub fn decode(message: &Message<'_>) -> Result<Option<AddressEvent>, WireError> {
     const PART: &str = "ifaddrmsg";
     let mut rest = message.payload;
@@ -162,7 +165,7 @@ pub fn decode(message: &Message<'_>) -> Result<Option<AddressEvent>, WireError> 
     };
     let prefix = IpPrefix::new(local, prefix_len).ok_or(WireError::Value("ifa_prefixlen"))?;
     let link = LinkIndex::new(index).ok_or(WireError::Value("ifa_index"))?;
-    // Another host has the address, so this one does not use it: as good as removed.
+    // Another host has the address, so this one does not use it: treated as removed.
     let is_refused = parts.flags & IFA_F_DADFAILED != 0;
     match message.kind {
         RTM_NEWADDR if !is_refused => Ok(Some(AddressEvent::New(Address {
@@ -181,7 +184,7 @@ pub fn decode(message: &Message<'_>) -> Result<Option<AddressEvent>, WireError> 
     }
 }
 
-/// What the attributes say.
+/// The values of the attributes.
 #[derive(Debug)]
 struct Parts {
     address: Option<IpAddr>,
@@ -193,7 +196,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// What a router advertises for ever is not flagged as permanent, but is.
+    /// An address that a router advertises without an end has no flag for permanent, but is.
     fn lifetime(&self) -> Lifetime {
         if self.flags & IFA_F_PERMANENT != 0 || self.valid == Some(LIFETIME_INFINITE) {
             Lifetime::Permanent
@@ -236,7 +239,7 @@ fn decode_parts(
     Ok(parts)
 }
 
-/// Reads an address of `family` off the front of `bytes`.
+/// Decodes an address of `family` from the front of `bytes`.
 pub(super) fn decode_ip(
     family: Family,
     mut bytes: &[u8],
@@ -256,7 +259,7 @@ fn decode_role(family: Family, flags: u32) -> Role {
     }
 }
 
-/// The numbers between the kernel's own are for users to define: the nearest wider one stands in.
+/// The numbers between the kernel's own are free for users: the nearest wider scope replaces them.
 fn decode_scope(scope: u8) -> Scope {
     match scope {
         0..=199 => Scope::Global,
@@ -318,7 +321,7 @@ pub(crate) fn encode_family(family: Family) -> u8 {
     }
 }
 
-/// Lends the bytes of `address`, as many as its family has.
+/// The bytes of `address`, as many as its family has.
 pub(super) fn with_octets(address: IpAddr, then: impl FnOnce(&[u8])) {
     match address {
         IpAddr::V4(address) => then(&address.octets()),

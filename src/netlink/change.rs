@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Requests that change links (`linux/rtnetlink.h`, `linux/if_link.h`): add one, delete one, set
-//! what one is.
+//! Requests that change links (`linux/rtnetlink.h`, `linux/if_link.h`): add, delete, set.
 //!
-//! Knows links by the kernel's numbers. Whether a request is wise, and what would take it back, it
-//! does not know.
+//! Knows links by the kernel's numbers. It knows neither whether a request is sensible nor what
+//! would undo it.
 
 use crate::model::address::MacAddr;
 use crate::model::interface::{BondMode, BondMonitor, ForwardDelay};
@@ -18,16 +17,16 @@ use crate::netlink::link::{
 };
 use crate::netlink::wire::{self, Header, PayloadWriter};
 
-/// A link to be made.
+/// A link to create.
 #[derive(Clone, Copy, Debug)]
 pub struct NewLink<'a> {
     pub name: &'a IfName,
-    /// The kernel makes one up where there is none.
+    /// Without one the kernel chooses it.
     pub mac: Option<MacAddr>,
     pub kind: NewKind<'a>,
 }
 
-/// What kind of link is to be made.
+/// The kind of a link to create.
 #[derive(Clone, Copy, Debug)]
 pub enum NewKind<'a> {
     Bond { mode: Option<BondMode>, monitor: Option<&'a BondMonitor> },
@@ -35,7 +34,7 @@ pub enum NewKind<'a> {
     Vlan { tag: u16, parent: LinkIndex },
 }
 
-/// What can be set of a link that is there.
+/// A property of an existing link that can be set.
 #[derive(Clone, Copy, Debug)]
 pub enum Setting<'a> {
     Up,
@@ -52,20 +51,20 @@ pub enum Setting<'a> {
     ForwardDelay(ForwardDelay),
     /// Of a bond.
     Monitor(&'a BondMonitor),
-    /// Of a bond: what it had before, or none.
+    /// Of a bond: the mode it had before, or none.
     MonitorAgain(&'a LinkBond),
-    /// Of a bond: the member that it prefers.
+    /// Of a bond: its primary member.
     Primary(Option<LinkIndex>),
 }
 
-/// The header of a request to make a link.
+/// The header of a request to create a link.
 pub(super) const LINK_REQUEST: Header = Header {
     kind: RTM_NEWLINK,
     flags: wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE,
     sequence: 0,
 };
 
-/// Appends the request to make a link. It is down at first.
+/// Appends the request to create a link, which is down at first.
 pub(crate) fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
     wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
         write_header(payload, 0, Flags::Unchanged);
@@ -86,7 +85,7 @@ pub(crate) fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
                 }
             }),
             NewKind::Bridge { stp, delay } => write_info(payload, "bridge", |data| {
-                // The kernel takes the delay first, while STP does not limit it yet.
+                // The delay comes first, as the kernel limits it once STP is on.
                 if let Some(ForwardDelay(delay)) = delay {
                     data.attribute_u32(IFLA_BR_FORWARD_DELAY, delay);
                 }
@@ -109,7 +108,7 @@ pub(crate) fn encode_delete(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
     });
 }
 
-/// Appends the request to set one thing of a link.
+/// Appends the request to set one property of a link.
 pub(crate) fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, setting: Setting<'_>) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
     let up = match setting {
@@ -155,7 +154,7 @@ pub(crate) fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, sett
     });
 }
 
-/// What a request says of a link's flags.
+/// The flags of a link in a request.
 #[derive(Clone, Copy)]
 enum Flags {
     Up,
@@ -188,7 +187,7 @@ fn write_info(
 }
 
 /// One kind of monitoring switches the other off. The kernel refuses delays without an interval,
-/// and each attribute of the kind that is off, so just those of the one that is wanted are said.
+/// and every attribute of the kind that is off, so only those of the wanted kind are sent.
 fn write_monitor(data: &mut PayloadWriter<'_>, monitor: &BondMonitor) {
     match monitor {
         BondMonitor::Mii { freq, downdelay, updelay, carrier } => {
@@ -211,7 +210,7 @@ fn write_monitor(data: &mut PayloadWriter<'_>, monitor: &BondMonitor) {
     }
 }
 
-/// The mode that a bond had, and how it monitored.
+/// The earlier mode of a bond, and its monitoring.
 pub(super) fn write_bond_again(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
     if let Some(mode) = bond.mode {
         data.attribute(IFLA_BOND_MODE, &[encode_bond_mode(mode)]);
@@ -219,7 +218,8 @@ pub(super) fn write_bond_again(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
     write_monitor_again(data, bond);
 }
 
-/// All that belongs to monitoring, as it was. A mode that knows no ARP refuses to hear of it.
+/// The earlier monitoring of a bond, complete. A mode without ARP monitoring refuses its
+/// attributes.
 fn write_monitor_again(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
     let knows_arp = !matches!(
         bond.mode,

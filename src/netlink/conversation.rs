@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Conversation`]: requests, and what of the kernel's talk answers them (`linux/netlink.h`).
+//! [`Conversation`]: requests to the kernel, matched with its answers (`linux/netlink.h`).
 //!
-//! Knows neither sockets nor what is asked. What is under way at a time is the requests of one
-//! datagram, which the kernel answers in their order; whatever carries another sequence number,
-//! such as the rest of an answer that was given up, is passed over. Every request is a dump or asks
-//! for an acknowledgement, so every answer has an end.
+//! Knows neither sockets nor the meaning of requests. The requests of one datagram are under way at
+//! a time, and the kernel answers them in order; messages with another sequence number, such as the
+//! rest of an abandoned answer, are ignored. Every request is a dump or asks for an
+//! acknowledgement, so every answer has an end.
 
 use crate::netlink::wire::{self, Header, Message, WireError, attributes, messages};
 
@@ -13,25 +13,25 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLMSG_OVERRUN: u16 = 4;
 
-/// Of what was refused only the head is quoted (`NLM_F_CAPPED`).
+/// Of a refused request only the header is quoted (`NLM_F_CAPPED`).
 const FLAG_CAPPED: u16 = 0x100;
 /// Attributes follow an error's number (`NLM_F_ACK_TLVS`).
 const FLAG_HAS_ATTRIBUTES: u16 = 0x200;
-/// The error in words (`NLMSGERR_ATTR_MSG`).
+/// The text of an error (`NLMSGERR_ATTR_MSG`).
 const ATTRIBUTE_TEXT: u16 = 1;
 
-/// How far an answer has come.
+/// The progress of an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// More is to come, or nothing was asked.
+    /// More is to come, or there is no request.
     Pending,
-    /// All is said, or done.
+    /// The answer is complete.
     Complete,
-    /// The end of a dump that mixes before and after: ask again.
+    /// The end of a dump during which the table changed: repeat the request.
     Interrupted,
     /// The kernel refused, with this `errno`.
     Refused(i32),
-    /// The answer cannot be followed any further.
+    /// The answer cannot be decoded any further.
     Malformed(WireError),
 }
 
@@ -39,7 +39,7 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Consistency {
     Whole,
-    /// The kernel said that its tables changed, or that it lost a message.
+    /// The kernel reported that its tables changed, or that it lost a message.
     Torn,
 }
 
@@ -52,37 +52,37 @@ pub struct Conversation {
     sequence: u32,
     /// Of the answer under way, if one is.
     consistency: Option<Consistency>,
-    /// What the kernel said besides a number when it last refused.
+    /// The kernel's text about the last refusal.
     complaint: Option<String>,
 }
 
 impl Conversation {
-    /// Begins a request and gives up what was before. The result is for its encoder.
+    /// Begins a request and abandons the ones before. The result is for its encoder.
     pub fn begin(&mut self) -> u32 {
         self.follow(next_sequence(self.sequence));
         self.first
     }
 
-    /// Begins a request that has this number, and gives up what was before.
+    /// Begins a request with this number, and abandons the ones before.
     pub fn follow(&mut self, sequence: u32) {
         (self.first, self.sequence) = (sequence, sequence);
         self.consistency = Some(Consistency::Whole);
         self.complaint = None;
     }
 
-    /// What the kernel said of a refusal besides its number: a socket has to ask for that.
+    /// The kernel's text about a refusal: a socket has to ask for it.
     pub(crate) fn complaint(&self) -> Option<&str> {
         self.complaint.as_deref()
     }
 
-    /// Adds a request to the datagram of the one that was begun. Only how the last request of a
-    /// datagram ends is told.
+    /// Adds a request to the datagram of the one that was begun. Only the end of the last request
+    /// of a datagram is reported.
     pub fn join(&mut self) -> u32 {
         self.sequence = next_sequence(self.sequence);
         self.sequence
     }
 
-    /// Takes a datagram from the kernel and hands each message that belongs to the answer to
+    /// Takes a datagram from the kernel and passes each message that belongs to the answer to
     /// `each`. After any result but [`Answer::Pending`] the answer is over.
     pub fn handle_datagram(
         &mut self,
@@ -101,8 +101,8 @@ impl Conversation {
         Answer::Pending
     }
 
-    /// Takes the front of a datagram that is too long to be read: what is whole of it. The message that
-    /// is cut, and what might stand behind it, is passed over.
+    /// Takes the front of a datagram that is too long for the buffer: its whole messages. The
+    /// message that is cut, and any behind it, is ignored.
     pub(crate) fn handle_front(
         &mut self,
         front: &[u8],
@@ -117,7 +117,8 @@ impl Conversation {
         Answer::Pending
     }
 
-    /// A datagram of the answer is lost: it does not show one state of the kernel.
+    /// Notes that a datagram of the answer is lost: the answer does not show one state of the
+    /// kernel.
     pub(crate) fn handle_loss(&mut self) {
         self.consistency = self.consistency.map(|_| Consistency::Torn);
     }
@@ -130,7 +131,7 @@ impl Conversation {
         let Some(consistency) = self.consistency else {
             return Answer::Pending;
         };
-        // A message that got lost might have had our number.
+        // The lost message may have had the current number.
         let is_lost = message.kind == NLMSG_OVERRUN;
         let later_count = self.sequence.wrapping_sub(self.first);
         if message.sequence.wrapping_sub(self.first) > later_count && !is_lost {
@@ -168,19 +169,21 @@ impl Conversation {
     }
 }
 
-/// The number of the request after the one that has this number. The kernel speaks unasked under number 0.
+/// The number of the request after the one with this number. Unrequested messages of the kernel
+/// have number 0.
 pub(crate) fn next_sequence(sequence: u32) -> u32 {
     sequence.checked_add(1).unwrap_or(1)
 }
 
-/// Appends what ends the answer to a request as the kernel would say it: this `errno`, or 0 for success.
+/// Appends the end of an answer to a request, as the kernel encodes it: this `errno`, or 0 for
+/// success.
 pub fn encode_end(out: &mut Vec<u8>, sequence: u32, errno: i32) {
     wire::write_message(out, Header { kind: NLMSG_ERROR, flags: 0, sequence }, |payload| {
         payload.bytes(&errno.saturating_neg().to_ne_bytes());
     });
 }
 
-/// Appends what the kernel says when it has lost a message of an answer.
+/// Appends the kernel's report that it has lost a message of an answer.
 pub(crate) fn encode_loss(out: &mut Vec<u8>, sequence: u32) {
     wire::write_message(out, Header { kind: NLMSG_OVERRUN, flags: 0, sequence }, |_| {});
 }
@@ -205,7 +208,7 @@ fn decode_error(mut payload: &[u8]) -> Result<i32, WireError> {
     Ok(i32::from_ne_bytes(bytes).saturating_neg())
 }
 
-/// The kernel's own words, behind the number and the head of what it refused.
+/// The kernel's text, behind the number and the header of the refused request.
 fn decode_complaint(message: &Message<'_>) -> Option<String> {
     const HEAD_LEN: usize = 16;
     if message.flags & FLAG_HAS_ATTRIBUTES == 0 {

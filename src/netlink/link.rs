@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! RTM_*LINK messages (`linux/rtnetlink.h`, `linux/if_link.h`) <-> [`Link`].
 //!
-//! Knows what one message says, not what was said before. A [`Link`] only comes from a message
-//! that describes a link in full: the kernel also uses these types for bridge ports and for
-//! wireless events, and reading those as links would wipe out what is known of them.
+//! Knows the content of one message, not of earlier ones. A [`Link`] comes only from a message that
+//! describes a link in full: the kernel also uses these types for bridge ports and for wireless
+//! events, which would overwrite a link's properties with nothing.
 
 use std::net::Ipv4Addr;
 
@@ -20,14 +20,14 @@ pub(super) const RTM_NEWLINK: u16 = 16;
 pub(super) const RTM_DELLINK: u16 = 17;
 pub(super) const RTM_GETLINK: u16 = 18;
 
-/// The family of messages about a link as such. Bridge ports come as `AF_BRIDGE`, and what is
-/// deleted then is the membership.
+/// The family of messages about a link as such. Bridge ports come as `AF_BRIDGE`; a deletion then
+/// means the membership.
 pub(super) const AF_UNSPEC: u8 = 0;
 pub(super) const IFF_UP: u32 = 0x1;
-/// The length of what stands before the attributes of a link message.
+/// The length of the fixed part before the attributes of a link message.
 const IFINFOMSG_LEN: usize = 16;
 const IFF_LOWER_UP: u32 = 0x1_0000;
-/// What each link has that is like Ethernet.
+/// The flags of each Ethernet-like link.
 const IFF_MULTICAST: u32 = 0x1000;
 
 pub(super) const IFLA_ADDRESS: u16 = 1;
@@ -66,13 +66,13 @@ pub(super) const IFLA_VLAN_ID: u16 = 1;
 pub struct LinkIndex(pub u32);
 
 impl LinkIndex {
-    /// Takes any number but 0, with which the kernel says "no link".
+    /// Takes any number but 0, which means "no link" to the kernel.
     pub fn new(index: u32) -> Option<Self> {
         (index != 0).then_some(Self(index))
     }
 }
 
-/// What the kernel says of one link. Hosts have thousands: keep it small.
+/// One link, as the kernel reports it. Hosts have thousands: keep it small.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
     pub index: LinkIndex,
@@ -82,25 +82,25 @@ pub struct Link {
     /// Bytes.
     pub mtu: u32,
     pub mac: Option<MacAddr>,
-    /// Up, and the other end of the wire as well (`IFF_LOWER_UP`). The operational state follows a
+    /// Up, and the other end of the wire too (`IFF_LOWER_UP`). The operational state follows a
     /// moment later.
     pub carrier: bool,
     pub oper_state: OperState,
     /// The bridge, bond or other link that this is a port of.
     pub master: Option<LinkIndex>,
     /// The link under a VLAN, or at the other end of a veth, if it is in our network namespace. The
-    /// kernel does not tell when it leaves for another: then no link has this index any more.
+    /// kernel does not report when it moves to another: then no link has this index any more.
     pub parent: Option<LinkIndex>,
     pub kind: LinkKind,
 }
 
-/// What kind of device a link is, with what only that kind has.
+/// The kind of device of a link, with the properties of that kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LinkKind {
     /// Boxed, as it would make every other link larger.
     Bond(Box<LinkBond>),
     Bridge(LinkBridge),
-    /// What has no kind of its own to the kernel: a NIC, or the loopback.
+    /// A link without a kind: a NIC, or the loopback.
     Nic,
     /// A tun or tap device.
     Tun,
@@ -123,7 +123,7 @@ pub struct LinkBridge {
 /// A bond's own attributes. Times are in milliseconds, 0 for off.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkBond {
-    /// `None` for a mode younger than this program.
+    /// `None` for a mode that this program does not know.
     pub mode: Option<BondMode>,
     pub miimon: u32,
     pub updelay: u32,
@@ -132,12 +132,13 @@ pub struct LinkBond {
     pub arp_interval: u32,
     /// [`BOND_TARGET_COUNT_MAX`] at most.
     pub arp_targets: Vec<Ipv4Addr>,
-    /// `None` for off, and for the filters that the schema has no word for.
+    /// `None` for off, and for filters that the schema cannot express.
     pub arp_validate: Option<ArpValidate>,
 }
 
 impl Default for LinkBond {
-    /// What a kernel means that says nothing: since Linux 6.18 `use_carrier` is always on.
+    /// The default of a kernel that does not report it: since Linux 6.18 `use_carrier` is always
+    /// on.
     fn default() -> Self {
         Self {
             mode: None,
@@ -152,20 +153,20 @@ impl Default for LinkBond {
     }
 }
 
-/// News of one link.
+/// An event about one link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LinkEvent {
-    /// The link is there, and this is all of it. What was known before is void.
+    /// The link exists, with these properties, which replace all earlier ones.
     New(Link),
-    /// The link is there, but under a name that [`IfName`] refuses: nobody could ask for it.
+    /// The link exists, but [`IfName`] refuses its name, so no client can ask for it.
     Unnameable(LinkIndex),
-    /// The link is there, and nothing else is known of it: its message makes no sense, or is cut.
+    /// The link exists, and nothing else is known of it: its message cannot be decoded, or is cut.
     Unreadable(LinkIndex, WireError),
     Removed(LinkIndex),
 }
 
-/// Reads a link message. `None` if it is not about a link as such. Of one that makes no sense
-/// [`subject`] may tell which link it is about.
+/// Decodes a link message. `None` if it is not about a link as such. [`subject`] may find the link
+/// of one that cannot be decoded.
 pub fn decode(message: &Message<'_>) -> Result<Option<LinkEvent>, WireError> {
     const PART: &str = "ifinfomsg";
     let mut rest = message.payload;
@@ -185,7 +186,7 @@ pub fn decode(message: &Message<'_>) -> Result<Option<LinkEvent>, WireError> {
     }
 }
 
-/// The link that a message is about, whether or not the rest of it can be read.
+/// The link that a message is about, even if the rest of it cannot be decoded.
 pub(crate) fn subject(message: &Message<'_>) -> Option<LinkIndex> {
     let mut rest = message.payload;
     let [family, ..]: [u8; 4] = wire::take_array(&mut rest, "ifinfomsg").ok()?;
@@ -194,14 +195,14 @@ pub(crate) fn subject(message: &Message<'_>) -> Option<LinkIndex> {
     LinkIndex::new(index).filter(|_| is_of_links)
 }
 
-/// The name that a link message has, even if another part of it makes no sense.
+/// The name in a link message, even if the rest of it cannot be decoded.
 pub(crate) fn told_name(message: &Message<'_>) -> Option<IfName> {
     let attributes = attributes(message.payload.get(IFINFOMSG_LEN..)?);
     let name = attributes.flatten().find(|attribute| attribute.kind == IFLA_IFNAME)?;
     IfName::new(name.text()).ok()
 }
 
-/// Appends that there is a link of which nothing can be read, as a message without any attribute.
+/// Appends a message without any attribute, for a link that could not be decoded.
 pub(crate) fn encode_unread(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
     wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
         payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
@@ -210,7 +211,7 @@ pub(crate) fn encode_unread(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) 
     });
 }
 
-/// Reads what [`encode_unread`] has written.
+/// Decodes a message of [`encode_unread`].
 pub(crate) fn decode_unread(message: &Message<'_>) -> Option<LinkIndex> {
     let is_bare = message.payload.len() == IFINFOMSG_LEN;
     subject(message).filter(|_| message.kind == RTM_NEWLINK && is_bare)
@@ -237,7 +238,7 @@ fn decode_new(
             IFLA_MTU => mtu = Some(attribute.u32("IFLA_MTU")?),
             IFLA_LINK => parent = LinkIndex::new(attribute.u32("IFLA_LINK")?),
             IFLA_MASTER => master = LinkIndex::new(attribute.u32("IFLA_MASTER")?),
-            // A wireless event: it names the link and has none of the rest.
+            // A wireless event: it names the link and has no other property.
             IFLA_WIRELESS => return Ok(None),
             IFLA_OPERSTATE => oper_state = decode_oper_state(attribute.u8("IFLA_OPERSTATE")?),
             IFLA_LINKINFO => kind = decode_kind(attribute.nested())?,
@@ -258,7 +259,7 @@ fn decode_new(
         carrier: flags & IFF_LOWER_UP != 0,
         oper_state,
         master,
-        // Another namespace counts its links for itself.
+        // Another namespace numbers its links independently.
         parent: parent.filter(|_| !parent_is_elsewhere),
         kind,
     })))
@@ -293,7 +294,7 @@ fn decode_kind(info: Attributes<'_>) -> Result<LinkKind, WireError> {
         b"tun" => Ok(LinkKind::Tun),
         b"veth" => Ok(LinkKind::Veth),
         b"vlan" => decode_vlan(data),
-        // That of a port says whose port it is, and no kind.
+        // The slave data of a port names the kind of its master, not a kind of its own.
         b"" => Ok(LinkKind::Nic),
         _ => Ok(LinkKind::Other),
     }
@@ -339,7 +340,7 @@ fn decode_bond(data: Attributes<'_>) -> Result<LinkKind, WireError> {
     Ok(LinkKind::Bond(Box::new(bond)))
 }
 
-/// The kernel's number for it, here as below.
+/// The kernel's number for it, as in the functions below.
 pub(crate) fn decode_carrier(carrier: u8) -> MiiCarrier {
     match carrier {
         0 => MiiCarrier::Ioctl,
@@ -347,7 +348,7 @@ pub(crate) fn decode_carrier(carrier: u8) -> MiiCarrier {
     }
 }
 
-/// `None` for off, and for the filters that the schema has no word for.
+/// `None` for off, and for filters that the schema cannot express.
 pub(crate) fn decode_arp_validate(validate: u32) -> Option<ArpValidate> {
     match validate {
         1 => Some(ArpValidate::Active),
@@ -357,7 +358,7 @@ pub(crate) fn decode_arp_validate(validate: u32) -> Option<ArpValidate> {
     }
 }
 
-/// `None` for a mode younger than this program.
+/// `None` for a mode that this program does not know.
 pub(crate) fn decode_bond_mode(mode: u8) -> Option<BondMode> {
     match mode {
         0 => Some(BondMode::BalanceRr),
@@ -396,7 +397,7 @@ pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
 }
 
 /// Appends the request for one link. The kernel announces a change of a bridge's or bond's own
-/// attributes only while it is up, so whoever shows those of one that is down must ask.
+/// attributes only while it is up, so those of a link that is down have to be requested.
 pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
     encode_get(
         out,
@@ -405,7 +406,7 @@ pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) 
     );
 }
 
-/// Counters make up half of an answer, so they are declined.
+/// Counters are half of an answer, so the request excludes them.
 fn encode_get(out: &mut Vec<u8>, header: Header, index: u32) {
     wire::write_message(out, header, |payload| {
         payload.bytes(&[AF_UNSPEC, 0, 0, 0]);

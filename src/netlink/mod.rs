@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Netlink, the kernel's language for links, addresses and routes: [`Event`], one piece of its
-//! news.
+//! Netlink, the kernel's protocol for links, addresses and routes. [`Event`] is one message of it.
 //!
-//! Knows messages, not sockets, and remembers nothing but the numbers of a
+//! Knows messages, not sockets, and keeps no state but the numbers of a
 //! [`conversation::Conversation`].
 
 pub mod wire;
@@ -17,7 +16,7 @@ use address::{AddressEvent, RTM_DELADDR, RTM_NEWADDR};
 use link::{LinkEvent, RTM_DELLINK, RTM_NEWLINK};
 use wire::{Message, WireError, messages};
 
-/// News of the host, from a dump or as it happens: both are told in the same words.
+/// A change of the host, from a dump or an event: both have the same messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     Link(LinkEvent),
@@ -25,8 +24,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// Reads a message. `None` if it is not about a link or an address as such. One about a link that
-    /// makes no sense is still news: that nothing is known of that link any more.
+    /// Decodes a message. `None` if it is not about a link or an address as such. A message about a
+    /// link that cannot be decoded is an event too: nothing is known of that link any more.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         match message.kind {
             RTM_NEWLINK | RTM_DELLINK => {
@@ -42,7 +41,7 @@ impl Event {
     }
 }
 
-/// The news in a datagram, in order. After an error within a message the next one is read.
+/// The events in a datagram, in order. After an error within a message the next one is decoded.
 pub fn events(datagram: &[u8]) -> impl Iterator<Item = Result<Event, WireError>> {
     messages(datagram).filter_map(|message| match message {
         Ok(message) => Event::decode(&message).transpose(),

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The question which default gateway a link has, put as RTM_GETROUTE look-ups
-//! (`linux/rtnetlink.h`).
+//! The default gateway of a link, found by RTM_GETROUTE look-ups (`linux/rtnetlink.h`).
 //!
-//! Knows no routing table: a router has a million routes, and a dump would carry them all. The
-//! kernel is asked instead which route (`RTM_F_FIB_MATCH`, Linux 4.13) a probe address would take
-//! through the link. If it is the default route of the table main, that is the answer; if a longer
+//! Has no routing table: a router has a million routes, and a dump would carry them all. Instead
+//! the kernel is asked which route (`RTM_F_FIB_MATCH`, Linux 4.13) a probe address would take
+//! through the link. If it is the default route of the table main, that is the answer. If a longer
 //! prefix or a blackhole covers the probe, or a rule leads it into another table, the next probe is
-//! asked. When all are used up, or refused by the kernel, the link has no default route.
+//! asked. If the kernel covers or refuses all probes, the link has no default route.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,8 +17,8 @@ use crate::netlink::wire::{self, Attribute, Attributes, Header, Message, WireErr
 pub(super) const RTM_NEWROUTE: u16 = 24;
 pub(super) const RTM_DELROUTE: u16 = 25;
 pub(super) const RTM_GETROUTE: u16 = 26;
-/// The answer says which table the route is of. IPv4 says "main" of each without it, and IPv6 says it in
-/// any case and refuses the flag.
+/// Asks for the route's table in the answer. Without this flag IPv4 reports "main" for each; IPv6
+/// reports the table in any case and refuses the flag.
 const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
@@ -33,20 +32,20 @@ pub(super) const RTA_TABLE: u16 = 15;
 pub(super) const RT_TABLE_MAIN: u32 = 254;
 pub(super) const RTPROT_RA: u8 = 9;
 
-/// The kernel tells times in these parts of a second, whatever its own clock does (`USER_HZ`).
+/// The kernel reports times in these parts of a second, whatever its own clock uses (`USER_HZ`).
 const TICKS_PER_SECOND: u32 = 100;
 
 /// `struct rtnexthop`: length, flags, weight, link.
 const HOP_HEADER_LEN: usize = 8;
 
 /// The addresses to ask about, in the order to try them; one round is asked at once. Most links
-/// with a default route tell so in the first. Each ends with IPv6, where the kernel's `ENETUNREACH`
-/// means that no route leads there at all; with IPv4 it does not tell that from a reject route.
+/// with a default route show it in the first. Each ends with IPv6, where the kernel's `ENETUNREACH`
+/// means that no route leads there; for IPv4 it may mean a reject route as well.
 ///
-/// IPv4: never forwarded, unless by the default route: reserved (RFC 1112), of "this network"
+/// IPv4: addresses that only the default route forwards: reserved (RFC 1112), of "this network"
 /// (RFC 791; in the other half of all addresses), and for documentation of multicast (RFC 6676),
-/// which few lists of bogus networks to drop contain. IPv6: not assigned to anybody, in either half
-/// of all addresses (RFC 4291), and to be discarded (RFC 6666).
+/// which few lists of bogus networks contain. IPv6: unassigned, in either half of all addresses
+/// (RFC 4291), and to be discarded (RFC 6666).
 pub(crate) const PROBE_ROUNDS: [&[IpAddr]; 2] = [
     &[
         IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)),
@@ -60,24 +59,24 @@ pub(crate) const PROBE_ROUNDS: [&[IpAddr]; 2] = [
     ],
 ];
 
-/// What one look-up says of a link's default route.
+/// The result of one look-up about a link's default route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RouteAnswer {
-    /// This is it. It has no gateway if all hosts are on the link, or if the gateway's address is
-    /// of the other family.
+    /// The default route. It has no gateway if all hosts are on the link, or if the gateway's
+    /// address is of the other family.
     Default {
         gateway: Option<IpAddr>,
-        /// A router has advertised it: whoever takes the link's place hears so by itself.
+        /// A router has advertised it: a link that replaces this one learns it by itself.
         is_advertised: bool,
     },
-    /// Another route covers the probe, or a rule leads it into another table, so the next one has to be
-    /// asked.
+    /// Another route covers the probe, or a rule leads it into another table, so the next probe is
+    /// needed.
     Covered,
 }
 
-/// Appends the question which route leads to `probe` through `link`. The kernel's refusal, with
-/// whatever error, means the same as [`RouteAnswer::Covered`]: `EHOSTUNREACH` stands for "no
-/// route" as well as for a blackhole.
+/// Appends a look-up of the route to `probe` through `link`. A refusal of the kernel, with any
+/// error, means the same as [`RouteAnswer::Covered`]: `EHOSTUNREACH` stands for "no route" as well
+/// as for a blackhole.
 pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, probe: IpAddr) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
     wire::write_message(out, Header { kind: RTM_GETROUTE, flags, sequence }, |payload| {
@@ -94,7 +93,7 @@ pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, p
     });
 }
 
-/// Reads the answer to a look-up of `family` through `link`. `None` if it is something else.
+/// Decodes the answer to a look-up of `family` through `link`. `None` if it is another message.
 pub fn decode(
     message: &Message<'_>,
     link: LinkIndex,
@@ -129,19 +128,19 @@ pub(super) fn expiry(mut cache_info: &[u8]) -> Option<u32> {
     let _references = wire::take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
     let _last_used = wire::take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
     let ticks = wire::take_u32(&mut cache_info, "RTA_CACHEINFO").ok()?;
-    // A negative number is one that has expired; it is about to go.
+    // A negative number belongs to a route that has expired and is about to be removed.
     let ticks = i32::from_ne_bytes(ticks.to_ne_bytes());
     u32::try_from(ticks).ok().filter(|ticks| *ticks > 0).map(|ticks| ticks / TICKS_PER_SECOND)
 }
 
-/// Whether a route ends by itself, as one does that stands in for a router's.
+/// Whether a route ends by itself, as a stand-in for a router's does.
 fn expires(mut attributes: Attributes<'_>) -> bool {
     let expires = |info: Attribute<'_>| expiry(info.payload).is_some();
     attributes.any(|attribute| attribute.is_ok_and(|it| it.kind == RTA_CACHEINFO && expires(it)))
 }
 
-/// The gateway of a route, or of that of its hops which goes through `link`. A gateway of the other
-/// family comes as `RTA_VIA` and is passed over.
+/// The gateway of a route, or of its hop through `link`. A gateway of the other family, `RTA_VIA`,
+/// is ignored.
 fn decode_gateway(
     family: Family,
     link: LinkIndex,
@@ -177,7 +176,7 @@ pub(super) fn first_hop(mut hops: &[u8]) -> Option<LinkIndex> {
     wire::take_u32(&mut hops, "rtnexthop").ok().and_then(LinkIndex::new)
 }
 
-/// The attributes of that of a route's hops which goes through `link`.
+/// The attributes of a route's hop through `link`.
 fn hop_through(link: LinkIndex, mut hops: &[u8]) -> Result<Option<Attributes<'_>>, WireError> {
     const PART: &str = "rtnexthop";
     while !hops.is_empty() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`], and what the tests of its modules share.
+//! Tests of [`super`], and helpers that the tests of its modules share.
 
 use super::*;
 
@@ -19,8 +19,8 @@ pub(super) fn parts(payload: &[u8], fixed_len: usize) -> Vec<(u16, Vec<u8>)> {
     list.map(|part| part.map(|part| (part.kind, part.payload.to_vec())).unwrap()).collect()
 }
 
-/// What a broken or hostile kernel could make of `message`: every prefix of it, and every word that
-/// might be a length changed to one that is wrong.
+/// The messages that a broken or hostile kernel could send in place of `message`: every prefix of
+/// it, and every word that might be a length changed to a wrong one.
 pub(super) fn corruptions(message: &[u8]) -> Vec<Vec<u8>> {
     let mut inputs: Vec<_> = (0..message.len()).map(|len| message[..len].to_vec()).collect();
     for offset in (0..message.len() - 1).step_by(2) {
@@ -41,7 +41,7 @@ pub(super) fn only_message(datagram: &[u8]) -> Message<'_> {
     message
 }
 
-/// Encodes one message behind bytes that are not its own, which must stay as they are.
+/// Encodes one message behind other bytes, which must not change.
 pub(super) fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = vec![0xa5; 3];
     encode(&mut out);

@@ -2,32 +2,32 @@
 //! Netlink's framing (`linux/netlink.h`, `linux/rtnetlink.h`): messages in a datagram, attributes
 //! in a message or in each other, both ways.
 //!
-//! Knows no message type and no attribute by name. Every length is distrusted: an iterator only
-//! lends bytes that are there, moves on by at least a header each time, and ends for good at the
-//! first length that cannot be. Numbers are in the machine's byte order, as the kernel's are.
+//! Knows no message type and no attribute by name. No length is trusted: an iterator returns only
+//! bytes that exist, moves on by at least a header each time, and ends for good at the first
+//! impossible length. Numbers are in the machine's byte order, as the kernel's are.
 
 use std::fmt;
 
 /// The kernel answers a request (`NLM_F_REQUEST`).
 pub const FLAG_REQUEST: u16 = 0x1;
-/// An acknowledgement is wanted even of success (`NLM_F_ACK`).
+/// An acknowledgement is wanted, also of success (`NLM_F_ACK`).
 pub const FLAG_ACK: u16 = 0x4;
 /// The table changed while it was dumped (`NLM_F_DUMP_INTR`).
 pub const FLAG_DUMP_INTERRUPTED: u16 = 0x10;
 /// The whole table is wanted (`NLM_F_DUMP`).
 pub(crate) const FLAG_DUMP: u16 = 0x300;
-/// What is named is replaced (`NLM_F_REPLACE`).
+/// Replaces the object (`NLM_F_REPLACE`).
 pub const FLAG_REPLACE: u16 = 0x100;
-/// What is named must not be there yet (`NLM_F_EXCL`).
+/// The object must not exist yet (`NLM_F_EXCL`).
 pub const FLAG_EXCLUSIVE: u16 = 0x200;
-/// What is named may be made (`NLM_F_CREATE`).
+/// Creates the object if it does not exist (`NLM_F_CREATE`).
 pub const FLAG_CREATE: u16 = 0x400;
 
 /// The type bits of an attribute, without `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
 const ATTRIBUTE_TYPE_MASK: u16 = 0x3fff;
 /// Messages and attributes start at multiples of this (`NLMSG_ALIGNTO`, `RTA_ALIGNTO`).
 const ALIGNMENT: usize = 4;
-/// What errors call a message.
+/// The name of a message in errors.
 const MESSAGE: &str = "netlink message";
 const MESSAGE_HEADER_LEN: usize = 16;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
@@ -38,11 +38,11 @@ const PADDING: [u8; ALIGNMENT] = [0; ALIGNMENT];
 pub enum WireError {
     /// This part declares a length that is shorter than its header or longer than its container.
     Length { part: &'static str, len: u32 },
-    /// A message without this field says nothing.
+    /// A message without this field has no meaning.
     Missing(&'static str),
     /// The input ends inside this part.
     Truncated(&'static str),
-    /// This field holds a value that it cannot have.
+    /// This field has an impossible value.
     Value(&'static str),
 }
 
@@ -86,7 +86,7 @@ impl<'a> Iterator for Messages<'a> {
     type Item = Result<Message<'a>, WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Taken, and only put back after success, so that an error is the last item.
+        // Taken, and put back only after success, so that an error is the last item.
         let mut input = std::mem::take(&mut self.rest);
         if input.is_empty() {
             return None;
@@ -95,15 +95,14 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// How long the first message of some bytes is, with its padding. `None` if it is not whole.
+/// The length of the first message of some bytes, with its padding. `None` if it is not whole.
 pub fn first_len(bytes: &[u8]) -> Option<usize> {
     let (len, _) = read_header(&mut { bytes }).ok()?;
     let len = usize::try_from(len).ok().filter(|len| *len >= MESSAGE_HEADER_LEN)?;
     len.checked_next_multiple_of(ALIGNMENT).filter(|len| *len <= bytes.len())
 }
 
-/// The message with which a datagram begins that was too long to be read: its payload is as much of it as
-/// has come.
+/// The first message of a datagram that was too long for the buffer: its payload is cut.
 pub(crate) fn cut_message(front: &[u8]) -> Option<Message<'_>> {
     let mut header = front;
     read_header(&mut header).ok().map(|(_len, message)| Message { payload: header, ..message })
@@ -128,7 +127,7 @@ fn read_header<'a>(input: &mut &'a [u8]) -> Result<(u32, Message<'a>), WireError
     Ok((len, Message { kind, flags, sequence, payload: &[] }))
 }
 
-/// One attribute. Of a value that is longer than asked for, the front is read, as the kernel does.
+/// One attribute. Of a value that is longer than expected the front is read, as the kernel does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Attribute<'a> {
     /// `IFLA_*`, `IFA_*` and so on, without flags.
@@ -202,7 +201,7 @@ fn read_attribute<'a>(input: &mut &'a [u8]) -> Result<Attribute<'a>, WireError> 
     Ok(Attribute { kind: u16::from_ne_bytes(kind) & ATTRIBUTE_TYPE_MASK, payload })
 }
 
-/// Takes `len` bytes and their padding off the front of `input`, and lends them from `header_len`
+/// Takes `len` bytes and their padding off the front of `input`, and returns them from `header_len`
 /// on. The padding behind the last part may be missing.
 pub(crate) fn take_part<'a>(
     input: &mut &'a [u8],
@@ -235,7 +234,7 @@ pub fn take_u32(input: &mut &[u8], field: &'static str) -> Result<u32, WireError
     take_array(input, field).map(u32::from_ne_bytes)
 }
 
-/// What stands in a message's header besides its length.
+/// The fields of a message's header besides its length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Header {
     pub kind: u16,
@@ -243,7 +242,7 @@ pub struct Header {
     pub sequence: u32,
 }
 
-/// Appends a message to `out`. `fill` writes the payload; the length is patched when it is done.
+/// Appends a message to `out`. `fill` writes the payload; the length is filled in afterwards.
 pub fn write_message(out: &mut Vec<u8>, header: Header, fill: impl FnOnce(&mut PayloadWriter<'_>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -265,7 +264,7 @@ pub struct PayloadWriter<'a> {
 }
 
 impl<'a> PayloadWriter<'a> {
-    /// Appends to `out`: attributes that will be a part of some message.
+    /// Appends to `out`: attributes that will be part of some message.
     pub fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out }
     }
@@ -275,7 +274,7 @@ impl<'a> PayloadWriter<'a> {
         self.out.extend_from_slice(bytes);
     }
 
-    /// An attribute with `payload` as it is.
+    /// An attribute with `payload` unchanged.
     pub fn attribute(&mut self, kind: u16, payload: &[u8]) {
         let start = self.begin(kind);
         self.bytes(payload);
@@ -295,14 +294,14 @@ impl<'a> PayloadWriter<'a> {
         });
     }
 
-    /// An attribute whose value `fill` writes; length and padding follow when it is done.
+    /// An attribute whose value `fill` writes; length and padding are filled in afterwards.
     pub fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
         let start = self.begin(kind);
         fill(self);
         self.end(start);
     }
 
-    /// The header of an attribute without its length, and where it stands.
+    /// The header of an attribute without its length, and its position.
     fn begin(&mut self, kind: u16) -> usize {
         let start = self.out.len();
         let [low, high] = kind.to_ne_bytes();
@@ -310,7 +309,7 @@ impl<'a> PayloadWriter<'a> {
         start
     }
 
-    /// The end of the attribute that begins there: its length, and padding.
+    /// Ends the attribute that begins there: fills in its length, and pads.
     fn end(&mut self, start: usize) {
         let len = self.out.len() - start;
         debug_assert!(u16::try_from(len).is_ok(), "values are capped where they are decoded");

@@ -2,9 +2,9 @@
 //! XDR decoding (RFC 4506) from a borrowed byte slice.
 //!
 //! Knows nothing of sockets, headers or procedures. Whatever lengths the peer declares, a
-//! [`Reader`] only ever lends out bytes that have already arrived. As libvirt does, it takes any
-//! non-zero word for true, and ends a string at its first NUL. Strings are bytes to libvirt; what
-//! is not UTF-8 in them becomes U+FFFD here, so that a name we cannot have is simply not found.
+//! [`Reader`] returns only bytes that have arrived. As in libvirt, any non-zero word is true, and a
+//! string ends at its first NUL. Strings are bytes to libvirt; bytes that are not UTF-8 become
+//! U+FFFD here, so that a look-up by such a name finds nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,7 +32,7 @@ impl fmt::Display for XdrError {
 
 impl std::error::Error for XdrError {}
 
-/// A cursor over a payload. What stands behind the last field read is ignored, as libvirt does.
+/// A cursor over a payload. Bytes behind the last field read are ignored, as in libvirt.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -115,8 +115,8 @@ impl<'a> Reader<'a> {
         if self.flag(field)? { self.string(field, len_max).map(Some) } else { Ok(None) }
     }
 
-    /// The number of elements of a counted array, at most `count_max`. Reserve nothing by it: the
-    /// elements may never come.
+    /// The number of elements of a counted array, at most `count_max`. It must not size an
+    /// allocation, as the elements may never come.
     pub fn count(&mut self, field: &'static str, count_max: usize) -> Result<usize, XdrError> {
         let declared = self.u32(field)?;
         usize::try_from(declared)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Files of ours that show whether they are whole.
+//! Files whose completeness can be checked.
 //!
-//! A file begins with the name of its format, and a checksum of everything after that: one that is torn or
-//! rotten is not half believed. The checksum keeps out accidents, and no forger.
+//! A file begins with the name of its format and a checksum of everything after it, so a truncated
+//! or corrupt file is rejected whole. The checksum guards against accidents, not against forgery.
 
 use std::fmt;
 
-/// What a file begins with.
+/// The name of a format, at the beginning of a file.
 pub type Magic = [u8; 8];
 
 /// Where the checksum is.
@@ -16,12 +16,12 @@ const SUM_LEN: usize = 8;
 /// The sum is made of words.
 const WORD_LEN: usize = 8;
 
-/// Why the bytes of a file are not believed.
+/// Why the bytes of a file are rejected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SealError {
-    /// They do not begin as the format does.
+    /// They do not begin with the name of the format.
     Foreign,
-    /// They are not what was written.
+    /// They differ from the bytes that were written.
     Checksum,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for SealError {
 
 impl std::error::Error for SealError {}
 
-/// The bytes of a file: what `write` appends to them, behind what shows that it is whole.
+/// The bytes of a sealed file whose body `write` appends.
 pub fn seal(magic: &Magic, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut file = begin(magic);
     write(&mut file);
@@ -44,7 +44,7 @@ pub fn seal(magic: &Magic, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     file
 }
 
-/// What a file begins with that is to be sealed when its body follows.
+/// The beginning of a file that is sealed once its body follows.
 pub fn begin(magic: &Magic) -> Vec<u8> {
     [magic.as_slice(), &[0; SUM_LEN]].concat()
 }
@@ -54,7 +54,7 @@ pub fn begin(magic: &Magic) -> Vec<u8> {
 pub struct Seal(Checksum);
 
 impl Seal {
-    /// Goes on with so many bytes of a file that is there to its end. `true` when it is sealed.
+    /// Seals so many more bytes of a complete file. `true` when it is sealed.
     pub fn poll(&mut self, file: &mut [u8], len: usize) -> bool {
         let Some((sum, body)) = file.get_mut(SUM_AT..).and_then(<[u8]>::split_first_chunk_mut)
         else {
@@ -68,10 +68,10 @@ impl Seal {
     }
 }
 
-/// What was written to a file of these bytes.
+/// The body of a sealed file.
 ///
 /// # Errors
-/// It is another format's, or not whole.
+/// The file has another format, or is not whole.
 pub(crate) fn unseal<'a>(magic: &Magic, bytes: &'a [u8]) -> Result<&'a [u8], SealError> {
     let rest = bytes.strip_prefix(magic).ok_or(SealError::Foreign)?;
     let (sum, body) = rest.split_first_chunk().ok_or(SealError::Checksum)?;
@@ -85,11 +85,11 @@ fn checksum(body: &[u8]) -> u64 {
     sum.finish(body)
 }
 
-/// After the manner of FNV-1a, with eight bytes at a time.
+/// A variant of FNV-1a, with eight bytes at a time.
 #[derive(Debug)]
 struct Checksum {
     sum: u64,
-    /// How much of the body is in it.
+    /// The length of the body that the sum includes.
     at: usize,
 }
 
@@ -101,7 +101,7 @@ impl Default for Checksum {
 }
 
 impl Checksum {
-    /// Goes on with so many bytes of the body, in words. `true` when no whole word is left.
+    /// Adds so many bytes of the body, in words. `true` when no whole word is left.
     fn add(&mut self, body: &[u8], len: usize) -> bool {
         let left = body.get(self.at..).unwrap_or_default();
         let whole_len = left.len() - left.len() % WORD_LEN;
@@ -113,7 +113,7 @@ impl Checksum {
         len == whole_len
     }
 
-    /// With the bytes behind the last whole word, and the length.
+    /// Adds the bytes behind the last whole word, and the length.
     fn finish(&self, body: &[u8]) -> u64 {
         let rest = body.get(self.at..).unwrap_or_default();
         let sum = rest.iter().fold(self.sum, |sum, byte| mix(sum, u64::from(*byte)));

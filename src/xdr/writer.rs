@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! XDR encoding (RFC 4506) to the end of a byte vector.
 //!
-//! Appends and pads; never looks at what already stands in the vector. A length that does not fit
-//! the wire's 32 bits cannot come from a caller: every list and string is capped in
-//! [`crate::limits`] long before.
+//! Appends and pads; never reads the vector. A length over the wire's 32 bits cannot come from a
+//! caller, as [`crate::limits`] caps every list and string far below.
 
 /// Appends XDR to a vector that the caller owns.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl<'a> Writer<'a> {
         self.u32(u32::from(value));
     }
 
-    /// The count that stands before an array's elements, or a string's bytes.
+    /// The count before the elements of an array or the bytes of a string.
     pub fn count(&mut self, count: usize) {
         debug_assert!(u32::try_from(count).is_ok(), "capped in limits.rs");
         self.u32(u32::try_from(count).unwrap_or(u32::MAX));
@@ -63,20 +62,20 @@ impl<'a> Writer<'a> {
         self.pad(bytes.len());
     }
 
-    /// The same of bytes that are written in place: the count follows when they are there.
+    /// Counted bytes that `write` appends: the count is filled in afterwards.
     pub(crate) fn opaque_by(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let opaque = self.begin_opaque();
         write(self.out);
         self.end_opaque(opaque);
     }
 
-    /// Begins the same of bytes that are written by and by.
+    /// Begins counted bytes that are appended in several calls.
     pub(crate) fn begin_opaque(&mut self) -> Opaque {
         self.count(0);
         Opaque { start: self.out.len() }
     }
 
-    /// All that follows the beginning are its bytes: they are counted, and padded.
+    /// Ends counted bytes: fills in the count, and pads.
     pub(crate) fn end_opaque(&mut self, opaque: Opaque) {
         let Opaque { start } = opaque;
         let len = self.out.len().saturating_sub(start);

@@ -12,8 +12,8 @@ fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
 }
 
-/// What an encoder appends, as hexadecimal words of four bytes, without the message's length and
-/// port.
+/// The bytes that an encoder appends, as hexadecimal words of four bytes, without the message's
+/// length and port.
 fn hex(encode: impl Fn(&mut Vec<u8>)) -> String {
     let mut out = vec![0xa5; 3];
     encode(&mut out);
@@ -169,7 +169,7 @@ fn a_link_is_made_exclusively_and_whole() {
              0c000200 06000100 05000000",
         ),
     ];
-    // Besides: create, exclusive.
+    // In addition: create, exclusive.
     let head = "10000506 07000000 00000000 00000000 00000000 00000000";
     for Case(label, link, want) in cases {
         assert_eq!(hex(|out| encode_add(out, 7, &link)), format!("{head} {want}"), "{label}");

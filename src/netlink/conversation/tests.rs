@@ -19,7 +19,7 @@ fn datagram(parts: &[Part]) -> Vec<u8> {
     out
 }
 
-/// What becomes of the first request when `parts` come, and how many items it gets.
+/// The state of the first request when `parts` arrive, and the number of its items.
 fn heard(parts: &[Part]) -> (Answer, usize) {
     let mut conversation = Conversation::default();
     assert_eq!(conversation.begin(), 1);
@@ -113,7 +113,7 @@ fn numbers_wrap_past_the_kernels_own() {
     assert_eq!(conversation.begin(), 1);
 }
 
-/// A refusal, `EBUSY`, of a request that was `quoted` long, with this said about it.
+/// A refusal, `EBUSY`, of a request of which `quoted` bytes are quoted, with this text.
 fn complaint(flags: u16, quoted: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Option<String> {
     let mut payload = (-libc::EBUSY).to_ne_bytes().to_vec();
     let request_len = 40_u32;
