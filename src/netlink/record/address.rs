@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Addresses in the kernel's own words (`linux/if_addr.h`).
+//! Records of addresses (`linux/if_addr.h`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -29,20 +29,20 @@ const IFA_F_PERMANENT: u32 = 0x80;
 const IFA_F_MANAGETEMPADDR: u32 = 0x100;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
-/// The metric of the routes that the kernel makes for IPv6 addresses (`IP6_RT_PRIO_ADDRCONF`), where an
-/// address does not say another.
+/// The metric of the routes that the kernel makes for IPv6 addresses (`IP6_RT_PRIO_ADDRCONF`),
+/// unless an address sets another.
 const IPV6_PREFIX_METRIC: u32 = 256;
 
-/// The longest IPv4 prefix whose network has an address for all of its hosts (RFC 3021 has none).
+/// The longest IPv4 prefix whose network has a broadcast address (RFC 3021 has none).
 const BROADCAST_PREFIX_LEN_MAX: u8 = 30;
 
-/// What tells an address from all others of its link.
+/// The identity of an address on its link.
 pub type AddressKey = (IpPrefix, Option<IpAddr>);
 
-/// An address, with all that the kernel says of it.
+/// An address with all its attributes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressRecord {
-    /// As the table has it. The link is that where it was, or 0 if it has not been anywhere.
+    /// As the table has it. The link is the one where it was, or 0 if it was on none.
     pub address: Address,
     /// The header's flags and scope.
     flags: u8,
@@ -51,7 +51,7 @@ pub struct AddressRecord {
 }
 
 impl AddressRecord {
-    /// A lasting address that somebody has asked for.
+    /// A permanent address that was added by hand.
     pub fn permanent(prefix: IpPrefix) -> Self {
         let mut attributes = Vec::new();
         let mut writer = PayloadWriter::new(&mut attributes);
@@ -73,8 +73,8 @@ impl AddressRecord {
         Self { address, flags: 0, scope: 0, attributes }
     }
 
-    /// Reads what the kernel says of an address. `None` if the message is about something else, or
-    /// about an address that another host has.
+    /// Decodes an address. `None` if the message is about something else, or about an address that
+    /// another host has.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         if message.kind != RTM_NEWADDR {
             return Ok(None);
@@ -86,7 +86,7 @@ impl AddressRecord {
         Ok(Some(Self { address, flags, scope, attributes: rest.to_vec() }))
     }
 
-    /// As it is when its link has got another name: the kernel gives that to the label, too.
+    /// The same address when its link has another name: the kernel renames the label, too.
     pub(crate) fn follow_name(&mut self, has: &IfName, name: &IfName) {
         let renamed = rewritten(&self.attributes, |attribute, out| {
             match label_at(attribute.text(), has, name).filter(|_| attribute.kind == IFA_LABEL) {
@@ -98,18 +98,18 @@ impl AddressRecord {
         self.attributes = renamed.unwrap_or_default();
     }
 
-    /// What tells it from all others, on the link where it was.
+    /// Its identity, on the link where it was.
     pub fn id(&self) -> AddressId {
         self.address.id()
     }
 
-    /// What tells it from all others of a link.
+    /// Its identity on any link.
     pub fn key(&self) -> AddressKey {
         (self.address.prefix, self.address.peer)
     }
 
-    /// Whether another record is of the same address, as far as the kernel takes it when an address is
-    /// added, and never again.
+    /// Whether both have the same properties, among those that the kernel takes only when it adds
+    /// an address.
     pub(crate) fn has_form_of(&self, other: &Self) -> bool {
         let family = self.address.prefix.family();
         let is_lasting = |kind: u16| matches!(kind, IFA_LABEL | IFA_BROADCAST);
@@ -121,8 +121,8 @@ impl AddressRecord {
                     && self.of_kinds(is_lasting).eq(other.of_kinds(is_lasting))))
     }
 
-    /// Whether another record of the same address says the same of it, but for how long it lasts, and
-    /// for what the kernel has found out about it.
+    /// Whether both have the same properties, except for lifetimes and for the kernel's findings
+    /// about the address.
     pub(crate) fn is_used_as(&self, other: &Self) -> bool {
         let flags = match self.address.prefix.family() {
             Family::Ipv4 => 0,
@@ -161,7 +161,8 @@ impl AddressRecord {
         fits_source && metric == self.route_metric() && self.networks().any(is_to)
     }
 
-    /// Whether it was added to stay: the kernel removes its network's route along with it.
+    /// Whether it was added without a lifetime: the kernel removes its network's route along with
+    /// it.
     pub(crate) fn is_permanent(&self) -> bool {
         self.all_flags() & IFA_F_PERMANENT != 0
     }
@@ -186,8 +187,9 @@ impl AddressRecord {
         flags.and_then(|it| it.u32("IFA_FLAGS").ok()).unwrap_or(u32::from(self.flags))
     }
 
-    /// The same address for another link, with a label that begins with the name of that. It is known to
-    /// be nobody else's, so the host need not ask around again and may use it at once.
+    /// The same address for another link, with a label that begins with the name of that. It is
+    /// marked as known to be unique, so the host need not check for duplicates again and may use it
+    /// at once.
     #[must_use]
     pub fn moved(&self, from: &IfName, to: &IfName) -> Self {
         let mut kept = Vec::new();
@@ -210,7 +212,7 @@ impl AddressRecord {
         Self { attributes: kept, ..self.clone() }
     }
 
-    /// The same address, for good.
+    /// The same address without a lifetime.
     #[must_use]
     pub fn lasting(&self) -> Self {
         let mut kept = Vec::new();
@@ -245,7 +247,7 @@ impl AddressRecord {
         Some(Self { attributes, ..self.clone() })
     }
 
-    /// Appends the record as the kernel would tell it.
+    /// Appends the record as the kernel would announce it.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let header = Header { kind: RTM_NEWADDR, flags: 0, sequence: 0 };
         self.write(out, header, self.address.link);
@@ -257,13 +259,13 @@ impl AddressRecord {
         self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
-    /// Appends the request to have the address of `link` last as long as this one does.
+    /// Appends the request to give the address of `link` the lifetime of this one.
     pub(crate) fn encode_change(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_REPLACE;
         self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
-    /// Appends the request to take the address from `link`.
+    /// Appends the request to remove the address from `link`.
     pub(crate) fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         self.write(out, Header { kind: RTM_DELADDR, flags, sequence }, link);
@@ -291,8 +293,8 @@ impl fmt::Display for AddressRecord {
     }
 }
 
-/// The label of an address whose link was called `from` and is called `to`. The kernel gives a label of its
-/// own where this one would not fit.
+/// The label of an address after its link `from` is called `to`. The kernel chooses a label where
+/// this one would not fit.
 fn label_at(label: &[u8], from: &IfName, to: &IfName) -> Option<String> {
     let label = std::str::from_utf8(label).ok()?;
     let label = match label.strip_prefix(from.as_str()) {
@@ -302,7 +304,7 @@ fn label_at(label: &[u8], from: &IfName, to: &IfName) -> Option<String> {
     (label.len() <= IFNAME_LEN_MAX).then_some(label)
 }
 
-/// The address of all hosts of an IPv4 network, where there is one.
+/// The broadcast address of an IPv4 network, if it has one.
 fn broadcast_of(prefix: IpPrefix) -> Option<Ipv4Addr> {
     match prefix.address() {
         IpAddr::V4(address) if prefix.prefix_len() <= BROADCAST_PREFIX_LEN_MAX => {
@@ -314,7 +316,7 @@ fn broadcast_of(prefix: IpPrefix) -> Option<Ipv4Addr> {
 }
 
 /// Appends the request for the addresses of both families of one link. A kernel without strict
-/// checks (before Linux 4.20) tells of all links.
+/// checks (before Linux 4.20) reports all links.
 pub(crate) fn encode_address_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETADDR, flags, sequence }, |payload| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Apart`]: what decides where packets go and belongs to no one link, in the kernel's own words.
+//! [`Apart`]: rules, nexthop objects and routes that belong to no one link.
 
 use std::fmt;
 
@@ -20,8 +20,8 @@ pub enum Apart {
 }
 
 impl Apart {
-    /// Reads what the kernel says. `None` if the message is about something else, or something that
-    /// nobody has to bring back.
+    /// Decodes a message. `None` if the message is about something else, or about an object that a
+    /// rollback does not restore.
     pub fn decode(
         message: &Message<'_>,
         name_of: impl Fn(LinkIndex) -> Option<IfName>,
@@ -43,16 +43,16 @@ impl Apart {
         }
     }
 
-    /// Appends the record as the kernel would tell it.
+    /// Appends the record as the kernel would announce it.
     ///
     /// # Errors
-    /// The name of a link that is not there, here as below.
+    /// The name of a missing link, also in the functions below.
     pub fn encode(&self, out: &mut Vec<u8>, index_of: IndexOf<'_>) -> Result<(), IfName> {
         self.write_new(out, 0, 0, index_of)
     }
 
-    /// Appends the request to add it. A next hop that has its number gives way, and whoever leads through
-    /// that one goes on through this.
+    /// Appends the request to add it. It replaces a nexthop of the same id, and routes over that
+    /// lead over this one.
     ///
     /// # Errors
     /// As for [`Apart::encode`].
@@ -115,7 +115,7 @@ impl Apart {
     }
 }
 
-/// The number of the link of a name.
+/// The index of the link of a name.
 pub type IndexOf<'a> = &'a dyn Fn(&IfName) -> Result<LinkIndex, IfName>;
 
 impl fmt::Display for Apart {

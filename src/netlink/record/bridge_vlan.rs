@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The VLANs that a bridge lets through at each port, and to itself, in the kernel's own words
-//! (`linux/if_bridge.h`; `bridge vlan` shows them).
+//! The VLAN memberships of a bridge's ports and of the bridge itself (`linux/if_bridge.h`; `bridge
+//! vlan` shows them).
 //!
-//! They belong to the membership: a port that leaves its bridge loses them, and one that joins has the
-//! bridge's default alone.
+//! They belong to the bridge membership: a port that leaves its bridge loses them, and a port that
+//! joins has only the bridge's default.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ use crate::netlink::wire::{
 };
 
 const RTM_SETLINK: u16 = 19;
-/// The family of messages about what a link is to its bridge.
+/// The family of messages about a link as a port of a bridge.
 const AF_BRIDGE: u8 = 7;
-/// VLANs that follow one another and are alike are told as one range.
+/// Asks for consecutive VLANs with equal properties as one range.
 const RTEXT_FILTER_BRVLAN_COMPRESSED: u32 = 0x4;
 
 const IFLA_BRIDGE_FLAGS: u16 = 0;
 const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
-/// What is asked of the link itself, and not of the bridge that it is a port of.
+/// Addresses a request to the link itself, not to the bridge that it is a port of.
 const BRIDGE_FLAGS_SELF: u16 = 2;
 
 const BRIDGE_VLAN_INFO_PVID: u16 = 1 << 1;
@@ -30,50 +30,50 @@ const BRIDGE_VLAN_INFO_UNTAGGED: u16 = 1 << 2;
 const BRIDGE_VLAN_INFO_RANGE_BEGIN: u16 = 1 << 3;
 const BRIDGE_VLAN_INFO_RANGE_END: u16 = 1 << 4;
 
-/// 0 and 4095 are not for use (IEEE 802.1Q).
+/// 0 and 4095 are reserved (IEEE 802.1Q).
 const VID_MAX: u16 = 4094;
 
 /// VLANs of one port, or of a bridge itself, by their numbers.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct BridgeVlans {
-    /// In their order. No two that follow one another are alike.
+    /// In their order. Adjacent ranges differ in their properties.
     ranges: Vec<Range>,
 }
 
-/// VLANs that follow one another and are alike.
+/// Consecutive VLANs with equal properties.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Range {
     first: u16,
     last: u16,
-    /// Whether what comes untagged belongs to it, and whether it leaves untagged
+    /// Whether untagged packets belong to it, and whether its packets leave untagged
     /// (`BRIDGE_VLAN_INFO_PVID`, `BRIDGE_VLAN_INFO_UNTAGGED`).
     flags: u16,
 }
 
-/// Whose VLANs are meant.
+/// The owner of VLAN memberships.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Side {
-    /// Those that a bridge lets through at this port of it.
+    /// Those of a port of a bridge.
     Port,
-    /// Those that this bridge lets through to the host.
+    /// Those of a bridge itself, for the host.
     Bridge,
 }
 
 impl BridgeVlans {
-    /// What a bridge gives to whatever joins it, and to itself at first: the VLAN of this number
-    /// (`IFLA_BR_VLAN_DEFAULT_PVID`), or none if that is 0.
+    /// The membership that a bridge gives to each new port, and to itself at first: the VLAN of
+    /// this number (`IFLA_BR_VLAN_DEFAULT_PVID`), or none if that is 0.
     pub fn of_default(vid: u16) -> Self {
         let flags = BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED;
         Self { ranges: Vec::from_iter((vid > 0).then_some(Range { first: vid, last: vid, flags })) }
     }
 
-    /// The VLAN of this number, for what is tagged so.
+    /// The VLAN of this number, for packets with its tag.
     pub(crate) fn tagged(vid: u16) -> Self {
         Self { ranges: vec![Range { first: vid, last: vid, flags: 0 }] }
     }
 
-    /// Reads what the kernel says of a link's VLANs on a bridge: one message has all of them. `None` if
-    /// the message is about something else, as a NIC may have a bridge of its own inside.
+    /// Decodes a link's VLANs on a bridge: one message has all of them. `None` if the message is
+    /// about something else, as a NIC may have a bridge of its own inside.
     pub fn decode(message: &Message<'_>) -> Result<Option<(LinkIndex, Self)>, WireError> {
         let mut rest = message.payload;
         if message.kind != RTM_NEWLINK || rest.first() != Some(&AF_BRIDGE) {
@@ -100,7 +100,7 @@ impl BridgeVlans {
         Ok(LinkIndex::new(index).map(|index| (index, vlans)))
     }
 
-    /// Adds one `bridge_vlan_info`. The end of a range follows on its beginning.
+    /// Adds one `bridge_vlan_info`. The end of a range follows its beginning.
     fn add(&mut self, mut info: &[u8]) -> Result<(), WireError> {
         let flags = take_u16(&mut info, "bridge_vlan_info")?;
         let vid = take_u16(&mut info, "bridge_vlan_info")?.min(VID_MAX);
@@ -115,7 +115,7 @@ impl BridgeVlans {
     /// Adds one VLAN behind all others.
     fn push(&mut self, vid: u16, flags: u16) {
         match self.ranges.last_mut() {
-            // Of what comes untagged there is only one VLAN, and no range.
+            // Untagged packets belong to a single VLAN, not to a range.
             Some(before)
                 if before.last + 1 == vid
                     && before.flags == flags
@@ -143,13 +143,13 @@ impl BridgeVlans {
         self.ranges.iter().all(is_other)
     }
 
-    /// Those of `self` that `now` lacks, or has otherwise.
+    /// The VLANs of `self` that `now` lacks, or has with other properties.
     #[must_use]
     pub fn besides(&self, now: &Self) -> Self {
         self.filtered(|vid, flags| now.flags_of(vid) != Some(flags))
     }
 
-    /// Those of `self` whose numbers `then` has not got.
+    /// The VLANs of `self` whose numbers `then` lacks.
     #[must_use]
     pub fn without(&self, then: &Self) -> Self {
         self.filtered(|vid, _| then.flags_of(vid).is_none())
@@ -169,7 +169,7 @@ impl BridgeVlans {
         (range.first <= vid).then_some(range.flags)
     }
 
-    /// Appends the message in which the kernel would tell of them.
+    /// Appends the message in which the kernel would announce them.
     pub fn encode(&self, out: &mut Vec<u8>, index: LinkIndex) {
         wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
             write_header(payload, index);
@@ -177,7 +177,7 @@ impl BridgeVlans {
         });
     }
 
-    /// Appends the request that lets these through, each as it is here.
+    /// Appends the request that adds these VLANs with their properties.
     pub(crate) fn encode_set(
         &self,
         out: &mut Vec<u8>,
@@ -188,8 +188,8 @@ impl BridgeVlans {
         self.encode_request(out, Header { kind: RTM_SETLINK, flags: 0, sequence }, index, side);
     }
 
-    /// Appends the request that lets these through no more. Of those that are not let through anyway
-    /// the kernel says nothing.
+    /// Appends the request that removes these VLANs. The kernel accepts it for VLANs that are not
+    /// members.
     pub(crate) fn encode_delete(
         &self,
         out: &mut Vec<u8>,
@@ -301,7 +301,7 @@ mod tests {
         }
     }
 
-    /// As older kernels tell them, each by itself.
+    /// Older kernels report each VLAN by itself.
     #[test]
     fn what_follows_one_another_and_is_alike_is_one_range() {
         let mut told = BridgeVlans::default();
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(then.besides(&now).to_string(), text);
     }
 
-    /// It tells what it can do itself, whoever's port it is.
+    /// The message describes the NIC's own bridge, whichever bridge it is a port of.
     #[test]
     fn what_a_nic_says_of_the_bridge_inside_it_is_not_ours() {
         let vlans = BridgeVlans::of_default(1);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Entries of forwarding tables that somebody has set, in the kernel's own words (`linux/neighbour.h`;
-//! `bridge fdb` shows them): at a bridge's port, of a bridge itself, and where a VXLAN sends what.
+//! Static entries of forwarding tables (`linux/neighbour.h`; `bridge fdb` shows them): of a
+//! bridge's port, of a bridge itself, and the destinations of a VXLAN.
 //!
-//! Left out are those that the kernel makes: what a bridge learns, the addresses that a link has itself,
-//! and those that a NIC is to receive (`self` without a destination). What a routing daemon has set
-//! (`extern_learn`) is left to that.
+//! Left out are the entries that the kernel makes: those that a bridge learns, a link's own
+//! addresses, and those that a NIC is to receive (`self` without a destination). Entries of a
+//! routing daemon (`extern_learn`) are left to that.
 
 use std::fmt;
 
@@ -47,13 +47,13 @@ const FLAG_APPEND: u16 = 0x800;
 pub struct FdbEntry {
     state: u16,
     flags: u8,
-    /// Those that can be said again.
+    /// The attributes that a request accepts.
     attributes: Vec<u8>,
 }
 
 impl FdbEntry {
-    /// Reads what the kernel says of an entry, and of which link. `None` of other messages, and of entries
-    /// that nobody has set.
+    /// Decodes an entry, and its link. `None` for other messages, and for entries that are not
+    /// static.
     pub fn decode(message: &Message<'_>) -> Result<Option<(LinkIndex, Self)>, WireError> {
         let mut rest = message.payload;
         if message.kind != RTM_NEWNEIGH || rest.first() != Some(&AF_BRIDGE) {
@@ -84,18 +84,18 @@ impl FdbEntry {
         Ok(LinkIndex::new(index).filter(|_| is_set).map(|index| (index, entry)))
     }
 
-    /// Whether the kernel has made it of the link's own address.
+    /// Whether the kernel has made it from the link's own address.
     pub fn is_of(&self, link: &Link) -> bool {
         !self.is_self() && self.state & NUD_PERMANENT != 0 && self.mac() == link.mac
     }
 
-    /// Appends the message in which the kernel would tell of it.
+    /// Appends the message in which the kernel would announce it.
     pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
         self.write(out, Header { kind: RTM_NEWNEIGH, flags: 0, sequence: 0 }, link, self.flags);
     }
 
-    /// Appends the request that sets it. A bridge's own are asked of the bridge, and those of a port of the
-    /// bridge that it is one of.
+    /// Appends the request that adds it. For a bridge's own entries it goes to the bridge, for
+    /// those of a port to the port's bridge.
     pub(crate) fn encode_set(
         &self,
         out: &mut Vec<u8>,
@@ -132,7 +132,7 @@ impl FdbEntry {
         });
     }
 
-    /// Whether it is the link's own, and not its bridge's.
+    /// Whether it belongs to the link itself, not to its bridge.
     pub(crate) fn is_self(&self) -> bool {
         self.flags & NTF_SELF != 0
     }
@@ -151,13 +151,14 @@ impl FdbEntry {
     }
 }
 
-/// Whether a VXLAN may send to several places what is for this address.
+/// Whether a VXLAN may send packets for this address to several destinations.
 fn is_of_many(mac: &MacAddr) -> bool {
     let bytes = mac.as_bytes();
     bytes.iter().all(|byte| *byte == 0) || bytes.first().is_some_and(|byte| byte & 1 != 0)
 }
 
-/// Appends the request for the entries of a bridge and of its ports, or of one link that is no port.
+/// Appends the request for the entries of a bridge and its ports, or of one link that is not a
+/// port.
 pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, is_bridge: bool) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETNEIGH, flags, sequence }, |payload| {
@@ -242,7 +243,7 @@ mod tests {
         }
     }
 
-    /// To whatever is for all, and for what it does not know, a VXLAN may send several copies.
+    /// For multicast and unknown addresses, a VXLAN may send several copies.
     #[test]
     fn a_request_adds_where_there_may_be_several_and_says_whose_it_is() {
         let flags_of = |entry: &FdbEntry, is_bridge| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The hops of a route over several ways (`RTA_MULTIPATH`, `struct rtnexthop`).
+//! The hops of a multipath route (`RTA_MULTIPATH`, `struct rtnexthop`).
 //!
-//! A record says of each hop which link it leads through. A hop of the link that the record belongs to
-//! has the number 0 instead, and leads through whatever link the record is said again of.
+//! A record has the link of each hop. A hop of the link that the record belongs to has the number 0
+//! instead, and leads through each link that the record is added to.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::netlink::wire::{attributes, take_array, take_part, take_u16, take_u32
 
 /// Length, flags, weight, link.
 const HEADER_LEN: usize = 8;
-/// `RTNH_F_ONLINK`: the one flag that the kernel tells and takes alike.
+/// `RTNH_F_ONLINK`: the one flag that the kernel both reports and accepts.
 const ON_LINK: u8 = 4;
 
 /// One hop.
@@ -24,7 +24,7 @@ struct Hop<'a> {
     attributes: &'a [u8],
 }
 
-/// The hops that make sense, which are all that the kernel tells of.
+/// The valid hops, which are all that the kernel sends.
 fn hops(mut list: &[u8]) -> Vec<Hop<'_>> {
     const PART: &str = "rtnexthop";
     let mut found = Vec::new();
@@ -42,8 +42,8 @@ fn hops(mut list: &[u8]) -> Vec<Hop<'_>> {
     found
 }
 
-/// The same hops, each with the link that `link` makes of its own, and without those of which it makes
-/// none.
+/// The same hops, each with the link that `link` returns for its own, and without those for which
+/// it returns none.
 pub(super) fn with_links(list: &[u8], link: impl Fn(u32) -> Option<u32>) -> Vec<u8> {
     let mut out = Vec::with_capacity(list.len());
     for hop in hops(list) {
@@ -58,8 +58,8 @@ pub(super) fn with_links(list: &[u8], link: impl Fn(u32) -> Option<u32>) -> Vec<
     out
 }
 
-/// The gateways of the hops of the record's own link, each with whether it counts as on that whatever the
-/// link's networks are.
+/// The gateways of the hops of the record's own link, and whether each is on that link regardless
+/// of the link's networks.
 pub(super) fn own_gateways(list: &[u8], family: Family) -> Vec<(IpAddr, bool)> {
     let own = hops(list).into_iter().filter(|hop| hop.link == 0);
     let gateway = |hop: Hop<'_>| {

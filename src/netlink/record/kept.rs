@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`KeptAttributes`]: the attributes that a record keeps, in a form that costs little in great numbers.
+//! [`KeptAttributes`]: the attributes of a record, in a form that is cheap in great numbers.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,8 +8,9 @@ use std::ops::Deref;
 /// bytes.
 const SHORT_LEN_MAX: usize = 62;
 
-/// Attributes one behind the other. Those of a route are short, mostly, and a host may have a hundred
-/// thousand routes: short ones take no memory of their own, which would have to be given back one by one.
+/// Attributes in sequence. Those of a route are mostly short, and a host may have a hundred
+/// thousand routes: short ones take no memory of their own, which would have to be freed one by
+/// one.
 #[derive(Clone)]
 pub(super) enum KeptAttributes {
     Short { len: u8, bytes: [u8; SHORT_LEN_MAX] },

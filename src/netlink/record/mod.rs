@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links, addresses, routes, policy rules and bridges' VLANs in the kernel's own words, so that what is taken away or
-//! changed can be put back as it was.
+//! Records of links, addresses, routes, policy rules and VLAN memberships, as the kernel encodes
+//! them, so that they can be restored after a removal or change.
 //!
-//! A record keeps the message that told of something, attributes that we have no name for included, and
-//! says it again: to the same link, to another one, or to one that was made anew and has another
-//! number. What the kernel tells and does not take back is left out or translated. The same bytes are
-//! what is written to a file, and read from it.
+//! A record keeps the kernel's message about an object, including attributes that the daemon does
+//! not know, and sends it back: for the same link, for another one, or for one that was made again
+//! and has another index. Attributes that the kernel reports and does not accept are left out or
+//! translated. A snapshot has the same bytes.
 
 mod kept;
 pub mod address;
@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::netlink::address::LIFETIME_INFINITE;
 use crate::netlink::wire::{Attribute, PayloadWriter, attributes};
 
-/// The same attributes, as `write` has them; nothing if one of them cannot be had.
+/// The same attributes, as `write` rewrites them; nothing if `write` refuses one.
 fn rewritten(
     list: &[u8],
     mut write: impl FnMut(&Attribute<'_>, &mut PayloadWriter<'_>) -> Option<()>,
@@ -37,7 +37,7 @@ fn rewritten(
     Some(kept)
 }
 
-/// What is left of so many seconds; what never ends does not.
+/// The rest of so many seconds after `elapsed`; a lifetime without end stays so.
 fn left_of(seconds: u32, elapsed: Duration) -> Option<u32> {
     if seconds == LIFETIME_INFINITE {
         return Some(seconds);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How a link looks for its neighbours, by family (`linux/neighbour.h`): the sysctls `net.*.neigh.LINK`, and
-//! `ip ntable`.
+//! Settings of a link's neighbour tables, by family (`linux/neighbour.h`): the sysctls
+//! `net.*.neigh.LINK`, and `ip ntable`.
 //!
-//! The kernel tells those of all links in one dump, with those that a link has which is yet to be made. A
-//! link's are kept where they differ from these. They are set by a request too, as the files know some of
-//! the times in seconds alone.
+//! The kernel reports the settings of all links in one dump, with the defaults for new links. A
+//! record keeps those of a link that differ from the defaults. They are set by a request, as the
+//! files have some of the times only in seconds.
 
 use std::fmt;
 
@@ -24,7 +24,8 @@ const NDTA_NAME: u16 = 1;
 const NDTA_PARMS: u16 = 6;
 const NDTPA_IFINDEX: u16 = 1;
 
-/// What can be set, and what its file is called. The two lengths of the queue are one: that in bytes.
+/// The settings that can be set, and their files. The two lengths of the queue are one setting: in
+/// bytes.
 const SETTINGS: [(u16, Width, &str); 14] = [
     (4, Width::Millis, "base_reachable_time_ms"),
     (5, Width::Millis, "retrans_time_ms"),
@@ -42,7 +43,7 @@ const SETTINGS: [(u16, Width, &str); 14] = [
     (19, Width::Millis, "interval_probe_time_ms"),
 ];
 
-/// What a value is.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Width {
     /// 32 bits.
@@ -51,15 +52,16 @@ enum Width {
     Millis,
 }
 
-/// Those of one link and family, in the order of `SETTINGS`. Nothing where one is as on other links.
+/// The settings of one link and family, in the order of `SETTINGS`. Empty where they are the
+/// defaults.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct NeighbourSettings([Option<u64>; SETTINGS.len()]);
 
-/// Those of one link, of IPv4 and of IPv6. Most links have none.
+/// The settings of one link, for IPv4 and IPv6. Most links have none.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Neighbours(Option<Box<[NeighbourSettings; 2]>>);
 
-/// What has to be set of one link and family, and what was set before.
+/// Settings of one link and family to be set, and the ones before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NeighbourChange {
     pub family: Family,
@@ -67,7 +69,7 @@ pub struct NeighbourChange {
     pub before: NeighbourSettings,
 }
 
-/// What the kernel says of one link, or of those that are yet to be made.
+/// The settings of one link, or the defaults of new links.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ToldNeighbours {
     pub family: Family,
@@ -75,7 +77,7 @@ pub struct ToldNeighbours {
     pub settings: NeighbourSettings,
 }
 
-/// What a dump has told so far, of links as far as they differ from those that are yet to be made.
+/// The content of a dump so far: the settings of links that differ from the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct ToldSoFar {
     defaults: Neighbours,
@@ -83,7 +85,7 @@ pub struct ToldSoFar {
 }
 
 impl ToldSoFar {
-    /// Takes a message of the dump. Of each family, the kernel tells first of links that are yet to be made.
+    /// Takes a message of the dump. For each family, the kernel reports the defaults first.
     pub fn add(&mut self, message: &Message<'_>) {
         let Some(mut told) = ToldNeighbours::decode(message).ok().flatten() else { return };
         if told.link.is_none() {
@@ -95,14 +97,14 @@ impl ToldSoFar {
         }
     }
 
-    /// Those of links that are yet to be made, and those of links that have others.
+    /// The defaults, and the settings of links that differ.
     pub(crate) fn into_parts(self) -> (Neighbours, Vec<ToldNeighbours>) {
         (self.defaults, self.links)
     }
 }
 
 impl ToldNeighbours {
-    /// Reads what the kernel says. `None` if the message is about something else.
+    /// Decodes a message. `None` if the message is about something else.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         if message.kind != RTM_NEWNEIGHTBL {
             return Ok(None);
@@ -137,7 +139,7 @@ impl ToldNeighbours {
         Ok(has_settings.then_some(told))
     }
 
-    /// Appends the message in which the kernel would say so.
+    /// Appends the message in which the kernel would report them.
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.write(out, Header { kind: RTM_NEWNEIGHTBL, flags: 0, sequence: 0 });
     }
@@ -173,12 +175,12 @@ impl ToldNeighbours {
 }
 
 impl NeighbourSettings {
-    /// Whether all are as on other links.
+    /// Whether all are the defaults.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Those of `self` that are not as in `other`.
+    /// The settings of `self` that differ from `other`.
     #[must_use]
     pub fn besides(&self, other: &Self) -> Self {
         let mut own = *self;
@@ -190,7 +192,7 @@ impl NeighbourSettings {
         own
     }
 
-    /// All of them, where a link has these by `default`.
+    /// All settings, of a link with these defaults.
     fn or(&self, default: &Self) -> Self {
         let mut all = *self;
         all.0.iter_mut().zip(default.0).for_each(|(own, default)| *own = own.or(default));
@@ -199,7 +201,7 @@ impl NeighbourSettings {
 }
 
 impl Neighbours {
-    /// Those of one family.
+    /// The settings of one family.
     pub fn of(&self, family: Family) -> NeighbourSettings {
         let Some([ipv4, ipv6]) = self.0.as_deref() else { return NeighbourSettings::default() };
         match family {
@@ -208,7 +210,7 @@ impl Neighbours {
         }
     }
 
-    /// The link has these.
+    /// Notes that the link has these.
     pub fn set(&mut self, family: Family, settings: NeighbourSettings) {
         if self.0.is_none() && settings.is_empty() {
             return;
@@ -223,8 +225,7 @@ impl Neighbours {
         }
     }
 
-    /// What has to be set of a link that has those of `now`, so that it has these, where links have these
-    /// by `default`.
+    /// The changes from the settings `now` to these, on a host with these defaults.
     pub(crate) fn changes_from(
         &self,
         now: &Self,
@@ -239,8 +240,7 @@ impl Neighbours {
         changes.into_iter().filter(|change| !change.after.is_empty())
     }
 
-    /// Appends the messages in which the kernel would tell those of this link, or of links that are yet to
-    /// be made.
+    /// Appends the messages in which the kernel would report this link's, or the defaults.
     pub fn encode(&self, out: &mut Vec<u8>, link: Option<LinkIndex>) {
         for family in [Family::Ipv4, Family::Ipv6] {
             let settings = self.of(family);
@@ -251,7 +251,7 @@ impl Neighbours {
     }
 }
 
-/// Appends the request for those of all links.
+/// Appends the request for the settings of all links.
 pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
     wire::write_message(out, Header { kind: RTM_GETNEIGHTBL, flags, sequence }, |payload| {
@@ -259,7 +259,7 @@ pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     });
 }
 
-/// What the kernel calls the neighbours of a family.
+/// The kernel's name for the neighbour table of a family.
 fn table(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "arp_cache",
@@ -267,7 +267,7 @@ fn table(family: Family) -> &'static str {
     }
 }
 
-/// As sysctls have it, times in milliseconds.
+/// As in sysctls, with times in milliseconds.
 impl fmt::Display for NeighbourSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Next hops that are objects of their own in the kernel's own words (`linux/nexthop.h`): routes name
-//! them by number, alone or in groups.
+//! Nexthop objects (`linux/nexthop.h`): routes refer to them by id, alone or in groups.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -25,7 +24,8 @@ const NHA_ENCAP_TYPE: u16 = 7;
 const NHA_ENCAP: u16 = 8;
 const NHA_FDB: u16 = 11;
 const NHA_RES_GROUP: u16 = 12;
-/// How long a resilient group has been out of balance, which is told and not taken.
+/// How long a resilient group has been out of balance, which the kernel reports and does not
+/// accept.
 const NHA_RES_GROUP_UNBALANCED_TIME: u16 = 4;
 
 const RTNH_F_ONLINK: u32 = 4;
@@ -33,11 +33,11 @@ const RTPROT_UNSPEC: u8 = 0;
 const RTPROT_BOOT: u8 = 3;
 const RTPROT_STATIC: u8 = 4;
 
-/// A next hop, with all that the kernel says of it.
+/// A nexthop object with all its attributes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct NexthopRecord {
     pub id: u32,
-    /// The link that it leads through, if it is no group and no black hole.
+    /// The link that it leads through, unless it is a group or a blackhole.
     pub link: Option<IfName>,
     pub is_group: bool,
     family: u8,
@@ -47,8 +47,8 @@ pub struct NexthopRecord {
 }
 
 impl NexthopRecord {
-    /// Reads what the kernel says of a next hop. `None` if the message is about something else, about one
-    /// that a routing daemon brings back, or one through a link that is not known.
+    /// Decodes a nexthop object. `None` if the message is about something else, about an object
+    /// that a routing daemon restores, or about one through an unknown link.
     pub fn decode(
         message: &Message<'_>,
         name_of: impl Fn(LinkIndex) -> Option<IfName>,
@@ -84,7 +84,7 @@ impl NexthopRecord {
                     });
                     continue;
                 }
-                // Counters, and what others bring.
+                // Counters, and objects that other programs restore.
                 _ => continue,
             }
             kept.attribute(attribute.kind, attribute.payload);
@@ -110,7 +110,7 @@ impl NexthopRecord {
         ipv4.or_else(|_| bytes.try_into().map(|bytes: [u8; 16]| IpAddr::from(bytes))).ok()
     }
 
-    /// Whether it is a group that has this one.
+    /// Whether it is a group that contains this one.
     pub(crate) fn has_member(&self, id: u32) -> bool {
         const ENTRY_LEN: usize = 8;
         let group = attributes(&self.attributes).flatten().find(|it| it.kind == NHA_GROUP);

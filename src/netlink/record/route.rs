@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Routes in the kernel's own words (`linux/rtnetlink.h`).
+//! Records of routes (`linux/rtnetlink.h`).
 
 mod stand_in;
 
@@ -39,24 +39,25 @@ const RTPROT_STATIC: u8 = 4;
 const RTPROT_DHCP: u8 = 16;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RTN_UNICAST: u8 = 1;
-/// The only flag of a route that is told and taken alike: the gateway need not be on the link.
+/// The only flag of a route that the kernel both reports and accepts: the gateway need not be on a
+/// network of the link.
 const RTNH_F_ONLINK: u32 = 4;
 /// The metric of an IPv6 route that was added without one (`IP6_RT_PRIO_USER`).
 const IPV6_METRIC: u32 = 1024;
 
-/// Where a route leads and by which gateway, with which say: metric, and table.
+/// The identity of a route's way: destination, gateways, metric, and table.
 pub type Way = (Family, IpPrefix, Option<IpAddr>, u32, u32, (u8, u8));
 
-/// A route through one link, with all that the kernel says of it.
+/// A route through one link with all its attributes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RouteRecord {
     pub family: Family,
-    /// Where it leads; a prefix of no bits is the default route.
+    /// The destination; a prefix of no bits is the default route.
     pub destination: IpPrefix,
     pub gateway: Option<IpAddr>,
-    /// The address that packets get which the host itself sends this way.
+    /// The source address of packets that the host itself sends over the route.
     pub source: Option<IpAddr>,
-    /// Of several to one place, that of the lowest is taken.
+    /// Of several routes to one destination the kernel takes the lowest metric.
     pub metric: u32,
     table: u32,
     protocol: u8,
@@ -66,11 +67,11 @@ pub struct RouteRecord {
     attributes: KeptAttributes,
     hops: Hops,
     lifetime: Lifetime,
-    /// The nexthop object that it leads over, where it is one of its own (`ip nexthop`).
+    /// The nexthop object that it refers to, if any (`ip nexthop`).
     object: Option<u32>,
 }
 
-/// Through how many links a route leads.
+/// The number of links that a route leads through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hops {
     One,
@@ -78,7 +79,7 @@ enum Hops {
 }
 
 impl RouteRecord {
-    /// The default route over `gateway`, as somebody has asked for it.
+    /// The default route over `gateway`, as added by hand.
     pub fn default_over(gateway: IpAddr) -> Self {
         let mut attributes = Vec::new();
         let mut writer = PayloadWriter::new(&mut attributes);
@@ -102,8 +103,8 @@ impl RouteRecord {
         }
     }
 
-    /// The route to the peer of an IPv6 address. The kernel makes it itself, but some time after the
-    /// address was added, when it has searched for duplicates.
+    /// The route to the peer of an IPv6 address. The kernel makes it itself, but only after
+    /// duplicate address detection.
     pub(crate) fn to_peer_of(address: &AddressRecord) -> Option<Self> {
         let peer = address.address.peer.filter(IpAddr::is_ipv6)?;
         let metric = address.route_metric();
@@ -123,7 +124,7 @@ impl RouteRecord {
         })
     }
 
-    /// Reads what the kernel says of a route. `None` if the message is about something else.
+    /// Decodes a route. `None` if the message is about something else.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         const PART: &str = "rtmsg";
         if !matches!(message.kind, RTM_NEWROUTE | ADD_STAND_IN) {
@@ -170,8 +171,8 @@ impl RouteRecord {
                 _ => {}
             }
             match attribute.kind {
-                // The link is said anew each time; a next hop that is an object of its own is spelt
-                // out in the other attributes, and goes away with its link.
+                // The link is encoded for each request; a nexthop object is spelt out in the other
+                // attributes, and is removed with its link.
                 RTA_OIF | RTA_NH_ID => {}
                 RTA_CACHEINFO => {
                     if let Some(seconds) = expiry(attribute.payload) {
@@ -179,7 +180,7 @@ impl RouteRecord {
                         route.lifetime = Lifetime::Finite;
                     }
                 }
-                // As a record says it.
+                // As a record encodes it.
                 RTA_EXPIRES => {
                     kept.attribute(RTA_EXPIRES, attribute.payload);
                     route.lifetime = Lifetime::Finite;
@@ -193,7 +194,7 @@ impl RouteRecord {
         Ok(Some(route))
     }
 
-    /// The same route as a lease's: what brings the next lease replaces it.
+    /// The same route as a lease's: the routes of the next lease replace it.
     #[must_use]
     pub fn leased(&self) -> Self {
         let [source_len, tos, table, _protocol, scope, kind] = self.header;
@@ -201,15 +202,15 @@ impl RouteRecord {
         Self { protocol: RTPROT_DHCP, header, ..self.clone() }
     }
 
-    /// The same route, whose gateway counts as on the link.
+    /// The same route, with its gateway on the link.
     #[must_use]
     pub fn on_link(&self) -> Self {
         Self { flags: self.flags | RTNH_F_ONLINK, ..self.clone() }
     }
 
-    /// Whether the kernel makes this route along with one of these addresses, all that its link has.
-    /// NetworkManager adds addresses that have none of the kernel's (`noprefixroute`), and then routes
-    /// to their networks under the kernel's protocol.
+    /// Whether the kernel makes this route along with one of these addresses, which are all of its
+    /// link. NetworkManager adds addresses without the kernel's routes (`noprefixroute`), and then
+    /// routes to their networks under the kernel's protocol.
     pub(crate) fn comes_with<'a>(
         &self,
         addresses: impl IntoIterator<Item = &'a AddressRecord>,
@@ -220,8 +221,8 @@ impl RouteRecord {
         self.protocol == RTPROT_KERNEL && (self.is_of_link() || addresses.any(has_route))
     }
 
-    /// Whether the kernel also removes this route along with one of these addresses, all that its link
-    /// has. It does not with an IPv6 address that a router has advertised, or that expires.
+    /// Whether the kernel also removes this route along with one of these addresses, which are all
+    /// of its link. It does not with an IPv6 address that a router has advertised, or that expires.
     pub fn goes_with(&self, addresses: &[AddressRecord]) -> bool {
         let takes_route = |it: &AddressRecord| {
             it.is_permanent() && it.makes_route(self.destination, self.metric, self.source)
@@ -239,16 +240,16 @@ impl RouteRecord {
         is_link_local || self.table == RT_TABLE_LOCAL
     }
 
-    /// Whether a router has advertised it, to the kernel or to a program that listens in its place. The
-    /// route to an advertised prefix has the kernel's protocol, and expires.
+    /// Whether a router has advertised it, to the kernel or to a program that listens in its place.
+    /// The route to an advertised prefix has the kernel's protocol, and expires.
     pub(crate) fn is_advertised(&self) -> bool {
         self.protocol == RTPROT_RA
             || (self.protocol == RTPROT_KERNEL && !self.is_lasting())
             || self.is_stand_in()
     }
 
-    /// Whether this is the way to wherever no other route leads, for packets of any source and any
-    /// type of service.
+    /// Whether this is the route for all destinations without another route, for packets of any
+    /// source and any type of service.
     pub fn is_default(&self) -> bool {
         let [source_len, tos, ..] = self.header;
         self.destination.prefix_len() == 0
@@ -256,8 +257,8 @@ impl RouteRecord {
             && (source_len, tos) == (0, 0)
     }
 
-    /// Whether [`RouteRecord::default_over`] makes such a route: no metric, no table of its own. The
-    /// metric is the kernel's then.
+    /// Whether it has the form of [`RouteRecord::default_over`]: no metric, no table of its own.
+    /// The metric is then the kernel's.
     pub(crate) fn is_as_defined(&self) -> bool {
         let made = self.gateway.map(Self::default_over);
         made.is_some_and(|made| self.metric == made.metric_in_force() && self.header == made.header)
@@ -271,20 +272,20 @@ impl RouteRecord {
         }
     }
 
-    /// Whether its destination is on the link: neither a gateway leads there, nor several ways.
+    /// Whether its destination is on the link: it has neither a gateway nor hops.
     pub(crate) fn is_direct(&self) -> bool {
         self.gateway.is_none() && self.attribute(RTA_VIA).is_none() && self.hops == Hops::One
     }
 
-    /// Whether a link that has the one needs no other: the same place, by the same gateway, with the
-    /// same say, for the same packets. IPv6 would take the one for the other.
+    /// Whether one of the two routes makes the other superfluous on a link: the same destination,
+    /// gateway, metric and table, for the same packets. IPv6 would take one for the other.
     pub(crate) fn is_same_way(&self, other: &Self) -> bool {
         let is_said_alike = |kind: &u16| self.attribute(*kind) == other.attribute(*kind);
         self.way() == other.way() && [RTA_SRC, RTA_VIA, RTA_MULTIPATH].iter().all(is_said_alike)
     }
 
-    /// What [`RouteRecord::is_same_way`] compares first: routes that differ in it are not the same way. That
-    /// over a router is one way, whoever has added it.
+    /// The part that [`RouteRecord::is_same_way`] compares first: routes that differ in it are not
+    /// the same way. A default route over a router is one way, whichever program has added it.
     pub fn way(&self) -> Way {
         let [source_len, tos, ..] = self.header;
         let packets = (source_len, tos);
@@ -297,18 +298,19 @@ impl RouteRecord {
         list.find(|attribute| attribute.kind == kind).map(|attribute| attribute.payload)
     }
 
-    /// Whether the gateway counts as on the link, whatever addresses that has.
+    /// Whether the gateway is on the link regardless of the link's addresses.
     pub(crate) fn is_on_link(&self) -> bool {
         self.flags & RTNH_F_ONLINK != 0
     }
 
-    /// Whether it stays until somebody removes it.
+    /// Whether it stays until it is removed.
     pub fn is_lasting(&self) -> bool {
         self.lifetime == Lifetime::Permanent
     }
 
-    /// The same route as a record of one of these links: its hops through them lead through whatever link
-    /// it is said of. Each hop of IPv6 is a route of its own, so those of other links are left out.
+    /// The same route as a record of one of these links: its hops through them lead through each
+    /// link that it is added to. Each hop of IPv6 is a route of its own, so those of other links
+    /// are left out.
     #[must_use]
     pub(crate) fn seen_from(&self, links: &[LinkIndex]) -> Self {
         let is_own = |link: u32| link == 0 || links.contains(&LinkIndex(link));
@@ -318,7 +320,7 @@ impl RouteRecord {
         })
     }
 
-    /// The nexthop object that it leads over. In a file the route is spelt out.
+    /// The nexthop object that it refers to. In a file the route is spelt out.
     pub fn object(&self) -> Option<u32> {
         self.object
     }
@@ -329,7 +331,7 @@ impl RouteRecord {
         Self { object: None, ..self }
     }
 
-    /// What is left of the route without the link that it belongs to; nothing if it has no other.
+    /// The rest of the route without the link that it belongs to; nothing if it has no other.
     pub(crate) fn without_link(&self) -> Option<Self> {
         let rest = self.with_hops(|link| (link != 0).then_some(link));
         let has_others = rest.attribute(RTA_MULTIPATH).is_some_and(|list| !list.is_empty());
@@ -352,15 +354,16 @@ impl RouteRecord {
         Self { attributes: attributes.unwrap_or_default().into(), ..self.clone() }
     }
 
-    /// The gateways by which it leads through the link that it belongs to, and which have to be on a
-    /// network of that.
+    /// The gateways by which it leads through the link that it belongs to, and which have to be on
+    /// a network of that.
     pub fn gateways(&self) -> Vec<IpAddr> {
         let own = self.gateway.filter(|_| !self.is_on_link());
         let hops = self.hop_gateways().into_iter().filter(|(_, is_on_link)| !is_on_link);
         own.into_iter().chain(hops.map(|(gateway, _)| gateway)).collect()
     }
 
-    /// Whether it leads over this gateway through the link that it belongs to, be it by one of its hops.
+    /// Whether it leads over this gateway through the link that it belongs to, also by one of its
+    /// hops.
     pub(crate) fn leads_over(&self, gateway: IpAddr) -> bool {
         let mut hops = self.hop_gateways().into_iter();
         self.gateway == Some(gateway) || hops.any(|(hop, _)| hop == gateway)
@@ -371,19 +374,19 @@ impl RouteRecord {
         hops.map(|list| hops::own_gateways(list, self.family)).unwrap_or_default()
     }
 
-    /// Whether it leads by one way alone.
+    /// Whether it has only one way.
     pub(crate) fn can_move(&self) -> bool {
         self.hops == Hops::One
     }
 
-    /// What tells it from all others through the same link.
+    /// Whether both are the same route through their link.
     pub fn is_same(&self, other: &Self) -> bool {
         let is_of_one =
             self.protocol == other.protocol || (self.leads_to_router() && other.leads_to_router());
         self.is_same_way(other) && self.source == other.source && is_of_one
     }
 
-    /// Whether another record of the same route says the same of it, but for how long it lasts.
+    /// Whether both have the same properties, except for how long they last.
     pub(crate) fn is_used_as(&self, other: &Self) -> bool {
         let is_said = |attribute: &Attribute<'_>| attribute.kind != RTA_EXPIRES;
         (self.header, self.flags) == (other.header, other.flags)
@@ -394,7 +397,7 @@ impl RouteRecord {
             .filter(is_said))
     }
 
-    /// Whether the kernel tries one of two routes before the other, and goes by their order.
+    /// Whether the kernel tries one of two routes before the other, by their order.
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         let [_source_len, tos, ..] = self.header;
         let [_source_len, other_tos, ..] = other.header;
@@ -402,16 +405,16 @@ impl RouteRecord {
         self.family == Family::Ipv4 && key(self) == key(other) && tos == other_tos
     }
 
-    /// Whether a rollback may have to set it again: a person, a script, a DHCP client or a router has
-    /// brought it, or the kernel's protocol is all that is known. A routing daemon brings its own back.
+    /// Whether a rollback may have to add it again: a person, a script, a DHCP client or a router
+    /// has added it, or its protocol is the kernel's. A routing daemon restores its own.
     pub(crate) fn may_be_kept(&self) -> bool {
         let of = [RTPROT_KERNEL, RTPROT_BOOT, RTPROT_STATIC, RTPROT_DHCP, RTPROT_RA];
         let is_own_of_local = self.protocol == RTPROT_KERNEL && self.table == RT_TABLE_LOCAL;
         of.contains(&self.protocol) && !is_own_of_local
     }
 
-    /// Whether a rollback has to set it again, where its link has these addresses: none of them brings
-    /// it back.
+    /// Whether a rollback has to add it again on a link with these addresses, because the kernel
+    /// makes it from none of them.
     pub(crate) fn is_kept<'a>(
         &self,
         addresses: impl IntoIterator<Item = &'a AddressRecord>,
@@ -419,7 +422,7 @@ impl RouteRecord {
         self.may_be_kept() && !self.comes_with(addresses)
     }
 
-    /// Whether a DHCP client has brought it.
+    /// Whether a DHCP client has added it.
     pub(crate) fn is_leased(&self) -> bool {
         self.protocol == RTPROT_DHCP
     }
@@ -440,7 +443,7 @@ impl RouteRecord {
         Some(Self { attributes: attributes.into(), ..self.clone() })
     }
 
-    /// Appends the record as the kernel would tell of a route through `link`.
+    /// Appends the record as the kernel would announce a route through `link`.
     pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
         self.write(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, link);
     }
@@ -452,14 +455,14 @@ impl RouteRecord {
         self.write_by_object(out, Header { kind, flags, sequence }, link);
     }
 
-    /// Appends the request to have the route in the place of the one that leads the same way and is spelt
-    /// out.
+    /// Appends the request to replace the spelt-out route of the same way by this one.
     pub(crate) fn encode_replace(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_REPLACE;
         self.write_by_object(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
     }
 
-    /// Appends the request to remove the route through `link`; of a stand-in, what has replaced it too.
+    /// Appends the request to remove the route through `link`; of a stand-in, also of the route
+    /// that has replaced it.
     pub(crate) fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         if self.is_stand_in() {
@@ -469,7 +472,7 @@ impl RouteRecord {
         self.write_by_object(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
     }
 
-    /// The kernel knows a route over a nexthop object by that alone.
+    /// The kernel identifies a route over a nexthop object by the object.
     fn write_by_object(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
         let Some(object) = self.object else { return self.write(out, header, link) };
         wire::write_message(out, header, |payload| {
@@ -532,7 +535,7 @@ impl fmt::Display for RouteRecord {
 }
 
 /// Appends the request for one family's routes through one link, or through all. A kernel without
-/// strict checks (before Linux 4.20) tells of all in either case.
+/// strict checks (before Linux 4.20) reports all in either case.
 pub(crate) fn encode_route_dump(
     out: &mut Vec<u8>,
     sequence: u32,
@@ -549,7 +552,7 @@ pub(crate) fn encode_route_dump(
     });
 }
 
-/// The link that a route leads through which the kernel tells of; of several, the first.
+/// The link of a route in a kernel's message; of several, the first.
 pub(crate) fn link_of(message: &Message<'_>) -> Option<LinkIndex> {
     const HEADER_LEN: usize = 12;
     let list = message.payload.get(HEADER_LEN..)?;
@@ -560,7 +563,7 @@ pub(crate) fn link_of(message: &Message<'_>) -> Option<LinkIndex> {
     })
 }
 
-/// Whether a route that the kernel tells of leads through `link`, or has a hop that does.
+/// Whether a route in a kernel's message leads through `link`, or has a hop that does.
 pub(crate) fn leads_through(message: &Message<'_>, link: LinkIndex) -> bool {
     const HEADER_LEN: usize = 12;
     let Some(list) = message.payload.get(HEADER_LEN..) else { return false };

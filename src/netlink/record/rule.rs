@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Policy rules in the kernel's own words (`linux/fib_rules.h`): which routing table is asked for which
-//! packets.
+//! Policy rules (`linux/fib_rules.h`): which routing table applies to which packets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -28,7 +27,7 @@ const FRA_PAD: u16 = 18;
 const FRA_L3MDEV: u16 = 19;
 const FRA_PROTOCOL: u16 = 21;
 
-/// The only flag of a rule that is told and taken alike: it is for all but what it names.
+/// The only flag of a rule that the kernel both reports and accepts: the rule is inverted.
 const FIB_RULE_INVERT: u32 = 2;
 
 const RTPROT_UNSPEC: u8 = 0;
@@ -37,11 +36,12 @@ const RTPROT_BOOT: u8 = 3;
 const RTPROT_STATIC: u8 = 4;
 const RTPROT_DHCP: u8 = 16;
 
-/// A rule, with all that the kernel says of it.
+/// A rule with all its attributes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RuleRecord {
     pub family: Family,
-    /// The rule of the lowest number comes first, and of one number the one that was added first.
+    /// Rules apply in the order of their numbers, and rules of one number in the order in which
+    /// they were added.
     pub priority: u32,
     /// Behind the family: lengths of destination and source, TOS, table, two that are reserved, action.
     header: [u8; 7],
@@ -50,8 +50,8 @@ pub struct RuleRecord {
 }
 
 impl RuleRecord {
-    /// Reads what the kernel says of a rule. `None` if the message is about something else, or about a
-    /// rule that comes by itself: a routing daemon's, or the kernel's own for VRFs.
+    /// Decodes a rule. `None` if the message is about something else, or about a rule that another
+    /// origin restores: a routing daemon's, or the kernel's own for VRFs.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         const PART: &str = "fib_rule_hdr";
         if message.kind != RTM_NEWRULE {
@@ -122,7 +122,7 @@ impl RuleRecord {
     }
 }
 
-/// As `ip rule` writes it, with what rules usually name.
+/// As `ip rule` writes it, with the usual attributes.
 impl fmt::Display for RuleRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [destination_len, source_len, _tos, _table, _, _, action] = self.header;

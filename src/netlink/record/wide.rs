@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Routes that do not lead through just one link, in the kernel's own words: those that lead nowhere
-//! (`blackhole`, `prohibit`, `unreachable`, `throw`), through several links, or by a next hop that is an
-//! object of its own.
+//! Routes that do not lead through exactly one link: those without a link (`blackhole`, `prohibit`,
+//! `unreachable`, `throw`), those through several links, and those over a nexthop object.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -37,7 +36,7 @@ const RTNH_F_ONLINK: u8 = 4;
 const ROUTE_HEADER_LEN: usize = 12;
 const HOP_HEADER_LEN: usize = 8;
 
-/// Such a route, with all that the kernel says of it.
+/// Such a route with all its attributes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct WideRoute {
     pub family: Family,
@@ -45,11 +44,11 @@ pub struct WideRoute {
     /// Behind the prefix's length: source length, TOS, table, protocol, scope, type.
     header: [u8; 6],
     attributes: Vec<u8>,
-    /// Its links, in the order of its hops, which name them by their place here.
+    /// Its links, in the order of its hops, which refer to them by position here.
     pub links: Vec<IfName>,
 }
 
-/// Whether a message tells of such a route.
+/// Whether a message is about such a route.
 pub(crate) fn is_wide(message: &Message<'_>) -> bool {
     let kind = message.payload.get(7).copied().unwrap_or_default();
     let leads_nowhere = matches!(kind, RTN_BLACKHOLE | RTN_UNREACHABLE | RTN_PROHIBIT | RTN_THROW);
@@ -60,8 +59,8 @@ pub(crate) fn is_wide(message: &Message<'_>) -> bool {
 }
 
 impl WideRoute {
-    /// Reads what the kernel says of a route. `None` if it is none of these, comes by itself, or leads
-    /// through a link that is not known.
+    /// Decodes a route. `None` if it is another kind, restores itself, or leads through an unknown
+    /// link.
     pub fn decode(
         message: &Message<'_>,
         name_of: impl Fn(LinkIndex) -> Option<IfName>,
@@ -74,7 +73,7 @@ impl WideRoute {
         let [family, prefix_len] = take_array(&mut rest, PART)?;
         let header: [u8; 6] = take_array(&mut rest, PART)?;
         let [_source_len, _tos, _table, protocol, _scope, _type] = header;
-        // What is told of a whole route is the state of its only link.
+        // The flags of a whole route are the state of its only link.
         let _flags = take_u32(&mut rest, PART)?;
         let is_kept = matches!(protocol, RTPROT_UNSPEC | RTPROT_BOOT | RTPROT_STATIC | RTPROT_DHCP);
         let Some(family) = decode_family(family).filter(|_| is_kept) else { return Ok(None) };
@@ -85,9 +84,9 @@ impl WideRoute {
             let attribute = attribute?;
             let mut kept = PayloadWriter::new(&mut route.attributes);
             match attribute.kind {
-                // IPv6 says that what leads nowhere leads there through the loopback.
+                // IPv6 reports the loopback as the link of a route without one.
                 RTA_OIF | RTA_CACHEINFO => {}
-                // Those of the object, spelt out.
+                // The hops of the object, spelt out.
                 RTA_GATEWAY | RTA_VIA | RTA_MULTIPATH | RTA_ENCAP_TYPE | RTA_ENCAP
                     if has_object => {}
                 RTA_MULTIPATH => {
@@ -109,7 +108,7 @@ impl WideRoute {
     /// Appends the record as a message of this header.
     ///
     /// # Errors
-    /// The name of a link that is not there.
+    /// The name of a missing link.
     pub(super) fn encode(
         &self,
         out: &mut Vec<u8>,
@@ -151,8 +150,8 @@ impl WideRoute {
     }
 }
 
-/// The same hops through other links, as far as each has one. Of their flags just the one is kept that is
-/// told and taken alike.
+/// The same hops through other links, where each has one. Of their flags only the one is kept that
+/// the kernel both reports and accepts.
 fn with_links(
     mut hops: &[u8],
     mut link: impl FnMut(u32) -> Option<u32>,

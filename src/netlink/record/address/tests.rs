@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`], with what a real kernel said of addresses. The captures come from a little-endian
-//! machine.
+//! Tests of [`super`], with messages of a real kernel about addresses. The captures come from a
+//! little-endian machine.
 
 #![cfg(target_endian = "little")]
 
@@ -34,7 +34,7 @@ fn an_address_is_said_again_with_all_that_was_said_of_it() {
             assert_eq!(parts(again.payload, 8), parts(message.payload, 8));
             assert_eq!(again.payload.get(..4), message.payload.get(..4));
             assert_eq!(again.payload.get(4..8).unwrap(), 77_u32.to_ne_bytes());
-            // What is told of it is what was told of the first one.
+            // The record of the copy equals that of the original.
             let told = AddressRecord::decode(&again).unwrap().unwrap();
             assert_eq!(told.address, Address { link: ELSEWHERE, ..record.address });
             let changed = encoded(|out| record.encode_change(out, 7, ELSEWHERE));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a link has that was just made, so that only the rest has to be set of one that is made again.
+//! The attributes of a link that was just made, so that only the differences have to be set on a
+//! link that is made again.
 
 use crate::netlink::record::link::kinds::{
     BRIDGE_VLANS, IFLA_BOND_AD_ACTOR_SYSTEM, IFLA_BROADCAST, IFLA_GRO_IPV4_MAX_SIZE,
@@ -12,7 +13,7 @@ use crate::netlink::record::link::{LinkRecord, LinkSetting};
 /// `IFF_MULTICAST`, the one settable flag that a new bridge, bond or VLAN has.
 const MULTICAST: u32 = 0x1000;
 
-/// Attributes of any link with what a new bridge, bond or VLAN has.
+/// Attributes of any link with their values on a new bridge, bond or VLAN.
 const OF_LINK: [(u16, u64); 9] = [
     (IFLA_TXQLEN, 1000),
     (IFLA_GROUP, 0),
@@ -55,8 +56,8 @@ const OF_BOND: [(u16, u64); 8] =
     [(15, 1), (16, 1), (19, 1), (20, 1), (24, 65_535), (27, 1), (29, 1), (30, 2)];
 
 impl LinkRecord {
-    /// What has to be set of a bridge, bond or VLAN that [`LinkRecord::encode_add`] has just made, so
-    /// that it has all that this record has, but for what a port is to its master.
+    /// The settings that give a bridge, bond or VLAN that [`LinkRecord::encode_add`] has just made
+    /// all attributes of this record, except those of a port.
     pub(crate) fn settings_of_new(&self) -> Vec<LinkSetting> {
         let mut settings = self.settings();
         let is_said = |it: &LinkSetting| {
@@ -96,7 +97,7 @@ pub(super) fn is_of_new(setting: &LinkSetting) -> bool {
     }
 }
 
-/// Whether bytes are a number of whatever width.
+/// Whether bytes are a number, of any width.
 fn is_number(payload: &[u8], value: u64) -> bool {
     match *payload {
         [byte] => u64::from(byte) == value,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What can be said of links to the kernel, attribute by attribute: of any link, and of each kind of
-//! link that a dump is enough for to make one again (`linux/if_link.h`).
+//! The attributes of links that the kernel accepts: of any link, and of each kind of link whose
+//! dump is enough to make it again (`linux/if_link.h`).
 //!
-//! Knows numbers and the names that `ip` has for them, and nothing of how they are sent.
+//! Knows numbers and their names in `ip`, not how to send them.
 
 use crate::netlink::link::{
     IFLA_BOND_ARP_VALIDATE, IFLA_BOND_MODE, IFLA_BOND_PRIMARY, IFLA_VLAN_ID,
 };
 
-/// An attribute that can be set, and what `ip` calls it.
+/// An attribute that can be set, and its name in `ip`.
 pub(super) type Settable = (u16, &'static str);
 
 pub(super) const IFLA_BROADCAST: u16 = 2;
@@ -23,12 +23,12 @@ pub(super) const IFLA_GRO_MAX_SIZE: u16 = 58;
 pub(super) const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
 pub(super) const IFLA_GRO_IPV4_MAX_SIZE: u16 = 64;
 
-/// What any link can be given, a new one at once.
+/// Attributes of any link, which a new one gets at once.
 pub(super) const OF_NEW_LINK: [Settable; 3] =
     [(IFLA_TXQLEN, "txqueuelen"), (IFLA_IFALIAS, "alias"), (IFLA_GROUP, "group")];
 
-/// What only some links can be given, and what depends on others: a new link is given it when it is
-/// seen to differ.
+/// Attributes that only some links have, or that depend on others: a new link gets them when they
+/// are found to differ.
 pub(super) const OF_LINK: [Settable; 8] = [
     (IFLA_BROADCAST, "broadcast"),
     (IFLA_LINKMODE, "mode"),
@@ -42,13 +42,13 @@ pub(super) const OF_LINK: [Settable; 8] = [
 
 pub(super) const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 
-/// The host's part of the addresses that the link makes itself.
+/// The host part of the addresses that the link generates.
 pub(super) const IFLA_INET6_TOKEN: u16 = 7;
 
 pub(super) const OF_INET6: [Settable; 2] =
     [(IFLA_INET6_ADDR_GEN_MODE, "addrgenmode"), (IFLA_INET6_TOKEN, "token")];
 
-/// `IFLA_BR_*`. The delay and STP are apart: the one allows the other or not.
+/// `IFLA_BR_*`. The delay and STP are apart, as one restricts the other.
 const OF_BRIDGE: [Settable; 32] = [
     (2, "hello_time"),
     (3, "max_age"),
@@ -88,13 +88,13 @@ const OF_BRIDGE: [Settable; 32] = [
 pub(super) const BRIDGE_STP: [u16; 2] = [1, 5];
 
 pub(super) const IFLA_BR_VLAN_FILTERING: u16 = 7;
-/// The VLAN that whatever joins a bridge is given, or 0.
+/// The VLAN that each new port of a bridge gets, or 0.
 pub(super) const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
 
-/// `IFLA_BR_*` of VLANs that count from the first port on: `VLAN_FILTERING`, without which whatever is
-/// sent meanwhile reaches all ports, `VLAN_PROTOCOL`, the default, and `VLAN_STATS_PER_PORT`, which is
-/// refused where a port has VLANs. A kernel whose bridges do not look at VLANs tells no default, and
-/// refuses the rest.
+/// `IFLA_BR_*` of VLANs that must be set before the first port: `VLAN_FILTERING`, without which
+/// packets reach all ports meanwhile, `VLAN_PROTOCOL`, the default, and `VLAN_STATS_PER_PORT`,
+/// which is refused if a port has VLANs. A kernel whose bridges do not filter VLANs reports no
+/// default, and refuses the rest.
 pub(super) const BRIDGE_VLANS: [u16; 4] =
     [IFLA_BR_VLAN_FILTERING, 8, IFLA_BR_VLAN_DEFAULT_PVID, 45];
 
@@ -127,7 +127,7 @@ const OF_BOND: [Settable; 21] = [
     (IFLA_BOND_NS_IP6_TARGET, "ns_ip6_target"),
 ];
 
-/// A list of IPv6 addresses, which is not told when it is empty.
+/// A list of IPv6 addresses, which the kernel omits when it is empty.
 const IFLA_BOND_NS_IP6_TARGET: u16 = 31;
 
 /// Attributes of a bond that the kernel changes only while it is down.
@@ -147,7 +147,7 @@ const OF_VLAN: [Settable; 3] = [
     (IFLA_VLAN_INGRESS_QOS, "ingress-qos-map"),
 ];
 
-/// `IFLA_BRPORT_*`: what a bridge knows of a port.
+/// `IFLA_BRPORT_*`: attributes of a bridge's port.
 pub(super) const OF_BRIDGE_PORT: [Settable; 20] = [
     (2, "priority"),
     (3, "cost"),
@@ -171,10 +171,10 @@ pub(super) const OF_BRIDGE_PORT: [Settable; 20] = [
     (40, "mab"),
 ];
 
-/// `IFLA_BOND_SLAVE_*`: what a bond knows of a member.
+/// `IFLA_BOND_SLAVE_*`: attributes of a bond's member.
 const OF_BOND_MEMBER: [Settable; 2] = [(5, "queue_id"), (9, "prio")];
 
-/// What a master of this kind knows of its ports.
+/// The attributes of ports of a master of this kind.
 pub(super) fn of_port(master: &[u8]) -> Option<(&'static str, &'static [Settable])> {
     match master {
         b"bridge" => Some(("bridge", &OF_BRIDGE_PORT)),
@@ -183,22 +183,22 @@ pub(super) fn of_port(master: &[u8]) -> Option<(&'static str, &'static [Settable
     }
 }
 
-/// A kind of links of which one can be made again.
+/// A kind of link that can be made again.
 #[derive(Debug)]
 pub(super) struct Kind {
-    /// What the kernel calls it.
+    /// Its name in the kernel.
     pub(super) name: &'static str,
-    /// What a link of this kind that is there can be given.
+    /// Attributes that an existing link of this kind accepts.
     pub(super) settable: &'static [Settable],
-    /// Attributes that are kept besides, and what else a link is made with.
+    /// Attributes that are kept in addition, for the creation of a link.
     pub(super) kept: Kept,
-    /// Attributes by which a link is another one, so that it has to be made anew.
+    /// Attributes that cannot be changed, so that the link has to be made again.
     pub(super) fixed: Kept,
-    /// The attribute that has the number of the link that this one is over.
+    /// The attribute that has the index of the link below this one.
     pub(super) below: Option<u16>,
-    /// Attributes that the kernel tells as a number, and takes as a flag without a value.
+    /// Attributes that the kernel reports as a number, and accepts as a flag without a value.
     pub(super) flags: &'static [u16],
-    /// Attributes that stand in the way of others, even if they are 0.
+    /// Attributes that conflict with others, even if they are 0.
     pub(super) unless_zero: &'static [u16],
 }
 
@@ -218,7 +218,7 @@ impl Kept {
     }
 }
 
-/// A kind whose links are made again where anything of them has changed.
+/// A kind whose links are made again if any attribute has changed.
 const fn made_anew(name: &'static str) -> Kind {
     let all = Kept::AllBut(&[]);
     Kind {
@@ -237,8 +237,8 @@ const fn made_anew_over(name: &'static str, below: u16, flags: &'static [u16]) -
     Kind { below: Some(below), flags, ..made_anew(name) }
 }
 
-/// The kinds. What is not here needs more than a dump: keys (WireGuard), another program (macvtap,
-/// tap, team), or the record of its other end (veth).
+/// The kinds. Others need more than a dump: keys (WireGuard), another program (macvtap, tap, team),
+/// or the record of the other end (veth).
 static KINDS: [Kind; 18] = [
     Kind {
         settable: &OF_BOND,
@@ -253,7 +253,7 @@ static KINDS: [Kind; 18] = [
         ..made_anew("bridge")
     },
     made_anew("dummy"),
-    // `IFLA_GENEVE_TTL_INHERIT`, beside which no TTL counts.
+    // `IFLA_GENEVE_TTL_INHERIT`, which overrides any TTL.
     Kind { unless_zero: &[12], ..made_anew("geneve") },
     // `IFLA_GRE_LINK`.
     made_anew_over("gre", 1, &[]),
@@ -265,7 +265,7 @@ static KINDS: [Kind; 18] = [
     made_anew_over("ip6tnl", 1, &[]),
     made_anew_over("ipip", 1, &[]),
     made_anew("ipvlan"),
-    // `IFLA_MACVLAN_MACADDR_COUNT`, `IFLA_MACVLAN_BC_QUEUE_LEN_USED`: told alone.
+    // `IFLA_MACVLAN_MACADDR_COUNT`, `IFLA_MACVLAN_BC_QUEUE_LEN_USED`: reported, but not accepted.
     Kind { kept: Kept::AllBut(&[6, 8]), ..made_anew("macvlan") },
     made_anew_over("sit", 1, &[]),
     Kind {
@@ -276,8 +276,8 @@ static KINDS: [Kind; 18] = [
     made_anew("vrf"),
     // `IFLA_VTI_LINK`.
     made_anew_over("vti", 1, &[]),
-    // `IFLA_VXLAN_LINK`, `IFLA_VXLAN_TTL_INHERIT`; and `IFLA_VXLAN_REMCSUM_RX`, which takes bits that are
-    // told as reserved.
+    // `IFLA_VXLAN_LINK`, `IFLA_VXLAN_TTL_INHERIT`; and `IFLA_VXLAN_REMCSUM_RX`, whose bits the
+    // kernel reports as reserved.
     Kind { unless_zero: &[22], ..made_anew_over("vxlan", 3, &[28]) },
 ];
 
@@ -297,7 +297,7 @@ pub(super) fn is_settable(of: &[Settable], kind: u16) -> bool {
     of.iter().any(|(settable, _)| *settable == kind)
 }
 
-/// Whether an attribute is not told when it is empty, so that an empty one takes it away.
+/// Whether the kernel omits an attribute when it is empty, so that an empty one removes it.
 pub(super) fn is_left_out_when_empty(kind: &'static str, attribute: u16) -> bool {
     match kind {
         "bond" => attribute == IFLA_BOND_NS_IP6_TARGET,

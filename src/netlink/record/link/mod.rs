@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links in the kernel's own words, so that what somebody has changed of one can be set back, and one
-//! that is gone can be made again (`linux/if_link.h`).
+//! Records of links, so that a changed link can be restored, and one that is gone made again
+//! (`linux/if_link.h`).
 //!
-//! Of the message that tells of a link a [`LinkRecord`] keeps what can be said again, and leaves out
-//! what only the kernel says: counters, timers, what it is made of.
+//! Of the message about a link a [`LinkRecord`] keeps the attributes that the kernel accepts, and
+//! leaves out those that only the kernel writes: counters, timers, properties of the device.
 
 mod kinds;
 mod vlan;
@@ -44,29 +44,30 @@ const IFLA_INET6_CONF: u16 = 2;
 const AF_INET: u16 = 2;
 const IFLA_INET_CONF: u16 = 1;
 
-/// The `arp_validate` of a bond for which [`crate::model::interface::ArpValidate`] has no word begins
-/// here: the filters.
+/// First value of the `arp_validate` filters of a bond, which
+/// [`crate::model::interface::ArpValidate`] cannot express.
 const ARP_FILTER_MIN: u32 = 4;
 
-/// Flags that can be set (`net/if.h`), and what `ip` calls them. Whether a link is up is apart.
+/// Flags that can be set (`net/if.h`), and their names in `ip`. Whether a link is up is handled
+/// apart.
 const FLAGS: [(u32, &str); 4] =
     [(0x80, "noarp"), (0x100, "promisc"), (0x200, "allmulticast"), (0x1000, "multicast")];
 
-/// A link, with all that the kernel says of it and takes back.
+/// A link with all attributes that the kernel reports and accepts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkRecord {
     /// As the table has it.
     pub link: Link,
-    /// The message's flags and attributes, as far as they are kept.
+    /// The message's flags and attributes that are kept.
     flags: u32,
     attributes: Vec<u8>,
-    /// Told apart from the link.
+    /// The kernel reports these in messages of their own.
     pub neighbours: Neighbours,
 }
 
 impl LinkRecord {
-    /// Reads what the kernel says of a link. `None` if the message is about something else, or about a
-    /// link that nobody could name.
+    /// Decodes a link. `None` if the message is about something else, or about a link whose name the
+    /// model refuses.
     pub fn decode(message: &Message<'_>) -> Result<Option<Self>, WireError> {
         if message.kind != RTM_NEWLINK {
             return Ok(None);
@@ -76,7 +77,7 @@ impl LinkRecord {
         take_array::<8>(&mut rest, "ifinfomsg")?;
         let flags = take_u32(&mut rest, "ifinfomsg")?;
         take_u32(&mut rest, "ifinfomsg")?;
-        // Less is kept than there is.
+        // Fewer attributes are kept than the message has.
         let attributes_kept = Vec::with_capacity(rest.len());
         let neighbours = Neighbours::default();
         let mut record = Self { link, flags, attributes: attributes_kept, neighbours };
@@ -116,7 +117,8 @@ impl LinkRecord {
         }
     }
 
-    /// Appends the record as the kernel would tell it: the link, and then how it looks for neighbours.
+    /// Appends the record as the kernel would announce it: the link, and then its neighbour
+    /// settings.
     pub fn encode(&self, out: &mut Vec<u8>) {
         wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[0; 4]);
@@ -128,9 +130,9 @@ impl LinkRecord {
         self.neighbours.encode(out, Some(self.link.index));
     }
 
-    /// What has to be set so that a link that is as `now` becomes as this record has it, but for what
-    /// the table knows of it and has words of its own for. Of a link that is yet to be made, what any
-    /// link takes: the rest is to be compared when it is there.
+    /// The attributes that differ between `now` and this record, except those that [`Link`] models.
+    /// For a link that is yet to be made, those that any link accepts; the others are compared once
+    /// it exists.
     pub(crate) fn settings_besides(&self, now: Option<&Self>) -> Vec<LinkSetting> {
         let has = now.map(Self::settings).unwrap_or_default();
         let mut settings = self.settings();
@@ -148,7 +150,7 @@ impl LinkRecord {
         settings
     }
 
-    /// How a link makes itself addresses, if it differs from how a new one does.
+    /// How a link generates addresses, if it differs from a new link.
     pub(crate) fn own_address_making(&self) -> Vec<LinkSetting> {
         let is_said = |it: &Attribute<'_>| it.payload.iter().any(|byte| *byte != 0);
         let said: Vec<_> = self.family(AF_INET6).filter(is_said).map(|it| it.kind).collect();
@@ -156,31 +158,31 @@ impl LinkRecord {
         self.settings().into_iter().filter(is_own).collect()
     }
 
-    /// Whether a setting is worth a request where the link is as `now`, if it differs.
+    /// Whether a setting that differs from `now` should be requested.
     fn is_for(&self, setting: &LinkSetting, now: Option<&Self>) -> bool {
         let is_new = now.is_none();
         match (setting.place, setting.kind) {
             (Place::Flag(_), _) => !is_new,
             (Place::Link, kind) => !is_new || is_settable(&OF_NEW_LINK, kind),
-            // The rest goes with how the bond monitors.
+            // The other attributes depend on the bond's monitoring.
             (Place::Kind("bond"), IFLA_BOND_ARP_VALIDATE) => {
                 setting.number() >= Some(ARP_FILTER_MIN)
                     || now.is_some_and(|now| now.link.kind == self.link.kind)
             }
-            // A mode refuses what it does not know, be it as it is.
+            // A mode refuses attributes that it does not know, even if they are unchanged.
             (Place::Kind("bond"), _) => !is_new || !fresh::is_of_new(setting),
             _ => true,
         }
     }
 
-    /// Whether a setting of a link that was just made can be said by itself: how a bond monitors was
-    /// said when it was made.
+    /// Whether a setting of a link that was just made can be set by itself: a bond's monitoring was
+    /// set at its creation.
     fn is_for_new(&self, setting: &LinkSetting) -> bool {
         (setting.place, setting.kind) != (Place::Kind("bond"), IFLA_BOND_ARP_VALIDATE)
             || setting.number() >= Some(ARP_FILTER_MIN)
     }
 
-    /// All that can be set.
+    /// All attributes that can be set.
     fn settings(&self) -> Vec<LinkSetting> {
         let flag = |(flag, name): &(u32, &'static str)| {
             let payload = (self.flags & *flag).to_ne_bytes().to_vec();
@@ -210,8 +212,8 @@ impl LinkRecord {
         settings
     }
 
-    /// Whether setting one attribute after the other makes of this link that of `then`, but for what it
-    /// is over: if not, it has to be made anew.
+    /// Whether setting single attributes turns this link into that of `then`, apart from the link
+    /// below: if not, it has to be made again.
     pub(crate) fn can_become(&self, then: &Self) -> bool {
         if self.attributes == then.attributes {
             return true;
@@ -228,8 +230,8 @@ impl LinkRecord {
         fixed(self) == fixed(then)
     }
 
-    /// Whether a link that is gone can be made again: what the kernel says of it is enough, and what it
-    /// is over is in the same network namespace.
+    /// Whether a link that is gone can be made again: its record is complete, and the link below is
+    /// in the same network namespace.
     pub(crate) fn can_be_made(&self) -> bool {
         let is_over_another = self.attributes().any(|it| it.kind == IFLA_LINK_NETNSID);
         self.kind().is_some() && !is_over_another
@@ -241,20 +243,20 @@ impl LinkRecord {
         self.link.parent.filter(|_| self.link.kind == LinkKind::Veth && !is_elsewhere)
     }
 
-    /// The link that this one is over, where only the attributes of its kind say so.
+    /// The link below this one, if only the attributes of its kind name it.
     fn below(&self) -> Option<LinkIndex> {
         let below = self.kind()?.below.filter(|_| self.can_be_made())?;
         let attribute = self.info(IFLA_INFO_DATA).find(|it| it.kind == below)?;
         LinkIndex::new(attribute.u32("the link below").ok()?)
     }
 
-    /// What the kernel calls the kind of a link, if that is no NIC.
+    /// The kernel's name for the kind of a link, unless it is a NIC.
     pub(crate) fn kind_name(&self) -> Option<&str> {
         let name = self.info_part(IFLA_INFO_KIND)?.text();
         std::str::from_utf8(name).ok()
     }
 
-    /// The member of a bond that it prefers.
+    /// The primary member of a bond.
     pub fn primary(&self) -> Option<LinkIndex> {
         matches!(self.link.kind, LinkKind::Bond(_)).then_some(())?;
         let mut data = self.info(IFLA_INFO_DATA);
@@ -262,8 +264,8 @@ impl LinkRecord {
         LinkIndex::new(primary.u32("IFLA_BOND_PRIMARY").ok()?)
     }
 
-    /// The VLAN that a bridge gives to whatever joins it, or 0. `None` from what is no bridge, and from
-    /// a kernel whose bridges do not look at VLANs.
+    /// The VLAN that a bridge gives to each new port, or 0. `None` for a link that is not a bridge,
+    /// and from a kernel whose bridges do not filter VLANs.
     pub fn default_vlan(&self) -> Option<u16> {
         matches!(self.link.kind, LinkKind::Bridge(_)).then_some(())?;
         let mut data = self.info(IFLA_INFO_DATA);
@@ -275,7 +277,7 @@ impl LinkRecord {
         kinds::kind_named(self.info_part(IFLA_INFO_KIND)?.text())
     }
 
-    /// The kind of the link whose port this is.
+    /// The kind of the master of this port.
     fn master_kind(&self) -> Option<&[u8]> {
         self.info_part(IFLA_INFO_SLAVE_KIND).map(|kind| kind.text())
     }
@@ -290,12 +292,12 @@ impl LinkRecord {
         info.flat_map(|info| info.nested().flatten()).find(|part| part.kind == kind)
     }
 
-    /// What stands below one attribute of `IFLA_LINKINFO`.
+    /// The attributes within one attribute of `IFLA_LINKINFO`.
     fn info(&self, kind: u16) -> impl Iterator<Item = Attribute<'_>> {
         self.info_part(kind).into_iter().flat_map(|part| part.nested().flatten())
     }
 
-    /// What stands below a family of `IFLA_AF_SPEC`.
+    /// The attributes within a family of `IFLA_AF_SPEC`.
     fn family(&self, wanted: u16) -> impl Iterator<Item = Attribute<'_>> {
         let families = self.attributes().filter(|attribute| attribute.kind == IFLA_AF_SPEC);
         let families = families.flat_map(|families| families.nested().flatten());
@@ -303,7 +305,8 @@ impl LinkRecord {
     }
 }
 
-/// Of what a link is: its kind, whose port it is, and of the attributes those that can be said again.
+/// Of `IFLA_LINKINFO`: the kind, the kind of the master, and the attributes that the kernel
+/// accepts.
 fn keep_info(out: &mut PayloadWriter<'_>, info: &Attribute<'_>) {
     let text_of = |kind: u16| {
         let part = info.nested().flatten().find(|part| part.kind == kind);

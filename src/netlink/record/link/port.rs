@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`PortRecord`]: what a bridge knows of a port, in the kernel's own words, of a link of which nothing
-//! else is kept: a guest's.
+//! [`PortRecord`]: a bridge's settings for a guest's port, of whose link nothing else is kept.
 
 use crate::netlink::link::{IFLA_PROTINFO, LinkIndex, LinkKind, RTM_NEWLINK};
 use crate::netlink::record::link::kinds::{OF_BRIDGE_PORT, is_settable};
@@ -12,8 +11,7 @@ use crate::netlink::wire::{
 
 const AF_BRIDGE: u8 = 7;
 
-/// `IFLA_BRPORT_*` that a port has which has just become one, where that is not 0. What a port costs
-/// depends on its speed.
+/// `IFLA_BRPORT_*` of a new port, where they are not 0. The cost of a port depends on its speed.
 const OF_NEW_PORT: [(u16, u32); 6] = [
     // Priority, learning, flooding, and multicast routers that are found by listening.
     (2, 32),
@@ -24,18 +22,18 @@ const OF_NEW_PORT: [(u16, u32); 6] = [
     (30, 1),
 ];
 const IFLA_BRPORT_COST: u16 = 3;
-/// What a port costs of which the kernel takes a speed of 10 Mb/s, and one of 10 Gb/s.
+/// The cost of a port with a presumed speed of 10 Mb/s, and with one of 10 Gb/s.
 const COST_OF_TUN: u32 = 100;
 const COST_OF_VETH: u32 = 2;
 
-/// What can be set of a bridge's port.
+/// The attributes of a bridge's port that can be set.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PortRecord {
     attributes: Vec<u8>,
 }
 
 impl LinkRecord {
-    /// What the bridge knows of it that it is a port of. `None` of what is no bridge's port.
+    /// The bridge's settings for this port. `None` if the link is not a port of a bridge.
     pub fn port(&self) -> Option<PortRecord> {
         let mut port = PortRecord::default();
         (self.master_kind()? == b"bridge").then_some(())?;
@@ -46,8 +44,8 @@ impl LinkRecord {
         Some(port)
     }
 
-    /// What has to be set so that it has what it has here once it has become a port of a bridge or bond.
-    /// What a NIC costs by itself is not told, so that is said.
+    /// The settings that a new port of a bridge or bond needs to have these attributes. The default
+    /// cost of a NIC is not known, so the cost is always set.
     pub(crate) fn port_settings_of_new(&self) -> Vec<LinkSetting> {
         if let Some(port) = self.port() {
             return port.settings_of_new(&self.link.kind);
@@ -59,8 +57,8 @@ impl LinkRecord {
 }
 
 impl PortRecord {
-    /// Reads what the kernel says of a bridge's port, and of which link. `None` of other messages, and
-    /// of those that are about VLANs too.
+    /// Decodes a bridge's port, and its link. `None` for other messages, and for those that also
+    /// have VLANs.
     pub fn decode(message: &Message<'_>) -> Result<Option<(LinkIndex, Self)>, WireError> {
         let mut rest = message.payload;
         if message.kind != RTM_NEWLINK || rest.first() != Some(&AF_BRIDGE) {
@@ -75,7 +73,7 @@ impl PortRecord {
         Ok(port.map(|port| (index, Self { attributes: port.payload.to_vec() })))
     }
 
-    /// Appends what the kernel would say of it.
+    /// Appends the message in which the kernel would announce it.
     pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
         wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[AF_BRIDGE, 0, 0, 0]);
@@ -85,8 +83,8 @@ impl PortRecord {
         });
     }
 
-    /// What has to be set so that a link of this kind that has just become a port has this. The kernel
-    /// takes the cost of a port from its speed, which is known of some kinds.
+    /// The settings that a new port of a link of this kind needs to have these attributes. The
+    /// kernel derives the cost of a port from its speed, which is known for some kinds.
     pub(crate) fn settings_of_new(&self, kind: &LinkKind) -> Vec<LinkSetting> {
         let cost = match kind {
             LinkKind::Tun => Some(COST_OF_TUN),
@@ -111,7 +109,7 @@ impl PortRecord {
         settings
     }
 
-    /// Whether it has what a link has that has just become a port, but for what it costs.
+    /// Whether it has the attributes of a new port, except for the cost.
     pub(crate) fn is_as_new(&self) -> bool {
         self.settings_besides_new().iter().all(|setting| setting.kind == IFLA_BRPORT_COST)
     }
@@ -160,7 +158,7 @@ mod tests {
         let want = ["learning 0", "isolated 1", "cost 2"];
         let want = want.map(|word| format!("type bridge_slave {word}"));
         assert_eq!(words(LinkKind::Tun), want);
-        // That is what it costs anyway.
+        // The default cost.
         assert_eq!(words(LinkKind::Veth), want[..2]);
         assert!(!tuned.is_as_new());
     }

@@ -21,7 +21,7 @@ const RTM_DELLINKPROP: u16 = 109;
 /// `NLA_F_NESTED`, which the kernel wants to see where it is strict.
 const NESTED: u16 = 0x8000;
 
-/// One attribute of a link, and where in a request it is said.
+/// One attribute of a link, and its place in a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkSetting {
     pub(super) place: Place,
@@ -30,7 +30,7 @@ pub struct LinkSetting {
     pub(super) payload: Vec<u8>,
 }
 
-/// Whose attribute it is.
+/// The owner of an attribute.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
     /// Any link's.
@@ -43,9 +43,9 @@ pub(super) enum Place {
     AltName,
     /// One of any link's other names, which it loses.
     NoAltName,
-    /// That of a link of this kind.
+    /// An attribute of a link of this kind.
     Kind(&'static str),
-    /// That of a port of such a link.
+    /// An attribute of a port of such a link.
     Port(&'static str),
 }
 
@@ -55,7 +55,7 @@ impl LinkSetting {
         matches!(self.place, Place::Kind(_))
     }
 
-    /// Whether it says what a port is to the bridge or bond that it is a port of.
+    /// Whether it belongs to a port of a bridge or bond.
     pub(crate) fn is_of_port(&self) -> bool {
         matches!(self.place, Place::Port(_))
     }
@@ -65,7 +65,7 @@ impl LinkSetting {
         self.place == Place::Kind("bond") && needs_bond_down(self.kind)
     }
 
-    /// The VLAN that whatever joins the bridge is to be given, or 0, if this is that.
+    /// The default VLAN for new ports of the bridge, or 0, if this is that attribute.
     pub fn default_vlan(&self) -> Option<u16> {
         let is_it = self.is_of_kind() && self.kind == IFLA_BR_VLAN_DEFAULT_PVID;
         let bytes = self.payload.first_chunk().filter(|_| is_it)?;
@@ -78,8 +78,8 @@ impl LinkSetting {
         (self.place, self.kind) == (other.place, other.kind) && is_same_name
     }
 
-    /// What takes it away from a link whose record does not have it: the kernel says nothing of what
-    /// is empty. `None` where the kernel says everything, and so does not know of it.
+    /// The setting that removes it from a link whose record does not have it: the kernel omits
+    /// empty values. `None` if the kernel always reports the attribute, and so does not know it.
     pub(super) fn absent(&self) -> Option<Self> {
         match self.place {
             Place::AltName => Some(Self { place: Place::NoAltName, ..self.clone() }),
@@ -98,8 +98,8 @@ impl LinkSetting {
         }
     }
 
-    /// Leaves out what a link has whose value of this is `now`, where the kernel is told just what is
-    /// to change.
+    /// Leaves out the parts that equal the present value `now`, for attributes of which the kernel
+    /// accepts only the changes.
     pub(super) fn leave_out(&mut self, now: &[u8]) {
         if self.place == Place::Kind("vlan") {
             self.payload = match self.kind {
@@ -119,7 +119,7 @@ impl LinkSetting {
         }
     }
 
-    /// Appends the request that sets this of `link`.
+    /// Appends the request that sets this on `link`.
     pub fn encode(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         let kind = match self.place {
@@ -172,7 +172,7 @@ impl LinkSetting {
     }
 }
 
-/// As `ip link set` has it, but for what the value is called.
+/// As in `ip link set`, but without a name for the value.
 impl fmt::Display for LinkSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_text = match self.place {

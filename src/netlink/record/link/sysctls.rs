@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The sysctls of a link, which the kernel tells with the link itself (`IFLA_AF_SPEC`): a list of
+//! The sysctls of a link, which are in the kernel's message about it (`IFLA_AF_SPEC`): a list of
 //! numbers for each family, in the order of `IPV4_DEVCONF_*` (`linux/ip.h`) and `DEVCONF_*`
 //! (`linux/ipv6.h`).
 //!
-//! Left out are those that only the kernel writes (`mc_forwarding`), that it does not tell
+//! Left out are those that only the kernel writes (`mc_forwarding`), that it does not report
 //! (`stable_secret`), that have a wider value (`ioam6_id_wide`), or an attribute of their own
 //! (`addr_gen_mode`).
 
@@ -11,7 +11,7 @@ use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::record::link::{IFLA_INET_CONF, IFLA_INET6_CONF, LinkRecord};
 
-/// The files of IPv4's numbers, by position. Nothing where it is left out.
+/// The files of IPv4's numbers, by position. Empty for those that are left out.
 const IPV4: [&str; 33] = [
     "forwarding",
     "",
@@ -48,7 +48,7 @@ const IPV4: [&str; 33] = [
     "arp_evict_nocarrier",
 ];
 
-/// The files of IPv6's numbers, by position. Nothing where it is left out.
+/// The files of IPv6's numbers, by position. Empty for those that are left out.
 const IPV6: [&str; 60] = [
     "forwarding",
     "hop_limit",
@@ -112,7 +112,7 @@ const IPV6: [&str; 60] = [
     "force_forwarding",
 ];
 
-/// Those of IPv6 that the kernel tells in milliseconds, and whose files have seconds.
+/// Sysctls of IPv6 that the kernel reports in milliseconds, and whose files have seconds.
 const IN_SECONDS: [&str; 4] = [
     "router_solicitation_interval",
     "router_solicitation_delay",
@@ -122,8 +122,8 @@ const IN_SECONDS: [&str; 4] = [
 const MILLIS_PER_SECOND: i32 = 1000;
 
 impl LinkRecord {
-    /// The sysctls that can be set, as their files have them. IPv6 as such comes last: addresses that it
-    /// brings would else be made for sysctls that change a moment later.
+    /// The sysctls that can be set, as their files have them. The switch of IPv6 comes last:
+    /// otherwise it would bring addresses under sysctls that change a moment later.
     pub fn sysctls(&self) -> Vec<(Sysctl, i32)> {
         let ipv4 = self.family(super::AF_INET).find(|it| it.kind == IFLA_INET_CONF);
         let ipv6 = self.family(super::AF_INET6).find(|it| it.kind == IFLA_INET6_CONF);
@@ -139,20 +139,20 @@ impl LinkRecord {
         sysctls
     }
 
-    /// The same but for the MTU of IPv6, which is the link's whenever that comes up.
+    /// The same without the MTU of IPv6, which becomes the link's whenever that comes up.
     pub(crate) fn own_sysctls(&self) -> impl Iterator<Item = (Sysctl, i32)> {
         self.sysctls().into_iter().filter(|(sysctl, _)| *sysctl != Sysctl::ipv6("mtu"))
     }
 }
 
-/// Each sysctl that [`LinkRecord::sysctls`] may tell of.
+/// Each sysctl that [`LinkRecord::sysctls`] may return.
 pub fn all() -> impl Iterator<Item = Sysctl> {
     let ipv4 = IPV4.iter().copied().filter(|name| !name.is_empty()).map(Sysctl::ipv4);
     let ipv6 = IPV6.iter().copied().filter(|name| !name.is_empty()).map(Sysctl::ipv6);
     ipv4.chain(ipv6)
 }
 
-/// The sysctls of IPv6 among such sysctls.
+/// The sysctls of IPv6 among these.
 pub(crate) fn ipv6_sysctls(sysctls: &[(Sysctl, i32)]) -> Ipv6Sysctls {
     let value = |sysctl: Sysctl| {
         let found = sysctls.iter().find(|(it, _)| *it == sysctl);
@@ -166,7 +166,7 @@ pub(crate) fn ipv6_sysctls(sysctls: &[(Sysctl, i32)]) -> Ipv6Sysctls {
     }
 }
 
-/// The numbers of a list that are files, by name.
+/// The numbers of a list that have files, by name.
 fn named<'a>(
     names: &'static [&'static str],
     list: &'a [u8],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`], with what real kernels said of links. The captures come from a little-endian
-//! machine.
+//! Tests of [`super`], with messages of real kernels about links. The captures come from a
+//! little-endian machine.
 
 #![cfg(target_endian = "little")]
 
@@ -34,13 +34,13 @@ fn records() -> Vec<LinkRecord> {
     records
 }
 
-/// One that the kernel told of a bridge.
+/// A bridge that a kernel reported.
 fn bridge() -> LinkRecord {
     let is_bridge = |it: &LinkRecord| matches!(it.link.kind, LinkKind::Bridge(_));
     records().into_iter().find(is_bridge).unwrap()
 }
 
-/// The same link after a setting of it has been set.
+/// The same link after one setting was changed.
 fn after(record: &LinkRecord, setting: &LinkSetting) -> LinkRecord {
     let mut told = Vec::new();
     wire::write_message(
@@ -148,7 +148,7 @@ fn a_bridge_is_made_again_with_its_address_and_what_stp_needs() {
     assert_eq!(link.kind, record.link.kind);
 }
 
-/// As the kernel would tell of what was asked for.
+/// The link as the kernel would report it after the request.
 fn with_index_and_mtu(request: &Message<'_>) -> Message<'static> {
     let mut payload = request.payload.to_vec();
     payload[4] = 9;

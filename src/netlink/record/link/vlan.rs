@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a VLAN is told besides its tag: flags and priority maps (`linux/if_vlan.h`).
+//! The attributes of a VLAN besides its tag: flags and priority maps (`linux/if_vlan.h`).
 //!
-//! The kernel tells the flags with a mask of all ones and refuses that mask, so each request names the
-//! flags that it means. Of flags that are all off it says nothing. A mapping can only be added or set to
-//! zero.
+//! The kernel reports the flags with a mask of all ones and refuses that mask, so each request has
+//! the mask of the flags that it changes. If all flags are off the kernel omits them. A mapping can
+//! only be added or set to zero.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::netlink::wire::{PayloadWriter, attributes};
 /// `VLAN_FLAG_REORDER_HDR`: the one flag that a new VLAN has.
 const REORDER_HDR: u32 = 1;
 
-/// The flags, and what `ip` calls them.
+/// The flags, and their names in `ip`.
 const FLAGS: [(u32, &str); 5] = [
     (REORDER_HDR, "reorder_hdr"),
     (2, "gvrp"),
@@ -24,8 +24,8 @@ const FLAGS: [(u32, &str); 5] = [
 /// `IFLA_VLAN_QOS_MAPPING`.
 const QOS_MAPPING: u16 = 1;
 
-/// The flags of a new VLAN that is to have these, with the mask of those that have to be said: what
-/// the kernel has set before it knows.
+/// The flags of a new VLAN, with the mask of those that have to be set: the kernel's defaults are
+/// known.
 pub(super) fn flags_of_new(then: &[u8]) -> Vec<u8> {
     let flags = flags(then);
     [flags, flags | REORDER_HDR].map(u32::to_ne_bytes).concat()
@@ -50,7 +50,7 @@ pub(super) fn map_besides(then: &[u8], now: &[u8]) -> Vec<u8> {
     besides
 }
 
-/// Writes flags as `ip` does, those alone that the mask has.
+/// Writes flags as `ip` does, only those in the mask.
 pub(super) fn format_flags(f: &mut fmt::Formatter<'_>, payload: &[u8]) -> fmt::Result {
     let mask = payload.get(4..).map_or(0, flags);
     for (flag, name) in FLAGS.iter().filter(|(flag, _)| mask & flag != 0) {
@@ -68,7 +68,7 @@ fn flags(payload: &[u8]) -> u32 {
     payload.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes))
 }
 
-/// The priorities of a map: from which, and to which.
+/// The mappings of a map: from and to.
 fn mappings(map: &[u8]) -> impl Iterator<Item = [u32; 2]> {
     attributes(map).flatten().filter_map(|mapping| {
         let (from, rest) = mapping.payload.split_first_chunk()?;

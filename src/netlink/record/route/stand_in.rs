@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Stand-ins for the routes that the kernel has from router advertisements, where another link takes over.
+//! Stand-ins for routes from router advertisements, for a link that takes over from another.
 //!
-//! The kernel marks a default route that it makes from an advertisement (`RTF_ADDRCONF`, `RTF_DEFAULT`), and
-//! looks for one with that mark at the next advertisement of the router. Netlink cannot set the mark. If the
-//! same route is there without it, the kernel fails to add its own, and disregards the prefixes of the
-//! advertisement as well: their addresses expire. `SIOCADDRT` can set it ([`ADD_STAND_IN`]).
+//! The kernel marks a default route that it makes from an advertisement (`RTF_ADDRCONF`,
+//! `RTF_DEFAULT`), and looks for one with that mark at the next advertisement of the router.
+//! Netlink cannot set the mark. If the same route exists without it, the kernel fails to add its
+//! own, and ignores the prefixes of the advertisement as well: their addresses expire. `SIOCADDRT`
+//! can set it ([`ADD_STAND_IN`]).
 //!
-//! A stand-in has the mark and a metric of its own, so the kernel puts its own route in the place of it at
-//! the router's next advertisement, or removes it if the router is none any more (since Linux 5.12; earlier
-//! ones keep it alive as it is). Until then it lasts as long as the router has said.
+//! A stand-in has the mark and a metric of its own, so the kernel replaces it by its own route at
+//! the router's next advertisement, or removes it if the router announces its end (since Linux
+//! 5.12; earlier kernels keep it). Until then it lasts as long as the router has advertised.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -22,14 +23,14 @@ use crate::netlink::record::kept::KeptAttributes;
 use crate::netlink::record::rewritten;
 use crate::netlink::wire::Message;
 
-/// A message of our own, with the payload of `RTM_NEWROUTE`: a stand-in is to be added, which takes an
-/// ioctl. Whoever carries it out answers as the kernel would.
+/// A message type of our own, with the payload of `RTM_NEWROUTE`: a request to add a stand-in,
+/// which takes an ioctl. The process that carries it out answers as the kernel would.
 pub const ADD_STAND_IN: u16 = 0xfff1;
 
 const RTA_PREF: u16 = 20;
 const RTPROT_UNSPEC: u8 = 0;
 
-/// What `SIOCADDRT` must be given for a stand-in.
+/// The arguments of `SIOCADDRT` for a stand-in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StandIn {
     pub link: LinkIndex,
@@ -37,12 +38,12 @@ pub struct StandIn {
     pub metric: u32,
     /// Seconds until it expires.
     pub lifetime: u32,
-    /// How the router rates itself (RFC 4191), in the two bits of the wire.
+    /// The router's preference (RFC 4191), in the two bits of the wire.
     pub preference: u8,
 }
 
 impl StandIn {
-    /// Reads a message of [`ADD_STAND_IN`].
+    /// Decodes a message of [`ADD_STAND_IN`].
     pub fn decode(message: &Message<'_>) -> Option<Self> {
         let record = RouteRecord::decode(message).ok()??;
         let IpAddr::V6(router) = record.gateway? else { return None };
@@ -58,8 +59,8 @@ impl StandIn {
 }
 
 impl RouteRecord {
-    /// Whether the kernel has it from a router, and for a time. What lasts under that protocol is of a program that
-    /// listens to routers in the kernel's place.
+    /// Whether the kernel has it from a router, with a lifetime. A route of that protocol without a
+    /// lifetime belongs to a program that listens to routers in the kernel's place.
     fn is_of_router(&self) -> bool {
         self.family == Family::Ipv6
             && self.protocol == RTPROT_RA
@@ -67,7 +68,8 @@ impl RouteRecord {
             && !self.is_lasting()
     }
 
-    /// Whether it stands in for a router's default route. A person who adds such a route means the same.
+    /// Whether it stands in for a router's default route. A route of this form that was added by
+    /// hand means the same.
     pub(crate) fn is_stand_in(&self) -> bool {
         self.is_default()
             && self.gateway.is_some_and(is_link_local)
@@ -82,9 +84,9 @@ impl RouteRecord {
         self.is_default() && (self.is_of_router() || self.is_stand_in())
     }
 
-    /// The same route as it is added to another link, or again: what the kernel has from a router it must
-    /// be able to add itself, before this one. A route to a part of the world (RFC 4191) is then there
-    /// twice until the earlier one expires.
+    /// The same route as it is added to another link, or again: the kernel must be able to add its
+    /// own route from the router, and to prefer it. A route of RFC 4191 then exists twice until the
+    /// earlier one expires.
     #[must_use]
     pub(crate) fn to_add(&self) -> Self {
         if !self.is_of_router() {
@@ -117,8 +119,7 @@ impl RouteRecord {
         record
     }
 
-    /// The same route by whomever and with whichever metric, as the kernel understands a request to remove
-    /// it.
+    /// The same route with any origin and metric, as the kernel matches a request to remove it.
     pub(super) fn of_any_maker(&self) -> Self {
         let attributes = rewritten(&self.attributes, |attribute, out| {
             if attribute.kind == RTA_GATEWAY {

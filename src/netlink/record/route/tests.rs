@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`], with what a real kernel said of routes. The captures come from a little-endian
-//! machine.
+//! Tests of [`super`], with messages of a real kernel about routes. The captures come from a
+//! little-endian machine.
 
 #![cfg(target_endian = "little")]
 
@@ -55,7 +55,7 @@ fn a_route_is_said_again_through_another_link() {
     assert!(count > 5, "{count} routes were captured");
 }
 
-/// A route of IPv6 with these flags, ticks until it expires, and what else is said of it.
+/// A route of IPv6 with these flags, ticks until it expires, and further attributes.
 fn route(flags: u32, ticks: i32, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> RouteRecord {
     let told = encoded(|out| {
         write_message(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, |payload| {
@@ -185,7 +185,7 @@ fn a_route_of_the_kernels_protocol_is_its_own_where_an_address_brings_it() {
     }
 }
 
-/// The kernel leaves the route to an advertised prefix behind when the address goes.
+/// The kernel leaves the route to an advertised prefix behind when the address is removed.
 #[test]
 fn an_advertised_prefix_comes_with_its_address_and_does_not_go_with_it() {
     let prefix = IpPrefix::new("2001:db8::".parse().unwrap(), 64).unwrap();
@@ -200,7 +200,7 @@ fn an_advertised_prefix_comes_with_its_address_and_does_not_go_with_it() {
     };
     let expiring = RouteRecord { lifetime: Lifetime::Finite, ..lasting.clone() };
     let addresses = [address];
-    // Until the kernel says that an address is permanent, it may have been advertised.
+    // An address may be an advertised one until the kernel reports it as permanent.
     assert!(lasting.comes_with(&addresses) && !lasting.goes_with(&addresses));
     assert!(expiring.comes_with(&addresses) && !expiring.goes_with(&addresses));
     assert!(expiring.is_advertised() && !lasting.is_advertised());
@@ -251,11 +251,11 @@ fn a_routers_route_is_added_as_one_that_the_kernel_replaces() {
     assert_eq!(asked, want);
     let deleted = encoded(|out| added.encode_delete(out, 7, ELSEWHERE));
     let deleted = only_message(&deleted);
-    // The kernel may have replaced it, so it is neither said who has made it nor with which metric.
+    // The kernel may have replaced it, so the request has neither origin nor metric.
     let want = vec![(RTA_GATEWAY, router.to_vec()), (RTA_OIF, 77_u32.to_ne_bytes().to_vec())];
     assert_eq!((deleted.kind, deleted.payload[5]), (RTM_DELROUTE, 0));
     assert_eq!(parts(deleted.payload, 12), want);
-    // What lasts is of a program that listens in the kernel's place.
+    // A route without a lifetime belongs to a program that listens in the kernel's place.
     let lasting = route(0, 0, |payload| payload.attribute(RTA_GATEWAY, &router));
     assert_eq!(lasting.to_add(), lasting);
 }
