@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Causes to [`CallError`]s: the one place that picks libvirt's codes and texts for what can go
-//! wrong in more than one call.
+//! [`CallError`]s by their cause: the one place that chooses libvirt's codes and texts for failures
+//! of more than one call.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::xdr::reader::XdrError;
 use crate::xml::error::XmlError;
 
 impl From<XdrError> for CallError {
-    /// libvirt never says which argument; its clients match on this text.
+    /// libvirt never names the argument; its clients match on this text.
     fn from(_: XdrError) -> Self {
         rpc("Unable to decode message payload")
     }
@@ -56,8 +56,8 @@ impl From<LogSpecError> for CallError {
 }
 
 impl From<XmlError> for CallError {
-    /// libvirt's helpers for XML have a domain of their own; the parser of interfaces has that of
-    /// interfaces, and so have we.
+    /// libvirt's helpers for XML have a domain of their own. The errors of its interface parser are
+    /// in the domain of interfaces, and so are these.
     fn from(err: XmlError) -> Self {
         let (code, domain) = match err {
             XmlError::Syntax(_) => (ErrorCode::XmlDetail, Domain::Interface),
@@ -83,12 +83,12 @@ pub(crate) fn bad_status(header: &Header) -> CallError {
     rpc(format!("Unexpected message status {}", u32::from_be_bytes([a, b, c, d])))
 }
 
-/// The program has no call of this number: it has none such, or an event has it.
+/// The program has no call of this number, or an event has it.
 pub(crate) fn unknown_procedure(number: i32) -> CallError {
     rpc(format!("unknown procedure: {number}"))
 }
 
-/// Which of libvirt's two texts a call before CONNECT_OPEN gets.
+/// Selects between libvirt's two texts for a call before CONNECT_OPEN.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Driver {
     Hypervisor,
@@ -104,7 +104,7 @@ pub fn not_open(driver: Driver) -> CallError {
     CallError::new(ErrorCode::Internal, Domain::Rpc, detail)
 }
 
-/// The call changes something, and the client may only look.
+/// The call changes something, and the client has only read access.
 pub fn read_only(api: &str) -> CallError {
     let detail = format!("read only access prevents {api}");
     CallError::new(ErrorCode::OperationDenied, Domain::Interface, detail)
@@ -115,47 +115,47 @@ pub(crate) fn no_interface_named(name: &str) -> CallError {
     no_interface(format!("couldn't find interface named '{name}'"))
 }
 
-/// A link is not there that a definition needs, for this role.
+/// A link that a definition needs, for this role, does not exist.
 pub(crate) fn no_link(name: &IfName, role: &str) -> CallError {
     no_interface(format!("couldn't find interface named '{name}', {role}"))
 }
 
-/// A change that has not begun will not: the daemon ends.
+/// The daemon ends, so a queued change does not begin.
 pub fn stopping() -> CallError {
     let detail = "the daemon is stopping";
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
-/// A rollback that is under way would undo the change.
+/// A rollback is under way and would undo the change.
 pub fn in_rollback(failure: &str, obstacle: &str) -> CallError {
     let detail = format!("{failure}: {obstacle}");
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
-/// A change is not even queued.
+/// The queue of changes is full.
 pub(crate) fn too_many_changes() -> CallError {
     let detail = "too many changes are queued";
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
-/// No DHCP client can be had for a lease.
+/// No DHCP client can be started for a lease.
 pub(crate) fn no_client_for(lease: &Lease, why: &str) -> CallError {
     let detail = format!("cannot obtain a lease for {lease}: {why}");
     CallError::new(ErrorCode::ConfigUnsupported, Domain::Interface, detail)
 }
 
-/// Another manager of a link would not let a lease go on.
+/// Another manager of a link would end a lease.
 pub fn managed(hold: &Hold) -> CallError {
     let detail = format!("its lease cannot be carried over: {hold}");
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
-/// The host does not let us change it.
+/// The kernel denies the change.
 pub fn denied(detail: String) -> CallError {
     CallError::new(ErrorCode::AccessDenied, Domain::Interface, detail)
 }
 
-/// The host refused to be changed: the whole text, and the kernel's number.
+/// The kernel refused a change: the whole text, and its errno.
 pub fn host(text: String, errno: i32) -> CallError {
     CallError::system(Domain::Interface, text, errno)
 }
@@ -165,7 +165,8 @@ pub(crate) fn no_interface_with_mac(mac: &str) -> CallError {
     no_interface(format!("couldn't find interface with MAC address '{mac}'"))
 }
 
-/// Who looks for a server or a client. libvirt has the look-up twice, each with its own words.
+/// The origin of a look-up of a server or a client. libvirt has the look-up twice, each with its
+/// own text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Seeker {
     Daemon,
@@ -190,23 +191,23 @@ pub(crate) fn no_client(seeker: Seeker, id: u64) -> CallError {
     CallError::new(ErrorCode::NoClient, domain, detail)
 }
 
-/// The kernel does not tell the host's name.
+/// The kernel does not return the host's name.
 pub(crate) fn no_hostname(err: &io::Error) -> CallError {
     let err = HostError::new("find out", "the host's name", err);
     CallError::system(Domain::Rpc, err.to_string(), err.errno())
 }
 
-/// A log file that an administrator wants cannot be opened.
+/// A log file that an administrator has set cannot be opened.
 pub(crate) fn log_file(path: &str, errno: i32) -> CallError {
     CallError::system(Domain::None, format!("failed to open {path}: {}", strerror(errno)), errno)
 }
 
-/// Another log output that an administrator wants cannot be had.
+/// Another log output that an administrator has set cannot be opened.
 pub(crate) fn log_output(text: String) -> CallError {
     CallError::new(ErrorCode::Internal, Domain::None, text)
 }
 
-/// An invariant that the types could not carry does not hold.
+/// An invariant that the types cannot express does not hold.
 pub fn invariant(which: &str) -> CallError {
     debug_assert!(false, "{which}");
     CallError::new(ErrorCode::Internal, Domain::Interface, which)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Arguments in, exit code out.
+//! The entry point: arguments in, exit code out.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Settings that are one of a few: each choice, and what it is called in the file.
+//! Settings with a few named values: each value, and its name in the file.
 //!
-//! Does not know which key makes a choice, nor what follows from it.
+//! Does not know which key has a value, nor its consequences.
 
-/// A value that stands in the file under a name of its own.
+/// A value with a name in the file.
 pub(crate) trait Named: Copy + 'static {
     /// All values, in the order in which an error lists them.
     const ALL: &'static [Self];
@@ -12,7 +12,7 @@ pub(crate) trait Named: Copy + 'static {
     fn name(self) -> &'static str;
 }
 
-/// How a client proves who it is.
+/// How a client authenticates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AuthScheme {
     None = 0,
@@ -32,7 +32,7 @@ impl Named for AuthScheme {
     }
 }
 
-/// Who decides on each single call.
+/// What decides on each call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AccessDriver {
     None,
@@ -50,7 +50,7 @@ impl Named for AccessDriver {
     }
 }
 
-/// How much the audit system is wanted.
+/// How much the audit system is needed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AuditLevel {
     Off = 0,
@@ -71,7 +71,7 @@ impl AuditLevel {
     }
 }
 
-/// Where the host's UUID is found if the file does not give it.
+/// The source of the host's UUID if the file does not give it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UuidSource {
     Smbios,
@@ -89,7 +89,7 @@ impl Named for UuidSource {
     }
 }
 
-/// Where definitions are kept.
+/// The format of definitions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BackendChoice {
     /// The host's own format where the daemon can write it, else native.
@@ -112,7 +112,7 @@ impl Named for BackendChoice {
     }
 }
 
-/// The program that gets a lease.
+/// The program that obtains leases.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DhcpClient {
     /// The first of the others that is installed.

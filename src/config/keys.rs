@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The table of all keys: what each is called, what it takes and which setting it sets.
+//! The table of all keys: the name of each, its type and the setting that it sets.
 //!
-//! Does not know files, nor rules that take two keys to judge. One key is one line here.
+//! Does not know files, nor rules over two keys. One key is one line here.
 
 use crate::config::lexer::Value;
 use crate::config::logging_spec::{parse_filters, parse_outputs};
@@ -26,13 +26,13 @@ impl Key {
         Settings::KEYS.iter().find(|key| key.name == name)
     }
 
-    /// Sets this key's setting, unless `value` is not for it.
+    /// Sets this key's setting, unless `value` has a wrong type or range.
     pub(super) fn set(&self, settings: &mut Settings, value: &Value<'_>) -> Result<(), ValueError> {
         (self.set)(settings, value)
     }
 }
 
-/// Keys that libvirt once had. It takes them still, whatever their value, and ignores them.
+/// Keys that libvirt once had. It still accepts them, with any value, and ignores them.
 pub(super) const OBSOLETE_KEYS: &[&str] = &["keepalive_required", "admin_keepalive_required"];
 
 const fn key(
@@ -42,7 +42,7 @@ const fn key(
     Key { name, set }
 }
 
-/// Puts what was read where it belongs. After an error the setting is as it was.
+/// Stores a value. After an error the setting is unchanged.
 fn put<T>(slot: &mut T, read: Result<T, ValueError>) -> Result<(), ValueError> {
     *slot = read?;
     Ok(())

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The grammar of libvirt's configuration files: statements `name = value`.
 //!
-//! Knows no key: virtinterfaced.conf and libvirt.conf are both read by it. Text is lent from the
-//! input, as strings have no escapes. The input is walked once from start to end and nothing
-//! nests, so time is linear in its length and the stack does not grow with it.
+//! Knows no key: it reads both virtinterfaced.conf and libvirt.conf. Text is borrowed from the
+//! input, as strings have no escapes. The input is read once from start to end and nothing nests,
+//! so time is linear in its length and the stack does not grow with it.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with the input.
+/// The kinds of syntax error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SyntaxFault {
     /// A statement does not begin with a letter.
@@ -66,7 +66,7 @@ impl fmt::Display for SyntaxFault {
     }
 }
 
-/// The first fault of an input. What is never closed is placed where it opens.
+/// The first error of an input. An unclosed item is reported where it opens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SyntaxError {
     pub place: Place,
@@ -81,17 +81,17 @@ impl fmt::Display for SyntaxError {
 
 impl std::error::Error for SyntaxError {}
 
-/// A value that is no list.
+/// A value that is not a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Scalar<'a> {
     /// Written without a minus.
     Unsigned(u64),
-    /// Written with a minus, be it before a zero.
+    /// Written with a minus, even before a zero.
     Signed(i64),
     Text(&'a str),
 }
 
-/// What stands right of the `=`.
+/// The value to the right of the `=`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Value<'a> {
     Scalar(Scalar<'a>),
@@ -109,7 +109,7 @@ pub struct Statement<'a> {
     pub value_place: Place,
 }
 
-/// All statements of `text` in their order. Of those with one name the first counts, as in libvirt.
+/// All statements of `text` in order. Of several with one name the first applies, as in libvirt.
 pub fn parse(text: &str) -> Result<Vec<Statement<'_>>, SyntaxError> {
     let mut cursor = Cursor { rest: text, place: Place { line: 1, column: 1 } };
     let mut statements = Vec::new();
@@ -128,7 +128,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement<'_>>, SyntaxError> {
     }
 }
 
-/// What is left of the input, and where that begins.
+/// The rest of the input, and its position.
 struct Cursor<'a> {
     rest: &'a str,
     place: Place,
@@ -155,7 +155,7 @@ impl<'a> Cursor<'a> {
         Ok(Statement { name, place, value, value_place })
     }
 
-    /// Passes a `;`. The ends of lines and comments are left to the next turn.
+    /// Skips a `;`. Line ends and comments are left to the next turn.
     fn separator(&mut self) -> Result<(), SyntaxError> {
         self.take_while(is_blank);
         let is_separated = match self.peek() {
@@ -165,7 +165,7 @@ impl<'a> Cursor<'a> {
         if is_separated { Ok(()) } else { Err(self.refuse(SyntaxFault::Separator)) }
     }
 
-    /// The items up to the `]` of a list whose `[` stood at `opened`.
+    /// The items up to the `]` of a list whose `[` is at `opened`.
     fn items(&mut self, opened: Place) -> Result<Vec<Scalar<'a>>, SyntaxError> {
         let mut items = Vec::new();
         loop {
@@ -231,7 +231,7 @@ impl<'a> Cursor<'a> {
         Ok(Scalar::Unsigned(magnitude))
     }
 
-    /// The error for what stands here: `fault`, unless it is a control character.
+    /// The error at this position: `fault`, unless a control character is here.
     fn refuse(&self, fault: SyntaxFault) -> SyntaxError {
         let fault = match self.peek() {
             Some(c) if c.is_control() && !is_gap(c) => SyntaxFault::Control(c),
@@ -244,7 +244,7 @@ impl<'a> Cursor<'a> {
         self.rest.chars().next()
     }
 
-    /// Passes `token` if it stands here.
+    /// Skips `token` if it is here.
     fn skip(&mut self, token: &str) -> bool {
         let stands_here = self.rest.starts_with(token);
         if stands_here {
@@ -253,12 +253,12 @@ impl<'a> Cursor<'a> {
         stands_here
     }
 
-    /// Passes all characters up to the first that is not `wanted`.
+    /// Skips all characters up to the first that is not `wanted`.
     fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
         self.take(self.rest.find(|c| !wanted(c)).unwrap_or(self.rest.len()))
     }
 
-    /// Passes `len` bytes. The one place where the cursor moves.
+    /// Skips `len` bytes. The one place where the cursor moves.
     fn take(&mut self, len: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(len).unwrap_or((self.rest, ""));
         for c in taken.chars() {
@@ -281,7 +281,7 @@ fn is_line_end(c: char) -> bool {
     matches!(c, '\n' | '\r')
 }
 
-/// Whether `c` may stand between statements, and between the items of a list.
+/// Whether `c` may be between statements, and between the items of a list.
 fn is_gap(c: char) -> bool {
     is_blank(c) || is_line_end(c)
 }

@@ -2,7 +2,7 @@
 //! From the text of virtinterfaced.conf to [`Settings`].
 //!
 //! Opens no file and knows no file's name: every message begins with `LINE:COLUMN: `, so that
-//! `FILE:` in front of it makes a whole one. A file is taken as a whole or not at all.
+//! `FILE:` in front completes it. A file is accepted or refused as a whole.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,12 +13,12 @@ use crate::config::settings::{Settings, default_rw_mode};
 use crate::config::value::ValueError;
 use crate::model::client::Privilege;
 
-/// Why a file is refused. `Display` is one line: `LINE:COLUMN: `, the key if it is one's, and
-/// what is wrong.
+/// Why a file is refused. `Display` is one line: `LINE:COLUMN: `, the key if there is one, and the
+/// error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ConfigError {
     Syntax(SyntaxError),
-    /// The value that begins at `place` is not for its key.
+    /// The value that begins at `place` is wrong for its key.
     Value {
         key: &'static str,
         place: Place,
@@ -27,8 +27,8 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The status with which libvirt's own daemon would exit: it looks at the sockets' settings
-    /// only when it opens them, and at the number of clients when it sets up the server.
+    /// The exit status of libvirt's own daemon: it checks the sockets' settings only when it opens
+    /// them, and the number of clients when it sets up the server.
     pub(crate) fn exit_status(&self) -> u8 {
         const INITIALISATION: u8 = 3;
         const SOCKETS: u8 = 6;
@@ -55,7 +55,7 @@ impl std::error::Error for ConfigError {}
 /// A statement without effect. `Display` is one line that begins with `LINE:COLUMN: `.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Warning {
-    /// Nobody knows this key.
+    /// The key is unknown.
     UnknownKey { key: String, place: Place },
     /// The key was set before, at `first`.
     DuplicateKey { key: &'static str, place: Place, first: Place },
@@ -72,11 +72,11 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Where the value of each key that was set begins.
+/// Where the value of each key in the file begins.
 type Places = BTreeMap<&'static str, Place>;
 
 impl Settings {
-    /// Reads a whole file, from the defaults for `privilege`.
+    /// Decodes a whole file, from the defaults for `privilege`.
     pub fn parse(text: &str, privilege: Privilege) -> Result<(Self, Vec<Warning>), ConfigError> {
         let mut settings = Self::defaults(privilege);
         let mut warnings = Vec::new();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Log filters and log outputs as libvirt writes them: `1:rpc 3:util` and `1:file:/tmp/log`.
 //!
-//! Both the configuration file and the admin program speak this notation. Opens nothing and
-//! matches nothing: a file's path stays as it was written, relative ones included.
+//! Both the configuration file and the admin program use this notation. Opens nothing and matches
+//! nothing: a file's path is kept as it is written, also a relative one.
 
 use std::collections::HashSet;
 use std::fmt;
 
-/// How much a log line matters; a level lets through itself and all that matter more.
+/// The importance of a log line; a level admits itself and all higher ones.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum LogLevel {
     Debug = 1,
@@ -34,7 +34,7 @@ impl LogLevel {
     }
 }
 
-/// The level for those sources whose name contains a match. The first that fits decides.
+/// The level for the sources whose name contains a match. The first filter that matches decides.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogFilter {
     pub level: LogLevel,
@@ -49,7 +49,7 @@ impl fmt::Display for LogFilter {
     }
 }
 
-/// Where log lines go.
+/// The destination of log lines.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum LogDestination {
     Stderr,
@@ -80,7 +80,7 @@ impl fmt::Display for LogOutput {
     }
 }
 
-/// Why a text is no list of filters or outputs. The fields hold what libvirt's messages name.
+/// Why a text is not a list of filters or outputs. The fields are parts of libvirt's messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LogSpecError {
     /// An output without a colon.
@@ -124,18 +124,18 @@ impl fmt::Display for LogSpecError {
 
 impl std::error::Error for LogSpecError {}
 
-/// Reads filters, `LEVEL:MATCH` each, with blanks between them.
+/// Parses filters, `LEVEL:MATCH` each, with blanks between them.
 pub(crate) fn parse_filters(text: &str) -> Result<Vec<LogFilter>, LogSpecError> {
     words(text).map(parse_filter).collect()
 }
 
-/// Reads outputs, `LEVEL:DESTINATION` or `LEVEL:DESTINATION:NAME` each, with blanks between them.
-/// Of those that go to the same place only the last is kept, as libvirt does.
+/// Parses outputs, `LEVEL:DESTINATION` or `LEVEL:DESTINATION:NAME` each, with blanks between them.
+/// Of several to the same destination only the last is kept, as in libvirt.
 pub(crate) fn parse_outputs(text: &str) -> Result<Vec<LogOutput>, LogSpecError> {
     words(text).map(parse_output).collect::<Result<_, _>>().map(last_to_each_place)
 }
 
-/// The outputs without those that a later one replaces: each place is there once.
+/// The outputs without those that a later one replaces: each destination occurs once.
 pub(crate) fn last_to_each_place(mut outputs: Vec<LogOutput>) -> Vec<LogOutput> {
     let mut seen = HashSet::new();
     outputs.reverse();
@@ -144,14 +144,14 @@ pub(crate) fn last_to_each_place(mut outputs: Vec<LogOutput>) -> Vec<LogOutput> 
     outputs
 }
 
-/// libvirt parts the list at blanks alone: a tab or the end of a line belongs to its word.
+/// libvirt splits the list at blanks alone: a tab or a line end belongs to its word.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').filter(|word| !word.is_empty())
 }
 
 fn parse_filter(filter: &str) -> Result<LogFilter, LogSpecError> {
     let mut parts = filter.split(':');
-    // What follows a second colon is ignored, as libvirt does.
+    // Text behind a second colon is ignored, as in libvirt.
     let (Some(level), Some(pattern)) = (parts.next(), parts.next()) else {
         return Err(LogSpecError::FilterFormat { filter: filter.to_owned() });
     };
@@ -159,7 +159,7 @@ fn parse_filter(filter: &str) -> Result<LogFilter, LogSpecError> {
         level: level.to_owned(),
         filter: filter.to_owned(),
     })?;
-    // A plus once asked libvirt for a stack trace with each line.
+    // In older libvirt a plus requested a stack trace with each line.
     let glob = pattern.strip_prefix('+').unwrap_or(pattern);
     if glob.is_empty() {
         return Err(LogSpecError::FilterPattern { pattern: pattern.to_owned() });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Configuration files: their grammar, and what virtinterfaced.conf says in it.
+//! Configuration files: their grammar, and the keys of virtinterfaced.conf.
 
 pub mod lexer;
 pub mod logging_spec;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Settings`]: what virtinterfaced.conf can say, typed and grouped by who needs it.
+//! [`Settings`]: the settings of virtinterfaced.conf, typed and grouped by their users.
 //!
-//! Does not know how the file is written nor which key sets what. A value that exists is one the
-//! daemon can act on, except for those that [`Settings::unavailable`] names.
+//! Does not know the file's syntax nor its keys. The daemon can act on every value, except for
+//! those that [`Settings::unavailable`] names.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -30,11 +30,11 @@ pub struct Settings {
     pub audit: Audit,
     pub host: HostIdentity,
     pub changes: Changes,
-    /// How long to wait for Open vSwitch, which this daemon never does. Kept for its key alone.
+    /// How long to wait for Open vSwitch, which this daemon never does. Exists only for its key.
     pub ovs_timeout: Duration,
 }
 
-/// Where clients connect. Without meaning for sockets that a supervisor passes in.
+/// The sockets of clients. Has no effect on sockets that a supervisor passes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Sockets {
     /// The owning group's name or number; `None` keeps the daemon's own.
@@ -55,7 +55,7 @@ pub struct SocketMode {
 impl SocketMode {
     /// 0777: every user of the host may connect.
     pub(crate) const EVERYONE: Self = Self { bits: 0o777 };
-    /// 0700: the daemon's own user may.
+    /// 0700: only the daemon's own user may.
     pub(crate) const OWNER: Self = Self { bits: 0o700 };
 
     /// Reads octal digits.
@@ -77,18 +77,18 @@ impl fmt::Debug for SocketMode {
     }
 }
 
-/// Who may do what.
+/// Authentication and access control.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Auth {
     pub ro_scheme: AuthScheme,
     pub rw_scheme: AuthScheme,
-    /// All of them must agree to a call; none means that nobody is asked.
+    /// All of them must agree to a call; with none, no driver is asked.
     pub access_drivers: Vec<AccessDriver>,
-    /// Globs over SASL user names: `None` lets all of them in, an empty list none.
+    /// Globs over SASL user names: `None` accepts all of them, an empty list none.
     pub sasl_users: Option<Vec<String>>,
 }
 
-/// How much one server takes on.
+/// The limits of one server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ServerLimits {
     /// Clients connected at a time.
@@ -109,11 +109,11 @@ pub struct Workers {
     /// At most `count_max`.
     pub count_min: u32,
     pub count_max: u32,
-    /// Those beside the others that take only calls which end at once.
+    /// Threads for calls that end at once.
     pub priority_count: u32,
 }
 
-/// What is logged, before the environment and the command line have their say.
+/// The log's settings in the file, which the environment and the command line override.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Logging {
     pub level: LogLevel,
@@ -130,26 +130,26 @@ pub struct Audit {
     pub is_logged: bool,
 }
 
-/// Which host this is.
+/// The identity of the host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HostIdentity {
-    /// Goes before `uuid_source`.
+    /// Overrides `uuid_source`.
     pub uuid: Option<Uuid>,
     pub uuid_source: UuidSource,
 }
 
-/// How the host's interfaces are changed. These settings are ours, not libvirt's.
+/// Changes of the host's interfaces. These settings are ours, not libvirt's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Changes {
     pub backend: BackendChoice,
     pub dhcp_client: DhcpClient,
     /// How long a create waits for a lease; never zero.
     pub dhcp_timeout: Duration,
-    /// After how long an open change undoes itself; `None` leaves it open.
+    /// The time after which an open change is rolled back; `None` leaves it open.
     pub change_timeout: Option<Duration>,
 }
 
-/// A setting that is right, but asks for what this release does not have.
+/// A valid setting that this release does not support.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unavailable {
     pub key: &'static str,
@@ -165,7 +165,7 @@ impl fmt::Display for Unavailable {
 impl std::error::Error for Unavailable {}
 
 impl Settings {
-    /// What an empty file means.
+    /// The settings of an empty file.
     pub fn defaults(privilege: Privilege) -> Self {
         let scheme = default_scheme(privilege);
         let keepalive = keepalive::Policy { interval: Some(Duration::from_secs(5)), count: 5 };
@@ -213,7 +213,7 @@ impl Settings {
         }
     }
 
-    /// Who may connect at `endpoint`.
+    /// The permissions of the socket `endpoint`.
     pub fn mode(&self, endpoint: Endpoint) -> SocketMode {
         match endpoint {
             Endpoint::ReadWrite => self.sockets.rw_mode,
@@ -222,7 +222,7 @@ impl Settings {
         }
     }
 
-    /// How many may wait to be accepted at `endpoint`.
+    /// The number of clients that may wait to be accepted at `endpoint`.
     pub(crate) fn backlog(&self, endpoint: Endpoint) -> u32 {
         match ServerName::behind(endpoint) {
             ServerName::Main => self.main.queued_count_max,
@@ -230,8 +230,8 @@ impl Settings {
         }
     }
 
-    /// The first setting whose function this release lacks. To start in spite of it would leave
-    /// a host open that was meant to be guarded.
+    /// The first setting whose function this release lacks. A start in spite of it would leave a
+    /// host open that was meant to be guarded.
     pub(crate) fn unavailable(&self) -> Option<Unavailable> {
         let schemes =
             [("auth_unix_ro", self.auth.ro_scheme), ("auth_unix_rw", self.auth.rw_scheme)];
@@ -245,16 +245,16 @@ impl Settings {
         Some(Unavailable { key: "access_drivers", value: driver.name() })
     }
 
-    /// The keys that were given another value than their default, and whose function this release
-    /// lacks: it does no harm to start without, but somebody wanted it.
+    /// The keys with a value other than the default whose function this release lacks. A start
+    /// without them does no harm, but the administrator should know.
     pub(crate) fn without_effect(&self) -> Vec<&'static str> {
         let is_foreign =
             matches!(self.changes.backend, BackendChoice::Ifupdown | BackendChoice::Netifrc);
         is_foreign.then_some("interface_backend").into_iter().collect()
     }
 
-    /// The keys that say something else in `new`, and hold from a daemon's start to its end: it
-    /// listens where it listens, and what was checked when it started is done.
+    /// The keys that differ in `new` and apply only at a start: the sockets' places, and checks
+    /// that the start has done.
     pub(crate) fn fixed_at_start(old: &Self, new: &Self) -> Vec<&'static str> {
         let keys = [
             ("unix_sock_dir", old.sockets.dir != new.sockets.dir),
@@ -267,14 +267,15 @@ impl Settings {
     }
 }
 
-/// libvirt asks polkit wherever root's daemon was built with it. This one never is.
+/// libvirt uses polkit if root's daemon was built with it. This one never does.
 const fn default_scheme(privilege: Privilege) -> AuthScheme {
     match privilege {
         Privilege::System | Privilege::Session => AuthScheme::None,
     }
 }
 
-/// The mode of the read-write socket unless the file gives one: all may knock if each is asked.
+/// The mode of the read-write socket unless the file sets one: if clients authenticate, all users
+/// may connect.
 pub(crate) const fn default_rw_mode(scheme: AuthScheme) -> SocketMode {
     match scheme {
         AuthScheme::None => SocketMode::OWNER,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Uuid`]: the host's identity (RFC 9562 text form).
 //!
-//! Does not know where it comes from: a configuration file, firmware or machine-id. As libvirt
-//! does, it takes hyphens and blanks before any pair of digits, and refuses sixteen equal bytes:
-//! those are what firmware reports when nobody gave it a UUID.
+//! Does not know the source: a configuration file, firmware or machine-id. As in libvirt, hyphens
+//! and blanks are accepted before any pair of digits, and sixteen equal bytes are refused, as
+//! firmware without a UUID reports them.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Uuid {
     bytes: [u8; 16],
 }
 
-/// Why a text is no host's UUID.
+/// Why a text is not a host's UUID.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UuidError {
     /// Not 32 hexadecimal digits in pairs.
@@ -34,7 +34,7 @@ impl fmt::Display for UuidError {
 impl std::error::Error for UuidError {}
 
 impl Uuid {
-    /// Reads 16 pairs of hexadecimal digits of either case.
+    /// Parses 16 pairs of hexadecimal digits of either case.
     pub fn parse(text: &str) -> Result<Self, UuidError> {
         let mut bytes = [0; 16];
         let mut rest = text.trim_ascii();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From a value as it is written to a value of the type that a key wants.
+//! Conversion of a value in the file to the type of its key.
 //!
-//! Knows no key. Types are as strict as libvirt's: `"1"` is no integer, `-0` is not unsigned, and
-//! a string is no list of one.
+//! Knows no key. Types are as strict as libvirt's: `"1"` is not an integer, `-0` is not unsigned,
+//! and a string is not a list of one.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -16,10 +16,10 @@ use crate::config::settings::SocketMode;
 use crate::config::uuid::UuidError;
 use crate::limits::KEEPALIVE_INTERVAL_MAX;
 
-/// Why a key does not take a value.
+/// Why a key refuses a value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ValueError {
-    /// Not of the type that this names.
+    /// The value does not have the type that this names.
     Type(&'static str),
     /// An integer outside these bounds, both of them allowed.
     Range {
@@ -144,7 +144,7 @@ pub(super) fn seconds(value: &Value<'_>) -> Result<Duration, ValueError> {
     unsigned(value).map(|number| Duration::from_secs(number.into()))
 }
 
-/// Seconds of which there must be one at least.
+/// Seconds, at least 1.
 pub(super) fn some_seconds(value: &Value<'_>) -> Result<Duration, ValueError> {
     unsigned_in(value, 1..=u32::MAX).map(|number| Duration::from_secs(number.into()))
 }
@@ -154,7 +154,7 @@ pub(super) fn seconds_or_never(value: &Value<'_>) -> Result<Option<Duration>, Va
     seconds(value).map(|time| Some(time).filter(|time| !time.is_zero()))
 }
 
-/// Seconds between pings. What is no sensible interval switches them off, as in libvirt.
+/// Seconds between pings. A value that is not a sensible interval switches them off, as in libvirt.
 pub(super) fn interval(value: &Value<'_>) -> Result<Option<Duration>, ValueError> {
     let seconds = u32::try_from(signed(value)?).unwrap_or(0);
     let is_sensible = (1..=KEEPALIVE_INTERVAL_MAX).contains(&seconds);
@@ -184,7 +184,7 @@ pub(super) fn mode(value: &Value<'_>) -> Result<SocketMode, ValueError> {
     SocketMode::parse(given).ok_or_else(|| ValueError::Mode(given.to_owned()))
 }
 
-/// A group's name or number. Whether the host has it, only the host can tell.
+/// A group's name or number. Whether it exists is not known here.
 pub(super) fn group(value: &Value<'_>) -> Result<String, ValueError> {
     let given = text(value)?;
     if given.is_empty() { Err(ValueError::Group) } else { Ok(given.to_owned()) }

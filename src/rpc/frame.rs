@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Frames: a length word that counts itself, and the message behind it.
 //!
-//! A [`FrameBuffer`] holds what has arrived of a client's stream and lends out whole frames. It
-//! grows by the bytes that came, never by the length that a word promises, gives its memory back
-//! when it is empty, and holds little more than what waits when it never is. File descriptors
-//! travel beside the stream: the peer sends each with a byte of its own behind the message, and the
-//! buffer remembers which bytes carried one.
+//! A [`FrameBuffer`] holds the bytes of a client's stream that have arrived, and returns whole
+//! frames. It grows by the bytes that came, never by the length that a word claims, frees its
+//! memory when it is empty, and otherwise holds little more than the bytes that wait. File
+//! descriptors travel beside the stream: the peer sends each with a byte of its own behind the
+//! message, and the buffer records which bytes carried one.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::limits::{
 };
 use crate::rpc::header::{Header, kind};
 
-/// Why a stream cannot be followed any further.
+/// Why a stream cannot be decoded any further.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FrameError {
     /// The length word leaves no room for a header.
@@ -41,13 +41,13 @@ impl fmt::Display for FrameError {
 
 impl std::error::Error for FrameError {}
 
-/// One whole message, lent by the buffer.
+/// One whole message, borrowed from the buffer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Frame<'a> {
     pub header: Header,
     /// Without the count of descriptors, where the message has one.
     pub payload: &'a [u8],
-    /// How much of the stream it takes, descriptor bytes included. Hand it to
+    /// The length of the frame in the stream, descriptor bytes included. Pass it to
     /// [`FrameBuffer::consume`].
     pub len: usize,
 }
@@ -63,27 +63,28 @@ pub struct FrameBuffer {
 }
 
 impl FrameBuffer {
-    /// Takes what has arrived. `carrier` says that the last of `bytes` came with a descriptor.
+    /// Appends bytes that have arrived. `carrier` says that the last of them came with a
+    /// descriptor.
     pub fn extend(&mut self, bytes: &[u8], carrier: Carrier) {
         self.bytes.extend_from_slice(bytes);
         let carried = self.bytes.len().checked_sub(1).filter(|_| carrier == Carrier::LastByte);
-        // One that came within a message belongs to nobody, and need not be remembered.
+        // A descriptor within a message is invalid, and need not be recorded.
         if let Some(last) = carried.filter(|last| *last >= self.message_end()) {
             self.carriers.push_back(last);
         }
     }
 
-    /// Where in `bytes` the first message ends, if its length word is here.
+    /// The end of the first message in `bytes`, if its length word has arrived.
     fn message_end(&self) -> usize {
         let word = self.rest().first_chunk().map(|word| u32::from_be_bytes(*word));
         let len = word.and_then(|declared| message_len(declared).ok()).unwrap_or(0);
         self.start.saturating_add(LENGTH_WORD_LEN + len)
     }
 
-    /// The next frame, if all of it is here.
+    /// The next frame, if all of it has arrived.
     ///
     /// # Errors
-    /// A stream that breaks the framing cannot be followed: the caller must give it up.
+    /// A stream that breaks the framing cannot be decoded any further: the caller must close it.
     pub fn frame(&self) -> Result<Option<Frame<'_>>, FrameError> {
         let rest = self.rest();
         let Some((word, message)) = rest.split_first_chunk() else { return Ok(None) };
@@ -110,7 +111,7 @@ impl FrameBuffer {
         Ok(complete.then_some(Frame { header, payload, len: end_with_fds }))
     }
 
-    /// Drops the first `len` bytes: a frame that has been dealt with.
+    /// Drops the first `len` bytes: a frame that has been handled.
     pub fn consume(&mut self, len: usize) {
         self.start = self.start.saturating_add(len).min(self.bytes.len());
         while self.carriers.front().is_some_and(|position| *position < self.start) {
@@ -123,17 +124,17 @@ impl FrameBuffer {
         }
     }
 
-    /// Bytes that are here and not consumed.
+    /// Bytes that have arrived and are not consumed.
     pub fn len(&self) -> usize {
         self.rest().len()
     }
 
-    /// Whether all that came is consumed.
+    /// Whether all bytes are consumed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of memory held for those that came.
+    /// Bytes of memory that the buffer holds.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
@@ -142,8 +143,8 @@ impl FrameBuffer {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    /// Moves what is left to the front. It is the smaller part, so over time no more bytes are moved
-    /// than were consumed, and a stream that never pauses holds twice what waits at most.
+    /// Moves the rest to the front. It is the smaller part, so over time no more bytes are moved
+    /// than were consumed, and a stream that never pauses holds at most twice the bytes that wait.
     fn compact(&mut self) {
         self.bytes.drain(..self.start);
         for position in &mut self.carriers {

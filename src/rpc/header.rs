@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The six words at the head of every message.
 //!
-//! Type and status are kept as the plain numbers they are on the wire: a number out of range is
-//! the session's to judge, not the decoder's to refuse.
+//! Type and status are plain numbers, as on the wire: the session checks their range, not the
+//! decoder.
 
 use crate::limits::HEADER_LEN;
 
@@ -12,15 +12,15 @@ pub struct Header {
     pub program: u32,
     pub version: u32,
     pub procedure: i32,
-    /// One of the [`kind`] numbers, if the peer is sane.
+    /// One of the [`kind`] numbers, from a valid peer.
     pub kind: i32,
     /// Chosen by the caller; a reply repeats it.
     pub serial: u32,
-    /// One of the [`status`] numbers, if the peer is sane.
+    /// One of the [`status`] numbers, from a valid peer.
     pub status: i32,
 }
 
-/// What a message is (`virNetMessageType`), as far as it matters here.
+/// The type of a message (`virNetMessageType`), as far as this daemon uses it.
 pub mod kind {
     pub const CALL: i32 = 0;
     pub const REPLY: i32 = 1;
@@ -28,14 +28,14 @@ pub mod kind {
     pub const CALL_WITH_FDS: i32 = 4;
 }
 
-/// How a message fared (`virNetMessageStatus`).
+/// The result of a message (`virNetMessageStatus`).
 pub mod status {
     pub const OK: i32 = 0;
     pub const ERROR: i32 = 1;
 }
 
 impl Header {
-    /// Reads the six words.
+    /// Decodes the six words.
     pub fn decode(bytes: &[u8; HEADER_LEN]) -> Self {
         let [p0, p1, p2, p3, v0, v1, v2, v3, c0, c1, c2, c3, rest @ ..] = *bytes;
         let [k0, k1, k2, k3, n0, n1, n2, n3, s0, s1, s2, s3] = rest;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Keepalive: ping, pong, and when to give a client up.
+//! Keepalive: pings, pongs, and the time to close a connection.
 //!
-//! The program answers a PING at any time. It pings by itself once the client has shown that it
-//! understands, after each silent interval, and gives up when the pings are used up and one more
-//! interval was silent. Knows no clock: `now` comes in, the next deadline goes out.
+//! The daemon answers a PING at any time. It sends pings once the client has shown that it
+//! understands them, after each silent interval, and closes the connection when all pings and one
+//! more interval stayed without an answer. Uses no clock: `now` comes in, the next deadline goes
+//! out.
 
 use std::time::{Duration, Instant};
 
@@ -16,16 +17,16 @@ pub(crate) const VERSION: u32 = 1;
 const PING: i32 = 1;
 const PONG: i32 = 2;
 
-/// What the configuration says of keepalive.
+/// The keepalive settings of the configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Policy {
     /// Silence before a ping; `None` never pings.
     pub interval: Option<Duration>,
-    /// Pings without any answer before the client is given up.
+    /// Pings without any answer before the connection is closed.
     pub count: u32,
 }
 
-/// What is due when a deadline has passed.
+/// The action at a deadline.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Due {
     Nothing,
@@ -38,7 +39,7 @@ pub enum Due {
 pub struct Keepalive {
     policy: Policy,
     wanted: Wanted,
-    /// `None` until the client has asked for it, and as long as the policy says never.
+    /// `None` until the client has asked for pings, and while the policy is never.
     running: Option<Running>,
 }
 
@@ -62,7 +63,7 @@ impl Keepalive {
         Self { policy, wanted: Wanted::NotYet, running: None }
     }
 
-    /// The client understands pings. Asked for twice, it stays as it is.
+    /// Notes that the client understands pings. A second call has no effect.
     pub fn start(&mut self, now: Instant) {
         if self.wanted == Wanted::NotYet {
             self.wanted = Wanted::Yes;
@@ -70,8 +71,8 @@ impl Keepalive {
         }
     }
 
-    /// Another policy holds from now on. Silence counts from here, as what came before was allowed
-    /// to be as long as the old policy said.
+    /// Applies another policy. Silence counts from now, as the silence before was within the old
+    /// policy.
     pub(crate) fn handle_policy(&mut self, policy: Policy, now: Instant) {
         if self.policy != policy {
             self.policy = policy;
@@ -81,14 +82,14 @@ impl Keepalive {
         }
     }
 
-    /// A whole message has come, of whatever program: the client lives.
+    /// Notes that a whole message has come, of any program: the client lives.
     pub fn handle_message(&mut self, now: Instant) {
         if self.running.is_some() {
             self.restart(now);
         }
     }
 
-    /// What is due at `now`. A ping moves the deadline on by an interval.
+    /// The action at `now`. A ping moves the deadline on by an interval.
     pub fn handle_timeout(&mut self, now: Instant) -> Due {
         let Some(running) = &mut self.running else { return Due::Nothing };
         if now < running.deadline {
@@ -100,7 +101,7 @@ impl Keepalive {
         Due::Ping
     }
 
-    /// When [`Keepalive::handle_timeout`] next has something to say.
+    /// When to call [`Keepalive::handle_timeout`] next.
     pub fn deadline(&self) -> Option<Instant> {
         self.running.map(|running| running.deadline)
     }
@@ -154,7 +155,7 @@ mod tests {
         Policy { interval: Some(Duration::from_secs(interval)), count }
     }
 
-    /// What happens to a client that says nothing: (seconds since it was started, what was due).
+    /// The actions for a silent client: (seconds since the start, action).
     fn silence(interval: u64, count: u32) -> Vec<(u64, Due)> {
         let start = instant();
         let mut keepalive = Keepalive::new(policy(interval, count));

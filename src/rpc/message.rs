@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Messages out: a header and a payload behind the length word.
+//! Outgoing messages: a header and a payload behind the length word.
 
 use crate::limits::LENGTH_WORD_LEN;
 use crate::rpc::header::Header;
 use crate::xdr::writer::Writer;
 
-/// Appends one whole message to `out`; `payload` writes what stands behind the header.
+/// Appends one whole message to `out`; `payload` writes the part behind the header.
 pub fn encode(out: &mut Vec<u8>, header: &Header, payload: impl FnOnce(&mut Writer<'_>)) {
     let start = out.len();
     out.extend_from_slice(&[0; LENGTH_WORD_LEN]);

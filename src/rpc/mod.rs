@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt's RPC (`virnetprotocol.x`): messages on a byte stream, whatever program they serve.
+//! libvirt's RPC (`virnetprotocol.x`): messages on a byte stream, for any program.
 
 pub mod header;
 pub mod frame;

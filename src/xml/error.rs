@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`XmlError`]: why a text is no definition of an interface.
+//! [`XmlError`]: why a text is not a definition of an interface.
 //!
-//! The texts of what libvirt's own parser refuses are libvirt's, as its clients know them; the
-//! others name element, attribute and value. Codes and domains are `call_errors`'s.
+//! For errors of libvirt's own parser the texts are libvirt's, as its clients know them; the others
+//! name element, attribute and value. Codes and domains are chosen in `call_errors`.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::model::address::Family;
 use crate::model::name::NameError;
 use crate::xml::words::{self, KindName};
 
-/// Where libvirt has its schema; an error about validity names it.
+/// Where libvirt has its schema; errors about validity name it.
 const SCHEMA_FILE: &str = "/usr/share/libvirt/schemas/interface.rng";
 
-/// Why a text is no definition of an interface.
+/// Why a text is not a definition of an interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum XmlError {
     /// Not well-formed, or over a bound of the tree.
@@ -22,29 +22,29 @@ pub enum XmlError {
     Root { found: String },
     /// Not valid by libvirt's schema.
     Schema { line: usize, problem: String },
-    /// An attribute that every element of this name has is not there.
+    /// An attribute that every element of this name must have is missing.
     Missing { element: &'static str, attribute: &'static str },
     /// libvirt's reader of attributes refuses the value.
     Value { element: &'static str, attribute: &'static str, value: String, expected: Expected },
-    /// libvirt's parser of interfaces refuses what it finds.
+    /// libvirt's parser of interfaces refuses the document.
     Interface(Refusal),
-    /// libvirt takes the value, but neither the kernel nor the model could.
+    /// libvirt accepts the value, but the kernel or the model cannot hold it.
     Flaw { element: &'static str, attribute: &'static str, value: String, flaw: Flaw },
 }
 
-/// Where a text stops being XML.
+/// Where a text is not well-formed XML.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SyntaxError {
     /// Counted from 1.
     pub line: usize,
     pub message: String,
-    /// The line itself, or what of a long one is about the place.
+    /// The line, or the part of a long line around the place.
     pub excerpt: String,
     /// Dashes up to a `^` below the place.
     pub pointer: String,
 }
 
-/// What libvirt's reader of attributes had wanted.
+/// The values that libvirt's reader of attributes expects.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Expected {
     /// One of a few words.
@@ -53,7 +53,7 @@ pub enum Expected {
     Unsigned,
 }
 
-/// What libvirt's parser of interfaces refuses, in the order of its checks.
+/// The errors of libvirt's parser of interfaces, in the order of its checks.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {
     /// This kind cannot be a member here.
@@ -63,7 +63,7 @@ pub enum Refusal {
     MtuOver,
     NoFamily,
     Family(String),
-    /// The element that is named like the interface's type is not there.
+    /// The element named like the interface's type is missing.
     NoKindElement(KindName),
     BondMode(String),
     MiiFreq,
@@ -77,7 +77,7 @@ pub enum Refusal {
     NoParent,
 }
 
-/// What is wrong with a value that libvirt would have taken.
+/// An error in a value that libvirt would accept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Flaw {
     Name(NameError),
@@ -107,7 +107,7 @@ pub enum Flaw {
     /// The bond's mode excludes ARP monitoring.
     ArpMode,
     Tag,
-    /// The VLAN is over itself, be it by way of others.
+    /// The VLAN is over itself, directly or by way of others.
     OwnParent,
 }
 

@@ -3,8 +3,8 @@
 //!
 //! Two blanks a level, a line an element, attributes in single quotes and in libvirt's order. An
 //! element that could hold others always has its own end tag. Every value is escaped, although
-//! libvirt escapes names alone. What comes out is valid by libvirt's `interface.rng`, but for names
-//! the kernel takes and the schema does not know.
+//! libvirt escapes only names. The output is valid by libvirt's `interface.rng`, except for names
+//! that the kernel accepts and the schema does not.
 
 use std::fmt::{self, Display, Write};
 
@@ -163,7 +163,7 @@ fn format_vlan(doc: &mut Document, vlan: &Vlan) {
 }
 
 impl Display for ForwardDelay {
-    /// Seconds, with as many digits behind the point as it takes.
+    /// Seconds, with as many decimals as needed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(hundredths) = self;
         match (hundredths / 100, hundredths % 100) {
@@ -174,7 +174,7 @@ impl Display for ForwardDelay {
     }
 }
 
-/// XML under way.
+/// A document that is being written.
 struct Document {
     text: String,
     depth: usize,
@@ -227,7 +227,7 @@ impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let is_special = |byte: u8| matches!(byte, b'&' | b'<' | b'>' | b'\'' | b'"');
         if !text.bytes().any(is_special) {
-            // Almost always; the rest is for names that somebody chose with care.
+            // Almost always; names with special characters take the other branch.
             self.0.push_str(text);
             return Ok(());
         }

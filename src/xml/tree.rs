@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Text to a tree of [`Element`]s, by xml-rs.
 //!
-//! Knows XML 1.0 and nothing of interfaces. Documents are small by rule: length, depth, elements
-//! and attributes are bounded, so that neither memory nor the time of a turn is a client's to take.
-//! There is no document type, so no entity but the five of XML, and nothing outside is ever read.
-//! What belongs to a namespace is kept under a name that no rule of ours has.
+//! Knows XML 1.0 and nothing of interfaces. Length, depth, elements and attributes are bounded, so
+//! that no client can exhaust memory or delay a turn. There is no document type, so no entity but
+//! the five of XML, and no external text is read. A name with a namespace is kept in a form that no
+//! rule of ours has.
 
 use std::iter;
 
@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::xml::error::SyntaxError;
 
-/// One element with all that is in it. Comments and processing instructions are not.
+/// One element with its contents, without comments and processing instructions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Element {
     pub(super) name: String,
@@ -57,7 +57,7 @@ impl Element {
 /// The root element.
 pub(super) fn parse(text: &str) -> Result<Element, SyntaxError> {
     if text.is_empty() {
-        // The words are libvirt's.
+        // The texts are libvirt's.
         return Err(SyntaxError {
             line: 1,
             message: "Document is empty".to_owned(),
@@ -114,7 +114,7 @@ fn doctype_at(text: &str) -> Option<usize> {
     }
 }
 
-/// A tree under way.
+/// A tree that is being built.
 #[derive(Debug, Default)]
 struct Builder {
     /// Elements whose end has not come, the root first.
@@ -123,19 +123,19 @@ struct Builder {
     element_count: usize,
 }
 
-/// What an event has brought.
+/// The result of an event.
 enum Step {
     More,
     Done(Element),
 }
 
 impl Builder {
-    /// Takes the next event, which begins at `at`; an error says what bound is passed.
+    /// Takes the next event, which begins at `at`; an error names the bound that is exceeded.
     fn take(&mut self, event: XmlEvent, at: TextPosition) -> Result<Step, String> {
         match event {
             XmlEvent::StartElement { name, attributes, namespace } => {
                 // Declarations of namespaces are not among the attributes, and each element's event
-                // has all that are in scope: bound as well, they cannot multiply.
+                // has all that are in scope. They are bounded as well, so they cannot multiply.
                 if attributes.len() > XML_ATTRIBUTE_COUNT_MAX
                     || namespace.0.len() > XML_ATTRIBUTE_COUNT_MAX
                 {
@@ -198,7 +198,8 @@ fn over(what: &str, max: usize) -> String {
     format!("more than {max} {what} are not supported")
 }
 
-/// A name without a namespace as it is; braces, which no name has, around the namespace of another.
+/// A name without a namespace unchanged; one with a namespace has that in braces, which no name
+/// contains.
 fn known_by(name: OwnedName) -> String {
     match name.namespace {
         Some(namespace) => format!("{{{namespace}}}{}", name.local_name),
@@ -211,11 +212,11 @@ fn line_number(at: TextPosition) -> usize {
 }
 
 fn from_reader(text: &str, err: &Error) -> SyntaxError {
-    // Behind the position; a message of several lines explains itself in its first.
+    // The part behind the position; in a message of several lines the first explains it.
     let shown = err.to_string();
     let message = shown.split_once(' ').map_or(shown.as_str(), |(_, message)| message);
     let message = message.lines().next().unwrap_or_default();
-    // It quotes what it did not expect, whatever that does to a terminal.
+    // It quotes the unexpected text, with characters that could control a terminal.
     syntax_error(text, err.position(), message.chars().map(printable).collect())
 }
 
@@ -223,14 +224,14 @@ fn syntax_error(text: &str, at: TextPosition, message: String) -> SyntaxError {
     let line = line_number(at);
     let lines: Vec<_> =
         text.split('\n').map(|line| line.trim_end_matches('\r')).take(line).collect();
-    // At the end of a text, what it ends with is shown.
+    // At the end of a text, its last part is shown.
     let shown = lines.last().copied().filter(|last| !last.is_empty());
     let (shown, column) = match shown {
         Some(shown) => (shown, usize::try_from(at.column).unwrap_or(usize::MAX)),
         None => (lines.into_iter().rfind(|line| !line.is_empty()).unwrap_or_default(), usize::MAX),
     };
     let column = column.min(shown.chars().count());
-    // Of a long line, what stands before the place and a little of what stands behind.
+    // Of a long line, the part before the place and a little behind it.
     let skipped = column.saturating_sub(XML_EXCERPT_LEN_MAX / 2);
     let shown = shown.chars().skip(skipped).take(XML_EXCERPT_LEN_MAX);
     let excerpt: String = shown.map(|c| if c == '\t' { c } else { printable(c) }).collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The words that the XML has for the model's enumerations, once for both directions.
+//! The XML's words for the model's enumerations, once for both directions.
 //!
 //! Each enumeration has a `match` that names all its values, so that none lacks a word, and a list
 //! in the same order, so that a word is found by comparing.

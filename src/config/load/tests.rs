@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The whole way from text to settings, and the shipped file.
+//! Tests from text to settings, and of the shipped file.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use crate::model::client::Privilege;
 
 const SHIPPED: &str = include_str!("../../../etc/virtinterfaced.conf");
 
-/// The settings of a file that is right and gives no warning.
+/// The settings of a valid file without warnings.
 fn settings(text: &str) -> Settings {
     let (settings, warnings) = Settings::parse(text, Privilege::System).unwrap();
     assert_eq!(warnings, [], "{text}");
     settings
 }
 
-/// The defaults, once `change` had its way with them.
+/// The defaults, modified by `change`.
 fn defaults_with(change: impl Fn(&mut Settings)) -> Settings {
     let mut settings = Settings::defaults(Privilege::System);
     change(&mut settings);
     settings
 }
 
-/// The message for a file that is wrong.
+/// The message for an invalid file.
 fn refusal(text: &str) -> String {
     Settings::parse(text, Privilege::System).unwrap_err().to_string()
 }

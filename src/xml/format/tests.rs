@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Layout and escaping; what is said of which host is in the tests of `host::describe`.
+//! Tests of layout and escaping; those of whole hosts are in `host::describe`.
 
 use super::*;
 use crate::model::name::IfName;

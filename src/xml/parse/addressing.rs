@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `<protocol>`: an interface's addresses, and where they come from.
+//! `<protocol>`: an interface's addresses, and their sources.
 //!
-//! libvirt takes addresses as texts. Here they are addresses, of their protocol's family, and such
-//! as the kernel gives to an interface or goes to by way of a gateway.
+//! libvirt takes addresses as texts. Here they are addresses of their protocol's family, which the
+//! kernel accepts for an interface or a gateway.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -30,11 +30,11 @@ pub(super) fn protocols(root: &Element) -> Result<Vec<Protocol>, XmlError> {
 }
 
 fn protocol(element: &Element, family: Family) -> Result<Protocol, XmlError> {
-    // IPv4 knows no autoconf, so there it is one of the elements that are passed over.
+    // IPv4 has no autoconf, so there the element is ignored like others.
     let autoconf = family == Family::Ipv6 && element.child("autoconf").is_some();
     let dhcp = element.child("dhcp").map(dhcp).transpose()?;
     let addresses = addresses(element, family)?;
-    // Only the first route counts.
+    // Only the first route is used.
     let gateway = element.child("route").and_then(|route| filled(route, "gateway"));
     let gateway = gateway.map(|text| gateway_of(text, family)).transpose()?;
     Ok(Protocol { family, autoconf, dhcp, addresses, gateway })
@@ -54,7 +54,7 @@ fn addresses(element: &Element, family: Family) -> Result<Vec<Ip>, XmlError> {
         // libvirt drops an ip without an address.
         let text = ip.attribute("address").unwrap_or_default();
         let ip = address(ip, text, family)?;
-        // The kernel knows an IPv4 address by its prefix too.
+        // To the kernel the prefix is part of an IPv4 address's identity.
         let prefix_len = match family {
             Family::Ipv4 => Some(ip.prefix().prefix_len()),
             Family::Ipv6 => None,
@@ -69,7 +69,7 @@ fn addresses(element: &Element, family: Family) -> Result<Vec<Ip>, XmlError> {
 
 fn address(ip: &Element, text: &str, family: Family) -> Result<Ip, XmlError> {
     let no_address = || flaw("ip", "address", text, Flaw::NoAddress);
-    // libvirt looks no further at one that lacks the attribute.
+    // libvirt ignores the rest of one that lacks the attribute.
     ip.attribute("address").ok_or_else(no_address)?;
     let prefix = ip.attribute("prefix");
     let prefix_len = prefix.map(|prefix| {

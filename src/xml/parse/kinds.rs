@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What an interface is: `<mac>`, `<bridge>`, `<bond>`, `<vlan>`, and the interfaces within.
+//! The kinds of interfaces: `<mac>`, `<bridge>`, `<bond>`, `<vlan>`, and the interfaces within.
 //!
 //! The schema ends the recursion: a bridge has bonds, a bond has plain members.
 
@@ -39,7 +39,7 @@ pub(super) fn head(
     Ok((kind, name(text)?))
 }
 
-/// What belongs to an interface of this type.
+/// The properties of an interface of this type.
 pub(super) fn kind(element: &Element, kind: KindName) -> Result<Kind, XmlError> {
     Ok(match kind {
         KindName::Ethernet => Kind::Ethernet(ethernet(element)?),
@@ -55,14 +55,14 @@ fn ethernet(element: &Element) -> Result<Ethernet, XmlError> {
     Ok(Ethernet { link, mac })
 }
 
-/// An address of six bytes. The loopback has one of zeros, and some documents have one of a group:
-/// the kernel refuses to give that to a device, but it need not be asked to.
+/// An address of six bytes. The loopback has one of zeros, and some documents have a group address:
+/// the kernel refuses to set that, but a change may not be needed.
 fn mac(text: &str) -> Result<MacAddr, XmlError> {
     let mac = MacAddr::parse(text).filter(MacAddr::is_ethernet);
     mac.ok_or_else(|| flaw("mac", "address", text, Flaw::Mac))
 }
 
-/// Only live XML has it, and it is kept as it is read: libvirt does the same.
+/// Only live XML has it, and it is kept as it is read, as in libvirt.
 fn link(element: &Element) -> Result<LinkStatus, XmlError> {
     let Some(link) = element.child("link") else { return Ok(LinkStatus::default()) };
     let state = filled(link, "state").map(|text| {
@@ -87,7 +87,7 @@ fn body(element: &Element, kind: KindName) -> Result<&Element, XmlError> {
 fn bridge(element: &Element) -> Result<Bridge, XmlError> {
     let element = body(element, KindName::Bridge)?;
     let stp = element.attribute("stp").map(|text| {
-        // libvirt takes such a bridge, without delay and members.
+        // libvirt accepts such a bridge, without delay and members.
         words::find(&words::ON_OFF, words::on_off, text)
             .ok_or_else(|| flaw("bridge", "stp", text, Flaw::Stp))
     });
@@ -196,7 +196,7 @@ fn decimal_int(text: &str) -> Option<i32> {
     integer(text, Radix::Ten)
 }
 
-/// What libvirt read as an `int`, and the kernel takes from 0.
+/// A value that libvirt reads as an `int`, and that the kernel accepts from 0.
 fn milliseconds(
     element: &'static str,
     attribute: &'static str,
@@ -212,8 +212,8 @@ fn vlan(element: &Element) -> Result<Vlan, XmlError> {
     let parent =
         first(element, "interface", "name").ok_or(XmlError::Interface(Refusal::NoParent))?;
     let tag = decimal(tag_text).and_then(|tag| u16::try_from(tag).ok());
-    // IEEE 802.1Q reserves the last. The first has frames with a priority and no VLAN, and the kernel
-    // makes a link of it.
+    // IEEE 802.1Q reserves the last. The first is for frames with a priority and no VLAN; the
+    // kernel accepts it for a link.
     let tag = tag.filter(|tag| *tag <= VLAN_TAG_MAX);
     let tag = tag.ok_or_else(|| flaw("vlan", "tag", tag_text, Flaw::Tag))?;
     Ok(Vlan { link, tag, parent: name(parent)? })

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! XML to [`Interface`].
 //!
-//! What libvirt's own parser refuses is refused in the order of its checks and in its words. Beyond
-//! that, what the kernel would refuse or the model cannot hold is refused where it stands: a
-//! definition that is stored can be brought up as far as anyone can tell without the host, and
-//! nothing that was said of it is lost. As in libvirt, elements and attributes that it does not know
-//! are passed over; only [`Strictness::Schema`] minds them.
+//! Documents that libvirt's own parser refuses are refused in the order of its checks and with its
+//! texts. Values that the kernel would refuse or the model cannot hold are refused too, so a stored
+//! definition can be brought up as far as can be known without the host, and no part of it is lost.
+//! As in libvirt, unknown elements and attributes are ignored; only [`Strictness::Schema`] refuses
+//! them.
 
 mod values;
 mod addressing;
@@ -28,7 +28,7 @@ pub fn parse(text: &str) -> Result<Interface, XmlError> {
     interface(&root(text)?)
 }
 
-/// How closely a text is looked at.
+/// How strictly a text is checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Strictness {
     /// As libvirt's parser does.
@@ -37,7 +37,7 @@ pub enum Strictness {
     Schema,
 }
 
-/// The interface that `text` defines, and what its author should know of how it was read.
+/// The interface that `text` defines, and remarks for its author.
 pub fn remarked(text: &str, strictness: Strictness) -> Result<(Interface, Remarks), XmlError> {
     let root = root(text)?;
     if strictness == Strictness::Schema {
@@ -71,7 +71,7 @@ fn start(root: &Element) -> Result<Option<StartMode>, XmlError> {
 
 fn mtu(root: &Element) -> Result<Option<u32>, XmlError> {
     let Some(text) = values::first(root, "mtu", "size") else { return Ok(None) };
-    // libvirt fails here without saying why.
+    // libvirt fails here without a reason.
     let size = unsigned(text, Radix::Ten).ok_or_else(|| flaw("mtu", "size", text, Flaw::Number))?;
     if size > MTU_MAX {
         return Err(XmlError::Interface(Refusal::MtuOver));
@@ -113,7 +113,7 @@ fn members(bond: &Bond) -> impl Iterator<Item = IfName> {
 
 fn check_vlans(own: IfName, vlans: &[(IfName, &Vlan)]) -> Result<(), XmlError> {
     let parents: SortedMap<_, _> = vlans.iter().map(|(name, vlan)| (*name, vlan.parent)).collect();
-    // Which walk has come by a name: each is passed once, however long the chains are.
+    // The walk that has reached a name: each name is visited once, however long the chains are.
     let mut walk_by = SortedMap::default();
     for (walk, (name, vlan)) in vlans.iter().enumerate() {
         if vlan.parent == own {

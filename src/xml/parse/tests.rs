@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Numbers and names; what a whole document becomes is in `tests/golden/xml`.
+//! Tests of numbers and names; those of whole documents are in `tests/golden/xml`.
 
 use super::*;
 use crate::model::interface::{Bridge, Ethernet, ForwardDelay, LinkStatus};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Attributes to values: which of several counts, and how numbers are written.
+//! Attributes to values: the one of several that applies, and the notation of numbers.
 //!
-//! libvirt reads numbers as C's strtol(3) does: white space and a sign may stand before the digits,
+//! libvirt reads numbers as C's strtol(3) does: white space and a sign may come before the digits,
 //! and nothing behind them.
 
 use crate::model::interface::ForwardDelay;
@@ -24,7 +24,7 @@ pub(super) fn filled<'a>(element: &'a Element, attribute: &str) -> Option<&'a st
     element.attribute(attribute).filter(|value| !value.is_empty())
 }
 
-/// The error about a value that libvirt would have taken.
+/// The error about a value that libvirt would accept.
 pub(super) fn flaw(
     element: &'static str,
     attribute: &'static str,
@@ -44,12 +44,12 @@ pub(super) fn unexpected(
     XmlError::Value { element, attribute, value: value.to_owned(), expected }
 }
 
-/// An interface's name, wherever it stands.
+/// An interface's name, in any attribute.
 pub(super) fn name(text: &str) -> Result<IfName, XmlError> {
     IfName::new(text).map_err(|err| flaw("interface", "name", text, Flaw::Name(err)))
 }
 
-/// In which notation a number may be.
+/// The notations that a number may have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Radix {
     Ten,
@@ -62,7 +62,7 @@ pub(super) fn integer(text: &str, radix: Radix) -> Option<i32> {
     strtol(text, radix).and_then(|value| i32::try_from(value).ok())
 }
 
-/// A number as libvirt reads an `unsigned int`: without a minus, be it before a zero.
+/// A number as libvirt reads an `unsigned int`: without a minus, even before a zero.
 pub(super) fn unsigned(text: &str, radix: Radix) -> Option<u32> {
     let value = strtol(text, radix).filter(|_| !text.contains('-'))?;
     u32::try_from(value).ok()
@@ -95,7 +95,7 @@ pub(super) fn decimal(text: &str) -> Option<u32> {
     digits.parse().ok().filter(|_| is_number)
 }
 
-/// Seconds with a decimal point. What hundredths cannot hold is refused, not rounded.
+/// Seconds with a decimal point. A value that hundredths cannot hold is refused, not rounded.
 pub(super) fn delay(text: &str) -> Result<ForwardDelay, Flaw> {
     let text = text.trim_matches([' ', '\t', '\n', '\r']);
     let text = text.strip_prefix('+').unwrap_or(text);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What libvirt's `interface.rng` allows, for callers who want their XML to be valid.
+//! The rules of libvirt's `interface.rng`, for callers that want their XML validated.
 //!
-//! The schema's facts as a table: one [`Rule`] an element, with its attributes, and its children and
-//! how often each may stand. Order never matters there. That the table says what the schema says is
-//! held up by a test that asks xmllint. How values are written is [`values`]'s.
+//! The schema's facts as a table: one [`Rule`] an element, with its attributes, its children and
+//! how often each may occur. Order never matters there. A test that asks xmllint checks that the
+//! table agrees with the schema. [`values`] has the notation of values.
 
 mod values;
 mod remarks;
@@ -14,11 +14,12 @@ use crate::xml::error::XmlError;
 use crate::xml::schema::values::Datatype::{self, *};
 use crate::xml::tree::Element;
 
-/// What one element may look like.
+/// The contents that one element may have.
 #[derive(Debug)]
 struct Rule {
     element: &'static str,
-    /// An attribute with a fixed value that tells this rule from others of the element's name.
+    /// An attribute with a fixed value that distinguishes this rule from others of the element's
+    /// name.
     told_by: Option<(&'static str, &'static str)>,
     attributes: &'static [AttributeRule],
     children: &'static [ChildRule],
@@ -38,7 +39,8 @@ enum Presence {
     Optional,
 }
 
-/// Children that an element may have: each follows one of the rules, and all of them count together.
+/// Children that an element may have: each follows one of the rules, and the count is of all of
+/// them together.
 #[derive(Debug)]
 struct ChildRule {
     count: Count,
@@ -72,13 +74,13 @@ impl Count {
 /// The rules that a document may follow.
 static ROOTS: [&Rule; 4] = [&ETHERNET, &BRIDGE, &BOND, &VLAN];
 
-/// Says what is wrong first, from the root down.
+/// Reports the first error, from the root down.
 pub(super) fn check(root: &Element) -> Result<(), XmlError> {
     let rule = rule_for(root, &ROOTS)?;
     check_element(root, rule)
 }
 
-/// The rule among `rules`, all for elements of this name, that `element` is told by.
+/// The rule for `element` among `rules`, all of which are for elements of this name.
 fn rule_for<'a>(element: &Element, rules: &[&'a Rule]) -> Result<&'a Rule, XmlError> {
     let mut wanted = None;
     for rule in rules.iter().filter(|rule| rule.element == element.name) {

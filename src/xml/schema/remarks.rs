@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Remarks`]: what a definition that is accepted may say otherwise than its author thinks.
+//! [`Remarks`]: parts of an accepted definition that may not mean what its author intends.
 //!
-//! libvirt's parser passes over elements and attributes that it does not know, and takes an address
+//! libvirt's parser ignores elements and attributes that it does not know, and takes an address
 //! without a prefix for a network of its own. Both are accepted here too, and listed, so that the
-//! log can name a misspelt element. Values are not looked at: the parser refuses wrong ones.
+//! log can name a misspelt element. Values are not checked: the parser refuses wrong ones.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use crate::limits::XML_REMARK_COUNT_MAX;
 use crate::xml::schema::{ROOTS, Rule, rule_for};
 use crate::xml::tree::Element;
 
-/// What is worth a warning, in the order of the document.
+/// The places that deserve a warning, in the order of the document.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Remarks {
     remarks: Vec<Remark>,
-    /// How many more there are.
+    /// The number of further places.
     omitted: usize,
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How the schema's values are written: its patterns and numbers, as libxml2 reads them.
+//! The notation of the schema's values: its patterns and numbers, as libxml2 reads them.
 //!
-//! The patterns are taken for what they say. So an IPv6 address has fewer forms than RFC 4291 gives
-//! it, and one that no parser would take.
+//! The patterns are applied literally. So an IPv6 address has fewer forms than RFC 4291 gives it,
+//! and one that no parser would accept.
 
-/// What an attribute's value can be.
+/// The values that an attribute can have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Datatype {
     DeviceName,
@@ -36,12 +36,12 @@ impl Datatype {
     }
 }
 
-/// Whether the value is this word, which has no blanks; around it they do not count.
+/// Whether the value is this word, which has no blanks; blanks around it are ignored.
 pub(super) fn is_token(value: &str, word: &str) -> bool {
     trim(value) == word
 }
 
-/// Without what XML takes for blanks.
+/// Without the characters that are blanks in XML.
 fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t', '\n', '\r'])
 }
@@ -63,7 +63,8 @@ fn is_unsigned(value: &str, max: u32) -> bool {
     is_number && value.parse::<u32>().is_ok_and(|number| number <= max)
 }
 
-/// libxml2 takes an exponent without digits, and what is no number for not negative.
+/// libxml2 accepts an exponent without digits, and treats text that is not a number as not
+/// negative.
 fn is_seconds(value: &str) -> bool {
     if value == "INF" || value == "NaN" {
         return true;
@@ -80,7 +81,7 @@ fn is_seconds(value: &str) -> bool {
 }
 
 /// Whether a double has no other value than zero for `whole.fraction` times ten to `exponent`, that
-/// is, up to half of its least, 2^-1074. That is found out without a double: to read one takes more
+/// is, up to half of its least, 2^-1074. This is decided without a double: parsing one takes more
 /// code than all other values together.
 fn is_zero_as_double(whole: &str, fraction: &str, exponent: &str) -> bool {
     /// Digits behind the point, times ten to -323.
@@ -109,7 +110,7 @@ fn is_ipv4(value: &str) -> bool {
     value.split('.').count() == 4 && value.split('.').all(is_byte)
 }
 
-/// What stands at the end of an IPv6 address.
+/// The end of an IPv6 address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Tail {
     Nothing,
@@ -117,8 +118,8 @@ enum Tail {
     Ipv4,
 }
 
-/// The pattern's alternatives by where the gap is, how many groups are before and behind it, and what
-/// ends the address.
+/// The pattern's alternatives by the position of the gap, the number of groups before and behind
+/// it, and the end of the address.
 fn is_ipv6(value: &str) -> bool {
     let (before, rest) = groups(value);
     let Some(after_colon) = rest.strip_prefix(':') else {
@@ -131,7 +132,7 @@ fn is_ipv6(value: &str) -> bool {
     // At the start the gap takes both its colons; elsewhere a group has had the first.
     let rest = if before > 0 { Some(after_colon) } else { after_colon.strip_prefix(':') };
     let Some(rest) = rest else {
-        // The pattern lets an IPv4 address stand behind a single colon.
+        // The pattern accepts an IPv4 address behind a single colon.
         return tail(after_colon) == Some(Tail::Ipv4);
     };
     let (behind, rest) = groups(rest);
@@ -146,7 +147,7 @@ fn is_ipv6(value: &str) -> bool {
     }
 }
 
-/// How many groups with a colon behind them begin the text, and what follows.
+/// The number of groups with a colon behind them at the start of the text, and the rest.
 fn groups(text: &str) -> (usize, &str) {
     let mut count = 0;
     let mut rest = text;

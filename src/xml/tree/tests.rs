@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Bounds, places, and what a document may not have.
+//! Tests of bounds, positions, and constructions that a document may not have.
 
 use std::fmt::Write as _;
 
