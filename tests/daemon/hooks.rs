@@ -246,7 +246,7 @@ fn a_hangup_during_the_start_hook_leads_to_a_reload_when_it_is_done() {
         daemon.signal(libc::SIGHUP);
         go();
         daemon.wait_for(SOCKET);
-        eventually("a reload", || daemon.stderr().contains("is read again"));
+        eventually("a reload", || daemon.stderr().contains("configuration reloaded"));
         assert_eq!(crate::sockets::mode(READ_ONLY_SOCKET), 0o700);
         wait_for_calls(&["daemon - start - start", "daemon - reload begin SIGHUP"]);
     });

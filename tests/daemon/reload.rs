@@ -50,7 +50,7 @@ impl Daemon {
     fn reload_with(&self, text: &str) -> Vec<String> {
         config_file(text);
         let lines = self.reload();
-        assert!(lines.iter().any(|line| line.contains("is read again")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("configuration reloaded")), "{lines:?}");
         lines
     }
 }

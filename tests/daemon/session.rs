@@ -127,7 +127,7 @@ fn without_any_home_it_says_so() {
     in_namespace(|| {
         prepare();
         let output = run(as_user(DAEMON).env_remove("HOME"));
-        let want = "virtinterfaced: HOME is not set, nor all directories in its place\n";
+        let want = "virtinterfaced: HOME is not set, and the XDG variables do not replace it\n";
         assert_eq!((output.stderr.as_str(), output.status.code()), (want, Some(2)));
     });
 }

@@ -75,7 +75,7 @@ fn a_hangup_while_it_starts_does_not_end_it() {
             thread::sleep(Duration::from_millis(delay));
             daemon.signal(libc::SIGHUP);
             daemon.wait_for(SOCKET);
-            eventually("a reload", || daemon.stderr().contains("is read again"));
+            eventually("a reload", || daemon.stderr().contains("configuration reloaded"));
             assert_eq!(daemon.stop().code(), Some(0), "{delay} ms");
         }
     });

@@ -548,7 +548,7 @@ fn nexthop_objects_come_back_with_what_is_undone() {
         let ipv6 = "<protocol family='ipv6'><dhcp/></protocol>";
         define(&xml.replace("<bridge ", &format!("{ipv6}<bridge ")));
         let said = virsh("iface-start br0").failed();
-        assert!(said.contains("what had been changed is undone"), "{said}");
+        assert!(said.contains("the steps already done were undone"), "{said}");
         before.assert_unchanged(Strictness::AlikeLinks, "undone");
     });
 }

@@ -343,7 +343,7 @@ fn a_client_of_all_links_and_one_that_a_supervisor_starts_again_are_named() {
              </interface>",
         );
         let said = virsh("iface-start br0").failed();
-        assert!(said.contains("while another one manages all links (process "), "{said}");
+        assert!(said.contains("while another dhcpcd manages all links (process "), "{said}");
         drop(Cleaner);
         eventually("no client", || clients().is_empty());
 
@@ -373,7 +373,7 @@ fn a_change_that_fails_gives_the_client_back() {
              <interface type='ethernet' name='eth0'/></bridge></interface>",
         );
         let said = virsh("iface-start br1").failed();
-        assert!(said.contains("what had been changed is undone"), "{said}");
+        assert!(said.contains("the steps already done were undone"), "{said}");
         client.runs_alone();
         eventually("its address", || addresses("eth0", Family::Ipv4) == leased);
         assert!(crate::host::find_link("br1").is_none());

@@ -113,7 +113,7 @@ fn a_tap_that_dies_with_its_owner_is_gone_from_the_next_call() {
 /// While the daemon is stopped, the kernel sends more events than its socket can hold.
 #[test]
 fn news_that_the_event_socket_lost_is_found_by_a_new_dump() {
-    const LOSS: &str = "news was lost";
+    const LOSS: &str = "events were lost";
     in_namespace(|| {
         ip("link add veth0 type veth peer name veth1");
         let daemon = Daemon::start_with(daemon_command().env("LIBVIRT_DEBUG", "1"));

@@ -133,7 +133,7 @@ fn a_macvlan_over_a_nic_goes_on_when_the_nic_becomes_a_port() {
         let snapshot = Snapshot::take();
         let said = virsh("iface-bridge eth1 br1 --no-stp").failed();
         assert!(said.contains("link set eth1 master br1: "), "{said}");
-        assert!(said.contains("what had been changed is undone"), "{said}");
+        assert!(said.contains("the steps already done were undone"), "{said}");
         snapshot.assert_unchanged(Strictness::SameLinks, "over macvlans");
     });
 }

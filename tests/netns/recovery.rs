@@ -329,7 +329,9 @@ fn none_stands_by_for_a_change_that_is_over_when_it_is_due() {
         begin();
         let first = standby();
         assert!(first.signal(libc::SIGKILL));
-        eventually("the daemon knows", || daemon.stderr().contains("has ended: until another one"));
+        eventually("the daemon knows", || {
+            daemon.stderr().contains("has ended: until the next try")
+        });
         commit();
         // It would have started within a second.
         thread::sleep(Duration::from_millis(1500));
