@@ -40,6 +40,8 @@ pub struct RecordInquiry {
     addresses: VecDeque<AddressRecord>,
     aparts: Vec<(Topic, Apart)>,
     routes: [Parts<(LinkIndex, RouteRecord)>; 2],
+    /// How many of them lead through each link.
+    route_counts: [BTreeMap<LinkIndex, usize>; 2],
     /// The forwarding tables that are needed.
     tables: BTreeSet<Topic>,
     fdb: Vec<(Topic, LinkIndex, FdbEntry)>,
@@ -76,6 +78,7 @@ impl RecordInquiry {
             addresses: VecDeque::new(),
             aparts: Vec::new(),
             routes: Default::default(),
+            route_counts: Default::default(),
             tables: BTreeSet::new(),
             fdb: Vec::new(),
             neighbours: ToldSoFar::default(),
@@ -137,10 +140,8 @@ impl RecordInquiry {
     }
 
     fn expect_routes(&mut self) {
-        let mut counts = BTreeMap::<_, usize>::new();
-        for (link, _) in self.routes.iter().flat_map(Parts::iter) {
-            *counts.entry(*link).or_default() += 1;
-        }
+        let [ipv4, mut counts] = std::mem::take(&mut self.route_counts);
+        ipv4.into_iter().for_each(|(link, count)| *counts.entry(link).or_default() += count);
         counts.into_iter().for_each(|(link, count)| self.record.expect_routes(link, count));
     }
 
@@ -179,11 +180,22 @@ impl RecordInquiry {
         let Some(link) = link_of(message).filter(is_known) else { return };
         let route = RouteRecord::decode(message).ok().flatten();
         if let Some(route) = route.filter(RouteRecord::may_be_kept) {
-            let [ipv4, ipv6] = &mut self.routes;
-            match family {
-                Family::Ipv4 => ipv4.push((link, route)),
-                Family::Ipv6 => ipv6.push((link, route)),
-            }
+            let (routes, counts) = self.routes_of(family);
+            routes.push((link, route));
+            *counts.entry(link).or_default() += 1;
+        }
+    }
+
+    /// The routes of one family, and how many of them lead through each link.
+    fn routes_of(
+        &mut self,
+        family: Family,
+    ) -> (&mut Parts<(LinkIndex, RouteRecord)>, &mut BTreeMap<LinkIndex, usize>) {
+        let [ipv4, ipv6] = &mut self.routes;
+        let [ipv4_counts, ipv6_counts] = &mut self.route_counts;
+        match family {
+            Family::Ipv4 => (ipv4, ipv4_counts),
+            Family::Ipv6 => (ipv6, ipv6_counts),
         }
     }
 
@@ -294,8 +306,11 @@ impl Inquiry for RecordInquiry {
             }
             Topic::Addresses => self.addresses.clear(),
             Topic::AddressesOf(link) => self.addresses.retain(|it| it.address.link != link),
-            Topic::Routes(Family::Ipv4, _) => self.routes[0].clear(),
-            Topic::Routes(Family::Ipv6, _) => self.routes[1].clear(),
+            Topic::Routes(family, _) => {
+                let (routes, counts) = self.routes_of(family);
+                routes.clear();
+                counts.clear();
+            }
             Topic::Vlans => self.vlans.clear(),
             Topic::Neighbours => self.neighbours = ToldSoFar::default(),
             Topic::BridgeFdb(_) | Topic::VxlanFdb(_) => self.fdb.retain(|(of, ..)| *of != topic),
