@@ -352,9 +352,13 @@ pub(crate) const CHANGE_NOTE_LEN_MAX: u64 = 4096;
 /// millisecond.
 pub(crate) const COMPARED_PER_TURN_MAX: usize = 1_000;
 
-/// Entries of a snapshot that are encoded, or kilobytes of it that are checksummed or written, in
-/// one turn of the loop: they take a millisecond.
-pub(crate) const KEPT_PER_TURN_MAX: usize = 4_000;
+/// Entries of a snapshot that are encoded, or kilobytes of it that are checksummed, written or freed,
+/// in one turn of the loop: they take half a millisecond.
+pub(crate) const KEPT_PER_TURN_MAX: usize = 1_500;
+
+/// Entries of finished records and plans that are freed in one turn of the loop: they take a fifth
+/// of a millisecond.
+pub(crate) const FREED_PER_TURN_MAX: usize = 4_000;
 
 /// Changes that wait for their turn. A call stays queued when its client disconnects, and the
 /// client may reconnect and call again; with definitions of maximum length this many take some

@@ -258,6 +258,11 @@ impl Job {
         &self.refused
     }
 
+    /// The steps that were not made, and those that were refused. The job is over.
+    pub(crate) fn into_rest(self) -> (VecDeque<Planned>, Vec<(Step, StepError)>) {
+        (self.todo, self.refused)
+    }
+
     /// The next step forward, or back after a failure.
     fn next(&mut self) -> Option<Planned> {
         match self.failure {

@@ -76,6 +76,7 @@ impl Coordinator {
             }
             Purpose::Journal(running) => {
                 self.has_stale_journal = false;
+                self.leftovers.push_snapshot(snapshot);
                 self.start(running);
             }
         }

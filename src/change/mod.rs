@@ -15,6 +15,7 @@ pub mod decision;
 pub mod owed;
 pub mod action;
 pub mod job;
+mod leftovers;
 pub mod rollback;
 pub mod transaction;
 mod queue;
@@ -46,6 +47,7 @@ use crate::change::decision::Decision;
 use crate::change::discard::Discard;
 use crate::change::job::StepError;
 use crate::change::keeping::Kept;
+use crate::change::leftovers::Leftovers;
 use crate::change::owed::Incomplete;
 use crate::change::queue::Queue;
 use crate::change::recent::Recent;
@@ -95,6 +97,8 @@ pub struct Coordinator {
     has_stale_journal: bool,
     /// Whether the transaction that a start found was rolled back, if it had to be.
     recovered: Result<(), CallError>,
+    /// What earlier changes have left.
+    leftovers: Leftovers,
     is_stopping: bool,
 }
 
@@ -117,6 +121,7 @@ impl Coordinator {
             transaction: OpenChange::default(),
             has_stale_journal: false,
             recovered: Ok(()),
+            leftovers: Leftovers::default(),
             is_stopping: false,
         }
     }
@@ -221,6 +226,9 @@ impl Coordinator {
             if let Some(action) = self.poll_ready() {
                 return action;
             }
+            if !self.leftovers.free() {
+                return Action::Continue;
+            }
             match std::mem::take(&mut self.stage) {
                 Stage::Idle if self.is_resting() => {
                     let link = self.discard.poll_link(context.host, context.now.instant);
@@ -246,6 +254,7 @@ impl Coordinator {
                     match undo.poll_action(&mut self.transaction, context) {
                         Undone::Next(action) => {
                             self.discard.push_all(&mut undo.discarded, context.now.instant);
+                            self.leftovers.append(&mut undo.leftovers);
                             self.stage = Stage::Undoing(undo);
                             return self.heed(action);
                         }
@@ -471,7 +480,7 @@ impl Coordinator {
 
     /// Whether there is nothing left to do.
     pub fn is_done(&self) -> bool {
-        self.is_idle() && self.discard.is_done()
+        self.is_idle() && self.leftovers.is_empty() && self.discard.is_done()
     }
 
     /// Whether something may still be to do, by itself or by the client that has begun a transaction.
@@ -487,7 +496,7 @@ impl Coordinator {
     /// Whether links are deleted rather than changes made.
     pub(crate) fn is_resting(&self) -> bool {
         let is_between = matches!(self.stage, Stage::Idle) && !self.has_ready();
-        is_between && (self.queue.is_empty() || self.discard.is_full())
+        is_between && self.leftovers.is_empty() && (self.queue.is_empty() || self.discard.is_full())
     }
 
     /// Whether steps of a change are being made, between which packets may be lost.
@@ -502,6 +511,7 @@ impl Coordinator {
     /// Whether a turn has time for one part of what is under way.
     pub(crate) fn is_in_parts(&self) -> bool {
         match &self.stage {
+            _ if !self.leftovers.is_empty() => true,
             Stage::Recording(_) | Stage::Keeping(..) => true,
             Stage::Undoing(undo) => undo.work_under_way().is_none(),
             _ => false,

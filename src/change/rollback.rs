@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::change::job::StepError;
+use crate::change::leftovers::Leftovers;
 use crate::error::HostError;
 use crate::host::record::{HostRecord, Recorded};
 use crate::limits::ROLLBACK_ROUNDS_MAX;
@@ -96,6 +97,8 @@ pub struct Rollback {
     given_back: Vec<ForeignClient>,
     lost: Vec<Loss>,
     comparison: Comparison,
+    /// What was known before the last round.
+    leftovers: Leftovers,
 }
 
 /// A comparison under way.
@@ -224,6 +227,7 @@ impl Rollback {
             given_back: Vec::new(),
             lost: Vec::new(),
             comparison: Comparison::default(),
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -235,6 +239,12 @@ impl Rollback {
     /// What ran, if that is to be restored.
     fn network(&self) -> Option<&Network> {
         self.snapshot.network.as_ref().filter(|_| self.parts.network)
+    }
+
+    /// Leaves what is known of the host: the rollback is over.
+    pub(super) fn leave(mut self, leftovers: &mut Leftovers) {
+        leftovers.append(&mut self.leftovers);
+        leftovers.push_record(self.now);
     }
 
     /// How many rounds have been planned.
@@ -273,7 +283,7 @@ impl Rollback {
         let Observed { files, record, leases, foreign, elapsed } = observed;
         match self.round {
             0 => self.now = record,
-            _ => self.now.update(&self.touched, record),
+            _ => self.leftovers.push_record(self.now.update(&self.touched, record)),
         }
         let mut comparison = Comparison { leases, foreign, elapsed, ..Comparison::default() };
         match files {
@@ -287,6 +297,9 @@ impl Rollback {
     /// Compares so many addresses and routes, or so many steps with those of the last round. How to go on
     /// is said last.
     pub fn poll_next(&mut self, refused: &[(Step, StepError)], entry_count: usize) -> Option<Next> {
+        if !self.leftovers.free() {
+            return None;
+        }
         let Comparison { plan, told_count, words, links, given_back, has_steps, .. } =
             &mut self.comparison;
         let Some(plan) = plan else {

@@ -72,7 +72,8 @@ impl Coordinator {
 
     /// The transaction is over.
     fn close(&mut self, last: Option<String>) {
-        self.transaction.close(last);
+        let snapshot = self.transaction.close(last);
+        snapshot.into_iter().for_each(|snapshot| self.leftovers.push_snapshot(snapshot));
         self.make_ready(Action::Dismiss);
     }
 
@@ -84,6 +85,7 @@ impl Coordinator {
         context: &Context<'_>,
     ) {
         self.discard.push_all(&mut undo.discarded, context.now.instant);
+        self.leftovers.append(&mut undo.leftovers);
         match next {
             Undone::Going => self.stage = Stage::Undoing(undo),
             Undone::Next(action) => {

@@ -306,10 +306,15 @@ impl OpenChange {
         self.last = None;
     }
 
-    /// It is over.
-    pub fn close(&mut self, last: Option<String>) {
-        self.state = State::Closed;
+    /// It is over. The snapshot of it is of no more use.
+    pub(crate) fn close(&mut self, last: Option<String>) -> Option<Rc<Snapshot>> {
         self.last = last;
+        match std::mem::take(&mut self.state) {
+            State::Open(snapshot)
+            | State::RollingBack(Ending { snapshot, .. })
+            | State::Waiting { ending: Ending { snapshot, .. }, .. } => Some(snapshot),
+            State::Closed | State::Unread(_) => None,
+        }
     }
 
     /// A rollback begins, or the next try of one. Nothing if no change is open.

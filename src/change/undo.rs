@@ -18,6 +18,7 @@ use crate::change::action::{
     Action, Context, FileAction, FileAnswer, FileResult, RecordAnswer, RecordScope, TransactionFile,
 };
 use crate::change::job::{Job, StepError};
+use crate::change::leftovers::Leftovers;
 use crate::change::request::{Brief, Request};
 use crate::change::rollback::{self, Next, Parts, Remains, Rollback, Scope};
 use crate::change::transaction::{Cause, OpenChange, Part, Tried};
@@ -41,6 +42,7 @@ pub(super) struct Undo {
     stage: Stage,
     /// Links that are out of the way, to be deleted.
     pub(super) discarded: Vec<IfName>,
+    pub(super) leftovers: Leftovers,
     /// No further round is begun.
     is_stopping: bool,
 }
@@ -158,7 +160,8 @@ impl Undo {
 
     fn new(request: Request, target: Target) -> Self {
         let (stage, discarded) = (Stage::Moving, Vec::new());
-        Self { request, target, stage, discarded, is_stopping: false }
+        let leftovers = Leftovers::default();
+        Self { request, target, stage, discarded, leftovers, is_stopping: false }
     }
 
     /// The next action. There is none while a result is waited for.
@@ -177,7 +180,8 @@ impl Undo {
                     Some(action) => self.wait(Stage::Working(round, work), action),
                     None => {
                         self.discarded.append(&mut work.discarded);
-                        let refused = work.job.refused().to_vec();
+                        let (steps, refused) = work.job.into_rest();
+                        self.leftovers.push_steps(steps);
                         self.next_round(Round { refused, ..round })
                     }
                 }
@@ -211,7 +215,7 @@ impl Undo {
             (Stage::Observing(round), Err(err)) => {
                 let (network, errno) = (vec![err.to_string()], Some(err.errno()));
                 let remains = Remains { network, errno, ..Remains::default() };
-                self.end_part(round.part, Some(remains), open, context)
+                self.end_part(round, Some(remains), open, context)
             }
             (stage, _) => {
                 self.stage = stage;
@@ -398,9 +402,9 @@ impl Undo {
     ) -> Undone {
         let plan = match next {
             Next::Do(plan) => plan,
-            Next::Restored => return self.end_part(round.part, None, open, context),
+            Next::Restored => return self.end_part(round, None, open, context),
             Next::GiveUp(remains) => {
-                return self.end_part(round.part, Some(remains), open, context);
+                return self.end_part(round, Some(remains), open, context);
             }
         };
         debug!("the rollback, round {}:\n{plan}", round.rollback.round());
@@ -427,12 +431,13 @@ impl Undo {
     /// A part is over; `remains` could not be restored.
     fn end_part(
         &mut self,
-        part: Option<Part>,
+        round: Round,
         remains: Option<Remains>,
         open: &mut OpenChange,
         context: &Context<'_>,
     ) -> Undone {
-        let Some(part) = part else { return self.end_job(remains) };
+        round.rollback.leave(&mut self.leftovers);
+        let Some(part) = round.part else { return self.end_job(remains) };
         if let Some(ending) = open.ending() {
             ending.handle_part(part, remains);
         }

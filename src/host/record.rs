@@ -12,6 +12,7 @@ use std::ops::Bound;
 
 use crate::host::Host;
 use crate::model::name::IfName;
+use crate::model::shed::shed;
 use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
@@ -261,9 +262,9 @@ impl HostRecord {
     }
 
     /// Replaces the records of these links, and all names, all VLANs of bridges, and all objects
-    /// that do not belong to a single link, by those of `fresh`.
-    pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) {
-        self.links.retain(|name, _| !names.contains(name));
+    /// that do not belong to a single link, by those of `fresh`. Returns the replaced records of the links.
+    pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) -> Self {
+        let stale = names.iter().filter_map(|name| self.links.remove_entry(name)).collect();
         self.links.extend(fresh.links);
         (self.names, self.vlans, self.apart) = (fresh.names, fresh.vlans, fresh.apart);
         self.default_neighbours = fresh.default_neighbours;
@@ -271,6 +272,19 @@ impl HostRecord {
         let is_fresh = |link: LinkIndex| self.names.get(&link).is_none_or(|it| names.contains(it));
         self.fdb.retain(|link, _| !is_fresh(*link));
         self.fdb.extend(fresh.fdb);
+        Self { links: stale, ..Self::default() }
+    }
+
+    /// Frees so many of the addresses and routes, and takes them off the count. `true` when none are left.
+    pub(crate) fn free_part(&mut self, count: &mut usize) -> bool {
+        while let Some(mut link) = self.links.last_entry() {
+            let Recorded { addresses, routes, own_routes, .. } = link.get_mut();
+            if !(shed(routes, count) && shed(own_routes, count) && shed(addresses, count)) {
+                return false;
+            }
+            link.remove();
+        }
+        true
     }
 
     /// Decodes the output of [`HostRecord::encode`].

@@ -54,6 +54,8 @@ pub struct Writing {
     /// The file, once there is something to be written.
     file: Option<Replacement>,
     written_len: usize,
+    /// The file is on the disk, and what it was made of is freed.
+    is_written: bool,
 }
 
 impl TransactionDir {
@@ -104,7 +106,7 @@ impl TransactionDir {
     ) -> Result<Writing, HostError> {
         self.make_dir()?;
         let writer = SnapshotWriter::new(snapshot);
-        Ok(Writing { writer, path: self.path(file), file: None, written_len: 0 })
+        Ok(Writing { writer, path: self.path(file), file: None, written_len: 0, is_written: false })
     }
 
     /// Removes one of the files, durably.
@@ -244,6 +246,9 @@ impl Writing {
     }
 
     fn go_on(&mut self, snapshot: &Snapshot, entry_count: usize) -> Result<bool, HostError> {
+        if self.is_written {
+            return Ok(self.writer.free_part(entry_count));
+        }
         let mut file = match self.file.take() {
             Some(file) => file,
             None if self.writer.poll(snapshot, entry_count) => Replacement::begin(&self.path)?,
@@ -260,7 +265,9 @@ impl Writing {
             self.file = Some(file);
             return Ok(false);
         }
-        file.finish().map(|()| true)
+        file.finish()?;
+        self.is_written = true;
+        Ok(false)
     }
 
     /// Nothing is to be written.

@@ -7,6 +7,7 @@ pub mod address;
 pub mod interface;
 pub mod ipv6;
 pub mod sorted;
+pub(crate) mod shed;
 pub mod utc;
 pub mod sysctl;
 pub mod lease;

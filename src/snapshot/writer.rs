@@ -4,6 +4,7 @@
 
 use super::{MAGIC, Snapshot, encode_file, encode_network, encode_opening};
 use crate::host::record::Place;
+use crate::model::shed::shed;
 use crate::xdr::seal::{self, Seal};
 use crate::xdr::writer::{Opaque, Writer};
 
@@ -67,6 +68,11 @@ impl SnapshotWriter {
     /// What there is of the file.
     pub fn file(&self) -> &[u8] {
         &self.file
+    }
+
+    /// Frees so many kilobytes at the end of the file. `true` when nothing is left.
+    pub(crate) fn free_part(&mut self, count: usize) -> bool {
+        shed(&mut self.file, &mut count.saturating_mul(SEALED_LEN))
     }
 
     /// The same, to be kept.
