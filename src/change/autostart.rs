@@ -19,7 +19,7 @@ use log::{debug, warn};
 use crate::change::action::Context;
 use crate::change::owed::{Incomplete, Owed, Standing};
 use crate::change::request::{Origin, Request};
-use crate::definitions::{Definitions, Entry};
+use crate::definitions::Definitions;
 use crate::host::{Host, LinkId, LinkNews};
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
@@ -140,23 +140,18 @@ impl Autostart {
         self.is_stopping = true;
     }
 
-    /// The definition of an interface that is to come up by itself, and what its file says; nothing if the
-    /// daemon's interest in it has ended.
-    pub(super) fn still_owed(
-        &mut self,
-        name: &IfName,
-        context: &Context<'_>,
-    ) -> Option<(Interface, Option<Vec<u8>>)> {
+    /// The definition of an interface that is to come up by itself; nothing if the daemon's interest in it
+    /// has ended.
+    pub(super) fn still_owed(&mut self, name: &IfName, context: &Context<'_>) -> Option<Interface> {
         let definition = context.definitions.named(name).cloned();
-        let file = context.definitions.entry(name).and_then(Entry::bytes).map(<[u8]>::to_vec);
         let owed = self.owed.get(name)?;
-        let ended = owed.is_ended_by(definition.as_ref(), file.as_deref(), name, context.host);
+        let ended = owed.is_ended_by(definition.as_ref(), name, context.host);
         if let Some(reason) = ended {
             warn!("giving up on bringing {name} up: {reason}");
             self.let_go(name);
             return None;
         }
-        Some((definition?, file))
+        definition
     }
 
     /// How much of its definition the next attempt applies.
@@ -164,16 +159,15 @@ impl Autostart {
         self.owed.get(name).map_or(Round::Later, |owed| owed.round(name, host))
     }
 
-    /// An attempt is planned, by the definition in this file, and perhaps within a transaction.
+    /// An attempt to apply this definition is planned, perhaps within a transaction.
     pub(super) fn note_planned(
         &mut self,
-        name: &IfName,
-        file: Option<&[u8]>,
+        definition: &Interface,
         partial: &Partial,
         is_in_transaction: bool,
     ) {
-        if let Some(owed) = self.owed.get_mut(name) {
-            owed.note_planned(file, partial);
+        if let Some(owed) = self.owed.get_mut(&definition.name) {
+            owed.note_planned(definition, partial);
             owed.is_in_change |= is_in_transaction;
         }
     }

@@ -314,12 +314,12 @@ impl Coordinator {
                     self.begin_change(request, change, context);
                 }
                 (Checking::Change(request, _), Err(err)) => self.answer(request, Err(err)),
-                (Checking::Attempt { request, name, file, partial, losses }, Ok(_)) => {
+                (Checking::Attempt { request, definition, partial, losses }, Ok(_)) => {
                     losses.iter().for_each(|loss| warn!("{loss}"));
-                    self.attempt(request, name, file.as_deref(), partial, context);
+                    self.attempt(request, &definition, partial, context);
                 }
-                (Checking::Attempt { name, .. }, Err(err)) => {
-                    self.miss_attempt(&name, &err, context)
+                (Checking::Attempt { definition, .. }, Err(err)) => {
+                    self.miss_attempt(&definition.name, &err, context);
                 }
             },
             stage => self.stage = stage,

@@ -46,8 +46,8 @@ pub(super) struct Owed {
     standing: Standing,
     /// The link that has come up, where this daemon knows it.
     link: Option<LinkIndex>,
-    /// What the definition's file said that the link has come up by.
-    applied: Option<Vec<u8>>,
+    /// The definition that the link has come up by.
+    applied: Option<Interface>,
     lacks: Vec<Lack>,
     /// Whether nothing but ports is missing, if all goes as planned.
     is_usable: bool,
@@ -122,7 +122,6 @@ impl Owed {
     pub(super) fn is_ended_by(
         &self,
         definition: Option<&Interface>,
-        file: Option<&[u8]>,
         name: &IfName,
         host: &Host,
     ) -> Option<&'static str> {
@@ -133,7 +132,7 @@ impl Owed {
         if self.standing == Standing::Down {
             return None;
         }
-        if self.applied.is_some() && self.applied.as_deref() != file {
+        if self.applied.as_ref().is_some_and(|applied| applied != definition) {
             return Some("its definition has changed: iface-start applies it");
         }
         let is_removed = match &definition.kind {
@@ -152,11 +151,11 @@ impl Owed {
         }
     }
 
-    /// An attempt is planned, with the definition in this file.
-    pub(super) fn note_planned(&mut self, file: Option<&[u8]>, partial: &Partial) {
+    /// An attempt to apply this definition is planned.
+    pub(super) fn note_planned(&mut self, definition: &Interface, partial: &Partial) {
         self.lacks.clone_from(&partial.lacks);
         self.is_usable = partial.is_usable;
-        self.applied = file.map(<[u8]>::to_vec);
+        self.applied = Some(definition.clone());
     }
 
     /// An attempt cannot be planned: what is missing is not known.
@@ -251,7 +250,7 @@ mod tests {
     fn owed(lacks: Vec<Lack>, refused: &[&str], now: Instant) -> Owed {
         let mut owed = Owed::new(StartMode::Onboot, Standing::Down, "at boot");
         let partial = Partial { plan: Plan::default(), lacks, is_usable: true };
-        owed.note_planned(Some(b"a definition"), &partial);
+        owed.note_planned(&definition(), &partial);
         let refused = refused.iter().map(|text| (*text).to_owned()).collect();
         owed.note_attempt(&name("eth0"), refused, &host_with(&[("eth0", 1, true)]), now);
         owed
@@ -276,7 +275,7 @@ mod tests {
         ] {
             let host = host_with(links);
             assert_eq!(owed.is_due(&eth0, &host, now), want, "{label}");
-            let ended = owed.is_ended_by(Some(&definition()), Some(b"a definition"), &eth0, &host);
+            let ended = owed.is_ended_by(Some(&definition()), &eth0, &host);
             assert_eq!(ended, None, "{label}");
         }
         owed.is_asked = true;
@@ -311,7 +310,7 @@ mod tests {
         let owed = owed(vec![Lack::Link(name("eth1"))], &[], start());
         let up = host_with(&[("eth0", 1, true)]);
         let is_ended = |definition: Option<&Interface>, host: &Host| {
-            owed.is_ended_by(definition, Some(b"a definition"), &eth0, host).is_some()
+            owed.is_ended_by(definition, &eth0, host).is_some()
         };
         let definition = definition();
         let with = |start| Interface { start, ..definition.clone() };
@@ -319,8 +318,8 @@ mod tests {
         assert!(is_ended(None, &up));
         assert!(is_ended(Some(&with(Some(StartMode::None))), &up));
         assert!(is_ended(Some(&with(None)), &up));
-        let changed = Some(&b"another definition"[..]);
-        assert!(owed.is_ended_by(Some(&definition), changed, &eth0, &up).is_some());
+        let changed = Interface { mtu: Some(1400), ..definition.clone() };
+        assert!(is_ended(Some(&changed), &up));
         assert!(is_ended(Some(&definition), &host_with(&[("eth0", 1, false)])));
         assert!(!is_ended(Some(&definition), &host_with(&[])), "it is unplugged");
     }

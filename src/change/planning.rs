@@ -14,6 +14,7 @@ use crate::change::running::Running;
 use crate::change::stage::{Checking, Sought, Stage};
 use crate::error::{CallError, HostError};
 use crate::host::survey::{Survey, SurveyOrder};
+use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::plan::bring_up::{self, Partial};
 use crate::plan::losses;
@@ -79,7 +80,7 @@ impl Coordinator {
 
     /// Brings up as much of an interface as can be: what must be known of its links is asked first.
     fn begin_attempt(&mut self, request: Request, name: IfName, context: &Context<'_>) {
-        if let Some((definition, _)) = self.autostart.still_owed(&name, context) {
+        if let Some(definition) = self.autostart.still_owed(&name, context) {
             let order = plan::survey_order(name, Some(&definition));
             self.make_ready(Action::Survey(order.clone()));
             self.stage = Stage::Surveying(order, Sought::Attempt(request, name));
@@ -94,7 +95,7 @@ impl Coordinator {
         survey: Result<Survey, HostError>,
         context: &Context<'_>,
     ) {
-        let Some((definition, file)) = self.autostart.still_owed(&name, context) else { return };
+        let Some(definition) = self.autostart.still_owed(&name, context) else { return };
         let round = self.autostart.round(&name, context.host);
         let planned = survey.map_err(CallError::from).and_then(|survey| {
             let partial = bring_up::bring_up_available(&definition, context.host, &survey, round)?;
@@ -107,10 +108,10 @@ impl Coordinator {
             Err(err) => self.miss_attempt(&name, &err, context),
             Ok((partial, claims, losses)) if partial.plan.steps.is_empty() || claims.is_empty() => {
                 losses.iter().for_each(|loss| warn!("{loss}"));
-                self.attempt(request, name, file.as_deref(), partial, context);
+                self.attempt(request, &definition, partial, context);
             }
             Ok((partial, claims, losses)) => {
-                let checking = Checking::Attempt { request, name, file, partial, losses };
+                let checking = Checking::Attempt { request, definition, partial, losses };
                 self.stage = Stage::Checking(Box::new(checking));
                 self.make_ready(Action::Check { claims, leases: Vec::new() });
             }
@@ -121,13 +122,13 @@ impl Coordinator {
     pub(super) fn attempt(
         &mut self,
         request: Request,
-        name: IfName,
-        file: Option<&[u8]>,
+        definition: &Interface,
         partial: Partial,
         context: &Context<'_>,
     ) {
         let is_in_transaction = self.transaction.open().is_some();
-        self.autostart.note_planned(&name, file, &partial, is_in_transaction);
+        self.autostart.note_planned(definition, &partial, is_in_transaction);
+        let name = definition.name;
         let Partial { plan, .. } = partial;
         if plan.steps.is_empty() {
             self.autostart.note_attempt(&name, Vec::new(), context);

@@ -9,6 +9,7 @@ use crate::change::request::Request;
 use crate::change::running::Running;
 use crate::change::undo::Undo;
 use crate::host::survey::SurveyOrder;
+use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::plan::bring_up::Partial;
 use crate::plan::losses::Loss;
@@ -42,13 +43,7 @@ pub(super) enum Sought {
 #[derive(Clone, Debug)]
 pub(super) enum Checking {
     Change(Request, Change),
-    Attempt {
-        request: Request,
-        name: IfName,
-        file: Option<Vec<u8>>,
-        partial: Partial,
-        losses: Vec<Loss>,
-    },
+    Attempt { request: Request, definition: Interface, partial: Partial, losses: Vec<Loss> },
 }
 
 /// What the host is written down for.
