@@ -12,9 +12,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use crate::definitions::files::FilePath;
 use crate::host::record::HostRecord;
 use crate::host::{is_out_of_the_way, may_be_guest};
-use crate::limits::{DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, SNAPSHOT_LEN_MAX};
+use crate::limits::{DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, PATH_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::{Lease, NameServers};
@@ -27,14 +28,12 @@ use crate::xdr::writer::Writer;
 use writer::SnapshotWriter;
 
 /// What a snapshot's file begins with; the number is the format's.
-pub(crate) const MAGIC: &Magic = b"vifchg3\n";
+pub(crate) const MAGIC: &Magic = b"vifchg4\n";
 
 /// Texts of ours that are kept: a moment, the boot's id.
 const TEXT_LEN_MAX: usize = 256;
 /// Links and their like: more than the kernel has numbers for names.
 const COUNT_MAX: usize = 1 << 20;
-/// `PATH_MAX`.
-const TARGET_LEN_MAX: usize = 4096;
 
 /// Which [`KeptFile`] follows.
 mod kind {
@@ -52,8 +51,8 @@ pub struct Snapshot {
     pub network: Option<Network>,
 }
 
-/// The definition files.
-pub type Files = SortedMap<IfName, KeptFile>;
+/// The definition files, by path.
+pub type Files = SortedMap<FilePath, KeptFile>;
 
 /// What runs.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -120,7 +119,7 @@ pub enum KeptFile {
 /// What is to become of one file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileRestoration {
-    pub name: IfName,
+    pub path: FilePath,
     pub before: Option<KeptFile>,
     pub after: Option<KeptFile>,
 }
@@ -211,8 +210,8 @@ impl Snapshot {
         let opening = decode_opening(&mut reader)?;
         let mut files = Files::default();
         for _ in 0..reader.count("files", DEFINITION_COUNT_MAX)? {
-            let (name, file) = decode_file(&mut reader)?;
-            files.insert(name, file);
+            let (path, file) = decode_file(&mut reader)?;
+            files.insert(path, file);
         }
         let has_network = reader.flag("network")?;
         let network = has_network.then(|| decode_network(&mut reader)).transpose()?;
@@ -252,19 +251,19 @@ impl Network {
     }
 }
 
-/// What makes the files `now` those of `then`, in the order of their names. A file that could not be
+/// What makes the files `now` those of `then`, in the order of their paths. A file that could not be
 /// read then stays as it is.
 pub fn restorations(then: &Files, now: &Files) -> Vec<FileRestoration> {
-    let names: BTreeSet<_> = then.keys().chain(now.keys()).copied().collect();
-    let restoration = |name: IfName| {
-        let (before, after) = (now.get(&name).cloned(), then.get(&name).cloned());
-        (before != after && after != Some(KeptFile::Unread)).then_some(FileRestoration {
-            name,
+    let paths: BTreeSet<_> = then.keys().chain(now.keys()).collect();
+    let restoration = |path: &FilePath| {
+        let (before, after) = (now.get(path).cloned(), then.get(path).cloned());
+        (before != after && after != Some(KeptFile::Unread)).then(|| FileRestoration {
+            path: path.clone(),
             before,
             after,
         })
     };
-    names.into_iter().filter_map(restoration).collect()
+    paths.into_iter().filter_map(restoration).collect()
 }
 
 fn encode_opening(writer: &mut Writer<'_>, opening: &Opening) {
@@ -301,8 +300,8 @@ fn decode_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, S
     }
 }
 
-fn encode_file(writer: &mut Writer<'_>, name: &IfName, file: &KeptFile) {
-    writer.string(name.as_str());
+fn encode_file(writer: &mut Writer<'_>, path: &FilePath, file: &KeptFile) {
+    writer.opaque(path.as_bytes());
     match file {
         KeptFile::File { bytes, mode, uid, gid } => {
             writer.u32(kind::FILE);
@@ -317,8 +316,9 @@ fn encode_file(writer: &mut Writer<'_>, name: &IfName, file: &KeptFile) {
     }
 }
 
-fn decode_file(reader: &mut Reader<'_>) -> Result<(IfName, KeptFile), SnapshotError> {
-    let name = decode_name(reader)?;
+fn decode_file(reader: &mut Reader<'_>) -> Result<(FilePath, KeptFile), SnapshotError> {
+    let path = FilePath::new(reader.opaque("path", PATH_LEN_MAX)?);
+    let path = path.ok_or(SnapshotError::Content("path"))?;
     let file = match reader.u32("kind")? {
         kind::FILE => {
             let (mode, uid, gid) = (reader.u32("mode")?, reader.u32("uid")?, reader.u32("gid")?);
@@ -326,11 +326,11 @@ fn decode_file(reader: &mut Reader<'_>) -> Result<(IfName, KeptFile), SnapshotEr
             let bytes = reader.opaque("bytes", len_max)?.to_vec();
             KeptFile::File { bytes, mode, uid, gid }
         }
-        kind::LINK => KeptFile::Link(reader.opaque("target", TARGET_LEN_MAX)?.to_vec()),
+        kind::LINK => KeptFile::Link(reader.opaque("target", PATH_LEN_MAX)?.to_vec()),
         kind::UNREAD => KeptFile::Unread,
         _ => return Err(SnapshotError::Content("kind")),
     };
-    Ok((name, file))
+    Ok((path, file))
 }
 
 /// All but what the kernel has said, which follows.

@@ -1,4 +1,120 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How a host's files say what is defined: one module for each format, functions of text alone.
+//! [`Backend`]: how a host's files say what is defined. One module for each format, functions of bytes
+//! alone.
 
 pub mod native;
+
+use std::fmt;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::definitions::Definitions;
+use crate::definitions::files::{FileEdit, FilePath, FileSet, FileState};
+use crate::model::interface::Interface;
+use crate::model::name::IfName;
+
+/// A format of definition files, and where they are.
+pub trait Backend: fmt::Debug {
+    /// The directory that all paths begin at.
+    fn root(&self) -> &Path;
+
+    /// Whether a file with this path is a definition file.
+    fn owns(&self, path: &FilePath) -> bool;
+
+    /// What these files define.
+    fn parse(&self, files: &FileSet) -> Definitions;
+
+    /// Brings `definitions` up to date with `files`, of which those at `changed` are other ones than
+    /// before. A backend whose files have nothing to do with each other parses those alone.
+    fn update(&self, definitions: &mut Definitions, files: &FileSet, changed: &[FilePath]) {
+        if !changed.is_empty() {
+            *definitions = self.parse(files);
+        }
+    }
+
+    /// The edits that make `interface` defined, in their order. What becomes a part of it has no
+    /// definition of its own any longer: the parts of a bridge's port too, but not a VLAN's parent.
+    /// The daemon may die between two edits. A part is then defined twice, of which
+    /// [`Definitions::holder_of`] tells, and never nowhere.
+    ///
+    /// # Errors
+    /// The format or the files do not allow it.
+    fn define(&self, interface: &Interface, files: &FileSet) -> Result<Vec<FileEdit>, Refusal>;
+
+    /// The edits that leave `name` undefined: none if it is not defined.
+    ///
+    /// # Errors
+    /// The format or the files do not allow it.
+    fn undefine(&self, name: &IfName, files: &FileSet) -> Result<Vec<FileEdit>, Refusal>;
+}
+
+/// Why a definition cannot be written: a clause of one line, "its name begins with a dot".
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal(pub String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A host's definition files as they were last read, and what they define.
+#[derive(Clone, Debug)]
+pub struct DefinitionFiles {
+    backend: Rc<dyn Backend>,
+    files: FileSet,
+    definitions: Definitions,
+}
+
+impl DefinitionFiles {
+    /// No file is known yet.
+    pub fn new(backend: Rc<dyn Backend>) -> Self {
+        Self { backend, files: FileSet::default(), definitions: Definitions::default() }
+    }
+
+    /// As if `files` had just been read.
+    pub fn of(backend: Rc<dyn Backend>, files: FileSet) -> Self {
+        let definitions = backend.parse(&files);
+        Self { backend, files, definitions }
+    }
+
+    pub fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
+    pub fn files(&self) -> &FileSet {
+        &self.files
+    }
+
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// Notes what one file has become. [`DefinitionFiles::update`] reads it.
+    pub fn note(&mut self, path: FilePath, state: Option<FileState>) {
+        self.files.note(path, state);
+    }
+
+    /// Reads files that have been noted.
+    pub fn update(&mut self, changed: &[FilePath]) {
+        self.backend.update(&mut self.definitions, &self.files, changed);
+    }
+
+    /// As [`Backend::define`].
+    ///
+    /// # Errors
+    /// The format or the files do not allow it.
+    pub fn define(&self, interface: &Interface) -> Result<Vec<FileEdit>, Refusal> {
+        self.backend.define(interface, &self.files)
+    }
+
+    /// As [`Backend::undefine`].
+    ///
+    /// # Errors
+    /// The format or the files do not allow it.
+    pub fn undefine(&self, name: &IfName) -> Result<Vec<FileEdit>, Refusal> {
+        self.backend.undefine(name, &self.files)
+    }
+}

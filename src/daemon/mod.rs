@@ -17,9 +17,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use log::{error, warn};
 
+use crate::backend::native::Native;
 use crate::change::rollback::Recovery;
 use crate::cli::{self, Invocation, Run, UsageError};
 use crate::config::Settings;
@@ -407,7 +409,7 @@ fn make_server(
             program: environment.program.clone(),
             path: environment.path.clone(),
         },
-        store: DefinitionStore::open(paths.definition_dir, privilege),
+        store: DefinitionStore::open(Rc::new(Native::new(paths.definition_dir)), privilege),
         signals,
         hooks: Hooks::new(paths.hook_dir, environment.passed_on.clone()),
         supervisor: Supervisor::new(environment.notify_socket.clone()),

@@ -14,6 +14,7 @@ pub mod connect;
 pub mod interface;
 pub mod admin;
 
+use crate::backend::DefinitionFiles;
 use crate::call_errors;
 use crate::change::decision::{Change, Transaction};
 use crate::change::transaction::Status;
@@ -31,9 +32,17 @@ use crate::proto::{Call, Reply};
 pub struct World<'a> {
     pub privilege: Privilege,
     pub host: &'a Host,
-    pub definitions: &'a Definitions,
+    /// The definition files, and what they define.
+    pub files: &'a DefinitionFiles,
     /// What is known of a change that can be undone.
     pub change: Status<'a>,
+}
+
+impl<'a> World<'a> {
+    /// What is defined.
+    pub(crate) fn definitions(&self) -> &'a Definitions {
+        self.files.definitions()
+    }
 }
 
 /// What a handler came to.

@@ -3,7 +3,12 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test wants one answer, and no other")]
 
+use std::path::PathBuf;
+use std::rc::Rc;
+
 use super::*;
+use crate::backend::native::Native;
+use crate::definitions::files::{FilePath, FileState};
 use crate::model::address::MacAddr;
 use crate::model::client::{Access, Endpoint, Opened};
 use crate::model::interface::{Ethernet, Interface, Kind, OperState};
@@ -12,6 +17,7 @@ use crate::netlink::Event;
 use crate::netlink::link::{Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::InterfaceCall;
+use crate::xml::format::format;
 
 /// A bridge with two ports, a tap, two links of one address, and one that is down.
 fn host() -> Host {
@@ -49,6 +55,16 @@ fn defined(name: &str) -> Interface {
     Interface { name, start: None, mtu: Some(9000), protocols: Vec::new(), kind }
 }
 
+/// The files of these definitions.
+fn files(definitions: &[&str]) -> DefinitionFiles {
+    let file = |name: &&str| {
+        let bytes = format(&defined(name)).into_bytes();
+        (FilePath::new(format!("{name}.xml")).unwrap(), FileState::Content(bytes))
+    };
+    let files = definitions.iter().map(file).collect();
+    DefinitionFiles::of(Rc::new(Native::new(PathBuf::new())), files)
+}
+
 fn client(access: Access) -> ClientState {
     let opened = Opened { uri: "interface:///system".to_owned(), access };
     ClientState { opened: Some(opened), ..ClientState::new(Endpoint::ReadWrite) }
@@ -56,12 +72,11 @@ fn client(access: Access) -> ClientState {
 
 /// Answers a call of a client that may do everything, on [`host`] with these definitions.
 fn answer_with(definitions: &[&str], call: InterfaceCall) -> Result<Reply, CallError> {
-    let definitions = definitions.iter().map(|name| defined(name)).collect();
-    let host = host();
+    let (host, files) = (host(), files(definitions));
     let world = World {
         privilege: Privilege::System,
         host: &host,
-        definitions: &definitions,
+        files: &files,
         change: Status::default(),
     };
     let client = client(Access::ReadWrite);
@@ -88,11 +103,11 @@ fn error(call: InterfaceCall) -> String {
 }
 
 fn connect(call: ConnectCall, client: &ClientState) -> Result<Reply, CallError> {
-    let (host, definitions) = (Host::default(), Definitions::default());
+    let (host, files) = (Host::default(), files(&[]));
     let world = World {
         privilege: Privilege::System,
         host: &host,
-        definitions: &definitions,
+        files: &files,
         change: Status::default(),
     };
     match handle(&Call::Connect(call), client, &world, None) {
@@ -267,11 +282,11 @@ fn whoever_may_only_look_changes_nothing() {
         ("virInterfaceChangeCommit", InterfaceCall::ChangeCommit { flags: 9 }),
         ("virInterfaceChangeRollback", InterfaceCall::ChangeRollback { flags: 9 }),
     ] {
-        let (host, definitions) = (host(), Definitions::default());
+        let (host, files) = (host(), files(&[]));
         let world = World {
             privilege: Privilege::System,
             host: &host,
-            definitions: &definitions,
+            files: &files,
             change: Status::default(),
         };
         let call = Call::Interface(call);
@@ -339,11 +354,11 @@ fn open_wants_a_name_and_no_second_time() {
 
 #[test]
 fn a_name_that_settings_decide_is_asked_about() {
-    let (host, definitions) = (Host::default(), Definitions::default());
+    let (host, files) = (Host::default(), files(&[]));
     let world = World {
         privilege: Privilege::System,
         host: &host,
-        definitions: &definitions,
+        files: &files,
         change: Status::default(),
     };
     let client = ClientState::new(Endpoint::ReadWrite);

@@ -16,24 +16,24 @@
 mod keep;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use log::{debug, warn};
 
-use crate::backend::native::{self, ParseDefinition};
-use crate::definitions::{Definitions, Entry, FileEdit};
+use crate::backend::{Backend, DefinitionFiles};
+use crate::definitions::files::{FileEdit, FilePath, FileState};
+use crate::definitions::{Definitions, Note};
 use crate::error::HostError;
 use crate::io::files::{self, Access};
 use crate::limits::{DEFINITION_LEN_MAX, FOLDER_NEWS_PER_TURN_MAX};
 use crate::model::client::Privilege;
-use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::sys::inotify::{self, Change, Event, Watch};
 
@@ -45,8 +45,7 @@ const NEWS_LEN: usize = 4096;
 pub struct DefinitionStore {
     dir: PathBuf,
     privilege: Privilege,
-    parse: ParseDefinition,
-    definitions: Definitions,
+    files: DefinitionFiles,
     /// Where the kernel tells of changes; `None` if it does not.
     queue: Option<OwnedFd>,
     folder: Folder,
@@ -55,7 +54,7 @@ pub struct DefinitionStore {
     /// Why it is not known which files there are, if so.
     unlisted: Option<HostError>,
     /// The files that are links, and what they led to when they were read.
-    links: SortedMap<IfName, Option<Stamp>>,
+    links: SortedMap<FilePath, Option<Stamp>>,
     /// What could not be read the last time, for want of something.
     unread: Stale,
     /// A descriptor that is given up for the time of reading and writing.
@@ -90,7 +89,7 @@ struct Stamp {
 /// What has to be read again.
 #[derive(Debug, Eq, PartialEq)]
 enum Stale {
-    Files(SortedMap<IfName, Change>),
+    Files(SortedMap<FilePath, Change>),
     Everything,
 }
 
@@ -116,14 +115,10 @@ impl Stamp {
 }
 
 impl DefinitionStore {
-    /// Reads the folder and follows it from now on. A folder that is missing has no definitions, and
-    /// is noticed when it appears; whatever is wrong with it, or in it, is a warning in the log.
-    pub fn open(dir: PathBuf, privilege: Privilege) -> Self {
-        Self::open_with(dir, privilege, native::parse)
-    }
-
-    /// As [`DefinitionStore::open`], for definitions in another language: tests have a short one.
-    fn open_with(dir: PathBuf, privilege: Privilege, parse: ParseDefinition) -> Self {
+    /// Reads the backend's folder and follows it from now on. A folder that is missing has no definitions,
+    /// and is noticed when it appears; whatever is wrong with it, or in it, is a warning in the log.
+    pub fn open(backend: Rc<dyn Backend>, privilege: Privilege) -> Self {
+        let dir = backend.root().to_owned();
         let queue = inotify::queue().inspect_err(|err| {
             let err = HostError::new("watch", dir.display().to_string(), err);
             warn!("{err}; reading the folder at each call instead");
@@ -135,8 +130,7 @@ impl DefinitionStore {
         let mut store = Self {
             dir,
             privilege,
-            parse,
-            definitions: Definitions::default(),
+            files: DefinitionFiles::new(backend),
             queue: queue.ok(),
             folder: Folder::Missing,
             complaint: None,
@@ -152,7 +146,12 @@ impl DefinitionStore {
 
     /// The definitions as of the last [`DefinitionStore::drain`].
     pub fn definitions(&self) -> &Definitions {
-        &self.definitions
+        self.files.definitions()
+    }
+
+    /// The files that they are from.
+    pub(crate) fn files(&self) -> &DefinitionFiles {
+        &self.files
     }
 
     /// Takes note of all that has changed. If nothing has: one read(2) and one stat(2), and another
@@ -176,9 +175,7 @@ impl DefinitionStore {
         self.reserve = None;
         match stale {
             Stale::Everything => self.read_folder(),
-            Stale::Files(changes) => {
-                changes.into_iter().for_each(|(name, change)| self.read_file(name, change));
-            }
+            Stale::Files(changes) => self.read_files(changes),
         }
         self.reserve = reserve();
     }
@@ -224,11 +221,11 @@ impl DefinitionStore {
             }
         }
         if outcome.is_ok() {
-            self.links.remove(&edit.name);
-            let entry = |bytes| native::read(edit.name, bytes, self.parse);
-            self.definitions.note(edit.name, edit.after.clone().map(entry));
+            self.links.remove(&edit.path);
+            self.files.note(edit.path.clone(), edit.after.clone().map(FileState::Content));
+            self.files.update(std::slice::from_ref(&edit.path));
         } else {
-            self.read_file(edit.name, Change::Other);
+            self.read_files([(edit.path.clone(), Change::Other)]);
         }
         outcome
     }
@@ -238,20 +235,19 @@ impl DefinitionStore {
         let refuse = |object: String, errno| {
             HostError::new("write", object, &io::Error::from_raw_os_error(errno))
         };
-        let Some(file_name) = native::file_name(&edit.name) else {
-            let object =
-                format!("the definition of {}, whose file name would begin with a dot", edit.name);
+        let path = self.path(&edit.path);
+        if !self.files.backend().owns(&edit.path) {
+            let object = format!("{}, which is no definition file", path.display());
             return Err(refuse(object, libc::EINVAL));
-        };
-        let path = self.dir.join(file_name);
+        }
         let len = edit.after.as_ref().map(Vec::len).unwrap_or_default();
         if u64::try_from(len).is_ok_and(|len| len > DEFINITION_LEN_MAX) {
             return Err(refuse(path.display().to_string(), libc::EFBIG));
         }
         self.drain();
-        match self.definitions.entry(&edit.name) {
-            Some(Entry::Unreadable(err)) => Err(err.clone()),
-            entry if entry.and_then(Entry::bytes) == edit.before.as_deref() => Ok(path),
+        match self.files.files().get(&edit.path) {
+            Some(FileState::Unreadable(err)) => Err(err.clone()),
+            state if state.and_then(FileState::content) == edit.before.as_deref() => Ok(path),
             _ => {
                 let object = format!("{}, which was changed meanwhile", path.display());
                 Err(refuse(object, libc::ECANCELED))
@@ -268,7 +264,7 @@ impl DefinitionStore {
             match inotify::read(queue, &mut buffer) {
                 Ok(len) => {
                     let bytes = buffer.get(..len).unwrap_or_default();
-                    inotify::events(bytes).for_each(|event| stale.add(event, self.folder));
+                    inotify::events(bytes).for_each(|event| self.add_news(&mut stale, event));
                 }
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return stale,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
@@ -283,10 +279,10 @@ impl DefinitionStore {
     }
 
     /// Adds the links that lead to another file or content than before.
-    fn look_at_links(&self, changes: &mut SortedMap<IfName, Change>) {
-        for (name, stamp) in self.links.iter() {
-            if self.path(name).and_then(|path| Stamp::of(&path)) != *stamp {
-                changes.insert(*name, Change::Other);
+    fn look_at_links(&self, changes: &mut SortedMap<FilePath, Change>) {
+        for (path, stamp) in self.links.iter() {
+            if Stamp::of(&self.path(path)) != *stamp {
+                changes.insert(path.clone(), Change::Other);
             }
         }
     }
@@ -296,9 +292,9 @@ impl DefinitionStore {
         let watched = self.watch_folder();
         let listed = match self.folder {
             Folder::Missing => Ok(BTreeSet::new()),
-            Folder::Unwatched | Folder::Watched { .. } => list(&self.dir),
+            Folder::Unwatched | Folder::Watched { .. } => self.list(),
         };
-        // It is the same cause, mostly; the names matter more than the news.
+        // It is the same cause, mostly; the list matters more than the news.
         let complaint = listed.as_ref().err().or(watched.as_ref().err());
         if self.complaint.as_ref() != complaint {
             complaint.iter().for_each(|err| warn!("{err}; retrying at each call"));
@@ -308,21 +304,15 @@ impl DefinitionStore {
             (Err(err), _, _) | (Ok(_), Err(err), Folder::Missing) => Some(err.clone()),
             (Ok(_), _, _) => None,
         };
-        let names = match listed {
+        let mut paths = match listed {
             Err(err) if is_shortage(&err) => {
                 self.unread = Stale::Everything;
                 return;
             }
             listed => listed.unwrap_or_default(),
         };
-        let known: Vec<_> = self.definitions.entries().map(|(name, _)| *name).collect();
-        for gone in known.into_iter().filter(|name| !names.contains(name)) {
-            self.links.remove(&gone);
-            self.definitions.note(gone, None);
-        }
-        for name in names {
-            self.read_file(name, Change::Other);
-        }
+        paths.extend(self.files.files().iter().map(|(path, _)| path.clone()));
+        self.read_files(paths.into_iter().map(|path| (path, Change::Other)));
     }
 
     /// Has the kernel tell of the folder that now has the name. It is watched before it is read, so
@@ -349,53 +339,88 @@ impl DefinitionStore {
         Ok(())
     }
 
-    /// Reads one file, and says what is wrong with it.
-    fn read_file(&mut self, name: IfName, change: Change) {
-        let Some(path) = self.path(&name) else { return };
-        self.links.remove(&name);
-        if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink()) {
-            // Before it is read, so that a change in between is seen the next time.
-            self.links.insert(name, Stamp::of(&path));
+    /// Reads these files, and warns of what is wrong with them.
+    fn read_files(&mut self, files: impl IntoIterator<Item = (FilePath, Change)>) {
+        let mut changed = Vec::new();
+        for (path, change) in files {
+            if self.read_file(&path, change) {
+                changed.push(path);
+            }
         }
-        let entry = match read(&path) {
+        self.files.update(&changed);
+        for path in &changed {
+            let shown = self.path(path);
+            let texts =
+                warnings(&shown, self.files.files().get(path), self.definitions().notes_on(path));
+            texts.iter().for_each(|text| warn!("{text}"));
+        }
+    }
+
+    /// Reads one file. `true` if it is another one than before.
+    fn read_file(&mut self, path: &FilePath, change: Change) -> bool {
+        let place = self.path(path);
+        self.links.remove(path);
+        if fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_symlink()) {
+            // Before it is read, so that a change in between is seen the next time.
+            self.links.insert(path.clone(), Stamp::of(&place));
+        }
+        let state = match read(&place) {
             // Somebody has just made it and is about to write. The end of that is told of.
             Ok(Some(bytes)) if bytes.is_empty() && change == Change::Created => None,
-            // It is the news of what was written here.
-            Ok(Some(bytes)) if self.has(&name, &bytes) => return,
-            Ok(bytes) => bytes.map(|bytes| native::read(name, bytes, self.parse)),
+            Ok(bytes) => bytes.map(FileState::Content),
             Err(err) if is_shortage(&err) => {
                 debug!("{err}; will retry");
-                let again = Stale::Files(SortedMap::from([(name, Change::Other)]));
+                let again = Stale::Files(SortedMap::from([(path.clone(), Change::Other)]));
                 self.unread = mem::take(&mut self.unread).and(again);
-                return;
+                return false;
             }
-            Err(err) => Some(Entry::Unreadable(err)),
+            Err(err) => Some(FileState::Unreadable(err)),
         };
-        if let Some(warning) = warning(&path, self.definitions.entry(&name), entry.as_ref()) {
-            warn!("{warning}");
+        // The news of what was written here changes nothing.
+        let is_other = self.files.files().get(path) != state.as_ref();
+        if is_other {
+            self.files.note(path.clone(), state);
         }
-        let is_new = self.definitions.entry(&name) != entry.as_ref();
-        if let Some(Entry::Defined { bytes, .. }) = entry.as_ref().filter(|_| is_new) {
-            for remark in native::remarks(bytes) {
-                warn!("{}: {remark}", path.display());
+        is_other
+    }
+
+    /// Adds what `event` tells. News of a folder that was watched before is old.
+    fn add_news(&self, stale: &mut Stale, event: Event<'_>) {
+        let is_current = |of| matches!(self.folder, Folder::Watched { watch, .. } if watch == of);
+        match (event, &mut *stale) {
+            (Event::Overflow, _) => *stale = Stale::Everything,
+            (Event::Folder { watch }, _) if is_current(watch) => *stale = Stale::Everything,
+            (Event::File { watch, name, change }, Stale::Files(changes)) if is_current(watch) => {
+                let path = FilePath::new(name).filter(|path| self.files.backend().owns(path));
+                if let Some(path) = path
+                    && (change == Change::Other || !changes.contains_key(&path))
+                {
+                    changes.insert(path, change);
+                }
             }
+            (Event::Folder { .. } | Event::File { .. }, _) => {}
         }
-        self.definitions.note(name, entry);
     }
 
-    /// Whether this is known to be in the file of that name.
-    fn has(&self, name: &IfName, bytes: &[u8]) -> bool {
-        self.definitions.entry(name).and_then(Entry::bytes) == Some(bytes)
+    /// The definition files that the folder has.
+    fn list(&self) -> Result<BTreeSet<FilePath>, HostError> {
+        let refuse = |err| HostError::new("read", self.dir.display().to_string(), &err);
+        let mut paths = BTreeSet::new();
+        for entry in fs::read_dir(&self.dir).map_err(refuse)? {
+            let path = FilePath::new(entry.map_err(refuse)?.file_name().into_vec());
+            paths.extend(path.filter(|path| self.files.backend().owns(path)));
+        }
+        Ok(paths)
     }
 
-    fn path(&self, name: &IfName) -> Option<PathBuf> {
-        native::file_name(name).map(|file_name| self.dir.join(file_name))
+    fn path(&self, path: &FilePath) -> PathBuf {
+        files::below(&self.dir, path)
     }
 }
 
 impl Stale {
     /// The files that have to be read again.
-    fn names(&self) -> impl Iterator<Item = &IfName> {
+    fn paths(&self) -> impl Iterator<Item = &FilePath> {
         let files = match self {
             Self::Files(files) => Some(files.keys()),
             Self::Everything => None,
@@ -413,33 +438,19 @@ impl Stale {
             (Self::Everything, _) | (_, Self::Everything) => Self::Everything,
         }
     }
-
-    /// Adds what `event` tells of `folder`. News of a folder that was watched before is old.
-    fn add(&mut self, event: Event<'_>, folder: Folder) {
-        let is_current = |of| matches!(folder, Folder::Watched { watch, .. } if watch == of);
-        match (event, &mut *self) {
-            (Event::Overflow, _) => *self = Self::Everything,
-            (Event::Folder { watch }, _) if is_current(watch) => *self = Self::Everything,
-            (Event::File { watch, name, change }, Self::Files(changes)) if is_current(watch) => {
-                if let Some(name) = native::name_of(name) {
-                    if change == Change::Other || !changes.contains_key(&name) {
-                        changes.insert(name, change);
-                    }
-                }
-            }
-            (Event::Folder { .. } | Event::File { .. }, _) => {}
-        }
-    }
 }
 
-/// What is to be said of a file that is no definition; nothing of one that was the same before.
-fn warning(path: &Path, before: Option<&Entry>, now: Option<&Entry>) -> Option<String> {
-    let text = match now? {
-        Entry::Defined { .. } => return None,
-        Entry::Broken { reason, .. } => format!("{}: ignored: {reason}", path.display()),
-        Entry::Unreadable(err) => format!("{err}; ignored"),
+/// What is to be said of a file that is another one than before.
+fn warnings(path: &Path, state: Option<&FileState>, notes: &[Note]) -> Vec<String> {
+    let unread = match state {
+        Some(FileState::Unreadable(err)) => Some(format!("{err}; ignored")),
+        Some(FileState::Content(_)) | None => None,
     };
-    (before != now).then_some(text)
+    let notes = notes.iter().map(|note| match note {
+        Note::Ignored(reason) => format!("{}: ignored: {reason}", path.display()),
+        Note::Remark(text) => format!("{}: {text}", path.display()),
+    });
+    unread.into_iter().chain(notes).collect()
 }
 
 fn identity_of(dir: &Path) -> Result<Identity, HostError> {
@@ -457,17 +468,6 @@ fn is_shortage(err: &HostError) -> bool {
 /// Any descriptor. Without one the next shortage is met without it.
 fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
-}
-
-/// The names of which the folder has files.
-fn list(dir: &Path) -> Result<BTreeSet<IfName>, HostError> {
-    let refuse = |err| HostError::new("read", dir.display().to_string(), &err);
-    let mut names = BTreeSet::new();
-    for entry in fs::read_dir(dir).map_err(refuse)? {
-        let file_name: &OsStr = &entry.map_err(refuse)?.file_name();
-        names.extend(native::name_of(file_name.as_bytes()));
-    }
-    Ok(names)
 }
 
 /// The content of a regular file, `None` if there is none. Nothing else is even opened: a device may

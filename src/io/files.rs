@@ -14,6 +14,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
+use crate::definitions::files::FilePath;
 use crate::error::HostError;
 
 /// Definitions, sysctls and files of /proc are mostly shorter than this.
@@ -56,6 +57,11 @@ pub(crate) fn read_text_if_any(path: &Path, len_max: u64) -> Result<Option<Strin
         Err(err) if err.errno() == libc::ENOENT => Ok(None),
         Err(err) => Err(err),
     }
+}
+
+/// Where a definition file is.
+pub(crate) fn below(root: &Path, path: &FilePath) -> PathBuf {
+    root.join(OsStr::from_bytes(path.as_bytes()))
 }
 
 /// The end of a temporary file's name. The name begins with a dot.

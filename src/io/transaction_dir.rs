@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use crate::backend::native;
 use crate::change::action::TransactionFile;
 use crate::error::HostError;
 use crate::io::files::{self, Replacement};
@@ -179,9 +178,7 @@ impl TransactionDir {
             {
                 None
             }
-            (Some(KeptFile::File { bytes, .. }), _) => {
-                Some((native::file_name(&file.name)?, bytes))
-            }
+            (Some(KeptFile::File { bytes, .. }), _) => Some((&file.path, bytes)),
             (Some(KeptFile::Link(_) | KeptFile::Unread) | None, _) => None,
         });
         let abandoned: Vec<_> = abandoned.collect();
@@ -189,8 +186,10 @@ impl TransactionDir {
             return Ok(None);
         }
         let set = self.make_set()?;
-        for (name, bytes) in abandoned {
-            files::replace(&set.join(name), bytes)?;
+        for (path, bytes) in abandoned {
+            let copy = files::below(&set, path);
+            copy.parent().map_or(Ok(()), |dir| files::make_folder(dir, DIR_MODE))?;
+            files::replace(&copy, bytes)?;
         }
         Ok(Some(set))
     }

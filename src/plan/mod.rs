@@ -30,7 +30,7 @@ pub mod restore;
 
 use std::fmt;
 
-use crate::definitions::FileEdit;
+use crate::definitions::files::FileEdit;
 use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::managers::{Claim, Stake};

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::definitions::FileEdit;
+use crate::definitions::files::FileEdit;
 use crate::host::{Host, describe};
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::model::foreign::ForeignClient;
@@ -346,9 +346,9 @@ impl fmt::Display for Step {
             Self::DeleteRoute { link, record } => write!(f, "route del {record} dev {link}"),
             Self::DeleteVlans { link, vlans } => write!(f, "vlan del {vlans} dev {link}"),
             Self::EditFile(edit) => match (&edit.before, &edit.after) {
-                (_, None) => write!(f, "file remove {}", edit.name),
-                (None, Some(_)) => write!(f, "file write {}", edit.name),
-                (Some(_), Some(_)) => write!(f, "file rewrite {}", edit.name),
+                (_, None) => write!(f, "file remove {}", edit.path),
+                (None, Some(_)) => write!(f, "file write {}", edit.path),
+                (Some(_), Some(_)) => write!(f, "file rewrite {}", edit.path),
             },
             Self::LeadOver { link, record } => {
                 let object = record.object().unwrap_or_default();
@@ -373,11 +373,11 @@ impl fmt::Display for Step {
             }
             Self::ResetLink { link, setting } => write!(f, "link set {link} {setting}"),
             Self::RestoreFile(file) => match &file.after {
-                None => write!(f, "file remove {}", file.name),
-                Some(KeptFile::Unread) => write!(f, "file leave {}", file.name),
-                Some(KeptFile::Link(_)) => write!(f, "file link {}, as recorded", file.name),
+                None => write!(f, "file remove {}", file.path),
+                Some(KeptFile::Unread) => write!(f, "file leave {}", file.path),
+                Some(KeptFile::Link(_)) => write!(f, "file link {}, as recorded", file.path),
                 Some(KeptFile::File { mode, uid, gid, .. }) => {
-                    write!(f, "file write {}, as recorded (mode {mode:o}, {uid}:{gid})", file.name)
+                    write!(f, "file write {}, as recorded (mode {mode:o}, {uid}:{gid})", file.path)
                 }
             },
             Self::SetFdb { link, entry } => write!(f, "fdb add {entry} dev {link}"),

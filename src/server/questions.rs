@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From a call to its outcome: the handler decides, and what it asks is found out here.
 
+use crate::backend::DefinitionFiles;
 use crate::call_errors;
 use crate::change::decision::Decision;
 use crate::change::transaction::Status;
-use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::handler::{self, Answer, Outcome, Question, World};
 use crate::host::Host;
@@ -27,7 +27,7 @@ pub(crate) struct Resolver<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) client_config: &'a mut ClientConfig,
     pub(crate) host: &'a Host,
-    pub(crate) definitions: &'a Definitions,
+    pub(crate) files: &'a DefinitionFiles,
     pub(crate) change: Status<'a>,
     pub(crate) clients: &'a DhcpClients,
     pub(crate) kernel: &'a mut Kernel,
@@ -83,7 +83,7 @@ impl Resolver<'_> {
         let world = World {
             privilege: self.facts.privilege,
             host: self.host,
-            definitions: self.definitions,
+            files: self.files,
             change: self.change,
         };
         let outcome = handler::handle(call, client, &world, answer);

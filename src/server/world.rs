@@ -89,7 +89,7 @@ impl World {
             facts: &self.facts,
             client_config: &mut self.client_config,
             host: &self.host,
-            definitions: self.store.definitions(),
+            files: self.store.files(),
             change,
             clients: &self.leases,
             kernel: &mut self.kernel,

@@ -34,7 +34,7 @@ impl SnapshotWriter {
         let mut writer = Writer::new(&mut file);
         encode_opening(&mut writer, &snapshot.opening);
         writer.count(snapshot.files.len());
-        snapshot.files.iter().for_each(|(name, file)| encode_file(&mut writer, name, file));
+        snapshot.files.iter().for_each(|(path, file)| encode_file(&mut writer, path, file));
         writer.flag(snapshot.network.is_some());
         let host = snapshot.network.as_ref().map(|network| {
             encode_network(&mut writer, network);

@@ -381,11 +381,11 @@ fn a_folder_that_cannot_be_written_is_read_and_says_so() {
         let _daemon = Daemon::start();
         assert_eq!(inactive("eth0"), by_hand);
         let said = virsh_define(&ethernet("eth1", &[], &[]), "").failed();
-        let want = "failed to define interface eth1: file write eth1: ";
+        let want = "failed to define interface eth1: file write eth1.xml: ";
         assert!(said.contains(want) && said.contains("Read-only file system"), "{said}");
         assert!(said.contains("nothing has been changed"), "{said}");
         let said = virsh("iface-undefine eth0").failed();
-        let want = "failed to undefine interface eth0: file remove eth0: ";
+        let want = "failed to undefine interface eth0: file remove eth0.xml: ";
         assert!(said.contains(want) && said.contains("Read-only file system"), "{said}");
         assert_eq!(inactive("eth0"), by_hand);
         assert_eq!(folder(), ["eth0.xml"]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::change::job::StepError;
 use virtinterfaced::change::rollback::{Next, Observed, Parts, Remains, Rollback, Scope};
+use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::error::HostError;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
@@ -312,16 +313,13 @@ fn a_step_that_fails_for_lack_of_resources_is_not_given_up() {
 fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let (then, mut now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
     let err = HostError::new("read", "/x", &std::io::Error::from_raw_os_error(libc::EIO));
-    let files = KeptFile::Link(b"there".to_vec());
+    let (path, files) = (FilePath::new("eth0.xml").unwrap(), KeptFile::Link(b"there".to_vec()));
     let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
-    let snapshot = Snapshot {
-        network: Some(network),
-        files: Files::from([(name("eth0"), files)]),
-        ..snapshot()
-    };
+    let snapshot =
+        Snapshot { network: Some(network), files: Files::from([(path, files)]), ..snapshot() };
     let mut rollback = rollback_to(snapshot.clone(), "one");
     let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
-    assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0, as recorded\n");
+    assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0.xml, as recorded\n");
     let step = plan.steps[1].step.clone();
     now.clone_from(&then);
     for _ in 0..2 {

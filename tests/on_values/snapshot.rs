@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use simulation::value_kernel::ValueKernel;
+use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sorted::SortedMap;
@@ -15,7 +16,7 @@ use virtinterfaced::snapshot::{
 };
 use virtinterfaced::xdr::seal::{Magic, seal};
 
-const MAGIC: &Magic = b"vifchg3\n";
+const MAGIC: &Magic = b"vifchg4\n";
 
 const HOST: &str = "
     link br0 bridge up
@@ -34,6 +35,10 @@ fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
 }
 
+fn path(path: &str) -> FilePath {
+    FilePath::new(path).unwrap()
+}
+
 fn file(text: &str) -> KeptFile {
     KeptFile::File { bytes: text.as_bytes().to_vec(), mode: 0o640, uid: 0, gid: 27 }
 }
@@ -50,9 +55,9 @@ fn snapshot() -> Snapshot {
             until: Some("2026-11-27 20:40:34 UTC".to_owned()),
         },
         files: Files::from([
-            (name("br0"), file("<interface/>")),
-            (name("eth8"), KeptFile::Unread),
-            (name("eth9"), KeptFile::Link(b"/elsewhere".to_vec())),
+            (path("br0.xml"), file("<interface/>")),
+            (path("eth8.xml"), KeptFile::Unread),
+            (path("interfaces.d/eth9"), KeptFile::Link(b"/elsewhere".to_vec())),
         ]),
         network: Some(Network {
             foreign: kernel.foreign_clients().to_vec(),
@@ -133,36 +138,36 @@ fn an_inconsistent_snapshot_with_a_correct_checksum_is_refused() {
 #[test]
 fn files_are_restored_that_are_not_as_they_were() {
     let then = Files::from([
-        (name("a"), file("a")),
-        (name("b"), file("b")),
-        (name("c"), file("c")),
-        (name("d"), KeptFile::Link(b"x".to_vec())),
-        (name("f"), KeptFile::Unread),
-        (name("g"), KeptFile::Unread),
-        (name("h"), file("h")),
+        (path("a"), file("a")),
+        (path("b"), file("b")),
+        (path("c"), file("c")),
+        (path("d"), KeptFile::Link(b"x".to_vec())),
+        (path("f"), KeptFile::Unread),
+        (path("g"), KeptFile::Unread),
+        (path("h"), file("h")),
     ]);
     let other_mode = KeptFile::File { bytes: b"c".to_vec(), mode: 0o600, uid: 0, gid: 27 };
     let now = Files::from([
-        (name("a"), file("a")),
-        (name("b"), file("other")),
-        (name("c"), other_mode),
-        (name("e"), file("new")),
-        (name("f"), file("f")),
-        (name("h"), KeptFile::Unread),
+        (path("a"), file("a")),
+        (path("b"), file("other")),
+        (path("c"), other_mode),
+        (path("e"), file("new")),
+        (path("f"), file("f")),
+        (path("h"), KeptFile::Unread),
     ]);
     let restored = restorations(&then, &now);
     let found: Vec<_> = restored
         .iter()
-        .map(|it| (it.name.as_str(), it.before.is_some(), it.after.is_some()))
+        .map(|it| (it.path.to_string(), it.before.is_some(), it.after.is_some()))
         .collect();
     assert_eq!(
         found,
         [
-            ("b", true, true),
-            ("c", true, true),
-            ("d", false, true),
-            ("e", true, false),
-            ("h", true, true)
+            ("b".to_owned(), true, true),
+            ("c".to_owned(), true, true),
+            ("d".to_owned(), false, true),
+            ("e".to_owned(), true, false),
+            ("h".to_owned(), true, true)
         ]
     );
     assert_eq!(restorations(&then, &then), []);

@@ -2,9 +2,8 @@
 //! The hosts that sequences start from, and the operations on each.
 
 use simulation::value_kernel::ValueKernel;
+use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::snapshot::KeptFile;
-
-use crate::by_hand::name;
 
 /// A host, and the operations of its sequences. Of several calls, the first that is not refused is
 /// made. Manual changes are used in turn.
@@ -40,7 +39,8 @@ impl Files {
                 uid: *uid,
                 gid: *gid,
             });
-            kernel.put_file(name(of), file);
+            let path = FilePath::new(format!("{of}.xml")).unwrap();
+            kernel.put_file(path, file);
         }
     }
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The calls that change definitions: define, undefine. They change files, and not the kernel.
 
+use crate::backend::Refusal;
 use crate::change::decision::Change;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::interface::target::Target;
 use crate::handler::{Answer, Outcome, Question, World};
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
+use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
 use crate::plan::{self, Plan, tear_down};
 use crate::proto::Reply;
@@ -29,10 +31,14 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
         Ok(parsed) => parsed,
         Err(err) => return Outcome::Done(Err(err.into())),
     };
-    if let Some(err) = hidden(&interface).or_else(|| taken(&interface, world)) {
+    if let Some(err) = taken(&interface, world) {
         return Outcome::Done(Err(err));
     }
     let name = interface.name;
+    let edits = match world.files.define(&interface) {
+        Ok(edits) => edits,
+        Err(refusal) => return Outcome::Done(Err(unwritten(name, "defined", &refusal))),
+    };
     let mac = match world.host.link_named(&name) {
         Some(link) => link.mac,
         None => interface.kind.mac(),
@@ -41,7 +47,7 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
     Outcome::Change(Change {
         warnings: warnings.collect(),
         claims: Claim::all(&interface, |_| Stake::Settings),
-        plan: Plan::of_edits(world.definitions.define(&interface)),
+        plan: Plan::of_edits(edits),
         reply: Reply::Interface(InterfaceRef { name, mac }),
         removed: Vec::new(),
         shelved: None,
@@ -58,7 +64,13 @@ pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -
     };
     let plan = match target {
         Target::Link { definition: Some(definition), .. } | Target::Defined(definition) => {
-            Plan::of_edits(world.definitions.undefine(&definition.name))
+            match world.files.undefine(&definition.name) {
+                Ok(edits) => Plan::of_edits(edits),
+                Err(refusal) => {
+                    let err = unwritten(definition.name, "undefined", &refusal);
+                    return Outcome::Done(Err(err));
+                }
+            }
         }
         Target::Link { link, definition: None } => {
             let refused = || {
@@ -91,13 +103,10 @@ pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -
     })
 }
 
-/// Refuses a name whose file would be hidden, and is taken for one that is being written.
-fn hidden(interface: &Interface) -> Option<CallError> {
-    let name = interface.name;
-    name.as_str().starts_with('.').then(|| {
-        let detail = format!("interface '{name}' cannot be defined: its name begins with a dot");
-        CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
-    })
+/// The error for what the backend does not write.
+fn unwritten(name: IfName, verb: &str, refusal: &Refusal) -> CallError {
+    let detail = format!("interface '{name}' cannot be {verb}: {refusal}");
+    CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
 /// Refuses a definition of what is a part of another one: which of the two should hold? One that takes
@@ -106,7 +115,7 @@ fn taken(interface: &Interface, world: &World<'_>) -> Option<CallError> {
     let members = interface.members();
     let names = std::iter::once(interface.name).chain(members.iter().copied());
     let holder = names
-        .filter_map(|name| world.definitions.holder_of(&name).map(|holder| (name, holder.name)))
+        .filter_map(|name| world.definitions().holder_of(&name).map(|holder| (name, holder.name)))
         .find(|(_, holder)| *holder != interface.name && !members.contains(holder));
     let (name, holder) = holder?;
     let detail = format!(

@@ -66,7 +66,7 @@ fn listed<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
 }
 
 fn listed_links<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
-    let World { host, definitions, .. } = *world;
+    let (host, definitions) = (world.host, world.definitions());
     host.links().filter_map(move |link| {
         let is_out = || host.is_hidden(link) || is_discarded(host, link);
         let shown = !is_out() || definitions.named(&link.name).is_some();
@@ -76,7 +76,7 @@ fn listed_links<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a>
 
 /// The definitions without a link.
 fn listed_definitions<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
-    let World { host, definitions, .. } = *world;
+    let (host, definitions) = (world.host, world.definitions());
     let mut names = host.link_names().peekable();
     let is_without_link = move |definition: &&Interface| {
         while names.next_if(|name| **name < definition.name).is_some() {}

@@ -51,7 +51,7 @@ impl<'a> Target<'a> {
     pub(super) fn named(name: &str, world: &World<'a>) -> Result<Self, CallError> {
         let not_found = || call_errors::no_interface_named(name);
         let name = IfName::new(name).map_err(|_| not_found())?;
-        let definition = world.definitions.named(&name);
+        let definition = world.definitions().named(&name);
         match world.host.link_named(&name) {
             Some(link) => Ok(Self::Link { link, definition }),
             None => definition.map(Self::Defined).ok_or_else(not_found),

@@ -9,11 +9,10 @@ use std::path::Path;
 
 use log::warn;
 
-use crate::definitions::Entry;
+use crate::definitions::files::{FilePath, FileState};
 use crate::error::HostError;
 use crate::io::definitions::{DefinitionStore, Stale, reserve};
 use crate::io::files::{self, Access};
-use crate::model::name::IfName;
 use crate::snapshot::{FileRestoration, Files, KeptFile};
 use crate::sys::inotify::Change;
 
@@ -32,19 +31,19 @@ impl DefinitionStore {
         if let Some(err) = &self.unlisted {
             return Err(err.clone());
         }
-        let is_unreadable = |(_, entry): &(&IfName, &Entry)| matches!(entry, Entry::Unreadable(_));
-        let unreadable = self.definitions.entries().filter(is_unreadable).map(|(name, _)| *name);
-        let again: Vec<_> = unreadable.chain(self.unread.names().copied()).collect();
+        let is_unreadable =
+            |(_, state): &(&FilePath, &FileState)| matches!(state, FileState::Unreadable(_));
+        let unreadable = self.files.files().iter().filter(is_unreadable).map(|(path, _)| path);
+        let again: Vec<_> = unreadable.chain(self.unread.paths()).cloned().collect();
         self.unread = Stale::default();
-        again.into_iter().for_each(|name| self.read_file(name, Change::Other));
-        if let Some(name) = self.unread.names().next() {
+        self.read_files(again.into_iter().map(|path| (path, Change::Other)));
+        if let Some(path) = self.unread.paths().next() {
             let err = io::Error::from_raw_os_error(libc::EAGAIN);
-            return Err(HostError::new("read", format!("the definition of {name}"), &err));
+            return Err(HostError::new("read", self.path(path).display().to_string(), &err));
         }
         let mut files = Files::default();
-        for (name, entry) in self.definitions.entries() {
-            let Some(path) = self.path(name) else { continue };
-            files.extend(kept(&path, entry)?.map(|kept| (*name, kept)));
+        for (path, state) in self.files.files().iter() {
+            files.extend(kept(&self.path(path), state)?.map(|kept| (path.clone(), kept)));
         }
         Ok(files)
     }
@@ -54,7 +53,7 @@ impl DefinitionStore {
     /// # Errors
     /// The kernel refuses. The file is as it was before, or as it shall be.
     pub fn restore(&mut self, file: &FileRestoration) -> Result<(), HostError> {
-        let Some(path) = self.path(&file.name) else { return Ok(()) };
+        let path = self.path(&file.path);
         self.reserve = None;
         let is_made = file.after.as_ref().map_or(Ok(()), |_| self.make_folder());
         let outcome = is_made.and_then(|()| match &file.after {
@@ -69,13 +68,13 @@ impl DefinitionStore {
             }
         });
         self.reserve = reserve();
-        self.read_file(file.name, Change::Other);
+        self.read_files([(file.path.clone(), Change::Other)]);
         outcome
     }
 }
 
 /// One file as it is now; nothing if it has just gone.
-fn kept(path: &Path, entry: &Entry) -> Result<Option<KeptFile>, HostError> {
+fn kept(path: &Path, state: &FileState) -> Result<Option<KeptFile>, HostError> {
     let refuse = |err: io::Error| HostError::new("keep", path.display().to_string(), &err);
     let metadata = match fs::symlink_metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -85,13 +84,13 @@ fn kept(path: &Path, entry: &Entry) -> Result<Option<KeptFile>, HostError> {
         let target = fs::read_link(path).map_err(refuse)?;
         return Ok(Some(KeptFile::Link(target.into_os_string().into_vec())));
     }
-    match entry {
-        Entry::Unreadable(err) if is_for_good(err.errno()) => {
+    match state {
+        FileState::Unreadable(err) if is_for_good(err.errno()) => {
             warn!("{err}: a rollback will not restore this file");
             Ok(Some(KeptFile::Unread))
         }
-        Entry::Unreadable(err) => Err(err.clone()),
-        Entry::Defined { bytes, .. } | Entry::Broken { bytes, .. } => {
+        FileState::Unreadable(err) => Err(err.clone()),
+        FileState::Content(bytes) => {
             let Access { mode, uid, gid } = Access::of(&metadata);
             Ok(Some(KeptFile::File { bytes: bytes.clone(), mode, uid, gid }))
         }

@@ -1,132 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Real folders, and edits by other processes, as an administrator makes them.
 
+mod scene;
+
 use super::*;
-use crate::model::interface::{Ethernet, Interface, Kind};
+use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use scene::{Scene, edit, open, path, summary};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex};
-
-fn name(name: &str) -> IfName {
-    IfName::new(name).unwrap()
-}
-
-/// The text of a definition here: `NAME` or `NAME:MTU`.
-fn parse(text: &str) -> Result<Interface, String> {
-    let (of, mtu) = text.trim_end().split_once(':').unwrap_or((text.trim_end(), "0"));
-    let mtu: u32 = mtu.parse().map_err(|err| format!("{err}"))?;
-    let name = IfName::new(of).map_err(|err| err.to_string())?;
-    let kind = Kind::Ethernet(Ethernet::default());
-    Ok(Interface { name, start: None, mtu: (mtu > 0).then_some(mtu), protocols: vec![], kind })
-}
-
-/// The administrator: one process for all tests. Each process that a test starts holds for a moment
-/// whatever another test has open, and the kernel tells of a file when it is closed by all.
-struct Shell {
-    process: Child,
-}
-
-static SHELL: LazyLock<Mutex<Shell>> = LazyLock::new(|| {
-    let mut shell = Command::new("sh");
-    let process = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    Mutex::new(Shell { process })
-});
-
-impl Shell {
-    /// Runs `script`, which has one process more, to its end; gives its exit status.
-    fn run(&mut self, script: &str) -> String {
-        let stdin = self.process.stdin.as_mut().unwrap();
-        writeln!(stdin, "( {script}\n) < /dev/null > /dev/null; echo $?").unwrap();
-        let mut status = String::new();
-        BufReader::new(self.process.stdout.as_mut().unwrap()).read_line(&mut status).unwrap();
-        status.trim_end().to_owned()
-    }
-}
-
-/// A folder of the test's own, in which the definitions' folder may be.
-struct Scene {
-    dir: PathBuf,
-}
-
-impl Scene {
-    /// With an empty folder.
-    fn new() -> Self {
-        let scene = Self::without_folder();
-        fs::create_dir(scene.path("interface")).unwrap();
-        scene
-    }
-
-    fn without_folder() -> Self {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("definitions-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).unwrap();
-        Self { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
-    /// Runs `script` in the folder's parent.
-    fn sh(&self, script: &str) {
-        let dir = self.dir.display();
-        let status = SHELL.lock().unwrap().run(&format!("set -e; cd {dir}; {script}"));
-        assert_eq!(status, "0", "{script}");
-    }
-
-    fn open(&self) -> DefinitionStore {
-        DefinitionStore::open_with(self.path("interface"), Privilege::Session, parse)
-    }
-
-    /// As on a host whose kernel tells of no changes.
-    fn open_without_news(&self) -> DefinitionStore {
-        let mut store = self.open();
-        store.queue = None;
-        store.folder = Folder::Unwatched;
-        store
-    }
-
-    fn content(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.path("interface").join(name)).ok()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("interface")).unwrap();
-        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
-        let mut names: Vec<_> = entries.map(|it| name(it).into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// Each definition, and each file that is none: `eth0`, `eth0:1400`, `eth0 broken`.
-fn summary(store: &DefinitionStore) -> Vec<String> {
-    let word = |(name, entry): (&IfName, &Entry)| match entry {
-        Entry::Defined { interface: Interface { mtu: Some(mtu), .. }, .. } => {
-            format!("{name}:{mtu}")
-        }
-        Entry::Defined { .. } => name.to_string(),
-        Entry::Broken { .. } => format!("{name} broken"),
-        Entry::Unreadable(err) => format!("{name} {}", err.cause()),
-    };
-    store.definitions().entries().map(word).collect()
-}
-
-fn edit(of: &str, before: Option<&str>, after: Option<&str>) -> FileEdit {
-    let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
-    FileEdit { name: name(of), before: bytes(before), after: bytes(after) }
-}
+use std::process::{Command, Stdio};
 
 #[test]
 fn every_edit_by_hand_counts_from_the_next_drain_on() {
@@ -189,8 +72,7 @@ fn every_edit_by_hand_counts_from_the_next_drain_on() {
 #[test]
 fn a_folder_that_comes_later_is_noticed() {
     let scene = Scene::without_folder();
-    let mut store =
-        DefinitionStore::open_with(scene.path("etc/interface"), Privilege::System, parse);
+    let mut store = open(scene.path("etc/interface"), Privilege::System);
     for (script, want) in [
         ("true", &[][..]),
         ("mkdir etc", &[]),
@@ -258,12 +140,9 @@ fn rubbish_is_an_interface_less_and_nothing_worse() {
         assert_eq!(summary(&store), want);
     }
     let defined: Vec<_> = store.definitions().iter().map(|defined| defined.name).collect();
-    assert_eq!(defined, [name("eth0")]);
-    let reason = match store.definitions().entry(&name("eth2")) {
-        Some(Entry::Broken { reason, .. }) => reason.as_str(),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(reason, "it defines eth1, whose file is eth1.xml");
+    assert_eq!(defined, [IfName::new("eth0").unwrap()]);
+    let notes = store.definitions().notes_on(&path("eth2"));
+    assert_eq!(notes, [Note::Ignored("it is another's".to_owned())]);
 }
 
 #[test]
@@ -292,7 +171,7 @@ fn lost_news_and_an_end_of_the_watch_mean_everything() {
 
     let file = |watch, name, change| Event::File { watch, name, change };
     let files = |changes: &[(&str, Change)]| {
-        Stale::Files(changes.iter().map(|(of, change)| (name(of), *change)).collect())
+        Stale::Files(changes.iter().map(|(of, change)| (path(of), *change)).collect())
     };
     struct Case<'a>(&'static str, Vec<Event<'a>>, Stale);
     let written = file(watch, &b"a.xml"[..], Change::Other);
@@ -312,7 +191,7 @@ fn lost_news_and_an_end_of_the_watch_mean_everything() {
     ];
     for Case(label, events, want) in cases {
         let mut stale = Stale::default();
-        events.into_iter().for_each(|event| stale.add(event, store.folder));
+        events.into_iter().for_each(|event| store.add_news(&mut stale, event));
         assert_eq!(stale, want, "{label}");
     }
 }
@@ -335,7 +214,7 @@ fn a_file_that_is_rewritten_stays_for_whom_it_was_for() {
 fn an_edit_is_on_the_disk_and_in_the_definitions_at_once_and_its_inverse_undoes_it() {
     let scene = Scene::new();
     scene.sh("printf 'eth0:9 \\n' > interface/eth0.xml; printf '?\\377' > interface/bad.xml");
-    let bad = FileEdit { name: name("bad"), before: Some(b"?\xff".to_vec()), after: None };
+    let bad = FileEdit { path: path("bad"), before: Some(b"?\xff".to_vec()), after: None };
     let mut store = scene.open();
     let first = summary(&store);
     let edits = [
@@ -369,7 +248,7 @@ fn the_folder_is_made_when_it_is_needed() {
         [(Privilege::System, "system", 0o755), (Privilege::Session, "session", 0o700)]
     {
         let dir = scene.path(dir);
-        let mut store = DefinitionStore::open_with(dir.join("a/b"), privilege, parse);
+        let mut store = open(dir.join("a/b"), privilege);
         assert!(!dir.exists(), "reading makes nothing");
         assert_eq!(store.apply(&edit("eth0", None, Some("eth0"))), Ok(()));
         for dir in [dir.join("a/b"), dir.join("a"), dir.clone()] {
@@ -455,11 +334,11 @@ fn a_link_is_replaced_by_a_file_and_what_it_led_to_stays() {
 #[test]
 fn a_folder_that_refuses_fails_the_edit_and_not_the_daemon() {
     // Nobody may create anything in /proc, not even root.
-    let mut store = DefinitionStore::open_with("/proc/interface".into(), Privilege::System, parse);
+    let mut store = open("/proc/interface", Privilege::System);
     store.drain();
     let err = store.apply(&edit("eth0", None, Some("eth0"))).unwrap_err();
     assert_eq!(err.to_string(), "cannot create /proc/interface: No such file or directory");
-    let mut store = DefinitionStore::open_with("/dev/null".into(), Privilege::System, parse);
+    let mut store = open("/dev/null", Privilege::System);
     let err = store.apply(&edit("eth0", None, Some("eth0"))).unwrap_err();
     assert_eq!(err.to_string(), "cannot write /dev/null/eth0.xml: Not a directory");
     assert_eq!(summary(&store), [""; 0]);
@@ -510,30 +389,53 @@ fn a_thousand_definitions_are_read_and_followed() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_once_for_each_content() {
-    let path = Path::new("/x/a.xml");
-    let broken = |bytes: &[u8]| {
-        Some(Entry::Broken { bytes: bytes.to_vec(), reason: "it is not UTF-8".to_owned() })
-    };
-    let refused = |errno| Some(Entry::Unreadable(unreadable(path, errno)));
-    let defined = Some(native::read(name("a"), b"a".to_vec(), parse));
-    let text = "/x/a.xml: ignored: it is not UTF-8";
-    let folder = "cannot read /x/a.xml: Is a directory; ignored";
-    struct Case(&'static str, Option<Entry>, Option<Entry>, Option<&'static str>);
+fn a_warning_names_the_file_and_what_is_wrong_with_it() {
+    let place = Path::new("/x/a.xml");
+    let content = || Some(FileState::Content(b"a".to_vec()));
+    let refused = |errno| Some(FileState::Unreadable(unreadable(place, errno)));
+    let ignored = Note::Ignored("it is not UTF-8".to_owned());
+    let remark = Note::Remark("line 1: <odd> is ignored".to_owned());
+    struct Case(&'static str, Option<FileState>, Vec<Note>, &'static [&'static str]);
     let cases = [
-        Case("new", None, broken(b"\xff"), Some(text)),
-        Case("read again", broken(b"\xff"), broken(b"\xff"), None),
-        Case("other bytes", broken(b"\xfe"), broken(b"\xff"), Some(text)),
-        Case("was fine", defined.clone(), broken(b"\xff"), Some(text)),
-        Case("a folder", broken(b"\xff"), refused(libc::EISDIR), Some(folder)),
-        Case("still", refused(libc::EISDIR), refused(libc::EISDIR), None),
-        Case("another cause", refused(libc::EINVAL), refused(libc::EISDIR), Some(folder)),
-        Case("fine", broken(b"\xff"), defined, None),
-        Case("gone", broken(b"\xff"), None, None),
+        Case("fine", content(), vec![], &[]),
+        Case("gone", None, vec![], &[]),
+        Case("broken", content(), vec![ignored.clone()], &["/x/a.xml: ignored: it is not UTF-8"]),
+        Case(
+            "both",
+            content(),
+            vec![ignored, remark],
+            &["/x/a.xml: ignored: it is not UTF-8", "/x/a.xml: line 1: <odd> is ignored"],
+        ),
+        Case(
+            "a folder",
+            refused(libc::EISDIR),
+            vec![],
+            &["cannot read /x/a.xml: Is a directory; ignored"],
+        ),
     ];
-    for Case(label, before, now, want) in cases {
-        let said = warning(path, before.as_ref(), now.as_ref());
-        assert_eq!(said.as_deref(), want, "{label}");
+    for Case(label, state, notes, want) in cases {
+        assert_eq!(warnings(place, state.as_ref(), &notes), want, "{label}");
+    }
+}
+
+#[test]
+fn a_file_counts_as_another_one_once_for_each_content() {
+    let scene = Scene::new();
+    let mut store = scene.open();
+    struct Case(&'static str, &'static str, bool);
+    let cases = [
+        Case("new", "echo ? > interface/a.xml", true),
+        Case("read again", "touch interface/a.xml", false),
+        Case("other bytes", "echo ! > interface/a.xml", true),
+        Case("fine", "echo a > interface/a.xml", true),
+        Case("a folder", "rm interface/a.xml; mkdir interface/a.xml", true),
+        Case("still", "touch interface/a.xml", false),
+        Case("another cause", "rmdir interface/a.xml; mkfifo interface/a.xml", true),
+        Case("gone", "rm interface/a.xml", true),
+    ];
+    for Case(label, script, want) in cases {
+        scene.sh(script);
+        assert_eq!(store.read_file(&path("a"), Change::Other), want, "{label}");
     }
 }
 
@@ -542,7 +444,7 @@ fn what_could_not_be_read_for_want_of_something_is_read_the_next_time() {
     let scene = Scene::new();
     scene.sh("echo eth0 > interface/eth0.xml; echo eth1 > interface/eth1.xml");
     let mut store = scene.open();
-    let eth0 = Stale::Files(SortedMap::from([(name("eth0"), Change::Other)]));
+    let eth0 = Stale::Files(SortedMap::from([(path("eth0"), Change::Other)]));
     for (label, unread, want) in [
         ("nothing", Stale::default(), ["eth0", "eth1"]),
         ("a file", eth0, ["eth0:9", "eth1"]),

@@ -2,6 +2,7 @@
 //! Tests of [`super`]: the steps that no golden plan has. The others are read there.
 
 use super::*;
+use crate::definitions::files::FilePath;
 use crate::model::interface::MiiCarrier;
 
 fn name(name: &str) -> IfName {
@@ -10,8 +11,8 @@ fn name(name: &str) -> IfName {
 
 fn edit(before: Option<&str>, after: Option<&str>) -> Step {
     let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
-    let (name, before, after) = (name("br0"), bytes(before), bytes(after));
-    Step::EditFile(FileEdit { name, before, after })
+    let path = FilePath::new("br0.xml").unwrap();
+    Step::EditFile(FileEdit { path, before: bytes(before), after: bytes(after) })
 }
 
 #[test]
@@ -24,9 +25,9 @@ fn steps_read_as_they_would_be_said() {
     let drop = Step::DropLease { lease, addresses: Vec::new(), routes: Vec::new() };
     struct Case(Step, &'static str);
     let cases = [
-        Case(edit(None, Some("x")), "file write br0"),
-        Case(edit(Some("x"), None), "file remove br0"),
-        Case(edit(Some("x"), Some("y")), "file rewrite br0"),
+        Case(edit(None, Some("x")), "file write br0.xml"),
+        Case(edit(Some("x"), None), "file remove br0.xml"),
+        Case(edit(Some("x"), Some("y")), "file rewrite br0.xml"),
         Case(
             Step::StartClient(lease),
             "dhcp start ipv6 on eth0 for 192.0.2.1/24 without name servers",

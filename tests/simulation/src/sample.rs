@@ -3,12 +3,15 @@
 //! query.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::rc::Rc;
 
+use virtinterfaced::backend::DefinitionFiles;
+use virtinterfaced::backend::native::Native;
 use virtinterfaced::call_errors;
 use virtinterfaced::change::transaction::Status;
 use virtinterfaced::config::Settings;
 use virtinterfaced::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
-use virtinterfaced::definitions::Definitions;
 use virtinterfaced::error::CallError;
 use virtinterfaced::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
 use virtinterfaced::handler::uri::UriSettings;
@@ -104,13 +107,9 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
             admin::Outcome::Order(_) => Ok(Reply::Empty),
         };
     }
-    let definitions = Definitions::default();
-    let world = World {
-        privilege: Privilege::System,
-        host,
-        definitions: &definitions,
-        change: Status::default(),
-    };
+    let files = DefinitionFiles::new(Rc::new(Native::new(PathBuf::new())));
+    let world =
+        World { privilege: Privilege::System, host, files: &files, change: Status::default() };
     let question = match handler::handle(call, client, &world, None) {
         Outcome::Done(outcome) => return outcome,
         Outcome::Change(change) => return Ok(change.reply),

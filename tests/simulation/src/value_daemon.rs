@@ -5,6 +5,7 @@
 //! Its actions are performed one by one, as the loop performs them. The daemon can be killed after
 //! any of them, or in the middle of writing a file, and started again.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use crate::value_kernel::{LEASE_TIME, ValueKernel};
 use crate::view::difference;
-use virtinterfaced::backend::native;
+use virtinterfaced::backend::native::Native;
+use virtinterfaced::backend::{Backend, DefinitionFiles};
 use virtinterfaced::call_errors;
 use virtinterfaced::change::action::{
     Action, Context, FileAction, FileAnswer, FileResult, Left, Now, RecordAnswer, RecordScope,
@@ -25,7 +27,7 @@ use virtinterfaced::change::request::{Origin, Request};
 use virtinterfaced::change::rollback::Recovery;
 use virtinterfaced::change::transaction::Status;
 use virtinterfaced::change::{ChangeSettings, Coordinator};
-use virtinterfaced::definitions::Definitions;
+use virtinterfaced::definitions::files::{FilePath, FileState};
 use virtinterfaced::error::{CallError, HostError};
 use virtinterfaced::handler::{self, Answer, Outcome, Question, World};
 use virtinterfaced::host::record::HostRecord;
@@ -33,13 +35,12 @@ use virtinterfaced::host::removed::LinkMemory;
 use virtinterfaced::host::survey::Survey;
 use virtinterfaced::limits::LEASE_REST_TIME_MAX;
 use virtinterfaced::model::client::{Access, ClientId, ClientState, Endpoint, Opened, Privilege};
-use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::proto::Call;
 use virtinterfaced::proto::interface::InterfaceCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
-use virtinterfaced::snapshot::{Caller, KeptFile, Opening, Snapshot};
+use virtinterfaced::snapshot::{Caller, Files, KeptFile, Opening, Snapshot};
 
 /// An arbitrary instant. The same for all runs, as no outcome depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
@@ -64,6 +65,9 @@ const ACTION_COUNT_MAX: usize = 10_000;
 #[derive(Clone)]
 pub struct ValueDaemon {
     pub kernel: ValueKernel,
+    backend: Rc<dyn Backend>,
+    /// What the files defined when that was last asked, and those files.
+    read: RefCell<(Files, Rc<DefinitionFiles>)>,
     coordinator: Coordinator,
     disk: Disk,
     /// The daemons' memory of links, kept for this boot.
@@ -102,8 +106,18 @@ enum Fate {
 }
 
 impl ValueDaemon {
-    /// A daemon that has just started, on a host that has just booted.
+    /// A daemon that has just started, on a host that has just booted, with native definitions.
     pub fn new(kernel: ValueKernel, timeout: Option<Duration>) -> Self {
+        let native = Native::new("/etc/libvirt/interface".into());
+        Self::with_backend(kernel, timeout, Rc::new(native))
+    }
+
+    /// A daemon that has just started, in a boot of its own.
+    pub fn with_backend(
+        kernel: ValueKernel,
+        timeout: Option<Duration>,
+        backend: Rc<dyn Backend>,
+    ) -> Self {
         let settings = ChangeSettings {
             privilege: Privilege::System,
             dhcp_timeout: LEASE_TIME,
@@ -112,6 +126,11 @@ impl ValueDaemon {
         let links = LinkMemory::default();
         Self {
             kernel,
+            read: RefCell::new((
+                Files::default(),
+                Rc::new(DefinitionFiles::new(Rc::clone(&backend))),
+            )),
+            backend,
             coordinator: Coordinator::new(settings, links.clone(), *START),
             disk: Disk::default(),
             links,
@@ -219,11 +238,11 @@ impl ValueDaemon {
 
     #[expect(clippy::panic, reason = "an answer to no question")]
     fn handle(&self, call: &InterfaceCall, survey: Option<Survey>) -> Result<Decision, CallError> {
-        let (host, definitions) = (self.kernel.host(), self.definitions());
+        let (host, files) = (self.kernel.host(), self.definition_files());
         let world = World {
             privilege: Privilege::System,
             host: &host,
-            definitions: &definitions,
+            files: &files,
             change: self.coordinator.status(),
         };
         let call = Call::Interface(call.clone());
@@ -238,16 +257,24 @@ impl ValueDaemon {
         }
     }
 
-    /// The definitions in the host's files.
-    pub fn definitions(&self) -> Definitions {
-        let entry = |(name, file): (&IfName, &KeptFile)| match file {
-            KeptFile::File { bytes, .. } => {
-                Some((*name, native::read(*name, bytes.clone(), native::parse)))
-            }
+    /// The definition files, and what they define.
+    pub fn definition_files(&self) -> Rc<DefinitionFiles> {
+        let (files, read) = &mut *self.read.borrow_mut();
+        if files != self.kernel.files() {
+            *read = Rc::new(self.read());
+            files.clone_from(self.kernel.files());
+        }
+        Rc::clone(read)
+    }
+
+    fn read(&self) -> DefinitionFiles {
+        let state = |(path, file): (&FilePath, &KeptFile)| match file {
+            KeptFile::File { bytes, .. } => Some((path.clone(), FileState::Content(bytes.clone()))),
             // A dangling link, or a file that cannot be read.
             KeptFile::Link(_) | KeptFile::Unread => None,
         };
-        self.kernel.files().iter().filter_map(entry).collect()
+        let files = self.kernel.files().iter().filter_map(state).collect();
+        DefinitionFiles::of(Rc::clone(&self.backend), files)
     }
 
     /// Kills the daemon, unless it is dead already, and starts it again. It may be killed again
@@ -278,9 +305,9 @@ impl ValueDaemon {
     pub fn reboot(&mut self, network: ValueKernel) -> Result<(), CallError> {
         let files = self.kernel.files().clone();
         self.kernel = network;
-        let strange: Vec<_> = self.kernel.files().keys().copied().collect();
-        strange.into_iter().for_each(|name| self.kernel.put_file(name, None));
-        files.into_iter().for_each(|(name, file)| self.kernel.put_file(name, Some(file)));
+        let strange: Vec<_> = self.kernel.files().keys().cloned().collect();
+        strange.into_iter().for_each(|path| self.kernel.put_file(path, None));
+        files.into_iter().for_each(|(path, file)| self.kernel.put_file(path, Some(file)));
         (self.boot, self.since_boot) = ("boot-2".into(), Duration::from_secs(5000));
         self.links = LinkMemory::default();
         self.restart()
@@ -292,9 +319,9 @@ impl ValueDaemon {
     /// The rollback of the transaction failed, at least in part.
     pub fn pass(&mut self, time: Duration) -> Result<(), CallError> {
         self.let_pass(time);
-        let (host, definitions, now) = (self.kernel.host(), self.definitions(), self.now());
-        let context =
-            Context { host: &host, definitions: &definitions, now: &now, is_ahead: false };
+        let (host, files, now) = (self.kernel.host(), self.definition_files(), self.now());
+        let definitions = files.definitions();
+        let context = Context { host: &host, definitions, now: &now, is_ahead: false };
         self.coordinator.handle_time(&context);
         if self.coordinator.is_idle() {
             return Ok(());
@@ -325,9 +352,9 @@ impl ValueDaemon {
             if self.is_dead() || self.coordinator.is_done() {
                 return;
             }
-            let (host, definitions, now) = (self.kernel.host(), self.definitions(), self.now());
-            let context =
-                Context { host: &host, definitions: &definitions, now: &now, is_ahead: false };
+            let (host, files, now) = (self.kernel.host(), self.definition_files(), self.now());
+            let definitions = files.definitions();
+            let context = Context { host: &host, definitions, now: &now, is_ahead: false };
             self.coordinator.resume_after_pause();
             let action = self.coordinator.poll_action(&context);
             self.perform(action, &context);

@@ -17,7 +17,6 @@ use crate::input::Input;
 use crate::value_daemon::ValueDaemon;
 use crate::value_kernel::ValueKernel;
 use crate::view::{View, difference};
-use virtinterfaced::backend::native;
 use virtinterfaced::call_errors;
 use virtinterfaced::error::{CallError, ErrorCode};
 use virtinterfaced::host::Host;
@@ -28,7 +27,7 @@ use virtinterfaced::netlink::address::Lifetime;
 use virtinterfaced::netlink::link::{LinkIndex, LinkKind};
 use virtinterfaced::plan::step::Step;
 use virtinterfaced::proto::interface::InterfaceCall;
-use virtinterfaced::xml::format;
+use virtinterfaced::xml::{format, parse};
 
 /// The initial host. Later links may be ports of earlier ones.
 const HOST: &str = "
@@ -104,7 +103,7 @@ impl Play {
     fn define(&mut self, definition: &Interface) {
         let xml = format::format(definition);
         // Some choices are not valid definitions.
-        if native::parse(&xml).is_ok() {
+        if parse::parse(&xml).is_ok() {
             let _ = self.call(&InterfaceCall::DefineXml { xml, flags: 0 });
         }
     }
@@ -125,7 +124,8 @@ impl Play {
         assert_eq!(self::guests(&host), guests, "guests stay where they are");
         let link = host.link_named(&name);
         assert!(link.is_some_and(|link| link.up), "{name} is up");
-        let definitions = self.daemon.definitions();
+        let files = self.daemon.definition_files();
+        let definitions = files.definitions();
         if let Some((definition, link)) = definitions.named(&name).zip(link) {
             check_addresses(definition, &host, link.index);
         }
@@ -136,8 +136,8 @@ impl Play {
     }
 
     fn destroy(&mut self, name: IfName) {
-        let definitions = self.daemon.definitions();
-        let definition = definitions.named(&name);
+        let files = self.daemon.definition_files();
+        let definition = files.definitions().named(&name);
         let before = self.daemon.kernel.host();
         let destroy = InterfaceCall::Destroy { name: name.as_str().to_owned(), flags: 0 };
         if self.call(&destroy).is_err() {

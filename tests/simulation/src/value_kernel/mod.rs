@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use apart::Apart;
 use state::{Address, Device, FOREVER};
 use virtinterfaced::change::job::{self, Action, Failure, Job, StepError};
-use virtinterfaced::definitions::FileEdit;
+use virtinterfaced::definitions::files::{FileEdit, FilePath};
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
 use virtinterfaced::host::{Host, is_discarded};
@@ -280,8 +280,8 @@ impl ValueKernel {
     fn perform_without_request(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
             Step::EditFile(edit) => self.edit_file(edit),
-            Step::RestoreFile(FileRestoration { name, after, .. }) => {
-                self.put_file(*name, after.clone());
+            Step::RestoreFile(FileRestoration { path, after, .. }) => {
+                self.put_file(path.clone(), after.clone());
                 Ok(())
             }
             Step::SetSysctl { link, sysctl, value } => self.set_sysctl(link, *sysctl, *value),
@@ -403,17 +403,17 @@ impl ValueKernel {
     }
 
     /// Changes a definition file as an administrator would.
-    pub fn put_file(&mut self, name: IfName, file: Option<KeptFile>) {
+    pub fn put_file(&mut self, path: FilePath, file: Option<KeptFile>) {
         match file {
-            Some(file) => self.files.insert(name, file),
-            None => self.files.remove(&name),
+            Some(file) => self.files.insert(path, file),
+            None => self.files.remove(&path),
         };
     }
 
     /// As the store of definitions does it: a file that has changed since is left alone, and a
     /// replaced one keeps its mode and its owner.
     fn edit_file(&mut self, edit: &FileEdit) -> Result<(), Errno> {
-        let there = self.files.get(&edit.name);
+        let there = self.files.get(&edit.path);
         let (before, access) = match there {
             Some(KeptFile::File { bytes, mode, uid, gid }) => (Some(bytes), (*mode, *uid, *gid)),
             // A new file belongs to root and has mode 0600.
@@ -424,7 +424,7 @@ impl ValueKernel {
         }
         let (mode, uid, gid) = access;
         let file = |bytes| KeptFile::File { bytes, mode, uid, gid };
-        self.put_file(edit.name, edit.after.clone().map(file));
+        self.put_file(edit.path.clone(), edit.after.clone().map(file));
         Ok(())
     }
 

@@ -509,13 +509,13 @@ impl fmt::Display for ValueKernel {
         if self.defaults != USUAL {
             write_sysctls(f, "default", self.defaults)?;
         }
-        for (name, file) in self.files.iter() {
+        for (path, file) in self.files.iter() {
             match file {
                 KeptFile::File { bytes, mode, uid, gid } => {
-                    writeln!(f, "file {name} {mode:o} {uid}:{gid}: {}", bytes.escape_ascii())?;
+                    writeln!(f, "file {path} {mode:o} {uid}:{gid}: {}", bytes.escape_ascii())?;
                 }
-                KeptFile::Link(target) => writeln!(f, "file {name} -> {}", target.escape_ascii())?,
-                KeptFile::Unread => writeln!(f, "file {name} unread")?,
+                KeptFile::Link(target) => writeln!(f, "file {path} -> {}", target.escape_ascii())?,
+                KeptFile::Unread => writeln!(f, "file {path} unread")?,
             }
         }
         if self.promotes { writeln!(f, "promote-secondaries") } else { Ok(()) }
