@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The folder of the definitions: read at the start, followed from then on, and changed.
+//! The folder of definition files: read at the start, watched from then on, and edited.
 //!
-//! The kernel queues the news of a change to the folder before the system call that made it returns,
-//! and of a file's content when the file is closed. Whoever drains the store before an answer
-//! therefore answers with all that was done by hand before the question. Only the files that the
-//! news names are read again. When news is lost, or the folder is another one than before, all of
-//! it is; where nothing tells of changes, each time.
+//! The kernel queues the event of a change to the folder before the system call that made it
+//! returns, and the event of a file's content when the file is closed. A caller that drains the
+//! store before it answers a call therefore includes every edit made before that call. Only files
+//! named by events are read again. When events are lost, or another folder has taken the name, all
+//! files are; where the folder cannot be watched, all are read each time.
 //!
-//! Clients can use up the descriptors that this process may have. One is kept in reserve for reading
-//! files; what cannot be read all the same, for want of memory, stays as it was and is tried again.
+//! Clients can use up the process's descriptors. One is reserved for reading files; a file that
+//! cannot be read even so, for lack of memory, keeps its old content and is tried again.
 //!
-//! Two things no news tells of are looked at: which folder has the name, and the files that links
-//! in it lead to. What another host changes in a shared file system goes unnoticed.
+//! Two changes cause no event and are checked for: another folder takes the name, and the target of
+//! a symbolic link in it changes. A change by another host in a shared file system is not noticed.
 
 mod keep;
 
@@ -37,34 +37,34 @@ use crate::model::client::Privilege;
 use crate::model::sorted::SortedMap;
 use crate::sys::inotify::{self, Change, Event, Watch};
 
-/// Room for what one edit brings, and for many of them (inotify(7) asks for 272 bytes at least).
+/// Space for the events of one edit, and of many (inotify(7) requires at least 272 bytes).
 const NEWS_LEN: usize = 4096;
 
-/// The definitions as their files have them.
+/// The definitions, as their files state them.
 #[derive(Debug)]
 pub struct DefinitionStore {
     dir: PathBuf,
     privilege: Privilege,
     files: DefinitionFiles,
-    /// Where the kernel tells of changes; `None` if it does not.
+    /// The inotify queue; `None` if there is none.
     queue: Option<OwnedFd>,
     folder: Folder,
-    /// Why the folder cannot be read or followed, if so: said once.
+    /// The error of reading or watching the folder, if any; logged once.
     complaint: Option<HostError>,
-    /// Why it is not known which files there are, if so.
+    /// The error of listing the files, if any.
     unlisted: Option<HostError>,
-    /// The files that are links, and what they led to when they were read.
+    /// The symbolic links among the files, and the state of their targets when they were read.
     links: SortedMap<FilePath, Option<Stamp>>,
-    /// What could not be read the last time, for want of something.
+    /// The files that could not be read last time, for lack of a resource.
     unread: Stale,
-    /// A descriptor that is given up for the time of reading and writing.
+    /// A descriptor that is released while files are read and written.
     reserve: Option<File>,
 }
 
-/// What has the folder's name.
+/// The state of the folder's path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Folder {
-    /// Nothing, or nothing that we can get at.
+    /// Missing or inaccessible.
     Missing,
     /// A folder that is read each time.
     Unwatched,
@@ -74,11 +74,11 @@ enum Folder {
     },
 }
 
-/// Which file it is: device and inode.
+/// The identity of a file: device and inode.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Identity(u64, u64);
 
-/// Which file it is, and in which state: the time of its last change and its length.
+/// The identity and state of a file: the time of its last change and its length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stamp {
     identity: Identity,
@@ -86,7 +86,7 @@ struct Stamp {
     len: u64,
 }
 
-/// What has to be read again.
+/// The files to be read again.
 #[derive(Debug, Eq, PartialEq)]
 enum Stale {
     Files(SortedMap<FilePath, Change>),
@@ -106,7 +106,7 @@ impl Identity {
 }
 
 impl Stamp {
-    /// `None` if nothing is there.
+    /// Returns `None` if the path does not exist.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let changed = (metadata.ctime(), metadata.ctime_nsec());
@@ -115,8 +115,8 @@ impl Stamp {
 }
 
 impl DefinitionStore {
-    /// Reads the backend's folder and follows it from now on. A folder that is missing has no definitions,
-    /// and is noticed when it appears; whatever is wrong with it, or in it, is a warning in the log.
+    /// Reads the backend's folder and watches it. A missing folder has no definitions, and is
+    /// noticed when it is created; errors of the folder or its files are logged as warnings.
     pub fn open(backend: Rc<dyn Backend>, privilege: Privilege) -> Self {
         let dir = backend.root().to_owned();
         let queue = inotify::queue().inspect_err(|err| {
@@ -144,18 +144,18 @@ impl DefinitionStore {
         store
     }
 
-    /// The definitions as of the last [`DefinitionStore::drain`].
+    /// Returns the definitions as of the last [`DefinitionStore::drain`].
     pub fn definitions(&self) -> &Definitions {
         self.files.definitions()
     }
 
-    /// The files that they are from.
+    /// Returns the files of the definitions.
     pub(crate) fn files(&self) -> &DefinitionFiles {
         &self.files
     }
 
-    /// Takes note of all that has changed. If nothing has: one read(2) and one stat(2), and another
-    /// stat(2) for each link.
+    /// Applies all changes of the folder. Without a change this takes one read(2) and one stat(2),
+    /// and another stat(2) for each symbolic link.
     pub fn drain(&mut self) {
         let mut stale = self.read_news().and(mem::take(&mut self.unread));
         let is_same = match self.folder {
@@ -180,12 +180,12 @@ impl DefinitionStore {
         self.reserve = reserve();
     }
 
-    /// Carries out `edit`, durably: when it returns, the file on the disk and the definitions here are
-    /// as the edit says.
+    /// Carries out `edit`, durably: when this returns, the file on the disk and the definitions
+    /// here match the edit.
     ///
     /// # Errors
-    /// The file is not as `edit` has it before, since somebody changed it meanwhile; nobody could
-    /// put back what is there; the kernel refuses. Nothing has changed then.
+    /// The file differs from the state before `edit`, since it was changed meanwhile; its present
+    /// content could not be restored by an undo; the kernel refused. Nothing is changed then.
     pub fn apply(&mut self, edit: &FileEdit) -> Result<(), HostError> {
         let path = self.check(edit)?;
         self.reserve = None;
@@ -194,7 +194,7 @@ impl DefinitionStore {
         outcome
     }
 
-    /// Makes the folder, if there is none.
+    /// Creates the folder, if it is missing.
     fn make_folder(&mut self) -> Result<(), HostError> {
         if self.folder != Folder::Missing {
             return Ok(());
@@ -215,7 +215,8 @@ impl DefinitionStore {
         let outcome = write(path, edit.after.as_deref());
         let is_edit = edit.before != edit.after;
         if is_edit && outcome.is_err() && is_content(path, edit.after.as_deref()) {
-            // Done, but perhaps not on the disk: a call that fails must leave things as they were.
+            // The edit is done, but perhaps not on the disk; a call that fails must leave the old
+            // content.
             if let Err(err) = write(path, edit.before.as_deref()) {
                 warn!("{err}: the failed edit is not undone");
             }
@@ -230,7 +231,7 @@ impl DefinitionStore {
         outcome
     }
 
-    /// The file that `edit` changes, if it may.
+    /// Returns the file that `edit` changes, if it may.
     fn check(&mut self, edit: &FileEdit) -> Result<PathBuf, HostError> {
         let refuse = |object: String, errno| {
             HostError::new("write", object, &io::Error::from_raw_os_error(errno))
@@ -255,7 +256,7 @@ impl DefinitionStore {
         }
     }
 
-    /// Empties the queue.
+    /// Reads all waiting events.
     fn read_news(&mut self) -> Stale {
         let mut stale = Stale::default();
         let Some(queue) = &self.queue else { return stale };
@@ -274,11 +275,11 @@ impl DefinitionStore {
                 }
             }
         }
-        // Somebody changes files faster than we read of it. Reading them is newer than any news.
+        // Files change faster than events can be read. Reading all files is newer than any event.
         Stale::Everything
     }
 
-    /// Adds the links that lead to another file or content than before.
+    /// Adds the symbolic links whose target has changed.
     fn look_at_links(&self, changes: &mut SortedMap<FilePath, Change>) {
         for (path, stamp) in self.links.iter() {
             if Stamp::of(&self.path(path)) != *stamp {
@@ -287,14 +288,14 @@ impl DefinitionStore {
         }
     }
 
-    /// Reads everything, and follows the folder that now has the name.
+    /// Reads all files, and watches the folder that now has the name.
     fn read_folder(&mut self) {
         let watched = self.watch_folder();
         let listed = match self.folder {
             Folder::Missing => Ok(BTreeSet::new()),
             Folder::Unwatched | Folder::Watched { .. } => self.list(),
         };
-        // It is the same cause, mostly; the list matters more than the news.
+        // Both errors mostly have the same cause; that of the list is preferred.
         let complaint = listed.as_ref().err().or(watched.as_ref().err());
         if self.complaint.as_ref() != complaint {
             complaint.iter().for_each(|err| warn!("{err}; retrying at each call"));
@@ -315,11 +316,11 @@ impl DefinitionStore {
         self.read_files(paths.into_iter().map(|path| (path, Change::Other)));
     }
 
-    /// Has the kernel tell of the folder that now has the name. It is watched before it is read, so
-    /// that what happens in between is told of.
+    /// Watches the folder that now has the name. It is watched before it is read, so that changes
+    /// in between cause events.
     fn watch_folder(&mut self) -> Result<(), HostError> {
         if let (Some(queue), Folder::Watched { watch, .. }) = (&self.queue, self.folder) {
-            // It may have ended by itself.
+            // The watch may have ended by itself.
             let _ = inotify::unwatch(queue, watch);
         }
         self.folder = Folder::Missing;
@@ -330,7 +331,7 @@ impl DefinitionStore {
         self.folder = Folder::Unwatched;
         let Some(queue) = &self.queue else { return Ok(()) };
         let watch = inotify::watch_folder(queue, &self.dir).map_err(|err| {
-            // The kernel's words for it, "no space left on device", are about something else.
+            // The kernel's text for it, "no space left on device", is misleading.
             let is_limit = err.raw_os_error() == Some(libc::ENOSPC);
             let reason = if is_limit { " within fs.inotify.max_user_watches" } else { "" };
             HostError::new("watch", format!("{}{reason}", self.dir.display()), &err)
@@ -339,7 +340,7 @@ impl DefinitionStore {
         Ok(())
     }
 
-    /// Reads these files, and warns of what is wrong with them.
+    /// Reads these files, and logs warnings about invalid ones.
     fn read_files(&mut self, files: impl IntoIterator<Item = (FilePath, Change)>) {
         let mut changed = Vec::new();
         for (path, change) in files {
@@ -356,16 +357,16 @@ impl DefinitionStore {
         }
     }
 
-    /// Reads one file. `true` if it is another one than before.
+    /// Reads one file. Returns whether its content has changed.
     fn read_file(&mut self, path: &FilePath, change: Change) -> bool {
         let place = self.path(path);
         self.links.remove(path);
         if fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_symlink()) {
-            // Before it is read, so that a change in between is seen the next time.
+            // Before it is read, so that a change in between is noticed next time.
             self.links.insert(path.clone(), Stamp::of(&place));
         }
         let state = match read(&place) {
-            // Somebody has just made it and is about to write. The end of that is told of.
+            // The file was just created and is about to be written; another event follows.
             Ok(Some(bytes)) if bytes.is_empty() && change == Change::Created => None,
             Ok(bytes) => bytes.map(FileState::Content),
             Err(err) if is_shortage(&err) => {
@@ -376,7 +377,7 @@ impl DefinitionStore {
             }
             Err(err) => Some(FileState::Unreadable(err)),
         };
-        // The news of what was written here changes nothing.
+        // The event of an edit by this daemon changes nothing.
         let is_other = self.files.files().get(path) != state.as_ref();
         if is_other {
             self.files.note(path.clone(), state);
@@ -384,7 +385,7 @@ impl DefinitionStore {
         is_other
     }
 
-    /// Adds what `event` tells. News of a folder that was watched before is old.
+    /// Adds the files of an event. Events of a folder that was watched before are outdated.
     fn add_news(&self, stale: &mut Stale, event: Event<'_>) {
         let is_current = |of| matches!(self.folder, Folder::Watched { watch, .. } if watch == of);
         match (event, &mut *stale) {
@@ -402,7 +403,7 @@ impl DefinitionStore {
         }
     }
 
-    /// The definition files that the folder has.
+    /// Returns the definition files in the folder.
     fn list(&self) -> Result<BTreeSet<FilePath>, HostError> {
         let refuse = |err| HostError::new("read", self.dir.display().to_string(), &err);
         let mut paths = BTreeSet::new();
@@ -419,7 +420,7 @@ impl DefinitionStore {
 }
 
 impl Stale {
-    /// The files that have to be read again.
+    /// Iterates over the files to be read again.
     fn paths(&self) -> impl Iterator<Item = &FilePath> {
         let files = match self {
             Self::Files(files) => Some(files.keys()),
@@ -428,7 +429,7 @@ impl Stale {
         files.into_iter().flatten()
     }
 
-    /// Both.
+    /// Returns the union of both.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Files(mut changes), Self::Files(others)) => {
@@ -440,7 +441,7 @@ impl Stale {
     }
 }
 
-/// What is to be said of a file that is another one than before.
+/// Returns the warnings about a file that has changed.
 fn warnings(path: &Path, state: Option<&FileState>, notes: &[Note]) -> Vec<String> {
     let unread = match state {
         Some(FileState::Unreadable(err)) => Some(format!("{err}; ignored")),
@@ -460,24 +461,24 @@ fn identity_of(dir: &Path) -> Result<Identity, HostError> {
     }
 }
 
-/// Whether the file is not to blame.
+/// Returns whether the error is a shortage, not a fault of the file.
 fn is_shortage(err: &HostError) -> bool {
     matches!(err.errno(), libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR)
 }
 
-/// Any descriptor. Without one the next shortage is met without it.
+/// Opens any descriptor. Without one, the next shortage finds none in reserve.
 fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// The content of a regular file, `None` if there is none. Nothing else is even opened: a device may
-/// do something then.
+/// Reads a regular file; returns `None` if there is none. Files of other types are not opened,
+/// since opening a device may have an effect.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, HostError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {}
         Ok(metadata) if metadata.is_dir() => return Err(unreadable(path, libc::EISDIR)),
         Ok(_) => return Err(unreadable(path, libc::EINVAL)),
-        // A link that leads nowhere is there.
+        // A symbolic link without a target counts as an existing file.
         Err(err) if is_absence(&err) && !path.is_symlink() => return Ok(None),
         Err(err) => return Err(HostError::new("read", path.display().to_string(), &err)),
     }
@@ -491,7 +492,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, HostError> {
     }
 }
 
-/// Nothing has the name, or no folder is where it could be.
+/// Returns whether the error means that the file or its folder is missing.
 fn is_absence(err: &io::Error) -> bool {
     matches!(err.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }
@@ -501,7 +502,7 @@ fn unreadable(path: &Path, errno: i32) -> HostError {
     HostError::new("read", path.display().to_string(), &err)
 }
 
-/// A file that is there already stays for whom it was for.
+/// Writes a file, or removes it. An existing file keeps its mode and owner.
 fn write(path: &Path, content: Option<&[u8]>) -> Result<(), HostError> {
     let Some(bytes) = content else { return files::remove(path) };
     match fs::symlink_metadata(path) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The directory in which an open transaction outlives the daemon, a loss of power, and a reboot.
+//! The directory of an open transaction's files, which outlive the daemon, a power loss and a
+//! reboot.
 //!
-//! `snapshot` is what the change goes back to. A rollback begins by calling it `rollback`: whoever is
-//! interrupted from then on goes back, and not forth. `journal` is the same of the moment before a job
-//! of the change that is under way, for whoever dies in the middle of it. Each is there whole, or not
-//! at all. `last` is a sentence that tells how the last change ended by itself. Below `aside`, numbered, is what nobody wants and somebody might miss: definition files
-//! that a rollback has replaced or removed, and snapshots that could not be used to the end.
+//! `snapshot` is the state that a rollback restores. A rollback begins by renaming it to
+//! `rollback`; from then on an interrupted daemon's successor continues the rollback. `journal` is
+//! the state before the current job, for the successor of a daemon that dies during the job. Each
+//! file is complete or missing. `last` is a sentence that states how the last transaction ended by
+//! itself. Below `aside`, in numbered folders, are files that an administrator might miss:
+//! definition files that a rollback has replaced or removed, and snapshots that could not be
+//! restored completely.
 
 use std::fs;
 use std::io;
@@ -26,31 +29,33 @@ const JOURNAL: &str = "journal";
 const ASIDE: &str = "aside";
 const NOTE: &str = "last";
 
-/// Its owner's alone: it has what definition files have, which may be as little for others to read.
+/// Accessible for its owner alone: its files contain definition files, which may not be readable
+/// for others.
 const DIR_MODE: u32 = 0o700;
 
-/// The folder that libvirt's daemons share, and those above it: whoever makes them first makes them
-/// for all of the daemons, some of which run as other users.
+/// The mode of the folder that libvirt's daemons share, and of those above it: the daemon that
+/// creates them first does so for all daemons, some of which run as other users.
 const SHARED_MODE: u32 = 0o755;
 
-/// How many folders of the path are the interface driver's own: `interface/change`.
+/// The number of trailing folders of the path that belong to the interface driver:
+/// `interface/change`.
 const OWN_DEPTH: usize = 2;
 
-/// Bytes of a file that are written in the time that an entry of a snapshot takes to be encoded.
+/// Bytes that are written to a file in the time that encoding an entry of a snapshot takes.
 const WRITTEN_LEN: usize = 1024;
 
-/// Where open changes are kept.
+/// The directory of transactions.
 #[derive(Debug)]
 pub struct TransactionDir {
     dir: PathBuf,
 }
 
-/// A snapshot on its way to the disk.
+/// A snapshot being written.
 #[derive(Debug)]
 pub struct Writing {
     writer: SnapshotWriter,
     path: PathBuf,
-    /// The file, once there is something to be written.
+    /// The file, once there are bytes to be written.
     file: Option<Replacement>,
     written_len: usize,
     /// The file is on the disk, and what it was made of is freed.
@@ -58,15 +63,15 @@ pub struct Writing {
 }
 
 impl TransactionDir {
-    /// Nothing is made or read before it is needed.
+    /// Creates and reads nothing before it is needed.
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
 
-    /// Reads one of the files, if it is there.
+    /// Reads one of the files, if it exists.
     ///
     /// # Errors
-    /// It cannot be read; `EBADMSG` if it makes no sense, as the text says.
+    /// The file cannot be read; `EBADMSG` if it is invalid, with the reason in the text.
     pub fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, HostError> {
         let path = self.path(file);
         let bytes = match files::read(&path, SNAPSHOT_LEN_MAX) {
@@ -82,13 +87,13 @@ impl TransactionDir {
     /// Writes one of the files, durably.
     ///
     /// # Errors
-    /// What the kernel says. There is no such file then, or the one that was there before.
+    /// The kernel refused. The file is then missing, or unchanged.
     pub fn write(&self, file: TransactionFile, snapshot: &Snapshot) -> Result<(), HostError> {
         self.make_dir()?;
         let path = self.path(file);
         let written = files::replace(&path, &snapshot.encode());
         if written.is_err() {
-            // It may be there all the same, and not on the disk.
+            // The file may exist, but not on the disk.
             let _ = fs::remove_file(&path);
         }
         written
@@ -111,49 +116,49 @@ impl TransactionDir {
     /// Removes one of the files, durably.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub fn remove(&self, file: TransactionFile) -> Result<(), HostError> {
         files::remove(&self.path(file))
     }
 
-    /// Whether one of the files is there, or may be.
+    /// Returns whether one of the files exists, or may exist.
     pub fn has(&self, file: TransactionFile) -> bool {
         !matches!(fs::symlink_metadata(self.path(file)), Err(err) if is_absence(&err))
     }
 
-    /// Writes down how a change has ended by itself.
+    /// Writes how a transaction has ended by itself.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub(crate) fn write_note(&self, text: &str) -> Result<(), HostError> {
         self.make_dir()?;
         files::replace(&self.dir.join(NOTE), text.as_bytes())
     }
 
-    /// How the last change has ended by itself, if it has.
+    /// Returns how the last transaction has ended by itself, if it has.
     pub(crate) fn read_note(&self) -> Option<String> {
         files::read_text_if_any(&self.dir.join(NOTE), CHANGE_NOTE_LEN_MAX).ok().flatten()
     }
 
-    /// Another change has begun.
+    /// Removes the note, as another transaction has begun.
     pub(crate) fn forget_note(&self) {
-        // It is a courtesy, and the next one is written over it.
+        // A note that cannot be removed is overwritten by the next one.
         let _ = fs::remove_file(self.dir.join(NOTE));
     }
 
-    /// From now on the open change is to be rolled back, whatever happens.
+    /// Marks the open transaction as being rolled back, even after an interruption.
     ///
     /// # Errors
-    /// What the kernel says. The change is open as before then.
+    /// The kernel refused. The transaction stays open.
     pub(crate) fn begin_rollback(&self) -> Result<(), HostError> {
         files::rename(&self.path(TransactionFile::Snapshot), &self.path(TransactionFile::Rollback))
     }
 
-    /// Puts one of the files aside that is of no further use, but that somebody may want to look at.
-    /// Tells where.
+    /// Moves a file that is no longer needed to `aside`, where an administrator can examine it.
+    /// Returns its new path.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub(crate) fn put_aside(&self, file: TransactionFile) -> Result<PathBuf, HostError> {
         let from = self.path(file);
         let set = self.make_set()?;
@@ -162,17 +167,17 @@ impl TransactionDir {
         Ok(set)
     }
 
-    /// Keeps copies of files that are about to be replaced by others or removed. Tells where, if there
-    /// is anything to keep.
+    /// Copies files that are about to be replaced or removed to `aside`. Returns the folder, if
+    /// there was anything to copy.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refused.
     pub(crate) fn keep_aside(
         &self,
         restored: &[&FileRestoration],
     ) -> Result<Option<PathBuf>, HostError> {
         let abandoned = restored.iter().filter_map(|file| match (&file.before, &file.after) {
-            // Whose mode or owner alone changes is not lost.
+            // A file of which only the mode or owner changes is not lost.
             (Some(KeptFile::File { bytes, .. }), Some(KeptFile::File { bytes: again, .. }))
                 if bytes == again =>
             {
@@ -209,7 +214,7 @@ impl TransactionDir {
         })
     }
 
-    /// Makes room for a set, and for no more than the newest of them.
+    /// Creates a folder below `aside`, and removes the oldest ones beyond the limit.
     fn make_set(&self) -> Result<PathBuf, HostError> {
         self.make_dir()?;
         let aside = self.dir.join(ASIDE);
@@ -230,15 +235,15 @@ impl TransactionDir {
 }
 
 impl Writing {
-    /// Goes on with so many entries of the snapshot, which is the one that it began with. `true` when it is
-    /// on the disk.
+    /// Writes up to `entry_count` further entries of the snapshot, which must be the one that the
+    /// writing began with. Returns whether the file is on the disk.
     ///
     /// # Errors
     /// As [`TransactionDir::write`].
     pub fn poll(&mut self, snapshot: &Snapshot, entry_count: usize) -> Result<bool, HostError> {
         let written = self.go_on(snapshot, entry_count);
         if written.is_err() {
-            // It may be there all the same, and not on the disk.
+            // The file may exist, but not on the disk.
             let _ = fs::remove_file(&self.path);
         }
         written
@@ -269,18 +274,18 @@ impl Writing {
         Ok(false)
     }
 
-    /// Nothing is to be written.
+    /// Abandons the file.
     pub(crate) fn give_up(self) {
         self.file.into_iter().for_each(Replacement::give_up);
     }
 }
 
-/// Nothing has the name, or no folder is where it could be.
+/// Returns whether the error means that the file or its folder is missing.
 fn is_absence(err: &io::Error) -> bool {
     matches!(err.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }
 
-/// The numbers of the sets that there are, in their order.
+/// Returns the numbers of the existing folders below `aside`, in order.
 fn set_numbers(aside: &Path) -> Vec<u64> {
     let entries = fs::read_dir(aside).into_iter().flatten().flatten();
     let mut numbers: Vec<u64> =

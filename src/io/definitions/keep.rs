@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The definition files as they are, and back again: bytes, modes, owners, and links as links.
+//! Snapshots of the definition files, and their restoration: content, modes, owners, and symbolic
+//! links as such.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,14 +18,14 @@ use crate::snapshot::{FileRestoration, Files, KeptFile};
 use crate::sys::inotify::Change;
 
 impl DefinitionStore {
-    /// All definition files as they are now. What is no file that could be read, and so put back, is
-    /// marked as such, and a warning says so.
+    /// Returns all definition files in their present state. A file that could not be read, and so
+    /// not be restored, is marked as such, with a warning.
     ///
     /// # Errors
-    /// The folder or one of its files cannot be read now, though it should.
+    /// The folder or one of its files cannot be read now, although it should be.
     pub fn keep(&mut self) -> Result<Files, HostError> {
         self.drain();
-        // No news tells that a disk has recovered.
+        // No event announces that a disk has recovered.
         if self.unlisted.is_some() {
             self.read_folder();
         }
@@ -48,10 +49,10 @@ impl DefinitionStore {
         Ok(files)
     }
 
-    /// Makes one file what it was, durably.
+    /// Restores one file, durably.
     ///
     /// # Errors
-    /// The kernel refuses. The file is as it was before, or as it shall be.
+    /// The kernel refused. The file is unchanged, or restored.
     pub fn restore(&mut self, file: &FileRestoration) -> Result<(), HostError> {
         let path = self.path(&file.path);
         self.reserve = None;
@@ -73,7 +74,7 @@ impl DefinitionStore {
     }
 }
 
-/// One file as it is now; nothing if it has just gone.
+/// Returns one file in its present state; `None` if it has just been removed.
 fn kept(path: &Path, state: &FileState) -> Result<Option<KeptFile>, HostError> {
     let refuse = |err: io::Error| HostError::new("keep", path.display().to_string(), &err);
     let metadata = match fs::symlink_metadata(path) {
@@ -97,8 +98,8 @@ fn kept(path: &Path, state: &FileState) -> Result<Option<KeptFile>, HostError> {
     }
 }
 
-/// Whether a file cannot be read because of what it is, or whose: a folder, a device, one that is too
-/// large, another user's.
+/// Returns whether a file cannot be read because of its type, size or owner: it is a folder, a
+/// device, too large, or another user's.
 fn is_for_good(errno: i32) -> bool {
     matches!(errno, libc::EISDIR | libc::EINVAL | libc::EFBIG | libc::EACCES | libc::EPERM)
 }

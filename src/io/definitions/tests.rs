@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Real folders, and edits by other processes, as an administrator makes them.
+//! Tests with real folders, and edits by other processes, as an administrator makes them.
 
 mod scene;
 
@@ -61,7 +61,7 @@ fn every_edit_by_hand_counts_from_the_next_drain_on() {
             let found: Vec<_> =
                 summary(&store).into_iter().filter(|word| word != dangling).collect();
             assert_eq!(found, want, "{label}");
-            // And again, from whatever the folder has become.
+            // Again, from the state that the folder has now.
             scene.sh("rm -rf interface; mkdir interface; echo last > interface/last.xml");
             store.drain();
             assert_eq!(summary(&store), ["last"], "{label}");
@@ -241,7 +241,7 @@ fn an_edit_is_on_the_disk_and_in_the_definitions_at_once_and_its_inverse_undoes_
 
 #[test]
 fn the_folder_is_made_when_it_is_needed() {
-    // The test's own folder shows what the mask of this process leaves.
+    // The test's own folder shows the mask of this process.
     let scene = Scene::without_folder();
     let mask = fs::metadata(&scene.dir).unwrap().permissions().mode();
     for (privilege, dir, mode) in
@@ -333,7 +333,7 @@ fn a_link_is_replaced_by_a_file_and_what_it_led_to_stays() {
 
 #[test]
 fn a_folder_that_refuses_fails_the_edit_and_not_the_daemon() {
-    // Nobody may create anything in /proc, not even root.
+    // No process can create a file in /proc, not even root's.
     let mut store = open("/proc/interface", Privilege::System);
     store.drain();
     let err = store.apply(&edit("eth0", None, Some("eth0"))).unwrap_err();

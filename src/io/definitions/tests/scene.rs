@@ -73,8 +73,9 @@ pub(super) fn parse(text: &str) -> Result<Interface, String> {
     Ok(Interface { name, start: None, mtu: (mtu > 0).then_some(mtu), protocols: vec![], kind })
 }
 
-/// The administrator: one process for all tests. Each process that a test starts holds for a moment
-/// whatever another test has open, and the kernel tells of a file when it is closed by all.
+/// The administrator: one process for all tests. A process that a test starts briefly inherits the
+/// descriptors of other tests, and the kernel reports a file as closed only when all its
+/// descriptors are.
 struct Shell {
     process: Child,
 }
@@ -86,7 +87,7 @@ static SHELL: LazyLock<Mutex<Shell>> = LazyLock::new(|| {
 });
 
 impl Shell {
-    /// Runs `script`, which has one process more, to its end; gives its exit status.
+    /// Runs `script` in a subshell to its end, and returns its exit status.
     fn run(&mut self, script: &str) -> String {
         let stdin = self.process.stdin.as_mut().unwrap();
         writeln!(stdin, "( {script}\n) < /dev/null > /dev/null; echo $?").unwrap();
@@ -96,13 +97,13 @@ impl Shell {
     }
 }
 
-/// A folder of the test's own, in which the definitions' folder may be.
+/// A folder for one test, in which the definitions' folder may be.
 pub(super) struct Scene {
     pub(super) dir: PathBuf,
 }
 
 impl Scene {
-    /// With an empty folder.
+    /// Creates a scene with an empty folder.
     pub(super) fn new() -> Self {
         let scene = Self::without_folder();
         fs::create_dir(scene.path("interface")).unwrap();
@@ -133,7 +134,7 @@ impl Scene {
         open(self.path("interface"), Privilege::Session)
     }
 
-    /// As on a host whose kernel tells of no changes.
+    /// Opens a store that gets no events from the kernel.
     pub(super) fn open_without_news(&self) -> DefinitionStore {
         let mut store = self.open();
         store.queue = None;
@@ -160,7 +161,7 @@ impl Drop for Scene {
     }
 }
 
-/// Each definition, and each file that is none: `eth0`, `eth0:1400`, `eth0 broken`.
+/// Returns each definition, and each invalid file: `eth0`, `eth0:1400`, `eth0 broken`.
 pub(super) fn summary(store: &DefinitionStore) -> Vec<String> {
     let word = |(path, state): (&FilePath, &FileState)| {
         let name = path.to_string().replace(".xml", "");
