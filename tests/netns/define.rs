@@ -221,7 +221,7 @@ fn a_bridge_takes_the_definitions_of_its_ports() {
         }
         assert_eq!(folder(), ["br0.xml", "far1.xml"]);
 
-        // The definition's own ports may be redistributed.
+        // A new definition of the same bridge may have other ports.
         define(&bridge("br0", "stp='off'", &["eth1", "far1"], &[]));
         assert_eq!(folder(), ["br0.xml"]);
         define(&ethernet("eth0", &[], &[]));

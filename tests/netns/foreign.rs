@@ -336,7 +336,7 @@ fn a_client_of_all_links_and_one_that_a_supervisor_starts_again_are_named() {
         assert!(said.contains("add 'denyinterfaces eth0' to /etc/dhcpcd.conf"), "{said}");
         before.assert_unchanged(Strictness::SameLinks, "refused");
         virsh("iface-undefine br1").ok();
-        // With both, each would take the lease from the other, again and again.
+        // A second client would lose the lease to the manager, again and again.
         ip("link add br0 type bridge");
         crate::host::define(
             "<interface type='bridge' name='br0'><protocol family='ipv4'><dhcp/></protocol><bridge/>\
