@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The addressing part of a plan: addresses, routes, the sysctls of IPv6, and DHCP clients.
+//! The addressing part of a plan: addresses, routes, IPv6 sysctls, and DHCP clients.
 //!
-//! What is wanted is for [`AddressingGoal`] to say; in which order it comes about, and what the
-//! kernel does on the way, is known here.
+//! [`AddressingGoal`] says what is needed; this module decides the order of the steps, and takes
+//! the kernel's side effects into account.
 
 use crate::host::survey::Surveyed;
 use crate::model::address::Family;
@@ -21,8 +21,8 @@ use crate::plan::ways::{Ways, routes_in_order};
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
 impl<'a> Builder<'a> {
-    /// Gives `definition`'s link the addresses that it shall have, but for those that would go again
-    /// with the ones that it is to lose. Those stay for now.
+    /// Adds the missing addresses to `definition`'s link, except those that the kernel would remove
+    /// together with stale ones. Stale addresses stay for now.
     pub(super) fn add_addresses(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let goal = self.goal(definition, family, sources);
@@ -38,8 +38,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes from `definition`'s link the addresses that it shall not have any more. What the kernel
-    /// takes with them is taken first and put back then, so that it can be undone like the rest.
+    /// Removes stale addresses from `definition`'s link. Addresses and routes that the kernel would
+    /// remove with them are removed first and added again afterwards, so that each step can be
+    /// undone.
     pub(super) fn replace_addresses(
         &mut self,
         definition: &'a Interface,
@@ -61,7 +62,7 @@ impl<'a> Builder<'a> {
             let coming = goal.coming().into_iter().filter(|record| goal.hangs_on_stale(record));
             let mut late: Vec<_> = dragged.into_iter().cloned().chain(coming).collect();
             let fixed = goal.fixed();
-            // The first one of a network to come is its primary.
+            // The first address of a network that is added becomes the primary one.
             let place = |record: &AddressRecord| {
                 let at = fixed.iter().position(|prefix| *prefix == record.address.prefix);
                 at.unwrap_or(fixed.len())
@@ -78,7 +79,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Leads routes through `definition`'s link: its own default route, and those of its sources.
+    /// Adds routes through `definition`'s link: its own default route, and those of its sources.
     pub(super) fn add_routes(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let goal = self.goal(definition, family, sources);
@@ -86,7 +87,7 @@ impl<'a> Builder<'a> {
             let dropped = ways.dropped();
             let mut stale = ways.own().to_vec();
             stale.retain(|route| ways.is_stale(route) && !dropped.contains(route));
-            // The kernel would take what lasts for what expires.
+            // The kernel would take a permanent route for a duplicate of one that expires.
             let (mistakable, stale): (Vec<_>, Vec<_>) =
                 stale.into_iter().partition(|route| route.gateway == goal.gateway());
             for route in mistakable {
@@ -108,8 +109,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes everything of the network layer from a link that will be a port, or is taken down:
-    /// first the routes, as they could not be told from lost ones once the addresses are gone.
+    /// Removes addresses and routes from a link that will be a port, or is taken down. Routes are
+    /// removed first, so that each can be restored; the kernel would drop them with the addresses.
     pub(super) fn strip(&mut self, surveyed: &'a Surveyed) {
         let link = surveyed.link.name;
         for route in routes_in_order(surveyed).into_iter().rev() {
@@ -120,8 +121,8 @@ impl<'a> Builder<'a> {
         let mut nexthops: Vec<_> = nexthops.collect();
         for record in in_order_to_go(surveyed.addresses.iter().filter(is_own).collect()) {
             self.delete_address(link, record);
-            // They come back behind the addresses by which they find their gateways, and before the
-            // routes over them.
+            // The undo steps restore nexthop objects after the addresses that reach their gateways,
+            // and before the routes that use them.
             nexthops.drain(..).for_each(|step| self.also_undo(step));
         }
         if !surveyed.routes.is_empty() {
@@ -129,9 +130,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Ends the DHCP clients of a link that will be a port, or is taken down: before anything else, as
-    /// some clients take their lease back from a link that becomes a port. Of a link that is yet to be
-    /// made too, as they would find it.
+    /// Ends the DHCP clients of a link that will be a port, or is taken down. This comes first,
+    /// since some clients remove their lease from a link that becomes a port. It also applies to a
+    /// link that is yet to be created, since the clients would find it.
     pub(super) fn stop_all_clients(&mut self, link: IfName) -> Result<(), Refusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
             self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
@@ -144,8 +145,9 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Has a client of all links let go of one that will be a port. One that cannot be told to has found
-    /// it, and would find it again: then nothing is done. Nor is it where the lease could not go on.
+    /// Makes a client that manages all links release one that will be a port. A client that accepts
+    /// no orders would take the link again, so the change is refused; also if the client may not
+    /// continue the lease on the new link.
     pub(super) fn free_from_managers(
         &mut self,
         link: IfName,
@@ -168,7 +170,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Ends a client that somebody else has started, if it can be given back.
+    /// Ends another program's client, if it can be started again.
     fn end_foreign_client(&mut self, name: IfName, client: &ForeignClient) -> Result<(), Refusal> {
         let client = Box::new(client.clone());
         if client.keeper.is_some() || client.only_link().is_none() {
@@ -179,8 +181,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Ends the DHCP clients of `definition`'s link that it does not want. One that serves all links
-    /// goes on: what it has to do with this one is for its own configuration to say.
+    /// Ends the DHCP clients of `definition`'s link that the definition does not want. A client
+    /// that serves all links is not ended, since its own configuration decides about this link.
     pub(super) fn stop_clients(&mut self, definition: &'a Interface) -> Result<(), Refusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == definition.name) {
             if wanted_lease(definition, lease.family) != Some(lease.name_servers) {
@@ -197,7 +199,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Starts the DHCP clients that `definition` wants, and waits for what they bring.
+    /// Starts the DHCP clients that `definition` wants, and waits for their leases.
     pub(super) fn start_clients(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         for family in FAMILIES {
             let Some(name_servers) = wanted_lease(definition, family) else { continue };
@@ -210,7 +212,7 @@ impl<'a> Builder<'a> {
             let fixed = goal.fixed();
             let condition = Condition::Leased { link, family, besides: fixed.clone() };
             if has_client {
-                // Not where the definition makes the lease's address its own.
+                // Not if the definition makes the leased address permanent.
                 if goal.to_last().is_empty() && !condition.holds(self.host) {
                     self.await_lease(condition);
                 }
@@ -235,8 +237,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Starts the client that somebody else had on the link and that was ended, or else one of ours: like
-    /// the one that a port had.
+    /// Starts the link's former client of another program, if one was ended, or else one of the
+    /// daemon's, of the same program as a port's client.
     fn start_client(&mut self, lease: Lease, definition: &Interface) {
         let Lease { link, family, name_servers, .. } = lease;
         let survey = self.survey;
@@ -259,7 +261,7 @@ impl<'a> Builder<'a> {
         self.push(Step::StartClient(lease), vec![undo]);
     }
 
-    /// Starts the clients that somebody else had on a link that nobody has defined, and that were ended.
+    /// Starts the ended clients of other programs on a link without a definition.
     pub(super) fn give_back_clients(&mut self, link: IfName) {
         for client in self.survey.ended.iter().filter(|client| client.is_on(link)) {
             let client = Box::new(client.clone());
@@ -268,8 +270,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Adds the default route over a gateway that is on the lease's network, or on none, once there is a
-    /// lease.
+    /// Adds the default route by a gateway that is in the lease's network, or in none, once there
+    /// is a lease.
     fn add_late_gateway(&mut self, goal: &AddressingGoal<'_>) {
         let (link, family, besides) = (goal.link, goal.family, goal.fixed());
         let leased = Condition::Leased { link, family, besides };
@@ -282,8 +284,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What undoes the start of a client: whatever the link has then and neither has now nor gets
-    /// from the plan is the client's.
+    /// Returns the undo step of starting a client: it removes every address and route that the link
+    /// neither has now nor gets from the plan.
     fn drop_lease(&self, lease: Lease) -> Step {
         let now = self.find(&lease.link);
         let addresses = now.into_iter().flat_map(|now| &now.addresses);
@@ -308,8 +310,8 @@ impl<'a> Builder<'a> {
         AddressingGoal::new(definition, family, sources, self.survey)
     }
 
-    /// Sets the sysctls of IPv6 as a definition that speaks of IPv6 needs them, best before the
-    /// link is up and takes advertisements.
+    /// Sets the IPv6 sysctls that a definition with IPv6 requires, preferably before the link is up
+    /// and receives advertisements.
     pub(super) fn set_ipv6_sysctls(
         &mut self,
         definition: &'a Interface,
@@ -330,16 +332,16 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Addresses of one link in the order in which they can go: with the first one of an IPv4 network the
-/// kernel may take others, so it goes last; and whoever puts them back, the last one first, has them
-/// listed as before. IPv4 lists what came first, IPv6 what came last.
+/// Returns addresses of one link in the order in which to remove them. The primary address of an
+/// IPv4 network comes last, as the kernel may remove others with it. Adding them again in reverse
+/// restores the kernel's order: it appends IPv4 addresses to its list, and prepends IPv6 ones.
 fn in_order_to_go(records: Vec<&AddressRecord>) -> impl Iterator<Item = &AddressRecord> {
     let (ipv4, ipv6): (Vec<_>, Vec<_>) =
         records.into_iter().partition(|record| record.address.prefix.family() == Family::Ipv4);
     ipv6.into_iter().chain(ipv4.into_iter().rev())
 }
 
-/// The leases that a definition wants: what the table shows when each is there.
+/// Returns the conditions that hold when each lease of a definition is obtained.
 pub(super) fn leases(definition: &Interface) -> Vec<Condition> {
     let of_protocol = |protocol: &Protocol| {
         let besides = protocol.addresses.iter().map(|ip| ip.prefix()).collect();
@@ -349,7 +351,7 @@ pub(super) fn leases(definition: &Interface) -> Vec<Condition> {
     definition.protocols.iter().filter_map(of_protocol).collect()
 }
 
-/// What a definition says of name servers, if it wants a lease of the family.
+/// Returns the definition's setting for name servers, if it wants a lease of the family.
 fn wanted_lease(definition: &Interface, family: Family) -> Option<NameServers> {
     let protocol = definition.protocols.iter().find(|protocol| protocol.family == family)?;
     Some(match protocol.dhcp?.peer_dns {

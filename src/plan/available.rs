@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What of a definition can be brought up now, and what it lacks.
+//! Determines the part of a definition that can be brought up now, and the missing links.
 //!
-//! A person's call brings up the whole of a definition or nothing. What the daemon brings up by
-//! itself comes up as far as it can: `part_of` leaves out the ports, members and parents that are
-//! not there, and names them. Each [`Lack`] knows when it is over, so that the rest can follow.
+//! A client's call brings up a whole definition or nothing. The daemon by itself (at boot) brings
+//! up as much as it can: `part_of` omits missing ports, members and parents, and lists them. Each
+//! [`Lack`] shows when it is resolved, so that the rest can follow.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,19 +14,19 @@ use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
 use crate::plan::step::Condition;
 
-/// Something that a definition needs and that is not there yet.
+/// Something that a definition needs and the host does not have yet.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Lack {
     /// A link that does not exist.
     Link(IfName),
-    /// A port that another bridge or bond has.
+    /// A port that belongs to another bridge or bond.
     Port { name: IfName, master: IfName },
     /// A DHCP lease: a [`Condition::Leased`].
     Lease(Condition),
 }
 
 impl Lack {
-    /// Whether what was missing is there now.
+    /// Returns whether the missing object exists now.
     pub fn is_over(&self, host: &Host) -> bool {
         match self {
             Self::Link(name) => host.link_named(name).is_some(),
@@ -52,16 +52,16 @@ impl fmt::Display for Lack {
 /// A part of a definition.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Part {
-    /// Nothing, if a link is missing without which there is no interface.
+    /// `None` if a link is missing that the interface cannot exist without.
     pub(super) interface: Option<Interface>,
-    /// The links that are left out.
+    /// The omitted links.
     pub(super) lacks: Vec<Lack>,
-    /// Whether nothing that it sends can leave the host: it has no port, and is to have some.
+    /// Whether its packets cannot leave the host, as all of its ports are missing.
     pub(super) is_portless: bool,
 }
 
-/// The part of `definition` whose links are there. An interface without its ports gets no DHCP client
-/// yet: its hardware address will be that of its first port.
+/// Returns the part of `definition` whose links exist. An interface without its ports gets no DHCP
+/// client yet, since its hardware address will be that of its first port.
 pub(super) fn part_of(definition: &Interface, host: &Host) -> Part {
     let mut lacks = Vec::new();
     let kind = match &definition.kind {
@@ -92,8 +92,8 @@ pub(super) fn part_of(definition: &Interface, host: &Host) -> Part {
     Part { interface, lacks, is_portless }
 }
 
-/// What is left to do of a part that was brought up before: without the ports that it has already, as
-/// an administrator may have tuned them since.
+/// Removes from a part that was brought up before the ports that it already has, since an
+/// administrator may have changed their attributes.
 pub(super) fn without_ports_in_place(part: &mut Interface, host: &Host) {
     let is_in = |name: &IfName, holder: IfName| master_of(name, host) == Some(holder);
     let thin_out = |bond: &mut Bond, name| bond.members.retain(|it| !is_in(&it.name, name));
@@ -115,20 +115,20 @@ pub(super) fn without_ports_in_place(part: &mut Interface, host: &Host) {
     }
 }
 
-/// A bridge with those of its ports that are there.
+/// Returns a bridge with its existing ports.
 fn part_of_bridge(name: IfName, bridge: &Bridge, host: &Host, lacks: &mut Vec<Lack>) -> Bridge {
     let mut ports = Vec::new();
     for port in &bridge.ports {
         let kind = match &port.kind {
             PortKind::Ethernet(_) => is_there(&port.name, host, lacks).then(|| port.kind.clone()),
             PortKind::Bond(bond) => part_of_bond(port.name, bond, host, lacks).map(PortKind::Bond),
-            // Over what it stands is seen to below, as that may be a port too.
+            // The VLAN's parent is checked below, as it may be a port too.
             PortKind::Vlan(_) => Some(port.kind.clone()),
         };
         let is_free = is_free(port.name, name, host, lacks);
         ports.extend(kind.filter(|_| is_free).map(|kind| Port { name: port.name, kind }));
     }
-    // Without its parent a VLAN goes, and with it what stands over that.
+    // A VLAN without its parent is omitted, and then the VLANs on that VLAN.
     loop {
         let names: BTreeSet<_> = ports.iter().map(|port| port.name).collect();
         let count = ports.len();
@@ -143,7 +143,7 @@ fn part_of_bridge(name: IfName, bridge: &Bridge, host: &Host, lacks: &mut Vec<La
     Bridge { ports, ..bridge.clone() }
 }
 
-/// A bond with those of its members that are there; none without a member.
+/// Returns a bond with its existing members; `None` without a member.
 fn part_of_bond(name: IfName, bond: &Bond, host: &Host, lacks: &mut Vec<Lack>) -> Option<Bond> {
     let mut members = bond.members.clone();
     members.retain(|member| {
@@ -160,14 +160,14 @@ fn is_there(name: &IfName, host: &Host, lacks: &mut Vec<Lack>) -> bool {
     is_there
 }
 
-/// Whether a port can become one of `holder`, or is one.
+/// Returns whether a port can become one of `holder`, or is one.
 fn is_free(name: IfName, holder: IfName, host: &Host, lacks: &mut Vec<Lack>) -> bool {
     let other = master_of(&name, host).filter(|master| *master != holder);
     lacks.extend(other.map(|master| Lack::Port { name, master }));
     other.is_none()
 }
 
-/// The bridge or bond that has a link as its port.
+/// Returns the bridge or bond whose port a link is.
 fn master_of(name: &IfName, host: &Host) -> Option<IfName> {
     let master = host.link(host.link_named(name)?.master?)?;
     matches!(master.kind, LinkKind::Bridge(_) | LinkKind::Bond(_)).then_some(master.name)

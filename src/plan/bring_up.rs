@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The plan that makes a link as it is defined, be it that all of it is missing or a trifle.
+//! Plans what brings a link to its definition, whether it must be created or one attribute differs.
 //!
-//! Only differences become steps, so that an edited definition changes a running bridge under its
-//! guests, and nothing that is as it should be is touched.
+//! Only differences become steps, so an edited definition changes a running bridge under its
+//! guests, without touching attributes that are right.
 //!
-//! [`bring_up`] is for a person's call: all of it or nothing. [`bring_up_available`] is for what comes
-//! up by itself: as much as can be, without waiting for a lease.
+//! [`bring_up`] is for clients' calls: it plans the whole definition or nothing.
+//! [`bring_up_available`] is for automatic starts: it plans as much as possible, without waiting
+//! for a lease.
 
 use crate::host::Host;
 use crate::host::survey::{Survey, Surveyed};
@@ -21,36 +22,36 @@ use crate::plan::{Plan, Planned, addressing};
 /// Plans to bring `definition` up.
 ///
 /// # Errors
-/// It is up as it is defined, or cannot be.
+/// The interface is up and matches its definition, or cannot be brought up.
 pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
     draft_up(definition, host, survey, Leases::Awaited)
 }
 
-/// What can be brought up now of a definition.
+/// The part of a definition that can be brought up now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Partial {
-    /// Without a step, if nothing can or need be done.
+    /// Without steps, if nothing can or need be done.
     pub plan: Plan,
-    /// What is missing yet.
+    /// The missing objects.
     pub lacks: Vec<Lack>,
-    /// Whether the interface will be of use, with all of its addressing and at least one port.
+    /// Whether the interface will be usable, with all its addresses and at least one port.
     pub is_usable: bool,
 }
 
-/// How much of a definition is to be applied.
+/// The extent to which a definition is applied.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Round {
-    /// The link becomes as it is defined.
+    /// Everything that differs from the definition is changed.
     First,
-    /// What was missing before is added, and nothing else touched: whatever differs otherwise has been
-    /// changed by an administrator since.
+    /// Only objects that were missing before are added. An administrator has made all other
+    /// differences since.
     Later,
 }
 
-/// Plans to bring up as much of `definition` as can be.
+/// Plans to bring up as much of `definition` as possible.
 ///
 /// # Errors
-/// What is there contradicts the definition.
+/// The existing links contradict the definition.
 pub(crate) fn bring_up_available(
     definition: &Interface,
     host: &Host,
@@ -78,7 +79,7 @@ pub(crate) fn bring_up_available(
     Ok(Partial { plan, lacks, is_usable })
 }
 
-/// Drops the steps that would take something from links that are in use already, or tune them.
+/// Drops the steps that would change or remove attributes of links that are in use already.
 fn keep_additions(plan: &mut Plan, definition: &Interface, survey: &Survey) {
     let is_in_use = |name: IfName| {
         let now = survey.named(&name);
@@ -142,8 +143,8 @@ fn draft_up(
     builder.set_up(name);
     let was_up = builder.find(&name).is_some_and(|now| now.link.up);
     if bridge.is_none() && !was_up {
-        // What is sent before the kernel has noted the carrier is thrown away, and a question for a
-        // neighbour's address asked again after a second.
+        // The kernel drops packets until it has noticed the carrier, and repeats a neighbour
+        // request only after a second.
         builder.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     }
     builder.stop_clients(definition)?;
@@ -157,7 +158,7 @@ fn draft_up(
     builder.replace_addresses(definition, &sources);
     builder.add_routes(definition, &sources);
     if let Some(bridge) = bridge {
-        // A bond's members have been stripped when they became that.
+        // The members of a bond were stripped when they were added.
         for port in &bridge.ports {
             if let Some(now) = survey.named(&port.name) {
                 builder.strip(now);
@@ -173,11 +174,11 @@ fn draft_up(
     Ok(builder.finish())
 }
 
-/// Plans to bring up a link that nobody has defined: just as it is, or with what it had when it was
-/// taken down.
+/// Plans to bring up a link without a definition: unchanged, or with the configuration that it had
+/// when it was taken down.
 ///
 /// # Errors
-/// It is up already, or the port of another.
+/// The link is up already, or a port.
 pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
     let mut builder = Builder::new(host, survey);
     let now = builder.require(&name, || "which is to be brought up".to_owned())?;
@@ -193,8 +194,8 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
     Ok(builder.finish())
 }
 
-/// The links whose addressing the definition's link takes over: its members, and a link that was
-/// taken down a moment ago to make room for it.
+/// Returns the links whose addresses and routes the definition's link takes over: its members, and
+/// a link that was destroyed a moment ago to make room for it.
 fn sources<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> {
     let mut names = definition.members();
     let mut sources: Vec<_> = names.iter().filter_map(|name| survey.named(name)).collect();
@@ -203,7 +204,7 @@ fn sources<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> 
     sources
 }
 
-/// Whether a link that is there is of the kind that a definition describes.
+/// Returns whether an existing link is of the definition's kind.
 pub(super) fn is_of_kind(definition: &Interface, kind: &LinkKind) -> bool {
     match (&definition.kind, kind) {
         (Kind::Bridge(_), LinkKind::Bridge(_))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Builder`]: a plan in the making, and the inputs that it is made from.
+//! [`Builder`]: a plan in the making, and its inputs.
 
 use crate::host::survey::{Survey, Surveyed};
 use crate::host::{Host, discarded_name};
@@ -14,7 +14,7 @@ use crate::plan::step::{Condition, LinkSpec, Step, Value};
 use crate::plan::ways::is_reached;
 use crate::plan::{Plan, Planned};
 
-/// Steps so far, and what they are planned upon.
+/// The steps so far, and the inputs of the plan.
 pub(super) struct Builder<'a> {
     pub(super) host: &'a Host,
     pub(super) survey: &'a Survey,
@@ -24,12 +24,12 @@ pub(super) struct Builder<'a> {
     pub(super) leases: Leases,
 }
 
-/// When a plan that starts DHCP clients is done.
+/// When a plan that starts DHCP clients is complete.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Leases {
-    /// With the lease.
+    /// When the lease is obtained.
     Awaited,
-    /// At once: the client goes on asking.
+    /// At once; the client continues to ask for a lease.
     LeftToClients,
 }
 
@@ -39,34 +39,34 @@ impl<'a> Builder<'a> {
         Self { host, survey, steps: Vec::new(), discarded: Vec::new(), left: Vec::new(), leases }
     }
 
-    /// What is known of a link, if it is there.
+    /// Returns a link's details, if it exists.
     pub(super) fn find(&self, name: &IfName) -> Option<&'a Surveyed> {
         self.survey.named(name)
     }
 
-    /// The name of a link's master.
+    /// Returns the name of a link's master.
     pub(super) fn master_of(&self, link: &Link) -> Option<IfName> {
         link.master.and_then(|master| self.host.link(master)).map(|master| master.name)
     }
 
-    /// The links whose master is `link`.
+    /// Returns the links whose master is `link`.
     pub(super) fn ports_of(&self, link: &Link) -> Vec<&'a Link> {
         self.host.ports_of(link.index)
     }
 
-    /// Adds a step, and what takes it back, in order.
+    /// Adds a step, and the steps that undo it, in order.
     pub(super) fn push(&mut self, step: Step, undo: Vec<Step>) {
         self.steps.push(Planned { step, undo });
     }
 
-    /// Adds to what takes the last step back.
+    /// Appends a step to those that undo the last step.
     pub(super) fn also_undo(&mut self, undo: Step) {
         if let Some(last) = self.steps.last_mut() {
             last.undo.push(undo);
         }
     }
 
-    /// Adds to what takes the last step back, before anything else of that.
+    /// Prepends steps to those that undo the last step.
     pub(super) fn undo_first(&mut self, undo: Vec<Step>) {
         if let Some(last) = self.steps.last_mut() {
             last.undo.splice(..0, undo);
@@ -78,13 +78,13 @@ impl<'a> Builder<'a> {
         self.push(Step::AddLink(spec), vec![undo]);
     }
 
-    /// Sets `value`, where `old` is what it was.
+    /// Sets `value`; `old` is the former value.
     pub(super) fn set(&mut self, link: IfName, value: Value, old: Value) {
         let undo = Step::SetLink { link, value: old };
         self.push(Step::SetLink { link, value }, vec![undo]);
     }
 
-    /// Gets a link that is down out of the way, to be deleted when there is time.
+    /// Renames a link that is down, so that it can be deleted later.
     pub(super) fn discard(&mut self, link: &Link) {
         let Some(name) = discarded_name(link) else { return };
         let undo = Step::SetLink { link: name, value: Value::Name(link.name) };
@@ -97,7 +97,7 @@ impl<'a> Builder<'a> {
         self.push(Step::AddAddress { link, record }, vec![undo]);
     }
 
-    /// Puts `new` in the place of `old`: the same address, but for how long it lasts.
+    /// Replaces `old` by `new`, which is the same address with another lifetime.
     pub(super) fn change_address(&mut self, link: IfName, old: &AddressRecord, new: AddressRecord) {
         let undo = Step::ChangeAddress { link, record: old.clone() };
         self.push(Step::ChangeAddress { link, record: new }, vec![undo]);
@@ -114,8 +114,8 @@ impl<'a> Builder<'a> {
         self.push(Step::AddRoute { link, record }, vec![undo]);
     }
 
-    /// Removes a route. One whose gateway is on no network of the link any more comes back as one whose
-    /// gateway need not be.
+    /// Removes a route. If its gateway is no longer in a network of the link, the undo step marks
+    /// the gateway as on the link.
     pub(super) fn delete_route(&mut self, link: IfName, record: &RouteRecord) {
         let is_reached = self.find(&link).is_none_or(|now| is_reached(now, record));
         let again = if is_reached { record.clone() } else { record.on_link() };
@@ -123,24 +123,24 @@ impl<'a> Builder<'a> {
         self.push(Step::DeleteRoute { link, record: record.clone() }, vec![undo]);
     }
 
-    /// Notes that a route does not go along.
+    /// Records a lost route.
     pub(super) fn leave(&mut self, left: Left) {
         self.left.push(left);
     }
 
-    /// What is planned so far.
+    /// Iterates over the steps so far.
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().map(|planned| &planned.step)
     }
 
-    /// Whether a link is planned to be made.
+    /// Returns whether the plan creates a link.
     pub(super) fn is_made(&self, name: &IfName) -> bool {
         let is_making = |step: &&Step| matches!(step, Step::AddLink(_) | Step::RemakeLink { .. });
         self.steps().filter(is_making).any(|step| step.link_name() == Some(*name))
     }
 
-    /// Brings a link up, if it is neither up nor planned to be. What it has of IPv6 while it is down
-    /// would not survive its coming up and going down again.
+    /// Brings a link up, unless it is up or the plan does so already. The undo steps restore its
+    /// IPv6 addresses, which the kernel removes when the link goes down again.
     pub(super) fn set_up(&mut self, link: IfName) {
         let now = self.find(&link);
         let set = |value| Step::SetLink { link, value };
@@ -158,8 +158,8 @@ impl<'a> Builder<'a> {
         self.push(set(Value::Up), undo);
     }
 
-    /// Those over `link` that work only as long as it is up: VLANs and their like. A veth's other end
-    /// is not one of them.
+    /// Returns the links on `link` that work only while it is up: VLANs and similar. The other end
+    /// of a veth is not one of them.
     pub(super) fn links_over(&self, link: &Link) -> Vec<&'a Link> {
         let host = self.host;
         let is_over =
@@ -167,7 +167,7 @@ impl<'a> Builder<'a> {
         host.links().filter(is_over).collect()
     }
 
-    /// Whether nothing would change. A lease that is yet to come would.
+    /// Returns whether the plan changes nothing. Waiting for a lease counts as a change.
     pub(super) fn is_empty(&self) -> bool {
         let is_lease = |condition: &Condition| matches!(condition, Condition::Leased { .. });
         self.steps().all(|step| matches!(step, Step::WaitFor(condition) if !is_lease(condition)))

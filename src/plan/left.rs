@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Left`]: a route that does not go along with a change as it is, and why.
+//! [`Left`]: a route that a change cannot move to the new link unchanged, with the reason.
 //!
-//! A change gives a link what the links before it had, unless its definition contradicts that. What
-//! cannot go along is part of the plan, so that the log names it before anything is done.
+//! A change moves routes to the new link, unless the definition contradicts them. The plan contains
+//! the exceptions, so that the log names them before the change begins.
 
 use std::fmt;
 
@@ -10,32 +10,32 @@ use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::record::route::RouteRecord;
 
-/// A route that a change takes away.
+/// A route that a change removes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Left {
-    /// The link that it leads through.
+    /// The link that the route leads through.
     pub from: IfName,
     pub route: RouteRecord,
-    /// The link through which it does not lead then.
+    /// The link that the route will not lead through.
     pub to: IfName,
     pub reason: Reason,
 }
 
-/// Why a route does not go along.
+/// The reason why a route is not moved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {
-    /// The definition's gateway stands in its place.
+    /// The definition's gateway replaces it.
     OtherGateway,
-    /// An earlier definition's gateway, or what a DHCP server or a router has told: the definition has
-    /// none of these.
+    /// It was set by an earlier definition, or learnt from a DHCP server or a router, and the
+    /// definition has no such source.
     NotDefined,
     /// The definition gives the link no address of the family.
     NoAddress(Family),
     /// No address of the link reaches the gateway.
     Unreachable,
-    /// The address that it gives to packets goes.
+    /// The route's source address is removed.
     SourceGoes,
-    /// It goes along, but not over the nexthop object of this number, which belongs to the link before.
+    /// The route moves, but without this nexthop object, which belongs to the old link.
     Object(u32),
 }
 

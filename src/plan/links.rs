@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The links part of a plan: what is to be made, what is to be set, and whose port it becomes.
+//! The links part of a plan: which links are created, their attributes, and their masters.
 
 use crate::host::may_be_guest;
 use crate::host::removed::MTU_AT_FIRST;
@@ -14,13 +14,13 @@ use crate::plan::builder::Builder;
 use crate::plan::refusal::Refusal;
 use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
 
-/// What the kernel makes of a delay while STP runs (`BR_MIN_FORWARD_DELAY`,
+/// The kernel's bounds of the forward delay while STP runs (`BR_MIN_FORWARD_DELAY`,
 /// `BR_MAX_FORWARD_DELAY`), in hundredths of a second.
 const STP_DELAY_MIN: u32 = 200;
 const STP_DELAY_MAX: u32 = 3000;
 
 impl<'a> Builder<'a> {
-    /// A link that is there already: a NIC, or whatever else counts as one.
+    /// Requires an existing link: a NIC, or another link that counts as one.
     pub(super) fn require(
         &self,
         name: &IfName,
@@ -35,7 +35,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// An interface of its own is nobody's port.
+    /// Refuses a link that is a port, since it cannot be an interface of its own.
     pub(super) fn check_is_no_port(&self, name: IfName) -> Result<(), Refusal> {
         let master = self.find(&name).and_then(|now| self.host.link(now.link.master?));
         let holder =
@@ -43,7 +43,7 @@ impl<'a> Builder<'a> {
         holder.map_or(Ok(()), |master| Err(Refusal::IsPort { name, master: master.name }))
     }
 
-    /// A VLAN, and its parent up.
+    /// Plans a VLAN, and brings its parent up.
     pub(super) fn vlan(&mut self, name: IfName, vlan: &Vlan) -> Result<(), Refusal> {
         let parent = self.find(&vlan.parent).map(|parent| parent.link.index);
         if parent.is_none() && !self.is_made(&vlan.parent) {
@@ -69,7 +69,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A bond with its members. They must be down to become that, and bring nothing with them.
+    /// Plans a bond with its members. The members must be down and without addresses to be added.
     pub(super) fn bond(&mut self, name: IfName, bond: &Bond) -> Result<(), Refusal> {
         let now = self.find(&name).map(|now| &now.link);
         match now {
@@ -100,14 +100,14 @@ impl<'a> Builder<'a> {
                 self.set_down(&port.link);
             }
             let set = |value| Step::SetLink { link: *member, value };
-            // It carries what the bond does, which may be less.
+            // The member takes the bond's MTU, which may be lower.
             let undo = std::iter::once(set(Value::NoMaster)).chain(self.mtus_over(&port.link, 0));
             let undo = undo.collect();
             self.push(set(Value::Master(name)), undo);
             self.restore_port(*member, name);
         }
         self.restore_primary(name, bond);
-        // Whatever kind of link it is: no guest is a member of a bond.
+        // A bond has no guests among its members, so other links of any kind are released.
         let is_member = |port: &Link| bond.members.iter().any(|member| member.name == port.name);
         self.release_others(now, is_member);
         Ok(())
@@ -121,7 +121,7 @@ impl<'a> Builder<'a> {
             let again = |bond: LinkBond| Value::MonitorAgain(Box::new(bond));
             let off = || again(LinkBond { miimon: 0, arp_interval: 0, ..live.clone() });
             let value = match wanted {
-                // The end of one monitor is not that of the other.
+                // Disabling one monitor must not disable the other.
                 BondMonitor::Arp { interval: 0, .. } => off(),
                 BondMonitor::Mii { freq: 0, .. } if live.arp_interval > 0 => off(),
                 BondMonitor::Mii { .. } | BondMonitor::Arp { .. } => Value::Monitor(wanted.clone()),
@@ -131,15 +131,15 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Refuses to take a link down that others need.
+    /// Refuses to take down a link that other links need.
     pub(super) fn check_is_free(&self, link: &Link) -> Result<(), Refusal> {
         let over = self.links_over(link).into_iter().filter(|over| link.up && over.up);
         let guests: Vec<_> = over.map(|over| over.name).collect();
         if guests.is_empty() { Ok(()) } else { Err(Refusal::Guests { name: link.name, guests }) }
     }
 
-    /// Takes a link down, once it is stripped. When it comes up again the kernel brings up what is over
-    /// it, be it that it was down.
+    /// Takes a link down, after its addresses and routes. When it comes up again the kernel also
+    /// brings up the links on it, so the undo steps take down those that were down.
     pub(super) fn set_down(&mut self, link: &Link) {
         let set = |link, value| Step::SetLink { link, value };
         let down_over = self.links_over(link).into_iter().filter(|over| !over.up);
@@ -149,7 +149,8 @@ impl<'a> Builder<'a> {
         self.push(set(link.name, Value::Down), undo);
     }
 
-    /// A bridge without its ports; their links are made, and it takes the first one's address.
+    /// Plans a bridge without adding its ports; the ports' links are created, and it gets the first
+    /// one's hardware address.
     pub(super) fn bridge(&mut self, name: IfName, bridge: &Bridge) -> Result<(), Refusal> {
         for port in &bridge.ports {
             match &port.kind {
@@ -175,7 +176,7 @@ impl<'a> Builder<'a> {
             None => {
                 let mac = bridge.ports.first().and_then(|port| self.mac_to_be(port));
                 let delay = bridge.delay.map(|delay| in_force(delay, bridge.stp.unwrap_or(false)));
-                // What STP makes of the delay comes about when it is switched on.
+                // The kernel adjusts the delay itself when STP is enabled.
                 let delay = if bridge.stp == Some(true) { bridge.delay } else { delay };
                 let kind = SpecKind::Bridge { stp: bridge.stp, delay };
                 let ports = bridge.ports.iter().map(|port| port.name);
@@ -188,14 +189,15 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The kernel refuses a delay that STP does not allow while STP runs.
+    /// Sets the delay and STP in an order that the kernel accepts: it refuses delays out of bounds
+    /// while STP runs.
     fn tune_bridge(&mut self, name: IfName, bridge: &Bridge, live: LinkBridge) {
         let stp = bridge.stp.unwrap_or(live.stp);
         let delay = in_force(bridge.delay.unwrap_or(live.forward_delay), stp);
         if live.stp && !stp {
             self.set(name, Value::Stp(false), Value::Stp(true));
         }
-        // The kernel counts in its own ticks, and tells a hundredth less where they do not fit.
+        // The kernel stores ticks, so it may report a hundredth of a second less.
         if delay.0.abs_diff(live.forward_delay.0) > 1 {
             self.set(name, Value::Delay(delay), Value::Delay(live.forward_delay));
         }
@@ -204,8 +206,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Makes the ports of a bridge its ports, and lets go of those of the host's own that it is not
-    /// to have.
+    /// Adds a bridge's ports, and releases the host's links that are ports but not in the
+    /// definition.
     pub(super) fn enslave(
         &mut self,
         name: IfName,
@@ -236,9 +238,9 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Waits for the carrier that a bridge gets with its first port, before anything is led over it:
-    /// the question for a neighbour's address that was thrown away is asked again after a second.
-    /// With STP the carrier comes when STP lets it.
+    /// Waits for the carrier that a bridge gets with its first port, before routes lead through it:
+    /// a neighbour request that was dropped is repeated only after a second. With STP the carrier
+    /// appears later, so that is not waited for.
     pub(super) fn await_carrier(&mut self, name: IfName, bridge: &Bridge) {
         let now = self.find(&name).map(|now| &now.link);
         let live_stp =
@@ -252,8 +254,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A bridge cannot carry more than its ports, so those that carry less are made to. A VLAN goes
-    /// as far as its parent, which may be a port too.
+    /// Raises the MTU of ports that have a lower one than the bridge, whose MTU is limited by them.
+    /// The MTU of a VLAN is limited by its parent, which may be a port too.
     fn raise_mtus(&mut self, bridge: &Bridge, wanted: Option<u32>) {
         let vlans = vlans_in_order(bridge);
         let is_vlan = |port: &&Port| matches!(port.kind, PortKind::Vlan(_));
@@ -265,7 +267,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes the ports from a bridge or bond that it is not to keep.
+    /// Releases the ports of a bridge or bond that it does not keep.
     fn release_others(&mut self, master: Option<&Link>, is_kept: impl Fn(&Link) -> bool) {
         let Some(master) = master else { return };
         for port in self.ports_of(master) {
@@ -275,7 +277,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes a port from its master. What a bond takes in comes up with that, be it that it was down.
+    /// Releases a port from its master. A bond brings its members up when they are added, so the
+    /// undo steps take down one that was down.
     pub(super) fn release(&mut self, master: &Link, port: &Link) {
         let set = |value| Step::SetLink { link: port.name, value };
         let down = (!port.up && matches!(master.kind, LinkKind::Bond(_))).then_some(Value::Down);
@@ -285,7 +288,7 @@ impl<'a> Builder<'a> {
         self.push(set(Value::NoMaster), undo);
     }
 
-    /// The address that a port has or will have.
+    /// Returns the hardware address that a port has or will have.
     fn mac_to_be(&self, port: &Port) -> Option<MacAddr> {
         let mac_of = |name: &IfName| self.find(name).and_then(|now| now.link.mac);
         let mac = match &port.kind {
@@ -303,7 +306,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The MTU of a link that is there or has been planned. A VLAN is made with its parent's.
+    /// Returns the MTU of a link that exists or is planned. A VLAN is created with its parent's.
     fn mtu_now(&self, name: &IfName, parent: Option<&IfName>) -> u32 {
         let planned = self.steps().filter_map(|step| step.mtu_of(name)).last();
         let surveyed = |name: &IfName| self.find(name).map(|now| now.link.mtu);
@@ -311,8 +314,8 @@ impl<'a> Builder<'a> {
         planned.or_else(|| surveyed(name)).unwrap_or_else(at_first)
     }
 
-    /// What gives the links over `link` their MTUs back, once that has carried less: a VLAN follows its
-    /// parent down, as a bond's member does its bond, and not up again.
+    /// Returns the steps that restore the MTUs of the links on `link` after its MTU was lower:
+    /// VLANs follow a parent's lower MTU, and members that of their bond, but not a higher one.
     fn mtus_over(&self, link: &'a Link, mtu: u32) -> Vec<Step> {
         let mut below = vec![link];
         let mut again = Vec::new();
@@ -328,7 +331,7 @@ impl<'a> Builder<'a> {
         again
     }
 
-    /// Whether this is a bridge whose ports are planned to change.
+    /// Returns whether this is a bridge whose ports change in the plan.
     fn has_new_ports(&self, name: &IfName) -> bool {
         let is_bridge = |step: &Step| {
             let makes_one = if let Step::AddLink(spec) = step {
@@ -348,8 +351,8 @@ impl<'a> Builder<'a> {
         (is_there || self.steps().any(is_bridge)) && self.steps().any(is_port)
     }
 
-    /// Sets the MTU of a link that is there or has been planned. A VLAN carries no more than its
-    /// parent, and a bridge follows its ports until somebody says what it is to carry.
+    /// Sets the MTU of a link that exists or is planned. A VLAN's MTU is limited by its parent's,
+    /// and a bridge's follows its ports until it is set.
     pub(super) fn set_mtu(&mut self, name: IfName, wanted: Option<u32>, parent: Option<&IfName>) {
         let most = parent.map_or(u32::MAX, |parent| self.mtu_now(parent, None));
         let before = self.mtu_now(&name, parent);
@@ -365,7 +368,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The VLANs among a bridge's ports, each after its parent, which may be a port too.
+/// Returns the VLANs among a bridge's ports, each after its parent, which may be a port too.
 fn vlans_in_order(bridge: &Bridge) -> Vec<(IfName, &Vlan)> {
     let mut waiting = Vec::new();
     for port in &bridge.ports {
@@ -389,13 +392,13 @@ fn vlans_in_order(bridge: &Bridge) -> Vec<(IfName, &Vlan)> {
     in_order
 }
 
-/// The delay that the kernel keeps.
+/// Returns the delay that the kernel applies.
 fn in_force(delay: ForwardDelay, stp: bool) -> ForwardDelay {
     if stp { ForwardDelay(delay.0.clamp(STP_DELAY_MIN, STP_DELAY_MAX)) } else { delay }
 }
 
-/// Whether a bond monitors as it is wanted to; what is not said may be anything. The kernel counts
-/// delays in whole intervals.
+/// Returns whether a bond's monitor is as wanted; settings that are not given may have any value.
+/// The kernel rounds delays to whole intervals.
 fn monitors(live: &LinkBond, wanted: &BondMonitor) -> bool {
     match wanted {
         BondMonitor::Mii { freq, downdelay, updelay, carrier } => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The addresses that links lose when they become ports, because the definition does not have them.
 //!
-//! A port has no addresses of its own, so a bridge or bond takes over what its definition names or
-//! wants from a server. Any other address goes. It is named before it does, and if the default route
-//! leads over it, the host may be reached by no other: that is refused.
+//! A port has no addresses, so a bridge or bond takes over those that its definition names or
+//! obtains from a server. Any other address is removed. The log names it first; if the default
+//! route depends on it, the host may be reachable by no other address, so the change is refused.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::netlink::record::route::RouteRecord;
 use crate::plan::goal::{AddressingGoal, holds};
 use crate::plan::refusal::Refusal;
 
-/// An address that goes when a definition is brought up.
+/// An address that is removed when a definition is brought up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Loss {
     /// The bridge or bond whose definition lacks it.
@@ -37,10 +37,10 @@ impl fmt::Display for Loss {
     }
 }
 
-/// The addresses that go when `definition` is brought up.
+/// Returns the addresses that are removed when `definition` is brought up.
 ///
 /// # Errors
-/// A default route leads over one of them, and over no address that stays.
+/// A default route depends on one of them, and on no address that stays.
 pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refusal> {
     let name = definition.name;
     let members = definition.members();
@@ -69,8 +69,8 @@ pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refu
     Ok(losses)
 }
 
-/// The addresses of a link that an administrator or a DHCP server has given it. What a router
-/// advertises it advertises again.
+/// Returns the addresses of a link that came from an administrator or a DHCP server. Autoconfigured
+/// ones are omitted, as routers advertise them again.
 fn own(surveyed: &Surveyed, family: Family) -> Vec<&AddressRecord> {
     let is_own = |record: &&AddressRecord| {
         let address = &record.address;
@@ -85,13 +85,13 @@ fn own(surveyed: &Surveyed, family: Family) -> Vec<&AddressRecord> {
     surveyed.addresses.iter().filter(is_own).collect()
 }
 
-/// Whether answers to hosts anywhere go this way.
+/// Returns whether replies to arbitrary hosts take this route.
 fn is_way_in(route: &RouteRecord, family: Family) -> bool {
     route.family == family && route.destination.prefix_len() == 0
 }
 
-/// Those of a link's addresses that this route leads over: all of them, if the kernel has been told
-/// that the gateway can be reached though it is on no network of theirs.
+/// Returns those of a link's addresses that this route depends on: all of them, if its gateway is
+/// in none of their networks but marked as on the link.
 fn way<'a>(route: &RouteRecord, own: &[&'a AddressRecord]) -> Vec<&'a AddressRecord> {
     let near: Vec<_> = own.iter().copied().filter(|record| leads_over(route, record)).collect();
     if near.is_empty() { own.to_vec() } else { near }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Plan`]: what to do to the host, in order, and what would take each part back.
+//! [`Plan`]: the ordered steps of a change, each with the steps that undo it.
 //!
 //! Plans are made from values alone: a definition, the table, and a survey of the links in question
-//! ([`crate::host::survey`]). Nothing is done here. Whoever carries a plan out undoes what was done,
-//! newest first, when a step is refused.
+//! ([`crate::host::survey`]). This module performs nothing. If a step is refused, the caller undoes
+//! the performed ones, newest first.
 //!
-//! Order is what keeps connections alive: a bridge has its addresses before the port below it
-//! loses them, a route leads through the new link before it leaves the old one, and the few
-//! requests between follow each other without a pause.
+//! The order keeps connections alive: a bridge gets its addresses before its port loses them, a
+//! route leads through the new link before it is removed from the old one, and the few requests in
+//! between follow each other without a pause.
 
 pub mod step;
 pub mod request;
@@ -43,31 +43,31 @@ use crate::netlink::record::route::RouteRecord;
 use left::Left;
 use step::Step;
 
-/// What to do, in order.
+/// The steps of a change, in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Plan {
     pub steps: Vec<Planned>,
-    /// Links that are out of the way when all is done, to be deleted when there is time.
+    /// Renamed links that are no longer used when the plan is done, to be deleted later.
     pub discarded: Vec<IfName>,
-    /// Routes that do not go along, for the log to name.
+    /// Routes that are lost, for the log.
     pub left: Vec<Left>,
 }
 
-/// A step, and what takes it back.
+/// A step, and the steps that undo it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Planned {
     pub step: Step,
-    /// In order; nothing for a step that changes nothing.
+    /// In order; empty if the step changes nothing.
     pub undo: Vec<Step>,
 }
 
 impl Plan {
-    /// Whether it changes more than files.
+    /// Returns whether the plan changes more than files.
     pub(crate) fn changes_network(&self) -> bool {
         self.steps.iter().any(|planned| !matches!(planned.step, Step::EditFile(_)))
     }
 
-    /// The plan that makes these changes of files.
+    /// Returns the plan that makes these changes of files.
     pub(crate) fn of_edits(edits: Vec<FileEdit>) -> Self {
         let plan = |edit: FileEdit| {
             let undo = vec![Step::EditFile(edit.inverse())];
@@ -76,8 +76,8 @@ impl Plan {
         Self { steps: edits.into_iter().map(plan).collect(), ..Self::default() }
     }
 
-    /// The VLANs and bonds that are there already and become ports of this bridge. Taking that down
-    /// takes down what was made for it, and they were not.
+    /// Returns the existing VLANs and bonds that become ports of this bridge. When the bridge is
+    /// destroyed, the links that were created for it are removed, but these are not.
     pub(crate) fn taken_in(&self, bridge: &IfName, host: &Host) -> Vec<LinkIndex> {
         let steps = self.steps.iter().map(|planned| &planned.step);
         let taken = steps.filter_map(|step| step.new_port_of(bridge));
@@ -88,14 +88,14 @@ impl Plan {
     }
 }
 
-/// What must be known before an interface is brought up or taken down.
+/// Returns the links to survey before an interface is started or destroyed.
 pub fn survey_order(name: IfName, definition: Option<&Interface>) -> SurveyOrder {
     let below = definition.map(|definition| [definition.members(), definition.parents()].concat());
     SurveyOrder { links: below.unwrap_or_default().into_iter().chain([name]).collect() }
 }
 
-/// What a start is about: a lease is at stake where a port is taken that may have one, and where we
-/// would start a client.
+/// Returns the links that a start affects. A lease is at stake for a link that becomes a port and
+/// may have one, and for a link on which a client would be started.
 pub(crate) fn claims(definition: &Interface, host: &Host, survey: &Survey) -> Vec<Claim> {
     let members = definition.members();
     let is_port = |link: &IfName| {
@@ -115,8 +115,8 @@ pub(crate) fn claims(definition: &Interface, host: &Host, survey: &Survey) -> Ve
     })
 }
 
-/// The steps that take from a link what a DHCP client of this family has brought: all but these,
-/// and but what a router has advertised.
+/// Returns the steps that remove from a link everything that a DHCP client of this family has
+/// configured: all addresses and routes except those given, and those from router advertisements.
 pub fn without_lease(
     now: &Surveyed,
     family: Family,
@@ -138,7 +138,7 @@ pub fn without_lease(
     steps
 }
 
-/// A line a step, with its undoing behind it.
+/// Formats one line per step, with its undo steps.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Planned { step, undo } in &self.steps {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Refusal`]: why something is not even tried.
+//! [`Refusal`]: the reason why a change is refused before it begins.
 
 use std::fmt;
 
@@ -9,49 +9,49 @@ use crate::model::address::IpPrefix;
 use crate::model::foreign::{ForeignClient, Links, Program};
 use crate::model::name::IfName;
 
-/// Why there is no plan.
+/// The reason why there is no plan.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {
-    /// It is up, and just as it is defined.
+    /// The interface is up, and matches its definition.
     Running,
     NotRunning,
-    /// A link that is needed, and what for.
+    /// A required link does not exist; with its role.
     Missing {
         name: IfName,
         role: String,
     },
-    /// A link belongs to another bridge or bond.
+    /// A link is a port of another bridge or bond.
     IsPort {
         name: IfName,
         master: IfName,
     },
-    /// A link of the name is there, and cannot become what is wanted.
+    /// A link of this name exists, and is of another kind.
     WrongKind {
         name: IfName,
         wanted: &'static str,
     },
-    /// What cannot change as long as the link is there.
+    /// An attribute that cannot change while the link exists.
     Fixed {
         name: IfName,
         what: String,
     },
-    /// The DHCP client of a link can be neither ended nor given back.
+    /// The DHCP client of a link can be neither ended nor started again.
     Client {
         name: IfName,
         client: Box<ForeignClient>,
     },
-    /// The DHCP client of a port must not go on with its lease at the link that takes the port.
+    /// The DHCP client of a port is configured not to serve the link that takes the port.
     NotAllowed {
         name: IfName,
         port: IfName,
         client: Box<ForeignClient>,
     },
-    /// Links that would be cut off: guests' interfaces, or others that are not a part of it.
+    /// Links that would be cut off: guests' interfaces, or other links outside the interface.
     Guests {
         name: IfName,
         guests: Vec<IfName>,
     },
-    /// An address of a port that the definition lacks, though a default route leads over it.
+    /// An address of a port that the definition lacks, although a default route depends on it.
     WayIn {
         name: IfName,
         port: IfName,

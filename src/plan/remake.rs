@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The part of a plan that makes a link with what the link before it had, where the definition does not
-//! say otherwise: attributes and sysctls that no definition has a word for.
+//! The part of a plan that creates a link with the attributes and sysctls of its predecessor that a
+//! definition cannot express.
 //!
-//! The link before it is the one of its name that was taken down ([`RemovedLink`]); its sysctls are those
-//! of the interface that it takes the place of.
+//! The predecessor is the removed link of the same name ([`RemovedLink`]); the sysctls are those of
+//! the interface that the link replaces.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,9 @@ use crate::plan::goal::AddressingGoal;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 
 impl<'a> Builder<'a> {
-    /// Makes a link that is to have these ports: like the one of its name that was taken down, if that
-    /// was of the same kind. Of other ports it takes over no hardware address.
+    /// Creates a link that will have these ports, with the attributes of the removed link of its
+    /// name, if that was of the same kind. The hardware address is taken over only if the ports are
+    /// the same.
     pub(super) fn make_link(
         &mut self,
         spec: LinkSpec,
@@ -47,7 +48,7 @@ impl<'a> Builder<'a> {
         Some(removed)
     }
 
-    /// Gives a link that is made below another one the sysctls that it had.
+    /// Sets the former sysctls of a link that is created as a part of another.
     pub(super) fn restore_sysctls(&mut self, name: IfName) {
         let removed = self.survey.removed.get(&name).filter(|_| self.is_made(&name));
         for step in
@@ -57,8 +58,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Gives `definition`'s link the sysctls of the interface that it takes the place of. A link that has
-    /// been there before keeps its own sysctls of IPv6, which a definition may have set on the other.
+    /// Sets the sysctls of the interface that `definition`'s link replaces. A link that existed
+    /// before keeps its own IPv6 sysctls, as a definition may have set those of the other.
     pub(super) fn carry_sysctls(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
         let link = definition.name;
         let goal = AddressingGoal::new(definition, Family::Ipv6, sources, self.survey);
@@ -89,7 +90,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The settings that a port had on this bridge or bond before.
+    /// Restores the settings that a port had on this bridge or bond.
     pub(super) fn restore_port(&mut self, port: IfName, master: IfName) {
         let find = |name: &IfName| self.survey.removed.get(name);
         let (Some(had), Some(over)) = (find(&port), find(&master)) else { return };
@@ -99,7 +100,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What a bridge let through to a port, or to itself.
+    /// Restores the VLANs of a bridge or its port.
     fn restore_vlans(&mut self, link: IfName, had: &RemovedLink, bridge: &RemovedLink) {
         let default = bridge.record.default_vlan().map(BridgeVlans::of_default);
         if let (Some(had), Some(default)) = (&had.vlans, default) {
@@ -107,7 +108,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What makes a port again of one that its bridge or bond is to let go.
+    /// Returns the steps that add a released port to its bridge or bond again.
     pub(super) fn joined_again(&self, master: &Link, port: &Link) -> Vec<Step> {
         let Some(surveyed) = self.find(&port.name) else { return Vec::new() };
         let of_port = surveyed.record.as_ref().map(|record| port_steps(port.name, record));
@@ -119,7 +120,7 @@ impl<'a> Builder<'a> {
         [of_port.unwrap_or_default(), vlans.unwrap_or_default()].concat()
     }
 
-    /// The member that a bond preferred before, if it still is one.
+    /// Restores the member that a bond preferred, if it still is a member.
     pub(super) fn restore_primary(&mut self, name: IfName, bond: &Bond) {
         let removed = self.survey.removed.get(&name).filter(|_| self.is_made(&name));
         let primary = removed.and_then(|removed| removed.primary);
@@ -135,7 +136,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Whether a link can be made again as what is wanted.
+/// Returns whether a removed link can be created again for this specification.
 fn fits(removed: &RemovedLink, spec: &LinkSpec) -> bool {
     let had = &removed.record.link.kind;
     let is_of_kind = match &spec.kind {
@@ -150,7 +151,7 @@ fn fits(removed: &RemovedLink, spec: &LinkSpec) -> bool {
     is_of_kind && removed.record.can_be_made()
 }
 
-/// The steps that make a link again, but for its sysctls and what it is to others.
+/// Returns the steps that create a link again, without its sysctls and its settings as a port.
 pub(super) fn remade(removed: &RemovedLink) -> Vec<Step> {
     let RemovedLink { record, parent, mtu, .. } = removed;
     let link = record.link.name;
@@ -161,7 +162,7 @@ pub(super) fn remade(removed: &RemovedLink) -> Vec<Step> {
     std::iter::once(make).chain(settings).chain(mtu).collect()
 }
 
-/// The steps that give a link that was just made the sysctls of another one.
+/// Returns the steps that set another link's sysctls on a new link.
 pub(super) fn own_sysctls(link: IfName, record: &LinkRecord, defaults: &Sysctls) -> Vec<Step> {
     let differs =
         |(sysctl, value): &(Sysctl, i32)| defaults.get(sysctl).is_some_and(|it| it != value);
@@ -172,13 +173,13 @@ pub(super) fn own_sysctls(link: IfName, record: &LinkRecord, defaults: &Sysctls)
     own.chain(neighbours.map(|change| set_neighbours(link, change))).collect()
 }
 
-/// The step that has a link look for neighbours as it is to.
+/// Returns the step that applies a change of neighbour settings.
 pub(super) fn set_neighbours(link: IfName, change: NeighbourChange) -> Step {
     Step::SetNeighbours { link, family: change.family, settings: Box::new(change.after) }
 }
 
-/// The steps that have a bridge let through to a link what it `had`, where it `has` something else. What
-/// goes comes first, so that a port of which only this was done has nothing but what it had by default.
+/// Returns the steps that change a link's VLANs from `has` to `had`. Deletions come first, so that
+/// a port on which only these are performed is left with only default VLANs.
 pub(super) fn vlan_steps(link: IfName, had: &BridgeVlans, has: &BridgeVlans) -> Vec<Step> {
     let (stale, missing) = (has.without(had), had.besides(has));
     let stale = Some(stale).filter(|it| !it.is_empty());
@@ -188,7 +189,7 @@ pub(super) fn vlan_steps(link: IfName, had: &BridgeVlans, has: &BridgeVlans) -> 
     stale.into_iter().chain(missing).collect()
 }
 
-/// The steps that give a link which has just become a port the settings of one.
+/// Returns the steps that apply port settings to a link that has just become a port.
 pub(super) fn port_steps(link: IfName, record: &LinkRecord) -> Vec<Step> {
     let settings = record.port_settings_of_new().into_iter();
     settings.map(|it| Step::ResetLink { link, setting: Box::new(it) }).collect()

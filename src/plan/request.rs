@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From a [`Step`] to the kernel's request: names become the numbers that the table has for them.
+//! Encodes a [`Step`] as a netlink request, with the indexes of its links from the table.
 
 use crate::host::Host;
 use crate::model::name::IfName;
@@ -9,17 +9,17 @@ use crate::netlink::record::bridge_vlan::Side;
 use crate::netlink::record::neighbour::ToldNeighbours;
 use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
 
-/// How a step is carried out.
+/// The way to perform a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Means {
-    /// A request to the kernel.
+    /// A netlink request.
     Request,
-    /// Anything but a request.
+    /// Anything else.
     Other,
 }
 
 impl Step {
-    /// How this step is carried out.
+    /// Returns the way to perform this step.
     pub fn means(&self) -> Means {
         match self {
             Self::AddAddress { .. }
@@ -53,7 +53,7 @@ impl Step {
         }
     }
 
-    /// Whether links are called otherwise when this is done, or others are called so.
+    /// Returns whether this step changes which link has a name.
     pub(crate) fn changes_names(&self) -> bool {
         matches!(
             self,
@@ -65,10 +65,10 @@ impl Step {
         )
     }
 
-    /// Appends the request that carries this step out, if it is one for the kernel.
+    /// Appends the netlink request for this step, if it is performed by one.
     ///
     /// # Errors
-    /// The name of a link that is not there.
+    /// The name of a link that does not exist.
     pub fn encode(&self, out: &mut Vec<u8>, sequence: u32, host: &Host) -> Result<(), IfName> {
         let index = |name: &IfName| host.link_named(name).map(|link| link.index).ok_or(*name);
         match self {
@@ -138,7 +138,7 @@ impl Step {
     }
 }
 
-/// Whose VLANs are those of a link: of a bridge its own, as it is no port of another one.
+/// Returns whose VLANs a link has: a bridge has its own, as it cannot be a port of another bridge.
 fn side_of(name: &IfName, host: &Host) -> Side {
     if is_bridge(name, host) { Side::Bridge } else { Side::Port }
 }

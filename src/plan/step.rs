@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Step`]: one thing to do to the host, small enough to be refused whole.
+//! [`Step`]: one action on the host, small enough to be refused as a whole.
 //!
-//! Steps name links, as an index may not exist yet when a plan is made. A step prints as `ip` would
-//! have it said, which is how plans are read in tests, in the log and in errors.
+//! Steps refer to links by name, since a link may not have an index yet when a plan is made. A step
+//! is formatted like a command of `ip`, for tests, the log and errors.
 
 use std::fmt;
 
@@ -27,21 +27,21 @@ use crate::netlink::record::route::RouteRecord;
 use crate::snapshot::{FileRestoration, KeptFile};
 use crate::xml::words;
 
-/// One thing to do.
+/// One action.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
     AddAddress {
         link: IfName,
         record: AddressRecord,
     },
-    /// A rule, a next hop, or a route of no one link.
+    /// A rule, a next hop, or a route that does not lead through exactly one link.
     AddApart(Apart),
     AddLink(LinkSpec),
     AddRoute {
         link: IfName,
         record: RouteRecord,
     },
-    /// How long an address lasts that the link has.
+    /// Changes the lifetime of an existing address.
     ChangeAddress {
         link: IfName,
         record: AddressRecord,
@@ -61,33 +61,33 @@ pub enum Step {
         link: IfName,
         record: RouteRecord,
     },
-    /// VLANs that a bridge no longer lets through to this port, or to itself.
+    /// Removes VLANs from this port of a bridge, or from the bridge itself.
     DeleteVlans {
         link: IfName,
         vlans: BridgeVlans,
     },
     EditFile(FileEdit),
-    /// A route over a nexthop object takes the place of the same one that is spelt out.
+    /// Replaces a route by the same route through a nexthop object.
     LeadOver {
         link: IfName,
         record: RouteRecord,
     },
-    /// A link is made as it was before it went.
+    /// Creates a link again, with its former attributes.
     RemakeLink {
         record: Box<LinkRecord>,
         parent: Option<IfName>,
     },
-    /// Both ends of a veth are made as they were before they went.
+    /// Creates both ends of a veth again, with their former attributes.
     RemakePair {
         record: Box<LinkRecord>,
         peer: Box<LinkRecord>,
     },
-    /// Something of a link becomes what it was that no plan sets otherwise.
+    /// Restores an attribute of a link that no other step sets.
     ResetLink {
         link: IfName,
         setting: Box<LinkSetting>,
     },
-    /// A definition's file becomes what it was, with mode and owner.
+    /// Restores a definition's file, with mode and owner.
     RestoreFile(FileRestoration),
     SetFdb {
         link: IfName,
@@ -97,30 +97,29 @@ pub enum Step {
         link: IfName,
         value: Value,
     },
-    /// How a link looks for neighbours.
+    /// The neighbour settings of a link.
     SetNeighbours {
         link: IfName,
         family: Family,
         settings: Box<NeighbourSettings>,
     },
-    /// VLANs that a bridge lets through to this port, or to itself.
+    /// Adds VLANs to this port of a bridge, or to the bridge itself.
     SetVlans {
         link: IfName,
         vlans: BridgeVlans,
     },
     StartClient(Lease),
     StopClient(Lease),
-    /// Stops a client, and takes away what it has brought: of the lease's family, everything that the
-    /// link has but these.
+    /// Stops a client, and removes its configuration: everything of the lease's family on the link
+    /// except these.
     DropLease {
         lease: Lease,
         addresses: Vec<IpPrefix>,
         routes: Vec<RouteRecord>,
     },
-    /// Ends a DHCP client that somebody else has started. It keeps its lease, and the link its
-    /// addresses.
+    /// Ends another program's DHCP client. It keeps its lease, and the link keeps its addresses.
     EndForeignClient(Box<ForeignClient>),
-    /// Starts it as it was started before.
+    /// Starts that client again with its former command line.
     StartForeignClient(Box<ForeignClient>),
     SetSysctl {
         link: IfName,
@@ -130,7 +129,7 @@ pub enum Step {
     WaitFor(Condition),
 }
 
-/// A link to be made.
+/// A link to be created.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkSpec {
     pub name: IfName,
@@ -138,7 +137,7 @@ pub struct LinkSpec {
     pub kind: SpecKind,
 }
 
-/// What kind of link is to be made.
+/// The kind of a link to be created.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SpecKind {
     Bond { mode: Option<BondMode>, monitor: Option<BondMonitor> },
@@ -146,7 +145,7 @@ pub enum SpecKind {
     Vlan { tag: u16, parent: IfName },
 }
 
-/// What can be set of a link.
+/// An attribute of a link, with its value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Value {
     Up,
@@ -160,14 +159,15 @@ pub enum Value {
     Stp(bool),
     Delay(ForwardDelay),
     Monitor(BondMonitor),
-    /// How a bond monitored before, with all that the schema has no word for.
+    /// The former monitoring settings of a bond, including those that the schema lacks.
     MonitorAgain(Box<LinkBond>),
     /// The member that a bond prefers.
     Primary(IfName),
     NoPrimary,
 }
 
-/// The sysctls of IPv6 that a plan sets, with their values: IPv6 as such comes before what it is to do.
+/// Returns the IPv6 sysctls that a plan sets, with their values. IPv6 is enabled before it is
+/// configured.
 pub(super) fn sysctl_values(values: Ipv6Sysctls) -> [(Sysctl, Option<i32>); 3] {
     [
         (Sysctl::DISABLE_IPV6, values.disable_ipv6),
@@ -176,24 +176,23 @@ pub(super) fn sysctl_values(values: Ipv6Sysctls) -> [(Sysctl, Option<i32>); 3] {
     ]
 }
 
-/// What the kernel is to tell before the next step.
+/// A state that the kernel must report before the next step.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Condition {
-    /// A link is up, has its carrier, and takes what it is given to send: what came before that,
-    /// it has thrown away.
+    /// A link is up, has its carrier, and transmits packets; before that it drops them.
     Carries(IfName),
-    /// A link is up, and its operational state has caught up with its carrier.
+    /// A link is up, and its operational state matches its carrier.
     Up(IfName),
     /// A link is down.
     Down(IfName),
-    /// A link is no more.
+    /// A link is removed.
     Gone(IfName),
-    /// A link has an address of a family besides these: a DHCP client has brought it.
+    /// A link has another address of a family than these, so a DHCP client has configured it.
     Leased { link: IfName, family: Family, besides: Vec<IpPrefix> },
 }
 
 impl Condition {
-    /// Whether it holds.
+    /// Returns whether the condition holds.
     pub fn holds(&self, host: &Host) -> bool {
         match self {
             Self::Carries(name) => host
@@ -214,12 +213,13 @@ impl Condition {
         }
     }
 
-    /// Whether it cannot come to hold any more, as its link is no more.
+    /// Returns whether the condition cannot become true any more, as its link is removed.
     pub(crate) fn is_hopeless(&self, host: &Host) -> bool {
         matches!(self, Self::Leased { link, .. } if host.link_named(link).is_none())
     }
 
-    /// The link whose state has yet to follow what is known of its carrier, if it is that.
+    /// Returns the link whose operational state has yet to match its carrier, if the condition is
+    /// about that.
     pub(crate) fn settling(&self) -> Option<IfName> {
         match self {
             Self::Carries(name) | Self::Up(name) => Some(*name),
@@ -227,8 +227,8 @@ impl Condition {
         }
     }
 
-    /// Whether a change has failed if it does not come to hold. What is only the kernel's catching
-    /// up is not worth that.
+    /// Returns whether a change fails if the condition does not become true. A delayed operational
+    /// state is not a failure.
     pub(crate) fn is_required(&self) -> bool {
         match self {
             Self::Leased { .. } | Self::Gone(_) => true,
@@ -237,13 +237,13 @@ impl Condition {
     }
 }
 
-/// Whether the operational state has it that nothing can be sent.
+/// Returns whether the operational state means that nothing can be transmitted.
 fn is_said_down(link: &Link) -> bool {
     matches!(link.oper_state, OperState::Down | OperState::LowerLayerDown)
 }
 
 impl Step {
-    /// The link that this step is about, if it is about one.
+    /// Returns the link that this step changes, if it changes one.
     pub(crate) fn link_name(&self) -> Option<IfName> {
         match self {
             Self::AddAddress { link, .. }
@@ -277,8 +277,8 @@ impl Step {
         }
     }
 
-    /// Whether it gives a link something that no definition has a word for: a change is not undone where
-    /// that is refused.
+    /// Returns whether the step sets an attribute that a definition cannot express. If it is
+    /// refused, the change continues.
     pub(crate) fn is_courtesy(&self) -> bool {
         let is_undefined = matches!(self, Self::SetSysctl { sysctl, .. } if !sysctl.is_defined());
         is_undefined
@@ -295,28 +295,28 @@ impl Step {
             )
     }
 
-    /// The name that this step gives to a link.
+    /// Returns the name that this step gives to a link.
     pub(crate) fn new_name(&self) -> Option<IfName> {
         if let Self::SetLink { value: Value::Name(name), .. } = self { Some(*name) } else { None }
     }
 
-    /// The link that this step makes a port of a bridge or bond.
+    /// Returns the link that this step makes a port of a bridge or bond.
     pub(crate) fn new_port_of(&self, master: &IfName) -> Option<IfName> {
         let Self::SetLink { link, value: Value::Master(it) } = self else { return None };
         (it == master).then_some(*link)
     }
 
-    /// What this step restores, if it is a file.
+    /// Returns the file that this step restores, if it does.
     pub(crate) fn restores(&self) -> Option<&FileRestoration> {
         if let Self::RestoreFile(file) = self { Some(file) } else { None }
     }
 
-    /// The DHCP client that this step gives back to whoever had it.
+    /// Returns the other program's DHCP client that this step starts again.
     pub(crate) fn gives_back(&self) -> Option<&ForeignClient> {
         if let Self::StartForeignClient(client) = self { Some(client) } else { None }
     }
 
-    /// The MTU that this step gives to a link.
+    /// Returns the MTU that this step sets for a link.
     pub(crate) fn mtu_of(&self, name: &IfName) -> Option<u32> {
         if let Self::SetLink { link, value: Value::Mtu(mtu) } = self {
             return (link == name).then_some(*mtu);
@@ -400,7 +400,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// The command of `ip` for it.
+/// Returns the object name in commands of `ip`.
 fn apart_word(apart: &Apart) -> &'static str {
     match apart {
         Apart::Rule(_) => "rule",
@@ -482,7 +482,7 @@ impl fmt::Display for Condition {
     }
 }
 
-/// A bond's monitor as `ip` writes it.
+/// Formats a bond's monitor as `ip` does.
 struct Monitor<'a>(&'a BondMonitor);
 
 impl fmt::Display for Monitor<'_> {
@@ -506,7 +506,7 @@ impl fmt::Display for Monitor<'_> {
     }
 }
 
-/// A DHCP client, by what it is for.
+/// Formats a DHCP client with its link and family.
 struct Client<'a>(&'a Lease);
 
 impl fmt::Display for Client<'_> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The plan that takes an interface down.
+//! Plans to destroy (take down) an interface.
 //!
-//! What a definition describes and the kernel made for it goes: it gets out of the way at once, and is
-//! deleted a moment later, as that takes the kernel long. NICs only go down. Whatever is not a part of
-//! the definition and would be cut off stops all of it.
+//! Links in its definition that the daemon created are removed: they are renamed at once and
+//! deleted later, as a deletion takes the kernel long. NICs are only taken down. If a link outside
+//! the definition would be cut off, the whole change is refused.
 
 use std::cmp::Reverse;
 
@@ -20,13 +20,13 @@ use crate::plan::refusal::Refusal;
 use crate::plan::remake;
 use crate::plan::step::{Condition, Step, Value};
 
-/// Links over each other: more than the kernel allows (`MAX_NEST_DEV`).
+/// The maximum of links on top of each other; the kernel allows fewer (`MAX_NEST_DEV`).
 pub(super) const DEPTH_MAX: usize = 16;
 
-/// Plans to take `name` down, which `definition` describes if there is one.
+/// Plans to take `name` down, by its `definition` if there is one.
 ///
 /// # Errors
-/// It is not up, or something hangs on it that must not be cut off.
+/// The link is not up, or a link depends on it that must not be cut off.
 pub fn tear_down(
     name: IfName,
     definition: Option<&Interface>,
@@ -35,14 +35,14 @@ pub fn tear_down(
 ) -> Result<Plan, Refusal> {
     let mut builder = Builder::new(host, survey);
     let now = builder.find(&name).filter(|now| now.link.up).ok_or(Refusal::NotRunning)?;
-    // A definition that describes something else than what is there does not own it.
+    // A definition of another kind does not describe this link.
     let definition = definition.filter(|definition| is_of_kind(definition, &now.link.kind));
     let guests = guests(&builder, &now.link, definition);
     if !guests.is_empty() {
         return Err(Refusal::Guests { name, guests });
     }
     builder.stop_all_clients(name)?;
-    // A route that leads through other links too goes on through those.
+    // A multipath route keeps its paths through other links.
     for rest in now.routes.iter().filter_map(RouteRecord::without_link) {
         builder.add_route(name, rest);
     }
@@ -61,7 +61,7 @@ pub fn tear_down(
                     continue;
                 };
                 match (&port.kind, &port_now.link.kind) {
-                    // It was there before the bridge, and goes on.
+                    // The link existed before the bridge, and stays.
                     _ if survey.found.contains(&port_now.link.index) => {}
                     (PortKind::Bond(bond), LinkKind::Bond(_)) => {
                         release_members(&mut builder, &port_now.link, bond)?;
@@ -79,8 +79,9 @@ pub fn tear_down(
         .into_iter()
         .partition(|surveyed| matches!(surveyed.link.kind, LinkKind::Vlan { .. }));
     others.into_iter().for_each(|surveyed| builder.discard(&surveyed.link));
-    // Last, as a link that is made again is not quite the same; a VLAN before its parent, which would
-    // take it along. On the spot, as long as it is there its parent has no other of its tag.
+    // VLANs are deleted last, as a link cannot be created again exactly, and each before its
+    // parent, whose deletion would include it. They are deleted immediately, since the parent can
+    // have no other VLAN with the same tag before that.
     vlans.sort_by_cached_key(|surveyed| Reverse(depth(&builder, &surveyed.link)));
     for surveyed in vlans {
         let undo = remake_vlan(&builder, surveyed);
@@ -90,11 +91,11 @@ pub fn tear_down(
     Ok(builder.finish())
 }
 
-/// Plans to delete a bridge that has no definition and was taken down: `virsh iface-unbridge` goes on
-/// with its port.
+/// Plans to delete a bridge without a definition that was taken down: `virsh iface-unbridge`
+/// continues with its port.
 ///
 /// # Errors
-/// Something hangs on it that must not be cut off.
+/// A link depends on it that must not be cut off.
 pub(crate) fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
     let mut builder = Builder::new(host, survey);
     let now = builder.find(&name).ok_or(Refusal::NotRunning)?;
@@ -111,7 +112,7 @@ pub(crate) fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Resul
     Ok(builder.finish())
 }
 
-/// Takes a port from its bridge, and down with all that it has, unless something else needs it.
+/// Releases a port from its bridge, and strips it and takes it down, unless another link needs it.
 fn release_from_bridge<'a>(
     builder: &mut Builder<'a>,
     bridge: &Link,
@@ -126,9 +127,9 @@ fn release_from_bridge<'a>(
     Some(port)
 }
 
-/// Takes its members from a bond, which takes them down. With the last one the bond loses its own
-/// address, and has that of the first one that comes back. Which one the last is may turn out
-/// otherwise, as a member can go by itself.
+/// Releases the members of a bond, which takes them down. Without members the bond loses its
+/// hardware address, and it takes that of the first member that is added. Each undo restores the
+/// address, since a member may also leave by itself, so which is the last one is not certain.
 fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result<(), Refusal> {
     let find = |member: &BondMember| builder.find(&member.name);
     let members: Vec<_> = bond.members.iter().filter_map(find).collect();
@@ -145,10 +146,10 @@ fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result
     Ok(())
 }
 
-/// What must not be cut off: ports that the definition does not name, links over one that would be
-/// deleted, and those that are up over one that goes down. Of a bridge that nobody has defined, the
-/// ports that may be a guest's; of the NIC, bond or VLAN through which a bridge reaches the network,
-/// those of that bridge.
+/// Returns the links that would be cut off although they must not: ports outside the definition,
+/// links on one that would be deleted, and links that are up on one that is taken down. For a
+/// bridge without a definition, these are the ports that may be guests'; for the NIC, bond or VLAN
+/// that connects a bridge to the network, those of that bridge.
 fn guests(builder: &Builder<'_>, link: &Link, definition: Option<&Interface>) -> Vec<IfName> {
     let is_named = |port: &Link| match definition.map(|definition| &definition.kind) {
         Some(Kind::Bridge(bridge)) => bridge.ports.iter().any(|named| named.name == port.name),
@@ -186,8 +187,8 @@ fn guests(builder: &Builder<'_>, link: &Link, definition: Option<&Interface>) ->
     guests.into_iter().map(|guest| guest.name).collect()
 }
 
-/// The ports of the bridge that this is a port of, which may be guests'. One guest does not cut
-/// another off.
+/// Returns the other ports of this port's bridge that may be guests'. None if the port itself may
+/// be a guest's, as it does not connect the others.
 fn guests_beside<'a>(builder: &Builder<'a>, link: &Link) -> Vec<&'a Link> {
     let master = link.master.filter(|_| !may_be_guest(link));
     let bridge = master.and_then(|master| builder.host.link(master));
@@ -197,12 +198,12 @@ fn guests_beside<'a>(builder: &Builder<'a>, link: &Link) -> Vec<&'a Link> {
     beside
 }
 
-/// A port that a bridge has, if it is one.
+/// Returns a port, if it is one of the bridge.
 fn port_of<'a>(builder: &Builder<'a>, bridge: &Link, name: IfName) -> Option<&'a Surveyed> {
     builder.find(&name).filter(|port| port.link.master == Some(bridge.index))
 }
 
-/// How many links there are below a VLAN.
+/// Returns the number of links below a VLAN.
 fn depth(builder: &Builder<'_>, link: &Link) -> usize {
     let below = |link: &Link| {
         let parent = link.parent.filter(|_| matches!(link.kind, LinkKind::Vlan { .. }));
@@ -211,7 +212,7 @@ fn depth(builder: &Builder<'_>, link: &Link) -> usize {
     std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
 }
 
-/// What would make a VLAN again.
+/// Returns the steps that create a VLAN again.
 fn remake_vlan(builder: &Builder<'_>, surveyed: &Surveyed) -> Vec<Step> {
     let name = surveyed.link.name;
     let Some(removed) = builder.survey.removable(&name, builder.host) else { return Vec::new() };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Ways`]: what a definition wants of one family's routes, beside what is there.
+//! [`Ways`]: compares the routes of one family that a definition needs with the existing ones.
 //!
-//! Answers questions and plans nothing. Each route of a source leads through the link afterwards,
-//! unless the definition's gateway contradicts it, or no address of the link carries it: those are
-//! [`Left`]. What a definition has no word for (metrics, tables, sources) is so kept.
+//! Plans nothing. After the change each route of a source leads through the link, unless the
+//! definition's gateway contradicts it, or no address of the link supports it; those routes are
+//! [`Left`]. Attributes that a definition cannot express (metrics, tables, source addresses) are
+//! preserved.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,19 +18,20 @@ use crate::netlink::record::route::RouteRecord;
 use crate::plan::goal::{AddressingGoal, holds, leads_over};
 use crate::plan::left::{Left, Reason};
 
-/// What a definition wants of routes, and what is there.
+/// The routes that a definition needs, and the existing ones.
 pub(super) struct Ways<'w, 'a> {
     goal: &'w AddressingGoal<'a>,
-    /// The link's own routes, in the order in which each finds its gateway.
+    /// The link's own routes, in an order in which each gateway is reachable when its route is
+    /// added.
     own: Vec<&'a RouteRecord>,
     /// The addresses that the link will have.
     to_be: Vec<AddressRecord>,
-    /// The networks that it will be on, with those to which it has a direct route.
+    /// The networks of those addresses, and those to which it has a direct route.
     networks: Vec<IpPrefix>,
-    /// Addresses that go.
+    /// Addresses that will be removed.
     going: Vec<IpAddr>,
-    /// The default routes of the link and its sources that the kernel takes before the definition's
-    /// gateway, or takes if there is no route over that yet.
+    /// The default routes of the link and its sources that the kernel prefers to the route by the
+    /// definition's gateway, or uses as long as there is none.
     contradicting: Vec<&'a RouteRecord>,
 }
 
@@ -51,25 +53,25 @@ impl<'w, 'a> Ways<'w, 'a> {
         Self { goal, own, to_be, networks, going, contradicting }
     }
 
-    /// The link's own routes of this family, in the order in which each finds its gateway.
+    /// Returns the link's own routes of this family, in an order in which they can be added.
     pub(super) fn own(&self) -> &[&'a RouteRecord] {
         &self.own
     }
 
-    /// The routes of sources that lead through the link afterwards, spelt out, in the order in which each
-    /// finds its gateway.
+    /// Returns the routes of sources that will lead through the link, without nexthop objects, in
+    /// an order in which they can be added.
     pub(super) fn moving(&self) -> Vec<RouteRecord> {
         self.moving_as_known().into_iter().map(RouteRecord::without_object).collect()
     }
 
-    /// Those of them that lead over one of these nexthop objects.
+    /// Returns those of them that use one of these nexthop objects.
     pub(super) fn moving_over(&self, objects: &BTreeSet<u32>) -> Vec<RouteRecord> {
         let mut moving = self.moving_as_known();
         moving.retain(|route| route.object().is_some_and(|object| objects.contains(&object)));
         moving
     }
 
-    /// Whether a nexthop object can lead through the link.
+    /// Returns whether a nexthop object can lead through the link.
     pub(super) fn takes(&self, nexthop: &NexthopRecord) -> bool {
         let is_reached = |gateway| Family::of(gateway) == self.goal.family && self.reaches(gateway);
         nexthop.gateway().is_none_or(is_reached)
@@ -97,16 +99,16 @@ impl<'w, 'a> Ways<'w, 'a> {
         peers.chain(in_order.map(|(source, route)| self.moved(source, route))).collect()
     }
 
-    /// What leads through other links alone since a source was taken down, in the place of routes that
-    /// have led through it too.
+    /// Returns the remainders of multipath routes: since a source was removed they lead only
+    /// through other links, and the full routes will replace them.
     pub(super) fn stand_ins(&self) -> Vec<RouteRecord> {
         let removed = self.of_sources().filter(|(source, _)| self.goal.was_removed(source));
         let moving = removed.filter(|(source, route)| self.why_left(source, route).is_none());
         moving.filter_map(|(_, route)| route.without_link()).collect()
     }
 
-    /// A source's route as it leads through the link. Where its gateway is on no network of the source
-    /// either, it need not be on one of the link.
+    /// Returns a source's route, changed to lead through the link. If its gateway is in no network
+    /// of the source, it is marked as on the link.
     fn moved(&self, source: &Surveyed, route: &RouteRecord) -> RouteRecord {
         let sources: Vec<_> = self.goal.sources.iter().map(|source| source.link.index).collect();
         let route = route.seen_from(&sources);
@@ -119,7 +121,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         if is_leased { route.leased() } else { route }
     }
 
-    /// What goes with the change: routes of sources, and the link's own.
+    /// Returns the lost routes, of sources and of the link itself.
     pub(super) fn left(&self) -> Vec<Left> {
         let to = self.goal.link;
         let left = |from, route: &RouteRecord, reason| {
@@ -129,7 +131,7 @@ impl<'w, 'a> Ways<'w, 'a> {
         let of_sources = self.of_sources().filter_map(|(source, route)| {
             let reason = match self.why_left(source, route) {
                 Some(reason) => Some(reason).filter(|_| !route.is_advertised()),
-                // Of one that is known the log tells if it cannot go along.
+                // If the nexthop object is known, the log names it when it cannot be moved.
                 None => route.object().filter(|id| !has_nexthop(source, *id)).map(Reason::Object),
             };
             Some(left(source.link.name, route, reason?))
@@ -145,7 +147,8 @@ impl<'w, 'a> Ways<'w, 'a> {
         of_sources.chain(own).collect()
     }
 
-    /// The sources' routes of this family, of each in the order in which they are put back.
+    /// Iterates over the sources' routes of this family, for each source in an order in which they
+    /// can be added.
     fn of_sources(&self) -> impl Iterator<Item = (&'a Surveyed, &'a RouteRecord)> {
         let goal = self.goal;
         let sources = goal.sources.iter().copied();
@@ -153,7 +156,7 @@ impl<'w, 'a> Ways<'w, 'a> {
             .flat_map(move |source| routes_of(goal, source).into_iter().map(move |it| (source, it)))
     }
 
-    /// Why a source's route does not lead through the link afterwards.
+    /// Returns why a source's route will not lead through the link.
     fn why_left(&self, source: &Surveyed, route: &RouteRecord) -> Option<Reason> {
         let goal = self.goal;
         if goal.has_no_place_for(route) {
@@ -173,21 +176,21 @@ impl<'w, 'a> Ways<'w, 'a> {
         if self.goal.gateway().is_some() { Reason::OtherGateway } else { Reason::NotDefined }
     }
 
-    /// Whether the link has the default route that the definition names, and keeps it.
+    /// Returns whether the link has the definition's default route, and keeps it.
     pub(super) fn has_gateway(&self) -> bool {
         let dropped = self.dropped();
         let stays = |route: &RouteRecord| !dropped.contains(&route) || self.carries(route);
         self.own.iter().any(|route| self.goal.is_gateway_route(route) && stays(route))
     }
 
-    /// Whether a default route of the link's own is over: neither the definition nor the network has
-    /// it.
+    /// Returns whether a default route of the link is obsolete: neither the definition nor the
+    /// network provides it.
     pub(super) fn is_stale(&self, route: &RouteRecord) -> bool {
         self.contradicting.contains(&route)
     }
 
-    /// Whether a route can be, with the addresses that the link will have: its gateway is on one of
-    /// their networks, and the address that it gives to packets is not one of those that go.
+    /// Returns whether a route is possible with the link's future addresses: its gateway is in one
+    /// of their networks, and its source address is not removed.
     pub(super) fn carries(&self, route: &RouteRecord) -> bool {
         self.why_not_carried(route).is_none()
     }
@@ -200,14 +203,14 @@ impl<'w, 'a> Ways<'w, 'a> {
         (!is_reached).then_some(Reason::Unreachable)
     }
 
-    /// Whether a gateway is on a network that the link will be on.
+    /// Returns whether a gateway is in a network that the link will be in.
     fn reaches(&self, gateway: IpAddr) -> bool {
         is_link_local(gateway) || self.networks.iter().any(|network| holds(*network, gateway))
     }
 
-    /// The default route over the definition's gateway, if it is yet to be made. Where no address of
-    /// the link reaches the gateway, it counts as on the link, as ifupdown has it; and so it does as
-    /// long as a lease is yet to tell.
+    /// Returns the default route by the definition's gateway, if it does not exist yet. If no
+    /// address of the link reaches the gateway, or a lease is still awaited, the gateway is marked
+    /// as on the link, as ifupdown does.
     pub(super) fn missing_gateway(&self) -> Option<RouteRecord> {
         let gateway = self.goal.gateway()?;
         let is_led = self.has_gateway()
@@ -217,14 +220,14 @@ impl<'w, 'a> Ways<'w, 'a> {
         (!is_led).then_some(route)
     }
 
-    /// Whether only a lease will tell where the gateway is.
+    /// Returns whether the gateway's network will be known only with the lease.
     pub(super) fn waits_for_lease(&self, route: &RouteRecord) -> bool {
         self.goal.wants_lease() && route.is_on_link()
     }
 
-    /// The link's own routes that are taken before addresses are, and put back then if they can be:
-    /// those that the kernel drops, which is all of IPv4 when for a moment no address is left, and
-    /// those that would lead nowhere.
+    /// Returns the link's own routes that are removed before addresses, and added again afterwards
+    /// if possible: those that the kernel drops (with the last IPv4 address, all of IPv4), and
+    /// those whose gateway becomes unreachable.
     pub(super) fn dropped(&self) -> Vec<&'a RouteRecord> {
         let goal = self.goal;
         let (stale, dragged) = (goal.stale(), goal.dragged());
@@ -237,7 +240,8 @@ impl<'w, 'a> Ways<'w, 'a> {
         routes.retain(|route| {
             let mut going = going.clone();
             let has_source = going.any(|it| route.source == Some(it.address.prefix.address()));
-            // A way of several is only set aside, and comes back with the next address.
+            // The kernel only disables one path of a multipath route, and enables it with the next
+            // address.
             let is_lost = is_emptied || !self.carries(route);
             (is_lost && route.can_move()) || has_source
         });
@@ -245,9 +249,9 @@ impl<'w, 'a> Ways<'w, 'a> {
     }
 }
 
-/// The default routes of a link and its sources that the definition contradicts: what the kernel would
-/// take before the gateway's own, and what would stand beside that with the same metric, unless it does
-/// so already.
+/// Returns the default routes of a link and its sources that the definition contradicts: those that
+/// the kernel prefers to the gateway's route, and those with the same metric, unless they coexist
+/// with it already.
 fn contradicting<'a>(goal: &AddressingGoal<'a>) -> Vec<&'a RouteRecord> {
     let of_link =
         |surveyed: &'a Surveyed| surveyed.routes.iter().map(move |route| (surveyed, route));
@@ -255,7 +259,7 @@ fn contradicting<'a>(goal: &AddressingGoal<'a>) -> Vec<&'a RouteRecord> {
     let is_default =
         |(_, route): &(_, &RouteRecord)| route.family == goal.family && route.is_default();
     let mut defaults: Vec<_> = defaults.filter(is_default).collect();
-    // The kernel takes the first one of the lowest metric.
+    // The kernel uses the first route with the lowest metric.
     defaults.sort_by_key(|(_, route)| route.metric);
     let Some(gateway) = goal.gateway() else {
         let routes = defaults.into_iter().map(|(_, route)| route);
@@ -282,22 +286,23 @@ fn contradicting<'a>(goal: &AddressingGoal<'a>) -> Vec<&'a RouteRecord> {
     defaults.into_iter().enumerate().filter_map(is_over).collect()
 }
 
-/// A link's routes in the order in which they are put back: those that others find their gateway by
-/// first, and of several to one place the last one first, as the kernel puts each before the others.
+/// Returns a link's routes in the order in which to add them: first those by which gateways are
+/// reached, and of several routes to one destination the last one first, since the kernel inserts
+/// each before the others.
 pub(super) fn routes_in_order(surveyed: &Surveyed) -> Vec<&RouteRecord> {
     let (near, far): (Vec<_>, Vec<_>) =
         surveyed.routes.iter().rev().partition(|route| route.is_direct());
     [near, far].concat()
 }
 
-/// A link's routes of the goal's family, in that order.
+/// Returns a link's routes of the goal's family, in that order.
 fn routes_of<'a>(goal: &AddressingGoal<'_>, surveyed: &'a Surveyed) -> Vec<&'a RouteRecord> {
     let family = goal.family;
     routes_in_order(surveyed).into_iter().filter(|route| route.family == family).collect()
 }
 
-/// Whether a route's gateway is on a network that a link is on. Once it is not, the kernel keeps the
-/// route and would not take it again.
+/// Returns whether a route's gateway is in a network of a link. If it no longer is, the kernel
+/// keeps the route, but would refuse to add it.
 pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
     let is_on_network = |gateway: IpAddr| {
         let mut networks = surveyed.addresses.iter().flat_map(AddressRecord::networks);
@@ -311,7 +316,7 @@ pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
     route.gateways().into_iter().all(is_on_network)
 }
 
-/// Whether a nexthop object of this number is known of a link.
+/// Returns whether a link has a nexthop object with this ID.
 fn has_nexthop(surveyed: &Surveyed, id: u32) -> bool {
     surveyed.nexthops.iter().any(|nexthop| nexthop.id == id)
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The addresses of one link, then and now, and the steps from these to those.
+//! Compares one link's present addresses with those in the snapshot, and plans the steps to restore
+//! them.
 //!
-//! Each address is looked at a few times, however many there are, and the work can stop behind any of
-//! them. The order counts within an IPv4 network: the first address is the source of what the host
-//! sends there, and when it goes the kernel may take the others along.
+//! Each address is examined a constant number of times, and the work can pause after each. The
+//! order matters within an IPv4 network: the first address is the source of packets that the host
+//! sends there, and when it is removed the kernel may remove the others.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,20 +19,20 @@ use super::addressing::{self, Scene};
 use super::matching::{Budget, Index};
 use super::told::{self, Told};
 
-/// Progress of restoring one link's addresses.
+/// The progress of restoring one link's addresses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Addresses {
     phase: Phase,
-    /// How many entries the phase has seen.
+    /// The number of entries that the phase has examined.
     at: usize,
     index: Index,
     then: Vec<Had>,
     networks: HashMap<(IpAddr, u8), Network>,
-    /// Whether IPv6 is to have an address of the link's own that it had.
+    /// Whether the snapshot has an address that IPv6 creates for the link itself.
     has_own: bool,
-    /// Positions among those there are now.
+    /// Positions among the present addresses of those to be removed.
     leaving: Vec<usize>,
-    /// Positions among those there were, of those that are to be added.
+    /// Positions in the snapshot of the addresses to be added.
     missing: Vec<usize>,
     keeps_ipv4: bool,
     loses_ipv4: bool,
@@ -40,7 +41,7 @@ pub(super) struct Addresses {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
-    /// Whether both are equal, entry by entry.
+    /// Compares both lists, entry by entry.
     #[default]
     Compare,
     Index,
@@ -52,13 +53,13 @@ enum Phase {
     Done,
 }
 
-/// An address that was there.
+/// An address in the snapshot.
 #[derive(Clone, Debug)]
 struct Had {
     is_wanted: bool,
-    /// How many wanted ones were before it in its network.
+    /// The number of wanted addresses before it in its network.
     rank: usize,
-    /// Where it is now, and stays.
+    /// Its position among the present addresses, if it stays.
     kept_at: Option<usize>,
 }
 
@@ -70,20 +71,21 @@ struct Network {
     loses_first: bool,
 }
 
-/// What comes of it for the routes.
+/// The consequences for the link's routes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
-    /// The link has no IPv4 address for a moment: its routes go with the last.
+    /// The link temporarily has no IPv4 address, so the kernel removes its IPv4 routes.
     pub(super) is_emptied: bool,
-    /// None of them is added or taken away, so that the kernel makes no route along with one.
+    /// No address is added or removed, so the kernel adds no route with one.
     pub(super) is_settled: bool,
-    /// The families of which a DHCP client goes on that has been told something else by now: it knows
-    /// better what the link has.
+    /// The families whose DHCP client has obtained another lease since: the client's configuration
+    /// of the link takes precedence.
     pub(super) other_leases: Vec<Family>,
 }
 
 impl Addresses {
-    /// Goes on as far as the budget reaches, and appends the steps that are found. The outcome comes last.
+    /// Continues as far as the budget allows, and appends the steps found. Returns the outcome at
+    /// the end.
     pub(super) fn poll(
         &mut self,
         scene: &Scene<'_>,
@@ -136,7 +138,7 @@ impl Addresses {
         }
     }
 
-    /// IPv4 lists what came first, IPv6 what came last.
+    /// The kernel appends IPv4 addresses to its list, and prepends IPv6 ones.
     fn next_phase(&self) -> Phase {
         match self.phase {
             Phase::Compare | Phase::AddIpv6 | Phase::Done => Phase::Done,
@@ -148,7 +150,8 @@ impl Addresses {
         }
     }
 
-    /// IPv6 gives each link an address of its own when it comes up, and not before.
+    /// Indexes an address in the snapshot. IPv6 creates a link's own address only when the link
+    /// comes up.
     fn index(&mut self, scene: &Scene<'_>, record: Option<&AddressRecord>) {
         let Some(record) = record else { return };
         let family = record.address.prefix.family();
@@ -166,7 +169,7 @@ impl Addresses {
         self.then.push(Had { is_wanted, rank, kept_at: None });
     }
 
-    /// Decides whether an address that is there stays.
+    /// Decides whether a present address stays.
     fn sort(&mut self, scene: &Scene<'_>, told: &Told, at: usize) {
         let Some(record) = scene.addresses_now().get(at) else { return };
         let (inputs, link) = (&scene.inputs, scene.link);
@@ -190,7 +193,8 @@ impl Addresses {
         let network = network_of(record).map(|network| self.networks.entry(network).or_default());
         let (is_first_gone, kept_count) =
             network.as_ref().map_or((false, 0), |it| (it.loses_first, it.kept_count));
-        // What is before it in its network is just what was, so far, or it comes again behind that.
+        // The addresses before it in its network have been as in the snapshot so far; otherwise it
+        // is removed, to be added again after them.
         let stays = !is_first_gone
             && match &had {
                 Some((then, had)) => {
@@ -220,7 +224,8 @@ impl Addresses {
         self.leaving.push(at);
     }
 
-    /// With the first address of an IPv4 network the kernel may take the others, so it goes last.
+    /// Removes addresses in reverse, as removing the primary address of an IPv4 network may remove
+    /// the others.
     fn take_away(&mut self, scene: &Scene<'_>, at: usize, steps: &mut Vec<Step>) {
         let last = self.leaving.len().saturating_sub(1);
         let leaving = self.leaving.get(last.saturating_sub(at));
@@ -256,7 +261,7 @@ impl Addresses {
         let record = record.filter(|it| it.address.prefix.family() == family);
         if let Some(record) = record.and_then(|it| it.aged(scene.inputs.elapsed)) {
             let link = scene.link;
-            // The kernel makes it itself, but perhaps not before a gateway is to be found by it.
+            // The kernel adds this route itself, but perhaps later than a gateway in it is needed.
             let to_peer =
                 RouteRecord::to_peer_of(&record).map(|record| Step::AddRoute { link, record });
             steps.push(Step::AddAddress { link, record });
@@ -265,7 +270,7 @@ impl Addresses {
     }
 }
 
-/// The IPv4 network of an address.
+/// Returns the IPv4 network of an address.
 fn network_of(record: &AddressRecord) -> Option<(IpAddr, u8)> {
     let prefix = record.address.prefix;
     (prefix.family() == Family::Ipv4).then(|| (prefix.network(), prefix.prefix_len()))

@@ -15,14 +15,14 @@ use super::outline::OutlineBuilder;
 use super::{Inputs, Loss};
 
 impl<'a> OutlineBuilder<'a> {
-    /// Ends the DHCP clients that did not run: before anything else, as some take their lease back
-    /// from a link that changes.
+    /// Ends the DHCP clients that are not in the snapshot. This comes first, as some remove their
+    /// lease from a link that changes.
     pub(super) fn stop_clients(&mut self) {
         let then = &self.then.leases;
         let runs_on = |lease: &&Lease| !then.iter().any(|then| is_same_client(then, lease));
         let stale: Vec<_> = self.leases.iter().filter(runs_on).copied().collect();
         stale.into_iter().for_each(|lease| self.push(Step::StopClient(lease)));
-        // One that serves all links, or that somebody looks after, is nobody's to end.
+        // A client that serves all links, or that another program restarts, cannot be ended.
         let is_stale = |client: &&ForeignClient| {
             client.only_link().is_some()
                 && client.keeper.is_none()
@@ -37,7 +37,8 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Starts the DHCP clients that ran, where their link still is. What they had bound they ask for.
+    /// Starts the DHCP clients in the snapshot whose link still exists. They request the address
+    /// that they had.
     pub(super) fn start_clients(&mut self) {
         for lease in &self.then.leases {
             let Some(pair) = self.links.get(&lease.link) else { continue };
@@ -53,7 +54,7 @@ impl<'a> OutlineBuilder<'a> {
             self.push(Step::StartClient(Lease { wanted, ..*lease }));
         }
         for client in &self.then.foreign {
-            // Where its link has gone there is nothing for it to do.
+            // A client without its link is not started.
             let is_there = client.only_link().is_none_or(|link| self.links.contains_key(&link));
             if !is_there || self.foreign.iter().any(|now| now.is_same(client)) {
                 continue;
@@ -71,7 +72,8 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Takes from a link that was not there what the host has of it: others use it now.
+    /// Removes the host's addresses and routes from a link that is not in the snapshot but is kept
+    /// for others that use it now.
     pub(super) fn strip(&mut self, recorded: &Recorded) {
         let link = recorded.link().name;
         for record in recorded.routes.iter().cloned() {
@@ -83,17 +85,17 @@ impl<'a> OutlineBuilder<'a> {
     }
 }
 
-/// A link as the links part leaves it to this one.
+/// A link in the state that the links part of the rollback leaves it in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outlined {
     pub(super) link: IfName,
-    /// Whether it is there, and has not to be made.
+    /// Whether it exists, so that it need not be created.
     pub(super) is_kept: bool,
-    /// Whether it is up, and will be all the time.
+    /// Whether it is up, and stays up throughout.
     pub(super) stays_up: bool,
 }
 
-/// One link, then and now.
+/// One link, in the snapshot and now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scene<'a> {
     pub(super) inputs: Inputs<'a>,
@@ -104,38 +106,38 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// The addresses that it has now.
+    /// Returns its present addresses.
     pub(super) fn addresses_now(&self) -> &'a [AddressRecord] {
         self.now.map_or(&[], |now| &now.addresses)
     }
 
-    /// The routes that lead over it now, and will when it is seen to where they are to lead.
+    /// Returns its present routes that still exist when routes are restored.
     pub(super) fn routes_now(&self) -> &'a [RouteRecord] {
         self.now.filter(|_| self.stays_up).map_or(&[], |now| &now.routes)
     }
 
-    /// The routes that the kernel has made along with its addresses, as far as they are there still.
+    /// Returns the present routes that the kernel has added with its addresses.
     pub(super) fn own_routes_now(&self) -> &'a [RouteRecord] {
         self.now.map_or(&[], |now| &now.own_routes)
     }
 
-    /// Whether it is up now.
+    /// Returns whether it is up now.
     pub(super) fn is_up(&self) -> bool {
         self.now.is_some_and(|now| now.link().up)
     }
 
-    /// Whether it goes down on the way, and loses its IPv6 addresses.
+    /// Returns whether it goes down temporarily, and so loses its IPv6 addresses.
     pub(super) fn is_downed(&self) -> bool {
         self.is_up() && !self.stays_up
     }
 }
 
-/// Whether a client for the one lease does for the other.
+/// Returns whether one client serves both leases.
 fn is_same_client(one: &Lease, other: &Lease) -> bool {
     one.is_for(other.link, other.family) && one.name_servers == other.name_servers
 }
 
-/// What clients of all links do for those that they had let go of among `before`, and have among `after`.
+/// Returns the parts of clients of all links in `after` that they had released in `before`.
 fn parts_taken<'a>(
     before: &'a [ForeignClient],
     after: &'a [ForeignClient],
@@ -149,8 +151,8 @@ fn parts_taken<'a>(
     })
 }
 
-/// Takes an address from a link, and its network with it. An IPv6 address that does not last leaves the
-/// route to its network behind, so it is made to last.
+/// Removes an address and the route to its network. An IPv6 address with a lifetime leaves that
+/// route behind, so it is made permanent first.
 pub(super) fn take_away(link: IfName, record: &AddressRecord, steps: &mut Vec<Step>) {
     let is_ipv6 = record.address.prefix.family() == Family::Ipv6;
     if is_ipv6 && record.address.lifetime == Lifetime::Finite {
@@ -159,20 +161,20 @@ pub(super) fn take_away(link: IfName, record: &AddressRecord, steps: &mut Vec<St
     steps.push(Step::DeleteAddress { link, record: record.clone() });
 }
 
-/// Whether an address is one that IPv6 gives a link of its own, made from the hardware address.
+/// Returns whether IPv6 has created an address for a link itself, from the hardware address.
 pub(super) fn is_ipv6s(record: &AddressRecord) -> bool {
     record.address.prefix.family() == Family::Ipv6
         && record.address.scope == Scope::Link
         && is_lasting(record)
 }
 
-/// Whether an address stays until somebody takes it away.
+/// Returns whether an address stays until it is removed explicitly.
 pub(super) fn is_lasting(record: &AddressRecord) -> bool {
     record.address.lifetime == Lifetime::Permanent && record.address.role != Role::Temporary
 }
 
-/// Whether an address is somebody's choice: not the one that IPv6 has on each link, nor one that it
-/// makes up for a while.
+/// Returns whether an address was chosen: it is neither the link's own IPv6 address, nor a
+/// temporary one.
 pub(super) fn is_chosen(record: &AddressRecord) -> bool {
     let address = &record.address;
     let is_ipv6_of_link = address.prefix.family() == Family::Ipv6
@@ -181,7 +183,7 @@ pub(super) fn is_chosen(record: &AddressRecord) -> bool {
     !is_ipv6_of_link && address.role != Role::Temporary
 }
 
-/// Whether a link has one of two addresses if it has the other.
+/// Returns whether a link with one of two addresses also has the other.
 pub(super) fn is_same(one: &AddressRecord, other: &AddressRecord) -> bool {
     one.key() == other.key()
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Rules, next hops and routes of no one link, then and now, and the steps from these to those.
+//! Compares the present rules, next hops, and routes that do not lead through exactly one link,
+//! with those in the snapshot, and plans the steps to restore them.
 //!
-//! A rule that was added may keep everybody out, so rules go before anything else is done. What was
-//! there comes back behind what it leads through: next hops behind addresses, groups of them behind their
-//! members, routes behind those of single links, and rules, which name tables, behind all routes.
+//! An added rule may cut the host off, so rules are deleted before anything else. Objects are added
+//! after those that they refer to: next hops after addresses, groups after their members, routes
+//! after those of single links, and rules, which name tables, after all routes.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,15 +17,15 @@ use crate::plan::step::Step;
 use super::Inputs;
 use super::matching::{Budget, Index};
 
-/// Progress of restoring these.
+/// The progress of restoring these objects.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Aparts {
     phase: Phase,
-    /// How many entries the phase has seen.
+    /// The number of entries that the phase has examined.
     at: usize,
     index: Index,
     then: Vec<Had>,
-    /// How many rules of one number there were, and how many of them stay.
+    /// For each priority, the number of rules in the snapshot, and how many of them stay.
     places: HashMap<(Family, u32), (usize, usize)>,
     nexthop_ids: BTreeSet<u32>,
     pub(super) rules_to_go: Vec<Step>,
@@ -39,7 +40,7 @@ pub(super) struct Aparts {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
-    /// Whether both are equal, entry by entry.
+    /// Compares both lists, entry by entry.
     #[default]
     Compare,
     Index,
@@ -48,16 +49,16 @@ enum Phase {
     Done,
 }
 
-/// What there was.
+/// An object in the snapshot.
 #[derive(Clone, Debug)]
 struct Had {
-    /// How many rules of its number came before it.
+    /// The number of rules before it with its priority.
     rank: usize,
     is_kept: bool,
 }
 
 impl Aparts {
-    /// Goes on as far as the budget reaches. `true` when all is known.
+    /// Continues as far as the budget allows. Returns whether the comparison is complete.
     pub(super) fn poll(&mut self, inputs: &Inputs<'_>, budget: &mut Budget) -> bool {
         let (then, now) = (inputs.then.host.apart(), inputs.now.apart());
         loop {
@@ -105,8 +106,8 @@ impl Aparts {
         self.then.push(Had { rank, is_kept: false });
     }
 
-    /// Decides whether something that is there stays. Of rules of one number the kernel asks the first
-    /// first, so they stay as long as they are those that there were, in their order.
+    /// Decides whether a present object stays. The kernel evaluates rules of one priority in order,
+    /// so they stay as long as they match the snapshot in this order.
     fn sort(&mut self, then: &[Apart], has: &Apart) {
         let had_at = self.index.find(has, |at| then.get(at) == Some(has));
         let had = had_at.and_then(|at| self.then.get_mut(at));
@@ -122,7 +123,7 @@ impl Aparts {
             (Apart::Rule(_), None) => self.rules_to_go.push(Step::DeleteApart(has.clone())),
             (Apart::Nexthop(_) | Apart::Route(_), Some(had)) => had.is_kept = true,
             (Apart::Route(_), None) => self.routes_to_go.push(Step::DeleteApart(has.clone())),
-            // It is replaced, without what leads through it.
+            // It is replaced; the kernel keeps its ID.
             (Apart::Nexthop(nexthop), None) if self.nexthop_ids.contains(&nexthop.id) => {}
             (Apart::Nexthop(nexthop), None) => {
                 let to_go = if nexthop.is_group {
@@ -148,8 +149,8 @@ impl Aparts {
         missing.push(had.clone());
     }
 
-    /// What is to be done behind all addresses, and before the routes of single links, as far as these
-    /// links are there.
+    /// Returns the steps to perform after all addresses and before the routes of single links, as
+    /// far as these links exist.
     pub(super) fn before_routes(&mut self, links: &BTreeSet<IfName>) -> impl Iterator<Item = Step> {
         let to_go = std::mem::take(&mut self.routes_to_go);
         let added = [&mut self.nexthops, &mut self.groups].map(std::mem::take);
@@ -157,7 +158,7 @@ impl Aparts {
         to_go.into_iter().chain(added.map(Step::AddApart))
     }
 
-    /// What is to be done behind these.
+    /// Returns the steps to perform after the routes of single links.
     pub(super) fn behind_routes(&mut self, links: &BTreeSet<IfName>) -> impl Iterator<Item = Step> {
         let to_go = [&mut self.groups_to_go, &mut self.nexthops_to_go].map(std::mem::take);
         let [routes, rules] = [&mut self.routes, &mut self.rules].map(std::mem::take);
@@ -166,7 +167,7 @@ impl Aparts {
     }
 }
 
-/// Whether something leads through a link of a guest's, whose own business it is.
+/// Returns whether an object leads through a guest's link; such objects are left alone.
 fn is_guest(inputs: &Inputs<'_>, apart: &Apart) -> bool {
     let is_guest = |link: &IfName| {
         let now = inputs.now.named(link).is_some_and(|now| may_be_guest(now.link()));
@@ -175,7 +176,8 @@ fn is_guest(inputs: &Inputs<'_>, apart: &Apart) -> bool {
     apart.links().iter().any(is_guest)
 }
 
-/// Whether something leads through these links alone. Of a link that is gone that is told.
+/// Returns whether an object leads through these links only. The loss of a link is reported, so
+/// that of its objects is not.
 fn leads_through(apart: &Apart, links: &BTreeSet<IfName>) -> bool {
     apart.links().iter().all(|link| links.contains(link))
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The links part of the way back: which go, which are made again, what is set, whose port is what.
+//! The links part of a rollback: which links are removed or created, their attributes and their
+//! masters.
 
 use std::cmp::Reverse;
 
@@ -18,14 +19,14 @@ use super::Loss;
 use super::outline::{self, OutlineBuilder, Pair};
 
 impl<'a> OutlineBuilder<'a> {
-    /// Takes the host's own links from bridges and bonds that they were no ports of.
+    /// Releases the host's links from bridges and bonds whose ports they are not in the snapshot.
     pub(super) fn release_ports(&mut self) {
         for Pair { then, now, .. } in self.pairs() {
             let Some(now) = now else { continue };
             let (name, master) = (now.link().name, self.now.master_of(now.link()));
             let Some(master) = master else { continue };
             let belonged = self.then.host.master_of(then.link());
-            // What takes the master's place takes its ports, too.
+            // A link that replaces the master also replaces its ports.
             if belonged != Some(master) || !self.links.contains_key(&master) {
                 self.set(name, Value::NoMaster);
                 let is_bond = |it: &Recorded| matches!(it.link().kind, LinkKind::Bond(_));
@@ -37,8 +38,8 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Takes away what was made since and could be made by the daemon: bridges, bonds and VLANs. A
-    /// bridge that guests are on stays, without what the host itself had on it.
+    /// Removes links that were created since and that the daemon could have created: bridges, bonds
+    /// and VLANs. A bridge with guests stays, without the host's addresses and routes.
     pub(super) fn remove_links(&mut self) {
         let now = self.now;
         let is_stale = |recorded: &&Recorded| {
@@ -52,11 +53,11 @@ impl<'a> OutlineBuilder<'a> {
             (is_ours || is_in_the_way)
                 && !self.links.contains_key(&link.name)
                 && !is_out_of_the_way(link)
-                // It may have been there: nobody knows which link that was.
+                // A link that could not be read in the snapshot may be this one.
                 && !self.then.host.is_unread(link.index)
         };
         let is_bond = |recorded: &&Recorded| matches!(recorded.link().kind, LinkKind::Bond(_));
-        // The kernel deletes a bridge or bond slowly, and anything else at once.
+        // The kernel deletes bridges and bonds slowly, and other links at once.
         let may_be_discarded =
             |it: &&Recorded| matches!(it.link().kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
         let (others, mut deleted): (Vec<_>, Vec<_>) =
@@ -66,7 +67,7 @@ impl<'a> OutlineBuilder<'a> {
             self.removed.insert(recorded.link().name);
             self.push(Step::DeleteLink(recorded.link().name));
         }
-        // Bridges before the bonds that are their ports.
+        // Bridges are removed before the bonds that are their ports.
         let (bonds, bridges): (Vec<_>, Vec<_>) = others.into_iter().partition(is_bond);
         for recorded in bridges.into_iter().chain(bonds) {
             let link = recorded.link();
@@ -84,7 +85,7 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Makes again what is gone.
+    /// Creates links of the snapshot that are missing.
     pub(super) fn make_links(&mut self) {
         let then = self.then;
         let is_gone = |name: &&IfName| !self.links.contains_key(*name);
@@ -100,7 +101,7 @@ impl<'a> OutlineBuilder<'a> {
             let has_parent = parent.is_none_or(|parent| self.links.contains_key(&parent));
             if is_in_the_way || !has_parent || !recorded.record.can_be_made() {
                 let lost = if is_in_the_way { Loss::Replaced(name) } else { Loss::Gone(name) };
-                // Guests keep it from being removed, and are told of already.
+                // The bridge could not be removed because of its guests, which is reported already.
                 let is_told =
                     |loss: &Loss| matches!(loss, Loss::Occupied { name: it, .. } if *it == name);
                 if !self.lost.iter().any(is_told) {
@@ -109,7 +110,7 @@ impl<'a> OutlineBuilder<'a> {
                 continue;
             }
             let mut record = recorded.record.clone();
-            // A VLAN without an address of its own goes on following that of its parent.
+            // A VLAN whose address is its parent's continues to follow it.
             let mac_below = parent.and_then(|parent| then.host.named(&parent)?.link().mac);
             if matches!(link.kind, LinkKind::Vlan { .. }) && link.mac == mac_below {
                 record.link.mac = None;
@@ -119,7 +120,7 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Makes a veth again with its other end, if both are gone. Whether it is there, or will be.
+    /// Creates both ends of a veth, if both are missing. Returns whether this end exists then.
     fn make_pair(&mut self, then: &'a Recorded) -> bool {
         let is_free = |builder: &Self, it: &Recorded| {
             let name = it.link().name;
@@ -141,7 +142,7 @@ impl<'a> OutlineBuilder<'a> {
         true
     }
 
-    /// Sets what links are, from what is below upwards.
+    /// Sets the attributes of links, lower links first.
     pub(super) fn set_links(&mut self) {
         for pair in self.pairs() {
             let (link, now) = (pair.then.link(), pair.now.map(Recorded::link));
@@ -162,9 +163,9 @@ impl<'a> OutlineBuilder<'a> {
                 _ => {}
             }
             for setting in settings {
-                // A bond is to be told before it has members. Of a bridge that is new, the next
-                // comparison shows what is not as it was. What a port is to its bridge can only be
-                // said when it is one.
+                // A bond's attributes must be set before it has members. For a new bridge, the next
+                // comparison shows which attributes differ. A port's settings can be set only once
+                // it is a port.
                 let is_later = now.is_none()
                     && setting.is_of_kind()
                     && !matches!(link.kind, LinkKind::Bond(_));
@@ -176,7 +177,7 @@ impl<'a> OutlineBuilder<'a> {
                     None => self.push(Step::ResetLink { link: name, setting: Box::new(setting) }),
                 }
             }
-            // A bond's members have its address and carry what it does.
+            // A bond's members have its hardware address and its MTU.
             if is_member {
                 continue;
             }
@@ -199,7 +200,8 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// The kernel refuses a delay that STP does not allow while STP runs.
+    /// Sets the delay and STP in an order that the kernel accepts: it refuses delays out of bounds
+    /// while STP runs.
     fn set_bridge(&mut self, name: IfName, then: LinkBridge, now: LinkBridge) {
         if now.stp && !then.stp {
             self.set(name, Value::Stp(false));
@@ -212,14 +214,14 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Makes ports of what were ports, guests' among them.
+    /// Adds ports to their masters, including guests' ports.
     pub(super) fn join_ports(&mut self) {
         for pair in self.pairs() {
             let name = pair.then.link().name;
             let Some(master) = self.then.host.master_of(pair.then.link()) else { continue };
             let has = pair.now.and_then(|now| self.master_now(now));
             if has != Some(master) && self.links.contains_key(&master) {
-                // A bond takes in what is down, and brings it up.
+                // A bond accepts only a link that is down, and brings it up.
                 if self.stays_up(pair) && self.is_bond_member(pair.then) {
                     self.set(name, Value::Down);
                     self.downed.insert(name);
@@ -240,9 +242,9 @@ impl<'a> OutlineBuilder<'a> {
         self.join_guests();
     }
 
-    /// Makes guests' links ports of the bridges that they were on, with what they had there. What is a
-    /// port still, with nothing but what each new port has, was made one by a round that was not
-    /// carried to its end.
+    /// Adds guests' links to their former bridges, with their settings there. A guest's link that
+    /// is a port already, but with only default settings, was added by an earlier round that did
+    /// not complete.
     fn join_guests(&mut self) {
         let then = self.then;
         for (guest, bridge) in then.guests.iter() {
@@ -256,9 +258,10 @@ impl<'a> OutlineBuilder<'a> {
                 self.give_vlans(*guest, *bridge, then.host.vlans_of(now.link().index));
                 self.give_fdb(*guest, now.link().index);
             }
-            // Another guest's link by this name has another number.
+            // Another guest's link of this name has another index.
             let Some(had) = then.host.port_of(now.link()) else { continue };
-            // A port that costs what it does by itself may have been there all the time.
+            // A port whose settings in the snapshot are the defaults may have been a port all the
+            // time.
             if !is_joining && (had.is_as_new() || !self.has_just_joined(now)) {
                 continue;
             }
@@ -268,12 +271,12 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Whether a port has what each new port has.
+    /// Returns whether a port has the default settings of a new port.
     fn has_just_joined(&self, now: &Recorded) -> bool {
         self.now.port_of(now.link()).is_some_and(|port| port.is_as_new())
     }
 
-    /// Gives bonds the member that they preferred, now that they have it.
+    /// Sets the preferred members of bonds, which have them by now.
     fn set_primaries(&mut self) {
         let name_in = |host: &HostRecord, it: &Recorded| host.name_of(it.record.primary()?);
         for pair in self.pairs() {
@@ -285,7 +288,7 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Brings links up and down. Not a bridge down that guests are on.
+    /// Brings links up and down. A bridge with guests is not taken down.
     pub(super) fn set_states(&mut self) {
         let mut brought_up = Vec::new();
         for pair in self.pairs() {
@@ -309,7 +312,8 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Sysctls. Of a link that is yet to be made the most are compared when it is there.
+    /// Sets sysctls. For a link that is yet to be created, most of them are compared in the next
+    /// round.
     pub(super) fn set_ipv6_sysctls(&mut self) {
         let default = self.now.default_neighbours();
         for pair in self.pairs() {
@@ -336,14 +340,14 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Whether a link was a bond's member.
+    /// Returns whether a link is a bond's member in the snapshot.
     fn is_bond_member(&self, then: &Recorded) -> bool {
         let master = self.then.host.master_of(then.link());
         let master = master.and_then(|master| self.then.host.named(&master));
         master.is_some_and(|master| matches!(master.link().kind, LinkKind::Bond(_)))
     }
 
-    /// Whether a bond takes a link in, and brings it up with that.
+    /// Returns whether a link is added to a bond, which brings it up.
     fn is_taken_in(&self, name: IfName) -> bool {
         let is_member = self.links.get(&name).is_some_and(|pair| self.is_bond_member(pair.then));
         let is_joining = |step: &Step| matches!(step, Step::SetLink { link, value: Value::Master(_) } if *link == name);
@@ -351,13 +355,13 @@ impl<'a> OutlineBuilder<'a> {
     }
 }
 
-/// Whether a master is a VRF. What joins or leaves one goes down and up again, and loses what IPv6 has
-/// on it.
+/// Returns whether a master is a VRF. A link that is added to or released from a VRF goes down and
+/// up again, and loses its IPv6 addresses and routes.
 fn is_vrf(master: Option<&Recorded>) -> bool {
     master.is_some_and(|master| master.record.kind_name() == Some("vrf"))
 }
 
-/// Whether a link comes and goes with a program that holds it open: a guest's macvtap, or its tap.
+/// Returns whether a link exists only while a program holds it open: a guest's macvtap, or its tap.
 fn is_of_a_program(recorded: &Recorded) -> bool {
     recorded.link().kind == LinkKind::Tun
         || matches!(recorded.record.kind_name(), Some("macvtap" | "ipvtap"))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The names part of the way back: links that somebody has renamed meanwhile get back the name that
-//! they had, before anything else, and all the rest of a plan knows them by that.
+//! The names part of a rollback: links that were renamed get their former names back before any
+//! other step, and the rest of the plan uses these.
 //!
-//! In one boot the kernel gives a number to no second link, unless it is asked for that very number. So
-//! a link of the same number and kind is the one that was.
+//! During one boot the kernel assigns an index only once, unless a program requests it explicitly.
+//! So a link with the same index and kind is the same link.
 
 use std::collections::BTreeSet;
 
@@ -14,19 +14,19 @@ use crate::netlink::link::LinkKind;
 use crate::plan::step::{Step, Value};
 use crate::snapshot::Network;
 
-/// What gives links their names back.
+/// The steps that restore names.
 #[derive(Clone, Debug)]
 pub(super) struct Renaming {
     pub(super) steps: Vec<Step>,
-    /// Links that are out of the way, to be deleted when there is time.
+    /// Renamed links that are no longer used, to be deleted later.
     pub(super) discarded: Vec<IfName>,
-    /// Links that were up and are down now.
+    /// Links that were up and are down after the steps.
     pub(super) downed: BTreeSet<IfName>,
-    /// The host as it is then.
+    /// The host's state after the steps.
     pub(super) now: HostRecord,
 }
 
-/// The names that links of `now` had `then`, and lack: theirs now, and that of then.
+/// Returns the pairs of the present and the former name of renamed links.
 fn renamed(then: &Network, now: &HostRecord) -> Vec<(IfName, IfName)> {
     let was = |recorded: &Recorded| {
         let link = recorded.link();
@@ -37,22 +37,23 @@ fn renamed(then: &Network, now: &HostRecord) -> Vec<(IfName, IfName)> {
     now.iter().filter_map(was).collect()
 }
 
-/// Whether a link is still there, and has another name.
+/// Returns whether a link still exists under another name.
 pub(super) fn is_elsewhere(then: &Recorded, now: &HostRecord) -> bool {
     let found = now.name_of(then.link().index).filter(|name| *name != then.link().name);
     let found = found.and_then(|name| now.named(&name));
     found.is_some_and(|it| is_still(then, it))
 }
 
-/// Whether a link of the same number is the same.
+/// Returns whether a link with the same index is the same link.
 fn is_still(then: &Recorded, now: &Recorded) -> bool {
     now.record.kind_name() == then.record.kind_name() && !is_out_of_the_way(now.link())
 }
 
-/// Plans how links get their names back. `None` where all have them, as nearly always.
+/// Plans how to restore names. Returns `None` if no name differs, which is the usual case.
 pub(super) fn renaming(then: &Network, now: &HostRecord) -> Option<Renaming> {
     let mut wanted = renamed(then, now);
-    // What stands in the way goes, if it is new and can be made by the daemon; or gets its own name.
+    // A link with the wanted name is removed, if it is new and the daemon could have created it, or
+    // is renamed itself.
     let is_free = |name: &IfName| {
         let Some(other) = now.named(name) else { return true };
         let is_bridge = matches!(other.link().kind, LinkKind::Bridge(_));
@@ -81,7 +82,7 @@ pub(super) fn renaming(then: &Network, now: &HostRecord) -> Option<Renaming> {
 }
 
 impl Renaming {
-    /// Takes away what has the name of another.
+    /// Removes a link that has another link's name.
     fn remove(&mut self, recorded: &Recorded) {
         let link = recorded.link();
         let is_slow = matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
@@ -96,8 +97,8 @@ impl Renaming {
         self.now.remove(&link.name);
     }
 
-    /// Renames links, where two want each other's name by way of a third one. Only some kernels rename
-    /// what is up.
+    /// Renames links. Two links that exchange their names need a third, temporary name. Links are
+    /// taken down first, as only some kernels can rename one that is up.
     fn rename_all(&mut self, now: &HostRecord, mut wanted: Vec<(IfName, IfName)>) {
         for (has, name) in &wanted {
             if now.named(has).is_some_and(|it| it.link().up) {
@@ -128,7 +129,7 @@ impl Renaming {
     }
 }
 
-/// A name for a link that waits for its own.
+/// Returns the temporary name of a link that waits for its own.
 fn name_aside(recorded: &Recorded) -> Option<IfName> {
     IfName::new(format!("was-{}", recorded.link().index.0)).ok()
 }

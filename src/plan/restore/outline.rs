@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`OutlineBuilder`]: a rollback's plan in the making, and the links that it is about, then and now.
+//! [`OutlineBuilder`]: a rollback's plan in the making, with its links in the snapshot and now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,29 +21,29 @@ pub(super) struct OutlineBuilder<'a> {
     pub(super) now: &'a HostRecord,
     pub(super) leases: &'a [Lease],
     pub(super) foreign: &'a [ForeignClient],
-    /// What was there then, is no guest's, and is or will be there: as it is now, unless it has yet to
-    /// be made.
+    /// The host's links in the snapshot that exist or will exist: with their present state, unless
+    /// they are yet to be created.
     pub(super) links: BTreeMap<IfName, Pair<'a>>,
-    /// Their names, what is below others first.
+    /// Their names, lower links first.
     pub(super) order: Vec<IfName>,
-    /// Those of them, in the same order, about which there may be anything to do: a few of a large
-    /// host's.
+    /// Those among them, in the same order, that may need steps: a few of a large host's links.
     pub(super) unlike: Vec<IfName>,
     pub(super) steps: Vec<Step>,
     pub(super) discarded: Vec<IfName>,
-    /// Links that are taken away.
+    /// Links that are removed.
     pub(super) removed: BTreeSet<IfName>,
-    /// Links that go down on the way: a bond lets go of what is down, and takes it in.
+    /// Links that go down temporarily: a bond takes members down when it releases them, and accepts
+    /// only links that are down.
     pub(super) downed: BTreeSet<IfName>,
     pub(super) lost: Vec<Loss>,
 }
 
-/// One link, then and now.
+/// One link, in the snapshot and now.
 #[derive(Clone, Copy)]
 pub(super) struct Pair<'a> {
     pub(super) then: &'a Recorded,
     pub(super) now: Option<&'a Recorded>,
-    /// Whether there may be anything to do about the link as such.
+    /// Whether the link itself may need steps.
     pub(super) differs: bool,
 }
 
@@ -64,11 +64,11 @@ impl<'a> OutlineBuilder<'a> {
             downed: BTreeSet::new(),
             lost: Vec::new(),
         };
-        // A VLAN is what it was only if what it is over is.
+        // A VLAN is the same only if its parent is.
         for recorded in in_order(&then.host) {
             let name = recorded.link().name;
             builder.order.push(name);
-            // A link that another has taken the name of is not that other one.
+            // Another link that has taken the name is not the same link.
             let is_elsewhere = names::is_elsewhere(recorded, now);
             let same =
                 now.named(&name).filter(|now| !is_elsewhere && builder.is_same(recorded, now));
@@ -88,8 +88,8 @@ impl<'a> OutlineBuilder<'a> {
         builder
     }
 
-    /// A link is to be looked at whose master or parent is not what it was, be it that it is as it was
-    /// itself.
+    /// Marks links whose master or parent is not the same as in the snapshot, even if the links
+    /// themselves have not changed.
     pub(super) fn note_orphans(&mut self) {
         let is_kept = |name: IfName| self.links.contains_key(&name);
         let is_orphan = |pair: &Pair<'_>| {
@@ -106,11 +106,11 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Whether a link is still the one that it was, as far as it cannot be changed into that.
+    /// Returns whether a link is the same as in the snapshot, or can be changed to match it.
     pub(super) fn is_same(&self, then: &Recorded, now: &Recorded) -> bool {
         let parent = self.then.host.parent_of(then.link());
         let is_kept = parent.is_none_or(|parent| self.links.contains_key(&parent));
-        // One that cannot get its name back is still the same.
+        // A parent that cannot get its name back is still the same.
         let is_renamed = parent.and_then(|parent| self.then.host.named(&parent));
         let is_renamed = is_renamed.is_some_and(|parent| names::is_elsewhere(parent, self.now))
             && then.link().parent == now.link().parent;
@@ -118,12 +118,13 @@ impl<'a> OutlineBuilder<'a> {
         now.record.can_become(&then.record) && (has_parent || is_renamed)
     }
 
-    /// Whether a port of a bridge is a guest's: one that was none of the host's own then.
+    /// Returns whether a bridge's port is a guest's: it is not one of the host's links in the
+    /// snapshot.
     pub(super) fn is_guest(&self, port: &Link) -> bool {
         may_be_guest(port) && self.then.host.named(&port.name).is_none()
     }
 
-    /// The guests that are, and stay, ports of a bridge.
+    /// Returns the guests that are ports of a bridge, and stay ports of it.
     pub(super) fn guests_of(&self, bridge: &IfName) -> Vec<IfName> {
         let stays = |port: &&Recorded| {
             let belongs = self.then.guests.get(&port.link().name);
@@ -132,13 +133,13 @@ impl<'a> OutlineBuilder<'a> {
         self.now.ports_of(bridge).filter(stays).map(|port| port.link().name).collect()
     }
 
-    /// The name of a link's master now, unless that is taken away.
+    /// Returns the name of a link's present master, unless that is removed.
     pub(super) fn master_now(&self, now: &Recorded) -> Option<IfName> {
         self.now.master_of(now.link()).filter(|master| !self.removed.contains(master))
     }
 
-    /// Whether a link is up now, and will be until it is seen to whether it is to be. VLANs go down with
-    /// what they are over.
+    /// Returns whether a link is up now, and stays up until link states are restored. VLANs go down
+    /// with their parents.
     pub(super) fn stays_up(&self, pair: Pair<'a>) -> bool {
         let link = pair.then.link();
         let is_vlan = matches!(link.kind, LinkKind::Vlan { .. });
@@ -149,7 +150,7 @@ impl<'a> OutlineBuilder<'a> {
             && parent.is_none_or(|parent| self.stays_up(parent))
     }
 
-    /// All that can be set back and may have to be, what is below others first.
+    /// Returns the links that may need steps, lower links first.
     pub(super) fn pairs(&self) -> Vec<Pair<'a>> {
         let pairs = self.unlike.iter().filter_map(|name| self.links.get(name));
         pairs.filter(|pair| pair.differs).copied().collect()
@@ -163,7 +164,7 @@ impl<'a> OutlineBuilder<'a> {
         self.push(Step::SetLink { link, value });
     }
 
-    /// Gets a link that is down out of the way, to be deleted when there is time.
+    /// Renames a link that is down, so that it can be deleted later.
     pub(super) fn discard(&mut self, link: &Link) {
         if let Some(name) = discarded_name(link) {
             self.set(link.name, Value::Name(name));
@@ -172,7 +173,7 @@ impl<'a> OutlineBuilder<'a> {
     }
 }
 
-/// What is below others comes first: NICs, then bonds, bridges, and what is over another link, by its
+/// Returns links, lower ones first: NICs, then bonds, bridges, and links on other links by their
 /// depth.
 fn in_order(host: &HostRecord) -> Vec<&Recorded> {
     let mut links: Vec<_> = host.iter().collect();
@@ -190,7 +191,7 @@ fn in_order(host: &HostRecord) -> Vec<&Recorded> {
     links
 }
 
-/// How many links there are below one.
+/// Returns the number of links below one.
 pub(super) fn depth(host: &HostRecord, link: &Link) -> usize {
     let below = |link: &Link| host.named(&host.parent_of(link)?).map(Recorded::link);
     std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()

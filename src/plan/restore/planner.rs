@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Planner`]: the plan that makes a network what it was, made in parts that take a millisecond each.
+//! [`Planner`]: plans how to restore a network, in parts that take a millisecond each.
 //!
-//! What there is to do about links is found at once. Of addresses and routes there may be a hundred
-//! thousand, so they are compared a few at a time: whoever plans has others wait no longer than that.
+//! Links are compared at once. There may be a hundred thousand addresses and routes, so they are
+//! compared a few at a time, and clients do not wait longer than that.
 
 use std::collections::BTreeSet;
 
@@ -20,20 +20,20 @@ use super::routes::Routes;
 use super::told::Told;
 use super::{Inputs, Loss, Restoration};
 
-/// A plan in the making. Each part is to be given the same inputs.
+/// A plan in the making. Each part must be given the same inputs.
 #[derive(Clone, Debug, Default)]
 pub struct Planner {
     stage: Stage,
-    /// Links that get their names back, which the rest of the plan knows by those.
+    /// The restored names of links, which the rest of the plan uses.
     renaming: Option<Box<Renaming>>,
-    /// All links that there were.
+    /// All links in the snapshot.
     names: Vec<IfName>,
     links: Vec<Outlined>,
-    /// Their names: through others nothing can lead.
+    /// Their names; routes through other links cannot be restored.
     leads: BTreeSet<IfName>,
     told: Told,
     aparts: Aparts,
-    /// What has come of the links' addresses.
+    /// The outcomes of the links' addresses.
     outcomes: Vec<Outcome>,
     steps: Vec<Step>,
     planned: Vec<Planned>,
@@ -42,7 +42,7 @@ pub struct Planner {
     lost: Vec<Loss>,
 }
 
-/// What is to be done next.
+/// The next part of the work.
 #[derive(Clone, Debug, Default)]
 enum Stage {
     #[default]
@@ -56,7 +56,8 @@ enum Stage {
 }
 
 impl Planner {
-    /// Goes on until so many addresses and routes have been looked at. The plan comes last.
+    /// Continues until `entry_count` addresses and routes are examined. Returns the plan at the
+    /// end.
     pub fn poll(&mut self, inputs: &Inputs<'_>, entry_count: usize) -> Option<Restoration> {
         if matches!(self.stage, Stage::Names) {
             self.renaming = names::renaming(inputs.then, inputs.now).map(Box::new);
@@ -70,14 +71,14 @@ impl Planner {
         restoration
     }
 
-    /// The same from inputs in which all links have their names.
+    /// Does the same with inputs in which all links have their former names.
     fn poll_named(
         &mut self,
         inputs: &Inputs<'_>,
         renaming: Option<&Renaming>,
         entry_count: usize,
     ) -> Option<Restoration> {
-        // One for a link and one for an entry of it, or it would not get on.
+        // At least one for a link and one for an entry of it, or there would be no progress.
         let mut budget = Budget::new(entry_count.max(2));
         while budget.take() {
             if self.go_on(inputs, renaming, &mut budget) {
@@ -87,7 +88,7 @@ impl Planner {
         None
     }
 
-    /// `true` when all is planned.
+    /// Returns whether everything is planned.
     fn go_on(
         &mut self,
         inputs: &Inputs<'_>,
@@ -128,7 +129,8 @@ impl Planner {
                 // A link that is down has no routes.
                 let is_over = !scene.then.link().up
                     || work.poll(&scene, (&self.told, outcome), budget, &mut self.steps);
-                // Else all that is planned by then would have to be moved. No room is no matter.
+                // Without a reservation, the steps so far would be moved when the list grows. A
+                // failure is harmless.
                 let _ = self.planned.try_reserve(work.foreseen(&scene));
                 if is_over {
                     self.stage = Stage::Routes(*at + 1, Routes::default());
@@ -140,7 +142,7 @@ impl Planner {
         false
     }
 
-    /// Plans what is to be done about links, and with DHCP clients.
+    /// Plans the steps for links and DHCP clients.
     fn outline(&mut self, inputs: &Inputs<'_>, renaming: Option<&Renaming>) {
         let mut builder = OutlineBuilder::new(inputs);
         if let Some(Renaming { steps, discarded, downed, .. }) = renaming {
@@ -167,7 +169,7 @@ impl Planner {
     }
 }
 
-/// A link, then and now.
+/// Returns a link, in the snapshot and now.
 fn scene<'a>(inputs: &Inputs<'a>, links: &[Outlined], at: usize) -> Option<Scene<'a>> {
     let outlined = *links.get(at)?;
     let then = inputs.then.host.named(&outlined.link)?;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The routes over one link, then and now, and the steps from these to those.
+//! Compares one link's present routes with those in the snapshot, and plans the steps to restore
+//! them.
 //!
-//! Each route is looked at a few times, however many there are, and the work can stop behind any of
-//! them. Between routes that differ in their gateway alone the kernel goes by their order, and tells of
-//! them one after the other.
+//! Each route is examined a constant number of times, and the work can pause after each. Among
+//! routes that differ only in their gateway the kernel uses the first, and it dumps them in this
+//! order.
 
 use crate::model::address::Family;
 use crate::netlink::record::route::RouteRecord;
@@ -14,44 +15,45 @@ use super::addressing::Scene;
 use super::matching::{Budget, Index};
 use super::told::{self, Told};
 
-/// Progress of restoring one link's routes.
+/// The progress of restoring one link's routes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     phase: Phase,
-    /// How many entries the phase has seen.
+    /// The number of entries that the phase has examined.
     at: usize,
     index: Index,
     own_index: Index,
-    /// Where those that were there are among `kept`.
+    /// The positions within `kept` of the snapshot's routes.
     kept_at: Vec<Option<usize>>,
-    /// Positions of those that are there and were: now, and then.
+    /// The positions of routes that exist in both: among the present ones, and in the snapshot.
     kept: Vec<(usize, usize)>,
-    /// Behind the last route that was looked at, in the order in which they were: its position, and
-    /// whether there are now just those behind it that were.
+    /// The route examined last, which is the next one in the snapshot's order: its position, and
+    /// whether exactly the snapshot's routes follow it at present.
     behind: Option<(usize, bool)>,
-    /// Positions of those that are to be added, and whether they are there, in the wrong place.
+    /// The positions of routes to be added, and whether they exist in the wrong place.
     missing: Vec<(usize, bool)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
-    /// Whether both are equal, entry by entry.
+    /// Compares both lists, entry by entry.
     #[default]
     Compare,
     Index,
     Sort,
     Order,
-    /// What the kernel had made along with the addresses: somebody has flushed it.
+    /// Adds routes that the kernel had created with addresses and that were flushed since.
     IndexOwn,
     AddOwn,
-    /// Those over no gateway, by which others find theirs.
+    /// Adds routes without a gateway, by which others reach theirs.
     AddNear,
     AddFar,
     Done,
 }
 
 impl Routes {
-    /// Goes on as far as the budget reaches, and appends the steps that are found. `true` when it is over.
+    /// Continues as far as the budget allows, and appends the steps found. Returns whether the work
+    /// is complete.
     pub(super) fn poll(
         &mut self,
         scene: &Scene<'_>,
@@ -62,7 +64,7 @@ impl Routes {
         let (then, now) = (scene.then.routes.as_slice(), scene.routes_now());
         let own_now = scene.own_routes_now();
         let own_then = scene.then.own_routes.as_slice();
-        // The kernel makes them itself when it is given the addresses, or the link comes up.
+        // The kernel creates them itself when addresses are added or the link comes up.
         let own_then = if outcome.is_settled && scene.stays_up { own_then } else { &[] };
         loop {
             let is_over = match self.phase {
@@ -120,7 +122,7 @@ impl Routes {
         }
     }
 
-    /// How many more steps there may be, as far as that is known.
+    /// Returns how many more steps there may be, as far as known.
     pub(super) fn foreseen(&self, scene: &Scene<'_>) -> usize {
         match self.phase {
             Phase::Sort => scene.routes_now().len(),
@@ -142,7 +144,7 @@ impl Routes {
         }
     }
 
-    /// Finds what a route is that is there: one that was, or one that goes.
+    /// Decides whether a present route is in the snapshot or is removed.
     fn sort(
         &mut self,
         scene: &Scene<'_>,
@@ -170,8 +172,8 @@ impl Routes {
         }
     }
 
-    /// Sees, from the last to the first, whether a route that was there is there, in its place. A route
-    /// that is added comes before those beside it, so the last is the first to add.
+    /// Checks, from the last to the first, whether a route of the snapshot exists in its place. The
+    /// kernel inserts a route before those beside it, so the last is added first.
     fn order(&mut self, scene: &Scene<'_>, outcome: &Outcome, at: usize) {
         let Some(route) = scene.then.routes.get(at) else { return };
         let kept_at = self.kept_at.get(at).copied().flatten();
@@ -218,7 +220,8 @@ impl Routes {
     }
 }
 
-/// Whether a route is there that was. What a router or a DHCP server has told may be told otherwise.
+/// Returns whether two routes are the same. Attributes that a router or a DHCP server sets may
+/// differ.
 fn is_same(one: &RouteRecord, other: &RouteRecord) -> bool {
     let is_told = one.is_advertised() || one.is_leased();
     one.is_same(other)

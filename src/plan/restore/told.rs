@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What others have told the host: addresses and routes that routers advertise and DHCP servers lease.
-//! They are as good as they were only where the host is told the same.
+//! Addresses and routes that the host learns from routers and DHCP servers. They are restored only
+//! if the host is still in the network where it learnt them.
 
 use std::collections::BTreeSet;
 
@@ -16,16 +16,17 @@ use crate::netlink::record::route::{RouteRecord, Way};
 use super::matching::{Budget, Index};
 use super::{Inputs, addressing};
 
-/// What routers had told the host then, and which links hear others now.
+/// The addresses and routes that the host had learnt from routers, and the links that are in other
+/// networks now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
-    /// Bridges and bonds whose ports are not those that they were, guests' aside.
+    /// Bridges and bonds whose ports differ from the snapshot, guests' ports aside.
     rewired: BTreeSet<IfName>,
     addresses: Index,
     addresses_told: Vec<(AddressKey, IfName)>,
     routes: Index,
     routes_told: Vec<(Way, IfName)>,
-    /// How far the links' addresses and routes have been looked through.
+    /// The position that the search of the links' addresses and routes has reached.
     link_at: usize,
     entry_at: usize,
 }
@@ -38,7 +39,8 @@ impl Told {
         Self { rewired, ..Self::default() }
     }
 
-    /// Looks through what there was on the next of these links, which are all. `true` when that is done.
+    /// Searches the snapshot's entries of the next of these links, which are all. Returns whether
+    /// the search is complete.
     pub(super) fn poll(
         &mut self,
         inputs: &Inputs<'_>,
@@ -73,8 +75,8 @@ impl Told {
         true
     }
 
-    /// Whether an address that was not on a link stays: the kernel gives it to each link, or somebody on
-    /// the network has told the host, and would tell it again.
+    /// Returns whether an address that is not in the snapshot stays: the kernel gives it to each
+    /// link, or the host has learnt it and would learn it again.
     pub(super) fn keeps_address(
         &self,
         inputs: &Inputs<'_>,
@@ -93,8 +95,8 @@ impl Told {
             || (is_advertised(record) && !self.hears_others(inputs, link) && !was_elsewhere())
     }
 
-    /// Whether a route that did not lead over a link goes on to do so: a router or a DHCP server has told
-    /// it.
+    /// Returns whether a route that is not in the snapshot stays, because it was learnt from a
+    /// router or a DHCP server.
     pub(super) fn keeps_route(
         &self,
         inputs: &Inputs<'_>,
@@ -111,8 +113,8 @@ impl Told {
             || (route.is_advertised() && !self.hears_others(inputs, link) && !was_elsewhere())
     }
 
-    /// Whether what a link is told comes from another network than then: it has other ports, or what it is
-    /// over has.
+    /// Returns whether a link is in another network than in the snapshot: its ports differ, or
+    /// those of its parent.
     fn hears_others(&self, inputs: &Inputs<'_>, link: IfName) -> bool {
         let host = &inputs.then.host;
         let Some(recorded) = host.named(&link) else { return false };
@@ -123,25 +125,25 @@ impl Told {
     }
 }
 
-/// Whether a DHCP client ran, and will run.
+/// Returns whether a DHCP client is in the snapshot, and so will run.
 pub(super) fn has_client(inputs: &Inputs<'_>, link: IfName, family: Family) -> bool {
     inputs.then.leases.iter().any(|lease| lease.is_for(link, family))
         || inputs.then.foreign.iter().any(|client| client.is_for(link, family))
 }
 
-/// Whether a DHCP client runs now.
+/// Returns whether a DHCP client runs now.
 pub(super) fn runs_client(inputs: &Inputs<'_>, link: IfName, family: Family) -> bool {
     inputs.leases.iter().any(|lease| lease.is_for(link, family))
         || inputs.foreign.iter().any(|client| client.is_for(link, family))
 }
 
-/// Whether a client was started again that knows by itself what a link is to have. Some take all away
-/// first.
+/// Returns whether a client of another program was started again, which configures the link itself.
+/// Some clear the link first.
 pub(super) fn is_left_to_client(inputs: &Inputs<'_>, link: IfName, family: Family) -> bool {
     inputs.given_back.iter().any(|client| client.is_for(link, family))
 }
 
-/// Whether a DHCP server has told the host an address.
+/// Returns whether an address came from a DHCP server.
 pub(super) fn is_leased(inputs: &Inputs<'_>, link: IfName, record: &AddressRecord) -> bool {
     record.address.lifetime == Lifetime::Finite
         && has_client(inputs, link, record.address.prefix.family())
@@ -151,7 +153,7 @@ fn is_advertised(record: &AddressRecord) -> bool {
     record.address.origin == Origin::RouterAdvertisement
 }
 
-/// Masters with the ports of each that are the host's own.
+/// Returns pairs of masters and those of their ports that belong to the host.
 fn own_ports(inputs: &Inputs<'_>, host: &HostRecord) -> BTreeSet<(IfName, IfName)> {
     let is_own = |link: &Link| !may_be_guest(link) || inputs.then.host.named(&link.name).is_some();
     let ports =
