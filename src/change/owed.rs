@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `Owed`: an interface that is to come up by itself and is not complete yet.
+//! [`Owed`]: an interface that is to come up automatically and is not complete yet.
 //!
-//! Says when it is worth another attempt, and when the daemon's interest in it ends, as an
-//! administrator has decided otherwise. Knows neither the loop nor the queue of changes.
+//! Determines when another try is useful, and when an administrator's decision ends the tries.
+//! Knows neither the loop nor the queue of changes.
 
 use std::time::{Duration, Instant};
 
@@ -14,60 +14,60 @@ use crate::netlink::link::LinkIndex;
 use crate::plan::available::Lack;
 use crate::plan::bring_up::{Partial, Round};
 
-/// An interface that came up in part, or not at all yet, as the next daemon of this boot knows it.
+/// An interface that is up in part, or not at all, as recorded for later daemons of this boot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Incomplete {
     pub name: IfName,
-    /// Why it comes up by itself.
+    /// The reason why it comes up automatically.
     pub start: StartMode,
     pub standing: Standing,
 }
 
-/// How far an interface has come up.
+/// The progress of an interface.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Standing {
     Down,
     /// Without all of its addresses and routes.
     Up,
-    /// What it lacks are some of its ports.
+    /// Only ports are missing.
     Usable,
 }
 
-/// What is known of an interface that is not complete.
+/// An incomplete interface.
 #[derive(Clone, Debug)]
 pub(super) struct Owed {
-    /// Why it comes up by itself, for the log.
+    /// The reason why it comes up automatically, for the log.
     pub(super) why: &'static str,
     pub(super) start: StartMode,
-    /// A change for it waits or is under way.
+    /// Whether a request for it is queued or under way.
     pub(super) is_asked: bool,
-    /// The last attempt was made while a change was open.
+    /// Whether the last try was made while a transaction was open.
     pub(super) is_in_change: bool,
     standing: Standing,
-    /// The link that has come up, where this daemon knows it.
+    /// The link that has come up, if this daemon knows it.
     link: Option<LinkIndex>,
     /// The definition that the link has come up by.
     applied: Option<Interface>,
     lacks: Vec<Lack>,
-    /// Whether nothing but ports is missing, if all goes as planned.
+    /// Whether only ports will be missing if the plan succeeds.
     is_usable: bool,
-    /// When to try again what the kernel has refused.
+    /// When to try refused steps again.
     retry_at: Option<Instant>,
     pause: Duration,
-    /// What was last logged.
+    /// The text logged last.
     told: String,
 }
 
-/// What has become of an attempt.
+/// The result of a try.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Attempt {
     pub(super) is_complete: bool,
-    /// For the log, unless it is known already.
+    /// The text for the log, unless it was logged before.
     pub(super) news: Option<String>,
 }
 
 impl Owed {
-    /// An interface that an attempt is to be made for.
+    /// Creates an interface to be tried.
     pub(super) fn new(start: StartMode, standing: Standing, why: &'static str) -> Self {
         Self {
             why,
@@ -89,12 +89,12 @@ impl Owed {
         self.standing
     }
 
-    /// When to look again without any news.
+    /// Returns when to check again without an event.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.retry_at.filter(|_| !self.is_asked)
     }
 
-    /// How much of the definition the next attempt applies.
+    /// Returns how much of the definition the next try applies.
     pub(super) fn round(&self, name: &IfName, host: &Host) -> Round {
         match self.standing == Standing::Down || self.has_gone(name, host) {
             true => Round::First,
@@ -102,15 +102,15 @@ impl Owed {
         }
     }
 
-    /// Whether the link that has come up is not there any more. Another device may have its name.
+    /// Returns whether the link that came up is removed. Another device may have its name.
     fn has_gone(&self, name: &IfName, host: &Host) -> bool {
         let now = host.link_named(name).map(|link| link.index);
         self.standing != Standing::Down
             && (now.is_none() || (self.link.is_some() && now != self.link))
     }
 
-    /// Whether another attempt is worth it: something that was missing is there, a device has gone
-    /// that may come back, or the pause after a refusal is over.
+    /// Returns whether another try is useful: a missing object has appeared, a device was removed
+    /// and may return, or the pause after a refusal is over.
     pub(super) fn is_due(&self, name: &IfName, host: &Host, now: Instant) -> bool {
         let has_gone = self.has_gone(name, host);
         let has_come = self.lacks.iter().any(|lack| lack.is_over(host));
@@ -118,7 +118,8 @@ impl Owed {
         !self.is_asked && (has_gone || has_come || may_retry)
     }
 
-    /// Why the daemon does not bring the interface up any more, if an administrator has decided so.
+    /// Returns why the daemon no longer brings the interface up, if an administrator has decided
+    /// so.
     pub(super) fn is_ended_by(
         &self,
         definition: Option<&Interface>,
@@ -136,10 +137,10 @@ impl Owed {
             return Some("its definition has changed: iface-start applies it");
         }
         let is_removed = match &definition.kind {
-            // A device may have been unplugged.
+            // The device may have been unplugged.
             Kind::Ethernet(_) => false,
             Kind::Bridge(_) | Kind::Bond(_) => true,
-            // It goes with its parent, which may be another by now.
+            // It is removed with its parent, which another device may have replaced.
             Kind::Vlan(vlan) => host.link_named(&vlan.parent).is_some_and(|parent| parent.up),
         };
         match self.has_gone(name, host) {
@@ -158,13 +159,13 @@ impl Owed {
         self.applied = Some(definition.clone());
     }
 
-    /// An attempt cannot be planned: what is missing is not known.
+    /// Notes that a try cannot be planned, so the missing objects are unknown.
     pub(super) fn note_unplanned(&mut self) {
         self.lacks.clear();
         self.is_usable = false;
     }
 
-    /// An attempt is over, and this was refused.
+    /// Notes that a try has ended, with these refusals.
     pub(super) fn note_attempt(
         &mut self,
         name: &IfName,
@@ -246,7 +247,7 @@ mod tests {
         }
     }
 
-    /// One whose link 1 is up, and to which this is missing.
+    /// An interface whose link 1 is up, and that lacks these objects.
     fn owed(lacks: Vec<Lack>, refused: &[&str], now: Instant) -> Owed {
         let mut owed = Owed::new(StartMode::Onboot, Standing::Down, "at boot");
         let partial = Partial { plan: Plan::default(), lacks, is_usable: true };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Stage`]: how far the request that is under way has come, and what comes next of it.
+//! [`Stage`]: the progress of the current request, and its continuation.
 
 use crate::change::commit::Commit;
 use crate::change::decision::Change;
@@ -14,12 +14,12 @@ use crate::model::name::IfName;
 use crate::plan::bring_up::Partial;
 use crate::plan::losses::Loss;
 
-/// What is under way.
+/// The progress of the current request.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Stage {
     #[default]
     Idle,
-    /// A handler decides a request.
+    /// A handler decides the request.
     Deciding,
     Surveying(SurveyOrder, Sought),
     Checking(Box<Checking>),
@@ -31,22 +31,22 @@ pub(super) enum Stage {
     Recovering(Box<Recovering>),
 }
 
-/// What a survey is for.
+/// The purpose of a survey.
 #[derive(Clone, Debug)]
 pub(super) enum Sought {
     Decision(Request),
-    /// An interface comes up by itself.
+    /// An interface comes up automatically.
     Attempt(Request, IfName),
 }
 
-/// What a search for other managers is for.
+/// The purpose of a search for other managers.
 #[derive(Clone, Debug)]
 pub(super) enum Checking {
     Change(Request, Change),
     Attempt { request: Request, definition: Interface, partial: Partial, losses: Vec<Loss> },
 }
 
-/// What the host is written down for.
+/// The purpose of writing the host's state.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     Begin(Request),
@@ -54,10 +54,10 @@ pub(super) enum Purpose {
     Journal(Box<Running>),
 }
 
-/// Where the result of a file operation belongs.
+/// The owner of a file operation's result.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum FileOwner {
-    /// The stage waits for it.
+    /// The current stage waits for it.
     Stage,
     /// The journal is being removed.
     Journal,
