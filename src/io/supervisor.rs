@@ -163,7 +163,7 @@ mod tests {
         for address in ["", "relative", "vsock:2:1234", &long, &long.replace('/', "@")] {
             assert!(Supervisor::new(Some(address.into())).line.is_none(), "{address}");
         }
-        Supervisor::new(None).ready("to nobody");
+        Supervisor::new(None).ready("without a supervisor");
         assert!(Supervisor::new(Some("/run/nosuch".into())).line.is_some());
     }
 }

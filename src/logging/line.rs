@@ -26,7 +26,7 @@ const FACILITY_DAEMON: u8 = 3;
 /// Writes `TIME: THREAD: LEVEL : SOURCE:LINE : TEXT` and a line feed. A record without a module has
 /// no source and no line number.
 pub(super) fn write_text(out: &mut dyn Write, record: &Record<'_>) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "a log line tells when it was written")]
+    #[expect(clippy::disallowed_methods, reason = "a log line has the time of its writing")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = Utc::since_epoch(now);
     let mut line = Line::new(out);

@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn before_the_start_there_is_nothing_to_change_and_lines_go_nowhere() {
         let unstarted = Logger { state: Mutex::new(None) };
-        unstarted.log(&Record::builder().args(format_args!("nobody hears")).build());
+        unstarted.log(&Record::builder().args(format_args!("not written")).build());
         assert_eq!(set_outputs(&[]), Err(LoggingError::OutOfOrder));
         assert_eq!((outputs(), filters(), writes_to_stderr()), (vec![], vec![], false));
         reopen();

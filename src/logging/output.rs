@@ -209,7 +209,7 @@ mod tests {
         let path = temporary("lost");
         for spec in ["4:syslog:x", "4:journald"] {
             let mut output = open(spec, &path);
-            (0..3).for_each(|_| log(&mut output, Level::Error, "nobody hears"));
+            (0..3).for_each(|_| log(&mut output, Level::Error, "not written"));
             assert_eq!(output.lost_count, 3);
             let receiver = UnixDatagram::bind(&path).unwrap();
             receiver.set_nonblocking(true).unwrap();

@@ -83,7 +83,7 @@ mod tests {
     fn a_user_has_so_many_lines_and_others_have_their_own() {
         let mut shares = Shares::default();
         assert_eq!(fill(&mut shares, 1_000, START), LOG_LINES_PER_USER_MAX);
-        assert_eq!(shares.charge(1_000, START), Verdict::LeaveOut, "told once");
+        assert_eq!(shares.charge(1_000, START), Verdict::LeaveOut, "reported once");
         assert_eq!(shares.charge(1_001, START), Verdict::Write);
         let soon = START + LOG_SHARE_TIME - Duration::from_millis(1);
         assert_eq!(shares.charge(1_000, soon), Verdict::LeaveOut);

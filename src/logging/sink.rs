@@ -277,7 +277,7 @@ mod tests {
     fn a_socket_may_be_missing_dead_full_and_there_again() {
         let path = temporary("socket");
         let mut sink = Sink::socket(&path).unwrap();
-        assert!(!is_delivered(&mut sink, b"before anybody is there"));
+        assert!(!is_delivered(&mut sink, b"before there is a receiver"));
         for _ in 0..2 {
             let receiver = UnixDatagram::bind(&path).unwrap();
             assert!(is_delivered(&mut sink, b"line"));

@@ -210,7 +210,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut keepalive = Keepalive::new(Policy { interval: None, count: 1 });
         keepalive.handle_policy(policy(9, 1), at(0));
-        assert_eq!(keepalive.deadline(), None, "nobody asked for pings yet");
+        assert_eq!(keepalive.deadline(), None, "the client has not asked for pings yet");
         keepalive.start(at(1));
         assert_eq!(keepalive.deadline(), Some(at(10)));
         keepalive.handle_policy(policy(3, 0), at(4));

@@ -320,7 +320,7 @@ mod tests {
         // The pipe ends when the last process that holds it is gone.
         let mut rest = Vec::new();
         stdout.read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty(), "somebody lived on");
+        assert!(rest.is_empty(), "a process lived on");
         assert_eq!(leader.wait().unwrap().code(), None);
     }
 }

@@ -50,7 +50,7 @@ fn leases_that_no_host_should_take_are_refused() {
         ip("-6 address add 2001:db8:9::5/64 dev eth0 nodad");
         let mask = "255.255.255.0";
         struct Case(&'static str, [&'static str; 3], &'static str);
-        let no_host = "is no address of a host";
+        let no_host = "is not a host address";
         let cases = [
             Case("nothing", ["0.0.0.0", "255.255.255.0", "600"], no_host),
             Case("this network", ["0.1.2.3", "255.0.0.0", "600"], no_host),
@@ -161,7 +161,7 @@ fn routes_that_a_server_must_not_set_are_left_out() {
         }
         event(&["bound"], &[&base[..], &[("router", "127.0.0.1")]].concat());
         assert_eq!(of_lease(), "");
-        assert!(refused().contains("over 127.0.0.1, which is no address of a host"));
+        assert!(refused().contains("over 127.0.0.1, which is not a host address"));
     });
 }
 

@@ -31,13 +31,13 @@ fn a_deadline_is_due_once_and_ends_what_could_be_committed() {
     assert_eq!(change.deadline(Some(69 * SECOND), now), Some(now + SECOND));
     assert!(matches!(change.status(), Status::Open(_)) && change.open().is_some());
     assert!(change.committable(Some(69 * SECOND)).is_some());
-    assert!(change.committable(Some(70 * SECOND)).is_none(), "nobody has looked yet");
+    assert!(change.committable(Some(70 * SECOND)).is_none(), "not looked at yet");
     assert_eq!(change.poll_due(Some(70 * SECOND), now), Some(Due::Rollback));
     assert_eq!(change.poll_due(Some(71 * SECOND), now), None, "it is asked for");
     assert!(change.open().is_none() && !change.is_closed());
     assert!(change.status().obstacle().is_some());
     let ending = change.roll_back(Cause::Caller).unwrap();
-    assert_eq!(ending.cause, Cause::Deadline, "who asks as well changes nothing");
+    assert_eq!(ending.cause, Cause::Deadline, "a second request changes nothing");
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn what_the_schema_has_no_place_for_is_ethernet() {
         Case("bond without members", bond(1, "bond0", |_| {}), with_mac),
         Case("vlan whose parent is elsewhere", adrift, with_mac),
         Case("vlan whose parent has gone", dangling, with_mac),
-        Case("address that is no MAC", tunnel, "  <link state='up'/>"),
+        Case("address that is not a MAC", tunnel, "  <link state='up'/>"),
     ];
     for Case(label, link, want) in cases {
         let name = link.name.to_string();
@@ -308,7 +308,7 @@ fn a_router_that_was_heard_of_is_no_gateway_of_a_definition() {
     struct Case(&'static str, Findings, String);
     let findings = || Findings { gateways: vec![gateway], ..Findings::default() };
     let cases = [
-        Case("somebody's own", findings(), format!("{ADDRESS} <route gateway='fe80::1'/>")),
+        Case("another owner's", findings(), format!("{ADDRESS} <route gateway='fe80::1'/>")),
         Case("heard", Findings { advertised: vec![gateway], ..findings() }, ADDRESS.to_owned()),
         Case(
             "heard, with the kernel's own addresses",

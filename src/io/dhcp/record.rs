@@ -209,7 +209,7 @@ mod tests {
             }
         }
         let text = "1\nstarted 7\nprogram init\npeerdns no\n";
-        assert_eq!(parse(link, Family::Ipv4, text), None, "nobody's client is number 1");
+        assert_eq!(parse(link, Family::Ipv4, text), None, "no client is process 1");
     }
 
     #[test]

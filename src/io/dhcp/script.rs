@@ -97,7 +97,7 @@ number_of() {
     done
 }
 
-# Whether this can be a host's address: 0, loopback, multicast and all above is none.
+# Whether this can be a host's address: not 0, loopback, multicast or above.
 is_host() {
     number_of "$1" && [ $((number >> 24)) -gt 0 ] && [ $((number >> 24)) -lt 224 ] &&
         [ $((number >> 24)) != 127 ]
@@ -113,7 +113,7 @@ length_of() {
     [ $((number & ((1 << (32 - length)) - 1))) = 0 ] || length=0
 }
 
-# What a file of ours says of an address: nothing, if it is of another.
+# The line for an address in a file of the daemon's; nothing if the file is about another.
 of_file() {
     if [ -r "$1" ]; then
         { read -r line && read -r lasting; } <"$1"
@@ -121,7 +121,7 @@ of_file() {
     fi
 }
 
-# Whether the link has this address for ever, and not from a lease that lasts that long.
+# Whether the link has this address without a lifetime, and not from an endless lease.
 is_own() {
     here=$(ip -o address show dev "$interface" | grep -F " $1/" | grep -v ' dynamic ') || return 1
     line='' lasting=''
@@ -130,13 +130,13 @@ is_own() {
     [ -n "$here" ] && [ "$lasting" != lasting ]
 }
 
-# check_lease ADDRESS LENGTH SECONDS: whether a host should take this.
+# check_lease ADDRESS LENGTH SECONDS: whether a host may take this lease.
 check_lease() {
     case $3 in
     '' | 0 | *[!0-9]*) refuse "the lease of $1 lasts for ${3:-no} seconds" ;;
     *)
         if ! is_host "$1"; then
-            refuse "$1 is no address of a host"
+            refuse "$1 is not a host address"
         elif [ "$2" -lt 1 ]; then
             refuse "$1 comes without a network mask"
         elif host=$((number & ((1 << (32 - $2)) - 1))) && [ "$2" -lt 31 ] &&
@@ -155,7 +155,7 @@ check_lease() {
 # The same for IPv6: check_lease6 ADDRESS SECONDS.
 check_lease6() {
     case $1 in
-    ::* | [fF][eEfF]*) refuse "$1 is no address of a host" ;;
+    ::* | [fF][eEfF]*) refuse "$1 is not a host address" ;;
     *[!0-9a-fA-F:]* | '') refuse "the lease has no address" ;;
     *)
         case $2 in
@@ -196,7 +196,7 @@ set_address() {
     rm -f "$state.wanted"
 }
 
-# Routes, one a line: those that are not wanted any more go, those that are new come.
+# Sets the lease's routes, one a line: removes the old ones, adds the new ones.
 set_routes() {
     if [ -r "$state.routes" ]; then
         while read -r route; do
@@ -206,7 +206,7 @@ set_routes() {
         done <"$state.routes"
     fi
     printf '%s' "$1" >"$state.routes"
-    # A route that is there already stays as it is; a gateway may be outside the link's network.
+    # An existing route is not changed; a gateway may be outside the link's network.
     while read -r route; do
         # shellcheck disable=SC2086
         ip -4 route add $route dev "$interface" proto 16 ||
@@ -221,7 +221,7 @@ routes_by() {
     [ $# = 0 ] || add_route 0.0.0.0/0 "$1"
 }
 
-# routes_to NETWORK GATEWAY...: what comes instead (RFC 3442).
+# routes_to NETWORK GATEWAY...: classless routes, which replace the others (RFC 3442).
 routes_to() {
     routes=
     while [ $# -gt 1 ]; do
@@ -230,15 +230,14 @@ routes_to() {
     done
 }
 
-# add_route NETWORK GATEWAY: adds to the routes, if the lease may have a say in it. 0.0.0.0 is the link
-# itself.
+# add_route NETWORK GATEWAY: adds a route, if a lease may set it. 0.0.0.0 stands for the link itself.
 add_route() {
     case $1 in
     0.0.0.0/0) to=default ;;
     *)
         to=$1
         if ! is_host "${1%/*}" || is_anothers "$number" "${1#*/}"; then
-            refuse "a route to $1, which is not the lease's to say"
+            refuse "a route to $1, which a lease may not set"
             return
         fi
         ;;
@@ -248,14 +247,14 @@ add_route() {
     elif is_host "$2"; then
         via=" via $2"
     else
-        refuse "a route to $1 over $2, which is no address of a host"
+        refuse "a route to $1 over $2, which is not a host address"
         return
     fi
     routes="$routes$to$via
 "
 }
 
-# is_anothers NUMBER LENGTH: whether this network is a part of one that another link is on.
+# is_anothers NUMBER LENGTH: whether this network is part of one that another link is on.
 is_anothers() {
     for other in $(ip -4 -o address show | grep -vF ": $interface " |
         sed -n 's/.* \([0-9.]*\/[0-9]*\) .*/\1/p'); do
@@ -295,7 +294,7 @@ entry_of() {
     esac
 }
 
-# are_ours TEXT: whether this is what a lease of ours has brought. The link of a file may begin with
+# are_ours TEXT: whether a lease of the daemon's has brought this. The link of a file may begin with
 # a dot.
 are_ours() {
     for file in "$dir"/*.names "$dir"/.*.names; do
@@ -329,7 +328,7 @@ set_names() {
     printf '%s' "$names" >"$state.names"
 }
 
-# What set_names has done is undone, unless somebody else has done something about it since.
+# Undoes set_names, unless another program has changed the name servers since.
 unset_names() {
     [ -r "$state.names" ] || return 0
     names=$(cat "$state.names")
@@ -349,7 +348,7 @@ unset_names() {
     done
 }
 
-# The lease is over.
+# The lease has ended.
 give_up() {
     line_of "$state.bound"
     [ -n "$line" ] || return 0
@@ -404,7 +403,7 @@ end)
     unset_names
     ;;
 TIMEOUT)
-    # An old lease that nobody has confirmed.
+    # An old lease that no server has confirmed.
     exit 1
     ;;
 esac

@@ -121,7 +121,7 @@ fn a_client_that_does_not_end_is_asked_again_and_killed() {
     let up = scene.dir.join("up");
     scene.clients.start(&lease(), scene.now).unwrap();
     scene.until(|_| up.exists());
-    assert_eq!(scene.clients.deadline(), None, "a child's end is told by a signal");
+    assert_eq!(scene.clients.deadline(), None, "a signal announces a child's end");
     scene.clients.stop(lease().link, Family::Ipv4, scene.now);
     assert_eq!(scene.pid(), None, "no daemon that comes now takes it for one that is wanted");
     assert_eq!(scene.clients.running().count(), 0);

@@ -234,7 +234,10 @@ fn a_file_that_was_moved_away_is_left_and_one_that_cannot_be_opened_is_kept() {
     say(&mut state, "three");
     assert_eq!(words(&folder.read("logs/y")), ["one", "two"]);
     assert_eq!(words(&folder.read("logs/x")), ["three"]);
-    assert!(folder.read("logs/x").contains("libvirt version: "), "a new file is told who writes");
+    assert!(
+        folder.read("logs/x").contains("libvirt version: "),
+        "a new file begins with the program's name"
+    );
 
     fs::rename(folder.path("logs"), folder.path("moved")).unwrap();
     let warnings = state.reopen();

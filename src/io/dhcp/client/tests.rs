@@ -178,7 +178,7 @@ fn find(choice: DhcpClient, family: Family, dir: &PathBuf) -> Result<Client, Dhc
     let found = Client::find(choice, family, dirs, &Known::new(dirs));
     // A program that is installed after the choice was created is found as well.
     assert_eq!(Client::find(choice, family, dirs, &Known::default()), found);
-    assert!(!dir.join("ran").exists(), "nobody waits for a program to find out what it is");
+    assert!(!dir.join("ran").exists(), "no program is run to find out its kind");
     found
 }
 

@@ -41,7 +41,7 @@ fn what_it_may_have_left_on_a_port_is_told_once() {
     errand.hear(&[link("br0")], now());
     assert_eq!(errand.take_stray(), None);
     errand.hear(&[link("br0"), link("eth0")], now());
-    assert_eq!(errand.take_stray(), None, "it is only being told");
+    assert_eq!(errand.take_stray(), None, "the order is under way");
     errand.hear(&[link("br0")], now());
     assert_eq!(errand.take_stray(), Some(link("eth0")));
     assert_eq!(errand.take_stray(), None);

@@ -450,7 +450,7 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(!is_found());
-        assert!(finder.seen.borrow().iter().all(|it| it.pid != pid), "nobody is kept for ever");
+        assert!(finder.seen.borrow().iter().all(|it| it.pid != pid), "no process is kept for ever");
         fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -114,7 +114,7 @@ fn what_comes_by_itself_or_through_a_link_unknown_is_left_out() {
     let cases = [
         ("the kernel's own for all", rule(2, false), true),
         ("the kernel's own for VRFs", rule(2, true), false),
-        ("somebody's for VRFs", rule(3, true), true),
+        ("an administrator's for VRFs", rule(3, true), true),
         ("a routing daemon's", rule(11, false), false),
         ("a next hop through a link unknown", nexthop(100), false),
         ("a route through a link unknown", route(100), false),
