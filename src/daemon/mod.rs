@@ -58,7 +58,7 @@ enum Exit {
 }
 
 /// The error if the paths of files cannot be determined.
-const NO_HOME: &str = "HOME is not set, nor all directories in its place";
+const NO_HOME: &str = "HOME is not set, and the XDG variables do not replace it";
 
 /// The reason why the daemon did not start, or ended early.
 struct StartError {
