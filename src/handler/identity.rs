@@ -7,7 +7,7 @@ use crate::limits::IDENTITY_STRING_LEN_MAX;
 use crate::model::client::Identity;
 use crate::proto::params::TypedParam;
 
-/// The identity that `params` describe. What they do not name is unknown.
+/// The identity that `params` describe. Parts that they do not name are unknown.
 pub fn parse(params: &[TypedParam]) -> Result<Identity, CallError> {
     params::check_names(params)?;
     let mut identity = Identity::default();
@@ -32,7 +32,7 @@ fn set(identity: &mut Identity, param: &TypedParam) -> Result<(), CallError> {
     Ok(())
 }
 
-/// A text of a length that the session may keep, and of characters that can be shown.
+/// A text of a length that the session may keep, and without control characters.
 fn string(param: &TypedParam) -> Result<String, CallError> {
     let text = params::string(param)?;
     if text.len() > IDENTITY_STRING_LEN_MAX {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Typed parameters as arguments: what libvirt checks of them before any call looks at them, with
-//! its texts and in its order.
+//! Typed parameters as arguments: libvirt's checks before a call uses them, with its texts and in
+//! its order.
 //!
 //! Parameters are taken in the order of their names and the first bad one decides, so that the
-//! error does not depend on the order in which a client happened to send them. Which fields there
-//! are, and of which type, is the call's to say.
+//! error does not depend on the order in which a client sent them. The call decides which fields
+//! exist, and of which type.
 
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::limits::PARAM_FIELD_LEN_MAX;
@@ -22,7 +22,7 @@ pub(crate) fn check_names(params: &[TypedParam]) -> Result<(), CallError> {
     }
 }
 
-/// Hands each parameter to `take`, in the order of their names, and none of them twice.
+/// Passes each parameter to `take`, in the order of their names, and refuses duplicates.
 pub(crate) fn take_each(
     params: &[TypedParam],
     mut take: impl FnMut(&TypedParam) -> Result<(), CallError>,

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The name that a client opens: a libvirt connection URI (RFC 3986), checked against what this
-//! daemon serves.
+//! The name that a client opens: a libvirt connection URI (RFC 3986), checked against the URIs that
+//! this daemon serves.
 //!
-//! Only `interface:///system` (root's daemon) and `interface:///session` (anybody else's) are
-//! served; query and fragment are kept but mean nothing. A daemon of its own never turns into
-//! another daemon's client, so every other driver gets libvirt's "no connection driver".
+//! Only `interface:///system` (root's daemon) and `interface:///session` (another user's) are
+//! served; query and fragment are kept but have no effect. This daemon never becomes the client of
+//! another, so every other driver gets libvirt's "no connection driver".
 
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::model::client::Privilege;
 
-/// What the environment and libvirt.conf say of URIs.
+/// The URI settings of the environment and of libvirt.conf.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct UriSettings {
-    /// Opened where a client names nothing: `LIBVIRT_DEFAULT_URI`, else `uri_default`.
+    /// Opened if a client names nothing: `LIBVIRT_DEFAULT_URI`, else `uri_default`.
     pub default: Option<String>,
     /// `uri_aliases`: entries `ALIAS=URI`.
     pub aliases: Vec<String>,
@@ -32,17 +32,17 @@ impl UriSettings {
     }
 }
 
-/// Whether `name` means something only with [`UriSettings`]: it is empty, or could be an alias.
+/// Whether `name` needs [`UriSettings`]: it is empty, or could be an alias.
 pub(crate) fn needs_settings(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// The error for a client that names nothing where there is no default.
+/// The error for a client that names nothing, without a default.
 pub(crate) fn no_default() -> CallError {
     no_driver("<null>")
 }
 
-/// Accepts the URI of this daemon, in the form that CONNECT_GET_URI tells.
+/// Accepts the URI of this daemon, in the form that CONNECT_GET_URI returns.
 pub fn accept(name: &str, privilege: Privilege) -> Result<String, CallError> {
     let Some(uri) = Uri::parse(name) else {
         let detail = format!("Unable to parse URI {name}");
@@ -75,7 +75,7 @@ fn no_driver(detail: &str) -> CallError {
     CallError::new(ErrorCode::NoConnect, Domain::None, detail)
 }
 
-/// A URI taken apart; every part still as it was written.
+/// The parts of a URI, as they were written.
 #[derive(Debug, Eq, PartialEq)]
 struct Uri<'a> {
     scheme: Option<&'a str>,
@@ -124,7 +124,7 @@ impl<'a> Uri<'a> {
         }
     }
 
-    /// The path with its percent escapes undone, cut at the first NUL as in libvirt.
+    /// The path with its percent escapes decoded, cut at the first NUL as in libvirt.
     fn decoded_path(&self) -> String {
         let mut bytes = Vec::with_capacity(self.path.len());
         let mut pieces = self.path.split('%');
@@ -144,7 +144,8 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// Whether `text` has only what RFC 3986 allows somewhere in a URI, each `%` before two digits.
+/// Whether `text` has only characters that RFC 3986 allows in a URI, and each `%` before two
+/// digits.
 fn has_only_uri_characters(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c);
     let escaped = |piece: &str| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The admin program (libvirt's `admin_protocol.x`).
 //!
-//! A server comes as the name that the client wrote, a client as its server and number: whether
-//! there are such is for the handler to say.
+//! A server is the name that the client sent, a client its server and number: the handler checks
+//! whether they exist.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::proto::params::{self, TypedParam};
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
-/// A call about the daemon itself. LOOKUP_SERVER's flags are left out: any will do.
+/// A call about the daemon itself. LOOKUP_SERVER's flags are left out, as any are accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdminCall {
     Open {
@@ -71,12 +71,12 @@ pub enum AdminCall {
     GetLogFilters {
         flags: u32,
     },
-    /// Absent outputs are as good as empty ones.
+    /// Absent outputs count as empty ones.
     SetLogOutputs {
         outputs: String,
         flags: u32,
     },
-    /// Absent filters are as good as empty ones.
+    /// Absent filters count as empty ones.
     SetLogFilters {
         filters: String,
         flags: u32,
@@ -95,7 +95,7 @@ pub enum AdminCall {
 }
 
 impl AdminCall {
-    /// The call that `procedure` makes with these arguments; `None` if there is none such.
+    /// The call of `procedure` with these arguments; `None` if there is no such procedure.
     pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
         Ok(Some(match procedure {
             1 => Self::Open { flags: flags(reader)? },
@@ -158,7 +158,7 @@ fn server(reader: &mut Reader<'_>) -> Result<String, XdrError> {
     reader.string("server", STRING_LEN_MAX).map(Cow::into_owned)
 }
 
-/// A client as an argument: only its server and number count.
+/// A client as an argument: only its server and number are used.
 fn client(reader: &mut Reader<'_>) -> Result<(String, u64), XdrError> {
     let client = (server(reader)?, reader.u64("id")?);
     reader.u64("timestamp")?;
@@ -174,17 +174,17 @@ fn text(reader: &mut Reader<'_>) -> Result<String, XdrError> {
     Ok(reader.optional_string("text", STRING_LEN_MAX)?.unwrap_or_default().into_owned())
 }
 
-/// What a successful admin call gives back, where it is none of the results that others have too.
+/// The result of a successful admin call, unless other programs have the same result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdminReply {
-    /// The list, where it was wanted, and the count in any case.
+    /// The list, if it was requested, and the count in any case.
     Servers {
         list: Vec<ServerName>,
         count: u32,
     },
     Server(ServerName),
     Params(Vec<TypedParam>),
-    /// The list, where it was wanted, and the count in any case.
+    /// The list, if it was requested, and the count in any case.
     Clients {
         list: Vec<ClientRef>,
         count: u32,
@@ -194,7 +194,7 @@ pub enum AdminReply {
         outputs: String,
         count: u32,
     },
-    /// Absent where there are none.
+    /// Absent if there are none.
     LogFilters {
         filters: Option<String>,
         count: u32,

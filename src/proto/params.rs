@@ -25,7 +25,7 @@ pub enum ParamValue {
 }
 
 impl ParamValue {
-    /// libvirt's word for the type, as its error texts use it.
+    /// libvirt's name for the type in its error texts.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Int(_) => "int",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From a call of the admin program to its outcome: what its handler asks about servers and clients
-//! is gathered here, and what it orders is done.
+//! The calls of the admin program: gathers the information that its handler asks for, and carries
+//! out its orders.
 
 use std::time::{Instant, UNIX_EPOCH};
 
@@ -24,7 +24,7 @@ use crate::server::client::Client;
 use crate::snapshot::Opening;
 
 impl Server {
-    /// Answers one call of an administrator, and does what it asks for.
+    /// Answers one call of an administrator, and carries out its order.
     pub(super) fn administer(
         &mut self,
         call: &AdminCall,
@@ -46,7 +46,7 @@ impl Server {
         match question {
             Question::Server(name) => {
                 let server = self.clients.occupancy.of(name);
-                // Whoever is let in has authenticated: every socket's scheme is "none".
+                // Every accepted client has authenticated, as every socket's scheme is "none".
                 let (client_count, anonymous_count) = (server.client_count(), 0);
                 Answer::Server(ServerStatus {
                     limits: server.limits,
@@ -113,7 +113,7 @@ impl Server {
     }
 }
 
-/// A log file is refused in libvirt's words.
+/// A refused log file gets libvirt's text.
 fn refused_output(err: &LoggingError) -> CallError {
     match err {
         LoggingError::Output {
@@ -148,7 +148,7 @@ fn details(client: &Client, change: Option<&Opening>) -> ClientDetails {
     ClientDetails { entry: entry(client), read_only, identity, peer_user_id, open_change }
 }
 
-/// Who a client is that does not speak for somebody else.
+/// The identity of a client that acts for itself.
 fn identity(client: &Client) -> Identity {
     let peer = client.peer;
     Identity {

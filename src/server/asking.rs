@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Asking`]: a long question to the kernel on behalf of a change: what must be known of a few links, or
-//! of the whole host. Its answer takes several turns.
+//! [`Asking`]: a long question to the kernel on behalf of a change, about a few links or the whole
+//! host. Its answer takes several turns.
 
 use log::warn;
 
@@ -27,21 +27,21 @@ pub(super) struct Asking {
 
 #[derive(Debug)]
 enum Question {
-    /// With what was seen in files while the kernel answers.
+    /// With information from files, read while the kernel answers.
     Survey(Box<SurveyInquiry>, Option<Seen>),
     /// For a step that is under way.
     SurveyForStep(Box<SurveyInquiry>, Step),
     Record(Box<RecordInquiry>),
 }
 
-/// What files tell of links, and what it takes a while to look through.
+/// Information about links from files, and from slow searches.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) defaults: Sysctls,
     pub(super) foreign: Result<Vec<ForeignClient>, HostError>,
 }
 
-/// A survey as far as the kernel tells it.
+/// A survey with the kernel's answers.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) survey: Survey,
@@ -50,14 +50,14 @@ pub(super) struct Found {
     pub(super) seen: Option<Seen>,
 }
 
-/// How far a turn gets with a question.
+/// The result of a turn for a question.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// None was asked.
+    /// There is no question.
     Nothing,
-    /// More has come than a turn has time for.
+    /// More messages have come than a turn has time for.
     Unfinished,
-    /// The kernel is waited for.
+    /// The kernel's answer has not come.
     Waiting,
     Survey(Result<Found, HostError>),
     SurveyForStep(Result<Survey, HostError>, Step),
@@ -65,8 +65,7 @@ pub(super) enum Heard {
 }
 
 impl Asking {
-    /// Asks what must be known of links before a change. The kernel answers while files are looked
-    /// through.
+    /// Asks for the survey of links before a change. Files are read while the kernel answers.
     pub(super) fn survey(&mut self, order: SurveyOrder, world: &World, channel: &mut Channel) {
         let mut inquiry = Box::new(SurveyInquiry::new(order, &world.host));
         self.dialogue = Dialogue::default();
@@ -75,20 +74,21 @@ impl Asking {
         self.question = Some(Question::Survey(inquiry, seen));
     }
 
-    /// Asks what a step must know of links.
+    /// Asks for the survey of links that a step needs.
     pub(super) fn survey_for_step(&mut self, order: SurveyOrder, step: Step, world: &World) {
         let inquiry = Box::new(SurveyInquiry::new(order, &world.host));
         self.dialogue = Dialogue::default();
         self.question = Some(Question::SurveyForStep(inquiry, step));
     }
 
-    /// Asks for all that a rollback can restore.
+    /// Asks for everything that a rollback can restore.
     pub(super) fn record(&mut self, inquiry: RecordInquiry) {
         self.dialogue = Dialogue::default();
         self.question = Some(Question::Record(Box::new(inquiry)));
     }
 
-    /// The daemon stops: no change begins, and a step that is under way goes on.
+    /// Ends the questions of changes that have not begun, as the daemon stops; a step under way
+    /// goes on.
     pub(super) fn stop(&mut self) {
         self.question.take_if(|question| !matches!(question, Question::SurveyForStep(..)));
     }
@@ -115,7 +115,7 @@ impl Asking {
         }
     }
 
-    /// Everything is told.
+    /// Ends a question whose answer is complete.
     fn finish(&mut self, question: Question) -> Heard {
         match question {
             Question::Survey(inquiry, seen) => {
@@ -151,7 +151,7 @@ impl Question {
         }
     }
 
-    /// The kernel takes its time: what was seen may be outdated when it answers.
+    /// Drops the information from files, which may be outdated when a slow kernel answers.
     fn forget_seen(&mut self) {
         if let Self::Survey(_, seen) = self {
             *seen = None;
@@ -160,7 +160,7 @@ impl Question {
 }
 
 impl Seen {
-    /// Looks what files tell of links.
+    /// Reads the information about links from files.
     pub(super) fn look(order: &SurveyOrder, world: &World) -> Self {
         let makes_links = order.links.iter().any(|name| is_to_be_made(world.host.link_named(name)));
         let defaults = if makes_links { sysctl::read_defaults() } else { Sysctls::default() };
@@ -174,8 +174,8 @@ fn warn_of_lack(inquiry: &SurveyInquiry) {
     }
 }
 
-/// Whether a link may have to be made in a change: it is not there, or is one that is deleted and made
-/// again.
+/// Whether a link may have to be made in a change: it does not exist, or is one that is deleted and
+/// made again.
 fn is_to_be_made(link: Option<&Link>) -> bool {
     link.is_none_or(|link| matches!(link.kind, LinkKind::Vlan { .. }))
 }

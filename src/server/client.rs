@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One client: its socket, its session, and what the kernel last said of the socket.
+//! One client: its socket, its session, and the socket's readiness.
 //!
-//! Epoll tells of a change once. What it said is kept until a read or a write finds the opposite,
-//! and each turn acts on what is both said and wanted.
+//! Epoll reports a change once. Readiness is kept until a read or a write finds the opposite, and
+//! each turn does the reads and writes that are both possible and wanted.
 
 use std::fmt;
 use std::io;
@@ -27,23 +27,23 @@ use crate::sys::socket::{self, PeerCreds, Received};
 pub(crate) struct Client {
     socket: OwnedFd,
     pub(crate) endpoint: Endpoint,
-    /// As virt-admin numbers it: among the clients of its server.
+    /// The number that virt-admin shows, among the clients of its server.
     pub(crate) number: u64,
     pub(crate) peer: PeerCreds,
     pub(crate) connected_at: SystemTime,
-    /// Whether it has called anything yet.
+    /// Whether it has made a call yet.
     pub(crate) has_called: bool,
     pub(crate) session: Session,
     readiness: Readiness,
-    /// What epoll has been asked to tell.
+    /// The events for which epoll is registered.
     interest: Interest,
     /// The deadline for which a timer is armed.
     pub(crate) armed: Option<Instant>,
-    /// Whether the next turn will look after it already.
+    /// Whether the next turn serves it already.
     pub(crate) is_busy: bool,
 }
 
-/// What the kernel said and no read or write has refuted.
+/// Readiness that the kernel has reported and no read or write has refuted.
 #[derive(Clone, Copy, Debug)]
 struct Readiness {
     readable: bool,
@@ -53,7 +53,7 @@ struct Readiness {
 }
 
 impl Client {
-    /// A new socket can be written; whether it can be read, epoll will say.
+    /// A new socket can be written; epoll will report whether it can be read.
     pub(crate) fn new(accepted: Accepted, session: Session, connected_at: SystemTime) -> Self {
         let Accepted { endpoint, socket, peer, number } = accepted;
         let readiness = Readiness { readable: false, writable: true, ended: false };
@@ -72,14 +72,15 @@ impl Client {
         }
     }
 
-    /// The identity that it has set, for which it speaks. Only the daemon's own user is believed: others
-    /// could name anybody. libvirt's daemons, which relay calls, are root's here.
+    /// The identity that the client has set and acts for. Only clients of the daemon's own user are
+    /// believed, as others could name anyone. libvirt's daemons, which relay calls, belong to root
+    /// here.
     pub(crate) fn spoken_for(&self) -> Option<&Identity> {
         let identity = self.session.client().identity.as_deref();
         identity.filter(|_| self.peer.uid == process::effective_uid())
     }
 
-    /// Who it is, as far as an open change is about that: whom it speaks for, or else itself.
+    /// The client as the caller of an open change: the identity that it acts for, or else its own.
     pub(crate) fn caller(&self) -> Caller {
         let identity = self.spoken_for();
         let uid = identity.and_then(|identity| u32::try_from(identity.unix_user_id?).ok());
@@ -96,19 +97,19 @@ impl Client {
         ServerName::behind(self.endpoint)
     }
 
-    /// What the kernel's security module calls the peer, if there is one.
+    /// The label of the peer in the kernel's security module, if there is one.
     pub(crate) fn security_label(&self) -> Option<String> {
         socket::peer_security(&self.socket)
     }
 
-    /// Reads what waits, though no event tells of it, and nothing more from then on.
+    /// Reads the waiting bytes, even without an event, and none after that.
     pub(crate) fn read_for_the_last_time(&mut self, buffer: &mut [u8]) {
         self.readiness.readable = true;
         self.read(buffer);
         self.session.handle_stop();
     }
 
-    /// Keeps what an event says.
+    /// Keeps the readiness that an event reports.
     pub(crate) fn note(&mut self, event: &mio::event::Event) {
         self.readiness.readable |= event.is_readable() || event.is_read_closed();
         self.readiness.writable |= event.is_writable() || event.is_write_closed();
@@ -135,7 +136,7 @@ impl Client {
         }
     }
 
-    /// Writes once, if something waits and the socket may take it.
+    /// Writes once, if something waits and the socket may accept it.
     pub(crate) fn write(&mut self) {
         let bytes = self.session.poll_bytes();
         if bytes.is_empty() || !self.readiness.writable {
@@ -153,8 +154,8 @@ impl Client {
         }
     }
 
-    /// The interest to register anew, if it has changed: only a client whose socket is full is
-    /// waited for to become writable, as a socket tells of each reply that is collected.
+    /// The interest to register, if it has changed: only a client whose socket is full is polled
+    /// for writing, as a socket reports each reply that its peer reads.
     pub(crate) fn changed_interest(&mut self) -> Option<Interest> {
         let wanted = if self.readiness.writable {
             Interest::READABLE
@@ -166,7 +167,7 @@ impl Client {
         changed.then_some(wanted)
     }
 
-    /// Whether there is something to do at once, of which epoll will not tell again.
+    /// Whether there is work that epoll will not report again.
     pub(crate) fn is_unfinished(&self) -> bool {
         let to_read = self.readiness.readable && self.session.wants_read();
         let to_write = self.readiness.writable && !self.session.poll_bytes().is_empty();
@@ -174,7 +175,7 @@ impl Client {
     }
 }
 
-/// What the client is called in the log: its server and its number, as virt-admin shows them.
+/// The client's name in the log: its server and its number, as virt-admin shows them.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.server() {
@@ -190,7 +191,7 @@ impl AsRawFd for Client {
     }
 }
 
-/// How a call went, in few words.
+/// The result of a call, in few words.
 pub(super) struct Brief<'a>(pub(super) &'a Result<Reply, CallError>);
 
 impl fmt::Display for Brief<'_> {

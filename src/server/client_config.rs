@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libvirt.conf, which has aliases and a default for URIs, as far as the daemon reads it.
+//! libvirt.conf, as far as the daemon reads it: aliases and a default for URIs.
 //!
 //! Any user can have it read, by opening a connection without a name. So a fault of the file is
-//! logged once, and again when it is another one or comes back.
+//! logged once, and again when it changes or comes back.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ use crate::handler::uri::UriSettings;
 use crate::io::files;
 use crate::limits::CLIENT_CONFIG_LEN_MAX;
 
-/// The file, and what was last wrong with it.
+/// The file, and its last fault.
 #[derive(Debug)]
 pub(crate) struct ClientConfig {
     path: PathBuf,
-    /// `LIBVIRT_DEFAULT_URI`, which goes before the file's default.
+    /// `LIBVIRT_DEFAULT_URI`, which overrides the file's default.
     default_uri: Option<String>,
-    /// The fault that the log tells of.
+    /// The fault that was logged last.
     fault: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl ClientConfig {
         Self { path, default_uri, fault: None }
     }
 
-    /// Reads the file anew, as libvirt does at each question. A file that is bad says nothing.
+    /// Reads the file again, as libvirt does at each question. An invalid file has no settings.
     pub(crate) fn uri_settings(&mut self) -> UriSettings {
         let (mut settings, fault) = match self.read() {
             Ok(settings) => (settings, None),

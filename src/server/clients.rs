@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Clients`]: those who are connected, and those who wait to be: sockets, limits and timers.
+//! [`Clients`]: the connected clients, and those that wait to be accepted: sockets, limits and
+//! timers.
 //!
-//! Knows nothing of what calls mean.
+//! Knows nothing of the meaning of calls.
 
 use std::collections::HashMap;
 use std::io;
@@ -37,8 +38,7 @@ pub(super) struct Clients {
     next_id: usize,
     pub(super) acceptor: Acceptor,
     pub(super) occupancy: Occupancy,
-    /// Clients to be looked after in this turn: an event names them, or the last turn left them
-    /// unfinished.
+    /// Clients to serve in this turn: an event names them, or the last turn left them unfinished.
     busy: Vec<ClientId>,
     pub(super) postponed: Postponed,
     timers: Timers,
@@ -61,10 +61,10 @@ impl Clients {
         }
     }
 
-    /// Has clients come in by these.
+    /// Accepts clients at these sockets.
     ///
     /// # Errors
-    /// epoll refuses.
+    /// epoll refuses them.
     pub(super) fn listen(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
         self.acceptor = Acceptor::new(listeners);
         // In the acceptor's own order, by which it knows them.
@@ -76,7 +76,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Keeps what an event says of a listener or a client.
+    /// Keeps the readiness that an event reports about a listener or a client.
     pub(super) fn note(&mut self, event: &Event) {
         let token = event.token();
         if token.0.checked_sub(LISTENERS).is_some_and(|position| self.acceptor.note(position)) {
@@ -89,7 +89,7 @@ impl Clients {
         }
     }
 
-    /// Reads from the clients that are to be looked after in this turn.
+    /// Reads from the clients of this turn.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Vec<ClientId> {
         let busy = std::mem::take(&mut self.busy);
         for id in &busy {
@@ -101,7 +101,7 @@ impl Clients {
         busy
     }
 
-    /// Has calls looked at again whose waiting has come to its end.
+    /// Schedules the postponed calls whose wait has ended.
     pub(super) fn wake_postponed(&mut self, is_asking: bool, now: Instant) {
         for id in self.postponed.ready(is_asking, now) {
             if let Some(client) = self.by_id.get_mut(&id) {
@@ -121,7 +121,7 @@ impl Clients {
         Some(call)
     }
 
-    /// Gives a client the reply to a call, if it is there still.
+    /// Gives a client the reply to a call, if it is still connected.
     pub(super) fn reply(
         &mut self,
         id: ClientId,
@@ -135,8 +135,8 @@ impl Clients {
         }
     }
 
-    /// Writes what a client is owed, and sees to what it needs next: its end, another turn, a timer, or
-    /// word from epoll.
+    /// Writes a client's replies, and arranges its next need: its end, another turn, a timer, or an
+    /// event of epoll.
     pub(super) fn settle(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.by_id.get_mut(&id) else { return };
         client.write();
@@ -160,7 +160,7 @@ impl Clients {
         }
     }
 
-    /// Lets in those who wait, as many as a turn has time and the limit has room for.
+    /// Accepts waiting clients, within the turn's time and the limits.
     pub(super) fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             let Some(accepted) = self.acceptor.admit(&mut self.occupancy, now) else { return };
@@ -187,7 +187,8 @@ impl Clients {
         Ok(())
     }
 
-    /// A number that nobody has. On a small machine they begin anew after four thousand million.
+    /// A number that no client has. On a 32-bit machine they begin again after four thousand
+    /// million.
     fn take_id(&mut self) -> ClientId {
         loop {
             let id = ClientId(self.next_id);
@@ -202,7 +203,7 @@ impl Clients {
         LISTENERS + self.acceptor.listeners().len()
     }
 
-    /// Has the sessions look at the clock whose timers are due.
+    /// Lets the sessions whose timers are due check the time.
     pub(super) fn fire_timers(&mut self, now: Instant) {
         while let Some(id) = self.timers.pop_due(now) {
             if let Some(client) = self.by_id.get_mut(&id) {
@@ -213,7 +214,7 @@ impl Clients {
         }
     }
 
-    /// Lets a client go. Closing its socket also ends epoll's interest in it.
+    /// Disconnects a client. Closing its socket also ends epoll's interest in it.
     pub(super) fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.by_id.remove(&id) else { return };
         self.postponed.take(id);
@@ -226,7 +227,7 @@ impl Clients {
         }
     }
 
-    /// Lets clients go when they have what they are owed.
+    /// Disconnects clients once their replies are written.
     pub(super) fn dismiss(&mut self, whom: impl Fn(ClientId) -> bool, buffer: &mut [u8]) {
         for (id, client) in self.by_id.iter_mut().filter(|(id, _)| whom(**id)) {
             client.read_for_the_last_time(buffer);
@@ -234,7 +235,7 @@ impl Clients {
         }
     }
 
-    /// The limits have changed: they hold for clients that are connected too.
+    /// Applies changed limits, to connected clients too.
     pub(super) fn apply_limits(&mut self, now: Instant) {
         for (id, client) in &mut self.by_id {
             let limits = self.occupancy.behind(client.endpoint).limits;
@@ -243,12 +244,12 @@ impl Clients {
         }
     }
 
-    /// The daemon begins to count the time without clients.
+    /// Starts counting the time without clients.
     pub(super) fn begin_idling(&mut self, now: Instant) {
         self.idle_since = Some(now);
     }
 
-    /// Since when there are no clients; `None` if there are, or nobody counts.
+    /// Since when there are no clients; `None` if there are some, or the time is not counted.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.idle_since
     }
@@ -267,27 +268,27 @@ impl Clients {
         self.by_id.is_empty()
     }
 
-    /// Whether a client is to be looked after in the next turn, or waits to be let in.
+    /// Whether the next turn has a client to serve or to accept.
     pub(super) fn is_at_work(&self, lets_in: bool, now: Instant) -> bool {
         !self.busy.is_empty() || (lets_in && self.acceptor.is_unfinished(&self.occupancy, now))
     }
 
-    /// When there is something to do, if no event comes before.
+    /// When to act, if no event comes before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let deadlines = [self.timers.next(), self.acceptor.deadline(), self.postponed.deadline()];
         deadlines.into_iter().flatten().min()
     }
 }
 
-/// Adds a client to those that the next turn looks after, once.
+/// Adds a client to those of the next turn, once.
 fn mark_busy(busy: &mut Vec<ClientId>, id: ClientId, client: &mut Client) {
     if !std::mem::replace(&mut client.is_busy, true) {
         busy.push(id);
     }
 }
 
-/// Sees to it that a timer fires at `deadline` or before: one that is armed already is left alone
-/// unless it would come too late.
+/// Arranges that a timer fires at `deadline` or before: an armed one is left alone unless it would
+/// come too late.
 fn arm(timers: &mut Timers, id: ClientId, client: &mut Client, deadline: Instant) {
     if client.armed.is_some_and(|armed| armed <= deadline) {
         return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A client that clears its link when it is started (udhcpc, by its script): what the link had is put back
-//! at once, as the server may be slow or away. If the client binds another address then, the one before
-//! goes, which not every script sees to.
+//! Restores the settings of a link that a client clears when it starts (udhcpc, by its script), at
+//! once, as the server may be slow or away. If the client then binds another address, the restored
+//! one is removed, as not every script does that.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::plan::{Plan, Planned, give_back};
 /// How long another address is taken for the client's.
 const WATCH_TIME: Duration = Duration::from_secs(120);
 
-/// A link that a client is about to clear, with what it has until then.
+/// A link that a client is about to clear, with its present settings.
 #[derive(Debug)]
 pub(super) struct Clearing {
     pub(super) client: Box<ForeignClient>,
@@ -29,7 +29,7 @@ pub(super) struct Clearing {
     steps: Vec<Step>,
 }
 
-/// Links that have got their addresses back, until their clients have bound one.
+/// Links whose addresses were restored, until their clients have bound one.
 #[derive(Debug, Default)]
 pub(super) struct GivenBack(Vec<Link>);
 
@@ -38,7 +38,7 @@ struct Link {
     name: IfName,
     steps: Vec<Step>,
     until: Instant,
-    /// Whether the change that it was given back in is over. The next one may mean other addresses.
+    /// Whether the change that returned the link is over. The next one may mean other addresses.
     is_settled: bool,
 }
 
@@ -55,8 +55,7 @@ impl Clearing {
         ipv4_addresses(self.link, host).is_empty()
     }
 
-    /// Whether the link is not going to be cleared: it had nothing, or the client was so quick that it has
-    /// a lease already.
+    /// Whether the link will not be cleared: it had nothing, or the client has a lease already.
     pub(super) fn is_needless(&self, host: &Host) -> bool {
         let there = ipv4_addresses(self.link, host);
         self.addresses.is_empty() || (!there.is_empty() && there != self.addresses)
@@ -64,8 +63,8 @@ impl Clearing {
 }
 
 impl GivenBack {
-    /// The script is over that has cleared the link. What is to be put back; nothing if the client has
-    /// bound an address by then.
+    /// Returns the steps that restore the link, once the script that has cleared it is over; none
+    /// if the client has bound an address by then.
     pub(super) fn put_back(&mut self, clearing: Clearing, host: &Host, now: Instant) -> Vec<Step> {
         let Clearing { link, steps, .. } = clearing;
         if !ipv4_addresses(link, host).is_empty() {
@@ -77,13 +76,13 @@ impl GivenBack {
         steps
     }
 
-    /// Another change begins: it may mean other addresses.
+    /// Notes that another change begins, which may mean other addresses.
     pub(super) fn note_change(&mut self) {
         self.0.retain(|link| !link.is_settled);
     }
 
-    /// The next link whose client has bound another address than the one that was put back, and the plan
-    /// that removes that.
+    /// The next link whose client has bound another address than the restored one, and the plan
+    /// that removes the restored one.
     pub(super) fn poll(&mut self, host: &Host, now: Instant) -> Option<(IfName, Plan)> {
         let mut next = None;
         self.0.retain_mut(|link| {
@@ -126,7 +125,7 @@ fn ipv4_addresses(link: IfName, host: &Host) -> Vec<(IpPrefix, Lifetime)> {
     sorted(addresses.into_iter().flatten())
 }
 
-/// What of IPv4 is among these, to be compared.
+/// The IPv4 addresses among these, for a comparison.
 fn sorted(addresses: impl Iterator<Item = Address>) -> Vec<(IpPrefix, Lifetime)> {
     let ipv4 = addresses.filter(|it| it.prefix.family() == Family::Ipv4);
     let mut ipv4: Vec<_> = ipv4.map(|it| (it.prefix, it.lifetime)).collect();

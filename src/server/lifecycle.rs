@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From the first turn to the last: the start, what signals ask for, a reload, the stop.
+//! The daemon's life, from the first turn to the last: the start, signals, reloads, the stop.
 //!
-//! Nothing here waits. What takes time (a hook, a client that has to collect its replies) has a
-//! deadline, and each turn proceeds as far as it can.
+//! Nothing here blocks. Anything that takes time (a hook, a client that has to read its replies)
+//! has a deadline, and each turn proceeds as far as it can.
 
 use std::fmt;
 use std::time::Instant;
@@ -21,31 +21,31 @@ use crate::model::server::ServerName;
 use crate::server::{Next, Server};
 use crate::sys::process;
 
-/// The status that whoever waits for the daemon is told, if it was stopped before it was ready.
+/// The exit status of `--daemon`, if the daemon is stopped before it is ready.
 const STOPPED_EARLY: u8 = 1;
 
-/// What a supervisor is told that the daemon does.
+/// The status text for a supervisor.
 const SERVING: &str = "serving";
 
-/// Where in its life the daemon is.
+/// The phase of the daemon's life.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// What an earlier daemon has left is seen to. There is nothing yet to connect to.
+    /// A change that an earlier daemon left is resumed or rolled back. There is no socket yet.
     Recovering,
-    /// The hooks of the start run. Whoever connects waits in the backlog.
+    /// The hooks of the start run. Clients that connect wait in the backlog.
     Starting {
         report: Option<Report>,
     },
     Serving,
-    /// Told to stop: clients get what they are owed.
+    /// Stopping: clients get their remaining replies.
     Stopping {
         deadline: Instant,
         farewell: Option<Farewell>,
     },
 }
 
-/// The client that has asked for the stop, which goes on talking until it closes the connection:
-/// virt-admin dies of SIGPIPE where the answer is followed by the end of the connection.
+/// The client that has asked for the stop, and may go on until it closes the connection: virt-admin
+/// dies of SIGPIPE if the connection ends right after the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Farewell {
     client: ClientId,
@@ -80,7 +80,7 @@ impl Server {
         self.hooks.begin(Occasion::Start, now);
     }
 
-    /// Acts on the signals that have come. A second one that stops ends the daemon at once.
+    /// Handles pending signals. A second signal to stop ends the daemon at once.
     pub(super) fn handle_signals(&mut self, now: Instant) -> Next {
         while let Some(signal) = self.signals.take() {
             match signal {
@@ -91,7 +91,7 @@ impl Server {
                     self.world.leases.handle_child(now);
                 }
                 libc::SIGHUP => self.handle_hangup(now),
-                // The write that went beyond the limit has failed, and its caller knows.
+                // The write beyond the limit has failed, and its caller handles that.
                 libc::SIGXFSZ => {}
                 _ if self.is_stopping() => {
                     warn!("signal {signal} again: ending at once");
@@ -107,7 +107,7 @@ impl Server {
         Next::Turn
     }
 
-    /// Asks for a reload. One that is pending already will read what there is to read.
+    /// Asks for a reload. A pending one will read the newest file.
     fn handle_hangup(&mut self, now: Instant) {
         if self.is_stopping() {
             info!("SIGHUP: stopping already");
@@ -129,8 +129,7 @@ impl Server {
         own.into_iter().chain(self.hooks.deadline()).min()
     }
 
-    /// Goes on as far as it can at `now`: through more than one phase, where nothing is to be
-    /// waited for.
+    /// Proceeds as far as possible at `now`, through several phases if none has to wait.
     pub(super) fn proceed(&mut self, now: Instant) -> Next {
         self.hooks.handle_timeout(now);
         loop {
@@ -174,7 +173,7 @@ impl Server {
         }
     }
 
-    /// Lets clients in, and tells whoever waits for that.
+    /// Opens the sockets to clients, and reports that the daemon is ready.
     fn open(&mut self, report: Option<Report>, now: Instant) {
         self.phase = Phase::Serving;
         self.warn_of_shortage();
@@ -188,13 +187,13 @@ impl Server {
         }
     }
 
-    /// Whether nothing new is begun any more.
+    /// Whether the daemon stops and begins nothing new.
     pub(super) fn is_stopping(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. })
     }
 
-    /// Stops in good order: nobody comes in, nobody is read any further, and everybody is answered
-    /// who has called. A client that has asked for it is served a little longer.
+    /// Stops in good order: accepts no client, reads no further calls, and answers the calls that
+    /// have arrived. A client that has asked for the stop is served a little longer.
     pub(super) fn stop(&mut self, asked_by: Option<ClientId>, now: Instant) {
         if self.is_stopping() {
             return;
@@ -209,7 +208,7 @@ impl Server {
         }
         self.supervisor.stopping();
         self.clients.acceptor.close();
-        // The hooks of the stop are not to wait for one that hangs.
+        // The hooks of the stop must not wait for a hook that hangs.
         self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
         self.clients.postponed.hurry(now);
@@ -217,15 +216,16 @@ impl Server {
         self.clients.dismiss(|id| Some(id) != asked_by, &mut self.world.buffer);
     }
 
-    /// When the daemon has been without clients for too long. Hooks that run count as work.
+    /// When the daemon has been without clients for too long. Running hooks count as work.
     fn idle_end(&self) -> Option<Instant> {
         let (since, limit) = self.clients.idle_since().zip(self.idle_limit)?;
-        // Who has begun a change may be about to come back, and its deadline is to be kept.
+        // The client that began a change may be about to come back, and the change's deadline must
+        // be kept.
         let is_awaited = self.changes.coordinator.is_awaited();
         (self.hooks.is_idle() && !is_awaited).then(|| since + limit)
     }
 
-    /// Reads the configuration again. It is taken whole, or everything stays as it was.
+    /// Reads the configuration again. It is applied whole, or not at all.
     fn read_configuration(&mut self, now: Instant) {
         self.supervisor.reloading();
         match self.take_configuration(now) {
@@ -234,7 +234,7 @@ impl Server {
                 self.supervisor.reloaded(SERVING);
             }
             Err(err) => {
-                // Who has moved the log files away does not know of the mistake.
+                // The script that has moved the log files does not know of the error.
                 logging::reopen();
                 error!("reload failed: {err}; the settings are unchanged");
                 self.supervisor.reloaded("serving; the configuration was refused, see the log");
@@ -242,7 +242,7 @@ impl Server {
         }
     }
 
-    /// What can fail comes first, and is taken back if something behind it does.
+    /// The steps that can fail come first, and are undone if a later one fails.
     fn take_configuration(&mut self, now: Instant) -> Result<(), RefusedReload> {
         let new = self.config_file.load()?;
         let group = self.group_of_sockets(&new);
@@ -259,7 +259,7 @@ impl Server {
         Ok(())
     }
 
-    /// Without a group the sockets are the daemon's own, also if they had one before.
+    /// Without a group the sockets belong to the daemon's own, also if they had one before.
     fn group_of_sockets(&self, configuration: &Configuration) -> Option<libc::gid_t> {
         let had_one = self.configuration.socket_group.is_some();
         configuration.socket_group.or_else(|| had_one.then(process::effective_gid))
@@ -272,7 +272,7 @@ impl Server {
         })
     }
 
-    /// Says where the limit of open files is lower than that of clients.
+    /// Warns if the limit of open files is lower than that of clients.
     pub(super) fn warn_of_shortage(&self) {
         if let Some(count) = self.clients.occupancy.shortage() {
             warn!(
@@ -282,7 +282,7 @@ impl Server {
         }
     }
 
-    /// Makes the new settings hold, for clients that are connected too.
+    /// Applies the new settings, to connected clients too.
     fn apply(&mut self, new: Configuration, now: Instant) {
         let old = std::mem::replace(&mut self.configuration, new);
         let new = &self.configuration;

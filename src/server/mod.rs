@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The loop: one thread that polls, and the order of things in one turn of it.
+//! The loop: one thread that polls, and the order of work in one turn.
 //!
-//! Clients are read before the kernel's news, and the kernel's news before the calls: a change that
-//! was made before a call was sent is then known when the call is answered. A client's writes follow
-//! its calls, so that a reply leaves in the turn that made it. Time comes last: a client whose
-//! message waits is not given up, and a daemon that lets somebody in is not idle.
+//! Clients are read before the kernel's events, and the events before calls are answered: so a
+//! change that was made before a call was sent is known when the call is answered. A client's
+//! writes follow its calls, so that a reply leaves in the turn that made it. Timers come last: a
+//! client whose message waits is not timed out, and a daemon that accepts a client is not idle.
 
 mod occupancy;
 mod acceptor;
@@ -72,52 +72,52 @@ const LEASES: Token = Token(3);
 /// Listeners have the tokens from here on, clients those behind them.
 const LISTENERS: usize = 4;
 
-/// Everything the loop owns.
+/// The state of the loop.
 #[derive(Debug)]
 pub struct Server {
     poll: Poll,
     signals: Signals,
     world: World,
     changes: Changes,
-    /// Where the programs of DHCP clients are looked for.
+    /// The path in which programs of DHCP clients are looked up.
     path: Option<OsString>,
     config_file: ConfigFile,
-    /// What the file said when it was last read and taken.
+    /// The last configuration that was applied.
     configuration: Configuration,
-    /// What it said at the start: some of it holds from then on.
+    /// The settings of the start, some of which stay in force.
     started_with: Settings,
     hooks: Hooks,
     supervisor: Supervisor,
     phase: Phase,
     reload: Reload,
     clients: Clients,
-    /// Whether a call that only looks was answered in this turn.
+    /// Whether a read-only call was answered in this turn.
     has_answered: bool,
     /// Whether the definitions were brought up to date in this turn, after clients were read.
     has_read_store: bool,
-    /// How long to stay without clients.
+    /// How long to run without clients.
     idle_limit: Option<Duration>,
 }
 
-/// What [`Server::new`] is made from.
+/// The parts from which [`Server::new`] makes the server.
 #[derive(Debug)]
 pub struct ServerParts {
     pub config_file: ConfigFile,
     pub configuration: Configuration,
     pub facts: Facts,
-    /// libvirt.conf, and the default URI that goes before the one in it.
+    /// libvirt.conf, and the default URI that overrides the one in it.
     pub client_config: PathBuf,
     pub default_uri: Option<String>,
     pub kernel: Kernel,
-    /// How many descriptors the process may have.
+    /// The number of descriptors that the process may have.
     pub descriptor_limit: u64,
     pub changes: Channel,
     pub store: DefinitionStore,
-    /// Where a change that is open is kept.
+    /// Where an open change is kept.
     pub transaction_dir: TransactionDir,
-    /// What keeps its deadline when the daemon has ended.
+    /// The process that keeps a change's deadline when the daemon has ended.
     pub standby: StandbySpec,
-    /// Remembers which boot's interfaces have been brought up; `None` if none are.
+    /// Records the boot whose interfaces have been brought up; `None` if none are.
     pub boot_marker: Option<BootMarker>,
     pub dhcp: DhcpParts,
     pub signals: Signals,
@@ -126,12 +126,12 @@ pub struct ServerParts {
     pub idle_limit: Option<Duration>,
 }
 
-/// What DHCP clients are started with.
+/// The settings with which DHCP clients are started.
 #[derive(Debug)]
 pub struct DhcpParts {
-    /// Their records are below it.
+    /// The directory of their records.
     pub run_dir: PathBuf,
-    /// The daemon's own file.
+    /// The daemon's own program.
     pub program: PathBuf,
     /// The daemon's own PATH.
     pub path: Option<OsString>,
@@ -210,17 +210,17 @@ impl Server {
         add(self.changes.as_fd().as_raw_fd(), CHANGES)
     }
 
-    /// Rolls back what an earlier daemon has left that must not stay, and undoes what it has done by
-    /// half. Nobody can connect before that is over.
+    /// Resumes or rolls back the change that an earlier daemon left, and undoes an interrupted job.
+    /// No client can connect before that is over.
     ///
     /// # Errors
-    /// The loop cannot go on. What could not be rolled back is for [`Server::recovered`] to tell.
+    /// The loop cannot go on. [`Server::recovered`] reports a failed rollback.
     pub fn recover(&mut self, recovery: Recovery) -> Result<(), HostError> {
         let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
         let mut now = clock();
         self.changes.recover(recovery);
         let is_over = |changes: &mut Coordinator| match recovery {
-            // Links that are out of the way are deleted later.
+            // Discarded links are deleted later.
             Recovery::Whole => changes.is_idle(),
             Recovery::StaleAlone => {
                 changes.hurry();
@@ -238,22 +238,22 @@ impl Server {
         Ok(())
     }
 
-    /// Whether what was found at the start was rolled back, if it had to be.
+    /// The result of the rollback at the start, if one was needed.
     pub fn recovered(&self) -> &Result<(), CallError> {
         self.changes.coordinator.recovered()
     }
 
-    /// Has clients come in by these.
+    /// Accepts clients at these sockets.
     ///
     /// # Errors
-    /// epoll refuses.
+    /// epoll refuses them.
     pub fn listen(&mut self, listeners: Vec<Listener>) -> Result<(), HostError> {
         let registered = self.clients.listen(listeners);
         registered.map_err(|err| HostError::new("register", "descriptors", &err))
     }
 
-    /// Turns until a signal, an administrator or the idle limit ends it. `report` goes to whoever
-    /// waits for the daemon to be ready.
+    /// Turns until a signal, an administrator or the idle limit ends it. `report` goes to the
+    /// process that waits for the daemon to be ready.
     pub fn run(&mut self, report: Option<Report>) -> Result<(), HostError> {
         let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
         let mut now = clock();
@@ -283,7 +283,7 @@ impl Server {
             match event.token() {
                 SIGNALS => next = self.handle_signals(now),
                 KERNEL => self.world.news = Progress::Unfinished,
-                // A change that waits for an answer looks for it each turn.
+                // A change that waits for an answer checks for it in each turn.
                 CHANGES => {}
                 LEASES => self.world.leases.handle_notes(),
                 _ => self.clients.note(event),
@@ -300,7 +300,7 @@ impl Server {
         }
         if has_news {
             self.changes.handle_news(&mut self.world, now);
-            // A change that is under way may be about to make a link again.
+            // A change under way may be about to make a link again.
             if self.world.is_current() && self.changes.coordinator.is_idle() {
                 self.world.end_orphans(now);
             }
@@ -310,7 +310,7 @@ impl Server {
             self.serve(*id, now);
         }
         if self.world.leases.deadline().is_some_and(|deadline| deadline <= now) {
-            // Before the changes: one of them may wait for the end of a client.
+            // Before the changes, as one of them may wait for the end of a client.
             self.world.leases.handle_timeout(now);
         }
         self.changes.handle_time(&mut self.world, now);
@@ -325,8 +325,8 @@ impl Server {
         self.proceed(now)
     }
 
-    /// How long poll may wait: not at all while work is left over, for ever if nothing is due. While
-    /// the kernel is left alone, what is left over waits with it, or the loop would spin.
+    /// How long poll may block: not at all while work remains, for ever if nothing is due. While
+    /// the kernel cannot be read, the remaining work waits too, or the loop would spin.
     fn timeout(&mut self, now: Instant) -> Option<Duration> {
         let is_behind = self.world.news == Progress::Unfinished;
         let lets_in = self.phase.lets_clients_in();

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Occupancy`]: the limits of each of libvirt's two servers, and how many clients it has.
 //!
-//! An administrator can so connect when the main server is full. Limits are changed by a reload and by
-//! virt-admin; connected clients stay, and no new one is accepted until there is space again.
-//! Both servers share the descriptors that the process may have, less those that it needs for itself.
+//! So an administrator can connect when the main server is full. Limits are changed by a reload and
+//! by virt-admin; connected clients stay, and no new one is accepted until there is space again.
+//! Both servers share the descriptors that the process may have, less those that it needs for
+//! itself.
 
 use crate::config::Settings;
 use crate::config::settings::ServerLimits;
@@ -19,17 +20,17 @@ pub(crate) struct Occupancy {
     descriptors: Descriptors,
 }
 
-/// How many descriptors there are for clients.
+/// The number of descriptors for clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Descriptors {
     /// For clients of both servers.
     count: u64,
-    /// Of these, for the admin server's alone.
+    /// Of these, those for the admin server alone.
     for_admin: u64,
 }
 
 impl Descriptors {
-    /// What a process that may have `limit` descriptors can spare. One that may have few divides them.
+    /// The share of a process that may have `limit` descriptors. A small limit is divided.
     fn within(limit: u64) -> Self {
         let count = limit - OWN_DESCRIPTOR_COUNT.min(limit / 2);
         Self { count, for_admin: ADMIN_DESCRIPTOR_COUNT.min(count / 4) }
@@ -49,12 +50,12 @@ impl Descriptors {
 pub(crate) struct ServerOccupancy {
     pub(crate) limits: ServerLimits,
     client_count: u32,
-    /// How many have ever come in: the last one's number.
+    /// The number of clients so far: the last one's number.
     last_number: u64,
 }
 
 impl Occupancy {
-    /// No clients, with the limits that are configured, in a process that may have so many descriptors.
+    /// No clients, with the configured limits, in a process that may have so many descriptors.
     pub(crate) fn new(settings: &Settings, descriptor_limit: u64) -> Self {
         let descriptors = Descriptors::within(descriptor_limit);
         Self {
@@ -64,20 +65,20 @@ impl Occupancy {
         }
     }
 
-    /// Whether one more may come in by this socket.
+    /// Whether one more client may be accepted at this socket.
     pub(crate) fn has_space(&self, endpoint: Endpoint) -> bool {
         let server = ServerName::behind(endpoint);
         let client_count = u64::from(self.main.client_count) + u64::from(self.admin.client_count);
         self.of(server).has_space() && client_count < self.descriptors.of(server)
     }
 
-    /// How many clients there are descriptors for, if `max_clients` promises more.
+    /// The number of clients for which there are descriptors, if `max_clients` is larger.
     pub(crate) fn shortage(&self) -> Option<u64> {
         let count = self.descriptors.of(ServerName::Main);
         (u64::from(self.main.limits.client_count_max) > count).then_some(count)
     }
 
-    /// The server that a socket leads to.
+    /// The server behind a socket.
     pub(crate) fn behind(&self, endpoint: Endpoint) -> &ServerOccupancy {
         self.of(ServerName::behind(endpoint))
     }
@@ -109,24 +110,24 @@ impl ServerOccupancy {
         Self { limits, client_count: 0, last_number: 0 }
     }
 
-    /// Whether one more may come in, as far as its own limit goes.
+    /// Whether one more client may be accepted by the server's own limit.
     fn has_space(&self) -> bool {
         self.client_count < self.limits.client_count_max
     }
 
-    /// How many are inside.
+    /// The number of connected clients.
     pub(crate) fn client_count(&self) -> u32 {
         self.client_count
     }
 
-    /// Lets one in, and returns its number: they begin at 1 and are never used again.
+    /// Counts a client, and returns its number: they begin at 1 and are never used again.
     pub(crate) fn enter(&mut self) -> u64 {
         self.client_count += 1;
         self.last_number += 1;
         self.last_number
     }
 
-    /// One has left.
+    /// Counts the end of a client.
     pub(crate) fn leave(&mut self) {
         self.client_count = self.client_count.saturating_sub(1);
     }

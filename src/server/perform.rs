@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Steps`]: one step of a change at a time, done to the host: a request to the kernel, a file written, a
-//! DHCP client.
+//! [`Steps`]: performs one step of a change at a time on the host: a request to the kernel, a file,
+//! a DHCP client.
 //!
-//! Knows neither which change the step is of nor who has asked for it.
+//! Knows neither the change nor the client of a step.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -30,48 +30,49 @@ use crate::server::world::World;
 #[derive(Debug)]
 pub(super) struct Steps {
     pub(super) channel: Channel,
-    /// What the step under way waits for.
+    /// The result that the step under way waits for.
     owed: Option<Owed>,
     pub(super) given_back: GivenBack,
 }
 
-/// What a step waits for that is not done at once.
+/// A result that a step waits for.
 #[derive(Debug)]
 enum Owed {
     /// The kernel's answer.
     Answer,
-    /// Its answer to what was written to this file.
+    /// Its answer to a write to this file.
     Written(String),
-    /// The end of a DHCP client, which this step stops.
+    /// The end of a DHCP client that this step stops.
     ClientEnd(Lease, Step),
-    /// What the kernel tells of a link of which something is to be taken away.
+    /// The survey of a link from which something is to be removed.
     Survey,
     /// The kernel's answers to these requests, one after the other.
     Requests { sent: Option<Step>, left: VecDeque<Step>, on_refusal: OnRefusal },
-    /// The end of a DHCP client that somebody else has started.
+    /// The end of a DHCP client that another program has started.
     ForeignEnd(Box<ForeignClient>),
-    /// The start of one, as far as it is not left to itself.
+    /// The start of such a client, as far as the daemon supervises it.
     ForeignStart(Box<ForeignClient>),
-    /// That one clears its link, which gets back what it had then.
+    /// The moment when that client clears its link, whose settings are then restored.
     Clearing(Box<Clearing>),
-    /// The end of the script that has cleared it: it takes routes behind addresses.
+    /// The end of the script that has cleared it: it removes routes behind addresses.
     ScriptEnd(Box<Clearing>),
 }
 
-/// What comes of a request that is refused.
+/// The consequence of a refused request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum OnRefusal {
-    /// The step has failed, unless what it was to remove has gone: the kernel takes some along with others.
+    /// The step has failed, unless the object to be removed is gone: the kernel removes some along
+    /// with others.
     Fail,
-    /// The others are made: what a client has brought meanwhile is there already.
+    /// The other requests are made: a client may have added the same meanwhile.
     GoOn,
 }
 
-/// How far a step has got.
+/// The progress of a step.
 #[derive(Debug)]
 pub(super) enum StepProgress {
     Done(Result<(), StepError>),
-    /// It is heard later.
+    /// The result comes later.
     Owed,
     /// It goes on with a survey of these links: [`Steps::take_survey`].
     Survey(SurveyOrder, Step),
@@ -82,8 +83,8 @@ impl Steps {
         Self { channel, owed: None, given_back: GivenBack::default() }
     }
 
-    /// Carries out one step, or has it carried out, and with it those behind it that are requests to the
-    /// kernel: between them nothing is to happen.
+    /// Performs one step, or sends it to the messenger together with the requests behind it, so
+    /// that nothing comes between them.
     pub(super) fn perform<'a>(
         &mut self,
         step: &Step,
@@ -152,7 +153,7 @@ impl Steps {
         })
     }
 
-    /// Looks whether what the step under way waits for has come.
+    /// Checks for the result that the step under way waits for.
     pub(super) fn hear(&mut self, world: &mut World, now: Instant) -> StepProgress {
         match self.owed.take() {
             Some(owed) => self.wait_for(owed, world, now),
@@ -162,11 +163,11 @@ impl Steps {
 
     /// Deletes a link. The table shows when it is gone.
     pub(super) fn delete(&mut self, link: IfName, host: &Host) {
-        // A link that has gone meanwhile is no matter.
+        // A link that is gone meanwhile needs no deletion.
         let _ = self.send(&Step::DeleteLink(link), host);
     }
 
-    /// Goes on with a step that has asked for a survey.
+    /// Continues a step that has asked for a survey.
     pub(super) fn take_survey(
         &mut self,
         survey: Result<Survey, HostError>,
@@ -183,7 +184,7 @@ impl Steps {
                 self.request_each(None, left, OnRefusal::Fail, &world.host)
             }
             (Step::StartForeignClient(client), survey) => {
-                // Without one, what the link has cannot be put back.
+                // Without a survey, the link's settings cannot be restored.
                 self.give_back(&survey.unwrap_or_default(), client, world, now)
             }
             (_, Ok(_)) => StepProgress::Done(Ok(())),
@@ -191,7 +192,7 @@ impl Steps {
         }
     }
 
-    /// Starts a client that clears its link, now that it is known what the link has.
+    /// Starts a client that clears its link, now that the link's settings are known.
     fn give_back(
         &mut self,
         survey: &Survey,
@@ -223,7 +224,7 @@ impl Steps {
             Owed::ClientEnd(ref lease, ref step) => {
                 match (world.leases.is_running(lease.link, lease.family), step) {
                     (true, _) => None,
-                    // Only now, or the client might bring it again.
+                    // Only now, or the client might add it again.
                     (false, Step::DropLease { .. }) => {
                         let order = SurveyOrder { links: BTreeSet::from([lease.link]) };
                         let step = step.clone();
@@ -250,7 +251,7 @@ impl Steps {
         }
     }
 
-    /// Looks whether the link is cleared.
+    /// Checks whether the link is cleared.
     fn await_clearing(
         &mut self,
         clearing: Box<Clearing>,
@@ -270,7 +271,7 @@ impl Steps {
         }
     }
 
-    /// Looks whether the script is over that has cleared the link. Then all is put back.
+    /// Checks whether the script that has cleared the link is over, and then restores all settings.
     fn await_script(
         &mut self,
         clearing: Box<Clearing>,
@@ -298,7 +299,7 @@ impl Steps {
         self.add(step, host)?;
         let mut last = step;
         for next in behind.take(STEPS_AHEAD_MAX) {
-            // A link that is yet to be made or called so has no number here.
+            // A link that is yet to be made or renamed has no number here.
             if last.changes_names() || next.means() != Means::Request {
                 break;
             }
@@ -325,7 +326,7 @@ impl Steps {
         added.map_err(|_| StepError::kernel(libc::ENODEV, None))
     }
 
-    /// Goes on with requests: one is sent when the one before it is answered.
+    /// Continues a series of requests: one is sent when the one before it is answered.
     fn request_each(
         &mut self,
         mut sent: Option<Step>,

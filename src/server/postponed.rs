@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Calls whose answer needs what the kernel has yet to tell a process that asks for it ([`Kernel::learn`]).
-//! They wait for that, and with them the later calls of their client, but nobody else.
+//! Calls whose answer needs information that a process is asking the kernel for
+//! ([`Kernel::learn`]). They wait for it, and so do the later calls of their client, but no other
+//! client.
 //!
 //! [`Kernel::learn`]: crate::io::kernel::Kernel::learn
 
@@ -10,11 +11,11 @@ use crate::limits::SPEED_TIME_MAX;
 use crate::model::client::ClientId;
 use crate::session::PendingCall;
 
-/// Calls that wait: one of a client at most.
+/// Waiting calls: one of a client at most.
 #[derive(Debug, Default)]
 pub(crate) struct Postponed(Vec<(ClientId, PostponedCall)>);
 
-/// A call that waits, until then at most.
+/// A waiting call, until then at most.
 #[derive(Debug)]
 pub(crate) struct PostponedCall {
     pub(crate) pending: PendingCall,
@@ -22,7 +23,7 @@ pub(crate) struct PostponedCall {
 }
 
 impl PostponedCall {
-    /// A call that has just come.
+    /// A new call.
     pub(crate) fn new(pending: PendingCall, now: Instant) -> Self {
         Self { pending, until: now + SPEED_TIME_MAX }
     }
@@ -33,29 +34,29 @@ impl Postponed {
         self.0.push((id, call));
     }
 
-    /// Takes the call of a client's that waits.
+    /// Takes the waiting call of a client.
     pub(crate) fn take(&mut self, id: ClientId) -> Option<PostponedCall> {
         let at = self.0.iter().position(|(of, _)| *of == id)?;
         Some(self.0.swap_remove(at).1)
     }
 
-    /// Whether a client has a call that waits.
+    /// Whether a client has a waiting call.
     pub(crate) fn has(&self, id: ClientId) -> bool {
         self.0.iter().any(|(of, _)| *of == id)
     }
 
-    /// The clients whose calls have waited long enough, or all if nobody asks any more.
+    /// The clients whose calls have waited long enough, or all if no process is asking any more.
     pub(crate) fn ready(&self, is_asking: bool, now: Instant) -> Vec<ClientId> {
         let is_ready = |call: &PostponedCall| !is_asking || call.until <= now;
         self.0.iter().filter(|(_, call)| is_ready(call)).map(|(id, _)| *id).collect()
     }
 
-    /// When one has waited long enough.
+    /// When the first call has waited long enough.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.iter().map(|(_, call)| call.until).min()
     }
 
-    /// There is no time to be lost.
+    /// Ends all waits.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.0.iter_mut().for_each(|(_, call)| call.until = now);
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The next deadline of many.
 //!
-//! A client's deadline moves with each of its messages, so a timer is not moved along: it fires at
-//! the old time, finds nothing due, and is armed anew. That costs one wake-up an interval instead
-//! of an update a message.
+//! A client's deadline moves with each of its messages, but its timer does not: it fires at the old
+//! time, finds nothing due, and is armed again. That costs one wake-up an interval instead of an
+//! update a message.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -22,7 +22,7 @@ impl Timers {
         self.deadlines.insert((deadline, client));
     }
 
-    /// Takes a deadline back.
+    /// Removes a deadline.
     pub(crate) fn disarm(&mut self, deadline: Instant, client: ClientId) {
         self.deadlines.remove(&(deadline, client));
     }
@@ -32,7 +32,7 @@ impl Timers {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Takes out one deadline that has passed.
+    /// Removes and returns one deadline that has passed.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<ClientId> {
         let (deadline, client) = *self.deadlines.first()?;
         if deadline > now {

@@ -79,8 +79,9 @@ pub(super) fn close(
     Ok(Outcome::Order(Order::CloseClient { server, id }))
 }
 
-/// What is known of a client, in libvirt's order. The fields for TCP and TLS never are; the last two
-/// are ours, and there only where the client speaks for another and while a change of its own is open.
+/// The properties of a client, in libvirt's order. Those for TCP and TLS never exist here. The last
+/// two are additions of this daemon, for a client that acts for another, and while a change of its
+/// own is open.
 fn describe(client: &ClientDetails) -> Result<Outcome, CallError> {
     let Some(identity) = &client.identity else {
         let detail = "No identity information available for client";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The admin calls about the log: where it goes, and what gets there.
+//! The admin calls about the log: its outputs and filters.
 
 use crate::config::logging_spec::{self, LogFilter, LogOutput};
 use crate::error::CallError;
@@ -7,7 +7,7 @@ use crate::handler::admin::{Answer, Order, Outcome, Question, check_flags, done}
 use crate::proto::Reply;
 use crate::proto::admin::AdminReply;
 
-/// CONNECT_GET_LOGGING_OUTPUTS: as they are written, with a blank between two.
+/// CONNECT_GET_LOGGING_OUTPUTS: in their notation, with a blank between two.
 pub(super) fn outputs(flags: u32, answer: Option<&Answer>) -> Result<Outcome, CallError> {
     check_flags("adminConnectGetLoggingOutputs", flags)?;
     let Some(Answer::Logging { outputs, .. }) = answer else { return ask() };
@@ -26,8 +26,8 @@ pub(super) fn filters(flags: u32, answer: Option<&Answer>) -> Result<Outcome, Ca
     Ok(done(Reply::Admin(AdminReply::LogFilters { filters, count })))
 }
 
-/// CONNECT_SET_LOGGING_OUTPUTS. A list of blanks is taken for an empty one: libvirt would log
-/// nowhere from then on, and fail whenever it is asked where.
+/// CONNECT_SET_LOGGING_OUTPUTS. A list of blanks counts as empty: libvirt would log nowhere from
+/// then on, and fail on each look-up of its outputs.
 pub(super) fn set_outputs(text: &str, flags: u32) -> Result<Outcome, CallError> {
     check_flags("adminConnectSetLoggingOutputs", flags)?;
     Ok(Outcome::Order(Order::SetLogOutputs(logging_spec::parse_outputs(text)?)))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The admin calls: what the daemon tells of itself, and what it lets be changed while it runs.
+//! The admin calls: the daemon's state, and the settings that can be changed while it runs.
 //!
-//! The handler holds no server and no client. What only the running daemon knows it asks; what is
-//! to happen it orders, when all is checked. The order of checks is libvirt's: the server, the
+//! The handler holds no server and no client. It asks for information that only the running daemon
+//! has, and returns an order once all is checked. The order of checks is libvirt's: the server, the
 //! names of parameters, the client where it is an argument, flags, values.
 
 mod server;
@@ -25,7 +25,7 @@ use crate::release::LIBVIRT_VERSION_NUMBER;
 /// SHUTDOWN's only flag (`VIR_DAEMON_SHUTDOWN_PRESERVE`): keep the state of guests. We have none.
 const SHUTDOWN_PRESERVE: u32 = 1;
 
-/// What only the running daemon can tell.
+/// Information that only the running daemon has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Question {
     Server(ServerName),
@@ -45,14 +45,14 @@ pub enum Answer {
     Clients(Vec<ClientEntry>),
     /// `None` if there is no such client.
     Client(Option<ClientDetails>),
-    /// What is in force: of outputs at least the default one.
+    /// The settings in force: of outputs at least the default one.
     Logging {
         outputs: Vec<LogOutput>,
         filters: Vec<LogFilter>,
     },
 }
 
-/// A server's limits as they are now, and how much of them is used.
+/// A server's present limits, and their use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ServerStatus {
     pub limits: ServerLimits,
@@ -73,21 +73,21 @@ pub struct ClientEntry {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientDetails {
     pub entry: ClientEntry,
-    /// It may only look: by the socket it came in at, or because it asked for no more.
+    /// It has only read access: by its socket, or because it asked for no more.
     pub read_only: bool,
     /// `None` until its first call.
     pub identity: Option<Identity>,
-    /// The user whose process it is, where the identity is another's for whom it speaks.
+    /// The user of its process, if it acts for another identity.
     pub peer_user_id: Option<u32>,
-    /// The change that it has opened, in words, if that is open still.
+    /// The change that it has begun, in words, while that is open.
     pub open_change: Option<String>,
 }
 
-/// What the loop is to do. All of it can be done at once, but for log outputs that cannot be opened.
+/// An action for the loop. Each can be done at once, except for log outputs that cannot be opened.
 /// The call is then answered with an empty reply.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Order {
-    /// Clients that are there already stay.
+    /// Connected clients stay.
     SetClientLimits {
         server: ServerName,
         client_count_max: u32,
@@ -104,22 +104,22 @@ pub enum Order {
     /// None means the default output.
     SetLogOutputs(Vec<LogOutput>),
     SetLogFilters(Vec<LogFilter>),
-    /// How long the daemon stays without clients; `None` for ever.
+    /// How long the daemon runs without clients; `None` for ever.
     SetIdleLimit(Option<Duration>),
     Stop,
 }
 
-/// What a handler came to.
+/// The result of a handler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Done(Result<Reply, CallError>),
     /// Find this out and call again.
     Ask(Question),
-    /// The call is right: do this.
+    /// The call is valid: do this.
     Order(Order),
 }
 
-/// Answers one call, says what must be known first, or what is to be done.
+/// Handles one call: returns its reply, a question that must be answered first, or an order.
 pub fn handle(call: &AdminCall, answer: Option<&Answer>) -> Outcome {
     decide(call, answer).unwrap_or_else(|err| Outcome::Done(Err(err)))
 }
@@ -192,7 +192,7 @@ fn find_server(seeker: Seeker, name: &str) -> Result<ServerName, CallError> {
     ServerName::find(name).ok_or_else(|| call_errors::no_server(seeker, name))
 }
 
-/// The list as far as the client wants it, and the count in any case.
+/// The list up to the client's limit, and the count in any case.
 fn listed<T>(list: Vec<T>, need_results: bool) -> (Vec<T>, u32) {
     let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
     (if need_results { list } else { Vec::new() }, count)

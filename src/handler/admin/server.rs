@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The admin calls about one server: its thread pool and its limits of clients.
 //!
-//! There is one thread, and no pool. What libvirt's daemon lets be set of its pool is kept and told,
-//! as scripts expect; what it would count is told as it is.
+//! There is one thread, and no pool. The numbers that libvirt's daemon lets a client set are kept
+//! and returned, as scripts expect; the counts that it returns are the true ones.
 
 use crate::call_errors::Seeker;
 use crate::config::settings::{ServerLimits, Workers};
@@ -38,7 +38,7 @@ pub(super) fn thread_pool(
     check_flags("adminServerGetThreadPoolParameters", flags)?;
     let Some(status) = status(answer) else { return ask(server) };
     let workers = &status.limits.workers;
-    // The one thread is at this call, which the admin server was asked.
+    // The one thread is busy with this call, which came to the admin server.
     let free_count = match server {
         ServerName::Main => 1,
         ServerName::Admin => 0,
@@ -53,7 +53,7 @@ pub(super) fn thread_pool(
     ]))
 }
 
-/// SERVER_SET_THREADPOOL_PARAMETERS: what is not named stays.
+/// SERVER_SET_THREADPOOL_PARAMETERS: parameters that are not named are kept.
 pub(super) fn set_thread_pool(
     server: &str,
     params: &[TypedParam],
@@ -109,7 +109,7 @@ pub(super) fn client_limits(
     ]))
 }
 
-/// SERVER_SET_CLIENT_LIMITS: what is not named stays.
+/// SERVER_SET_CLIENT_LIMITS: limits that are not named are kept.
 pub(super) fn set_client_limits(
     server: &str,
     params: &[TypedParam],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Admin calls on a daemon of values. What is refused, in which order and with which words, was
-//! seen on libvirt's own daemon.
+//! Tests of admin calls on a simulated daemon. The refusals, their order and texts were recorded
+//! from libvirt's own daemon.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test wants one answer, and no other")]
 
@@ -13,7 +13,7 @@ use crate::proto::admin::ClientRef;
 
 pub(super) const MAIN: &str = "virtinterfaced";
 
-/// Numbers of clients that there are.
+/// The numbers of the clients.
 const SILENT: u64 = 3;
 const SPEAKING: u64 = 7;
 
@@ -58,7 +58,7 @@ pub(super) fn world(question: Question) -> Answer {
     }
 }
 
-/// What comes of a call whose question, if it has one, is answered.
+/// The outcome of a call whose question, if it has one, is answered.
 pub(super) fn outcome(call: &AdminCall, world: impl Fn(Question) -> Answer) -> Outcome {
     match handle(call, None) {
         Outcome::Ask(question) => match handle(call, Some(&world(question))) {
@@ -260,7 +260,7 @@ fn a_list_has_at_most_16384_clients() {
     }
 }
 
-/// What CLIENT_GET_INFO tells of a client.
+/// The properties of a client that CLIENT_GET_INFO returns.
 fn info(identity: Identity) -> Vec<(String, ParamValue)> {
     let client = ClientDetails { identity: Some(identity), ..unknown(entry(1)) };
     let call = AdminCall::GetClientInfo { server: MAIN.to_owned(), id: 1, flags: 0 };

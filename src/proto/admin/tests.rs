@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every admin procedure from its bytes, and every result to its bytes.
+//! Tests of every admin procedure from its bytes, and of every result to its bytes.
 
 use super::*;
 use crate::proto::params::ParamValue;
 
 const SERVER: &[u8] = b"\0\0\0\x01s\0\0\0";
 const ID: &[u8] = b"\0\0\0\0\0\0\0\x02";
-/// A time and a transport, which nobody looks at.
+/// A time and a transport, which are ignored.
 const REST_OF_CLIENT: &[u8] = b"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c";
 const NO_PARAMS: &[u8] = b"\0\0\0\0";
 const FLAGS: &[u8] = b"\x80\0\0\x03";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The arguments of procedures that are refused in any case, as far as the refusal depends on them.
+//! The arguments of procedures that are refused in any case, as far as they determine the error.
 //!
-//! libvirt looks at the arguments of a call before it looks for a driver that could serve it, so a
-//! call with bad arguments is told so. Here an argument is no more than a [`Shape`] to read and a
-//! [`Demand`] on it; nothing is kept of its value. All arguments are read before one is judged, as
-//! libvirt decodes the whole payload first.
+//! libvirt checks the arguments of a call before it looks for a driver that could serve it, so a
+//! call with bad arguments gets an error about them. Here an argument is only a [`Shape`] to decode
+//! and a [`Demand`] on it; its value is not kept. All arguments are decoded before one is checked,
+//! as libvirt decodes the whole payload first.
 
 use crate::error::{CallError, Domain};
 use crate::limits::STRING_LEN_MAX;
@@ -13,8 +13,8 @@ use crate::xdr::reader::{Reader, XdrError};
 use Demand::{Any, NotEmpty, NotNull, NotZero, Positive};
 use Shape::{Bytes, Hyper, Int, OptionalText, Params, Room, Text, Texts, Word};
 
-/// One argument. A procedure's arguments stand in the order of the wire, which is also the order
-/// in which libvirt judges them.
+/// One argument. A procedure's arguments are in the order of the wire, which is also libvirt's
+/// order of checks.
 pub(super) type Argument = (Shape, Demand);
 
 pub(super) const DOMAIN: Argument = (Shape::Domain, Any);
@@ -52,13 +52,14 @@ pub(super) const USER: Argument = (OptionalText, NotNull("user"));
 pub(super) const VCPU_INFO: Argument = (Room, NotNull("info"));
 pub(super) const VCPUS: Argument = (Word, NotZero("nvcpus"));
 
-/// How an argument looks on the wire. Numbers are the most elements that the protocol allows.
+/// The encoding of an argument. Numbers are the most elements that the protocol allows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Int,
     Word,
     Hyper,
-    /// The number of elements that an answer may have: libvirt reserves them, and none are NULL.
+    /// The number of elements that an answer may have: libvirt reserves them, and passes NULL for
+    /// none.
     Room,
     Text,
     OptionalText,
@@ -73,8 +74,9 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Reads one argument and measures it: a number's value, a text's length, an array's count.
-    /// What libvirt hands to its functions as NULL has no measure, and that includes empty arrays.
+    /// Decodes one argument and measures it: a number's value, a text's length, an array's count.
+    /// An argument that libvirt passes to its functions as NULL, also an empty array, has no
+    /// measure.
     pub(super) fn measure(self, reader: &mut Reader<'_>) -> Result<Option<i64>, XdrError> {
         match self {
             Self::Int => reader.i32("int").map(|value| Some(i64::from(value))),
@@ -94,7 +96,7 @@ impl Shape {
     }
 }
 
-/// What libvirt's function asks of an argument, by the name it has there.
+/// The condition that libvirt's function puts on an argument, with its name there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Demand {
     Any,
@@ -106,7 +108,7 @@ pub(super) enum Demand {
 }
 
 impl Demand {
-    /// The argument's name and libvirt's complaint about it, if its measure fails the demand.
+    /// The argument's name and libvirt's error about it, if its measure fails the demand.
     fn complaint(self, measure: Option<i64>, function: &str) -> Option<(&'static str, String)> {
         match (self, measure) {
             (NotNull(name) | NotEmpty(name), None) => {
@@ -126,7 +128,7 @@ impl Demand {
     }
 }
 
-/// What libvirt's `function` has to say against the arguments in `payload`.
+/// The error of libvirt's `function` about the arguments in `payload`, if any.
 pub(super) fn complaint(
     arguments: &[Argument],
     payload: &[u8],
@@ -146,7 +148,7 @@ fn present(reader: &mut Reader<'_>) -> Result<bool, XdrError> {
     reader.flag("present")
 }
 
-/// A text's length. libvirt takes any bytes for a text, up to the first NUL.
+/// A text's length. libvirt accepts any bytes as a text, up to the first NUL.
 fn text(reader: &mut Reader<'_>) -> Result<i64, XdrError> {
     let bytes = reader.opaque("text", STRING_LEN_MAX)?;
     let len = bytes.iter().take_while(|byte| **byte != 0).count();

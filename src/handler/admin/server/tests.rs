@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Numbers of thread pools and limits of clients: told, set, refused.
+//! Tests of thread pool numbers and client limits: read, set, refused.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test wants one answer, and no other")]
 
@@ -40,7 +40,7 @@ fn a_thread_pool_has_one_thread_and_the_numbers_that_were_set() {
     assert_eq!(pool("admin"), owned(want));
 }
 
-/// What setting `params` comes to on a main server that has these workers.
+/// The result of setting `params` on a main server with these workers.
 fn set_workers(old: Workers, params: &[TypedParam]) -> Result<Workers, String> {
     let (server, params) = (MAIN.to_owned(), params.to_vec());
     let call = AdminCall::SetThreadPool { server, params, flags: 0 };
