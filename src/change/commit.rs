@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Commit`]: the snapshot of a transaction goes, and what was changed stays.
+//! [`Commit`]: removes the snapshot of a transaction, so that its changes stay.
 
 use std::rc::Rc;
 
@@ -15,11 +15,11 @@ use crate::snapshot::Snapshot;
 pub(super) struct Commit {
     pub(super) request: Request,
     pub(super) snapshot: Rc<Snapshot>,
-    /// Why the snapshot could not be removed durably, once it is written anew.
+    /// The error of a snapshot that could not be removed durably, while it is written again.
     failure: Option<HostError>,
 }
 
-/// How far it has come.
+/// The progress of the commit.
 #[derive(Clone, Debug)]
 pub(super) enum Committed {
     Next(Action),
@@ -27,7 +27,7 @@ pub(super) enum Committed {
 }
 
 impl Commit {
-    /// The first action comes with it.
+    /// Begins, with the first action.
     pub(super) fn new(request: Request, snapshot: Rc<Snapshot>) -> (Self, Action) {
         let remove = Action::File(FileAction::Remove(TransactionFile::Snapshot));
         (Self { request, snapshot, failure: None }, remove)
@@ -37,8 +37,8 @@ impl Commit {
         match (self.failure.take(), result) {
             (None, Ok(_)) => Committed::Done(Ok(())),
             (None, Err(FileError { cause, is_there: true })) => Committed::Done(Err(cause)),
-            // It is gone, but perhaps not from the disk: a client that reads of a failure finds the
-            // transaction open.
+            // The file is removed, but perhaps not durably: a client that gets an error must find
+            // the transaction open.
             (None, Err(FileError { cause, is_there: false })) => {
                 self.failure = Some(cause);
                 let snapshot = Rc::clone(&self.snapshot);

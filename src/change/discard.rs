@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Links that are out of the way and have yet to be deleted.
+//! Discarded links, which have been renamed and are deleted later.
 //!
-//! The kernel takes tens of milliseconds to delete a link, and lets nobody else change one for most of
-//! them. Whoever takes a bridge down, and then brings its port up, cannot wait for that without
-//! losing connections. So a plan gives such a link another name, which takes a fraction of a
-//! millisecond, and the link is deleted here when there has been quiet for a moment.
+//! The kernel takes tens of milliseconds to delete a link, and for most of them no other link can
+//! be changed. A client that takes a bridge down, and then brings its port up, would lose
+//! connections by that wait. So a plan renames such a link, which takes a fraction of a
+//! millisecond, and the link is deleted here after a moment without changes.
 //!
 //! A daemon that is killed in between leaves a link that its successor knows by its name.
 
@@ -17,17 +17,17 @@ use crate::host::{Host, is_discarded};
 use crate::limits::{DISCARDED_COUNT_MAX, LINK_GONE_TIME_MAX};
 use crate::model::name::IfName;
 
-/// How long it has to be quiet: longer than a client takes from one change to the next.
+/// How long no change may happen before: longer than a client takes from one change to the next.
 const QUIET_TIME: Duration = Duration::from_millis(100);
 
 /// Links to be deleted.
 #[derive(Clone, Debug)]
 pub(super) struct Discard {
     links: VecDeque<IfName>,
-    /// Being deleted, and since when.
+    /// The link that is being deleted, and since when.
     current: Option<(IfName, Instant)>,
     quiet_since: Instant,
-    /// Whether to wait for nothing, as the daemon stops.
+    /// Whether to delete without a delay, as the daemon stops.
     hurries: bool,
 }
 
@@ -45,35 +45,35 @@ impl Discard {
         }
     }
 
-    /// A change is over that has left these.
+    /// Takes the links that a finished change has discarded.
     pub(super) fn push(&mut self, links: Vec<IfName>, now: Instant) {
         self.links.extend(links);
         self.quiet_since = now;
     }
 
-    /// The same for a change that goes on.
+    /// Takes the links that a change under way has discarded.
     pub(super) fn push_all(&mut self, links: &mut Vec<IfName>, now: Instant) {
         if !links.is_empty() {
             self.push(std::mem::take(links), now);
         }
     }
 
-    /// There is no time to be lost.
+    /// Deletes without a delay from now on.
     pub(super) fn hurry(&mut self) {
         self.hurries = true;
     }
 
-    /// Nothing is left to be deleted.
+    /// Whether no link remains to be deleted.
     pub(super) fn is_done(&self) -> bool {
         self.links.is_empty() && self.current.is_none()
     }
 
-    /// So many links wait that changes have to.
+    /// Whether so many links wait that changes have to wait for them.
     pub(super) fn is_full(&self) -> bool {
         self.links.len() >= DISCARDED_COUNT_MAX
     }
 
-    /// When there is something to do, if nothing happens before.
+    /// When the next deletion is due, if no event comes before.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         match self.current {
             Some((_, since)) => Some(since + LINK_GONE_TIME_MAX),

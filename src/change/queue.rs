@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Queue`]: the requests that wait for their turn, and the pause in which clients that look are served.
+//! [`Queue`]: the waiting requests, and the pause in which read-only clients are served.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::change::request::Request;
 use crate::limits::CHANGES_WAITING_MAX;
 
-/// While clients look, a turn in which a change was made is followed by this many times the time that
-/// it took for them. However many they are, the calls of no more than one turn in five then wait for
-/// a change. A client that only waits for one does not count.
+/// After a turn with a change, read-only clients get this many times the duration of the change.
+/// However many they are, the calls of at most one turn in five then wait for a change. A client
+/// that only waits for a change does not count.
 const CLIENTS_SHARE: u32 = 4;
 
 /// See the module.
@@ -19,14 +19,14 @@ pub(super) struct Queue {
     pause: Pause,
 }
 
-/// Why changes do not go on at once.
+/// Why changes are paused.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Pause {
     #[default]
     None,
-    /// A result is waited for, until then.
+    /// A result is expected, until then at most.
     Waiting(Option<Instant>),
-    /// It is the clients' turn until then.
+    /// Read-only clients are served until then.
     Yielding(Instant),
 }
 
@@ -49,7 +49,7 @@ impl Queue {
         self.waiting.push_front(request);
     }
 
-    /// The request that has waited longest.
+    /// Takes the request that has waited longest.
     pub(super) fn pop(&mut self) -> Option<Request> {
         self.waiting.pop_front()
     }
@@ -59,12 +59,12 @@ impl Queue {
         self.waiting.drain(..).collect()
     }
 
-    /// Nothing is to be done before a result comes, or then.
+    /// Pauses until a result comes, or until then.
     pub(super) fn wait(&mut self, until: Option<Instant>) {
         self.pause = Pause::Waiting(until);
     }
 
-    /// The clients have their share, after changes have had this much time.
+    /// Pauses for the clients' share, after changes have taken this much time.
     pub(super) fn yield_to_clients(&mut self, spent: Duration, now: Instant) {
         self.pause = Pause::Yielding(now + spent * CLIENTS_SHARE);
     }
@@ -77,7 +77,7 @@ impl Queue {
         self.pause != Pause::None
     }
 
-    /// Whether it is the clients' turn.
+    /// Whether read-only clients are being served.
     pub(super) fn is_yielding(&self, now: Instant) -> bool {
         matches!(self.pause, Pause::Yielding(until) if until > now)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Running`]: a change that is planned, and what follows from its success.
+//! [`Running`]: a planned change, and the consequences of its success.
 
 use crate::change::job::Job;
 use crate::change::request::Request;
@@ -17,18 +17,18 @@ pub(super) struct Running {
     pub(super) work: Work,
     pub(super) reply: Reply,
     pub(super) removed: Vec<RemovedInterface>,
-    /// VLANs and bonds that become ports of a bridge, and were there before.
+    /// VLANs and bonds that become ports of a bridge, and existed before.
     pub(super) found: Vec<LinkIndex>,
-    /// What is remembered of a link before it begins.
+    /// The settings of a link that are kept before the change begins.
     pub(super) shelved: Option<Box<Shelved>>,
-    /// How the error begins if it fails.
+    /// The beginning of the error if it fails.
     pub(super) failure: String,
     /// It changes more than files.
     pub(super) changes_network: bool,
 }
 
 impl Running {
-    /// A change that nobody is answered for.
+    /// A change of the daemon's own, without a client to answer.
     pub(super) fn by_itself(
         request: Request,
         job: Job,

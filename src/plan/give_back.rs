@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The part of a plan that gives a link without a definition back what it had when it was taken down.
+//! The part of a plan that gives a link without a definition back the settings that it had when it
+//! was taken down.
 
 use crate::host::shelf::Shelved;
 use crate::host::survey::Surveyed;
@@ -37,8 +38,8 @@ impl Builder<'_> {
     }
 }
 
-/// What puts back onto a link what it has of a family now, after it was cleared: without a lifetime, as the
-/// script of the client that is to renew it knows none.
+/// The steps that restore a link's present settings of a family after it is cleared: without
+/// lifetimes, as the script of the client that will renew them sets none.
 pub(crate) fn put_back(now: &Surveyed, family: Family) -> Vec<Step> {
     let link = now.link.name;
     let addresses: Vec<_> =
@@ -52,8 +53,8 @@ pub(crate) fn put_back(now: &Surveyed, family: Family) -> Vec<Step> {
     steps
 }
 
-/// The order in which addresses come so that they are listed as before: IPv4 lists what came first,
-/// and its first is the primary one; IPv6 lists what came last.
+/// The order in which addresses are added so that they are listed as before: IPv4 lists the first
+/// added first, and that is the primary one; IPv6 lists the last added first.
 fn in_order_to_come(records: &[AddressRecord]) -> impl Iterator<Item = &AddressRecord> {
     let is_ipv4 = |record: &&AddressRecord| record.address.prefix.family() == Family::Ipv4;
     let (ipv4, ipv6): (Vec<_>, Vec<_>) = records.iter().partition(is_ipv4);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`AddressingGoal`]: what a definition wants of one family's addresses, beside what is there.
+//! [`AddressingGoal`]: the addresses that a definition wants of one family, beside the present
+//! ones.
 //!
-//! Answers questions and plans nothing. What a link shall have comes from its definition, and from
-//! its sources: the ports that a bridge or bond takes over. A source's lease goes on where the
-//! definition wants one. What becomes of routes is for [`crate::plan::ways`] to say.
+//! Answers questions and plans nothing. The addresses that a link will have come from its
+//! definition, and from its sources: the ports that a bridge or bond takes over. A source's lease
+//! goes on if the definition wants one. [`crate::plan::ways`] decides about routes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,12 +22,12 @@ use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::link::sysctls::ipv6_sysctls;
 use crate::netlink::record::route::RouteRecord;
 
-/// What a definition wants of one family, and what is there.
+/// The goal of a definition for one family, with the present state.
 pub(super) struct AddressingGoal<'a> {
     pub(super) link: IfName,
     pub(super) family: Family,
     pub(super) protocol: Option<&'a Protocol>,
-    /// The link as it is, if it is there yet.
+    /// The link, if it exists.
     pub(super) now: Option<&'a Surveyed>,
     pub(super) sources: &'a [&'a Surveyed],
     survey: &'a Survey,
@@ -44,7 +45,7 @@ impl<'a> AddressingGoal<'a> {
         Self { link, family, protocol, now: survey.named(&link), sources, survey }
     }
 
-    /// The link as it is, and its sources.
+    /// The link and its sources, as they are.
     pub(super) fn surveyed(&self) -> impl Iterator<Item = &'a Surveyed> {
         self.now.into_iter().chain(self.sources.iter().copied())
     }
@@ -55,7 +56,7 @@ impl<'a> AddressingGoal<'a> {
         now.is_none_or(|now| !std::ptr::eq(now, source))
     }
 
-    /// What was taken down before under the link's name.
+    /// The link of the same name that was taken down before.
     pub(super) fn removed(&self) -> Option<&'a RemovedLink> {
         self.survey.removed.get(&self.link)
     }
@@ -66,7 +67,7 @@ impl<'a> AddressingGoal<'a> {
         ips.iter().map(|ip| ip.prefix()).collect()
     }
 
-    /// Whether a DHCP server is to be asked.
+    /// Whether the definition wants a lease.
     pub(super) fn wants_lease(&self) -> bool {
         self.protocol.is_some_and(|protocol| protocol.dhcp.is_some())
     }
@@ -74,12 +75,12 @@ impl<'a> AddressingGoal<'a> {
     fn wants_advertised(&self) -> bool {
         match self.family {
             Family::Ipv4 => false,
-            // Where a definition says nothing of IPv6 the kernel's own ways are left to it.
+            // A definition without IPv6 leaves it to the kernel.
             Family::Ipv6 => self.protocol.is_none_or(|protocol| protocol.autoconf),
         }
     }
 
-    /// Whether others on the network tell the host its addresses and its gateway.
+    /// Whether the host learns its addresses and its gateway from the network.
     pub(super) fn learns(&self) -> bool {
         self.wants_lease() || self.wants_advertised()
     }
@@ -88,8 +89,8 @@ impl<'a> AddressingGoal<'a> {
         self.protocol.and_then(|protocol| protocol.gateway)
     }
 
-    /// The link whose sysctls the definition's link takes over: the interface that was taken down for it,
-    /// the link that it is made again from, or the port that brings addresses.
+    /// The link from which the definition's link inherits its sysctls: the interface that was taken
+    /// down for it, the link that it is made again from, or the port that brings addresses.
     pub(super) fn sysctl_source(&self) -> Option<&'a LinkRecord> {
         let sources = || self.sources.iter().copied();
         let mut recent = sources().filter(|source| self.was_removed(source));
@@ -106,8 +107,8 @@ impl<'a> AddressingGoal<'a> {
         recent.or_else(removed).or_else(|| source()?.record.as_ref())
     }
 
-    /// The sysctls of IPv6 that a link has when it is made: those of which the kernel has a default,
-    /// as the link has them that it takes its sysctls over from.
+    /// The IPv6 sysctls that a new link gets: those with a default in the kernel, with the values
+    /// of the link that it inherits from.
     fn sysctls_of_new(&self, defaults: &Sysctls) -> Ipv6Sysctls {
         let carried = self.sysctl_source().map(LinkRecord::sysctls).unwrap_or_default();
         let carried = ipv6_sysctls(&carried);
@@ -122,15 +123,15 @@ impl<'a> AddressingGoal<'a> {
         }
     }
 
-    /// The sysctls of IPv6 that the link has, or will have when it is made.
+    /// The IPv6 sysctls that the link has, or will have when it is made.
     pub(super) fn sysctls(&self) -> Ipv6Sysctls {
         let of_new = || self.sysctls_of_new(&self.survey.defaults);
         self.now.map_or_else(of_new, Surveyed::sysctls)
     }
 
-    /// The sysctls of IPv6 that the link is to have. A link that makes itself no addresses is as a
-    /// definition without autoconf has it already: whether it takes its gateway from routers is not said
-    /// there.
+    /// The IPv6 sysctls that the link will get. A link that generates no addresses already complies
+    /// with a definition without autoconf, which does not say whether the link learns its gateway
+    /// from routers.
     pub(super) fn sysctls_to_be(&self) -> Ipv6Sysctls {
         let now = self.sysctls();
         let Some(protocol) = self.protocol else { return now };
@@ -146,21 +147,21 @@ impl<'a> AddressingGoal<'a> {
         Ipv6Sysctls { accept_ra, autoconf, disable_ipv6: Some(0), ..now }
     }
 
-    /// Whether the link takes its gateway from routers.
+    /// Whether the link learns its gateway from routers.
     fn hears_routers(&self) -> bool {
         self.wants_advertised()
             || (self.family == Family::Ipv6 && self.sysctls_to_be().hears_routers())
     }
 
-    /// Whether the link has nothing of this family, and will not have: the definition does not speak
-    /// of it.
+    /// Whether the link has nothing of this family and will get nothing: the definition does not
+    /// contain it.
     fn is_off(&self) -> bool {
-        // Asked last, as it is looked for among a hundred sysctls.
+        // Checked last, as it is searched for among a hundred sysctls.
         let is_disabled = || self.sysctls().disable_ipv6.is_some_and(|value| value != 0);
         self.family == Family::Ipv6 && self.protocol.is_none() && is_disabled()
     }
 
-    /// The addresses of this family that somebody has given a surveyed link.
+    /// The addresses of this family on a surveyed link that the kernel has not added itself.
     pub(super) fn addresses_of(
         &self,
         surveyed: &'a Surveyed,
@@ -177,9 +178,9 @@ impl<'a> AddressingGoal<'a> {
         self.now.map(|now| self.addresses_of(now).collect()).unwrap_or_default()
     }
 
-    /// Whether an address that the link has may stay.
+    /// Whether a present address of the link may stay.
     pub(super) fn keeps(&self, record: &AddressRecord) -> bool {
-        // Which peer an address has no definition says.
+        // A definition does not determine the peer of an address.
         let is_fixed = self.fixed().contains(&record.address.prefix);
         let has_client = self.survey.has_client(&self.link, self.family);
         is_fixed
@@ -188,12 +189,12 @@ impl<'a> AddressingGoal<'a> {
             || (self.wants_advertised() && record.address.is_learnt())
     }
 
-    /// The link's own addresses that it shall not have any more.
+    /// The link's own addresses that it loses.
     pub(super) fn stale(&self) -> Vec<&'a AddressRecord> {
         self.own().into_iter().filter(|record| !self.keeps(record)).collect()
     }
 
-    /// Whether the kernel may take an address with it when the stale ones go: with the first of an
+    /// Whether the kernel may remove an address along with the stale ones: with the first of an
     /// IPv4 network go all others of it.
     pub(super) fn hangs_on_stale(&self, record: &AddressRecord) -> bool {
         self.family == Family::Ipv4
@@ -203,7 +204,7 @@ impl<'a> AddressingGoal<'a> {
                 .any(|stale| stale.address.role == Role::Primary && same_network(stale, record))
     }
 
-    /// The link's own addresses that stay, but go with the stale ones for a moment.
+    /// The link's own addresses that stay, but are lost with the stale ones for a moment.
     pub(super) fn dragged(&self) -> Vec<&'a AddressRecord> {
         let is_dragged = |record: &&AddressRecord| {
             record.address.role == Role::Secondary
@@ -213,10 +214,10 @@ impl<'a> AddressingGoal<'a> {
         self.own().into_iter().filter(is_dragged).collect()
     }
 
-    /// The link's own addresses that expire, and shall not: they came with a lease, or from a
-    /// router, and have now been defined.
+    /// The link's own addresses that expire, and must not: they came with a lease or from a router,
+    /// and are defined now.
     pub(super) fn to_last(&self) -> Vec<&'a AddressRecord> {
-        // What the kernel has from routers it keeps alive itself; a lease does not touch what lasts.
+        // The kernel keeps the addresses from routers alive; a lease does not touch permanent ones.
         let (fixed, learns) = (self.fixed(), self.wants_advertised());
         let is_to_last = |record: &&AddressRecord| {
             !learns
@@ -227,9 +228,9 @@ impl<'a> AddressingGoal<'a> {
         self.own().into_iter().filter(is_to_last).collect()
     }
 
-    /// The addresses that the link is to have and does not: those that come over from sources so that
-    /// they are listed as they were there, as the kernel goes by that when it chooses one of a
-    /// network, and then those that are new. IPv4 lists what came first, IPv6 what came last.
+    /// The addresses that the link lacks: those from sources in the order in which they were listed
+    /// there, as the kernel uses that order to choose one of a network, and then the new ones. IPv4
+    /// lists the first added first, IPv6 the last.
     pub(super) fn coming(&self) -> Vec<AddressRecord> {
         let own = self.own();
         let is_there = |prefix: &IpPrefix| {
@@ -248,7 +249,7 @@ impl<'a> AddressingGoal<'a> {
         coming
     }
 
-    /// An address that the definition names, with what a source's may have of its own. A source may have
+    /// An address that the definition names, with the properties of a source's. A source may have
     /// it several times, each with another peer.
     fn fixed_records(&self, prefix: IpPrefix) -> Vec<AddressRecord> {
         let mut records = Vec::<AddressRecord>::new();
@@ -266,13 +267,13 @@ impl<'a> AddressingGoal<'a> {
         if records.is_empty() { vec![AddressRecord::permanent(prefix)] } else { records }
     }
 
-    /// The addresses that come over from sources and no definition names: leases, what routers have
-    /// advertised, and those of the link or host alone, for which a definition has no word.
+    /// The addresses from sources that no definition names: leases, addresses from routers, and
+    /// those of scope link or host, which a definition cannot express.
     pub(super) fn carried(&self) -> Vec<AddressRecord> {
         let (fixed, own) = (self.fixed(), self.own());
         let mut carried = Vec::<AddressRecord>::new();
         for source in self.sources.iter().filter(|_| !self.is_off()) {
-            // Whoever had the lease goes on with it, be it on the source or, given back, here.
+            // The DHCP client goes on with its lease, on the source or, if it is returned, here.
             let has_client = self.survey.has_client(&source.link.name, self.family)
                 || self.survey.ended_for(self.link, self.family).is_some();
             let is_leased = self.wants_lease() && has_client;
@@ -294,13 +295,14 @@ impl<'a> AddressingGoal<'a> {
         carried
     }
 
-    /// The addresses that the link will have, as far as anybody can tell.
+    /// The addresses that the link will have, as far as can be known.
     pub(super) fn to_be(&self) -> Vec<AddressRecord> {
         let kept = self.own().into_iter().filter(|record| self.keeps(record)).cloned();
         kept.chain(self.coming()).collect()
     }
 
-    /// Whether the link loses all its IPv4 addresses for a moment, and all routes with the last one.
+    /// Whether the link loses all its IPv4 addresses for a moment, and all routes with the last
+    /// one.
     pub(super) fn is_emptied(&self) -> bool {
         let (stale, dragged) = (self.stale(), self.dragged());
         let going = stale.iter().chain(&dragged);
@@ -312,8 +314,9 @@ impl<'a> AddressingGoal<'a> {
             && self.coming().iter().all(|record| self.hangs_on_stale(record))
     }
 
-    /// Whether the definition takes this family from a link whose sources had addresses of it, so that a
-    /// route of theirs has no place there. Where the kernel listens to routers, theirs has.
+    /// Whether the definition removes this family from a link whose sources had addresses of it, so
+    /// that their routes cannot stay. Where the kernel accepts advertisements, routes from routers
+    /// stay.
     pub(super) fn has_no_place_for(&self, route: &RouteRecord) -> bool {
         let has_address = |surveyed| self.addresses_of(surveyed).next().is_some();
         let is_told = self.is_learnt_route(route);
@@ -322,21 +325,21 @@ impl<'a> AddressingGoal<'a> {
         self.is_off() || (!is_told && is_taken())
     }
 
-    /// Whether this is the default route that the definition names. One that a router has advertised
-    /// expires, where the definition does not leave it to routers.
+    /// Whether this is the default route that the definition names. One that a router has
+    /// advertised expires, unless the definition leaves it to routers.
     pub(super) fn is_gateway_route(&self, route: &RouteRecord) -> bool {
         leads_over(route, self.gateway()) && (route.is_lasting() || self.learns())
     }
 
-    /// Whether a default route has had its reason, where the definition names no gateway: a definition
-    /// before it named one, or it was told by a DHCP server or a router that is not asked any more. All
-    /// others are somebody's own.
+    /// Whether the origin of a default route is gone, for a definition without a gateway: an
+    /// earlier definition named it, or it came from a DHCP server or a router that is not used any
+    /// more. All other default routes were added by hand.
     pub(super) fn is_not_defined(&self, route: &RouteRecord) -> bool {
         let is_told = route.is_leased() || route.is_advertised() || !route.is_lasting();
         !self.is_learnt_route(route) && (is_told || route.is_as_defined())
     }
 
-    /// Whether a DHCP server or a router may have told of a route.
+    /// Whether a route may come from a DHCP server or a router.
     pub(super) fn is_learnt_route(&self, route: &RouteRecord) -> bool {
         self.wants_lease() || (route.is_advertised() && self.hears_routers())
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The part of a plan that leads nexthop objects through the link that takes the place of theirs.
+//! The part of a plan that moves nexthop objects to the link that takes over.
 //!
-//! Routes over an object go along spelt out first, as they are needed at once, and the kernel takes an
-//! object only where the link has its carrier. Behind all else the object follows with its number, and
-//! each route leads over it again. Where the kernel refuses that, the routes stay as they are.
+//! Routes over an object are first carried over spelt out, as they are needed at once, and the
+//! kernel takes an object only if the link has its carrier. At the end the object is added with its
+//! id, and each route refers to it again. If the kernel refuses that, the routes stay spelt out.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ use crate::plan::step::{Condition, Step};
 use crate::plan::ways::Ways;
 
 impl<'a> Builder<'a> {
-    /// Leads the objects of sources through `definition`'s link, and the routes that went along over
-    /// them.
+    /// Moves the objects of sources to `definition`'s link, and the routes over them that were
+    /// carried over.
     pub(super) fn move_nexthops(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
         let link = definition.name;
         let families = [Family::Ipv4, Family::Ipv6];
@@ -38,7 +38,7 @@ impl<'a> Builder<'a> {
         for record in ways.iter().flat_map(|ways| ways.moving_over(&moved)) {
             steps.push(Step::LeadOver { link, record });
         }
-        // A bridge is waited for anyway.
+        // The plan waits for a bridge's carrier anyway.
         if !steps.is_empty() && !matches!(definition.kind, Kind::Bridge(_)) {
             self.push(Step::WaitFor(Condition::Carries(link)), Vec::new());
         }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The part of a plan about policy rules that name a link, as packets come in by it (`iif`) or are to
-//! leave by it (`oif`).
+//! The part of a plan about policy rules that name a link as input (`iif`) or output (`oif`).
 //!
-//! Once a bridge or bond has the traffic of a port, a rule of the port is for no packet. So the same
-//! rule is added for the link that takes its place, and taken away with that. The port's own rule
-//! stays, and is for its packets again when it has them.
+//! Once a bridge or bond has the traffic of a port, a rule of the port matches no packet. So the
+//! same rule is added for the link that takes over, and removed with that link. The port's own rule
+//! stays, and matches again when the port has its traffic back.
 
 use crate::host::survey::Surveyed;
 use crate::model::interface::Interface;
@@ -32,7 +31,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes away the rules of a link that one of these ports of it has too.
+    /// Removes the rules of a link that one of its ports has too.
     pub(super) fn delete_rules(&mut self, link: IfName, ports: &[IfName]) {
         let rules = &self.survey.rules;
         let is_a_ports = |rule: &&RuleRecord| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The forwarding tables part of a rollback: what somebody has set at bridges' ports, of bridges, and of
-//! VXLANs.
+//! The part of a rollback for forwarding tables: static entries of bridges' ports, of bridges, and
+//! of VXLANs.
 
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
@@ -10,15 +10,15 @@ use crate::plan::step::Step;
 use super::{OutlineBuilder, Pair};
 
 impl OutlineBuilder<'_> {
-    /// Gives a guest's port that joins its bridge just now what was set there.
+    /// Restores the entries of a guest's port that joins its bridge in this round.
     pub(super) fn give_fdb(&mut self, guest: IfName, index: LinkIndex) {
         for entry in self.then.host.fdb_of(index).iter().filter(|entry| !entry.is_self()) {
             self.push(Step::SetFdb { link: guest, entry: entry.clone() });
         }
     }
 
-    /// Sets what is missing of links that are there, and removes what was not set then. A port that has
-    /// left its bridge has lost what was set there.
+    /// Adds the missing entries of existing links, and removes entries added since. A port that has
+    /// left its bridge has lost its entries there.
     pub(super) fn set_fdb(&mut self) {
         for Pair { then, now, .. } in self.pairs() {
             let Some(now) = now else { continue };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What comparing long lists takes: an [`Index`], so that not each entry is compared with each, and a
-//! [`Budget`], so that it can be done in parts.
+//! The comparison of long lists: an [`Index`], which avoids comparing all pairs, and a [`Budget`],
+//! which divides the work into parts.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 
-/// How many entries may still be looked at in this part.
+/// The number of entries that may still be compared in this part.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(usize);
 
@@ -14,7 +14,7 @@ impl Budget {
         Self(entry_count)
     }
 
-    /// Whether one more entry may be looked at, which is then taken for looked at.
+    /// Whether one more entry may be compared; counts it.
     pub(super) fn take(&mut self) -> bool {
         let left = self.0.checked_sub(1);
         self.0 = left.unwrap_or(0);
@@ -22,7 +22,7 @@ impl Budget {
     }
 }
 
-/// The entries of a list, by what they are like.
+/// The entries of a list, by a digest of their keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     hasher: RandomState,
@@ -32,7 +32,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Makes room for a whole list, which would have to be moved again and again while it grows.
+    /// Reserves memory for a whole list, which would otherwise be moved repeatedly as it grows.
     pub(super) fn expect(&mut self, count: usize) {
         self.last.reserve(count);
         self.before.reserve(count);
@@ -44,7 +44,7 @@ impl Index {
         self.before.push(before);
     }
 
-    /// The first entry of such a key for which `is_it` holds: keys that differ may have one digest.
+    /// The first entry of such a key for which `is_it` holds: different keys may have one digest.
     pub(super) fn find(&self, key: impl Hash, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let last = self.last.get(&self.hasher.hash_one(key)).copied();
         let before = |at: &usize| self.before.get(*at).copied().flatten();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The plan that sets a host back to what it was: a rollback's, from the difference between then and
-//! now.
+//! The plan of a rollback: restores the recorded state of a host, from the differences to the
+//! present one.
 //!
-//! What is as it was is not touched. What was made since goes, and what has gone is made again; what
-//! belongs to guests is left alone, but for the bridge that a guest was a port of. Unlike other plans
-//! this one is not undone where a step is refused: the rest of it is done all the same, and whoever
-//! carries it out compares again. So no step here has anything that takes it back, and a step whose
-//! effect the kernel may have spoilt by a later one is not worth a forecast.
+//! Only differences are changed. Links made since are removed, and links that are gone are made
+//! again; guests' links are left alone, except for their bridge membership. Unlike other plans this
+//! one is not undone if a step is refused: the other steps are performed all the same, and then the
+//! caller compares again. So no step has an undoing here, and effects that the kernel may have on
+//! later steps are not predicted.
 
 mod names;
 mod outline;
@@ -36,39 +36,39 @@ use addressing::Outlined;
 use outline::{OutlineBuilder, Pair};
 pub use planner::Planner;
 
-/// What a rollback starts from.
+/// The inputs of a rollback.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
     pub then: &'a Network,
     pub now: &'a HostRecord,
-    /// The DHCP clients that we run now.
+    /// The DHCP clients of the daemon that run now.
     pub leases: &'a [Lease],
-    /// The DHCP clients that somebody else has started, and that run now.
+    /// The DHCP clients of other programs that run now.
     pub foreign: &'a [ForeignClient],
     /// Those of them that this rollback has started.
     pub given_back: &'a [ForeignClient],
-    /// How long ago it was.
+    /// The age of the record.
     pub elapsed: Duration,
 }
 
-/// What leads back.
+/// The plan of a rollback, with its losses.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Restoration {
     pub plan: Plan,
-    /// What no step brings back.
+    /// The things that no step can restore.
     pub lost: Vec<Loss>,
 }
 
-/// Something that cannot be as it was.
+/// Something that cannot be restored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Loss {
-    /// A link that only its owner can make: a NIC that was pulled out.
+    /// A link that the daemon cannot make: a NIC that was pulled out.
     Gone(IfName),
-    /// A link of the name is there that is something else, and not ours to remove.
+    /// Another link has the name, and is not ours to remove.
     Replaced(IfName),
-    /// A DHCP client that ran, and that only whoever looks after it can start.
+    /// A DHCP client that ran, and that only its supervisor can restart.
     Client(Box<ForeignClient>),
-    /// A bridge that was not there then, and that guests are on now.
+    /// A bridge that was made since, and that guests have joined.
     Occupied { name: IfName, guests: Vec<IfName> },
 }
 
@@ -89,26 +89,26 @@ impl fmt::Display for Loss {
     }
 }
 
-/// The plan that makes the files `now` those of `then`.
+/// The plan that restores the files `then` from the files `now`.
 pub(crate) fn restore_files(then: &Files, now: &Files) -> Plan {
     let step = |file: FileRestoration| Planned { step: Step::RestoreFile(file), undo: Vec::new() };
     let steps = snapshot::restorations(then, now).into_iter().map(step).collect();
     Plan { steps, ..Plan::default() }
 }
 
-/// What there is to do about links and DHCP clients.
+/// The work on links and DHCP clients.
 struct Outline {
     /// Before addresses and routes, and behind them.
     first: Vec<Step>,
     last: Vec<Step>,
-    /// The links whose addresses and routes are to be seen to, what is below others first.
+    /// The links whose addresses and routes are compared, those below others first.
     links: Vec<Outlined>,
     discarded: Vec<IfName>,
     lost: Vec<Loss>,
 }
 
 impl<'a> OutlineBuilder<'a> {
-    /// Plans all but addresses and routes.
+    /// Plans everything except addresses and routes.
     fn build(mut self) -> Outline {
         self.stop_clients();
         self.release_ports();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The VLANs part of the way back: what bridges let through at each port, and to themselves.
+//! The part of a rollback for VLANs: the memberships of bridges' ports, and of bridges themselves.
 
 use crate::host::record::{HostRecord, Recorded};
 use crate::model::name::IfName;
@@ -12,7 +12,7 @@ use crate::plan::step::Step;
 use super::outline::{OutlineBuilder, Pair};
 
 impl<'a> OutlineBuilder<'a> {
-    /// Gives to a port that joins `bridge` just now what it had on it.
+    /// Restores the memberships of a port that joins `bridge` in this round.
     pub(super) fn give_vlans(
         &mut self,
         port: IfName,
@@ -24,7 +24,7 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Sets which VLANs are let through to bridges, and at ports that have stayed.
+    /// Restores the memberships of bridges, and of ports that have stayed.
     pub(super) fn set_vlans(&mut self) {
         for Pair { then, now, .. } in self.pairs() {
             let link = then.link();
@@ -39,7 +39,7 @@ impl<'a> OutlineBuilder<'a> {
                 Some(now) if is_bridge || self.master_now(now) == master => {
                     self.now.vlans_of(now.link().index)
                 }
-                // It joins just now, and is given what it had.
+                // The port joins in this round, and gets its memberships with that.
                 None | Some(_) => None,
             };
             if let Some(has) = has {
@@ -49,14 +49,14 @@ impl<'a> OutlineBuilder<'a> {
         self.set_vlans_of_guests();
     }
 
-    /// What a guest's port has is its own business while it stays on its bridge. It was put back just
-    /// now, by a round that was not carried to its end, if it has only what everybody is given; and what
-    /// everybody is given can only be changed, and set back, along with what guests have.
+    /// The memberships of a guest's port are left alone while it stays on its bridge. If it has
+    /// only the bridge's default, an interrupted round has put it back. The default of a bridge can
+    /// only be changed, and restored, together with the memberships of guests.
     fn set_vlans_of_guests(&mut self) {
         let then = self.then;
         for (guest, bridge) in then.guests.iter() {
             let Some(now) = self.now.named(guest) else { continue };
-            // Another guest's by this name has another number.
+            // Another guest's link of this name has another number.
             let had = then.host.vlans_of(now.link().index);
             let has = self.now.vlans_of(now.link().index);
             let has = has.filter(|_| self.master_now(now) == Some(*bridge));
@@ -68,9 +68,9 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// Sets what `bridge` gives to whatever joins it. The kernel puts it in the place of what that was
-    /// before, or of whatever comes untagged if that was nothing, at each port that has no VLAN of the
-    /// number; so guests have one for that long.
+    /// Sets the default VLAN of `bridge`. At each port without a VLAN of that number, the kernel
+    /// replaces the old default by it, or the VLAN of untagged packets if there was no default; so
+    /// guests have one for that long.
     pub(super) fn set_default_vlan(&mut self, bridge: IfName, default: u16, setting: LinkSetting) {
         let now = self.now;
         let vlan = BridgeVlans::tagged(default);
@@ -89,8 +89,8 @@ impl<'a> OutlineBuilder<'a> {
         }
     }
 
-    /// What a bridge lets through where nobody has told it anything: at a port that joins just now,
-    /// and to itself when it is made. `None` without such a bridge, or where it looks at no VLANs.
+    /// The default memberships of a port that joins a bridge, and of a new bridge itself. `None`
+    /// without such a bridge, or if it does not filter VLANs.
     fn default_vlans(&self, bridge: IfName) -> Option<BridgeVlans> {
         let is_there = self.links.contains_key(&bridge);
         let then = self.then.host.named(&bridge).filter(|_| is_there)?;
