@@ -152,7 +152,7 @@ impl Owed {
         }
     }
 
-    /// An attempt to apply this definition is planned.
+    /// Notes that a try to apply this definition is planned.
     pub(super) fn note_planned(&mut self, definition: &Interface, partial: &Partial) {
         self.lacks.clone_from(&partial.lacks);
         self.is_usable = partial.is_usable;
