@@ -36,7 +36,7 @@ impl Discard {
         Self { links: VecDeque::new(), current: None, quiet_since: now, hurries: false }
     }
 
-    /// Takes links that an earlier daemon has left.
+    /// Adds links left by an earlier daemon.
     pub(super) fn adopt(&mut self, host: &Host) {
         let leftovers = host.links().filter(|link| is_discarded(host, link));
         for link in leftovers {
@@ -83,7 +83,7 @@ impl Discard {
         }
     }
 
-    /// The link to be deleted next, if it is time and the last one is gone.
+    /// Returns the link to be deleted next, if it is due and the last one is gone.
     pub(super) fn poll_link(&mut self, host: &Host, now: Instant) -> Option<IfName> {
         if let Some((name, since)) = self.current {
             let is_gone = host.link_named(&name).is_none();
@@ -99,7 +99,7 @@ impl Discard {
             return None;
         }
         let name = self.links.pop_front()?;
-        // It may have been deleted, or be in use again.
+        // The link may have been deleted, or be in use again.
         host.link_named(&name).filter(|link| is_discarded(host, link))?;
         self.current = Some((name, now));
         Some(name)

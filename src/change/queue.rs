@@ -12,7 +12,7 @@ use crate::limits::CHANGES_WAITING_MAX;
 /// that only waits for a change does not count.
 const CLIENTS_SHARE: u32 = 4;
 
-/// See the module.
+/// The queue of requests.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Request>,
@@ -35,7 +35,7 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Whether clients' requests are refused.
+    /// Returns whether clients' requests are refused.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.len() >= CHANGES_WAITING_MAX
     }
@@ -44,7 +44,7 @@ impl Queue {
         self.waiting.push_back(request);
     }
 
-    /// Puts a request before all others.
+    /// Queues a request before all others.
     pub(super) fn push_first(&mut self, request: Request) {
         self.waiting.push_front(request);
     }
@@ -54,7 +54,7 @@ impl Queue {
         self.waiting.pop_front()
     }
 
-    /// All that wait.
+    /// Takes all requests.
     pub(super) fn drain(&mut self) -> Vec<Request> {
         self.waiting.drain(..).collect()
     }
@@ -82,7 +82,7 @@ impl Queue {
         matches!(self.pause, Pause::Yielding(until) if until > now)
     }
 
-    /// When to go on.
+    /// Returns when to continue.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         match self.pause {
             Pause::None => Some(now),

@@ -23,7 +23,7 @@ pub(super) struct Running {
     pub(super) shelved: Option<Box<Shelved>>,
     /// The beginning of the error if it fails.
     pub(super) failure: String,
-    /// It changes more than files.
+    /// Whether the change concerns more than files.
     pub(super) changes_network: bool,
 }
 

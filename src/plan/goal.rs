@@ -50,7 +50,7 @@ impl<'a> AddressingGoal<'a> {
         self.now.into_iter().chain(self.sources.iter().copied())
     }
 
-    /// Whether a source was taken down before.
+    /// Returns whether a source is a link that was removed before.
     pub(super) fn was_removed(&self, source: &Surveyed) -> bool {
         let now = self.survey.named(&source.link.name);
         now.is_none_or(|now| !std::ptr::eq(now, source))
@@ -61,7 +61,7 @@ impl<'a> AddressingGoal<'a> {
         self.survey.removed.get(&self.link)
     }
 
-    /// The addresses that the definition names.
+    /// Returns the addresses in the definition.
     pub(super) fn fixed(&self) -> Vec<IpPrefix> {
         let ips = self.protocol.map(|protocol| protocol.addresses.as_slice()).unwrap_or_default();
         ips.iter().map(|ip| ip.prefix()).collect()
@@ -173,7 +173,7 @@ impl<'a> AddressingGoal<'a> {
         })
     }
 
-    /// The link's own addresses of this family.
+    /// Returns the link's own addresses of this family.
     pub(super) fn own(&self) -> Vec<&'a AddressRecord> {
         self.now.map(|now| self.addresses_of(now).collect()).unwrap_or_default()
     }
@@ -345,18 +345,18 @@ impl<'a> AddressingGoal<'a> {
     }
 }
 
-/// Whether this is the default route over this gateway.
+/// Returns whether this is the default route by this gateway.
 pub(super) fn leads_over(route: &RouteRecord, gateway: Option<IpAddr>) -> bool {
     route.is_default() && gateway.is_some_and(|gateway| route.leads_over(gateway))
 }
 
-/// Whether two addresses of one link share a network, as the kernel sees it.
+/// Returns whether the kernel considers two addresses of one link to be in the same network.
 fn same_network(a: &AddressRecord, b: &AddressRecord) -> bool {
     let (a, b) = (a.address.prefix, b.address.prefix);
     a.prefix_len() == b.prefix_len() && a.network() == b.network()
 }
 
-/// Whether a network has an address.
+/// Returns whether an address is in a network.
 pub(super) fn holds(network: IpPrefix, address: IpAddr) -> bool {
     let within = IpPrefix::new(address, network.prefix_len());
     network.family() == Family::of(address)

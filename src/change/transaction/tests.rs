@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The states of a change, by a clock made of values.
+//! Tests of a transaction's states with simulated time.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// Open, with a deadline 70 seconds after the boot.
+/// An open transaction, with a deadline 70 seconds after boot.
 fn open() -> OpenChange {
     let mut change = OpenChange::default();
     let opening = Opening { deadline: Some(70 * SECOND), ..Opening::default() };

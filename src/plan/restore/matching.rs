@@ -26,7 +26,7 @@ impl Budget {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     hasher: RandomState,
-    /// The last entry of each digest, and for each entry the one before it of the same digest.
+    /// The last entry of each digest, and for each entry the previous one of the same digest.
     last: HashMap<u64, usize>,
     before: Vec<Option<usize>>,
 }

@@ -98,7 +98,7 @@ pub(crate) fn restore_files(then: &Files, now: &Files) -> Plan {
 
 /// The work on links and DHCP clients.
 struct Outline {
-    /// Before addresses and routes, and behind them.
+    /// The steps before addresses and routes, and those after them.
     first: Vec<Step>,
     last: Vec<Step>,
     /// The links whose addresses and routes are compared, those below others first.
