@@ -105,9 +105,9 @@ pub fn not_open(driver: Driver) -> CallError {
 }
 
 /// The call changes something, and the client has only read access.
-pub fn read_only(api: &str) -> CallError {
+pub fn read_only(domain: Domain, api: &str) -> CallError {
     let detail = format!("read only access prevents {api}");
-    CallError::new(ErrorCode::OperationDenied, Domain::Interface, detail)
+    CallError::new(ErrorCode::OperationDenied, domain, detail)
 }
 
 /// No interface of this name.

@@ -24,6 +24,7 @@ pub mod definitions;
 pub mod snapshot;
 pub mod backend;
 pub mod plan;
+pub mod auth;
 // State over time; input and `now` go in, outputs are polled out.
 pub mod session;
 pub mod change;

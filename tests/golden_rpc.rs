@@ -67,7 +67,10 @@ fn converse(capture: &Capture) -> String {
 fn name(call: &Call) -> String {
     match call {
         Call::Connect(call) => format!("{call:?}"),
-        Call::Interface(call) => format!("{call:?}"),
+        Call::Query(call) => format!("{call:?}"),
+        Call::Change(call) => format!("{call:?}"),
+        // As in the names of the procedures.
+        Call::Transaction(call) => format!("Change{call:?}"),
         Call::Refused(_) => "refused".to_owned(),
         Call::Admin(call) => format!("admin {call:?}"),
     }

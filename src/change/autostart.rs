@@ -18,14 +18,14 @@ use log::{debug, warn};
 
 use crate::change::action::Context;
 use crate::change::owed::{Incomplete, Owed, Standing};
-use crate::change::request::{Origin, Request};
+use crate::change::request::{Origin, Request, RequestedCall};
 use crate::definitions::Definitions;
 use crate::host::{Host, LinkId, LinkNews};
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::plan::bring_up::{Partial, Round};
-use crate::proto::interface::InterfaceCall;
+use crate::proto::interface::ChangeCall;
 
 /// What is known of interfaces that come up by themselves.
 #[derive(Clone, Debug, Default)]
@@ -203,10 +203,12 @@ impl Autostart {
 
     /// A client has made this call: an interface that it has started, destroyed or undefined is its
     /// affair from now on.
-    pub(super) fn note_call(&mut self, call: &InterfaceCall) {
-        let (InterfaceCall::Create { name, .. }
-        | InterfaceCall::Destroy { name, .. }
-        | InterfaceCall::Undefine { name }) = call
+    pub(super) fn note_call(&mut self, call: &RequestedCall) {
+        let RequestedCall::Change(
+            ChangeCall::Create { name, .. }
+            | ChangeCall::Destroy { name, .. }
+            | ChangeCall::Undefine { name },
+        ) = call
         else {
             return;
         };
@@ -266,8 +268,8 @@ impl Autostart {
 }
 
 fn request(name: IfName, why: &'static str) -> Request {
-    let call = InterfaceCall::Create { name: name.to_string(), flags: 0 };
-    Request { origin: Origin::Daemon(why), call }
+    let call = ChangeCall::Create { name: name.to_string(), flags: 0 };
+    Request { origin: Origin::Daemon(why), call: call.into() }
 }
 
 fn is_hotplugged(interface: &Interface) -> bool {

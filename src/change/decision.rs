@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Decision`]: what a handler makes of a call that changes the host.
+//! [`Decision`]: what a handler makes of a request.
 
 use crate::host::shelf::Shelved;
 use crate::host::survey::{RemovedInterface, SurveyOrder};
@@ -10,12 +10,10 @@ use crate::proto::Reply;
 /// What comes of a request.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// The answer; nothing has to be changed.
-    Reply(Reply),
     /// The call is to be decided again with a survey of these links.
     Survey(SurveyOrder),
     /// The host is changed, and then the call is answered.
-    Change(Change),
+    Change(Box<Change>),
     Transact(Transaction),
 }
 

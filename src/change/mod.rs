@@ -299,8 +299,7 @@ impl Coordinator {
                 self.stage = Stage::Surveying(order, Sought::Decision(request));
             }
             Ok(Decision::Transact(transaction)) => self.transact(request, transaction, context),
-            Ok(Decision::Change(change)) => self.check(request, change, context),
-            Ok(Decision::Reply(reply)) => self.answer(request, Ok(reply)),
+            Ok(Decision::Change(change)) => self.check(request, *change, context),
             Err(err) => self.answer(request, Err(err)),
         }
     }

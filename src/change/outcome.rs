@@ -12,9 +12,7 @@ use crate::change::running::Running;
 use crate::change::stage::{FileOwner, Stage};
 use crate::change::transaction::Status;
 use crate::error::CallError;
-use crate::model::name::IfName;
 use crate::proto::Reply;
-use crate::proto::interface::InterfaceCall;
 
 impl Coordinator {
     /// Puts an action behind those that are ready.
@@ -45,13 +43,11 @@ impl Coordinator {
         }
         let Running { request, work, reply, removed, found, failure, .. } = running;
         let (now, job) = (context.now.instant, &work.job);
-        if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
-            (&request.origin, &request.call)
-        {
+        if let Some(name) = request.attempted() {
             self.recent.note_found(found, context.host);
             self.discard.push(work.discarded, now);
             // The daemon that comes next is to try again what this one had no time for.
-            if let (Ok(name), false) = (IfName::new(name), self.is_stopping) {
+            if !self.is_stopping {
                 let refused = job.refused().iter().map(|(step, err)| format!("{step}: {err}"));
                 self.autostart.note_attempt(&name, refused.collect(), context);
                 self.take_up_attempts();
@@ -87,19 +83,14 @@ impl Coordinator {
 
     /// A request is decided, and cannot be carried out.
     pub(super) fn refuse(&mut self, request: Request, err: CallError, context: &Context<'_>) {
-        match (&request.origin, &request.call) {
-            (Origin::Daemon(_), InterfaceCall::Create { name, .. }) => {
-                if let Ok(name) = IfName::new(name) {
-                    self.autostart.note_attempt(&name, vec![err.message().to_owned()], context);
-                    self.take_up_attempts();
-                }
-            }
-            _ => self.answer(request, Err(err)),
-        }
+        let Some(name) = request.attempted() else { return self.answer(request, Err(err)) };
+        self.autostart.note_attempt(&name, vec![err.message().to_owned()], context);
+        self.take_up_attempts();
     }
 
     /// Answers a request. Nothing is under way then.
     pub(super) fn answer(&mut self, request: Request, outcome: Result<Reply, CallError>) {
+        let is_attempt = request.attempted().is_some();
         match request.origin {
             Origin::Client { .. } => {
                 if outcome.is_ok() {
@@ -110,7 +101,7 @@ impl Coordinator {
             Origin::Daemon(why) => {
                 debug!("{why}: {outcome:?}");
                 // An interface that was to come up is left to the next daemon, if this one stops.
-                if !matches!(request.call, InterfaceCall::Create { .. }) {
+                if !is_attempt {
                     self.note_rolled_back(outcome);
                 }
             }

@@ -20,7 +20,7 @@ use crate::plan::bring_up::{self, Partial};
 use crate::plan::losses;
 use crate::plan::step::Step;
 use crate::plan::{self, Plan, Planned};
-use crate::proto::interface::InterfaceCall;
+use crate::proto::interface::ChangeCall;
 
 impl Coordinator {
     /// Takes up a request.
@@ -29,12 +29,8 @@ impl Coordinator {
             return self.answer(request, Err(call_errors::stopping()));
         }
         self.recent.handle_time(context.now.instant);
-        if let (Origin::Daemon(_), InterfaceCall::Create { name, .. }) =
-            (&request.origin, &request.call)
-        {
-            if let Ok(name) = IfName::new(name) {
-                return self.begin_attempt(request, name, context);
-            }
+        if let Some(name) = request.attempted() {
+            return self.begin_attempt(request, name, context);
         }
         self.stage = Stage::Deciding;
         self.make_ready(Action::Decide { request: Box::new(request), survey: None });
@@ -162,8 +158,8 @@ impl Coordinator {
         if self.is_stopping {
             return;
         }
-        let call = InterfaceCall::Create { name: link.to_string(), flags: 0 };
-        let request = Request { origin: Origin::Daemon(why), call };
+        let call = ChangeCall::Create { name: link.to_string(), flags: 0 };
+        let request = Request { origin: Origin::Daemon(why), call: call.into() };
         let running = Running::by_itself(request, Job::lenient(plan), Vec::new(), true);
         self.journal(Box::new(running), context);
     }

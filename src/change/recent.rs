@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::change::request::RequestedCall;
 use crate::definitions::Definitions;
 use crate::host::Host;
 use crate::host::removed::{LinkMemory, RemovedLink};
@@ -21,7 +22,7 @@ use crate::limits::{LEASE_REST_TIME_MAX, REMOVED_LINKS_MAX};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
-use crate::proto::interface::InterfaceCall;
+use crate::proto::interface::ChangeCall;
 
 /// Interfaces that were taken down a moment ago, as they were.
 #[derive(Clone, Debug, Default)]
@@ -77,12 +78,13 @@ impl Recent {
 
     /// A call has been carried out. An interface that is up has what was taken down before it; one that
     /// is defined no more leaves nothing to another of its name.
-    pub(super) fn note_done(&mut self, call: &InterfaceCall, definitions: &Definitions) {
-        let (InterfaceCall::Undefine { name } | InterfaceCall::Create { name, .. }) = call else {
+    pub(super) fn note_done(&mut self, call: &RequestedCall, definitions: &Definitions) {
+        let RequestedCall::Change(call) = call else { return };
+        let (ChangeCall::Undefine { name } | ChangeCall::Create { name, .. }) = call else {
             return;
         };
         let Ok(name) = IfName::new(name) else { return };
-        if matches!(call, InterfaceCall::Undefine { .. }) {
+        if matches!(call, ChangeCall::Undefine { .. }) {
             self.forget_definition(name);
         } else {
             let definition = definitions.named(&name);

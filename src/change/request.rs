@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use crate::model::client::{Access, ClientId, ClientState, Endpoint, Opened};
+use crate::model::client::ClientId;
+use crate::model::name::IfName;
 use crate::proto::Reply;
-use crate::proto::interface::InterfaceCall;
+use crate::proto::interface::{ChangeCall, TransactionCall};
 use crate::session::ReplyTo;
 use crate::snapshot::Caller;
 
@@ -13,7 +14,56 @@ use crate::snapshot::Caller;
 #[derive(Clone, Debug)]
 pub struct Request {
     pub origin: Origin,
-    pub call: InterfaceCall,
+    pub call: RequestedCall,
+}
+
+impl Request {
+    /// The interface that the daemon is to bring up by itself, if the request is such an attempt.
+    pub(super) fn attempted(&self) -> Option<IfName> {
+        let (Origin::Daemon(_), RequestedCall::Change(ChangeCall::Create { name, .. })) =
+            (&self.origin, &self.call)
+        else {
+            return None;
+        };
+        IfName::new(name).ok()
+    }
+}
+
+/// The calls that wait for their turn.
+#[derive(Clone, Debug)]
+pub enum RequestedCall {
+    Change(ChangeCall),
+    Transaction(TransactionCall),
+}
+
+impl RequestedCall {
+    /// libvirt's public name of the call.
+    pub fn api(&self) -> &'static str {
+        match self {
+            Self::Change(call) => call.api(),
+            Self::Transaction(call) => call.api(),
+        }
+    }
+
+    /// The name of the interface that is changed, if the call says one.
+    pub(super) fn interface_name(&self) -> Option<&str> {
+        match self {
+            Self::Change(call) => call.interface_name(),
+            Self::Transaction(_) => None,
+        }
+    }
+}
+
+impl From<ChangeCall> for RequestedCall {
+    fn from(call: ChangeCall) -> Self {
+        Self::Change(call)
+    }
+}
+
+impl From<TransactionCall> for RequestedCall {
+    fn from(call: TransactionCall) -> Self {
+        Self::Transaction(call)
+    }
 }
 
 /// Who asks for a change.
@@ -22,7 +72,6 @@ pub enum Origin {
     Client {
         id: ClientId,
         reply_to: ReplyTo,
-        state: ClientState,
         caller: Caller,
     },
     /// The daemon itself, for this reason.
@@ -30,17 +79,6 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What its call depends on.
-    pub fn state(&self) -> ClientState {
-        match self {
-            Self::Client { state, .. } => state.clone(),
-            Self::Daemon(_) => {
-                let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
-                ClientState { opened, ..ClientState::new(Endpoint::ReadWrite) }
-            }
-        }
-    }
-
     /// The client, if one asks.
     pub fn caller(&self) -> Option<&Caller> {
         match self {
@@ -66,7 +104,7 @@ impl fmt::Display for Brief<'_> {
             }
             Origin::Daemon(why) => write!(f, "{why}: ")?,
         }
-        f.write_str(call.changing_api().unwrap_or("a change"))?;
+        f.write_str(call.api())?;
         match (call.interface_name(), self.reply) {
             (Some(name), _) => write!(f, " of {name}"),
             (None, Reply::Interface(interface)) => write!(f, " of {}", interface.name),

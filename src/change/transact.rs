@@ -20,7 +20,7 @@ use crate::change::undo::{End, Undo, Undone};
 use crate::error::HostError;
 use crate::model::client::Privilege;
 use crate::proto::Reply;
-use crate::proto::interface::InterfaceCall;
+use crate::proto::interface::TransactionCall;
 use crate::snapshot::Snapshot;
 
 impl Coordinator {
@@ -111,7 +111,7 @@ impl Coordinator {
 
     /// Asks for a rollback, before everything else that waits. A change that is under way is undone.
     pub(super) fn ask_for_rollback(&mut self, cause: Cause) {
-        let call = InterfaceCall::ChangeRollback { flags: 0 };
+        let call = TransactionCall::Rollback { flags: 0 }.into();
         self.queue.push_first(Request { origin: Origin::Daemon(cause.as_str()), call });
         let (Stage::Working(running)
         | Stage::Recording(Purpose::Journal(running))
@@ -144,7 +144,7 @@ impl Coordinator {
             Resumption::Open(change) => self.reopen(change, recovery, context),
             Resumption::UndoJob { change, journal } => {
                 self.reopen(change, recovery, context);
-                let call = InterfaceCall::ChangeRollback { flags: 0 };
+                let call = TransactionCall::Rollback { flags: 0 }.into();
                 let why = "a change was interrupted";
                 let request = Request { origin: Origin::Daemon(why), call };
                 let (undo, next) = Undo::of_job(request, *journal, context);

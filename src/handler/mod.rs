@@ -2,10 +2,11 @@
 //! Calls to replies: what each call means.
 //!
 //! Handlers decide and never wait. They see the world as values; where a reply needs something that
-//! no value holds, they say what to ask, and are called again with the answer.
+//! no value holds, they say what to ask, and are called again with the answers so far. A call that comes
+//! here may be made by its client: [`crate::auth`] has checked it.
 //!
-//! The calls of the admin program are about the daemon and not about the host: [`admin::handle`] is
-//! asked for those, with questions of its own.
+//! The calls of the admin program are about the daemon and not about the host: [`admin::handle`] has
+//! questions of its own.
 
 pub mod uri;
 pub mod params;
@@ -15,27 +16,18 @@ pub mod interface;
 pub mod admin;
 
 use crate::backend::DefinitionFiles;
-use crate::call_errors;
-use crate::change::decision::{Change, Transaction};
-use crate::change::transaction::Status;
 use crate::definitions::Definitions;
-use crate::error::CallError;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
-use crate::host::survey::{Survey, SurveyOrder};
-use crate::model::client::{ClientState, Privilege};
-use crate::proto::{Call, Reply};
+use crate::proto::Reply;
 
-/// Everything that replies are made from.
+/// The host as calls about interfaces see it.
 #[derive(Clone, Copy, Debug)]
 pub struct World<'a> {
-    pub privilege: Privilege,
     pub host: &'a Host,
     /// The definition files, and what they define.
     pub files: &'a DefinitionFiles,
-    /// What is known of a change that can be undone.
-    pub change: Status<'a>,
 }
 
 impl<'a> World<'a> {
@@ -45,54 +37,30 @@ impl<'a> World<'a> {
     }
 }
 
-/// What a handler came to.
+/// The result of a handler that can do without the outside world, or go on with an answer.
 #[derive(Debug)]
 pub enum Outcome {
-    Done(Result<Reply, CallError>),
+    Reply(Reply),
     /// Find this out and call again.
     Ask(Question),
-    /// Change the host, and answer when that is done.
-    Change(Change),
-    /// Begin or end a change that can be undone, and answer when that is done.
-    Transact(Transaction),
 }
 
-/// What only the outside world can tell.
+/// A question that only the outside world can answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Question {
     Hostname,
-    /// What libvirt.conf and the environment say of URIs.
+    /// The settings of URIs in libvirt.conf and the environment.
     UriSettings,
-    /// What the table of links does not hold of these.
+    /// The attributes of links that the table of links does not hold.
     Links(Inspection),
-    /// All that must be known of these links before they are changed.
-    Survey(SurveyOrder),
 }
 
-/// The outside world's answer to a [`Question`], of the same kind.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    Hostname(String),
-    UriSettings(UriSettings),
-    Links(Findings),
-    Survey(Survey),
-}
-
-/// Answers one call, or says what must be known first.
-pub fn handle(
-    call: &Call,
-    client: &ClientState,
-    world: &World<'_>,
-    answer: Option<&Answer>,
-) -> Outcome {
-    match call {
-        Call::Connect(call) => connect::handle(call, client, world, answer),
-        Call::Interface(call) => interface::handle(call, client, world, answer),
-        Call::Refused(answer) => Outcome::Done(answer.clone()),
-        Call::Admin(_) => {
-            Outcome::Done(Err(call_errors::invariant("admin calls are for handler::admin")))
-        }
-    }
+/// The outside world's answers to the [`Question`]s of one call. A handler asks for what is missing.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    pub hostname: Option<String>,
+    pub uri_settings: Option<UriSettings>,
+    pub links: Option<Findings>,
 }
 
 #[cfg(test)]

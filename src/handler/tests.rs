@@ -8,15 +8,18 @@ use std::rc::Rc;
 
 use super::*;
 use crate::backend::native::Native;
+use crate::change::transaction::Status;
 use crate::definitions::files::{FilePath, FileState};
+use crate::error::CallError;
+use crate::handler::interface::query;
 use crate::model::address::MacAddr;
-use crate::model::client::{Access, Endpoint, Opened};
+use crate::model::client::{Access, ClientState, Endpoint, Opened, Privilege};
 use crate::model::interface::{Ethernet, Interface, Kind, OperState};
 use crate::model::name::IfName;
 use crate::netlink::Event;
 use crate::netlink::link::{Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use crate::proto::connect::ConnectCall;
-use crate::proto::interface::InterfaceCall;
+use crate::proto::interface::{ChangeCall, QueryCall};
 use crate::xml::format::format;
 
 /// A bridge with two ports, a tap, two links of one address, and one that is down.
@@ -70,54 +73,49 @@ fn client(access: Access) -> ClientState {
     ClientState { opened: Some(opened), ..ClientState::new(Endpoint::ReadWrite) }
 }
 
-/// Answers a call of a client that may do everything, on [`host`] with these definitions.
-fn answer_with(definitions: &[&str], call: InterfaceCall) -> Result<Reply, CallError> {
+/// Answers a query on [`host`] with these definitions.
+fn answer_with(definitions: &[&str], call: &QueryCall) -> Result<Reply, CallError> {
     let (host, files) = (host(), files(definitions));
-    let world = World {
-        privilege: Privilege::System,
-        host: &host,
-        files: &files,
-        change: Status::default(),
-    };
-    let client = client(Access::ReadWrite);
-    let findings = Answer::Links(Findings::default());
-    match handle(&Call::Interface(call.clone()), &client, &world, None) {
-        Outcome::Done(result) => result,
-        Outcome::Ask(_) => match handle(&Call::Interface(call), &client, &world, Some(&findings)) {
-            Outcome::Done(result) => result,
+    let world = World { host: &host, files: &files };
+    let answers = Answers { links: Some(Findings::default()), ..Answers::default() };
+    match query::handle(call, &world, &Answers::default())? {
+        Outcome::Reply(reply) => Ok(reply),
+        Outcome::Ask(Question::Links(_)) => match query::handle(call, &world, &answers)? {
+            Outcome::Reply(reply) => Ok(reply),
             other => panic!("after an answer: {other:?}"),
         },
-        other @ (Outcome::Change(_) | Outcome::Transact(_)) => {
-            panic!("a call that looks: {other:?}")
-        }
+        other => panic!("a query: {other:?}"),
     }
 }
 
-fn answer(call: InterfaceCall) -> Result<Reply, CallError> {
-    answer_with(&[], call)
+fn answer(call: QueryCall) -> Result<Reply, CallError> {
+    answer_with(&[], &call)
 }
 
-fn error(call: InterfaceCall) -> String {
-    let err = answer(call).unwrap_err();
+fn error(call: QueryCall) -> String {
+    text(&answer(call).unwrap_err())
+}
+
+/// Why a change is refused on [`host`], before a survey.
+fn change_error(call: ChangeCall) -> String {
+    let (host, files) = (host(), files(&[]));
+    let world = World { host: &host, files: &files };
+    text(&interface::decide(&call.into(), &world, Status::default(), None).unwrap_err())
+}
+
+fn text(err: &CallError) -> String {
     format!("{}/{} {err}", err.code() as i32, err.domain() as i32)
 }
 
-fn connect(call: ConnectCall, client: &ClientState) -> Result<Reply, CallError> {
-    let (host, files) = (Host::default(), files(&[]));
-    let world = World {
-        privilege: Privilege::System,
-        host: &host,
-        files: &files,
-        change: Status::default(),
-    };
-    match handle(&Call::Connect(call), client, &world, None) {
-        Outcome::Done(result) => result,
-        other => panic!("{other:?}"),
+fn connect(call: &ConnectCall, client: &ClientState) -> Result<Reply, CallError> {
+    match connect::handle(call, client, Privilege::System, &Answers::default())? {
+        Outcome::Reply(reply) => Ok(reply),
+        other @ Outcome::Ask(_) => panic!("{other:?}"),
     }
 }
 
-fn names(definitions: &[&str], call: InterfaceCall) -> Vec<String> {
-    match answer_with(definitions, call).unwrap() {
+fn names(definitions: &[&str], call: QueryCall) -> Vec<String> {
+    match answer_with(definitions, &call).unwrap() {
         Reply::Names(names) => names.iter().map(ToString::to_string).collect(),
         Reply::Interfaces { list, count } => {
             assert_eq!(list.len(), usize::try_from(count).unwrap());
@@ -127,23 +125,23 @@ fn names(definitions: &[&str], call: InterfaceCall) -> Vec<String> {
     }
 }
 
-fn list_all(flags: u32) -> InterfaceCall {
-    InterfaceCall::ListAllInterfaces { need_results: true, flags }
+fn list_all(flags: u32) -> QueryCall {
+    QueryCall::ListAllInterfaces { need_results: true, flags }
 }
 
 #[test]
 fn lists_leave_out_ports_and_taps_and_tell_up_from_down() {
     let active = ["br0", "lo", "twin0", "twin1"];
     let all = ["br0", "down0", "lo", "twin0", "twin1"];
-    assert_eq!(names(&[], InterfaceCall::ListInterfaces { count_max: 99 }), active);
-    assert_eq!(names(&[], InterfaceCall::ListDefinedInterfaces { count_max: 99 }), ["down0"]);
+    assert_eq!(names(&[], QueryCall::ListInterfaces { count_max: 99 }), active);
+    assert_eq!(names(&[], QueryCall::ListDefinedInterfaces { count_max: 99 }), ["down0"]);
     assert_eq!(names(&[], list_all(2)), active);
     assert_eq!(names(&[], list_all(1)), ["down0"]);
     for flags in [0, 3] {
         assert_eq!(names(&[], list_all(flags)), all);
     }
-    assert_eq!(answer(InterfaceCall::NumOfInterfaces), Ok(Reply::Number(4)));
-    assert_eq!(answer(InterfaceCall::NumOfDefinedInterfaces), Ok(Reply::Number(1)));
+    assert_eq!(answer(QueryCall::NumOfInterfaces), Ok(Reply::Number(4)));
+    assert_eq!(answer(QueryCall::NumOfDefinedInterfaces), Ok(Reply::Number(1)));
 }
 
 #[test]
@@ -165,14 +163,14 @@ fn a_definition_is_always_listed_and_inactive_without_a_link() {
 
 #[test]
 fn a_list_is_cut_to_what_the_client_takes_and_counted_without_it() {
-    assert_eq!(names(&[], InterfaceCall::ListInterfaces { count_max: 2 }), ["br0", "lo"]);
-    assert_eq!(names(&[], InterfaceCall::ListInterfaces { count_max: 0 }), [""; 0]);
-    assert!(answer(InterfaceCall::ListInterfaces { count_max: 16_384 }).is_ok());
+    assert_eq!(names(&[], QueryCall::ListInterfaces { count_max: 2 }), ["br0", "lo"]);
+    assert_eq!(names(&[], QueryCall::ListInterfaces { count_max: 0 }), [""; 0]);
+    assert!(answer(QueryCall::ListInterfaces { count_max: 16_384 }).is_ok());
     let want = "39/7 maxnames > REMOTE_INTERFACE_LIST_MAX";
-    assert_eq!(error(InterfaceCall::ListInterfaces { count_max: 16_385 }), want);
+    assert_eq!(error(QueryCall::ListInterfaces { count_max: 16_385 }), want);
     let want = "39/7 maxnames must be non-negative";
-    assert_eq!(error(InterfaceCall::ListDefinedInterfaces { count_max: -1 }), want);
-    let counted = InterfaceCall::ListAllInterfaces { need_results: false, flags: 0 };
+    assert_eq!(error(QueryCall::ListDefinedInterfaces { count_max: -1 }), want);
+    let counted = QueryCall::ListAllInterfaces { need_results: false, flags: 0 };
     assert_eq!(answer(counted), Ok(Reply::Interfaces { list: Vec::new(), count: 5 }));
 }
 
@@ -182,21 +180,21 @@ fn flags_that_nobody_knows_are_named() {
     assert_eq!(error(list_all(7)), want);
     let want = "8/26 unsupported flags (0xfffffffe) in function udevInterfaceGetXMLDesc";
     let name = "lo".to_owned();
-    assert_eq!(error(InterfaceCall::GetXmlDesc { name, flags: u32::MAX }), want);
+    assert_eq!(error(QueryCall::GetXmlDesc { name, flags: u32::MAX }), want);
 }
 
 #[test]
 fn looking_up_by_name_finds_what_lists_hide() {
     for name in ["port0", "tap0", "lo"] {
-        let found = answer(InterfaceCall::LookupByName { name: name.to_owned() });
+        let found = answer(QueryCall::LookupByName { name: name.to_owned() });
         match found {
             Ok(Reply::Interface(found)) => assert_eq!(found.name.as_str(), name),
             other => panic!("{other:?}"),
         }
-        let active = answer(InterfaceCall::IsActive { name: name.to_owned() });
+        let active = answer(QueryCall::IsActive { name: name.to_owned() });
         assert_eq!(active, Ok(Reply::Number(1)));
     }
-    let down = InterfaceCall::IsActive { name: "down0".to_owned() };
+    let down = QueryCall::IsActive { name: "down0".to_owned() };
     assert_eq!(answer(down), Ok(Reply::Number(0)));
 }
 
@@ -205,15 +203,15 @@ fn a_name_that_cannot_be_is_not_found_like_any_other() {
     for name in ["nope", "", "../lo", "a b", "sixteen-bytes-xx"] {
         let want = format!("57/26 Interface not found: couldn't find interface named '{name}'");
         let name = name.to_owned();
-        assert_eq!(error(InterfaceCall::LookupByName { name: name.clone() }), want);
-        assert_eq!(error(InterfaceCall::IsActive { name: name.clone() }), want);
-        assert_eq!(error(InterfaceCall::GetXmlDesc { name, flags: 0 }), want);
+        assert_eq!(error(QueryCall::LookupByName { name: name.clone() }), want);
+        assert_eq!(error(QueryCall::IsActive { name: name.clone() }), want);
+        assert_eq!(error(QueryCall::GetXmlDesc { name, flags: 0 }), want);
     }
 }
 
 #[test]
 fn an_address_is_looked_up_literally_and_in_either_case() {
-    let by_mac = |mac: &str| InterfaceCall::LookupByMac { mac: mac.to_owned() };
+    let by_mac = |mac: &str| QueryCall::LookupByMac { mac: mac.to_owned() };
     assert!(matches!(answer(by_mac("02:00:00:00:00:02")), Ok(Reply::Interface(_))));
     let several = "59/26 multiple matching interfaces found: \
         the MAC address '02:00:00:00:00:AB' matches multiple interfaces";
@@ -227,8 +225,8 @@ fn an_address_is_looked_up_literally_and_in_either_case() {
 #[test]
 fn the_inactive_xml_is_the_definition_where_there_is_one() {
     let xml = |definitions: &[&str], name: &str, flags| {
-        let call = InterfaceCall::GetXmlDesc { name: name.to_owned(), flags };
-        match answer_with(definitions, call).unwrap() {
+        let call = QueryCall::GetXmlDesc { name: name.to_owned(), flags };
+        match answer_with(definitions, &call).unwrap() {
             Reply::Text(xml) => xml,
             other => panic!("{other:?}"),
         }
@@ -244,12 +242,12 @@ fn the_inactive_xml_is_the_definition_where_there_is_one() {
 fn flags_that_a_change_does_not_have_are_refused_first() {
     let absent = || "absent".to_owned();
     for (function, call) in [
-        ("netcfInterfaceDefineXML", InterfaceCall::DefineXml { xml: absent(), flags: 8 }),
-        ("netcfInterfaceCreate", InterfaceCall::Create { name: absent(), flags: 8 }),
-        ("netcfInterfaceDestroy", InterfaceCall::Destroy { name: absent(), flags: 8 }),
+        ("netcfInterfaceDefineXML", ChangeCall::DefineXml { xml: absent(), flags: 8 }),
+        ("netcfInterfaceCreate", ChangeCall::Create { name: absent(), flags: 8 }),
+        ("netcfInterfaceDestroy", ChangeCall::Destroy { name: absent(), flags: 8 }),
     ] {
         let want = format!("8/26 unsupported flags (0x8) in function {function}");
-        assert_eq!(error(call), want);
+        assert_eq!(change_error(call), want);
     }
 }
 
@@ -257,82 +255,33 @@ fn flags_that_a_change_does_not_have_are_refused_first() {
 fn a_change_of_what_is_not_there_is_refused() {
     let name = || "absent".to_owned();
     let calls = [
-        InterfaceCall::Undefine { name: name() },
-        InterfaceCall::Create { name: name(), flags: 0 },
-        InterfaceCall::Destroy { name: name(), flags: 0 },
+        ChangeCall::Undefine { name: name() },
+        ChangeCall::Create { name: name(), flags: 0 },
+        ChangeCall::Destroy { name: name(), flags: 0 },
     ];
     for call in calls {
         let want = "57/26 Interface not found: couldn't find interface named 'absent'";
-        assert_eq!(error(call), want);
+        assert_eq!(change_error(call), want);
     }
-    let undefined = InterfaceCall::Undefine { name: "lo".to_owned() };
+    let undefined = ChangeCall::Undefine { name: "lo".to_owned() };
     let want = "55/26 Requested operation is not valid: interface 'lo' has no definition";
-    assert_eq!(error(undefined), want);
-}
-
-#[test]
-fn whoever_may_only_look_changes_nothing() {
-    let name = || "br0".to_owned();
-    for (api, call) in [
-        ("virInterfaceDefineXML", InterfaceCall::DefineXml { xml: name(), flags: 9 }),
-        ("virInterfaceUndefine", InterfaceCall::Undefine { name: name() }),
-        ("virInterfaceCreate", InterfaceCall::Create { name: name(), flags: 9 }),
-        ("virInterfaceDestroy", InterfaceCall::Destroy { name: name(), flags: 9 }),
-        ("virInterfaceChangeBegin", InterfaceCall::ChangeBegin { flags: 9 }),
-        ("virInterfaceChangeCommit", InterfaceCall::ChangeCommit { flags: 9 }),
-        ("virInterfaceChangeRollback", InterfaceCall::ChangeRollback { flags: 9 }),
-    ] {
-        let (host, files) = (host(), files(&[]));
-        let world = World {
-            privilege: Privilege::System,
-            host: &host,
-            files: &files,
-            change: Status::default(),
-        };
-        let call = Call::Interface(call);
-        match handle(&call, &client(Access::ReadOnly), &world, None) {
-            Outcome::Done(Err(err)) => {
-                let want = format!("operation forbidden: read only access prevents {api}");
-                assert_eq!(err.message(), want);
-            }
-            other => panic!("{other:?}"),
-        }
-        match handle(&call, &ClientState::new(Endpoint::ReadWrite), &world, None) {
-            Outcome::Done(Err(err)) => {
-                assert_eq!(err.message(), "internal error: connection not open");
-            }
-            other => panic!("{other:?}"),
-        }
-    }
+    assert_eq!(change_error(undefined), want);
 }
 
 #[test]
 fn before_open_few_calls_are_answered() {
     let new = ClientState::new(Endpoint::ReadWrite);
-    assert_eq!(connect(ConnectCall::AuthList, &new), Ok(Reply::AuthTypes(&[0])));
-    assert_eq!(connect(ConnectCall::Close, &new), Ok(Reply::Closing));
+    assert_eq!(connect(&ConnectCall::AuthList, &new), Ok(Reply::AuthTypes(&[0])));
+    assert_eq!(connect(&ConnectCall::Close, &new), Ok(Reply::Closing));
     let keepalive = ConnectCall::SupportsFeature { feature: 10 };
-    assert_eq!(connect(keepalive, &new), Ok(Reply::KeepaliveSupported));
-    for call in [
-        ConnectCall::GetType,
-        ConnectCall::GetHostname,
-        ConnectCall::GetUri,
-        ConnectCall::IsSecure,
-        ConnectCall::GetLibVersion,
-        ConnectCall::CloseCallback,
-        ConnectCall::SupportsFeature { feature: 8 },
-        ConnectCall::SetIdentity { params: Vec::new() },
-    ] {
-        let err = connect(call, &new).unwrap_err();
-        assert_eq!(err.message(), "internal error: hypervisor connection not open");
-    }
+    assert_eq!(connect(&keepalive, &new), Ok(Reply::KeepaliveSupported));
 }
 
 #[test]
 fn open_settles_what_a_client_may_do() {
     let open = |endpoint, flags| {
         let name = Some("interface:///system".to_owned());
-        match connect(ConnectCall::Open { name, flags }, &ClientState::new(endpoint)) {
+        match connect(&ConnectCall::Open { name, flags }, &ClientState::new(endpoint)) {
             Ok(Reply::Opened(opened)) => opened.access,
             other => panic!("{other:?}"),
         }
@@ -346,38 +295,30 @@ fn open_settles_what_a_client_may_do() {
 #[test]
 fn open_wants_a_name_and_no_second_time() {
     let absent = ConnectCall::Open { name: None, flags: 0 };
-    let err = connect(absent.clone(), &ClientState::new(Endpoint::ReadWrite)).unwrap_err();
+    let err = connect(&absent, &ClientState::new(Endpoint::ReadWrite)).unwrap_err();
     assert_eq!(err.message(), "internal error: connection not open");
-    let err = connect(absent, &client(Access::ReadOnly)).unwrap_err();
+    let err = connect(&absent, &client(Access::ReadOnly)).unwrap_err();
     assert_eq!(err.message(), "internal error: connection already open");
 }
 
 #[test]
 fn a_name_that_settings_decide_is_asked_about() {
-    let (host, files) = (Host::default(), files(&[]));
-    let world = World {
-        privilege: Privilege::System,
-        host: &host,
-        files: &files,
-        change: Status::default(),
-    };
     let client = ClientState::new(Endpoint::ReadWrite);
-    let open =
-        |name: &str| Call::Connect(ConnectCall::Open { name: Some(name.to_owned()), flags: 0 });
-    let settings = Answer::UriSettings(UriSettings {
-        default: None,
-        aliases: vec!["here=interface:///system".to_owned()],
-    });
+    let settings =
+        UriSettings { default: None, aliases: vec!["here=interface:///system".to_owned()] };
+    let answered = Answers { uri_settings: Some(settings), ..Answers::default() };
     for (name, want) in [
         ("here", Ok("interface:///system")),
         ("", Err("no connection driver available for <null>")),
         ("foo", Err("no connection driver available for URI 'foo' does not include a driver name")),
     ] {
-        let asked = handle(&open(name), &client, &world, None);
-        assert!(matches!(asked, Outcome::Ask(Question::UriSettings)), "{name}");
-        match (handle(&open(name), &client, &world, Some(&settings)), want) {
-            (Outcome::Done(Ok(Reply::Opened(opened))), Ok(want)) => assert_eq!(opened.uri, want),
-            (Outcome::Done(Err(err)), Err(want)) => assert_eq!(err.message(), want),
+        let open = ConnectCall::Open { name: Some(name.to_owned()), flags: 0 };
+        let handle = |answers| connect::handle(&open, &client, Privilege::System, answers);
+        let unanswered = Answers::default();
+        assert!(matches!(handle(&unanswered), Ok(Outcome::Ask(Question::UriSettings))), "{name}");
+        match (handle(&answered), want) {
+            (Ok(Outcome::Reply(Reply::Opened(opened))), Ok(want)) => assert_eq!(opened.uri, want),
+            (Err(err), Err(want)) => assert_eq!(err.message(), want),
             (got, want) => panic!("{name}: {got:?}, not {want:?}"),
         }
     }
@@ -392,7 +333,7 @@ fn features_are_answered_by_their_numbers() {
             8 | 14 | 15 => Reply::Number(1),
             _ => Reply::Number(0),
         };
-        assert_eq!(connect(call, &client(Access::ReadOnly)), Ok(want), "{feature}");
+        assert_eq!(connect(&call, &client(Access::ReadOnly)), Ok(want), "{feature}");
     }
 }
 
@@ -400,9 +341,9 @@ fn features_are_answered_by_their_numbers() {
 fn an_opened_client_is_told_what_it_talks_to() {
     let client = client(Access::ReadOnly);
     let text = |text: &str| Ok(Reply::Text(text.to_owned()));
-    assert_eq!(connect(ConnectCall::GetType, &client), text("interface"));
-    assert_eq!(connect(ConnectCall::GetUri, &client), text("interface:///system"));
-    assert_eq!(connect(ConnectCall::IsSecure, &client), Ok(Reply::Number(1)));
-    assert_eq!(connect(ConnectCall::GetLibVersion, &client), Ok(Reply::Version(11_000_000)));
-    assert_eq!(connect(ConnectCall::CloseCallback, &client), Ok(Reply::Empty));
+    assert_eq!(connect(&ConnectCall::GetType, &client), text("interface"));
+    assert_eq!(connect(&ConnectCall::GetUri, &client), text("interface:///system"));
+    assert_eq!(connect(&ConnectCall::IsSecure, &client), Ok(Reply::Number(1)));
+    assert_eq!(connect(&ConnectCall::GetLibVersion, &client), Ok(Reply::Version(11_000_000)));
+    assert_eq!(connect(&ConnectCall::CloseCallback, &client), Ok(Reply::Empty));
 }

@@ -7,6 +7,14 @@ use crate::limits::{IDENTITY_PARAM_COUNT_MAX, SASL_DATA_LEN_MAX, STRING_LEN_MAX}
 use crate::proto::params::{self, TypedParam};
 use crate::xdr::reader::{Reader, XdrError};
 
+/// The features a client may ask for (`virDrvFeature`) that this daemon has.
+pub(crate) mod feature {
+    pub(crate) const FD_PASSING: i32 = 8;
+    pub(crate) const PROGRAM_KEEPALIVE: i32 = 10;
+    pub(crate) const REMOTE_EVENT_CALLBACK: i32 = 14;
+    pub(crate) const REMOTE_CLOSE_CALLBACK: i32 = 15;
+}
+
 /// A call about the connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectCall {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The interface procedures of the remote program.
+//! The interface procedures of the remote program, by what they need: queries read, changes wait for their
+//! turn, and a transaction goes round changes.
 
 use crate::limits::STRING_LEN_MAX;
 use crate::model::address::MacAddr;
@@ -7,30 +8,23 @@ use crate::model::name::IfName;
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
-/// A call about host interfaces. Names are as the client wrote them: whether there can be such an
-/// interface is for the handler to say.
+/// A call that reads what interfaces there are. Names are as the client wrote them: whether there can be
+/// such an interface is for the handler to say.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum InterfaceCall {
+pub enum QueryCall {
     NumOfInterfaces,
     ListInterfaces { count_max: i32 },
     LookupByName { name: String },
     LookupByMac { mac: String },
     GetXmlDesc { name: String, flags: u32 },
-    DefineXml { xml: String, flags: u32 },
-    Undefine { name: String },
-    Create { name: String, flags: u32 },
-    Destroy { name: String, flags: u32 },
     NumOfDefinedInterfaces,
     ListDefinedInterfaces { count_max: i32 },
     IsActive { name: String },
-    ChangeBegin { flags: u32 },
-    ChangeCommit { flags: u32 },
-    ChangeRollback { flags: u32 },
     ListAllInterfaces { need_results: bool, flags: u32 },
 }
 
-impl InterfaceCall {
-    /// The call that `procedure` makes with these arguments; `None` if it is none of ours.
+impl QueryCall {
+    /// The query of this procedure and these arguments; `None` if the procedure is not a query.
     pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
         Ok(Some(match procedure {
             126 => Self::NumOfInterfaces,
@@ -41,6 +35,31 @@ impl InterfaceCall {
                 let (name, flags) = (interface_name(reader)?, reader.u32("flags")?);
                 Self::GetXmlDesc { name, flags }
             }
+            137 => Self::NumOfDefinedInterfaces,
+            138 => Self::ListDefinedInterfaces { count_max: reader.i32("maxnames")? },
+            156 => Self::IsActive { name: interface_name(reader)? },
+            284 => {
+                let (need_results, flags) = (reader.flag("need_results")?, reader.u32("flags")?);
+                Self::ListAllInterfaces { need_results, flags }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// A call that changes one interface, or its definition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ChangeCall {
+    DefineXml { xml: String, flags: u32 },
+    Undefine { name: String },
+    Create { name: String, flags: u32 },
+    Destroy { name: String, flags: u32 },
+}
+
+impl ChangeCall {
+    /// The change of this procedure and these arguments; `None` if the procedure is not a change.
+    pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
+        Ok(Some(match procedure {
             131 => Self::DefineXml { xml: string(reader, "xml")?, flags: reader.u32("flags")? },
             132 => Self::Undefine { name: interface_name(reader)? },
             133 => {
@@ -51,61 +70,56 @@ impl InterfaceCall {
                 let (name, flags) = (interface_name(reader)?, reader.u32("flags")?);
                 Self::Destroy { name, flags }
             }
-            137 => Self::NumOfDefinedInterfaces,
-            138 => Self::ListDefinedInterfaces { count_max: reader.i32("maxnames")? },
-            156 => Self::IsActive { name: interface_name(reader)? },
-            220 => Self::ChangeBegin { flags: reader.u32("flags")? },
-            221 => Self::ChangeCommit { flags: reader.u32("flags")? },
-            222 => Self::ChangeRollback { flags: reader.u32("flags")? },
-            284 => {
-                let (need_results, flags) = (reader.flag("need_results")?, reader.u32("flags")?);
-                Self::ListAllInterfaces { need_results, flags }
-            }
             _ => return Ok(None),
         }))
     }
 
-    /// The name of the interface that a call is about, if it says one.
+    /// The name of the interface that is changed; a definition has it in its XML.
     pub(crate) fn interface_name(&self) -> Option<&str> {
         match self {
-            Self::LookupByName { name }
-            | Self::GetXmlDesc { name, .. }
-            | Self::Undefine { name }
-            | Self::Create { name, .. }
-            | Self::Destroy { name, .. }
-            | Self::IsActive { name } => Some(name),
-            Self::NumOfInterfaces
-            | Self::ListInterfaces { .. }
-            | Self::LookupByMac { .. }
-            | Self::DefineXml { .. }
-            | Self::NumOfDefinedInterfaces
-            | Self::ListDefinedInterfaces { .. }
-            | Self::ChangeBegin { .. }
-            | Self::ChangeCommit { .. }
-            | Self::ChangeRollback { .. }
-            | Self::ListAllInterfaces { .. } => None,
+            Self::Undefine { name } | Self::Create { name, .. } | Self::Destroy { name, .. } => {
+                Some(name)
+            }
+            Self::DefineXml { .. } => None,
         }
     }
 
-    /// libvirt's public name of a call that changes the host; `None` for one that only looks.
-    pub fn changing_api(&self) -> Option<&'static str> {
+    /// libvirt's public name of the call.
+    pub fn api(&self) -> &'static str {
         match self {
-            Self::DefineXml { .. } => Some("virInterfaceDefineXML"),
-            Self::Undefine { .. } => Some("virInterfaceUndefine"),
-            Self::Create { .. } => Some("virInterfaceCreate"),
-            Self::Destroy { .. } => Some("virInterfaceDestroy"),
-            Self::ChangeBegin { .. } => Some("virInterfaceChangeBegin"),
-            Self::ChangeCommit { .. } => Some("virInterfaceChangeCommit"),
-            Self::ChangeRollback { .. } => Some("virInterfaceChangeRollback"),
-            Self::NumOfInterfaces
-            | Self::ListInterfaces { .. }
-            | Self::LookupByName { .. }
-            | Self::LookupByMac { .. }
-            | Self::GetXmlDesc { .. }
-            | Self::NumOfDefinedInterfaces
-            | Self::ListDefinedInterfaces { .. }
-            | Self::IsActive { .. }
-            | Self::ListAllInterfaces { .. } => None,
+            Self::DefineXml { .. } => "virInterfaceDefineXML",
+            Self::Undefine { .. } => "virInterfaceUndefine",
+            Self::Create { .. } => "virInterfaceCreate",
+            Self::Destroy { .. } => "virInterfaceDestroy",
+        }
+    }
+}
+
+/// A call about libvirt's interface transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TransactionCall {
+    Begin { flags: u32 },
+    Commit { flags: u32 },
+    Rollback { flags: u32 },
+}
+
+impl TransactionCall {
+    /// The call of this procedure and these arguments; `None` if the procedure is about something else.
+    pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
+        Ok(Some(match procedure {
+            220 => Self::Begin { flags: reader.u32("flags")? },
+            221 => Self::Commit { flags: reader.u32("flags")? },
+            222 => Self::Rollback { flags: reader.u32("flags")? },
+            _ => return Ok(None),
+        }))
+    }
+
+    /// libvirt's public name of the call.
+    pub fn api(&self) -> &'static str {
+        match self {
+            Self::Begin { .. } => "virInterfaceChangeBegin",
+            Self::Commit { .. } => "virInterfaceChangeCommit",
+            Self::Rollback { .. } => "virInterfaceChangeRollback",
         }
     }
 }

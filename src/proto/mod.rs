@@ -3,6 +3,7 @@
 //!
 //! Knows the numbers and the shape of arguments and results, not what a call does.
 
+pub mod requirement;
 pub mod params;
 pub mod connect;
 pub mod interface;
@@ -11,12 +12,12 @@ pub mod refused;
 
 use crate::call_errors;
 use crate::error::CallError;
-use crate::model::client::{Access, Endpoint, Identity, Opened};
+use crate::model::client::{Endpoint, Identity, Opened};
 use crate::model::name::IfName;
 use crate::proto::admin::{AdminCall, AdminReply};
 use crate::proto::connect::ConnectCall;
-use crate::proto::interface::{InterfaceCall, InterfaceRef};
-use crate::proto::refused::Refusal;
+use crate::proto::interface::{ChangeCall, InterfaceRef, QueryCall, TransactionCall};
+use crate::proto::refused::{Refusal, RefusedCall};
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
@@ -52,9 +53,11 @@ impl Program {
 #[derive(Clone, Debug)]
 pub enum Call {
     Connect(ConnectCall),
-    Interface(InterfaceCall),
-    /// A procedure that exists, but not for an interface daemon. Its answer is known already.
-    Refused(Result<Reply, CallError>),
+    Query(QueryCall),
+    Change(ChangeCall),
+    Transaction(TransactionCall),
+    /// A procedure that exists, but not for an interface daemon.
+    Refused(RefusedCall),
     Admin(AdminCall),
 }
 
@@ -116,21 +119,15 @@ impl Reply {
     }
 }
 
-/// Decodes the arguments of `procedure`, called by a client that may do what `opened` says, or has
-/// not opened yet. Bytes behind the last argument are ignored.
+/// Decodes the arguments of `procedure`. Bytes behind the last argument are ignored.
 ///
 /// # Errors
 /// The program has no such call, or the arguments cannot be decoded.
-pub fn decode(
-    program: Program,
-    procedure: i32,
-    payload: &[u8],
-    opened: Option<Access>,
-) -> Result<Call, CallError> {
+pub fn decode(program: Program, procedure: i32, payload: &[u8]) -> Result<Call, CallError> {
     // A refusal is settled here, where its arguments, which may be large, need not be copied.
     let refused = |refusal: Option<Refusal>| {
         let refusal = refusal.ok_or_else(|| call_errors::unknown_procedure(procedure))?;
-        Ok(Call::Refused(refusal.answer(opened, payload)))
+        refusal.judge(payload).map(Call::Refused)
     };
     match program {
         Program::Remote => match remote(procedure, payload)? {
@@ -152,5 +149,11 @@ fn remote(procedure: i32, payload: &[u8]) -> Result<Option<Call>, XdrError> {
     if let Some(call) = ConnectCall::decode(procedure, &mut reader)? {
         return Ok(Some(Call::Connect(call)));
     }
-    Ok(InterfaceCall::decode(procedure, &mut reader)?.map(Call::Interface))
+    if let Some(call) = QueryCall::decode(procedure, &mut reader)? {
+        return Ok(Some(Call::Query(call)));
+    }
+    if let Some(call) = ChangeCall::decode(procedure, &mut reader)? {
+        return Ok(Some(Call::Change(call)));
+    }
+    Ok(TransactionCall::decode(procedure, &mut reader)?.map(Call::Transaction))
 }

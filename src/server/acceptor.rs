@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use crate::auth;
 use crate::config::Settings;
 use crate::error::HostError;
 use crate::io::listener::{ListenError, Listener};
@@ -154,7 +155,7 @@ fn check(endpoint: Endpoint, socket: &OwnedFd) -> Option<PeerCreds> {
             return None;
         }
     };
-    if endpoint == Endpoint::Admin && peer.uid != process::effective_uid() {
+    if !auth::may_connect(endpoint, peer.uid, process::effective_uid()) {
         let _charged = logging::charge_to(peer.uid);
         info!("user {} is refused at the admin socket", peer.uid);
         return None;

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use log::{debug, warn};
 
+use crate::call_errors;
 use crate::change::action::{
     Action, Context, FileAction, FileAnswer, FileError, Now, RecordAnswer, RecordScope,
     TransactionFile,
 };
-use crate::change::decision::Decision;
 use crate::change::request::{Origin, Request};
 use crate::change::rollback::Recovery;
 use crate::change::{ChangeSettings, Coordinator};
 use crate::error::{CallError, HostError};
-use crate::handler::Answer;
+use crate::handler::{self, interface};
 use crate::host::inquiry::record::RecordInquiry;
 use crate::host::record::HostRecord;
 use crate::host::survey::Survey;
@@ -30,23 +30,22 @@ use crate::io::link_memory::LinkMemoryFile;
 use crate::io::shelf::Shelf;
 use crate::io::standby::Standby;
 use crate::io::transaction_dir::{TransactionDir, Writing};
-use crate::limits::{KEPT_PER_TURN_MAX, XML_LEN_MAX};
+use crate::limits::KEPT_PER_TURN_MAX;
 use crate::logging;
 use crate::model::address::Family;
-use crate::model::client::{Access, ClientId, ClientState};
+use crate::model::client::ClientId;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned};
-use crate::proto::interface::InterfaceCall;
-use crate::proto::{Call, Reply};
+use crate::proto::Reply;
 use crate::server::asking::{Asking, Found, Heard, Seen};
 use crate::server::files;
 use crate::server::perform::{StepProgress, Steps};
 use crate::server::world::World;
 use crate::server::{clock, wall_clock};
-use crate::session::{PendingCall, ReplyTo};
-use crate::snapshot::{Caller, Snapshot};
+use crate::session::ReplyTo;
+use crate::snapshot::Snapshot;
 use crate::sys::clock::since_boot;
 
 /// See the module.
@@ -84,16 +83,6 @@ pub(super) struct Answered {
     pub(super) outcome: Result<Reply, CallError>,
 }
 
-/// What has become of a call.
-#[derive(Debug)]
-pub(super) enum Taken {
-    /// It is no change: it is answered at once.
-    No(PendingCall),
-    Waits,
-    /// Too many wait.
-    Refused(ReplyTo),
-}
-
 impl Changes {
     pub(super) fn new(
         settings: ChangeSettings,
@@ -124,30 +113,16 @@ impl Changes {
         self.standby.handle_child(now);
     }
 
-    /// Takes a call for later, if it is a change that its client may make.
-    pub(super) fn take_call(
-        &mut self,
-        pending: PendingCall,
-        id: ClientId,
-        state: &ClientState,
-        caller: Caller,
-    ) -> Taken {
-        let access = state.opened.as_ref().map(|opened| opened.access);
-        match pending {
-            PendingCall { call: Call::Interface(call), reply_to }
-                if access == Some(Access::ReadWrite)
-                    && call.changing_api().is_some()
-                    && !is_hopeless(&call) =>
-            {
-                if self.coordinator.is_full() {
-                    return Taken::Refused(reply_to);
-                }
-                let origin = Origin::Client { id, reply_to, state: state.clone(), caller };
-                self.coordinator.push(Request { origin, call });
-                Taken::Waits
-            }
-            pending => Taken::No(pending),
+    /// Takes a request for later.
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub(super) fn take(&mut self, request: Request) -> Result<(), CallError> {
+        if self.coordinator.is_full() {
+            return Err(call_errors::too_many_changes());
         }
+        self.coordinator.push(request);
+        Ok(())
     }
 
     /// Looks for a transaction that an earlier daemon has left.
@@ -315,10 +290,11 @@ impl Changes {
         let time = self.now(now);
         match action {
             Action::Decide { request, survey } => {
-                let survey = survey.map(|survey| Answer::Survey(*survey));
                 let caller = request.origin.caller();
                 let _charged = caller.map(|caller| logging::charge_to(caller.uid));
-                let decision = self.decide(&request, survey.as_ref(), world);
+                let host = handler::World { host: &world.host, files: world.store.files() };
+                let status = self.coordinator.status();
+                let decision = interface::decide(&request.call, &host, status, survey.as_deref());
                 self.coordinator.handle_decision(*request, decision, &context(world, &time, false));
             }
             Action::Check { claims, leases } => {
@@ -375,18 +351,6 @@ impl Changes {
             }
             Action::Continue | Action::Wait(_) => {}
         }
-    }
-
-    /// Has a handler decide a request.
-    fn decide(
-        &self,
-        request: &Request,
-        survey: Option<&Answer>,
-        world: &mut World,
-    ) -> Result<Decision, CallError> {
-        let call = Call::Interface(request.call.clone());
-        let state = request.origin.state();
-        world.resolver(self.coordinator.status(), false).decide(&call, &state, survey)
     }
 
     /// Hears how a step went, or asks what it needs to go on.
@@ -488,10 +452,4 @@ fn drop_all(link: IfName, family: Family) -> Planned {
     let lease = Lease { link, family, name_servers, wanted: None, like: None };
     let step = Step::DropLease { lease, addresses: Vec::new(), routes: Vec::new() };
     Planned { step, undo: Vec::new() }
-}
-
-/// Whether a call is refused whatever the host is like, and so does not need to wait its turn in
-/// memory.
-fn is_hopeless(call: &InterfaceCall) -> bool {
-    matches!(call, InterfaceCall::DefineXml { xml, .. } if xml.len() > XML_LEN_MAX)
 }

@@ -4,14 +4,27 @@
 
 use std::time::Instant;
 
-use crate::call_errors;
+use crate::auth;
+use crate::change::request::{Origin, Request};
+use crate::error::CallError;
+use crate::handler::interface;
 use crate::limits::{CALLS_PER_TURN_MAX, STEPS_PER_TURN_MAX};
 use crate::logging;
 use crate::model::client::ClientId;
-use crate::proto::Call;
+use crate::proto::{Call, Reply};
 use crate::server::Server;
-use crate::server::changes::{Answered, Taken};
+use crate::server::changes::Answered;
 use crate::server::postponed::PostponedCall;
+use crate::session::{PendingCall, ReplyTo};
+
+/// What has become of a call.
+enum Progress {
+    Replied(Result<Reply, CallError>),
+    /// A request waits for its turn, unless too many do.
+    Queued(Result<(), CallError>),
+    /// It waits for an answer.
+    Postponed(Call),
+}
 
 impl Server {
     /// Answers what a client calls, unless the table is behind, and sees to what it needs next.
@@ -31,32 +44,68 @@ impl Server {
             let Some(PostponedCall { pending, until }) = self.clients.poll_call(id, now) else {
                 return;
             };
-            let Some(client) = self.clients.get(id) else { return };
-            let (state, caller) = (client.session.client(), client.caller());
-            let pending = match self.changes.take_call(pending, id, state, caller) {
-                Taken::No(pending) => pending,
-                Taken::Waits => continue,
-                Taken::Refused(reply_to) => {
-                    self.clients.reply(id, &reply_to, Err(call_errors::too_many_changes()), now);
-                    continue;
+            let PendingCall { call, reply_to } = pending;
+            match self.dispatch(call, &reply_to, id, until, now) {
+                Progress::Replied(outcome) => {
+                    self.has_answered = true;
+                    self.clients.reply(id, &reply_to, outcome, now);
                 }
-            };
-            self.has_answered = true;
-            let outcome = match &pending.call {
-                Call::Admin(call) => Some(self.administer(call, id, now)),
-                Call::Connect(_) | Call::Interface(_) | Call::Refused(_) => {
-                    let is_about_definitions = matches!(pending.call, Call::Interface(_));
-                    if is_about_definitions && !std::mem::replace(&mut self.has_read_store, true) {
-                        self.world.store.drain();
-                    }
-                    let status = self.changes.coordinator.status();
-                    self.world.resolver(status, until > now).answer(&pending.call, state)
+                Progress::Queued(Ok(())) => {}
+                Progress::Queued(Err(err)) => self.clients.reply(id, &reply_to, Err(err), now),
+                Progress::Postponed(call) => {
+                    let pending = PendingCall { call, reply_to };
+                    return self.clients.postponed.push(id, PostponedCall { pending, until });
                 }
-            };
-            let Some(outcome) = outcome else {
-                return self.clients.postponed.push(id, PostponedCall { pending, until });
-            };
-            self.clients.reply(id, &pending.reply_to, outcome, now);
+            }
+        }
+    }
+
+    /// Takes a call where it belongs, if its client may make it.
+    fn dispatch(
+        &mut self,
+        call: Call,
+        reply_to: &ReplyTo,
+        id: ClientId,
+        until: Instant,
+        now: Instant,
+    ) -> Progress {
+        let Some(client) = self.clients.get(id) else {
+            return Progress::Queued(Ok(()));
+        };
+        let (state, caller) = (client.session.client(), client.caller());
+        let access = state.opened.as_ref().map(|opened| opened.access);
+        if let Err(err) = auth::check(access, &call) {
+            return Progress::Replied(Err(err));
+        }
+        let is_patient = until > now;
+        let origin = || Origin::Client { id, reply_to: reply_to.clone(), caller };
+        match call {
+            Call::Connect(connect) => {
+                let outcome = self.world.resolver(is_patient).connect(&connect, state);
+                let postponed = || Progress::Postponed(Call::Connect(connect));
+                outcome.transpose().map_or_else(postponed, Progress::Replied)
+            }
+            Call::Query(query) => {
+                if !std::mem::replace(&mut self.has_read_store, true) {
+                    self.world.store.drain();
+                }
+                let outcome = self.world.resolver(is_patient).query(&query);
+                let postponed = || Progress::Postponed(Call::Query(query));
+                outcome.transpose().map_or_else(postponed, Progress::Replied)
+            }
+            Call::Change(change) => match interface::check_len(&change) {
+                Ok(()) => {
+                    let request = Request { origin: origin(), call: change.into() };
+                    Progress::Queued(self.changes.take(request))
+                }
+                Err(err) => Progress::Replied(Err(err)),
+            },
+            Call::Transaction(transaction) => {
+                let request = Request { origin: origin(), call: transaction.into() };
+                Progress::Queued(self.changes.take(request))
+            }
+            Call::Refused(refused) => Progress::Replied(refused.answer),
+            Call::Admin(admin) => Progress::Replied(self.administer(&admin, id, now)),
         }
     }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use log::warn;
 
 use crate::call_errors;
-use crate::change::transaction::Status;
 use crate::error::{CallError, HostError};
 use crate::host::Host;
 use crate::io::Progress;
@@ -82,15 +81,13 @@ impl World {
         self.leases.retain_links(|name| host.link_named(name).is_some(), now);
     }
 
-    /// What calls are answered with. `is_patient`: the call may wait for what the kernel does not tell at
-    /// once.
-    pub(super) fn resolver<'a>(&'a mut self, change: Status<'a>, is_patient: bool) -> Resolver<'a> {
+    /// Answers calls. `is_patient`: the call may wait for what the kernel does not tell at once.
+    pub(super) fn resolver(&mut self, is_patient: bool) -> Resolver<'_> {
         Resolver {
             facts: &self.facts,
             client_config: &mut self.client_config,
             host: &self.host,
             files: self.store.files(),
-            change,
             clients: &self.leases,
             kernel: &mut self.kernel,
             buffer: &mut self.buffer,

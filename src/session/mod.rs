@@ -343,8 +343,7 @@ fn judge(frame: &Frame<'_>, client: &ClientState) -> Verdict {
     if header.status != status::OK {
         return Verdict::Refuse(call_errors::bad_status(header));
     }
-    let opened = client.opened.as_ref().map(|opened| opened.access);
-    match proto::decode(program, header.procedure, frame.payload, opened) {
+    match proto::decode(program, header.procedure, frame.payload) {
         Ok(call) => Verdict::Call(call),
         Err(err) => Verdict::Refuse(err),
     }

@@ -9,7 +9,7 @@ use crate::error::{Domain, ErrorCode};
 use crate::limits::HEADER_LEN;
 use crate::model::client::{Access, Identity, Opened};
 use crate::proto::connect::ConnectCall;
-use crate::proto::interface::InterfaceCall;
+use crate::proto::interface::QueryCall;
 use crate::rpc::header::kind;
 use crate::rpc::message;
 
@@ -172,7 +172,7 @@ fn sloppy_but_readable_arguments_are_taken() {
     ];
     for Case(label, payload, want) in cases {
         match bring(&mut session(), &call(128), payload).map(|pending| pending.call) {
-            Some(Call::Interface(InterfaceCall::LookupByName { name })) => {
+            Some(Call::Query(QueryCall::LookupByName { name })) => {
                 assert_eq!(name, want, "{label}");
             }
             other => panic!("{label}: {other:?}"),
@@ -180,7 +180,7 @@ fn sloppy_but_readable_arguments_are_taken() {
     }
     let any_word_is_true = b"\0\0\0\x07\0\0\0\0";
     match bring(&mut session(), &call(284), any_word_is_true).map(|pending| pending.call) {
-        Some(Call::Interface(InterfaceCall::ListAllInterfaces { need_results: true, .. })) => {}
+        Some(Call::Query(QueryCall::ListAllInterfaces { need_results: true, .. })) => {}
         other => panic!("{other:?}"),
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use simulation::value_daemon::ValueDaemon;
 use simulation::view::{View, difference};
+use virtinterfaced::change::request::RequestedCall;
 use virtinterfaced::error::{CallError, ErrorCode};
 use virtinterfaced::model::name::IfName;
-use virtinterfaced::proto::interface::InterfaceCall;
+use virtinterfaced::proto::interface::{ChangeCall, TransactionCall};
 
 use crate::by_hand;
 use crate::scenes::Scene;
@@ -224,17 +225,18 @@ impl State {
     fn make(&mut self, op: Op) -> Result<(), CallError> {
         let scene = self.scene();
         let flags = 0;
-        let named = |names: &[&str], call: fn(String) -> InterfaceCall| {
-            names.iter().map(|name| call((*name).to_owned())).collect::<Vec<_>>()
+        let named = |names: &[&str], call: fn(String) -> ChangeCall| {
+            let calls = names.iter().map(|name| RequestedCall::from(call((*name).to_owned())));
+            calls.collect::<Vec<_>>()
         };
         let calls = match op {
-            Op::Begin => vec![InterfaceCall::ChangeBegin { flags }],
-            Op::Commit => vec![InterfaceCall::ChangeCommit { flags }],
-            Op::Rollback => vec![InterfaceCall::ChangeRollback { flags }],
-            Op::Define => named(scene.define, |xml| InterfaceCall::DefineXml { xml, flags: 0 }),
-            Op::Undefine => named(scene.undefine, |name| InterfaceCall::Undefine { name }),
-            Op::Create => named(scene.create, |name| InterfaceCall::Create { name, flags: 0 }),
-            Op::Destroy => named(scene.destroy, |name| InterfaceCall::Destroy { name, flags: 0 }),
+            Op::Begin => vec![TransactionCall::Begin { flags }.into()],
+            Op::Commit => vec![TransactionCall::Commit { flags }.into()],
+            Op::Rollback => vec![TransactionCall::Rollback { flags }.into()],
+            Op::Define => named(scene.define, |xml| ChangeCall::DefineXml { xml, flags: 0 }),
+            Op::Undefine => named(scene.undefine, |name| ChangeCall::Undefine { name }),
+            Op::Create => named(scene.create, |name| ChangeCall::Create { name, flags: 0 }),
+            Op::Destroy => named(scene.destroy, |name| ChangeCall::Destroy { name, flags: 0 }),
             Op::EditByHand => {
                 let edit = &scene.edits[self.edits % scene.edits.len()];
                 edit.put(&mut self.daemon.kernel);

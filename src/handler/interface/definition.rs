@@ -2,10 +2,11 @@
 //! The calls that change definitions: define, undefine. They change files, and not the kernel.
 
 use crate::backend::Refusal;
-use crate::change::decision::Change;
+use crate::change::decision::{Change, Decision};
 use crate::error::{CallError, Domain, ErrorCode};
+use crate::handler::World;
 use crate::handler::interface::target::Target;
-use crate::handler::{Answer, Outcome, Question, World};
+use crate::host::survey::Survey;
 use crate::managers::{Claim, Stake};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
@@ -13,38 +14,26 @@ use crate::netlink::link::LinkKind;
 use crate::plan::{self, Plan, tear_down};
 use crate::proto::Reply;
 use crate::proto::interface::InterfaceRef;
-use crate::xml::parse::{self, Strictness};
+use crate::xml::parse::{self, Remarks, Strictness};
 
 /// `VIR_INTERFACE_DEFINE_VALIDATE`: what the schema forbids is refused as well.
 const DEFINE_VALIDATE: u32 = 1;
 
 /// Stores a definition in the place of what was defined under its name, and of its members.
-pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
-    let unknown = flags & !DEFINE_VALIDATE;
-    if unknown != 0 {
-        let err = CallError::flags(Domain::Interface, "netcfInterfaceDefineXML", unknown);
-        return Outcome::Done(Err(err));
-    }
-    let is_strict = flags & DEFINE_VALIDATE != 0;
-    let strictness = if is_strict { Strictness::Schema } else { Strictness::Parser };
-    let (interface, remarks) = match parse::remarked(xml, strictness) {
-        Ok(parsed) => parsed,
-        Err(err) => return Outcome::Done(Err(err.into())),
-    };
+pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Result<Decision, CallError> {
+    let (interface, remarks) = parse(xml, flags)?;
     if let Some(err) = taken(&interface, world) {
-        return Outcome::Done(Err(err));
+        return Err(err);
     }
     let name = interface.name;
-    let edits = match world.files.define(&interface) {
-        Ok(edits) => edits,
-        Err(refusal) => return Outcome::Done(Err(unwritten(name, "defined", &refusal))),
-    };
+    let edits = world.files.define(&interface);
+    let edits = edits.map_err(|refusal| unwritten(name, "defined", &refusal))?;
     let mac = match world.host.link_named(&name) {
         Some(link) => link.mac,
         None => interface.kind.mac(),
     };
     let warnings = remarks.texts().map(|text| format!("the definition of {name}: {text}"));
-    Outcome::Change(Change {
+    Ok(Decision::Change(Box::new(Change {
         warnings: warnings.collect(),
         claims: Claim::all(&interface, |_| Stake::Settings),
         plan: Plan::of_edits(edits),
@@ -52,25 +41,32 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Outcome {
         removed: Vec::new(),
         shelved: None,
         failure: format!("failed to define interface {name}"),
-    })
+    })))
+}
+
+/// Parses the arguments of a definition.
+pub(super) fn parse(xml: &str, flags: u32) -> Result<(Interface, Remarks), CallError> {
+    let unknown = flags & !DEFINE_VALIDATE;
+    if unknown != 0 {
+        return Err(CallError::flags(Domain::Interface, "netcfInterfaceDefineXML", unknown));
+    }
+    let is_strict = flags & DEFINE_VALIDATE != 0;
+    let strictness = if is_strict { Strictness::Schema } else { Strictness::Parser };
+    Ok(parse::remarked(xml, strictness)?)
 }
 
 /// Removes a definition. A running interface stays as it is. A bridge without a definition that was
 /// taken down goes: `virsh iface-unbridge` has destroyed it by then, and could not go back.
-pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -> Outcome {
-    let target = match Target::named(name, world) {
-        Ok(target) => target,
-        Err(err) => return Outcome::Done(Err(err)),
-    };
-    let plan = match target {
+pub(super) fn undefine(
+    name: &str,
+    world: &World<'_>,
+    survey: Option<&Survey>,
+) -> Result<Decision, CallError> {
+    let plan = match Target::named(name, world)? {
         Target::Link { definition: Some(definition), .. } | Target::Defined(definition) => {
-            match world.files.undefine(&definition.name) {
-                Ok(edits) => Plan::of_edits(edits),
-                Err(refusal) => {
-                    let err = unwritten(definition.name, "undefined", &refusal);
-                    return Outcome::Done(Err(err));
-                }
-            }
+            let edits = world.files.undefine(&definition.name);
+            let refuse = |refusal| unwritten(definition.name, "undefined", &refusal);
+            Plan::of_edits(edits.map_err(refuse)?)
         }
         Target::Link { link, definition: None } => {
             let refused = || {
@@ -78,21 +74,18 @@ pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -
                 CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
             };
             if !matches!(link.kind, LinkKind::Bridge(_)) || link.up {
-                return Outcome::Done(Err(refused()));
+                return Err(refused());
             }
-            let Some(Answer::Survey(survey)) = answer else {
-                return Outcome::Ask(Question::Survey(plan::survey_order(link.name, None)));
+            let Some(survey) = survey else {
+                return Ok(Decision::Survey(plan::survey_order(link.name, None)));
             };
             if !survey.shelved.iter().any(|shelved| shelved.is_left(link)) {
-                return Outcome::Done(Err(refused()));
+                return Err(refused());
             }
-            match tear_down::delete_bridge(link.name, world.host, survey) {
-                Ok(plan) => plan,
-                Err(refusal) => return Outcome::Done(Err(refusal.into())),
-            }
+            tear_down::delete_bridge(link.name, world.host, survey)?
         }
     };
-    Outcome::Change(Change {
+    Ok(Decision::Change(Box::new(Change {
         warnings: Vec::new(),
         claims: Vec::new(),
         plan,
@@ -100,7 +93,7 @@ pub(super) fn undefine(name: &str, world: &World<'_>, answer: Option<&Answer>) -
         removed: Vec::new(),
         shelved: None,
         failure: format!("failed to undefine interface {name}"),
-    })
+    })))
 }
 
 /// The error for what the backend does not write.

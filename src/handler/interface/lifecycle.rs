@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The calls that change what runs: create, destroy.
 
-use crate::change::decision::Change;
+use crate::change::decision::{Change, Decision};
 use crate::error::{CallError, Domain};
+use crate::handler::World;
 use crate::handler::interface::target::Target;
-use crate::handler::{Answer, Outcome, Question, World};
 use crate::host::may_be_guest;
 use crate::host::survey::Survey;
 use crate::managers::{Claim, Stake};
@@ -20,9 +20,9 @@ pub(super) fn create(
     name: &str,
     flags: u32,
     world: &World<'_>,
-    answer: Option<&Answer>,
-) -> Outcome {
-    planned(name, (flags, "netcfInterfaceCreate"), world, answer, |name, definition, survey| {
+    survey: Option<&Survey>,
+) -> Result<Decision, CallError> {
+    planned(name, (flags, "netcfInterfaceCreate"), world, survey, |name, definition, survey| {
         let failure = format!("failed to create (start) interface {name}");
         let (reply, removed) = (Reply::Empty, Vec::new());
         let Some(definition) = definition else {
@@ -67,9 +67,9 @@ pub(super) fn destroy(
     name: &str,
     flags: u32,
     world: &World<'_>,
-    answer: Option<&Answer>,
-) -> Outcome {
-    planned(name, (flags, "netcfInterfaceDestroy"), world, answer, |name, definition, survey| {
+    survey: Option<&Survey>,
+) -> Result<Decision, CallError> {
+    planned(name, (flags, "netcfInterfaceDestroy"), world, survey, |name, definition, survey| {
         let plan = tear_down::tear_down(name, definition, world.host, survey)?;
         let removed = survey.removed_interface(&name, world.host).into_iter().collect();
         let failure = format!("failed to destroy (stop) interface {name}");
@@ -86,27 +86,21 @@ fn planned(
     name: &str,
     (flags, function): (u32, &'static str),
     world: &World<'_>,
-    answer: Option<&Answer>,
+    survey: Option<&Survey>,
     decide: impl FnOnce(IfName, Option<&Interface>, &Survey) -> Result<Change, Refusal>,
-) -> Outcome {
+) -> Result<Decision, CallError> {
     if flags != 0 {
-        return Outcome::Done(Err(CallError::flags(Domain::Interface, function, flags)));
+        return Err(CallError::flags(Domain::Interface, function, flags));
     }
-    let target = match Target::named(name, world) {
-        Ok(target) => target,
-        Err(err) => return Outcome::Done(Err(err)),
-    };
+    let target = Target::named(name, world)?;
     let (name, definition) = (target.listed().name, target.definition());
-    let Some(Answer::Survey(survey)) = answer else {
+    let Some(survey) = survey else {
         let mut order = plan::survey_order(name, definition);
         // What it has to let go becomes its port again if the change fails.
         let ports = world.host.link_named(&name).map(|link| world.host.ports_of(link.index));
         let own = ports.into_iter().flatten().filter(|port| !may_be_guest(port));
         order.links.extend(own.map(|port| port.name));
-        return Outcome::Ask(Question::Survey(order));
+        return Ok(Decision::Survey(order));
     };
-    match decide(name, definition, survey) {
-        Ok(change) => Outcome::Change(change),
-        Err(refusal) => Outcome::Done(Err(refusal.into())),
-    }
+    Ok(Decision::Change(Box::new(decide(name, definition, survey)?)))
 }

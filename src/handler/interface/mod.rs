@@ -5,45 +5,61 @@
 //! administratively up.
 
 mod target;
-mod query;
+pub mod query;
 mod definition;
 mod lifecycle;
 mod transaction;
 
-use crate::call_errors::{self, Driver};
-use crate::handler::{Answer, Outcome, World};
-use crate::model::client::{Access, ClientState};
-use crate::proto::interface::InterfaceCall;
+use crate::change::decision::Decision;
+use crate::change::request::RequestedCall;
+use crate::change::transaction::Status;
+use crate::error::CallError;
+use crate::handler::World;
+use crate::host::survey::Survey;
+use crate::limits::XML_LEN_MAX;
+use crate::proto::interface::ChangeCall;
 
-/// Answers one call about interfaces.
-pub fn handle(
-    call: &InterfaceCall,
-    client: &ClientState,
+/// Decides a request whose turn has come, with the survey that it has asked for.
+///
+/// # Errors
+/// The request is refused.
+pub fn decide(
+    call: &RequestedCall,
     world: &World<'_>,
-    answer: Option<&Answer>,
-) -> Outcome {
-    let Some(opened) = &client.opened else {
-        return Outcome::Done(Err(call_errors::not_open(Driver::Interface)));
-    };
-    if let (Some(api), Access::ReadOnly) = (call.changing_api(), opened.access) {
-        return Outcome::Done(Err(call_errors::read_only(api)));
-    }
+    status: Status<'_>,
+    survey: Option<&Survey>,
+) -> Result<Decision, CallError> {
     match call {
-        InterfaceCall::GetXmlDesc { name, flags } => query::xml_desc(name, *flags, world, answer),
-        InterfaceCall::DefineXml { xml, flags } => definition::define(xml, *flags, world),
-        InterfaceCall::Undefine { name } => definition::undefine(name, world, answer),
-        InterfaceCall::Create { name, flags } => lifecycle::create(name, *flags, world, answer),
-        InterfaceCall::Destroy { name, flags } => lifecycle::destroy(name, *flags, world, answer),
-        InterfaceCall::ChangeBegin { flags } => transaction::begin(*flags, world),
-        InterfaceCall::ChangeCommit { flags } => transaction::commit(*flags, world),
-        InterfaceCall::ChangeRollback { flags } => transaction::roll_back(*flags, world),
-        InterfaceCall::NumOfInterfaces
-        | InterfaceCall::ListInterfaces { .. }
-        | InterfaceCall::LookupByName { .. }
-        | InterfaceCall::LookupByMac { .. }
-        | InterfaceCall::NumOfDefinedInterfaces
-        | InterfaceCall::ListDefinedInterfaces { .. }
-        | InterfaceCall::IsActive { .. }
-        | InterfaceCall::ListAllInterfaces { .. } => Outcome::Done(query::query(call, world)),
+        RequestedCall::Change(ChangeCall::DefineXml { xml, flags }) => {
+            definition::define(xml, *flags, world)
+        }
+        RequestedCall::Change(ChangeCall::Undefine { name }) => {
+            definition::undefine(name, world, survey)
+        }
+        RequestedCall::Change(ChangeCall::Create { name, flags }) => {
+            lifecycle::create(name, *flags, world, survey)
+        }
+        RequestedCall::Change(ChangeCall::Destroy { name, flags }) => {
+            lifecycle::destroy(name, *flags, world, survey)
+        }
+        RequestedCall::Transaction(call) => {
+            transaction::decide(*call, status).map(Decision::Transact)
+        }
+    }
+}
+
+/// Refuses a change whose text is too long for any host, so that it does not wait its turn in memory.
+///
+/// # Errors
+/// As [`decide`] would refuse it.
+pub(crate) fn check_len(call: &ChangeCall) -> Result<(), CallError> {
+    match call {
+        ChangeCall::DefineXml { xml, flags } if xml.len() > XML_LEN_MAX => {
+            definition::parse(xml, *flags).map(drop)
+        }
+        ChangeCall::DefineXml { .. }
+        | ChangeCall::Undefine { .. }
+        | ChangeCall::Create { .. }
+        | ChangeCall::Destroy { .. } => Ok(()),
     }
 }

@@ -7,14 +7,14 @@
 use crate::call_errors;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::interface::target::{Listed, State, Target};
-use crate::handler::{Answer, Outcome, Question, World};
+use crate::handler::{Answers, Outcome, Question, World};
 use crate::host::describe::{self, View};
 use crate::host::is_discarded;
 use crate::limits::INTERFACE_LIST_COUNT_MAX;
 use crate::model::address::MacAddr;
 use crate::model::interface::Interface;
 use crate::proto::Reply;
-use crate::proto::interface::{InterfaceCall, InterfaceRef};
+use crate::proto::interface::{InterfaceRef, QueryCall};
 use crate::xml::format;
 
 /// `VIR_INTERFACE_XML_INACTIVE`: the definition, not the live state.
@@ -24,38 +24,39 @@ const XML_INACTIVE: u32 = 1;
 const LIST_INACTIVE: u32 = 1;
 const LIST_ACTIVE: u32 = 2;
 
-/// The calls that the table alone can answer.
-pub(super) fn query(call: &InterfaceCall, world: &World<'_>) -> Result<Reply, CallError> {
-    match call {
-        InterfaceCall::NumOfInterfaces => count(world, State::Active),
-        InterfaceCall::NumOfDefinedInterfaces => count(world, State::Inactive),
-        InterfaceCall::ListInterfaces { count_max } => names(world, State::Active, *count_max),
-        InterfaceCall::ListDefinedInterfaces { count_max } => {
-            names(world, State::Inactive, *count_max)
+/// Answers a query.
+///
+/// # Errors
+/// The call is refused.
+pub fn handle(
+    call: &QueryCall,
+    world: &World<'_>,
+    answers: &Answers,
+) -> Result<Outcome, CallError> {
+    let reply = match call {
+        QueryCall::NumOfInterfaces => count(world, State::Active)?,
+        QueryCall::NumOfDefinedInterfaces => count(world, State::Inactive)?,
+        QueryCall::ListInterfaces { count_max } => names(world, State::Active, *count_max)?,
+        QueryCall::ListDefinedInterfaces { count_max } => {
+            names(world, State::Inactive, *count_max)?
         }
-        InterfaceCall::ListAllInterfaces { need_results, flags } => {
-            list_all(world, *flags).map(|list| all_reply(list, *need_results))
+        QueryCall::ListAllInterfaces { need_results, flags } => {
+            all_reply(list_all(world, *flags)?, *need_results)
         }
-        InterfaceCall::LookupByName { name } => {
+        QueryCall::LookupByName { name } => {
             let target = Target::named(name, world)?;
-            Ok(Reply::Interface(target.listed().reference()))
+            Reply::Interface(target.listed().reference())
         }
-        InterfaceCall::LookupByMac { mac } => by_mac(mac, world),
-        InterfaceCall::IsActive { name } => {
+        QueryCall::LookupByMac { mac } => by_mac(mac, world)?,
+        QueryCall::IsActive { name } => {
             let active = Target::named(name, world)?.listed().state == State::Active;
-            Ok(Reply::Number(i32::from(active)))
+            Reply::Number(i32::from(active))
         }
-        InterfaceCall::GetXmlDesc { .. }
-        | InterfaceCall::DefineXml { .. }
-        | InterfaceCall::Undefine { .. }
-        | InterfaceCall::Create { .. }
-        | InterfaceCall::Destroy { .. }
-        | InterfaceCall::ChangeBegin { .. }
-        | InterfaceCall::ChangeCommit { .. }
-        | InterfaceCall::ChangeRollback { .. } => {
-            Err(call_errors::invariant("only calls that look come here"))
+        QueryCall::GetXmlDesc { name, flags } => {
+            return xml_desc(name, *flags, world, answers);
         }
-    }
+    };
+    Ok(Outcome::Reply(reply))
 }
 
 /// All that lists show, links first, each part in the order of names. A look-up each would take
@@ -143,35 +144,30 @@ fn by_mac(text: &str, world: &World<'_>) -> Result<Reply, CallError> {
     Ok(Reply::Interface(first.reference()))
 }
 
-pub(super) fn xml_desc(
+fn xml_desc(
     name: &str,
     flags: u32,
     world: &World<'_>,
-    answer: Option<&Answer>,
-) -> Outcome {
+    answers: &Answers,
+) -> Result<Outcome, CallError> {
     let unknown = flags & !XML_INACTIVE;
     if unknown != 0 {
-        let err = CallError::flags(Domain::Interface, "udevInterfaceGetXMLDesc", unknown);
-        return Outcome::Done(Err(err));
+        return Err(CallError::flags(Domain::Interface, "udevInterfaceGetXMLDesc", unknown));
     }
-    let target = match Target::named(name, world) {
-        Ok(target) => target,
-        Err(err) => return Outcome::Done(Err(err)),
-    };
     let view = if flags & XML_INACTIVE == 0 { View::Live } else { View::Inactive };
-    let interface = match (target, view) {
+    let interface = match (Target::named(name, world)?, view) {
         (Target::Defined(definition), View::Live | View::Inactive) => definition,
         (Target::Link { definition: Some(definition), .. }, View::Inactive) => definition,
-        (Target::Link { link, .. }, View::Live | View::Inactive) => match answer {
-            Some(Answer::Links(findings)) => &describe::interface(world.host, link, findings, view),
-            _ => {
+        (Target::Link { link, .. }, View::Live | View::Inactive) => match &answers.links {
+            Some(findings) => &describe::interface(world.host, link, findings, view),
+            None => {
                 let inspection = match view {
                     View::Live => describe::inspection(world.host, link),
                     View::Inactive => describe::inspection_to_define(world.host, link),
                 };
-                return Outcome::Ask(Question::Links(inspection));
+                return Ok(Outcome::Ask(Question::Links(inspection)));
             }
         },
     };
-    Outcome::Done(Ok(Reply::Text(format::format(interface))))
+    Ok(Outcome::Reply(Reply::Text(format::format(interface))))
 }

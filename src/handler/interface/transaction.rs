@@ -3,30 +3,30 @@
 //! at most, whoever has begun it, and anybody who may change the host can end it.
 
 use crate::change::decision::Transaction;
+use crate::change::transaction::Status;
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::handler::{Outcome, World};
+use crate::proto::interface::TransactionCall;
 
-/// Opens a change.
-pub(super) fn begin(flags: u32, world: &World<'_>) -> Outcome {
-    let is_possible = check_flags(flags, "netcfInterfaceChangeBegin")
-        .and_then(|()| refuse("failed to begin transaction", world.change.why_not_begun()));
-    outcome(is_possible, Transaction::Begin)
-}
-
-/// Ends the open change, and keeps what it has done.
-pub(super) fn commit(flags: u32, world: &World<'_>) -> Outcome {
-    let is_possible = check_flags(flags, "netcfInterfaceChangeCommit")
-        .and_then(|()| refuse("failed to commit transaction", world.change.why_not_committed()));
-    outcome(is_possible, Transaction::Commit)
-}
-
-/// Ends the open change, and undoes what has been done since it began. Of a rollback that waits for
-/// another try, this is the next.
-pub(super) fn roll_back(flags: u32, world: &World<'_>) -> Outcome {
-    let is_possible = check_flags(flags, "netcfInterfaceChangeRollback").and_then(|()| {
-        refuse("failed to rollback transaction", world.change.why_not_rolled_back())
-    });
-    outcome(is_possible, Transaction::Rollback)
+/// Decides a call: a begin opens a transaction, a commit ends it and keeps the changes made in it, and a
+/// rollback ends it and undoes them. Where a rollback waits for another try, this is the next.
+pub(super) fn decide(call: TransactionCall, status: Status<'_>) -> Result<Transaction, CallError> {
+    match call {
+        TransactionCall::Begin { flags } => {
+            check_flags(flags, "netcfInterfaceChangeBegin")?;
+            refuse("failed to begin transaction", status.why_not_begun())?;
+            Ok(Transaction::Begin)
+        }
+        TransactionCall::Commit { flags } => {
+            check_flags(flags, "netcfInterfaceChangeCommit")?;
+            refuse("failed to commit transaction", status.why_not_committed())?;
+            Ok(Transaction::Commit)
+        }
+        TransactionCall::Rollback { flags } => {
+            check_flags(flags, "netcfInterfaceChangeRollback")?;
+            refuse("failed to rollback transaction", status.why_not_rolled_back())?;
+            Ok(Transaction::Rollback)
+        }
+    }
 }
 
 fn check_flags(flags: u32, function: &str) -> Result<(), CallError> {
@@ -37,11 +37,4 @@ fn refuse(failure: &str, why: Option<String>) -> Result<(), CallError> {
     let Some(why) = why else { return Ok(()) };
     let detail = format!("{failure}: {why}");
     Err(CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail))
-}
-
-fn outcome(is_possible: Result<(), CallError>, transaction: Transaction) -> Outcome {
-    match is_possible {
-        Ok(()) => Outcome::Transact(transaction),
-        Err(err) => Outcome::Done(Err(err)),
-    }
 }

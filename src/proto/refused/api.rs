@@ -9,9 +9,11 @@
 
 use crate::error::{CallError, Domain, ErrorCode};
 
+use super::RefusedCall;
 use super::argument::*;
-use super::hypervisor_open;
-use crate::model::client::Access;
+use crate::call_errors::Driver;
+use crate::proto::Reply;
+use crate::proto::requirement::Requirement;
 
 use Domain::{Dom, DomainCheckpoint, DomainSnapshot, Nodedev};
 use Needs::{Anyone, Writer, WriterLast};
@@ -37,17 +39,23 @@ enum Needs {
 }
 
 impl Api {
-    /// All that libvirt checks before it looks for a driver, in its order.
-    pub(super) fn admit(&self, opened: Option<Access>, payload: &[u8]) -> Result<(), CallError> {
-        let complaint = complaint(self.arguments, payload, self.domain, self.name);
-        let complaint = complaint?;
-        let denied = hypervisor_open(opened)? == Access::ReadOnly && self.needs != Anyone;
-        match complaint {
-            _ if denied && self.needs == Writer => Err(self.read_only()),
-            Some(error) => Err(error),
-            None if denied => Err(self.read_only()),
-            None => Ok(()),
-        }
+    /// Makes a call with these arguments, by the order in which libvirt checks before it looks for a driver.
+    /// `answer` is for good arguments.
+    pub(super) fn judge(
+        &self,
+        payload: &[u8],
+        answer: impl FnOnce() -> Result<Reply, CallError>,
+    ) -> Result<RefusedCall, CallError> {
+        let complaint = complaint(self.arguments, payload, self.domain, self.name)?;
+        let driver = Driver::Hypervisor;
+        let requirement = match (self.needs, &complaint) {
+            (Anyone, _) | (WriterLast, Some(_)) => Requirement::Open(driver),
+            (Writer, _) | (WriterLast, None) => {
+                Requirement::Write { driver, domain: self.domain, api: self.name }
+            }
+        };
+        let answer = complaint.map_or_else(answer, Err);
+        Ok(RefusedCall { requirement, answer })
     }
 
     /// What is left to say when the call is right.
@@ -58,11 +66,6 @@ impl Api {
     pub(super) fn no_fd_passing(&self) -> CallError {
         let detail = "fd passing is not supported by this connection";
         CallError::new(ErrorCode::ArgumentUnsupported, self.domain, detail)
-    }
-
-    fn read_only(&self) -> CallError {
-        let detail = format!("read only access prevents {}", self.name);
-        CallError::new(ErrorCode::OperationDenied, self.domain, detail)
     }
 }
 

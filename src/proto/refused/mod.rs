@@ -20,8 +20,8 @@ use std::ops::RangeInclusive;
 
 use crate::call_errors::{self, Driver};
 use crate::error::{CallError, Domain, ErrorCode};
-use crate::model::client::Access;
 use crate::proto::Reply;
+use crate::proto::requirement::Requirement;
 use crate::xdr::reader::{Reader, XdrError};
 
 pub use api::Api;
@@ -152,58 +152,60 @@ fn hypervisor(procedure: i32, api: &'static Api) -> Refusal {
     }
 }
 
-impl Refusal {
-    /// The answer to a call with these arguments, from a client that may do what `opened` says, or
-    /// has not opened yet.
-    pub fn answer(self, opened: Option<Access>, payload: &[u8]) -> Result<Reply, CallError> {
-        match self {
-            Self::OtherDriver => Err(call_errors::not_open(Driver::Interface)),
-            Self::NoSupport(api) => {
-                api.admit(opened, payload)?;
-                Err(api.no_support())
-            }
-            Self::MemoryStats(api) => {
-                api.admit(opened, payload)?;
-                match stat_count(payload)? {
-                    0 => Ok(Reply::EmptyList),
-                    1..=MEMORY_STAT_COUNT_MAX => Err(api.no_support()),
-                    _ => Err(internal("maxStats > REMOTE_DOMAIN_MEMORY_STATS_MAX")),
-                }
-            }
-            Self::NoFd(api) => {
-                api.admit(opened, payload)?;
-                Err(internal("No FD available at slot 0"))
-            }
-            Self::NoFdPassing(api) => {
-                api.admit(opened, payload)?;
-                Err(api.no_fd_passing())
-            }
-            Self::EventRegister { api, last } => {
-                api.admit(opened, payload)?;
-                known_event(number(payload)?, last)?;
-                Err(api.no_support())
-            }
-            Self::EventDeregister { last } => {
-                let event = number(payload)?;
-                hypervisor_open(opened)?;
-                known_event(event, last)?;
-                Err(internal(format!("domain event {event} not registered")))
-            }
-            Self::FirstEventDeregister => {
-                hypervisor_open(opened)?;
-                Err(internal("domain event 0 not registered"))
-            }
-            Self::CallbackDeregister { kind } => {
-                let callback = number(payload)?;
-                hypervisor_open(opened)?;
-                Err(internal(format!("{kind} callback {callback} not registered")))
-            }
-        }
+/// A call of a refused procedure, its arguments judged.
+#[derive(Clone, Debug)]
+pub struct RefusedCall {
+    /// What comes before the answer.
+    pub requirement: Requirement,
+    pub answer: Result<Reply, CallError>,
+}
+
+impl RefusedCall {
+    /// A call whose answer depends on nothing but an open connection.
+    fn open(answer: Result<Reply, CallError>) -> Self {
+        Self { requirement: Requirement::Open(Driver::Hypervisor), answer }
     }
 }
 
-fn hypervisor_open(opened: Option<Access>) -> Result<Access, CallError> {
-    opened.ok_or_else(|| call_errors::not_open(Driver::Hypervisor))
+impl Refusal {
+    /// Makes the call of these arguments.
+    ///
+    /// # Errors
+    /// The arguments that count cannot be decoded.
+    pub fn judge(self, payload: &[u8]) -> Result<RefusedCall, CallError> {
+        match self {
+            Self::OtherDriver => {
+                let answer = Err(call_errors::not_open(Driver::Interface));
+                Ok(RefusedCall { requirement: Requirement::Nothing, answer })
+            }
+            Self::NoSupport(api) => api.judge(payload, || Err(api.no_support())),
+            Self::MemoryStats(api) => api.judge(payload, || match stat_count(payload)? {
+                0 => Ok(Reply::EmptyList),
+                1..=MEMORY_STAT_COUNT_MAX => Err(api.no_support()),
+                _ => Err(internal("maxStats > REMOTE_DOMAIN_MEMORY_STATS_MAX")),
+            }),
+            Self::NoFd(api) => api.judge(payload, || Err(internal("No FD available at slot 0"))),
+            Self::NoFdPassing(api) => api.judge(payload, || Err(api.no_fd_passing())),
+            Self::EventRegister { api, last } => api.judge(payload, || {
+                known_event(number(payload)?, last)?;
+                Err(api.no_support())
+            }),
+            Self::EventDeregister { last } => {
+                let event = number(payload)?;
+                let not_registered = || internal(format!("domain event {event} not registered"));
+                let known = known_event(event, last);
+                Ok(RefusedCall::open(known.and_then(|()| Err(not_registered()))))
+            }
+            Self::FirstEventDeregister => {
+                Ok(RefusedCall::open(Err(internal("domain event 0 not registered"))))
+            }
+            Self::CallbackDeregister { kind } => {
+                let callback = number(payload)?;
+                let detail = format!("{kind} callback {callback} not registered");
+                Ok(RefusedCall::open(Err(internal(detail))))
+            }
+        }
+    }
 }
 
 /// The kind of event, or the registration, that stands first among the arguments.

@@ -6,6 +6,9 @@
 
 use super::api::{LXC, QEMU, REMOTE};
 use super::*;
+use crate::auth;
+use crate::model::client::Access;
+use crate::proto::Call;
 
 /// How far a client's CONNECT_OPEN has come.
 type Opened = Option<Access>;
@@ -96,8 +99,15 @@ fn count(ranges: &[RangeInclusive<i32>]) -> usize {
     (1..=448).filter(|procedure| holds(ranges, *procedure)).count()
 }
 
+/// What a client with this connection reads.
+fn answer(refusal: Option<Refusal>, opened: Opened, payload: &[u8]) -> Result<Reply, CallError> {
+    let call = refusal.unwrap().judge(payload)?;
+    auth::check(opened, &Call::Refused(call.clone()))?;
+    call.answer
+}
+
 fn error(refusal: Option<Refusal>, opened: Opened, payload: &[u8]) -> CallError {
-    refusal.unwrap().answer(opened, payload).unwrap_err()
+    answer(refusal, opened, payload).unwrap_err()
 }
 
 fn text(refusal: Option<Refusal>, opened: Opened, payload: &[u8]) -> String {
@@ -308,7 +318,7 @@ fn events_can_be_neither_registered_nor_deregistered() {
 #[test]
 fn no_statistics_are_a_good_answer_to_a_client_that_asks_for_none() {
     let asked = |count: u32| [DOMAIN, &count.to_be_bytes(), ZERO].concat();
-    assert_eq!(remote(159).unwrap().answer(READ_ONLY, &asked(0)), Ok(Reply::EmptyList));
+    assert_eq!(answer(remote(159), READ_ONLY, &asked(0)), Ok(Reply::EmptyList));
     let no_support =
         "3/20 this function is not supported by the connection driver: virDomainMemoryStats";
     assert_eq!(text(remote(159), READ_WRITE, &asked(1)), no_support);
@@ -368,7 +378,7 @@ fn no_payload_is_too_short_or_too_strange_to_be_answered() {
             for len in 0..64 {
                 let payload = vec![byte; len];
                 for refusal in [remote(procedure), qemu(procedure), lxc(procedure)] {
-                    let _ = refusal.map(|refusal| refusal.answer(READ_WRITE, &payload));
+                    let _ = refusal.map(|refusal| refusal.judge(&payload));
                 }
             }
         }

@@ -19,7 +19,8 @@ use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::xml::error::{Flaw, Refusal, XmlError};
 use crate::xml::parse::values::{Radix, flaw, unsigned};
-use crate::xml::schema::{self, Remarks};
+use crate::xml::schema;
+pub(crate) use crate::xml::schema::Remarks;
 use crate::xml::tree::{self, Element};
 use crate::xml::words::{self, KINDS};
 

@@ -8,7 +8,7 @@
 mod values;
 mod remarks;
 
-pub(super) use remarks::Remarks;
+pub(crate) use remarks::Remarks;
 
 use crate::xml::error::XmlError;
 use crate::xml::schema::values::Datatype::{self, *};

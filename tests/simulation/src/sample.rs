@@ -6,16 +6,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use virtinterfaced::auth;
 use virtinterfaced::backend::DefinitionFiles;
 use virtinterfaced::backend::native::Native;
 use virtinterfaced::call_errors;
+use virtinterfaced::change::decision::Decision;
+use virtinterfaced::change::request::RequestedCall;
 use virtinterfaced::change::transaction::Status;
 use virtinterfaced::config::Settings;
 use virtinterfaced::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
 use virtinterfaced::error::CallError;
 use virtinterfaced::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
+use virtinterfaced::handler::interface::{self, query};
 use virtinterfaced::handler::uri::UriSettings;
-use virtinterfaced::handler::{self, Answer, Outcome, Question, World};
+use virtinterfaced::handler::{Answers, Outcome, Question, World, connect};
 use virtinterfaced::host::Host;
 use virtinterfaced::host::describe::{Findings, Inspection};
 use virtinterfaced::host::survey::Survey;
@@ -100,44 +104,64 @@ fn prefix(address: IpAddr, len: u8) -> IpPrefix {
 
 /// The daemon's answer to a call while the kernel has `host`. Every change succeeds.
 pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, CallError> {
-    if let Call::Admin(call) = call {
-        return match admin_outcome(call) {
+    auth::check(client.opened.as_ref().map(|opened| opened.access), call)?;
+    let files = DefinitionFiles::new(Rc::new(Native::new(PathBuf::new())));
+    let world = World { host, files: &files };
+    match call {
+        Call::Connect(call) => {
+            answered(|answers| connect::handle(call, client, Privilege::System, answers))
+        }
+        Call::Query(call) => answered(|answers| query::handle(call, &world, answers)),
+        Call::Change(call) => decided(&call.clone().into(), &world),
+        Call::Transaction(call) => decided(&(*call).into(), &world),
+        Call::Refused(call) => call.answer.clone(),
+        Call::Admin(call) => match admin_outcome(call) {
             admin::Outcome::Done(outcome) => outcome,
             admin::Outcome::Ask(_) => Err(call_errors::invariant("a handler asks once")),
             admin::Outcome::Order(_) => Ok(Reply::Empty),
-        };
-    }
-    let files = DefinitionFiles::new(Rc::new(Native::new(PathBuf::new())));
-    let world =
-        World { privilege: Privilege::System, host, files: &files, change: Status::default() };
-    let question = match handler::handle(call, client, &world, None) {
-        Outcome::Done(outcome) => return outcome,
-        Outcome::Change(change) => return Ok(change.reply),
-        Outcome::Transact(_) => return Ok(Reply::Empty),
-        Outcome::Ask(question) => question,
-    };
-    match handler::handle(call, client, &world, Some(&answer(&question))) {
-        Outcome::Done(outcome) => outcome,
-        Outcome::Change(change) => Ok(change.reply),
-        Outcome::Transact(_) => Ok(Reply::Empty),
-        Outcome::Ask(_) => Err(call_errors::invariant("a handler asks once")),
+        },
     }
 }
 
-/// The host's answer to a handler's question.
-pub(super) fn answer(question: &Question) -> Answer {
+/// What comes of a call once all that it asks is answered.
+fn answered(handle: impl Fn(&Answers) -> Result<Outcome, CallError>) -> Result<Reply, CallError> {
+    let mut answers = Answers::default();
+    loop {
+        match handle(&answers)? {
+            Outcome::Reply(reply) => return Ok(reply),
+            Outcome::Ask(question) => answer(&question, &mut answers),
+        }
+    }
+}
+
+/// The reply to a request that is carried out, whatever it is.
+fn decided(call: &RequestedCall, world: &World<'_>) -> Result<Reply, CallError> {
+    let survey = Survey::default();
+    let mut known = None;
+    loop {
+        match interface::decide(call, world, Status::default(), known)? {
+            Decision::Survey(_) => known = Some(&survey),
+            Decision::Change(change) => return Ok(change.reply),
+            Decision::Transact(_) => return Ok(Reply::Empty),
+        }
+    }
+}
+
+/// The outside world's answer to anything it is asked.
+fn answer(question: &Question, answers: &mut Answers) {
     match question {
-        Question::Hostname => Answer::Hostname("host.example".to_owned()),
-        Question::UriSettings => Answer::UriSettings(UriSettings {
-            default: Some("interface:///system".to_owned()),
-            aliases: vec!["here=interface:///system".to_owned(), "bad".to_owned()],
-        }),
-        Question::Links(inspection) => Answer::Links(findings(inspection)),
-        Question::Survey(_) => Answer::Survey(Survey::default()),
+        Question::Hostname => answers.hostname = Some("host.example".to_owned()),
+        Question::UriSettings => {
+            answers.uri_settings = Some(UriSettings {
+                default: Some("interface:///system".to_owned()),
+                aliases: vec!["here=interface:///system".to_owned(), "bad".to_owned()],
+            });
+        }
+        Question::Links(inspection) => answers.links = Some(findings(inspection)),
     }
 }
 
-fn findings(inspection: &Inspection) -> Findings {
+pub(super) fn findings(inspection: &Inspection) -> Findings {
     Findings {
         gateways: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 254))],
         speeds: inspection.speeds_of.iter().map(|(index, _)| (*index, 1000)).collect(),

@@ -23,21 +23,21 @@ use virtinterfaced::change::action::{
 };
 use virtinterfaced::change::decision::Decision;
 use virtinterfaced::change::job::StepError;
-use virtinterfaced::change::request::{Origin, Request};
+use virtinterfaced::change::request::{Origin, Request, RequestedCall};
 use virtinterfaced::change::rollback::Recovery;
 use virtinterfaced::change::transaction::Status;
 use virtinterfaced::change::{ChangeSettings, Coordinator};
 use virtinterfaced::definitions::files::{FilePath, FileState};
 use virtinterfaced::error::{CallError, HostError};
-use virtinterfaced::handler::{self, Answer, Outcome, Question, World};
+use virtinterfaced::handler::World;
+use virtinterfaced::handler::interface;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::host::removed::LinkMemory;
 use virtinterfaced::host::survey::Survey;
 use virtinterfaced::limits::LEASE_REST_TIME_MAX;
-use virtinterfaced::model::client::{Access, ClientId, ClientState, Endpoint, Opened, Privilege};
+use virtinterfaced::model::client::{ClientId, Privilege};
 use virtinterfaced::plan::step::{Condition, Step};
-use virtinterfaced::proto::Call;
-use virtinterfaced::proto::interface::InterfaceCall;
+use virtinterfaced::proto::interface::TransactionCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
 use virtinterfaced::snapshot::{Caller, Files, KeptFile, Opening, Snapshot};
@@ -196,12 +196,11 @@ impl ValueDaemon {
     /// Makes a call, as a client would. A call that fails has changed nothing.
     ///
     /// # Errors
-    /// The client's error; a placeholder if the daemon was killed.
-    pub fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
+    /// As the client would read it; something if the daemon was killed.
+    pub fn call(&mut self, call: &RequestedCall) -> Result<(), CallError> {
         let origin = Origin::Client {
             id: ClientId(0),
             reply_to: ReplyTo::from(HEADER),
-            state: client(),
             caller: Caller::default(),
         };
         let before = self.kernel.to_string();
@@ -212,7 +211,8 @@ impl ValueDaemon {
         }
         self.fate = Fate::Done;
         let outcome = self.reply.take().unwrap_or_else(|| Err(unanswered()));
-        let is_undone = call.changing_api().is_some_and(|api| !api.contains("Rollback"));
+        let is_undone =
+            !matches!(call, RequestedCall::Transaction(TransactionCall::Rollback { .. }));
         let refusal = outcome.as_ref().err().filter(|_| is_undone);
         if let Some(err) = refusal.filter(|err| !err.message().contains("could not be undone")) {
             let after = self.kernel.to_string();
@@ -227,34 +227,17 @@ impl ValueDaemon {
     ///
     /// # Errors
     /// They refuse it.
-    pub fn decide(&self, call: &InterfaceCall) -> Result<Decision, CallError> {
+    pub fn decide(&self, call: &RequestedCall) -> Result<Decision, CallError> {
         match self.handle(call, None)? {
-            Decision::Survey(order) => self.handle(call, Some(self.kernel.survey(&order))),
-            decision @ (Decision::Reply(_) | Decision::Change(_) | Decision::Transact(_)) => {
-                Ok(decision)
-            }
+            Decision::Survey(order) => self.handle(call, Some(&self.kernel.survey(&order))),
+            decision @ (Decision::Change(_) | Decision::Transact(_)) => Ok(decision),
         }
     }
 
-    #[expect(clippy::panic, reason = "an answer to no question")]
-    fn handle(&self, call: &InterfaceCall, survey: Option<Survey>) -> Result<Decision, CallError> {
+    fn handle(&self, call: &RequestedCall, survey: Option<&Survey>) -> Result<Decision, CallError> {
         let (host, files) = (self.kernel.host(), self.definition_files());
-        let world = World {
-            privilege: Privilege::System,
-            host: &host,
-            files: &files,
-            change: self.coordinator.status(),
-        };
-        let call = Call::Interface(call.clone());
-        let answer = survey.map(Answer::Survey);
-        match handler::handle(&call, &client(), &world, answer.as_ref()) {
-            Outcome::Change(change) => Ok(Decision::Change(change)),
-            Outcome::Transact(transaction) => Ok(Decision::Transact(transaction)),
-            Outcome::Ask(Question::Survey(order)) => Ok(Decision::Survey(order)),
-            Outcome::Ask(question) => panic!("{call:?} asks {question:?}"),
-            Outcome::Done(Ok(reply)) => panic!("{call:?}: {reply:?} without a change"),
-            Outcome::Done(Err(err)) => Err(err),
-        }
+        let world = World { host: &host, files: &files };
+        interface::decide(call, &world, self.coordinator.status(), survey)
     }
 
     /// The definition files, and what they define.
@@ -365,7 +348,7 @@ impl ValueDaemon {
     fn perform(&mut self, action: Action, context: &Context<'_>) {
         match action {
             Action::Decide { request, survey } => {
-                let decision = self.handle(&request.call, survey.map(|survey| *survey));
+                let decision = self.handle(&request.call, survey.as_deref());
                 self.coordinator.handle_decision(*request, decision, context);
             }
             Action::Check { .. } => self.coordinator.handle_check(Ok(Vec::new()), context),
@@ -531,11 +514,6 @@ impl Fate {
             }
         }
     }
-}
-
-fn client() -> ClientState {
-    let opened = Some(Opened { uri: String::new(), access: Access::ReadWrite });
-    ClientState { opened, ..ClientState::new(Endpoint::ReadWrite) }
 }
 
 fn killed() -> CallError {

@@ -18,6 +18,7 @@ use crate::value_daemon::ValueDaemon;
 use crate::value_kernel::ValueKernel;
 use crate::view::{View, difference};
 use virtinterfaced::call_errors;
+use virtinterfaced::change::request::RequestedCall;
 use virtinterfaced::error::{CallError, ErrorCode};
 use virtinterfaced::host::Host;
 use virtinterfaced::model::address::Family;
@@ -26,7 +27,7 @@ use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::address::Lifetime;
 use virtinterfaced::netlink::link::{LinkIndex, LinkKind};
 use virtinterfaced::plan::step::Step;
-use virtinterfaced::proto::interface::InterfaceCall;
+use virtinterfaced::proto::interface::{ChangeCall, TransactionCall};
 use virtinterfaced::xml::{format, parse};
 
 /// The initial host. Later links may be ports of earlier ones.
@@ -104,16 +105,16 @@ impl Play {
         let xml = format::format(definition);
         // Some choices are not valid definitions.
         if parse::parse(&xml).is_ok() {
-            let _ = self.call(&InterfaceCall::DefineXml { xml, flags: 0 });
+            let _ = self.call(&ChangeCall::DefineXml { xml, flags: 0 }.into());
         }
     }
 
     fn undefine(&mut self, name: IfName) {
-        let _ = self.call(&InterfaceCall::Undefine { name: name.as_str().to_owned() });
+        let _ = self.call(&ChangeCall::Undefine { name: name.as_str().to_owned() }.into());
     }
 
     fn create(&mut self, name: IfName) {
-        let create = InterfaceCall::Create { name: name.as_str().to_owned(), flags: 0 };
+        let create = ChangeCall::Create { name: name.as_str().to_owned(), flags: 0 }.into();
         let guests = guests(&self.daemon.kernel.host());
         if self.call(&create).is_err() {
             return;
@@ -139,7 +140,7 @@ impl Play {
         let files = self.daemon.definition_files();
         let definition = files.definitions().named(&name);
         let before = self.daemon.kernel.host();
-        let destroy = InterfaceCall::Destroy { name: name.as_str().to_owned(), flags: 0 };
+        let destroy = ChangeCall::Destroy { name: name.as_str().to_owned(), flags: 0 }.into();
         if self.call(&destroy).is_err() {
             return;
         }
@@ -199,7 +200,7 @@ impl Play {
         let flags = 0;
         match what % 4 {
             0 => {
-                let outcome = self.call(&InterfaceCall::ChangeBegin { flags });
+                let outcome = self.call(&TransactionCall::Begin { flags }.into());
                 let is_new = outcome.is_ok() || self.was_killed;
                 assert!(is_new || self.begun.is_some(), "{outcome:?}");
                 assert!(outcome.is_err() || self.begun.is_none(), "two are open");
@@ -209,7 +210,7 @@ impl Play {
                 }
             }
             1 => {
-                let outcome = self.call(&InterfaceCall::ChangeCommit { flags });
+                let outcome = self.call(&TransactionCall::Commit { flags }.into());
                 let was_open = self.begun.is_some();
                 assert!(outcome.is_ok() == was_open || self.was_killed, "{outcome:?}");
                 self.begun = self.begun.take().filter(|_| self.daemon.opening().is_some());
@@ -217,7 +218,7 @@ impl Play {
             }
             2 => {
                 let is_refused = self.is_refused;
-                let outcome = self.call(&InterfaceCall::ChangeRollback { flags });
+                let outcome = self.call(&TransactionCall::Rollback { flags }.into());
                 match self.begun.take() {
                     Some(begun) => self.check_back(&begun, &outcome, is_refused),
                     None => assert!(outcome.is_err()),
@@ -235,7 +236,7 @@ impl Play {
     ///
     /// # Errors
     /// Why the call changed nothing.
-    fn call(&mut self, call: &InterfaceCall) -> Result<(), CallError> {
+    fn call(&mut self, call: &RequestedCall) -> Result<(), CallError> {
         self.daemon.kernel.settle();
         (self.is_refused, self.was_killed) = (false, false);
         let untouched = self.daemon.clone();
@@ -248,17 +249,14 @@ impl Play {
         let is_undone = self.daemon.has_journal();
         let after = self.daemon.restart();
         // The start completes the rollback, or it was complete and only the reply was lost.
-        if let (InterfaceCall::ChangeRollback { .. }, Some(_)) = (call, &self.begun) {
-            return after;
-        }
-        let begins_or_ends = matches!(
-            call,
-            InterfaceCall::ChangeBegin { .. }
-                | InterfaceCall::ChangeCommit { .. }
-                | InterfaceCall::ChangeRollback { .. }
-        );
-        if begins_or_ends {
-            return outcome;
+        match call {
+            RequestedCall::Transaction(TransactionCall::Rollback { .. })
+                if self.begun.is_some() =>
+            {
+                return after;
+            }
+            RequestedCall::Transaction(_) => return outcome,
+            RequestedCall::Change(_) => {}
         }
         assert_eq!(self.daemon.opening().is_some(), is_open, "a change stays open");
         if is_open && (is_undone || !self.is_as_after(call, untouched.clone())) {
@@ -270,7 +268,7 @@ impl Play {
 
     /// Whether the host is as after `call` made completely on `daemon`: the daemon may have been
     /// killed after the call's last action and before the reply.
-    fn is_as_after(&mut self, call: &InterfaceCall, mut daemon: ValueDaemon) -> bool {
+    fn is_as_after(&mut self, call: &RequestedCall, mut daemon: ValueDaemon) -> bool {
         daemon.spare();
         let is_done = daemon.call(call).is_ok();
         let [done, now] = [&mut daemon, &mut self.daemon].map(|daemon| {

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Requirement`]: the state that a connection must be in for a call to be answered.
+
+use crate::call_errors::Driver;
+use crate::error::Domain;
+
+/// See the module. The rest of each variant makes the words of the refusal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Requirement {
+    /// Connected.
+    Nothing,
+    /// Opened by CONNECT_OPEN.
+    Open(Driver),
+    /// Opened, and not read-only.
+    Write { driver: Driver, domain: Domain, api: &'static str },
+}
