@@ -199,7 +199,7 @@ pub(crate) const VLAN_TAG_MAX: u16 = 4_094;
 /// A definition's file, which is read as a whole: as long as a client's definition may be.
 pub(crate) const DEFINITION_LEN_MAX: u64 = XML_LEN_MAX as u64;
 
-/// A path, its final zero included: the kernel's `PATH_MAX`.
+/// A path, including its final NUL: the kernel's `PATH_MAX`.
 pub(crate) const PATH_LEN_MAX: usize = 4_096;
 
 /// Reads of inotify events of the definitions' folder in one turn of the loop: several times the

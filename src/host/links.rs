@@ -16,7 +16,7 @@ use crate::netlink::link::{Link, LinkIndex};
 pub(super) struct Links {
     by_index: BTreeMap<LinkIndex, Link>,
     names: BTreeSet<LinkId>,
-    /// Each link that has a master, behind that master.
+    /// The pairs of a master and each link that has it.
     ports: BTreeSet<(LinkIndex, LinkIndex)>,
 }
 

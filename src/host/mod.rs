@@ -22,7 +22,7 @@ use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
 use addresses::Addresses;
 use links::Links;
 
-/// The host's links and addresses. Two are equal that have the same ones.
+/// The host's links and addresses. Two hosts with the same ones are equal.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     links: Links,
@@ -32,10 +32,10 @@ pub struct Host {
     news: Vec<LinkNews>,
 }
 
-/// A link's name and index: they tell it from all other links that are and have been on the host.
+/// A link's name and index: together they identify it among all past and present links of the host.
 pub(crate) type LinkId = (IfName, LinkIndex);
 
-/// A link came or left. A link that is renamed leaves and comes.
+/// A link appeared or disappeared. A renamed link does both.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LinkNews {
     Came(LinkId),
@@ -79,8 +79,8 @@ impl Host {
         *self = Self::default();
     }
 
-    /// Takes the links that came and left since this was last called, in order. After a dump all links
-    /// come, and those that left before it are not named.
+    /// Takes the links that have appeared and disappeared since the last call, in order. After a
+    /// dump all links count as new, and those that disappeared before it are not listed.
     pub(crate) fn take_link_news(&mut self) -> Vec<LinkNews> {
         std::mem::take(&mut self.news)
     }

@@ -275,7 +275,8 @@ impl HostRecord {
         Self { links: stale, ..Self::default() }
     }
 
-    /// Frees so many of the addresses and routes, and takes them off the count. `true` when none are left.
+    /// Frees up to `count` addresses and routes, and subtracts their number from it. Returns whether
+    /// none are left.
     pub(crate) fn free_part(&mut self, count: &mut usize) -> bool {
         while let Some(mut link) = self.links.last_entry() {
             let Recorded { addresses, routes, own_routes, .. } = link.get_mut();

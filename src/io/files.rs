@@ -59,7 +59,7 @@ pub(crate) fn read_text_if_any(path: &Path, len_max: u64) -> Result<Option<Strin
     }
 }
 
-/// Where a definition file is.
+/// Returns the path of a definition file.
 pub(crate) fn below(root: &Path, path: &FilePath) -> PathBuf {
     root.join(OsStr::from_bytes(path.as_bytes()))
 }

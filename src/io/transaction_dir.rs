@@ -58,7 +58,7 @@ pub struct Writing {
     /// The file, once there are bytes to be written.
     file: Option<Replacement>,
     written_len: usize,
-    /// The file is on the disk, and what it was made of is freed.
+    /// Whether the file is on the disk, and the encoded snapshot freed.
     is_written: bool,
 }
 

@@ -40,7 +40,7 @@ pub struct RecordInquiry {
     addresses: VecDeque<AddressRecord>,
     aparts: Vec<(Topic, Apart)>,
     routes: [Parts<(LinkIndex, RouteRecord)>; 2],
-    /// How many of them lead through each link.
+    /// The number of routes through each link.
     route_counts: [BTreeMap<LinkIndex, usize>; 2],
     /// The forwarding tables that are needed.
     tables: BTreeSet<Topic>,
@@ -186,7 +186,7 @@ impl RecordInquiry {
         }
     }
 
-    /// The routes of one family, and how many of them lead through each link.
+    /// Returns the routes of one family, and the number of them through each link.
     fn routes_of(
         &mut self,
         family: Family,
