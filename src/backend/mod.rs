@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Backend`]: how a host's files say what is defined. One module for each format, functions of bytes
-//! alone.
+//! [`Backend`]: how a host's files express definitions. One module for each format, with functions
+//! of bytes alone.
 
 pub mod native;
 
@@ -13,35 +13,35 @@ use crate::definitions::files::{FileEdit, FilePath, FileSet, FileState};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
 
-/// A format of definition files, and where they are.
+/// A format of definition files, and their place.
 pub trait Backend: fmt::Debug {
-    /// The directory that all paths begin at.
+    /// The directory at which all paths begin.
     fn root(&self) -> &Path;
 
     /// Whether a file with this path is a definition file.
     fn owns(&self, path: &FilePath) -> bool;
 
-    /// What these files define.
+    /// Parses these files into definitions.
     fn parse(&self, files: &FileSet) -> Definitions;
 
-    /// Brings `definitions` up to date with `files`, of which those at `changed` are other ones than
-    /// before. A backend whose files have nothing to do with each other parses those alone.
+    /// Brings `definitions` up to date with `files`, of which those at `changed` differ from
+    /// before. A backend whose files are independent of each other parses only those.
     fn update(&self, definitions: &mut Definitions, files: &FileSet, changed: &[FilePath]) {
         if !changed.is_empty() {
             *definitions = self.parse(files);
         }
     }
 
-    /// The edits that make `interface` defined, in their order. What becomes a part of it has no
-    /// definition of its own any longer: the parts of a bridge's port too, but not a VLAN's parent.
-    /// The daemon may die between two edits. A part is then defined twice, of which
-    /// [`Definitions::holder_of`] tells, and never nowhere.
+    /// The edits that define `interface`, in their order. The interfaces that become parts of it
+    /// lose their own definitions: also the parts of a bridge's port, but not a VLAN's parent. The
+    /// daemon may die between two edits; a part is then defined twice, which
+    /// [`Definitions::holder_of`] finds, and never nowhere.
     ///
     /// # Errors
     /// The format or the files do not allow it.
     fn define(&self, interface: &Interface, files: &FileSet) -> Result<Vec<FileEdit>, Refusal>;
 
-    /// The edits that leave `name` undefined: none if it is not defined.
+    /// The edits that remove the definition of `name`: none if it is not defined.
     ///
     /// # Errors
     /// The format or the files do not allow it.
@@ -60,7 +60,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// A host's definition files as they were last read, and what they define.
+/// A host's definition files as they were last read, and their definitions.
 #[derive(Clone, Debug)]
 pub struct DefinitionFiles {
     backend: Rc<dyn Backend>,
@@ -74,7 +74,7 @@ impl DefinitionFiles {
         Self { backend, files: FileSet::default(), definitions: Definitions::default() }
     }
 
-    /// As if `files` had just been read.
+    /// The definitions of `files`.
     pub fn of(backend: Rc<dyn Backend>, files: FileSet) -> Self {
         let definitions = backend.parse(&files);
         Self { backend, files, definitions }
@@ -92,12 +92,12 @@ impl DefinitionFiles {
         &self.definitions
     }
 
-    /// Notes what one file has become. [`DefinitionFiles::update`] reads it.
+    /// Notes the new state of one file. [`DefinitionFiles::update`] parses it.
     pub fn note(&mut self, path: FilePath, state: Option<FileState>) {
         self.files.note(path, state);
     }
 
-    /// Reads files that have been noted.
+    /// Parses the files that were noted.
     pub fn update(&mut self, changed: &[FilePath]) {
         self.backend.update(&mut self.definitions, &self.files, changed);
     }

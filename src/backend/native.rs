@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Native`]: the daemon's own format, one XML file per interface, `NAME.xml`.
 //!
-//! Whatever a file contains, it is either the definition of the interface after which the file is
-//! named, or it is ignored for a reason.
+//! A file either contains the definition of the interface after which it is named, or is ignored
+//! for a reason.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::xml::parse::{self, Strictness};
 
 const SUFFIX: &str = ".xml";
 
-/// Why bytes are no definition of their file's name.
+/// Why bytes are not a definition of their file's name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Flaw {
     TooLong,
@@ -51,7 +51,7 @@ impl Native {
         Self { root }
     }
 
-    /// Reads one file, if there is one, and notes what it defines.
+    /// Parses one file, if it exists, and notes its definition.
     fn read(definitions: &mut Definitions, files: &FileSet, path: &FilePath) {
         let Some(name) = name_of(path) else { return };
         let parsed = files.content(path).map(|bytes| read(name, bytes));
@@ -108,8 +108,8 @@ impl Backend for Native {
     }
 }
 
-/// The file of a definition; `None` for a name with a dot in front: files that begin with one are
-/// the traces of editors and of interrupted writes.
+/// The file of a definition; `None` for a name that begins with a dot, as such files are the traces
+/// of editors and of interrupted writes.
 pub fn path_of(name: &IfName) -> Option<FilePath> {
     let name = name.as_str();
     let path = (!name.starts_with('.')).then(|| format!("{name}{SUFFIX}"));
@@ -125,7 +125,7 @@ pub fn name_of(path: &FilePath) -> Option<IfName> {
     IfName::new(name).ok()
 }
 
-/// What the bytes of the file of `name` define, and remarks on it.
+/// The definition in the bytes of the file of `name`, and remarks on it.
 fn read(name: IfName, bytes: &[u8]) -> Result<(Interface, Vec<Note>), Flaw> {
     if u64::try_from(bytes.len()).is_ok_and(|len| len > DEFINITION_LEN_MAX) {
         return Err(Flaw::TooLong);
@@ -139,7 +139,7 @@ fn read(name: IfName, bytes: &[u8]) -> Result<(Interface, Vec<Note>), Flaw> {
     Ok((interface, remarks.texts().map(Note::Remark).collect()))
 }
 
-/// A parser may show the place of an error in lines of its own; a reason is for a line in the log.
+/// A parser may show the place of an error in lines of its own; a reason is one line of the log.
 fn one_line(reason: &str) -> String {
     let line = reason.lines().next().unwrap_or_default();
     line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Leftovers`]: large values that are of no more use, freed a part at a time. Freeing the records of a
-//! hundred thousand routes takes milliseconds.
+//! [`Leftovers`]: large values that are not used any more, freed a part at a time. Freeing the
+//! records of a hundred thousand routes takes milliseconds.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ impl Leftovers {
         self.steps.push(steps.into());
     }
 
-    /// Adds all that others have left.
+    /// Adds all leftovers of another owner.
     pub(super) fn append(&mut self, others: &mut Self) {
         self.records.append(&mut others.records);
         self.snapshots.append(&mut others.snapshots);
@@ -45,7 +45,7 @@ impl Leftovers {
         self.records.is_empty() && self.snapshots.is_empty() && self.steps.is_empty()
     }
 
-    /// Frees what a turn of the loop has time for. `true` when nothing is left.
+    /// Frees as much as a turn of the loop has time for. `true` when nothing is left.
     pub(super) fn free(&mut self) -> bool {
         let mut count = FREED_PER_TURN_MAX;
         let owned = self.snapshots.drain(..).filter_map(Rc::into_inner);
@@ -79,7 +79,7 @@ mod tests {
         let mut leftovers = Leftovers::default();
         assert!(leftovers.free(), "nothing is left");
         leftovers.push_steps(vec![planned.clone(); 2 * FREED_PER_TURN_MAX + 1].into());
-        // What was done of this one has left its memory behind.
+        // The steps that were already taken have left their memory behind.
         let mut done = VecDeque::from(vec![planned; FREED_PER_TURN_MAX + 1]);
         done.clear();
         leftovers.push_steps(done);

@@ -32,7 +32,7 @@ impl Named for AuthScheme {
     }
 }
 
-/// What decides on each call.
+/// The access control of each call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AccessDriver {
     None,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The files that say what is defined, by path, and edits of them.
+//! Definition files, by path, and edits of them.
 //!
-//! A backend knows what its files mean ([`crate::backend`]); here they are bytes.
+//! A backend knows the meaning of its files ([`crate::backend`]); here they are bytes.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use crate::error::HostError;
 use crate::limits::PATH_LEN_MAX;
 use crate::model::sorted::SortedMap;
 
-/// The path of a file below the root of its backend: `eth0.xml`, `interfaces.d/eth0`. It never leads
-/// out of the root, but for symbolic links.
+/// The path of a file below the root of its backend: `eth0.xml`, `interfaces.d/eth0`. It leads out
+/// of the root only by symbolic links.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct FilePath(Box<[u8]>);
 
@@ -30,7 +30,7 @@ impl FilePath {
     }
 }
 
-/// As people write it; bytes that are no text are escaped.
+/// As text; bytes that are not text are escaped.
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(&self.0) {
@@ -80,7 +80,7 @@ impl FileSet {
         self.by_path.iter()
     }
 
-    /// Notes what a file has become; `None` if it does not exist any more.
+    /// Notes the new state of a file; `None` if it does not exist any more.
     pub fn note(&mut self, path: FilePath, state: Option<FileState>) {
         match state {
             Some(state) => self.by_path.insert(path, state),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Definitions`]: the interfaces as the administrator wants them, and which files say so.
+//! [`Definitions`]: the interfaces as the administrator wants them, and the files that define them.
 //!
-//! How files are read and written is not known here, but in [`crate::backend`].
+//! [`crate::backend`] knows how files are read and written.
 
 pub mod files;
 
@@ -10,7 +10,7 @@ use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 
-/// All definitions, by name, and what is to be said of the files that they are from.
+/// All definitions, by name, and the notes on their files.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Definitions {
     by_name: SortedMap<IfName, Definition>,
@@ -21,16 +21,16 @@ pub struct Definitions {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Definition {
     interface: Interface,
-    /// The files that it is from; mostly one.
+    /// The files that define it; mostly one.
     files: Vec<FilePath>,
 }
 
-/// What an administrator should know of how a file was read.
+/// A note for an administrator on how a file was read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Note {
-    /// The file, or a part of it, defines nothing, and why not.
+    /// The file, or a part of it, defines nothing, for this reason.
     Ignored(String),
-    /// A definition is in use, and says less than its author may think.
+    /// A definition is in use, and may not mean what its author intends.
     Remark(String),
 }
 
@@ -45,12 +45,12 @@ impl Definitions {
         self.by_name.values().map(|definition| &definition.interface)
     }
 
-    /// The files that the definition of this name is from.
+    /// The files that define this name.
     pub fn files_of(&self, name: &IfName) -> &[FilePath] {
         self.by_name.get(name).map(|definition| definition.files.as_slice()).unwrap_or_default()
     }
 
-    /// What is to be said of this file.
+    /// The notes on this file.
     pub fn notes_on(&self, path: &FilePath) -> &[Note] {
         self.notes.get(path).map(Vec::as_slice).unwrap_or_default()
     }
@@ -60,7 +60,7 @@ impl Definitions {
         self.iter().find(|interface| interface.name != *name && interface.members().contains(name))
     }
 
-    /// Adds a definition that is from these files, in the place of one of the same name.
+    /// Adds a definition from these files, and replaces one of the same name.
     pub fn insert(&mut self, interface: Interface, files: Vec<FilePath>) {
         self.by_name.insert(interface.name, Definition { interface, files });
     }
@@ -69,7 +69,7 @@ impl Definitions {
         self.by_name.remove(name);
     }
 
-    /// Replaces what is to be said of a file.
+    /// Replaces the notes on a file.
     pub fn set_notes(&mut self, path: FilePath, notes: Vec<Note>) {
         match notes.is_empty() {
             true => self.notes.remove(&path),

@@ -123,7 +123,7 @@ fn a_parent_that_is_down_is_brought_up_and_goes_down_again_if_the_vlan_fails() {
         scene.create("v0");
         assert!(is_up("v0") && is_up("eth0"));
         scene.destroy("v0");
-        assert!(!exists("v0") && is_up("eth0"), "the parent is somebody's own");
+        assert!(!exists("v0") && is_up("eth0"), "the parent belongs to another program");
     });
 }
 

@@ -234,7 +234,7 @@ fn descriptors_that_come_with_calls_are_closed() {
         for fd_count in [1, 2, 32, 33, FD_COUNT_MAX] {
             let unannounced = Head::keepalive(PONG).frame(&[]);
             send_with_fds(&client.stream, &unannounced, null.as_fd(), fd_count);
-            assert_lives(&mut client, "descriptors that nobody announced");
+            assert_lives(&mut client, "descriptors that were not announced");
         }
         eventually("all descriptors are closed", || daemon.descriptor_count() == count);
         let mut cut = RawClient::connect();

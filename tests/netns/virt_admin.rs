@@ -462,7 +462,7 @@ fn a_call_to_shut_down_ends_the_daemon() {
             let mut client = RawClient::connect_to(daemon::ADMIN_SOCKET).unwrap();
             let call = Head { program: ADMIN, ..Head::call(DAEMON_SHUTDOWN, 1) };
             client.send(&call.frame(&payload(&[Arg::Word(2)])));
-            assert_eq!(client.receive().unwrap().fault().code, 8, "flags that nobody knows");
+            assert_eq!(client.receive().unwrap().fault().code, 8, "unknown flags");
             assert!(daemon.is_running());
             client.send(&call.frame(&payload(&[Arg::Word(flags)])));
             assert!(daemon.wait().success());

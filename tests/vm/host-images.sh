@@ -23,7 +23,7 @@ stand_in() {
     rm -r "$1"
 }
 
-# What makes the base system into a host: host ROOT PACKAGE...
+# Installs packages that make the base system a host: host ROOT PACKAGE...
 host() {
     root=$1
     shift

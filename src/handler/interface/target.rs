@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What stands behind an interface's name: a link of the host, a definition, or both.
+//! The target of a call by name: a link of the host, a definition, or both.
 
 use crate::call_errors;
 use crate::error::CallError;
@@ -30,7 +30,7 @@ impl Listed {
         Self { name: link.name, mac: link.mac, state }
     }
 
-    /// A definition that no link answers to.
+    /// A definition without a link.
     pub(super) fn of_definition(definition: &Interface) -> Self {
         Self { name: definition.name, mac: definition.kind.mac(), state: State::Inactive }
     }
@@ -40,7 +40,7 @@ impl Listed {
     }
 }
 
-/// What stands behind a name.
+/// The link or definition of a name.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'a> {
     Link { link: &'a Link, definition: Option<&'a Interface> },
@@ -65,7 +65,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// What is defined under the name.
+    /// The definition of the name.
     pub(super) fn definition(self) -> Option<&'a Interface> {
         match self {
             Self::Link { definition, .. } => definition,

@@ -71,7 +71,7 @@ fn check_access(call: &Call, client: &ClientState, outcome: &Result<Reply, CallE
         None => assert!(outcome.is_err(), "an interface before CONNECT_OPEN"),
         Some(Access::ReadOnly) if is_change => {
             let code = outcome.as_ref().map_err(CallError::code);
-            assert_eq!(code, Err(ErrorCode::OperationDenied), "a change by who may only look");
+            assert_eq!(code, Err(ErrorCode::OperationDenied), "a change by a read-only client");
         }
         Some(Access::ReadOnly | Access::ReadWrite) => {}
     }

@@ -44,7 +44,7 @@ fn check_meaning(definitions: &Definitions, name: &IfName, path: &FilePath) {
         let is_line = !text.is_empty() && !text.contains(char::is_control);
         assert!(is_line, "{text:?} is not one line");
     }
-    assert!(is_defined || !definitions.notes_on(path).is_empty(), "the reason is told");
+    assert!(is_defined || !definitions.notes_on(path).is_empty(), "the reason is reported");
 }
 
 /// Performs the edits, then undoes them.

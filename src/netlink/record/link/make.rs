@@ -10,7 +10,7 @@ use crate::netlink::record::link::kinds::{BRIDGE_STP, BRIDGE_VLANS, IFLA_VLAN_FL
 use crate::netlink::record::link::{IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, LinkRecord, vlan};
 use crate::netlink::wire::{self, Attribute, Header, PayloadWriter};
 
-/// What a macvlan that hears some senders alone is told with their list: that it is the whole list
+/// The mode in which a macvlan with a list of senders gets that list: the whole list at once
 /// (`IFLA_MACVLAN_MACADDR_MODE`, `MACVLAN_MACADDR_SET`, `IFLA_MACVLAN_MACADDR_DATA`).
 const MACVLAN_MACADDR_MODE: u16 = 3;
 const MACVLAN_MACADDR_SET: u32 = 3;
@@ -18,9 +18,9 @@ const MACVLAN_MACADDR_DATA: u16 = 5;
 const VETH_INFO_PEER: u16 = 1;
 
 impl LinkRecord {
-    /// Appends the request that makes such a link again, over `parent` if it is over one. It is down
-    /// at first, and no port of another. Writes no kind for a link that cannot be made
-    /// ([`LinkRecord::can_be_made`]), which the kernel refuses.
+    /// Appends the request that makes such a link again, over `parent` if it is over one. It is
+    /// down at first, and not a port. The request has no kind for a link that cannot be made
+    /// ([`LinkRecord::can_be_made`]), and the kernel refuses it.
     pub(crate) fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, parent: Option<LinkIndex>) {
         wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
             self.write_link(payload);
@@ -48,7 +48,7 @@ impl LinkRecord {
         });
     }
 
-    /// `struct ifinfomsg`, and what any link is made with.
+    /// `struct ifinfomsg`, and the attributes with which any link is made.
     fn write_link(&self, payload: &mut PayloadWriter<'_>) {
         payload.bytes(&[0; 16]);
         payload.attribute_text(IFLA_IFNAME, self.link.name.as_str());
@@ -64,7 +64,7 @@ impl LinkRecord {
     fn write_data(&self, data: &mut PayloadWriter<'_>, kind: &Kind, parent: Option<LinkIndex>) {
         match &self.link.kind {
             LinkKind::Bond(bond) => change::write_bond_again(data, bond),
-            // The rest can be set one by one: some kernels know less of it.
+            // The rest can be set one by one, as some kernels do not know all of it.
             LinkKind::Bridge(_) => {
                 let has_vlans = self.default_vlan().is_some();
                 let is_said = |kind: u16| {
@@ -78,7 +78,7 @@ impl LinkRecord {
                 let (flags, others): (Vec<_>, Vec<_>) =
                     self.info(IFLA_INFO_DATA).partition(|it| it.kind == IFLA_VLAN_FLAGS);
                 others.iter().for_each(|it| data.attribute(it.kind, it.payload));
-                // The kernel does not tell them where all are off.
+                // The kernel omits them if all are off.
                 let flags = flags.first().map(|it| it.payload).unwrap_or_default();
                 data.attribute(IFLA_VLAN_FLAGS, &vlan::flags_of_new(flags));
             }
@@ -89,7 +89,7 @@ impl LinkRecord {
     }
 }
 
-/// Writes what the kernel tells of a link as it takes it.
+/// Writes the attributes that the kernel reports of a link in the form that it accepts.
 fn write_as_input(
     data: &mut PayloadWriter<'_>,
     kind: &Kind,
