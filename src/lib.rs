@@ -34,7 +34,7 @@ pub mod handler;
 pub mod sys;
 pub mod io;
 pub mod logging;
-// The loop, and the way in.
+// The loop, and the start of the program.
 pub mod server;
 pub mod cli;
 pub mod daemon;
