@@ -7,10 +7,10 @@ use crate::managers::Claim;
 use crate::plan::Plan;
 use crate::proto::Reply;
 
-/// What comes of a request.
+/// A handler's decision about a request.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// The call is to be decided again with a survey of these links.
+    /// The call must be decided again with a survey of these links.
     Survey(SurveyOrder),
     /// The host is changed, and then the call is answered.
     Change(Box<Change>),
@@ -30,15 +30,15 @@ pub enum Transaction {
 pub struct Change {
     /// Lines for the log before the change is made.
     pub warnings: Vec<String>,
-    /// The links whose other managers are looked for first.
+    /// The links whose other managers are searched for first.
     pub claims: Vec<Claim>,
     pub plan: Plan,
-    /// The answer, once the plan is carried out.
+    /// The reply, once the plan is carried out.
     pub reply: Reply,
-    /// Interfaces that are taken down and may soon be wanted again, as they were.
+    /// Interfaces that are destroyed, in their last state, as they may soon be started again.
     pub removed: Vec<RemovedInterface>,
-    /// The addresses, routes and leases of a link that is taken down and has no definition.
+    /// The configuration of a link without a definition that is taken down.
     pub shelved: Option<Box<Shelved>>,
-    /// How the error begins if the change fails: "failed to ...".
+    /// The beginning of the error if the change fails: "failed to ...".
     pub failure: String,
 }

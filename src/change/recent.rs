@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Recent`]: interfaces that were taken down a moment ago.
+//! [`Recent`]: interfaces that were destroyed a moment ago.
 //!
-//! `virsh iface-unbridge` takes a bridge down and then brings its port up. What the one had the other
-//! gets back: routes with their metrics and tables, and peers of addresses. A lease is the same where
-//! the hardware address is, and need not be asked for before: a client may use what it has until that
-//! ends (RFC 2131, 3.2). And an IPv6 address that was unique a moment ago needs no search for duplicates
-//! (RFC 4862), which takes a second. Later, the link may hang in another network.
+//! `virsh iface-unbridge` destroys a bridge and then starts its port. The port gets the bridge's
+//! configuration back: routes with their metrics and tables, and peers of addresses. A lease stays
+//! valid if the hardware address does, without a new request: a client may use an address until its
+//! lease ends (RFC 2131, 3.2). And an IPv6 address that was unique a moment ago needs no duplicate
+//! address detection (RFC 4862), which takes a second. Later, the link may be in another network.
 //!
-//! The attributes of the links themselves depend on no network. They are remembered until the link is
-//! there again, its definition is removed, or the boot ends.
+//! The attributes of the links themselves do not depend on a network. They are remembered until the
+//! link exists again, its definition is removed, or the boot ends.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -24,46 +24,46 @@ use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::proto::interface::ChangeCall;
 
-/// Interfaces that were taken down a moment ago, as they were.
+/// Interfaces that were destroyed a moment ago, in their last state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     interfaces: Vec<(Instant, RemovedInterface)>,
     links: LinkMemory,
-    /// What the next daemon knows.
+    /// The links that are stored for later daemons.
     written: LinkMemory,
-    /// They may differ.
+    /// Whether `links` and `written` may differ.
     is_touched: bool,
 }
 
 impl Recent {
-    /// What earlier daemons of this boot have left.
+    /// Creates the memory with the links that earlier daemons of this boot have stored.
     pub(super) fn new(links: LinkMemory) -> Self {
         Self { interfaces: Vec::new(), written: links.clone(), links, is_touched: false }
     }
 
-    /// Those that are remembered.
+    /// Iterates over the interfaces.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = &RemovedInterface> {
         self.interfaces.iter().map(|(_, removed)| removed)
     }
 
-    /// What is remembered of the link of this name.
+    /// Returns the removed link of this name.
     pub(super) fn link(&self, name: &IfName) -> Option<&RemovedLink> {
         self.links.removed.get(name)
     }
 
-    /// VLANs and bonds that were there before the bridges that they are ports of.
+    /// Returns the VLANs and bonds that existed before the bridges whose ports they are.
     pub(super) fn found(&self) -> &BTreeSet<LinkIndex> {
         &self.links.found
     }
 
-    /// A bridge has taken in links that were there before.
+    /// Notes that existing links have become ports of a bridge.
     pub(super) fn note_found(&mut self, found: Vec<LinkIndex>, host: &Host) {
         self.is_touched = true;
         self.links.found.retain(|link| host.link(*link).is_some());
         self.links.found.extend(found);
     }
 
-    /// Interfaces were taken down.
+    /// Adds destroyed interfaces.
     pub(super) fn push(&mut self, taken_down: Vec<RemovedInterface>, now: Instant) {
         self.is_touched = true;
         for mut removed in taken_down {
@@ -76,8 +76,8 @@ impl Recent {
         self.links.removed.retain(|_, _| places.next() >= Some(surplus));
     }
 
-    /// A call has been carried out. An interface that is up has what was taken down before it; one that
-    /// is defined no more leaves nothing to another of its name.
+    /// Notes a completed call. An interface that is up has got its configuration back; one that is
+    /// undefined leaves none to another of its name.
     pub(super) fn note_done(&mut self, call: &RequestedCall, definitions: &Definitions) {
         let RequestedCall::Change(call) = call else { return };
         let (ChangeCall::Undefine { name } | ChangeCall::Create { name, .. }) = call else {
@@ -94,12 +94,12 @@ impl Recent {
         }
     }
 
-    /// Whether the next daemon may have more to know.
+    /// Returns whether there may be links to be stored.
     pub(super) fn may_be_unwritten(&self) -> bool {
         self.is_touched
     }
 
-    /// What the next daemon is to know, if that has changed.
+    /// Returns the links to be stored for later daemons, if they have changed.
     pub(super) fn take_unwritten(&mut self) -> Option<LinkMemory> {
         self.is_touched = false;
         if self.links == self.written {
@@ -109,13 +109,13 @@ impl Recent {
         Some(self.links.clone())
     }
 
-    /// Forgets what is too old.
+    /// Removes interfaces that are too old.
     pub(super) fn handle_time(&mut self, now: Instant) {
         self.interfaces
             .retain(|(since, _)| now.saturating_duration_since(*since) < LEASE_REST_TIME_MAX);
     }
 
-    /// Links of these names are up, and have what was theirs.
+    /// Removes links of these names, which are up and have their configuration back.
     fn forget(&mut self, names: &[IfName]) {
         self.is_touched = true;
         self.interfaces.retain(|(_, removed)| !removed.is_for(names));
