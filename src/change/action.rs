@@ -152,14 +152,14 @@ pub enum FileAction {
 pub enum FileAnswer {
     Done,
     Definitions(Files),
-    Left(Box<Left>),
+    Left(Box<LeftFiles>),
     /// The folder that files were moved or copied to, if there were any.
     Aside(Option<String>),
 }
 
 /// What an earlier daemon has left.
 #[derive(Clone, Debug)]
-pub struct Left {
+pub struct LeftFiles {
     pub snapshot: Result<Option<Snapshot>, HostError>,
     pub rollback: Result<Option<Snapshot>, HostError>,
     pub journal: Result<Option<Snapshot>, HostError>,

@@ -57,7 +57,7 @@ struct Current {
 
 /// What is to be done next.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Action {
+pub enum JobAction {
     /// Carry this out, and tell how it went.
     Perform(Step),
     /// Come back when the table has changed, or the result of a step is known, or then. If it is the
@@ -167,7 +167,7 @@ impl Job {
     }
 
     /// What is to be done next, with the table as it is.
-    pub fn poll_action(&mut self, host: &Host, now: Instant) -> Action {
+    pub fn poll_action(&mut self, host: &Host, now: Instant) -> JobAction {
         loop {
             if let Some(current) = &self.current {
                 let holds = condition(&current.step).is_some_and(|wanted| wanted.holds(host));
@@ -179,11 +179,11 @@ impl Job {
                     self.give_up_waiting();
                 } else {
                     let link = condition(&current.step).and_then(|wanted| wanted.settling());
-                    return Action::Wait { deadline: current.deadline, link };
+                    return JobAction::Wait { deadline: current.deadline, link };
                 }
                 continue;
             }
-            let Some(Planned { step, undo }) = self.next() else { return Action::Finished };
+            let Some(Planned { step, undo }) = self.next() else { return JobAction::Finished };
             let deadline = self.patience(&step).map(|patience| now + patience);
             let is_waiting = matches!(step, Step::WaitFor(_));
             self.current = Some(Current { step: step.clone(), undo, deadline });
@@ -192,7 +192,7 @@ impl Job {
                 continue;
             }
             if !is_waiting {
-                return Action::Perform(step);
+                return JobAction::Perform(step);
             }
         }
     }

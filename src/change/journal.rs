@@ -12,7 +12,7 @@ use crate::change::action::{
 };
 use crate::change::keeping::Keeping;
 use crate::change::request::Origin;
-use crate::change::rollback::Parts;
+use crate::change::rollback::RollbackParts;
 use crate::change::running::Running;
 use crate::change::stage::{Purpose, Stage};
 use crate::change::transaction::Cause;
@@ -95,7 +95,7 @@ impl Coordinator {
             Purpose::Begin(_) => {
                 self.transaction.begin(snapshot);
                 if let Some(ending) = self.transaction.roll_back(Cause::NotBegun) {
-                    ending.parts = Parts { network: false, files: false };
+                    ending.parts = RollbackParts { network: false, files: false };
                 }
                 let why = "cannot remove the snapshot of a change that could not begin";
                 undo::postpone(&mut self.transaction, why, context);

@@ -20,7 +20,7 @@ pub(super) struct Keeping {
 
 /// How far it has come.
 #[derive(Clone, Debug)]
-pub(super) enum Kept {
+pub(super) enum KeepingResult {
     Next(Vec<Action>),
     Done(Rc<Snapshot>),
     /// The snapshot is not on the disk, or must not be used.
@@ -41,22 +41,22 @@ impl Keeping {
         (keeping, Action::File(FileAction::ReadDefinitions))
     }
 
-    pub(super) fn handle_file(&mut self, result: FileResult) -> Kept {
+    pub(super) fn handle_file(&mut self, result: FileResult) -> KeepingResult {
         match (result, self.snapshot.take()) {
             (Ok(FileAnswer::Definitions(files)), None) => self.write(files),
-            (Ok(_), Some(snapshot)) => Kept::Done(snapshot),
+            (Ok(_), Some(snapshot)) => KeepingResult::Done(snapshot),
             (Ok(_), None) => {
                 let cause = std::io::Error::from_raw_os_error(libc::EIO);
                 let cause = HostError::new("read", "the definition files", &cause);
-                Kept::Failed { cause, left: None }
+                KeepingResult::Failed { cause, left: None }
             }
             (Err(FileError { cause, is_there }), snapshot) => {
-                Kept::Failed { cause, left: snapshot.filter(|_| is_there) }
+                KeepingResult::Failed { cause, left: snapshot.filter(|_| is_there) }
             }
         }
     }
 
-    fn write(&mut self, files: crate::snapshot::Files) -> Kept {
+    fn write(&mut self, files: crate::snapshot::Files) -> KeepingResult {
         let (opening, network) = (self.opening.clone(), self.network.take());
         let deadline = opening.deadline.filter(|_| self.file == TransactionFile::Snapshot);
         let snapshot = Rc::new(Snapshot { opening, files, network });
@@ -64,6 +64,6 @@ impl Keeping {
         // The deadline first: a daemon that dies next leaves no snapshot that nobody goes back to.
         let stand_by = deadline.map(Action::StandBy);
         let write = Action::File(FileAction::Write(self.file, snapshot));
-        Kept::Next(stand_by.into_iter().chain([write]).collect())
+        KeepingResult::Next(stand_by.into_iter().chain([write]).collect())
     }
 }

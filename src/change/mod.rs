@@ -46,17 +46,17 @@ use crate::change::commit::Committed;
 use crate::change::decision::Decision;
 use crate::change::discard::Discard;
 use crate::change::job::StepError;
-use crate::change::keeping::Kept;
+use crate::change::keeping::KeepingResult;
 use crate::change::leftovers::Leftovers;
 use crate::change::owed::Incomplete;
 use crate::change::queue::Queue;
 use crate::change::recent::Recent;
-use crate::change::recovery::{Findings, Recovered, Recovering};
-use crate::change::request::{Brief, Request};
+use crate::change::recovery::{LeftTransaction, Recovered, Recovering};
+use crate::change::request::{Request, RequestSummary};
 use crate::change::rollback::Recovery;
 use crate::change::running::Running;
 use crate::change::stage::{Checking, FileOwner, Purpose, Sought, Stage};
-use crate::change::transaction::{Due, OpenChange, Status};
+use crate::change::transaction::{OpenChange, Status, TransactionDue};
 use crate::change::undo::Undone;
 use crate::error::{CallError, HostError};
 use crate::host::removed::LinkMemory;
@@ -178,10 +178,10 @@ impl Coordinator {
         }
         match self.transaction.poll_due(context.now.since_boot, context.now.instant) {
             None => {}
-            Some(Due::Rollback) => self.expire(),
-            Some(Due::Again) => self.roll_back_again(),
-            Some(Due::Find) if self.is_idle() => self.recover(Recovery::Whole),
-            Some(Due::Find) => self.transaction.postpone(context.now.instant),
+            Some(TransactionDue::Rollback) => self.expire(),
+            Some(TransactionDue::Again) => self.roll_back_again(),
+            Some(TransactionDue::Find) if self.is_idle() => self.recover(Recovery::Whole),
+            Some(TransactionDue::Find) => self.transaction.postpone(context.now.instant),
         }
     }
 
@@ -242,7 +242,7 @@ impl Coordinator {
                 }
                 Stage::Working(mut running) => {
                     let Running { request, reply, work, .. } = &mut *running;
-                    match work.poll_action(&Brief { request, reply }, context) {
+                    match work.poll_action(&RequestSummary { request, reply }, context) {
                         Some(action) => {
                             self.stage = Stage::Working(running);
                             return self.heed(action);
@@ -396,12 +396,12 @@ impl Coordinator {
     fn handle_file_of_stage(&mut self, result: FileResult, context: &Context<'_>) {
         match std::mem::take(&mut self.stage) {
             Stage::Keeping(mut keeping, purpose) => match keeping.handle_file(result) {
-                Kept::Next(actions) => {
+                KeepingResult::Next(actions) => {
                     self.stage = Stage::Keeping(keeping, purpose);
                     actions.into_iter().for_each(|action| self.make_ready(action));
                 }
-                Kept::Done(snapshot) => self.proceed(purpose, snapshot),
-                Kept::Failed { cause, left } => {
+                KeepingResult::Done(snapshot) => self.proceed(purpose, snapshot),
+                KeepingResult::Failed { cause, left } => {
                     if let Some(snapshot) = left {
                         self.drop_unused(&purpose, snapshot, context);
                     }
@@ -421,7 +421,7 @@ impl Coordinator {
                     self.make_ready(action);
                 }
                 Recovered::Done(findings) => {
-                    let Findings { found, note, damage } = *findings;
+                    let LeftTransaction { found, note, damage } = *findings;
                     self.recovered = damage.map_or(Ok(()), Err);
                     self.resume(search.recovery, found, note, context);
                 }

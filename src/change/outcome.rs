@@ -7,7 +7,7 @@ use crate::call_errors;
 use crate::change::Coordinator;
 use crate::change::action::{Action, Context, FileAction, TransactionFile};
 use crate::change::job::Failure;
-use crate::change::request::{Brief, Origin, Request};
+use crate::change::request::{Origin, Request, RequestSummary};
 use crate::change::running::Running;
 use crate::change::stage::{FileOwner, Stage};
 use crate::change::transaction::Status;
@@ -54,13 +54,13 @@ impl Coordinator {
             }
             return;
         }
-        let brief = Brief { request: &request, reply: &reply };
+        let summary = RequestSummary { request: &request, reply: &reply };
         let outcome = match job.outcome() {
             Ok(()) => {
                 // At the default level, as all that changes the host.
-                warn!("{brief}: done");
+                warn!("{summary}: done");
                 for (step, err) in job.refused() {
-                    warn!("{brief}: not restored: {step}: {err}");
+                    warn!("{summary}: not restored: {step}: {err}");
                 }
                 self.recent.note_done(&request.call, context.definitions);
                 self.recent.note_found(found, context.host);
@@ -69,7 +69,7 @@ impl Coordinator {
                 Ok(reply)
             }
             Err(err) => {
-                warn!("{brief}: {err}");
+                warn!("{summary}: {err}");
                 Err(refusal(&failure, err))
             }
         };

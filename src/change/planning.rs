@@ -9,7 +9,7 @@ use crate::change::Coordinator;
 use crate::change::action::{Action, Context};
 use crate::change::decision::Change;
 use crate::change::job::Job;
-use crate::change::request::{Brief, Origin, Request};
+use crate::change::request::{Origin, Request, RequestSummary};
 use crate::change::running::Running;
 use crate::change::stage::{Checking, Sought, Stage};
 use crate::error::{CallError, HostError};
@@ -63,7 +63,7 @@ impl Coordinator {
     pub(super) fn begin_change(&mut self, request: Request, change: Change, context: &Context<'_>) {
         let Change { warnings, plan, reply, removed, shelved, failure, .. } = change;
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        debug!("{}: plan:\n{plan}", Brief { request: &request, reply: &reply });
+        debug!("{}: plan:\n{plan}", RequestSummary { request: &request, reply: &reply });
         let changes_network = plan.changes_network();
         let discarded = plan.discarded.clone();
         let name = request.call.interface_name().and_then(|name| IfName::new(name).ok());

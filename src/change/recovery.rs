@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 
 use log::error;
 
-use crate::change::action::{Action, FileAction, FileAnswer, FileResult, Left, TransactionFile};
-use crate::change::rollback::{Found, Recovery};
+use crate::change::action::{
+    Action, FileAction, FileAnswer, FileResult, LeftFiles, TransactionFile,
+};
+use crate::change::rollback::{LeftSnapshots, Recovery};
 use crate::error::{CallError, HostError};
 use crate::snapshot::Snapshot;
 
@@ -15,7 +17,7 @@ use crate::snapshot::Snapshot;
 #[derive(Clone, Debug)]
 pub(super) struct Recovering {
     pub(super) recovery: Recovery,
-    found: Option<Result<Found, HostError>>,
+    found: Option<Result<LeftSnapshots, HostError>>,
     note: Option<String>,
     /// The files that are to be set aside, and why. The first is being.
     useless: VecDeque<(TransactionFile, String)>,
@@ -27,14 +29,14 @@ pub(super) struct Recovering {
 #[derive(Clone, Debug)]
 pub(super) enum Recovered {
     Next(Action),
-    Done(Box<Findings>),
+    Done(Box<LeftTransaction>),
 }
 
 /// What an earlier daemon has left.
 #[derive(Clone, Debug)]
-pub(super) struct Findings {
+pub(super) struct LeftTransaction {
     /// `Err` if something is there that cannot be read.
-    pub(super) found: Result<Found, HostError>,
+    pub(super) found: Result<LeftSnapshots, HostError>,
     /// How the last transaction ended by itself.
     pub(super) note: Option<String>,
     /// The first file that made no sense.
@@ -65,16 +67,16 @@ impl Recovering {
             Some((TransactionFile::Snapshot, _)) => set_aside(&[TransactionFile::Snapshot]),
             Some((TransactionFile::Rollback, _)) => set_aside(&[TransactionFile::Rollback]),
             Some((TransactionFile::Journal, _)) => set_aside(&[TransactionFile::Journal]),
-            None => Recovered::Done(Box::new(Findings {
-                found: self.found.take().unwrap_or_else(|| Ok(Found::default())),
+            None => Recovered::Done(Box::new(LeftTransaction {
+                found: self.found.take().unwrap_or_else(|| Ok(LeftSnapshots::default())),
                 note: self.note.take(),
                 damage: self.damage.take(),
             })),
         }
     }
 
-    fn take_left(&mut self, left: Left) {
-        let Left { snapshot, rollback, journal, note } = left;
+    fn take_left(&mut self, left: LeftFiles) {
+        let LeftFiles { snapshot, rollback, journal, note } = left;
         self.note = note;
         let rollback = self.usable(TransactionFile::Rollback, rollback);
         let mut change = self.usable(TransactionFile::Snapshot, snapshot);
@@ -84,8 +86,9 @@ impl Recovering {
             let why = "another change is already being rolled back".to_owned();
             self.useless.push_back((TransactionFile::Snapshot, why));
         }
-        let found = rollback
-            .and_then(|rollback| Ok(Found { rollback, change: change?, journal: journal? }));
+        let found = rollback.and_then(|rollback| {
+            Ok(LeftSnapshots { rollback, change: change?, journal: journal? })
+        });
         self.found = Some(found);
     }
 

@@ -89,13 +89,13 @@ impl Origin {
 }
 
 /// A change in a log line: who asked for it, which call it is, and the interface that it is about.
-pub(super) struct Brief<'a> {
+pub(super) struct RequestSummary<'a> {
     pub(super) request: &'a Request,
     /// What its answer will be: a definition has its name there, and not in the call.
     pub(super) reply: &'a Reply,
 }
 
-impl fmt::Display for Brief<'_> {
+impl fmt::Display for RequestSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Request { origin, call } = self.request;
         match origin {

@@ -29,7 +29,7 @@ use crate::snapshot::{Files, Moment, Network, Snapshot};
 
 /// What an earlier daemon has left, as far as it can be read.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct LeftSnapshots {
     /// Of a change whose rollback has begun.
     pub rollback: Option<Snapshot>,
     pub change: Option<Snapshot>,
@@ -60,8 +60,8 @@ pub enum Resumption {
 }
 
 /// Decides what becomes of what an earlier daemon has left.
-pub(crate) fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumption {
-    let Found { rollback, change, journal } = found;
+pub(crate) fn resume(found: LeftSnapshots, recovery: Recovery, now: &Moment) -> Resumption {
+    let LeftSnapshots { rollback, change, journal } = found;
     if let Some(change) = rollback {
         return Resumption::RollBack(Box::new(change));
     }
@@ -81,7 +81,7 @@ pub(crate) fn resume(found: Found, recovery: Recovery, now: &Moment) -> Resumpti
 #[derive(Clone, Debug)]
 pub struct Rollback {
     snapshot: Rc<Snapshot>,
-    parts: Parts,
+    parts: RollbackParts,
     /// How many have been planned.
     round: u32,
     /// The digest of what the last round was to do, in words, and how often that was tried again: what
@@ -146,14 +146,14 @@ impl Words {
 
 /// What is to be restored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Parts {
+pub struct RollbackParts {
     pub network: bool,
     pub files: bool,
 }
 
 /// What must be known of the network for the next round.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Scope<'a> {
+pub enum RoundScope<'a> {
     /// Nothing: what ran has gone with its boot, or was none of ours.
     Nothing,
     Host,
@@ -177,7 +177,7 @@ pub struct Observed {
 
 /// What is to be done next.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Next {
+pub enum RoundResult {
     /// As much of this as can be; then there is another round.
     Do(Plan),
     /// Nothing: all is as it was.
@@ -212,10 +212,10 @@ impl fmt::Display for Remains {
 
 impl Rollback {
     /// A rollback to a snapshot, as far as that is to be restored.
-    pub fn new(snapshot: Rc<Snapshot>, parts: Parts, now: &Moment) -> Self {
+    pub fn new(snapshot: Rc<Snapshot>, parts: RollbackParts, now: &Moment) -> Self {
         // What ran has gone with its boot.
         let network = parts.network && snapshot.opening.is_of_boot(now);
-        let parts = Parts { network: network && snapshot.network.is_some(), ..parts };
+        let parts = RollbackParts { network: network && snapshot.network.is_some(), ..parts };
         Self {
             snapshot,
             parts,
@@ -254,11 +254,11 @@ impl Rollback {
 
     /// What must be known of the network for the next round: at first of all links, then of those
     /// that have been touched.
-    pub fn scope(&self) -> Scope<'_> {
+    pub fn scope(&self) -> RoundScope<'_> {
         match (self.network(), self.round) {
-            (None, _) => Scope::Nothing,
-            (Some(_), 0) => Scope::Host,
-            (Some(_), _) => Scope::Links(&self.touched),
+            (None, _) => RoundScope::Nothing,
+            (Some(_), 0) => RoundScope::Host,
+            (Some(_), _) => RoundScope::Links(&self.touched),
         }
     }
 
@@ -269,7 +269,7 @@ impl Rollback {
     }
 
     /// Compares, and says how to go on. `refused` are the steps of the last round that were not done.
-    pub fn handle(&mut self, observed: Observed, refused: &[(Step, StepError)]) -> Next {
+    pub fn handle(&mut self, observed: Observed, refused: &[(Step, StepError)]) -> RoundResult {
         self.begin_round(observed);
         loop {
             if let Some(next) = self.poll_next(refused, usize::MAX) {
@@ -296,7 +296,11 @@ impl Rollback {
 
     /// Compares so many addresses and routes, or so many steps with those of the last round. How to go on
     /// is said last.
-    pub fn poll_next(&mut self, refused: &[(Step, StepError)], entry_count: usize) -> Option<Next> {
+    pub fn poll_next(
+        &mut self,
+        refused: &[(Step, StepError)],
+        entry_count: usize,
+    ) -> Option<RoundResult> {
         if !self.leftovers.free() {
             return None;
         }
@@ -345,24 +349,24 @@ impl Rollback {
     }
 
     /// Says how to go on with the plan that is made.
-    fn decide(&mut self, refused: &[(Step, StepError)]) -> Next {
+    fn decide(&mut self, refused: &[(Step, StepError)]) -> RoundResult {
         let Comparison { plan, words, links, given_back, has_steps, unread, .. } =
             std::mem::take(&mut self.comparison);
         let plan = plan.unwrap_or_default();
         if !has_steps && self.lost.is_empty() && unread.is_none() {
-            return Next::Restored;
+            return RoundResult::Restored;
         }
         let words = Some(words.finish());
         self.repeats = if words == self.words { self.repeats + 1 } else { 0 };
         let gets_on = self.round < ROLLBACK_ROUNDS_MAX && self.repeats <= 1;
         if !has_steps || !gets_on {
-            return Next::GiveUp(remains(&self.lost, &plan, refused, unread));
+            return RoundResult::GiveUp(remains(&self.lost, &plan, refused, unread));
         }
         self.round += 1;
         self.words = words;
         self.touch(links);
         self.given_back.extend(given_back);
-        Next::Do(plan)
+        RoundResult::Do(plan)
     }
 
     /// Takes note of links that a plan changes, and of those that change with them.

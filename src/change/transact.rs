@@ -13,7 +13,7 @@ use crate::change::commit::Commit;
 use crate::change::decision::Transaction;
 use crate::change::job::StepError;
 use crate::change::request::{Origin, Request};
-use crate::change::rollback::{self, Found, Recovery, Resumption};
+use crate::change::rollback::{self, LeftSnapshots, Recovery, Resumption};
 use crate::change::stage::{Purpose, Stage};
 use crate::change::transaction::Cause;
 use crate::change::undo::{End, Undo, Undone};
@@ -128,7 +128,7 @@ impl Coordinator {
     pub(super) fn resume(
         &mut self,
         recovery: Recovery,
-        found: Result<Found, HostError>,
+        found: Result<LeftSnapshots, HostError>,
         note: Option<String>,
         context: &Context<'_>,
     ) {

@@ -9,7 +9,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::change::rollback::{Parts, Remains};
+use crate::change::rollback::{Remains, RollbackParts};
 use crate::limits::{ROLLBACK_PAUSE_MAX, ROLLBACK_PAUSE_MIN};
 use crate::snapshot::{Opening, Snapshot};
 
@@ -20,33 +20,33 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The change of a host, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct OpenChange {
-    state: State,
+    state: TransactionState,
     /// How the last change ended, if not by a caller's wish.
     last: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
-enum State {
+enum TransactionState {
     /// There is none.
     #[default]
     Closed,
     /// It can be committed and rolled back.
     Open(Rc<Snapshot>),
     /// Its rollback is asked for or under way.
-    RollingBack(Ending),
+    RollingBack(PendingRollback),
     /// A try to roll it back has failed.
-    Waiting { ending: Ending, retry: Retry },
+    Waiting { ending: PendingRollback, retry: Retry },
     /// An earlier daemon has left something that cannot be read for the time being.
     Unread(Retry),
 }
 
 /// A rollback, and how far it has come.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub struct PendingRollback {
     pub snapshot: Rc<Snapshot>,
     pub cause: Cause,
     /// What is yet to be restored.
-    pub parts: Parts,
+    pub parts: RollbackParts,
     /// What cannot be restored.
     lost: Vec<String>,
     /// What this try has not restored, and the first cause (errno(3)).
@@ -60,7 +60,7 @@ pub struct Ending {
 /// A part of what a change goes back to. They are restored one after the other: the network needs no
 /// file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Part {
+pub enum RollbackPart {
     Network,
     Files,
 }
@@ -168,12 +168,12 @@ impl Status<'_> {
     }
 }
 
-impl Ending {
+impl PendingRollback {
     fn new(snapshot: Rc<Snapshot>, cause: Cause) -> Self {
         Self {
             snapshot,
             cause,
-            parts: Parts { network: true, files: true },
+            parts: RollbackParts { network: true, files: true },
             lost: Vec::new(),
             failures: Vec::new(),
             errno: None,
@@ -183,23 +183,23 @@ impl Ending {
     }
 
     /// The part that this try goes on with, after another one.
-    pub(crate) fn next_part(&self, after: Option<Part>) -> Option<Part> {
+    pub(crate) fn next_part(&self, after: Option<RollbackPart>) -> Option<RollbackPart> {
         match after {
-            None if self.parts.network => Some(Part::Network),
-            None | Some(Part::Network) if self.parts.files => Some(Part::Files),
+            None if self.parts.network => Some(RollbackPart::Network),
+            None | Some(RollbackPart::Network) if self.parts.files => Some(RollbackPart::Files),
             None | Some(_) => None,
         }
     }
 
     /// A part is over for this try; `remains` is what is not as it was.
-    pub(crate) fn handle_part(&mut self, part: Part, remains: Option<Remains>) {
+    pub(crate) fn handle_part(&mut self, part: RollbackPart, remains: Option<Remains>) {
         let remains = remains.unwrap_or_default();
         let is_done = remains.network.is_empty() && remains.files.is_empty();
         if is_done {
             self.lost.extend(remains.lost);
             match part {
-                Part::Network => self.parts.network = false,
-                Part::Files => self.parts.files = false,
+                RollbackPart::Network => self.parts.network = false,
+                RollbackPart::Files => self.parts.files = false,
             }
         } else {
             self.errno = self.errno.or(remains.errno);
@@ -225,7 +225,7 @@ impl Ending {
 
 /// What is due.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Due {
+pub enum TransactionDue {
     /// The rollback, for the first time.
     Rollback,
     /// The rollback, once more.
@@ -251,15 +251,15 @@ impl OpenChange {
     /// What calls depend on.
     pub fn status(&self) -> Status<'_> {
         match &self.state {
-            State::Closed => Status::Closed { last: self.last.as_deref() },
-            State::Open(snapshot) => Status::Open(&snapshot.opening),
-            State::RollingBack(Ending { snapshot, .. }) => {
+            TransactionState::Closed => Status::Closed { last: self.last.as_deref() },
+            TransactionState::Open(snapshot) => Status::Open(&snapshot.opening),
+            TransactionState::RollingBack(PendingRollback { snapshot, .. }) => {
                 Status::Ending { opening: &snapshot.opening, failure: None }
             }
-            State::Waiting { ending, retry } => {
+            TransactionState::Waiting { ending, retry } => {
                 Status::Ending { opening: &ending.snapshot.opening, failure: Some(&retry.failure) }
             }
-            State::Unread(retry) => Status::Unread { failure: &retry.failure },
+            TransactionState::Unread(retry) => Status::Unread { failure: &retry.failure },
         }
     }
 
@@ -271,19 +271,22 @@ impl OpenChange {
     /// What it goes back to.
     pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
         match &self.state {
-            State::Closed | State::Unread(_) => None,
-            State::Open(snapshot) => Some(snapshot),
-            State::RollingBack(ending) | State::Waiting { ending, .. } => Some(&ending.snapshot),
+            TransactionState::Closed | TransactionState::Unread(_) => None,
+            TransactionState::Open(snapshot) => Some(snapshot),
+            TransactionState::RollingBack(ending) | TransactionState::Waiting { ending, .. } => {
+                Some(&ending.snapshot)
+            }
         }
     }
 
     /// The change, while jobs can be a part of it.
     pub fn open(&self) -> Option<&Rc<Snapshot>> {
         match &self.state {
-            State::Open(snapshot) => Some(snapshot),
-            State::Closed | State::RollingBack(_) | State::Waiting { .. } | State::Unread(_) => {
-                None
-            }
+            TransactionState::Open(snapshot) => Some(snapshot),
+            TransactionState::Closed
+            | TransactionState::RollingBack(_)
+            | TransactionState::Waiting { .. }
+            | TransactionState::Unread(_) => None,
         }
     }
 
@@ -297,12 +300,12 @@ impl OpenChange {
 
     /// Whether there is nothing to come back for.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed)
+        matches!(self.state, TransactionState::Closed)
     }
 
     /// A change begins, or one that an earlier daemon has left goes on.
     pub fn begin(&mut self, snapshot: Rc<Snapshot>) {
-        self.state = State::Open(snapshot);
+        self.state = TransactionState::Open(snapshot);
         self.last = None;
     }
 
@@ -310,46 +313,56 @@ impl OpenChange {
     pub(crate) fn close(&mut self, last: Option<String>) -> Option<Rc<Snapshot>> {
         self.last = last;
         match std::mem::take(&mut self.state) {
-            State::Open(snapshot)
-            | State::RollingBack(Ending { snapshot, .. })
-            | State::Waiting { ending: Ending { snapshot, .. }, .. } => Some(snapshot),
-            State::Closed | State::Unread(_) => None,
+            TransactionState::Open(snapshot)
+            | TransactionState::RollingBack(PendingRollback { snapshot, .. })
+            | TransactionState::Waiting { ending: PendingRollback { snapshot, .. }, .. } => {
+                Some(snapshot)
+            }
+            TransactionState::Closed | TransactionState::Unread(_) => None,
         }
     }
 
     /// A rollback begins, or the next try of one. Nothing if no change is open.
-    pub fn roll_back(&mut self, cause: Cause) -> Option<&mut Ending> {
+    pub fn roll_back(&mut self, cause: Cause) -> Option<&mut PendingRollback> {
         self.state = match std::mem::take(&mut self.state) {
-            State::Open(snapshot) => State::RollingBack(Ending::new(snapshot, cause)),
-            State::Waiting { mut ending, .. } => {
-                (ending.failures, ending.errno) = (Vec::new(), None);
-                State::RollingBack(ending)
+            TransactionState::Open(snapshot) => {
+                TransactionState::RollingBack(PendingRollback::new(snapshot, cause))
             }
-            state @ (State::Closed | State::RollingBack(_) | State::Unread(_)) => state,
+            TransactionState::Waiting { mut ending, .. } => {
+                (ending.failures, ending.errno) = (Vec::new(), None);
+                TransactionState::RollingBack(ending)
+            }
+            state @ (TransactionState::Closed
+            | TransactionState::RollingBack(_)
+            | TransactionState::Unread(_)) => state,
         };
         self.ending()
     }
 
     /// The rollback that is under way.
-    pub fn ending(&mut self) -> Option<&mut Ending> {
+    pub fn ending(&mut self) -> Option<&mut PendingRollback> {
         match &mut self.state {
-            State::RollingBack(ending) => Some(ending),
-            State::Closed | State::Open(_) | State::Waiting { .. } | State::Unread(_) => None,
+            TransactionState::RollingBack(ending) => Some(ending),
+            TransactionState::Closed
+            | TransactionState::Open(_)
+            | TransactionState::Waiting { .. }
+            | TransactionState::Unread(_) => None,
         }
     }
 
     /// A try has failed. Tells how long until the next one.
     pub(crate) fn handle_failure(&mut self, failure: String, now: Instant) -> Duration {
         let (state, pause) = match std::mem::take(&mut self.state) {
-            State::RollingBack(mut ending) | State::Waiting { mut ending, .. } => {
+            TransactionState::RollingBack(mut ending)
+            | TransactionState::Waiting { mut ending, .. } => {
                 let pause = ending.pause;
                 ending.pause = longer(pause);
                 let retry = Retry { at: now + pause, pause, failure };
-                (State::Waiting { ending, retry }, pause)
+                (TransactionState::Waiting { ending, retry }, pause)
             }
-            state @ (State::Closed | State::Open(_) | State::Unread(_)) => {
-                (state, ROLLBACK_PAUSE_MIN)
-            }
+            state @ (TransactionState::Closed
+            | TransactionState::Open(_)
+            | TransactionState::Unread(_)) => (state, ROLLBACK_PAUSE_MIN),
         };
         self.state = state;
         pause
@@ -358,57 +371,64 @@ impl OpenChange {
     /// What an earlier daemon has left cannot be read. Tells how long until the next try.
     pub(crate) fn handle_unread(&mut self, failure: String, now: Instant) -> Duration {
         let pause = match &self.state {
-            State::Unread(retry) => longer(retry.pause),
-            State::Closed | State::Open(_) | State::RollingBack(_) | State::Waiting { .. } => {
-                ROLLBACK_PAUSE_MIN
-            }
+            TransactionState::Unread(retry) => longer(retry.pause),
+            TransactionState::Closed
+            | TransactionState::Open(_)
+            | TransactionState::RollingBack(_)
+            | TransactionState::Waiting { .. } => ROLLBACK_PAUSE_MIN,
         };
-        self.state = State::Unread(Retry { at: now + pause, pause, failure });
+        self.state = TransactionState::Unread(Retry { at: now + pause, pause, failure });
         pause
     }
 
     /// It is not the time to look for what an earlier daemon has left.
     pub(crate) fn postpone(&mut self, now: Instant) {
-        if let State::Unread(retry) = &mut self.state {
+        if let TransactionState::Unread(retry) = &mut self.state {
             retry.at = now + retry.pause;
         }
     }
 
     /// What is due, `since_boot` by the clock of deadlines. The state moves on with it.
-    pub(crate) fn poll_due(&mut self, since_boot: Option<Duration>, now: Instant) -> Option<Due> {
+    pub(crate) fn poll_due(
+        &mut self,
+        since_boot: Option<Duration>,
+        now: Instant,
+    ) -> Option<TransactionDue> {
         match &self.state {
-            State::Open(snapshot)
+            TransactionState::Open(snapshot)
                 if since_boot.is_some_and(|since| snapshot.opening.is_over(since)) =>
             {
                 self.roll_back(Cause::Deadline);
-                Some(Due::Rollback)
+                Some(TransactionDue::Rollback)
             }
-            State::Waiting { ending, retry } if retry.at <= now => {
+            TransactionState::Waiting { ending, retry } if retry.at <= now => {
                 let cause = ending.cause;
                 self.roll_back(cause);
-                Some(Due::Again)
+                Some(TransactionDue::Again)
             }
-            State::Unread(retry) if retry.at <= now => Some(Due::Find),
-            State::Closed
-            | State::Open(_)
-            | State::RollingBack(_)
-            | State::Waiting { .. }
-            | State::Unread(_) => None,
+            TransactionState::Unread(retry) if retry.at <= now => Some(TransactionDue::Find),
+            TransactionState::Closed
+            | TransactionState::Open(_)
+            | TransactionState::RollingBack(_)
+            | TransactionState::Waiting { .. }
+            | TransactionState::Unread(_) => None,
         }
     }
 
     /// When to look again.
     pub fn deadline(&self, since_boot: Option<Duration>, now: Instant) -> Option<Instant> {
         match &self.state {
-            State::Open(snapshot) => {
+            TransactionState::Open(snapshot) => {
                 let deadline = snapshot.opening.deadline?;
                 let left = deadline.saturating_sub(since_boot.unwrap_or(deadline));
                 // One that has passed waits for a rollback of another kind.
                 let left = if left.is_zero() { LOOK_INTERVAL } else { left };
                 Some(now + left.min(LOOK_INTERVAL))
             }
-            State::Waiting { retry, .. } | State::Unread(retry) => Some(retry.at),
-            State::Closed | State::RollingBack(_) => None,
+            TransactionState::Waiting { retry, .. } | TransactionState::Unread(retry) => {
+                Some(retry.at)
+            }
+            TransactionState::Closed | TransactionState::RollingBack(_) => None,
         }
     }
 }

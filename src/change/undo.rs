@@ -19,9 +19,9 @@ use crate::change::action::{
 };
 use crate::change::job::{Job, StepError};
 use crate::change::leftovers::Leftovers;
-use crate::change::request::{Brief, Request};
-use crate::change::rollback::{self, Next, Parts, Remains, Rollback, Scope};
-use crate::change::transaction::{Cause, OpenChange, Part, Tried};
+use crate::change::request::{Request, RequestSummary};
+use crate::change::rollback::{self, Remains, Rollback, RollbackParts, RoundResult, RoundScope};
+use crate::change::transaction::{Cause, OpenChange, RollbackPart, Tried};
 use crate::change::work::Work;
 use crate::error::{CallError, HostError};
 use crate::limits::COMPARED_PER_TURN_MAX;
@@ -38,8 +38,8 @@ const FAILURE: &str = "failed to rollback transaction";
 #[derive(Clone, Debug)]
 pub(super) struct Undo {
     pub(super) request: Request,
-    target: Target,
-    stage: Stage,
+    target: UndoTarget,
+    stage: UndoStage,
     /// Links that are out of the way, to be deleted.
     pub(super) discarded: Vec<IfName>,
     pub(super) leftovers: Leftovers,
@@ -49,7 +49,7 @@ pub(super) struct Undo {
 
 /// Where a rollback leads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Target {
+enum UndoTarget {
     /// To the begin of the transaction.
     Transaction,
     /// To before the job that an earlier daemon has left in the middle.
@@ -57,7 +57,7 @@ enum Target {
 }
 
 #[derive(Clone, Debug, Default)]
-enum Stage {
+enum UndoStage {
     /// Between two others.
     #[default]
     Moving,
@@ -84,7 +84,7 @@ enum Stage {
 #[derive(Clone, Debug)]
 struct Round {
     /// `None` of a job that is undone whole.
-    part: Option<Part>,
+    part: Option<RollbackPart>,
     rollback: Box<Rollback>,
     /// Of the round before.
     refused: Vec<(Step, StepError)>,
@@ -130,11 +130,11 @@ impl Undo {
         open: &mut OpenChange,
         context: &Context<'_>,
     ) -> (Self, Undone) {
-        let mut undo = Self::new(request, Target::Transaction);
+        let mut undo = Self::new(request, UndoTarget::Transaction);
         let next = match open.roll_back(Cause::Caller) {
             None => undo.end(Err(call_errors::invariant("only an open change is rolled back"))),
             Some(ending) if ending.cause == Cause::Caller => {
-                undo.wait(Stage::Marking, Action::File(FileAction::BeginRollback))
+                undo.wait(UndoStage::Marking, Action::File(FileAction::BeginRollback))
             }
             Some(_) => undo.next_part(None, open, context),
         };
@@ -147,8 +147,8 @@ impl Undo {
         journal: Snapshot,
         context: &Context<'_>,
     ) -> (Self, Undone) {
-        let mut undo = Self::new(request, Target::Journal);
-        let parts = Parts { network: true, files: true };
+        let mut undo = Self::new(request, UndoTarget::Journal);
+        let parts = RollbackParts { network: true, files: true };
         let rollback = Rollback::new(Rc::new(journal), parts, &context.now.moment());
         let next = undo.next_round(Round {
             part: None,
@@ -158,8 +158,8 @@ impl Undo {
         (undo, next)
     }
 
-    fn new(request: Request, target: Target) -> Self {
-        let (stage, discarded) = (Stage::Moving, Vec::new());
+    fn new(request: Request, target: UndoTarget) -> Self {
+        let (stage, discarded) = (UndoStage::Moving, Vec::new());
         let leftovers = Leftovers::default();
         Self { request, target, stage, discarded, leftovers, is_stopping: false }
     }
@@ -167,17 +167,17 @@ impl Undo {
     /// The next action. There is none while a result is waited for.
     pub(super) fn poll_action(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
         match mem::take(&mut self.stage) {
-            Stage::Comparing(mut round) => {
+            UndoStage::Comparing(mut round) => {
                 let Round { rollback, refused, .. } = &mut round;
                 match rollback.poll_next(refused, COMPARED_PER_TURN_MAX) {
-                    None => self.wait(Stage::Comparing(round), Action::Continue),
+                    None => self.wait(UndoStage::Comparing(round), Action::Continue),
                     Some(next) => self.go_on(round, next, open, context),
                 }
             }
-            Stage::Working(round, mut work) => {
-                let brief = Brief { request: &self.request, reply: &Reply::Empty };
+            UndoStage::Working(round, mut work) => {
+                let brief = RequestSummary { request: &self.request, reply: &Reply::Empty };
                 match work.poll_action(&brief, context) {
-                    Some(action) => self.wait(Stage::Working(round, work), action),
+                    Some(action) => self.wait(UndoStage::Working(round, work), action),
                     None => {
                         self.discarded.append(&mut work.discarded);
                         let (steps, refused) = work.job.into_rest();
@@ -186,14 +186,14 @@ impl Undo {
                     }
                 }
             }
-            stage @ (Stage::Moving
-            | Stage::Marking
-            | Stage::Observing(_)
-            | Stage::Reading(..)
-            | Stage::Copying(..)
-            | Stage::SettingAside(..)
-            | Stage::Removing(_)
-            | Stage::RemovingOther(..)) => self.wait(stage, Action::Wait(None)),
+            stage @ (UndoStage::Moving
+            | UndoStage::Marking
+            | UndoStage::Observing(_)
+            | UndoStage::Reading(..)
+            | UndoStage::Copying(..)
+            | UndoStage::SettingAside(..)
+            | UndoStage::Removing(_)
+            | UndoStage::RemovingOther(..)) => self.wait(stage, Action::Wait(None)),
         }
     }
 
@@ -205,14 +205,16 @@ impl Undo {
         context: &Context<'_>,
     ) -> Undone {
         match (mem::take(&mut self.stage), record) {
-            (Stage::Observing(round), Ok(observed)) if round.part == Some(Part::Network) => {
+            (UndoStage::Observing(round), Ok(observed))
+                if round.part == Some(RollbackPart::Network) =>
+            {
                 self.compare(round, observed, Ok(Files::default()), context)
             }
-            (Stage::Observing(round), Ok(observed)) => {
+            (UndoStage::Observing(round), Ok(observed)) => {
                 let read = Action::File(FileAction::ReadDefinitions);
-                self.wait(Stage::Reading(round, Box::new(observed)), read)
+                self.wait(UndoStage::Reading(round, Box::new(observed)), read)
             }
-            (Stage::Observing(round), Err(err)) => {
+            (UndoStage::Observing(round), Err(err)) => {
                 let (network, errno) = (vec![err.to_string()], Some(err.errno()));
                 let remains = Remains { network, errno, ..Remains::default() };
                 self.end_part(round, Some(remains), open, context)
@@ -232,7 +234,7 @@ impl Undo {
         context: &Context<'_>,
     ) -> Undone {
         match mem::take(&mut self.stage) {
-            Stage::Marking => {
+            UndoStage::Marking => {
                 if let Err(err) = result {
                     warn!(
                         "{err}: if the daemon dies now, a client must ask for the rollback again"
@@ -240,7 +242,7 @@ impl Undo {
                 }
                 self.next_part(None, open, context)
             }
-            Stage::Reading(round, observed) => {
+            UndoStage::Reading(round, observed) => {
                 let files = match result {
                     Ok(FileAnswer::Definitions(files)) => Ok(files),
                     Ok(_) => Ok(Files::default()),
@@ -248,24 +250,24 @@ impl Undo {
                 };
                 self.compare(round, *observed, files, context)
             }
-            Stage::Copying(round, plan) => {
+            UndoStage::Copying(round, plan) => {
                 note_copies(result, open);
                 self.work(round, plan)
             }
-            Stage::SettingAside(text, errno) => self.handle_aside(text, errno, result),
-            Stage::Removing(lost) => {
-                let next = Stage::RemovingOther(lost, result.err().map(|err| err.cause));
+            UndoStage::SettingAside(text, errno) => self.handle_aside(text, errno, result),
+            UndoStage::Removing(lost) => {
+                let next = UndoStage::RemovingOther(lost, result.err().map(|err| err.cause));
                 let other = FileAction::Remove(TransactionFile::Rollback);
                 self.wait(next, Action::File(other))
             }
-            Stage::RemovingOther(lost, first) => {
+            UndoStage::RemovingOther(lost, first) => {
                 let failed = first.or(result.err().map(|err| err.cause));
                 self.close(lost, failed, open, context)
             }
-            stage @ (Stage::Moving
-            | Stage::Observing(_)
-            | Stage::Comparing(_)
-            | Stage::Working(..)) => {
+            stage @ (UndoStage::Moving
+            | UndoStage::Observing(_)
+            | UndoStage::Comparing(_)
+            | UndoStage::Working(..)) => {
                 self.stage = stage;
                 Undone::Going
             }
@@ -274,7 +276,7 @@ impl Undo {
 
     /// The step under way is over.
     pub(super) fn handle_step(&mut self, result: Result<(), StepError>) {
-        if let Stage::Working(_, work) = &mut self.stage {
+        if let UndoStage::Working(_, work) = &mut self.stage {
             work.job.handle_result(result);
         }
     }
@@ -283,38 +285,40 @@ impl Undo {
     pub(super) fn stop(&mut self, why: StepError) -> Undone {
         self.is_stopping = true;
         match &mut self.stage {
-            Stage::Working(_, work) => {
+            UndoStage::Working(_, work) => {
                 work.abort(why);
                 Undone::Going
             }
-            Stage::Observing(_) | Stage::Comparing(_) => self.end(Err(call_errors::stopping())),
-            Stage::Moving
-            | Stage::Marking
-            | Stage::Reading(..)
-            | Stage::Copying(..)
-            | Stage::SettingAside(..)
-            | Stage::Removing(..)
-            | Stage::RemovingOther(..) => Undone::Going,
+            UndoStage::Observing(_) | UndoStage::Comparing(_) => {
+                self.end(Err(call_errors::stopping()))
+            }
+            UndoStage::Moving
+            | UndoStage::Marking
+            | UndoStage::Reading(..)
+            | UndoStage::Copying(..)
+            | UndoStage::SettingAside(..)
+            | UndoStage::Removing(..)
+            | UndoStage::RemovingOther(..) => Undone::Going,
         }
     }
 
     /// The job that is under way.
     pub(super) fn work_under_way(&self) -> Option<&Work> {
         match &self.stage {
-            Stage::Working(_, work) => Some(work),
-            Stage::Moving
-            | Stage::Marking
-            | Stage::Observing(_)
-            | Stage::Reading(..)
-            | Stage::Comparing(_)
-            | Stage::Copying(..)
-            | Stage::SettingAside(..)
-            | Stage::Removing(..)
-            | Stage::RemovingOther(..) => None,
+            UndoStage::Working(_, work) => Some(work),
+            UndoStage::Moving
+            | UndoStage::Marking
+            | UndoStage::Observing(_)
+            | UndoStage::Reading(..)
+            | UndoStage::Comparing(_)
+            | UndoStage::Copying(..)
+            | UndoStage::SettingAside(..)
+            | UndoStage::Removing(..)
+            | UndoStage::RemovingOther(..) => None,
         }
     }
 
-    fn wait(&mut self, stage: Stage, action: Action) -> Undone {
+    fn wait(&mut self, stage: UndoStage, action: Action) -> Undone {
         self.stage = stage;
         Undone::Next(action)
     }
@@ -331,7 +335,7 @@ impl Undo {
     /// Begins with the part behind `after`, or ends the try.
     fn next_part(
         &mut self,
-        after: Option<Part>,
+        after: Option<RollbackPart>,
         open: &mut OpenChange,
         context: &Context<'_>,
     ) -> Undone {
@@ -340,8 +344,8 @@ impl Undo {
         };
         let Some(part) = ending.next_part(after) else { return self.settle(open, context) };
         let parts = match part {
-            Part::Network => Parts { network: true, files: false },
-            Part::Files => Parts { network: false, files: true },
+            RollbackPart::Network => RollbackParts { network: true, files: false },
+            RollbackPart::Files => RollbackParts { network: false, files: true },
         };
         let rollback = Rollback::new(Rc::clone(&ending.snapshot), parts, &context.now.moment());
         self.next_round(Round {
@@ -357,14 +361,14 @@ impl Undo {
             return self.end(Err(call_errors::stopping()));
         }
         let scope = match round.rollback.scope() {
-            Scope::Nothing => RecordScope::Nothing,
-            Scope::Host => RecordScope::Host,
-            Scope::Links(links) => RecordScope::Links {
+            RoundScope::Nothing => RecordScope::Nothing,
+            RoundScope::Host => RecordScope::Host,
+            RoundScope::Links(links) => RecordScope::Links {
                 links: links.clone(),
                 has_neighbours: round.rollback.has_neighbours(),
             },
         };
-        self.wait(Stage::Observing(round), Action::Record(scope))
+        self.wait(UndoStage::Observing(round), Action::Record(scope))
     }
 
     /// Begins to compare the host with the snapshot.
@@ -377,8 +381,8 @@ impl Undo {
     ) -> Undone {
         let RecordAnswer { record, leases, foreign } = answer;
         let foreign = match round.rollback.scope() {
-            Scope::Nothing => None,
-            Scope::Host | Scope::Links(_) => foreign
+            RoundScope::Nothing => None,
+            RoundScope::Host | RoundScope::Links(_) => foreign
                 .inspect_err(|err| {
                     warn!("{err}: DHCP clients that the daemon did not start stay as they are")
                 })
@@ -388,7 +392,7 @@ impl Undo {
         let elapsed = context.now.moment().since_boot.saturating_sub(at);
         let observed = rollback::Observed { files, record, leases, foreign, elapsed };
         round.rollback.begin_round(observed);
-        self.stage = Stage::Comparing(round);
+        self.stage = UndoStage::Comparing(round);
         Undone::Going
     }
 
@@ -396,14 +400,14 @@ impl Undo {
     fn go_on(
         &mut self,
         round: Round,
-        next: Next,
+        next: RoundResult,
         open: &mut OpenChange,
         context: &Context<'_>,
     ) -> Undone {
         let plan = match next {
-            Next::Do(plan) => plan,
-            Next::Restored => return self.end_part(round, None, open, context),
-            Next::GiveUp(remains) => {
+            RoundResult::Do(plan) => plan,
+            RoundResult::Restored => return self.end_part(round, None, open, context),
+            RoundResult::GiveUp(remains) => {
                 return self.end_part(round, Some(remains), open, context);
             }
         };
@@ -417,14 +421,15 @@ impl Undo {
             true => self.work(round, plan),
             false => {
                 let copy = Action::File(FileAction::KeepCopies(restored));
-                self.wait(Stage::Copying(round, plan), copy)
+                self.wait(UndoStage::Copying(round, plan), copy)
             }
         }
     }
 
     fn work(&mut self, round: Round, plan: Plan) -> Undone {
         let discarded = plan.discarded.clone();
-        self.stage = Stage::Working(round, Box::new(Work::new(Job::persistent(plan), discarded)));
+        self.stage =
+            UndoStage::Working(round, Box::new(Work::new(Job::persistent(plan), discarded)));
         Undone::Going
     }
 
@@ -453,7 +458,7 @@ impl Undo {
         let text = format!("an interrupted change is undone only in part: {remains}");
         let errno = remains.errno.unwrap_or(libc::EIO);
         let aside = Action::File(FileAction::SetAside(&[TransactionFile::Journal]));
-        self.wait(Stage::SettingAside(text, errno), aside)
+        self.wait(UndoStage::SettingAside(text, errno), aside)
     }
 
     /// All parts have been tried: the transaction is over, or waits for another try.
@@ -470,7 +475,7 @@ impl Undo {
                 const EITHER: &[TransactionFile] =
                     &[TransactionFile::Snapshot, TransactionFile::Rollback];
                 let aside = Action::File(FileAction::SetAside(EITHER));
-                self.wait(Stage::SettingAside(text, libc::EIO), aside)
+                self.wait(UndoStage::SettingAside(text, libc::EIO), aside)
             }
         }
     }
@@ -492,8 +497,8 @@ impl Undo {
         };
         match self.target {
             // Where it cannot be moved it goes: what can be restored is.
-            Target::Transaction => self.remove(Some(Lost { text, told })),
-            Target::Journal => {
+            UndoTarget::Transaction => self.remove(Some(Lost { text, told })),
+            UndoTarget::Journal => {
                 error!("{told}");
                 let end = if is_moved { End::NoJournal } else { End::Journal };
                 self.finish(Err(call_errors::host(told, errno)), end)
@@ -503,7 +508,7 @@ impl Undo {
 
     fn remove(&mut self, lost: Option<Lost>) -> Undone {
         let first = FileAction::Remove(TransactionFile::Snapshot);
-        self.wait(Stage::Removing(lost), Action::File(first))
+        self.wait(UndoStage::Removing(lost), Action::File(first))
     }
 
     /// The transaction is over, if its snapshot is gone: the next daemon would go back to it again.

@@ -43,18 +43,18 @@ impl Work {
             self.job.abort(why);
         }
         match self.job.poll_action(context.host, context.now.instant) {
-            job::Action::Perform(step) => {
+            job::JobAction::Perform(step) => {
                 self.settled = None;
                 debug!("{brief}: {step}");
                 Some(Action::Perform(step))
             }
-            job::Action::Wait { link: Some(name), deadline } if self.settled != Some(name) => {
+            job::JobAction::Wait { link: Some(name), deadline } if self.settled != Some(name) => {
                 self.settled = Some(name);
                 let link = context.host.link_named(&name);
                 Some(link.map_or(Action::Wait(deadline), |link| Action::Settle(link.index)))
             }
-            job::Action::Wait { deadline, .. } => Some(Action::Wait(deadline)),
-            job::Action::Finished => None,
+            job::JobAction::Wait { deadline, .. } => Some(Action::Wait(deadline)),
+            job::JobAction::Finished => None,
         }
     }
 

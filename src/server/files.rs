@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! File operations of the coordinator, on the disk.
 
-use crate::change::action::{FileAction, FileAnswer, FileError, FileResult, Left, TransactionFile};
+use crate::change::action::{
+    FileAction, FileAnswer, FileError, FileResult, LeftFiles, TransactionFile,
+};
 use crate::error::HostError;
 use crate::io::definitions::DefinitionStore;
 use crate::io::transaction_dir::TransactionDir;
@@ -25,7 +27,7 @@ pub(super) fn perform(
     let of_none = |cause: HostError| FileError { cause, is_there: false };
     match action {
         FileAction::ReadDefinitions => store.keep().map(FileAnswer::Definitions).map_err(of_none),
-        FileAction::ReadLeft => Ok(FileAnswer::Left(Box::new(Left {
+        FileAction::ReadLeft => Ok(FileAnswer::Left(Box::new(LeftFiles {
             snapshot: dir.read(TransactionFile::Snapshot),
             rollback: dir.read(TransactionFile::Rollback),
             journal: dir.read(TransactionFile::Journal),

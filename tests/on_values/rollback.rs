@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::change::job::StepError;
-use virtinterfaced::change::rollback::{Next, Observed, Parts, Remains, Rollback, Scope};
+use virtinterfaced::change::rollback::{
+    Observed, Remains, Rollback, RollbackParts, RoundResult, RoundScope,
+};
 use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::error::HostError;
 use virtinterfaced::host::record::HostRecord;
@@ -38,7 +40,7 @@ fn kernel(text: &str) -> ValueKernel {
     text.parse().unwrap()
 }
 
-const ALL: Parts = Parts { network: true, files: true };
+const ALL: RollbackParts = RollbackParts { network: true, files: true };
 
 /// A rollback that starts twenty seconds after the boot `boot`.
 fn rollback_to(snapshot: Snapshot, boot: &str) -> Rollback {
@@ -60,29 +62,29 @@ fn from(now: &ValueKernel) -> Observed {
     observed(now.record())
 }
 
-fn lost(text: &str, errno: Option<i32>) -> Next {
-    Next::GiveUp(Remains { lost: vec![text.to_owned()], errno, ..Remains::default() })
+fn lost(text: &str, errno: Option<i32>) -> RoundResult {
+    RoundResult::GiveUp(Remains { lost: vec![text.to_owned()], errno, ..Remains::default() })
 }
 
 /// Runs the rest of a rollback; returns the plan of each round, and how it ended.
-fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
+fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, RoundResult) {
     let (mut rounds, mut refused) = (Vec::new(), Vec::new());
     loop {
         let record = match rollback.scope() {
-            Scope::Nothing => HostRecord::default(),
-            Scope::Host => now.record(),
-            Scope::Links(links) => now.record().only(links),
+            RoundScope::Nothing => HostRecord::default(),
+            RoundScope::Host => now.record(),
+            RoundScope::Links(links) => now.record().only(links),
         };
         match rollback
             .handle(Observed { leases: now.clients().to_vec(), ..observed(record) }, &refused)
         {
-            Next::Do(plan) => {
+            RoundResult::Do(plan) => {
                 rounds.push(plan.to_string());
                 #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
                 let start = std::time::Instant::now();
                 refused = now.carry_out_what_can_be(plan, start, &mut |_| None);
             }
-            end @ (Next::Restored | Next::GiveUp(_)) => return (rounds, end),
+            end @ (RoundResult::Restored | RoundResult::GiveUp(_)) => return (rounds, end),
         }
     }
 }
@@ -90,7 +92,7 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, Next) {
 #[test]
 fn an_unchanged_host_needs_no_round() {
     let host = kernel("link eth0 nic up");
-    assert_eq!(to(&host).handle(from(&host), &[]), Next::Restored);
+    assert_eq!(to(&host).handle(from(&host), &[]), RoundResult::Restored);
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn a_link_that_is_touched_stays_what_it_was_to_those_that_are_not() {
         ),
     ] {
         let mut now = kernel(change);
-        assert_eq!(go(to(&then), &mut now), (vec![round.to_owned()], Next::Restored));
+        assert_eq!(go(to(&then), &mut now), (vec![round.to_owned()], RoundResult::Restored));
         assert_eq!(now.to_string(), then.to_string());
     }
 }
@@ -126,7 +128,7 @@ fn links_that_change_with_a_step_are_queried_again() {
         link eth0.5 vlan up parent eth0 tag 5\naddr eth0.5 192.0.2.1/24";
     now.clone_from(&kernel(added));
     let (rounds, end) = go(to(&then), &mut now);
-    assert_eq!(end, Next::Restored, "{rounds:?}");
+    assert_eq!(end, RoundResult::Restored, "{rounds:?}");
     assert!(now.to_string().contains("link eth0.5 vlan up"), "{now}");
 }
 
@@ -145,15 +147,15 @@ fn in_another_boot_only_files_are_restored() {
     let network = Network::new(then.record(), &BTreeSet::from([name("eth0")]), Vec::new());
     let snapshot = Snapshot { network: Some(network), ..snapshot() };
     let mut rollback = rollback_to(snapshot, "two");
-    assert_eq!(rollback.scope(), Scope::Nothing);
-    assert_eq!(rollback.handle(observed(HostRecord::default()), &[]), Next::Restored);
+    assert_eq!(rollback.scope(), RoundScope::Nothing);
+    assert_eq!(rollback.handle(observed(HostRecord::default()), &[]), RoundResult::Restored);
 }
 
 /// Rolls back from one host to another; returns the plan of each round and the restored host.
 fn restore(then: &str, now: &str) -> (Vec<String>, String) {
     let (then, mut now) = (kernel(then), kernel(now));
     let (rounds, end) = go(to(&then), &mut now);
-    assert_eq!(end, Next::Restored, "{rounds:?}");
+    assert_eq!(end, RoundResult::Restored, "{rounds:?}");
     assert_eq!(now.to_string(), then.to_string(), "{rounds:?}");
     (rounds, now.to_string())
 }
@@ -206,7 +208,7 @@ fn addresses_of_a_lease_are_restored_unless_there_is_another_lease() {
         let network = Network::new(then.record(), &BTreeSet::new(), then.clients().to_vec());
         let snapshot = Snapshot { network: Some(network), ..snapshot() };
         let (rounds, end) = go(rollback_to(snapshot, "one"), &mut now);
-        assert_eq!(end, Next::Restored, "{rounds:?}");
+        assert_eq!(end, RoundResult::Restored, "{rounds:?}");
         let want = if is_back { then.to_string() } else { before };
         assert_eq!(now.to_string(), want, "{rounds:?}");
     }
@@ -269,19 +271,21 @@ fn a_link_is_looked_at_again_by_the_name_that_it_was_given() {
     let then = kernel("link eth0 nic up\naddr eth0 192.0.2.1/24");
     let now = kernel("link br0 bridge up\nlink eth0 nic up master br0\naddr br0 192.0.2.1/24");
     let mut rollback = to(&then);
-    let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
-    let Scope::Links(links) = rollback.scope() else { panic!("{rollback:?}") };
+    let RoundResult::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    let RoundScope::Links(links) = rollback.scope() else { panic!("{rollback:?}") };
     assert_eq!(plan.discarded.len(), 1);
     assert!(plan.discarded.iter().all(|it| links.contains(it)), "{plan}{links:?}");
 }
 
 /// Refuses each step that restores a changed MTU; returns how the rollback ends.
-fn refuse_all(errno: i32) -> Next {
+fn refuse_all(errno: i32) -> RoundResult {
     let (then, now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
     let mut rollback = to(&then);
     let mut refused = Vec::new();
     for _ in 0..2 {
-        let Next::Do(plan) = rollback.handle(from(&now), &refused) else { panic!("{rollback:?}") };
+        let RoundResult::Do(plan) = rollback.handle(from(&now), &refused) else {
+            panic!("{rollback:?}")
+        };
         assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\n");
         let step = plan.steps[0].step.clone();
         refused = vec![(step, StepError::kernel(errno, None))];
@@ -293,7 +297,7 @@ fn refuse_all(errno: i32) -> Next {
 fn a_refused_step_is_tried_again_and_then_reported() {
     let end = refuse_all(libc::EBUSY);
     assert_eq!(end, lost("link set eth0 mtu 1500: Device or resource busy", Some(libc::EBUSY)));
-    let Next::GiveUp(remains) = end else { panic!("{end:?}") };
+    let RoundResult::GiveUp(remains) = end else { panic!("{end:?}") };
     let text = "not restored: link set eth0 mtu 1500: Device or resource busy";
     assert_eq!(remains.to_string(), text);
 }
@@ -302,7 +306,7 @@ fn a_refused_step_is_tried_again_and_then_reported() {
 fn a_step_that_fails_for_lack_of_resources_is_not_given_up() {
     for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC, libc::EIO]
     {
-        let Next::GiveUp(remains) = refuse_all(errno) else { panic!("{errno}") };
+        let RoundResult::GiveUp(remains) = refuse_all(errno) else { panic!("{errno}") };
         assert_eq!((remains.lost.len(), remains.network.len()), (0, 1), "{errno}");
         assert_eq!(remains.errno, Some(errno));
     }
@@ -318,21 +322,23 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let snapshot =
         Snapshot { network: Some(network), files: Files::from([(path, files)]), ..snapshot() };
     let mut rollback = rollback_to(snapshot.clone(), "one");
-    let Next::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    let RoundResult::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
     assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0.xml, as recorded\n");
     let step = plan.steps[1].step.clone();
     now.clone_from(&then);
     for _ in 0..2 {
         let observed = Observed { files: Err(err.clone()), ..from(&now) };
-        let Next::GiveUp(remains) = rollback.handle(observed, &[]) else { panic!("{rollback:?}") };
+        let RoundResult::GiveUp(remains) = rollback.handle(observed, &[]) else {
+            panic!("{rollback:?}")
+        };
         assert_eq!(remains.to_string(), format!("not restored: {err}"));
         assert_eq!(remains.files, [err.to_string()]);
     }
     // A second attempt restores only the files.
-    let parts = Parts { network: false, files: true };
+    let parts = RollbackParts { network: false, files: true };
     let mut rollback = Rollback::new(Rc::new(snapshot), parts, &moment("one", 20));
-    assert_eq!(rollback.scope(), Scope::Nothing);
-    let Next::Do(plan) = rollback.handle(observed(HostRecord::default()), &[]) else {
+    assert_eq!(rollback.scope(), RoundScope::Nothing);
+    let RoundResult::Do(plan) = rollback.handle(observed(HostRecord::default()), &[]) else {
         panic!("{rollback:?}")
     };
     assert_eq!(plan.steps.len(), 1);

@@ -98,7 +98,7 @@ fn run(job: &mut Job, mut result: impl FnMut(&Step) -> Result<(), StepError>) ->
     let host = host();
     let mut performed = Vec::new();
     let mut upcoming: Option<Vec<Step>> = None;
-    while let Action::Perform(step) = job.poll_action(&host, *START) {
+    while let JobAction::Perform(step) = job.poll_action(&host, *START) {
         let rest: Vec<_> = job.upcoming().cloned().collect();
         let now = [vec![step.clone()], rest.clone()].concat();
         upcoming.inspect(|upcoming| assert_eq!(*upcoming, now));
@@ -125,9 +125,9 @@ fn steps_are_handed_out_in_order_and_an_empty_plan_is_done_at_once() {
     let want: Vec<_> = three_steps().into_iter().map(|planned| planned.step).collect();
     assert_eq!(run(&mut job, |_| Ok(())), want);
     assert_eq!(job.outcome(), Ok(()));
-    assert_eq!(job.poll_action(&host(), *START), Action::Finished);
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Finished);
     let mut empty = super::tests::job(Vec::new());
-    assert_eq!(empty.poll_action(&host(), *START), Action::Finished);
+    assert_eq!(empty.poll_action(&host(), *START), JobAction::Finished);
     assert_eq!(empty.outcome(), Ok(()));
 }
 
@@ -190,9 +190,9 @@ fn refusals_that_say_that_it_is_done_are_none() {
         // The table has the link that is deleted, or that would end the step.
         let mut job = job(vec![planned(step, &[])]);
         let host = host_with(Link { name: name("br0"), ..link(true, true, OperState::Up) }, &[]);
-        assert!(matches!(job.poll_action(&host, *START), Action::Perform(_)), "{label}");
+        assert!(matches!(job.poll_action(&host, *START), JobAction::Perform(_)), "{label}");
         job.handle_result(Err(error(errno)));
-        assert_eq!(job.poll_action(&host, *START), Action::Finished, "{label}");
+        assert_eq!(job.poll_action(&host, *START), JobAction::Finished, "{label}");
         assert_eq!(job.outcome().is_ok(), want, "{label}");
     }
 }
@@ -234,12 +234,12 @@ fn the_table_tells_of_a_deletion_before_the_kernel_answers() {
         planned(Step::DeleteLink(name("br0")), &[]),
         planned(set("eth0", Value::Up), &[]),
     ]);
-    assert_eq!(job.poll_action(&there, *START), Action::Perform(Step::DeleteLink(name("br0"))));
+    assert_eq!(job.poll_action(&there, *START), JobAction::Perform(Step::DeleteLink(name("br0"))));
     let deadline = Some(*START + LINK_GONE_TIME_MAX);
-    assert_eq!(job.poll_action(&there, *START), Action::Wait { deadline, link: None });
-    assert_eq!(job.poll_action(&gone, *START), Action::Perform(set("eth0", Value::Up)));
+    assert_eq!(job.poll_action(&there, *START), JobAction::Wait { deadline, link: None });
+    assert_eq!(job.poll_action(&gone, *START), JobAction::Perform(set("eth0", Value::Up)));
     job.handle_result(Ok(()));
-    assert_eq!(job.poll_action(&gone, *START), Action::Finished);
+    assert_eq!(job.poll_action(&gone, *START), JobAction::Finished);
     // The answer to the deletion.
     job.handle_result(Err(error(libc::ENODEV)));
     assert_eq!(job.outcome(), Ok(()));
@@ -264,10 +264,10 @@ fn a_wait_ends_with_its_condition_or_at_its_limit_and_fails_if_it_must() {
         let host = host_with(link(true, true, OperState::Down), &["192.0.2.1/24"]);
         let settling = condition.settling();
         let mut job = job(vec![planned(Step::WaitFor(condition), &[])]);
-        let wait = Action::Wait { deadline: Some(*START + patience), link: settling };
+        let wait = JobAction::Wait { deadline: Some(*START + patience), link: settling };
         assert_eq!(job.poll_action(&host, *START), wait, "{label}");
         assert_eq!(job.poll_action(&host, *START + patience - ms), wait, "{label}: not yet");
-        assert_eq!(job.poll_action(&host, *START + patience), Action::Finished, "{label}");
+        assert_eq!(job.poll_action(&host, *START + patience), JobAction::Finished, "{label}");
         assert_eq!(job.outcome().is_ok(), want, "{label}");
         if let Err(failure) = job.outcome() {
             assert_eq!(failure.error, error(libc::ETIMEDOUT), "{label}");
@@ -280,8 +280,8 @@ fn what_is_down_settles_too() {
     let mut job = job(vec![planned(Step::WaitFor(Condition::Down(name("eth0"))), &[])]);
     let up = host_with(link(true, true, OperState::Up), &[]);
     let deadline = Some(*START + SETTLE_TIME_MAX);
-    assert_eq!(job.poll_action(&up, *START), Action::Wait { deadline, link: None });
-    assert_eq!(job.poll_action(&host(), *START), Action::Finished);
+    assert_eq!(job.poll_action(&up, *START), JobAction::Wait { deadline, link: None });
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Finished);
 }
 
 #[test]
@@ -290,13 +290,13 @@ fn an_abort_within_a_step_counts_from_the_next_one_on() {
     let mtu = set("eth0", Value::Mtu(1400));
     let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(mtu.clone(), &[])];
     let mut job = job(steps);
-    assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Perform(up));
     job.abort(StepError { errno: libc::ECANCELED, text: "the daemon is stopping".to_owned() });
     job.handle_result(Ok(()));
-    let down = Action::Perform(set("eth0", Value::Down));
+    let down = JobAction::Perform(set("eth0", Value::Down));
     assert_eq!(job.poll_action(&host(), *START), down);
     job.handle_result(Ok(()));
-    assert_eq!(job.poll_action(&host(), *START), Action::Finished);
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Finished);
     let text = format!("{mtu}: the daemon is stopping; the steps already done were undone");
     assert_eq!(job.outcome().unwrap_err().to_string(), text);
 }
@@ -305,10 +305,10 @@ fn an_abort_within_a_step_counts_from_the_next_one_on() {
 fn what_ends_with_the_step_that_is_aborted_is_done() {
     let up = set("eth0", Value::Up);
     let mut job = job(vec![planned(up.clone(), &[])]);
-    assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Perform(up));
     job.abort(StepError::kernel(libc::ECANCELED, None));
     job.handle_result(Ok(()));
-    assert_eq!(job.poll_action(&host(), *START), Action::Finished);
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Finished);
     assert_eq!(job.outcome(), Ok(()));
 }
 
@@ -318,8 +318,8 @@ fn a_lease_for_a_link_that_is_no_more_is_not_waited_for() {
         Condition::Leased { link: name("eth0"), family: Family::Ipv4, besides: Vec::new() };
     let mut job = job(vec![planned(Step::WaitFor(condition), &[])]);
     let there = host_with(link(true, true, OperState::Up), &[]);
-    assert!(matches!(job.poll_action(&there, *START), Action::Wait { .. }));
-    assert_eq!(job.poll_action(&Host::default(), *START), Action::Finished);
+    assert!(matches!(job.poll_action(&there, *START), JobAction::Wait { .. }));
+    assert_eq!(job.poll_action(&Host::default(), *START), JobAction::Finished);
     assert_eq!(job.outcome().unwrap_err().error, error(libc::ENODEV));
 }
 
@@ -330,16 +330,16 @@ fn a_job_is_aborted_where_it_waits() {
     let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(wait.clone(), &[])];
     let mut job = job(steps);
     let why = || StepError { errno: libc::ECANCELED, text: "the daemon is stopping".to_owned() };
-    assert_eq!(job.poll_action(&host(), *START), Action::Perform(up));
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Perform(up));
     job.handle_result(Ok(()));
-    assert!(matches!(job.poll_action(&host(), *START), Action::Wait { .. }));
+    assert!(matches!(job.poll_action(&host(), *START), JobAction::Wait { .. }));
     job.abort(why());
-    let down = Action::Perform(set("eth0", Value::Down));
+    let down = JobAction::Perform(set("eth0", Value::Down));
     assert_eq!(job.poll_action(&host(), *START), down);
     // Once is enough.
     job.abort(why());
     job.handle_result(Ok(()));
-    assert_eq!(job.poll_action(&host(), *START), Action::Finished);
+    assert_eq!(job.poll_action(&host(), *START), JobAction::Finished);
     let text = format!("{wait}: the daemon is stopping; the steps already done were undone");
     assert_eq!(job.outcome().unwrap_err().to_string(), text);
 }
@@ -478,17 +478,17 @@ fn a_courtesy_that_is_refused_costs_nothing_else() {
     let mut job = job(steps.iter().map(|step| planned(step.clone(), &[])).collect());
     let host = Host::default();
     let refused = || Err(StepError::kernel(libc::EINVAL, None));
-    assert_eq!(job.poll_action(&host, *START), Action::Perform(steps[0].clone()));
+    assert_eq!(job.poll_action(&host, *START), JobAction::Perform(steps[0].clone()));
     job.handle_result(refused());
-    assert_eq!(job.poll_action(&host, *START), Action::Perform(steps[1].clone()));
+    assert_eq!(job.poll_action(&host, *START), JobAction::Perform(steps[1].clone()));
     job.handle_result(Ok(()));
-    assert_eq!(job.poll_action(&host, *START), Action::Finished);
+    assert_eq!(job.poll_action(&host, *START), JobAction::Finished);
     assert_eq!(job.outcome(), Ok(()));
     assert_eq!(job.refused(), [(steps[0].clone(), StepError::kernel(libc::EINVAL, None))]);
     // What a definition decides is no courtesy.
     let mut job = self::job(vec![planned(sysctl(Sysctl::DISABLE_IPV6), &[])]);
     job.poll_action(&host, *START);
     job.handle_result(refused());
-    assert_eq!(job.poll_action(&host, *START), Action::Finished);
+    assert_eq!(job.poll_action(&host, *START), JobAction::Finished);
     assert!(job.outcome().is_err());
 }

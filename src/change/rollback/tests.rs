@@ -57,7 +57,7 @@ fn what_is_left_stays_open_or_goes_back_as_boot_and_deadline_have_it() {
             UndoJob => Resumption::UndoJob { change: boxed(), journal: boxed() },
             RollBack => Resumption::RollBack(boxed()),
         };
-        let found = Found { rollback, change, journal };
+        let found = LeftSnapshots { rollback, change, journal };
         assert_eq!(resume(found, recovery, &now), want, "{label}");
     }
 }
@@ -66,7 +66,11 @@ fn what_is_left_stays_open_or_goes_back_as_boot_and_deadline_have_it() {
 fn the_journal_of_another_change_undoes_nothing() {
     let mut journal = snapshot();
     journal.opening.at += Duration::from_secs(1);
-    let found = Found { change: Some(snapshot()), journal: Some(journal), ..Found::default() };
+    let found = LeftSnapshots {
+        change: Some(snapshot()),
+        journal: Some(journal),
+        ..LeftSnapshots::default()
+    };
     let want = Resumption::Open(Box::new(snapshot()));
     assert_eq!(resume(found, Recovery::Whole, &moment("one", 20)), want);
 }

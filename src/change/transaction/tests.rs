@@ -32,7 +32,7 @@ fn a_deadline_is_due_once_and_ends_what_could_be_committed() {
     assert!(matches!(change.status(), Status::Open(_)) && change.open().is_some());
     assert!(change.committable(Some(69 * SECOND)).is_some());
     assert!(change.committable(Some(70 * SECOND)).is_none(), "not looked at yet");
-    assert_eq!(change.poll_due(Some(70 * SECOND), now), Some(Due::Rollback));
+    assert_eq!(change.poll_due(Some(70 * SECOND), now), Some(TransactionDue::Rollback));
     assert_eq!(change.poll_due(Some(71 * SECOND), now), None, "it is asked for");
     assert!(change.open().is_none() && !change.is_closed());
     assert!(change.status().obstacle().is_some());
@@ -52,7 +52,7 @@ fn a_try_that_has_failed_is_followed_by_others_with_growing_pauses() {
         let at = now + pause * SECOND;
         assert_eq!(change.deadline(None, now), Some(at));
         assert_eq!(change.poll_due(None, at - Duration::from_millis(1)), None);
-        assert_eq!(change.poll_due(None, at), Some(Due::Again));
+        assert_eq!(change.poll_due(None, at), Some(TransactionDue::Again));
         assert_eq!(change.deadline(None, at), None, "it is under way");
         now = at;
     }
@@ -69,33 +69,37 @@ fn a_try_that_has_failed_is_followed_by_others_with_growing_pauses() {
 fn parts_are_restored_one_after_the_other_and_each_until_it_is() {
     let (mut change, now) = (open(), start());
     let ending = change.roll_back(Cause::Deadline).unwrap();
-    assert_eq!(ending.next_part(None), Some(Part::Network));
-    ending.handle_part(Part::Network, remains(&["eth1 is gone"], &[], &[]));
-    assert_eq!(ending.next_part(Some(Part::Network)), Some(Part::Files));
-    ending.handle_part(Part::Files, remains(&[], &[], &["br0: read-only"]));
-    assert_eq!(ending.next_part(Some(Part::Files)), None);
+    assert_eq!(ending.next_part(None), Some(RollbackPart::Network));
+    ending.handle_part(RollbackPart::Network, remains(&["eth1 is gone"], &[], &[]));
+    assert_eq!(ending.next_part(Some(RollbackPart::Network)), Some(RollbackPart::Files));
+    ending.handle_part(RollbackPart::Files, remains(&[], &[], &["br0: read-only"]));
+    assert_eq!(ending.next_part(Some(RollbackPart::Files)), None);
     let text = "not restored: eth1 is gone; br0: read-only".to_owned();
     assert_eq!(ending.outcome(), Tried::Failed { text, errno: libc::EROFS });
 
     change.handle_failure(String::new(), now);
     let ending = change.roll_back(Cause::Deadline).unwrap();
-    assert_eq!(ending.next_part(None), Some(Part::Files), "the network is done");
-    ending.handle_part(Part::Files, None);
+    assert_eq!(ending.next_part(None), Some(RollbackPart::Files), "the network is done");
+    ending.handle_part(RollbackPart::Files, None);
     let text = "not restored: eth1 is gone".to_owned();
     assert_eq!(ending.outcome(), Tried::Lost(text));
 
     change.begin(Rc::default());
     let ending = change.roll_back(Cause::Caller).unwrap();
-    ending.handle_part(Part::Network, remains(&["x"], &["eth0: no memory"], &[]));
-    assert_eq!(ending.next_part(Some(Part::Network)), Some(Part::Files), "not held up");
-    ending.handle_part(Part::Files, None);
+    ending.handle_part(RollbackPart::Network, remains(&["x"], &["eth0: no memory"], &[]));
+    assert_eq!(
+        ending.next_part(Some(RollbackPart::Network)),
+        Some(RollbackPart::Files),
+        "not held up"
+    );
+    ending.handle_part(RollbackPart::Files, None);
     let text = "not restored: x; eth0: no memory".to_owned();
     assert_eq!(ending.outcome(), Tried::Failed { text, errno: libc::EROFS });
     change.handle_failure(String::new(), now);
     let ending = change.roll_back(Cause::Caller).unwrap();
-    assert_eq!(ending.next_part(None), Some(Part::Network));
-    ending.handle_part(Part::Network, None);
-    assert_eq!(ending.next_part(Some(Part::Network)), None, "files are done");
+    assert_eq!(ending.next_part(None), Some(RollbackPart::Network));
+    ending.handle_part(RollbackPart::Network, None);
+    assert_eq!(ending.next_part(Some(RollbackPart::Network)), None, "files are done");
     assert_eq!(ending.outcome(), Tried::Whole);
 }
 
@@ -106,7 +110,7 @@ fn what_cannot_be_read_is_looked_for_again_and_stands_in_the_way() {
         assert_eq!(change.handle_unread("no".to_owned(), now), pause * SECOND);
         assert_eq!(change.poll_due(None, now), None);
         now += pause * SECOND;
-        assert_eq!(change.poll_due(None, now), Some(Due::Find));
+        assert_eq!(change.poll_due(None, now), Some(TransactionDue::Find));
         assert!(change.roll_back(Cause::Caller).is_none() && !change.is_closed());
         assert!(change.status().obstacle().unwrap().contains("no"));
     }

@@ -18,7 +18,7 @@ use virtinterfaced::backend::native::Native;
 use virtinterfaced::backend::{Backend, DefinitionFiles};
 use virtinterfaced::call_errors;
 use virtinterfaced::change::action::{
-    Action, Context, FileAction, FileAnswer, FileResult, Left, Now, RecordAnswer, RecordScope,
+    Action, Context, FileAction, FileAnswer, FileResult, LeftFiles, Now, RecordAnswer, RecordScope,
     TransactionFile,
 };
 use virtinterfaced::change::decision::Decision;
@@ -456,7 +456,7 @@ impl Disk {
                 return Ok(FileAnswer::Definitions(kernel.files().clone()));
             }
             FileAction::ReadLeft => {
-                return Ok(FileAnswer::Left(Box::new(Left {
+                return Ok(FileAnswer::Left(Box::new(LeftFiles {
                     snapshot: self.read(TransactionFile::Snapshot),
                     rollback: self.read(TransactionFile::Rollback),
                     journal: self.read(TransactionFile::Journal),

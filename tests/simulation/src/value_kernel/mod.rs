@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use apart::Apart;
 use state::{Address, Device, FOREVER};
-use virtinterfaced::change::job::{self, Action, Failure, Job, StepError};
+use virtinterfaced::change::job::{self, Failure, Job, JobAction, StepError};
 use virtinterfaced::definitions::files::{FileEdit, FilePath};
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
@@ -188,12 +188,12 @@ impl ValueKernel {
         loop {
             let host = self.host();
             match job.poll_action(&host, now) {
-                Action::Perform(step) => {
+                JobAction::Perform(step) => {
                     let result = fault(&step).map_or_else(|| self.perform_on(&step, &host), Err);
                     job.handle_result(result);
                 }
-                Action::Wait { deadline, .. } => now = deadline.unwrap_or(now),
-                Action::Finished => break,
+                JobAction::Wait { deadline, .. } => now = deadline.unwrap_or(now),
+                JobAction::Finished => break,
             }
         }
         self.discard(discarded, fault);
@@ -232,11 +232,11 @@ impl ValueKernel {
         loop {
             let host = self.host();
             match job.poll_action(&host, now) {
-                Action::Perform(step) => {
+                JobAction::Perform(step) => {
                     let result = fault(&step).map_or_else(|| self.perform_on(&step, &host), Err);
                     job.handle_result(result);
                 }
-                Action::Wait { deadline, .. } => {
+                JobAction::Wait { deadline, .. } => {
                     let is_silent = |lease: &Lease| {
                         let Lease { link, family, .. } = *lease;
                         let leased = Condition::Leased { link, family, besides: Vec::new() };
@@ -247,7 +247,7 @@ impl ValueKernel {
                         _ => {}
                     }
                 }
-                Action::Finished => {
+                JobAction::Finished => {
                     job.outcome().map_err(|failure| Box::new(failure.clone()))?;
                     self.discard(discarded, fault);
                     return Ok(());
