@@ -29,7 +29,9 @@ use virtinterfaced::model::interface::{
 };
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::Event;
-use virtinterfaced::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
+use virtinterfaced::netlink::address::{
+    Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope,
+};
 use virtinterfaced::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use virtinterfaced::xml::format;
 
@@ -124,7 +126,7 @@ fn address(rng: &mut Rng, count: u32) -> Address {
         role: pick(rng, &[Role::Primary, Role::Secondary, Role::Temporary]),
         scope: pick(rng, &[Scope::Global, Scope::Site, Scope::Link, Scope::Host]),
         lifetime: pick(rng, &[Lifetime::Permanent, Lifetime::Finite]),
-        origin: pick(rng, &[Origin::Unknown, Origin::RouterAdvertisement]),
+        origin: pick(rng, &[AddressOrigin::Unknown, AddressOrigin::RouterAdvertisement]),
     }
 }
 

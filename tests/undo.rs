@@ -23,8 +23,8 @@ use std::time::Instant;
 use case::{Case, cases};
 use virtinterfaced::change::job::StepError;
 use virtinterfaced::model::name::IfName;
-use virtinterfaced::plan::refusal::Refusal;
-use virtinterfaced::plan::step::{Condition, Step, Value};
+use virtinterfaced::plan::refusal::PlanRefusal;
+use virtinterfaced::plan::step::{Condition, LinkValue, Step};
 use virtinterfaced::plan::{Plan, Planned};
 
 const ERRNO: i32 = 5;
@@ -53,7 +53,7 @@ fn a_plan_that_is_carried_out_leaves_nothing_to_do() {
         outcome.unwrap_or_else(|err| panic!("{}: {err}", case.name));
         let refusal = case.plan_on(&kernel).map(|plan| plan.to_string());
         match (case.verb.as_str(), refusal) {
-            ("create", Err(Refusal::Running)) | ("destroy", Err(Refusal::NotRunning)) => {}
+            ("create", Err(PlanRefusal::Running)) | ("destroy", Err(PlanRefusal::NotRunning)) => {}
             (_, again) => panic!("{}, again: {again:?}\n{kernel}", case.name),
         }
     }
@@ -65,7 +65,7 @@ fn a_refused_step_leaves_the_host_unchanged() {
     for (case, mut plan) in planned() {
         let before = case.kernel.to_string();
         // An additional step that fails, so that the last one is undone too.
-        let step = Step::SetLink { link: IfName::new("nowhere").unwrap(), value: Value::Up };
+        let step = Step::SetLink { link: IfName::new("nowhere").unwrap(), value: LinkValue::Up };
         plan.steps.push(Planned { step, undo: Vec::new() });
         for (at, planned) in plan.steps.iter().enumerate() {
             let Some(want) = failing_as(&planned.step) else { continue };

@@ -24,7 +24,7 @@ use crate::host::{Host, LinkId, LinkNews};
 use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
-use crate::plan::bring_up::{Partial, Round};
+use crate::plan::bring_up::{BringUpExtent, PartialPlan};
 use crate::proto::interface::ChangeCall;
 
 /// What is known of interfaces that come up by themselves.
@@ -155,15 +155,15 @@ impl Autostart {
     }
 
     /// How much of its definition the next attempt applies.
-    pub(super) fn round(&self, name: &IfName, host: &Host) -> Round {
-        self.owed.get(name).map_or(Round::Later, |owed| owed.round(name, host))
+    pub(super) fn round(&self, name: &IfName, host: &Host) -> BringUpExtent {
+        self.owed.get(name).map_or(BringUpExtent::Later, |owed| owed.round(name, host))
     }
 
     /// An attempt to apply this definition is planned, perhaps within a transaction.
     pub(super) fn note_planned(
         &mut self,
         definition: &Interface,
-        partial: &Partial,
+        partial: &PartialPlan,
         is_in_transaction: bool,
     ) {
         if let Some(owed) = self.owed.get_mut(&definition.name) {

@@ -15,7 +15,7 @@ use crate::error::{HostError, strerror};
 use crate::host::Host;
 use crate::limits::{LINK_GONE_TIME_MAX, SETTLE_TIME_MAX};
 use crate::model::name::IfName;
-use crate::plan::step::{Condition, Step, Value};
+use crate::plan::step::{Condition, LinkValue, Step};
 use crate::plan::{Plan, Planned};
 
 /// A plan under way.
@@ -343,7 +343,7 @@ fn needed_link(step: &Step) -> Option<IfName> {
         step,
         Step::AddLink(_)
             | Step::RemakeLink { .. }
-            | Step::SetLink { value: Value::Up | Value::Down | Value::Master(_), .. }
+            | Step::SetLink { value: LinkValue::Up | LinkValue::Down | LinkValue::Master(_), .. }
     );
     step.link_name().filter(|_| is_needed)
 }

@@ -12,7 +12,7 @@ use crate::model::interface::{Interface, Kind, StartMode};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::plan::available::Lack;
-use crate::plan::bring_up::{Partial, Round};
+use crate::plan::bring_up::{BringUpExtent, PartialPlan};
 
 /// An interface that is up in part, or not at all, as recorded for later daemons of this boot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,10 +95,10 @@ impl Owed {
     }
 
     /// Returns how much of the definition the next try applies.
-    pub(super) fn round(&self, name: &IfName, host: &Host) -> Round {
+    pub(super) fn round(&self, name: &IfName, host: &Host) -> BringUpExtent {
         match self.standing == Standing::Down || self.has_gone(name, host) {
-            true => Round::First,
-            false => Round::Later,
+            true => BringUpExtent::First,
+            false => BringUpExtent::Later,
         }
     }
 
@@ -153,7 +153,7 @@ impl Owed {
     }
 
     /// Notes that a try to apply this definition is planned.
-    pub(super) fn note_planned(&mut self, definition: &Interface, partial: &Partial) {
+    pub(super) fn note_planned(&mut self, definition: &Interface, partial: &PartialPlan) {
         self.lacks.clone_from(&partial.lacks);
         self.is_usable = partial.is_usable;
         self.applied = Some(definition.clone());
@@ -250,7 +250,7 @@ mod tests {
     /// An interface whose link 1 is up, and that lacks these objects.
     fn owed(lacks: Vec<Lack>, refused: &[&str], now: Instant) -> Owed {
         let mut owed = Owed::new(StartMode::Onboot, Standing::Down, "at boot");
-        let partial = Partial { plan: Plan::default(), lacks, is_usable: true };
+        let partial = PartialPlan { plan: Plan::default(), lacks, is_usable: true };
         owed.note_planned(&definition(), &partial);
         let refused = refused.iter().map(|text| (*text).to_owned()).collect();
         owed.note_attempt(&name("eth0"), refused, &host_with(&[("eth0", 1, true)]), now);

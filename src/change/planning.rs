@@ -16,7 +16,7 @@ use crate::error::{CallError, HostError};
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
-use crate::plan::bring_up::{self, Partial};
+use crate::plan::bring_up::{self, PartialPlan};
 use crate::plan::losses;
 use crate::plan::step::Step;
 use crate::plan::{self, Plan, Planned};
@@ -119,13 +119,13 @@ impl Coordinator {
         &mut self,
         request: Request,
         definition: &Interface,
-        partial: Partial,
+        partial: PartialPlan,
         context: &Context<'_>,
     ) {
         let is_in_transaction = self.transaction.open().is_some();
         self.autostart.note_planned(definition, &partial, is_in_transaction);
         let name = definition.name;
-        let Partial { plan, .. } = partial;
+        let PartialPlan { plan, .. } = partial;
         if plan.steps.is_empty() {
             self.autostart.note_attempt(&name, Vec::new(), context);
             return self.take_up_attempts();

@@ -11,8 +11,8 @@ use crate::change::undo::Undo;
 use crate::host::survey::SurveyOrder;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
-use crate::plan::bring_up::Partial;
-use crate::plan::losses::Loss;
+use crate::plan::bring_up::PartialPlan;
+use crate::plan::losses::LostAddress;
 
 /// The progress of the current request.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,12 @@ pub(super) enum Sought {
 #[derive(Clone, Debug)]
 pub(super) enum Checking {
     Change(Request, Change),
-    Attempt { request: Request, definition: Interface, partial: Partial, losses: Vec<Loss> },
+    Attempt {
+        request: Request,
+        definition: Interface,
+        partial: PartialPlan,
+        losses: Vec<LostAddress>,
+    },
 }
 
 /// The purpose of writing the host's state.

@@ -9,29 +9,29 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::model::address::IpPrefix;
-use crate::netlink::address::{Address, AddressId, Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{Address, AddressId, AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::link::LinkIndex;
 
 /// All addresses of the host.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Addresses {
-    states: BTreeMap<AddressId, State>,
+    states: BTreeMap<AddressId, AddressState>,
 }
 
 /// The fields of an [`Address`] that are not in its id, which is the key of the map.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct State {
+struct AddressState {
     role: Role,
     scope: Scope,
     lifetime: Lifetime,
-    origin: Origin,
+    origin: AddressOrigin,
 }
 
 impl Addresses {
     /// Adds `address`, or replaces the known one with the same id.
     pub(super) fn insert(&mut self, address: Address) {
         let Address { role, scope, lifetime, origin, .. } = address;
-        self.states.insert(address.id(), State { role, scope, lifetime, origin });
+        self.states.insert(address.id(), AddressState { role, scope, lifetime, origin });
     }
 
     pub(super) fn remove(&mut self, id: AddressId) {
@@ -53,7 +53,7 @@ impl Addresses {
     }
 
     /// Iterates over the entries of a link, by value.
-    fn entries_of(&self, link: LinkIndex) -> impl Iterator<Item = (&AddressId, &State)> {
+    fn entries_of(&self, link: LinkIndex) -> impl Iterator<Item = (&AddressId, &AddressState)> {
         let lowest = IpPrefix::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let first_id = lowest.map(|prefix| AddressId { link, prefix, peer: None });
         let from_there_on = first_id.into_iter().flat_map(|id| self.states.range(id..));
@@ -61,8 +61,8 @@ impl Addresses {
     }
 }
 
-fn join((id, state): (&AddressId, &State)) -> Address {
+fn join((id, state): (&AddressId, &AddressState)) -> Address {
     let AddressId { link, prefix, peer } = *id;
-    let State { role, scope, lifetime, origin } = *state;
+    let AddressState { role, scope, lifetime, origin } = *state;
     Address { link, prefix, peer, role, scope, lifetime, origin }
 }

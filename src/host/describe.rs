@@ -18,7 +18,7 @@ use crate::model::interface::{
 };
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
-use crate::netlink::address::{Address, Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{Address, AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::link::{Link, LinkBond, LinkIndex, LinkKind};
 
 /// The loopback link, which exists in each network namespace and is brought up by the host's own
@@ -337,7 +337,7 @@ fn source(address: &Address) -> Source {
         (Scope::Link | Scope::Host, _) => Source::Automatic,
         // A router may advertise an infinite lifetime.
         (Scope::Global | Scope::Site, Family::Ipv6)
-            if address.origin == Origin::RouterAdvertisement =>
+            if address.origin == AddressOrigin::RouterAdvertisement =>
         {
             Source::Autoconf
         }
@@ -348,7 +348,7 @@ fn source(address: &Address) -> Source {
         (Scope::Global | Scope::Site, Family::Ipv6) => {
             // Kernels before 5.18 do not report an address's origin. An autoconfigured address is a
             // /64 with an interface identifier; a DHCPv6 lease is a single address.
-            let advertised = address.origin == Origin::RouterAdvertisement
+            let advertised = address.origin == AddressOrigin::RouterAdvertisement
                 || address.role == Role::Temporary
                 || address.prefix.prefix_len() < HOST_PREFIX_LEN;
             if advertised { Source::Autoconf } else { Source::Dhcp }

@@ -17,7 +17,7 @@ use crate::error::HostError;
 use crate::limits::RESYNCS_PER_TURN_MAX;
 use crate::model::address::Family;
 use crate::netlink::address;
-use crate::netlink::conversation::{Answer, Conversation};
+use crate::netlink::conversation::{AnswerState, Conversation};
 use crate::netlink::link::{self, LinkIndex};
 use crate::netlink::record::address::encode_address_dump;
 use crate::netlink::record::bridge_vlan;
@@ -156,8 +156,8 @@ impl Dialogue {
         };
         let hear = |message: Message<'_>| inquiry.handle_message(topic, &message);
         let errno = match self.conversation.handle_datagram(message, hear) {
-            Answer::Pending => return Ok(()),
-            Answer::Interrupted if torn_count < RESYNCS_PER_TURN_MAX => {
+            AnswerState::Pending => return Ok(()),
+            AnswerState::Interrupted if torn_count < RESYNCS_PER_TURN_MAX => {
                 inquiry.forget(topic);
                 self.torn.push((topic, torn_count + 1));
                 self.asked.pop_front();
@@ -165,11 +165,11 @@ impl Dialogue {
                 return Ok(());
             }
             // The kernel lacks this family, or the link has just been removed.
-            Answer::Refused(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::ENODEV) => None,
-            Answer::Complete => None,
-            Answer::Refused(errno) => Some(errno),
-            Answer::Interrupted => Some(libc::EAGAIN),
-            Answer::Malformed(_) => Some(libc::EBADMSG),
+            AnswerState::Refused(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::ENODEV) => None,
+            AnswerState::Complete => None,
+            AnswerState::Refused(errno) => Some(errno),
+            AnswerState::Interrupted => Some(libc::EAGAIN),
+            AnswerState::Malformed(_) => Some(libc::EBADMSG),
         };
         self.asked.pop_front();
         self.follow();

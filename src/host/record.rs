@@ -59,7 +59,7 @@ pub struct Recorded {
 
 /// The position that the encoding of a record has reached.
 #[derive(Debug)]
-pub struct Place {
+pub struct RecordPosition {
     link: Bound<IfName>,
     /// The position of the link's next entry.
     entry_at: usize,
@@ -68,7 +68,7 @@ pub struct Place {
     apart_at: usize,
 }
 
-impl Default for Place {
+impl Default for RecordPosition {
     fn default() -> Self {
         Self { link: Bound::Unbounded, entry_at: 0, is_behind_links: false, apart_at: 0 }
     }
@@ -325,14 +325,14 @@ impl HostRecord {
 
     /// Appends everything, as netlink messages.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.encode_part(&mut Place::default(), out, &mut { usize::MAX });
+        self.encode_part(&mut RecordPosition::default(), out, &mut { usize::MAX });
     }
 
     /// Appends the messages that follow a position, at most `count`, from which their number is
     /// subtracted. Returns whether those were the last.
     pub(crate) fn encode_part(
         &self,
-        place: &mut Place,
+        place: &mut RecordPosition,
         out: &mut Vec<u8>,
         count: &mut usize,
     ) -> bool {

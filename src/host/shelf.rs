@@ -13,7 +13,7 @@ use crate::limits::{SHELVED_LEASE_COUNT_MAX, SHELVED_LEN_MAX};
 use crate::model::address::{Family, MacAddr};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Origin, Role};
+use crate::netlink::address::{AddressOrigin, Lifetime, Role};
 use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
@@ -139,7 +139,7 @@ fn is_kept(record: &AddressRecord, mac: Option<MacAddr>) -> bool {
     const LEASED_PREFIX_LEN: u8 = 128;
     let address = &record.address;
     let is_advertised = address.prefix.family() == Family::Ipv6
-        && (address.origin == Origin::RouterAdvertisement
+        && (address.origin == AddressOrigin::RouterAdvertisement
             || address.role == Role::Temporary
             || (address.lifetime == Lifetime::Finite
                 && address.prefix.prefix_len() != LEASED_PREFIX_LEN));

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::host::removed::RemovedLink;
 use crate::host::shelf::Shelved;
 use crate::model::address::Family;
-use crate::model::foreign::{ForeignClient, Links};
+use crate::model::foreign::{ClientLinks, ForeignClient};
 use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
@@ -214,8 +214,8 @@ impl Survey {
             })
         };
         let is_served = |client: &ForeignClient| match client.links {
-            Links::One(_) | Links::Several(_) => true,
-            Links::All(_) => is_found(),
+            ClientLinks::One(_) | ClientLinks::Several(_) => true,
+            ClientLinks::All(_) => is_found(),
         };
         self.foreign.iter().any(|client| client.is_for(link, family) && is_served(client))
     }

@@ -4,7 +4,7 @@
 use super::*;
 use crate::model::address::IpPrefix;
 use crate::model::interface::OperState;
-use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::link::LinkBridge;
 
 fn name(name: &str) -> IfName {
@@ -42,7 +42,7 @@ fn address(index: u32, ip: &str, role: Role) -> Address {
         role,
         scope: Scope::Global,
         lifetime: Lifetime::Permanent,
-        origin: Origin::Unknown,
+        origin: AddressOrigin::Unknown,
     }
 }
 

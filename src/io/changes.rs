@@ -11,7 +11,7 @@ use crate::error::HostError;
 use crate::host::inquiry::{Dialogue, Inquiry};
 use crate::io::messenger::{Messenger, encode_sysctl, make_conditional};
 use crate::limits::MESSAGES_PER_TURN_MAX;
-use crate::netlink::conversation::{Answer, Conversation};
+use crate::netlink::conversation::{AnswerState, Conversation};
 use crate::netlink::link::{LinkIndex, encode_lookup};
 
 /// Sends changes and queries to the kernel.
@@ -116,13 +116,13 @@ impl Changes {
                 Err(err) => return Some(Err(StepError::from(&err))),
             };
             match self.conversation.handle_datagram(message, |_| {}) {
-                Answer::Pending => {}
-                Answer::Complete | Answer::Interrupted => return Some(Ok(())),
-                Answer::Refused(errno) => {
+                AnswerState::Pending => {}
+                AnswerState::Complete | AnswerState::Interrupted => return Some(Ok(())),
+                AnswerState::Refused(errno) => {
                     let reason = self.conversation.complaint();
                     return Some(Err(StepError::kernel(errno, reason)));
                 }
-                Answer::Malformed(err) => {
+                AnswerState::Malformed(err) => {
                     let text = err.to_string();
                     return Some(Err(StepError { errno: libc::EBADMSG, text }));
                 }

@@ -26,7 +26,7 @@ use crate::io::sysctl;
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
 use crate::model::sorted::SortedMap;
-use crate::netlink::conversation::{Answer, Conversation};
+use crate::netlink::conversation::{AnswerState, Conversation};
 use crate::netlink::link::{LinkEvent, LinkIndex};
 use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::{self, Message, WireError, messages};
@@ -173,10 +173,10 @@ impl Kernel {
                 Err(err) => warn!("netlink: cannot decode a message of the kernel: {err}"),
             };
             let err = match self.ask(begin, buffer, each) {
-                Ok(Answer::Complete) => continue,
-                Ok(Answer::Interrupted) => return Ok(()),
-                Ok(Answer::Refused(errno)) => io::Error::from_raw_os_error(errno),
-                Ok(Answer::Malformed(_) | Answer::Pending) => {
+                Ok(AnswerState::Complete) => continue,
+                Ok(AnswerState::Interrupted) => return Ok(()),
+                Ok(AnswerState::Refused(errno)) => io::Error::from_raw_os_error(errno),
+                Ok(AnswerState::Malformed(_) | AnswerState::Pending) => {
                     io::Error::from_raw_os_error(libc::EBADMSG)
                 }
                 Err(err) => err,
@@ -217,7 +217,7 @@ impl Kernel {
             match answer {
                 // The last address is an IPv6 one, for which this errno means that there is no
                 // route at all.
-                Ok(Answer::Refused(libc::ENETUNREACH)) => {
+                Ok(AnswerState::Refused(libc::ENETUNREACH)) => {
                     if !defaults.contains_key(&Family::Ipv6) {
                         defaults.insert(Family::Ipv6, None);
                     }
@@ -239,7 +239,7 @@ impl Kernel {
         encode: impl FnOnce(&mut Vec<u8>, &mut Conversation),
         buffer: &mut [u8],
         mut each: impl FnMut(&Message<'_>),
-    ) -> io::Result<Answer> {
+    ) -> io::Result<AnswerState> {
         self.request.clear();
         encode(&mut self.request, &mut self.conversation);
         socket::send(&self.queries, &self.request)?;
@@ -260,11 +260,11 @@ impl Kernel {
                 }
                 // The end of the answer was in the lost datagram.
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock && has_lost => {
-                    Answer::Interrupted
+                    AnswerState::Interrupted
                 }
                 Err(err) => return Err(err),
             };
-            if answer != Answer::Pending {
+            if answer != AnswerState::Pending {
                 return Ok(answer);
             }
         }
@@ -326,7 +326,7 @@ fn open_socket(groups: Groups) -> Result<OwnedFd, HostError> {
 mod tests {
     use super::*;
     use crate::model::name::IfName;
-    use crate::netlink::wire::{Header, PayloadWriter, write_message};
+    use crate::netlink::wire::{NetlinkHeader, PayloadWriter, write_message};
 
     const IFLA_IFNAME: u16 = 3;
     const IFLA_MTU: u16 = 4;
@@ -334,7 +334,7 @@ mod tests {
     /// Encodes a link event.
     fn news(index: u32, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
         let mut out = Vec::new();
-        write_message(&mut out, Header { kind: 16, flags: 0, sequence: 0 }, |payload| {
+        write_message(&mut out, NetlinkHeader { kind: 16, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[0; 4]);
             payload.bytes(&index.to_ne_bytes());
             payload.bytes(&[0; 8]);
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(fold(&overlong), (Synced::Yes, vec!["eth0".to_owned(), "eth1".to_owned()]));
         // An address whose length fits no family.
         let mut address = Vec::new();
-        write_message(&mut address, Header { kind: 20, flags: 0, sequence: 0 }, |payload| {
+        write_message(&mut address, NetlinkHeader { kind: 20, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[2, 24, 0, 0, 3, 0, 0, 0]);
             payload.attribute(1, &[192, 0]);
         });

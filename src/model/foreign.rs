@@ -11,13 +11,13 @@ use crate::model::name::IfName;
 
 /// The programs that get leases.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Program {
+pub enum ClientProgram {
     Udhcpc,
     Dhcpcd,
     Dhclient,
 }
 
-impl Program {
+impl ClientProgram {
     /// All of them, in the order in which they are preferred.
     pub const ALL: [Self; 3] = [Self::Udhcpc, Self::Dhcpcd, Self::Dhclient];
 
@@ -40,17 +40,17 @@ impl Program {
 
 /// The links that one process gets leases for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Links {
+pub enum ClientLinks {
     One(IfName),
     /// More than one, all of which its command line names.
     Several(Vec<IfName>),
     /// The links that it finds, within its configuration.
-    All(Choice),
+    All(LinkPatterns),
 }
 
 /// The links that a client of all links takes: patterns as in a shell.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Choice {
+pub struct LinkPatterns {
     /// If there are any, only these links.
     pub allowed: Vec<String>,
     pub denied: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Choice {
     pub lent: Vec<IfName>,
 }
 
-impl Choice {
+impl LinkPatterns {
     fn allows(&self, link: IfName) -> bool {
         let is_in =
             |patterns: &[String]| patterns.iter().any(|pattern| glob::fits(pattern, link.as_str()));
@@ -81,8 +81,8 @@ pub enum Leaving {
 /// A DHCP client that another program has started.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ForeignClient {
-    pub program: Program,
-    pub links: Links,
+    pub program: ClientProgram,
+    pub links: ClientLinks,
     pub families: Vec<Family>,
     /// The process's id, also after its end.
     pub pid: i32,
@@ -113,9 +113,9 @@ impl ForeignClient {
     /// Whether it gets leases for a link.
     pub fn is_on(&self, link: IfName) -> bool {
         match &self.links {
-            Links::One(name) => *name == link,
-            Links::Several(names) => names.contains(&link),
-            Links::All(choice) => {
+            ClientLinks::One(name) => *name == link,
+            ClientLinks::Several(names) => names.contains(&link),
+            ClientLinks::All(choice) => {
                 let is_left = choice.let_go.contains(&link) || choice.lent.contains(&link);
                 choice.allows(link) && !is_left
             }
@@ -125,37 +125,38 @@ impl ForeignClient {
     /// Whether its configuration allows a link.
     pub(crate) fn may_have(&self, link: IfName) -> bool {
         match &self.links {
-            Links::One(_) | Links::Several(_) => self.is_on(link),
-            Links::All(choice) => choice.allows(link),
+            ClientLinks::One(_) | ClientLinks::Several(_) => self.is_on(link),
+            ClientLinks::All(choice) => choice.allows(link),
         }
     }
 
     /// The link that it gets leases for, if that is the only one.
     pub fn only_link(&self) -> Option<IfName> {
-        if let Links::One(link) = self.links { Some(link) } else { None }
+        if let ClientLinks::One(link) = self.links { Some(link) } else { None }
     }
 
     /// The link that its script clears when it starts, until it has a lease.
     pub(crate) fn cleared_link(&self) -> Option<IfName> {
-        self.only_link().filter(|_| self.program == Program::Udhcpc)
+        self.only_link().filter(|_| self.program == ClientProgram::Udhcpc)
     }
 
     /// The client of all links reduced to one of them, if it can be ordered to release that.
     pub fn part(&self, link: IfName) -> Option<Self> {
-        let can_be_told = self.leaving == Leaving::Told && matches!(self.links, Links::All(_));
+        let can_be_told =
+            self.leaving == Leaving::Told && matches!(self.links, ClientLinks::All(_));
         // A supervisor has no reason to restart it, as it runs on.
-        can_be_told.then(|| Self { links: Links::One(link), keeper: None, ..self.clone() })
+        can_be_told.then(|| Self { links: ClientLinks::One(link), keeper: None, ..self.clone() })
     }
 
     /// The links that a client of all links was ordered to release.
     pub fn let_go(&self) -> &[IfName] {
-        if let Links::All(choice) = &self.links { &choice.let_go } else { &[] }
+        if let ClientLinks::All(choice) = &self.links { &choice.let_go } else { &[] }
     }
 
     /// Whether two clients do the same, even if one was started after the other.
     pub fn is_same(&self, other: &Self) -> bool {
         let has_same_links = match (&self.links, &other.links) {
-            (Links::All(_), Links::All(_)) => true,
+            (ClientLinks::All(_), ClientLinks::All(_)) => true,
             (one, other) => one == other,
         };
         has_same_links
@@ -169,13 +170,15 @@ impl fmt::Display for ForeignClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on ", self.program.name())?;
         match &self.links {
-            Links::One(link) => write!(f, "{link}"),
-            Links::Several(links) => {
+            ClientLinks::One(link) => write!(f, "{link}"),
+            ClientLinks::Several(links) => {
                 let links: Vec<_> = links.iter().map(IfName::as_str).collect();
                 f.write_str(&links.join(" and "))
             }
-            Links::All(Choice { let_go, .. }) if let_go.is_empty() => f.write_str("all links"),
-            Links::All(Choice { let_go, .. }) => {
+            ClientLinks::All(LinkPatterns { let_go, .. }) if let_go.is_empty() => {
+                f.write_str("all links")
+            }
+            ClientLinks::All(LinkPatterns { let_go, .. }) => {
                 let let_go: Vec<_> = let_go.iter().map(IfName::as_str).collect();
                 write!(f, "all links but {}", let_go.join(" and "))
             }
@@ -191,8 +194,8 @@ mod tests {
     fn a_client_is_told_by_what_it_was_started_with() {
         let link = |name: &str| IfName::new(name).unwrap();
         let client = ForeignClient {
-            program: Program::Dhclient,
-            links: Links::One(link("eth0")),
+            program: ClientProgram::Dhclient,
+            links: ClientLinks::One(link("eth0")),
             families: vec![Family::Ipv4],
             pid: 42,
             keeper: None,
@@ -206,13 +209,13 @@ mod tests {
         assert!(!client.is_for(link("eth0"), Family::Ipv6));
         assert!(!client.is_for(link("eth1"), Family::Ipv4));
         assert!(client.is_same(&ForeignClient { pid: 43, ..client.clone() }), "started again");
-        let other = ForeignClient { links: Links::One(link("eth1")), ..client.clone() };
+        let other = ForeignClient { links: ClientLinks::One(link("eth1")), ..client.clone() };
         assert!(!client.is_same(&other));
-        let several = Links::Several(vec![link("eth0"), link("eth1")]);
+        let several = ClientLinks::Several(vec![link("eth0"), link("eth1")]);
         for (links, want) in [
             (client.links.clone(), "dhclient on eth0"),
             (several, "dhclient on eth0 and eth1"),
-            (Links::All(Choice::default()), "dhclient on all links"),
+            (ClientLinks::All(LinkPatterns::default()), "dhclient on all links"),
         ] {
             let client = ForeignClient { links, ..client.clone() };
             assert_eq!(client.to_string(), want);
@@ -234,10 +237,10 @@ mod tests {
             ("wlan*", "", "eth0", false),
             ("wlan* eth0", "*", "eth0", false),
         ] {
-            let choice = Choice {
+            let choice = LinkPatterns {
                 allowed: patterns(allowed),
                 denied: patterns(denied),
-                ..Choice::default()
+                ..LinkPatterns::default()
             };
             let link = IfName::new(name).unwrap();
             assert_eq!(choice.allows(link), want, "{allowed:?} but {denied:?}: {name}");
@@ -248,17 +251,17 @@ mod tests {
     fn a_client_of_all_links_may_leave_one_alone() {
         let link = |name: &str| IfName::new(name).unwrap();
         let manager = |leaving, choice| ForeignClient {
-            program: Program::Dhcpcd,
-            links: Links::All(choice),
+            program: ClientProgram::Dhcpcd,
+            links: ClientLinks::All(choice),
             families: vec![Family::Ipv4],
             pid: 42,
             keeper: Some("runsv".to_owned()),
             leaving,
             command: CommandLine::default(),
         };
-        let old = manager(Leaving::Ended, Choice::default());
+        let old = manager(Leaving::Ended, LinkPatterns::default());
         assert_eq!(old.part(link("eth0")), None);
-        let all = manager(Leaving::Told, Choice::default());
+        let all = manager(Leaving::Told, LinkPatterns::default());
         let part = all.part(link("eth0")).unwrap();
         assert_eq!((part.only_link(), part.keeper.as_deref()), (Some(link("eth0")), None));
         assert_eq!(part.part(link("eth0")), None);
@@ -266,7 +269,7 @@ mod tests {
         assert!(!part.is_same(&single));
 
         let let_go = vec![link("eth0")];
-        let choice = Choice { let_go, lent: vec![link("br0")], ..Choice::default() };
+        let choice = LinkPatterns { let_go, lent: vec![link("br0")], ..LinkPatterns::default() };
         let without = manager(Leaving::Told, choice);
         assert!(without.is_same(&all));
         assert_eq!(without.to_string(), "dhcpcd on all links but eth0");

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::address::{Family, IpPrefix, MacAddr};
 use crate::netlink::link::LinkIndex;
-use crate::netlink::wire::{self, Attributes, Header, Message, WireError, attributes};
+use crate::netlink::wire::{self, Attributes, Message, NetlinkHeader, WireError, attributes};
 
 pub(super) const RTM_NEWADDR: u16 = 20;
 pub(super) const RTM_DELADDR: u16 = 21;
@@ -41,7 +41,7 @@ pub struct Address {
     pub role: Role,
     pub scope: Scope,
     pub lifetime: Lifetime,
-    pub origin: Origin,
+    pub origin: AddressOrigin,
 }
 
 /// The identity of an address. Ids sort by link first.
@@ -62,7 +62,7 @@ impl Address {
     /// it without an end.
     pub(crate) fn is_learnt(&self) -> bool {
         self.lifetime == Lifetime::Finite
-            || self.origin == Origin::RouterAdvertisement
+            || self.origin == AddressOrigin::RouterAdvertisement
             || self.role == Role::Temporary
     }
 
@@ -72,8 +72,8 @@ impl Address {
     pub fn is_of_link(&self, mac: Option<MacAddr>) -> bool {
         let is_made_of_mac = || mac.is_some_and(|mac| is_made_of(self.prefix.address(), mac));
         match (self.prefix.family(), self.scope, self.origin) {
-            (_, _, Origin::LinkLocal | Origin::Loopback) => true,
-            (Family::Ipv6, Scope::Link, Origin::Unknown) => is_made_of_mac(),
+            (_, _, AddressOrigin::LinkLocal | AddressOrigin::Loopback) => true,
+            (Family::Ipv6, Scope::Link, AddressOrigin::Unknown) => is_made_of_mac(),
             _ => false,
         }
     }
@@ -88,7 +88,7 @@ impl Address {
     /// whether they have.
     pub(crate) fn may_be_leased(&self) -> bool {
         matches!(self.scope, Scope::Global | Scope::Site)
-            && self.origin != Origin::RouterAdvertisement
+            && self.origin != AddressOrigin::RouterAdvertisement
             && self.role != Role::Temporary
     }
 }
@@ -121,7 +121,7 @@ pub enum Lifetime {
 
 /// The origin of an address (`IFAPROT_*`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Origin {
+pub enum AddressOrigin {
     /// A person or a program added it, or the kernel is older than Linux 5.18 and does not report
     /// it.
     Unknown,
@@ -186,16 +186,16 @@ pub fn decode(message: &Message<'_>) -> Result<Option<AddressEvent>, WireError> 
 
 /// The values of the attributes.
 #[derive(Debug)]
-struct Parts {
+struct AddressParts {
     address: Option<IpAddr>,
     local: Option<IpAddr>,
     flags: u32,
     /// Seconds.
     valid: Option<u32>,
-    origin: Origin,
+    origin: AddressOrigin,
 }
 
-impl Parts {
+impl AddressParts {
     /// An address that a router advertises without an end has no flag for permanent, but is.
     fn lifetime(&self) -> Lifetime {
         if self.flags & IFA_F_PERMANENT != 0 || self.valid == Some(LIFETIME_INFINITE) {
@@ -210,13 +210,13 @@ fn decode_parts(
     family: Family,
     header_flags: u32,
     attributes: Attributes<'_>,
-) -> Result<Parts, WireError> {
-    let mut parts = Parts {
+) -> Result<AddressParts, WireError> {
+    let mut parts = AddressParts {
         address: None,
         local: None,
         flags: header_flags,
         valid: None,
-        origin: Origin::Unknown,
+        origin: AddressOrigin::Unknown,
     };
     for attribute in attributes {
         let attribute = attribute?;
@@ -269,19 +269,19 @@ fn decode_scope(scope: u8) -> Scope {
     }
 }
 
-fn decode_origin(origin: u8) -> Origin {
+fn decode_origin(origin: u8) -> AddressOrigin {
     match origin {
-        1 => Origin::Loopback,
-        2 => Origin::RouterAdvertisement,
-        3 => Origin::LinkLocal,
-        _ => Origin::Unknown,
+        1 => AddressOrigin::Loopback,
+        2 => AddressOrigin::RouterAdvertisement,
+        3 => AddressOrigin::LinkLocal,
+        _ => AddressOrigin::Unknown,
     }
 }
 
 /// Appends the request for all addresses of both families.
 pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETADDR, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETADDR, flags, sequence }, |payload| {
         payload.bytes(&[0; 8]);
     });
 }
@@ -290,7 +290,7 @@ pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
 pub fn encode(out: &mut Vec<u8>, sequence: u32, address: &Address) {
     let Address { link, prefix, peer, .. } = *address;
     let local = prefix.address();
-    wire::write_message(out, Header { kind: RTM_NEWADDR, flags: 0, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_NEWADDR, flags: 0, sequence }, |payload| {
         let family = encode_family(prefix.family());
         let scope = encode_scope(address.scope);
         payload.bytes(&[family, prefix.prefix_len(), 0, scope]);
@@ -350,12 +350,12 @@ fn encode_flags(address: &Address) -> u32 {
     role | lifetime
 }
 
-fn encode_origin(origin: Origin) -> Option<u8> {
+fn encode_origin(origin: AddressOrigin) -> Option<u8> {
     match origin {
-        Origin::Unknown => None,
-        Origin::Loopback => Some(1),
-        Origin::RouterAdvertisement => Some(2),
-        Origin::LinkLocal => Some(3),
+        AddressOrigin::Unknown => None,
+        AddressOrigin::Loopback => Some(1),
+        AddressOrigin::RouterAdvertisement => Some(2),
+        AddressOrigin::LinkLocal => Some(3),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::netlink::link::{
     IFLA_MASTER, IFLA_MTU, IFLA_VLAN_ID, LinkBond, LinkIndex, RTM_DELLINK, RTM_NEWLINK,
     encode_arp_validate, encode_bond_mode, encode_carrier,
 };
-use crate::netlink::wire::{self, Header, PayloadWriter};
+use crate::netlink::wire::{self, NetlinkHeader, PayloadWriter};
 
 /// A link to create.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub enum Setting<'a> {
 }
 
 /// The header of a request to create a link.
-pub(super) const LINK_REQUEST: Header = Header {
+pub(super) const LINK_REQUEST: NetlinkHeader = NetlinkHeader {
     kind: RTM_NEWLINK,
     flags: wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE,
     sequence: 0,
@@ -66,7 +66,7 @@ pub(super) const LINK_REQUEST: Header = Header {
 
 /// Appends the request to create a link, which is down at first.
 pub(crate) fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
-    wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
+    wire::write_message(out, NetlinkHeader { sequence, ..LINK_REQUEST }, |payload| {
         write_header(payload, 0, Flags::Unchanged);
         payload.attribute_text(IFLA_IFNAME, link.name.as_str());
         if let Some(mac) = link.mac {
@@ -103,7 +103,7 @@ pub(crate) fn encode_add(out: &mut Vec<u8>, sequence: u32, link: &NewLink<'_>) {
 /// Appends the request to delete a link.
 pub(crate) fn encode_delete(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
-    wire::write_message(out, Header { kind: RTM_DELLINK, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_DELLINK, flags, sequence }, |payload| {
         write_header(payload, link.0, Flags::Unchanged);
     });
 }
@@ -124,7 +124,7 @@ pub(crate) fn encode_set(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, sett
         | Setting::MonitorAgain(_)
         | Setting::Primary(_) => Flags::Unchanged,
     };
-    wire::write_message(out, Header { kind: RTM_NEWLINK, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_NEWLINK, flags, sequence }, |payload| {
         write_header(payload, link.0, up);
         match setting {
             Setting::Up | Setting::Down => {}

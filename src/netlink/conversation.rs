@@ -6,7 +6,7 @@
 //! rest of an abandoned answer, are ignored. Every request is a dump or asks for an
 //! acknowledgement, so every answer has an end.
 
-use crate::netlink::wire::{self, Header, Message, WireError, attributes, messages};
+use crate::netlink::wire::{self, Message, NetlinkHeader, WireError, attributes, messages};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
@@ -22,7 +22,7 @@ const ATTRIBUTE_TEXT: u16 = 1;
 
 /// The progress of an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Answer {
+pub enum AnswerState {
     /// More is to come, or there is no request.
     Pending,
     /// The answer is complete.
@@ -83,22 +83,22 @@ impl Conversation {
     }
 
     /// Takes a datagram from the kernel and passes each message that belongs to the answer to
-    /// `each`. After any result but [`Answer::Pending`] the answer is over.
+    /// `each`. After any result but [`AnswerState::Pending`] the answer is over.
     pub fn handle_datagram(
         &mut self,
         datagram: &[u8],
         mut each: impl FnMut(Message<'_>),
-    ) -> Answer {
+    ) -> AnswerState {
         for message in messages(datagram) {
             let answer = match message {
                 Ok(message) => self.handle_message(message, &mut each),
-                Err(err) => self.end(Answer::Malformed(err)),
+                Err(err) => self.end(AnswerState::Malformed(err)),
             };
-            if answer != Answer::Pending {
+            if answer != AnswerState::Pending {
                 return answer;
             }
         }
-        Answer::Pending
+        AnswerState::Pending
     }
 
     /// Takes the front of a datagram that is too long for the buffer: its whole messages. The
@@ -107,14 +107,14 @@ impl Conversation {
         &mut self,
         front: &[u8],
         mut each: impl FnMut(Message<'_>),
-    ) -> Answer {
+    ) -> AnswerState {
         for message in messages(front).map_while(Result::ok) {
             let answer = self.handle_message(message, &mut each);
-            if answer != Answer::Pending {
+            if answer != AnswerState::Pending {
                 return answer;
             }
         }
-        Answer::Pending
+        AnswerState::Pending
     }
 
     /// Notes that a datagram of the answer is lost: the answer does not show one state of the
@@ -127,28 +127,28 @@ impl Conversation {
         &mut self,
         message: Message<'_>,
         each: &mut impl FnMut(Message<'_>),
-    ) -> Answer {
+    ) -> AnswerState {
         let Some(consistency) = self.consistency else {
-            return Answer::Pending;
+            return AnswerState::Pending;
         };
         // The lost message may have had the current number.
         let is_lost = message.kind == NLMSG_OVERRUN;
         let later_count = self.sequence.wrapping_sub(self.first);
         if message.sequence.wrapping_sub(self.first) > later_count && !is_lost {
-            return Answer::Pending;
+            return AnswerState::Pending;
         }
         let is_torn = is_lost || message.flags & wire::FLAG_DUMP_INTERRUPTED != 0;
         let consistency = if is_torn { Consistency::Torn } else { consistency };
         self.consistency = Some(consistency);
         match message.kind {
-            NLMSG_NOOP | NLMSG_OVERRUN => Answer::Pending,
-            NLMSG_ERROR | NLMSG_DONE if message.sequence != self.sequence => Answer::Pending,
+            NLMSG_NOOP | NLMSG_OVERRUN => AnswerState::Pending,
+            NLMSG_ERROR | NLMSG_DONE if message.sequence != self.sequence => AnswerState::Pending,
             NLMSG_ERROR => match decode_error(message.payload) {
                 Ok(errno) => {
                     self.complaint = decode_complaint(&message);
                     self.end(outcome(errno, consistency))
                 }
-                Err(err) => self.end(Answer::Malformed(err)),
+                Err(err) => self.end(AnswerState::Malformed(err)),
             },
             // Before Linux 2.6 the end carried no result.
             NLMSG_DONE => {
@@ -157,13 +157,13 @@ impl Conversation {
             }
             _ => {
                 each(message);
-                Answer::Pending
+                AnswerState::Pending
             }
         }
     }
 
     /// Nothing that follows is part of the answer.
-    fn end(&mut self, answer: Answer) -> Answer {
+    fn end(&mut self, answer: AnswerState) -> AnswerState {
         self.consistency = None;
         answer
     }
@@ -178,14 +178,14 @@ pub(crate) fn next_sequence(sequence: u32) -> u32 {
 /// Appends the end of an answer to a request, as the kernel encodes it: this `errno`, or 0 for
 /// success.
 pub fn encode_end(out: &mut Vec<u8>, sequence: u32, errno: i32) {
-    wire::write_message(out, Header { kind: NLMSG_ERROR, flags: 0, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: NLMSG_ERROR, flags: 0, sequence }, |payload| {
         payload.bytes(&errno.saturating_neg().to_ne_bytes());
     });
 }
 
 /// Appends the kernel's report that it has lost a message of an answer.
 pub(crate) fn encode_loss(out: &mut Vec<u8>, sequence: u32) {
-    wire::write_message(out, Header { kind: NLMSG_OVERRUN, flags: 0, sequence }, |_| {});
+    wire::write_message(out, NetlinkHeader { kind: NLMSG_OVERRUN, flags: 0, sequence }, |_| {});
 }
 
 /// Whether a message, with its header, is the end of an answer.
@@ -194,11 +194,11 @@ pub fn is_end(message: &[u8]) -> bool {
     message.is_some_and(|it| matches!(it.kind, NLMSG_ERROR | NLMSG_DONE))
 }
 
-fn outcome(errno: i32, consistency: Consistency) -> Answer {
+fn outcome(errno: i32, consistency: Consistency) -> AnswerState {
     match (errno, consistency) {
-        (0, Consistency::Whole) => Answer::Complete,
-        (0, Consistency::Torn) => Answer::Interrupted,
-        (errno, _) => Answer::Refused(errno),
+        (0, Consistency::Whole) => AnswerState::Complete,
+        (0, Consistency::Torn) => AnswerState::Interrupted,
+        (errno, _) => AnswerState::Refused(errno),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::model::address::MacAddr;
 use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier, OperState};
 use crate::model::name::IfName;
 use crate::netlink::wire::{
-    self, Attribute, Attributes, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Header, Message, PayloadWriter,
-    WireError, attributes,
+    self, Attribute, Attributes, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Message, NetlinkHeader,
+    PayloadWriter, WireError, attributes,
 };
 
 pub(super) const RTM_NEWLINK: u16 = 16;
@@ -204,7 +204,7 @@ pub(crate) fn told_name(message: &Message<'_>) -> Option<IfName> {
 
 /// Appends a message without any attribute, for a link that could not be decoded.
 pub(crate) fn encode_unread(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
-    wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
         payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
         payload.bytes(&index.0.to_ne_bytes());
         payload.bytes(&[0; 8]);
@@ -393,7 +393,11 @@ fn decode_vlan(data: Attributes<'_>) -> Result<LinkKind, WireError> {
 
 /// Appends the request for all links.
 pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
-    encode_get(out, Header { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_DUMP, sequence }, 0);
+    encode_get(
+        out,
+        NetlinkHeader { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_DUMP, sequence },
+        0,
+    );
 }
 
 /// Appends the request for one link. The kernel announces a change of a bridge's or bond's own
@@ -401,13 +405,13 @@ pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
 pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, index: LinkIndex) {
     encode_get(
         out,
-        Header { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_ACK, sequence },
+        NetlinkHeader { kind: RTM_GETLINK, flags: FLAG_REQUEST | FLAG_ACK, sequence },
         index.0,
     );
 }
 
 /// Counters are half of an answer, so the request excludes them.
-fn encode_get(out: &mut Vec<u8>, header: Header, index: u32) {
+fn encode_get(out: &mut Vec<u8>, header: NetlinkHeader, index: u32) {
     wire::write_message(out, header, |payload| {
         payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
         payload.bytes(&index.to_ne_bytes());
@@ -418,7 +422,7 @@ fn encode_get(out: &mut Vec<u8>, header: Header, index: u32) {
 
 /// Appends `link` as the kernel would announce it.
 pub fn encode(out: &mut Vec<u8>, sequence: u32, link: &Link) {
-    wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
         payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
         payload.bytes(&link.index.0.to_ne_bytes());
         let up = if link.up { IFF_UP } else { 0 };

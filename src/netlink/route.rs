@@ -12,7 +12,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::model::address::Family;
 use crate::netlink::address::{decode_ip, encode_family, with_octets};
 use crate::netlink::link::LinkIndex;
-use crate::netlink::wire::{self, Attribute, Attributes, Header, Message, WireError, attributes};
+use crate::netlink::wire::{
+    self, Attribute, Attributes, Message, NetlinkHeader, WireError, attributes,
+};
 
 pub(super) const RTM_NEWROUTE: u16 = 24;
 pub(super) const RTM_DELROUTE: u16 = 25;
@@ -79,7 +81,7 @@ pub enum RouteAnswer {
 /// as for a blackhole.
 pub(crate) fn encode_lookup(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, probe: IpAddr) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
-    wire::write_message(out, Header { kind: RTM_GETROUTE, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETROUTE, flags, sequence }, |payload| {
         let family = Family::of(probe);
         payload.bytes(&[encode_family(family), family.prefix_len_max(), 0, 0]);
         payload.bytes(&[0; 4]);

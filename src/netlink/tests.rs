@@ -60,7 +60,7 @@ fn a_broken_message_does_not_hide_the_next() {
         (99, b"whatever"),
         (RTM_DELLINK, &DELETED),
     ] {
-        let header = wire::Header { kind, flags: 0, sequence: 0 };
+        let header = wire::NetlinkHeader { kind, flags: 0, sequence: 0 };
         wire::write_message(&mut datagram, header, |out| out.bytes(payload));
         datagram.resize(datagram.len().next_multiple_of(4), 0);
     }

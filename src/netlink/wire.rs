@@ -236,14 +236,18 @@ pub fn take_u32(input: &mut &[u8], field: &'static str) -> Result<u32, WireError
 
 /// The fields of a message's header besides its length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Header {
+pub struct NetlinkHeader {
     pub kind: u16,
     pub flags: u16,
     pub sequence: u32,
 }
 
 /// Appends a message to `out`. `fill` writes the payload; the length is filled in afterwards.
-pub fn write_message(out: &mut Vec<u8>, header: Header, fill: impl FnOnce(&mut PayloadWriter<'_>)) {
+pub fn write_message(
+    out: &mut Vec<u8>,
+    header: NetlinkHeader,
+    fill: impl FnOnce(&mut PayloadWriter<'_>),
+) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&header.kind.to_ne_bytes());

@@ -6,7 +6,7 @@
 
 use crate::host::survey::Surveyed;
 use crate::model::address::Family;
-use crate::model::foreign::{ForeignClient, Links};
+use crate::model::foreign::{ClientLinks, ForeignClient};
 use crate::model::interface::{Interface, Protocol};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
@@ -14,7 +14,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::apart::Apart;
 use crate::plan::builder::{Builder, Leases};
 use crate::plan::goal::AddressingGoal;
-use crate::plan::refusal::Refusal;
+use crate::plan::refusal::PlanRefusal;
 use crate::plan::step::{Condition, Step, sysctl_values};
 use crate::plan::ways::{Ways, routes_in_order};
 
@@ -133,12 +133,12 @@ impl<'a> Builder<'a> {
     /// Ends the DHCP clients of a link that will be a port, or is taken down. This comes first,
     /// since some clients remove their lease from a link that becomes a port. It also applies to a
     /// link that is yet to be created, since the clients would find it.
-    pub(super) fn stop_all_clients(&mut self, link: IfName) -> Result<(), Refusal> {
+    pub(super) fn stop_all_clients(&mut self, link: IfName) -> Result<(), PlanRefusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
             self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
         }
         for client in self.survey.foreign.iter().filter(|client| client.is_on(link)) {
-            if !matches!(client.links, Links::All(_)) {
+            if !matches!(client.links, ClientLinks::All(_)) {
                 self.end_foreign_client(link, client)?;
             }
         }
@@ -152,18 +152,19 @@ impl<'a> Builder<'a> {
         &mut self,
         link: IfName,
         definition: &Interface,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PlanRefusal> {
         if self.find(&link).is_none_or(|now| now.link.master.is_some()) {
             return Ok(());
         }
-        let is_found =
-            |client: &&ForeignClient| matches!(client.links, Links::All(_)) && client.is_on(link);
+        let is_found = |client: &&ForeignClient| {
+            matches!(client.links, ClientLinks::All(_)) && client.is_on(link)
+        };
         for client in self.survey.foreign.iter().filter(is_found) {
             let part = client.part(link);
             if part.is_some() && !leases(definition).is_empty() && !client.may_have(definition.name)
             {
                 let (name, client) = (definition.name, Box::new(client.clone()));
-                return Err(Refusal::NotAllowed { name, port: link, client });
+                return Err(PlanRefusal::NotAllowed { name, port: link, client });
             }
             self.end_foreign_client(link, part.as_ref().unwrap_or(client))?;
         }
@@ -171,10 +172,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Ends another program's client, if it can be started again.
-    fn end_foreign_client(&mut self, name: IfName, client: &ForeignClient) -> Result<(), Refusal> {
+    fn end_foreign_client(
+        &mut self,
+        name: IfName,
+        client: &ForeignClient,
+    ) -> Result<(), PlanRefusal> {
         let client = Box::new(client.clone());
         if client.keeper.is_some() || client.only_link().is_none() {
-            return Err(Refusal::Client { name, client });
+            return Err(PlanRefusal::Client { name, client });
         }
         let undo = vec![Step::StartForeignClient(client.clone())];
         self.push(Step::EndForeignClient(client), undo);
@@ -183,7 +188,7 @@ impl<'a> Builder<'a> {
 
     /// Ends the DHCP clients of `definition`'s link that the definition does not want. A client
     /// that serves all links is not ended, since its own configuration decides about this link.
-    pub(super) fn stop_clients(&mut self, definition: &'a Interface) -> Result<(), Refusal> {
+    pub(super) fn stop_clients(&mut self, definition: &'a Interface) -> Result<(), PlanRefusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == definition.name) {
             if wanted_lease(definition, lease.family) != Some(lease.name_servers) {
                 self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);

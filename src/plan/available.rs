@@ -51,7 +51,7 @@ impl fmt::Display for Lack {
 
 /// A part of a definition.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Part {
+pub(super) struct DefinitionPart {
     /// `None` if a link is missing that the interface cannot exist without.
     pub(super) interface: Option<Interface>,
     /// The omitted links.
@@ -62,7 +62,7 @@ pub(super) struct Part {
 
 /// Returns the part of `definition` whose links exist. An interface without its ports gets no DHCP
 /// client yet, since its hardware address will be that of its first port.
-pub(super) fn part_of(definition: &Interface, host: &Host) -> Part {
+pub(super) fn part_of(definition: &Interface, host: &Host) -> DefinitionPart {
     let mut lacks = Vec::new();
     let kind = match &definition.kind {
         Kind::Ethernet(_) => {
@@ -89,7 +89,7 @@ pub(super) fn part_of(definition: &Interface, host: &Host) -> Part {
         let protocols = interface.iter_mut().flat_map(|part| &mut part.protocols);
         protocols.for_each(|protocol| protocol.dhcp = None);
     }
-    Part { interface, lacks, is_portless }
+    DefinitionPart { interface, lacks, is_portless }
 }
 
 /// Removes from a part that was brought up before the ports that it already has, since an

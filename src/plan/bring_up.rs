@@ -13,9 +13,9 @@ use crate::host::survey::{Survey, Surveyed};
 use crate::model::interface::{Bridge, Interface, Kind};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
-use crate::plan::available::{self, Lack, Part};
+use crate::plan::available::{self, DefinitionPart, Lack};
 use crate::plan::builder::{Builder, Leases};
-use crate::plan::refusal::Refusal;
+use crate::plan::refusal::PlanRefusal;
 use crate::plan::step::{Condition, Step};
 use crate::plan::{Plan, Planned, addressing};
 
@@ -23,13 +23,13 @@ use crate::plan::{Plan, Planned, addressing};
 ///
 /// # Errors
 /// The interface is up and matches its definition, or cannot be brought up.
-pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+pub fn bring_up(definition: &Interface, host: &Host, survey: &Survey) -> Result<Plan, PlanRefusal> {
     draft_up(definition, host, survey, Leases::Awaited)
 }
 
 /// The part of a definition that can be brought up now.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Partial {
+pub struct PartialPlan {
     /// Without steps, if nothing can or need be done.
     pub plan: Plan,
     /// The missing objects.
@@ -40,7 +40,7 @@ pub struct Partial {
 
 /// The extent to which a definition is applied.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Round {
+pub enum BringUpExtent {
     /// Everything that differs from the definition is changed.
     First,
     /// Only objects that were missing before are added. An administrator has made all other
@@ -56,27 +56,27 @@ pub(crate) fn bring_up_available(
     definition: &Interface,
     host: &Host,
     survey: &Survey,
-    round: Round,
-) -> Result<Partial, Refusal> {
-    let Part { interface, mut lacks, is_portless } = available::part_of(definition, host);
+    round: BringUpExtent,
+) -> Result<PartialPlan, PlanRefusal> {
+    let DefinitionPart { interface, mut lacks, is_portless } = available::part_of(definition, host);
     let Some(mut part) = interface else {
-        return Ok(Partial { plan: Plan::default(), lacks, is_usable: false });
+        return Ok(PartialPlan { plan: Plan::default(), lacks, is_usable: false });
     };
     let leases = addressing::leases(&part);
     let missing: Vec<_> = leases.into_iter().filter(|leased| !leased.holds(host)).collect();
     let is_usable = missing.is_empty() && !is_portless;
     lacks.extend(missing.into_iter().map(Lack::Lease));
-    if round == Round::Later {
+    if round == BringUpExtent::Later {
         available::without_ports_in_place(&mut part, host);
     }
     let mut plan = match draft_up(&part, host, survey, Leases::LeftToClients) {
-        Err(Refusal::Running) => Plan::default(),
+        Err(PlanRefusal::Running) => Plan::default(),
         planned => planned?,
     };
-    if round == Round::Later {
+    if round == BringUpExtent::Later {
         keep_additions(&mut plan, definition, survey);
     }
-    Ok(Partial { plan, lacks, is_usable })
+    Ok(PartialPlan { plan, lacks, is_usable })
 }
 
 /// Drops the steps that would change or remove attributes of links that are in use already.
@@ -111,7 +111,7 @@ fn draft_up(
     host: &Host,
     survey: &Survey,
     leases: Leases,
-) -> Result<Plan, Refusal> {
+) -> Result<Plan, PlanRefusal> {
     let name = definition.name;
     let sources: Vec<_> = sources(definition, survey);
     let mut builder = Builder::new(host, survey);
@@ -168,7 +168,7 @@ fn draft_up(
     builder.move_nexthops(definition, &sources);
     builder.start_clients(definition, &sources);
     if builder.is_empty() {
-        return Err(Refusal::Running);
+        return Err(PlanRefusal::Running);
     }
     builder.push(Step::WaitFor(Condition::Up(name)), Vec::new());
     Ok(builder.finish())
@@ -179,11 +179,11 @@ fn draft_up(
 ///
 /// # Errors
 /// The link is up already, or a port.
-pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, PlanRefusal> {
     let mut builder = Builder::new(host, survey);
     let now = builder.require(&name, || "which is to be brought up".to_owned())?;
     if now.link.up {
-        return Err(Refusal::Running);
+        return Err(PlanRefusal::Running);
     }
     builder.set_up(name);
     builder.push(Step::WaitFor(Condition::Up(name)), Vec::new());

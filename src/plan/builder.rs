@@ -9,8 +9,8 @@ use crate::netlink::address::Scope;
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
-use crate::plan::left::Left;
-use crate::plan::step::{Condition, LinkSpec, Step, Value};
+use crate::plan::left::LeftRoute;
+use crate::plan::step::{Condition, LinkSpec, LinkValue, Step};
 use crate::plan::ways::is_reached;
 use crate::plan::{Plan, Planned};
 
@@ -20,7 +20,7 @@ pub(super) struct Builder<'a> {
     pub(super) survey: &'a Survey,
     steps: Vec<Planned>,
     discarded: Vec<IfName>,
-    left: Vec<Left>,
+    left: Vec<LeftRoute>,
     pub(super) leases: Leases,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Sets `value`; `old` is the former value.
-    pub(super) fn set(&mut self, link: IfName, value: Value, old: Value) {
+    pub(super) fn set(&mut self, link: IfName, value: LinkValue, old: LinkValue) {
         let undo = Step::SetLink { link, value: old };
         self.push(Step::SetLink { link, value }, vec![undo]);
     }
@@ -87,8 +87,8 @@ impl<'a> Builder<'a> {
     /// Renames a link that is down, so that it can be deleted later.
     pub(super) fn discard(&mut self, link: &Link) {
         let Some(name) = discarded_name(link) else { return };
-        let undo = Step::SetLink { link: name, value: Value::Name(link.name) };
-        self.push(Step::SetLink { link: link.name, value: Value::Name(name) }, vec![undo]);
+        let undo = Step::SetLink { link: name, value: LinkValue::Name(link.name) };
+        self.push(Step::SetLink { link: link.name, value: LinkValue::Name(name) }, vec![undo]);
         self.discarded.push(name);
     }
 
@@ -124,7 +124,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Records a lost route.
-    pub(super) fn leave(&mut self, left: Left) {
+    pub(super) fn leave(&mut self, left: LeftRoute) {
         self.left.push(left);
     }
 
@@ -144,7 +144,7 @@ impl<'a> Builder<'a> {
     pub(super) fn set_up(&mut self, link: IfName) {
         let now = self.find(&link);
         let set = |value| Step::SetLink { link, value };
-        let is_planned = self.steps().any(|step| *step == set(Value::Up));
+        let is_planned = self.steps().any(|step| *step == set(LinkValue::Up));
         if is_planned || now.is_some_and(|now| now.link.up) {
             return;
         }
@@ -154,8 +154,8 @@ impl<'a> Builder<'a> {
         };
         let again = addresses.iter().filter(is_lost).cloned();
         let again = again.map(|record| Step::AddAddress { link, record });
-        let undo = std::iter::once(set(Value::Down)).chain(again).collect();
-        self.push(set(Value::Up), undo);
+        let undo = std::iter::once(set(LinkValue::Down)).chain(again).collect();
+        self.push(set(LinkValue::Up), undo);
     }
 
     /// Returns the links on `link` that work only while it is up: VLANs and similar. The other end

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Left`]: a route that a change cannot move to the new link unchanged, with the reason.
+//! [`LeftRoute`]: a route that a change cannot move to the new link unchanged, with the reason.
 //!
 //! A change moves routes to the new link, unless the definition contradicts them. The plan contains
 //! the exceptions, so that the log names them before the change begins.
@@ -12,7 +12,7 @@ use crate::netlink::record::route::RouteRecord;
 
 /// A route that a change removes.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Left {
+pub struct LeftRoute {
     /// The link that the route leads through.
     pub from: IfName,
     pub route: RouteRecord,
@@ -39,7 +39,7 @@ pub enum Reason {
     Object(u32),
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for LeftRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, route, to, reason } = self;
         if let Reason::Object(id) = reason {

@@ -11,8 +11,8 @@ use crate::model::interface::{
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
 use crate::plan::builder::Builder;
-use crate::plan::refusal::Refusal;
-use crate::plan::step::{Condition, LinkSpec, SpecKind, Step, Value};
+use crate::plan::refusal::PlanRefusal;
+use crate::plan::step::{Condition, LinkSpec, LinkValue, SpecKind, Step};
 
 /// The kernel's bounds of the forward delay while STP runs (`BR_MIN_FORWARD_DELAY`,
 /// `BR_MAX_FORWARD_DELAY`), in hundredths of a second.
@@ -25,42 +25,46 @@ impl<'a> Builder<'a> {
         &self,
         name: &IfName,
         role: impl FnOnce() -> String,
-    ) -> Result<&'a Surveyed, Refusal> {
-        self.find(name).ok_or_else(|| Refusal::Missing { name: *name, role: role() })
+    ) -> Result<&'a Surveyed, PlanRefusal> {
+        self.find(name).ok_or_else(|| PlanRefusal::Missing { name: *name, role: role() })
     }
 
-    pub(super) fn ethernet(&mut self, name: IfName, ethernet: &Ethernet) -> Result<(), Refusal> {
+    pub(super) fn ethernet(
+        &mut self,
+        name: IfName,
+        ethernet: &Ethernet,
+    ) -> Result<(), PlanRefusal> {
         let now = self.require(&name, || "which is to be brought up".to_owned())?;
         self.set_mac(&now.link, ethernet.mac);
         Ok(())
     }
 
     /// Refuses a link that is a port, since it cannot be an interface of its own.
-    pub(super) fn check_is_no_port(&self, name: IfName) -> Result<(), Refusal> {
+    pub(super) fn check_is_no_port(&self, name: IfName) -> Result<(), PlanRefusal> {
         let master = self.find(&name).and_then(|now| self.host.link(now.link.master?));
         let holder =
             master.filter(|master| matches!(master.kind, LinkKind::Bond(_) | LinkKind::Bridge(_)));
-        holder.map_or(Ok(()), |master| Err(Refusal::IsPort { name, master: master.name }))
+        holder.map_or(Ok(()), |master| Err(PlanRefusal::IsPort { name, master: master.name }))
     }
 
     /// Plans a VLAN, and brings its parent up.
-    pub(super) fn vlan(&mut self, name: IfName, vlan: &Vlan) -> Result<(), Refusal> {
+    pub(super) fn vlan(&mut self, name: IfName, vlan: &Vlan) -> Result<(), PlanRefusal> {
         let parent = self.find(&vlan.parent).map(|parent| parent.link.index);
         if parent.is_none() && !self.is_made(&vlan.parent) {
             let role = format!("the parent of VLAN {name}");
-            return Err(Refusal::Missing { name: vlan.parent, role });
+            return Err(PlanRefusal::Missing { name: vlan.parent, role });
         }
         self.set_up(vlan.parent);
         match self.find(&name).map(|now| &now.link) {
             Some(Link { kind: LinkKind::Vlan { tag }, parent: over, .. }) => {
                 if *tag != vlan.tag {
-                    return Err(Refusal::Fixed { name, what: "the tag".to_owned() });
+                    return Err(PlanRefusal::Fixed { name, what: "the tag".to_owned() });
                 }
                 if over.is_none() || *over != parent {
-                    return Err(Refusal::Fixed { name, what: "the parent".to_owned() });
+                    return Err(PlanRefusal::Fixed { name, what: "the parent".to_owned() });
                 }
             }
-            Some(_) => return Err(Refusal::WrongKind { name, wanted: "VLAN" }),
+            Some(_) => return Err(PlanRefusal::WrongKind { name, wanted: "VLAN" }),
             None => {
                 let kind = SpecKind::Vlan { tag: vlan.tag, parent: vlan.parent };
                 self.make_link(LinkSpec { name, mac: None, kind }, std::iter::empty());
@@ -70,11 +74,11 @@ impl<'a> Builder<'a> {
     }
 
     /// Plans a bond with its members. The members must be down and without addresses to be added.
-    pub(super) fn bond(&mut self, name: IfName, bond: &Bond) -> Result<(), Refusal> {
+    pub(super) fn bond(&mut self, name: IfName, bond: &Bond) -> Result<(), PlanRefusal> {
         let now = self.find(&name).map(|now| &now.link);
         match now {
             Some(Link { kind: LinkKind::Bond(live), .. }) => self.tune_bond(name, bond, live)?,
-            Some(_) => return Err(Refusal::WrongKind { name, wanted: "bond" }),
+            Some(_) => return Err(PlanRefusal::WrongKind { name, wanted: "bond" }),
             None => {
                 let kind = SpecKind::Bond { mode: bond.mode, monitor: bond.monitor.clone() };
                 let members = bond.members.iter().map(|member| member.name);
@@ -91,7 +95,7 @@ impl<'a> Builder<'a> {
                     self.strip(port);
                     continue;
                 }
-                Some(master) => return Err(Refusal::IsPort { name: *member, master }),
+                Some(master) => return Err(PlanRefusal::IsPort { name: *member, master }),
                 None => {}
             }
             self.check_is_free(&port.link)?;
@@ -101,9 +105,10 @@ impl<'a> Builder<'a> {
             }
             let set = |value| Step::SetLink { link: *member, value };
             // The member takes the bond's MTU, which may be lower.
-            let undo = std::iter::once(set(Value::NoMaster)).chain(self.mtus_over(&port.link, 0));
+            let undo =
+                std::iter::once(set(LinkValue::NoMaster)).chain(self.mtus_over(&port.link, 0));
             let undo = undo.collect();
-            self.push(set(Value::Master(name)), undo);
+            self.push(set(LinkValue::Master(name)), undo);
             self.restore_port(*member, name);
         }
         self.restore_primary(name, bond);
@@ -113,18 +118,20 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn tune_bond(&mut self, name: IfName, bond: &Bond, live: &LinkBond) -> Result<(), Refusal> {
+    fn tune_bond(&mut self, name: IfName, bond: &Bond, live: &LinkBond) -> Result<(), PlanRefusal> {
         if bond.mode.is_some_and(|mode| live.mode != Some(mode)) {
-            return Err(Refusal::Fixed { name, what: "the mode".to_owned() });
+            return Err(PlanRefusal::Fixed { name, what: "the mode".to_owned() });
         }
         if let Some(wanted) = bond.monitor.as_ref().filter(|wanted| !monitors(live, wanted)) {
-            let again = |bond: LinkBond| Value::MonitorAgain(Box::new(bond));
+            let again = |bond: LinkBond| LinkValue::MonitorAgain(Box::new(bond));
             let off = || again(LinkBond { miimon: 0, arp_interval: 0, ..live.clone() });
             let value = match wanted {
                 // Disabling one monitor must not disable the other.
                 BondMonitor::Arp { interval: 0, .. } => off(),
                 BondMonitor::Mii { freq: 0, .. } if live.arp_interval > 0 => off(),
-                BondMonitor::Mii { .. } | BondMonitor::Arp { .. } => Value::Monitor(wanted.clone()),
+                BondMonitor::Mii { .. } | BondMonitor::Arp { .. } => {
+                    LinkValue::Monitor(wanted.clone())
+                }
             };
             self.set(name, value, again(live.clone()));
         }
@@ -132,10 +139,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Refuses to take down a link that other links need.
-    pub(super) fn check_is_free(&self, link: &Link) -> Result<(), Refusal> {
+    pub(super) fn check_is_free(&self, link: &Link) -> Result<(), PlanRefusal> {
         let over = self.links_over(link).into_iter().filter(|over| link.up && over.up);
         let guests: Vec<_> = over.map(|over| over.name).collect();
-        if guests.is_empty() { Ok(()) } else { Err(Refusal::Guests { name: link.name, guests }) }
+        if guests.is_empty() {
+            Ok(())
+        } else {
+            Err(PlanRefusal::Guests { name: link.name, guests })
+        }
     }
 
     /// Takes a link down, after its addresses and routes. When it comes up again the kernel also
@@ -143,15 +154,15 @@ impl<'a> Builder<'a> {
     pub(super) fn set_down(&mut self, link: &Link) {
         let set = |link, value| Step::SetLink { link, value };
         let down_over = self.links_over(link).into_iter().filter(|over| !over.up);
-        let undo = down_over.map(|over| set(over.name, Value::Down));
-        let up = std::iter::once(set(link.name, Value::Up));
+        let undo = down_over.map(|over| set(over.name, LinkValue::Down));
+        let up = std::iter::once(set(link.name, LinkValue::Up));
         let undo = up.chain(undo).collect();
-        self.push(set(link.name, Value::Down), undo);
+        self.push(set(link.name, LinkValue::Down), undo);
     }
 
     /// Plans a bridge without adding its ports; the ports' links are created, and it gets the first
     /// one's hardware address.
-    pub(super) fn bridge(&mut self, name: IfName, bridge: &Bridge) -> Result<(), Refusal> {
+    pub(super) fn bridge(&mut self, name: IfName, bridge: &Bridge) -> Result<(), PlanRefusal> {
         for port in &bridge.ports {
             match &port.kind {
                 PortKind::Ethernet(_) => {
@@ -172,7 +183,7 @@ impl<'a> Builder<'a> {
             Some(Link { kind: LinkKind::Bridge(live), .. }) => {
                 self.tune_bridge(name, bridge, *live);
             }
-            Some(_) => return Err(Refusal::WrongKind { name, wanted: "bridge" }),
+            Some(_) => return Err(PlanRefusal::WrongKind { name, wanted: "bridge" }),
             None => {
                 let mac = bridge.ports.first().and_then(|port| self.mac_to_be(port));
                 let delay = bridge.delay.map(|delay| in_force(delay, bridge.stp.unwrap_or(false)));
@@ -195,14 +206,14 @@ impl<'a> Builder<'a> {
         let stp = bridge.stp.unwrap_or(live.stp);
         let delay = in_force(bridge.delay.unwrap_or(live.forward_delay), stp);
         if live.stp && !stp {
-            self.set(name, Value::Stp(false), Value::Stp(true));
+            self.set(name, LinkValue::Stp(false), LinkValue::Stp(true));
         }
         // The kernel stores ticks, so it may report a hundredth of a second less.
         if delay.0.abs_diff(live.forward_delay.0) > 1 {
-            self.set(name, Value::Delay(delay), Value::Delay(live.forward_delay));
+            self.set(name, LinkValue::Delay(delay), LinkValue::Delay(live.forward_delay));
         }
         if !live.stp && stp {
-            self.set(name, Value::Stp(true), Value::Stp(false));
+            self.set(name, LinkValue::Stp(true), LinkValue::Stp(false));
         }
     }
 
@@ -213,7 +224,7 @@ impl<'a> Builder<'a> {
         name: IfName,
         bridge: &Bridge,
         mtu: Option<u32>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PlanRefusal> {
         self.raise_mtus(bridge, mtu);
         for port in &bridge.ports {
             let now = self.find(&port.name).map(|now| &now.link);
@@ -222,9 +233,9 @@ impl<'a> Builder<'a> {
             }
             match now.and_then(|now| self.master_of(now)) {
                 Some(master) if master == name => {}
-                Some(master) => return Err(Refusal::IsPort { name: port.name, master }),
+                Some(master) => return Err(PlanRefusal::IsPort { name: port.name, master }),
                 None => {
-                    self.set(port.name, Value::Master(name), Value::NoMaster);
+                    self.set(port.name, LinkValue::Master(name), LinkValue::NoMaster);
                     self.restore_port(port.name, name);
                 }
             }
@@ -281,11 +292,12 @@ impl<'a> Builder<'a> {
     /// undo steps take down one that was down.
     pub(super) fn release(&mut self, master: &Link, port: &Link) {
         let set = |value| Step::SetLink { link: port.name, value };
-        let down = (!port.up && matches!(master.kind, LinkKind::Bond(_))).then_some(Value::Down);
+        let down =
+            (!port.up && matches!(master.kind, LinkKind::Bond(_))).then_some(LinkValue::Down);
         let again = self.joined_again(master, port);
-        let undo = std::iter::once(Value::Master(master.name)).chain(down).map(set);
+        let undo = std::iter::once(LinkValue::Master(master.name)).chain(down).map(set);
         let undo = undo.chain(again).collect();
-        self.push(set(Value::NoMaster), undo);
+        self.push(set(LinkValue::NoMaster), undo);
     }
 
     /// Returns the hardware address that a port has or will have.
@@ -302,7 +314,7 @@ impl<'a> Builder<'a> {
 
     fn set_mac(&mut self, now: &Link, wanted: Option<MacAddr>) {
         if let (Some(wanted), Some(old)) = (wanted.filter(|mac| now.mac != Some(*mac)), now.mac) {
-            self.set(now.name, Value::Mac(wanted), Value::Mac(old));
+            self.set(now.name, LinkValue::Mac(wanted), LinkValue::Mac(old));
         }
     }
 
@@ -321,7 +333,7 @@ impl<'a> Builder<'a> {
         let mut again = Vec::new();
         while let Some(link) = below.pop() {
             for vlan in self.links_over(link).into_iter().filter(|vlan| vlan.mtu > mtu) {
-                again.push(Step::SetLink { link: vlan.name, value: Value::Mtu(vlan.mtu) });
+                again.push(Step::SetLink { link: vlan.name, value: LinkValue::Mtu(vlan.mtu) });
                 below.push(vlan);
             }
             if let LinkKind::Bond(_) = link.kind {
@@ -344,7 +356,7 @@ impl<'a> Builder<'a> {
             makes_one && step.link_name() == Some(*name)
         };
         let is_port = |step: &Step| {
-            matches!(step, Step::SetLink { value: Value::Master(_) | Value::NoMaster, .. })
+            matches!(step, Step::SetLink { value: LinkValue::Master(_) | LinkValue::NoMaster, .. })
         };
         let now = self.find(name).map(|now| &now.link.kind);
         let is_there = matches!(now, Some(LinkKind::Bridge(_)));
@@ -359,7 +371,7 @@ impl<'a> Builder<'a> {
         let has_followed = self.has_new_ports(&name);
         let wanted = wanted.map(|wanted| wanted.min(most));
         if let Some(wanted) = wanted.filter(|wanted| *wanted != before || has_followed) {
-            let set = |link, mtu| Step::SetLink { link, value: Value::Mtu(mtu) };
+            let set = |link, mtu| Step::SetLink { link, value: LinkValue::Mtu(mtu) };
             let now = self.find(&name).map(|now| &now.link);
             let again = now.map(|now| self.mtus_over(now, wanted)).unwrap_or_default();
             let undo = std::iter::once(set(name, before)).chain(again).collect();

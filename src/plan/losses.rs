@@ -11,22 +11,22 @@ use crate::host::survey::{Survey, Surveyed};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::goal::{AddressingGoal, holds};
-use crate::plan::refusal::Refusal;
+use crate::plan::refusal::PlanRefusal;
 
 /// An address that is removed when a definition is brought up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Loss {
+pub struct LostAddress {
     /// The bridge or bond whose definition lacks it.
     pub name: IfName,
     pub port: IfName,
     pub prefix: IpPrefix,
 }
 
-impl fmt::Display for Loss {
+impl fmt::Display for LostAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, port, prefix } = self;
         write!(
@@ -41,7 +41,7 @@ impl fmt::Display for Loss {
 ///
 /// # Errors
 /// A default route depends on one of them, and on no address that stays.
-pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refusal> {
+pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<LostAddress>, PlanRefusal> {
     let name = definition.name;
     let members = definition.members();
     let ports: Vec<_> = members.iter().filter_map(|member| survey.named(member)).collect();
@@ -59,11 +59,11 @@ pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<Loss>, Refu
                     continue;
                 }
                 if let Some(prefix) = way.first().map(|record| record.address.prefix) {
-                    return Err(Refusal::WayIn { name, port, prefix });
+                    return Err(PlanRefusal::WayIn { name, port, prefix });
                 }
             }
             let lost = own.iter().filter(|record| !stays(record));
-            losses.extend(lost.map(|it| Loss { name, port, prefix: it.address.prefix }));
+            losses.extend(lost.map(|it| LostAddress { name, port, prefix: it.address.prefix }));
         }
     }
     Ok(losses)
@@ -76,7 +76,7 @@ fn own(surveyed: &Surveyed, family: Family) -> Vec<&AddressRecord> {
         let address = &record.address;
         let is_advertised = family == Family::Ipv6
             && (address.lifetime == Lifetime::Finite
-                || address.origin == Origin::RouterAdvertisement
+                || address.origin == AddressOrigin::RouterAdvertisement
                 || address.role == Role::Temporary);
         address.prefix.family() == family
             && matches!(address.scope, Scope::Global | Scope::Site)

@@ -40,7 +40,7 @@ use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
-use left::Left;
+use left::LeftRoute;
 use step::Step;
 
 /// The steps of a change, in order.
@@ -50,7 +50,7 @@ pub struct Plan {
     /// Renamed links that are no longer used when the plan is done, to be deleted later.
     pub discarded: Vec<IfName>,
     /// Routes that are lost, for the log.
-    pub left: Vec<Left>,
+    pub left: Vec<LeftRoute>,
 }
 
 /// A step, and the steps that undo it.

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Refusal`]: the reason why a change is refused before it begins.
+//! [`PlanRefusal`]: the reason why a change is refused before it begins.
 
 use std::fmt;
 
 use crate::call_errors;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::model::address::IpPrefix;
-use crate::model::foreign::{ForeignClient, Links, Program};
+use crate::model::foreign::{ClientLinks, ClientProgram, ForeignClient};
 use crate::model::name::IfName;
 
 /// The reason why there is no plan.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Refusal {
+pub enum PlanRefusal {
     /// The interface is up, and matches its definition.
     Running,
     NotRunning,
@@ -59,7 +59,7 @@ pub enum Refusal {
     },
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for PlanRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Running => f.write_str("interface is already running"),
@@ -80,7 +80,7 @@ impl fmt::Display for Refusal {
                     (Some(keeper), ..) => {
                         write!(f, ", which {keeper} would start again: stop it there first")
                     }
-                    (None, Links::All(_), Program::Dhcpcd) => {
+                    (None, ClientLinks::All(_), ClientProgram::Dhcpcd) => {
                         write!(
                             f,
                             ", which is older than version 10 and cannot release a single link: \
@@ -112,21 +112,21 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for PlanRefusal {}
 
-impl From<Refusal> for CallError {
-    fn from(refusal: Refusal) -> Self {
+impl From<PlanRefusal> for CallError {
+    fn from(refusal: PlanRefusal) -> Self {
         match &refusal {
-            Refusal::Missing { name, role } => call_errors::no_link(name, role),
-            Refusal::Running
-            | Refusal::NotRunning
-            | Refusal::IsPort { .. }
-            | Refusal::WrongKind { .. }
-            | Refusal::Fixed { .. }
-            | Refusal::Client { .. }
-            | Refusal::NotAllowed { .. }
-            | Refusal::Guests { .. }
-            | Refusal::WayIn { .. } => {
+            PlanRefusal::Missing { name, role } => call_errors::no_link(name, role),
+            PlanRefusal::Running
+            | PlanRefusal::NotRunning
+            | PlanRefusal::IsPort { .. }
+            | PlanRefusal::WrongKind { .. }
+            | PlanRefusal::Fixed { .. }
+            | PlanRefusal::Client { .. }
+            | PlanRefusal::NotAllowed { .. }
+            | PlanRefusal::Guests { .. }
+            | PlanRefusal::WayIn { .. } => {
                 Self::new(ErrorCode::OperationInvalid, Domain::Interface, refusal.to_string())
             }
         }

@@ -19,7 +19,7 @@ use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::neighbour::{NeighbourChange, Neighbours};
 use crate::plan::builder::Builder;
 use crate::plan::goal::AddressingGoal;
-use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
+use crate::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
 
 impl<'a> Builder<'a> {
     /// Creates a link that will have these ports, with the attributes of the removed link of its
@@ -126,7 +126,7 @@ impl<'a> Builder<'a> {
         let primary = removed.and_then(|removed| removed.primary);
         let is_member = |it: &IfName| bond.members.iter().any(|member| member.name == *it);
         if let Some(primary) = primary.filter(is_member) {
-            let step = Step::SetLink { link: name, value: Value::Primary(primary) };
+            let step = Step::SetLink { link: name, value: LinkValue::Primary(primary) };
             self.push(step, Vec::new());
         }
     }
@@ -157,7 +157,7 @@ pub(super) fn remade(removed: &RemovedLink) -> Vec<Step> {
     let link = record.link.name;
     let settings = record.settings_of_new().into_iter();
     let settings = settings.map(|it| Step::ResetLink { link, setting: Box::new(it) });
-    let mtu = mtu.map(|mtu| Step::SetLink { link, value: Value::Mtu(mtu) });
+    let mtu = mtu.map(|mtu| Step::SetLink { link, value: LinkValue::Mtu(mtu) });
     let make = Step::RemakeLink { record: Box::new(record.clone()), parent: *parent };
     std::iter::once(make).chain(settings).chain(mtu).collect()
 }

@@ -7,7 +7,7 @@ use crate::netlink::change::{self, NewKind, NewLink, Setting};
 use crate::netlink::link::{LinkIndex, LinkKind};
 use crate::netlink::record::bridge_vlan::Side;
 use crate::netlink::record::neighbour::ToldNeighbours;
-use crate::plan::step::{LinkSpec, SpecKind, Step, Value};
+use crate::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
 
 /// The way to perform a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +61,7 @@ impl Step {
                 | Self::DeleteLink(_)
                 | Self::RemakeLink { .. }
                 | Self::RemakePair { .. }
-                | Self::SetLink { value: Value::Name(_), .. }
+                | Self::SetLink { value: LinkValue::Name(_), .. }
         )
     }
 
@@ -161,22 +161,22 @@ fn new_kind(
 }
 
 fn setting(
-    value: &Value,
+    value: &LinkValue,
     index: impl Fn(&IfName) -> Result<LinkIndex, IfName>,
 ) -> Result<Setting<'_>, IfName> {
     Ok(match value {
-        Value::Up => Setting::Up,
-        Value::Down => Setting::Down,
-        Value::Mtu(mtu) => Setting::Mtu(*mtu),
-        Value::Mac(mac) => Setting::Mac(*mac),
-        Value::Name(name) => Setting::Name(name),
-        Value::Master(master) => Setting::Master(Some(index(master)?)),
-        Value::NoMaster => Setting::Master(None),
-        Value::Stp(stp) => Setting::Stp(*stp),
-        Value::Delay(delay) => Setting::ForwardDelay(*delay),
-        Value::Monitor(monitor) => Setting::Monitor(monitor),
-        Value::MonitorAgain(bond) => Setting::MonitorAgain(bond),
-        Value::Primary(member) => Setting::Primary(Some(index(member)?)),
-        Value::NoPrimary => Setting::Primary(None),
+        LinkValue::Up => Setting::Up,
+        LinkValue::Down => Setting::Down,
+        LinkValue::Mtu(mtu) => Setting::Mtu(*mtu),
+        LinkValue::Mac(mac) => Setting::Mac(*mac),
+        LinkValue::Name(name) => Setting::Name(name),
+        LinkValue::Master(master) => Setting::Master(Some(index(master)?)),
+        LinkValue::NoMaster => Setting::Master(None),
+        LinkValue::Stp(stp) => Setting::Stp(*stp),
+        LinkValue::Delay(delay) => Setting::ForwardDelay(*delay),
+        LinkValue::Monitor(monitor) => Setting::Monitor(monitor),
+        LinkValue::MonitorAgain(bond) => Setting::MonitorAgain(bond),
+        LinkValue::Primary(member) => Setting::Primary(Some(index(member)?)),
+        LinkValue::NoPrimary => Setting::Primary(None),
     })
 }

@@ -95,7 +95,7 @@ pub enum Step {
     },
     SetLink {
         link: IfName,
-        value: Value,
+        value: LinkValue,
     },
     /// The neighbour settings of a link.
     SetNeighbours {
@@ -147,7 +147,7 @@ pub enum SpecKind {
 
 /// An attribute of a link, with its value.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Value {
+pub enum LinkValue {
     Up,
     Down,
     /// Bytes.
@@ -297,12 +297,16 @@ impl Step {
 
     /// Returns the name that this step gives to a link.
     pub(crate) fn new_name(&self) -> Option<IfName> {
-        if let Self::SetLink { value: Value::Name(name), .. } = self { Some(*name) } else { None }
+        if let Self::SetLink { value: LinkValue::Name(name), .. } = self {
+            Some(*name)
+        } else {
+            None
+        }
     }
 
     /// Returns the link that this step makes a port of a bridge or bond.
     pub(crate) fn new_port_of(&self, master: &IfName) -> Option<IfName> {
-        let Self::SetLink { link, value: Value::Master(it) } = self else { return None };
+        let Self::SetLink { link, value: LinkValue::Master(it) } = self else { return None };
         (it == master).then_some(*link)
     }
 
@@ -318,7 +322,7 @@ impl Step {
 
     /// Returns the MTU that this step sets for a link.
     pub(crate) fn mtu_of(&self, name: &IfName) -> Option<u32> {
-        if let Self::SetLink { link, value: Value::Mtu(mtu) } = self {
+        if let Self::SetLink { link, value: LinkValue::Mtu(mtu) } = self {
             return (link == name).then_some(*mtu);
         }
         None
@@ -386,9 +390,9 @@ impl fmt::Display for Step {
                 write!(f, "sysctl net.{}.neigh.{link}: {settings}", family.as_str())
             }
             Self::SetVlans { link, vlans } => write!(f, "vlan add {vlans} dev {link}"),
-            Self::StartClient(lease) => write!(f, "dhcp start {}", Client(lease)),
-            Self::StopClient(lease) => write!(f, "dhcp stop {}", Client(lease)),
-            Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", Client(lease)),
+            Self::StartClient(lease) => write!(f, "dhcp start {}", DhcpClient(lease)),
+            Self::StopClient(lease) => write!(f, "dhcp stop {}", DhcpClient(lease)),
+            Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", DhcpClient(lease)),
             Self::EndForeignClient(client) => write!(f, "dhcp end {client}"),
             Self::StartForeignClient(client) => write!(f, "dhcp give back {client}"),
             Self::SetSysctl { link, sysctl, value } => {
@@ -441,7 +445,7 @@ impl fmt::Display for LinkSpec {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for LinkValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up => f.write_str("up"),
@@ -507,9 +511,9 @@ impl fmt::Display for Monitor<'_> {
 }
 
 /// Formats a DHCP client with its link and family.
-struct Client<'a>(&'a Lease);
+struct DhcpClient<'a>(&'a Lease);
 
-impl fmt::Display for Client<'_> {
+impl fmt::Display for DhcpClient<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}", self.0.family.as_str(), self.0.link)?;
         if let Some(wanted) = self.0.wanted {

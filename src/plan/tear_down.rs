@@ -16,9 +16,9 @@ use crate::netlink::record::route::RouteRecord;
 use crate::plan::Plan;
 use crate::plan::bring_up::is_of_kind;
 use crate::plan::builder::Builder;
-use crate::plan::refusal::Refusal;
+use crate::plan::refusal::PlanRefusal;
 use crate::plan::remake;
-use crate::plan::step::{Condition, Step, Value};
+use crate::plan::step::{Condition, LinkValue, Step};
 
 /// The maximum of links on top of each other; the kernel allows fewer (`MAX_NEST_DEV`).
 pub(super) const DEPTH_MAX: usize = 16;
@@ -32,14 +32,14 @@ pub fn tear_down(
     definition: Option<&Interface>,
     host: &Host,
     survey: &Survey,
-) -> Result<Plan, Refusal> {
+) -> Result<Plan, PlanRefusal> {
     let mut builder = Builder::new(host, survey);
-    let now = builder.find(&name).filter(|now| now.link.up).ok_or(Refusal::NotRunning)?;
+    let now = builder.find(&name).filter(|now| now.link.up).ok_or(PlanRefusal::NotRunning)?;
     // A definition of another kind does not describe this link.
     let definition = definition.filter(|definition| is_of_kind(definition, &now.link.kind));
     let guests = guests(&builder, &now.link, definition);
     if !guests.is_empty() {
-        return Err(Refusal::Guests { name, guests });
+        return Err(PlanRefusal::Guests { name, guests });
     }
     builder.stop_all_clients(name)?;
     // A multipath route keeps its paths through other links.
@@ -96,15 +96,19 @@ pub fn tear_down(
 ///
 /// # Errors
 /// A link depends on it that must not be cut off.
-pub(crate) fn delete_bridge(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, Refusal> {
+pub(crate) fn delete_bridge(
+    name: IfName,
+    host: &Host,
+    survey: &Survey,
+) -> Result<Plan, PlanRefusal> {
     let mut builder = Builder::new(host, survey);
-    let now = builder.find(&name).ok_or(Refusal::NotRunning)?;
+    let now = builder.find(&name).ok_or(PlanRefusal::NotRunning)?;
     let ports = builder.ports_of(&now.link);
     let guests = ports.iter().copied().filter(|port| may_be_guest(port));
     let guests: Vec<_> =
         guests.chain(builder.links_over(&now.link)).map(|guest| guest.name).collect();
     if !guests.is_empty() {
-        return Err(Refusal::Guests { name, guests });
+        return Err(PlanRefusal::Guests { name, guests });
     }
     ports.into_iter().for_each(|port| builder.release(&now.link, port));
     builder.discard(&now.link);
@@ -130,7 +134,7 @@ fn release_from_bridge<'a>(
 /// Releases the members of a bond, which takes them down. Without members the bond loses its
 /// hardware address, and it takes that of the first member that is added. Each undo restores the
 /// address, since a member may also leave by itself, so which is the last one is not certain.
-fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result<(), Refusal> {
+fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result<(), PlanRefusal> {
     let find = |member: &BondMember| builder.find(&member.name);
     let members: Vec<_> = bond.members.iter().filter_map(find).collect();
     let is_member = |member: &&&Surveyed| member.link.master == Some(now.index);
@@ -140,7 +144,7 @@ fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result
         builder.strip(member);
         builder.release(now, &member.link);
         if let Some(mac) = now.mac {
-            builder.also_undo(Step::SetLink { link: now.name, value: Value::Mac(mac) });
+            builder.also_undo(Step::SetLink { link: now.name, value: LinkValue::Mac(mac) });
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //!
 //! Plans nothing. After the change each route of a source leads through the link, unless the
 //! definition's gateway contradicts it, or no address of the link supports it; those routes are
-//! [`Left`]. Attributes that a definition cannot express (metrics, tables, source addresses) are
+//! [`LeftRoute`]. Attributes that a definition cannot express (metrics, tables, source addresses) are
 //! preserved.
 
 use std::cmp::Ordering;
@@ -16,7 +16,7 @@ use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::goal::{AddressingGoal, holds, leads_over};
-use crate::plan::left::{Left, Reason};
+use crate::plan::left::{LeftRoute, Reason};
 
 /// The routes that a definition needs, and the existing ones.
 pub(super) struct Ways<'w, 'a> {
@@ -122,11 +122,11 @@ impl<'w, 'a> Ways<'w, 'a> {
     }
 
     /// Returns the lost routes, of sources and of the link itself.
-    pub(super) fn left(&self) -> Vec<Left> {
+    pub(super) fn left(&self) -> Vec<LeftRoute> {
         let to = self.goal.link;
         let left = |from, route: &RouteRecord, reason| {
             let route = route.clone();
-            Left { from, route, to, reason }
+            LeftRoute { from, route, to, reason }
         };
         let of_sources = self.of_sources().filter_map(|(source, route)| {
             let reason = match self.why_left(source, route) {

@@ -3,7 +3,9 @@
 
 use crate::limits::{PROCESS_TEXT_LEN_MAX, PROCESS_WORD_COUNT_MAX};
 use crate::model::address::Family;
-use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
+use crate::model::foreign::{
+    ClientLinks, ClientProgram, CommandLine, ForeignClient, Leaving, LinkPatterns,
+};
 use crate::model::name::IfName;
 use crate::snapshot::SnapshotError;
 use crate::xdr::reader::Reader;
@@ -19,9 +21,9 @@ pub fn encode(writer: &mut Writer<'_>, client: &ForeignClient) {
     let ForeignClient { program, links, families, pid, keeper, leaving, command } = client;
     writer.string(program.name());
     let names = match links {
-        Links::One(link) => std::slice::from_ref(link),
-        Links::Several(links) => links.as_slice(),
-        Links::All(_) => &[],
+        ClientLinks::One(link) => std::slice::from_ref(link),
+        ClientLinks::Several(links) => links.as_slice(),
+        ClientLinks::All(_) => &[],
     };
     writer.count(names.len());
     names.iter().for_each(|name| writer.string(name.as_str()));
@@ -47,15 +49,15 @@ pub fn encode(writer: &mut Writer<'_>, client: &ForeignClient) {
 /// It makes no sense.
 pub fn decode(reader: &mut Reader<'_>) -> Result<ForeignClient, SnapshotError> {
     let name = reader.string("program", KEEPER_LEN_MAX)?;
-    let program = Program::ALL.into_iter().find(|program| program.name() == name);
+    let program = ClientProgram::ALL.into_iter().find(|program| program.name() == name);
     let program = program.ok_or(SnapshotError::Content("program"))?;
     let names = decode_names(reader)?;
     let leaving = if reader.flag("leaving")? { Leaving::Told } else { Leaving::Ended };
     let let_go = decode_names(reader)?;
     let links = match names.as_slice() {
-        [] => Links::All(Choice { let_go, ..Choice::default() }),
-        [link] => Links::One(*link),
-        _ => Links::Several(names),
+        [] => ClientLinks::All(LinkPatterns { let_go, ..LinkPatterns::default() }),
+        [link] => ClientLinks::One(*link),
+        _ => ClientLinks::Several(names),
     };
     let mut families = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {
@@ -96,17 +98,20 @@ mod tests {
     #[test]
     fn a_client_is_read_as_it_was_written_or_not_at_all() {
         let link = |name: &str| IfName::new(name).unwrap();
-        let several = Links::Several(vec![link("eth0"), link("eth1")]);
-        let but_eth0 = Links::All(Choice { let_go: vec![link("eth0")], ..Choice::default() });
-        let all = Links::All(Choice::default());
+        let several = ClientLinks::Several(vec![link("eth0"), link("eth1")]);
+        let but_eth0 = ClientLinks::All(LinkPatterns {
+            let_go: vec![link("eth0")],
+            ..LinkPatterns::default()
+        });
+        let all = ClientLinks::All(LinkPatterns::default());
         for (links, leaving) in [
-            (Links::One(link("eth0")), Leaving::Ended),
+            (ClientLinks::One(link("eth0")), Leaving::Ended),
             (several, Leaving::Ended),
             (all, Leaving::Ended),
             (but_eth0, Leaving::Told),
         ] {
             let client = ForeignClient {
-                program: Program::Udhcpc,
+                program: ClientProgram::Udhcpc,
                 links,
                 families: vec![Family::Ipv6],
                 pid: 42,

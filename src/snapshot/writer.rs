@@ -3,7 +3,7 @@
 //! routes.
 
 use super::{MAGIC, Snapshot, encode_file, encode_network, encode_opening};
-use crate::host::record::Place;
+use crate::host::record::RecordPosition;
 use crate::model::shed::shed;
 use crate::xdr::seal::{self, Seal};
 use crate::xdr::writer::{Opaque, Writer};
@@ -22,7 +22,7 @@ pub struct SnapshotWriter {
 #[derive(Debug)]
 enum Stage {
     /// What the kernel has said, from this place on.
-    Host(Option<Opaque>, Place),
+    Host(Option<Opaque>, RecordPosition),
     Seal(Seal),
     Done,
 }
@@ -40,7 +40,7 @@ impl SnapshotWriter {
             encode_network(&mut writer, network);
             writer.begin_opaque()
         });
-        Self { file, stage: Stage::Host(host, Place::default()) }
+        Self { file, stage: Stage::Host(host, RecordPosition::default()) }
     }
 
     /// Goes on with so many entries of the record. `true` when the file is whole.

@@ -13,7 +13,7 @@ use virtinterfaced::model::interface::{BondMode, BondMonitor, ForwardDelay};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
-use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
+use virtinterfaced::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
 
 use crate::support::command::ip_batch;
 use crate::{BOND, VLAN, on_kernel_with};
@@ -67,12 +67,12 @@ fn arp() -> BondMonitor {
     BondMonitor::Arp { interval: 100, target: "192.0.2.9".parse().unwrap(), validate: None }
 }
 
-fn set(link: &str, value: Value) -> Step {
+fn set(link: &str, value: LinkValue) -> Step {
     Step::SetLink { link: name(link), value }
 }
 
 fn master(link: &str, master: &str) -> Step {
-    set(link, Value::Master(name(master)))
+    set(link, LinkValue::Master(name(master)))
 }
 
 fn delete(link: &str) -> Step {
@@ -107,7 +107,7 @@ fn steps() -> Vec<Step> {
 
 fn bridges() -> Vec<Step> {
     let mac = |text| MacAddr::parse(text).unwrap();
-    let delay = |hundredths| Value::Delay(ForwardDelay(hundredths));
+    let delay = |hundredths| LinkValue::Delay(ForwardDelay(hundredths));
     vec![
         bridge("br0"),
         bridge("br0"),
@@ -120,25 +120,25 @@ fn bridges() -> Vec<Step> {
         master("e0", "br0"),
         master("e1", "e0"),
         master("br0", "br0"),
-        set("e0", Value::NoMaster),
-        set("e0", Value::NoMaster),
+        set("e0", LinkValue::NoMaster),
+        set("e0", LinkValue::NoMaster),
         master("e0", "br0"),
         set("br0", delay(100)),
-        set("br0", Value::Stp(true)),
+        set("br0", LinkValue::Stp(true)),
         set("br0", delay(100)),
         set("br0", delay(4000)),
         set("br0", delay(200)),
-        set("br0", Value::Stp(false)),
+        set("br0", LinkValue::Stp(false)),
         set("br0", delay(0)),
-        set("br0", Value::Up),
-        set("br0", Value::Mtu(67)),
-        set("br0", Value::Mtu(1400)),
-        set("br0", Value::Mtu(70_000)),
-        set("br0", Value::Mac(mac("52:54:00:00:00:99"))),
-        set("br0", Value::Mac(mac("01:00:5e:00:00:01"))),
-        set("br0", Value::Mac(mac("00:00:00:00:00:00"))),
-        set("br1", Value::Name(name("br0"))),
-        set("br1", Value::Name(name("br2"))),
+        set("br0", LinkValue::Up),
+        set("br0", LinkValue::Mtu(67)),
+        set("br0", LinkValue::Mtu(1400)),
+        set("br0", LinkValue::Mtu(70_000)),
+        set("br0", LinkValue::Mac(mac("52:54:00:00:00:99"))),
+        set("br0", LinkValue::Mac(mac("01:00:5e:00:00:01"))),
+        set("br0", LinkValue::Mac(mac("00:00:00:00:00:00"))),
+        set("br1", LinkValue::Name(name("br0"))),
+        set("br1", LinkValue::Name(name("br2"))),
     ]
 }
 
@@ -180,9 +180,9 @@ fn vlans() -> Vec<Step> {
         vlan("e1.m", "e1", 4094),
         vlan("br0.7", "br0", 7),
         vlan("e1.5.6", "e1.5", 6),
-        set("e1.5", Value::Mtu(1600)),
-        set("e1.5", Value::Mtu(1300)),
-        set("e1.5", Value::Up),
+        set("e1.5", LinkValue::Mtu(1600)),
+        set("e1.5", LinkValue::Mtu(1300)),
+        set("e1.5", LinkValue::Up),
         master("e1.5", "br2"),
         master("br2", "e1.5"),
         delete("e1.5"),
@@ -198,17 +198,17 @@ fn bonds() -> Vec<Step> {
         bond("bond2", BondMode::Ieee8023ad, Some(arp())),
         bond("bond3", BondMode::ActiveBackup, Some(arp())),
         master("e1", "bond0"),
-        set("e1", Value::Down),
+        set("e1", LinkValue::Down),
         master("e1", "bond0"),
         master("e1", "br2"),
-        set("bond0", Value::Primary(name("e1"))),
-        set("bond0", Value::Primary(name("e2"))),
-        set("bond0", Value::NoPrimary),
-        set("bond0", Value::Monitor(mii(0))),
-        set("bond0", Value::Monitor(arp())),
-        set("bond0", Value::Monitor(mii(50))),
+        set("bond0", LinkValue::Primary(name("e1"))),
+        set("bond0", LinkValue::Primary(name("e2"))),
+        set("bond0", LinkValue::NoPrimary),
+        set("bond0", LinkValue::Monitor(mii(0))),
+        set("bond0", LinkValue::Monitor(arp())),
+        set("bond0", LinkValue::Monitor(mii(50))),
         master("bond0", "br2"),
-        set("e1", Value::NoMaster),
+        set("e1", LinkValue::NoMaster),
         delete("bond0"),
         delete("br2"),
         delete("br0"),

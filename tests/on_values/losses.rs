@@ -5,7 +5,7 @@ use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::address::IpPrefix;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::losses::losses;
-use virtinterfaced::plan::refusal::Refusal;
+use virtinterfaced::plan::refusal::PlanRefusal;
 use virtinterfaced::plan::survey_order;
 use virtinterfaced::xml::parse::parse;
 
@@ -68,7 +68,7 @@ fn the_way_in_is_the_address_that_a_default_route_leads_over() {
             let port = IfName::new("eth0").unwrap();
             let (address, len) = prefix.split_once('/').unwrap();
             let prefix = IpPrefix::new(address.parse().unwrap(), len.parse().unwrap());
-            Refusal::WayIn { name: definition.name, port, prefix: prefix.unwrap() }
+            PlanRefusal::WayIn { name: definition.name, port, prefix: prefix.unwrap() }
         });
         assert_eq!(refused, want, "{label}");
     }

@@ -11,7 +11,7 @@ use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::interface::OperState;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::address::{
-    self, Address, AddressEvent, Lifetime, Origin, Role, Scope,
+    self, Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope,
 };
 use virtinterfaced::netlink::link::{self, Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use virtinterfaced::netlink::{Event, events};
@@ -183,6 +183,6 @@ fn address(index: u32, octet: u8) -> Address {
         role: Role::Primary,
         scope: Scope::Global,
         lifetime: Lifetime::Permanent,
-        origin: Origin::Unknown,
+        origin: AddressOrigin::Unknown,
     }
 }

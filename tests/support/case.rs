@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::model::interface::Interface;
 use virtinterfaced::model::name::IfName;
-use virtinterfaced::plan::refusal::Refusal;
+use virtinterfaced::plan::refusal::PlanRefusal;
 use virtinterfaced::plan::{self, Plan, bring_up, tear_down};
 use virtinterfaced::xml::parse;
 
@@ -27,7 +27,7 @@ pub(crate) struct Case {
     interface: IfName,
     definition: Option<Interface>,
     /// The result of the call.
-    pub(crate) plan: Result<Plan, Refusal>,
+    pub(crate) plan: Result<Plan, PlanRefusal>,
 }
 
 /// All cases, in the order of their names.
@@ -56,14 +56,14 @@ impl Case {
         let interface = IfName::new(interface).unwrap();
         let defined = definition.as_ref().map_or(interface, |definition| definition.name);
         assert_eq!(defined, interface, "{name}: the definition is another's");
-        let (verb, plan) = (verb.to_owned(), Err(Refusal::Running));
+        let (verb, plan) = (verb.to_owned(), Err(PlanRefusal::Running));
         let mut case = Self { name, folder, kernel, verb, interface, definition, plan };
         case.plan = case.plan_on(&case.kernel);
         case
     }
 
     /// The result of the same call on another kernel.
-    pub(crate) fn plan_on(&self, kernel: &ValueKernel) -> Result<Plan, Refusal> {
+    pub(crate) fn plan_on(&self, kernel: &ValueKernel) -> Result<Plan, PlanRefusal> {
         let (name, definition) = (self.interface, self.definition.as_ref());
         let host = kernel.host();
         let survey = kernel.survey(&plan::survey_order(name, definition));

@@ -4,7 +4,7 @@
 use std::fs;
 
 use virtinterfaced::netlink::wire::{
-    FLAG_ACK, FLAG_REQUEST, Header, PayloadWriter, attributes, messages, write_message,
+    FLAG_ACK, FLAG_REQUEST, NetlinkHeader, PayloadWriter, attributes, messages, write_message,
 };
 use virtinterfaced::sys;
 use virtinterfaced::sys::netlink::{Datagram, Groups, receive, route_socket, send};
@@ -16,7 +16,7 @@ const LINK_HEADER_LEN: usize = 16;
 
 /// A numeric attribute of a link; `None` from a kernel that does not know it.
 pub(crate) fn link_number(link: &str, attribute: u16) -> Option<u32> {
-    let header = Header { kind: RTM_GETLINK, flags: FLAG_REQUEST, sequence: 1 };
+    let header = NetlinkHeader { kind: RTM_GETLINK, flags: FLAG_REQUEST, sequence: 1 };
     let answer = ask(header, link, |_| {});
     let message = messages(&answer).next().unwrap().unwrap();
     assert_eq!(message.kind, RTM_NEWLINK, "{link}: {message:?}");
@@ -27,14 +27,14 @@ pub(crate) fn link_number(link: &str, attribute: u16) -> Option<u32> {
 /// Sets a numeric attribute of a link.
 pub(crate) fn set_link_number(link: &str, attribute: u16, value: u32) {
     let flags = FLAG_REQUEST | FLAG_ACK;
-    let header = Header { kind: RTM_NEWLINK, flags, sequence: 1 };
+    let header = NetlinkHeader { kind: RTM_NEWLINK, flags, sequence: 1 };
     let answer = ask(header, link, |payload| payload.attribute_u32(attribute, value));
     let message = messages(&answer).next().unwrap().unwrap();
     assert_eq!(message.kind, NLMSG_ERROR);
     assert_eq!(message.payload[..4], [0; 4], "{link}: {attribute} = {value}");
 }
 
-fn ask(header: Header, link: &str, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
+fn ask(header: NetlinkHeader, link: &str, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
     let index = fs::read_to_string(format!("/sys/class/net/{link}/ifindex")).unwrap();
     let index: u32 = index.trim().parse().unwrap();
     let mut request = Vec::new();

@@ -19,7 +19,7 @@ use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::bridge_vlan::BridgeVlans;
 use virtinterfaced::netlink::record::route::RouteRecord;
-use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
+use virtinterfaced::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
 
 pub(crate) fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
@@ -59,13 +59,13 @@ pub(crate) fn perform(kernel: &mut ValueKernel, line: &str) {
         ["link", "del", link] => Step::DeleteLink(name(link)),
         ["link", "set", link, value @ ..] => {
             let value = match value {
-                ["up"] => Value::Up,
-                ["down"] => Value::Down,
-                ["nomaster"] => Value::NoMaster,
-                ["mtu", mtu] => Value::Mtu(mtu.parse().unwrap()),
-                ["address", mac] => Value::Mac(MacAddr::parse(mac).unwrap()),
-                ["master", master] => Value::Master(name(master)),
-                ["stp", "on"] => Value::Stp(true),
+                ["up"] => LinkValue::Up,
+                ["down"] => LinkValue::Down,
+                ["nomaster"] => LinkValue::NoMaster,
+                ["mtu", mtu] => LinkValue::Mtu(mtu.parse().unwrap()),
+                ["address", mac] => LinkValue::Mac(MacAddr::parse(mac).unwrap()),
+                ["master", master] => LinkValue::Master(name(master)),
+                ["stp", "on"] => LinkValue::Stp(true),
                 _ => panic!("{line}?"),
             };
             Step::SetLink { link: name(link), value }

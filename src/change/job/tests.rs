@@ -10,10 +10,10 @@ use crate::model::interface::OperState;
 use crate::model::name::IfName;
 use crate::model::sysctl::Sysctl;
 use crate::netlink::Event;
-use crate::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
-use crate::plan::step::{LinkSpec, SpecKind, Value};
+use crate::plan::step::{LinkSpec, LinkValue, SpecKind};
 
 static START: LazyLock<Instant> = LazyLock::new(|| {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
@@ -31,7 +31,7 @@ fn prefix(text: &str) -> IpPrefix {
     IpPrefix::new(address.parse().unwrap(), len.parse().unwrap()).unwrap()
 }
 
-fn set(link: &str, value: Value) -> Step {
+fn set(link: &str, value: LinkValue) -> Step {
     Step::SetLink { link: name(link), value }
 }
 
@@ -77,7 +77,7 @@ fn host_with(link: Link, addresses: &[&str]) -> Host {
             role: Role::Primary,
             scope: if text.starts_with("fe80") { Scope::Link } else { Scope::Global },
             lifetime: Lifetime::Finite,
-            origin: Origin::Unknown,
+            origin: AddressOrigin::Unknown,
         })));
     }
     host
@@ -113,9 +113,12 @@ fn run(job: &mut Job, mut result: impl FnMut(&Step) -> Result<(), StepError>) ->
 /// Up, down; up; the MTU, back; and something that cannot be done.
 fn three_steps() -> Vec<Planned> {
     vec![
-        planned(set("eth0", Value::Up), &[set("eth0", Value::Down), set("eth1", Value::Down)]),
-        planned(set("eth0", Value::Mtu(9000)), &[set("eth0", Value::Mtu(1500))]),
-        planned(set("eth0", Value::NoMaster), &[]),
+        planned(
+            set("eth0", LinkValue::Up),
+            &[set("eth0", LinkValue::Down), set("eth1", LinkValue::Down)],
+        ),
+        planned(set("eth0", LinkValue::Mtu(9000)), &[set("eth0", LinkValue::Mtu(1500))]),
+        planned(set("eth0", LinkValue::NoMaster), &[]),
     ]
 }
 
@@ -134,11 +137,14 @@ fn steps_are_handed_out_in_order_and_an_empty_plan_is_done_at_once() {
 #[test]
 fn a_refusal_undoes_what_was_done_newest_first_each_in_its_order() {
     let mut job = job(three_steps());
-    let refused = set("eth0", Value::NoMaster);
+    let refused = set("eth0", LinkValue::NoMaster);
     let performed =
         run(&mut job, |step| if *step == refused { Err(error(libc::EBUSY)) } else { Ok(()) });
-    let undone =
-        [set("eth0", Value::Mtu(1500)), set("eth0", Value::Down), set("eth1", Value::Down)];
+    let undone = [
+        set("eth0", LinkValue::Mtu(1500)),
+        set("eth0", LinkValue::Down),
+        set("eth1", LinkValue::Down),
+    ];
     assert_eq!(performed.get(3..).unwrap(), undone);
     let failure = job.outcome().unwrap_err();
     assert_eq!(failure.step, refused);
@@ -151,11 +157,11 @@ fn a_refusal_undoes_what_was_done_newest_first_each_in_its_order() {
 fn what_cannot_be_undone_is_told_and_does_not_stop_the_rest() {
     let mut job = job(three_steps());
     let performed = run(&mut job, |step| match step {
-        step if *step == set("eth0", Value::NoMaster) => {
+        step if *step == set("eth0", LinkValue::NoMaster) => {
             Err(StepError::kernel(libc::EINVAL, Some("not today")))
         }
-        step if *step == set("eth0", Value::Mtu(1500)) => Err(error(libc::ERANGE)),
-        step if *step == set("eth0", Value::Down) => Err(error(libc::EPERM)),
+        step if *step == set("eth0", LinkValue::Mtu(1500)) => Err(error(libc::ERANGE)),
+        step if *step == set("eth0", LinkValue::Down) => Err(error(libc::EPERM)),
         _ => Ok(()),
     });
     assert_eq!(performed.len(), 6);
@@ -184,7 +190,7 @@ fn refusals_that_say_that_it_is_done_are_none() {
         Case("the address is busy", delete_address("192.0.2.1/24"), libc::EBUSY, false),
         Case("the link has gone", gone.clone(), libc::ENODEV, true),
         Case("the link is busy", gone, libc::EBUSY, false),
-        Case("the link to be set has gone", set("eth0", Value::Up), libc::ENODEV, false),
+        Case("the link to be set has gone", set("eth0", LinkValue::Up), libc::ENODEV, false),
     ];
     for Case(label, step, errno, want) in cases {
         // The table has the link that is deleted, or that would end the step.
@@ -202,12 +208,12 @@ fn what_was_there_before_is_not_undone_and_what_has_gone_comes_back() {
     let mut job = job(vec![
         planned(add_address("192.0.2.1/24"), &[delete_address("192.0.2.1/24")]),
         planned(delete_address("192.0.2.2/24"), &[add_address("192.0.2.2/24")]),
-        planned(set("eth0", Value::Up), &[]),
+        planned(set("eth0", LinkValue::Up), &[]),
     ]);
     let performed = run(&mut job, |step| match step {
         step if *step == add_address("192.0.2.1/24") => Err(error(libc::EEXIST)),
         step if *step == delete_address("192.0.2.2/24") => Err(error(libc::EADDRNOTAVAIL)),
-        step if *step == set("eth0", Value::Up) => Err(error(libc::EPERM)),
+        step if *step == set("eth0", LinkValue::Up) => Err(error(libc::EPERM)),
         _ => Ok(()),
     });
     assert_eq!(performed.get(3..).unwrap(), [add_address("192.0.2.2/24")]);
@@ -218,8 +224,8 @@ fn what_was_there_before_is_not_undone_and_what_has_gone_comes_back() {
 fn a_link_that_has_gone_leaves_nothing_to_undo() {
     let mut job = job(three_steps());
     let performed = run(&mut job, |step| match step {
-        step if *step == set("eth0", Value::NoMaster) => Err(error(libc::ENODEV)),
-        step if *step == set("eth0", Value::Mtu(1500)) => Err(error(libc::ENODEV)),
+        step if *step == set("eth0", LinkValue::NoMaster) => Err(error(libc::ENODEV)),
+        step if *step == set("eth0", LinkValue::Mtu(1500)) => Err(error(libc::ENODEV)),
         _ => Ok(()),
     });
     assert_eq!(performed.len(), 6);
@@ -232,12 +238,12 @@ fn the_table_tells_of_a_deletion_before_the_kernel_answers() {
     let there = host_with(Link { name: name("br0"), ..link(true, true, OperState::Up) }, &[]);
     let mut job = job(vec![
         planned(Step::DeleteLink(name("br0")), &[]),
-        planned(set("eth0", Value::Up), &[]),
+        planned(set("eth0", LinkValue::Up), &[]),
     ]);
     assert_eq!(job.poll_action(&there, *START), JobAction::Perform(Step::DeleteLink(name("br0"))));
     let deadline = Some(*START + LINK_GONE_TIME_MAX);
     assert_eq!(job.poll_action(&there, *START), JobAction::Wait { deadline, link: None });
-    assert_eq!(job.poll_action(&gone, *START), JobAction::Perform(set("eth0", Value::Up)));
+    assert_eq!(job.poll_action(&gone, *START), JobAction::Perform(set("eth0", LinkValue::Up)));
     job.handle_result(Ok(()));
     assert_eq!(job.poll_action(&gone, *START), JobAction::Finished);
     // The answer to the deletion.
@@ -286,14 +292,15 @@ fn what_is_down_settles_too() {
 
 #[test]
 fn an_abort_within_a_step_counts_from_the_next_one_on() {
-    let up = set("eth0", Value::Up);
-    let mtu = set("eth0", Value::Mtu(1400));
-    let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(mtu.clone(), &[])];
+    let up = set("eth0", LinkValue::Up);
+    let mtu = set("eth0", LinkValue::Mtu(1400));
+    let steps =
+        vec![planned(up.clone(), &[set("eth0", LinkValue::Down)]), planned(mtu.clone(), &[])];
     let mut job = job(steps);
     assert_eq!(job.poll_action(&host(), *START), JobAction::Perform(up));
     job.abort(StepError { errno: libc::ECANCELED, text: "the daemon is stopping".to_owned() });
     job.handle_result(Ok(()));
-    let down = JobAction::Perform(set("eth0", Value::Down));
+    let down = JobAction::Perform(set("eth0", LinkValue::Down));
     assert_eq!(job.poll_action(&host(), *START), down);
     job.handle_result(Ok(()));
     assert_eq!(job.poll_action(&host(), *START), JobAction::Finished);
@@ -303,7 +310,7 @@ fn an_abort_within_a_step_counts_from_the_next_one_on() {
 
 #[test]
 fn what_ends_with_the_step_that_is_aborted_is_done() {
-    let up = set("eth0", Value::Up);
+    let up = set("eth0", LinkValue::Up);
     let mut job = job(vec![planned(up.clone(), &[])]);
     assert_eq!(job.poll_action(&host(), *START), JobAction::Perform(up));
     job.abort(StepError::kernel(libc::ECANCELED, None));
@@ -326,15 +333,16 @@ fn a_lease_for_a_link_that_is_no_more_is_not_waited_for() {
 #[test]
 fn a_job_is_aborted_where_it_waits() {
     let wait = Step::WaitFor(Condition::Gone(name("eth0")));
-    let up = set("eth0", Value::Up);
-    let steps = vec![planned(up.clone(), &[set("eth0", Value::Down)]), planned(wait.clone(), &[])];
+    let up = set("eth0", LinkValue::Up);
+    let steps =
+        vec![planned(up.clone(), &[set("eth0", LinkValue::Down)]), planned(wait.clone(), &[])];
     let mut job = job(steps);
     let why = || StepError { errno: libc::ECANCELED, text: "the daemon is stopping".to_owned() };
     assert_eq!(job.poll_action(&host(), *START), JobAction::Perform(up));
     job.handle_result(Ok(()));
     assert!(matches!(job.poll_action(&host(), *START), JobAction::Wait { .. }));
     job.abort(why());
-    let down = JobAction::Perform(set("eth0", Value::Down));
+    let down = JobAction::Perform(set("eth0", LinkValue::Down));
     assert_eq!(job.poll_action(&host(), *START), down);
     // Once is enough.
     job.abort(why());
@@ -409,7 +417,7 @@ fn conditions_hold_when_the_table_says_so() {
 
 /// A bridge with two ports, of which one had an address before.
 fn bridge_with_ports() -> Vec<Planned> {
-    let master = |port: &str| set(port, Value::Master(name("br0")));
+    let master = |port: &str| set(port, LinkValue::Master(name("br0")));
     let address = Step::AddAddress {
         link: name("br0"),
         record: AddressRecord::permanent(prefix("192.0.2.2/24")),
@@ -418,11 +426,11 @@ fn bridge_with_ports() -> Vec<Planned> {
     let made = LinkSpec { name: name("br0"), mac: None, kind: spec };
     vec![
         planned(Step::AddLink(made), &[Step::DeleteLink(name("br0"))]),
-        planned(set("br0", Value::Up), &[set("br0", Value::Down)]),
+        planned(set("br0", LinkValue::Up), &[set("br0", LinkValue::Down)]),
         planned(address, &[]),
-        planned(set("eth0", Value::Mtu(1400)), &[set("eth0", Value::Mtu(1500))]),
-        planned(master("eth0"), &[set("eth0", Value::NoMaster)]),
-        planned(master("eth1"), &[set("eth1", Value::NoMaster)]),
+        planned(set("eth0", LinkValue::Mtu(1400)), &[set("eth0", LinkValue::Mtu(1500))]),
+        planned(master("eth0"), &[set("eth0", LinkValue::NoMaster)]),
+        planned(master("eth1"), &[set("eth1", LinkValue::NoMaster)]),
         planned(delete_address("192.0.2.2/24"), &[add_address("192.0.2.2/24")]),
     ]
 }

@@ -12,7 +12,7 @@ use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::netlink::record::address::AddressRecord;
 use crate::plan::losses;
-use crate::plan::{self, bring_up, refusal::Refusal, tear_down};
+use crate::plan::{self, bring_up, refusal::PlanRefusal, tear_down};
 use crate::proto::Reply;
 
 /// Brings an interface up as it is defined, or just up if it is not.
@@ -87,7 +87,7 @@ fn planned(
     (flags, function): (u32, &'static str),
     world: &World<'_>,
     survey: Option<&Survey>,
-    decide: impl FnOnce(IfName, Option<&Interface>, &Survey) -> Result<Change, Refusal>,
+    decide: impl FnOnce(IfName, Option<&Interface>, &Survey) -> Result<Change, PlanRefusal>,
 ) -> Result<Decision, CallError> {
     if flags != 0 {
         return Err(CallError::flags(Domain::Interface, function, flags));

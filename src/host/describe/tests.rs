@@ -221,7 +221,7 @@ fn address(text: &str) -> Address {
         role: Role::Primary,
         scope: Scope::Global,
         lifetime: Lifetime::Permanent,
-        origin: Origin::Unknown,
+        origin: AddressOrigin::Unknown,
     }
 }
 
@@ -259,7 +259,8 @@ fn the_live_view_tells_all_addresses_and_both_gateways() {
 
 #[test]
 fn the_inactive_view_tells_how_the_addresses_came() {
-    let advertised = Address { origin: Origin::RouterAdvertisement, ..finite("2001:db8::2/128") };
+    let advertised =
+        Address { origin: AddressOrigin::RouterAdvertisement, ..finite("2001:db8::2/128") };
     let temporary = Address { role: Role::Temporary, ..finite("2001:db8::3/128") };
     let on_link = Address { scope: Scope::Link, ..address("169.254.1.1/16") };
     let on_host = Address { scope: Scope::Host, ..address("127.0.0.1/8") };

@@ -50,7 +50,7 @@ pub struct RecordInquiry {
     vlans: Vec<(LinkIndex, BridgeVlans)>,
     /// The bridges and ports whose VLANs are needed.
     sides: Vec<LinkIndex>,
-    stage: Stage,
+    stage: RecordStage,
     /// The data that could not be read, with the reason.
     lacks: Vec<String>,
     makers: Option<RouteMakers>,
@@ -58,7 +58,7 @@ pub struct RecordInquiry {
 
 /// The next topics to request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+enum RecordStage {
     Links,
     OnLinks,
     /// VLANs, requested this many times. If an answer has several parts, the kernel continues by
@@ -85,7 +85,7 @@ impl RecordInquiry {
             asks_neighbours: true,
             vlans: Vec::new(),
             sides: Vec::new(),
-            stage: Stage::Links,
+            stage: RecordStage::Links,
             lacks: Vec::new(),
             makers: None,
         }
@@ -234,8 +234,8 @@ impl RecordInquiry {
 impl Inquiry for RecordInquiry {
     fn topics(&mut self) -> Vec<Topic> {
         match self.stage {
-            Stage::Links => {
-                self.stage = Stage::OnLinks;
+            RecordStage::Links => {
+                self.stage = RecordStage::OnLinks;
                 match &self.only {
                     None => vec![Topic::Links],
                     // The other topics are still requested.
@@ -243,8 +243,8 @@ impl Inquiry for RecordInquiry {
                     Some(links) => links.iter().copied().map(Topic::Link).collect(),
                 }
             }
-            Stage::OnLinks => {
-                self.stage = Stage::Vlans(0);
+            RecordStage::OnLinks => {
+                self.stage = RecordStage::Vlans(0);
                 self.take_links();
                 let mut topics = match &self.only {
                     None => vec![Topic::Addresses],
@@ -258,11 +258,11 @@ impl Inquiry for RecordInquiry {
                 }
                 topics
             }
-            Stage::Vlans(count) if count < RESYNCS_PER_TURN_MAX && !self.has_all_vlans() => {
-                self.stage = Stage::Vlans(count + 1);
+            RecordStage::Vlans(count) if count < RESYNCS_PER_TURN_MAX && !self.has_all_vlans() => {
+                self.stage = RecordStage::Vlans(count + 1);
                 vec![Topic::Vlans]
             }
-            Stage::Vlans(_) | Stage::Nothing => Vec::new(),
+            RecordStage::Vlans(_) | RecordStage::Nothing => Vec::new(),
         }
     }
 
@@ -327,7 +327,7 @@ impl Inquiry for RecordInquiry {
             // prevent a snapshot or a rollback.
             (Topic::Vlans, Err(err)) => {
                 self.lacks.push(err.to_string());
-                self.stage = Stage::Nothing;
+                self.stage = RecordStage::Nothing;
                 Ok(())
             }
             // A link that is no longer a bridge has no table.

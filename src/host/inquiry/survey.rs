@@ -23,20 +23,20 @@ use crate::netlink::wire::Message;
 #[derive(Debug)]
 pub struct SurveyInquiry {
     order: SurveyOrder,
-    links: BTreeMap<LinkIndex, Partial>,
+    links: BTreeMap<LinkIndex, PartialLink>,
     /// All nexthop objects through these links, and all groups.
     nexthops: Vec<NexthopRecord>,
     neighbours: ToldSoFar,
     rules: Vec<RuleRecord>,
     vlans: Vec<(LinkIndex, BridgeVlans)>,
-    stage: Stage,
+    stage: SurveyStage,
     /// The reason why VLANs or neighbour settings are unknown, if they are.
     lack: Option<HostError>,
 }
 
 /// The next topics to request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+enum SurveyStage {
     Links,
     Vlans,
     Nothing,
@@ -44,7 +44,7 @@ enum Stage {
 
 /// The data received about one link.
 #[derive(Debug)]
-struct Partial {
+struct PartialLink {
     /// The link in the table, which is current except for links whose changes are not announced.
     known: Link,
     is_silent: bool,
@@ -56,7 +56,7 @@ struct Partial {
 impl SurveyInquiry {
     /// Starts a query. Names without a link are ignored.
     pub fn new(order: SurveyOrder, host: &Host) -> Self {
-        let partial = |link: &Link| Partial {
+        let partial = |link: &Link| PartialLink {
             known: link.clone(),
             is_silent: is_silent(host, link),
             record: None,
@@ -72,7 +72,7 @@ impl SurveyInquiry {
             neighbours: ToldSoFar::default(),
             rules: Vec::new(),
             vlans: Vec::new(),
-            stage: Stage::Links,
+            stage: SurveyStage::Links,
             lack: None,
         }
     }
@@ -99,7 +99,8 @@ impl SurveyInquiry {
         let mut survey = Survey::default();
         survey.default_neighbours = default_neighbours;
         survey.rules = self.rules;
-        for Partial { known, is_silent, record, addresses, routes } in self.links.into_values() {
+        for PartialLink { known, is_silent, record, addresses, routes } in self.links.into_values()
+        {
             // A silent link without a message has just been removed.
             let told = record.as_ref().map(|record| record.link.clone());
             let Some(link) = (if is_silent { told } else { Some(known) }) else { continue };
@@ -132,11 +133,11 @@ impl SurveyInquiry {
 impl Inquiry for SurveyInquiry {
     fn topics(&mut self) -> Vec<Topic> {
         match self.stage {
-            Stage::Links => {
-                self.stage = Stage::Vlans;
+            SurveyStage::Links => {
+                self.stage = SurveyStage::Vlans;
                 let mut topics = vec![Topic::Nexthops, Topic::Neighbours];
                 topics.extend([Family::Ipv4, Family::Ipv6].map(Topic::Rules));
-                for (index, Partial { known, is_silent, .. }) in &self.links {
+                for (index, PartialLink { known, is_silent, .. }) in &self.links {
                     topics.extend([Topic::Link(*index), Topic::AddressesOf(*index)]);
                     if known.up || *is_silent {
                         let families = [Family::Ipv4, Family::Ipv6];
@@ -145,11 +146,11 @@ impl Inquiry for SurveyInquiry {
                 }
                 topics
             }
-            Stage::Vlans => {
-                self.stage = Stage::Nothing;
+            SurveyStage::Vlans => {
+                self.stage = SurveyStage::Nothing;
                 if self.knows_vlans() { vec![Topic::Vlans] } else { Vec::new() }
             }
-            Stage::Nothing => Vec::new(),
+            SurveyStage::Nothing => Vec::new(),
         }
     }
 

@@ -25,7 +25,7 @@ use super::foreign::heritage::{self, Heritage};
 use super::record::{path_of, state_of};
 use crate::config::choice::DhcpClient;
 use crate::model::address::{Family, IpPrefix};
-use crate::model::foreign::{ForeignClient, Program as Kind};
+use crate::model::foreign::{ClientProgram as Kind, ForeignClient};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys;

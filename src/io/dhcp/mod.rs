@@ -47,7 +47,7 @@ use crate::config::choice::DhcpClient;
 use crate::error::HostError;
 use crate::limits::DHCP_STOP_TIME_MAX;
 use crate::model::address::{Family, IpPrefix};
-use crate::model::foreign::{ForeignClient, Leaving, Links, Program};
+use crate::model::foreign::{ClientLinks, ClientProgram, ForeignClient, Leaving};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys::descriptors;
@@ -174,11 +174,11 @@ impl DhcpClients {
     /// Returns the client for a lease. If a dhcpcd manages all links, no other dhcpcd can run.
     fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
         let client = self.choice.client(lease)?;
-        if client.kind != Program::Dhcpcd {
+        if client.kind != ClientProgram::Dhcpcd {
             return Ok(client);
         }
         let is_manager =
-            |it: &ForeignClient| it.program == Program::Dhcpcd && it.only_link().is_none();
+            |it: &ForeignClient| it.program == ClientProgram::Dhcpcd && it.only_link().is_none();
         let Some(manager) = self.foreign()?.into_iter().find(is_manager) else { return Ok(client) };
         let Choice { choice, dirs, known } = &self.choice;
         let other = (*choice == DhcpClient::Auto)
@@ -297,7 +297,7 @@ impl DhcpClients {
     pub fn foreign(&self) -> Result<Vec<ForeignClient>, HostError> {
         let mut clients = self.foreign.running(&self.pids())?;
         for client in clients.iter_mut().filter(|it| it.leaving == Leaving::Told) {
-            let Links::All(choice) = &mut client.links else { continue };
+            let ClientLinks::All(choice) = &mut client.links else { continue };
             choice.let_go = self.foreign.let_go();
             let is_lent = |it: &&Entry| matches!(it.phase.process(), Some(Process::Manager(_)));
             choice.lent = self.entries.iter().filter(is_lent).map(|it| it.lease.link).collect();

@@ -10,10 +10,10 @@ use log::debug;
 use crate::error::HostError;
 use crate::io::room::{Received, Room};
 use crate::limits::READ_BUFFER_LEN;
-use crate::netlink::conversation::{Answer, Conversation, encode_end, encode_loss};
+use crate::netlink::conversation::{AnswerState, Conversation, encode_end, encode_loss};
 use crate::netlink::link;
 use crate::netlink::record::route::{ADD_STAND_IN, StandIn};
-use crate::netlink::wire::{self, Header, Message};
+use crate::netlink::wire::{self, Message, NetlinkHeader};
 use crate::sys::netlink::{self as socket, Groups};
 use crate::sys::route::add_router;
 
@@ -41,7 +41,8 @@ pub(super) struct Teller {
 
 /// Appends the request to write a value to a file below /proc/sys.
 pub(crate) fn encode_sysctl(out: &mut Vec<u8>, sequence: u32, path: &str, value: i32) {
-    let header = Header { kind: SET_SYSCTL, flags: wire::FLAG_REQUEST | wire::FLAG_ACK, sequence };
+    let header =
+        NetlinkHeader { kind: SET_SYSCTL, flags: wire::FLAG_REQUEST | wire::FLAG_ACK, sequence };
     wire::write_message(out, header, |payload| {
         let mut text = format!("{path}\0{value}").into_bytes();
         // Messages have a multiple of four bytes.
@@ -145,11 +146,13 @@ impl Teller {
                 link::encode_unread(&mut unread, sequence, link);
                 tell(&unread)?;
             }
-            self.has_refused = matches!(answer, Answer::Refused(_));
+            self.has_refused = matches!(answer, AnswerState::Refused(_));
             match answer {
-                Answer::Pending => {}
-                Answer::Malformed(_) => return Ok(Some(libc::EBADMSG)),
-                Answer::Complete | Answer::Interrupted | Answer::Refused(_) => return Ok(None),
+                AnswerState::Pending => {}
+                AnswerState::Malformed(_) => return Ok(Some(libc::EBADMSG)),
+                AnswerState::Complete | AnswerState::Interrupted | AnswerState::Refused(_) => {
+                    return Ok(None);
+                }
             }
         }
     }

@@ -3,14 +3,14 @@
 //! directly. The daemon's tests cover the messenger process.
 
 use super::*;
-use crate::netlink::conversation::{Answer, Conversation};
+use crate::netlink::conversation::{AnswerState, Conversation};
 use crate::netlink::link::{LinkIndex, encode_dump, encode_lookup};
 use crate::netlink::{Event, link::LinkEvent};
 
 const LO: LinkIndex = LinkIndex(1);
 
 /// Returns how the request with this sequence number ends, and the names of the reported links.
-fn hear(messenger: &mut Messenger, sequence: u32) -> (Answer, Vec<String>) {
+fn hear(messenger: &mut Messenger, sequence: u32) -> (AnswerState, Vec<String>) {
     let mut conversation = Conversation::default();
     conversation.follow(sequence);
     let mut names = Vec::new();
@@ -20,7 +20,7 @@ fn hear(messenger: &mut Messenger, sequence: u32) -> (Answer, Vec<String>) {
                 names.push(link.name.to_string());
             }
         });
-        if answer != Answer::Pending {
+        if answer != AnswerState::Pending {
             return (answer, names);
         }
     }
@@ -37,13 +37,13 @@ fn requests_are_answered_in_their_order() {
     encode_dump(&mut requests, dump);
     encode_lookup(&mut requests, missing, LinkIndex(0x7fff_fff0));
     messenger.send(&requests);
-    assert_eq!(hear(&mut messenger, lookup), (Answer::Complete, vec!["lo".to_owned()]));
-    assert_eq!(hear(&mut messenger, sysctl), (Answer::Refused(libc::ENOENT), Vec::new()));
+    assert_eq!(hear(&mut messenger, lookup), (AnswerState::Complete, vec!["lo".to_owned()]));
+    assert_eq!(hear(&mut messenger, sysctl), (AnswerState::Refused(libc::ENOENT), Vec::new()));
     let (answer, names) = hear(&mut messenger, dump);
     // Other tests that create links interrupt the dump.
-    assert!(matches!(answer, Answer::Complete | Answer::Interrupted), "{answer:?}");
+    assert!(matches!(answer, AnswerState::Complete | AnswerState::Interrupted), "{answer:?}");
     assert!(names.contains(&"lo".to_owned()));
-    assert_eq!(hear(&mut messenger, missing), (Answer::Refused(libc::ENODEV), Vec::new()));
+    assert_eq!(hear(&mut messenger, missing), (AnswerState::Refused(libc::ENODEV), Vec::new()));
     assert_eq!(messenger.receive().unwrap(), None, "nothing is left");
     assert_eq!(messenger.unanswered_count, 0);
 }
@@ -62,14 +62,14 @@ fn what_depends_on_what_is_refused_is_not_done() {
         }
     }
     messenger.send(&requests);
-    let cancelled = Answer::Refused(libc::ECANCELED);
+    let cancelled = AnswerState::Refused(libc::ECANCELED);
     let want = [
-        Answer::Complete,
-        Answer::Refused(libc::ENODEV),
+        AnswerState::Complete,
+        AnswerState::Refused(libc::ENODEV),
         cancelled,
         cancelled,
         // This one depends on no other.
-        Answer::Complete,
+        AnswerState::Complete,
     ];
     for (sequence, want) in sequences.into_iter().zip(want) {
         assert_eq!(hear(&mut messenger, sequence).0, want, "{sequence}");
@@ -86,7 +86,7 @@ fn what_nobody_has_heard_is_passed_over() {
     let second = messenger.next_sequence();
     encode_lookup(&mut request, second, LO);
     messenger.send(&request);
-    assert_eq!(hear(&mut messenger, second), (Answer::Complete, vec!["lo".to_owned()]));
+    assert_eq!(hear(&mut messenger, second), (AnswerState::Complete, vec!["lo".to_owned()]));
 }
 
 #[test]

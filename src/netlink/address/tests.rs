@@ -13,14 +13,14 @@ fn address(ip: &str, prefix_len: u8) -> Address {
         role: Role::Primary,
         scope: Scope::Global,
         lifetime: Lifetime::Permanent,
-        origin: Origin::Unknown,
+        origin: AddressOrigin::Unknown,
     }
 }
 
 fn samples() -> Vec<Address> {
     let v4 = address("192.0.2.1", 24);
     let v6 = address("2001:db8::1", 64);
-    let origin = Origin::RouterAdvertisement;
+    let origin = AddressOrigin::RouterAdvertisement;
     let mut samples = vec![
         v4,
         v6,
@@ -41,7 +41,7 @@ fn samples() -> Vec<Address> {
 
 fn message(kind: u16, fixed: [u8; 4], fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
     encoded(|out| {
-        write_message(out, Header { kind, flags: 0, sequence: 0 }, |payload| {
+        write_message(out, NetlinkHeader { kind, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&fixed);
             payload.bytes(&7_u32.to_ne_bytes());
             fill(payload);

@@ -2,7 +2,7 @@
 //! Tests of [`super`].
 
 use super::*;
-use crate::netlink::wire::{Header, write_message};
+use crate::netlink::wire::{NetlinkHeader, write_message};
 
 /// A message of an answer: type, flags, sequence number, payload.
 struct Part(u16, u16, u32, &'static [u8]);
@@ -13,14 +13,14 @@ const SUCCESS: &[u8] = &[0; 4];
 fn datagram(parts: &[Part]) -> Vec<u8> {
     let mut out = Vec::new();
     for Part(kind, flags, sequence, payload) in parts {
-        let header = Header { kind: *kind, flags: *flags, sequence: *sequence };
+        let header = NetlinkHeader { kind: *kind, flags: *flags, sequence: *sequence };
         write_message(&mut out, header, |message| message.bytes(payload));
     }
     out
 }
 
 /// The state of the first request when `parts` arrive, and the number of its items.
-fn heard(parts: &[Part]) -> (Answer, usize) {
+fn heard(parts: &[Part]) -> (AnswerState, usize) {
     let mut conversation = Conversation::default();
     assert_eq!(conversation.begin(), 1);
     let mut count = 0;
@@ -32,29 +32,29 @@ fn heard(parts: &[Part]) -> (Answer, usize) {
 fn an_answer_ends_as_the_kernel_says() {
     let no_entry: &[u8] =
         if cfg!(target_endian = "little") { b"\xfe\xff\xff\xff" } else { b"\xff\xff\xff\xfe" };
-    let truncated = Answer::Malformed(WireError::Truncated("nlmsgerr"));
-    type Case<'a> = (&'a str, &'a [Part], (Answer, usize));
+    let truncated = AnswerState::Malformed(WireError::Truncated("nlmsgerr"));
+    type Case<'a> = (&'a str, &'a [Part], (AnswerState, usize));
     let cases: [Case<'_>; 13] = [
-        ("nothing yet", &[], (Answer::Pending, 0)),
-        ("more to come", &[Part(ITEM, 2, 1, b"")], (Answer::Pending, 1)),
-        ("a dump", &[Part(ITEM, 2, 1, b""), Part(3, 2, 1, SUCCESS)], (Answer::Complete, 1)),
-        ("an end without result", &[Part(3, 2, 1, b"")], (Answer::Complete, 0)),
-        ("a dump that failed", &[Part(3, 2, 1, no_entry)], (Answer::Refused(2), 0)),
-        ("acknowledged", &[Part(2, 0, 1, SUCCESS)], (Answer::Complete, 0)),
-        ("refused", &[Part(2, 0, 1, no_entry)], (Answer::Refused(2), 0)),
+        ("nothing yet", &[], (AnswerState::Pending, 0)),
+        ("more to come", &[Part(ITEM, 2, 1, b"")], (AnswerState::Pending, 1)),
+        ("a dump", &[Part(ITEM, 2, 1, b""), Part(3, 2, 1, SUCCESS)], (AnswerState::Complete, 1)),
+        ("an end without result", &[Part(3, 2, 1, b"")], (AnswerState::Complete, 0)),
+        ("a dump that failed", &[Part(3, 2, 1, no_entry)], (AnswerState::Refused(2), 0)),
+        ("acknowledged", &[Part(2, 0, 1, SUCCESS)], (AnswerState::Complete, 0)),
+        ("refused", &[Part(2, 0, 1, no_entry)], (AnswerState::Refused(2), 0)),
         ("an error cut short", &[Part(2, 0, 1, b"")], (truncated, 0)),
         (
             "interrupted at an item",
             &[Part(ITEM, 0x12, 1, b""), Part(ITEM, 2, 1, b""), Part(3, 2, 1, SUCCESS)],
-            (Answer::Interrupted, 2),
+            (AnswerState::Interrupted, 2),
         ),
-        ("interrupted at the end", &[Part(3, 0x12, 1, SUCCESS)], (Answer::Interrupted, 0)),
-        ("lost", &[Part(4, 0, 0, b""), Part(3, 2, 1, SUCCESS)], (Answer::Interrupted, 0)),
-        ("nothing meant", &[Part(1, 0, 1, b"")], (Answer::Pending, 0)),
+        ("interrupted at the end", &[Part(3, 0x12, 1, SUCCESS)], (AnswerState::Interrupted, 0)),
+        ("lost", &[Part(4, 0, 0, b""), Part(3, 2, 1, SUCCESS)], (AnswerState::Interrupted, 0)),
+        ("nothing meant", &[Part(1, 0, 1, b"")], (AnswerState::Pending, 0)),
         (
             "of other requests",
             &[Part(ITEM, 0x12, 2, b""), Part(2, 0, 0, no_entry), Part(3, 2, 1, SUCCESS)],
-            (Answer::Complete, 0),
+            (AnswerState::Complete, 0),
         ),
     ];
     for (label, parts, want) in cases {
@@ -66,10 +66,10 @@ fn an_answer_ends_as_the_kernel_says() {
 fn what_follows_the_end_belongs_to_nobody() {
     let done = datagram(&[Part(3, 2, 1, SUCCESS), Part(ITEM, 2, 1, b"")]);
     let mut conversation = Conversation::default();
-    assert_eq!(conversation.handle_datagram(&done, |_| panic!("unasked")), Answer::Pending);
+    assert_eq!(conversation.handle_datagram(&done, |_| panic!("unasked")), AnswerState::Pending);
     conversation.begin();
-    assert_eq!(conversation.handle_datagram(&done, |_| panic!("behind")), Answer::Complete);
-    assert_eq!(conversation.handle_datagram(&done, |_| panic!("again")), Answer::Pending);
+    assert_eq!(conversation.handle_datagram(&done, |_| panic!("behind")), AnswerState::Complete);
+    assert_eq!(conversation.handle_datagram(&done, |_| panic!("again")), AnswerState::Pending);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_new_request_starts_clean() {
     conversation.handle_datagram(&datagram(&[Part(ITEM, 0x12, 1, b"")]), |_| {});
     assert_eq!(conversation.begin(), 2);
     let answer = conversation.handle_datagram(&datagram(&[Part(3, 2, 2, SUCCESS)]), |_| {});
-    assert_eq!(answer, Answer::Complete);
+    assert_eq!(answer, AnswerState::Complete);
 }
 
 #[test]
@@ -90,10 +90,14 @@ fn requests_of_one_datagram_are_answered_until_the_last_one_is() {
     let mut hear = |parts: &[Part]| {
         conversation.handle_datagram(&datagram(parts), |message| items.push(message.sequence))
     };
-    assert_eq!(hear(&[Part(ITEM, 0, 9, b""), Part(ITEM, 0, 1, b"")]), Answer::Pending);
-    assert_eq!(hear(&[Part(2, 0, 1, &[0xff; 4])]), Answer::Pending, "the first one is refused");
-    assert_eq!(hear(&[Part(ITEM, 0, 2, b"")]), Answer::Pending);
-    assert_eq!(hear(&[Part(2, 0, 2, SUCCESS)]), Answer::Complete);
+    assert_eq!(hear(&[Part(ITEM, 0, 9, b""), Part(ITEM, 0, 1, b"")]), AnswerState::Pending);
+    assert_eq!(
+        hear(&[Part(2, 0, 1, &[0xff; 4])]),
+        AnswerState::Pending,
+        "the first one is refused"
+    );
+    assert_eq!(hear(&[Part(ITEM, 0, 2, b"")]), AnswerState::Pending);
+    assert_eq!(hear(&[Part(2, 0, 2, SUCCESS)]), AnswerState::Complete);
     assert_eq!(items, [1, 2]);
 }
 
@@ -103,7 +107,7 @@ fn broken_framing_ends_the_answer() {
     conversation.begin();
     let answer = conversation.handle_datagram(&[0; 16], |_| {});
     let wrong = WireError::Length { part: "netlink message", len: 0 };
-    assert_eq!(answer, Answer::Malformed(wrong));
+    assert_eq!(answer, AnswerState::Malformed(wrong));
 }
 
 #[test]
@@ -121,11 +125,13 @@ fn complaint(flags: u16, quoted: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Opti
     payload.extend(vec![0; quoted - 4]);
     fill(&mut payload);
     let mut told = Vec::new();
-    write_message(&mut told, Header { kind: 2, flags, sequence: 1 }, |out| out.bytes(&payload));
+    write_message(&mut told, NetlinkHeader { kind: 2, flags, sequence: 1 }, |out| {
+        out.bytes(&payload)
+    });
     let mut conversation = Conversation::default();
     conversation.begin();
     let answer = conversation.handle_datagram(&told, |_| {});
-    assert_eq!(answer, Answer::Refused(libc::EBUSY));
+    assert_eq!(answer, AnswerState::Refused(libc::EBUSY));
     conversation.complaint().map(str::to_owned)
 }
 
@@ -166,12 +172,12 @@ fn of_a_datagram_that_is_cut_the_whole_messages_count() {
     let front = &bytes[..bytes.len() - 20];
     assert_eq!(
         conversation.handle_front(front, |message| items.push(message.payload.to_vec())),
-        Answer::Pending
+        AnswerState::Pending
     );
     assert_eq!(items, [b"one."]);
     // The answer goes on behind it.
     let rest = datagram(&[Part(3, 2, 1, SUCCESS)]);
-    assert_eq!(conversation.handle_datagram(&rest, |_| {}), Answer::Complete);
+    assert_eq!(conversation.handle_datagram(&rest, |_| {}), AnswerState::Complete);
 }
 
 #[test]
@@ -181,5 +187,5 @@ fn an_answer_of_which_a_datagram_is_lost_is_interrupted() {
     assert_eq!(conversation.begin(), 1);
     conversation.handle_loss();
     let rest = datagram(&[Part(ITEM, 2, 1, b""), Part(3, 2, 1, SUCCESS)]);
-    assert_eq!(conversation.handle_datagram(&rest, |_| {}), Answer::Interrupted);
+    assert_eq!(conversation.handle_datagram(&rest, |_| {}), AnswerState::Interrupted);
 }

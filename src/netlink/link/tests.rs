@@ -60,7 +60,7 @@ fn samples() -> Vec<Link> {
 /// A message of `kind`, its attributes written by `fill`.
 fn message(kind: u16, family: u8, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
     encoded(|out| {
-        write_message(out, Header { kind, flags: 0, sequence: 0 }, |payload| {
+        write_message(out, NetlinkHeader { kind, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[family, 0, 0, 0]);
             payload.bytes(&7_u32.to_ne_bytes());
             payload.bytes(&[0; 8]);

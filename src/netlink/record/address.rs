@@ -9,14 +9,14 @@ use crate::limits::IFNAME_LEN_MAX;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::name::IfName;
 use crate::netlink::address::{
-    self, Address, AddressEvent, AddressId, IFA_ADDRESS, IFA_CACHEINFO, IFA_FLAGS, IFA_LOCAL,
-    Lifetime, Origin, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR, Role, Scope, encode_family,
+    self, Address, AddressEvent, AddressId, AddressOrigin, IFA_ADDRESS, IFA_CACHEINFO, IFA_FLAGS,
+    IFA_LOCAL, Lifetime, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR, Role, Scope, encode_family,
     with_octets,
 };
 use crate::netlink::link::LinkIndex;
 use crate::netlink::record::{left_of, rewritten};
 use crate::netlink::wire::{
-    self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+    self, Message, NetlinkHeader, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
 
 const IFA_LABEL: u16 = 3;
@@ -68,7 +68,7 @@ impl AddressRecord {
             role: Role::Primary,
             scope: Scope::Global,
             lifetime: Lifetime::Permanent,
-            origin: Origin::Unknown,
+            origin: AddressOrigin::Unknown,
         };
         Self { address, flags: 0, scope: 0, attributes }
     }
@@ -249,29 +249,29 @@ impl AddressRecord {
 
     /// Appends the record as the kernel would announce it.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let header = Header { kind: RTM_NEWADDR, flags: 0, sequence: 0 };
+        let header = NetlinkHeader { kind: RTM_NEWADDR, flags: 0, sequence: 0 };
         self.write(out, header, self.address.link);
     }
 
     /// Appends the request to add the address to `link`.
     pub(crate) fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_EXCLUSIVE;
-        self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
+        self.write(out, NetlinkHeader { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
     /// Appends the request to give the address of `link` the lifetime of this one.
     pub(crate) fn encode_change(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_REPLACE;
-        self.write(out, Header { kind: RTM_NEWADDR, flags, sequence }, link);
+        self.write(out, NetlinkHeader { kind: RTM_NEWADDR, flags, sequence }, link);
     }
 
     /// Appends the request to remove the address from `link`.
     pub(crate) fn encode_delete(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
-        self.write(out, Header { kind: RTM_DELADDR, flags, sequence }, link);
+        self.write(out, NetlinkHeader { kind: RTM_DELADDR, flags, sequence }, link);
     }
 
-    fn write(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
+    fn write(&self, out: &mut Vec<u8>, header: NetlinkHeader, link: LinkIndex) {
         wire::write_message(out, header, |payload| {
             let prefix = self.address.prefix;
             let family = encode_family(prefix.family());
@@ -319,7 +319,7 @@ fn broadcast_of(prefix: IpPrefix) -> Option<Ipv4Addr> {
 /// checks (before Linux 4.20) reports all links.
 pub(crate) fn encode_address_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETADDR, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETADDR, flags, sequence }, |payload| {
         payload.bytes(&[0; 4]);
         payload.bytes(&link.0.to_ne_bytes());
     });

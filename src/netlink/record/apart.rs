@@ -9,7 +9,7 @@ use crate::netlink::record::nexthop::{NexthopRecord, RTM_DELNEXTHOP, RTM_NEWNEXT
 use crate::netlink::record::rule::{RTM_DELRULE, RTM_NEWRULE, RuleRecord};
 use crate::netlink::record::wide::WideRoute;
 use crate::netlink::route::{RTM_DELROUTE, RTM_NEWROUTE};
-use crate::netlink::wire::{self, Header, Message, WireError};
+use crate::netlink::wire::{self, Message, NetlinkHeader, WireError};
 
 /// See the module.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -83,12 +83,18 @@ impl Apart {
     ) -> Result<(), IfName> {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         match self {
-            Self::Rule(rule) => rule.encode(out, Header { kind: RTM_DELRULE, flags, sequence }),
+            Self::Rule(rule) => {
+                rule.encode(out, NetlinkHeader { kind: RTM_DELRULE, flags, sequence })
+            }
             Self::Nexthop(nexthop) => {
-                nexthop.encode_delete(out, Header { kind: RTM_DELNEXTHOP, flags, sequence });
+                nexthop.encode_delete(out, NetlinkHeader { kind: RTM_DELNEXTHOP, flags, sequence });
             }
             Self::Route(route) => {
-                route.encode(out, Header { kind: RTM_DELROUTE, flags, sequence }, index_of)?;
+                route.encode(
+                    out,
+                    NetlinkHeader { kind: RTM_DELROUTE, flags, sequence },
+                    index_of,
+                )?;
             }
         }
         Ok(())
@@ -102,13 +108,19 @@ impl Apart {
         index_of: IndexOf<'_>,
     ) -> Result<(), IfName> {
         match self {
-            Self::Rule(rule) => rule.encode(out, Header { kind: RTM_NEWRULE, flags, sequence }),
+            Self::Rule(rule) => {
+                rule.encode(out, NetlinkHeader { kind: RTM_NEWRULE, flags, sequence })
+            }
             Self::Nexthop(nexthop) => {
                 let index = nexthop.link.as_ref().map(index_of).transpose()?;
-                nexthop.encode(out, Header { kind: RTM_NEWNEXTHOP, flags, sequence }, index);
+                nexthop.encode(out, NetlinkHeader { kind: RTM_NEWNEXTHOP, flags, sequence }, index);
             }
             Self::Route(route) => {
-                route.encode(out, Header { kind: RTM_NEWROUTE, flags, sequence }, index_of)?;
+                route.encode(
+                    out,
+                    NetlinkHeader { kind: RTM_NEWROUTE, flags, sequence },
+                    index_of,
+                )?;
             }
         }
         Ok(())

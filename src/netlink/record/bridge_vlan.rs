@@ -10,8 +10,8 @@ use std::fmt;
 use crate::netlink::link::{IFLA_EXT_MASK, LinkIndex, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK};
 use crate::netlink::record::link::IFLA_AF_SPEC;
 use crate::netlink::wire::{
-    self, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Header, Message, PayloadWriter, WireError, attributes,
-    take_array, take_u16, take_u32,
+    self, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Message, NetlinkHeader, PayloadWriter, WireError,
+    attributes, take_array, take_u16, take_u32,
 };
 
 const RTM_SETLINK: u16 = 19;
@@ -171,10 +171,14 @@ impl BridgeVlans {
 
     /// Appends the message in which the kernel would announce them.
     pub fn encode(&self, out: &mut Vec<u8>, index: LinkIndex) {
-        wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
-            write_header(payload, index);
-            payload.nested(IFLA_AF_SPEC, |spec| self.write(spec));
-        });
+        wire::write_message(
+            out,
+            NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence: 0 },
+            |payload| {
+                write_header(payload, index);
+                payload.nested(IFLA_AF_SPEC, |spec| self.write(spec));
+            },
+        );
     }
 
     /// Appends the request that adds these VLANs with their properties.
@@ -185,7 +189,12 @@ impl BridgeVlans {
         index: LinkIndex,
         side: Side,
     ) {
-        self.encode_request(out, Header { kind: RTM_SETLINK, flags: 0, sequence }, index, side);
+        self.encode_request(
+            out,
+            NetlinkHeader { kind: RTM_SETLINK, flags: 0, sequence },
+            index,
+            side,
+        );
     }
 
     /// Appends the request that removes these VLANs. The kernel accepts it for VLANs that are not
@@ -197,19 +206,34 @@ impl BridgeVlans {
         index: LinkIndex,
         side: Side,
     ) {
-        self.encode_request(out, Header { kind: RTM_DELLINK, flags: 0, sequence }, index, side);
+        self.encode_request(
+            out,
+            NetlinkHeader { kind: RTM_DELLINK, flags: 0, sequence },
+            index,
+            side,
+        );
     }
 
-    fn encode_request(&self, out: &mut Vec<u8>, header: Header, index: LinkIndex, side: Side) {
-        wire::write_message(out, Header { flags: FLAG_REQUEST | FLAG_ACK, ..header }, |payload| {
-            write_header(payload, index);
-            payload.nested(IFLA_AF_SPEC, |spec| {
-                if side == Side::Bridge {
-                    spec.attribute(IFLA_BRIDGE_FLAGS, &BRIDGE_FLAGS_SELF.to_ne_bytes());
-                }
-                self.write(spec);
-            });
-        });
+    fn encode_request(
+        &self,
+        out: &mut Vec<u8>,
+        header: NetlinkHeader,
+        index: LinkIndex,
+        side: Side,
+    ) {
+        wire::write_message(
+            out,
+            NetlinkHeader { flags: FLAG_REQUEST | FLAG_ACK, ..header },
+            |payload| {
+                write_header(payload, index);
+                payload.nested(IFLA_AF_SPEC, |spec| {
+                    if side == Side::Bridge {
+                        spec.attribute(IFLA_BRIDGE_FLAGS, &BRIDGE_FLAGS_SELF.to_ne_bytes());
+                    }
+                    self.write(spec);
+                });
+            },
+        );
     }
 
     fn write(&self, spec: &mut PayloadWriter<'_>) {
@@ -231,7 +255,7 @@ impl BridgeVlans {
 /// Appends the request for the VLANs of all bridges and their ports.
 pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETLINK, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETLINK, flags, sequence }, |payload| {
         payload.bytes(&[AF_BRIDGE]);
         payload.bytes(&[0; 15]);
         payload.attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN_COMPRESSED);
@@ -335,12 +359,16 @@ mod tests {
         let told = encoded(|out| vlans.encode_set(out, 1, INDEX, Side::Bridge));
         assert_eq!(BridgeVlans::decode(&only_message(&told)), Ok(None), "a request");
         let told = encoded(|out| {
-            wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |it| {
-                write_header(it, INDEX);
-                it.nested(IFLA_AF_SPEC, |spec| {
-                    spec.attribute(IFLA_BRIDGE_FLAGS, &BRIDGE_FLAGS_SELF.to_ne_bytes());
-                });
-            });
+            wire::write_message(
+                out,
+                NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence: 0 },
+                |it| {
+                    write_header(it, INDEX);
+                    it.nested(IFLA_AF_SPEC, |spec| {
+                        spec.attribute(IFLA_BRIDGE_FLAGS, &BRIDGE_FLAGS_SELF.to_ne_bytes());
+                    });
+                },
+            );
         });
         assert_eq!(decoded(&told), None);
     }

@@ -11,8 +11,8 @@ use std::fmt;
 use crate::model::address::MacAddr;
 use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::wire::{
-    self, Attribute, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Header, Message, PayloadWriter, WireError,
-    attributes, take_array, take_u16, take_u32,
+    self, Attribute, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Message, NetlinkHeader, PayloadWriter,
+    WireError, attributes, take_array, take_u16, take_u32,
 };
 
 const RTM_NEWNEIGH: u16 = 28;
@@ -91,7 +91,12 @@ impl FdbEntry {
 
     /// Appends the message in which the kernel would announce it.
     pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
-        self.write(out, Header { kind: RTM_NEWNEIGH, flags: 0, sequence: 0 }, link, self.flags);
+        self.write(
+            out,
+            NetlinkHeader { kind: RTM_NEWNEIGH, flags: 0, sequence: 0 },
+            link,
+            self.flags,
+        );
     }
 
     /// Appends the request that adds it. For a bridge's own entries it goes to the bridge, for
@@ -106,7 +111,7 @@ impl FdbEntry {
         let is_one_of_many = self.is_self() && self.mac().is_none_or(|mac| is_of_many(&mac));
         let how = if is_one_of_many { FLAG_APPEND } else { FLAG_REPLACE };
         let flags = FLAG_REQUEST | FLAG_ACK | FLAG_CREATE | how;
-        let header = Header { kind: RTM_NEWNEIGH, flags, sequence };
+        let header = NetlinkHeader { kind: RTM_NEWNEIGH, flags, sequence };
         self.write(out, header, link, self.target(is_bridge));
     }
 
@@ -118,11 +123,11 @@ impl FdbEntry {
         link: LinkIndex,
         is_bridge: bool,
     ) {
-        let header = Header { kind: RTM_DELNEIGH, flags: FLAG_REQUEST | FLAG_ACK, sequence };
+        let header = NetlinkHeader { kind: RTM_DELNEIGH, flags: FLAG_REQUEST | FLAG_ACK, sequence };
         self.write(out, header, link, self.target(is_bridge));
     }
 
-    fn write(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex, flags: u8) {
+    fn write(&self, out: &mut Vec<u8>, header: NetlinkHeader, link: LinkIndex, flags: u8) {
         wire::write_message(out, header, |payload| {
             payload.bytes(&[AF_BRIDGE, 0, 0, 0]);
             payload.bytes(&link.0.to_ne_bytes());
@@ -161,7 +166,7 @@ fn is_of_many(mac: &MacAddr) -> bool {
 /// port.
 pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32, link: LinkIndex, is_bridge: bool) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETNEIGH, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETNEIGH, flags, sequence }, |payload| {
         payload.bytes(&[AF_BRIDGE, 0, 0, 0]);
         payload.bytes(&[0; 8]);
         payload.attribute_u32(if is_bridge { NDA_MASTER } else { NDA_IFINDEX }, link.0);

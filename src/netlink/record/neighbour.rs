@@ -12,8 +12,8 @@ use crate::model::address::Family;
 use crate::netlink::address::{decode_family, encode_family};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::wire::{
-    self, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Header, Message, PayloadWriter, WireError, attributes,
-    take_array,
+    self, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Message, NetlinkHeader, PayloadWriter, WireError,
+    attributes, take_array,
 };
 
 const RTM_NEWNEIGHTBL: u16 = 64;
@@ -141,16 +141,16 @@ impl ToldNeighbours {
 
     /// Appends the message in which the kernel would report them.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.write(out, Header { kind: RTM_NEWNEIGHTBL, flags: 0, sequence: 0 });
+        self.write(out, NetlinkHeader { kind: RTM_NEWNEIGHTBL, flags: 0, sequence: 0 });
     }
 
     /// Appends the request that sets these of a link.
     pub(crate) fn encode_set(&self, out: &mut Vec<u8>, sequence: u32) {
         let flags = FLAG_REQUEST | FLAG_ACK;
-        self.write(out, Header { kind: RTM_SETNEIGHTBL, flags, sequence });
+        self.write(out, NetlinkHeader { kind: RTM_SETNEIGHTBL, flags, sequence });
     }
 
-    fn write(&self, out: &mut Vec<u8>, header: Header) {
+    fn write(&self, out: &mut Vec<u8>, header: NetlinkHeader) {
         wire::write_message(out, header, |payload| {
             payload.bytes(&[encode_family(self.family), 0, 0, 0]);
             payload.attribute_text(NDTA_NAME, table(self.family));
@@ -254,7 +254,7 @@ impl Neighbours {
 /// Appends the request for the settings of all links.
 pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = FLAG_REQUEST | FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETNEIGHTBL, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETNEIGHTBL, flags, sequence }, |payload| {
         payload.bytes(&[0; 4]);
     });
 }

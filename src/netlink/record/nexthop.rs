@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::netlink::wire::{
-    self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+    self, Message, NetlinkHeader, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
 
 pub(super) const RTM_NEWNEXTHOP: u16 = 104;
@@ -119,7 +119,12 @@ impl NexthopRecord {
     }
 
     /// Appends the record as a message of this header; `index` is its link's.
-    pub(super) fn encode(&self, out: &mut Vec<u8>, header: Header, index: Option<LinkIndex>) {
+    pub(super) fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        header: NetlinkHeader,
+        index: Option<LinkIndex>,
+    ) {
         wire::write_message(out, header, |payload| {
             payload.bytes(&[self.family, 0, self.protocol, 0]);
             payload.bytes(&self.flags.to_ne_bytes());
@@ -131,7 +136,7 @@ impl NexthopRecord {
     }
 
     /// Appends the request to remove it.
-    pub(super) fn encode_delete(&self, out: &mut Vec<u8>, header: Header) {
+    pub(super) fn encode_delete(&self, out: &mut Vec<u8>, header: NetlinkHeader) {
         wire::write_message(out, header, |payload| {
             payload.bytes(&[0; 8]);
             payload.attribute_u32(NHA_ID, self.id);
@@ -153,7 +158,7 @@ impl fmt::Display for NexthopRecord {
 /// Appends the request for all next hops.
 pub(crate) fn encode_nexthop_dump(out: &mut Vec<u8>, sequence: u32) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETNEXTHOP, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETNEXTHOP, flags, sequence }, |payload| {
         payload.bytes(&[0; 8]);
     });
 }

@@ -18,7 +18,8 @@ use crate::netlink::route::{
     RTM_GETROUTE, RTM_NEWROUTE, RTPROT_RA, expiry, first_hop, has_hop,
 };
 use crate::netlink::wire::{
-    self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+    self, Attribute, Message, NetlinkHeader, PayloadWriter, WireError, attributes, take_array,
+    take_u32,
 };
 
 pub use stand_in::{ADD_STAND_IN, StandIn};
@@ -445,20 +446,20 @@ impl RouteRecord {
 
     /// Appends the record as the kernel would announce a route through `link`.
     pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
-        self.write(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, link);
+        self.write(out, NetlinkHeader { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, link);
     }
 
     /// Appends the request to add the route through `link`, before others of its kind.
     pub(crate) fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE;
         let kind = if self.is_stand_in() { ADD_STAND_IN } else { RTM_NEWROUTE };
-        self.write_by_object(out, Header { kind, flags, sequence }, link);
+        self.write_by_object(out, NetlinkHeader { kind, flags, sequence }, link);
     }
 
     /// Appends the request to replace the spelt-out route of the same way by this one.
     pub(crate) fn encode_replace(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK | wire::FLAG_CREATE | wire::FLAG_REPLACE;
-        self.write_by_object(out, Header { kind: RTM_NEWROUTE, flags, sequence }, link);
+        self.write_by_object(out, NetlinkHeader { kind: RTM_NEWROUTE, flags, sequence }, link);
     }
 
     /// Appends the request to remove the route through `link`; of a stand-in, also of the route
@@ -467,13 +468,13 @@ impl RouteRecord {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         if self.is_stand_in() {
             let any = self.of_any_maker();
-            return any.write(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
+            return any.write(out, NetlinkHeader { kind: RTM_DELROUTE, flags, sequence }, link);
         }
-        self.write_by_object(out, Header { kind: RTM_DELROUTE, flags, sequence }, link);
+        self.write_by_object(out, NetlinkHeader { kind: RTM_DELROUTE, flags, sequence }, link);
     }
 
     /// The kernel identifies a route over a nexthop object by the object.
-    fn write_by_object(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
+    fn write_by_object(&self, out: &mut Vec<u8>, header: NetlinkHeader, link: LinkIndex) {
         let Some(object) = self.object else { return self.write(out, header, link) };
         wire::write_message(out, header, |payload| {
             self.write_header(payload);
@@ -491,7 +492,7 @@ impl RouteRecord {
         payload.bytes(&self.flags.to_ne_bytes());
     }
 
-    fn write(&self, out: &mut Vec<u8>, header: Header, link: LinkIndex) {
+    fn write(&self, out: &mut Vec<u8>, header: NetlinkHeader, link: LinkIndex) {
         wire::write_message(out, header, |payload| {
             self.write_header(payload);
             match self.hops {
@@ -543,7 +544,7 @@ pub(crate) fn encode_route_dump(
     link: Option<LinkIndex>,
 ) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETROUTE, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETROUTE, flags, sequence }, |payload| {
         payload.bytes(&[encode_family(family), 0, 0, 0]);
         payload.bytes(&[0; 8]);
         if let Some(link) = link {

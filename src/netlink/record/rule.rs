@@ -9,7 +9,8 @@ use crate::model::name::IfName;
 use crate::netlink::address::{decode_family, decode_ip, encode_family};
 use crate::netlink::record::rewritten;
 use crate::netlink::wire::{
-    self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+    self, Attribute, Message, NetlinkHeader, PayloadWriter, WireError, attributes, take_array,
+    take_u32,
 };
 
 pub(super) const RTM_NEWRULE: u16 = 32;
@@ -104,7 +105,7 @@ impl RuleRecord {
     }
 
     /// Appends the record as a message of this header.
-    pub(super) fn encode(&self, out: &mut Vec<u8>, header: Header) {
+    pub(super) fn encode(&self, out: &mut Vec<u8>, header: NetlinkHeader) {
         wire::write_message(out, header, |payload| {
             payload.bytes(&[encode_family(self.family)]);
             payload.bytes(&self.header);
@@ -161,7 +162,7 @@ impl fmt::Display for RuleRecord {
 /// Appends the request for one family's rules.
 pub(crate) fn encode_rule_dump(out: &mut Vec<u8>, sequence: u32, family: Family) {
     let flags = wire::FLAG_REQUEST | wire::FLAG_DUMP;
-    wire::write_message(out, Header { kind: RTM_GETRULE, flags, sequence }, |payload| {
+    wire::write_message(out, NetlinkHeader { kind: RTM_GETRULE, flags, sequence }, |payload| {
         payload.bytes(&[encode_family(family), 0, 0, 0]);
         payload.bytes(&[0; 8]);
     });

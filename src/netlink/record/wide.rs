@@ -11,7 +11,8 @@ use crate::netlink::address::{decode_family, decode_ip, encode_family};
 use crate::netlink::link::LinkIndex;
 use crate::netlink::route::{RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTM_NEWROUTE};
 use crate::netlink::wire::{
-    self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u16, take_u32,
+    self, Message, NetlinkHeader, PayloadWriter, WireError, attributes, take_array, take_u16,
+    take_u32,
 };
 
 const RTA_PRIORITY: u16 = 6;
@@ -112,7 +113,7 @@ impl WideRoute {
     pub(super) fn encode(
         &self,
         out: &mut Vec<u8>,
-        header: Header,
+        header: NetlinkHeader,
         index_of: impl Fn(&IfName) -> Result<LinkIndex, IfName>,
     ) -> Result<(), IfName> {
         let indexes: Vec<_> = self.links.iter().map(index_of).collect::<Result<_, _>>()?;

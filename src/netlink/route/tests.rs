@@ -10,10 +10,14 @@ const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 fn answer(prefix_len: u8, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
     encoded(|out| {
-        write_message(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, |payload| {
-            payload.bytes(&[2, prefix_len, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0]);
-            fill(payload);
-        });
+        write_message(
+            out,
+            NetlinkHeader { kind: RTM_NEWROUTE, flags: 0, sequence: 0 },
+            |payload| {
+                payload.bytes(&[2, prefix_len, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0]);
+                fill(payload);
+            },
+        );
     })
 }
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::netlink::tests::corruptions;
 
-const HEADER: Header = Header { kind: 16, flags: 2, sequence: 7 };
+const HEADER: NetlinkHeader = NetlinkHeader { kind: 16, flags: 2, sequence: 7 };
 
 /// Two messages; the first has two attributes, one nested in the other.
 fn sample() -> Vec<u8> {

@@ -21,13 +21,13 @@ use super::told::{self, Told};
 
 /// The progress of restoring one link's addresses.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Addresses {
-    phase: Phase,
+pub(super) struct AddressRestoration {
+    phase: AddressPhase,
     /// The number of entries that the phase has examined.
     at: usize,
     index: Index,
-    then: Vec<Had>,
-    networks: HashMap<(IpAddr, u8), Network>,
+    then: Vec<HadAddress>,
+    networks: HashMap<(IpAddr, u8), AddressNetwork>,
     /// Whether the snapshot has an address that IPv6 creates for the link itself.
     has_own: bool,
     /// Positions among the present addresses of those to be removed.
@@ -40,7 +40,7 @@ pub(super) struct Addresses {
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Phase {
+enum AddressPhase {
     /// Compares both lists, entry by entry.
     #[default]
     Compare,
@@ -55,7 +55,7 @@ enum Phase {
 
 /// An address in the snapshot.
 #[derive(Clone, Debug)]
-struct Had {
+struct HadAddress {
     is_wanted: bool,
     /// The number of wanted addresses before it in its network.
     rank: usize,
@@ -65,7 +65,7 @@ struct Had {
 
 /// An IPv4 network of the link.
 #[derive(Clone, Debug, Default)]
-struct Network {
+struct AddressNetwork {
     wanted_count: usize,
     kept_count: usize,
     loses_first: bool,
@@ -73,7 +73,7 @@ struct Network {
 
 /// The consequences for the link's routes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct AddressOutcome {
     /// The link temporarily has no IPv4 address, so the kernel removes its IPv4 routes.
     pub(super) is_emptied: bool,
     /// No address is added or removed, so the kernel adds no route with one.
@@ -83,7 +83,7 @@ pub(super) struct Outcome {
     pub(super) other_leases: Vec<Family>,
 }
 
-impl Addresses {
+impl AddressRestoration {
     /// Continues as far as the budget allows, and appends the steps found. Returns the outcome at
     /// the end.
     pub(super) fn poll(
@@ -92,20 +92,20 @@ impl Addresses {
         told: &Told,
         budget: &mut Budget,
         steps: &mut Vec<Step>,
-    ) -> Option<Outcome> {
+    ) -> Option<AddressOutcome> {
         let (then, now) = (scene.then.addresses.as_slice(), scene.addresses_now());
         loop {
             let is_over = match self.phase {
-                Phase::Compare => self.at >= then.len().max(now.len()),
-                Phase::Sort => self.at >= now.len(),
-                Phase::Index | Phase::Change => self.at >= then.len(),
-                Phase::TakeAway => self.at >= self.leaving.len(),
-                Phase::AddIpv4 | Phase::AddIpv6 => self.at >= self.missing.len(),
-                Phase::Done => {
+                AddressPhase::Compare => self.at >= then.len().max(now.len()),
+                AddressPhase::Sort => self.at >= now.len(),
+                AddressPhase::Index | AddressPhase::Change => self.at >= then.len(),
+                AddressPhase::TakeAway => self.at >= self.leaving.len(),
+                AddressPhase::AddIpv4 | AddressPhase::AddIpv6 => self.at >= self.missing.len(),
+                AddressPhase::Done => {
                     let is_emptied = self.loses_ipv4 && !self.keeps_ipv4;
                     let other_leases = std::mem::take(&mut self.other_leases);
                     let is_settled = self.leaving.is_empty() && self.missing.is_empty();
-                    return Some(Outcome { is_emptied, is_settled, other_leases });
+                    return Some(AddressOutcome { is_emptied, is_settled, other_leases });
                 }
             };
             if is_over {
@@ -118,35 +118,37 @@ impl Addresses {
             let at = self.at;
             self.at += 1;
             match self.phase {
-                Phase::Compare if then.get(at) == now.get(at) && !scene.is_downed() => {}
-                Phase::Compare => {
+                AddressPhase::Compare if then.get(at) == now.get(at) && !scene.is_downed() => {}
+                AddressPhase::Compare => {
                     self.index.expect(then.len());
                     self.then.reserve(then.len());
-                    (self.phase, self.at) = (Phase::Index, 0);
+                    (self.phase, self.at) = (AddressPhase::Index, 0);
                 }
-                Phase::Index => self.index(scene, then.get(at)),
-                Phase::Sort => self.sort(scene, told, at),
-                Phase::TakeAway => self.take_away(scene, at, steps),
-                Phase::Change => self.change(scene, at, steps),
-                Phase::AddIpv4 => self.add(scene, Family::Ipv4, at, steps),
-                Phase::AddIpv6 => {
+                AddressPhase::Index => self.index(scene, then.get(at)),
+                AddressPhase::Sort => self.sort(scene, told, at),
+                AddressPhase::TakeAway => self.take_away(scene, at, steps),
+                AddressPhase::Change => self.change(scene, at, steps),
+                AddressPhase::AddIpv4 => self.add(scene, Family::Ipv4, at, steps),
+                AddressPhase::AddIpv6 => {
                     let last = self.missing.len().saturating_sub(1);
                     self.add(scene, Family::Ipv6, last.saturating_sub(at), steps);
                 }
-                Phase::Done => {}
+                AddressPhase::Done => {}
             }
         }
     }
 
     /// The kernel appends IPv4 addresses to its list, and prepends IPv6 ones.
-    fn next_phase(&self) -> Phase {
+    fn next_phase(&self) -> AddressPhase {
         match self.phase {
-            Phase::Compare | Phase::AddIpv6 | Phase::Done => Phase::Done,
-            Phase::Index => Phase::Sort,
-            Phase::Sort => Phase::TakeAway,
-            Phase::TakeAway => Phase::Change,
-            Phase::Change => Phase::AddIpv4,
-            Phase::AddIpv4 => Phase::AddIpv6,
+            AddressPhase::Compare | AddressPhase::AddIpv6 | AddressPhase::Done => {
+                AddressPhase::Done
+            }
+            AddressPhase::Index => AddressPhase::Sort,
+            AddressPhase::Sort => AddressPhase::TakeAway,
+            AddressPhase::TakeAway => AddressPhase::Change,
+            AddressPhase::Change => AddressPhase::AddIpv4,
+            AddressPhase::AddIpv4 => AddressPhase::AddIpv6,
         }
     }
 
@@ -166,7 +168,7 @@ impl Addresses {
         }
         self.has_own |= is_wanted && addressing::is_ipv6s(record);
         self.index.push(record.key());
-        self.then.push(Had { is_wanted, rank, kept_at: None });
+        self.then.push(HadAddress { is_wanted, rank, kept_at: None });
     }
 
     /// Decides whether a present address stays.

@@ -6,7 +6,7 @@ use crate::model::address::Family;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Origin, Role, Scope};
+use crate::netlink::address::{AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
@@ -179,7 +179,7 @@ pub(super) fn is_chosen(record: &AddressRecord) -> bool {
     let address = &record.address;
     let is_ipv6_of_link = address.prefix.family() == Family::Ipv6
         && address.scope == Scope::Link
-        && matches!(address.origin, Origin::LinkLocal | Origin::Unknown);
+        && matches!(address.origin, AddressOrigin::LinkLocal | AddressOrigin::Unknown);
     !is_ipv6_of_link && address.role != Role::Temporary
 }
 

@@ -19,8 +19,8 @@ use super::matching::{Budget, Index};
 
 /// The progress of restoring these objects.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Aparts {
-    phase: Phase,
+pub(super) struct ApartRestoration {
+    phase: ApartPhase,
     /// The number of entries that the phase has examined.
     at: usize,
     index: Index,
@@ -39,7 +39,7 @@ pub(super) struct Aparts {
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Phase {
+enum ApartPhase {
     /// Compares both lists, entry by entry.
     #[default]
     Compare,
@@ -57,17 +57,17 @@ struct Had {
     is_kept: bool,
 }
 
-impl Aparts {
+impl ApartRestoration {
     /// Continues as far as the budget allows. Returns whether the comparison is complete.
     pub(super) fn poll(&mut self, inputs: &Inputs<'_>, budget: &mut Budget) -> bool {
         let (then, now) = (inputs.then.host.apart(), inputs.now.apart());
         loop {
             let (is_over, next) = match self.phase {
-                Phase::Compare => (self.at >= then.len().max(now.len()), Phase::Done),
-                Phase::Index => (self.at >= then.len(), Phase::Sort),
-                Phase::Sort => (self.at >= now.len(), Phase::Add),
-                Phase::Add => (self.at >= then.len(), Phase::Done),
-                Phase::Done => return true,
+                ApartPhase::Compare => (self.at >= then.len().max(now.len()), ApartPhase::Done),
+                ApartPhase::Index => (self.at >= then.len(), ApartPhase::Sort),
+                ApartPhase::Sort => (self.at >= now.len(), ApartPhase::Add),
+                ApartPhase::Add => (self.at >= then.len(), ApartPhase::Done),
+                ApartPhase::Done => return true,
             };
             if is_over {
                 (self.phase, self.at) = (next, 0);
@@ -79,13 +79,17 @@ impl Aparts {
             let at = self.at;
             self.at += 1;
             match (self.phase, then.get(at), now.get(at)) {
-                (Phase::Compare, then, now) if then == now => {}
-                (Phase::Compare, _, _) => (self.phase, self.at) = (Phase::Index, 0),
-                (Phase::Index, Some(had), _) => self.index(had),
-                (Phase::Sort, _, Some(has)) if is_guest(inputs, has) => {}
-                (Phase::Sort, _, Some(has)) => self.sort(then, has),
-                (Phase::Add, Some(had), _) => self.add(had, at),
-                (Phase::Index | Phase::Sort | Phase::Add | Phase::Done, _, _) => {}
+                (ApartPhase::Compare, then, now) if then == now => {}
+                (ApartPhase::Compare, _, _) => (self.phase, self.at) = (ApartPhase::Index, 0),
+                (ApartPhase::Index, Some(had), _) => self.index(had),
+                (ApartPhase::Sort, _, Some(has)) if is_guest(inputs, has) => {}
+                (ApartPhase::Sort, _, Some(has)) => self.sort(then, has),
+                (ApartPhase::Add, Some(had), _) => self.add(had, at),
+                (
+                    ApartPhase::Index | ApartPhase::Sort | ApartPhase::Add | ApartPhase::Done,
+                    _,
+                    _,
+                ) => {}
             }
         }
     }

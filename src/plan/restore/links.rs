@@ -13,7 +13,7 @@ use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
 use crate::netlink::record::link::sysctls::ipv6_sysctls;
 use crate::plan::remake::set_neighbours;
-use crate::plan::step::{Condition, Step, Value, sysctl_values};
+use crate::plan::step::{Condition, LinkValue, Step, sysctl_values};
 
 use super::Loss;
 use super::outline::{self, OutlineBuilder, Pair};
@@ -28,7 +28,7 @@ impl<'a> OutlineBuilder<'a> {
             let belonged = self.then.host.master_of(then.link());
             // A link that replaces the master also replaces its ports.
             if belonged != Some(master) || !self.links.contains_key(&master) {
-                self.set(name, Value::NoMaster);
+                self.set(name, LinkValue::NoMaster);
                 let is_bond = |it: &Recorded| matches!(it.link().kind, LinkKind::Bond(_));
                 let from = self.now.named(&master);
                 if from.is_some_and(is_bond) || is_vrf(from) {
@@ -79,7 +79,7 @@ impl<'a> OutlineBuilder<'a> {
             }
             self.removed.insert(link.name);
             if link.up {
-                self.set(link.name, Value::Down);
+                self.set(link.name, LinkValue::Down);
             }
             self.discard(link);
         }
@@ -150,7 +150,7 @@ impl<'a> OutlineBuilder<'a> {
             let is_member = self.is_bond_member(pair.then);
             let settings = pair.then.record.settings_besides(pair.now.map(|now| &now.record));
             if self.stays_up(pair) && settings.iter().any(LinkSetting::needs_down) {
-                self.set(name, Value::Down);
+                self.set(name, LinkValue::Down);
                 self.downed.insert(name);
             }
             match (&link.kind, now.map(|now| &now.kind)) {
@@ -158,7 +158,7 @@ impl<'a> OutlineBuilder<'a> {
                     self.set_bridge(name, *then, *now);
                 }
                 (LinkKind::Bond(then), Some(LinkKind::Bond(now))) if then != now => {
-                    self.set(name, Value::MonitorAgain(then.clone()));
+                    self.set(name, LinkValue::MonitorAgain(then.clone()));
                 }
                 _ => {}
             }
@@ -183,7 +183,7 @@ impl<'a> OutlineBuilder<'a> {
             }
             let mac = link.mac.filter(|mac| now.is_some_and(|now| now.mac != Some(*mac)));
             if let Some(mac) = mac {
-                self.set(name, Value::Mac(mac));
+                self.set(name, LinkValue::Mac(mac));
             }
             let mtu_now = match (now, &link.kind) {
                 (Some(now), _) => now.mtu,
@@ -195,7 +195,7 @@ impl<'a> OutlineBuilder<'a> {
                 (None, _) => MTU_AT_FIRST,
             };
             if mtu_now != link.mtu {
-                self.set(name, Value::Mtu(link.mtu));
+                self.set(name, LinkValue::Mtu(link.mtu));
             }
         }
     }
@@ -204,13 +204,13 @@ impl<'a> OutlineBuilder<'a> {
     /// while STP runs.
     fn set_bridge(&mut self, name: IfName, then: LinkBridge, now: LinkBridge) {
         if now.stp && !then.stp {
-            self.set(name, Value::Stp(false));
+            self.set(name, LinkValue::Stp(false));
         }
         if then.forward_delay != now.forward_delay {
-            self.set(name, Value::Delay(then.forward_delay));
+            self.set(name, LinkValue::Delay(then.forward_delay));
         }
         if then.stp && !now.stp {
-            self.set(name, Value::Stp(true));
+            self.set(name, LinkValue::Stp(true));
         }
     }
 
@@ -223,13 +223,13 @@ impl<'a> OutlineBuilder<'a> {
             if has != Some(master) && self.links.contains_key(&master) {
                 // A bond accepts only a link that is down, and brings it up.
                 if self.stays_up(pair) && self.is_bond_member(pair.then) {
-                    self.set(name, Value::Down);
+                    self.set(name, LinkValue::Down);
                     self.downed.insert(name);
                 }
                 if is_vrf(self.then.host.named(&master)) {
                     self.downed.insert(name);
                 }
-                self.set(name, Value::Master(master));
+                self.set(name, LinkValue::Master(master));
                 self.give_vlans(name, master, self.then.host.vlans_of(pair.then.link().index));
             }
             for setting in pair.then.record.settings_besides(pair.now.map(|now| &now.record)) {
@@ -254,7 +254,7 @@ impl<'a> OutlineBuilder<'a> {
             }
             let is_joining = self.master_now(now) != Some(*bridge);
             if is_joining {
-                self.set(*guest, Value::Master(*bridge));
+                self.set(*guest, LinkValue::Master(*bridge));
                 self.give_vlans(*guest, *bridge, then.host.vlans_of(now.link().index));
                 self.give_fdb(*guest, now.link().index);
             }
@@ -283,7 +283,10 @@ impl<'a> OutlineBuilder<'a> {
             let then = name_in(&self.then.host, pair.then);
             let now = pair.now.and_then(|now| name_in(self.now, now));
             if then != now {
-                self.set(pair.then.link().name, then.map_or(Value::NoPrimary, Value::Primary));
+                self.set(
+                    pair.then.link().name,
+                    then.map_or(LinkValue::NoPrimary, LinkValue::Primary),
+                );
             }
         }
     }
@@ -296,12 +299,12 @@ impl<'a> OutlineBuilder<'a> {
             let name = link.name;
             let is_up = self.stays_up(pair);
             if link.up && !is_up && !self.is_taken_in(name) {
-                self.set(name, Value::Up);
+                self.set(name, LinkValue::Up);
                 brought_up.push(name);
             } else if !link.up && is_up {
                 let guests = self.guests_of(&name);
                 if guests.is_empty() {
-                    self.set(name, Value::Down);
+                    self.set(name, LinkValue::Down);
                 } else {
                     self.lost.push(Loss::Occupied { name, guests });
                 }
@@ -350,7 +353,7 @@ impl<'a> OutlineBuilder<'a> {
     /// Returns whether a link is added to a bond, which brings it up.
     fn is_taken_in(&self, name: IfName) -> bool {
         let is_member = self.links.get(&name).is_some_and(|pair| self.is_bond_member(pair.then));
-        let is_joining = |step: &Step| matches!(step, Step::SetLink { link, value: Value::Master(_) } if *link == name);
+        let is_joining = |step: &Step| matches!(step, Step::SetLink { link, value: LinkValue::Master(_) } if *link == name);
         is_member && self.steps.iter().any(is_joining)
     }
 }

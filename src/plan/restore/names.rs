@@ -11,7 +11,7 @@ use crate::host::record::{HostRecord, Recorded};
 use crate::host::{discarded_name, is_out_of_the_way};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
-use crate::plan::step::{Step, Value};
+use crate::plan::step::{LinkValue, Step};
 use crate::snapshot::Network;
 
 /// The steps that restore names.
@@ -88,8 +88,8 @@ impl Renaming {
         let is_slow = matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
         match discarded_name(link).filter(|_| is_slow) {
             Some(name) => {
-                self.set(link.name, Value::Down);
-                self.set(link.name, Value::Name(name));
+                self.set(link.name, LinkValue::Down);
+                self.set(link.name, LinkValue::Name(name));
                 self.discarded.push(name);
             }
             None => self.steps.push(Step::DeleteLink(link.name)),
@@ -102,7 +102,7 @@ impl Renaming {
     fn rename_all(&mut self, now: &HostRecord, mut wanted: Vec<(IfName, IfName)>) {
         for (has, name) in &wanted {
             if now.named(has).is_some_and(|it| it.link().up) {
-                self.set(*has, Value::Down);
+                self.set(*has, LinkValue::Down);
                 self.downed.insert(*name);
             }
         }
@@ -112,19 +112,19 @@ impl Renaming {
             let (later, at_once): (Vec<_>, Vec<_>) =
                 wanted.iter().copied().partition(|(_, name)| is_taken(name));
             for (has, name) in &at_once {
-                self.set(*has, Value::Name(*name));
+                self.set(*has, LinkValue::Name(*name));
             }
             wanted = later;
             if at_once.is_empty() {
                 let Some((has, _)) = wanted.first_mut() else { return };
                 let Some(aside) = now.named(has).and_then(name_aside) else { return };
-                self.steps.push(Step::SetLink { link: *has, value: Value::Name(aside) });
+                self.steps.push(Step::SetLink { link: *has, value: LinkValue::Name(aside) });
                 *has = aside;
             }
         }
     }
 
-    fn set(&mut self, link: IfName, value: Value) {
+    fn set(&mut self, link: IfName, value: LinkValue) {
         self.steps.push(Step::SetLink { link, value });
     }
 }

@@ -9,7 +9,7 @@ use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
-use crate::plan::step::{Step, Value};
+use crate::plan::step::{LinkValue, Step};
 use crate::plan::tear_down::DEPTH_MAX;
 use crate::snapshot::Network;
 
@@ -160,14 +160,14 @@ impl<'a> OutlineBuilder<'a> {
         self.steps.push(step);
     }
 
-    pub(super) fn set(&mut self, link: IfName, value: Value) {
+    pub(super) fn set(&mut self, link: IfName, value: LinkValue) {
         self.push(Step::SetLink { link, value });
     }
 
     /// Renames a link that is down, so that it can be deleted later.
     pub(super) fn discard(&mut self, link: &Link) {
         if let Some(name) = discarded_name(link) {
-            self.set(link.name, Value::Name(name));
+            self.set(link.name, LinkValue::Name(name));
             self.discarded.push(name);
         }
     }

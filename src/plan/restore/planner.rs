@@ -10,20 +10,20 @@ use crate::model::name::IfName;
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned};
 
-use super::addresses::{Addresses, Outcome};
+use super::addresses::{AddressOutcome, AddressRestoration};
 use super::addressing::{Outlined, Scene};
-use super::aparts::Aparts;
+use super::aparts::ApartRestoration;
 use super::matching::Budget;
 use super::names::{self, Renaming};
 use super::outline::OutlineBuilder;
-use super::routes::Routes;
+use super::routes::RouteRestoration;
 use super::told::Told;
 use super::{Inputs, Loss, Restoration};
 
 /// A plan in the making. Each part must be given the same inputs.
 #[derive(Clone, Debug, Default)]
 pub struct Planner {
-    stage: Stage,
+    stage: PlannerStage,
     /// The restored names of links, which the rest of the plan uses.
     renaming: Option<Box<Renaming>>,
     /// All links in the snapshot.
@@ -32,9 +32,9 @@ pub struct Planner {
     /// Their names; routes through other links cannot be restored.
     leads: BTreeSet<IfName>,
     told: Told,
-    aparts: Aparts,
+    aparts: ApartRestoration,
     /// The outcomes of the links' addresses.
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<AddressOutcome>,
     steps: Vec<Step>,
     planned: Vec<Planned>,
     last: Vec<Step>,
@@ -44,24 +44,24 @@ pub struct Planner {
 
 /// The next part of the work.
 #[derive(Clone, Debug, Default)]
-enum Stage {
+enum PlannerStage {
     #[default]
     Names,
     Aparts,
     Links,
     Told,
     /// Of the link at this position.
-    Addresses(usize, Addresses),
-    Routes(usize, Routes),
+    Addresses(usize, AddressRestoration),
+    Routes(usize, RouteRestoration),
 }
 
 impl Planner {
     /// Continues until `entry_count` addresses and routes are examined. Returns the plan at the
     /// end.
     pub fn poll(&mut self, inputs: &Inputs<'_>, entry_count: usize) -> Option<Restoration> {
-        if matches!(self.stage, Stage::Names) {
+        if matches!(self.stage, PlannerStage::Names) {
             self.renaming = names::renaming(inputs.then, inputs.now).map(Box::new);
-            self.stage = Stage::Aparts;
+            self.stage = PlannerStage::Aparts;
         }
         let renaming = self.renaming.take();
         let now = renaming.as_ref().map_or(inputs.now, |renaming| &renaming.now);
@@ -96,34 +96,35 @@ impl Planner {
         budget: &mut Budget,
     ) -> bool {
         match &mut self.stage {
-            Stage::Names | Stage::Aparts => {
+            PlannerStage::Names | PlannerStage::Aparts => {
                 if self.aparts.poll(inputs, budget) {
                     self.steps.append(&mut self.aparts.rules_to_go);
-                    self.stage = Stage::Links;
+                    self.stage = PlannerStage::Links;
                 }
             }
-            Stage::Links => {
+            PlannerStage::Links => {
                 self.outline(inputs, renaming);
-                self.stage = Stage::Told;
+                self.stage = PlannerStage::Told;
             }
-            Stage::Told => {
+            PlannerStage::Told => {
                 if self.told.poll(inputs, &self.names, budget) {
-                    self.stage = Stage::Addresses(0, Addresses::default());
+                    self.stage = PlannerStage::Addresses(0, AddressRestoration::default());
                 }
             }
-            Stage::Addresses(at, work) => match scene(inputs, &self.links, *at) {
+            PlannerStage::Addresses(at, work) => match scene(inputs, &self.links, *at) {
                 None => {
                     self.steps.extend(self.aparts.before_routes(&self.leads));
-                    self.stage = Stage::Routes(0, Routes::default());
+                    self.stage = PlannerStage::Routes(0, RouteRestoration::default());
                 }
                 Some(scene) => {
                     if let Some(outcome) = work.poll(&scene, &self.told, budget, &mut self.steps) {
                         self.outcomes.push(outcome);
-                        self.stage = Stage::Addresses(*at + 1, Addresses::default());
+                        self.stage =
+                            PlannerStage::Addresses(*at + 1, AddressRestoration::default());
                     }
                 }
             },
-            Stage::Routes(at, work) => {
+            PlannerStage::Routes(at, work) => {
                 let Some(scene) = scene(inputs, &self.links, *at) else { return true };
                 let Some(outcome) = self.outcomes.get(*at) else { return true };
                 // A link that is down has no routes.
@@ -133,7 +134,7 @@ impl Planner {
                 // failure is harmless.
                 let _ = self.planned.try_reserve(work.foreseen(&scene));
                 if is_over {
-                    self.stage = Stage::Routes(*at + 1, Routes::default());
+                    self.stage = PlannerStage::Routes(*at + 1, RouteRestoration::default());
                 }
             }
         }

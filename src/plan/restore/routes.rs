@@ -10,15 +10,15 @@ use crate::model::address::Family;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::step::Step;
 
-use super::addresses::Outcome;
+use super::addresses::AddressOutcome;
 use super::addressing::Scene;
 use super::matching::{Budget, Index};
 use super::told::{self, Told};
 
 /// The progress of restoring one link's routes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Routes {
-    phase: Phase,
+pub(super) struct RouteRestoration {
+    phase: RoutePhase,
     /// The number of entries that the phase has examined.
     at: usize,
     index: Index,
@@ -35,7 +35,7 @@ pub(super) struct Routes {
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Phase {
+enum RoutePhase {
     /// Compares both lists, entry by entry.
     #[default]
     Compare,
@@ -51,13 +51,13 @@ enum Phase {
     Done,
 }
 
-impl Routes {
+impl RouteRestoration {
     /// Continues as far as the budget allows, and appends the steps found. Returns whether the work
     /// is complete.
     pub(super) fn poll(
         &mut self,
         scene: &Scene<'_>,
-        (told, outcome): (&Told, &Outcome),
+        (told, outcome): (&Told, &AddressOutcome),
         budget: &mut Budget,
         steps: &mut Vec<Step>,
     ) -> bool {
@@ -68,13 +68,13 @@ impl Routes {
         let own_then = if outcome.is_settled && scene.stays_up { own_then } else { &[] };
         loop {
             let is_over = match self.phase {
-                Phase::Compare => self.at >= then.len().max(now.len()),
-                Phase::Index | Phase::Order => self.at >= then.len(),
-                Phase::Sort => self.at >= now.len(),
-                Phase::IndexOwn => own_then.is_empty() || self.at >= own_now.len(),
-                Phase::AddOwn => self.at >= own_then.len(),
-                Phase::AddNear | Phase::AddFar => self.at >= self.missing.len(),
-                Phase::Done => return true,
+                RoutePhase::Compare => self.at >= then.len().max(now.len()),
+                RoutePhase::Index | RoutePhase::Order => self.at >= then.len(),
+                RoutePhase::Sort => self.at >= now.len(),
+                RoutePhase::IndexOwn => own_then.is_empty() || self.at >= own_now.len(),
+                RoutePhase::AddOwn => self.at >= own_then.len(),
+                RoutePhase::AddNear | RoutePhase::AddFar => self.at >= self.missing.len(),
+                RoutePhase::Done => return true,
             };
             if is_over {
                 (self.phase, self.at) = (self.next_phase(), 0);
@@ -86,28 +86,28 @@ impl Routes {
             let at = self.at;
             self.at += 1;
             match self.phase {
-                Phase::Compare if then.get(at) == now.get(at) && !outcome.is_emptied => {}
-                Phase::Compare => {
+                RoutePhase::Compare if then.get(at) == now.get(at) && !outcome.is_emptied => {}
+                RoutePhase::Compare => {
                     self.index.expect(then.len());
                     self.kept_at.reserve(then.len());
                     self.kept.reserve(then.len().min(now.len()));
-                    (self.phase, self.at) = (Phase::Index, 0);
+                    (self.phase, self.at) = (RoutePhase::Index, 0);
                 }
-                Phase::Index => {
+                RoutePhase::Index => {
                     if let Some(route) = then.get(at) {
                         self.index.push(route.way());
                         self.kept_at.push(None);
                     }
                 }
-                Phase::Sort => self.sort(scene, (told, outcome), at, steps),
-                Phase::Order => {
+                RoutePhase::Sort => self.sort(scene, (told, outcome), at, steps),
+                RoutePhase::Order => {
                     let last = then.len().saturating_sub(1);
                     self.order(scene, outcome, last.saturating_sub(at));
                 }
-                Phase::IndexOwn => {
+                RoutePhase::IndexOwn => {
                     own_now.get(at).into_iter().for_each(|route| self.own_index.push(route.way()));
                 }
-                Phase::AddOwn => {
+                RoutePhase::AddOwn => {
                     let Some(route) = own_then.get(at) else { continue };
                     let is_it = |at: usize| own_now.get(at).is_some_and(|now| now.is_same(route));
                     if self.own_index.find(route.way(), is_it).is_none() {
@@ -115,9 +115,9 @@ impl Routes {
                         steps.push(Step::AddRoute { link: scene.link, record });
                     }
                 }
-                Phase::AddNear => self.add(scene, at, |route| route.gateway.is_none(), steps),
-                Phase::AddFar => self.add(scene, at, |route| route.gateway.is_some(), steps),
-                Phase::Done => {}
+                RoutePhase::AddNear => self.add(scene, at, |route| route.gateway.is_none(), steps),
+                RoutePhase::AddFar => self.add(scene, at, |route| route.gateway.is_some(), steps),
+                RoutePhase::Done => {}
             }
         }
     }
@@ -125,22 +125,22 @@ impl Routes {
     /// Returns how many more steps there may be, as far as known.
     pub(super) fn foreseen(&self, scene: &Scene<'_>) -> usize {
         match self.phase {
-            Phase::Sort => scene.routes_now().len(),
-            Phase::AddNear | Phase::AddFar => self.missing.len(),
-            Phase::Compare | Phase::Index | Phase::Order => 0,
-            Phase::IndexOwn | Phase::AddOwn | Phase::Done => 0,
+            RoutePhase::Sort => scene.routes_now().len(),
+            RoutePhase::AddNear | RoutePhase::AddFar => self.missing.len(),
+            RoutePhase::Compare | RoutePhase::Index | RoutePhase::Order => 0,
+            RoutePhase::IndexOwn | RoutePhase::AddOwn | RoutePhase::Done => 0,
         }
     }
 
-    fn next_phase(&self) -> Phase {
+    fn next_phase(&self) -> RoutePhase {
         match self.phase {
-            Phase::Compare | Phase::Order => Phase::IndexOwn,
-            Phase::IndexOwn => Phase::AddOwn,
-            Phase::AddOwn => Phase::AddNear,
-            Phase::AddFar | Phase::Done => Phase::Done,
-            Phase::Index => Phase::Sort,
-            Phase::Sort => Phase::Order,
-            Phase::AddNear => Phase::AddFar,
+            RoutePhase::Compare | RoutePhase::Order => RoutePhase::IndexOwn,
+            RoutePhase::IndexOwn => RoutePhase::AddOwn,
+            RoutePhase::AddOwn => RoutePhase::AddNear,
+            RoutePhase::AddFar | RoutePhase::Done => RoutePhase::Done,
+            RoutePhase::Index => RoutePhase::Sort,
+            RoutePhase::Sort => RoutePhase::Order,
+            RoutePhase::AddNear => RoutePhase::AddFar,
         }
     }
 
@@ -148,7 +148,7 @@ impl Routes {
     fn sort(
         &mut self,
         scene: &Scene<'_>,
-        (told, outcome): (&Told, &Outcome),
+        (told, outcome): (&Told, &AddressOutcome),
         at: usize,
         steps: &mut Vec<Step>,
     ) {
@@ -174,7 +174,7 @@ impl Routes {
 
     /// Checks, from the last to the first, whether a route of the snapshot exists in its place. The
     /// kernel inserts a route before those beside it, so the last is added first.
-    fn order(&mut self, scene: &Scene<'_>, outcome: &Outcome, at: usize) {
+    fn order(&mut self, scene: &Scene<'_>, outcome: &AddressOutcome, at: usize) {
         let Some(route) = scene.then.routes.get(at) else { return };
         let kept_at = self.kept_at.get(at).copied().flatten();
         let is_clients = route.is_leased() && outcome.other_leases.contains(&route.family);

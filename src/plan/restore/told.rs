@@ -8,7 +8,7 @@ use crate::host::may_be_guest;
 use crate::host::record::HostRecord;
 use crate::model::address::Family;
 use crate::model::name::IfName;
-use crate::netlink::address::{Lifetime, Origin};
+use crate::netlink::address::{AddressOrigin, Lifetime};
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::address::{AddressKey, AddressRecord};
 use crate::netlink::record::route::{RouteRecord, Way};
@@ -150,7 +150,7 @@ pub(super) fn is_leased(inputs: &Inputs<'_>, link: IfName, record: &AddressRecor
 }
 
 fn is_advertised(record: &AddressRecord) -> bool {
-    record.address.origin == Origin::RouterAdvertisement
+    record.address.origin == AddressOrigin::RouterAdvertisement
 }
 
 /// Returns pairs of masters and those of their ports that belong to the host.

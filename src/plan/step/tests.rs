@@ -34,7 +34,7 @@ fn steps_read_as_they_would_be_said() {
         ),
         Case(drop, "dhcp drop ipv6 on eth0 for 192.0.2.1/24 without name servers"),
         Case(
-            Step::SetLink { link, value: Value::MonitorAgain(Box::new(off)) },
+            Step::SetLink { link, value: LinkValue::MonitorAgain(Box::new(off)) },
             "link set eth0 miimon 0 arp_interval 0",
         ),
         Case(Step::WaitFor(Condition::Down(link)), "wait until eth0 is down"),
@@ -46,7 +46,7 @@ fn steps_read_as_they_would_be_said() {
 
 #[test]
 fn an_mtu_is_of_one_link() {
-    let step = Step::SetLink { link: name("eth0"), value: Value::Mtu(9000) };
+    let step = Step::SetLink { link: name("eth0"), value: LinkValue::Mtu(9000) };
     assert_eq!(step.mtu_of(&name("eth0")), Some(9000));
     assert_eq!(step.mtu_of(&name("eth1")), None);
     assert_eq!(Step::DeleteLink(name("eth0")).mtu_of(&name("eth0")), None);

@@ -99,12 +99,12 @@ fn check_conversation(datagrams: &[&[u8]]) {
             assert_eq!(message.sequence, sequence, "an unexpected message");
         });
         assert!(!is_over || is_no_end(answer), "a second end");
-        is_over |= answer != conversation::Answer::Pending;
+        is_over |= answer != conversation::AnswerState::Pending;
     }
 }
 
 /// Whether this answer is allowed after the end of a conversation: malformed messages are reported
 /// at any time.
-fn is_no_end(answer: conversation::Answer) -> bool {
-    matches!(answer, conversation::Answer::Pending | conversation::Answer::Malformed(_))
+fn is_no_end(answer: conversation::AnswerState) -> bool {
+    matches!(answer, conversation::AnswerState::Pending | conversation::AnswerState::Malformed(_))
 }

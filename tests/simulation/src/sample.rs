@@ -29,7 +29,9 @@ use virtinterfaced::model::interface::{BondMode, ForwardDelay, OperState};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::server::ServerName;
 use virtinterfaced::netlink::Event;
-use virtinterfaced::netlink::address::{Address, AddressEvent, Lifetime, Origin, Role, Scope};
+use virtinterfaced::netlink::address::{
+    Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope,
+};
 use virtinterfaced::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use virtinterfaced::proto::admin::AdminCall;
 use virtinterfaced::proto::{Call, Reply};
@@ -88,7 +90,7 @@ fn address(link: u32, address: IpAddr, prefix_len: u8) -> Address {
         role: Role::Primary,
         scope: Scope::Global,
         lifetime: Lifetime::Permanent,
-        origin: Origin::Unknown,
+        origin: AddressOrigin::Unknown,
     }
 }
 

@@ -6,7 +6,7 @@
 //! can. Pure: the caller passes the words in.
 
 use crate::model::address::Family;
-use crate::model::foreign::{Choice, Links, Program};
+use crate::model::foreign::{ClientLinks, ClientProgram, LinkPatterns};
 use crate::model::name::IfName;
 
 /// Options of udhcpc with a value, and one whose value must be in the same word.
@@ -79,8 +79,8 @@ const DHCLIENT_VALUED: &[&str] = &[
 /// The meaning of a command line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Sighting {
-    pub(super) program: Program,
-    pub(super) links: Links,
+    pub(super) program: ClientProgram,
+    pub(super) links: ClientLinks,
     pub(super) families: Vec<Family>,
 }
 
@@ -114,9 +114,9 @@ pub(super) fn recognize(arguments: &[Vec<u8>]) -> Option<Sighting> {
     let (program, words) = program(&words)?;
     let parsed = parse(program, words);
     match program {
-        Program::Udhcpc => of_udhcpc(&parsed),
-        Program::Dhcpcd => of_dhcpcd(&parsed),
-        Program::Dhclient => of_dhclient(&parsed),
+        ClientProgram::Udhcpc => of_udhcpc(&parsed),
+        ClientProgram::Dhcpcd => of_dhcpcd(&parsed),
+        ClientProgram::Dhclient => of_dhclient(&parsed),
     }
 }
 
@@ -132,14 +132,14 @@ pub(super) fn options(arguments: &[Vec<u8>]) -> Parsed {
 }
 
 /// Returns the links that a dhcpcd takes, by its command line and its configuration.
-pub(super) fn choice(arguments: &[Vec<u8>], configuration: &str) -> Choice {
+pub(super) fn choice(arguments: &[Vec<u8>], configuration: &str) -> LinkPatterns {
     let patterns = |text: &str| {
         text.split([',', ' ', '\t'])
             .filter(|it| !it.is_empty())
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    let mut choice = Choice::default();
+    let mut choice = LinkPatterns::default();
     let mut note = |word: &str, value: &str| match word {
         "allowinterfaces" | "z" => choice.allowed.extend(patterns(value)),
         "denyinterfaces" | "Z" => choice.denied.extend(patterns(value)),
@@ -165,23 +165,25 @@ fn title(words: &[String]) -> Option<&str> {
 
 /// Returns the program, by its name on the command line, and its arguments. The first argument of a
 /// busybox may be the name of the applet.
-fn program(words: &[String]) -> Option<(Program, &[String])> {
+fn program(words: &[String]) -> Option<(ClientProgram, &[String])> {
     let (name, rest) = words.split_first()?;
     // A shell that leads a session has a dash before its name; so may other programs.
     let name = name.rsplit('/').next()?.trim_start_matches('-');
-    let named = |name: &str| Program::ALL.into_iter().find(|program| program.name() == name);
+    let named = |name: &str| ClientProgram::ALL.into_iter().find(|program| program.name() == name);
     if name.starts_with("busybox") {
         let (applet, rest) = rest.split_first()?;
-        return (named(applet)? == Program::Udhcpc).then_some((Program::Udhcpc, rest));
+        return (named(applet)? == ClientProgram::Udhcpc).then_some((ClientProgram::Udhcpc, rest));
     }
     Some((named(name)?, rest))
 }
 
-fn parse(program: Program, words: &[String]) -> Parsed {
+fn parse(program: ClientProgram, words: &[String]) -> Parsed {
     match program {
-        Program::Udhcpc => by_getopt(words, UDHCPC_VALUED, UDHCPC_ATTACHED, UDHCPC_LONG_VALUED),
-        Program::Dhcpcd => by_getopt(words, DHCPCD_VALUED, "", DHCPCD_LONG_VALUED),
-        Program::Dhclient => word_by_word(words),
+        ClientProgram::Udhcpc => {
+            by_getopt(words, UDHCPC_VALUED, UDHCPC_ATTACHED, UDHCPC_LONG_VALUED)
+        }
+        ClientProgram::Dhcpcd => by_getopt(words, DHCPCD_VALUED, "", DHCPCD_LONG_VALUED),
+        ClientProgram::Dhclient => word_by_word(words),
     }
 }
 
@@ -241,8 +243,8 @@ fn of_udhcpc(parsed: &Parsed) -> Option<Sighting> {
         return None;
     }
     let link = IfName::new(parsed.value(&["i", "interface"]).unwrap_or("eth0")).ok()?;
-    let links = Links::One(link);
-    Some(Sighting { program: Program::Udhcpc, links, families: vec![Family::Ipv4] })
+    let links = ClientLinks::One(link);
+    Some(Sighting { program: ClientProgram::Udhcpc, links, families: vec![Family::Ipv4] })
 }
 
 fn of_dhcpcd(parsed: &Parsed) -> Option<Sighting> {
@@ -255,12 +257,12 @@ fn of_dhcpcd(parsed: &Parsed) -> Option<Sighting> {
     let has = |letter: &str, long: &str| parsed.has(letter) || parsed.has(long);
     let families = families(has("4", "ipv4only"), has("6", "ipv6only"));
     let links = match links(&parsed.names) {
-        Links::One(_) if has("M", "manager") || has("M", "master") => all(),
+        ClientLinks::One(_) if has("M", "manager") || has("M", "master") => all(),
         // With several links it is the manager.
-        Links::Several(_) => all(),
-        links @ (Links::One(_) | Links::All(_)) => links,
+        ClientLinks::Several(_) => all(),
+        links @ (ClientLinks::One(_) | ClientLinks::All(_)) => links,
     };
-    Some(Sighting { program: Program::Dhcpcd, links, families })
+    Some(Sighting { program: ClientProgram::Dhcpcd, links, families })
 }
 
 fn of_title(title: &str) -> Option<Sighting> {
@@ -268,14 +270,14 @@ fn of_title(title: &str) -> Option<Sighting> {
     let links = match words.next()? {
         "[manager]" | "[master]" => all(),
         helper if helper.starts_with('[') => return None,
-        link => Links::One(IfName::new(link).ok()?),
+        link => ClientLinks::One(IfName::new(link).ok()?),
     };
     let (mut ipv4, mut ipv6) = (false, false);
     for word in words {
         ipv4 |= word == "[ip4]";
         ipv6 |= word == "[ip6]";
     }
-    Some(Sighting { program: Program::Dhcpcd, links, families: families(ipv4, ipv6) })
+    Some(Sighting { program: ClientProgram::Dhcpcd, links, families: families(ipv4, ipv6) })
 }
 
 fn of_dhclient(parsed: &Parsed) -> Option<Sighting> {
@@ -284,12 +286,12 @@ fn of_dhclient(parsed: &Parsed) -> Option<Sighting> {
     }
     let family = if parsed.has("-6") { Family::Ipv6 } else { Family::Ipv4 };
     let links = links(&parsed.names);
-    Some(Sighting { program: Program::Dhclient, links, families: vec![family] })
+    Some(Sighting { program: ClientProgram::Dhclient, links, families: vec![family] })
 }
 
 /// Returns all links; the configuration is not known here.
-fn all() -> Links {
-    Links::All(Choice::default())
+fn all() -> ClientLinks {
+    ClientLinks::All(LinkPatterns::default())
 }
 
 /// Returns the families: naming one of them excludes the other.
@@ -298,12 +300,12 @@ fn families(ipv4: bool, ipv6: bool) -> Vec<Family> {
     both.into_iter().filter(|(_, named)| *named || ipv4 == ipv6).map(|(family, _)| family).collect()
 }
 
-fn links(names: &[String]) -> Links {
+fn links(names: &[String]) -> ClientLinks {
     let names: Vec<_> = names.iter().filter_map(|name| IfName::new(name).ok()).collect();
     match names.as_slice() {
         [] => all(),
-        [link] => Links::One(*link),
-        _ => Links::Several(names),
+        [link] => ClientLinks::One(*link),
+        _ => ClientLinks::Several(names),
     }
 }
 
@@ -311,13 +313,13 @@ fn links(names: &[String]) -> Links {
 mod tests {
     use super::*;
 
-    fn seen(line: &str) -> Option<(Program, String, Vec<Family>)> {
+    fn seen(line: &str) -> Option<(ClientProgram, String, Vec<Family>)> {
         let arguments: Vec<_> = line.split('|').map(|word| word.as_bytes().to_vec()).collect();
         recognize(&arguments).map(|it| {
             let links = match it.links {
-                Links::One(link) => link.to_string(),
-                Links::Several(links) => format!("{}", links.len()),
-                Links::All(_) => "all".to_owned(),
+                ClientLinks::One(link) => link.to_string(),
+                ClientLinks::Several(links) => format!("{}", links.len()),
+                ClientLinks::All(_) => "all".to_owned(),
             };
             (it.program, links, it.families)
         })
@@ -327,30 +329,30 @@ mod tests {
     fn clients_are_known_by_their_command_lines() {
         let (v4, v6) = (Family::Ipv4, Family::Ipv6);
         for (line, program, links, families) in [
-            ("udhcpc|-b|-i|eth0|-p|/run/udhcpc.eth0.pid", Program::Udhcpc, "eth0", vec![v4]),
-            ("/sbin/udhcpc|-Rbieth1", Program::Udhcpc, "eth1", vec![v4]),
-            ("/bin/busybox|udhcpc|-f|--interface=br0", Program::Udhcpc, "br0", vec![v4]),
-            ("busybox.static|udhcpc|--interface|br0", Program::Udhcpc, "br0", vec![v4]),
-            ("udhcpc|-f", Program::Udhcpc, "eth0", vec![v4]),
-            ("udhcpc|-x|0x3d:01|-a|-i|eth2", Program::Udhcpc, "eth2", vec![v4]),
+            ("udhcpc|-b|-i|eth0|-p|/run/udhcpc.eth0.pid", ClientProgram::Udhcpc, "eth0", vec![v4]),
+            ("/sbin/udhcpc|-Rbieth1", ClientProgram::Udhcpc, "eth1", vec![v4]),
+            ("/bin/busybox|udhcpc|-f|--interface=br0", ClientProgram::Udhcpc, "br0", vec![v4]),
+            ("busybox.static|udhcpc|--interface|br0", ClientProgram::Udhcpc, "br0", vec![v4]),
+            ("udhcpc|-f", ClientProgram::Udhcpc, "eth0", vec![v4]),
+            ("udhcpc|-x|0x3d:01|-a|-i|eth2", ClientProgram::Udhcpc, "eth2", vec![v4]),
             (
                 "dhclient|-4|-v|-i|-pf|/run/d.pid|-lf|eth9|-I|eth0",
-                Program::Dhclient,
+                ClientProgram::Dhclient,
                 "eth0",
                 vec![v4],
             ),
-            ("/sbin/dhclient|-6|-D|LL|eth0", Program::Dhclient, "eth0", vec![v6]),
-            ("dhclient|eth0|eth1", Program::Dhclient, "2", vec![v4]),
-            ("dhclient", Program::Dhclient, "all", vec![v4]),
-            ("dhcpcd: eth0 [ip4]||||", Program::Dhcpcd, "eth0", vec![v4]),
-            ("dhcpcd: eth0 [ip4] [ip6]", Program::Dhcpcd, "eth0", vec![v4, v6]),
-            ("dhcpcd: eth0", Program::Dhcpcd, "eth0", vec![v4, v6]),
-            ("dhcpcd: [manager] [ip4] [ip6]", Program::Dhcpcd, "all", vec![v4, v6]),
-            ("dhcpcd: [master] [ip6]", Program::Dhcpcd, "all", vec![v6]),
-            ("/sbin/dhcpcd|-q|-h|box|eth0", Program::Dhcpcd, "eth0", vec![v4, v6]),
-            ("dhcpcd|-B|-4|eth0", Program::Dhcpcd, "eth0", vec![v4]),
-            ("dhcpcd|-M|eth0", Program::Dhcpcd, "all", vec![v4, v6]),
-            ("dhcpcd|-w", Program::Dhcpcd, "all", vec![v4, v6]),
+            ("/sbin/dhclient|-6|-D|LL|eth0", ClientProgram::Dhclient, "eth0", vec![v6]),
+            ("dhclient|eth0|eth1", ClientProgram::Dhclient, "2", vec![v4]),
+            ("dhclient", ClientProgram::Dhclient, "all", vec![v4]),
+            ("dhcpcd: eth0 [ip4]||||", ClientProgram::Dhcpcd, "eth0", vec![v4]),
+            ("dhcpcd: eth0 [ip4] [ip6]", ClientProgram::Dhcpcd, "eth0", vec![v4, v6]),
+            ("dhcpcd: eth0", ClientProgram::Dhcpcd, "eth0", vec![v4, v6]),
+            ("dhcpcd: [manager] [ip4] [ip6]", ClientProgram::Dhcpcd, "all", vec![v4, v6]),
+            ("dhcpcd: [master] [ip6]", ClientProgram::Dhcpcd, "all", vec![v6]),
+            ("/sbin/dhcpcd|-q|-h|box|eth0", ClientProgram::Dhcpcd, "eth0", vec![v4, v6]),
+            ("dhcpcd|-B|-4|eth0", ClientProgram::Dhcpcd, "eth0", vec![v4]),
+            ("dhcpcd|-M|eth0", ClientProgram::Dhcpcd, "all", vec![v4, v6]),
+            ("dhcpcd|-w", ClientProgram::Dhcpcd, "all", vec![v4, v6]),
         ] {
             assert_eq!(seen(line), Some((program, links.to_owned(), families)), "{line}");
         }

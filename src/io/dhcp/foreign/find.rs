@@ -22,7 +22,9 @@ use crate::io::dhcp::record::Identity;
 use crate::io::files;
 use crate::limits::{DHCPCD_LEN_MAX, PROCESS_TEXT_LEN_MAX};
 use crate::model::address::Family;
-use crate::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
+use crate::model::foreign::{
+    ClientLinks, ClientProgram, CommandLine, ForeignClient, Leaving, LinkPatterns,
+};
 use crate::sys::clock;
 
 /// The number of searches. A client that has just ended remains visible until it is reaped.
@@ -135,7 +137,8 @@ impl Finder {
     /// Returns how a client leaves a link. The program file of a manager of all links is read for
     /// this, once.
     fn leaving(&self, client: &ForeignClient, identity: &Identity) -> Leaving {
-        let is_manager = client.program == Program::Dhcpcd && matches!(client.links, Links::All(_));
+        let is_manager =
+            client.program == ClientProgram::Dhcpcd && matches!(client.links, ClientLinks::All(_));
         // The control socket of a client in a container is in the container.
         if !is_manager || client.keeper.as_deref() == Some(CONTAINER) {
             return Leaving::Ended;
@@ -191,7 +194,7 @@ fn has_name_of_client(pid: i32) -> Result<bool, HostError> {
         Ok(len) => name.get(..len).unwrap_or_default().trim_ascii_end(),
         Err(err) => return if_short(&err),
     };
-    let is_client = || Program::ALL.iter().any(|it| it.name().as_bytes() == name);
+    let is_client = || ClientProgram::ALL.iter().any(|it| it.name().as_bytes() == name);
     Ok(name.starts_with(b"busybox") || is_client())
 }
 
@@ -295,18 +298,18 @@ fn client(candidate: &Candidate, all: &[Candidate]) -> Option<Found> {
     }
     let leaving = Leaving::Ended;
     let mut client = ForeignClient { program, links, families, pid, keeper, leaving, command };
-    if let Links::All(_) = client.links {
-        client.links = Links::All(choice(&client));
+    if let ClientLinks::All(_) = client.links {
+        client.links = ClientLinks::All(choice(&client));
     }
     let processes = parts.iter().map(|it| it.identity.clone()).collect();
     Some(Found { client, processes })
 }
 
 /// Returns the links that a client of all links takes, by its configuration.
-fn choice(client: &ForeignClient) -> Choice {
+fn choice(client: &ForeignClient) -> LinkPatterns {
     let mut texts = heritage::configurations(client).into_iter();
     let text = texts.find_map(|path| files::read_text(&path, PROCESS_TEXT_LEN_MAX).ok());
-    let text = text.filter(|_| client.program == Program::Dhcpcd);
+    let text = text.filter(|_| client.program == ClientProgram::Dhcpcd);
     arguments::choice(&client.command.arguments, &text.unwrap_or_default())
 }
 
@@ -350,14 +353,14 @@ fn keeper(candidate: &Candidate) -> Option<String> {
 
 /// Rebuilds the command line that a dhcpcd has overwritten with a title, as far as the title shows.
 /// The environment is overwritten as well.
-fn rebuild(command: &mut CommandLine, links: &Links, families: &[Family]) {
+fn rebuild(command: &mut CommandLine, links: &ClientLinks, families: &[Family]) {
     let mut arguments = vec![b"dhcpcd".to_vec()];
     match families {
         [Family::Ipv4] => arguments.push(b"-4".to_vec()),
         [Family::Ipv6] => arguments.push(b"-6".to_vec()),
         _ => {}
     }
-    if let Links::One(link) = links {
+    if let ClientLinks::One(link) = links {
         arguments.push(link.as_str().as_bytes().to_vec());
     }
     command.arguments = arguments;
@@ -474,13 +477,13 @@ mod tests {
 
     #[test]
     fn a_title_is_turned_into_a_command_line() {
-        let eth0 = Links::One(IfName::new("eth0").unwrap());
+        let eth0 = ClientLinks::One(IfName::new("eth0").unwrap());
         let both = vec![Family::Ipv4, Family::Ipv6];
         for (links, families, want) in [
             (&eth0, vec![Family::Ipv4], "dhcpcd -4 eth0"),
             (&eth0, vec![Family::Ipv6], "dhcpcd -6 eth0"),
             (&eth0, both.clone(), "dhcpcd eth0"),
-            (&Links::All(Choice::default()), both, "dhcpcd"),
+            (&ClientLinks::All(LinkPatterns::default()), both, "dhcpcd"),
         ] {
             let mut command = CommandLine::default();
             rebuild(&mut command, links, &families);

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::arguments;
-use crate::model::foreign::{ForeignClient, Program};
+use crate::model::foreign::{ClientProgram, ForeignClient};
 use crate::model::name::IfName;
 
 /// Options of udhcpc by which a server may recognize it. `-C` disables the client identifier.
@@ -75,12 +75,12 @@ pub(in crate::io::dhcp) fn arguments(before: &ForeignClient) -> Vec<OsString> {
     let mut words = Vec::<OsString>::new();
     for (name, value) in options {
         let dashes = match before.program {
-            Program::Udhcpc if !UDHCPC_OPTIONS.contains(&name.as_str()) => continue,
-            Program::Dhclient if !DHCLIENT_OPTIONS.contains(&name.as_str()) => continue,
-            Program::Dhcpcd => continue,
-            Program::Udhcpc if name.len() == 1 => "-",
-            Program::Udhcpc => "--",
-            Program::Dhclient => "",
+            ClientProgram::Udhcpc if !UDHCPC_OPTIONS.contains(&name.as_str()) => continue,
+            ClientProgram::Dhclient if !DHCLIENT_OPTIONS.contains(&name.as_str()) => continue,
+            ClientProgram::Dhcpcd => continue,
+            ClientProgram::Udhcpc if name.len() == 1 => "-",
+            ClientProgram::Udhcpc => "--",
+            ClientProgram::Dhclient => "",
         };
         words.push(format!("{dashes}{name}").into());
         words.extend(value.map(OsString::from));
@@ -92,16 +92,18 @@ pub(in crate::io::dhcp) fn arguments(before: &ForeignClient) -> Vec<OsString> {
 pub(in crate::io::dhcp) fn configurations(before: &ForeignClient) -> Vec<PathBuf> {
     let options = arguments::options(&before.command.arguments);
     let (named, usual) = match before.program {
-        Program::Udhcpc => (None, [].as_slice()),
-        Program::Dhcpcd => (options.value(&["f", "config"]), [DHCPCD_CONFIGURATION].as_slice()),
-        Program::Dhclient => (options.value(&["-cf"]), DHCLIENT_CONFIGURATIONS.as_slice()),
+        ClientProgram::Udhcpc => (None, [].as_slice()),
+        ClientProgram::Dhcpcd => {
+            (options.value(&["f", "config"]), [DHCPCD_CONFIGURATION].as_slice())
+        }
+        ClientProgram::Dhclient => (options.value(&["-cf"]), DHCLIENT_CONFIGURATIONS.as_slice()),
     };
     paths(named, usual)
 }
 
 /// Returns the files that may contain dhclient's identifier: its lease file, then the separate one.
 pub(in crate::io::dhcp) fn leases(before: &ForeignClient) -> Vec<PathBuf> {
-    if before.program != Program::Dhclient {
+    if before.program != ClientProgram::Dhclient {
         return Vec::new();
     }
     let options = arguments::options(&before.command.arguments);
@@ -167,13 +169,13 @@ fn dhcpcd_lines(before: &ForeignClient, text: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::address::Family;
-    use crate::model::foreign::{CommandLine, Leaving, Links};
+    use crate::model::foreign::{ClientLinks, CommandLine, Leaving};
 
-    fn client(program: Program, line: &str) -> ForeignClient {
+    fn client(program: ClientProgram, line: &str) -> ForeignClient {
         let arguments = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         ForeignClient {
             program,
-            links: Links::One(IfName::new("eth0").unwrap()),
+            links: ClientLinks::One(IfName::new("eth0").unwrap()),
             families: vec![Family::Ipv4],
             pid: 42,
             keeper: None,
@@ -187,17 +189,25 @@ mod tests {
         let ifupdown = "/sbin/dhclient -4 -v -i -pf /run/dhclient.eth0.pid -lf /var/lib/eth0.leases \
                         -I -df /var/lib/eth0.6 eth0";
         for (program, line, want) in [
-            (Program::Udhcpc, "udhcpc -b -i eth0 -p /run/p -C -x 0x3d:07 -R", "-C -x 0x3d:07"),
-            (Program::Udhcpc, "busybox udhcpc -i eth0 --fqdn=box -V shop", "--fqdn box -V shop"),
-            (Program::Udhcpc, "udhcpc -i eth0", ""),
-            (Program::Dhclient, ifupdown, "-i -I"),
-            (Program::Dhclient, "dhclient -4 -D LL eth0", "-D LL"),
-            (Program::Dhcpcd, "dhcpcd -I box eth0", ""),
+            (
+                ClientProgram::Udhcpc,
+                "udhcpc -b -i eth0 -p /run/p -C -x 0x3d:07 -R",
+                "-C -x 0x3d:07",
+            ),
+            (
+                ClientProgram::Udhcpc,
+                "busybox udhcpc -i eth0 --fqdn=box -V shop",
+                "--fqdn box -V shop",
+            ),
+            (ClientProgram::Udhcpc, "udhcpc -i eth0", ""),
+            (ClientProgram::Dhclient, ifupdown, "-i -I"),
+            (ClientProgram::Dhclient, "dhclient -4 -D LL eth0", "-D LL"),
+            (ClientProgram::Dhcpcd, "dhcpcd -I box eth0", ""),
         ] {
             let words = arguments(&client(program, line));
             assert_eq!(words.join(&OsString::from(" ")).to_str(), Some(want), "{line}");
         }
-        let dhclient = client(Program::Dhclient, ifupdown);
+        let dhclient = client(ClientProgram::Dhclient, ifupdown);
         assert_eq!(
             leases(&dhclient),
             ["/var/lib/eth0.leases", "/var/lib/eth0.6"].map(PathBuf::from)
@@ -207,7 +217,8 @@ mod tests {
 
     #[test]
     fn dhclient_has_its_configuration_and_its_number() {
-        let (eth0, br0) = (client(Program::Dhclient, "dhclient eth0"), IfName::new("br0").unwrap());
+        let (eth0, br0) =
+            (client(ClientProgram::Dhclient, "dhclient eth0"), IfName::new("br0").unwrap());
         let text =
             "default-duid \"\\000a\";\nlease {\n  interface \"eth0\";\n}\ndefault-duid \"b\";\n";
         assert_eq!(number(text).as_deref(), Some("default-duid \"b\";\n"));
@@ -226,8 +237,8 @@ mod tests {
                     clientid one\ninterface eth0\n\tclientid  two\nstatic ip_address=192.0.2.1/24\n\
                     ssid home\nuserclass three\n";
         let want = "hostname\nduid\nmetric 7\nclientid  two\n";
-        assert_eq!(dhcpcd_lines(&client(Program::Dhcpcd, "dhcpcd: eth0 [ip4]"), text), want);
-        let named = client(Program::Dhcpcd, "dhcpcd -h box -D -m 5 eth0");
+        assert_eq!(dhcpcd_lines(&client(ClientProgram::Dhcpcd, "dhcpcd: eth0 [ip4]"), text), want);
+        let named = client(ClientProgram::Dhcpcd, "dhcpcd -h box -D -m 5 eth0");
         assert_eq!(dhcpcd_lines(&named, ""), "duid\nhostname box\nmetric 5\n");
     }
 }

@@ -36,7 +36,7 @@ use crate::error::HostError;
 use crate::io::files;
 use crate::limits::{DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX, PROCESS_TEXT_LEN_MAX};
 use crate::model::address::Family;
-use crate::model::foreign::{CommandLine, ForeignClient, Leaving, Program};
+use crate::model::foreign::{ClientProgram, CommandLine, ForeignClient, Leaving};
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::snapshot::foreign as encoding;
@@ -460,10 +460,10 @@ fn command(line: &CommandLine) -> Command {
 fn forget_pid_file(client: &ForeignClient) {
     let options = arguments::options(&client.command.arguments);
     let named = match client.program {
-        Program::Udhcpc => options.value(&["p", "pidfile"]),
-        Program::Dhclient => options.value(&["-pf"]).or(Some("/run/dhclient.pid")),
+        ClientProgram::Udhcpc => options.value(&["p", "pidfile"]),
+        ClientProgram::Dhclient => options.value(&["-pf"]).or(Some("/run/dhclient.pid")),
         // dhcpcd holds a lock on its pid file, so its next process recognizes a stale one.
-        Program::Dhcpcd => None,
+        ClientProgram::Dhcpcd => None,
     };
     let Some(path) = named.map(Path::new).filter(|path| path.is_absolute()) else { return };
     let number = files::read_text(path, PROCESS_TEXT_LEN_MAX);

@@ -79,7 +79,7 @@ fn an_address_that_moves_is_not_asked_for_again() {
 #[test]
 fn a_kernel_without_wide_flags_has_those_of_the_header() {
     let told = encoded(|out| {
-        write_message(out, Header { kind: RTM_NEWADDR, flags: 0, sequence: 0 }, |payload| {
+        write_message(out, NetlinkHeader { kind: RTM_NEWADDR, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&[10, 64, 0x80, 0, 9, 0, 0, 0]);
             payload.attribute(IFA_ADDRESS, &[0x20; 16]);
             payload.attribute(IFA_PROTO, &[2]);

@@ -16,7 +16,7 @@ fn index_of(name: &IfName) -> Result<LinkIndex, IfName> {
 
 fn message(kind: u16, header: &[u8], fill: impl FnOnce(&mut PayloadWriter<'_>)) -> Vec<u8> {
     let mut out = Vec::new();
-    write_message(&mut out, Header { kind, flags: 0, sequence: 0 }, |payload| {
+    write_message(&mut out, NetlinkHeader { kind, flags: 0, sequence: 0 }, |payload| {
         payload.bytes(header);
         fill(payload);
     });

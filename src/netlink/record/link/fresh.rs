@@ -7,7 +7,7 @@ use crate::netlink::record::link::kinds::{
     IFLA_GRO_MAX_SIZE, IFLA_GROUP, IFLA_GSO_IPV4_MAX_SIZE, IFLA_GSO_MAX_SEGS, IFLA_GSO_MAX_SIZE,
     IFLA_LINKMODE, IFLA_PROTO_DOWN, IFLA_TXQLEN,
 };
-use crate::netlink::record::link::setting::Place;
+use crate::netlink::record::link::setting::AttributeOwner;
 use crate::netlink::record::link::{LinkRecord, LinkSetting};
 
 /// `IFF_MULTICAST`, the one settable flag that a new bridge, bond or VLAN has.
@@ -61,8 +61,8 @@ impl LinkRecord {
     pub(crate) fn settings_of_new(&self) -> Vec<LinkSetting> {
         let mut settings = self.settings();
         let is_said = |it: &LinkSetting| {
-            it.place == Place::Kind("vlan")
-                || (it.place == Place::Kind("bridge") && BRIDGE_VLANS.contains(&it.kind))
+            it.place == AttributeOwner::Kind("vlan")
+                || (it.place == AttributeOwner::Kind("bridge") && BRIDGE_VLANS.contains(&it.kind))
         };
         settings
             .retain(|it| !it.is_of_port() && !is_said(it) && !is_of_new(it) && self.is_for_new(it));
@@ -78,22 +78,26 @@ pub(super) fn is_of_new(setting: &LinkSetting) -> bool {
         is_number(payload, found.map_or(0, |(_, value)| *value))
     };
     match place {
-        Place::Flag(flag) => is_number(payload, u64::from(flag & MULTICAST)),
-        Place::Link if *kind == IFLA_BROADCAST => payload.iter().all(|byte| *byte == 0xff),
-        Place::Link if OF_LINK.iter().any(|(attribute, _)| attribute == kind) => {
+        AttributeOwner::Flag(flag) => is_number(payload, u64::from(flag & MULTICAST)),
+        AttributeOwner::Link if *kind == IFLA_BROADCAST => payload.iter().all(|byte| *byte == 0xff),
+        AttributeOwner::Link if OF_LINK.iter().any(|(attribute, _)| attribute == kind) => {
             number_in(&OF_LINK)
         }
-        Place::Kind("bridge") if *kind == IFLA_BR_GROUP_ADDR => *payload == GROUP_ADDR,
-        Place::Kind("bridge") if *kind == IFLA_BR_MULTI_BOOLOPT => {
+        AttributeOwner::Kind("bridge") if *kind == IFLA_BR_GROUP_ADDR => *payload == GROUP_ADDR,
+        AttributeOwner::Kind("bridge") if *kind == IFLA_BR_MULTI_BOOLOPT => {
             payload.first_chunk::<4>().is_none_or(|flags| is_number(flags, 0))
         }
-        Place::Kind("bridge") => number_in(&OF_BRIDGE),
-        Place::Kind("bond") if *kind == IFLA_BOND_AD_ACTOR_SYSTEM => {
+        AttributeOwner::Kind("bridge") => number_in(&OF_BRIDGE),
+        AttributeOwner::Kind("bond") if *kind == IFLA_BOND_AD_ACTOR_SYSTEM => {
             payload.iter().all(|byte| *byte == 0)
         }
-        Place::Kind("bond") => number_in(&OF_BOND),
-        Place::Link | Place::Inet6 | Place::AltName | Place::NoAltName | Place::Kind(_) => false,
-        Place::Port(_) => false,
+        AttributeOwner::Kind("bond") => number_in(&OF_BOND),
+        AttributeOwner::Link
+        | AttributeOwner::Inet6
+        | AttributeOwner::AltName
+        | AttributeOwner::NoAltName
+        | AttributeOwner::Kind(_) => false,
+        AttributeOwner::Port(_) => false,
     }
 }
 

@@ -185,15 +185,15 @@ pub(super) fn of_port(master: &[u8]) -> Option<(&'static str, &'static [Settable
 
 /// A kind of link that can be made again.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct RestorableKind {
     /// Its name in the kernel.
     pub(super) name: &'static str,
     /// Attributes that an existing link of this kind accepts.
     pub(super) settable: &'static [Settable],
     /// Attributes that are kept in addition, for the creation of a link.
-    pub(super) kept: Kept,
+    pub(super) kept: AttributeSet,
     /// Attributes that cannot be changed, so that the link has to be made again.
-    pub(super) fixed: Kept,
+    pub(super) fixed: AttributeSet,
     /// The attribute that has the index of the link below this one.
     pub(super) below: Option<u16>,
     /// Attributes that the kernel reports as a number, and accepts as a flag without a value.
@@ -204,12 +204,12 @@ pub(super) struct Kind {
 
 /// Attributes of a kind.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) enum AttributeSet {
     These(&'static [u16]),
     AllBut(&'static [u16]),
 }
 
-impl Kept {
+impl AttributeSet {
     pub(super) fn has(&self, kind: u16) -> bool {
         match self {
             Self::These(these) => these.contains(&kind),
@@ -219,13 +219,13 @@ impl Kept {
 }
 
 /// A kind whose links are made again if any attribute has changed.
-const fn made_anew(name: &'static str) -> Kind {
-    let all = Kept::AllBut(&[]);
-    Kind {
+const fn made_anew(name: &'static str) -> RestorableKind {
+    let all = AttributeSet::AllBut(&[]);
+    RestorableKind {
         name,
         settable: &[],
         kept: all,
-        fixed: Kept::AllBut(&[]),
+        fixed: AttributeSet::AllBut(&[]),
         below: None,
         flags: &[],
         unless_zero: &[],
@@ -233,28 +233,28 @@ const fn made_anew(name: &'static str) -> Kind {
 }
 
 /// As [`made_anew`], with the attribute that names the link below.
-const fn made_anew_over(name: &'static str, below: u16, flags: &'static [u16]) -> Kind {
-    Kind { below: Some(below), flags, ..made_anew(name) }
+const fn made_anew_over(name: &'static str, below: u16, flags: &'static [u16]) -> RestorableKind {
+    RestorableKind { below: Some(below), flags, ..made_anew(name) }
 }
 
 /// The kinds. Others need more than a dump: keys (WireGuard), another program (macvtap, tap, team),
 /// or the record of the other end (veth).
-static KINDS: [Kind; 18] = [
-    Kind {
+static KINDS: [RestorableKind; 18] = [
+    RestorableKind {
         settable: &OF_BOND,
-        kept: Kept::These(&BOND_MONITORING),
-        fixed: Kept::These(&[IFLA_BOND_MODE, IFLA_BOND_FAIL_OVER_MAC]),
+        kept: AttributeSet::These(&BOND_MONITORING),
+        fixed: AttributeSet::These(&[IFLA_BOND_MODE, IFLA_BOND_FAIL_OVER_MAC]),
         ..made_anew("bond")
     },
-    Kind {
+    RestorableKind {
         settable: &OF_BRIDGE,
-        kept: Kept::These(&BRIDGE_STP),
-        fixed: Kept::These(&[]),
+        kept: AttributeSet::These(&BRIDGE_STP),
+        fixed: AttributeSet::These(&[]),
         ..made_anew("bridge")
     },
     made_anew("dummy"),
     // `IFLA_GENEVE_TTL_INHERIT`, which overrides any TTL.
-    Kind { unless_zero: &[12], ..made_anew("geneve") },
+    RestorableKind { unless_zero: &[12], ..made_anew("geneve") },
     // `IFLA_GRE_LINK`.
     made_anew_over("gre", 1, &[]),
     made_anew_over("gretap", 1, &[]),
@@ -266,11 +266,11 @@ static KINDS: [Kind; 18] = [
     made_anew_over("ipip", 1, &[]),
     made_anew("ipvlan"),
     // `IFLA_MACVLAN_MACADDR_COUNT`, `IFLA_MACVLAN_BC_QUEUE_LEN_USED`: reported, but not accepted.
-    Kind { kept: Kept::AllBut(&[6, 8]), ..made_anew("macvlan") },
+    RestorableKind { kept: AttributeSet::AllBut(&[6, 8]), ..made_anew("macvlan") },
     made_anew_over("sit", 1, &[]),
-    Kind {
+    RestorableKind {
         settable: &OF_VLAN,
-        fixed: Kept::These(&[IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL]),
+        fixed: AttributeSet::These(&[IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL]),
         ..made_anew("vlan")
     },
     made_anew("vrf"),
@@ -278,15 +278,15 @@ static KINDS: [Kind; 18] = [
     made_anew_over("vti", 1, &[]),
     // `IFLA_VXLAN_LINK`, `IFLA_VXLAN_TTL_INHERIT`; and `IFLA_VXLAN_REMCSUM_RX`, whose bits the
     // kernel reports as reserved.
-    Kind { unless_zero: &[22], ..made_anew_over("vxlan", 3, &[28]) },
+    RestorableKind { unless_zero: &[22], ..made_anew_over("vxlan", 3, &[28]) },
 ];
 
 /// The kind of this name, if its links can be made again.
-pub(super) fn kind_named(name: &[u8]) -> Option<&'static Kind> {
+pub(super) fn kind_named(name: &[u8]) -> Option<&'static RestorableKind> {
     KINDS.iter().find(|kind| kind.name.as_bytes() == name)
 }
 
-impl Kind {
+impl RestorableKind {
     /// Whether an attribute of a link of this kind is kept in its record.
     pub(super) fn keeps(&self, attribute: u16) -> bool {
         self.kept.has(attribute) || is_settable(self.settable, attribute)

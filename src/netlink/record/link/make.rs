@@ -6,9 +6,11 @@ use crate::netlink::link::{
     IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, LinkIndex,
     LinkKind,
 };
-use crate::netlink::record::link::kinds::{BRIDGE_STP, BRIDGE_VLANS, IFLA_VLAN_FLAGS, Kind};
+use crate::netlink::record::link::kinds::{
+    BRIDGE_STP, BRIDGE_VLANS, IFLA_VLAN_FLAGS, RestorableKind,
+};
 use crate::netlink::record::link::{IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, LinkRecord, vlan};
-use crate::netlink::wire::{self, Attribute, Header, PayloadWriter};
+use crate::netlink::wire::{self, Attribute, NetlinkHeader, PayloadWriter};
 
 /// The mode in which a macvlan with a list of senders gets that list: the whole list at once
 /// (`IFLA_MACVLAN_MACADDR_MODE`, `MACVLAN_MACADDR_SET`, `IFLA_MACVLAN_MACADDR_DATA`).
@@ -22,7 +24,7 @@ impl LinkRecord {
     /// down at first, and not a port. The request has no kind for a link that cannot be made
     /// ([`LinkRecord::can_be_made`]), and the kernel refuses it.
     pub(crate) fn encode_add(&self, out: &mut Vec<u8>, sequence: u32, parent: Option<LinkIndex>) {
-        wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
+        wire::write_message(out, NetlinkHeader { sequence, ..LINK_REQUEST }, |payload| {
             self.write_link(payload);
             if let Some(parent) = parent {
                 payload.attribute_u32(IFLA_LINK, parent.0);
@@ -37,7 +39,7 @@ impl LinkRecord {
 
     /// Appends the request that makes such a veth again, with its other end.
     pub(crate) fn encode_add_pair(&self, out: &mut Vec<u8>, sequence: u32, peer: &Self) {
-        wire::write_message(out, Header { sequence, ..LINK_REQUEST }, |payload| {
+        wire::write_message(out, NetlinkHeader { sequence, ..LINK_REQUEST }, |payload| {
             self.write_link(payload);
             payload.nested(IFLA_LINKINFO, |info| {
                 info.attribute_text(IFLA_INFO_KIND, "veth");
@@ -61,7 +63,12 @@ impl LinkRecord {
         }
     }
 
-    fn write_data(&self, data: &mut PayloadWriter<'_>, kind: &Kind, parent: Option<LinkIndex>) {
+    fn write_data(
+        &self,
+        data: &mut PayloadWriter<'_>,
+        kind: &RestorableKind,
+        parent: Option<LinkIndex>,
+    ) {
         match &self.link.kind {
             LinkKind::Bond(bond) => change::write_bond_again(data, bond),
             // The rest can be set one by one, as some kernels do not know all of it.
@@ -92,7 +99,7 @@ impl LinkRecord {
 /// Writes the attributes that the kernel reports of a link in the form that it accepts.
 fn write_as_input(
     data: &mut PayloadWriter<'_>,
-    kind: &Kind,
+    kind: &RestorableKind,
     told: &Attribute<'_>,
     parent: Option<LinkIndex>,
 ) {

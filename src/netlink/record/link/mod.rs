@@ -20,14 +20,15 @@ use crate::netlink::link::{
 };
 use crate::netlink::record::neighbour::Neighbours;
 use crate::netlink::wire::{
-    self, Attribute, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+    self, Attribute, Message, NetlinkHeader, PayloadWriter, WireError, attributes, take_array,
+    take_u32,
 };
 use kinds::{
-    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, IFLA_INET6_TOKEN, Kind, OF_INET6, OF_LINK,
-    OF_NEW_LINK, Settable, is_settable,
+    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INET6_ADDR_GEN_MODE, IFLA_INET6_TOKEN, OF_INET6, OF_LINK,
+    OF_NEW_LINK, RestorableKind, Settable, is_settable,
 };
+use setting::AttributeOwner;
 pub use setting::LinkSetting;
-use setting::Place;
 
 pub(super) const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
@@ -120,13 +121,17 @@ impl LinkRecord {
     /// Appends the record as the kernel would announce it: the link, and then its neighbour
     /// settings.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
-            payload.bytes(&[0; 4]);
-            payload.bytes(&self.link.index.0.to_ne_bytes());
-            payload.bytes(&self.flags.to_ne_bytes());
-            payload.bytes(&[0; 4]);
-            payload.bytes(&self.attributes);
-        });
+        wire::write_message(
+            out,
+            NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence: 0 },
+            |payload| {
+                payload.bytes(&[0; 4]);
+                payload.bytes(&self.link.index.0.to_ne_bytes());
+                payload.bytes(&self.flags.to_ne_bytes());
+                payload.bytes(&[0; 4]);
+                payload.bytes(&self.attributes);
+            },
+        );
         self.neighbours.encode(out, Some(self.link.index));
     }
 
@@ -154,7 +159,8 @@ impl LinkRecord {
     pub(crate) fn own_address_making(&self) -> Vec<LinkSetting> {
         let is_said = |it: &Attribute<'_>| it.payload.iter().any(|byte| *byte != 0);
         let said: Vec<_> = self.family(AF_INET6).filter(is_said).map(|it| it.kind).collect();
-        let is_own = |it: &LinkSetting| it.place == Place::Inet6 && said.contains(&it.kind);
+        let is_own =
+            |it: &LinkSetting| it.place == AttributeOwner::Inet6 && said.contains(&it.kind);
         self.settings().into_iter().filter(is_own).collect()
     }
 
@@ -162,15 +168,15 @@ impl LinkRecord {
     fn is_for(&self, setting: &LinkSetting, now: Option<&Self>) -> bool {
         let is_new = now.is_none();
         match (setting.place, setting.kind) {
-            (Place::Flag(_), _) => !is_new,
-            (Place::Link, kind) => !is_new || is_settable(&OF_NEW_LINK, kind),
+            (AttributeOwner::Flag(_), _) => !is_new,
+            (AttributeOwner::Link, kind) => !is_new || is_settable(&OF_NEW_LINK, kind),
             // The other attributes depend on the bond's monitoring.
-            (Place::Kind("bond"), IFLA_BOND_ARP_VALIDATE) => {
+            (AttributeOwner::Kind("bond"), IFLA_BOND_ARP_VALIDATE) => {
                 setting.number() >= Some(ARP_FILTER_MIN)
                     || now.is_some_and(|now| now.link.kind == self.link.kind)
             }
             // A mode refuses attributes that it does not know, even if they are unchanged.
-            (Place::Kind("bond"), _) => !is_new || !fresh::is_of_new(setting),
+            (AttributeOwner::Kind("bond"), _) => !is_new || !fresh::is_of_new(setting),
             _ => true,
         }
     }
@@ -178,7 +184,7 @@ impl LinkRecord {
     /// Whether a setting of a link that was just made can be set by itself: a bond's monitoring was
     /// set at its creation.
     fn is_for_new(&self, setting: &LinkSetting) -> bool {
-        (setting.place, setting.kind) != (Place::Kind("bond"), IFLA_BOND_ARP_VALIDATE)
+        (setting.place, setting.kind) != (AttributeOwner::Kind("bond"), IFLA_BOND_ARP_VALIDATE)
             || setting.number() >= Some(ARP_FILTER_MIN)
     }
 
@@ -186,7 +192,7 @@ impl LinkRecord {
     fn settings(&self) -> Vec<LinkSetting> {
         let flag = |(flag, name): &(u32, &'static str)| {
             let payload = (self.flags & *flag).to_ne_bytes().to_vec();
-            LinkSetting { place: Place::Flag(*flag), kind: 0, name, payload }
+            LinkSetting { place: AttributeOwner::Flag(*flag), kind: 0, name, payload }
         };
         let mut settings: Vec<_> = FLAGS.iter().map(flag).collect();
         let mut add = |place, attribute: Attribute<'_>, of: &[Settable]| {
@@ -196,18 +202,21 @@ impl LinkRecord {
                 LinkSetting { place, kind: *kind, name, payload }
             }));
         };
-        self.attributes().for_each(|attribute| add(Place::Link, attribute, &OF_NEW_LINK));
-        self.attributes().for_each(|attribute| add(Place::Link, attribute, &OF_LINK));
+        self.attributes().for_each(|attribute| add(AttributeOwner::Link, attribute, &OF_NEW_LINK));
+        self.attributes().for_each(|attribute| add(AttributeOwner::Link, attribute, &OF_LINK));
         let alt_names = self.attributes().filter(|attribute| attribute.kind == IFLA_PROP_LIST);
         let alt_names = alt_names.flat_map(|names| names.nested().flatten());
-        alt_names.for_each(|name| add(Place::AltName, name, &[(IFLA_ALT_IFNAME, "altname")]));
-        self.family(AF_INET6).for_each(|attribute| add(Place::Inet6, attribute, &OF_INET6));
+        alt_names
+            .for_each(|name| add(AttributeOwner::AltName, name, &[(IFLA_ALT_IFNAME, "altname")]));
+        self.family(AF_INET6)
+            .for_each(|attribute| add(AttributeOwner::Inet6, attribute, &OF_INET6));
         if let Some(kind) = self.kind() {
-            self.info(IFLA_INFO_DATA).for_each(|it| add(Place::Kind(kind.name), it, kind.settable));
+            self.info(IFLA_INFO_DATA)
+                .for_each(|it| add(AttributeOwner::Kind(kind.name), it, kind.settable));
         }
         if let Some((master, of)) = self.master_kind().and_then(kinds::of_port) {
             let port = self.info(IFLA_INFO_SLAVE_DATA);
-            port.for_each(|attribute| add(Place::Port(master), attribute, of));
+            port.for_each(|attribute| add(AttributeOwner::Port(master), attribute, of));
         }
         settings
     }
@@ -273,7 +282,7 @@ impl LinkRecord {
         default.u16("IFLA_BR_VLAN_DEFAULT_PVID").ok()
     }
 
-    fn kind(&self) -> Option<&'static Kind> {
+    fn kind(&self) -> Option<&'static RestorableKind> {
         kinds::kind_named(self.info_part(IFLA_INFO_KIND)?.text())
     }
 

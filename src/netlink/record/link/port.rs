@@ -3,10 +3,10 @@
 
 use crate::netlink::link::{IFLA_PROTINFO, LinkIndex, LinkKind, RTM_NEWLINK};
 use crate::netlink::record::link::kinds::{OF_BRIDGE_PORT, is_settable};
-use crate::netlink::record::link::setting::Place;
+use crate::netlink::record::link::setting::AttributeOwner;
 use crate::netlink::record::link::{IFLA_AF_SPEC, IFLA_INFO_SLAVE_DATA, LinkRecord, LinkSetting};
 use crate::netlink::wire::{
-    self, Header, Message, PayloadWriter, WireError, attributes, take_array, take_u32,
+    self, Message, NetlinkHeader, PayloadWriter, WireError, attributes, take_array, take_u32,
 };
 
 const AF_BRIDGE: u8 = 7;
@@ -75,12 +75,16 @@ impl PortRecord {
 
     /// Appends the message in which the kernel would announce it.
     pub fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
-        wire::write_message(out, Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 }, |payload| {
-            payload.bytes(&[AF_BRIDGE, 0, 0, 0]);
-            payload.bytes(&link.0.to_ne_bytes());
-            payload.bytes(&[0; 8]);
-            payload.attribute(IFLA_PROTINFO, &self.attributes);
-        });
+        wire::write_message(
+            out,
+            NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence: 0 },
+            |payload| {
+                payload.bytes(&[AF_BRIDGE, 0, 0, 0]);
+                payload.bytes(&link.0.to_ne_bytes());
+                payload.bytes(&[0; 8]);
+                payload.attribute(IFLA_PROTINFO, &self.attributes);
+            },
+        );
     }
 
     /// The settings that a new port of a link of this kind needs to have these attributes. The
@@ -118,7 +122,7 @@ impl PortRecord {
         let setting = |attribute: wire::Attribute<'_>| {
             let (kind, name) = OF_BRIDGE_PORT.iter().find(|(kind, _)| *kind == attribute.kind)?;
             let payload = attribute.payload.to_vec();
-            Some(LinkSetting { place: Place::Port("bridge"), kind: *kind, name, payload })
+            Some(LinkSetting { place: AttributeOwner::Port("bridge"), kind: *kind, name, payload })
         };
         attributes(&self.attributes).flatten().filter_map(setting).collect()
     }

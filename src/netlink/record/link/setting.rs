@@ -14,7 +14,7 @@ use crate::netlink::record::link::{
     AF_INET6, IFLA_AF_SPEC, IFLA_ALT_IFNAME, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND,
     IFLA_PROP_LIST, vlan,
 };
-use crate::netlink::wire::{self, Header, PayloadWriter};
+use crate::netlink::wire::{self, NetlinkHeader, PayloadWriter};
 
 const RTM_NEWLINKPROP: u16 = 108;
 const RTM_DELLINKPROP: u16 = 109;
@@ -24,7 +24,7 @@ const NESTED: u16 = 0x8000;
 /// One attribute of a link, and its place in a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkSetting {
-    pub(super) place: Place,
+    pub(super) place: AttributeOwner,
     pub(super) kind: u16,
     pub(super) name: &'static str,
     pub(super) payload: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct LinkSetting {
 
 /// The owner of an attribute.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Place {
+pub(super) enum AttributeOwner {
     /// Any link's.
     Link,
     /// One of any link's flags: this one.
@@ -52,17 +52,17 @@ pub(super) enum Place {
 impl LinkSetting {
     /// Whether only links of one kind have it.
     pub fn is_of_kind(&self) -> bool {
-        matches!(self.place, Place::Kind(_))
+        matches!(self.place, AttributeOwner::Kind(_))
     }
 
     /// Whether it belongs to a port of a bridge or bond.
     pub(crate) fn is_of_port(&self) -> bool {
-        matches!(self.place, Place::Port(_))
+        matches!(self.place, AttributeOwner::Port(_))
     }
 
     /// Whether the kernel changes it only while the link is down.
     pub(crate) fn needs_down(&self) -> bool {
-        self.place == Place::Kind("bond") && needs_bond_down(self.kind)
+        self.place == AttributeOwner::Kind("bond") && needs_bond_down(self.kind)
     }
 
     /// The default VLAN for new ports of the bridge, or 0, if this is that attribute.
@@ -74,7 +74,7 @@ impl LinkSetting {
 
     /// Whether it is another value of the same attribute.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
-        let is_same_name = self.place != Place::AltName || self.payload == other.payload;
+        let is_same_name = self.place != AttributeOwner::AltName || self.payload == other.payload;
         (self.place, self.kind) == (other.place, other.kind) && is_same_name
     }
 
@@ -82,26 +82,28 @@ impl LinkSetting {
     /// empty values. `None` if the kernel always reports the attribute, and so does not know it.
     pub(super) fn absent(&self) -> Option<Self> {
         match self.place {
-            Place::AltName => Some(Self { place: Place::NoAltName, ..self.clone() }),
-            Place::Link if self.kind == IFLA_IFALIAS => {
+            AttributeOwner::AltName => {
+                Some(Self { place: AttributeOwner::NoAltName, ..self.clone() })
+            }
+            AttributeOwner::Link if self.kind == IFLA_IFALIAS => {
                 Some(Self { payload: Vec::new(), ..self.clone() })
             }
-            Place::Kind(kind) if is_left_out_when_empty(kind, self.kind) => {
+            AttributeOwner::Kind(kind) if is_left_out_when_empty(kind, self.kind) => {
                 Some(Self { payload: Vec::new(), ..self.clone() })
             }
-            Place::Link
-            | Place::Flag(_)
-            | Place::Inet6
-            | Place::NoAltName
-            | Place::Kind(_)
-            | Place::Port(_) => None,
+            AttributeOwner::Link
+            | AttributeOwner::Flag(_)
+            | AttributeOwner::Inet6
+            | AttributeOwner::NoAltName
+            | AttributeOwner::Kind(_)
+            | AttributeOwner::Port(_) => None,
         }
     }
 
     /// Leaves out the parts that equal the present value `now`, for attributes of which the kernel
     /// accepts only the changes.
     pub(super) fn leave_out(&mut self, now: &[u8]) {
-        if self.place == Place::Kind("vlan") {
+        if self.place == AttributeOwner::Kind("vlan") {
             self.payload = match self.kind {
                 IFLA_VLAN_FLAGS => vlan::flags_besides(&self.payload, now),
                 _ => vlan::map_besides(&self.payload, now),
@@ -123,26 +125,28 @@ impl LinkSetting {
     pub fn encode(&self, out: &mut Vec<u8>, sequence: u32, link: LinkIndex) {
         let flags = wire::FLAG_REQUEST | wire::FLAG_ACK;
         let kind = match self.place {
-            Place::AltName => RTM_NEWLINKPROP,
-            Place::NoAltName => RTM_DELLINKPROP,
-            Place::Link | Place::Flag(_) | Place::Inet6 | Place::Kind(_) | Place::Port(_) => {
-                RTM_NEWLINK
-            }
+            AttributeOwner::AltName => RTM_NEWLINKPROP,
+            AttributeOwner::NoAltName => RTM_DELLINKPROP,
+            AttributeOwner::Link
+            | AttributeOwner::Flag(_)
+            | AttributeOwner::Inet6
+            | AttributeOwner::Kind(_)
+            | AttributeOwner::Port(_) => RTM_NEWLINK,
         };
-        wire::write_message(out, Header { kind, flags, sequence }, |payload| {
+        wire::write_message(out, NetlinkHeader { kind, flags, sequence }, |payload| {
             payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
             payload.bytes(&link.0.to_ne_bytes());
             match self.place {
-                Place::Flag(flag) => {
+                AttributeOwner::Flag(flag) => {
                     payload.bytes(&self.payload);
                     payload.bytes(&flag.to_ne_bytes());
                 }
-                Place::Link
-                | Place::Inet6
-                | Place::AltName
-                | Place::NoAltName
-                | Place::Kind(_)
-                | Place::Port(_) => payload.bytes(&[0; 8]),
+                AttributeOwner::Link
+                | AttributeOwner::Inet6
+                | AttributeOwner::AltName
+                | AttributeOwner::NoAltName
+                | AttributeOwner::Kind(_)
+                | AttributeOwner::Port(_) => payload.bytes(&[0; 8]),
             }
             self.write(payload);
         });
@@ -150,19 +154,21 @@ impl LinkSetting {
 
     pub(super) fn write(&self, payload: &mut PayloadWriter<'_>) {
         match self.place {
-            Place::Flag(_) => {}
-            Place::Link => payload.attribute(self.kind, &self.payload),
-            Place::Inet6 => payload.nested(IFLA_AF_SPEC, |families| {
+            AttributeOwner::Flag(_) => {}
+            AttributeOwner::Link => payload.attribute(self.kind, &self.payload),
+            AttributeOwner::Inet6 => payload.nested(IFLA_AF_SPEC, |families| {
                 families.nested(AF_INET6, |ipv6| ipv6.attribute(self.kind, &self.payload));
             }),
-            Place::AltName | Place::NoAltName => payload.nested(NESTED | IFLA_PROP_LIST, |names| {
-                names.attribute(IFLA_ALT_IFNAME, &self.payload);
-            }),
-            Place::Kind(name) => payload.nested(IFLA_LINKINFO, |info| {
+            AttributeOwner::AltName | AttributeOwner::NoAltName => {
+                payload.nested(NESTED | IFLA_PROP_LIST, |names| {
+                    names.attribute(IFLA_ALT_IFNAME, &self.payload);
+                })
+            }
+            AttributeOwner::Kind(name) => payload.nested(IFLA_LINKINFO, |info| {
                 info.attribute_text(IFLA_INFO_KIND, name);
                 info.nested(IFLA_INFO_DATA, |data| data.attribute(self.kind, &self.payload));
             }),
-            Place::Port(name) => payload.nested(IFLA_LINKINFO, |info| {
+            AttributeOwner::Port(name) => payload.nested(IFLA_LINKINFO, |info| {
                 info.attribute_text(IFLA_INFO_SLAVE_KIND, name);
                 info.nested(IFLA_INFO_SLAVE_DATA, |data| {
                     data.attribute(self.kind, &self.payload);
@@ -176,11 +182,11 @@ impl LinkSetting {
 impl fmt::Display for LinkSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_text = match self.place {
-            Place::Flag(_) => {
+            AttributeOwner::Flag(_) => {
                 let is_set = self.payload.iter().any(|byte| *byte != 0);
                 return write!(f, "{} {}", self.name, if is_set { "on" } else { "off" });
             }
-            Place::Kind("vlan") => {
+            AttributeOwner::Kind("vlan") => {
                 f.write_str("type vlan")?;
                 return match self.kind {
                     IFLA_VLAN_EGRESS_QOS | IFLA_VLAN_INGRESS_QOS => {
@@ -190,12 +196,12 @@ impl fmt::Display for LinkSetting {
                     _ => vlan::format_flags(f, &self.payload),
                 };
             }
-            Place::Kind(name) => write!(f, "type {name} ").map(|()| false)?,
-            Place::Port(name) => write!(f, "type {name}_slave ").map(|()| false)?,
-            Place::NoAltName => f.write_str("no ").map(|()| true)?,
-            Place::AltName => true,
-            Place::Link => self.kind == IFLA_IFALIAS,
-            Place::Inet6 => false,
+            AttributeOwner::Kind(name) => write!(f, "type {name} ").map(|()| false)?,
+            AttributeOwner::Port(name) => write!(f, "type {name}_slave ").map(|()| false)?,
+            AttributeOwner::NoAltName => f.write_str("no ").map(|()| true)?,
+            AttributeOwner::AltName => true,
+            AttributeOwner::Link => self.kind == IFLA_IFALIAS,
+            AttributeOwner::Inet6 => false,
         };
         write!(f, "{} ", self.name)?;
         let bytes = self.payload.as_slice();

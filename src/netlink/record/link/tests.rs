@@ -45,7 +45,7 @@ fn after(record: &LinkRecord, setting: &LinkSetting) -> LinkRecord {
     let mut told = Vec::new();
     wire::write_message(
         &mut told,
-        Header { kind: RTM_NEWLINK, flags: 0, sequence: 0 },
+        NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence: 0 },
         |payload| {
             payload.bytes(&[0; 4]);
             payload.bytes(&record.link.index.0.to_ne_bytes());
@@ -116,7 +116,7 @@ fn a_flag_is_set_without_another() {
     let request = encoded(|out| setting.encode(out, 7, LinkIndex(3)));
     let want = [0_u32, 3, 0x80, 0x80].map(u32::to_ne_bytes).concat();
     assert_eq!(only_message(&request).payload, want.as_slice());
-    let is_flag = |setting: &LinkSetting| matches!(setting.place, Place::Flag(_));
+    let is_flag = |setting: &LinkSetting| matches!(setting.place, AttributeOwner::Flag(_));
     assert!(!then.settings_besides(None).iter().any(is_flag));
 }
 
@@ -124,7 +124,8 @@ fn a_flag_is_set_without_another() {
 fn an_alias_goes_by_an_empty_one() {
     let then = bridge();
     let payload = b"uplink\0".to_vec();
-    let alias = LinkSetting { place: Place::Link, kind: IFLA_IFALIAS, name: "alias", payload };
+    let alias =
+        LinkSetting { place: AttributeOwner::Link, kind: IFLA_IFALIAS, name: "alias", payload };
     assert_eq!(alias.to_string(), "alias \"uplink\"");
     let now = after(&then, &alias);
     assert_eq!(

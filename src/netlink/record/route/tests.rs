@@ -58,16 +58,20 @@ fn a_route_is_said_again_through_another_link() {
 /// A route of IPv6 with these flags, ticks until it expires, and further attributes.
 fn route(flags: u32, ticks: i32, fill: impl FnOnce(&mut PayloadWriter<'_>)) -> RouteRecord {
     let told = encoded(|out| {
-        write_message(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, |payload| {
-            payload.bytes(&[10, 0, 0, 0, 254, 9, 0, 1]);
-            payload.bytes(&flags.to_ne_bytes());
-            payload.nested(RTA_CACHEINFO, |info| {
-                info.bytes(&[0; 8]);
-                info.bytes(&ticks.to_ne_bytes());
-                info.bytes(&[0; 20]);
-            });
-            fill(payload);
-        });
+        write_message(
+            out,
+            NetlinkHeader { kind: RTM_NEWROUTE, flags: 0, sequence: 0 },
+            |payload| {
+                payload.bytes(&[10, 0, 0, 0, 254, 9, 0, 1]);
+                payload.bytes(&flags.to_ne_bytes());
+                payload.nested(RTA_CACHEINFO, |info| {
+                    info.bytes(&[0; 8]);
+                    info.bytes(&ticks.to_ne_bytes());
+                    info.bytes(&[0; 20]);
+                });
+                fill(payload);
+            },
+        );
     });
     RouteRecord::decode(&only_message(&told)).unwrap().unwrap()
 }
@@ -155,13 +159,17 @@ fn kernels(to: &str, metric: u32, source: &str) -> RouteRecord {
     let (network, source): (Ipv4Addr, Ipv4Addr) =
         (network.parse().unwrap(), source.parse().unwrap());
     let told = encoded(|out| {
-        write_message(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, |payload| {
-            payload.bytes(&[2, len.parse().unwrap(), 0, 0, 254, RTPROT_KERNEL, 253, 1]);
-            payload.bytes(&[0; 4]);
-            payload.attribute(RTA_DST, &network.octets());
-            payload.attribute_u32(RTA_PRIORITY, metric);
-            payload.attribute(RTA_PREFSRC, &source.octets());
-        });
+        write_message(
+            out,
+            NetlinkHeader { kind: RTM_NEWROUTE, flags: 0, sequence: 0 },
+            |payload| {
+                payload.bytes(&[2, len.parse().unwrap(), 0, 0, 254, RTPROT_KERNEL, 253, 1]);
+                payload.bytes(&[0; 4]);
+                payload.attribute(RTA_DST, &network.octets());
+                payload.attribute_u32(RTA_PRIORITY, metric);
+                payload.attribute(RTA_PREFSRC, &source.octets());
+            },
+        );
     });
     RouteRecord::decode(&only_message(&told)).unwrap().unwrap()
 }

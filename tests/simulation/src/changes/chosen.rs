@@ -14,7 +14,7 @@ use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sysctl::Sysctl;
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
-use virtinterfaced::plan::step::{LinkSpec, SpecKind, Step, Value};
+use virtinterfaced::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
 
 /// All names in use here. The kind of a link made by hand follows from its name.
 const NAMES: [&str; 9] =
@@ -202,16 +202,16 @@ impl Chooser<'_> {
         }
     }
 
-    fn value(&mut self) -> Value {
+    fn value(&mut self) -> LinkValue {
         match self.input.choice(8) {
-            0 => Value::Up,
-            1 => Value::Down,
-            2 => Value::Mtu(self.input.pick(&MTUS)),
-            3 => Value::Master(self.name()),
-            4 => Value::NoMaster,
-            5 => Value::Stp(self.input.coin()),
-            6 => Value::Delay(ForwardDelay(self.input.pick(&[0, 200, 1500, 3000]))),
-            _ => Value::Monitor(if self.input.coin() { self.arp() } else { self.mii() }),
+            0 => LinkValue::Up,
+            1 => LinkValue::Down,
+            2 => LinkValue::Mtu(self.input.pick(&MTUS)),
+            3 => LinkValue::Master(self.name()),
+            4 => LinkValue::NoMaster,
+            5 => LinkValue::Stp(self.input.coin()),
+            6 => LinkValue::Delay(ForwardDelay(self.input.pick(&[0, 200, 1500, 3000]))),
+            _ => LinkValue::Monitor(if self.input.coin() { self.arp() } else { self.mii() }),
         }
     }
 

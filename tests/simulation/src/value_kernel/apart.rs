@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use crate::value_kernel::{Errno, ValueKernel};
 use virtinterfaced::model::address::{Family, IpPrefix};
 use virtinterfaced::netlink::wire::{
-    Header, Message, attributes, take_array, take_u32, write_message,
+    Message, NetlinkHeader, attributes, take_array, take_u32, write_message,
 };
 
 /// Actions of rules and types of routes, which share their numbers.
@@ -148,7 +148,7 @@ impl Apart {
         let kind = if self.priority.is_some() { 32 } else { 24 };
         let (family, len) =
             (if self.family == Family::Ipv4 { 2 } else { 10 }, self.prefix.prefix_len());
-        write_message(out, Header { kind, flags: 0, sequence: 0 }, |payload| {
+        write_message(out, NetlinkHeader { kind, flags: 0, sequence: 0 }, |payload| {
             payload.bytes(&match self.priority {
                 Some(_) => [family, 0, len, 0, 0, 0, 0, self.action],
                 None => [family, len, 0, 0, 254, self.protocol, 0, self.action],

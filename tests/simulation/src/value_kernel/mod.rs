@@ -28,7 +28,7 @@ use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
 use virtinterfaced::host::{Host, is_discarded};
 use virtinterfaced::model::address::IpPrefix;
-use virtinterfaced::model::foreign::{ForeignClient, Leaving, Links};
+use virtinterfaced::model::foreign::{ClientLinks, ForeignClient, Leaving};
 use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
@@ -346,7 +346,7 @@ impl ValueKernel {
             return false;
         };
         for client in &mut self.foreign {
-            if let Links::All(choice) = &mut client.links {
+            if let ClientLinks::All(choice) = &mut client.links {
                 tell(&mut choice.let_go, link);
             }
         }

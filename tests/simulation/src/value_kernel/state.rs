@@ -11,7 +11,9 @@ use virtinterfaced::model::interface::OperState;
 use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::{self, Link, LinkIndex, LinkKind};
-use virtinterfaced::netlink::wire::{Header, PayloadWriter, attributes, messages, write_message};
+use virtinterfaced::netlink::wire::{
+    NetlinkHeader, PayloadWriter, attributes, messages, write_message,
+};
 
 pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_PERMANENT: u32 = 0x80;
@@ -79,7 +81,7 @@ impl Device {
         let mut plain = Vec::new();
         link::encode(&mut plain, 0, &self.link());
         let Some(Ok(message)) = messages(&plain).next() else { return };
-        let header = Header { kind: message.kind, flags: 0, sequence: 0 };
+        let header = NetlinkHeader { kind: message.kind, flags: 0, sequence: 0 };
         write_message(out, header, |payload| {
             self.encode_with_data(message.payload, payload);
             let Ipv6Sysctls { accept_ra, autoconf, disable_ipv6, forwarding } = self.sysctls;
@@ -248,7 +250,7 @@ impl Address {
     pub(super) fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
         let permanent = if self.valid == FOREVER { IFA_F_PERMANENT } else { 0 };
         let flags = self.flags | permanent;
-        write_message(out, Header { kind: RTM_NEWADDR, flags: 0, sequence: 0 }, |payload| {
+        write_message(out, NetlinkHeader { kind: RTM_NEWADDR, flags: 0, sequence: 0 }, |payload| {
             let [.., low] = flags.to_be_bytes();
             payload.bytes(&[number(self.family()), self.prefix.prefix_len(), low, self.scope]);
             payload.bytes(&link.0.to_ne_bytes());
@@ -294,35 +296,39 @@ pub(super) struct Route {
 impl Route {
     /// Appends its message.
     pub(super) fn encode(&self, out: &mut Vec<u8>, link: LinkIndex) {
-        write_message(out, Header { kind: RTM_NEWROUTE, flags: 0, sequence: 0 }, |payload| {
-            let table = u8::try_from(self.table).unwrap_or_default();
-            let prefix_len = self.destination.prefix_len();
-            payload.bytes(&[number(self.family), prefix_len, 0, 0]);
-            payload.bytes(&[table, self.protocol, self.scope, 1]);
-            payload.bytes(&(u32::from(self.on_link) << 2).to_ne_bytes());
-            payload.attribute_u32(15, self.table);
-            if prefix_len > 0 {
-                ip(payload, 1, self.destination.address());
-            }
-            if self.metric > 0 {
-                payload.attribute_u32(6, self.metric);
-            }
-            if let Some(source) = self.source {
-                ip(payload, 7, source);
-            }
-            if let Some(gateway) = self.gateway {
-                ip(payload, 5, gateway);
-            }
-            payload.attribute_u32(4, link.0);
-            if self.family == Family::Ipv6 {
-                let ticks = self.expires.map_or(0, |seconds| seconds * TICKS_PER_SECOND);
-                payload.nested(12, |info| {
-                    for word in [1, 0, ticks, 0, 0, 0, 0, 0] {
-                        info.bytes(&word.to_ne_bytes());
-                    }
-                });
-            }
-        });
+        write_message(
+            out,
+            NetlinkHeader { kind: RTM_NEWROUTE, flags: 0, sequence: 0 },
+            |payload| {
+                let table = u8::try_from(self.table).unwrap_or_default();
+                let prefix_len = self.destination.prefix_len();
+                payload.bytes(&[number(self.family), prefix_len, 0, 0]);
+                payload.bytes(&[table, self.protocol, self.scope, 1]);
+                payload.bytes(&(u32::from(self.on_link) << 2).to_ne_bytes());
+                payload.attribute_u32(15, self.table);
+                if prefix_len > 0 {
+                    ip(payload, 1, self.destination.address());
+                }
+                if self.metric > 0 {
+                    payload.attribute_u32(6, self.metric);
+                }
+                if let Some(source) = self.source {
+                    ip(payload, 7, source);
+                }
+                if let Some(gateway) = self.gateway {
+                    ip(payload, 5, gateway);
+                }
+                payload.attribute_u32(4, link.0);
+                if self.family == Family::Ipv6 {
+                    let ticks = self.expires.map_or(0, |seconds| seconds * TICKS_PER_SECOND);
+                    payload.nested(12, |info| {
+                        for word in [1, 0, ticks, 0, 0, 0, 0, 0] {
+                            info.bytes(&word.to_ne_bytes());
+                        }
+                    });
+                }
+            },
+        );
     }
 }
 

@@ -36,7 +36,9 @@ use crate::value_kernel::state::{
 use crate::value_kernel::vlan_options::VlanOptions;
 use crate::value_kernel::{ValueKernel, vlans};
 use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
-use virtinterfaced::model::foreign::{Choice, CommandLine, ForeignClient, Leaving, Links, Program};
+use virtinterfaced::model::foreign::{
+    ClientLinks, ClientProgram, CommandLine, ForeignClient, Leaving, LinkPatterns,
+};
 use virtinterfaced::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
 use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
@@ -404,16 +406,16 @@ fn default_scope(family: Family, gateway: Option<IpAddr>) -> u8 {
 /// program that manages all links, and the links that it has released.
 fn read_foreign(words: &mut Words<'_>) -> Result<ForeignClient, TextError> {
     let name = words.word()?;
-    let program = Program::ALL.into_iter().find(|program| program.name() == name);
+    let program = ClientProgram::ALL.into_iter().find(|program| program.name() == name);
     let program = program.ok_or_else(|| format!("{name}?"))?;
     let mut links = match words.word()? {
-        "all" => Links::All(Choice::default()),
-        link => Links::One(IfName::new(link).map_err(|err| err.to_string())?),
+        "all" => ClientLinks::All(LinkPatterns::default()),
+        link => ClientLinks::One(IfName::new(link).map_err(|err| err.to_string())?),
     };
     let mut keeper = words.word().ok().map(str::to_owned);
     let is_told = keeper.take_if(|word| word == "told").is_some();
     let leaving = if is_told { Leaving::Told } else { Leaving::Ended };
-    if let Links::All(choice) = &mut links {
+    if let ClientLinks::All(choice) = &mut links {
         while let Some(link) = words.word().ok().filter(|_| is_told) {
             choice.let_go.push(IfName::new(link).map_err(|err| err.to_string())?);
         }

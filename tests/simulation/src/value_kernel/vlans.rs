@@ -7,7 +7,7 @@ use crate::value_kernel::requests::{LinkRequest, VlansRequest};
 use crate::value_kernel::state::{Device, PVID, UNTAGGED};
 use crate::value_kernel::{Errno, ValueKernel};
 use virtinterfaced::netlink::link::LinkIndex;
-use virtinterfaced::netlink::wire::{Header, write_message};
+use virtinterfaced::netlink::wire::{NetlinkHeader, write_message};
 
 /// The initial VLANs of a port whose bridge has this default.
 pub(super) fn of_default(default: Option<u16>) -> BTreeMap<u16, u16> {
@@ -80,7 +80,7 @@ impl ValueKernel {
             it.is_bridge() || master.is_some_and(|master| master.is_bridge())
         };
         for device in self.devices.values().filter(is_of_bridge) {
-            write_message(out, Header { kind: 16, flags: 0, sequence: 0 }, |payload| {
+            write_message(out, NetlinkHeader { kind: 16, flags: 0, sequence: 0 }, |payload| {
                 payload.bytes(&[7, 0, 0, 0]);
                 payload.bytes(&device.index.0.to_ne_bytes());
                 payload.bytes(&[0; 8]);
