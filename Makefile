@@ -145,25 +145,22 @@ PERL_SYS_VIRT = $(firstword $(wildcard /usr/lib/*/perl5/*/Sys/Virt.pm) /usr/lib/
 
 VM_NEEDS = qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ip:iproute2 bridge:iproute2 \
 	strip:binutils debootstrap:debootstrap mkfs.ext4:e2fsprogs
-CROSS_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
+BITS32_NEEDS = /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web \
 	/usr/lib/rustlib/src/rust/library/Cargo.lock:rust-web-src \
-	i686-linux-gnu-gcc:gcc-i686-linux-gnu /usr/i686-linux-gnu/lib/crt1.o:libc6-dev-i386-cross \
-	aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
-	/usr/aarch64-linux-gnu/lib/crt1.o:libc6-dev-arm64-cross \
-	qemu-i386-static:qemu-user-static
+	i686-linux-gnu-gcc:gcc-i686-linux-gnu /usr/i686-linux-gnu/lib/crt1.o:libc6-dev-i386-cross
 
 # The machines' disks and the builds are made once, by the first target that needs them.
 .NOTPARALLEL:
-.PHONY: all help static install uninstall dist deb demo check test-kernel check-vm check-openrc \
-	check-sysvinit check-cross \
-	deps-demo deps-check deps-bench deps-vm deps-cross fmt lint doc test man lint-init check-init \
+.PHONY: all help static install uninstall dist deb demo check check-all test-kernel check-vm \
+	check-openrc check-sysvinit check-advisories check-oldest check-32bit check-cross vm-images \
+	deps-demo deps-check deps-bench deps-vm deps-32bit fmt lint doc test man lint-init check-init \
 	check-etc check-install golden fuzz bench clean
 
 all: ## build the daemon (release)
 	$(DIRS) $(CARGO) build --release
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 install: $(BINARY) ## install, for INIT=openrc, sysvinit, runit, s6, systemd or none
 	$(if $(filter-out $(INITS),$(INIT)),$(error INIT is one of: $(INITS)))
@@ -189,8 +186,15 @@ static: ## build one static binary, for hosts of any kind: target/static/virtint
 demo: deps-demo all ## show a private host's interfaces with the real virsh
 	tests/demo.sh $(TARGET_DIR)/release/virtinterfaced
 
-# From what takes seconds to what takes minutes.
-check: deps-check fmt lint doc man lint-init test check-etc check-install check-init test-kernel ## all that must hold, and what CI runs
+# In the order in which they fail soonest. The tests of SLOW_1 run beside those of SLOW_2: each machine of
+# qemu takes one processor.
+QUICK = fmt lint doc man lint-init
+SLOW_1 = test-kernel check-openrc
+SLOW_2 = check-advisories check-32bit check-oldest check-etc check-install check-init check-sysvinit
+check: deps-check deps-32bit $(QUICK) test $(filter-out check-openrc check-sysvinit,$(SLOW_2) $(SLOW_1)) ## all that must hold before a commit
+
+check-all: deps-check deps-32bit deps-vm $(QUICK) test all static vm-images ## check and check-vm, as CI runs them: two things at a time
+	tests/beside.sh "$(MAKE)" "$(SLOW_1)" "$(SLOW_2)"
 
 fmt: ## is the code formatted?
 	$(CARGO) fmt --all --check
@@ -218,8 +222,21 @@ check-sysvinit: deps-vm static ## ... on one with sysvinit, and as its package
 	$(MAKE) deb BINARY=target/static/virtinterfaced
 	tests/vm/host.sh sysvinit target/static/virtinterfaced
 
-check-cross: deps-cross ## do the tests of single modules pass with 32-bit words, and on aarch64?
+vm-images: deps-vm ## fetch the kernel of the machines and make their disks, unless they are there
+	tests/vm/kernel-image.sh
+	tests/vm/host-images.sh
+
+check-32bit: deps-32bit ## do the tests of single modules pass with 32-bit words?
+	tests/cross.sh i686
+
+check-cross: deps-32bit ## ... and on aarch64 as well?
 	tests/cross.sh
+
+check-advisories: ## has a crate of the daemon a weakness that RustSec knows today? Needs a network
+	tests/advisories.sh $(TARGET_DIR)/advisory-db
+
+check-oldest: ## does the oldest compiler that Cargo.toml permits compile it, and do unit tests pass?
+	tests/oldest.sh $(PACKAGES)
 
 man: ## are the manuals well-formed?
 	mandoc -T lint -W warning man/*
@@ -260,5 +277,5 @@ deps-bench:
 	@tests/needs.sh $(BENCH_NEEDS)
 deps-vm:
 	@tests/needs.sh $(VM_NEEDS)
-deps-cross:
-	@tests/needs.sh $(CROSS_NEEDS)
+deps-32bit:
+	@tests/needs.sh $(BITS32_NEEDS)
