@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Autostart`]: interfaces that come up by themselves: `onboot` once a boot, `hotplug` as soon as
-//! the kernel has a device of theirs.
+//! [`Autostart`]: brings interfaces up automatically: `onboot` once in a boot, `hotplug` when their
+//! device appears.
 //!
-//! Such an interface comes up as far as it can, and what it lacks is added when that appears: a port,
-//! a parent, the lease of a DHCP server that was late. Nobody waits for a lease here, as the client
-//! goes on asking. The kernel's news say when there is something to add; what the kernel has refused
-//! is tried again after a pause that grows.
+//! Such an interface comes up as far as possible, and missing parts are added when they appear: a
+//! port, a parent, a late DHCP lease. No start waits for a lease, as the client keeps asking.
+//! Kernel events show when a part can be added; steps that the kernel refused are tried again after
+//! a growing pause.
 //!
-//! A marker below the run directory remembers for which boot the first is done and which interfaces
-//! are not complete, so that a daemon that is started again disturbs nothing and goes on with the
-//! rest.
+//! A marker file below the run directory states that the boot's starts are done, and lists the
+//! interfaces that are not complete. So a restarted daemon does not disturb complete interfaces,
+//! and continues with the others.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -27,64 +27,65 @@ use crate::model::sorted::SortedMap;
 use crate::plan::bring_up::{BringUpExtent, PartialPlan};
 use crate::proto::interface::ChangeCall;
 
-/// What is known of interfaces that come up by themselves.
+/// The interfaces that come up automatically.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Autostart {
     /// The interfaces that are not complete yet.
     owed: SortedMap<IfName, Owed>,
-    /// Those of the boot for which no attempt has been made.
+    /// The boot's interfaces that have not been tried yet.
     untried: BTreeSet<IfName>,
-    /// Whether those of the boot have been asked for.
+    /// Whether the boot's interfaces have been requested.
     has_begun: bool,
-    /// The daemon stops: nothing comes up any more.
+    /// The daemon is stopping, so no interface is started any more.
     is_stopping: bool,
-    /// The links that were there when last looked.
+    /// The existing links at the last check.
     present: BTreeSet<LinkId>,
-    /// Attempts that are to be made.
+    /// Requests to be queued.
     requests: Vec<Request>,
-    /// The interfaces that are to be noted as not complete.
+    /// The incomplete interfaces to be written to the marker.
     unmarked: Option<Vec<Incomplete>>,
 }
 
 impl Autostart {
-    /// Whether anything is still to come up.
+    /// Returns whether an interface is still to come up.
     pub(super) fn is_waiting(&self) -> bool {
         !self.owed.is_empty()
     }
 
-    /// When something refused is to be tried again.
+    /// Returns when a refused interface is to be tried again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.owed.values().filter_map(Owed::deadline).min()
     }
 
-    /// The attempts that are to be made.
+    /// Takes the requests to be queued.
     pub(super) fn take_requests(&mut self) -> Vec<Request> {
         std::mem::take(&mut self.requests)
     }
 
-    /// Whether they have changed.
+    /// Returns whether the incomplete interfaces have changed.
     pub(super) fn has_unmarked(&self) -> bool {
         self.unmarked.is_some()
     }
 
-    /// The interfaces that are to be noted as not complete, if they have changed.
+    /// Takes the incomplete interfaces to be written to the marker, if they have changed.
     pub(super) fn take_unmarked(&mut self) -> Option<Vec<Incomplete>> {
         self.unmarked.take()
     }
 
-    /// The transaction is rolled back: what came up in it is not to come up once more.
+    /// Notes that the transaction is rolled back: interfaces that came up in it are not started
+    /// again.
     pub(super) fn note_rolled_back(&mut self) {
         self.owed.retain(|_, owed| !owed.is_in_change);
         self.mark();
     }
 
-    /// The transaction is committed.
+    /// Notes that the transaction is committed.
     pub(super) fn note_committed(&mut self) {
         self.owed.values_mut().for_each(|owed| owed.is_in_change = false);
     }
 
-    /// Takes up what is to come up at boot, if no daemon of this boot has done so: there is no marker
-    /// then. Or else what an earlier one could not complete.
+    /// Requests the interfaces to be started at boot, if no daemon of this boot has done so (there
+    /// is no marker), or else those that an earlier daemon could not complete.
     pub(super) fn begin(&mut self, marker: Option<Vec<Incomplete>>, context: &Context<'_>) {
         self.present = context.host.link_ids().copied().collect();
         self.has_begun = true;
@@ -103,8 +104,8 @@ impl Autostart {
         self.mark();
     }
 
-    /// Takes up what is to come up as its device has appeared, and what can be completed now. What was
-    /// there before counts as there at boot.
+    /// Requests interfaces whose device has appeared, and those that can be completed now. Devices
+    /// that were present at the start count for the boot's interfaces.
     pub(super) fn handle_news(&mut self, news: &[LinkNews], context: &Context<'_>) {
         if !self.has_begun || self.is_stopping {
             return;
@@ -122,7 +123,7 @@ impl Autostart {
         self.handle_time(context);
     }
 
-    /// Takes up what can be completed now.
+    /// Requests the interfaces that can be completed now.
     pub(super) fn handle_time(&mut self, context: &Context<'_>) {
         if !self.has_begun || self.is_stopping {
             return;
@@ -135,7 +136,7 @@ impl Autostart {
         }
     }
 
-    /// Nothing comes up by itself any more.
+    /// Ends all automatic starts.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
     }
@@ -154,7 +155,7 @@ impl Autostart {
         definition
     }
 
-    /// How much of its definition the next attempt applies.
+    /// Returns how much of its definition the next try applies.
     pub(super) fn round(&self, name: &IfName, host: &Host) -> BringUpExtent {
         self.owed.get(name).map_or(BringUpExtent::Later, |owed| owed.round(name, host))
     }
@@ -172,14 +173,14 @@ impl Autostart {
         }
     }
 
-    /// An attempt cannot be planned.
+    /// Notes that a try cannot be planned.
     pub(super) fn note_unplanned(&mut self, name: &IfName) {
         if let Some(owed) = self.owed.get_mut(name) {
             owed.note_unplanned();
         }
     }
 
-    /// An attempt is over, and this was refused.
+    /// Notes that a try has ended, with these refusals.
     pub(super) fn note_attempt(
         &mut self,
         name: &IfName,
@@ -196,13 +197,13 @@ impl Autostart {
             self.let_go(name);
         } else {
             self.mark();
-            // It may have come meanwhile.
+            // A missing object may have appeared meanwhile.
             self.handle_time(context);
         }
     }
 
-    /// A client has made this call: an interface that it has started, destroyed or undefined is its
-    /// affair from now on.
+    /// Notes a client's call: an interface that a client has started, destroyed or undefined is no
+    /// longer brought up automatically.
     pub(super) fn note_call(&mut self, call: &RequestedCall) {
         let RequestedCall::Change(
             ChangeCall::Create { name, .. }
@@ -217,7 +218,7 @@ impl Autostart {
         }
     }
 
-    /// An interface is complete, or an administrator has decided about it.
+    /// Drops an interface that is complete, or that an administrator has decided about.
     fn let_go(&mut self, name: &IfName) {
         if self.owed.remove(name).is_some() {
             self.untried.remove(name);
@@ -225,7 +226,7 @@ impl Autostart {
         }
     }
 
-    /// Asks for an attempt, unless one waits already. What is known of an earlier one stays known.
+    /// Requests a try, unless one is queued. The results of an earlier try are kept.
     fn owe(&mut self, name: IfName, owed: Owed) {
         let why = owed.why;
         match self.owed.get_mut(&name) {
@@ -247,15 +248,15 @@ impl Autostart {
                 LinkNews::Came(id) => names.extend(is_there(id).then_some(id.0)),
             }
         }
-        // The links that left before a dump are not among the news.
+        // Links that were removed before a dump are not among the events.
         if self.present.len() > host.link_count() {
             self.present.retain(is_there);
         }
         names
     }
 
-    /// Notes what is not complete, once an attempt has been made for everything of the boot: a daemon
-    /// that is stopped before leaves it all to the next one.
+    /// Updates the marker, once each of the boot's interfaces has been tried. A daemon that stops
+    /// before that leaves all of them to the next one.
     fn mark(&mut self) {
         if self.has_begun && self.untried.is_empty() {
             let incomplete = self.owed.iter().map(|(name, owed)| {
@@ -276,7 +277,7 @@ fn is_hotplugged(interface: &Interface) -> bool {
     interface.start == Some(StartMode::Hotplug)
 }
 
-/// The devices that bring a definition up when they appear.
+/// Returns the devices that start a definition when they appear.
 fn triggers(interface: &Interface) -> Vec<IfName> {
     match &interface.kind {
         Kind::Ethernet(_) => vec![interface.name],
@@ -285,8 +286,8 @@ fn triggers(interface: &Interface) -> Vec<IfName> {
     }
 }
 
-/// What is to come up at boot: a VLAN after what it is over. What is a part of another definition
-/// comes up with that, and has one of its own only after a mishap.
+/// Returns the interfaces to be started at boot, each VLAN after its parent. An interface within
+/// another definition is started with that; it has a definition of its own only after a mishap.
 fn in_order(definitions: &Definitions, host: &Host) -> Vec<(IfName, StartMode)> {
     let comes_up = |it: &&Interface| match it.start {
         Some(StartMode::Onboot) => true,
@@ -305,7 +306,7 @@ fn in_order(definitions: &Definitions, host: &Host) -> Vec<(IfName, StartMode)> 
             .iter()
             .copied()
             .partition(|it| it.parents().iter().all(|parent| !waited_for.contains(parent)));
-        // Of those that wait for each other, one as good as the other comes first.
+        // Of interfaces that wait for each other, any one may come first.
         let (ready, rest) = if ready.is_empty() { (rest, Vec::new()) } else { (ready, rest) };
         names.extend(ready.iter().map(|it| (it.name, it.start.unwrap_or(StartMode::None))));
         waiting = rest;

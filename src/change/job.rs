@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Job`]: one plan under way. Hands out a step at a time, hears how it went, and takes back what
-//! was done when one is refused.
+//! [`Job`]: carries out one plan. Returns one step at a time, takes its result, and undoes the
+//! performed steps if one is refused.
 //!
-//! Knows no socket, no file and no clock: who drives it performs the steps, and tells the time. A
-//! change that has failed leaves the host as it was before, as far as the host allows; what it does
-//! not allow is told.
+//! Knows no socket, no file and no clock: the caller performs the steps, and passes the time in. A
+//! failed change leaves the host in its former state, as far as the host allows; steps that could
+//! not be undone are reported.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,52 +22,53 @@ use crate::plan::{Plan, Planned};
 #[derive(Clone, Debug)]
 pub struct Job {
     todo: VecDeque<Planned>,
-    /// What would take back what was done; what is to be done first is last.
+    /// The steps that undo the performed ones, in reverse order.
     undo: Vec<Step>,
     current: Option<Current>,
     failure: Option<Failure>,
-    /// Why it is not to go on, once the step under way is done.
+    /// The reason why the job is to stop after the current step.
     aborted: Option<StepError>,
-    /// How long a DHCP client has to bring a lease.
+    /// The time that a DHCP client has to obtain a lease.
     lease_time_max: Duration,
     on_refusal: OnRefusal,
-    /// What was refused, and why, where the job went on all the same.
+    /// The refused steps of a job that continued, with the reasons.
     refused: Vec<(Step, StepError)>,
 }
 
-/// What comes of a step that is refused.
+/// The reaction to a refused step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum OnRefusal {
-    /// All that was done is taken back.
+    /// Undo all performed steps.
     Undo,
-    /// The rest is done.
+    /// Perform the remaining steps.
     GoOn,
-    /// The rest is done, but for what needs the link that could not be made, or become a port.
+    /// Perform the remaining steps, except those for a link that could not be created or become a
+    /// port.
     LeaveOut,
 }
 
-/// The step that was handed out, or is waited for.
+/// The current step, which is being performed or waited for.
 #[derive(Clone, Debug)]
 struct Current {
     step: Step,
     undo: Vec<Step>,
-    /// When to give up waiting, if that is what is done.
+    /// When to stop waiting, if the step waits.
     deadline: Option<Instant>,
 }
 
-/// What is to be done next.
+/// The caller's next action.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum JobAction {
-    /// Carry this out, and tell how it went.
+    /// Perform this step, and pass its result in.
     Perform(Step),
-    /// Come back when the table has changed, or the result of a step is known, or then. If it is the
-    /// state of a link that is waited for, the kernel may be asked to hurry.
+    /// Poll again when the table has changed, the result of a step is known, or at the deadline. If
+    /// `link` is set, the kernel may be asked to update that link's state.
     Wait { deadline: Option<Instant>, link: Option<IfName> },
-    /// It is over.
+    /// The job has ended.
     Finished,
 }
 
-/// Why a step was not done.
+/// The reason why a step was not performed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StepError {
     /// errno(3); 0 if there is none.
@@ -76,7 +77,7 @@ pub struct StepError {
 }
 
 impl StepError {
-    /// The kernel refuses, with a reason perhaps.
+    /// The kernel refused, perhaps with a reason.
     pub fn kernel(errno: i32, reason: Option<&str>) -> Self {
         let text = match reason {
             Some(reason) => format!("{} ({reason})", strerror(errno)),
@@ -85,7 +86,7 @@ impl StepError {
         Self { errno, text }
     }
 
-    /// Something else stands in the way.
+    /// Another obstacle.
     pub fn other(text: String) -> Self {
         Self { errno: 0, text }
     }
@@ -109,14 +110,14 @@ impl fmt::Display for StepError {
     }
 }
 
-/// Why a change has failed, and what became of what had been done.
+/// The failure of a change, and the steps that could not be undone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
     pub step: Step,
     pub error: StepError,
-    /// Whether anything had been done before.
+    /// Whether earlier steps were performed.
     had_begun: bool,
-    /// What could not be taken back, and why not.
+    /// The undo steps that failed, with the reasons.
     pub remains: Vec<(Step, StepError)>,
 }
 
@@ -141,7 +142,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Job {
-    /// A plan that has not begun.
+    /// Creates a job that undoes its steps if one is refused.
     pub fn new(plan: Plan, lease_time_max: Duration) -> Self {
         Self {
             todo: plan.steps.into(),
@@ -155,18 +156,18 @@ impl Job {
         }
     }
 
-    /// A plan of which as much as can be is done: nothing is taken back.
+    /// Creates a job that performs as many steps as possible, and undoes none.
     pub fn persistent(plan: Plan) -> Self {
         Self { on_refusal: OnRefusal::GoOn, ..Self::new(plan, Duration::ZERO) }
     }
 
-    /// A plan of which a refusal costs no more than it must: an address alone, or all that was to be
-    /// done to a link.
+    /// Creates a job in which a refused step has the least effect: an address alone is missing, or
+    /// all steps for a link are omitted.
     pub(crate) fn lenient(plan: Plan) -> Self {
         Self { on_refusal: OnRefusal::LeaveOut, ..Self::new(plan, Duration::ZERO) }
     }
 
-    /// What is to be done next, with the table as it is.
+    /// Returns the next action, given the current table.
     pub fn poll_action(&mut self, host: &Host, now: Instant) -> JobAction {
         loop {
             if let Some(current) = &self.current {
@@ -197,7 +198,7 @@ impl Job {
         }
     }
 
-    /// The steps that are handed out after this one, as long as each is done.
+    /// Iterates over the steps that follow the current one, as long as each succeeds.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Step> {
         let (todo, undo) = match self.failure {
             None => (Some(&self.todo), None),
@@ -207,14 +208,14 @@ impl Job {
         forth.chain(undo.into_iter().flat_map(|undo| undo.iter().rev()))
     }
 
-    /// Hears how the step went that was handed out. A result that comes when the step is known to
-    /// be done already says nothing new.
+    /// Takes the result of the current step. A result that arrives after the table has shown that
+    /// the step is done is ignored.
     pub fn handle_result(&mut self, result: Result<(), StepError>) {
         match (result, &self.current) {
             (Ok(()), Some(_)) => self.advance(),
             (Err(error), Some(current)) => {
                 if is_there(&current.step, error.errno) {
-                    // Whoever put it there is not to lose it.
+                    // An object that existed before must not be removed by an undo.
                     self.current = None;
                 } else if is_gone(&current.step, error.errno)
                     || (self.failure.is_some() && is_moot(&current.step, error.errno))
@@ -228,9 +229,8 @@ impl Job {
         }
     }
 
-    /// The change is not to go on: what was done is taken back, unless it is of those of which as much
-    /// as can be is done. A step that is being carried out is heard first, and a change that ends with
-    /// it is done.
+    /// Aborts the job: performed steps are undone, unless the job never undoes. A step being
+    /// performed ends first, and a job that ends with it is complete.
     pub(crate) fn abort(&mut self, why: StepError) {
         if self.failure.is_some() {
             return;
@@ -245,7 +245,7 @@ impl Job {
         }
     }
 
-    /// How it ended.
+    /// Returns the job's outcome.
     ///
     /// # Errors
     /// The first step that failed.
@@ -253,7 +253,7 @@ impl Job {
         self.failure.as_ref().map_or(Ok(()), Err)
     }
 
-    /// What was refused, and why, where the job went on all the same.
+    /// Returns the refused steps of a job that continued, with the reasons.
     pub fn refused(&self) -> &[(Step, StepError)] {
         &self.refused
     }
@@ -263,7 +263,7 @@ impl Job {
         (self.todo, self.refused)
     }
 
-    /// The next step forward, or back after a failure.
+    /// Returns the next step, or the next undo step after a failure.
     fn next(&mut self) -> Option<Planned> {
         match self.failure {
             None => self.todo.pop_front(),
@@ -277,7 +277,7 @@ impl Job {
         }
     }
 
-    /// The first failure turns the job around; later ones are what remains.
+    /// Handles a refused step: the first failure begins the undo; later ones are recorded.
     fn fail(&mut self, error: StepError) {
         let Some(Current { step, .. }) = self.current.take() else { return };
         if self.on_refusal != OnRefusal::Undo {
@@ -291,7 +291,7 @@ impl Job {
         match &mut self.failure {
             Some(failure) => failure.remains.push((step, error)),
             None if step.is_courtesy() => {
-                // Routes stay spelt out where what they led over is elsewhere.
+                // Routes stay without the nexthop object, which could not be moved.
                 if matches!(step, Step::AddApart(_)) {
                     self.todo.retain(|it| !matches!(it.step, Step::LeadOver { .. }));
                 }
@@ -304,7 +304,7 @@ impl Job {
         }
     }
 
-    /// Nothing more is done to a link, and what was done to it is taken back.
+    /// Omits the remaining steps for a link, and undoes the performed ones.
     fn leave_out(&mut self, link: IfName) {
         let is_of_link = |step: &Step| step.link_name() == Some(link);
         self.todo.retain(|planned| !is_of_link(&planned.step));
@@ -326,7 +326,7 @@ impl Job {
         }
     }
 
-    /// How long a step is waited for.
+    /// Returns how long to wait for a step.
     fn patience(&self, step: &Step) -> Option<Duration> {
         condition(step).map(|condition| match condition {
             Condition::Leased { .. } => self.lease_time_max,
@@ -336,8 +336,8 @@ impl Job {
     }
 }
 
-/// The link to which nothing else of a plan can be done if this step is not: it is not made, not up, or
-/// not the port that it is to be.
+/// Returns the link for which no further step is possible if this step fails, since the link is not
+/// created, not up, or not a port.
 fn needed_link(step: &Step) -> Option<IfName> {
     let is_needed = matches!(
         step,
@@ -348,8 +348,8 @@ fn needed_link(step: &Step) -> Option<IfName> {
     step.link_name().filter(|_| is_needed)
 }
 
-/// What the table shows when a step is done, for steps of which it tells earlier than the kernel's
-/// answer does.
+/// Returns the condition in the table that shows a step as done, for steps whose event precedes the
+/// kernel's answer.
 fn condition(step: &Step) -> Option<Condition> {
     if let Step::WaitFor(condition) = step {
         return Some(condition.clone());
@@ -357,15 +357,15 @@ fn condition(step: &Step) -> Option<Condition> {
     if let Step::DeleteLink(name) = step { Some(Condition::Gone(*name)) } else { None }
 }
 
-/// Whether a refusal says that what is to be added is there already.
+/// Returns whether a refusal means that the object to be added exists already.
 fn is_there(step: &Step, errno: i32) -> bool {
     let is_added =
         matches!(step, Step::AddAddress { .. } | Step::AddApart(_) | Step::AddRoute { .. });
     is_added && errno == libc::EEXIST
 }
 
-/// Whether a refusal says that what is to go has gone: the kernel takes some along with others, and
-/// does not bring them back.
+/// Returns whether a refusal means that the object to be removed is gone: the kernel removes some
+/// objects along with others, and does not restore them.
 pub fn is_gone(step: &Step, errno: i32) -> bool {
     match errno {
         libc::EADDRNOTAVAIL => matches!(step, Step::DeleteAddress { .. }),
@@ -376,8 +376,8 @@ pub fn is_gone(step: &Step, errno: i32) -> bool {
     }
 }
 
-/// Whether a refusal says that nothing needs to be taken back: of a link that is no more, or of IPv6
-/// where there is none.
+/// Returns whether a refusal means that nothing needs to be undone, as the link is removed, or IPv6
+/// is missing.
 fn is_moot(step: &Step, errno: i32) -> bool {
     errno == libc::ENODEV || (errno == libc::ENOENT && matches!(step, Step::SetSysctl { .. }))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is written down before a transaction, or a change within one, begins.
+//! Writing of snapshots before a transaction, or a change within one, begins.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::proto::Reply;
 use crate::snapshot::{Network, Opening, Snapshot};
 
 impl Coordinator {
-    /// Begins with a change. The host is written down first, if a transaction is open.
+    /// Begins a change. If a transaction is open, the host's state is written first.
     pub(super) fn journal(&mut self, running: Box<Running>, context: &Context<'_>) {
         if self.transaction.open().is_none() {
             self.start(running);
@@ -35,7 +35,7 @@ impl Coordinator {
         }
     }
 
-    /// Writes the host down: `network`, if that is to be restored too.
+    /// Writes the host's state, including `network` if that is to be restored too.
     pub(super) fn keep(
         &mut self,
         purpose: Purpose,
@@ -65,7 +65,7 @@ impl Coordinator {
         }
     }
 
-    /// The host is written down: the transaction is open, or the change begins.
+    /// Continues once the state is written: the transaction is open, or the change begins.
     pub(super) fn proceed(&mut self, purpose: Purpose, snapshot: Rc<Snapshot>) {
         match purpose {
             Purpose::Begin(request) => {
@@ -82,7 +82,7 @@ impl Coordinator {
         }
     }
 
-    /// A snapshot is on the disk, or may be, that must not be used.
+    /// Removes a snapshot that is on the disk, or may be, but must not be used.
     pub(super) fn drop_unused(
         &mut self,
         purpose: &Purpose,
@@ -103,7 +103,7 @@ impl Coordinator {
         }
     }
 
-    /// The daemon stops while the host is being written down.
+    /// Ends the writing of a snapshot, as the daemon is stopping.
     pub(super) fn drop_keeping(&mut self, purpose: Purpose) {
         let request = match purpose {
             Purpose::Begin(request) => {
@@ -115,7 +115,7 @@ impl Coordinator {
         self.answer(request, Err(call_errors::stopping()));
     }
 
-    /// The host cannot be written down, so nothing begins.
+    /// Refuses the request, as the host's state cannot be written.
     pub(super) fn refuse_to_keep(
         &mut self,
         purpose: Purpose,
@@ -132,17 +132,17 @@ impl Coordinator {
     }
 }
 
-/// All of the host's own that runs.
+/// Returns everything that belongs to the host and can be restored.
 ///
 /// # Errors
-/// The DHCP clients of others are not known.
+/// The DHCP clients of other programs are unknown.
 pub(super) fn network(answer: RecordAnswer, context: &Context<'_>) -> Result<Network, HostError> {
     let RecordAnswer { record, leases, foreign } = answer;
     let members = context.definitions.iter().flat_map(|it| it.members()).collect();
     Ok(Network { foreign: foreign?, ..Network::new(record, &members, leases) })
 }
 
-/// Who begins a transaction, and when.
+/// Returns the origin and the time of a transaction.
 fn opening(origin: &Origin, timeout: Option<Duration>, now: &Now) -> Result<Opening, CallError> {
     let by = origin.caller().copied().unwrap_or_default();
     let Some(at) = now.since_boot.filter(|_| !now.boot.is_empty()) else {

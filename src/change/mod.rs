@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Coordinator`]: the changes of a host, one at a time, in the order in which they are asked for.
+//! [`Coordinator`]: makes the changes of a host, one at a time, in the order of the requests.
 //!
-//! Requests and results go in (`push`, `handle_*`), actions are polled out (`poll_action`): decide this
-//! request, ask the kernel for a survey, perform this step, write this file, answer. The coordinator
-//! knows no socket, no file and no clock. The loop performs its actions on the kernel and the disk; the
-//! simulation performs them on values, and may stop before any of them as a daemon that dies does.
+//! Requests and results go in (`push`, `handle_*`), actions are polled out (`poll_action`): decide
+//! this request, survey these links, perform this step, write this file, answer. The coordinator
+//! knows no socket, no file and no clock. The loop performs its actions on the kernel and the disk;
+//! the simulation performs them on values, and may stop before any of them as if the daemon had
+//! died.
 //!
-//! A change outlives the client that asked for it: then only the answer is dropped. While a transaction is
-//! open, the host is written down before each change (the journal), so that a daemon that dies in the
-//! middle of one leaves it to the next daemon to undo.
+//! A change continues if its client disconnects; only the reply is dropped. While a transaction is
+//! open, the host's state is written before each change (the journal), so that the next daemon can
+//! undo a change in which a daemon died.
 
 pub mod request;
 pub mod decision;
@@ -66,36 +67,36 @@ use crate::model::client::Privilege;
 use crate::plan::step::Step;
 use crate::snapshot::{Caller, Opening};
 
-/// How long until a journal that could not be removed is removed again.
+/// The pause before another try to remove a journal.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the configuration and the command line say of changes.
+/// The settings of changes, from the configuration and the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeSettings {
     pub privilege: Privilege,
-    /// How long a client's start waits for a lease.
+    /// The time that a client's start waits for a lease.
     pub dhcp_timeout: Duration,
-    /// How long a transaction may be open.
+    /// The time that a transaction may be open.
     pub change_timeout: Option<Duration>,
 }
 
-/// See the module.
+/// Makes changes.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     pub settings: ChangeSettings,
     queue: Queue,
     stage: Stage,
-    /// Actions that do not depend on the host any more, in their order.
+    /// Actions that no longer depend on the host, in order.
     ready: VecDeque<Action>,
-    /// Where the results of file operations belong that are asked for.
+    /// The owners of the pending results of file operations.
     files: VecDeque<FileOwner>,
     recent: Recent,
     discard: Discard,
     autostart: Autostart,
     transaction: OpenChange,
-    /// A journal is left that must not be used: it could not be removed.
+    /// Whether a journal is left that must not be used, as it could not be removed.
     has_stale_journal: bool,
-    /// Whether the transaction that a start found was rolled back, if it had to be.
+    /// Whether the transaction that the start found was rolled back, if necessary.
     recovered: Result<(), CallError>,
     /// What earlier changes have left.
     leftovers: Leftovers,
@@ -107,7 +108,7 @@ pub struct Coordinator {
     reason = "a result that the stage does not wait for changes nothing"
 )]
 impl Coordinator {
-    /// `links` is what earlier daemons of this boot remember.
+    /// Creates a coordinator. `links` was stored by earlier daemons of this boot.
     pub fn new(settings: ChangeSettings, links: LinkMemory, now: Instant) -> Self {
         Self {
             settings,
@@ -126,25 +127,25 @@ impl Coordinator {
         }
     }
 
-    /// Takes a request for later.
+    /// Queues a request.
     pub fn push(&mut self, request: Request) {
         self.queue.push(request);
     }
 
-    /// Looks for a transaction that an earlier daemon has left.
+    /// Looks for a transaction left by an earlier daemon.
     pub fn recover(&mut self, recovery: Recovery) {
         let (search, first) = Recovering::new(recovery);
         self.stage = Stage::Recovering(Box::new(search));
         self.make_ready(first);
     }
 
-    /// Takes over links that an earlier daemon has left to be deleted.
+    /// Adopts renamed links that an earlier daemon has not deleted.
     pub fn adopt_discarded(&mut self, host: &Host) {
         self.discard.adopt(host);
     }
 
-    /// Begins to bring interfaces up by themselves. `marker` are those that an earlier daemon of this boot
-    /// could not complete; `None` if there was no such daemon.
+    /// Begins to start interfaces automatically. `marker` lists those that an earlier daemon of
+    /// this boot could not complete; `None` if there was no such daemon.
     pub(crate) fn begin_autostart(
         &mut self,
         marker: Option<Vec<Incomplete>>,
@@ -154,14 +155,14 @@ impl Coordinator {
         self.take_up_attempts();
     }
 
-    /// The table of links has changed: by these news, and in what is known of other links.
+    /// Takes events of links, after they were applied to the table.
     pub(crate) fn handle_news(&mut self, news: &[LinkNews], context: &Context<'_>) {
         self.autostart.handle_news(news, context);
         self.take_up_attempts();
     }
 
-    /// Sees to what is due: the deadline of the transaction, another try of its rollback, or an attempt to
-    /// complete an interface.
+    /// Begins everything that is due: the rollback at the transaction's deadline, another try of a
+    /// rollback, or of an incomplete interface.
     pub fn handle_time(&mut self, context: &Context<'_>) {
         if self.is_stopping {
             return;
@@ -185,7 +186,7 @@ impl Coordinator {
         }
     }
 
-    /// The daemon stops: requests that have not begun are refused, and a change that only waits is undone.
+    /// Begins the stop: queued requests are refused, and a change that is waiting is undone.
     pub(crate) fn handle_stop(&mut self, context: &Context<'_>) {
         self.is_stopping = true;
         self.autostart.stop();
@@ -220,7 +221,7 @@ impl Coordinator {
         }
     }
 
-    /// The next action. Performing it comes before the next poll.
+    /// Returns the next action. It must be performed before the next poll.
     pub fn poll_action(&mut self, context: &Context<'_>) -> Action {
         loop {
             if let Some(action) = self.poll_ready() {
@@ -269,7 +270,7 @@ impl Coordinator {
         }
     }
 
-    /// The next action that does not depend on the host any more, if there is one.
+    /// Returns the next action that no longer depends on the host, if there is one.
     pub(crate) fn poll_ready(&mut self) -> Option<Action> {
         if let Some(unmarked) = self.autostart.take_unmarked() {
             self.ready.push_back(Action::Mark(unmarked));
@@ -280,12 +281,12 @@ impl Coordinator {
         self.ready.pop_front()
     }
 
-    /// Whether there is such an action.
+    /// Returns whether there is such an action.
     fn has_ready(&self) -> bool {
         !self.ready.is_empty() || self.autostart.has_unmarked() || self.recent.may_be_unwritten()
     }
 
-    /// Takes what a handler makes of a request.
+    /// Takes a handler's decision about a request.
     pub fn handle_decision(
         &mut self,
         request: Request,
@@ -304,7 +305,8 @@ impl Coordinator {
         }
     }
 
-    /// Takes the answer to [`Action::Check`]: lines for the log, or why the change is refused.
+    /// Takes the result of [`Action::Check`]: lines for the log, or the reason to refuse the
+    /// change.
     pub fn handle_check(&mut self, checked: Result<Vec<String>, CallError>, context: &Context<'_>) {
         match std::mem::take(&mut self.stage) {
             Stage::Checking(checking) => match (*checking, checked) {
@@ -325,7 +327,7 @@ impl Coordinator {
         }
     }
 
-    /// Takes the answer to [`Action::Survey`], to which this adds what was taken down before.
+    /// Takes the result of [`Action::Survey`], and adds the interfaces that were destroyed before.
     pub fn handle_survey(&mut self, survey: Result<Survey, HostError>, context: &Context<'_>) {
         match std::mem::take(&mut self.stage) {
             Stage::Surveying(order, Sought::Decision(request)) => match survey {
@@ -344,7 +346,7 @@ impl Coordinator {
         }
     }
 
-    /// Takes the answer to [`Action::Record`].
+    /// Takes the result of [`Action::Record`].
     pub fn handle_record(
         &mut self,
         record: Result<RecordAnswer, HostError>,
@@ -434,7 +436,7 @@ impl Coordinator {
         }
     }
 
-    /// The steps behind the one under way.
+    /// Iterates over the steps that follow the current one.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Step> {
         let work = match &self.stage {
             Stage::Working(running) => Some(&running.work),
@@ -444,7 +446,7 @@ impl Coordinator {
         work.into_iter().flat_map(|work| work.upcoming())
     }
 
-    /// The client whose change is under way.
+    /// Returns the client whose change is under way.
     pub fn caller(&self) -> Option<&Caller> {
         match &self.stage {
             Stage::Working(running) => running.request.origin.caller(),
@@ -452,53 +454,54 @@ impl Coordinator {
         }
     }
 
-    /// What calls depend on.
+    /// Returns the transaction's status, on which calls depend.
     pub fn status(&self) -> Status<'_> {
         self.transaction.status()
     }
 
-    /// The transaction that is open, or being rolled back.
+    /// Returns the origin of the transaction that is open or being rolled back.
     pub fn opening(&self) -> Option<&Opening> {
         self.transaction.opening()
     }
 
-    /// Whether the transaction that a start found was rolled back, if it had to be.
+    /// Returns whether the transaction that the start found was rolled back, if necessary.
     pub fn recovered(&self) -> &Result<(), CallError> {
         &self.recovered
     }
 
-    /// Whether clients' requests are refused, as too many wait.
+    /// Returns whether clients' requests are refused, as too many are queued.
     pub(crate) fn is_full(&self) -> bool {
         self.queue.is_full()
     }
 
-    /// Whether no change is under way or waits.
+    /// Returns whether no change is under way or queued.
     pub fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Idle) && !self.has_ready() && self.queue.is_empty()
     }
 
-    /// Whether there is nothing left to do.
+    /// Returns whether nothing remains to be done.
     pub fn is_done(&self) -> bool {
         self.is_idle() && self.leftovers.is_empty() && self.discard.is_done()
     }
 
-    /// Whether something may still be to do, by itself or by the client that has begun a transaction.
+    /// Returns whether something may still be done, by the coordinator or by the client that has
+    /// begun a transaction.
     pub(crate) fn is_awaited(&self) -> bool {
         !self.is_done() || !self.transaction.is_closed() || self.autostart.is_waiting()
     }
 
-    /// Whether the next poll takes up a request.
+    /// Returns whether the next poll begins a request.
     pub(crate) fn begins_next(&self) -> bool {
         matches!(self.stage, Stage::Idle) && !self.is_resting()
     }
 
-    /// Whether links are deleted rather than changes made.
+    /// Returns whether links are being deleted instead of changes made.
     pub(crate) fn is_resting(&self) -> bool {
         let is_between = matches!(self.stage, Stage::Idle) && !self.has_ready();
         is_between && self.leftovers.is_empty() && (self.queue.is_empty() || self.discard.is_full())
     }
 
-    /// Whether steps of a change are being made, between which packets may be lost.
+    /// Returns whether steps of a change are being performed, between which packets may be lost.
     pub(crate) fn is_working(&self) -> bool {
         match &self.stage {
             Stage::Working(_) => true,
@@ -507,7 +510,7 @@ impl Coordinator {
         }
     }
 
-    /// Whether a turn has time for one part of what is under way.
+    /// Returns whether a turn performs only one part of the current computation.
     pub(crate) fn is_in_parts(&self) -> bool {
         match &self.stage {
             _ if !self.leftovers.is_empty() => true,
@@ -517,42 +520,42 @@ impl Coordinator {
         }
     }
 
-    /// Whether the result of a file operation is waited for.
+    /// Returns whether the result of a file operation is awaited.
     pub(crate) fn awaits_file(&self) -> bool {
         !self.files.is_empty()
     }
 
-    /// Links that are out of the way are deleted without waiting for a quiet moment.
+    /// Makes deletions skip the quiet time.
     pub(crate) fn hurry(&mut self) {
         self.discard.hurry();
     }
 
-    /// The clients have their share, after changes have had this much time.
+    /// Pauses changes, which have taken this much time, so that clients get their share.
     pub(crate) fn yield_to_clients(&mut self, spent: Duration, now: Instant) {
         self.queue.yield_to_clients(spent, now);
     }
 
-    /// Goes on after a pause.
+    /// Continues after a pause.
     pub fn resume_after_pause(&mut self) {
         self.queue.resume();
     }
 
-    /// Nothing is to be done before a result comes.
+    /// Pauses until a result arrives.
     pub(crate) fn wait_for_result(&mut self) {
         self.queue.wait(None);
     }
 
-    /// Whether a result, or the end of the clients' share, is waited for.
+    /// Returns whether changes are paused, for a result or for the clients.
     pub(crate) fn is_paused(&self) -> bool {
         self.queue.is_paused()
     }
 
-    /// Whether it is the clients' turn.
+    /// Returns whether changes are paused for the clients.
     pub(crate) fn is_yielding(&self, now: Instant) -> bool {
         self.queue.is_yielding(now)
     }
 
-    /// When to poll again, if nothing happens before.
+    /// Returns when to poll again, without other events.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         match self.is_resting() {
             true => self.discard.deadline(now),
@@ -560,7 +563,7 @@ impl Coordinator {
         }
     }
 
-    /// When to call [`Self::handle_time`].
+    /// Returns when to call [`Self::handle_time`].
     pub(crate) fn time_deadline(&self, now: &Now) -> Option<Instant> {
         if self.is_stopping {
             return None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The end of a request: its client is answered, and what follows from it is noted.
+//! The end of a request: answers its client, and records the consequences.
 
 use log::{debug, warn};
 
@@ -15,13 +15,14 @@ use crate::error::CallError;
 use crate::proto::Reply;
 
 impl Coordinator {
-    /// Puts an action behind those that are ready.
+    /// Queues an action.
     pub(super) fn make_ready(&mut self, action: Action) {
         let action = self.heed(action);
         self.ready.push_back(action);
     }
 
-    /// An action is handed out: to wait is to pause, and the result of a file operation has its owner.
+    /// Notes the consequences of an action that is returned: a wait pauses changes, and a file
+    /// operation gets an owner for its result.
     pub(super) fn heed(&mut self, action: Action) -> Action {
         if let Action::Wait(until) = &action {
             self.queue.wait(*until);
@@ -31,12 +32,13 @@ impl Coordinator {
         action
     }
 
-    /// Removes the journal. One that stays is tried again, as it would undo what is done later.
+    /// Removes the journal. If that fails it is tried again, as the journal would undo later
+    /// changes.
     pub(super) fn remove_journal(&mut self) {
         self.make_ready(Action::File(FileAction::Remove(TransactionFile::Journal)));
     }
 
-    /// The job that was begun is over.
+    /// Handles the end of a job.
     pub(super) fn conclude(&mut self, running: Running, context: &Context<'_>) {
         if !self.transaction.is_closed() {
             self.remove_journal();
@@ -46,7 +48,7 @@ impl Coordinator {
         if let Some(name) = request.attempted() {
             self.recent.note_found(found, context.host);
             self.discard.push(work.discarded, now);
-            // The daemon that comes next is to try again what this one had no time for.
+            // The next daemon must try again the interfaces that this one had no time for.
             if !self.is_stopping {
                 let refused = job.refused().iter().map(|(step, err)| format!("{step}: {err}"));
                 self.autostart.note_attempt(&name, refused.collect(), context);
@@ -57,7 +59,7 @@ impl Coordinator {
         let summary = RequestSummary { request: &request, reply: &reply };
         let outcome = match job.outcome() {
             Ok(()) => {
-                // At the default level, as all that changes the host.
+                // At the default level, like every change of the host.
                 warn!("{summary}: done");
                 for (step, err) in job.refused() {
                     warn!("{summary}: not restored: {step}: {err}");
@@ -76,19 +78,19 @@ impl Coordinator {
         self.answer(request, outcome);
     }
 
-    /// Queues the attempts to bring interfaces up by themselves.
+    /// Queues the requests of automatic starts.
     pub(super) fn take_up_attempts(&mut self) {
         self.autostart.take_requests().into_iter().for_each(|request| self.queue.push(request));
     }
 
-    /// A request is decided, and cannot be carried out.
+    /// Refuses a request that was decided but cannot be carried out.
     pub(super) fn refuse(&mut self, request: Request, err: CallError, context: &Context<'_>) {
         let Some(name) = request.attempted() else { return self.answer(request, Err(err)) };
         self.autostart.note_attempt(&name, vec![err.message().to_owned()], context);
         self.take_up_attempts();
     }
 
-    /// Answers a request. Nothing is under way then.
+    /// Answers a request, after which none is under way.
     pub(super) fn answer(&mut self, request: Request, outcome: Result<Reply, CallError>) {
         let is_attempt = request.attempted().is_some();
         match request.origin {
@@ -100,7 +102,8 @@ impl Coordinator {
             }
             Origin::Daemon(why) => {
                 debug!("{why}: {outcome:?}");
-                // An interface that was to come up is left to the next daemon, if this one stops.
+                // An interface that was to come up is left to the next daemon, if this one is
+                // stopping.
                 if !is_attempt {
                     self.note_rolled_back(outcome);
                 }
@@ -108,10 +111,10 @@ impl Coordinator {
         }
     }
 
-    /// A rollback is over that the daemon has asked for itself.
+    /// Handles the end of a rollback that the daemon has requested itself.
     fn note_rolled_back(&mut self, outcome: Result<Reply, CallError>) {
         self.recovered = match self.transaction.status() {
-            // All is restored, and the next daemon would go back to it again.
+            // Everything is restored, but the next daemon would restore the snapshot again.
             Status::Ending { failure: Some(failure), .. } if outcome.is_ok() => {
                 let text = format!("failed to rollback transaction: {failure}");
                 Err(call_errors::host(text, libc::EIO))
@@ -123,13 +126,13 @@ impl Coordinator {
         };
     }
 
-    /// Waits for a result, or until then.
+    /// Waits for a result, or until this time.
     pub(super) fn wait(&mut self, until: Option<std::time::Instant>) -> Action {
         self.queue.wait(until);
         Action::Wait(until)
     }
 
-    /// Begins with the steps of a change.
+    /// Begins the steps of a change.
     pub(super) fn start(&mut self, mut running: Box<Running>) {
         if let Some(shelved) = running.shelved.take() {
             self.make_ready(Action::Shelve(shelved));
@@ -138,7 +141,7 @@ impl Coordinator {
     }
 }
 
-/// Where the result of a file operation belongs.
+/// Returns the owner of a file operation's result.
 fn owner(operation: &FileAction) -> FileOwner {
     match operation {
         FileAction::WriteNote(_) | FileAction::ForgetNote => FileOwner::Note,
@@ -153,7 +156,7 @@ fn owner(operation: &FileAction) -> FileOwner {
     }
 }
 
-/// What the client reads of a change that has failed.
+/// Returns the error that the client of a failed change gets.
 fn refusal(failure: &str, err: &Failure) -> CallError {
     let text = format!("{failure}: {err}");
     match err.error.errno {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From a request to the change that it means: decided by a handler, or planned as an interface comes up
-//! by itself; checked, and begun.
+//! Turns a request into a change: decided by a handler, or planned for an automatic start; then
+//! checked, and begun.
 
 use log::{debug, warn};
 
@@ -23,7 +23,7 @@ use crate::plan::{self, Plan, Planned};
 use crate::proto::interface::ChangeCall;
 
 impl Coordinator {
-    /// Takes up a request.
+    /// Begins a request.
     pub(super) fn begin(&mut self, request: Request, context: &Context<'_>) {
         if self.is_stopping {
             return self.answer(request, Err(call_errors::stopping()));
@@ -36,8 +36,8 @@ impl Coordinator {
         self.make_ready(Action::Decide { request: Box::new(request), survey: None });
     }
 
-    /// Checks a change before anything is done: a rollback under way would undo it, its DHCP clients may
-    /// not be had, and another manager may stand against it.
+    /// Checks a change before anything is done: a rollback under way would undo it, a DHCP client
+    /// may be missing, and another manager may be an obstacle.
     pub(super) fn check(&mut self, request: Request, mut change: Change, context: &Context<'_>) {
         let is_by_client = matches!(request.origin, Origin::Client { .. });
         let obstacle = self.transaction.status().obstacle().filter(|_| is_by_client);
@@ -59,7 +59,7 @@ impl Coordinator {
         self.make_ready(Action::Check { claims, leases });
     }
 
-    /// Begins with a change that is decided and checked.
+    /// Begins a change that is decided and checked.
     pub(super) fn begin_change(&mut self, request: Request, change: Change, context: &Context<'_>) {
         let Change { warnings, plan, reply, removed, shelved, failure, .. } = change;
         warnings.iter().for_each(|warning| warn!("{warning}"));
@@ -74,7 +74,8 @@ impl Coordinator {
         self.journal(Box::new(running), context);
     }
 
-    /// Brings up as much of an interface as can be: what must be known of its links is asked first.
+    /// Begins an automatic start of as much of an interface as possible, with a survey of its
+    /// links.
     fn begin_attempt(&mut self, request: Request, name: IfName, context: &Context<'_>) {
         if let Some(definition) = self.autostart.still_owed(&name, context) {
             let order = plan::survey_order(name, Some(&definition));
@@ -83,7 +84,7 @@ impl Coordinator {
         }
     }
 
-    /// Plans the attempt with what is known of its links.
+    /// Plans an automatic start with that survey.
     pub(super) fn plan_attempt(
         &mut self,
         request: Request,
@@ -114,7 +115,7 @@ impl Coordinator {
         }
     }
 
-    /// Begins with an attempt that is planned and checked.
+    /// Begins an automatic start that is planned and checked.
     pub(super) fn attempt(
         &mut self,
         request: Request,
@@ -140,14 +141,14 @@ impl Coordinator {
         self.journal(Box::new(running), context);
     }
 
-    /// An attempt cannot be planned, or is refused.
+    /// Handles an automatic start that cannot be planned, or is refused.
     pub(super) fn miss_attempt(&mut self, name: &IfName, err: &CallError, context: &Context<'_>) {
         self.autostart.note_unplanned(name);
         self.autostart.note_attempt(name, vec![err.message().to_owned()], context);
         self.take_up_attempts();
     }
 
-    /// Begins with a plan of the daemon's own for a link. As much of it as can be is done.
+    /// Begins a plan of the daemon's own for a link. As many steps as possible are performed.
     pub(crate) fn begin_own(
         &mut self,
         link: IfName,
@@ -164,7 +165,7 @@ impl Coordinator {
         self.journal(Box::new(running), context);
     }
 
-    /// Adds to a survey what was taken down before.
+    /// Adds to a survey the interfaces that were destroyed before.
     pub(super) fn with_recent(&self, mut survey: Survey, order: &SurveyOrder) -> Survey {
         survey.recent = self.recent.interfaces().cloned().collect();
         let removed = order.links.iter().filter_map(|name| Some((*name, self.recent.link(name)?)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Recovering`]: a start looks for the transaction that an earlier daemon has left. A file that makes
-//! no sense is set aside.
+//! [`Recovering`]: looks for a transaction that an earlier daemon has left. A corrupt file is set
+//! aside.
 
 use std::collections::VecDeque;
 
@@ -19,32 +19,32 @@ pub(super) struct Recovering {
     pub(super) recovery: Recovery,
     found: Option<Result<LeftSnapshots, HostError>>,
     note: Option<String>,
-    /// The files that are to be set aside, and why. The first is being.
+    /// The files to be set aside, with the reasons; the first is being moved.
     useless: VecDeque<(TransactionFile, String)>,
-    /// The first file that made no sense.
+    /// The first corrupt file.
     damage: Option<CallError>,
 }
 
-/// How far it has come.
+/// The progress of a search.
 #[derive(Clone, Debug)]
 pub(super) enum Recovered {
     Next(Action),
     Done(Box<LeftTransaction>),
 }
 
-/// What an earlier daemon has left.
+/// The files that an earlier daemon has left.
 #[derive(Clone, Debug)]
 pub(super) struct LeftTransaction {
-    /// `Err` if something is there that cannot be read.
+    /// `Err` if a file exists but cannot be read.
     pub(super) found: Result<LeftSnapshots, HostError>,
     /// How the last transaction ended by itself.
     pub(super) note: Option<String>,
-    /// The first file that made no sense.
+    /// The first corrupt file.
     pub(super) damage: Option<CallError>,
 }
 
 impl Recovering {
-    /// The first action comes with it.
+    /// Returns the search with its first action.
     pub(super) fn new(recovery: Recovery) -> (Self, Action) {
         let (found, note, useless, damage) = (None, None, VecDeque::new(), None);
         let search = Self { recovery, found, note, useless, damage };
@@ -92,7 +92,7 @@ impl Recovering {
         self.found = Some(found);
     }
 
-    /// What a file has, if that makes sense.
+    /// Returns the content of a file, if that is valid.
     fn usable(
         &mut self,
         file: TransactionFile,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Request`]: a change that is asked for, by a client or by the daemon itself.
+//! [`Request`]: a change that a client or the daemon itself requests.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::proto::interface::{ChangeCall, TransactionCall};
 use crate::session::ReplyTo;
 use crate::snapshot::Caller;
 
-/// A change that is asked for.
+/// A requested change.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub origin: Origin,
@@ -66,7 +66,7 @@ impl From<TransactionCall> for RequestedCall {
     }
 }
 
-/// Who asks for a change.
+/// The origin of a request.
 #[derive(Clone, Debug)]
 pub enum Origin {
     Client {
@@ -79,7 +79,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The client, if one asks.
+    /// Returns the client, if a client made the request.
     pub fn caller(&self) -> Option<&Caller> {
         match self {
             Self::Client { caller, .. } => Some(caller),
@@ -88,10 +88,10 @@ impl Origin {
     }
 }
 
-/// A change in a log line: who asked for it, which call it is, and the interface that it is about.
+/// Formats a change for the log: its origin, the call, and the interface.
 pub(super) struct RequestSummary<'a> {
     pub(super) request: &'a Request,
-    /// What its answer will be: a definition has its name there, and not in the call.
+    /// The reply to the call: for a definition it has the name, which the call lacks.
     pub(super) reply: &'a Reply,
 }
 

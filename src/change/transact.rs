@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Begin, commit and rollback of a transaction, and what a start makes of one that an earlier daemon has
+//! Begin, commit and rollback of a transaction, and the recovery of one that an earlier daemon has
 //! left.
 
 use std::rc::Rc;
@@ -70,14 +70,14 @@ impl Coordinator {
         self.answer(request, Ok(Reply::Empty));
     }
 
-    /// The transaction is over.
+    /// Closes the transaction.
     fn close(&mut self, last: Option<String>) {
         let snapshot = self.transaction.close(last);
         snapshot.into_iter().for_each(|snapshot| self.leftovers.push_snapshot(snapshot));
         self.make_ready(Action::Dismiss);
     }
 
-    /// Goes on with a rollback, or ends it.
+    /// Continues a rollback, or ends it.
     pub(super) fn go_on_undoing(
         &mut self,
         mut undo: Box<Undo>,
@@ -109,7 +109,7 @@ impl Coordinator {
         }
     }
 
-    /// Asks for a rollback, before everything else that waits. A change that is under way is undone.
+    /// Requests a rollback, ahead of all queued requests. A change under way is undone.
     pub(super) fn ask_for_rollback(&mut self, cause: Cause) {
         let call = TransactionCall::Rollback { flags: 0 }.into();
         self.queue.push_first(Request { origin: Origin::Daemon(cause.as_str()), call });
@@ -124,7 +124,7 @@ impl Coordinator {
         self.queue.resume();
     }
 
-    /// Goes on with what an earlier daemon has left.
+    /// Continues with the files that an earlier daemon has left.
     pub(super) fn resume(
         &mut self,
         recovery: Recovery,
@@ -164,7 +164,7 @@ impl Coordinator {
         }
     }
 
-    /// The transaction's deadline has come.
+    /// Handles the transaction's deadline.
     pub(super) fn expire(&mut self) {
         if let Some(opening) = self.transaction.opening() {
             warn!("change_timeout expired: rolling back the change {opening}");
@@ -172,13 +172,14 @@ impl Coordinator {
         self.ask_for_rollback(Cause::Deadline);
     }
 
-    /// A rollback that could not be completed is due again.
+    /// Requests another try of a rollback that could not be completed.
     pub(super) fn roll_back_again(&mut self) {
         info!("retrying the rollback of the open change");
         self.ask_for_rollback(Cause::Deadline);
     }
 
-    /// What an earlier daemon has left cannot be read: it may have to be rolled back.
+    /// Schedules another look for files of an earlier daemon that cannot be read: they may require
+    /// a rollback.
     fn find_again(&mut self, err: &HostError, context: &Context<'_>) {
         let pause = self.transaction.handle_unread(err.to_string(), context.now.instant).as_secs();
         error!("{err}: looking again in {pause} s for a change that an earlier daemon left open");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`OpenChange`]: the life of a change that can be undone, from its begin to its end.
+//! [`OpenChange`]: the state of a transaction, from its begin to its end.
 //!
-//! Knows no file, no kernel and no clock: whoever drives it does what it says, and tells the time. What
-//! the change goes back to is kept in memory for as long as the change is open, so that a rollback
-//! depends on no file. A rollback, once due, runs to its end: a try that fails is followed by another
-//! one after a pause, and until the last has succeeded the change is neither committed nor forgotten.
+//! Knows no file, no kernel and no clock: the caller performs its decisions, and passes the time
+//! in. The snapshot is kept in memory while the transaction is open, so a rollback depends on no
+//! file. A rollback, once due, runs to its end: a failed try is followed by another one after a
+//! pause, and until one succeeds the transaction is neither committed nor forgotten.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use crate::change::rollback::{Remains, RollbackParts};
 use crate::limits::{ROLLBACK_PAUSE_MAX, ROLLBACK_PAUSE_MIN};
 use crate::snapshot::{Opening, Snapshot};
 
-/// How often the clock is looked at while a change has a deadline: the loop's own does not count the
-/// time that the host sleeps.
+/// The interval at which the clock is checked while a transaction has a deadline: the loop's own
+/// clock does not count the time that the host sleeps.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The change of a host, if there is one.
+/// The transaction of a host, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct OpenChange {
     state: TransactionState,
-    /// How the last change ended, if not by a caller's wish.
+    /// How the last transaction ended, unless a client ended it.
     last: Option<String>,
 }
 
@@ -32,66 +32,66 @@ enum TransactionState {
     Closed,
     /// It can be committed and rolled back.
     Open(Rc<Snapshot>),
-    /// Its rollback is asked for or under way.
+    /// Its rollback is requested or under way.
     RollingBack(PendingRollback),
     /// A try to roll it back has failed.
     Waiting { ending: PendingRollback, retry: Retry },
-    /// An earlier daemon has left something that cannot be read for the time being.
+    /// An earlier daemon has left a file that cannot be read at present.
     Unread(Retry),
 }
 
-/// A rollback, and how far it has come.
+/// A rollback, and its progress.
 #[derive(Clone, Debug)]
 pub struct PendingRollback {
     pub snapshot: Rc<Snapshot>,
     pub cause: Cause,
-    /// What is yet to be restored.
+    /// The parts that are yet to be restored.
     pub parts: RollbackParts,
-    /// What cannot be restored.
+    /// The differences that cannot be restored.
     lost: Vec<String>,
-    /// What this try has not restored, and the first cause (errno(3)).
+    /// The differences that this try has not restored, and the first cause (errno(3)).
     failures: Vec<String>,
     errno: Option<i32>,
-    /// Where edited definition files are kept.
+    /// The folder with copies of replaced definition files.
     pub aside: Option<String>,
     pause: Duration,
 }
 
-/// A part of what a change goes back to. They are restored one after the other: the network needs no
-/// file.
+/// A part of the snapshot. The parts are restored one after the other, first the network, as it
+/// needs no files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RollbackPart {
     Network,
     Files,
 }
 
-/// What a try has come to.
+/// The result of a try.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Tried {
-    /// All is as it was.
+    /// Everything is restored.
     Whole,
-    /// All but this, which cannot be.
+    /// Everything is restored except this, which cannot be.
     Lost(String),
-    /// Something may be restored by another try.
+    /// Another try may restore more.
     Failed { text: String, errno: i32 },
 }
 
-/// Why a change ends without a commit.
+/// The reason why a transaction ends without a commit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cause {
     /// `change_timeout` has expired.
     Deadline,
-    /// The host was booted anew.
+    /// The host was rebooted.
     Reboot,
     /// An earlier daemon had begun to roll it back.
     Resumed,
-    /// A caller wants it.
+    /// A client requested it.
     Caller,
-    /// It could not be begun, and its snapshot could not be removed.
+    /// It could not begin, and its snapshot could not be removed.
     NotBegun,
 }
 
-/// When to try again.
+/// The schedule of another try.
 #[derive(Clone, Debug)]
 struct Retry {
     at: Instant,
@@ -99,20 +99,20 @@ struct Retry {
     failure: String,
 }
 
-/// What calls depend on.
+/// The status on which calls depend.
 #[derive(Clone, Copy, Debug)]
 pub enum Status<'a> {
     Open(&'a Opening),
-    /// No change is open. If the last one ended by itself: how.
+    /// No transaction is open. If the last one ended by itself: how.
     Closed {
         last: Option<&'a str>,
     },
-    /// It is being rolled back; a try has failed, if there is a reason.
+    /// It is being rolled back; if a try has failed: why.
     Ending {
         opening: &'a Opening,
         failure: Option<&'a str>,
     },
-    /// It is not known whether one is open, for this reason.
+    /// It is unknown whether one is open, for this reason.
     Unread {
         failure: &'a str,
     },
@@ -125,7 +125,7 @@ impl Default for Status<'_> {
 }
 
 impl Status<'_> {
-    /// Why the host is not changed now, if something stands in the way: a rollback would undo it.
+    /// Returns why the host must not be changed now, if so: a rollback would undo the change.
     pub(crate) fn obstacle(&self) -> Option<String> {
         match self {
             Self::Open(_) | Self::Closed { .. } => None,
@@ -141,7 +141,7 @@ impl Status<'_> {
         }
     }
 
-    /// Why no change can begin.
+    /// Returns why no transaction can begin.
     pub(crate) fn why_not_begun(&self) -> Option<String> {
         match self {
             Self::Open(opening) => Some(format!("one is already open, {opening}")),
@@ -149,7 +149,7 @@ impl Status<'_> {
         }
     }
 
-    /// Why none can be committed.
+    /// Returns why none can be committed.
     pub(crate) fn why_not_committed(&self) -> Option<String> {
         match self {
             Self::Open(_) => None,
@@ -159,7 +159,7 @@ impl Status<'_> {
         }
     }
 
-    /// Why none can be rolled back. One that waits for another try can.
+    /// Returns why none can be rolled back. One that waits for another try can be.
     pub(crate) fn why_not_rolled_back(&self) -> Option<String> {
         match self {
             Self::Ending { .. } => None,
@@ -182,7 +182,7 @@ impl PendingRollback {
         }
     }
 
-    /// The part that this try goes on with, after another one.
+    /// Returns the part that this try continues with, after another one.
     pub(crate) fn next_part(&self, after: Option<RollbackPart>) -> Option<RollbackPart> {
         match after {
             None if self.parts.network => Some(RollbackPart::Network),
@@ -191,7 +191,7 @@ impl PendingRollback {
         }
     }
 
-    /// A part is over for this try; `remains` is what is not as it was.
+    /// Notes the end of a part in this try; `remains` lists the remaining differences.
     pub(crate) fn handle_part(&mut self, part: RollbackPart, remains: Option<Remains>) {
         let remains = remains.unwrap_or_default();
         let is_done = remains.network.is_empty() && remains.files.is_empty();
@@ -208,7 +208,7 @@ impl PendingRollback {
         }
     }
 
-    /// What this try has come to, when its last part is over.
+    /// Returns the result of this try, after its last part.
     pub fn outcome(&self) -> Tried {
         const WORDS: &str = "not restored: ";
         if !self.failures.is_empty() {
@@ -223,19 +223,19 @@ impl PendingRollback {
     }
 }
 
-/// What is due.
+/// The action that is due.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TransactionDue {
-    /// The rollback, for the first time.
+    /// The first try of the rollback.
     Rollback,
-    /// The rollback, once more.
+    /// Another try of the rollback.
     Again,
-    /// Looking for what an earlier daemon has left.
+    /// A look for files that an earlier daemon has left.
     Find,
 }
 
 impl Cause {
-    /// In the words of the log and of errors.
+    /// Returns the cause as text for the log and for errors.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deadline => "change_timeout expired",
@@ -248,7 +248,7 @@ impl Cause {
 }
 
 impl OpenChange {
-    /// What calls depend on.
+    /// Returns the status, on which calls depend.
     pub fn status(&self) -> Status<'_> {
         match &self.state {
             TransactionState::Closed => Status::Closed { last: self.last.as_deref() },
@@ -263,12 +263,12 @@ impl OpenChange {
         }
     }
 
-    /// Who began it and when, until its end.
+    /// Returns the transaction's origin, until its end.
     pub fn opening(&self) -> Option<&Opening> {
         self.snapshot().map(|snapshot| &snapshot.opening)
     }
 
-    /// What it goes back to.
+    /// Returns the transaction's snapshot.
     pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
         match &self.state {
             TransactionState::Closed | TransactionState::Unread(_) => None,
@@ -279,7 +279,7 @@ impl OpenChange {
         }
     }
 
-    /// The change, while jobs can be a part of it.
+    /// Returns the transaction's snapshot, while changes can be a part of it.
     pub fn open(&self) -> Option<&Rc<Snapshot>> {
         match &self.state {
             TransactionState::Open(snapshot) => Some(snapshot),
@@ -290,20 +290,20 @@ impl OpenChange {
         }
     }
 
-    /// The change, if it can be committed `since_boot`: not once its deadline has passed, be it that
-    /// nobody has looked yet.
+    /// Returns the transaction's snapshot if it can be committed at this time: not after its
+    /// deadline, even if the deadline was not handled yet.
     pub(crate) fn committable(&self, since_boot: Option<Duration>) -> Option<&Rc<Snapshot>> {
         let is_over =
             |it: &&Rc<Snapshot>| since_boot.is_some_and(|since| it.opening.is_over(since));
         self.open().filter(|it| !is_over(it))
     }
 
-    /// Whether there is nothing to come back for.
+    /// Returns whether there is no transaction, and none can be found.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.state, TransactionState::Closed)
     }
 
-    /// A change begins, or one that an earlier daemon has left goes on.
+    /// Begins a transaction, or continues one that an earlier daemon has left.
     pub fn begin(&mut self, snapshot: Rc<Snapshot>) {
         self.state = TransactionState::Open(snapshot);
         self.last = None;
@@ -322,7 +322,7 @@ impl OpenChange {
         }
     }
 
-    /// A rollback begins, or the next try of one. Nothing if no change is open.
+    /// Begins a rollback, or its next try. Returns `None` if no transaction is open.
     pub fn roll_back(&mut self, cause: Cause) -> Option<&mut PendingRollback> {
         self.state = match std::mem::take(&mut self.state) {
             TransactionState::Open(snapshot) => {
@@ -339,7 +339,7 @@ impl OpenChange {
         self.ending()
     }
 
-    /// The rollback that is under way.
+    /// Returns the rollback that is under way.
     pub fn ending(&mut self) -> Option<&mut PendingRollback> {
         match &mut self.state {
             TransactionState::RollingBack(ending) => Some(ending),
@@ -350,7 +350,7 @@ impl OpenChange {
         }
     }
 
-    /// A try has failed. Tells how long until the next one.
+    /// Notes that a try has failed. Returns the pause before the next one.
     pub(crate) fn handle_failure(&mut self, failure: String, now: Instant) -> Duration {
         let (state, pause) = match std::mem::take(&mut self.state) {
             TransactionState::RollingBack(mut ending)
@@ -368,7 +368,7 @@ impl OpenChange {
         pause
     }
 
-    /// What an earlier daemon has left cannot be read. Tells how long until the next try.
+    /// Notes that files of an earlier daemon cannot be read. Returns the pause before the next try.
     pub(crate) fn handle_unread(&mut self, failure: String, now: Instant) -> Duration {
         let pause = match &self.state {
             TransactionState::Unread(retry) => longer(retry.pause),
@@ -381,14 +381,15 @@ impl OpenChange {
         pause
     }
 
-    /// It is not the time to look for what an earlier daemon has left.
+    /// Postpones the next look for files of an earlier daemon.
     pub(crate) fn postpone(&mut self, now: Instant) {
         if let TransactionState::Unread(retry) = &mut self.state {
             retry.at = now + retry.pause;
         }
     }
 
-    /// What is due, `since_boot` by the clock of deadlines. The state moves on with it.
+    /// Returns the action that is due at this time, by the clock of deadlines, and changes the
+    /// state accordingly.
     pub(crate) fn poll_due(
         &mut self,
         since_boot: Option<Duration>,
@@ -415,13 +416,13 @@ impl OpenChange {
         }
     }
 
-    /// When to look again.
+    /// Returns when to check again.
     pub fn deadline(&self, since_boot: Option<Duration>, now: Instant) -> Option<Instant> {
         match &self.state {
             TransactionState::Open(snapshot) => {
                 let deadline = snapshot.opening.deadline?;
                 let left = deadline.saturating_sub(since_boot.unwrap_or(deadline));
-                // One that has passed waits for a rollback of another kind.
+                // A deadline that has passed is handled by another rollback already.
                 let left = if left.is_zero() { LOOK_INTERVAL } else { left };
                 Some(now + left.min(LOOK_INTERVAL))
             }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Work`]: a plan under way on a host that others change too. Hands out one action at a time.
+//! [`Work`]: carries out a plan while other programs change the host too. Returns one action at a
+//! time.
 
 use std::fmt;
 
@@ -10,15 +11,15 @@ use crate::change::job::{self, Job, StepError};
 use crate::model::name::IfName;
 use crate::plan::step::Step;
 
-/// A job, and what is known of the step under way.
+/// A job, and the state of its current step.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) job: Job,
-    /// Links that are out of the way when the job is done.
+    /// Renamed links to be deleted after the job.
     pub(super) discarded: Vec<IfName>,
-    /// Why it is to be given up, once the steps that have been sent are done.
+    /// The reason to abort the job, once the steps that have been sent are done.
     abort: Option<StepError>,
-    /// The link whose state the kernel was asked for since the last step.
+    /// The link whose state the kernel was asked to update since the last step.
     settled: Option<IfName>,
 }
 
@@ -27,18 +28,19 @@ impl Work {
         Self { job, discarded, abort: None, settled: None }
     }
 
-    /// Gives it up. A step that has been sent is heard first.
+    /// Aborts the job, after the step that has been sent.
     pub(super) fn abort(&mut self, why: StepError) {
         self.abort = Some(why);
     }
 
-    /// The next action; `None` when the job is over. `brief` says in the log which change it is.
+    /// Returns the next action; `None` when the job has ended. `brief` describes the change in the
+    /// log.
     pub(super) fn poll_action(
         &mut self,
         brief: &dyn fmt::Display,
         context: &Context<'_>,
     ) -> Option<Action> {
-        // A step that was sent is done, and has to be undone.
+        // A step that was sent is performed, so it must be undone.
         if let Some(why) = self.abort.take_if(|_| !context.is_ahead) {
             self.job.abort(why);
         }
@@ -58,7 +60,7 @@ impl Work {
         }
     }
 
-    /// The steps behind the one under way.
+    /// Iterates over the steps that follow the current one.
     pub(super) fn upcoming(&self) -> impl Iterator<Item = &Step> {
         self.job.upcoming()
     }

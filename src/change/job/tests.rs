@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of [`super`]: plans of a few links, their results told one by one. What the kernel does
-//! meanwhile is in `tests/undo.rs`.
+//! Tests of [`super`]: plans for a few links, with results passed in one by one. `tests/undo.rs`
+//! tests the kernel's reactions.
 
 use std::sync::LazyLock;
 
@@ -92,8 +92,8 @@ fn error(errno: i32) -> StepError {
     StepError::kernel(errno, None)
 }
 
-/// Runs a job on an unchanging host: each step in turn, with what `result` says of it. What was said to
-/// come next comes next, as long as all is done.
+/// Runs a job on an unchanging host: `result` returns the result of each step. Checks that the
+/// announced steps follow, as long as each succeeds.
 fn run(job: &mut Job, mut result: impl FnMut(&Step) -> Result<(), StepError>) -> Vec<Step> {
     let host = host();
     let mut performed = Vec::new();
@@ -110,7 +110,7 @@ fn run(job: &mut Job, mut result: impl FnMut(&Step) -> Result<(), StepError>) ->
     performed
 }
 
-/// Up, down; up; the MTU, back; and something that cannot be done.
+/// Three steps: up; up; an MTU; each with its undo steps, and one that cannot be undone.
 fn three_steps() -> Vec<Planned> {
     vec![
         planned(
@@ -344,7 +344,7 @@ fn a_job_is_aborted_where_it_waits() {
     job.abort(why());
     let down = JobAction::Perform(set("eth0", LinkValue::Down));
     assert_eq!(job.poll_action(&host(), *START), down);
-    // Once is enough.
+    // A second abort has no effect.
     job.abort(why());
     job.handle_result(Ok(()));
     assert_eq!(job.poll_action(&host(), *START), JobAction::Finished);
@@ -415,7 +415,7 @@ fn conditions_hold_when_the_table_says_so() {
     }
 }
 
-/// A bridge with two ports, of which one had an address before.
+/// A bridge with two ports, one of which had an address.
 fn bridge_with_ports() -> Vec<Planned> {
     let master = |port: &str| set(port, LinkValue::Master(name("br0")));
     let address = Step::AddAddress {
@@ -478,7 +478,7 @@ fn a_lenient_job_leaves_out_what_needs_the_step_that_was_refused() {
     }
 }
 
-/// An attribute that no definition has a word for is not worth a change.
+/// An attribute that a definition cannot express must not fail a change.
 #[test]
 fn a_courtesy_that_is_refused_costs_nothing_else() {
     let sysctl = |sysctl| Step::SetSysctl { link: name("eth0"), sysctl, value: 2 };
@@ -493,7 +493,7 @@ fn a_courtesy_that_is_refused_costs_nothing_else() {
     assert_eq!(job.poll_action(&host, *START), JobAction::Finished);
     assert_eq!(job.outcome(), Ok(()));
     assert_eq!(job.refused(), [(steps[0].clone(), StepError::kernel(libc::EINVAL, None))]);
-    // What a definition decides is no courtesy.
+    // A sysctl that a definition sets is required.
     let mut job = self::job(vec![planned(sysctl(Sysctl::DISABLE_IPV6), &[])]);
     job.poll_action(&host, *START);
     job.handle_result(refused());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is found at a start.
+//! Tests of the decision about files that are found at the start.
 
 use super::*;
 use crate::snapshot::Opening;
@@ -8,7 +8,7 @@ fn moment(boot: &str, seconds: u64) -> Moment {
     Moment { boot: boot.to_owned(), since_boot: Duration::from_secs(seconds) }
 }
 
-/// Opened ten seconds after the boot `one`, for a minute.
+/// A snapshot opened ten seconds after the boot `one`, for a minute.
 fn snapshot() -> Snapshot {
     let seconds = Duration::from_secs;
     let opening = Opening {
