@@ -63,17 +63,17 @@ impl Discard {
         self.hurries = true;
     }
 
-    /// Whether no link remains to be deleted.
+    /// Returns whether no link remains to be deleted.
     pub(super) fn is_done(&self) -> bool {
         self.links.is_empty() && self.current.is_none()
     }
 
-    /// Whether so many links wait that changes have to wait for them.
+    /// Returns whether so many links wait that changes have to wait for them.
     pub(super) fn is_full(&self) -> bool {
         self.links.len() >= DISCARDED_COUNT_MAX
     }
 
-    /// When the next deletion is due, if no event comes before.
+    /// Returns when the next deletion is due, if no event comes before.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         match self.current {
             Some((_, since)) => Some(since + LINK_GONE_TIME_MAX),

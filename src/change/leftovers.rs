@@ -11,7 +11,7 @@ use crate::model::shed::shed;
 use crate::plan::Planned;
 use crate::snapshot::Snapshot;
 
-/// See the module.
+/// The values to be freed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leftovers {
     records: Vec<HostRecord>,
@@ -29,7 +29,7 @@ impl Leftovers {
         self.snapshots.push(snapshot);
     }
 
-    /// Adds the steps of a plan that is over, and the memory of those that were taken from it.
+    /// Adds the remaining steps of a finished plan, with the list's unused memory.
     pub(super) fn push_steps(&mut self, steps: VecDeque<Planned>) {
         self.steps.push(steps.into());
     }
@@ -45,7 +45,7 @@ impl Leftovers {
         self.records.is_empty() && self.snapshots.is_empty() && self.steps.is_empty()
     }
 
-    /// Frees as much as a turn of the loop has time for. `true` when nothing is left.
+    /// Frees as much as a turn of the loop has time for. Returns whether nothing is left.
     pub(super) fn free(&mut self) -> bool {
         let mut count = FREED_PER_TURN_MAX;
         let owned = self.snapshots.drain(..).filter_map(Rc::into_inner);

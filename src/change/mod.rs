@@ -98,7 +98,7 @@ pub struct Coordinator {
     has_stale_journal: bool,
     /// Whether the transaction that the start found was rolled back, if necessary.
     recovered: Result<(), CallError>,
-    /// What earlier changes have left.
+    /// Large values of earlier changes, to be freed.
     leftovers: Leftovers,
     is_stopping: bool,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Queue`]: the waiting requests, and the pause in which read-only clients are served.
+//! [`Queue`]: the waiting requests, and the pauses in which clients' queries are answered.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::change::request::Request;
 use crate::limits::CHANGES_WAITING_MAX;
 
-/// After a turn with a change, read-only clients get this many times the duration of the change.
-/// However many they are, the calls of at most one turn in five then wait for a change. A client
-/// that only waits for a change does not count.
+/// While clients make queries, each turn with a change is followed by a pause of this many times the
+/// turn's duration. However many clients there are, the queries of at most one turn in five then
+/// wait for a change. A client that only waits for its own change does not count.
 const CLIENTS_SHARE: u32 = 4;
 
 /// The queue of requests.
@@ -24,9 +24,9 @@ pub(super) struct Queue {
 enum Pause {
     #[default]
     None,
-    /// A result is expected, until then at most.
+    /// A result is awaited, until this time at most.
     Waiting(Option<Instant>),
-    /// Read-only clients are served until then.
+    /// Clients' queries are answered until this time.
     Yielding(Instant),
 }
 
@@ -59,7 +59,7 @@ impl Queue {
         self.waiting.drain(..).collect()
     }
 
-    /// Pauses until a result comes, or until then.
+    /// Pauses until a result arrives, or until this time.
     pub(super) fn wait(&mut self, until: Option<Instant>) {
         self.pause = Pause::Waiting(until);
     }
@@ -77,7 +77,7 @@ impl Queue {
         self.pause != Pause::None
     }
 
-    /// Whether read-only clients are being served.
+    /// Returns whether changes pause for clients' queries.
     pub(super) fn is_yielding(&self, now: Instant) -> bool {
         matches!(self.pause, Pause::Yielding(until) if until > now)
     }

@@ -309,7 +309,7 @@ impl OpenChange {
         self.last = None;
     }
 
-    /// It is over. The snapshot of it is of no more use.
+    /// Closes the transaction. Returns its snapshot, which is not needed any more.
     pub(crate) fn close(&mut self, last: Option<String>) -> Option<Rc<Snapshot>> {
         self.last = last;
         match std::mem::take(&mut self.state) {
