@@ -9,13 +9,13 @@ use std::fmt;
 
 /// A place in the input, counted from 1. Only LF begins a line.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Place {
+pub struct TextPosition {
     pub line: usize,
     /// In characters, not bytes.
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TextPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
@@ -68,18 +68,18 @@ impl fmt::Display for SyntaxFault {
 
 /// The first error of an input. An unclosed item is reported where it opens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SyntaxError {
-    pub place: Place,
+pub struct LexError {
+    pub place: TextPosition,
     pub fault: SyntaxFault,
 }
 
-impl fmt::Display for SyntaxError {
+impl fmt::Display for LexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.fault)
     }
 }
 
-impl std::error::Error for SyntaxError {}
+impl std::error::Error for LexError {}
 
 /// A value that is not a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -103,15 +103,15 @@ pub enum Value<'a> {
 pub struct Statement<'a> {
     pub name: &'a str,
     /// Where the name begins.
-    pub place: Place,
+    pub place: TextPosition,
     pub value: Value<'a>,
     /// Where the value begins.
-    pub value_place: Place,
+    pub value_place: TextPosition,
 }
 
 /// All statements of `text` in order. Of several with one name the first applies, as in libvirt.
-pub fn parse(text: &str) -> Result<Vec<Statement<'_>>, SyntaxError> {
-    let mut cursor = Cursor { rest: text, place: Place { line: 1, column: 1 } };
+pub fn parse(text: &str) -> Result<Vec<Statement<'_>>, LexError> {
+    let mut cursor = Cursor { rest: text, place: TextPosition { line: 1, column: 1 } };
     let mut statements = Vec::new();
     loop {
         cursor.take_while(is_gap);
@@ -131,11 +131,11 @@ pub fn parse(text: &str) -> Result<Vec<Statement<'_>>, SyntaxError> {
 /// The rest of the input, and its position.
 struct Cursor<'a> {
     rest: &'a str,
-    place: Place,
+    place: TextPosition,
 }
 
 impl<'a> Cursor<'a> {
-    fn statement(&mut self) -> Result<Statement<'a>, SyntaxError> {
+    fn statement(&mut self) -> Result<Statement<'a>, LexError> {
         let place = self.place;
         if !self.peek().is_some_and(|c| c.is_ascii_alphabetic()) {
             return Err(self.refuse(SyntaxFault::Name));
@@ -156,7 +156,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips a `;`. Line ends and comments are left to the next turn.
-    fn separator(&mut self) -> Result<(), SyntaxError> {
+    fn separator(&mut self) -> Result<(), LexError> {
         self.take_while(is_blank);
         let is_separated = match self.peek() {
             None | Some('#' | '\n' | '\r') => true,
@@ -166,12 +166,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// The items up to the `]` of a list whose `[` is at `opened`.
-    fn items(&mut self, opened: Place) -> Result<Vec<Scalar<'a>>, SyntaxError> {
+    fn items(&mut self, opened: TextPosition) -> Result<Vec<Scalar<'a>>, LexError> {
         let mut items = Vec::new();
         loop {
             self.take_while(is_gap);
             if self.rest.is_empty() {
-                return Err(SyntaxError { place: opened, fault: SyntaxFault::OpenList });
+                return Err(LexError { place: opened, fault: SyntaxFault::OpenList });
             }
             if self.skip("]") {
                 return Ok(items);
@@ -185,7 +185,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn scalar(&mut self) -> Result<Scalar<'a>, SyntaxError> {
+    fn scalar(&mut self) -> Result<Scalar<'a>, LexError> {
         match self.peek() {
             Some('"') if self.rest.starts_with(r#"""""#) => {
                 self.string(r#"""""#, &['\t', '\n', '\r']).map(Scalar::Text)
@@ -199,8 +199,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string between two `quote`s, with no control character but those of `allowed`.
-    fn string(&mut self, quote: &str, allowed: &[char]) -> Result<&'a str, SyntaxError> {
-        let unclosed = SyntaxError { place: self.place, fault: SyntaxFault::OpenString };
+    fn string(&mut self, quote: &str, allowed: &[char]) -> Result<&'a str, LexError> {
+        let unclosed = LexError { place: self.place, fault: SyntaxFault::OpenString };
         self.skip(quote);
         let (text, _) = self.rest.split_once(quote).ok_or(unclosed)?;
         let is_refused = |c: char| c.is_control() && !allowed.contains(&c);
@@ -214,8 +214,8 @@ impl<'a> Cursor<'a> {
         Err(if ends_line { unclosed } else { self.refuse(SyntaxFault::OpenString) })
     }
 
-    fn integer(&mut self) -> Result<Scalar<'a>, SyntaxError> {
-        let overflow = SyntaxError { place: self.place, fault: SyntaxFault::Overflow };
+    fn integer(&mut self) -> Result<Scalar<'a>, LexError> {
+        let overflow = LexError { place: self.place, fault: SyntaxFault::Overflow };
         let is_negative = self.skip("-");
         if !is_negative {
             self.skip("+");
@@ -232,12 +232,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// The error at this position: `fault`, unless a control character is here.
-    fn refuse(&self, fault: SyntaxFault) -> SyntaxError {
+    fn refuse(&self, fault: SyntaxFault) -> LexError {
         let fault = match self.peek() {
             Some(c) if c.is_control() && !is_gap(c) => SyntaxFault::Control(c),
             None | Some(_) => fault,
         };
-        SyntaxError { place: self.place, fault }
+        LexError { place: self.place, fault }
     }
 
     fn peek(&self) -> Option<char> {
@@ -263,7 +263,7 @@ impl<'a> Cursor<'a> {
         let (taken, rest) = self.rest.split_at_checked(len).unwrap_or((self.rest, ""));
         for c in taken.chars() {
             if c == '\n' {
-                self.place = Place { line: self.place.line + 1, column: 1 };
+                self.place = TextPosition { line: self.place.line + 1, column: 1 };
             } else {
                 self.place.column += 1;
             }
@@ -334,8 +334,8 @@ mod tests {
         for (label, input, want) in cases {
             let input = format!("k = {input}");
             let statements = parse(&input).unwrap();
-            let place = Place { line: 1, column: 1 };
-            let value_place = Place { line: 1, column: 5 };
+            let place = TextPosition { line: 1, column: 1 };
+            let value_place = TextPosition { line: 1, column: 5 };
             assert_eq!(
                 statements,
                 [Statement { name: "k", place, value: want, value_place }],
@@ -426,7 +426,7 @@ mod tests {
             Case("one under i64", "a = -9223372036854775809", (1, 5), Fault::Overflow),
         ];
         for Case(label, input, (line, column), fault) in cases {
-            let want = SyntaxError { place: Place { line, column }, fault };
+            let want = LexError { place: TextPosition { line, column }, fault };
             assert_eq!(parse(input), Err(want), "{label}");
         }
     }

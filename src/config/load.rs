@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::keys::{Key, OBSOLETE_KEYS};
-use crate::config::lexer::{self, Place, Statement, SyntaxError};
+use crate::config::lexer::{self, LexError, Statement, TextPosition};
 use crate::config::settings::{Settings, default_rw_mode};
 use crate::config::value::ValueError;
 use crate::model::client::Privilege;
@@ -17,11 +17,11 @@ use crate::model::client::Privilege;
 /// error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ConfigError {
-    Syntax(SyntaxError),
+    Syntax(LexError),
     /// The value that begins at `place` is wrong for its key.
     Value {
         key: &'static str,
-        place: Place,
+        place: TextPosition,
         cause: ValueError,
     },
 }
@@ -56,9 +56,9 @@ impl std::error::Error for ConfigError {}
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Warning {
     /// The key is unknown.
-    UnknownKey { key: String, place: Place },
+    UnknownKey { key: String, place: TextPosition },
     /// The key was set before, at `first`.
-    DuplicateKey { key: &'static str, place: Place, first: Place },
+    DuplicateKey { key: &'static str, place: TextPosition, first: TextPosition },
 }
 
 impl fmt::Display for Warning {
@@ -73,7 +73,7 @@ impl fmt::Display for Warning {
 }
 
 /// Where the value of each key in the file begins.
-type Places = BTreeMap<&'static str, Place>;
+type Places = BTreeMap<&'static str, TextPosition>;
 
 impl Settings {
     /// Decodes a whole file, from the defaults for `privilege`.

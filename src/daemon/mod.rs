@@ -28,10 +28,10 @@ use crate::config::Settings;
 use crate::daemon::environment::{Environment, Paths};
 use crate::error::HostError;
 use crate::io::activation;
-use crate::io::background::{self, Report, Side, Verdict};
+use crate::io::background::{self, ForkSide, Report, StartVerdict};
 use crate::io::boot_marker::BootMarker;
-use crate::io::changes::Changes;
-use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, Presence};
+use crate::io::channel::Channel;
+use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, FilePresence};
 use crate::io::definitions::DefinitionStore;
 use crate::io::folders;
 use crate::io::hooks::Hooks;
@@ -174,13 +174,13 @@ fn start(run: &Run, privilege: Privilege, environment: &Environment) -> Result<(
     let report = match run.daemonize {
         false => None,
         true => match background::enter().map_err(|err| StartError::new(Exit::Failure, err))? {
-            Side::Daemon(report) => Some(report),
-            Side::Starter(Verdict::Ready) => return Ok(()),
-            Side::Starter(Verdict::Failed { status, reason }) => {
+            ForkSide::Daemon(report) => Some(report),
+            ForkSide::Starter(StartVerdict::Ready) => return Ok(()),
+            ForkSide::Starter(StartVerdict::Failed { status, reason }) => {
                 let message = format!("{reason} (exit status {status})");
                 return Err(StartError { exit: status, message });
             }
-            Side::Starter(Verdict::Lost) => {
+            ForkSide::Starter(StartVerdict::Lost) => {
                 let message = "the daemon ended before it was ready, and did not say why";
                 return Err(StartError::new(Exit::Failure, message));
             }
@@ -244,8 +244,8 @@ fn locate(
     let paths =
         Paths::new(privilege, environment).ok_or_else(|| StartError::new(Exit::RunDir, NO_HOME))?;
     let (path, presence) = match &run.config {
-        Some(path) => (absolute(path)?, Presence::Required),
-        None => (paths.config.clone(), Presence::Optional),
+        Some(path) => (absolute(path)?, FilePresence::Required),
+        None => (paths.config.clone(), FilePresence::Optional),
     };
     Ok((paths, ConfigFile { path, presence, privilege }))
 }
@@ -398,7 +398,7 @@ fn make_server(
             let err = HostError::new("raise", "the limit of open files", &err);
             StartError::new(Exit::Failure, err)
         })?,
-        changes: Changes::open().map_err(|err| StartError::new(Exit::Driver, err))?,
+        changes: Channel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         // Only root's daemon can bring interfaces up.
         boot_marker: match privilege {
             Privilege::System => Some(BootMarker::within(&paths.driver_dir)),
@@ -429,7 +429,7 @@ fn standby_options(run: &Run, config_file: &ConfigFile) -> Vec<OsString> {
     if run.daemonize {
         options.push("--daemon".into());
     }
-    if config_file.presence == Presence::Required {
+    if config_file.presence == FilePresence::Required {
         options.extend(["--config".into(), config_file.path.clone().into_os_string()]);
     }
     options

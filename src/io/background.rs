@@ -24,16 +24,16 @@ const FAILURE: u8 = 1;
 
 /// The process that returns from [`enter`].
 #[derive(Debug)]
-pub enum Side {
+pub enum ForkSide {
     /// The process that was started; it ends with the reported status.
-    Starter(Verdict),
+    Starter(StartVerdict),
     /// The daemon.
     Daemon(Report),
 }
 
 /// The result of the daemon's start.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
+pub enum StartVerdict {
     /// The daemon accepts calls.
     Ready,
     /// The daemon did not start: its exit status, never 0, and a line with the reason.
@@ -57,7 +57,7 @@ pub struct Report {
 ///
 /// # Errors
 /// A pipe or a process could not be created, so there is no daemon. Never in the daemon itself.
-pub fn enter() -> Result<Side, HostError> {
+pub fn enter() -> Result<ForkSide, HostError> {
     let (read, write) =
         process::pipe().map_err(|err| HostError::new("open", "a pipe to the daemon", &err))?;
     let report = Report { pipe: File::from(write) };
@@ -68,11 +68,11 @@ pub fn enter() -> Result<Side, HostError> {
             let verdict = await_report(read);
             // The child is reaped automatically if SIGCHLD is ignored.
             let _ = process::wait_for(child);
-            Ok(Side::Starter(verdict))
+            Ok(ForkSide::Starter(verdict))
         }
         Fork::Child => {
             drop(read);
-            Ok(Side::Daemon(detach(report)))
+            Ok(ForkSide::Daemon(detach(report)))
         }
     }
 }
@@ -136,15 +136,15 @@ fn settle() -> Result<(), HostError> {
 }
 
 /// Waits for the report.
-fn await_report(pipe: OwnedFd) -> Verdict {
+fn await_report(pipe: OwnedFd) -> StartVerdict {
     let mut pipe = File::from(pipe);
     let mut status = [READY];
     if pipe.read_exact(&mut status).is_err() {
-        return Verdict::Lost;
+        return StartVerdict::Lost;
     }
     match status {
-        [READY] => Verdict::Ready,
-        [status] => Verdict::Failed { status, reason: read_reason(pipe) },
+        [READY] => StartVerdict::Ready,
+        [status] => StartVerdict::Failed { status, reason: read_reason(pipe) },
     }
 }
 
@@ -162,20 +162,20 @@ mod tests {
     use super::*;
 
     /// Returns the starter's verdict for a daemon that handles its report in this way.
-    fn verdict(daemon: impl FnOnce(Report)) -> Verdict {
+    fn verdict(daemon: impl FnOnce(Report)) -> StartVerdict {
         let (read, write) = process::pipe().unwrap();
         daemon(Report { pipe: File::from(write) });
         await_report(read)
     }
 
-    fn failed(status: u8, reason: &str) -> Verdict {
-        Verdict::Failed { status, reason: reason.to_owned() }
+    fn failed(status: u8, reason: &str) -> StartVerdict {
+        StartVerdict::Failed { status, reason: reason.to_owned() }
     }
 
     #[test]
     fn a_report_arrives_as_it_was_made() {
-        assert_eq!(verdict(Report::ready), Verdict::Ready);
-        assert_eq!(verdict(drop), Verdict::Lost);
+        assert_eq!(verdict(Report::ready), StartVerdict::Ready);
+        assert_eq!(verdict(drop), StartVerdict::Lost);
         assert_eq!(verdict(|report| report.failed(6, "no room")), failed(6, "no room"));
         assert_eq!(verdict(|report| report.failed(255, "")), failed(255, ""));
         let lost = |mut report: Report| report.pipe.write_all(&[11, b'n', b'o']).unwrap();

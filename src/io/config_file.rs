@@ -23,13 +23,13 @@ use crate::sys::netlink;
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     pub path: PathBuf,
-    pub presence: Presence,
+    pub presence: FilePresence,
     pub privilege: Privilege,
 }
 
 /// Whether the file must exist.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Presence {
+pub enum FilePresence {
     /// The file was named explicitly.
     Required,
     /// The file has its default path; without it the default settings apply.
@@ -50,12 +50,12 @@ pub struct Configuration {
 /// The reason why a file is refused.
 #[derive(Debug)]
 pub struct ConfigFileError {
-    cause: Cause,
+    cause: ConfigFileCause,
     path: PathBuf,
 }
 
 #[derive(Debug)]
-enum Cause {
+enum ConfigFileCause {
     Read(HostError),
     Text(ConfigError),
     Unavailable(Unavailable),
@@ -72,15 +72,17 @@ impl ConfigFile {
     /// Reads and checks the file.
     pub fn load(&self) -> Result<Configuration, ConfigFileError> {
         let refuse = |cause| ConfigFileError { cause, path: self.path.clone() };
-        let text = self.read().map_err(|err| refuse(Cause::Read(err)))?;
-        let (settings, ignored) =
-            Settings::parse(&text, self.privilege).map_err(|err| refuse(Cause::Text(err)))?;
+        let text = self.read().map_err(|err| refuse(ConfigFileCause::Read(err)))?;
+        let (settings, ignored) = Settings::parse(&text, self.privilege)
+            .map_err(|err| refuse(ConfigFileCause::Text(err)))?;
         if let Some(unavailable) = settings.unavailable() {
-            return Err(refuse(Cause::Unavailable(unavailable)));
+            return Err(refuse(ConfigFileCause::Unavailable(unavailable)));
         }
         let socket_group = match &settings.sockets.group {
             None => None,
-            Some(name) => Some(find_group(name).map_err(|err| refuse(Cause::Group(err)))?),
+            Some(name) => {
+                Some(find_group(name).map_err(|err| refuse(ConfigFileCause::Group(err)))?)
+            }
         };
         check_host(&settings).map_err(refuse)?;
         let path = self.path.display();
@@ -95,8 +97,8 @@ impl ConfigFile {
 
     fn read(&self) -> Result<String, HostError> {
         match self.presence {
-            Presence::Required => files::read_text(&self.path, CONFIG_LEN_MAX),
-            Presence::Optional => {
+            FilePresence::Required => files::read_text(&self.path, CONFIG_LEN_MAX),
+            FilePresence::Optional => {
                 files::read_text_if_any(&self.path, CONFIG_LEN_MAX).map(Option::unwrap_or_default)
             }
         }
@@ -104,24 +106,28 @@ impl ConfigFile {
 }
 
 /// Checks that the host has everything that the settings require.
-fn check_host(settings: &Settings) -> Result<(), Cause> {
+fn check_host(settings: &Settings) -> Result<(), ConfigFileCause> {
     match settings.sockets.dir.as_deref().map(folders::resolve_private) {
-        Some(Err(shared @ FolderError::Shared(_))) => return Err(Cause::SocketDir(shared)),
+        Some(Err(shared @ FolderError::Shared(_))) => {
+            return Err(ConfigFileCause::SocketDir(shared));
+        }
         // With a supervisor's sockets the folder is not needed; the daemon's own sockets report its
         // fault.
         Some(Ok(_) | Err(FolderError::Host(_))) | None => {}
     }
     // A UUID in the file takes precedence over all sources.
     if settings.host.uuid.is_none() {
-        host_uuid::check(settings.host.uuid_source).map_err(Cause::HostUuid)?;
+        host_uuid::check(settings.host.uuid_source).map_err(ConfigFileCause::HostUuid)?;
     }
     if settings.audit.level != AuditLevel::Required {
         return Ok(());
     }
     match netlink::has_audit() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Cause::Audit(None)),
-        Err(err) => Err(Cause::Audit(Some(HostError::new("open", "an audit socket", &err)))),
+        Ok(false) => Err(ConfigFileCause::Audit(None)),
+        Err(err) => {
+            Err(ConfigFileCause::Audit(Some(HostError::new("open", "an audit socket", &err))))
+        }
     }
 }
 
@@ -140,10 +146,12 @@ impl ConfigFileError {
         const AUDIT: u8 = 10;
         const OTHER: u8 = 1;
         match &self.cause {
-            Cause::Text(err) => err.exit_status(),
-            Cause::Group(_) | Cause::SocketDir(_) => SOCKETS,
-            Cause::Audit(_) => AUDIT,
-            Cause::Read(_) | Cause::Unavailable(_) | Cause::HostUuid(_) => OTHER,
+            ConfigFileCause::Text(err) => err.exit_status(),
+            ConfigFileCause::Group(_) | ConfigFileCause::SocketDir(_) => SOCKETS,
+            ConfigFileCause::Audit(_) => AUDIT,
+            ConfigFileCause::Read(_)
+            | ConfigFileCause::Unavailable(_)
+            | ConfigFileCause::HostUuid(_) => OTHER,
         }
     }
 }
@@ -152,16 +160,16 @@ impl fmt::Display for ConfigFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.cause {
-            Cause::Read(err) => err.fmt(f),
-            Cause::Text(err) => write!(f, "{path}:{err}"),
-            Cause::Unavailable(err) => write!(f, "{path}: {err}"),
-            Cause::Group(problem) => write!(f, "{path}: unix_sock_group: {problem}"),
-            Cause::SocketDir(err) => write!(f, "{path}: unix_sock_dir: {err}"),
-            Cause::HostUuid(err) => write!(f, "{path}: host_uuid_source: {err}"),
-            Cause::Audit(None) => {
+            ConfigFileCause::Read(err) => err.fmt(f),
+            ConfigFileCause::Text(err) => write!(f, "{path}:{err}"),
+            ConfigFileCause::Unavailable(err) => write!(f, "{path}: {err}"),
+            ConfigFileCause::Group(problem) => write!(f, "{path}: unix_sock_group: {problem}"),
+            ConfigFileCause::SocketDir(err) => write!(f, "{path}: unix_sock_dir: {err}"),
+            ConfigFileCause::HostUuid(err) => write!(f, "{path}: host_uuid_source: {err}"),
+            ConfigFileCause::Audit(None) => {
                 write!(f, "{path}: audit_level is 2, and this kernel has no audit system")
             }
-            Cause::Audit(Some(err)) => write!(f, "{path}: audit_level is 2: {err}"),
+            ConfigFileCause::Audit(Some(err)) => write!(f, "{path}: audit_level is 2: {err}"),
         }
     }
 }

@@ -31,11 +31,11 @@ use crate::backend::{Backend, DefinitionFiles};
 use crate::definitions::files::{FileEdit, FilePath, FileState};
 use crate::definitions::{Definitions, Note};
 use crate::error::HostError;
-use crate::io::files::{self, Access};
+use crate::io::files::{self, FileAccess};
 use crate::limits::{DEFINITION_LEN_MAX, FOLDER_NEWS_PER_TURN_MAX};
 use crate::model::client::Privilege;
 use crate::model::sorted::SortedMap;
-use crate::sys::inotify::{self, Change, Event, Watch};
+use crate::sys::inotify::{self, FileChange, FileEvent, Watch};
 
 /// Space for the events of one edit, and of many (inotify(7) requires at least 272 bytes).
 const NEWS_LEN: usize = 4096;
@@ -89,7 +89,7 @@ struct Stamp {
 /// The files to be read again.
 #[derive(Debug, Eq, PartialEq)]
 enum Stale {
-    Files(SortedMap<FilePath, Change>),
+    Files(SortedMap<FilePath, FileChange>),
     Everything,
 }
 
@@ -226,7 +226,7 @@ impl DefinitionStore {
             self.files.note(edit.path.clone(), edit.after.clone().map(FileState::Content));
             self.files.update(std::slice::from_ref(&edit.path));
         } else {
-            self.read_files([(edit.path.clone(), Change::Other)]);
+            self.read_files([(edit.path.clone(), FileChange::Other)]);
         }
         outcome
     }
@@ -280,10 +280,10 @@ impl DefinitionStore {
     }
 
     /// Adds the symbolic links whose target has changed.
-    fn look_at_links(&self, changes: &mut SortedMap<FilePath, Change>) {
+    fn look_at_links(&self, changes: &mut SortedMap<FilePath, FileChange>) {
         for (path, stamp) in self.links.iter() {
             if Stamp::of(&self.path(path)) != *stamp {
-                changes.insert(path.clone(), Change::Other);
+                changes.insert(path.clone(), FileChange::Other);
             }
         }
     }
@@ -313,7 +313,7 @@ impl DefinitionStore {
             listed => listed.unwrap_or_default(),
         };
         paths.extend(self.files.files().iter().map(|(path, _)| path.clone()));
-        self.read_files(paths.into_iter().map(|path| (path, Change::Other)));
+        self.read_files(paths.into_iter().map(|path| (path, FileChange::Other)));
     }
 
     /// Watches the folder that now has the name. It is watched before it is read, so that changes
@@ -341,7 +341,7 @@ impl DefinitionStore {
     }
 
     /// Reads these files, and logs warnings about invalid ones.
-    fn read_files(&mut self, files: impl IntoIterator<Item = (FilePath, Change)>) {
+    fn read_files(&mut self, files: impl IntoIterator<Item = (FilePath, FileChange)>) {
         let mut changed = Vec::new();
         for (path, change) in files {
             if self.read_file(&path, change) {
@@ -358,7 +358,7 @@ impl DefinitionStore {
     }
 
     /// Reads one file. Returns whether its content has changed.
-    fn read_file(&mut self, path: &FilePath, change: Change) -> bool {
+    fn read_file(&mut self, path: &FilePath, change: FileChange) -> bool {
         let place = self.path(path);
         self.links.remove(path);
         if fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_symlink()) {
@@ -367,11 +367,11 @@ impl DefinitionStore {
         }
         let state = match read(&place) {
             // The file was just created and is about to be written; another event follows.
-            Ok(Some(bytes)) if bytes.is_empty() && change == Change::Created => None,
+            Ok(Some(bytes)) if bytes.is_empty() && change == FileChange::Created => None,
             Ok(bytes) => bytes.map(FileState::Content),
             Err(err) if is_shortage(&err) => {
                 debug!("{err}; will retry");
-                let again = Stale::Files(SortedMap::from([(path.clone(), Change::Other)]));
+                let again = Stale::Files(SortedMap::from([(path.clone(), FileChange::Other)]));
                 self.unread = mem::take(&mut self.unread).and(again);
                 return false;
             }
@@ -386,20 +386,22 @@ impl DefinitionStore {
     }
 
     /// Adds the files of an event. Events of a folder that was watched before are outdated.
-    fn add_news(&self, stale: &mut Stale, event: Event<'_>) {
+    fn add_news(&self, stale: &mut Stale, event: FileEvent<'_>) {
         let is_current = |of| matches!(self.folder, Folder::Watched { watch, .. } if watch == of);
         match (event, &mut *stale) {
-            (Event::Overflow, _) => *stale = Stale::Everything,
-            (Event::Folder { watch }, _) if is_current(watch) => *stale = Stale::Everything,
-            (Event::File { watch, name, change }, Stale::Files(changes)) if is_current(watch) => {
+            (FileEvent::Overflow, _) => *stale = Stale::Everything,
+            (FileEvent::Folder { watch }, _) if is_current(watch) => *stale = Stale::Everything,
+            (FileEvent::File { watch, name, change }, Stale::Files(changes))
+                if is_current(watch) =>
+            {
                 let path = FilePath::new(name).filter(|path| self.files.backend().owns(path));
                 if let Some(path) = path
-                    && (change == Change::Other || !changes.contains_key(&path))
+                    && (change == FileChange::Other || !changes.contains_key(&path))
                 {
                     changes.insert(path, change);
                 }
             }
-            (Event::Folder { .. } | Event::File { .. }, _) => {}
+            (FileEvent::Folder { .. } | FileEvent::File { .. }, _) => {}
         }
     }
 
@@ -506,7 +508,9 @@ fn unreadable(path: &Path, errno: i32) -> HostError {
 fn write(path: &Path, content: Option<&[u8]>) -> Result<(), HostError> {
     let Some(bytes) = content else { return files::remove(path) };
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => files::replace_as(path, bytes, Access::of(&metadata)),
+        Ok(metadata) if metadata.is_file() => {
+            files::replace_as(path, bytes, FileAccess::of(&metadata))
+        }
         Ok(_) | Err(_) => files::replace(path, bytes),
     }
 }

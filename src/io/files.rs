@@ -90,7 +90,7 @@ pub(crate) fn replace_for_boot(path: &Path, bytes: &[u8]) -> Result<(), HostErro
 ///
 /// # Errors
 /// As [`replace`]; `EPERM` if the file cannot be given to its owner.
-pub(crate) fn replace_as(path: &Path, bytes: &[u8], access: Access) -> Result<(), HostError> {
+pub(crate) fn replace_as(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(), HostError> {
     replace_by(path, |temporary| write_new(temporary, bytes, Some(access)))
 }
 
@@ -119,14 +119,14 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), HostError> {
 
 /// The mode and owner of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Access {
+pub struct FileAccess {
     /// Permission bits.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
 }
 
-impl Access {
+impl FileAccess {
     /// Returns the mode and owner of a file.
     pub fn of(metadata: &fs::Metadata) -> Self {
         /// The permission bits of a mode.
@@ -279,10 +279,10 @@ fn create_new(path: &Path) -> io::Result<File> {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], access: Option<Access>) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], access: Option<FileAccess>) -> io::Result<()> {
     let mut file = create_new(path)?;
     file.write_all(bytes)?;
-    if let Some(Access { mode, uid, gid }) = access {
+    if let Some(FileAccess { mode, uid, gid }) = access {
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (uid, gid) {
             fchown(&file, Some(uid), Some(gid))?;

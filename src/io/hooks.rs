@@ -47,12 +47,12 @@ impl Occasion {
 
 /// One script to be run.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Call {
+struct HookCall {
     script: PathBuf,
     occasion: Occasion,
 }
 
-impl fmt::Display for Call {
+impl fmt::Display for HookCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.script.display(), self.occasion.arguments().join(" "))
     }
@@ -60,8 +60,8 @@ impl fmt::Display for Call {
 
 /// The script that is running.
 #[derive(Debug)]
-struct Running {
-    call: Call,
+struct RunningHook {
+    call: HookCall,
     child: Child,
     deadline: Instant,
 }
@@ -72,8 +72,8 @@ pub struct Hooks {
     dir: PathBuf,
     environment: Vec<(OsString, OsString)>,
     time_max: Duration,
-    waiting: VecDeque<Call>,
-    running: Option<Running>,
+    waiting: VecDeque<HookCall>,
+    running: Option<RunningHook>,
     /// Killed processes that are not reaped yet.
     killed: Vec<Child>,
 }
@@ -101,7 +101,7 @@ impl Hooks {
                 warn!("{}: not run, as too many hooks are waiting", script.display());
                 break;
             }
-            self.waiting.push_back(Call { script, occasion });
+            self.waiting.push_back(HookCall { script, occasion });
         }
         self.start_next(now);
     }
@@ -162,7 +162,7 @@ impl Hooks {
             match self.spawn(&call) {
                 Ok(child) => {
                     debug!("hook started: {call}");
-                    self.running = Some(Running { call, child, deadline: now + self.time_max });
+                    self.running = Some(RunningHook { call, child, deadline: now + self.time_max });
                 }
                 Err(err) => {
                     let script = call.script.display().to_string();
@@ -172,7 +172,7 @@ impl Hooks {
         }
     }
 
-    fn spawn(&self, call: &Call) -> io::Result<Child> {
+    fn spawn(&self, call: &HookCall) -> io::Result<Child> {
         let mut command = Command::new(&call.script);
         command.args(call.occasion.arguments()).env_clear().env("LC_ALL", "C");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -181,7 +181,7 @@ impl Hooks {
     }
 
     /// Kills a script without waiting for it: one that hangs in the kernel takes time to die.
-    fn kill(&mut self, running: Running) {
+    fn kill(&mut self, running: RunningHook) {
         if let Err(err) = process::kill_group(&running.child) {
             warn!("cannot kill {}: {err}", running.call);
         }
@@ -214,7 +214,7 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-fn complain(call: &Call, problem: &dyn fmt::Display) {
+fn complain(call: &HookCall, problem: &dyn fmt::Display) {
     error!("Hook script execution failed: {call}: {problem}");
 }
 

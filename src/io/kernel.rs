@@ -21,7 +21,7 @@ use crate::error::HostError;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
 use crate::io::Progress;
-use crate::io::room::{Received, Room};
+use crate::io::room::{Reception, Room};
 use crate::io::sysctl;
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
@@ -121,14 +121,14 @@ impl Kernel {
     fn drain_events(&mut self, host: &mut Host, buffer: &mut [u8]) -> Result<Progress, HostError> {
         for _ in 0..EVENTS_PER_TURN_MAX {
             match self.room.receive(&self.events, buffer) {
-                Ok(Received::Whole(datagram)) => {
+                Ok(Reception::Whole(datagram)) => {
                     if fold(datagram, host, &mut self.speeds) == Synced::No {
                         self.synced = Synced::No;
                     }
                 }
-                Ok(Received::Lost) => self.synced = Synced::No,
+                Ok(Reception::Lost) => self.synced = Synced::No,
                 // A datagram has one event, and only a link's event may be that long.
-                Ok(Received::Front(front)) => {
+                Ok(Reception::Front(front)) => {
                     if let Some(link) = wire::cut_message(front).and_then(|it| link::subject(&it)) {
                         let cut = WireError::Truncated("netlink message");
                         host.apply(Event::Link(LinkEvent::Unreadable(link, cut)));
@@ -247,13 +247,13 @@ impl Kernel {
         loop {
             let conversation = &mut self.conversation;
             let answer = match self.room.receive(&self.queries, buffer) {
-                Ok(Received::Whole(datagram)) => {
+                Ok(Reception::Whole(datagram)) => {
                     conversation.handle_datagram(datagram, |message| each(&message))
                 }
-                Ok(Received::Front(front)) => {
+                Ok(Reception::Front(front)) => {
                     conversation.handle_front(front, |message| each(&message))
                 }
-                Ok(Received::Lost) => {
+                Ok(Reception::Lost) => {
                     has_lost = true;
                     conversation.handle_loss();
                     continue;

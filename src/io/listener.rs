@@ -94,7 +94,7 @@ impl Listener {
                 _ => fail("bind")(err),
             }
         })?;
-        let place = Place::open(&spec.path).map_err(fail("find"))?;
+        let place = SocketFile::open(&spec.path).map_err(fail("find"))?;
         // From here on, a failure removes the path again.
         let made = Some(place.identity());
         let listener = Self { endpoint: spec.endpoint, path: spec.path.clone(), made, socket };
@@ -170,21 +170,21 @@ impl Listener {
     }
 
     /// Returns the file at its path, if the listener has created it.
-    fn still_made(&self) -> Option<Place> {
-        let now = Place::open(&self.path).ok()?;
+    fn still_made(&self) -> Option<SocketFile> {
+        let now = SocketFile::open(&self.path).ok()?;
         (Some(now.identity()) == self.made).then_some(now)
     }
 }
 
 /// A socket's file, held by a descriptor that stays valid whatever its path becomes.
-struct Place {
+struct SocketFile {
     /// Opened with `O_PATH`, the only way to open a socket's file.
     file: File,
     path: PathBuf,
     metadata: Metadata,
 }
 
-impl Place {
+impl SocketFile {
     fn open(path: &Path) -> io::Result<Self> {
         let file = file::open_place(path)?;
         let metadata = file.metadata()?;

@@ -13,7 +13,7 @@ use log::debug;
 
 use crate::io::files;
 use crate::limits::{MANAGER_FILE_COUNT_MAX, MANAGER_FILE_LEN_MAX, PROCESS_COUNT_MAX};
-use crate::managers::dhcpcd::{self, Choice};
+use crate::managers::dhcpcd::{self, DhcpcdLinks};
 use crate::managers::ifupdown::{self, Include};
 use crate::managers::{Hold, Manager, Sign, connman, netifd, netifrc, state};
 use crate::model::glob;
@@ -39,7 +39,7 @@ const NETIFD_CONF: &str = "/etc/config/network";
 
 /// A link to be checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Target {
+pub struct ManagerQuery {
     pub link: IfName,
     /// Its index, if it exists.
     pub index: Option<LinkIndex>,
@@ -47,12 +47,12 @@ pub struct Target {
 }
 
 /// Returns the holds on these links: at most one for each manager and link, in the managers' order.
-pub fn find(targets: &[Target]) -> Vec<Hold> {
+pub fn find(targets: &[ManagerQuery]) -> Vec<Hold> {
     find_below(Path::new("/"), targets)
 }
 
 /// Does the same on a host whose files are below `root`.
-fn find_below(root: &Path, targets: &[Target]) -> Vec<Hold> {
+fn find_below(root: &Path, targets: &[ManagerQuery]) -> Vec<Hold> {
     let mut search =
         Search { root, targets, files_left: MANAGER_FILE_COUNT_MAX, holds: Vec::new() };
     search.ifupdown();
@@ -65,7 +65,7 @@ fn find_below(root: &Path, targets: &[Target]) -> Vec<Hold> {
 /// The state of a search.
 struct Search<'a> {
     root: &'a Path,
-    targets: &'a [Target],
+    targets: &'a [ManagerQuery],
     files_left: usize,
     holds: Vec<Hold>,
 }
@@ -215,7 +215,7 @@ impl Search<'_> {
         if !dhcpcd::is_manager(&command_line.split_terminator('\0').collect::<Vec<_>>()) {
             return;
         }
-        let choice = Choice::parse(&self.text(DHCPCD_CONF).unwrap_or_default());
+        let choice = DhcpcdLinks::parse(&self.text(DHCPCD_CONF).unwrap_or_default());
         // dhcpcd ignores bridges, unless its configuration names them.
         for target in self.targets.iter().filter(|target| !target.is_bridge) {
             if choice.takes(&target.link) {

@@ -26,7 +26,7 @@ pub mod dhcp;
 mod room;
 pub mod messenger;
 pub mod kernel;
-pub mod changes;
+pub mod channel;
 
 /// The state after one turn of reading or writing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

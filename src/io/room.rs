@@ -21,7 +21,7 @@ pub(in crate::io) struct Room {
 
 /// The result of one read.
 #[derive(Debug)]
-pub(in crate::io) enum Received<'a> {
+pub(in crate::io) enum Reception<'a> {
     Whole(&'a [u8]),
     /// The datagram was too long and is lost. The buffer now fits one of its length.
     Lost,
@@ -38,7 +38,7 @@ impl Room {
         &'a mut self,
         socket: impl AsFd,
         buffer: &'a mut [u8],
-    ) -> io::Result<Received<'a>> {
+    ) -> io::Result<Reception<'a>> {
         let datagram = loop {
             match socket::receive(&socket, self.buffer(buffer)) {
                 Ok(Datagram::Stranger) => {}
@@ -49,18 +49,18 @@ impl Room {
         };
         Ok(match datagram {
             Datagram::Kernel(len) => {
-                Received::Whole(self.buffer(buffer).get(..len).unwrap_or_default())
+                Reception::Whole(self.buffer(buffer).get(..len).unwrap_or_default())
             }
             Datagram::Cut(len) if len <= DATAGRAM_LEN_MAX => {
                 debug!("netlink: receive buffer enlarged to {len} bytes");
                 self.larger.resize(len, 0);
-                Received::Lost
+                Reception::Lost
             }
             Datagram::Cut(len) => {
                 warn!("netlink: a datagram of {len} bytes is over the limit; its link is left out");
-                Received::Front(self.buffer(buffer))
+                Reception::Front(self.buffer(buffer))
             }
-            Datagram::Stranger => Received::Lost,
+            Datagram::Stranger => Reception::Lost,
         })
     }
 

@@ -19,11 +19,11 @@ use crate::sys::clock;
 /// The supervisor, if it expects notifications.
 #[derive(Debug)]
 pub struct Supervisor {
-    line: Option<Line>,
+    line: Option<NotifyLine>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct NotifyLine {
     address: SocketAddr,
     socket: UnixDatagram,
     /// Whether the log already states that a notification was lost.
@@ -34,7 +34,7 @@ impl Supervisor {
     /// Opens the socket. `address` is the value of NOTIFY_SOCKET: an absolute path, or `@` and an
     /// abstract name. An unusable address causes a warning; the daemon runs without it.
     pub fn new(address: Option<OsString>) -> Self {
-        let open = |address: OsString| match Line::open(&address) {
+        let open = |address: OsString| match NotifyLine::open(&address) {
             Ok(line) => Some(line),
             Err(err) => {
                 let err = HostError::new("use", address.to_string_lossy(), &err);
@@ -87,7 +87,7 @@ impl Supervisor {
     }
 }
 
-impl Line {
+impl NotifyLine {
     fn open(address: &OsStr) -> io::Result<Self> {
         let address = match address.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,

@@ -27,7 +27,7 @@ use crate::config::settings::Logging;
 use crate::sys::process;
 use output::Services;
 pub use plan::{Circumstances, LoggingError};
-use state::{State, Warnings};
+use state::{LogState, Warnings};
 
 /// The socket of syslogd. RFC 3164 does not name one; this path is the common one.
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -37,7 +37,7 @@ const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
 /// The process's log, empty before the start.
 struct Logger {
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<LogState>>,
 }
 
 static LOGGER: Logger = Logger { state: Mutex::new(None) };
@@ -52,7 +52,7 @@ const NOBODY: i64 = -1;
 /// # Errors
 /// If the environment is invalid, or a requested output cannot be opened.
 pub fn start(circumstances: Circumstances, settings: &Logging) -> Result<(), LoggingError> {
-    let (state, warnings) = State::start(circumstances, settings, services())?;
+    let (state, warnings) = LogState::start(circumstances, settings, services())?;
     log::set_logger(&LOGGER).map_err(|_| LoggingError::OutOfOrder)?;
     let mut slot = LOGGER.lock();
     log::set_max_level(slot.insert(state).level_filter());
@@ -66,7 +66,7 @@ pub fn start(circumstances: Circumstances, settings: &Logging) -> Result<(), Log
 /// # Errors
 /// As [`start`].
 pub fn check(circumstances: Circumstances, settings: &Logging) -> Result<(), LoggingError> {
-    State::start(circumstances, settings, services()).map(drop)
+    LogState::start(circumstances, settings, services()).map(drop)
 }
 
 fn services() -> Services {
@@ -108,7 +108,7 @@ pub(crate) fn set_filters(filters: Vec<LogFilter>) {
 
 /// Returns the outputs in force; none before the start.
 pub fn outputs() -> Vec<LogOutput> {
-    LOGGER.lock().as_ref().map(State::outputs).unwrap_or_default()
+    LOGGER.lock().as_ref().map(LogState::outputs).unwrap_or_default()
 }
 
 /// Returns the filters in force.
@@ -142,7 +142,7 @@ impl Drop for Charged {
 
 /// Changes the log, and sets the facade's maximum level accordingly.
 fn change<T>(
-    change: impl FnOnce(&mut State) -> Result<T, LoggingError>,
+    change: impl FnOnce(&mut LogState) -> Result<T, LoggingError>,
 ) -> Result<T, LoggingError> {
     let mut slot = LOGGER.lock();
     let state = slot.as_mut().ok_or(LoggingError::OutOfOrder)?;
@@ -157,7 +157,7 @@ fn warn_of(warnings: Warnings) {
 }
 
 impl Logger {
-    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+    fn lock(&self) -> MutexGuard<'_, Option<LogState>> {
         // A panic while a line is written leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -206,7 +206,7 @@ mod tests {
         let outputs = parse_outputs(&format!("1:file:{}", path.display())).unwrap();
         let settings = Logging { level: LogLevel::Debug, filters: Vec::new(), outputs };
         let services = Services { syslog: PathBuf::new(), journal: PathBuf::new() };
-        let (state, _) = State::start(circumstances, &settings, services).unwrap();
+        let (state, _) = LogState::start(circumstances, &settings, services).unwrap();
         Logger { state: Mutex::new(Some(state)) }
     }
 

@@ -79,7 +79,7 @@ pub(super) struct Overrides {
 
 /// The levels, filters and outputs to log by. Without outputs the default one is used.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Plan {
+pub(super) struct LogPlan {
     pub(super) level: LogLevel,
     pub(super) filters: Vec<LogFilter>,
     pub(super) outputs: Vec<LogOutput>,
@@ -103,11 +103,11 @@ impl Overrides {
     }
 
     /// Returns the configuration's plan after these overrides.
-    pub(super) fn apply(&self, settings: &Logging) -> Plan {
+    pub(super) fn apply(&self, settings: &Logging) -> LogPlan {
         fn first<T: Clone>(ours: &[T], theirs: &[T]) -> Vec<T> {
             if ours.is_empty() { theirs.to_vec() } else { ours.to_vec() }
         }
-        Plan {
+        LogPlan {
             level: self.level.unwrap_or(settings.level).min(self.level_max),
             filters: first(&self.filters, &settings.filters),
             outputs: first(&self.outputs, &settings.outputs),

@@ -22,7 +22,7 @@ struct Share {
 
 /// The decision about one line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum LineVerdict {
     Write,
     /// Write the line, and before it the number of lines that were suppressed.
     WriteAfter(u64),
@@ -33,7 +33,7 @@ pub(super) enum Verdict {
 
 impl Shares {
     /// Charges a line to a user.
-    pub(super) fn charge(&mut self, user: u32, now: Duration) -> Verdict {
+    pub(super) fn charge(&mut self, user: u32, now: Duration) -> LineVerdict {
         let is_over = |share: &Share| now.saturating_sub(share.since) >= LOG_SHARE_TIME;
         self.0.retain(|share| share.user == user || share.left_out > 0 || !is_over(share));
         let Some(share) = self.0.iter_mut().find(|share| share.user == user) else {
@@ -42,23 +42,27 @@ impl Shares {
         if is_over(share) {
             let left_out = std::mem::take(&mut share.left_out);
             (share.since, share.line_count) = (now, 1);
-            return if left_out == 0 { Verdict::Write } else { Verdict::WriteAfter(left_out) };
+            return if left_out == 0 {
+                LineVerdict::Write
+            } else {
+                LineVerdict::WriteAfter(left_out)
+            };
         }
         if share.line_count < LOG_LINES_PER_USER_MAX {
             share.line_count += 1;
-            return Verdict::Write;
+            return LineVerdict::Write;
         }
         share.left_out = share.left_out.saturating_add(1);
-        if share.left_out == 1 { Verdict::LeaveOutFirst } else { Verdict::LeaveOut }
+        if share.left_out == 1 { LineVerdict::LeaveOutFirst } else { LineVerdict::LeaveOut }
     }
 
     /// Adds a user. The table is bounded, so a person with many user IDs gains nothing by them.
-    fn admit(&mut self, user: u32, now: Duration) -> Verdict {
+    fn admit(&mut self, user: u32, now: Duration) -> LineVerdict {
         if self.0.len() >= LOG_USER_COUNT_MAX {
-            return Verdict::LeaveOut;
+            return LineVerdict::LeaveOut;
         }
         self.0.push(Share { user, since: now, line_count: 1, left_out: 0 });
-        Verdict::Write
+        LineVerdict::Write
     }
 }
 
@@ -73,8 +77,8 @@ mod tests {
         let mut count = 0;
         loop {
             match shares.charge(user, now) {
-                Verdict::Write | Verdict::WriteAfter(_) => count += 1,
-                Verdict::LeaveOutFirst | Verdict::LeaveOut => return count,
+                LineVerdict::Write | LineVerdict::WriteAfter(_) => count += 1,
+                LineVerdict::LeaveOutFirst | LineVerdict::LeaveOut => return count,
             }
         }
     }
@@ -83,12 +87,12 @@ mod tests {
     fn a_user_has_so_many_lines_and_others_have_their_own() {
         let mut shares = Shares::default();
         assert_eq!(fill(&mut shares, 1_000, START), LOG_LINES_PER_USER_MAX);
-        assert_eq!(shares.charge(1_000, START), Verdict::LeaveOut, "reported once");
-        assert_eq!(shares.charge(1_001, START), Verdict::Write);
+        assert_eq!(shares.charge(1_000, START), LineVerdict::LeaveOut, "reported once");
+        assert_eq!(shares.charge(1_001, START), LineVerdict::Write);
         let soon = START + LOG_SHARE_TIME - Duration::from_millis(1);
-        assert_eq!(shares.charge(1_000, soon), Verdict::LeaveOut);
+        assert_eq!(shares.charge(1_000, soon), LineVerdict::LeaveOut);
         let later = START + LOG_SHARE_TIME;
-        assert_eq!(shares.charge(1_000, later), Verdict::WriteAfter(3));
+        assert_eq!(shares.charge(1_000, later), LineVerdict::WriteAfter(3));
         assert_eq!(fill(&mut shares, 1_000, later), LOG_LINES_PER_USER_MAX - 1);
     }
 
@@ -96,9 +100,9 @@ mod tests {
     fn many_users_are_not_remembered_for_ever_and_gain_nothing() {
         let mut shares = Shares::default();
         let count = u32::try_from(LOG_USER_COUNT_MAX).unwrap();
-        assert!((0..count).all(|user| shares.charge(user, START) == Verdict::Write));
-        assert_eq!(shares.charge(count, START), Verdict::LeaveOut);
-        assert_eq!(shares.charge(count, START + LOG_SHARE_TIME), Verdict::Write);
+        assert!((0..count).all(|user| shares.charge(user, START) == LineVerdict::Write));
+        assert_eq!(shares.charge(count, START), LineVerdict::LeaveOut);
+        assert_eq!(shares.charge(count, START + LOG_SHARE_TIME), LineVerdict::Write);
         assert_eq!(shares.0.len(), 1);
     }
 }

@@ -23,14 +23,14 @@ const STDERR: &str = "/proc/self/fd/2";
 /// A sink. Each call of [`Write::write`] is one line.
 #[derive(Debug)]
 pub(super) struct Sink {
-    place: Place,
+    place: Destination,
     /// The last write ended within a line.
     is_torn: bool,
     has_failed: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Destination {
     Stderr,
     File(File),
     /// A datagram socket. Each line goes to the socket that is bound to `path` at that time, so a
@@ -44,7 +44,7 @@ enum Place {
 impl Sink {
     /// Returns a sink for standard error, resolved anew for each line.
     pub(super) fn stderr() -> Self {
-        Self::new(Place::Stderr)
+        Self::new(Destination::Stderr)
     }
 
     /// Returns a sink for the file at `path`, which is created with access for its owner alone. A
@@ -68,17 +68,17 @@ impl Sink {
         if is_shared && !is_ours {
             return Err(refuse(&io::Error::from_raw_os_error(libc::EPERM)));
         }
-        Ok(Self::new(Place::File(file)))
+        Ok(Self::new(Destination::File(file)))
     }
 
     /// Returns a sink for the datagram socket at `path`, which need not exist yet.
     pub(super) fn socket(path: &Path) -> Result<Self, HostError> {
         let socket = socket::datagram()
             .map_err(|err| HostError::new("make a socket for", path.display().to_string(), &err))?;
-        Ok(Self::new(Place::Socket { socket, path: path.to_owned() }))
+        Ok(Self::new(Destination::Socket { socket, path: path.to_owned() }))
     }
 
-    fn new(place: Place) -> Self {
+    fn new(place: Destination) -> Self {
         Self { place, is_torn: false, has_failed: Arc::default() }
     }
 
@@ -116,7 +116,7 @@ impl Write for Sink {
     }
 }
 
-impl Place {
+impl Destination {
     /// Writes as much of `bytes` as fits at once, at least one byte.
     fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {

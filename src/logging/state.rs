@@ -17,7 +17,7 @@ use super::plan::{
     Circumstances, DEFAULT_IDENT, LoggingError, Overrides, Surroundings, default_output,
     from_directory,
 };
-use super::share::{Shares, Verdict};
+use super::share::{LineVerdict, Shares};
 use super::source;
 use crate::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
 use crate::config::settings::Logging;
@@ -30,7 +30,7 @@ pub(super) type Warnings = Vec<String>;
 
 /// The state of logging.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct LogState {
     circumstances: Circumstances,
     overrides: Overrides,
     services: Services,
@@ -44,7 +44,7 @@ pub(super) struct State {
     shares: Shares,
 }
 
-impl State {
+impl LogState {
     pub(super) fn start(
         circumstances: Circumstances,
         settings: &Logging,
@@ -133,18 +133,18 @@ impl State {
     fn is_within_share(&mut self, user: Option<u32>) -> bool {
         let Some(user) = user else { return true };
         match self.shares.charge(user, clock::monotonic().unwrap_or_default()) {
-            Verdict::Write => true,
-            Verdict::WriteAfter(count) => {
+            LineVerdict::Write => true,
+            LineVerdict::WriteAfter(count) => {
                 self.warn(format_args!("left out {count} log lines caused by user {user}"));
                 true
             }
-            Verdict::LeaveOutFirst => {
+            LineVerdict::LeaveOutFirst => {
                 self.warn(format_args!(
                     "user {user} causes too many log lines; leaving out further ones"
                 ));
                 false
             }
-            Verdict::LeaveOut => false,
+            LineVerdict::LeaveOut => false,
         }
     }
 

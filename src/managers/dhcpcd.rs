@@ -6,13 +6,13 @@ use crate::model::name::IfName;
 
 /// The links that a dhcpcd takes, as patterns of its configuration and its command line.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Choice {
+pub struct DhcpcdLinks {
     /// If not empty, dhcpcd takes only links that match.
     allowed: Vec<String>,
     denied: Vec<String>,
 }
 
-impl Choice {
+impl DhcpcdLinks {
     /// Parses a configuration.
     pub fn parse(configuration: &str) -> Self {
         let mut choice = Self::default();
@@ -63,7 +63,7 @@ mod tests {
             Case("  allowinterfaces eth* br0\n\tdenyinterfaces eth0  eth1\n", &["br0"]),
             Case("# denyinterfaces eth0\ninterface eth0\nstatic domain_name=x", &all),
         ] {
-            let choice = Choice::parse(text);
+            let choice = DhcpcdLinks::parse(text);
             let found: Vec<_> =
                 all.into_iter().filter(|name| choice.takes(&IfName::new(name).unwrap())).collect();
             assert_eq!(found, taken, "{text}");

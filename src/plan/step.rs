@@ -390,9 +390,9 @@ impl fmt::Display for Step {
                 write!(f, "sysctl net.{}.neigh.{link}: {settings}", family.as_str())
             }
             Self::SetVlans { link, vlans } => write!(f, "vlan add {vlans} dev {link}"),
-            Self::StartClient(lease) => write!(f, "dhcp start {}", DhcpClient(lease)),
-            Self::StopClient(lease) => write!(f, "dhcp stop {}", DhcpClient(lease)),
-            Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", DhcpClient(lease)),
+            Self::StartClient(lease) => write!(f, "dhcp start {}", ClientName(lease)),
+            Self::StopClient(lease) => write!(f, "dhcp stop {}", ClientName(lease)),
+            Self::DropLease { lease, .. } => write!(f, "dhcp drop {}", ClientName(lease)),
             Self::EndForeignClient(client) => write!(f, "dhcp end {client}"),
             Self::StartForeignClient(client) => write!(f, "dhcp give back {client}"),
             Self::SetSysctl { link, sysctl, value } => {
@@ -511,9 +511,9 @@ impl fmt::Display for Monitor<'_> {
 }
 
 /// Formats a DHCP client with its link and family.
-struct DhcpClient<'a>(&'a Lease);
+struct ClientName<'a>(&'a Lease);
 
-impl fmt::Display for DhcpClient<'_> {
+impl fmt::Display for ClientName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}", self.0.family.as_str(), self.0.link)?;
         if let Some(wanted) = self.0.wanted {

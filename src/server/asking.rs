@@ -10,7 +10,7 @@ use crate::host::inquiry::survey::SurveyInquiry;
 use crate::host::inquiry::{Dialogue, Inquiry};
 use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Sysctls};
-use crate::io::changes::{Changes as Channel, Told};
+use crate::io::channel::{Channel, InquiryProgress};
 use crate::io::sysctl;
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
@@ -97,16 +97,16 @@ impl Asking {
     pub(super) fn pursue(&mut self, channel: &mut Channel) -> Heard {
         let Some(mut question) = self.question.take() else { return Heard::Nothing };
         match channel.inquire(&mut self.dialogue, question.inquiry()) {
-            Ok(Told::Some) => {
+            Ok(InquiryProgress::Some) => {
                 self.question = Some(question);
                 Heard::Unfinished
             }
-            Ok(Told::Waiting) => {
+            Ok(InquiryProgress::Waiting) => {
                 question.forget_seen();
                 self.question = Some(question);
                 Heard::Waiting
             }
-            Ok(Told::All) => self.finish(question),
+            Ok(InquiryProgress::All) => self.finish(question),
             Err(err) => match question {
                 Question::Survey(..) => Heard::Survey(Err(err)),
                 Question::SurveyForStep(_, step) => Heard::SurveyForStep(Err(err), step),

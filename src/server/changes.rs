@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Changes`]: performs the coordinator's actions on the kernel and on the disk.
+//! [`ChangeDriver`]: performs the coordinator's actions on the kernel and on the disk.
 //!
 //! The coordinator decides what is done, and in which order ([`crate::change`]). The answers of the kernel
 //! may take several turns; calls that look are answered meanwhile.
@@ -25,7 +25,7 @@ use crate::host::record::HostRecord;
 use crate::host::survey::Survey;
 use crate::io::boot;
 use crate::io::boot_marker::BootMarker;
-use crate::io::changes::Changes as Channel;
+use crate::io::channel::Channel;
 use crate::io::link_memory::LinkMemoryFile;
 use crate::io::shelf::Shelf;
 use crate::io::standby::Standby;
@@ -48,9 +48,9 @@ use crate::session::ReplyTo;
 use crate::snapshot::Snapshot;
 use crate::sys::clock::since_boot;
 
-/// See the module.
+/// Carries out the coordinator's actions on the kernel and the disk.
 #[derive(Debug)]
-pub(super) struct Changes {
+pub(super) struct ChangeDriver {
     pub(super) coordinator: Coordinator,
     steps: Steps,
     /// The long question to the kernel that is under way.
@@ -83,7 +83,7 @@ pub(super) struct Answered {
     pub(super) outcome: Result<Reply, CallError>,
 }
 
-impl Changes {
+impl ChangeDriver {
     pub(super) fn new(
         settings: ChangeSettings,
         channel: Channel,

@@ -21,7 +21,7 @@ const WATCH_TIME: Duration = Duration::from_secs(120);
 
 /// A link that a client is about to clear, with its present settings.
 #[derive(Debug)]
-pub(super) struct Clearing {
+pub(super) struct ClearedLink {
     pub(super) client: Box<ForeignClient>,
     link: IfName,
     /// With their lifetimes.
@@ -31,10 +31,10 @@ pub(super) struct Clearing {
 
 /// Links whose addresses were restored, until their clients have bound one.
 #[derive(Debug, Default)]
-pub(super) struct GivenBack(Vec<Link>);
+pub(super) struct GivenBack(Vec<GivenBackLink>);
 
 #[derive(Debug)]
-struct Link {
+struct GivenBackLink {
     name: IfName,
     steps: Vec<Step>,
     until: Instant,
@@ -42,7 +42,7 @@ struct Link {
     is_settled: bool,
 }
 
-impl Clearing {
+impl ClearedLink {
     /// `surveyed` is the link, before the client is started.
     pub(super) fn new(client: Box<ForeignClient>, surveyed: &Surveyed) -> Self {
         let steps = give_back::put_back(surveyed, Family::Ipv4);
@@ -65,14 +65,19 @@ impl Clearing {
 impl GivenBack {
     /// Returns the steps that restore the link, once the script that has cleared it is over; none
     /// if the client has bound an address by then.
-    pub(super) fn put_back(&mut self, clearing: Clearing, host: &Host, now: Instant) -> Vec<Step> {
-        let Clearing { link, steps, .. } = clearing;
+    pub(super) fn put_back(
+        &mut self,
+        clearing: ClearedLink,
+        host: &Host,
+        now: Instant,
+    ) -> Vec<Step> {
+        let ClearedLink { link, steps, .. } = clearing;
         if !ipv4_addresses(link, host).is_empty() {
             return Vec::new();
         }
         debug!("the DHCP client of {link} has cleared it: restoring its addresses");
         let until = now + WATCH_TIME;
-        self.0.push(Link { name: link, steps: steps.clone(), until, is_settled: false });
+        self.0.push(GivenBackLink { name: link, steps: steps.clone(), until, is_settled: false });
         steps
     }
 
@@ -103,7 +108,7 @@ impl GivenBack {
     }
 }
 
-impl Link {
+impl GivenBackLink {
     fn has(&self, prefix: IpPrefix) -> bool {
         let is_it = |step: &Step| matches!(step, Step::AddAddress { record, .. } if record.address.prefix == prefix);
         self.steps.iter().any(is_it)

@@ -41,7 +41,7 @@ use crate::host::Host;
 use crate::io::Progress;
 use crate::io::background::Report;
 use crate::io::boot_marker::BootMarker;
-use crate::io::changes::Changes as Channel;
+use crate::io::channel::Channel;
 use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::definitions::DefinitionStore;
 use crate::io::dhcp::{Choice, DhcpClients};
@@ -55,7 +55,7 @@ use crate::io::supervisor::Supervisor;
 use crate::io::transaction_dir::TransactionDir;
 use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
 use crate::model::client::Privilege;
-use crate::server::changes::{ChangeFiles, Changes};
+use crate::server::changes::{ChangeDriver, ChangeFiles};
 use crate::server::client_config::ClientConfig;
 use crate::server::clients::Clients;
 use crate::server::lifecycle::{Phase, Reload};
@@ -78,7 +78,7 @@ pub struct Server {
     poll: Poll,
     signals: Signals,
     world: World,
-    changes: Changes,
+    changes: ChangeDriver,
     /// The path in which programs of DHCP clients are looked up.
     path: Option<OsString>,
     config_file: ConfigFile,
@@ -180,7 +180,7 @@ impl Server {
                 client_config: ClientConfig::new(parts.client_config, parts.default_uri),
                 buffer: vec![0; READ_BUFFER_LEN],
             },
-            changes: Changes::new(change_settings, parts.changes, files, standby, clock()),
+            changes: ChangeDriver::new(change_settings, parts.changes, files, standby, clock()),
             path: parts.dhcp.path,
             config_file: parts.config_file,
             started_with: parts.configuration.settings.clone(),

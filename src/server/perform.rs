@@ -14,7 +14,7 @@ use crate::change::job::{self, StepError};
 use crate::error::HostError;
 use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder};
-use crate::io::changes::Changes as Channel;
+use crate::io::channel::Channel;
 use crate::io::sysctl;
 use crate::limits::STEPS_AHEAD_MAX;
 use crate::model::foreign::ForeignClient;
@@ -23,7 +23,7 @@ use crate::model::name::IfName;
 use crate::plan;
 use crate::plan::request::Means;
 use crate::plan::step::Step;
-use crate::server::given_back::{Clearing, GivenBack};
+use crate::server::given_back::{ClearedLink, GivenBack};
 use crate::server::world::World;
 
 /// See the module.
@@ -31,13 +31,13 @@ use crate::server::world::World;
 pub(super) struct Steps {
     pub(super) channel: Channel,
     /// The result that the step under way waits for.
-    owed: Option<Owed>,
+    owed: Option<PendingStep>,
     pub(super) given_back: GivenBack,
 }
 
 /// A result that a step waits for.
 #[derive(Debug)]
-enum Owed {
+enum PendingStep {
     /// The kernel's answer.
     Answer,
     /// Its answer to a write to this file.
@@ -47,20 +47,20 @@ enum Owed {
     /// The survey of a link from which something is to be removed.
     Survey,
     /// The kernel's answers to these requests, one after the other.
-    Requests { sent: Option<Step>, left: VecDeque<Step>, on_refusal: OnRefusal },
+    Requests { sent: Option<Step>, left: VecDeque<Step>, on_refusal: OnRequestRefusal },
     /// The end of a DHCP client that another program has started.
     ForeignEnd(Box<ForeignClient>),
     /// The start of such a client, as far as the daemon supervises it.
     ForeignStart(Box<ForeignClient>),
     /// The moment when that client clears its link, whose settings are then restored.
-    Clearing(Box<Clearing>),
+    Clearing(Box<ClearedLink>),
     /// The end of the script that has cleared it: it removes routes behind addresses.
-    ScriptEnd(Box<Clearing>),
+    ScriptEnd(Box<ClearedLink>),
 }
 
 /// The consequence of a refused request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum OnRefusal {
+enum OnRequestRefusal {
     /// The step has failed, unless the object to be removed is gone: the kernel removes some along
     /// with others.
     Fail,
@@ -101,7 +101,7 @@ impl Steps {
                 self.channel.begin();
                 self.channel.add_sysctl(&path, *value);
                 self.channel.send();
-                return self.wait_for(Owed::Written(path), world, now);
+                return self.wait_for(PendingStep::Written(path), world, now);
             }
             Step::StartClient(lease) => {
                 let checked = world.check_lease(lease);
@@ -112,19 +112,23 @@ impl Steps {
             }
             Step::StopClient(lease) | Step::DropLease { lease, .. } => {
                 world.leases.stop(lease.link, lease.family, now);
-                return self.wait_for(Owed::ClientEnd(*lease, step.clone()), world, now);
+                return self.wait_for(PendingStep::ClientEnd(*lease, step.clone()), world, now);
             }
             Step::EndForeignClient(client) => match world.leases.end_foreign(client, now) {
-                Ok(()) => return self.wait_for(Owed::ForeignEnd(client.clone()), world, now),
+                Ok(()) => {
+                    return self.wait_for(PendingStep::ForeignEnd(client.clone()), world, now);
+                }
                 Err(err) => Err(StepError::from(err)),
             },
             Step::StartForeignClient(client) if client.cleared_link().is_some() => {
-                self.owed = Some(Owed::Survey);
+                self.owed = Some(PendingStep::Survey);
                 let links = client.cleared_link().into_iter().collect();
                 return StepProgress::Survey(SurveyOrder { links }, step.clone());
             }
             Step::StartForeignClient(client) => match world.leases.give_back(client, now) {
-                Ok(()) => return self.wait_for(Owed::ForeignStart(client.clone()), world, now),
+                Ok(()) => {
+                    return self.wait_for(PendingStep::ForeignStart(client.clone()), world, now);
+                }
                 Err(err) => Err(StepError::from(err)),
             },
             Step::WaitFor(_) => Ok(()),
@@ -147,7 +151,7 @@ impl Steps {
             | Step::SetLink { .. }
             | Step::SetNeighbours { .. }
             | Step::SetVlans { .. } => match self.send_with_next(step, behind, &world.host) {
-                Ok(()) => return self.wait_for(Owed::Answer, world, now),
+                Ok(()) => return self.wait_for(PendingStep::Answer, world, now),
                 Err(err) => Err(err),
             },
         })
@@ -181,7 +185,7 @@ impl Steps {
                 let steps =
                     there.map(|it| plan::without_lease(it, lease.family, addresses, routes));
                 let left = steps.unwrap_or_default().into();
-                self.request_each(None, left, OnRefusal::Fail, &world.host)
+                self.request_each(None, left, OnRequestRefusal::Fail, &world.host)
             }
             (Step::StartForeignClient(client), survey) => {
                 // Without a survey, the link's settings cannot be restored.
@@ -206,41 +210,43 @@ impl Steps {
         let Some(surveyed) = client.cleared_link().and_then(|link| survey.named(&link)) else {
             return StepProgress::Done(Ok(()));
         };
-        let clearing = Clearing::new(Box::new(client.clone()), surveyed);
-        self.wait_for(Owed::Clearing(Box::new(clearing)), world, now)
+        let clearing = ClearedLink::new(Box::new(client.clone()), surveyed);
+        self.wait_for(PendingStep::Clearing(Box::new(clearing)), world, now)
     }
 
-    fn wait_for(&mut self, owed: Owed, world: &mut World, now: Instant) -> StepProgress {
+    fn wait_for(&mut self, owed: PendingStep, world: &mut World, now: Instant) -> StepProgress {
         let result = match owed {
-            Owed::Survey => None,
-            Owed::Answer => self.channel.poll_answer(),
-            Owed::Written(ref path) => {
+            PendingStep::Survey => None,
+            PendingStep::Answer => self.channel.poll_answer(),
+            PendingStep::Written(ref path) => {
                 let answer = self.channel.poll_answer();
                 answer.map(|result| result.map_err(|err| unwritten(path, &err)))
             }
-            Owed::Requests { sent, left, on_refusal } => {
+            PendingStep::Requests { sent, left, on_refusal } => {
                 return self.request_each(sent, left, on_refusal, &world.host);
             }
-            Owed::ClientEnd(ref lease, ref step) => {
+            PendingStep::ClientEnd(ref lease, ref step) => {
                 match (world.leases.is_running(lease.link, lease.family), step) {
                     (true, _) => None,
                     // Only now, or the client might add it again.
                     (false, Step::DropLease { .. }) => {
                         let order = SurveyOrder { links: BTreeSet::from([lease.link]) };
                         let step = step.clone();
-                        self.owed = Some(Owed::Survey);
+                        self.owed = Some(PendingStep::Survey);
                         return StepProgress::Survey(order, step);
                     }
                     (false, _) => Some(Ok(())),
                 }
             }
-            Owed::ForeignEnd(ref client) => {
+            PendingStep::ForeignEnd(ref client) => {
                 let ended = world.leases.foreign_ended(client, now);
                 ended.map(|outcome| outcome.map_err(|err| StepError::from(&err)))
             }
-            Owed::Clearing(clearing) => return self.await_clearing(clearing, world, now),
-            Owed::ScriptEnd(clearing) => return self.await_script(clearing, world, now),
-            Owed::ForeignStart(ref client) => world.leases.is_given_back(client).then_some(Ok(())),
+            PendingStep::Clearing(clearing) => return self.await_clearing(clearing, world, now),
+            PendingStep::ScriptEnd(clearing) => return self.await_script(clearing, world, now),
+            PendingStep::ForeignStart(ref client) => {
+                world.leases.is_given_back(client).then_some(Ok(()))
+            }
         };
         match result {
             Some(result) => StepProgress::Done(result),
@@ -254,14 +260,14 @@ impl Steps {
     /// Checks whether the link is cleared.
     fn await_clearing(
         &mut self,
-        clearing: Box<Clearing>,
+        clearing: Box<ClearedLink>,
         world: &mut World,
         now: Instant,
     ) -> StepProgress {
         let is_needless =
             clearing.is_needless(&world.host) || world.leases.is_given_back(&clearing.client);
         if !is_needless && !clearing.is_over(&world.host) {
-            self.owed = Some(Owed::Clearing(clearing));
+            self.owed = Some(PendingStep::Clearing(clearing));
             return StepProgress::Owed;
         }
         world.leases.note_cleared(&clearing.client, now);
@@ -274,16 +280,16 @@ impl Steps {
     /// Checks whether the script that has cleared the link is over, and then restores all settings.
     fn await_script(
         &mut self,
-        clearing: Box<Clearing>,
+        clearing: Box<ClearedLink>,
         world: &mut World,
         now: Instant,
     ) -> StepProgress {
         if !world.leases.is_given_back(&clearing.client) {
-            self.owed = Some(Owed::ScriptEnd(clearing));
+            self.owed = Some(PendingStep::ScriptEnd(clearing));
             return StepProgress::Owed;
         }
         let left = self.given_back.put_back(*clearing, &world.host, now).into();
-        self.request_each(None, left, OnRefusal::GoOn, &world.host)
+        self.request_each(None, left, OnRequestRefusal::GoOn, &world.host)
     }
 
     fn send_with_next<'a>(
@@ -331,28 +337,29 @@ impl Steps {
         &mut self,
         mut sent: Option<Step>,
         mut left: VecDeque<Step>,
-        on_refusal: OnRefusal,
+        on_refusal: OnRequestRefusal,
         host: &Host,
     ) -> StepProgress {
         loop {
             if let Some(step) = sent {
                 match (self.channel.poll_answer(), on_refusal) {
                     (None, _) => {
-                        self.owed = Some(Owed::Requests { sent: Some(step), left, on_refusal });
+                        self.owed =
+                            Some(PendingStep::Requests { sent: Some(step), left, on_refusal });
                         return StepProgress::Owed;
                     }
-                    (Some(Err(err)), OnRefusal::Fail) if !job::is_gone(&step, err.errno) => {
+                    (Some(Err(err)), OnRequestRefusal::Fail) if !job::is_gone(&step, err.errno) => {
                         return StepProgress::Done(Err(err));
                     }
-                    (Some(Err(err)), OnRefusal::GoOn) => debug!("{step}: {err}"),
+                    (Some(Err(err)), OnRequestRefusal::GoOn) => debug!("{step}: {err}"),
                     (Some(Err(_) | Ok(())), _) => {}
                 }
             }
             let Some(step) = left.pop_front() else { return StepProgress::Done(Ok(())) };
             sent = match (self.send(&step, host), on_refusal) {
                 (Ok(()), _) => Some(step),
-                (Err(_), OnRefusal::GoOn) => None,
-                (Err(err), OnRefusal::Fail) => return StepProgress::Done(Err(err)),
+                (Err(_), OnRequestRefusal::GoOn) => None,
+                (Err(err), OnRequestRefusal::Fail) => return StepProgress::Done(Err(err)),
             };
         }
     }

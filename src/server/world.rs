@@ -15,7 +15,7 @@ use crate::io::Progress;
 use crate::io::definitions::DefinitionStore;
 use crate::io::dhcp::{DhcpClients, DhcpError};
 use crate::io::kernel::Kernel;
-use crate::io::managers::{self, Target};
+use crate::io::managers::{self, ManagerQuery};
 use crate::limits::HOLDS_TOLD_MAX;
 use crate::managers::{Claim, Hold, Stake, obstacle};
 use crate::model::address::Ip;
@@ -143,14 +143,14 @@ impl World {
             claims.iter().filter(|it| it.is_bridge).map(|it| it.link).collect();
         let links: BTreeSet<_> = claims.iter().map(|claim| claim.link).collect();
         let target =
-            |link| Target { is_bridge: bridges.contains(&link), ..target(link, &self.host) };
+            |link| ManagerQuery { is_bridge: bridges.contains(&link), ..target(link, &self.host) };
         let targets: Vec<_> = links.into_iter().map(target).collect();
         managers::find(&targets)
     }
 }
 
-fn target(link: IfName, host: &Host) -> Target {
-    Target { link, index: host.link_named(&link).map(|link| link.index), is_bridge: false }
+fn target(link: IfName, host: &Host) -> ManagerQuery {
+    ManagerQuery { link, index: host.link_named(&link).map(|link| link.index), is_bridge: false }
 }
 
 fn told(holds: &[Hold]) -> Vec<String> {

@@ -15,12 +15,12 @@ const SEALED_LEN: usize = 1024;
 #[derive(Debug)]
 pub struct SnapshotWriter {
     file: Vec<u8>,
-    stage: Stage,
+    stage: WriterStage,
 }
 
 /// What comes next.
 #[derive(Debug)]
-enum Stage {
+enum WriterStage {
     /// What the kernel has said, from this place on.
     Host(Option<Opaque>, RecordPosition),
     Seal(Seal),
@@ -40,13 +40,13 @@ impl SnapshotWriter {
             encode_network(&mut writer, network);
             writer.begin_opaque()
         });
-        Self { file, stage: Stage::Host(host, RecordPosition::default()) }
+        Self { file, stage: WriterStage::Host(host, RecordPosition::default()) }
     }
 
     /// Goes on with so many entries of the record. `true` when the file is whole.
     pub fn poll(&mut self, snapshot: &Snapshot, mut count: usize) -> bool {
         let Self { file, stage } = self;
-        if let Stage::Host(opaque, place) = stage {
+        if let WriterStage::Host(opaque, place) = stage {
             if let Some(network) = &snapshot.network {
                 if !network.host.encode_part(place, file, &mut count) {
                     return false;
@@ -54,13 +54,13 @@ impl SnapshotWriter {
                 let opaque = opaque.take();
                 opaque.into_iter().for_each(|opaque| Writer::new(file).end_opaque(opaque));
             }
-            *stage = Stage::Seal(Seal::default());
+            *stage = WriterStage::Seal(Seal::default());
         }
-        if let Stage::Seal(seal) = stage {
+        if let WriterStage::Seal(seal) = stage {
             if !seal.poll(file, count.saturating_mul(SEALED_LEN)) {
                 return false;
             }
-            *stage = Stage::Done;
+            *stage = WriterStage::Done;
         }
         true
     }

@@ -69,9 +69,9 @@ pub fn read(queue: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// One event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Event<'a> {
+pub enum FileEvent<'a> {
     /// The file of this name changed.
-    File { watch: Watch, name: &'a [u8], change: Change },
+    File { watch: Watch, name: &'a [u8], change: FileChange },
     /// The folder itself changed (mostly: it was removed or renamed), or the watch has ended.
     Folder { watch: Watch },
     /// Events were lost.
@@ -80,7 +80,7 @@ pub enum Event<'a> {
 
 /// The kind of a change to a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Change {
+pub enum FileChange {
     /// The file is new. Its content may still be missing.
     Created,
     /// The file was written, removed or moved, or its permissions changed.
@@ -88,7 +88,7 @@ pub enum Change {
 }
 
 /// Decodes the events in `bytes`. Malformed bytes end the iteration.
-pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
+pub fn events(bytes: &[u8]) -> impl Iterator<Item = FileEvent<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let (event, behind) = decode(rest)?;
@@ -99,7 +99,7 @@ pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
 
 /// Decodes one `struct inotify_event`: four words, the last of which is the length of the name that
 /// follows them.
-fn decode(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
+fn decode(bytes: &[u8]) -> Option<(FileEvent<'_>, &[u8])> {
     let (watch, rest) = bytes.split_first_chunk()?;
     let (mask, rest) = rest.split_first_chunk()?;
     let (_cookie, rest) = rest.split_first_chunk::<4>()?;
@@ -111,13 +111,13 @@ fn decode(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
     // The name is padded with zeros; it is empty in an event of the folder itself.
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let event = if mask & libc::IN_Q_OVERFLOW != 0 {
-        Event::Overflow
+        FileEvent::Overflow
     } else if !name.is_empty() {
         let is_created = mask & libc::IN_CREATE != 0;
-        let change = if is_created { Change::Created } else { Change::Other };
-        Event::File { watch, name, change }
+        let change = if is_created { FileChange::Created } else { FileChange::Other };
+        FileEvent::File { watch, name, change }
     } else {
-        Event::Folder { watch }
+        FileEvent::Folder { watch }
     };
     Some((event, rest))
 }
@@ -137,15 +137,27 @@ mod tests {
 
     #[test]
     fn events_are_of_a_file_or_of_the_folder_or_tell_of_a_loss() {
-        let file = |name, change| Event::File { watch: Watch(1), name, change };
-        struct Case<'a>(&'static str, Vec<u8>, Event<'a>);
+        let file = |name, change| FileEvent::File { watch: Watch(1), name, change };
+        struct Case<'a>(&'static str, Vec<u8>, FileEvent<'a>);
         let cases = [
-            Case("new", encode(1, libc::IN_CREATE, b"a\0\0\0"), file(b"a", Change::Created)),
-            Case("written", encode(1, libc::IN_CLOSE_WRITE, b"ab\0"), file(b"ab", Change::Other)),
-            Case("no padding", encode(1, libc::IN_DELETE, b"abcd"), file(b"abcd", Change::Other)),
-            Case("gone", encode(1, libc::IN_DELETE_SELF, b""), Event::Folder { watch: Watch(1) }),
-            Case("ended", encode(1, libc::IN_IGNORED, b""), Event::Folder { watch: Watch(1) }),
-            Case("lost", encode(-1, libc::IN_Q_OVERFLOW, b""), Event::Overflow),
+            Case("new", encode(1, libc::IN_CREATE, b"a\0\0\0"), file(b"a", FileChange::Created)),
+            Case(
+                "written",
+                encode(1, libc::IN_CLOSE_WRITE, b"ab\0"),
+                file(b"ab", FileChange::Other),
+            ),
+            Case(
+                "no padding",
+                encode(1, libc::IN_DELETE, b"abcd"),
+                file(b"abcd", FileChange::Other),
+            ),
+            Case(
+                "gone",
+                encode(1, libc::IN_DELETE_SELF, b""),
+                FileEvent::Folder { watch: Watch(1) },
+            ),
+            Case("ended", encode(1, libc::IN_IGNORED, b""), FileEvent::Folder { watch: Watch(1) }),
+            Case("lost", encode(-1, libc::IN_Q_OVERFLOW, b""), FileEvent::Overflow),
         ];
         for Case(label, bytes, want) in &cases {
             assert_eq!(events(bytes).collect::<Vec<_>>(), [*want], "{label}");
@@ -189,21 +201,21 @@ mod tests {
         let mut writer = Command::new("sh");
         writer.args(["-c", "echo text > \"$0\""]).arg(dir.join("a"));
         assert!(writer.status().unwrap().success());
-        let file = |name, change| Event::File { watch, name, change };
+        let file = |name, change| FileEvent::File { watch, name, change };
         let seen = drain(&queue);
-        let want = [file(&b"a"[..], Change::Created), file(b"a", Change::Other)];
+        let want = [file(&b"a"[..], FileChange::Created), file(b"a", FileChange::Other)];
         assert_eq!(events(&seen).collect::<Vec<_>>(), want);
 
         fs::rename(dir.join("a"), dir.join("b")).unwrap();
         let seen = drain(&queue);
-        let want = [file(&b"a"[..], Change::Other), file(b"b", Change::Other)];
+        let want = [file(&b"a"[..], FileChange::Other), file(b"b", FileChange::Other)];
         assert_eq!(events(&seen).collect::<Vec<_>>(), want);
 
         fs::remove_file(dir.join("b")).unwrap();
         fs::remove_dir(&dir).unwrap();
         let seen = drain(&queue);
-        let gone = Event::Folder { watch };
-        assert_eq!(events(&seen).collect::<Vec<_>>(), [file(b"b", Change::Other), gone, gone]);
+        let gone = FileEvent::Folder { watch };
+        assert_eq!(events(&seen).collect::<Vec<_>>(), [file(b"b", FileChange::Other), gone, gone]);
         assert_eq!(unwatch(&queue, watch).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         let err = watch_folder(&queue, &dir).unwrap_err();
         assert_eq!(err.raw_os_error(), Some(libc::ENOENT));

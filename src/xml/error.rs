@@ -27,7 +27,7 @@ pub enum XmlError {
     /// libvirt's reader of attributes refuses the value.
     Value { element: &'static str, attribute: &'static str, value: String, expected: Expected },
     /// libvirt's parser of interfaces refuses the document.
-    Interface(Refusal),
+    Interface(ParseRefusal),
     /// libvirt accepts the value, but the kernel or the model cannot hold it.
     Flaw { element: &'static str, attribute: &'static str, value: String, flaw: Flaw },
 }
@@ -55,7 +55,7 @@ pub enum Expected {
 
 /// The errors of libvirt's parser of interfaces, in the order of its checks.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Refusal {
+pub enum ParseRefusal {
     /// This kind cannot be a member here.
     UnsupportedType(KindName),
     NoName,
@@ -154,7 +154,7 @@ impl fmt::Display for SyntaxError {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ParseRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnsupportedType(kind) => {

@@ -23,7 +23,7 @@ pub(super) struct Element {
     pub(super) name: String,
     /// The line where it begins, counted from 1.
     pub(super) line: usize,
-    pub(super) attributes: Vec<Attribute>,
+    pub(super) attributes: Vec<XmlAttribute>,
     pub(super) children: Vec<Element>,
     /// Whether there is text between its tags that is not blank.
     pub(super) has_text: bool,
@@ -31,7 +31,7 @@ pub(super) struct Element {
 
 /// One attribute.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Attribute {
+pub(super) struct XmlAttribute {
     pub(super) name: String,
     pub(super) value: String,
 }
@@ -81,7 +81,7 @@ pub(super) fn parse(text: &str) -> Result<Element, SyntaxError> {
         .max_entity_expansion_length(0)
         .max_entity_expansion_depth(0);
     let mut reader = EventReader::new_with_config(text.as_bytes(), config);
-    let mut builder = Builder::default();
+    let mut builder = TreeBuilder::default();
     loop {
         let event = reader.next().map_err(|err| from_reader(text, &err))?;
         let at = reader.position();
@@ -89,8 +89,8 @@ pub(super) fn parse(text: &str) -> Result<Element, SyntaxError> {
             return Err(syntax_error(text, at, NO_DOCTYPE.to_owned()));
         }
         match builder.take(event, at) {
-            Ok(Step::More) => {}
-            Ok(Step::Done(root)) => return Ok(root),
+            Ok(TreeEvent::More) => {}
+            Ok(TreeEvent::Done(root)) => return Ok(root),
             Err(message) => return Err(syntax_error(text, at, message)),
         }
     }
@@ -116,7 +116,7 @@ fn doctype_at(text: &str) -> Option<usize> {
 
 /// A tree that is being built.
 #[derive(Debug, Default)]
-struct Builder {
+struct TreeBuilder {
     /// Elements whose end has not come, the root first.
     open: Vec<Element>,
     root: Option<Element>,
@@ -124,14 +124,14 @@ struct Builder {
 }
 
 /// The result of an event.
-enum Step {
+enum TreeEvent {
     More,
     Done(Element),
 }
 
-impl Builder {
+impl TreeBuilder {
     /// Takes the next event, which begins at `at`; an error names the bound that is exceeded.
-    fn take(&mut self, event: XmlEvent, at: TextPosition) -> Result<Step, String> {
+    fn take(&mut self, event: XmlEvent, at: TextPosition) -> Result<TreeEvent, String> {
         match event {
             XmlEvent::StartElement { name, attributes, namespace } => {
                 // Declarations of namespaces are not among the attributes, and each element's event
@@ -141,7 +141,7 @@ impl Builder {
                 {
                     return Err(over("attributes of one element", XML_ATTRIBUTE_COUNT_MAX));
                 }
-                let attributes = attributes.into_iter().map(|attribute| Attribute {
+                let attributes = attributes.into_iter().map(|attribute| XmlAttribute {
                     name: known_by(attribute.name),
                     value: attribute.value,
                 });
@@ -163,14 +163,14 @@ impl Builder {
             }
             XmlEvent::EndDocument => {
                 let root = self.root.take().ok_or("there is no element")?;
-                return Ok(Step::Done(root));
+                return Ok(TreeEvent::Done(root));
             }
             XmlEvent::StartDocument { .. }
             | XmlEvent::ProcessingInstruction { .. }
             | XmlEvent::Comment(_)
             | XmlEvent::Whitespace(_) => {}
         }
-        Ok(Step::More)
+        Ok(TreeEvent::More)
     }
 
     fn open(&mut self, element: Element) -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::host::Host;
-use virtinterfaced::io::changes::Changes;
+use virtinterfaced::io::channel::Channel;
 use virtinterfaced::io::kernel::Kernel;
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::interface::{BondMode, BondMonitor, ForwardDelay};
@@ -221,7 +221,7 @@ fn the_kernel_made_of_values_refuses_what_the_kernel_refuses() {
         ip_batch(LINKS);
         let mut values: ValueKernel = VALUES.parse().unwrap();
         let mut kernel = Kernel::open().unwrap();
-        let mut changes = Changes::open().unwrap();
+        let mut changes = Channel::open().unwrap();
         let (mut host, mut buffer) = (Host::default(), vec![0; 65_536]);
         let mut differences = Vec::new();
         for step in steps() {

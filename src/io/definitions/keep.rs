@@ -13,9 +13,9 @@ use log::warn;
 use crate::definitions::files::{FilePath, FileState};
 use crate::error::HostError;
 use crate::io::definitions::{DefinitionStore, Stale, reserve};
-use crate::io::files::{self, Access};
+use crate::io::files::{self, FileAccess};
 use crate::snapshot::{FileRestoration, Files, KeptFile};
-use crate::sys::inotify::Change;
+use crate::sys::inotify::FileChange;
 
 impl DefinitionStore {
     /// Returns all definition files in their present state. A file that could not be read, and so
@@ -37,7 +37,7 @@ impl DefinitionStore {
         let unreadable = self.files.files().iter().filter(is_unreadable).map(|(path, _)| path);
         let again: Vec<_> = unreadable.chain(self.unread.paths()).cloned().collect();
         self.unread = Stale::default();
-        self.read_files(again.into_iter().map(|path| (path, Change::Other)));
+        self.read_files(again.into_iter().map(|path| (path, FileChange::Other)));
         if let Some(path) = self.unread.paths().next() {
             let err = io::Error::from_raw_os_error(libc::EAGAIN);
             return Err(HostError::new("read", self.path(path).display().to_string(), &err));
@@ -64,12 +64,12 @@ impl DefinitionStore {
                 files::replace_by_link(&path, OsStr::from_bytes(target))
             }
             Some(KeptFile::File { bytes, mode, uid, gid }) => {
-                let access = Access { mode: *mode, uid: *uid, gid: *gid };
+                let access = FileAccess { mode: *mode, uid: *uid, gid: *gid };
                 files::replace_as(&path, bytes, access)
             }
         });
         self.reserve = reserve();
-        self.read_files([(file.path.clone(), Change::Other)]);
+        self.read_files([(file.path.clone(), FileChange::Other)]);
         outcome
     }
 }
@@ -92,7 +92,7 @@ fn kept(path: &Path, state: &FileState) -> Result<Option<KeptFile>, HostError> {
         }
         FileState::Unreadable(err) => Err(err.clone()),
         FileState::Content(bytes) => {
-            let Access { mode, uid, gid } = Access::of(&metadata);
+            let FileAccess { mode, uid, gid } = FileAccess::of(&metadata);
             Ok(Some(KeptFile::File { bytes: bytes.clone(), mode, uid, gid }))
         }
     }

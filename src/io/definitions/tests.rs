@@ -169,25 +169,25 @@ fn lost_news_and_an_end_of_the_watch_mean_everything() {
     let Folder::Watched { watch, .. } = store.folder else { panic!("{:?}", store.folder) };
     let other = inotify::watch_folder(store.queue.as_ref().unwrap(), &scene.dir).unwrap();
 
-    let file = |watch, name, change| Event::File { watch, name, change };
-    let files = |changes: &[(&str, Change)]| {
+    let file = |watch, name, change| FileEvent::File { watch, name, change };
+    let files = |changes: &[(&str, FileChange)]| {
         Stale::Files(changes.iter().map(|(of, change)| (path(of), *change)).collect())
     };
-    struct Case<'a>(&'static str, Vec<Event<'a>>, Stale);
-    let written = file(watch, &b"a.xml"[..], Change::Other);
-    let created = file(watch, &b"a.xml"[..], Change::Created);
+    struct Case<'a>(&'static str, Vec<FileEvent<'a>>, Stale);
+    let written = file(watch, &b"a.xml"[..], FileChange::Other);
+    let created = file(watch, &b"a.xml"[..], FileChange::Created);
     let a = |change| files(&[("a", change)]);
     let cases = [
         Case("none", vec![], files(&[])),
-        Case("a file", vec![written, written], a(Change::Other)),
-        Case("a new one", vec![created], a(Change::Created)),
-        Case("made and written", vec![created, written], a(Change::Other)),
-        Case("removed and made", vec![written, created], a(Change::Other)),
-        Case("none of ours", vec![file(watch, b"a.tmp", Change::Other)], files(&[])),
-        Case("of another folder", vec![file(other, b"a.xml", Change::Other)], files(&[])),
-        Case("another folder", vec![Event::Folder { watch: other }], files(&[])),
-        Case("the folder", vec![written, Event::Folder { watch }, written], Stale::Everything),
-        Case("lost", vec![written, Event::Overflow, written], Stale::Everything),
+        Case("a file", vec![written, written], a(FileChange::Other)),
+        Case("a new one", vec![created], a(FileChange::Created)),
+        Case("made and written", vec![created, written], a(FileChange::Other)),
+        Case("removed and made", vec![written, created], a(FileChange::Other)),
+        Case("none of ours", vec![file(watch, b"a.tmp", FileChange::Other)], files(&[])),
+        Case("of another folder", vec![file(other, b"a.xml", FileChange::Other)], files(&[])),
+        Case("another folder", vec![FileEvent::Folder { watch: other }], files(&[])),
+        Case("the folder", vec![written, FileEvent::Folder { watch }, written], Stale::Everything),
+        Case("lost", vec![written, FileEvent::Overflow, written], Stale::Everything),
     ];
     for Case(label, events, want) in cases {
         let mut stale = Stale::default();
@@ -435,7 +435,7 @@ fn a_file_counts_as_another_one_once_for_each_content() {
     ];
     for Case(label, script, want) in cases {
         scene.sh(script);
-        assert_eq!(store.read_file(&path("a"), Change::Other), want, "{label}");
+        assert_eq!(store.read_file(&path("a"), FileChange::Other), want, "{label}");
     }
 }
 
@@ -444,7 +444,7 @@ fn what_could_not_be_read_for_want_of_something_is_read_the_next_time() {
     let scene = Scene::new();
     scene.sh("echo eth0 > interface/eth0.xml; echo eth1 > interface/eth1.xml");
     let mut store = scene.open();
-    let eth0 = Stale::Files(SortedMap::from([(path("eth0"), Change::Other)]));
+    let eth0 = Stale::Files(SortedMap::from([(path("eth0"), FileChange::Other)]));
     for (label, unread, want) in [
         ("nothing", Stale::default(), ["eth0", "eth1"]),
         ("a file", eth0, ["eth0:9", "eth1"]),

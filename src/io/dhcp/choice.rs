@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::DhcpError;
-use super::client::{self, Client, Known};
+use super::client::{self, DhcpProgram, KnownPrograms};
 use crate::config::choice::DhcpClient;
 use crate::model::lease::Lease;
 
@@ -16,7 +16,7 @@ use crate::model::lease::Lease;
 pub struct Choice {
     pub(super) choice: DhcpClient,
     pub(super) dirs: Vec<PathBuf>,
-    pub(super) known: Known,
+    pub(super) known: KnownPrograms,
 }
 
 impl Choice {
@@ -27,7 +27,7 @@ impl Choice {
     }
 
     pub(super) fn within(choice: DhcpClient, dirs: Vec<PathBuf>) -> Self {
-        let known = Known::new(&dirs);
+        let known = KnownPrograms::new(&dirs);
         Self { choice, dirs, known }
     }
 
@@ -37,8 +37,8 @@ impl Choice {
         self.client(lease).map(|_| ())
     }
 
-    pub(super) fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
-        let client = Client::find(self.choice, lease.family, &self.dirs, &self.known)?;
+    pub(super) fn client(&self, lease: &Lease) -> Result<DhcpProgram, DhcpError> {
+        let client = DhcpProgram::find(self.choice, lease.family, &self.dirs, &self.known)?;
         client.check(lease)?;
         Ok(client)
     }

@@ -55,13 +55,13 @@ pub(super) enum Confinement {
 /// Facts about the installed programs, which are read from files once. A program that is installed
 /// later is examined at each use, until the configuration is reloaded.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownPrograms {
     /// A busybox, and whether it contains udhcpc.
     busybox: Option<(PathBuf, bool)>,
     dhclient: Option<(PathBuf, Confinement)>,
 }
 
-impl Known {
+impl KnownPrograms {
     pub(super) fn new(dirs: &[PathBuf]) -> Self {
         let busybox = program_in(dirs, "busybox").map(|path| {
             let is_client = has_applet(&path);
@@ -91,7 +91,7 @@ impl Known {
 
 /// An installed client.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Client {
+pub(super) struct DhcpProgram {
     pub(super) kind: Kind,
     program: PathBuf,
     /// The name of udhcpc as an applet of a busybox that has no link of that name.
@@ -99,7 +99,7 @@ pub(super) struct Client {
     confinement: Confinement,
 }
 
-impl Client {
+impl DhcpProgram {
     /// Returns the client for a lease of `family`.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Client {
         choice: DhcpClient,
         family: Family,
         dirs: &[PathBuf],
-        known: &Known,
+        known: &KnownPrograms,
     ) -> Result<Self, DhcpError> {
         if let Some(kind) = chosen(choice) {
             if !kind.speaks(family) {
@@ -123,7 +123,7 @@ impl Client {
             .ok_or(DhcpError::NoneInstalled { family })
     }
 
-    fn installed(kind: Kind, dirs: &[PathBuf], known: &Known) -> Option<Self> {
+    fn installed(kind: Kind, dirs: &[PathBuf], known: &KnownPrograms) -> Option<Self> {
         if let Some(program) = program_in(dirs, kind.name()) {
             let confinement = match kind {
                 Kind::Dhclient => known.confinement(&program),
@@ -140,7 +140,7 @@ impl Client {
     }
 
     /// Returns the program that another program's client ran for a lease.
-    pub(super) fn like(before: &ForeignClient, known: &Known) -> Self {
+    pub(super) fn like(before: &ForeignClient, known: &KnownPrograms) -> Self {
         let program = PathBuf::from(OsString::from_vec(before.command.file.clone()));
         let name = program.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let applet = name.starts_with("busybox").then_some(Kind::Udhcpc.name());

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-use super::record::Identity;
+use super::record::ProcessId;
 use crate::limits::DHCPCD_ANSWER_LEN_MAX;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
@@ -52,7 +52,7 @@ enum Goal {
 /// The task of making the manager take or release one link.
 #[derive(Debug)]
 pub(super) struct Errand {
-    manager: Identity,
+    manager: ProcessId,
     link: IfName,
     goal: Goal,
     /// A port of the link, which the manager must not have as well.
@@ -72,17 +72,17 @@ pub(super) struct Errand {
 
 impl Errand {
     /// Creates the task of taking a link back, with its former settings.
-    pub(super) fn take(manager: Identity, link: IfName, now: Instant) -> Self {
+    pub(super) fn take(manager: ProcessId, link: IfName, now: Instant) -> Self {
         Self::new(manager, link, Goal::Has, now)
     }
 
     /// Creates the task of releasing a link with its configuration left in place.
-    pub(super) fn let_go(manager: Identity, link: IfName, now: Instant) -> Self {
+    pub(super) fn let_go(manager: ProcessId, link: IfName, now: Instant) -> Self {
         Self::new(manager, link, Goal::Lacks, now)
     }
 
     /// Creates the task of continuing a lease on another link.
-    pub(super) fn lease(manager: Identity, lease: &Lease, now: Instant) -> Self {
+    pub(super) fn lease(manager: ProcessId, lease: &Lease, now: Instant) -> Self {
         let mut options = vec!["--nodelay".to_owned()];
         if let Some(wanted) = lease.wanted.filter(|it| it.address().is_ipv4()) {
             options.extend(["-r".to_owned(), wanted.address().to_string()]);
@@ -94,7 +94,7 @@ impl Errand {
         Self { port: lease.like.filter(|port| *port != lease.link), options, ..errand }
     }
 
-    fn new(manager: Identity, link: IfName, goal: Goal, now: Instant) -> Self {
+    fn new(manager: ProcessId, link: IfName, goal: Goal, now: Instant) -> Self {
         let (port, options, talk, look_at) = (None, Vec::new(), None, now);
         let (is_done, is_given_up) = (false, false);
         let (order_time, has_left_port) = (ORDER_TIME, false);
@@ -113,7 +113,7 @@ impl Errand {
         }
     }
 
-    pub(super) fn manager(&self) -> &Identity {
+    pub(super) fn manager(&self) -> &ProcessId {
         &self.manager
     }
 
@@ -127,7 +127,7 @@ impl Errand {
     }
 
     fn has_manager_ended(&self) -> bool {
-        Identity::of(self.manager.pid).as_ref() != Some(&self.manager)
+        ProcessId::of(self.manager.pid).as_ref() != Some(&self.manager)
     }
 
     /// Changes the task to releasing the link.
@@ -168,12 +168,12 @@ impl Errand {
             return;
         };
         match talk.poll() {
-            Answer::Missing if now < talk.until => {
+            ErrandAnswer::Missing if now < talk.until => {
                 self.look_at = now + LOOK_INTERVAL;
                 self.talk = Some(talk);
             }
-            Answer::Missing | Answer::Refused => self.look_at = now + RETRY_INTERVAL,
-            Answer::Links(links) => {
+            ErrandAnswer::Missing | ErrandAnswer::Refused => self.look_at = now + RETRY_INTERVAL,
+            ErrandAnswer::Links(links) => {
                 // The manager takes no order from another connection before the end of this one.
                 drop(talk);
                 if let Some(order) = self.hear(&links, now) {
@@ -227,7 +227,7 @@ struct Talk {
     until: Instant,
 }
 
-enum Answer {
+enum ErrandAnswer {
     /// The answer is incomplete.
     Missing,
     Refused,
@@ -241,7 +241,7 @@ impl Talk {
         Some(Self { socket, answer: Vec::new(), until: now + ANSWER_TIME_MAX })
     }
 
-    fn poll(&mut self) -> Answer {
+    fn poll(&mut self) -> ErrandAnswer {
         const CHUNK_LEN: usize = 16 * 1024;
         let mut chunk = [0; CHUNK_LEN];
         while self.answer.len() < DHCPCD_ANSWER_LEN_MAX {
@@ -249,14 +249,16 @@ impl Talk {
                 Ok(received) if received.len > 0 => {
                     self.answer.extend_from_slice(chunk.get(..received.len).unwrap_or_default());
                 }
-                Ok(_) => return decode(&self.answer).map_or(Answer::Refused, Answer::Links),
-                Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => {
-                    return decode(&self.answer).map_or(Answer::Missing, Answer::Links);
+                Ok(_) => {
+                    return decode(&self.answer).map_or(ErrandAnswer::Refused, ErrandAnswer::Links);
                 }
-                Err(_) => return Answer::Refused,
+                Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => {
+                    return decode(&self.answer).map_or(ErrandAnswer::Missing, ErrandAnswer::Links);
+                }
+                Err(_) => return ErrandAnswer::Refused,
             }
         }
-        Answer::Refused
+        ErrandAnswer::Refused
     }
 }
 

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 pub use self::choice::Choice;
-use self::client::{Client, Files};
+use self::client::{DhcpProgram, Files};
 use self::errand::Errand;
 pub use self::error::DhcpError;
 use self::foreign::ForeignClients;
@@ -42,7 +42,7 @@ use self::foreign::heritage::Heritage;
 use self::names::Names;
 use self::notes::Notes;
 use self::process::Process;
-use self::record::{Identity, Record};
+use self::record::{ProcessId, Record};
 use crate::config::choice::DhcpClient;
 use crate::error::HostError;
 use crate::limits::DHCP_STOP_TIME_MAX;
@@ -172,7 +172,7 @@ impl DhcpClients {
     }
 
     /// Returns the client for a lease. If a dhcpcd manages all links, no other dhcpcd can run.
-    fn client(&self, lease: &Lease) -> Result<Client, DhcpError> {
+    fn client(&self, lease: &Lease) -> Result<DhcpProgram, DhcpError> {
         let client = self.choice.client(lease)?;
         if client.kind != ClientProgram::Dhcpcd {
             return Ok(client);
@@ -182,7 +182,7 @@ impl DhcpClients {
         let Some(manager) = self.foreign()?.into_iter().find(is_manager) else { return Ok(client) };
         let Choice { choice, dirs, known } = &self.choice;
         let other = (*choice == DhcpClient::Auto)
-            .then(|| Client::find(DhcpClient::Dhclient, lease.family, dirs, known).ok());
+            .then(|| DhcpProgram::find(DhcpClient::Dhclient, lease.family, dirs, known).ok());
         other.flatten().ok_or(DhcpError::Managed { pid: manager.pid })
     }
 
@@ -495,7 +495,7 @@ impl DhcpClients {
             return Ok(Phase::Running { process, since: now });
         }
         let client = match &heritage {
-            Some(heritage) => Client::like(&heritage.before, &self.choice.known),
+            Some(heritage) => DhcpProgram::like(&heritage.before, &self.choice.known),
             None => self.client(lease)?,
         };
         client.check(lease)?;
@@ -515,7 +515,7 @@ impl DhcpClients {
     }
 
     /// Returns the running manager of all links, if it or an earlier manager had the lease.
-    fn manager_like(&self, heritage: Option<&Heritage>) -> Result<Option<Identity>, HostError> {
+    fn manager_like(&self, heritage: Option<&Heritage>) -> Result<Option<ProcessId>, HostError> {
         match heritage.map(|heritage| heritage.before.leaving) {
             Some(Leaving::Told) => self.foreign.manager(&self.pids()),
             Some(Leaving::Ended) | None => Ok(None),
@@ -553,7 +553,7 @@ impl DhcpClients {
     /// Writes the files that the client reads.
     fn prepare(
         &self,
-        client: &Client,
+        client: &DhcpProgram,
         lease: &Lease,
         heritage: Option<&Heritage>,
     ) -> Result<Files, HostError> {

@@ -11,14 +11,14 @@ use std::os::fd::OwnedFd;
 use std::process::Child;
 
 use super::errand::Errand;
-use super::record::Identity;
+use super::record::ProcessId;
 use crate::sys::process;
 
 #[derive(Debug)]
 pub(super) enum Process {
     Child(Child),
     Adopted {
-        identity: Identity,
+        identity: ProcessId,
         descriptor: Option<OwnedFd>,
     },
     /// The manager of all links, which serves the link for the daemon.
@@ -27,10 +27,10 @@ pub(super) enum Process {
 
 impl Process {
     /// Returns the process with this identity, if it still exists.
-    pub(super) fn adopt(identity: Identity) -> Option<Self> {
+    pub(super) fn adopt(identity: ProcessId) -> Option<Self> {
         // Opened first and checked afterwards: the descriptor's process cannot change in between.
         let descriptor = process::open_process(identity.pid).ok();
-        let is_same = Identity::of(identity.pid).as_ref() == Some(&identity);
+        let is_same = ProcessId::of(identity.pid).as_ref() == Some(&identity);
         is_same.then_some(Self::Adopted { identity, descriptor })
     }
 
@@ -45,9 +45,9 @@ impl Process {
     }
 
     /// Returns the identity to be recorded.
-    pub(super) fn identity(&self) -> Option<Identity> {
+    pub(super) fn identity(&self) -> Option<ProcessId> {
         match self {
-            Self::Child(child) => libc::pid_t::try_from(child.id()).ok().and_then(Identity::of),
+            Self::Child(child) => libc::pid_t::try_from(child.id()).ok().and_then(ProcessId::of),
             Self::Adopted { identity, .. } => Some(identity.clone()),
             Self::Manager(errand) => Some(errand.manager().clone()),
         }
@@ -62,7 +62,7 @@ impl Process {
                 process::has_process_ended(descriptor)
             }
             Self::Adopted { identity, descriptor: None } => {
-                Identity::of(identity.pid).as_ref() != Some(identity)
+                ProcessId::of(identity.pid).as_ref() != Some(identity)
             }
             Self::Manager(errand) => errand.is_over(),
         }

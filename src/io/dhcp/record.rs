@@ -23,7 +23,7 @@ pub(super) const RECORD_SUFFIX: &str = "pid";
 
 /// A process, distinguished from later ones with the same pid.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Identity {
+pub(super) struct ProcessId {
     pub(super) pid: libc::pid_t,
     /// Clock ticks between the boot and the process's start.
     started: u64,
@@ -31,7 +31,7 @@ pub(super) struct Identity {
     program: String,
 }
 
-impl Identity {
+impl ProcessId {
     /// Returns the identity of a process; `None` if it does not exist, or is a zombie.
     pub(super) fn of(pid: libc::pid_t) -> Option<Self> {
         let path = PathBuf::from(format!("/proc/{pid}/stat"));
@@ -40,7 +40,7 @@ impl Identity {
 }
 
 /// Parses /proc/PID/stat. The program's name is in brackets, and may contain brackets.
-fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<Identity> {
+fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<ProcessId> {
     let (_, rest) = stat.split_once('(')?;
     let (program, rest) = rest.rsplit_once(") ")?;
     let mut fields = rest.split_ascii_whitespace();
@@ -49,13 +49,13 @@ fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<Identity> {
         return None;
     }
     let started = fields.nth(18)?.parse().ok()?;
-    Some(Identity { pid, started, program: program.to_owned() })
+    Some(ProcessId { pid, started, program: program.to_owned() })
 }
 
 /// The content of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Record {
-    pub(super) identity: Identity,
+    pub(super) identity: ProcessId,
     pub(super) lease: Lease,
     /// Whether the process is the manager of all links, which serves the lease for the daemon.
     pub(super) is_manager: bool,
@@ -63,7 +63,7 @@ pub(super) struct Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Identity { pid, started, program } = &self.identity;
+        let ProcessId { pid, started, program } = &self.identity;
         writeln!(f, "{pid}\nstarted {started}\nprogram {program}")?;
         if self.is_manager {
             writeln!(f, "manager")?;
@@ -101,7 +101,7 @@ fn parse(link: IfName, family: Family, text: &str) -> Option<Record> {
     };
     let like = lines.next().and_then(|line| IfName::new(line.strip_prefix("like ")?).ok());
     let lease = Lease { link, family, name_servers, wanted: None, like };
-    Some(Record { identity: Identity { pid, started, program }, lease, is_manager })
+    Some(Record { identity: ProcessId { pid, started, program }, lease, is_manager })
 }
 
 /// Returns the files of one kind.
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_process_is_told_by_its_start_and_name() {
-        let want = Identity { pid: 42, started: 777, program: "a) b (c)".to_owned() };
+        let want = ProcessId { pid: 42, started: 777, program: "a) b (c)".to_owned() };
         assert_eq!(parse_stat(42, STAT), Some(want));
         for (label, stat) in [
             ("has ended", STAT.replace(" S ", " Z ")),
@@ -185,8 +185,8 @@ mod tests {
             assert_eq!(parse_stat(42, &stat), None, "{label}");
         }
         let own = libc::pid_t::try_from(std::process::id()).unwrap();
-        assert_eq!(Identity::of(own), Identity::of(own));
-        assert!(Identity::of(own).is_some());
+        assert_eq!(ProcessId::of(own), ProcessId::of(own));
+        assert!(ProcessId::of(own).is_some());
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
         for name_servers in [NameServers::Taken, NameServers::Left] {
             for family in [Family::Ipv4, Family::Ipv6] {
                 let lease = Lease { link, family, name_servers, wanted: None, like: None };
-                let identity = Identity { pid: 42, started: 777, program: "udhcpc".to_owned() };
+                let identity = ProcessId { pid: 42, started: 777, program: "udhcpc".to_owned() };
                 let is_manager = name_servers == NameServers::Left;
                 let record = Record { identity, lease, is_manager };
                 let text = record.to_string();

@@ -231,7 +231,7 @@ fn how_a_script_failed_is_told_in_a_few_words() {
     let status = |script| Command::new("sh").args(["-c", script]).status().unwrap();
     assert_eq!(ending(status("exit 3")), "exit status 3");
     assert_eq!(ending(status("kill -9 $$")), "killed by signal 9");
-    let call = Call { script: PathBuf::from("/h/daemon"), occasion: Occasion::Reload };
+    let call = HookCall { script: PathBuf::from("/h/daemon"), occasion: Occasion::Reload };
     assert_eq!(call.to_string(), "/h/daemon - reload begin SIGHUP");
 }
 

@@ -29,12 +29,12 @@ const ANSWER_LEN: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Speeds {
     known: SortedMap<LinkIndex, Option<u32>>,
-    asking: Option<Asking>,
+    asking: Option<SpeedProcess>,
 }
 
 /// The process that requests speeds.
 #[derive(Debug)]
-struct Asking {
+struct SpeedProcess {
     child: libc::pid_t,
     answers: File,
     /// The incomplete last answer.
@@ -137,7 +137,7 @@ impl Speeds {
     }
 }
 
-fn ask_aside(links: &[(LinkIndex, IfName)]) -> io::Result<Asking> {
+fn ask_aside(links: &[(LinkIndex, IfName)]) -> io::Result<SpeedProcess> {
     let (reader, writer) = process::pipe_without_waiting()?;
     match process::fork()? {
         Fork::Child => {
@@ -146,7 +146,7 @@ fn ask_aside(links: &[(LinkIndex, IfName)]) -> io::Result<Asking> {
             let _ = answer(links, writer);
             process::end_now(0)
         }
-        Fork::Parent(child) => Ok(Asking {
+        Fork::Parent(child) => Ok(SpeedProcess {
             child,
             answers: File::from(reader),
             part: Vec::new(),

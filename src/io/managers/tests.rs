@@ -35,7 +35,7 @@ impl Files {
 
     /// Returns the holds on eth0 to eth3, with indexes 2 to 5, and on br0, which does not exist.
     fn holds(&self) -> Vec<String> {
-        let target = |name: &str, index: Option<u32>| Target {
+        let target = |name: &str, index: Option<u32>| ManagerQuery {
             link: IfName::new(name).unwrap(),
             index: index.map(LinkIndex),
             is_bridge: name.starts_with("br"),

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use log::debug;
 
 use crate::error::HostError;
-use crate::io::room::{Received, Room};
+use crate::io::room::{Reception, Room};
 use crate::limits::READ_BUFFER_LEN;
 use crate::netlink::conversation::{AnswerState, Conversation, encode_end, encode_loss};
 use crate::netlink::link;
@@ -119,13 +119,13 @@ impl Teller {
         let mut has_lost = false;
         loop {
             let (told, answer) = match self.room.receive(&self.socket, &mut self.buffer) {
-                Ok(Received::Whole(datagram)) => {
+                Ok(Reception::Whole(datagram)) => {
                     (datagram, self.conversation.handle_datagram(datagram, |_| {}))
                 }
-                Ok(Received::Front(front)) => {
+                Ok(Reception::Front(front)) => {
                     (front, self.conversation.handle_front(front, |_| {}))
                 }
-                Ok(Received::Lost) => {
+                Ok(Reception::Lost) => {
                     has_lost = true;
                     let mut loss = Vec::new();
                     encode_loss(&mut loss, sequence);

@@ -45,8 +45,8 @@ impl Folder {
         }
     }
 
-    fn start(&self, circumstances: Circumstances, settings: &Logging) -> (State, Warnings) {
-        State::start(circumstances, settings, self.services()).unwrap()
+    fn start(&self, circumstances: Circumstances, settings: &Logging) -> (LogState, Warnings) {
+        LogState::start(circumstances, settings, self.services()).unwrap()
     }
 }
 
@@ -64,13 +64,13 @@ fn settings(level: LogLevel, filters: &str, outputs: &str) -> Logging {
     }
 }
 
-fn log(state: &mut State, level: Level, module: &'static str, text: &str) {
+fn log(state: &mut LogState, level: Level, module: &'static str, text: &str) {
     let mut record = Record::builder();
     record.level(level).target(module).module_path(Some(module)).line(Some(1));
     state.log(&record.args(format_args!("{text}")).build(), None);
 }
 
-fn outputs(state: &State) -> String {
+fn outputs(state: &LogState) -> String {
     state.outputs().iter().map(LogOutput::to_string).collect::<Vec<_>>().join(" ")
 }
 
@@ -183,7 +183,7 @@ fn an_output_that_is_asked_for_and_cannot_be_opened_is_named_and_changes_nothing
     assert_eq!((state.level, state.filters()), (LogLevel::Debug, &[][..]));
     log(&mut state, Level::Debug, "a::b", "still");
     assert_eq!(words(&folder.read("good")), ["still"]);
-    let err = State::start(folder.circumstances(), &plan, folder.services()).unwrap_err();
+    let err = LogState::start(folder.circumstances(), &plan, folder.services()).unwrap_err();
     assert_eq!(err.to_string(), want);
 }
 
@@ -226,7 +226,7 @@ fn a_file_that_was_moved_away_is_left_and_one_that_cannot_be_opened_is_kept() {
     fs::create_dir(folder.path("logs")).unwrap();
     let plan = settings(LogLevel::Debug, "", &list);
     let (mut state, _) = folder.start(folder.circumstances(), &plan);
-    let say = |state: &mut State, text| log(state, Level::Info, "a::b", text);
+    let say = |state: &mut LogState, text| log(state, Level::Info, "a::b", text);
     say(&mut state, "one");
     fs::rename(folder.path("logs/x"), folder.path("logs/y")).unwrap();
     say(&mut state, "two");

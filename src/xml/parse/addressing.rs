@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::model::address::{Family, Ip};
 use crate::model::interface::{Dhcp, Protocol};
-use crate::xml::error::{Expected, Flaw, Refusal, XmlError};
+use crate::xml::error::{Expected, Flaw, ParseRefusal, XmlError};
 use crate::xml::parse::values::{Radix, filled, flaw, integer, unexpected};
 use crate::xml::tree::Element;
 use crate::xml::words;
@@ -18,9 +18,10 @@ use crate::xml::words;
 pub(super) fn protocols(root: &Element) -> Result<Vec<Protocol>, XmlError> {
     let mut protocols = Vec::<Protocol>::new();
     for element in root.children("protocol") {
-        let text = element.attribute("family").ok_or(XmlError::Interface(Refusal::NoFamily))?;
+        let text =
+            element.attribute("family").ok_or(XmlError::Interface(ParseRefusal::NoFamily))?;
         let family = words::find(&words::FAMILIES, words::family, text)
-            .ok_or_else(|| XmlError::Interface(Refusal::Family(text.to_owned())))?;
+            .ok_or_else(|| XmlError::Interface(ParseRefusal::Family(text.to_owned())))?;
         if protocols.iter().any(|earlier| earlier.family == family) {
             return Err(flaw("protocol", "family", text, Flaw::FamilyTwice));
         }

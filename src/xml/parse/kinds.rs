@@ -12,7 +12,7 @@ use crate::model::interface::{
     Vlan,
 };
 use crate::model::name::IfName;
-use crate::xml::error::{Expected, Flaw, Refusal, XmlError};
+use crate::xml::error::{Expected, Flaw, ParseRefusal, XmlError};
 use crate::xml::parse::values::{
     Radix, decimal, delay, filled, first, flaw, integer, name, unexpected, unsigned,
 };
@@ -33,9 +33,9 @@ pub(super) fn head(
     let kind = words::find(&KINDS, words::kind, text)
         .ok_or_else(|| unexpected("interface", "type", text, Expected::Word))?;
     if !allowed.contains(&kind) {
-        return Err(XmlError::Interface(Refusal::UnsupportedType(kind)));
+        return Err(XmlError::Interface(ParseRefusal::UnsupportedType(kind)));
     }
-    let text = element.attribute("name").ok_or(XmlError::Interface(Refusal::NoName))?;
+    let text = element.attribute("name").ok_or(XmlError::Interface(ParseRefusal::NoName))?;
     Ok((kind, name(text)?))
 }
 
@@ -81,7 +81,7 @@ fn link(element: &Element) -> Result<LinkStatus, XmlError> {
 /// The element that an interface of this type must have.
 fn body(element: &Element, kind: KindName) -> Result<&Element, XmlError> {
     let body = element.child(words::kind(kind));
-    body.ok_or(XmlError::Interface(Refusal::NoKindElement(kind)))
+    body.ok_or(XmlError::Interface(ParseRefusal::NoKindElement(kind)))
 }
 
 fn bridge(element: &Element) -> Result<Bridge, XmlError> {
@@ -105,7 +105,7 @@ fn port(element: &Element) -> Result<Port, XmlError> {
         KindName::Ethernet => PortKind::Ethernet(ethernet(element)?),
         KindName::Bond => PortKind::Bond(bond(element)?),
         KindName::Vlan => PortKind::Vlan(vlan(element)?),
-        KindName::Bridge => return Err(XmlError::Interface(Refusal::UnsupportedType(kind))),
+        KindName::Bridge => return Err(XmlError::Interface(ParseRefusal::UnsupportedType(kind))),
     };
     Ok(Port { name, kind })
 }
@@ -115,7 +115,7 @@ fn bond(element: &Element) -> Result<Bond, XmlError> {
     let element = body(element, KindName::Bond)?;
     let mode = filled(element, "mode").map(|text| {
         words::find(&words::BOND_MODES, words::bond_mode, text)
-            .ok_or_else(|| XmlError::Interface(Refusal::BondMode(text.to_owned())))
+            .ok_or_else(|| XmlError::Interface(ParseRefusal::BondMode(text.to_owned())))
     });
     let mode = mode.transpose()?;
     let members = element.children("interface").map(member).collect::<Result<_, _>>()?;
@@ -137,11 +137,12 @@ fn member(element: &Element) -> Result<BondMember, XmlError> {
 
 fn miimon(bond: &Element) -> Result<BondMonitor, XmlError> {
     let freq = first(bond, "miimon", "freq").and_then(|text| Some((text, decimal_int(text)?)));
-    let freq = freq.ok_or(XmlError::Interface(Refusal::MiiFreq))?;
+    let freq = freq.ok_or(XmlError::Interface(ParseRefusal::MiiFreq))?;
     let freq = milliseconds("miimon", "freq", freq)?;
     let delay = |attribute: &'static str| {
         let Some(text) = first(bond, "miimon", attribute) else { return Ok(0) };
-        let value = decimal_int(text).ok_or(XmlError::Interface(Refusal::MiiDelay(attribute)))?;
+        let value =
+            decimal_int(text).ok_or(XmlError::Interface(ParseRefusal::MiiDelay(attribute)))?;
         let delay = milliseconds("miimon", attribute, (text, value))?;
         if freq == 0 && delay > 0 {
             return Err(flaw("miimon", attribute, text, Flaw::DelayUnmonitored));
@@ -152,7 +153,7 @@ fn miimon(bond: &Element) -> Result<BondMonitor, XmlError> {
     let updelay = delay("updelay")?;
     let carrier = first(bond, "miimon", "carrier").map(|text| {
         words::find(&words::MII_CARRIERS, words::mii_carrier, text)
-            .ok_or_else(|| XmlError::Interface(Refusal::MiiCarrier(text.to_owned())))
+            .ok_or_else(|| XmlError::Interface(ParseRefusal::MiiCarrier(text.to_owned())))
     });
     Ok(BondMonitor::Mii { freq, downdelay, updelay, carrier: carrier.transpose()? })
 }
@@ -160,13 +161,14 @@ fn miimon(bond: &Element) -> Result<BondMonitor, XmlError> {
 fn arpmon(bond: &Element, mode: Option<BondMode>) -> Result<BondMonitor, XmlError> {
     let interval =
         first(bond, "arpmon", "interval").and_then(|text| Some((text, decimal_int(text)?)));
-    let interval = interval.ok_or(XmlError::Interface(Refusal::ArpInterval))?;
+    let interval = interval.ok_or(XmlError::Interface(ParseRefusal::ArpInterval))?;
     let interval = milliseconds("arpmon", "interval", interval)?;
-    let text = first(bond, "arpmon", "target").ok_or(XmlError::Interface(Refusal::NoArpTarget))?;
+    let text =
+        first(bond, "arpmon", "target").ok_or(XmlError::Interface(ParseRefusal::NoArpTarget))?;
     let target = arp_target(text)?;
     let validate = first(bond, "arpmon", "validate").map(|text| {
         words::find(&words::ARP_VALIDATES, words::arp_validate, text)
-            .ok_or_else(|| XmlError::Interface(Refusal::ArpValidate(text.to_owned())))
+            .ok_or_else(|| XmlError::Interface(ParseRefusal::ArpValidate(text.to_owned())))
     });
     let validate = validate.transpose()?;
     match mode {
@@ -208,9 +210,9 @@ fn milliseconds(
 fn vlan(element: &Element) -> Result<Vlan, XmlError> {
     let link = link(element)?;
     let element = body(element, KindName::Vlan)?;
-    let tag_text = filled(element, "tag").ok_or(XmlError::Interface(Refusal::NoTag))?;
+    let tag_text = filled(element, "tag").ok_or(XmlError::Interface(ParseRefusal::NoTag))?;
     let parent =
-        first(element, "interface", "name").ok_or(XmlError::Interface(Refusal::NoParent))?;
+        first(element, "interface", "name").ok_or(XmlError::Interface(ParseRefusal::NoParent))?;
     let tag = decimal(tag_text).and_then(|tag| u16::try_from(tag).ok());
     // IEEE 802.1Q reserves the last. The first is for frames with a priority and no VLAN; the
     // kernel accepts it for a link.

@@ -17,7 +17,7 @@ use crate::limits::MTU_MAX;
 use crate::model::interface::{Bond, BondMember, Interface, Kind, Port, PortKind, StartMode, Vlan};
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
-use crate::xml::error::{Flaw, Refusal, XmlError};
+use crate::xml::error::{Flaw, ParseRefusal, XmlError};
 use crate::xml::parse::values::{Radix, flaw, unsigned};
 use crate::xml::schema;
 pub(crate) use crate::xml::schema::Remarks;
@@ -66,7 +66,7 @@ fn start(root: &Element) -> Result<Option<StartMode>, XmlError> {
     let Some(text) = values::first(root, "start", "mode") else { return Ok(None) };
     match words::find(&words::START_MODES, words::start_mode, text) {
         Some(mode) => Ok(Some(mode)),
-        None => Err(XmlError::Interface(Refusal::StartMode(text.to_owned()))),
+        None => Err(XmlError::Interface(ParseRefusal::StartMode(text.to_owned()))),
     }
 }
 
@@ -75,7 +75,7 @@ fn mtu(root: &Element) -> Result<Option<u32>, XmlError> {
     // libvirt fails here without a reason.
     let size = unsigned(text, Radix::Ten).ok_or_else(|| flaw("mtu", "size", text, Flaw::Number))?;
     if size > MTU_MAX {
-        return Err(XmlError::Interface(Refusal::MtuOver));
+        return Err(XmlError::Interface(ParseRefusal::MtuOver));
     }
     Ok(Some(size).filter(|size| *size > 0))
 }

@@ -77,7 +77,7 @@ fn the_bounds_of_numbers_are_where_they_are_said_to_be() {
         parse(&format!("<interface type='ethernet' name='a'><mtu size='{size}'/></interface>"))
     };
     assert_eq!(mtu(MTU_MAX).map(|interface| interface.mtu), Ok(Some(MTU_MAX)));
-    assert_eq!(mtu(MTU_MAX + 1), Err(XmlError::Interface(Refusal::MtuOver)));
+    assert_eq!(mtu(MTU_MAX + 1), Err(XmlError::Interface(ParseRefusal::MtuOver)));
     let delay = |stp: &str, seconds: &str| {
         parse(&format!(
             "<interface type='bridge' name='a'><bridge {stp} delay='{seconds}'/></interface>"

@@ -5,7 +5,7 @@
 //! message quotes. Every message is one line that begins with a place.
 
 use virtinterfaced::config::Settings;
-use virtinterfaced::config::lexer::{self, Place, Scalar, Value};
+use virtinterfaced::config::lexer::{self, Scalar, TextPosition, Value};
 use virtinterfaced::model::client::Privilege;
 
 /// See the module.
@@ -34,7 +34,7 @@ pub fn run(input: &[u8]) {
 
 /// The text that begins at `place`, which is empty at the end of the input; `None` if the text has
 /// no such place.
-fn at(text: &str, place: Place) -> Option<&str> {
+fn at(text: &str, place: TextPosition) -> Option<&str> {
     let mut lines = text.split_inclusive('\n');
     let line_start: usize = lines.by_ref().take(place.line.checked_sub(1)?).map(str::len).sum();
     let line = text.get(line_start..)?;
@@ -62,5 +62,5 @@ fn check_message(text: &str, message: &str) {
         assert!(message.is_empty(), "{message:?} has no place");
         return;
     };
-    assert!(at(text, Place { line, column }).is_some(), "{message:?} is not in the text");
+    assert!(at(text, TextPosition { line, column }).is_some(), "{message:?} is not in the text");
 }

@@ -12,12 +12,12 @@ fn lease(family: Family, name_servers: NameServers, wanted: Option<&str>) -> Lea
     Lease { link: IfName::new("br0").unwrap(), family, name_servers, wanted, like: None }
 }
 
-fn client(kind: Kind, confinement: Confinement) -> Client {
+fn client(kind: Kind, confinement: Confinement) -> DhcpProgram {
     let program = Path::new("/sbin").join(kind.name());
-    Client { kind, program, applet: None, confinement }
+    DhcpProgram { kind, program, applet: None, confinement }
 }
 
-fn line(client: &Client, lease: &Lease) -> String {
+fn line(client: &DhcpProgram, lease: &Lease) -> String {
     let files = Files::new(Path::new("/run/d"), lease);
     let command = client.command(lease, &files, Some("host"), None);
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -31,8 +31,11 @@ fn each_client_is_called_so_that_it_stays_in_the_foreground() {
     let v6 = lease(Family::Ipv6, NameServers::Left, None);
     let state = "VIRTINTERFACED_LEASE=/run/d/br0";
     let free = |kind| client(kind, Confinement::None);
-    let applet =
-        Client { program: "/bin/busybox".into(), applet: Some("udhcpc"), ..free(Kind::Udhcpc) };
+    let applet = DhcpProgram {
+        program: "/bin/busybox".into(),
+        applet: Some("udhcpc"),
+        ..free(Kind::Udhcpc)
+    };
     let udhcpc = "-f -t 3 -T 3 -A 5 -i br0 -s /run/d/virtinterfaced-lease -O 121 -O 119";
     let cases = [
         (free(Kind::Udhcpc), v4, format!("/sbin/udhcpc {udhcpc} -x hostname:host")),
@@ -173,11 +176,11 @@ fn folder(label: &str, programs: &[&str], parts: &str) -> PathBuf {
     dir
 }
 
-fn find(choice: DhcpClient, family: Family, dir: &PathBuf) -> Result<Client, DhcpError> {
+fn find(choice: DhcpClient, family: Family, dir: &PathBuf) -> Result<DhcpProgram, DhcpError> {
     let dirs = std::slice::from_ref(dir);
-    let found = Client::find(choice, family, dirs, &Known::new(dirs));
+    let found = DhcpProgram::find(choice, family, dirs, &KnownPrograms::new(dirs));
     // A program that is installed after the choice was created is found as well.
-    assert_eq!(Client::find(choice, family, dirs, &Known::default()), found);
+    assert_eq!(DhcpProgram::find(choice, family, dirs, &KnownPrograms::default()), found);
     assert!(!dir.join("ran").exists(), "no program is run to find out its kind");
     found
 }
@@ -218,14 +221,14 @@ fn the_first_client_that_is_there_and_can_is_taken() {
 fn what_was_read_of_a_program_is_not_read_again() {
     let dir = folder("known", &["busybox"], "\0udhcpc\0");
     let dirs = std::slice::from_ref(&dir);
-    let known = Known::new(dirs);
+    let known = KnownPrograms::new(dirs);
     // The new content would give another result.
     fs::write(dir.join("busybox"), "").unwrap();
-    let found = Client::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
+    let found = DhcpProgram::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
     assert_eq!(found.map(|found| found.applet), Ok(Some("udhcpc")));
     // Whether the program exists is checked each time.
     fs::remove_file(dir.join("busybox")).unwrap();
-    let found = Client::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
+    let found = DhcpProgram::find(DhcpClient::Auto, Family::Ipv4, dirs, &known);
     assert_eq!(found, Err(DhcpError::NoneInstalled { family: Family::Ipv4 }));
     fs::remove_dir_all(&dir).unwrap();
 }

@@ -17,7 +17,7 @@ fn errand(like: Option<&str>, name_servers: NameServers) -> Errand {
     let wanted = IpPrefix::new([192, 0, 2, 5].into(), 24);
     let like = like.map(link);
     let lease = Lease { link: link("br0"), family: Family::Ipv4, name_servers, wanted, like };
-    Errand::lease(Identity::of(1).unwrap(), &lease, now())
+    Errand::lease(ProcessId::of(1).unwrap(), &lease, now())
 }
 
 #[test]

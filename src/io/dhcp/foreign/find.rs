@@ -18,7 +18,7 @@ use super::arguments::{self, Sighting};
 use super::heritage;
 use crate::error::HostError;
 use crate::io::dhcp::errand;
-use crate::io::dhcp::record::Identity;
+use crate::io::dhcp::record::ProcessId;
 use crate::io::files;
 use crate::limits::{DHCPCD_LEN_MAX, PROCESS_TEXT_LEN_MAX};
 use crate::model::address::Family;
@@ -49,14 +49,14 @@ const CONTAINER: &str = "a container";
 
 /// A client, and all its processes.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundClient {
     pub(super) client: ForeignClient,
-    pub(super) processes: Vec<Identity>,
+    pub(super) processes: Vec<ProcessId>,
 }
 
 /// A process that may be a client, or a part of one.
 struct Candidate {
-    identity: Identity,
+    identity: ProcessId,
     parent: i32,
     is_roots: bool,
     is_in_our_mounts: bool,
@@ -78,7 +78,7 @@ const FOLDER_UNKNOWN: u64 = 1;
 /// A process that was seen before, distinguished from later ones with the same pid by the inode of
 /// its folder in /proc.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct SeenProcess {
     pid: i32,
     folder: u64,
     /// It is a kernel thread, which never runs a program.
@@ -90,9 +90,9 @@ struct Seen {
 /// remembered and skipped.
 #[derive(Debug, Default)]
 pub(super) struct Finder {
-    seen: RefCell<Vec<Seen>>,
+    seen: RefCell<Vec<SeenProcess>>,
     /// The manager of all links that was examined last, and whether it accepts orders.
-    manager: RefCell<Option<(Identity, Leaving)>>,
+    manager: RefCell<Option<(ProcessId, Leaving)>>,
 }
 
 impl Finder {
@@ -100,7 +100,7 @@ impl Finder {
     ///
     /// # Errors
     /// The host is short of descriptors or memory, so clients may have been missed.
-    pub(super) fn find(&self, own: &[i32]) -> Result<Vec<Found>, HostError> {
+    pub(super) fn find(&self, own: &[i32]) -> Result<Vec<FoundClient>, HostError> {
         let mut candidates = Vec::new();
         for _ in 0..LOOKS_MAX {
             let mut is_torn = false;
@@ -136,7 +136,7 @@ impl Finder {
 
     /// Returns how a client leaves a link. The program file of a manager of all links is read for
     /// this, once.
-    fn leaving(&self, client: &ForeignClient, identity: &Identity) -> Leaving {
+    fn leaving(&self, client: &ForeignClient, identity: &ProcessId) -> Leaving {
         let is_manager =
             client.program == ClientProgram::Dhcpcd && matches!(client.links, ClientLinks::All(_));
         // The control socket of a client in a container is in the container.
@@ -176,7 +176,7 @@ impl Finder {
             let known = known.copied();
             seen.extend(known.or_else(|| {
                 let is_thread = is_thread(pid).filter(|_| folder > FOLDER_UNKNOWN)?;
-                Some(Seen { pid, folder, is_thread })
+                Some(SeenProcess { pid, folder, is_thread })
             }));
         }
         seen.sort_unstable_by_key(|it| it.pid);
@@ -257,7 +257,7 @@ fn candidate(
     let is_in_our_mounts = fs::read_link(process.join("ns/mnt")).is_ok_and(|it| it == mounts);
     let status = read(process, "status")?;
     let (parent, is_roots) = parse_status(&String::from_utf8_lossy(&status))?;
-    let identity = Identity::of(pid)?;
+    let identity = ProcessId::of(pid)?;
     Some(Candidate { identity, parent, is_roots, is_in_our_mounts, arguments })
 }
 
@@ -269,7 +269,7 @@ fn parse_status(status: &str) -> Option<(i32, bool)> {
     Some((parent, is_roots))
 }
 
-fn client(candidate: &Candidate, all: &[Candidate]) -> Option<Found> {
+fn client(candidate: &Candidate, all: &[Candidate]) -> Option<FoundClient> {
     let Sighting { program, links, families } = arguments::recognize(&candidate.arguments)?;
     let parts = parts_of(candidate, all);
     let is_root = |it: &&&Candidate| {
@@ -302,7 +302,7 @@ fn client(candidate: &Candidate, all: &[Candidate]) -> Option<Found> {
         client.links = ClientLinks::All(choice(&client));
     }
     let processes = parts.iter().map(|it| it.identity.clone()).collect();
-    Some(Found { client, processes })
+    Some(FoundClient { client, processes })
 }
 
 /// Returns the links that a client of all links takes, by its configuration.

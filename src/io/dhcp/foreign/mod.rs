@@ -27,11 +27,11 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use self::find::{Finder, Found, LOOKS_MAX};
+use self::find::{Finder, FoundClient, LOOKS_MAX};
 use self::heritage::Heritage;
 use super::errand::Errand;
 use super::process::Process;
-use super::record::{self, Identity};
+use super::record::{self, ProcessId};
 use crate::error::HostError;
 use crate::io::files;
 use crate::limits::{DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX, PROCESS_TEXT_LEN_MAX};
@@ -63,15 +63,15 @@ const SCRIPT_TIME_MAX: Duration = Duration::from_secs(1);
 pub(super) struct ForeignClients {
     dir: PathBuf,
     finder: Finder,
-    ending: Vec<Ending>,
+    ending: Vec<KilledClient>,
     started: Vec<Started>,
     taking: Vec<Taking>,
-    clearing: Vec<Clearing>,
+    clearing: Vec<ClearingClient>,
 }
 
 /// A client that was started and is about to clear its link.
 #[derive(Debug)]
-struct Clearing {
+struct ClearingClient {
     client: ForeignClient,
     /// Its pid, which is not reused as long as it is a child of the daemon.
     pid: u32,
@@ -100,7 +100,7 @@ struct Started {
 
 /// A client that is being ended.
 #[derive(Debug)]
-struct Ending {
+struct KilledClient {
     client: ForeignClient,
     /// The pids of the daemon's clients.
     own: Vec<i32>,
@@ -122,10 +122,10 @@ impl ForeignClients {
     ///
     /// # Errors
     /// Those of [`Finder::find`].
-    pub(super) fn manager(&self, own: &[i32]) -> Result<Option<Identity>, HostError> {
+    pub(super) fn manager(&self, own: &[i32]) -> Result<Option<ProcessId>, HostError> {
         let found = self.finder.find(own)?.into_iter();
         let mut managers = found.filter(|found| found.client.leaving == Leaving::Told);
-        Ok(managers.find_map(|found| Identity::of(found.client.pid)))
+        Ok(managers.find_map(|found| ProcessId::of(found.client.pid)))
     }
 
     /// Returns the links that the manager was ordered to release, and not to take again.
@@ -154,7 +154,7 @@ impl ForeignClients {
             found = self.finder.find(own)?;
         }
         let mut clients = Vec::<ForeignClient>::new();
-        for Found { client, .. } in found {
+        for FoundClient { client, .. } in found {
             // A client that forks is seen twice.
             if !clients.iter().any(|other| other.is_same(&client)) {
                 clients.push(client);
@@ -211,7 +211,7 @@ impl ForeignClients {
         }
         let (look_at, until) = (now + LOOK_INTERVAL, now + time_max);
         let (client, own) = (client.clone(), own.to_vec());
-        self.ending.push(Ending { client, own, processes, errand, look_at, until });
+        self.ending.push(KilledClient { client, own, processes, errand, look_at, until });
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl ForeignClients {
         for started in self.started.iter_mut().filter(|it| it.client.is_same(client)) {
             started.is_ended = true;
             if !sys::process::has_ended(&started.child).unwrap_or(true) {
-                let identity = i32::try_from(started.child.id()).ok().and_then(Identity::of);
+                let identity = i32::try_from(started.child.id()).ok().and_then(ProcessId::of);
                 processes.extend(identity.and_then(Process::adopt));
                 // The client has its own process group.
                 let _ = sys::process::kill_group(&started.child);
@@ -271,7 +271,7 @@ impl ForeignClients {
 
     /// Returns the result once a manager has released a link; `None` before that. After a timeout
     /// it is ordered to keep the link.
-    fn left(&mut self, mut ending: Ending, now: Instant) -> Option<io::Result<()>> {
+    fn left(&mut self, mut ending: KilledClient, now: Instant) -> Option<io::Result<()>> {
         let errand = ending.errand.as_mut().filter(|errand| !errand.is_over());
         let Some(errand) = errand else { return Some(Ok(())) };
         errand.advance(now);
@@ -317,7 +317,7 @@ impl ForeignClients {
         if client.cleared_link().is_some() {
             let (client, pid) = (client.clone(), child.id());
             let (look_at, until) = (now + LOOK_INTERVAL, now + CLEARING_TIME_MAX);
-            self.clearing.push(Clearing { client, pid, is_cleared: false, look_at, until });
+            self.clearing.push(ClearingClient { client, pid, is_cleared: false, look_at, until });
         }
         self.started.push(Started { client: client.clone(), child, is_ended: false });
         self.forget(client);
@@ -341,7 +341,7 @@ impl ForeignClients {
     /// Continues the orders to managers, and reaps clients that have ended: most of them go to the
     /// background once they have a lease.
     pub(super) fn handle_child(&mut self, now: Instant) {
-        self.clearing.retain_mut(|Clearing { pid, is_cleared, look_at, until, .. }| {
+        self.clearing.retain_mut(|ClearingClient { pid, is_cleared, look_at, until, .. }| {
             *look_at = now + LOOK_INTERVAL;
             now < *until && !(*is_cleared && has_no_children(*pid))
         });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Changes`]: the netlink requests of changes, and the queries before them, by way of a
+//! [`Channel`]: the netlink requests of changes, and the queries before them, by way of a
 //! [`Messenger`].
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use crate::netlink::link::{LinkIndex, encode_lookup};
 
 /// Sends changes and queries to the kernel.
 #[derive(Debug)]
-pub struct Changes {
+pub struct Channel {
     messenger: Messenger,
     /// The answer to the change that is being awaited.
     conversation: Conversation,
@@ -28,7 +28,7 @@ pub struct Changes {
 
 /// The progress of a query.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Told {
+pub enum InquiryProgress {
     All,
     /// More answers are waiting than a turn has time for.
     Some,
@@ -36,7 +36,7 @@ pub enum Told {
     Waiting,
 }
 
-impl Changes {
+impl Channel {
     /// Opens the sockets.
     pub fn open() -> Result<Self, HostError> {
         let (conversation, ahead) = (Conversation::default(), VecDeque::new());
@@ -157,7 +157,7 @@ impl Changes {
         &mut self,
         dialogue: &mut Dialogue,
         inquiry: &mut dyn Inquiry,
-    ) -> Result<Told, HostError> {
+    ) -> Result<InquiryProgress, HostError> {
         let Self { messenger, request, .. } = self;
         for _ in 0..MESSAGES_PER_TURN_MAX {
             request.clear();
@@ -165,14 +165,14 @@ impl Changes {
             if !request.is_empty() {
                 messenger.send(request);
             } else if !dialogue.is_waiting() {
-                return Ok(Told::All);
+                return Ok(InquiryProgress::All);
             }
             let message = messenger.receive();
             let message = message.map_err(|err| HostError::new("ask", "the kernel", &err))?;
-            let Some(message) = message else { return Ok(Told::Waiting) };
+            let Some(message) = message else { return Ok(InquiryProgress::Waiting) };
             dialogue.handle_message(inquiry, message)?;
         }
-        Ok(Told::Some)
+        Ok(InquiryProgress::Some)
     }
 
     /// Handles SIGCHLD, since the messenger's process may have ended.
@@ -181,7 +181,7 @@ impl Changes {
     }
 }
 
-impl AsFd for Changes {
+impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.messenger.as_fd()
     }
