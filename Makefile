@@ -5,6 +5,8 @@ CARGO ?= cargo
 T ?= frame
 S ?= 60
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+# Most tests wait most of the time, for the kernel or for a server.
+TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 # Where things are. SYSCONFDIR, LOCALSTATEDIR and RUNSTATEDIR are compiled in, as the places of
 # libvirt/virtinterfaced.conf, of log/libvirt and of the sockets and pid files: give `make` and
@@ -207,7 +209,7 @@ doc: ## is the documentation whole?
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
 test: ## run every test; those that need root say so, and fail under CI
-	$(CARGO) test
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test
 
 test-kernel: deps-vm static ## run the tests that want bonds and VLANs, in a machine of their own
 	tests/vm/kernel.sh target/static/virtinterfaced

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::command::{Output, command, ip, run, virsh};
 use crate::support::eventually;
-use crate::support::namespace::{DIR, in_namespace, is_installed};
+use crate::support::namespace::{DIR, in_namespace, in_namespace_alone, is_installed};
 
 pub(crate) const VIRSH: &str = "/usr/bin/virsh";
 
@@ -30,6 +30,13 @@ link set far1 up
 pub(crate) fn with_virsh(test: impl FnOnce() + Send + 'static) {
     if is_installed(VIRSH) {
         in_namespace(test);
+    }
+}
+
+/// As [`with_virsh`], while no other test runs.
+pub(crate) fn with_virsh_alone(test: impl FnOnce() + Send + 'static) {
+    if is_installed(VIRSH) {
+        in_namespace_alone(test);
     }
 }
 

@@ -20,7 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::host::{addresses, await_addresses, find_link, link, ports, virsh_destroy, with_virsh};
+use crate::host::{
+    addresses, await_addresses, find_link, link, ports, virsh_destroy, with_virsh_alone,
+};
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::namespace::{DIR, is_installed};
@@ -284,7 +286,7 @@ fn on_the_nic() {
 }
 
 fn with_cable(test: impl FnOnce() + Send + 'static) {
-    with_virsh(|| {
+    with_virsh_alone(|| {
         lay_cable();
         let daemon = Daemon::start();
         run(command("renice").args(["-n", "-20", "-p", &daemon.pid().to_string()])).ok();
@@ -340,7 +342,7 @@ fn connections_survive_a_lease_that_moves_to_a_bridge() {
         if !is_installed(program) || !is_installed("/usr/sbin/dnsmasq") {
             continue;
         }
-        with_virsh(move || {
+        with_virsh_alone(move || {
             lay_cable();
             for line in
                 ["address flush dev eth0 scope global", "address add 2001:db8::2/64 dev eth0 nodad"]

@@ -8,7 +8,7 @@
 
 use std::ffi::CString;
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Once, PoisonError, RwLock};
 use std::{env, fs, io, panic, ptr, thread};
 
 use super::command::ip;
@@ -25,8 +25,22 @@ const NAME_SERVERS: &str = "nameserver 203.0.113.1\n";
 /// A test's directory, on the namespace's tmpfs.
 pub(crate) const DIR: &str = "/run/test";
 
+/// The processors: shared by all tests, except one that measures.
+static PROCESSORS: RwLock<()> = RwLock::new(());
+
 /// Runs `test` in new namespaces that contain only `lo`, which is up.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    let _shared = PROCESSORS.read().unwrap_or_else(PoisonError::into_inner);
+    run_in_namespace(test);
+}
+
+/// As [`in_namespace`], while no other test runs in this process: for one that measures time.
+pub(crate) fn in_namespace_alone(test: impl FnOnce() + Send + 'static) {
+    let _alone = PROCESSORS.write().unwrap_or_else(PoisonError::into_inner);
+    run_in_namespace(test);
+}
+
+fn run_in_namespace(test: impl FnOnce() + Send + 'static) {
     let run = || match enter() {
         Ok(()) => test(),
         Err(reason) => skip(&reason),
