@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Many sessions and the handlers, against a kernel and a clock made of values.
+//! Many sessions and the handlers, against a model of the host's links and a clock made of values.
 //!
 //! A seed decides everything: what each client sends, how the stream is cut, when links come and
 //! go, when the clock moves and how far. Each session is compared with a model at every step. The
@@ -16,10 +16,10 @@
 
 #[path = "sim/ask.rs"]
 mod ask;
-#[path = "sim/client.rs"]
-mod client;
-#[path = "sim/kernel.rs"]
-mod kernel;
+#[path = "sim/client_model.rs"]
+mod client_model;
+#[path = "sim/link_model.rs"]
+mod link_model;
 #[path = "support/random.rs"]
 mod random;
 
@@ -27,8 +27,8 @@ use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
 use ask::Ask;
-use client::Client;
-use kernel::Kernel;
+use client_model::Client;
+use link_model::LinkModel;
 use random::{Chance, Rng, seed, seed_from};
 
 /// How long new seeds are tried.
@@ -53,32 +53,32 @@ fn sessions_do_what_their_models_do() {
 
 fn run(seed: u64) {
     let mut random = Rng::with_seed(seed);
-    let mut kernel = Kernel::default();
+    let mut links = LinkModel::default();
     let mut clients: Vec<_> = (0..CLIENT_COUNT).map(|_| Client::new(&mut random)).collect();
     let mut now = clock();
     for _ in 0..STEP_COUNT {
         if random.once_in(10) {
-            kernel.change(&mut random);
+            links.change(&mut random);
         }
         if random.once_in(40) {
             now += jump(&mut random, &clients, now);
             clients.iter_mut().for_each(|client| client.be_timed(now));
         }
         let client = random.usize(..clients.len());
-        step(&mut clients[client], &kernel, now, &mut random);
+        step(&mut clients[client], &links, now, &mut random);
     }
     for client in &mut clients {
-        client.settle(&kernel, now);
+        client.settle(&links, now);
     }
 }
 
-fn step(client: &mut Client, kernel: &Kernel, now: Instant, random: &mut Rng) {
+fn step(client: &mut Client, links: &LinkModel, now: Instant, random: &mut Rng) {
     match random.usize(..256) {
         0 => client.hang_up(),
         1 => client.break_protocol(random),
         2..96 => client.ask(Ask::any(random)),
         96..160 => client.be_read(some(random)),
-        160..210 => client.be_answered(kernel, now),
+        160..210 => client.be_answered(links, now),
         _ => client.be_written(some(random)),
     }
 }

@@ -24,14 +24,14 @@
 mod by_hand;
 #[path = "transactions/scenes.rs"]
 mod scenes;
-#[path = "transactions/state.rs"]
-mod state;
+#[path = "transactions/reached.rs"]
+mod reached;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use reached::{Op, State};
 use scenes::Scene;
-use state::{Op, State};
 
 const SEQUENCE_LEN_MAX: usize = 4;
 

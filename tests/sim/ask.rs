@@ -6,7 +6,7 @@ use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::rpc::keepalive;
 use virtinterfaced::xdr::writer::Writer;
 
-use crate::kernel::{Device, Kernel, NAMES, mac_text};
+use crate::link_model::{Device, LinkModel, NAMES, mac_text};
 use crate::random::{Chance, Rng};
 
 const REMOTE: u32 = 0x2000_8086;
@@ -180,8 +180,8 @@ impl Ask {
         }
     }
 
-    /// The expected answer, given the kernel's state.
-    pub(crate) fn want(&self, kernel: &Kernel, opened: Option<Access>) -> Want {
+    /// The expected answer, given the host's links.
+    pub(crate) fn want(&self, links: &LinkModel, opened: Option<Access>) -> Want {
         let number = |number: usize| words(&[u32::try_from(number).unwrap()]);
         match self {
             Self::Nonsense(_) => return Want::Error(code::RPC),
@@ -197,7 +197,7 @@ impl Ask {
             Self::Change(_) => return Want::Error(code::INVALID_ARG),
             _ => {}
         }
-        let all = kernel.listed();
+        let all = links.listed();
         let of_state = |active: bool| all.iter().copied().filter(move |link| link.up == active);
         match self {
             Self::Count { active } => Want::Payload(number(of_state(*active).count())),
@@ -218,7 +218,7 @@ impl Ask {
                 let shown = devices.into_iter().filter(|_| *results);
                 Want::Payload([list(shown, write_device), count].concat())
             }
-            Self::ByName(name) => kernel.named(name).map_or(NOT_FOUND, found),
+            Self::ByName(name) => links.named(name).map_or(NOT_FOUND, found),
             Self::ByMac(mac) => {
                 match all.iter().filter(|device| device.mac == *mac).collect::<Vec<_>>()[..] {
                     [] => NOT_FOUND,
@@ -227,12 +227,12 @@ impl Ask {
                 }
             }
             Self::IsActive(name) => {
-                let active = kernel.named(name).map(|device| number(usize::from(device.up)));
+                let active = links.named(name).map(|device| number(usize::from(device.up)));
                 active.map_or(NOT_FOUND, Want::Payload)
             }
             Self::Xml(name) => {
-                let device = kernel.named(name);
-                device.map_or(NOT_FOUND, |_| Want::Xml(name, kernel.addresses_of(name)))
+                let device = links.named(name);
+                device.map_or(NOT_FOUND, |_| Want::Xml(name, links.addresses_of(name)))
             }
             _ => panic!("{self:?} is answered above, or not at all"),
         }

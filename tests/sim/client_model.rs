@@ -17,7 +17,7 @@ use virtinterfaced::session::{Ending, Session};
 use virtinterfaced::xdr::reader::Reader;
 
 use crate::ask::{Ask, Want};
-use crate::kernel::Kernel;
+use crate::link_model::LinkModel;
 use crate::random::{Chance, Rng};
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -161,14 +161,14 @@ impl Client {
     }
 
     /// The daemon takes a call and answers it.
-    pub(crate) fn be_answered(&mut self, kernel: &Kernel, now: Instant) {
-        let asked = self.take(kernel, now);
+    pub(crate) fn be_answered(&mut self, links: &LinkModel, now: Instant) {
+        let asked = self.take(links, now);
         match self.session.poll_call(now) {
             None => assert!(asked.is_none(), "{asked:?} was not heard"),
             Some(pending) => {
                 let ask = asked.expect("a call that the client made");
                 let client = self.session.client();
-                let outcome = sample::outcome(&pending.call, client, &kernel.host);
+                let outcome = sample::outcome(&pending.call, client, &links.host);
                 self.session.handle_reply(&pending.reply_to, outcome, now);
                 self.note_effect(&ask, now);
             }
@@ -180,7 +180,7 @@ impl Client {
 
     /// Models what the session takes now: all messages that the session answers itself, and the
     /// first call that a handler answers.
-    fn take(&mut self, kernel: &Kernel, now: Instant) -> Option<Ask> {
+    fn take(&mut self, links: &LinkModel, now: Instant) -> Option<Ask> {
         while self.ending.is_none() && !self.is_closing && self.has_room() {
             let said = self.has_work().then(|| self.said.pop_front()).flatten()?;
             let (ask, header) = match said.what {
@@ -195,7 +195,7 @@ impl Client {
                 Ask::Ping => self.owed.push_back(Owed::Pong),
                 Ask::Remark => {}
                 ask => {
-                    let want = ask.want(kernel, self.opened);
+                    let want = ask.want(links, self.opened);
                     self.owed.push_back(Owed::Reply { header, want });
                     if !matches!(ask, Ask::Nonsense(_)) {
                         return Some(ask);
@@ -275,12 +275,12 @@ impl Client {
     }
 
     /// Handles everything that the client sent.
-    pub(crate) fn settle(&mut self, kernel: &Kernel, now: Instant) {
+    pub(crate) fn settle(&mut self, links: &LinkModel, now: Instant) {
         self.be_written(usize::MAX);
         while self.ending.is_none() && !self.said.is_empty() {
             let before = self.said.len();
             self.be_read(usize::MAX);
-            self.be_answered(kernel, now);
+            self.be_answered(links, now);
             self.be_written(usize::MAX);
             let moved = self.said.len() < before || self.ending.is_some();
             assert!(moved, "not handled: {:?}", self.said);

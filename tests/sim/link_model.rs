@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A kernel made of values: its links and addresses, its events, and the expected lists.
+//! A model of a host's links: their addresses, the kernel's events, and the expected lists.
 //!
 //! It has its own implementation of the rules for lists, so it can check the handlers.
 
@@ -53,14 +53,14 @@ pub(crate) fn mac_text(mac: u8) -> String {
 
 /// All links and addresses, and the daemon's table of them.
 #[derive(Debug, Default)]
-pub(crate) struct Kernel {
+pub(crate) struct LinkModel {
     pub(crate) host: Host,
     devices: BTreeMap<u32, Device>,
     /// Index and last octet.
     addresses: BTreeSet<(u32, u8)>,
 }
 
-impl Kernel {
+impl LinkModel {
     /// Makes a random change, and sends the daemon its events.
     pub(crate) fn change(&mut self, random: &mut Rng) {
         let indexes: Vec<_> = self.devices.keys().copied().collect();
