@@ -254,7 +254,7 @@ check-install: ## do install, uninstall and dist do what they should?
 
 check-init: all ## run the service under each init system, on hosts of its own
 	@for init in sysvinit openrc runit s6 busybox deb; do \
-		tests/init/host.sh $$init $(BINARY) $(PACKAGES) || exit 1; \
+		tests/init/throwaway-host.sh $$init $(BINARY) $(PACKAGES) || exit 1; \
 	done
 
 golden: ## rewrite the expected files; read the diff like code

@@ -11,9 +11,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use crate::isolated_host;
 use crate::request::{Request, Requests};
 use crate::sys;
-use crate::world;
 
 /// The argument that makes the benchmark's binary this program.
 pub(crate) const ARGUMENT: &str = "--bare-changes";
@@ -33,9 +33,9 @@ pub(crate) struct BareLife {
 /// Runs life cycles on request, until standard input is closed.
 pub(crate) fn serve() -> io::Result<()> {
     sys::leave_namespaces()?;
-    world::set_lo_up()?;
-    world::add_ports()?;
-    let requests = Requests::new(world::port_indices()?);
+    isolated_host::set_lo_up()?;
+    isolated_host::add_ports()?;
+    let requests = Requests::new(isolated_host::port_indices()?);
     let mut socket = File::from(sys::route_socket()?);
     for line in io::stdin().lines() {
         line?;

@@ -31,7 +31,7 @@ mod sys;
 mod table;
 mod throughput;
 mod transactions;
-mod world;
+mod isolated_host;
 
 use std::io;
 use std::process::ExitCode;
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         [argument, path] if argument == bare::ARGUMENT => bare::serve(path.as_ref()),
         [argument] if argument == bare_changes::ARGUMENT => bare_changes::serve(),
-        wanted => world::enter().and_then(|()| bench(wanted)),
+        wanted => isolated_host::enter().and_then(|()| bench(wanted)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,8 +76,8 @@ fn main() -> ExitCode {
 
 /// Runs all parts, or those that are named.
 fn bench(wanted: &[String]) -> io::Result<()> {
-    world::add_bridge()?;
-    world::add_ports()?;
+    isolated_host::add_bridge()?;
+    isolated_host::add_ports()?;
     table::print_head();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| part == name);
     PARTS.into_iter().filter(|(name, _)| is_wanted(name)).try_for_each(|(_, part)| part())
@@ -100,7 +100,7 @@ fn calls() -> io::Result<()> {
     servers.place(Placement::Apart, processor_count)?;
     let serial = latency::serial(&servers, &CallFrame::lib_version())?;
     serial.print("GET_LIB_VERSION, serial", Unit::Time, Target::OfBare(1.25));
-    let lookup = latency::serial(&servers, &CallFrame::lookup_by_name(world::BRIDGE))?;
+    let lookup = latency::serial(&servers, &CallFrame::lookup_by_name(isolated_host::BRIDGE))?;
     lookup.print("LOOKUP_BY_NAME, serial", Unit::Time, Target::BesideBare);
     let pipelined = throughput::one_connection(&servers)?;
     pipelined.print("... 4 in flight", Unit::Rate, Target::RateOfBare(0.7));
@@ -109,7 +109,7 @@ fn calls() -> io::Result<()> {
     let connect = latency::connect(&servers)?;
     connect.print("connect, auth list, open, close", Unit::Time, Target::OfBare(1.5));
     servers.place(Placement::Free, processor_count)?;
-    let bridge = latency::of_call(&servers, &CallFrame::xml_desc(world::BRIDGE), 100)?;
+    let bridge = latency::of_call(&servers, &CallFrame::xml_desc(isolated_host::BRIDGE), 100)?;
     bridge.print("GET_XML_DESC of a bridge", Unit::Time, Target::FasterThanLibvirtd(10.0));
     drop(servers);
     log(serial.ours)
@@ -148,8 +148,8 @@ fn memory() -> io::Result<()> {
 fn routes() -> io::Result<()> {
     let servers = Servers::start()?;
     let idle = size::memory(&servers)?;
-    world::add_routes()?;
-    let link = latency::of_call(&servers, &CallFrame::xml_desc(world::ROUTED_LINK), 100)?;
+    isolated_host::add_routes()?;
+    let link = latency::of_call(&servers, &CallFrame::xml_desc(isolated_host::ROUTED_LINK), 100)?;
     link.print("GET_XML_DESC of a link with 200,000 routes", Unit::Time, Target::None);
     let more = size::memory(&servers)?.minus(&idle);
     more.print("... more memory with them", Unit::Memory, Target::None);
@@ -159,7 +159,7 @@ fn routes() -> io::Result<()> {
 fn links() -> io::Result<()> {
     let servers = Servers::start()?;
     let idle = size::memory(&servers)?;
-    world::add_links()?;
+    isolated_host::add_links()?;
     let list = latency::of_call(&servers, &CallFrame::list_all(), 1)?;
     list.print("LIST_ALL of 4,000 links", Unit::Time, Target::FasterThanLibvirtd(200.0));
     let more = size::memory(&servers)?.minus(&idle);

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::bare_changes::BareChanges;
 use crate::client::{CallFrame, Client};
+use crate::isolated_host::{self, DISCARDED};
 use crate::request::{Request, Requests};
 use crate::rounds::{COUNT, median};
 use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
-use crate::world::{self, DISCARDED};
 
 /// The pause between two life cycles, in which the kernel finishes the earlier one.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,29 +42,29 @@ struct Lives {
 /// Measures and prints everything.
 pub(crate) fn print() -> io::Result<()> {
     check_requests()?;
-    if world::has_ifupdown() {
-        world::check_ifupdown()?;
+    if isolated_host::has_ifupdown() {
+        isolated_host::check_ifupdown()?;
     }
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut bare = BareChanges::start()?;
     let (mut lives, mut hurried) = (Lives::default(), Lives::default());
     for _ in 0..COUNT {
         lives.live(&server)?;
-        lives.deletion.push(timed(world::wait_until_tidy)?);
+        lives.deletion.push(timed(isolated_host::wait_until_tidy)?);
         thread::sleep(PAUSE);
         lives.live_bare(&mut bare)?;
         thread::sleep(PAUSE);
-        if world::has_ifupdown() {
+        if isolated_host::has_ifupdown() {
             lives.ifupdown.push(timed(|| {
-                world::ifupdown("ifup")?;
-                world::ifupdown("ifdown")
+                isolated_host::ifupdown("ifup")?;
+                isolated_host::ifupdown("ifdown")
             })?);
         }
         thread::sleep(PAUSE);
         for _ in 0..HURRIED_LIVES_A_ROUND {
             hurried.live(&server)?;
         }
-        world::wait_until_tidy()?;
+        isolated_host::wait_until_tidy()?;
         thread::sleep(PAUSE);
         for _ in 0..HURRIED_LIVES_A_ROUND {
             hurried.live_bare(&mut bare)?;
@@ -82,10 +82,10 @@ impl Lives {
     fn live(&mut self, server: &Server) -> io::Result<()> {
         let mut client = Client::open(server.path())?;
         let mut part = |call: &CallFrame| timed(|| client.call(call));
-        let define = part(&CallFrame::define(world::NEW_BRIDGE_XML))?;
-        let create = part(&CallFrame::create(world::NEW_BRIDGE))?;
-        let destroy = part(&CallFrame::destroy(world::NEW_BRIDGE))?;
-        let undefine = part(&CallFrame::undefine(world::NEW_BRIDGE))?;
+        let define = part(&CallFrame::define(isolated_host::NEW_BRIDGE_XML))?;
+        let create = part(&CallFrame::create(isolated_host::NEW_BRIDGE))?;
+        let destroy = part(&CallFrame::destroy(isolated_host::NEW_BRIDGE))?;
+        let undefine = part(&CallFrame::undefine(isolated_host::NEW_BRIDGE))?;
         self.all.push(define + create + destroy + undefine);
         self.define.push(define);
         self.create.push(create);
@@ -125,20 +125,20 @@ impl Lives {
 
 /// Measures the cost of the disk that holds the build tree, beside the same writes done bare.
 fn print_on_disk() -> io::Result<()> {
-    world::enter_disk()?;
+    isolated_host::enter_disk()?;
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut client = Client::open(server.path())?;
     let [mut define, mut undefine, mut write, mut remove] = [const { Vec::new() }; 4];
     for _ in 0..COUNT {
-        let call = CallFrame::define(world::NEW_BRIDGE_XML);
+        let call = CallFrame::define(isolated_host::NEW_BRIDGE_XML);
         define.push(timed(|| client.call(&call))?);
-        undefine.push(timed(|| client.call(&CallFrame::undefine(world::NEW_BRIDGE)))?);
-        write.push(timed(world::write_durably)?);
-        remove.push(timed(world::remove_durably)?);
+        undefine.push(timed(|| client.call(&CallFrame::undefine(isolated_host::NEW_BRIDGE)))?);
+        write.push(timed(isolated_host::write_durably)?);
+        remove.push(timed(isolated_host::remove_durably)?);
     }
     drop(client);
     drop(server);
-    world::leave_disk()?;
+    isolated_host::leave_disk()?;
     let figures = Figures::beside_bare(of(define)?, of(write)?);
     figures.print("... define, on the disk", Unit::Time, Target::BesideBare);
     let figures = Figures::beside_bare(of(undefine)?, of(remove)?);
@@ -151,7 +151,7 @@ fn check_requests() -> io::Result<()> {
     let server = Server::start(Kind::Ours, Log::Debug)?;
     Lives::default().live(&server)?;
     drop(server);
-    let log = world::our_log()?;
+    let log = isolated_host::our_log()?;
     let plans = log.lines().filter_map(|line| line.split_once("the plan:\\n"));
     let steps = plans.flat_map(|(_, plan)| plan.split("\\n"));
     let planned: Vec<_> = steps.filter_map(request).collect();

@@ -5,10 +5,10 @@ use std::io;
 use std::time::Instant;
 
 use crate::client::{CallFrame, Client};
+use crate::isolated_host;
 use crate::rounds::{COUNT, median};
 use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
-use crate::world;
 
 const LISTS_A_ROUND: usize = 10;
 
@@ -33,17 +33,17 @@ struct Cost {
 
 /// Measures and prints both cases.
 pub(crate) fn print() -> io::Result<()> {
-    world::add_definable_links()?;
+    isolated_host::add_definable_links()?;
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut client = Client::open(server.path())?;
     let (mut without, mut with) = (Cost::default(), Cost::default());
     let mut first = Vec::new();
     for _ in 0..COUNT {
         without.measure(&server, &mut client)?;
-        world::write_definitions()?;
+        isolated_host::write_definitions()?;
         first.push(timed(|| client.call(&CallFrame::list_all()))?);
         with.measure(&server, &mut client)?;
-        world::remove_definitions()?;
+        isolated_host::remove_definitions()?;
         client.call(&CallFrame::list_all())?;
     }
     let list = of(without.list)?;
@@ -66,7 +66,7 @@ pub(crate) fn print() -> io::Result<()> {
 
 /// The largest number of bytes read after one change: the definition's file and its events.
 fn one_file() -> io::Result<f64> {
-    let len = u32::try_from(world::definition(ONE_MORE).len()).map_err(io::Error::other)?;
+    let len = u32::try_from(isolated_host::definition(ONE_MORE).len()).map_err(io::Error::other)?;
     Ok(f64::from(len) * 1.5 + NEWS_LEN_MAX)
 }
 
@@ -78,13 +78,13 @@ impl Cost {
             self.list_bytes.push(server.bytes_read()? - before);
         }
         let before = server.bytes_read()?;
-        let call = CallFrame::define(&world::definition(ONE_MORE));
+        let call = CallFrame::define(&isolated_host::definition(ONE_MORE));
         self.define.push(timed(|| client.call(&call))?);
         // The reply shows that the daemon has processed the event of its own change.
         client.call(&CallFrame::lookup_by_name(ONE_MORE))?;
         self.define_bytes.push(server.bytes_read()? - before);
         client.call(&CallFrame::undefine(ONE_MORE))?;
-        client.call(&CallFrame::is_active(world::BRIDGE))
+        client.call(&CallFrame::is_active(isolated_host::BRIDGE))
     }
 }
 

@@ -7,10 +7,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::client::{CallFrame, Client};
+use crate::isolated_host;
 use crate::rounds::{compare, median};
 use crate::server::{Kind, Log, Server, Servers};
 use crate::table::Figures;
-use crate::world;
 
 const CALLS_A_ROUND: usize = 2_000;
 const CONNECTIONS_A_ROUND: usize = 200;
@@ -18,7 +18,7 @@ const CONNECTIONS_A_ROUND: usize = 200;
 /// From a server's start to its first answer, less the time of a process that does nothing.
 pub(crate) fn start() -> io::Result<Figures> {
     compare(|kind| {
-        if kind == Kind::Libvirtd && !world::has_libvirtd() {
+        if kind == Kind::Libvirtd && !isolated_host::has_libvirtd() {
             return Ok(None);
         }
         let empty = timed(|| Command::new("true").status())?;

@@ -6,11 +6,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::client::{CallFrame, Client};
+use crate::isolated_host;
 use crate::rounds::COUNT;
 use crate::server::{Kind, Log, Server};
 use crate::sys::Epoll;
 use crate::table::{Figures, Target, Unit};
-use crate::world;
 
 const READER_COUNT: usize = 32;
 const ROUND: Duration = Duration::from_millis(300);
@@ -33,7 +33,7 @@ struct Reader {
 pub(crate) fn print() -> io::Result<()> {
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut changer = Client::open(server.path())?;
-    changer.call(&CallFrame::define(world::NEW_BRIDGE_XML))?;
+    changer.call(&CallFrame::define(isolated_host::NEW_BRIDGE_XML))?;
     let mut readers = readers(&server)?;
     let [mut quiet, mut disturbed] = [const { Vec::new() }; 2];
     let mut change_count = 0;
@@ -41,9 +41,9 @@ pub(crate) fn print() -> io::Result<()> {
         read(&mut readers, None, &mut quiet)?;
         change_count += read(&mut readers, Some(&mut changer), &mut disturbed)?;
         // The deferred deletion belongs to neither case.
-        world::wait_until_tidy()?;
+        isolated_host::wait_until_tidy()?;
     }
-    changer.call(&CallFrame::undefine(world::NEW_BRIDGE))?;
+    changer.call(&CallFrame::undefine(isolated_host::NEW_BRIDGE))?;
     let median = print_times("", &mut quiet, Target::None)?;
     let target = Target::AtMost(DISTURBANCE_MAX * median);
     print_times(", while bridges come and go", &mut disturbed, target)?;
@@ -58,7 +58,7 @@ fn readers(server: &Server) -> io::Result<Vec<Reader>> {
     let calls = [CallFrame::lookup_by_name, CallFrame::is_active, CallFrame::xml_desc];
     let calls = calls.into_iter().cycle().take(READER_COUNT);
     let reader = |call: fn(&str) -> CallFrame| {
-        let (client, call) = (Client::open(server.path())?, call(world::BRIDGE));
+        let (client, call) = (Client::open(server.path())?, call(isolated_host::BRIDGE));
         Ok(Reader { client, call, since: Instant::now() })
     };
     calls.map(reader).collect()
@@ -73,7 +73,7 @@ fn read(
 ) -> io::Result<u32> {
     let mut epoll = Epoll::new()?;
     let mut calls = [CallFrame::create, CallFrame::destroy].into_iter().cycle();
-    let mut next_change = || calls.next().map(|call| call(world::NEW_BRIDGE));
+    let mut next_change = || calls.next().map(|call| call(isolated_host::NEW_BRIDGE));
     let mut change_count = 0;
     if let (Some(changer), Some(change)) = (changer.as_deref_mut(), next_change()) {
         epoll.add(&*changer, CHANGER)?;

@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::world::{DISCARDED, NEW_BRIDGE, PORT_MACS, PORTS};
+use crate::isolated_host::{DISCARDED, NEW_BRIDGE, PORT_MACS, PORTS};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;

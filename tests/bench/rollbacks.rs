@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Instant;
 
 use crate::client::{CallFrame, Client};
+use crate::isolated_host;
 use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
-use crate::world;
 
 /// How long a reader may wait, in seconds.
 const WAIT_MAX: f64 = 5e-3;
@@ -56,17 +56,17 @@ const CASES: [Case; 4] = [
 
 /// Measures and prints all of it.
 pub(crate) fn print() -> io::Result<()> {
-    world::ip(LINK)?;
+    isolated_host::ip(LINK)?;
     // type veth peer name crowded1\nlink set crowded0 up\nlink set crowded1 up\n")?;
     CASES.into_iter().try_for_each(measure)
 }
 
 fn measure(case: Case) -> io::Result<()> {
-    world::ip(&(case.setting)())?;
+    isolated_host::ip(&(case.setting)())?;
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut client = Client::open(server.path())?;
     let (begin, begin_wait) = beside_a_reader(&server, || client.call(&CallFrame::begin()))?;
-    world::ip(&(case.change)())?;
+    isolated_host::ip(&(case.change)())?;
     let (back, back_wait) = beside_a_reader(&server, || client.call(&CallFrame::rollback()))?;
     let print = |text: &str, time, target| Figures::of_ours(time).print(text, Unit::Time, target);
     print(&format!("begin, {}", case.text), begin, Target::None);
@@ -74,7 +74,7 @@ fn measure(case: Case) -> io::Result<()> {
     print("... rollback", back, Target::None);
     print("... longest wait of a client that looks", back_wait, Target::AtMost(WAIT_MAX));
     drop(server);
-    world::ip(&(case.end)())
+    isolated_host::ip(&(case.end)())
 }
 
 /// Measures how long an action takes, and the longest wait of a reader meanwhile.
@@ -84,7 +84,7 @@ fn beside_a_reader(
 ) -> io::Result<(f64, f64)> {
     let is_over = AtomicBool::new(false);
     let mut reader = Client::open(server.path())?;
-    let call = CallFrame::lookup_by_name(world::BRIDGE);
+    let call = CallFrame::lookup_by_name(isolated_host::BRIDGE);
     thread::scope(|scope| {
         let looks = scope.spawn(|| {
             let mut longest: f64 = 0.0;

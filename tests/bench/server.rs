@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::bare;
 use crate::client::{CallFrame, Client};
+use crate::isolated_host;
 use crate::sys;
 use crate::table::Figures;
-use crate::world;
 
 /// How long a server may take to answer, or to end, before the benchmark gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server, and waits until it has answered a call.
     pub(crate) fn start(kind: Kind, log: Log) -> io::Result<Self> {
-        let path = world::socket(kind);
+        let path = isolated_host::socket(kind);
         // Only the bare server leaves its socket behind.
         match fs::remove_file(&path) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
@@ -143,7 +143,7 @@ fn command(kind: Kind, log: Log, path: &Path) -> io::Result<Command> {
             let program =
                 carried.unwrap_or_else(|_| env!("CARGO_BIN_EXE_virtinterfaced").to_owned());
             let mut command = Command::new(program);
-            command.arg("-f").arg(world::our_config(log)?);
+            command.arg("-f").arg(isolated_host::our_config(log)?);
             Ok(command)
         }
         Kind::Bare => {
@@ -151,7 +151,7 @@ fn command(kind: Kind, log: Log, path: &Path) -> io::Result<Command> {
             command.arg(bare::ARGUMENT).arg(path);
             Ok(command)
         }
-        Kind::Libvirtd => world::libvirtd(log),
+        Kind::Libvirtd => isolated_host::libvirtd(log),
     }
 }
 
@@ -170,7 +170,7 @@ impl Servers {
 
     pub(crate) fn start_logging(log: Log) -> io::Result<Self> {
         let start = |kind| Server::start(kind, log);
-        let libvirtd = world::has_libvirtd().then(|| start(Kind::Libvirtd)).transpose()?;
+        let libvirtd = isolated_host::has_libvirtd().then(|| start(Kind::Libvirtd)).transpose()?;
         Ok(Self { ours: start(Kind::Ours)?, bare: start(Kind::Bare)?, libvirtd })
     }
 

@@ -10,15 +10,15 @@ use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use crate::client::{CallFrame, Client};
+use crate::isolated_host;
 use crate::request::{Request, dump_all, dump_of, set_mtu};
 use crate::rounds::{COUNT, median};
 use crate::server::{Kind, Log, Server};
 use crate::sys;
 use crate::table::{Figures, Target, Unit};
-use crate::world;
 
 /// The link that is changed, and its MTU before and after.
-const LINK: &str = world::PORTS[0];
+const LINK: &str = isolated_host::PORTS[0];
 const MTU: u32 = 1500;
 const OTHER_MTU: u32 = 1400;
 

@@ -30,6 +30,6 @@ mod logging;
 mod pid_file;
 mod reload;
 mod restart;
-mod session;
+mod user;
 mod signals;
 mod sockets;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Tests the inittab lines with busybox's init. host.sh provides the host.
+# Tests the inittab lines with busybox's init. throwaway-host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Tests Debian's package: dpkg installs, upgrades, removes and purges it. host.sh provides the host.
+# Tests Debian's package: dpkg installs, upgrades, removes and purges it. throwaway-host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh

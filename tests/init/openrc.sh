@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Tests the OpenRC service with OpenRC itself. host.sh provides the host.
+# Tests the OpenRC service with OpenRC itself. throwaway-host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh

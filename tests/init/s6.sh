@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Tests the s6 service with s6-svscan. host.sh provides the host.
+# Tests the s6 service with s6-svscan. throwaway-host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh

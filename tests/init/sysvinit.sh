@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Tests the sysvinit script with the shells that run such scripts. host.sh provides the host.
+# Tests the sysvinit script with the shells that run such scripts. throwaway-host.sh provides the host.
 set -u
 # shellcheck source=tests/init/facts.sh
 . /tmp/facts.sh

@@ -6,7 +6,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use crate::scene::{Scene, addresses, on_host};
+use crate::host::{Scene, addresses, on_host};
 use crate::support::command::{ip, ip_batch};
 use crate::support::eventually;
 use crate::support::router::Router;

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::scene::{Scene, on_host};
+use crate::host::{Scene, on_host};
 use crate::support::command::{command, ip, ip_batch, run, run_with_input};
 use crate::support::eventually;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::link::Tunnel;
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 use crate::{fact, skip};
 

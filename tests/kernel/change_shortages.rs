@@ -3,7 +3,7 @@
 //! error names what cannot be restored, and the rest is restored.
 
 use crate::define_shortages::{IPV4, NIC, bridge_xml, files, remount};
-use crate::scene::{
+use crate::host::{
     OPERATION_INVALID, SYSTEM_ERROR, Scene, addresses, assert_unchanged, assert_words, cover,
     exists, on_host, picture,
 };

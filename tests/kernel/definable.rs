@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
+use crate::host::{INTERFACE_DEFINE_XML, Scene, on_host};
 use crate::random::{Chance, Rng, seed};
-use crate::scene::{INTERFACE_DEFINE_XML, Scene, on_host};
 use crate::support::command::{command, run_with_input};
 use crate::support::link::Tunnel;
 use crate::support::wire::{Arg, procedure};

@@ -2,7 +2,7 @@
 //! Bonds that are defined, created, edited while they are active, and destroyed; and the state of
 //! the host if that fails.
 
-use crate::scene::{
+use crate::host::{
     NO_INTERFACE, OPERATION_INVALID, Picture, SYSTEM_ERROR, Scene, addresses, assert_unchanged,
     assert_words, exists, master, on_host_with, picture, routes,
 };

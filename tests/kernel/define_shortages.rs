@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::scene::{
+use crate::host::{
     DEFINITIONS, NO_INTERFACE, SYSTEM_ERROR, Scene, addresses, assert_words, cover, exists, on_host,
 };
 use crate::support::command::{command, ip_batch, run};

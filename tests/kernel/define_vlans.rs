@@ -2,7 +2,7 @@
 //! VLANs that are defined, created, edited, and destroyed, over every kind of parent; and parents
 //! that cannot be destroyed while VLANs use them.
 
-use crate::scene::{
+use crate::host::{
     NO_INTERFACE, OPERATION_INVALID, SYSTEM_ERROR, Scene, addresses, assert_unchanged, exists,
     on_host_with, picture, routes,
 };

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::scene::{DEFINITIONS, addresses, exists, on_host_with};
+use crate::host::{DEFINITIONS, addresses, exists, on_host_with};
 use crate::support::command::ip_batch;
 use crate::support::daemon::Daemon;
 use crate::support::eventually;

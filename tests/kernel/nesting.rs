@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::scene::{
+use crate::host::{
     NO_INTERFACE, OPERATION_INVALID, Picture, SYSTEM_ERROR, Scene, addresses, assert_unchanged,
     exists, master, on_host_with, picture, routes,
 };

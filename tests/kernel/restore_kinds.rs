@@ -4,11 +4,11 @@
 //! back.
 
 use crate::DUMMY;
+use crate::host::{SYSTEM_ERROR, Scene, assert_words, on_host_with};
 use crate::restore_links::{Case, assert_deeds_undone, assert_undone, build};
-use crate::scene::{SYSTEM_ERROR, Scene, assert_words, on_host_with};
 use crate::support::command::{command, ip, ip_batch, run};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::link::Tunnel;
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 
 #[test]

@@ -2,12 +2,12 @@
 //! Links of every kind that a record can hold, with every attribute that `ip -d` shows: a rollback
 //! undoes every change of them, and the comparison covers everything.
 
-use crate::scene::{Scene, on_host_with};
+use crate::host::{Scene, on_host_with};
 use crate::support::client::RawClient;
 use crate::support::command::ip_batch;
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 use crate::{BOND, DUMMY, VLAN, fact};
 

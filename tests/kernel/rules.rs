@@ -5,7 +5,7 @@
 //! A rule that the kernel does not have would needlessly restrict users. A missing rule makes a
 //! change fail late.
 
-use crate::scene::{Scene, assert_words, on_host_with};
+use crate::host::{Scene, assert_words, on_host_with};
 use crate::support::command::{command, run};
 use crate::{BOND, VLAN};
 

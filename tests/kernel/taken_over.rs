@@ -3,11 +3,11 @@
 //! attribute that `ip -d` shows are recreated unchanged, or continue as the same links. The
 //! comparison covers everything.
 
+use crate::host::{SYSTEM_ERROR, Scene, assert_words, on_host_with};
 use crate::restore_links::{Case, build};
-use crate::scene::{SYSTEM_ERROR, Scene, assert_words, on_host_with};
 use crate::support::command::{command, ip, run_with_input};
 use crate::support::eventually;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::{BOND, DUMMY, VLAN, fact};
 
 const MODULES: [&str; 3] = [BOND, DUMMY, VLAN];

@@ -2,7 +2,7 @@
 //! The calls of `virsh iface-unbridge` for a bridge without a definition: destroy, undefine, define
 //! the port, create it.
 
-use crate::scene::{
+use crate::host::{
     OPERATION_INVALID, Scene, addresses, assert_unchanged, exists, master, on_host_with, picture,
     routes,
 };

@@ -9,9 +9,9 @@ use crate::host::{VIRSH, addresses, await_addresses, ip_json, text};
 use crate::support::command::{command, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::{in_namespace, is_installed};
 use crate::support::router::{ANYWHERE, BEHIND, NEAR, PREFIX, Router};
-use crate::support::snapshot::{Snapshot, Strictness};
 
 /// In seconds. The kernel collects expired routes only twice a minute, but does not use them.
 const LIFETIME: u16 = 6;

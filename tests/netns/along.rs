@@ -15,8 +15,8 @@ use crate::host::{
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::{in_namespace, is_installed};
-use crate::support::snapshot::{Snapshot, Strictness};
 
 /// How long the kernel may need to settle new addresses.
 const SETTLING_TIME: Duration = Duration::from_secs(10);

@@ -5,8 +5,8 @@
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::support::command::ip_batch;
 use crate::support::daemon::Daemon;
-use crate::support::netlink::{link_number, set_link_number};
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
+use crate::support::link_numbers::{link_number, set_link_number};
 use crate::transaction::{begin, roll_back};
 
 /// Each link has an attribute with a value other than the default. Only some kinds, such as macvlan

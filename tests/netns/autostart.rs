@@ -15,7 +15,7 @@ use crate::scene::fact;
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 
 /// The daemon's note of the boot for which it has started interfaces.
 pub(crate) const MARKER: &str = "/run/libvirt/interface/booted";

@@ -8,7 +8,7 @@ use crate::host::{
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 
 /// The initial configuration of `eth0`.
 const BUSY: &str = "\

@@ -21,6 +21,10 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use crate::full_host::{
+    Found, State, await_settled, done, lay_out, settle, try_begin, try_call, try_commit,
+    try_roll_back,
+};
 use crate::host::{bridge, definition_file, ethernet, ip_json, text};
 use crate::random::seed;
 use crate::recovery::STANDBY;
@@ -30,10 +34,6 @@ use crate::support::daemon::{Daemon, SOCKET, daemon_program};
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 use crate::support::wire::{Arg, Fault, Head, procedure};
 use crate::support::{PATIENCE, eventually};
-use crate::world::{
-    Found, State, await_settled, done, lay_out, settle, try_begin, try_call, try_commit,
-    try_roll_back,
-};
 
 pub(crate) const STRACE: &str = "/usr/bin/strace";
 

@@ -18,6 +18,9 @@ use crate::crash::{
     STRACE, begin_and_change, change, comes_up, find_open, start_watched, try_create, try_define,
     watch,
 };
+use crate::full_host::{
+    Found, State, await_settled, done, lay_out, try_begin, try_call, try_commit, try_roll_back,
+};
 use crate::random::seed;
 use crate::support::client::RawClient;
 use crate::support::daemon::{Daemon, SOCKET, config_file, daemon_command};
@@ -25,9 +28,6 @@ use crate::support::eventually;
 use crate::support::namespace::{DIR, in_namespace, is_installed};
 use crate::support::wire::{Arg, Fault, procedure};
 use crate::transaction::CHANGE;
-use crate::world::{
-    Found, State, await_settled, done, lay_out, try_begin, try_call, try_commit, try_roll_back,
-};
 
 /// How many points of an operation are tried.
 const TRIED: usize = 8;

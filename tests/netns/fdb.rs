@@ -5,7 +5,7 @@
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::support::command::{command, ip_batch, run_with_input};
 use crate::support::daemon::Daemon;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::transaction::{begin, roll_back};
 
 const HOST: &str = "\

@@ -17,8 +17,8 @@ use crate::host::{FOLDER, with_virsh};
 use crate::short_leases::{self, ShortLeases};
 use crate::support::command::{command, ip, run, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::{DIR, is_installed};
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::{PATIENCE, eventually};
 
 /// A host's client, as the host's scripts start it.

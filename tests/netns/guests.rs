@@ -10,8 +10,8 @@ use crate::host::{
 use crate::scene::fact;
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::link::Tunnel;
-use crate::support::snapshot::{Snapshot, Strictness};
 
 const GUESTS: [&str; 3] = ["guest0", "vnet0", "vnet1"];
 

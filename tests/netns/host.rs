@@ -97,7 +97,7 @@ pub(crate) fn routes(name: &str) -> Vec<String> {
 /// Waits until the kernel has noticed carriers, which lead to new addresses, and has completed
 /// duplicate address detection.
 pub(crate) fn await_addresses() {
-    crate::world::await_settled();
+    crate::full_host::await_settled();
     eventually("the addresses can be used", || {
         let links = ip_json("address show tentative");
         links.iter().all(|link| link["addr_info"].as_array().is_none_or(Vec::is_empty))

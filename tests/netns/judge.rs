@@ -6,8 +6,8 @@ use std::fs;
 
 use crate::host::{TWO_NICS, await_addresses};
 use crate::support::command::{command, ip_batch, run};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::in_namespace;
-use crate::support::snapshot::{Snapshot, Strictness};
 
 const HOST: &str = "\
 link set eth0 up

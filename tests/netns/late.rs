@@ -18,7 +18,7 @@ use crate::scene::fact;
 use crate::support::command::{ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 
 /// The incomplete interfaces in the marker, with the reason and the state of each.
 fn incomplete() -> Option<Vec<String>> {

@@ -14,8 +14,8 @@ use crate::support::client::RawClient;
 use crate::support::command::{command, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::is_installed;
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 
 const RECORD: &str = "/run/libvirt/interface/dhcp/eth0.ipv4.pid";

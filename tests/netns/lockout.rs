@@ -22,8 +22,8 @@ use crate::host::{
 use crate::leases::{configured, defined};
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::link::Tunnel;
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::{StopOnDrop, assert_takes_less_than, eventually};
 use crate::survival::{Side, enter, lay_cable};
 use crate::transaction::{begin, roll_back};

@@ -23,7 +23,7 @@ mod random;
 mod host;
 mod scene;
 mod ways;
-mod world;
+mod full_host;
 
 mod advertised;
 mod along;
@@ -58,7 +58,7 @@ mod refused_leases;
 mod routes;
 mod rtnl;
 mod schema;
-mod shortages;
+mod rollback_shortages;
 mod sequences;
 mod short_leases;
 mod start;

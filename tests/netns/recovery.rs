@@ -17,8 +17,8 @@ use crate::host::{
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::{Background, Daemon, config_file, daemon_command, run_daemon};
 use crate::support::eventually;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::{DIR, is_installed};
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::transaction::{CHANGE, Tree, begin, commit, roll_back, set_down};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

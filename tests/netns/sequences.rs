@@ -14,16 +14,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use crate::full_host::{
+    State, await_settled, lay_out, try_begin, try_call, try_commit, try_roll_back,
+};
 use crate::host::{FOLDER, bridge, definition_file, ip_json, ports, protocols, text};
 use crate::random::{Chance, Rng, seed};
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch, run_with_input};
 use crate::support::daemon::{Daemon, config_file, daemon_command};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::in_namespace;
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, Fault, procedure};
 use crate::transaction::Tree;
-use crate::world::{State, await_settled, lay_out, try_begin, try_call, try_commit, try_roll_back};
 
 const SEQUENCE_COUNT: u64 = 100;
 const LEN_MAX: usize = 4;

@@ -25,8 +25,8 @@ use crate::host::{
 };
 use crate::support::command::{command, ip, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::{DIR, is_installed};
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::{PATIENCE, StopOnDrop, eventually};
 
 /// The longest interruption that is acceptable.

@@ -10,7 +10,7 @@ use crate::scene::fact;
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::transaction::{begin, roll_back};
 
 const HOST: &str = "\

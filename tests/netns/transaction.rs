@@ -16,8 +16,8 @@ use crate::support::client::RawClient;
 use crate::support::command::{Output, command, ip, ip_batch, run, virsh, virsh_read_only};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::link::Tunnel;
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, procedure};
 
 /// The directory of the open transaction.

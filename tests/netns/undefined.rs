@@ -10,8 +10,8 @@ use crate::host::{
 };
 use crate::support::command::{ip, ip_batch, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::link::Tunnel;
-use crate::support::snapshot::{Snapshot, Strictness};
 
 const FOLDER: &str = "/run/libvirt/interface/down";
 

@@ -9,8 +9,8 @@ use crate::host::{
 };
 use crate::support::command::{command, ip, ip_batch, run, run_with_input, virsh};
 use crate::support::daemon::Daemon;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::is_installed;
-use crate::support::snapshot::{Snapshot, Strictness};
 
 /// A configuration of `eth0` with something of everything that could get lost.
 const BUSY: &str = "\

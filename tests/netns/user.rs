@@ -10,8 +10,8 @@ use std::process::Command;
 use crate::host::{FOLDER, TWO_NICS, VIRSH, await_addresses, ethernet, file, with_virsh};
 use crate::support::command::{Output, command, ip_batch, run, run_with_input};
 use crate::support::daemon::{Daemon, daemon_program};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::skip;
-use crate::support::snapshot::{Snapshot, Strictness};
 
 const USER: u32 = 65_534;
 const HOME: &str = "/run/home";

@@ -5,7 +5,7 @@
 use crate::host::{TWO_NICS, await_addresses, with_virsh};
 use crate::support::command::{ip, ip_batch};
 use crate::support::daemon::Daemon;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::transaction::{begin, roll_back};
 
 /// Each form of a rule, a route and an address that this kernel supports.

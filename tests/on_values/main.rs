@@ -16,4 +16,4 @@ mod restore;
 mod rollback;
 mod shelf;
 mod snapshot;
-mod xml;
+mod definition_texts;

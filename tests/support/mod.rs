@@ -13,10 +13,10 @@ pub(crate) mod daemon;
 pub(crate) mod libvirtd;
 pub(crate) mod link;
 pub(crate) mod namespace;
-pub(crate) mod netlink;
+pub(crate) mod link_numbers;
 pub(crate) mod peer;
 pub(crate) mod router;
-pub(crate) mod snapshot;
+pub(crate) mod judge;
 pub(crate) mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};

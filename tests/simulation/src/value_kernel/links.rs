@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::value_kernel::requests::LinkRequest;
 use crate::value_kernel::state::Device;
 use crate::value_kernel::vlan_options::VlanOptions;
-use crate::value_kernel::{Errno, ValueKernel, vlans};
+use crate::value_kernel::{Errno, ValueKernel, bridge_vlans};
 use virtinterfaced::model::address::MacAddr;
 use virtinterfaced::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier};
 use virtinterfaced::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
@@ -87,7 +87,7 @@ impl ValueKernel {
             device.mtu = mtu;
         }
         self.last_index = index.0;
-        device.vlans = vlans::of_default(device.default_vlan);
+        device.vlans = bridge_vlans::of_default(device.default_vlan);
         self.devices.insert(index, device);
         self.set_default_vlan(index, asked)
     }
@@ -264,7 +264,7 @@ impl ValueKernel {
         match &over.kind {
             LinkKind::Bridge(_) if device.is_bridge() || is_below_itself => Err(libc::ELOOP),
             LinkKind::Bridge(_) => {
-                let vlans = vlans::of_default(over.default_vlan);
+                let vlans = bridge_vlans::of_default(over.default_vlan);
                 let device = self.device_mut(index)?;
                 (device.master, device.vlans) = (Some(master), vlans);
                 self.adjust_bridge(master)

@@ -14,7 +14,7 @@ mod apart;
 mod network;
 mod requests;
 mod links;
-mod vlans;
+mod bridge_vlans;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -34,7 +34,7 @@ use crate::value_kernel::state::{
     Address, Device, FOREVER, IFA_F_SECONDARY, IPV6_METRIC, PVID, Route, TABLE_MAIN, UNTAGGED,
 };
 use crate::value_kernel::vlan_options::VlanOptions;
-use crate::value_kernel::{ValueKernel, vlans};
+use crate::value_kernel::{ValueKernel, bridge_vlans};
 use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
 use virtinterfaced::model::foreign::{
     ClientLinks, ClientProgram, CommandLine, ForeignClient, Leaving, LinkPatterns,
@@ -270,7 +270,7 @@ impl ValueKernel {
             device.mac = bond.mac;
         }
         let bridge = master.filter(|_| !device.is_bridge()).unwrap_or(&device);
-        device.vlans = vlans::of_default(bridge.default_vlan);
+        device.vlans = bridge_vlans::of_default(bridge.default_vlan);
         self.devices.insert(index, device);
         Ok(())
     }
@@ -453,7 +453,7 @@ fn read_vlan(words: &mut Words<'_>, vlans: &mut BTreeMap<u16, u16>) -> Result<()
             word => return Err(format!("{word}?")),
         };
     }
-    vlans::set(vlans, number.parse().map_err(|_| format!("{number}?"))?, flags);
+    bridge_vlans::set(vlans, number.parse().map_err(|_| format!("{number}?"))?, flags);
     Ok(())
 }
 

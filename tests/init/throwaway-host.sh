@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Runs the test of an init system on a host of its own: host.sh INIT DAEMON CACHE
+# Runs the test of an init system on a host of its own: throwaway-host.sh INIT DAEMON CACHE
 # The host consists of this machine's files below a temporary writable layer, namespaces for
 # network, mounts and processes, and the files of `make install` for that init system. The init
 # system's Debian packages are unpacked there, from CACHE. INIT can also be "deb", for our own

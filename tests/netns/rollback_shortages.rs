@@ -13,7 +13,7 @@ use crate::host::{
 use crate::support::command::{command, ip_batch, run, virsh};
 use crate::support::daemon::{Daemon, config_file, daemon_command, run_daemon};
 use crate::support::eventually;
-use crate::support::snapshot::{Snapshot, Strictness};
+use crate::support::judge::{Snapshot, Strictness};
 use crate::transaction::{CHANGE, Tree, begin, commit, roll_back};
 
 /// Enough seconds for virsh to begin a transaction and make changes, and for the test to create a

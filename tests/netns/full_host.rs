@@ -13,8 +13,8 @@ use crate::host::{FOLDER, TWO_NICS, bridge, definition_file, ethernet, ip_json};
 use crate::support::client::RawClient;
 use crate::support::command::ip_batch;
 use crate::support::eventually;
+use crate::support::judge::{Snapshot, Strictness};
 use crate::support::namespace::DIR;
-use crate::support::snapshot::{Snapshot, Strictness};
 use crate::support::wire::{Arg, Fault, procedure};
 use crate::transaction::Tree;
 
