@@ -24,7 +24,8 @@ use case::{Case, cases};
 use virtinterfaced::change::job::StepError;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::refusal::PlanRefusal;
-use virtinterfaced::plan::step::{Condition, LinkValue, Step};
+use virtinterfaced::plan::request::{KernelRequest, LinkValue};
+use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::plan::{Plan, Planned};
 
 const ERRNO: i32 = 5;
@@ -65,7 +66,10 @@ fn a_refused_step_leaves_the_host_unchanged() {
     for (case, mut plan) in planned() {
         let before = case.kernel.to_string();
         // An additional step that fails, so that the last one is undone too.
-        let step = Step::SetLink { link: IfName::new("nowhere").unwrap(), value: LinkValue::Up };
+        let step = Step::Request(KernelRequest::SetLink {
+            link: IfName::new("nowhere").unwrap(),
+            value: LinkValue::Up,
+        });
         plan.steps.push(Planned { step, undo: Vec::new() });
         for (at, planned) in plan.steps.iter().enumerate() {
             let Some(want) = failing_as(&planned.step) else { continue };

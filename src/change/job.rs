@@ -15,7 +15,8 @@ use crate::error::{HostError, strerror};
 use crate::host::Host;
 use crate::limits::{LINK_GONE_TIME_MAX, SETTLE_TIME_MAX};
 use crate::model::name::IfName;
-use crate::plan::step::{Condition, LinkValue, Step};
+use crate::plan::request::{KernelRequest, LinkValue};
+use crate::plan::step::{Condition, Step};
 use crate::plan::{Plan, Planned};
 
 /// A plan under way.
@@ -214,10 +215,11 @@ impl Job {
         match (result, &self.current) {
             (Ok(()), Some(_)) => self.advance(),
             (Err(error), Some(current)) => {
-                if is_there(&current.step, error.errno) {
+                let request = current.step.request();
+                if request.is_some_and(|it| is_there(it, error.errno)) {
                     // An object that existed before must not be removed by an undo.
                     self.current = None;
-                } else if is_gone(&current.step, error.errno)
+                } else if request.is_some_and(|it| is_gone(it, error.errno))
                     || (self.failure.is_some() && is_moot(&current.step, error.errno))
                 {
                     self.advance();
@@ -292,8 +294,10 @@ impl Job {
             Some(failure) => failure.remains.push((step, error)),
             None if step.is_courtesy() => {
                 // Routes stay without the nexthop object, which could not be moved.
-                if matches!(step, Step::AddApart(_)) {
-                    self.todo.retain(|it| !matches!(it.step, Step::LeadOver { .. }));
+                if matches!(step, Step::Request(KernelRequest::AddApart(_))) {
+                    self.todo.retain(|it| {
+                        !matches!(it.step, Step::Request(KernelRequest::LeadOver { .. }))
+                    });
                 }
                 self.refused.push((step, error));
             }
@@ -340,10 +344,13 @@ impl Job {
 /// created, not up, or not a port.
 fn needed_link(step: &Step) -> Option<IfName> {
     let is_needed = matches!(
-        step,
-        Step::AddLink(_)
-            | Step::RemakeLink { .. }
-            | Step::SetLink { value: LinkValue::Up | LinkValue::Down | LinkValue::Master(_), .. }
+        step.request()?,
+        KernelRequest::AddLink(_)
+            | KernelRequest::RemakeLink { .. }
+            | KernelRequest::SetLink {
+                value: LinkValue::Up | LinkValue::Down | LinkValue::Master(_),
+                ..
+            }
     );
     step.link_name().filter(|_| is_needed)
 }
@@ -351,27 +358,34 @@ fn needed_link(step: &Step) -> Option<IfName> {
 /// Returns the condition in the table that shows a step as done, for steps whose event precedes the
 /// kernel's answer.
 fn condition(step: &Step) -> Option<Condition> {
-    if let Step::WaitFor(condition) = step {
-        return Some(condition.clone());
+    match step {
+        Step::WaitFor(condition) => Some(condition.clone()),
+        Step::Request(KernelRequest::DeleteLink(name)) => Some(Condition::Gone(*name)),
+        Step::Request(_) | Step::File(_) | Step::Dhcp(_) | Step::SetSysctl { .. } => None,
     }
-    if let Step::DeleteLink(name) = step { Some(Condition::Gone(*name)) } else { None }
 }
 
 /// Returns whether a refusal means that the object to be added exists already.
-fn is_there(step: &Step, errno: i32) -> bool {
-    let is_added =
-        matches!(step, Step::AddAddress { .. } | Step::AddApart(_) | Step::AddRoute { .. });
+fn is_there(request: &KernelRequest, errno: i32) -> bool {
+    let is_added = matches!(
+        request,
+        KernelRequest::AddAddress { .. }
+            | KernelRequest::AddApart(_)
+            | KernelRequest::AddRoute { .. }
+    );
     is_added && errno == libc::EEXIST
 }
 
 /// Returns whether a refusal means that the object to be removed is gone: the kernel removes some
 /// objects along with others, and does not restore them.
-pub fn is_gone(step: &Step, errno: i32) -> bool {
+pub fn is_gone(request: &KernelRequest, errno: i32) -> bool {
     match errno {
-        libc::EADDRNOTAVAIL => matches!(step, Step::DeleteAddress { .. }),
-        libc::ENODEV => matches!(step, Step::DeleteLink(_)),
-        libc::ENOENT => matches!(step, Step::DeleteApart(_)),
-        libc::ESRCH => matches!(step, Step::DeleteApart(_) | Step::DeleteRoute { .. }),
+        libc::EADDRNOTAVAIL => matches!(request, KernelRequest::DeleteAddress { .. }),
+        libc::ENODEV => matches!(request, KernelRequest::DeleteLink(_)),
+        libc::ENOENT => matches!(request, KernelRequest::DeleteApart(_)),
+        libc::ESRCH => {
+            matches!(request, KernelRequest::DeleteApart(_) | KernelRequest::DeleteRoute { .. })
+        }
         _ => false,
     }
 }

@@ -70,11 +70,12 @@ impl Leftovers {
 mod tests {
     use super::*;
     use crate::model::name::IfName;
+    use crate::plan::request::KernelRequest;
     use crate::plan::step::Step;
 
     #[test]
     fn long_plans_are_freed_in_parts() {
-        let step = Step::DeleteLink(IfName::new("eth0").unwrap());
+        let step = Step::Request(KernelRequest::DeleteLink(IfName::new("eth0").unwrap()));
         let planned = Planned { step, undo: Vec::new() };
         let mut leftovers = Leftovers::default();
         assert!(leftovers.free(), "nothing is left");

@@ -18,7 +18,7 @@ use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::plan::bring_up::{self, PartialPlan};
 use crate::plan::losses;
-use crate::plan::step::Step;
+use crate::plan::step::{DhcpStep, Step};
 use crate::plan::{self, Plan, Planned};
 use crate::proto::interface::ChangeCall;
 
@@ -47,7 +47,7 @@ impl Coordinator {
         }
         let mut leases = Vec::new();
         for Planned { step, .. } in &change.plan.steps {
-            if let Step::StartClient(lease) = step {
+            if let Step::Dhcp(DhcpStep::Start(lease)) = step {
                 leases.push(*lease);
             }
         }

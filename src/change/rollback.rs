@@ -22,6 +22,7 @@ use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
+use crate::plan::request::KernelRequest;
 use crate::plan::restore::{self, Inputs, Loss, Planner};
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned};
@@ -314,7 +315,8 @@ impl Rollback {
         for Planned { step, .. } in left.iter().take(entry_count) {
             words.take(step);
             // A link is looked at by the name that it is given, too.
-            links.extend(step.link_name().into_iter().chain(step.new_name()));
+            links.extend(step.link_name());
+            links.extend(step.request().and_then(KernelRequest::new_name));
             given_back.extend(step.gives_back().cloned());
             *has_steps |= !matches!(step, Step::WaitFor(_));
         }
@@ -421,7 +423,12 @@ fn remains(
     let mut remains = Remains::default();
     remains.lost.extend(lost.iter().map(ToString::to_string));
     let steps = || plan.steps.iter().map(|planned| &planned.step);
-    let is_made = |it: &&Step| matches!(it, Step::RemakeLink { .. } | Step::RemakePair { .. });
+    let is_made = |it: &&Step| {
+        matches!(
+            it,
+            Step::Request(KernelRequest::RemakeLink { .. } | KernelRequest::RemakePair { .. })
+        )
+    };
     let missing: BTreeSet<_> = steps().filter(is_made).filter_map(Step::link_name).collect();
     for step in steps() {
         // What a link should have that is not there goes without saying.

@@ -15,7 +15,8 @@ use crate::netlink::record::apart::Apart;
 use crate::plan::builder::{Builder, Leases};
 use crate::plan::goal::AddressingGoal;
 use crate::plan::refusal::PlanRefusal;
-use crate::plan::step::{Condition, Step, sysctl_values};
+use crate::plan::request::KernelRequest;
+use crate::plan::step::{Condition, DhcpStep, Step, sysctl_values};
 use crate::plan::ways::{Ways, routes_in_order};
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
@@ -117,7 +118,13 @@ impl<'a> Builder<'a> {
             self.delete_route(link, route);
         }
         let is_own = |record: &&AddressRecord| !record.address.is_of_link(surveyed.link.mac);
-        let nexthops = surveyed.nexthops.iter().cloned().map(Apart::Nexthop).map(Step::AddApart);
+        let nexthops = surveyed
+            .nexthops
+            .iter()
+            .cloned()
+            .map(Apart::Nexthop)
+            .map(KernelRequest::AddApart)
+            .map(Step::Request);
         let mut nexthops: Vec<_> = nexthops.collect();
         for record in in_order_to_go(surveyed.addresses.iter().filter(is_own).collect()) {
             self.delete_address(link, record);
@@ -135,7 +142,10 @@ impl<'a> Builder<'a> {
     /// link that is yet to be created, since the clients would find it.
     pub(super) fn stop_all_clients(&mut self, link: IfName) -> Result<(), PlanRefusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
-            self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
+            self.push(
+                Step::Dhcp(DhcpStep::Stop(*lease)),
+                vec![Step::Dhcp(DhcpStep::Start(*lease))],
+            );
         }
         for client in self.survey.foreign.iter().filter(|client| client.is_on(link)) {
             if !matches!(client.links, ClientLinks::All(_)) {
@@ -181,8 +191,8 @@ impl<'a> Builder<'a> {
         if client.keeper.is_some() || client.only_link().is_none() {
             return Err(PlanRefusal::Client { name, client });
         }
-        let undo = vec![Step::StartForeignClient(client.clone())];
-        self.push(Step::EndForeignClient(client), undo);
+        let undo = vec![Step::Dhcp(DhcpStep::StartForeign(client.clone()))];
+        self.push(Step::Dhcp(DhcpStep::EndForeign(client)), undo);
         Ok(())
     }
 
@@ -191,7 +201,10 @@ impl<'a> Builder<'a> {
     pub(super) fn stop_clients(&mut self, definition: &'a Interface) -> Result<(), PlanRefusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == definition.name) {
             if wanted_lease(definition, lease.family) != Some(lease.name_servers) {
-                self.push(Step::StopClient(*lease), vec![Step::StartClient(*lease)]);
+                self.push(
+                    Step::Dhcp(DhcpStep::Stop(*lease)),
+                    vec![Step::Dhcp(DhcpStep::Start(*lease))],
+                );
             }
         }
         let link = definition.name;
@@ -250,10 +263,12 @@ impl<'a> Builder<'a> {
         let ended = survey.ended_for(link, family);
         if let Some(client) = ended.filter(|_| name_servers == NameServers::Taken) {
             let client = Box::new(client.clone());
-            let undo = vec![Step::EndForeignClient(client.clone()), self.drop_lease(lease)];
+            let undo =
+                vec![Step::Dhcp(DhcpStep::EndForeign(client.clone())), self.drop_lease(lease)];
             // It may serve the other family too.
-            if !self.steps().any(|step| *step == Step::StartForeignClient(client.clone())) {
-                self.push(Step::StartForeignClient(client), undo);
+            if !self.steps().any(|step| *step == Step::Dhcp(DhcpStep::StartForeign(client.clone())))
+            {
+                self.push(Step::Dhcp(DhcpStep::StartForeign(client)), undo);
             }
             return;
         }
@@ -263,15 +278,15 @@ impl<'a> Builder<'a> {
         let like = std::iter::once(link).chain(definition.members()).find(had_one);
         let lease = Lease { like, ..lease };
         let undo = self.drop_lease(lease);
-        self.push(Step::StartClient(lease), vec![undo]);
+        self.push(Step::Dhcp(DhcpStep::Start(lease)), vec![undo]);
     }
 
     /// Starts the ended clients of other programs on a link without a definition.
     pub(super) fn give_back_clients(&mut self, link: IfName) {
         for client in self.survey.ended.iter().filter(|client| client.is_on(link)) {
             let client = Box::new(client.clone());
-            let undo = vec![Step::EndForeignClient(client.clone())];
-            self.push(Step::StartForeignClient(client), undo);
+            let undo = vec![Step::Dhcp(DhcpStep::EndForeign(client.clone()))];
+            self.push(Step::Dhcp(DhcpStep::StartForeign(client)), undo);
         }
     }
 
@@ -297,13 +312,13 @@ impl<'a> Builder<'a> {
         let mut addresses: Vec<_> = addresses.map(|record| record.address.prefix).collect();
         let mut routes = now.map(|now| now.routes.clone()).unwrap_or_default();
         for step in self.steps() {
-            if let Step::AddAddress { link, record } = step {
+            if let Step::Request(KernelRequest::AddAddress { link, record }) = step {
                 addresses.extend((*link == lease.link).then_some(record.address.prefix));
-            } else if let Step::AddRoute { link, record } = step {
+            } else if let Step::Request(KernelRequest::AddRoute { link, record }) = step {
                 routes.extend((*link == lease.link).then(|| record.clone()));
             }
         }
-        Step::DropLease { lease, addresses, routes }
+        Step::Dhcp(DhcpStep::Drop { lease, addresses, routes })
     }
 
     fn goal(

@@ -16,7 +16,8 @@ use crate::netlink::link::LinkKind;
 use crate::plan::available::{self, DefinitionPart, Lack};
 use crate::plan::builder::{Builder, Leases};
 use crate::plan::refusal::PlanRefusal;
-use crate::plan::step::{Condition, Step};
+use crate::plan::request::KernelRequest;
+use crate::plan::step::{Condition, DhcpStep, Step};
 use crate::plan::{Plan, Planned, addressing};
 
 /// Plans to bring `definition` up.
@@ -89,13 +90,13 @@ fn keep_additions(plan: &mut Plan, definition: &Interface, survey: &Survey) {
         let step = &planned.step;
         let takes_or_tunes = matches!(
             step,
-            Step::SetLink { .. }
-                | Step::SetSysctl { .. }
-                | Step::ChangeAddress { .. }
-                | Step::DeleteAddress { .. }
-                | Step::DeleteRoute { .. }
-                | Step::StopClient(_)
-                | Step::EndForeignClient(_)
+            Step::Request(
+                KernelRequest::SetLink { .. }
+                    | KernelRequest::ChangeAddress { .. }
+                    | KernelRequest::DeleteAddress { .. }
+                    | KernelRequest::DeleteRoute { .. }
+            ) | Step::SetSysctl { .. }
+                | Step::Dhcp(DhcpStep::Stop(_) | DhcpStep::EndForeign(_))
         );
         !(takes_or_tunes && step.link_name().is_some_and(is_in_use))
     });

@@ -10,7 +10,8 @@ use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::left::LeftRoute;
-use crate::plan::step::{Condition, LinkSpec, LinkValue, Step};
+use crate::plan::request::{KernelRequest, LinkSpec, LinkValue};
+use crate::plan::step::{Condition, Step};
 use crate::plan::ways::is_reached;
 use crate::plan::{Plan, Planned};
 
@@ -74,44 +75,51 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn add_link(&mut self, spec: LinkSpec) {
-        let undo = Step::DeleteLink(spec.name);
-        self.push(Step::AddLink(spec), vec![undo]);
+        let undo = Step::Request(KernelRequest::DeleteLink(spec.name));
+        self.push(Step::Request(KernelRequest::AddLink(spec)), vec![undo]);
     }
 
     /// Sets `value`; `old` is the former value.
     pub(super) fn set(&mut self, link: IfName, value: LinkValue, old: LinkValue) {
-        let undo = Step::SetLink { link, value: old };
-        self.push(Step::SetLink { link, value }, vec![undo]);
+        let undo = Step::Request(KernelRequest::SetLink { link, value: old });
+        self.push(Step::Request(KernelRequest::SetLink { link, value }), vec![undo]);
     }
 
     /// Renames a link that is down, so that it can be deleted later.
     pub(super) fn discard(&mut self, link: &Link) {
         let Some(name) = discarded_name(link) else { return };
-        let undo = Step::SetLink { link: name, value: LinkValue::Name(link.name) };
-        self.push(Step::SetLink { link: link.name, value: LinkValue::Name(name) }, vec![undo]);
+        let undo =
+            Step::Request(KernelRequest::SetLink { link: name, value: LinkValue::Name(link.name) });
+        self.push(
+            Step::Request(KernelRequest::SetLink { link: link.name, value: LinkValue::Name(name) }),
+            vec![undo],
+        );
         self.discarded.push(name);
     }
 
     pub(super) fn add_address(&mut self, link: IfName, record: AddressRecord) {
-        let undo = Step::DeleteAddress { link, record: record.clone() };
-        self.push(Step::AddAddress { link, record }, vec![undo]);
+        let undo = Step::Request(KernelRequest::DeleteAddress { link, record: record.clone() });
+        self.push(Step::Request(KernelRequest::AddAddress { link, record }), vec![undo]);
     }
 
     /// Replaces `old` by `new`, which is the same address with another lifetime.
     pub(super) fn change_address(&mut self, link: IfName, old: &AddressRecord, new: AddressRecord) {
-        let undo = Step::ChangeAddress { link, record: old.clone() };
-        self.push(Step::ChangeAddress { link, record: new }, vec![undo]);
+        let undo = Step::Request(KernelRequest::ChangeAddress { link, record: old.clone() });
+        self.push(Step::Request(KernelRequest::ChangeAddress { link, record: new }), vec![undo]);
     }
 
     pub(super) fn delete_address(&mut self, link: IfName, record: &AddressRecord) {
-        let undo = Step::AddAddress { link, record: record.clone() };
-        self.push(Step::DeleteAddress { link, record: record.clone() }, vec![undo]);
+        let undo = Step::Request(KernelRequest::AddAddress { link, record: record.clone() });
+        self.push(
+            Step::Request(KernelRequest::DeleteAddress { link, record: record.clone() }),
+            vec![undo],
+        );
     }
 
     pub(super) fn add_route(&mut self, link: IfName, record: RouteRecord) {
         let record = record.to_add();
-        let undo = Step::DeleteRoute { link, record: record.clone() };
-        self.push(Step::AddRoute { link, record }, vec![undo]);
+        let undo = Step::Request(KernelRequest::DeleteRoute { link, record: record.clone() });
+        self.push(Step::Request(KernelRequest::AddRoute { link, record }), vec![undo]);
     }
 
     /// Removes a route. If its gateway is no longer in a network of the link, the undo step marks
@@ -119,8 +127,11 @@ impl<'a> Builder<'a> {
     pub(super) fn delete_route(&mut self, link: IfName, record: &RouteRecord) {
         let is_reached = self.find(&link).is_none_or(|now| is_reached(now, record));
         let again = if is_reached { record.clone() } else { record.on_link() };
-        let undo = Step::AddRoute { link, record: again.to_add() };
-        self.push(Step::DeleteRoute { link, record: record.clone() }, vec![undo]);
+        let undo = Step::Request(KernelRequest::AddRoute { link, record: again.to_add() });
+        self.push(
+            Step::Request(KernelRequest::DeleteRoute { link, record: record.clone() }),
+            vec![undo],
+        );
     }
 
     /// Records a lost route.
@@ -135,7 +146,7 @@ impl<'a> Builder<'a> {
 
     /// Returns whether the plan creates a link.
     pub(super) fn is_made(&self, name: &IfName) -> bool {
-        let is_making = |step: &&Step| matches!(step, Step::AddLink(_) | Step::RemakeLink { .. });
+        let is_making = |step: &&Step| step.request().is_some_and(KernelRequest::makes_link);
         self.steps().filter(is_making).any(|step| step.link_name() == Some(*name))
     }
 
@@ -143,7 +154,7 @@ impl<'a> Builder<'a> {
     /// IPv6 addresses, which the kernel removes when the link goes down again.
     pub(super) fn set_up(&mut self, link: IfName) {
         let now = self.find(&link);
-        let set = |value| Step::SetLink { link, value };
+        let set = |value| Step::Request(KernelRequest::SetLink { link, value });
         let is_planned = self.steps().any(|step| *step == set(LinkValue::Up));
         if is_planned || now.is_some_and(|now| now.link.up) {
             return;
@@ -153,7 +164,7 @@ impl<'a> Builder<'a> {
             record.address.prefix.family() == Family::Ipv6 && record.address.scope != Scope::Link
         };
         let again = addresses.iter().filter(is_lost).cloned();
-        let again = again.map(|record| Step::AddAddress { link, record });
+        let again = again.map(|record| Step::Request(KernelRequest::AddAddress { link, record }));
         let undo = std::iter::once(set(LinkValue::Down)).chain(again).collect();
         self.push(set(LinkValue::Up), undo);
     }

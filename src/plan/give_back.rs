@@ -9,7 +9,8 @@ use crate::model::lease::Lease;
 use crate::netlink::address::Lifetime;
 use crate::netlink::record::address::AddressRecord;
 use crate::plan::builder::Builder;
-use crate::plan::step::Step;
+use crate::plan::request::KernelRequest;
+use crate::plan::step::{DhcpStep, Step};
 use crate::plan::ways::{is_reached, routes_in_order};
 
 impl Builder<'_> {
@@ -33,24 +34,24 @@ impl Builder<'_> {
             };
             let wanted = then.addresses.iter().find(is_leased).map(|it| it.address.prefix);
             let lease = Lease { wanted, ..*lease };
-            self.push(Step::StartClient(lease), vec![Step::StopClient(lease)]);
+            self.push(Step::Dhcp(DhcpStep::Start(lease)), vec![Step::Dhcp(DhcpStep::Stop(lease))]);
         }
     }
 }
 
-/// The steps that restore a link's present settings of a family after it is cleared: without
+/// The requests that restore a link's present settings of a family after it is cleared: without
 /// lifetimes, as the script of the client that will renew them sets none.
-pub(crate) fn put_back(now: &Surveyed, family: Family) -> Vec<Step> {
+pub(crate) fn put_back(now: &Surveyed, family: Family) -> Vec<KernelRequest> {
     let link = now.link.name;
     let addresses: Vec<_> =
         now.addresses.iter().filter(|it| it.address.prefix.family() == family).cloned().collect();
-    let mut steps = Vec::new();
+    let mut requests = Vec::new();
     for record in in_order_to_come(&addresses) {
-        steps.push(Step::AddAddress { link, record: record.lasting() });
+        requests.push(KernelRequest::AddAddress { link, record: record.lasting() });
     }
     let routes = routes_in_order(now).into_iter().filter(|route| route.family == family);
-    steps.extend(routes.cloned().map(|record| Step::AddRoute { link, record }));
-    steps
+    requests.extend(routes.cloned().map(|record| KernelRequest::AddRoute { link, record }));
+    requests
 }
 
 /// The order in which addresses are added so that they are listed as before: IPv4 lists the first

@@ -12,7 +12,8 @@ use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkBond, LinkBridge, LinkKind};
 use crate::plan::builder::Builder;
 use crate::plan::refusal::PlanRefusal;
-use crate::plan::step::{Condition, LinkSpec, LinkValue, SpecKind, Step};
+use crate::plan::request::{KernelRequest, LinkSpec, LinkValue, SpecKind};
+use crate::plan::step::{Condition, Step};
 
 /// The kernel's bounds of the forward delay while STP runs (`BR_MIN_FORWARD_DELAY`,
 /// `BR_MAX_FORWARD_DELAY`), in hundredths of a second.
@@ -103,7 +104,7 @@ impl<'a> Builder<'a> {
             if port.link.up {
                 self.set_down(&port.link);
             }
-            let set = |value| Step::SetLink { link: *member, value };
+            let set = |value| Step::Request(KernelRequest::SetLink { link: *member, value });
             // The member takes the bond's MTU, which may be lower.
             let undo =
                 std::iter::once(set(LinkValue::NoMaster)).chain(self.mtus_over(&port.link, 0));
@@ -152,7 +153,7 @@ impl<'a> Builder<'a> {
     /// Takes a link down, after its addresses and routes. When it comes up again the kernel also
     /// brings up the links on it, so the undo steps take down those that were down.
     pub(super) fn set_down(&mut self, link: &Link) {
-        let set = |link, value| Step::SetLink { link, value };
+        let set = |link, value| Step::Request(KernelRequest::SetLink { link, value });
         let down_over = self.links_over(link).into_iter().filter(|over| !over.up);
         let undo = down_over.map(|over| set(over.name, LinkValue::Down));
         let up = std::iter::once(set(link.name, LinkValue::Up));
@@ -291,7 +292,7 @@ impl<'a> Builder<'a> {
     /// Releases a port from its master. A bond brings its members up when they are added, so the
     /// undo steps take down one that was down.
     pub(super) fn release(&mut self, master: &Link, port: &Link) {
-        let set = |value| Step::SetLink { link: port.name, value };
+        let set = |value| Step::Request(KernelRequest::SetLink { link: port.name, value });
         let down =
             (!port.up && matches!(master.kind, LinkKind::Bond(_))).then_some(LinkValue::Down);
         let again = self.joined_again(master, port);
@@ -320,7 +321,7 @@ impl<'a> Builder<'a> {
 
     /// Returns the MTU of a link that exists or is planned. A VLAN is created with its parent's.
     fn mtu_now(&self, name: &IfName, parent: Option<&IfName>) -> u32 {
-        let planned = self.steps().filter_map(|step| step.mtu_of(name)).last();
+        let planned = self.steps().filter_map(|step| step.request()?.mtu_of(name)).last();
         let surveyed = |name: &IfName| self.find(name).map(|now| now.link.mtu);
         let at_first = || parent.and_then(surveyed).unwrap_or(MTU_AT_FIRST);
         planned.or_else(|| surveyed(name)).unwrap_or_else(at_first)
@@ -333,7 +334,10 @@ impl<'a> Builder<'a> {
         let mut again = Vec::new();
         while let Some(link) = below.pop() {
             for vlan in self.links_over(link).into_iter().filter(|vlan| vlan.mtu > mtu) {
-                again.push(Step::SetLink { link: vlan.name, value: LinkValue::Mtu(vlan.mtu) });
+                again.push(Step::Request(KernelRequest::SetLink {
+                    link: vlan.name,
+                    value: LinkValue::Mtu(vlan.mtu),
+                }));
                 below.push(vlan);
             }
             if let LinkKind::Bond(_) = link.kind {
@@ -346,9 +350,9 @@ impl<'a> Builder<'a> {
     /// Returns whether this is a bridge whose ports change in the plan.
     fn has_new_ports(&self, name: &IfName) -> bool {
         let is_bridge = |step: &Step| {
-            let makes_one = if let Step::AddLink(spec) = step {
+            let makes_one = if let Step::Request(KernelRequest::AddLink(spec)) = step {
                 matches!(spec.kind, SpecKind::Bridge { .. })
-            } else if let Step::RemakeLink { record, .. } = step {
+            } else if let Step::Request(KernelRequest::RemakeLink { record, .. }) = step {
                 matches!(record.link.kind, LinkKind::Bridge(_))
             } else {
                 false
@@ -356,7 +360,13 @@ impl<'a> Builder<'a> {
             makes_one && step.link_name() == Some(*name)
         };
         let is_port = |step: &Step| {
-            matches!(step, Step::SetLink { value: LinkValue::Master(_) | LinkValue::NoMaster, .. })
+            matches!(
+                step,
+                Step::Request(KernelRequest::SetLink {
+                    value: LinkValue::Master(_) | LinkValue::NoMaster,
+                    ..
+                })
+            )
         };
         let now = self.find(name).map(|now| &now.link.kind);
         let is_there = matches!(now, Some(LinkKind::Bridge(_)));
@@ -371,7 +381,9 @@ impl<'a> Builder<'a> {
         let has_followed = self.has_new_ports(&name);
         let wanted = wanted.map(|wanted| wanted.min(most));
         if let Some(wanted) = wanted.filter(|wanted| *wanted != before || has_followed) {
-            let set = |link, mtu| Step::SetLink { link, value: LinkValue::Mtu(mtu) };
+            let set = |link, mtu| {
+                Step::Request(KernelRequest::SetLink { link, value: LinkValue::Mtu(mtu) })
+            };
             let now = self.find(&name).map(|now| &now.link);
             let again = now.map(|now| self.mtus_over(now, wanted)).unwrap_or_default();
             let undo = std::iter::once(set(name, before)).chain(again).collect();

@@ -9,8 +9,8 @@
 //! route leads through the new link before it is removed from the old one, and the few requests in
 //! between follow each other without a pause.
 
-pub mod step;
 pub mod request;
+pub mod step;
 pub mod refusal;
 pub mod left;
 mod goal;
@@ -41,7 +41,8 @@ use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
 use left::LeftRoute;
-use step::Step;
+use request::KernelRequest;
+use step::{FileStep, Step};
 
 /// The steps of a change, in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -64,14 +65,14 @@ pub struct Planned {
 impl Plan {
     /// Returns whether the plan changes more than files.
     pub(crate) fn changes_network(&self) -> bool {
-        self.steps.iter().any(|planned| !matches!(planned.step, Step::EditFile(_)))
+        self.steps.iter().any(|planned| !matches!(planned.step, Step::File(_)))
     }
 
     /// Returns the plan that makes these changes of files.
     pub(crate) fn of_edits(edits: Vec<FileEdit>) -> Self {
         let plan = |edit: FileEdit| {
-            let undo = vec![Step::EditFile(edit.inverse())];
-            Planned { step: Step::EditFile(edit), undo }
+            let undo = vec![Step::File(FileStep::Edit(edit.inverse()))];
+            Planned { step: Step::File(FileStep::Edit(edit)), undo }
         };
         Self { steps: edits.into_iter().map(plan).collect(), ..Self::default() }
     }
@@ -80,7 +81,7 @@ impl Plan {
     /// destroyed, the links that were created for it are removed, but these are not.
     pub(crate) fn taken_in(&self, bridge: &IfName, host: &Host) -> Vec<LinkIndex> {
         let steps = self.steps.iter().map(|planned| &planned.step);
-        let taken = steps.filter_map(|step| step.new_port_of(bridge));
+        let taken = steps.filter_map(|step| step.request()?.new_port_of(bridge));
         let links = taken.filter_map(|port| host.link_named(&port));
         let is_virtual =
             |link: &&Link| matches!(link.kind, LinkKind::Vlan { .. } | LinkKind::Bond(_));
@@ -115,27 +116,28 @@ pub(crate) fn claims(definition: &Interface, host: &Host, survey: &Survey) -> Ve
     })
 }
 
-/// Returns the steps that remove from a link everything that a DHCP client of this family has
+/// Returns the requests that remove from a link everything that a DHCP client of this family has
 /// configured: all addresses and routes except those given, and those from router advertisements.
 pub fn without_lease(
     now: &Surveyed,
     family: Family,
     addresses: &[IpPrefix],
     routes: &[RouteRecord],
-) -> Vec<Step> {
+) -> Vec<KernelRequest> {
     let link = now.link.name;
     let is_brought = |route: &&RouteRecord| {
         route.family == family && !route.is_advertised() && !routes.contains(route)
     };
     let brought = now.routes.iter().filter(is_brought).cloned();
-    let mut steps: Vec<_> = brought.map(|record| Step::DeleteRoute { link, record }).collect();
+    let mut requests: Vec<_> =
+        brought.map(|record| KernelRequest::DeleteRoute { link, record }).collect();
     let is_brought = |record: &&AddressRecord| {
         let prefix = record.address.prefix;
         prefix.family() == family && record.address.may_be_leased() && !addresses.contains(&prefix)
     };
     let brought = now.addresses.iter().filter(is_brought).cloned();
-    steps.extend(brought.map(|record| Step::DeleteAddress { link, record }));
-    steps
+    requests.extend(brought.map(|record| KernelRequest::DeleteAddress { link, record }));
+    requests
 }
 
 /// Formats one line per step, with its undo steps.

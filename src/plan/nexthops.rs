@@ -13,6 +13,7 @@ use crate::model::interface::{Interface, Kind};
 use crate::netlink::record::apart::Apart;
 use crate::plan::builder::Builder;
 use crate::plan::goal::AddressingGoal;
+use crate::plan::request::KernelRequest;
 use crate::plan::step::{Condition, Step};
 use crate::plan::ways::Ways;
 
@@ -32,11 +33,11 @@ impl<'a> Builder<'a> {
             if goes && moved.insert(nexthop.id) {
                 let through = nexthop.through(link);
                 let nexthop = if nexthop.is_group { nexthop.clone() } else { through };
-                steps.push(Step::AddApart(Apart::Nexthop(nexthop)));
+                steps.push(Step::Request(KernelRequest::AddApart(Apart::Nexthop(nexthop))));
             }
         }
         for record in ways.iter().flat_map(|ways| ways.moving_over(&moved)) {
-            steps.push(Step::LeadOver { link, record });
+            steps.push(Step::Request(KernelRequest::LeadOver { link, record }));
         }
         // The plan waits for a bridge's carrier anyway.
         if !steps.is_empty() && !matches!(definition.kind, Kind::Bridge(_)) {

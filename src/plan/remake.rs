@@ -19,7 +19,8 @@ use crate::netlink::record::link::LinkRecord;
 use crate::netlink::record::neighbour::{NeighbourChange, Neighbours};
 use crate::plan::builder::Builder;
 use crate::plan::goal::AddressingGoal;
-use crate::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
+use crate::plan::request::{KernelRequest, LinkSpec, LinkValue, SpecKind};
+use crate::plan::step::Step;
 
 impl<'a> Builder<'a> {
     /// Creates a link that will have these ports, with the attributes of the removed link of its
@@ -41,7 +42,7 @@ impl<'a> Builder<'a> {
             wanted.record.link.mac = spec.mac;
         }
         let mut steps = remade(&wanted).into_iter();
-        let undo = vec![Step::DeleteLink(spec.name)];
+        let undo = vec![Step::Request(KernelRequest::DeleteLink(spec.name))];
         steps.next().into_iter().for_each(|step| self.push(step, undo.clone()));
         steps.for_each(|step| self.push(step, Vec::new()));
         self.restore_vlans(spec.name, removed, removed);
@@ -66,7 +67,8 @@ impl<'a> Builder<'a> {
         let Some(source) = goal.sysctl_source() else { return };
         let Some(now) = self.find(&link) else {
             let of_ipv6 = source.own_address_making().into_iter();
-            let of_ipv6 = of_ipv6.map(|it| Step::ResetLink { link, setting: Box::new(it) });
+            let of_ipv6 = of_ipv6
+                .map(|it| Step::Request(KernelRequest::ResetLink { link, setting: Box::new(it) }));
             let steps = own_sysctls(link, source, self.defaults()).into_iter().chain(of_ipv6);
             return steps.into_iter().for_each(|step| self.push(step, Vec::new()));
         };
@@ -84,7 +86,7 @@ impl<'a> Builder<'a> {
             let NeighbourChange { family, after, before } = change;
             let set = |settings| {
                 let settings = Box::new(settings);
-                Step::SetNeighbours { link, family, settings }
+                Step::Request(KernelRequest::SetNeighbours { link, family, settings })
             };
             self.push(set(after), vec![set(before)]);
         }
@@ -126,7 +128,10 @@ impl<'a> Builder<'a> {
         let primary = removed.and_then(|removed| removed.primary);
         let is_member = |it: &IfName| bond.members.iter().any(|member| member.name == *it);
         if let Some(primary) = primary.filter(is_member) {
-            let step = Step::SetLink { link: name, value: LinkValue::Primary(primary) };
+            let step = Step::Request(KernelRequest::SetLink {
+                link: name,
+                value: LinkValue::Primary(primary),
+            });
             self.push(step, Vec::new());
         }
     }
@@ -156,9 +161,14 @@ pub(super) fn remade(removed: &RemovedLink) -> Vec<Step> {
     let RemovedLink { record, parent, mtu, .. } = removed;
     let link = record.link.name;
     let settings = record.settings_of_new().into_iter();
-    let settings = settings.map(|it| Step::ResetLink { link, setting: Box::new(it) });
-    let mtu = mtu.map(|mtu| Step::SetLink { link, value: LinkValue::Mtu(mtu) });
-    let make = Step::RemakeLink { record: Box::new(record.clone()), parent: *parent };
+    let settings =
+        settings.map(|it| Step::Request(KernelRequest::ResetLink { link, setting: Box::new(it) }));
+    let mtu =
+        mtu.map(|mtu| Step::Request(KernelRequest::SetLink { link, value: LinkValue::Mtu(mtu) }));
+    let make = Step::Request(KernelRequest::RemakeLink {
+        record: Box::new(record.clone()),
+        parent: *parent,
+    });
     std::iter::once(make).chain(settings).chain(mtu).collect()
 }
 
@@ -175,7 +185,11 @@ pub(super) fn own_sysctls(link: IfName, record: &LinkRecord, defaults: &Sysctls)
 
 /// Returns the step that applies a change of neighbour settings.
 pub(super) fn set_neighbours(link: IfName, change: NeighbourChange) -> Step {
-    Step::SetNeighbours { link, family: change.family, settings: Box::new(change.after) }
+    Step::Request(KernelRequest::SetNeighbours {
+        link,
+        family: change.family,
+        settings: Box::new(change.after),
+    })
 }
 
 /// Returns the steps that change a link's VLANs from `has` to `had`. Deletions come first, so that
@@ -184,13 +198,15 @@ pub(super) fn vlan_steps(link: IfName, had: &BridgeVlans, has: &BridgeVlans) -> 
     let (stale, missing) = (has.without(had), had.besides(has));
     let stale = Some(stale).filter(|it| !it.is_empty());
     let missing = Some(missing).filter(|it| !it.is_empty());
-    let stale = stale.map(|vlans| Step::DeleteVlans { link, vlans });
-    let missing = missing.map(|vlans| Step::SetVlans { link, vlans });
+    let stale = stale.map(|vlans| Step::Request(KernelRequest::DeleteVlans { link, vlans }));
+    let missing = missing.map(|vlans| Step::Request(KernelRequest::SetVlans { link, vlans }));
     stale.into_iter().chain(missing).collect()
 }
 
 /// Returns the steps that apply port settings to a link that has just become a port.
 pub(super) fn port_steps(link: IfName, record: &LinkRecord) -> Vec<Step> {
     let settings = record.port_settings_of_new().into_iter();
-    settings.map(|it| Step::ResetLink { link, setting: Box::new(it) }).collect()
+    settings
+        .map(|it| Step::Request(KernelRequest::ResetLink { link, setting: Box::new(it) }))
+        .collect()
 }

@@ -11,6 +11,7 @@ use crate::model::name::IfName;
 use crate::netlink::record::apart::Apart;
 use crate::netlink::record::rule::RuleRecord;
 use crate::plan::builder::Builder;
+use crate::plan::request::KernelRequest;
 use crate::plan::step::Step;
 
 impl<'a> Builder<'a> {
@@ -26,8 +27,8 @@ impl<'a> Builder<'a> {
             }
         }
         for rule in added.into_iter().map(Apart::Rule) {
-            let undo = vec![Step::DeleteApart(rule.clone())];
-            self.push(Step::AddApart(rule), undo);
+            let undo = vec![Step::Request(KernelRequest::DeleteApart(rule.clone()))];
+            self.push(Step::Request(KernelRequest::AddApart(rule)), undo);
         }
     }
 
@@ -39,8 +40,8 @@ impl<'a> Builder<'a> {
             of_ports.any(|of_port| rules.contains(&of_port))
         };
         for rule in rules.iter().filter(is_a_ports).cloned().map(Apart::Rule) {
-            let undo = vec![Step::AddApart(rule.clone())];
-            self.push(Step::DeleteApart(rule), undo);
+            let undo = vec![Step::Request(KernelRequest::AddApart(rule.clone()))];
+            self.push(Step::Request(KernelRequest::DeleteApart(rule)), undo);
         }
     }
 }

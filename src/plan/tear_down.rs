@@ -18,7 +18,8 @@ use crate::plan::bring_up::is_of_kind;
 use crate::plan::builder::Builder;
 use crate::plan::refusal::PlanRefusal;
 use crate::plan::remake;
-use crate::plan::step::{Condition, LinkValue, Step};
+use crate::plan::request::{KernelRequest, LinkValue};
+use crate::plan::step::{Condition, Step};
 
 /// The maximum of links on top of each other; the kernel allows fewer (`MAX_NEST_DEV`).
 pub(super) const DEPTH_MAX: usize = 16;
@@ -85,7 +86,7 @@ pub fn tear_down(
     vlans.sort_by_cached_key(|surveyed| Reverse(depth(&builder, &surveyed.link)));
     for surveyed in vlans {
         let undo = remake_vlan(&builder, surveyed);
-        builder.push(Step::DeleteLink(surveyed.link.name), undo);
+        builder.push(Step::Request(KernelRequest::DeleteLink(surveyed.link.name)), undo);
     }
     builder.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
     Ok(builder.finish())
@@ -144,7 +145,10 @@ fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result
         builder.strip(member);
         builder.release(now, &member.link);
         if let Some(mac) = now.mac {
-            builder.also_undo(Step::SetLink { link: now.name, value: LinkValue::Mac(mac) });
+            builder.also_undo(Step::Request(KernelRequest::SetLink {
+                link: now.name,
+                value: LinkValue::Mac(mac),
+            }));
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::io::sysctl;
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::netlink::link::{Link, LinkKind};
-use crate::plan::step::Step;
+use crate::plan::step::DhcpStep;
 use crate::server::world::World;
 
 /// See the module.
@@ -30,7 +30,7 @@ enum Question {
     /// With information from files, read while the kernel answers.
     Survey(Box<SurveyInquiry>, Option<Seen>),
     /// For a step that is under way.
-    SurveyForStep(Box<SurveyInquiry>, Step),
+    SurveyForStep(Box<SurveyInquiry>, DhcpStep),
     Record(Box<RecordInquiry>),
 }
 
@@ -60,7 +60,7 @@ pub(super) enum Heard {
     /// The kernel's answer has not come.
     Waiting,
     Survey(Result<Found, HostError>),
-    SurveyForStep(Result<Survey, HostError>, Step),
+    SurveyForStep(Result<Survey, HostError>, DhcpStep),
     Record(Result<HostRecord, HostError>),
 }
 
@@ -75,7 +75,7 @@ impl Asking {
     }
 
     /// Asks for the survey of links that a step needs.
-    pub(super) fn survey_for_step(&mut self, order: SurveyOrder, step: Step, world: &World) {
+    pub(super) fn survey_for_step(&mut self, order: SurveyOrder, step: DhcpStep, world: &World) {
         let inquiry = Box::new(SurveyInquiry::new(order, &world.host));
         self.dialogue = Dialogue::default();
         self.question = Some(Question::SurveyForStep(inquiry, step));

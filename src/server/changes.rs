@@ -36,7 +36,8 @@ use crate::model::address::Family;
 use crate::model::client::ClientId;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::plan::step::Step;
+use crate::plan::request::KernelRequest;
+use crate::plan::step::{DhcpStep, Step};
 use crate::plan::{Plan, Planned};
 use crate::proto::Reply;
 use crate::server::asking::{Asking, Found, Heard, Seen};
@@ -211,7 +212,7 @@ impl ChangeDriver {
         }
         let now = self.now(now);
         if let Action::Delete(link) = self.coordinator.poll_action(&context(world, &now, false)) {
-            debug!("{}", Step::DeleteLink(link));
+            debug!("{}", Step::Request(KernelRequest::DeleteLink(link)));
             self.steps.delete(link, &world.host);
         }
         true
@@ -450,6 +451,6 @@ fn record_answer(record: HostRecord, world: &World) -> RecordAnswer {
 fn drop_all(link: IfName, family: Family) -> Planned {
     let name_servers = NameServers::Taken;
     let lease = Lease { link, family, name_servers, wanted: None, like: None };
-    let step = Step::DropLease { lease, addresses: Vec::new(), routes: Vec::new() };
+    let step = Step::Dhcp(DhcpStep::Drop { lease, addresses: Vec::new(), routes: Vec::new() });
     Planned { step, undo: Vec::new() }
 }

@@ -13,6 +13,7 @@ use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::name::IfName;
 use crate::netlink::address::{Address, Lifetime};
+use crate::plan::request::KernelRequest;
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned, give_back};
 
@@ -26,7 +27,7 @@ pub(super) struct ClearedLink {
     link: IfName,
     /// With their lifetimes.
     addresses: Vec<(IpPrefix, Lifetime)>,
-    steps: Vec<Step>,
+    requests: Vec<KernelRequest>,
 }
 
 /// Links whose addresses were restored, until their clients have bound one.
@@ -36,7 +37,7 @@ pub(super) struct GivenBack(Vec<GivenBackLink>);
 #[derive(Debug)]
 struct GivenBackLink {
     name: IfName,
-    steps: Vec<Step>,
+    requests: Vec<KernelRequest>,
     until: Instant,
     /// Whether the change that returned the link is over. The next one may mean other addresses.
     is_settled: bool,
@@ -45,9 +46,9 @@ struct GivenBackLink {
 impl ClearedLink {
     /// `surveyed` is the link, before the client is started.
     pub(super) fn new(client: Box<ForeignClient>, surveyed: &Surveyed) -> Self {
-        let steps = give_back::put_back(surveyed, Family::Ipv4);
+        let requests = give_back::put_back(surveyed, Family::Ipv4);
         let addresses = sorted(surveyed.addresses.iter().map(|record| record.address));
-        Self { client, link: surveyed.link.name, addresses, steps }
+        Self { client, link: surveyed.link.name, addresses, requests }
     }
 
     /// Whether the link is cleared.
@@ -63,22 +64,23 @@ impl ClearedLink {
 }
 
 impl GivenBack {
-    /// Returns the steps that restore the link, once the script that has cleared it is over; none
+    /// Returns the requests that restore the link, once the script that has cleared it is over; none
     /// if the client has bound an address by then.
     pub(super) fn put_back(
         &mut self,
         clearing: ClearedLink,
         host: &Host,
         now: Instant,
-    ) -> Vec<Step> {
-        let ClearedLink { link, steps, .. } = clearing;
+    ) -> Vec<KernelRequest> {
+        let ClearedLink { link, requests, .. } = clearing;
         if !ipv4_addresses(link, host).is_empty() {
             return Vec::new();
         }
         debug!("the DHCP client of {link} has cleared it: restoring its addresses");
         let until = now + WATCH_TIME;
-        self.0.push(GivenBackLink { name: link, steps: steps.clone(), until, is_settled: false });
-        steps
+        let ours = requests.clone();
+        self.0.push(GivenBackLink { name: link, requests: ours, until, is_settled: false });
+        requests
     }
 
     /// Notes that another change begins, which may mean other addresses.
@@ -110,16 +112,19 @@ impl GivenBack {
 
 impl GivenBackLink {
     fn has(&self, prefix: IpPrefix) -> bool {
-        let is_it = |step: &Step| matches!(step, Step::AddAddress { record, .. } if record.address.prefix == prefix);
-        self.steps.iter().any(is_it)
+        let is_it = |request: &KernelRequest| {
+            matches!(request, KernelRequest::AddAddress { record, .. }
+                if record.address.prefix == prefix)
+        };
+        self.requests.iter().any(is_it)
     }
 
     fn removals(&self) -> Vec<Planned> {
-        let removal = |step: &Step| {
-            let Step::AddAddress { link, record } = step.clone() else { return None };
-            Some(Step::DeleteAddress { link, record })
+        let removal = |request: &KernelRequest| {
+            let KernelRequest::AddAddress { link, record } = request.clone() else { return None };
+            Some(Step::Request(KernelRequest::DeleteAddress { link, record }))
         };
-        let removals = self.steps.iter().rev().filter_map(removal);
+        let removals = self.requests.iter().rev().filter_map(removal);
         removals.map(|step| Planned { step, undo: Vec::new() }).collect()
     }
 }

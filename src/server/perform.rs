@@ -21,8 +21,8 @@ use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::plan;
-use crate::plan::request::Means;
-use crate::plan::step::Step;
+use crate::plan::request::KernelRequest;
+use crate::plan::step::{DhcpStep, FileStep, Step};
 use crate::server::given_back::{ClearedLink, GivenBack};
 use crate::server::world::World;
 
@@ -43,11 +43,15 @@ enum PendingStep {
     /// Its answer to a write to this file.
     Written(String),
     /// The end of a DHCP client that this step stops.
-    ClientEnd(Lease, Step),
+    ClientEnd(Lease, DhcpStep),
     /// The survey of a link from which something is to be removed.
     Survey,
     /// The kernel's answers to these requests, one after the other.
-    Requests { sent: Option<Step>, left: VecDeque<Step>, on_refusal: OnRequestRefusal },
+    Requests {
+        sent: Option<KernelRequest>,
+        left: VecDeque<KernelRequest>,
+        on_refusal: OnRequestRefusal,
+    },
     /// The end of a DHCP client that another program has started.
     ForeignEnd(Box<ForeignClient>),
     /// The start of such a client, as far as the daemon supervises it.
@@ -75,7 +79,7 @@ pub(super) enum StepProgress {
     /// The result comes later.
     Owed,
     /// It goes on with a survey of these links: [`Steps::take_survey`].
-    Survey(SurveyOrder, Step),
+    Survey(SurveyOrder, DhcpStep),
 }
 
 impl Steps {
@@ -94,8 +98,15 @@ impl Steps {
     ) -> StepProgress {
         self.owed = None;
         StepProgress::Done(match step {
-            Step::EditFile(edit) => world.store.apply(edit).map_err(StepError::from),
-            Step::RestoreFile(file) => world.store.restore(file).map_err(StepError::from),
+            Step::Request(request) => match self.send_with_next(request, behind, &world.host) {
+                Ok(()) => return self.wait_for(PendingStep::Answer, world, now),
+                Err(err) => Err(err),
+            },
+            Step::File(FileStep::Edit(edit)) => world.store.apply(edit).map_err(StepError::from),
+            Step::File(FileStep::Restore(file)) => {
+                world.store.restore(file).map_err(StepError::from)
+            }
+            Step::Dhcp(step) => return self.order(step, world, now),
             Step::SetSysctl { link, sysctl, value } => {
                 let path = sysctl::path(link, *sysctl);
                 self.channel.begin();
@@ -103,58 +114,43 @@ impl Steps {
                 self.channel.send();
                 return self.wait_for(PendingStep::Written(path), world, now);
             }
-            Step::StartClient(lease) => {
+            Step::WaitFor(_) => Ok(()),
+        })
+    }
+
+    /// Starts or stops a DHCP client.
+    fn order(&mut self, step: &DhcpStep, world: &mut World, now: Instant) -> StepProgress {
+        let pending = match step {
+            DhcpStep::Start(lease) => {
                 let checked = world.check_lease(lease);
-                checked.and_then(|()| world.leases.start(lease, now)).map_err(|err| {
+                let started = checked.and_then(|()| world.leases.start(lease, now));
+                return StepProgress::Done(started.map_err(|err| {
                     let errno = err.errno().unwrap_or(0);
                     StepError { errno, text: err.to_string() }
-                })
+                }));
             }
-            Step::StopClient(lease) | Step::DropLease { lease, .. } => {
+            DhcpStep::Stop(lease) | DhcpStep::Drop { lease, .. } => {
                 world.leases.stop(lease.link, lease.family, now);
-                return self.wait_for(PendingStep::ClientEnd(*lease, step.clone()), world, now);
+                Ok(PendingStep::ClientEnd(*lease, step.clone()))
             }
-            Step::EndForeignClient(client) => match world.leases.end_foreign(client, now) {
-                Ok(()) => {
-                    return self.wait_for(PendingStep::ForeignEnd(client.clone()), world, now);
-                }
-                Err(err) => Err(StepError::from(err)),
-            },
-            Step::StartForeignClient(client) if client.cleared_link().is_some() => {
+            DhcpStep::EndForeign(client) => {
+                let ended = world.leases.end_foreign(client, now);
+                ended.map(|()| PendingStep::ForeignEnd(client.clone()))
+            }
+            DhcpStep::StartForeign(client) if client.cleared_link().is_some() => {
                 self.owed = Some(PendingStep::Survey);
                 let links = client.cleared_link().into_iter().collect();
                 return StepProgress::Survey(SurveyOrder { links }, step.clone());
             }
-            Step::StartForeignClient(client) => match world.leases.give_back(client, now) {
-                Ok(()) => {
-                    return self.wait_for(PendingStep::ForeignStart(client.clone()), world, now);
-                }
-                Err(err) => Err(StepError::from(err)),
-            },
-            Step::WaitFor(_) => Ok(()),
-            Step::AddAddress { .. }
-            | Step::AddApart(_)
-            | Step::AddLink(_)
-            | Step::AddRoute { .. }
-            | Step::ChangeAddress { .. }
-            | Step::DeleteAddress { .. }
-            | Step::DeleteApart(_)
-            | Step::DeleteLink(_)
-            | Step::DeleteRoute { .. }
-            | Step::DeleteVlans { .. }
-            | Step::LeadOver { .. }
-            | Step::RemakeLink { .. }
-            | Step::RemakePair { .. }
-            | Step::ResetLink { .. }
-            | Step::DeleteFdb { .. }
-            | Step::SetFdb { .. }
-            | Step::SetLink { .. }
-            | Step::SetNeighbours { .. }
-            | Step::SetVlans { .. } => match self.send_with_next(step, behind, &world.host) {
-                Ok(()) => return self.wait_for(PendingStep::Answer, world, now),
-                Err(err) => Err(err),
-            },
-        })
+            DhcpStep::StartForeign(client) => {
+                let started = world.leases.give_back(client, now);
+                started.map(|()| PendingStep::ForeignStart(client.clone()))
+            }
+        };
+        match pending {
+            Ok(pending) => self.wait_for(pending, world, now),
+            Err(err) => StepProgress::Done(Err(StepError::from(err))),
+        }
     }
 
     /// Checks for the result that the step under way waits for.
@@ -168,26 +164,26 @@ impl Steps {
     /// Deletes a link. The table shows when it is gone.
     pub(super) fn delete(&mut self, link: IfName, host: &Host) {
         // A link that is gone meanwhile needs no deletion.
-        let _ = self.send(&Step::DeleteLink(link), host);
+        let _ = self.send(&KernelRequest::DeleteLink(link), host);
     }
 
     /// Continues a step that has asked for a survey.
     pub(super) fn take_survey(
         &mut self,
         survey: Result<Survey, HostError>,
-        step: &Step,
+        step: &DhcpStep,
         world: &mut World,
         now: Instant,
     ) -> StepProgress {
         match (step, survey) {
-            (Step::DropLease { lease, addresses, routes }, Ok(survey)) => {
+            (DhcpStep::Drop { lease, addresses, routes }, Ok(survey)) => {
                 let there = survey.named(&lease.link);
-                let steps =
+                let requests =
                     there.map(|it| plan::without_lease(it, lease.family, addresses, routes));
-                let left = steps.unwrap_or_default().into();
+                let left = requests.unwrap_or_default().into();
                 self.request_each(None, left, OnRequestRefusal::Fail, &world.host)
             }
-            (Step::StartForeignClient(client), survey) => {
+            (DhcpStep::StartForeign(client), survey) => {
                 // Without a survey, the link's settings cannot be restored.
                 self.give_back(&survey.unwrap_or_default(), client, world, now)
             }
@@ -229,7 +225,7 @@ impl Steps {
                 match (world.leases.is_running(lease.link, lease.family), step) {
                     (true, _) => None,
                     // Only now, or the client might add it again.
-                    (false, Step::DropLease { .. }) => {
+                    (false, DhcpStep::Drop { .. }) => {
                         let order = SurveyOrder { links: BTreeSet::from([lease.link]) };
                         let step = step.clone();
                         self.owed = Some(PendingStep::Survey);
@@ -294,7 +290,7 @@ impl Steps {
 
     fn send_with_next<'a>(
         &mut self,
-        step: &Step,
+        request: &KernelRequest,
         behind: impl Iterator<Item = &'a Step>,
         host: &Host,
     ) -> Result<(), StepError> {
@@ -302,11 +298,12 @@ impl Steps {
             return Ok(());
         }
         self.channel.begin();
-        self.add(step, host)?;
-        let mut last = step;
+        self.add(request, host)?;
+        let mut last = request;
         for next in behind.take(STEPS_AHEAD_MAX) {
+            let Step::Request(next) = next else { break };
             // A link that is yet to be made or renamed has no number here.
-            if last.changes_names() || next.means() != Means::Request {
+            if last.changes_names() {
                 break;
             }
             let added = self.channel.add(|out, sequence| next.encode(out, sequence, host));
@@ -320,44 +317,46 @@ impl Steps {
     }
 
     /// Sends one request alone.
-    fn send(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
+    fn send(&mut self, request: &KernelRequest, host: &Host) -> Result<(), StepError> {
         self.channel.begin();
-        self.add(step, host)?;
+        self.add(request, host)?;
         self.channel.send();
         Ok(())
     }
 
-    fn add(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
-        let added = self.channel.add(|out, sequence| step.encode(out, sequence, host));
+    fn add(&mut self, request: &KernelRequest, host: &Host) -> Result<(), StepError> {
+        let added = self.channel.add(|out, sequence| request.encode(out, sequence, host));
         added.map_err(|_| StepError::kernel(libc::ENODEV, None))
     }
 
     /// Continues a series of requests: one is sent when the one before it is answered.
     fn request_each(
         &mut self,
-        mut sent: Option<Step>,
-        mut left: VecDeque<Step>,
+        mut sent: Option<KernelRequest>,
+        mut left: VecDeque<KernelRequest>,
         on_refusal: OnRequestRefusal,
         host: &Host,
     ) -> StepProgress {
         loop {
-            if let Some(step) = sent {
+            if let Some(request) = sent {
                 match (self.channel.poll_answer(), on_refusal) {
                     (None, _) => {
                         self.owed =
-                            Some(PendingStep::Requests { sent: Some(step), left, on_refusal });
+                            Some(PendingStep::Requests { sent: Some(request), left, on_refusal });
                         return StepProgress::Owed;
                     }
-                    (Some(Err(err)), OnRequestRefusal::Fail) if !job::is_gone(&step, err.errno) => {
+                    (Some(Err(err)), OnRequestRefusal::Fail)
+                        if !job::is_gone(&request, err.errno) =>
+                    {
                         return StepProgress::Done(Err(err));
                     }
-                    (Some(Err(err)), OnRequestRefusal::GoOn) => debug!("{step}: {err}"),
+                    (Some(Err(err)), OnRequestRefusal::GoOn) => debug!("{request}: {err}"),
                     (Some(Err(_) | Ok(())), _) => {}
                 }
             }
-            let Some(step) = left.pop_front() else { return StepProgress::Done(Ok(())) };
-            sent = match (self.send(&step, host), on_refusal) {
-                (Ok(()), _) => Some(step),
+            let Some(request) = left.pop_front() else { return StepProgress::Done(Ok(())) };
+            sent = match (self.send(&request, host), on_refusal) {
+                (Ok(()), _) => Some(request),
                 (Err(_), OnRequestRefusal::GoOn) => None,
                 (Err(err), OnRequestRefusal::Fail) => return StepProgress::Done(Err(err)),
             };

@@ -13,7 +13,8 @@ use virtinterfaced::model::interface::{BondMode, BondMonitor, ForwardDelay};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
-use virtinterfaced::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
+use virtinterfaced::plan::request::{KernelRequest, LinkSpec, LinkValue, SpecKind};
+use virtinterfaced::plan::step::Step;
 
 use crate::support::command::ip_batch;
 use crate::{BOND, VLAN, on_kernel_with};
@@ -44,7 +45,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn add(name_: &str, kind: SpecKind) -> Step {
-    Step::AddLink(LinkSpec { name: name(name_), mac: None, kind })
+    Step::Request(KernelRequest::AddLink(LinkSpec { name: name(name_), mac: None, kind }))
 }
 
 fn bridge(name: &str) -> Step {
@@ -68,7 +69,7 @@ fn arp() -> BondMonitor {
 }
 
 fn set(link: &str, value: LinkValue) -> Step {
-    Step::SetLink { link: name(link), value }
+    Step::Request(KernelRequest::SetLink { link: name(link), value })
 }
 
 fn master(link: &str, master: &str) -> Step {
@@ -76,7 +77,7 @@ fn master(link: &str, master: &str) -> Step {
 }
 
 fn delete(link: &str) -> Step {
-    Step::DeleteLink(name(link))
+    Step::Request(KernelRequest::DeleteLink(name(link)))
 }
 
 fn prefix(text: &str) -> IpPrefix {
@@ -85,19 +86,31 @@ fn prefix(text: &str) -> IpPrefix {
 }
 
 fn address(link: &str, text: &str) -> Step {
-    Step::AddAddress { link: name(link), record: AddressRecord::permanent(prefix(text)) }
+    Step::Request(KernelRequest::AddAddress {
+        link: name(link),
+        record: AddressRecord::permanent(prefix(text)),
+    })
 }
 
 fn no_address(link: &str, text: &str) -> Step {
-    Step::DeleteAddress { link: name(link), record: AddressRecord::permanent(prefix(text)) }
+    Step::Request(KernelRequest::DeleteAddress {
+        link: name(link),
+        record: AddressRecord::permanent(prefix(text)),
+    })
 }
 
 fn gateway(link: &str, text: &str) -> Step {
-    Step::AddRoute { link: name(link), record: RouteRecord::default_over(ip(text)) }
+    Step::Request(KernelRequest::AddRoute {
+        link: name(link),
+        record: RouteRecord::default_over(ip(text)),
+    })
 }
 
 fn no_gateway(link: &str, text: &str) -> Step {
-    Step::DeleteRoute { link: name(link), record: RouteRecord::default_over(ip(text)) }
+    Step::Request(KernelRequest::DeleteRoute {
+        link: name(link),
+        record: RouteRecord::default_over(ip(text)),
+    })
 }
 
 /// The steps in order: each depends on the ones before it.
@@ -227,7 +240,8 @@ fn the_kernel_made_of_values_refuses_what_the_kernel_refuses() {
         for step in steps() {
             kernel.drain(&mut host, &mut buffer).unwrap();
             changes.begin();
-            let added = changes.add(|out, sequence| step.encode(out, sequence, &host));
+            let Step::Request(request) = &step else { panic!("{step} is no request") };
+            let added = changes.add(|out, sequence| request.encode(out, sequence, &host));
             let answer = added.map(|()| {
                 changes.send();
                 changes.poll_answer().expect("it is answered at once")

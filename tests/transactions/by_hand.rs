@@ -19,7 +19,8 @@ use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::bridge_vlan::BridgeVlans;
 use virtinterfaced::netlink::record::route::RouteRecord;
-use virtinterfaced::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
+use virtinterfaced::plan::request::{KernelRequest, LinkSpec, LinkValue, SpecKind};
+use virtinterfaced::plan::step::Step;
 
 pub(crate) fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
@@ -36,27 +37,27 @@ pub(crate) fn perform(kernel: &mut ValueKernel, line: &str) {
             let prefix = IpPrefix::new(address.parse().unwrap(), len.parse().unwrap()).unwrap();
             let (link, record) = (name(link), AddressRecord::permanent(prefix));
             match *verb {
-                "add" => Step::AddAddress { link, record },
-                _ => Step::DeleteAddress { link, record },
+                "add" => Step::Request(KernelRequest::AddAddress { link, record }),
+                _ => Step::Request(KernelRequest::DeleteAddress { link, record }),
             }
         }
         ["route", verb, "default", "via", gateway, "dev", link] => {
             let link = name(link);
             let record = RouteRecord::default_over(gateway.parse().unwrap());
             match *verb {
-                "add" => Step::AddRoute { link, record },
-                _ => Step::DeleteRoute { link, record },
+                "add" => Step::Request(KernelRequest::AddRoute { link, record }),
+                _ => Step::Request(KernelRequest::DeleteRoute { link, record }),
             }
         }
         ["vlan", "del", number, "dev", link] => {
             let vlans = BridgeVlans::of_default(number.parse().unwrap());
-            Step::DeleteVlans { link: name(link), vlans }
+            Step::Request(KernelRequest::DeleteVlans { link: name(link), vlans })
         }
         ["link", "add", link, "type", "bridge"] => {
             let kind = SpecKind::Bridge { stp: None, delay: None };
-            Step::AddLink(LinkSpec { name: name(link), mac: None, kind })
+            Step::Request(KernelRequest::AddLink(LinkSpec { name: name(link), mac: None, kind }))
         }
-        ["link", "del", link] => Step::DeleteLink(name(link)),
+        ["link", "del", link] => Step::Request(KernelRequest::DeleteLink(name(link))),
         ["link", "set", link, value @ ..] => {
             let value = match value {
                 ["up"] => LinkValue::Up,
@@ -68,7 +69,7 @@ pub(crate) fn perform(kernel: &mut ValueKernel, line: &str) {
                 ["stp", "on"] => LinkValue::Stp(true),
                 _ => panic!("{line}?"),
             };
-            Step::SetLink { link: name(link), value }
+            Step::Request(KernelRequest::SetLink { link: name(link), value })
         }
         _ => panic!("{line}?"),
     };

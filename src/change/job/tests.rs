@@ -13,7 +13,7 @@ use crate::netlink::Event;
 use crate::netlink::address::{Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::link::{Link, LinkEvent, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
-use crate::plan::step::{LinkSpec, LinkValue, SpecKind};
+use crate::plan::request::{KernelRequest, LinkSpec, LinkValue, SpecKind};
 
 static START: LazyLock<Instant> = LazyLock::new(|| {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
@@ -32,15 +32,21 @@ fn prefix(text: &str) -> IpPrefix {
 }
 
 fn set(link: &str, value: LinkValue) -> Step {
-    Step::SetLink { link: name(link), value }
+    Step::Request(KernelRequest::SetLink { link: name(link), value })
 }
 
 fn add_address(text: &str) -> Step {
-    Step::AddAddress { link: name("eth0"), record: AddressRecord::permanent(prefix(text)) }
+    Step::Request(KernelRequest::AddAddress {
+        link: name("eth0"),
+        record: AddressRecord::permanent(prefix(text)),
+    })
 }
 
 fn delete_address(text: &str) -> Step {
-    Step::DeleteAddress { link: name("eth0"), record: AddressRecord::permanent(prefix(text)) }
+    Step::Request(KernelRequest::DeleteAddress {
+        link: name("eth0"),
+        record: AddressRecord::permanent(prefix(text)),
+    })
 }
 
 fn planned(step: Step, undo: &[Step]) -> Planned {
@@ -182,7 +188,7 @@ fn the_first_step_that_is_refused_has_changed_nothing() {
 #[test]
 fn refusals_that_say_that_it_is_done_are_none() {
     struct Case(&'static str, Step, i32, bool);
-    let gone = Step::DeleteLink(name("br0"));
+    let gone = Step::Request(KernelRequest::DeleteLink(name("br0")));
     let cases = [
         Case("the address is there", add_address("192.0.2.1/24"), libc::EEXIST, true),
         Case("the address cannot be", add_address("192.0.2.1/24"), libc::EACCES, false),
@@ -237,10 +243,13 @@ fn the_table_tells_of_a_deletion_before_the_kernel_answers() {
     let gone = host();
     let there = host_with(Link { name: name("br0"), ..link(true, true, OperState::Up) }, &[]);
     let mut job = job(vec![
-        planned(Step::DeleteLink(name("br0")), &[]),
+        planned(Step::Request(KernelRequest::DeleteLink(name("br0"))), &[]),
         planned(set("eth0", LinkValue::Up), &[]),
     ]);
-    assert_eq!(job.poll_action(&there, *START), JobAction::Perform(Step::DeleteLink(name("br0"))));
+    assert_eq!(
+        job.poll_action(&there, *START),
+        JobAction::Perform(Step::Request(KernelRequest::DeleteLink(name("br0"))))
+    );
     let deadline = Some(*START + LINK_GONE_TIME_MAX);
     assert_eq!(job.poll_action(&there, *START), JobAction::Wait { deadline, link: None });
     assert_eq!(job.poll_action(&gone, *START), JobAction::Perform(set("eth0", LinkValue::Up)));
@@ -418,14 +427,17 @@ fn conditions_hold_when_the_table_says_so() {
 /// A bridge with two ports, one of which had an address.
 fn bridge_with_ports() -> Vec<Planned> {
     let master = |port: &str| set(port, LinkValue::Master(name("br0")));
-    let address = Step::AddAddress {
+    let address = Step::Request(KernelRequest::AddAddress {
         link: name("br0"),
         record: AddressRecord::permanent(prefix("192.0.2.2/24")),
-    };
+    });
     let spec = SpecKind::Bridge { stp: None, delay: None };
     let made = LinkSpec { name: name("br0"), mac: None, kind: spec };
     vec![
-        planned(Step::AddLink(made), &[Step::DeleteLink(name("br0"))]),
+        planned(
+            Step::Request(KernelRequest::AddLink(made)),
+            &[Step::Request(KernelRequest::DeleteLink(name("br0")))],
+        ),
         planned(set("br0", LinkValue::Up), &[set("br0", LinkValue::Down)]),
         planned(address, &[]),
         planned(set("eth0", LinkValue::Mtu(1400)), &[set("eth0", LinkValue::Mtu(1500))]),

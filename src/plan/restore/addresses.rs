@@ -13,6 +13,7 @@ use crate::model::address::Family;
 use crate::netlink::address::Role;
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
+use crate::plan::request::KernelRequest;
 use crate::plan::step::Step;
 
 use super::addressing::{self, Scene};
@@ -250,7 +251,7 @@ impl AddressRestoration {
                 let is_as_it_was = own.address.lifetime == record.address.lifetime
                     && (own.is_used_as(record) || is_leased);
                 if let Some(record) = record.aged(inputs.elapsed).filter(|_| !is_as_it_was) {
-                    steps.push(Step::ChangeAddress { link, record });
+                    steps.push(Step::Request(KernelRequest::ChangeAddress { link, record }));
                 }
             }
             None if is_leased && self.other_leases.contains(&record.address.prefix.family()) => {}
@@ -264,9 +265,9 @@ impl AddressRestoration {
         if let Some(record) = record.and_then(|it| it.aged(scene.inputs.elapsed)) {
             let link = scene.link;
             // The kernel adds this route itself, but perhaps later than a gateway in it is needed.
-            let to_peer =
-                RouteRecord::to_peer_of(&record).map(|record| Step::AddRoute { link, record });
-            steps.push(Step::AddAddress { link, record });
+            let to_peer = RouteRecord::to_peer_of(&record)
+                .map(|record| Step::Request(KernelRequest::AddRoute { link, record }));
+            steps.push(Step::Request(KernelRequest::AddAddress { link, record }));
             steps.extend(to_peer);
         }
     }

@@ -9,7 +9,8 @@ use crate::model::name::IfName;
 use crate::netlink::address::{AddressOrigin, Lifetime, Role, Scope};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::route::RouteRecord;
-use crate::plan::step::Step;
+use crate::plan::request::KernelRequest;
+use crate::plan::step::{DhcpStep, Step};
 
 use super::outline::OutlineBuilder;
 use super::{Inputs, Loss};
@@ -21,7 +22,7 @@ impl<'a> OutlineBuilder<'a> {
         let then = &self.then.leases;
         let runs_on = |lease: &&Lease| !then.iter().any(|then| is_same_client(then, lease));
         let stale: Vec<_> = self.leases.iter().filter(runs_on).copied().collect();
-        stale.into_iter().for_each(|lease| self.push(Step::StopClient(lease)));
+        stale.into_iter().for_each(|lease| self.push(Step::Dhcp(DhcpStep::Stop(lease))));
         // A client that serves all links, or that another program restarts, cannot be ended.
         let is_stale = |client: &&ForeignClient| {
             client.only_link().is_some()
@@ -30,10 +31,10 @@ impl<'a> OutlineBuilder<'a> {
         };
         let stale: Vec<_> = self.foreign.iter().filter(is_stale).cloned().collect();
         for client in stale {
-            self.push(Step::EndForeignClient(Box::new(client)));
+            self.push(Step::Dhcp(DhcpStep::EndForeign(Box::new(client))));
         }
         for part in parts_taken(&self.then.foreign, self.foreign) {
-            self.push(Step::EndForeignClient(Box::new(part)));
+            self.push(Step::Dhcp(DhcpStep::EndForeign(Box::new(part))));
         }
     }
 
@@ -51,7 +52,7 @@ impl<'a> OutlineBuilder<'a> {
             let mut bound = pair.then.addresses.iter().filter(is_bound);
             let bound = bound.find(|record| record.address.lifetime == Lifetime::Finite);
             let wanted = bound.map(|record| record.address.prefix);
-            self.push(Step::StartClient(Lease { wanted, ..*lease }));
+            self.push(Step::Dhcp(DhcpStep::Start(Lease { wanted, ..*lease })));
         }
         for client in &self.then.foreign {
             // A client without its link is not started.
@@ -62,12 +63,12 @@ impl<'a> OutlineBuilder<'a> {
             let client = Box::new(client.clone());
             match client.keeper {
                 Some(_) => self.lost.push(Loss::Client(client)),
-                None => self.push(Step::StartForeignClient(client)),
+                None => self.push(Step::Dhcp(DhcpStep::StartForeign(client))),
             }
         }
         for part in parts_taken(self.foreign, &self.then.foreign) {
             if part.only_link().is_some_and(|link| self.links.contains_key(&link)) {
-                self.push(Step::StartForeignClient(Box::new(part)));
+                self.push(Step::Dhcp(DhcpStep::StartForeign(Box::new(part))));
             }
         }
     }
@@ -77,7 +78,7 @@ impl<'a> OutlineBuilder<'a> {
     pub(super) fn strip(&mut self, recorded: &Recorded) {
         let link = recorded.link().name;
         for record in recorded.routes.iter().cloned() {
-            self.push(Step::DeleteRoute { link, record });
+            self.push(Step::Request(KernelRequest::DeleteRoute { link, record }));
         }
         for record in recorded.addresses.iter().filter(|it| is_chosen(it)).rev() {
             take_away(link, record, &mut self.steps);
@@ -156,9 +157,9 @@ fn parts_taken<'a>(
 pub(super) fn take_away(link: IfName, record: &AddressRecord, steps: &mut Vec<Step>) {
     let is_ipv6 = record.address.prefix.family() == Family::Ipv6;
     if is_ipv6 && record.address.lifetime == Lifetime::Finite {
-        steps.push(Step::ChangeAddress { link, record: record.lasting() });
+        steps.push(Step::Request(KernelRequest::ChangeAddress { link, record: record.lasting() }));
     }
-    steps.push(Step::DeleteAddress { link, record: record.clone() });
+    steps.push(Step::Request(KernelRequest::DeleteAddress { link, record: record.clone() }));
 }
 
 /// Returns whether IPv6 has created an address for a link itself, from the hardware address.

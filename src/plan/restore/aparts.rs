@@ -12,6 +12,7 @@ use crate::host::may_be_guest;
 use crate::model::address::Family;
 use crate::model::name::IfName;
 use crate::netlink::record::apart::Apart;
+use crate::plan::request::KernelRequest;
 use crate::plan::step::Step;
 
 use super::Inputs;
@@ -121,12 +122,16 @@ impl ApartRestoration {
                 if had.rank == *kept_count {
                     (*kept_count, had.is_kept) = (*kept_count + 1, true);
                 } else {
-                    self.rules_to_go.push(Step::DeleteApart(has.clone()));
+                    self.rules_to_go.push(Step::Request(KernelRequest::DeleteApart(has.clone())));
                 }
             }
-            (Apart::Rule(_), None) => self.rules_to_go.push(Step::DeleteApart(has.clone())),
+            (Apart::Rule(_), None) => {
+                self.rules_to_go.push(Step::Request(KernelRequest::DeleteApart(has.clone())))
+            }
             (Apart::Nexthop(_) | Apart::Route(_), Some(had)) => had.is_kept = true,
-            (Apart::Route(_), None) => self.routes_to_go.push(Step::DeleteApart(has.clone())),
+            (Apart::Route(_), None) => {
+                self.routes_to_go.push(Step::Request(KernelRequest::DeleteApart(has.clone())))
+            }
             // It is replaced; the kernel keeps its ID.
             (Apart::Nexthop(nexthop), None) if self.nexthop_ids.contains(&nexthop.id) => {}
             (Apart::Nexthop(nexthop), None) => {
@@ -135,7 +140,7 @@ impl ApartRestoration {
                 } else {
                     &mut self.nexthops_to_go
                 };
-                to_go.push(Step::DeleteApart(has.clone()));
+                to_go.push(Step::Request(KernelRequest::DeleteApart(has.clone())));
             }
         }
     }
@@ -159,15 +164,21 @@ impl ApartRestoration {
         let to_go = std::mem::take(&mut self.routes_to_go);
         let added = [&mut self.nexthops, &mut self.groups].map(std::mem::take);
         let added = added.into_iter().flatten().filter(|it| leads_through(it, links));
-        to_go.into_iter().chain(added.map(Step::AddApart))
+        to_go.into_iter().chain(added.map(KernelRequest::AddApart).map(Step::Request))
     }
 
     /// Returns the steps to perform after the routes of single links.
     pub(super) fn behind_routes(&mut self, links: &BTreeSet<IfName>) -> impl Iterator<Item = Step> {
         let to_go = [&mut self.groups_to_go, &mut self.nexthops_to_go].map(std::mem::take);
         let [routes, rules] = [&mut self.routes, &mut self.rules].map(std::mem::take);
-        let routes = routes.into_iter().filter(|it| leads_through(it, links)).map(Step::AddApart);
-        routes.chain(to_go.into_iter().flatten()).chain(rules.into_iter().map(Step::AddApart))
+        let routes = routes
+            .into_iter()
+            .filter(|it| leads_through(it, links))
+            .map(KernelRequest::AddApart)
+            .map(Step::Request);
+        routes
+            .chain(to_go.into_iter().flatten())
+            .chain(rules.into_iter().map(KernelRequest::AddApart).map(Step::Request))
     }
 }
 

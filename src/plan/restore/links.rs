@@ -13,7 +13,8 @@ use crate::netlink::link::{LinkBridge, LinkKind};
 use crate::netlink::record::link::LinkSetting;
 use crate::netlink::record::link::sysctls::ipv6_sysctls;
 use crate::plan::remake::set_neighbours;
-use crate::plan::step::{Condition, LinkValue, Step, sysctl_values};
+use crate::plan::request::{KernelRequest, LinkValue};
+use crate::plan::step::{Condition, Step, sysctl_values};
 
 use super::Loss;
 use super::outline::{self, OutlineBuilder, Pair};
@@ -65,7 +66,7 @@ impl<'a> OutlineBuilder<'a> {
         deleted.sort_by_cached_key(|recorded| Reverse(outline::depth(now, recorded.link())));
         for recorded in deleted {
             self.removed.insert(recorded.link().name);
-            self.push(Step::DeleteLink(recorded.link().name));
+            self.push(Step::Request(KernelRequest::DeleteLink(recorded.link().name)));
         }
         // Bridges are removed before the bonds that are their ports.
         let (bonds, bridges): (Vec<_>, Vec<_>) = others.into_iter().partition(is_bond);
@@ -115,7 +116,10 @@ impl<'a> OutlineBuilder<'a> {
             if matches!(link.kind, LinkKind::Vlan { .. }) && link.mac == mac_below {
                 record.link.mac = None;
             }
-            self.push(Step::RemakeLink { record: Box::new(record), parent });
+            self.push(Step::Request(KernelRequest::RemakeLink {
+                record: Box::new(record),
+                parent,
+            }));
             self.links.insert(name, Pair { then: recorded, now: None, differs: true });
         }
     }
@@ -135,7 +139,7 @@ impl<'a> OutlineBuilder<'a> {
             return self.links.contains_key(&name);
         }
         let (record, other) = (Box::new(then.record.clone()), Box::new(peer.record.clone()));
-        self.push(Step::RemakePair { record, peer: other });
+        self.push(Step::Request(KernelRequest::RemakePair { record, peer: other }));
         for then in [then, peer] {
             self.links.insert(then.link().name, Pair { then, now: None, differs: true });
         }
@@ -174,7 +178,10 @@ impl<'a> OutlineBuilder<'a> {
                 }
                 match setting.default_vlan() {
                     Some(default) => self.set_default_vlan(name, default, setting),
-                    None => self.push(Step::ResetLink { link: name, setting: Box::new(setting) }),
+                    None => self.push(Step::Request(KernelRequest::ResetLink {
+                        link: name,
+                        setting: Box::new(setting),
+                    })),
                 }
             }
             // A bond's members have its hardware address and its MTU.
@@ -234,7 +241,10 @@ impl<'a> OutlineBuilder<'a> {
             }
             for setting in pair.then.record.settings_besides(pair.now.map(|now| &now.record)) {
                 if setting.is_of_port() && has == Some(master) {
-                    self.push(Step::ResetLink { link: name, setting: Box::new(setting) });
+                    self.push(Step::Request(KernelRequest::ResetLink {
+                        link: name,
+                        setting: Box::new(setting),
+                    }));
                 }
             }
         }
@@ -266,7 +276,10 @@ impl<'a> OutlineBuilder<'a> {
                 continue;
             }
             for setting in had.settings_of_new(&now.link().kind) {
-                self.push(Step::ResetLink { link: *guest, setting: Box::new(setting) });
+                self.push(Step::Request(KernelRequest::ResetLink {
+                    link: *guest,
+                    setting: Box::new(setting),
+                }));
             }
         }
     }
@@ -353,7 +366,7 @@ impl<'a> OutlineBuilder<'a> {
     /// Returns whether a link is added to a bond, which brings it up.
     fn is_taken_in(&self, name: IfName) -> bool {
         let is_member = self.links.get(&name).is_some_and(|pair| self.is_bond_member(pair.then));
-        let is_joining = |step: &Step| matches!(step, Step::SetLink { link, value: LinkValue::Master(_) } if *link == name);
+        let is_joining = |step: &Step| matches!(step, Step::Request(KernelRequest::SetLink { link, value: LinkValue::Master(_) }) if *link == name);
         is_member && self.steps.iter().any(is_joining)
     }
 }

@@ -28,7 +28,7 @@ use crate::host::record::HostRecord;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
-use crate::plan::step::Step;
+use crate::plan::step::{FileStep, Step};
 use crate::plan::{Plan, Planned};
 use crate::snapshot::{self, FileRestoration, Files, Network};
 
@@ -91,7 +91,10 @@ impl fmt::Display for Loss {
 
 /// The plan that restores the files `then` from the files `now`.
 pub(crate) fn restore_files(then: &Files, now: &Files) -> Plan {
-    let step = |file: FileRestoration| Planned { step: Step::RestoreFile(file), undo: Vec::new() };
+    let step = |file: FileRestoration| Planned {
+        step: Step::File(FileStep::Restore(file)),
+        undo: Vec::new(),
+    };
     let steps = snapshot::restorations(then, now).into_iter().map(step).collect();
     Plan { steps, ..Plan::default() }
 }

@@ -11,7 +11,8 @@ use crate::host::record::{HostRecord, Recorded};
 use crate::host::{discarded_name, is_out_of_the_way};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
-use crate::plan::step::{LinkValue, Step};
+use crate::plan::request::{KernelRequest, LinkValue};
+use crate::plan::step::Step;
 use crate::snapshot::Network;
 
 /// The steps that restore names.
@@ -92,7 +93,7 @@ impl Renaming {
                 self.set(link.name, LinkValue::Name(name));
                 self.discarded.push(name);
             }
-            None => self.steps.push(Step::DeleteLink(link.name)),
+            None => self.steps.push(Step::Request(KernelRequest::DeleteLink(link.name))),
         }
         self.now.remove(&link.name);
     }
@@ -118,14 +119,17 @@ impl Renaming {
             if at_once.is_empty() {
                 let Some((has, _)) = wanted.first_mut() else { return };
                 let Some(aside) = now.named(has).and_then(name_aside) else { return };
-                self.steps.push(Step::SetLink { link: *has, value: LinkValue::Name(aside) });
+                self.steps.push(Step::Request(KernelRequest::SetLink {
+                    link: *has,
+                    value: LinkValue::Name(aside),
+                }));
                 *has = aside;
             }
         }
     }
 
     fn set(&mut self, link: IfName, value: LinkValue) {
-        self.steps.push(Step::SetLink { link, value });
+        self.steps.push(Step::Request(KernelRequest::SetLink { link, value }));
     }
 }
 

@@ -9,7 +9,8 @@ use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
-use crate::plan::step::{LinkValue, Step};
+use crate::plan::request::{KernelRequest, LinkValue};
+use crate::plan::step::Step;
 use crate::plan::tear_down::DEPTH_MAX;
 use crate::snapshot::Network;
 
@@ -161,7 +162,7 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     pub(super) fn set(&mut self, link: IfName, value: LinkValue) {
-        self.push(Step::SetLink { link, value });
+        self.push(Step::Request(KernelRequest::SetLink { link, value }));
     }
 
     /// Renames a link that is down, so that it can be deleted later.

@@ -8,6 +8,7 @@
 
 use crate::model::address::Family;
 use crate::netlink::record::route::RouteRecord;
+use crate::plan::request::KernelRequest;
 use crate::plan::step::Step;
 
 use super::addresses::AddressOutcome;
@@ -112,7 +113,10 @@ impl RouteRestoration {
                     let is_it = |at: usize| own_now.get(at).is_some_and(|now| now.is_same(route));
                     if self.own_index.find(route.way(), is_it).is_none() {
                         let record = route.to_add();
-                        steps.push(Step::AddRoute { link: scene.link, record });
+                        steps.push(Step::Request(KernelRequest::AddRoute {
+                            link: scene.link,
+                            record,
+                        }));
                     }
                 }
                 RoutePhase::AddNear => self.add(scene, at, |route| route.gateway.is_none(), steps),
@@ -167,7 +171,10 @@ impl RouteRestoration {
             }
             None if told.keeps_route(&scene.inputs, scene.link, route) => {}
             None => {
-                steps.push(Step::DeleteRoute { link: scene.link, record: route.clone() });
+                steps.push(Step::Request(KernelRequest::DeleteRoute {
+                    link: scene.link,
+                    record: route.clone(),
+                }));
             }
         }
     }
@@ -214,9 +221,9 @@ impl RouteRestoration {
         let Some(record) = route.and_then(|route| route.aged(scene.inputs.elapsed)) else { return };
         let link = scene.link;
         if *is_there {
-            steps.push(Step::DeleteRoute { link, record: record.clone() });
+            steps.push(Step::Request(KernelRequest::DeleteRoute { link, record: record.clone() }));
         }
-        steps.push(Step::AddRoute { link, record: record.to_add() });
+        steps.push(Step::Request(KernelRequest::AddRoute { link, record: record.to_add() }));
     }
 }
 

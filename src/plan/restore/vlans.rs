@@ -7,6 +7,7 @@ use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkSetting;
 use crate::plan::remake::vlan_steps;
+use crate::plan::request::KernelRequest;
 use crate::plan::step::Step;
 
 use super::outline::{OutlineBuilder, Pair};
@@ -81,11 +82,14 @@ impl<'a> OutlineBuilder<'a> {
         let spared = now.ports_of(&bridge).map(Recorded::link).filter(is_spared);
         let spared: Vec<_> = spared.map(|link| link.name).collect();
         for link in &spared {
-            self.push(Step::SetVlans { link: *link, vlans: vlan.clone() });
+            self.push(Step::Request(KernelRequest::SetVlans { link: *link, vlans: vlan.clone() }));
         }
-        self.push(Step::ResetLink { link: bridge, setting: Box::new(setting) });
+        self.push(Step::Request(KernelRequest::ResetLink {
+            link: bridge,
+            setting: Box::new(setting),
+        }));
         for link in spared {
-            self.push(Step::DeleteVlans { link, vlans: vlan.clone() });
+            self.push(Step::Request(KernelRequest::DeleteVlans { link, vlans: vlan.clone() }));
         }
     }
 

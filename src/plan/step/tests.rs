@@ -4,6 +4,8 @@
 use super::*;
 use crate::definitions::files::FilePath;
 use crate::model::interface::MiiCarrier;
+use crate::netlink::link::LinkBond;
+use crate::plan::request::LinkValue;
 
 fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
@@ -12,7 +14,7 @@ fn name(name: &str) -> IfName {
 fn edit(before: Option<&str>, after: Option<&str>) -> Step {
     let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
     let path = FilePath::new("br0.xml").unwrap();
-    Step::EditFile(FileEdit { path, before: bytes(before), after: bytes(after) })
+    Step::File(FileStep::Edit(FileEdit { path, before: bytes(before), after: bytes(after) }))
 }
 
 #[test]
@@ -22,19 +24,22 @@ fn steps_read_as_they_would_be_said() {
     let lease =
         Lease { link, family: Family::Ipv6, name_servers: NameServers::Left, wanted, like: None };
     let off = LinkBond { carrier: MiiCarrier::Ioctl, ..LinkBond::default() };
-    let drop = Step::DropLease { lease, addresses: Vec::new(), routes: Vec::new() };
+    let drop = Step::Dhcp(DhcpStep::Drop { lease, addresses: Vec::new(), routes: Vec::new() });
     struct Case(Step, &'static str);
     let cases = [
         Case(edit(None, Some("x")), "file write br0.xml"),
         Case(edit(Some("x"), None), "file remove br0.xml"),
         Case(edit(Some("x"), Some("y")), "file rewrite br0.xml"),
         Case(
-            Step::StartClient(lease),
+            Step::Dhcp(DhcpStep::Start(lease)),
             "dhcp start ipv6 on eth0 for 192.0.2.1/24 without name servers",
         ),
         Case(drop, "dhcp drop ipv6 on eth0 for 192.0.2.1/24 without name servers"),
         Case(
-            Step::SetLink { link, value: LinkValue::MonitorAgain(Box::new(off)) },
+            Step::Request(KernelRequest::SetLink {
+                link,
+                value: LinkValue::MonitorAgain(Box::new(off)),
+            }),
             "link set eth0 miimon 0 arp_interval 0",
         ),
         Case(Step::WaitFor(Condition::Down(link)), "wait until eth0 is down"),
@@ -46,10 +51,10 @@ fn steps_read_as_they_would_be_said() {
 
 #[test]
 fn an_mtu_is_of_one_link() {
-    let step = Step::SetLink { link: name("eth0"), value: LinkValue::Mtu(9000) };
-    assert_eq!(step.mtu_of(&name("eth0")), Some(9000));
-    assert_eq!(step.mtu_of(&name("eth1")), None);
-    assert_eq!(Step::DeleteLink(name("eth0")).mtu_of(&name("eth0")), None);
+    let request = KernelRequest::SetLink { link: name("eth0"), value: LinkValue::Mtu(9000) };
+    assert_eq!(request.mtu_of(&name("eth0")), Some(9000));
+    assert_eq!(request.mtu_of(&name("eth1")), None);
+    assert_eq!(KernelRequest::DeleteLink(name("eth0")).mtu_of(&name("eth0")), None);
 }
 
 #[test]

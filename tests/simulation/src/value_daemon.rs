@@ -36,6 +36,7 @@ use virtinterfaced::host::removed::LinkMemory;
 use virtinterfaced::host::survey::Survey;
 use virtinterfaced::limits::LEASE_REST_TIME_MAX;
 use virtinterfaced::model::client::{ClientId, Privilege};
+use virtinterfaced::plan::request::KernelRequest;
 use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::proto::interface::TransactionCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
@@ -374,7 +375,7 @@ impl ValueDaemon {
             }
             Action::Delete(link) => {
                 // The link may be gone already.
-                let _ = self.kernel.perform(&Step::DeleteLink(link));
+                let _ = self.kernel.perform(&Step::Request(KernelRequest::DeleteLink(link)));
                 self.count_action();
             }
             Action::Remember(links) => self.links = links,

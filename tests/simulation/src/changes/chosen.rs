@@ -14,7 +14,8 @@ use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sysctl::Sysctl;
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
-use virtinterfaced::plan::step::{LinkSpec, LinkValue, SpecKind, Step};
+use virtinterfaced::plan::request::{KernelRequest, LinkSpec, LinkValue, SpecKind};
+use virtinterfaced::plan::step::Step;
 
 /// All names in use here. The kind of a link made by hand follows from its name.
 const NAMES: [&str; 9] =
@@ -173,27 +174,27 @@ impl Chooser<'_> {
         let link = self.name();
         let family = self.input.pick(&[Family::Ipv4, Family::Ipv6]);
         match self.input.choice(9) {
-            0 => Step::SetLink { link, value: self.value() },
+            0 => Step::Request(KernelRequest::SetLink { link, value: self.value() }),
             1 | 2 => {
                 let record = AddressRecord::permanent(self.prefix(family));
-                Step::AddAddress { link, record }
+                Step::Request(KernelRequest::AddAddress { link, record })
             }
             3 => {
                 let record = AddressRecord::permanent(self.prefix(family));
-                Step::DeleteAddress { link, record }
+                Step::Request(KernelRequest::DeleteAddress { link, record })
             }
             4 => {
                 let network = self.prefix(family);
                 let record = RouteRecord::default_over(self.gateway(Some(network), family));
-                Step::AddRoute { link, record }
+                Step::Request(KernelRequest::AddRoute { link, record })
             }
             5 => {
                 let network = self.prefix(family);
                 let record = RouteRecord::default_over(self.gateway(Some(network), family));
-                Step::DeleteRoute { link, record }
+                Step::Request(KernelRequest::DeleteRoute { link, record })
             }
             6 => self.add_link(link),
-            7 => Step::DeleteLink(link),
+            7 => Step::Request(KernelRequest::DeleteLink(link)),
             _ => {
                 let sysctl =
                     self.input.pick(&[Sysctl::ACCEPT_RA, Sysctl::AUTOCONF, Sysctl::DISABLE_IPV6]);
@@ -227,7 +228,7 @@ impl Chooser<'_> {
             }
             _ => SpecKind::Bridge { stp: self.maybe(|chooser| chooser.input.coin()), delay: None },
         };
-        Step::AddLink(LinkSpec { name, mac: None, kind })
+        Step::Request(KernelRequest::AddLink(LinkSpec { name, mac: None, kind }))
     }
 }
 

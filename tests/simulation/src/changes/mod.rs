@@ -26,6 +26,7 @@ use virtinterfaced::model::interface::{Interface, Kind, PortKind};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::address::Lifetime;
 use virtinterfaced::netlink::link::{LinkIndex, LinkKind};
+use virtinterfaced::plan::request::KernelRequest;
 use virtinterfaced::plan::step::Step;
 use virtinterfaced::proto::interface::{ChangeCall, TransactionCall};
 use virtinterfaced::xml::{format, parse};
@@ -171,7 +172,7 @@ impl Play {
     /// Performs a step as an administrator; it may be refused. IPv6 addresses on links that are
     /// down are left out: the kernel may drop them at any time, and no plan keeps them.
     fn do_by_hand(&mut self, step: &Step) {
-        if let Step::AddAddress { link, record } = step {
+        if let Step::Request(KernelRequest::AddAddress { link, record }) = step {
             let host = self.daemon.kernel.host();
             let is_up = host.link_named(link).is_some_and(|link| link.up);
             if record.address.prefix.family() == Family::Ipv6 && !is_up {

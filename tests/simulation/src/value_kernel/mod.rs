@@ -39,8 +39,8 @@ use virtinterfaced::netlink::record::link::LinkRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
 use virtinterfaced::netlink::wire::messages;
 use virtinterfaced::netlink::{Event, events, link};
-use virtinterfaced::plan::request::Means;
-use virtinterfaced::plan::step::{Condition, Step};
+use virtinterfaced::plan::request::KernelRequest;
+use virtinterfaced::plan::step::{Condition, DhcpStep, FileStep, Step};
 use virtinterfaced::plan::{self, Plan};
 use virtinterfaced::snapshot::{FileRestoration, Files, KeptFile};
 
@@ -202,7 +202,7 @@ impl ValueKernel {
 
     /// Deletes links that were set aside. The loop tries once, too.
     fn discard(&mut self, discarded: Vec<IfName>, fault: Fault<'_>) {
-        for step in discarded.into_iter().map(Step::DeleteLink) {
+        for step in discarded.into_iter().map(KernelRequest::DeleteLink).map(Step::Request) {
             if fault(&step).is_none() {
                 let _ = self.perform(&step);
             }
@@ -267,47 +267,53 @@ impl ValueKernel {
     /// As [`ValueKernel::perform`], for a caller that has made the table `host` already.
     fn perform_on(&mut self, step: &Step, host: &Host) -> Result<(), StepError> {
         let refused = |errno| StepError::kernel(errno, None);
-        match step.means() {
-            Means::Request => {
-                let mut request = Vec::new();
-                step.encode(&mut request, 1, host).map_err(|_| refused(libc::ENODEV))?;
-                self.handle(&request).map_err(refused)
-            }
-            Means::Other => self.perform_without_request(step).map_err(refused),
-        }
-    }
-
-    fn perform_without_request(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
-            Step::EditFile(edit) => self.edit_file(edit),
-            Step::RestoreFile(FileRestoration { path, after, .. }) => {
+            Step::Request(request) => return self.perform_request(request, host),
+            Step::File(FileStep::Edit(edit)) => self.edit_file(edit),
+            Step::File(FileStep::Restore(FileRestoration { path, after, .. })) => {
                 self.put_file(path.clone(), after.clone());
                 Ok(())
             }
+            Step::Dhcp(step) => self.order(step),
             Step::SetSysctl { link, sysctl, value } => self.set_sysctl(link, *sysctl, *value),
-            Step::StartClient(lease) => {
+            Step::WaitFor(_) => Ok(()),
+        }
+        .map_err(refused)
+    }
+
+    fn perform_request(&mut self, request: &KernelRequest, host: &Host) -> Result<(), StepError> {
+        let refused = |errno| StepError::kernel(errno, None);
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes, 1, host).map_err(|_| refused(libc::ENODEV))?;
+        self.handle(&bytes).map_err(refused)
+    }
+
+    /// Starts or stops a DHCP client.
+    fn order(&mut self, step: &DhcpStep) -> Result<(), Errno> {
+        match step {
+            DhcpStep::Start(lease) => {
                 self.named(&lease.link).ok_or(libc::ENODEV)?;
                 self.clients.retain(|client| !is_same_client(client, lease));
                 self.clients.push(*lease);
                 Ok(())
             }
             // The client ends and leaves its address.
-            Step::StopClient(lease) => {
+            DhcpStep::Stop(lease) => {
                 self.clients.retain(|client| !is_same_client(client, lease));
                 Ok(())
             }
-            Step::DropLease { lease, addresses, routes } => {
+            DhcpStep::Drop { lease, addresses, routes } => {
                 self.clients.retain(|client| !is_same_client(client, lease));
                 self.drop_lease(lease, addresses, routes)
             }
-            Step::EndForeignClient(client) => {
+            DhcpStep::EndForeign(client) => {
                 self.foreign.retain(|other| !other.is_same(client));
                 self.tell_managers(client, Vec::push);
                 self.ended.retain(|other| !other.is_same(client));
                 self.ended.push(client.as_ref().clone());
                 Ok(())
             }
-            Step::StartForeignClient(client) => {
+            DhcpStep::StartForeign(client) => {
                 self.ended.retain(|other| !other.is_same(client));
                 let is_told =
                     self.tell_managers(client, |let_go, link| let_go.retain(|it| *it != link));
@@ -316,26 +322,6 @@ impl ValueKernel {
                 }
                 Ok(())
             }
-            Step::AddAddress { .. }
-            | Step::AddApart(_)
-            | Step::AddLink(_)
-            | Step::AddRoute { .. }
-            | Step::ChangeAddress { .. }
-            | Step::DeleteAddress { .. }
-            | Step::DeleteApart(_)
-            | Step::DeleteLink(_)
-            | Step::DeleteRoute { .. }
-            | Step::DeleteVlans { .. }
-            | Step::LeadOver { .. }
-            | Step::RemakeLink { .. }
-            | Step::RemakePair { .. }
-            | Step::ResetLink { .. }
-            | Step::DeleteFdb { .. }
-            | Step::SetFdb { .. }
-            | Step::SetLink { .. }
-            | Step::SetNeighbours { .. }
-            | Step::SetVlans { .. }
-            | Step::WaitFor(_) => Ok(()),
         }
     }
 
@@ -365,9 +351,10 @@ impl ValueKernel {
         let links = BTreeSet::from([link]);
         let survey = self.survey(&SurveyOrder { links });
         let Some(now) = survey.named(&link) else { return Ok(()) };
-        for step in plan::without_lease(now, lease.family, addresses, routes) {
-            match self.perform(&step) {
-                Err(err) if !job::is_gone(&step, err.errno) => return Err(err.errno),
+        let host = self.host();
+        for request in plan::without_lease(now, lease.family, addresses, routes) {
+            match self.perform_request(&request, &host) {
+                Err(err) if !job::is_gone(&request, err.errno) => return Err(err.errno),
                 Err(_) | Ok(()) => {}
             }
         }
