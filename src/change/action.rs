@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Action`]: one thing that the coordinator has its driver do, and what the driver reports of it.
+//! [`Action`]: one action for the coordinator's driver, and the result that the driver reports.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,11 +34,11 @@ pub struct Context<'a> {
     pub is_ahead: bool,
 }
 
-/// The time, by each clock that transactions go by.
+/// The time, by each clock that transactions use.
 #[derive(Clone, Debug)]
 pub struct Now {
     pub instant: Instant,
-    /// The id of this boot; empty if the kernel does not tell it.
+    /// The id of this boot; empty if the kernel does not report it.
     pub boot: Rc<str>,
     /// Since the boot, sleep included (`CLOCK_BOOTTIME`).
     pub since_boot: Option<Duration>,
@@ -54,7 +54,7 @@ impl Now {
     }
 }
 
-/// What the driver does next.
+/// The driver's next action.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Have a handler decide this call: `Coordinator::handle_decision`.
@@ -62,43 +62,43 @@ pub enum Action {
     /// Look for other managers of these links, and for programs that can hold these leases:
     /// `Coordinator::handle_check`.
     Check { claims: Vec<Claim>, leases: Vec<Lease> },
-    /// Ask for what must be known of these links: `Coordinator::handle_survey`.
+    /// Ask for the survey of these links: `Coordinator::handle_survey`.
     Survey(SurveyOrder),
-    /// Ask for all that a rollback can restore: `Coordinator::handle_record`.
+    /// Ask for the record of all that a rollback can restore: `Coordinator::handle_record`.
     Record(RecordScope),
-    /// Carry out a step: `Coordinator::handle_step`.
+    /// Perform a step: `Coordinator::handle_step`.
     Perform(Step),
-    /// Carry out an operation on files: `Coordinator::handle_file`.
+    /// Perform an operation on files: `Coordinator::handle_file`.
     File(FileAction),
-    /// Have the kernel bring the operational state of this link up to date. No result.
+    /// Have the kernel update the operational state of this link. No result.
     Settle(LinkIndex),
-    /// Delete a link that is out of the way. No result: the table shows it.
+    /// Delete a discarded link. No result: the table shows it.
     Delete(IfName),
-    /// Have a process keep the deadline of the transaction, so long after the boot. No result.
+    /// Have a process keep the deadline of the transaction, as a time since the boot. No result.
     StandBy(Duration),
-    /// The transaction is over: the process that keeps its deadline ends. No result.
+    /// End the process that keeps the transaction's deadline. No result.
     Dismiss,
-    /// Remember what this link has. No result.
+    /// Keep the settings of this link. No result.
     Shelve(Box<Shelved>),
-    /// Have the next daemon of this boot know these links. No result.
+    /// Record these links for the next daemon of this boot. No result.
     Remember(LinkMemory),
-    /// Note that all interfaces of this boot are up but these. No result.
+    /// Record that all interfaces of this boot are up except these. No result.
     Mark(Vec<Incomplete>),
     /// Send a client its reply. No result.
     Answer { request: Box<Request>, outcome: Result<Reply, CallError> },
-    /// A turn's worth of a long computation is done: poll again.
+    /// A turn's share of a long computation is done: poll again.
     Continue,
-    /// Poll again when a result or news has come, or then.
+    /// Poll again when a result or an event has come, or then.
     Wait(Option<Instant>),
 }
 
-/// Of which links a record is asked for.
+/// The links of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RecordScope {
-    /// Of none; leases and clients alone.
+    /// None; only leases and clients.
     Nothing,
     Host,
-    /// `has_neighbours`: how links look for neighbours is of interest too.
+    /// `has_neighbours`: neighbour settings are included.
     Links {
         links: BTreeSet<IfName>,
         has_neighbours: bool,
@@ -109,7 +109,7 @@ pub enum RecordScope {
 #[derive(Clone, Debug)]
 pub struct RecordAnswer {
     pub record: HostRecord,
-    /// The DHCP clients of ours.
+    /// The daemon's DHCP clients.
     pub leases: Vec<Lease>,
     /// Those that another program has started.
     pub foreign: Result<Vec<ForeignClient>, HostError>,
@@ -118,7 +118,7 @@ pub struct RecordAnswer {
 /// A file of a transaction.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum TransactionFile {
-    /// What a rollback goes back to.
+    /// The state that a rollback restores.
     Snapshot,
     /// The same once the rollback has begun.
     Rollback,
@@ -126,44 +126,44 @@ pub enum TransactionFile {
     Journal,
 }
 
-/// An operation on files. All of them are durable when they are reported done.
+/// An operation on files. Each is durable when it is reported as done.
 #[derive(Clone, Debug)]
 pub enum FileAction {
-    /// Tell what the definition files have.
+    /// Return the contents of the definition files.
     ReadDefinitions,
-    /// Tell what an earlier daemon has left.
+    /// Return the files that an earlier daemon has left.
     ReadLeft,
     Write(TransactionFile, Rc<Snapshot>),
     Remove(TransactionFile),
-    /// Rename the snapshot to the rollback. Done if there is none.
+    /// Rename the snapshot to the rollback. Succeeds if there is none.
     BeginRollback,
-    /// Move the first of these that is there to where an administrator finds it.
+    /// Move the first of these that exists to a place for administrators.
     SetAside(&'static [TransactionFile]),
-    /// Copy the definition files that are about to be replaced or removed.
+    /// Copy the definition files that will be replaced or removed.
     KeepCopies(Vec<FileRestoration>),
-    /// Write down how the last transaction ended by itself.
+    /// Write the note on how the last transaction ended by itself.
     WriteNote(String),
     /// Remove that note.
     ForgetNote,
 }
 
-/// What has come of a [`FileAction`].
+/// The result of a successful [`FileAction`].
 #[derive(Clone, Debug)]
 pub enum FileAnswer {
     Done,
     Definitions(Files),
     Left(Box<LeftFiles>),
-    /// The folder that files were moved or copied to, if there were any.
+    /// The directory to which files were moved or copied, if there were any.
     Aside(Option<String>),
 }
 
-/// What an earlier daemon has left.
+/// The files that an earlier daemon has left.
 #[derive(Clone, Debug)]
 pub struct LeftFiles {
     pub snapshot: Result<Option<Snapshot>, HostError>,
     pub rollback: Result<Option<Snapshot>, HostError>,
     pub journal: Result<Option<Snapshot>, HostError>,
-    /// How the last transaction ended by itself.
+    /// The note on how the last transaction ended by itself.
     pub note: Option<String>,
 }
 
@@ -171,7 +171,7 @@ pub struct LeftFiles {
 #[derive(Clone, Debug)]
 pub struct FileError {
     pub cause: HostError,
-    /// The file that was to be written or removed is there, or may be.
+    /// The file to be written or removed exists, or may exist.
     pub is_there: bool,
 }
 

@@ -141,8 +141,7 @@ impl Autostart {
         self.is_stopping = true;
     }
 
-    /// The definition of an interface that is to come up by itself; nothing if the daemon's interest in it
-    /// has ended.
+    /// The definition of an interface to be tried; nothing if the daemon no longer completes it.
     pub(super) fn still_owed(&mut self, name: &IfName, context: &Context<'_>) -> Option<Interface> {
         let definition = context.definitions.named(name).cloned();
         let owed = self.owed.get(name)?;
@@ -160,7 +159,7 @@ impl Autostart {
         self.owed.get(name).map_or(BringUpExtent::Later, |owed| owed.round(name, host))
     }
 
-    /// An attempt to apply this definition is planned, perhaps within a transaction.
+    /// Notes that a try to apply this definition is planned, perhaps within a transaction.
     pub(super) fn note_planned(
         &mut self,
         definition: &Interface,
@@ -237,7 +236,7 @@ impl Autostart {
         self.requests.push(request(name, why));
     }
 
-    /// Returns the names of the links that have appeared by these news, and are there.
+    /// Returns the names of the links that have appeared by these events, and exist.
     fn appeared(&mut self, news: &[LinkNews], host: &Host) -> BTreeSet<IfName> {
         let is_there = |id: &LinkId| host.link(id.1).is_some_and(|link| link.name == id.0);
         let mut names = BTreeSet::new();

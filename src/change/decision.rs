@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Decision`]: what a handler makes of a request.
+//! [`Decision`]: a handler's decision about a request.
 
 use crate::host::shelf::Shelved;
 use crate::host::survey::{RemovedInterface, SurveyOrder};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Keeping`]: the host is written down as it is, before a transaction or a job of one changes it.
+//! [`Keeping`]: records the host before a transaction, or a job of one, changes it.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::change::action::{
 use crate::error::HostError;
 use crate::snapshot::{Network, Opening, Snapshot};
 
-/// A snapshot on its way to the disk.
+/// A snapshot that is being written.
 #[derive(Clone, Debug)]
 pub(super) struct Keeping {
     file: TransactionFile,
@@ -18,7 +18,7 @@ pub(super) struct Keeping {
     snapshot: Option<Rc<Snapshot>>,
 }
 
-/// How far it has come.
+/// The progress of the recording.
 #[derive(Clone, Debug)]
 pub(super) enum KeepingResult {
     Next(Vec<Action>),
@@ -31,7 +31,7 @@ pub(super) enum KeepingResult {
 }
 
 impl Keeping {
-    /// `network` is `None` where it is not to be restored. The first action comes with it.
+    /// `network` is `None` if it is not to be restored. Returns the first action, too.
     pub(super) fn new(
         file: TransactionFile,
         opening: Opening,
@@ -61,7 +61,8 @@ impl Keeping {
         let deadline = opening.deadline.filter(|_| self.file == TransactionFile::Snapshot);
         let snapshot = Rc::new(Snapshot { opening, files, network });
         self.snapshot = Some(Rc::clone(&snapshot));
-        // The deadline first: a daemon that dies next leaves no snapshot that nobody goes back to.
+        // The deadline first: a daemon that dies next must not leave a snapshot without a process
+        // to roll it back.
         let stand_by = deadline.map(Action::StandBy);
         let write = Action::File(FileAction::Write(self.file, snapshot));
         KeepingResult::Next(stand_by.into_iter().chain([write]).collect())

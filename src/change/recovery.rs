@@ -37,7 +37,7 @@ pub(super) enum Recovered {
 pub(super) struct LeftTransaction {
     /// `Err` if a file exists but cannot be read.
     pub(super) found: Result<LeftSnapshots, HostError>,
-    /// How the last transaction ended by itself.
+    /// The note on how the last transaction ended by itself.
     pub(super) note: Option<String>,
     /// The first corrupt file.
     pub(super) damage: Option<CallError>,

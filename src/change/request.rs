@@ -18,7 +18,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The interface that the daemon is to bring up by itself, if the request is such an attempt.
+    /// The interface that the daemon brings up automatically, if the request is such a try.
     pub(super) fn attempted(&self) -> Option<IfName> {
         let (Origin::Daemon(_), RequestedCall::Change(ChangeCall::Create { name, .. })) =
             (&self.origin, &self.call)
@@ -45,7 +45,7 @@ impl RequestedCall {
         }
     }
 
-    /// The name of the interface that is changed, if the call says one.
+    /// The name of the interface that is changed, if the call has one.
     pub(super) fn interface_name(&self) -> Option<&str> {
         match self {
             Self::Change(call) => call.interface_name(),

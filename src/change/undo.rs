@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Undo`]: a rollback under way, part by part and round by round, to its end.
 //!
-//! The network comes first, and needs no file but those of the kernel; then the definition files; and
-//! last the snapshot is removed. A part that fails does not hold up the others, and is tried again
+//! The network comes first, and needs no file but those of the kernel; then the definition files;
+//! and last the snapshot is removed. A part that fails does not delay the others, and is repeated
 //! after a pause ([`OpenChange`]).
 //!
 //! A caller's rollback begins by renaming the snapshot: the daemon that finds it under its new name goes
@@ -40,25 +40,25 @@ pub(super) struct Undo {
     pub(super) request: Request,
     target: UndoTarget,
     stage: UndoStage,
-    /// Links that are out of the way, to be deleted.
+    /// Discarded links, to be deleted.
     pub(super) discarded: Vec<IfName>,
     pub(super) leftovers: Leftovers,
-    /// No further round is begun.
+    /// No further round begins.
     is_stopping: bool,
 }
 
-/// Where a rollback leads.
+/// The target of a rollback.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum UndoTarget {
-    /// To the begin of the transaction.
+    /// The begin of the transaction.
     Transaction,
-    /// To before the job that an earlier daemon has left in the middle.
+    /// The state before the job that an earlier daemon was interrupted in.
     Journal,
 }
 
 #[derive(Clone, Debug, Default)]
 enum UndoStage {
-    /// Between two others.
+    /// Between two other stages.
     #[default]
     Moving,
     /// The snapshot is being renamed.
@@ -69,12 +69,13 @@ enum UndoStage {
     Reading(Round, Box<RecordAnswer>),
     /// The host is being compared with the snapshot.
     Comparing(Round),
-    /// The definition files that are to be replaced are being copied.
+    /// The definition files that will be replaced are being copied.
     Copying(Round, Plan),
     Working(Round, Box<Work>),
-    /// A snapshot that could not be used to the end is being moved away: what is lost, and why (errno).
+    /// A snapshot that could not be restored in full is being moved away: the losses, and the
+    /// errno.
     SettingAside(String, i32),
-    /// The snapshot is being removed: what is lost.
+    /// The snapshot is being removed: the losses.
     Removing(Option<Lost>),
     /// The same under its other name, and the error under the first.
     RemovingOther(Option<Lost>, Option<HostError>),
@@ -83,14 +84,14 @@ enum UndoStage {
 /// One round of comparing and restoring.
 #[derive(Clone, Debug)]
 struct Round {
-    /// `None` of a job that is undone whole.
+    /// `None` for a job that is undone whole.
     part: Option<RollbackPart>,
     rollback: Box<Rollback>,
     /// Of the round before.
     refused: Vec<(Step, StepError)>,
 }
 
-/// What could not be restored.
+/// Things that could not be restored.
 #[derive(Clone, Debug)]
 struct Lost {
     text: String,
@@ -98,7 +99,7 @@ struct Lost {
     told: String,
 }
 
-/// How far a rollback has come.
+/// The progress of a rollback.
 #[derive(Clone, Debug)]
 pub(super) enum Undone {
     /// It can be polled.
@@ -110,21 +111,21 @@ pub(super) enum Undone {
     },
 }
 
-/// What is left of the transaction.
+/// The state of the transaction after the rollback.
 #[derive(Clone, Debug)]
 pub(super) enum End {
     /// It waits for another try, or for the next daemon.
     Open,
-    /// Nothing. If it ended by itself: how.
+    /// None. If it ended by itself: how.
     Closed(Option<String>),
-    /// A job was undone; its journal is still there.
+    /// A job was undone; its journal still exists.
     Journal,
     /// A job was undone, and its journal is moved away.
     NoJournal,
 }
 
 impl Undo {
-    /// Goes back to the begin of the transaction. Nothing if none is open.
+    /// Rolls back to the begin of the transaction. Nothing if none is open.
     pub(super) fn of_transaction(
         request: Request,
         open: &mut OpenChange,
@@ -141,7 +142,7 @@ impl Undo {
         (undo, next)
     }
 
-    /// Goes back to before a job.
+    /// Rolls back to the state before a job.
     pub(super) fn of_job(
         request: Request,
         journal: Snapshot,
@@ -164,7 +165,7 @@ impl Undo {
         Self { request, target, stage, discarded, leftovers, is_stopping: false }
     }
 
-    /// The next action. There is none while a result is waited for.
+    /// The next action; none while a result is awaited.
     pub(super) fn poll_action(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
         match mem::take(&mut self.stage) {
             UndoStage::Comparing(mut round) => {
@@ -274,14 +275,14 @@ impl Undo {
         }
     }
 
-    /// The step under way is over.
+    /// Notes that the step under way is over.
     pub(super) fn handle_step(&mut self, result: Result<(), StepError>) {
         if let UndoStage::Working(_, work) = &mut self.stage {
             work.job.handle_result(result);
         }
     }
 
-    /// The daemon stops: the rest is left to the next one.
+    /// Stops: the rest is left to the next daemon.
     pub(super) fn stop(&mut self, why: StepError) -> Undone {
         self.is_stopping = true;
         match &mut self.stage {
@@ -323,7 +324,7 @@ impl Undo {
         Undone::Next(action)
     }
 
-    /// Ends without a word on the transaction, which is as it was.
+    /// Ends without a change of the transaction.
     fn end(&self, outcome: Result<Reply, CallError>) -> Undone {
         self.finish(outcome, End::Open)
     }
@@ -355,7 +356,7 @@ impl Undo {
         })
     }
 
-    /// Begins with a round: the host is observed first.
+    /// Begins a round: the host is observed first.
     fn next_round(&mut self, round: Round) -> Undone {
         if self.is_stopping {
             return self.end(Err(call_errors::stopping()));
@@ -396,7 +397,7 @@ impl Undo {
         Undone::Going
     }
 
-    /// Goes on as the comparison says.
+    /// Goes on with the result of the comparison.
     fn go_on(
         &mut self,
         round: Round,
@@ -412,7 +413,7 @@ impl Undo {
             }
         };
         debug!("the rollback, round {}:\n{plan}", round.rollback.round());
-        // Another try copies nothing anew.
+        // Another try makes no new copies.
         let is_first = round.rollback.round() == 1;
         let is_copied = open.ending().is_some_and(|ending| ending.aside.is_some());
         let restored = plan.steps.iter().filter_map(|it| it.step.restores()).cloned();
@@ -433,7 +434,7 @@ impl Undo {
         Undone::Going
     }
 
-    /// A part is over; `remains` could not be restored.
+    /// Ends a part; `remains` could not be restored.
     fn end_part(
         &mut self,
         round: Round,
@@ -449,7 +450,7 @@ impl Undo {
         self.next_part(Some(part), open, context)
     }
 
-    /// The job is undone, as far as can be. The transaction is open still.
+    /// Ends the undoing of a job. The transaction stays open.
     fn end_job(&mut self, remains: Option<Remains>) -> Undone {
         let Some(remains) = remains else {
             info!("undid an interrupted change");
@@ -461,7 +462,7 @@ impl Undo {
         self.wait(UndoStage::SettingAside(text, errno), aside)
     }
 
-    /// All parts have been tried: the transaction is over, or waits for another try.
+    /// Ends a try after its last part: the transaction is over, or waits for another try.
     fn settle(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
         let tried = open.ending().map(|ending| ending.outcome());
         match tried {
@@ -480,7 +481,7 @@ impl Undo {
         }
     }
 
-    /// A snapshot that was not of full use is moved away, or could not be.
+    /// Takes the result of moving a snapshot away that could not be restored in full.
     fn handle_aside(&mut self, text: String, errno: i32, result: FileResult) -> Undone {
         let mut told = text.clone();
         let is_moved = match result {
@@ -496,7 +497,7 @@ impl Undo {
             }
         };
         match self.target {
-            // Where it cannot be moved it goes: what can be restored is.
+            // A snapshot that cannot be moved is removed: all that can be restored is.
             UndoTarget::Transaction => self.remove(Some(Lost { text, told })),
             UndoTarget::Journal => {
                 error!("{told}");
@@ -511,7 +512,8 @@ impl Undo {
         self.wait(UndoStage::Removing(lost), Action::File(first))
     }
 
-    /// The transaction is over, if its snapshot is gone: the next daemon would go back to it again.
+    /// Ends the transaction if its snapshot is gone: otherwise the next daemon would roll back to
+    /// it again.
     fn close(
         &mut self,
         lost: Option<Lost>,
@@ -570,7 +572,7 @@ pub(super) fn postpone(open: &mut OpenChange, why: &str, context: &Context<'_>) 
     error!("the rollback of the change {opening} has failed; retrying in {pause} s: {why}");
 }
 
-/// Copies are a courtesy: where none can be made, the rollback goes on all the same.
+/// Copies are a courtesy: if none can be made, the rollback goes on all the same.
 fn note_copies(result: FileResult, open: &mut OpenChange) {
     match result {
         Ok(FileAnswer::Aside(Some(set))) => {
