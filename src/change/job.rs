@@ -260,7 +260,7 @@ impl Job {
         &self.refused
     }
 
-    /// The steps that were not made, and those that were refused. The job is over.
+    /// The steps that were not performed, and those that were refused. The job is over.
     pub(crate) fn into_rest(self) -> (VecDeque<Planned>, Vec<(Step, StepError)>) {
         (self.todo, self.refused)
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What becomes of an open change that is not committed: what a daemon does with what an earlier one
-//! has left ([`resume`]), and the rollback, round by round ([`Rollback`]).
+//! The decision about a change that an earlier daemon has left ([`resume`]), and the rollback,
+//! round by round ([`Rollback`]).
 //!
-//! Knows no file, no kernel and no clock: who drives it tells what there is, and what time it is. A
-//! rollback compares what is with what was, has done what leads back, and compares again: the kernel
-//! may have done something of its own accord on the way. It is over when there is nothing left to do,
-//! or when a round would only do what two before it have tried.
+//! Knows no file, no kernel and no clock: the caller passes the state of the host and the time. A
+//! rollback compares the present state with the recorded one, has the differences restored, and
+//! compares again, as the kernel may have changed something by itself meanwhile. It is over when
+//! there are no differences, or when a round would only repeat two earlier ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
@@ -28,7 +28,7 @@ use crate::plan::step::Step;
 use crate::plan::{Plan, Planned};
 use crate::snapshot::{Files, Moment, Network, Snapshot};
 
-/// What an earlier daemon has left, as far as it can be read.
+/// The files that an earlier daemon has left, as far as they can be read.
 #[derive(Clone, Debug, Default)]
 pub struct LeftSnapshots {
     /// Of a change whose rollback has begun.
@@ -38,29 +38,29 @@ pub struct LeftSnapshots {
     pub journal: Option<Snapshot>,
 }
 
-/// How much of that is to be seen to.
+/// How much of it a start handles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Recovery {
     /// Everything.
     Whole,
-    /// A change that must not stay open; one that may is left to the daemon.
+    /// Only a change that must not stay open; one that may is left to the daemon.
     StaleAlone,
 }
 
-/// What is to become of it.
+/// The action on a change that was found.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Resumption {
-    /// No change is open. A journal without one is worth nothing.
+    /// No change is open. A journal without one is ignored.
     Nothing,
     /// The change stays open.
     Open(Box<Snapshot>),
-    /// The change stays open, and goes back to before the job that was interrupted.
+    /// The change stays open, and the interrupted job is undone.
     UndoJob { change: Box<Snapshot>, journal: Box<Snapshot> },
-    /// The change is rolled back: back to the beginning is back from the middle of a job, too.
+    /// The change is rolled back, which undoes an interrupted job too.
     RollBack(Box<Snapshot>),
 }
 
-/// Decides what becomes of what an earlier daemon has left.
+/// Decides about the files that an earlier daemon has left.
 pub(crate) fn resume(found: LeftSnapshots, recovery: Recovery, now: &Moment) -> Resumption {
     let LeftSnapshots { rollback, change, journal } = found;
     if let Some(change) = rollback {
@@ -70,7 +70,7 @@ pub(crate) fn resume(found: LeftSnapshots, recovery: Recovery, now: &Moment) -> 
     if change.opening.is_stale(now) {
         return Resumption::RollBack(change);
     }
-    // One that could not be removed may be an earlier change's.
+    // A journal that could not be removed may belong to an earlier change.
     let belongs_to_it = |journal: &Snapshot| journal.opening == change.opening;
     match journal.filter(|it| recovery == Recovery::Whole && belongs_to_it(it)) {
         Some(journal) => Resumption::UndoJob { change, journal: Box::new(journal) },
@@ -83,22 +83,22 @@ pub(crate) fn resume(found: LeftSnapshots, recovery: Recovery, now: &Moment) -> 
 pub struct Rollback {
     snapshot: Rc<Snapshot>,
     parts: RollbackParts,
-    /// How many have been planned.
+    /// The number of rounds so far.
     round: u32,
-    /// The digest of what the last round was to do, in words, and how often that was tried again: what
-    /// is refused twice will be refused again.
+    /// The digest of the last round's steps, and how often it was repeated: a step that is refused
+    /// twice will be refused again.
     words: Option<u64>,
     repeats: u32,
-    /// The whole host, as far as is known.
+    /// The whole host, as far as it is known.
     now: HostRecord,
-    /// Whose state may have changed since the first round.
+    /// The links whose state may have changed since the first round.
     touched: BTreeSet<IfName>,
-    /// Others' DHCP clients that were started again: from then on the addresses of their links are
-    /// theirs, some of which they take away first.
+    /// Other programs' DHCP clients that were restarted: from then on the addresses of their links
+    /// belong to them, and some clients remove the present ones first.
     given_back: Vec<ForeignClient>,
     lost: Vec<Loss>,
     comparison: Comparison,
-    /// What was known before the last round.
+    /// Knowledge from before the last round, which is freed in parts.
     leftovers: Leftovers,
 }
 
@@ -107,24 +107,25 @@ pub struct Rollback {
 struct Comparison {
     planner: Planner,
     leases: Vec<Lease>,
-    /// Others' DHCP clients, if they are known.
+    /// Other programs' DHCP clients, if they are known.
     foreign: Option<Vec<ForeignClient>>,
     elapsed: Duration,
-    /// What leads back to the files that were.
+    /// The plan that restores the definition files.
     files: Plan,
     /// Why files cannot be compared.
     unread: Option<HostError>,
     plan: Option<Plan>,
-    /// How many of its steps have been looked through, and what they are about.
+    /// How many of its steps were examined, and the links that they are about.
     told_count: usize,
     words: Words,
     links: BTreeSet<IfName>,
     given_back: Vec<ForeignClient>,
-    /// Whether there is any but those that wait.
+    /// Whether there is any step that does more than wait.
     has_steps: bool,
 }
 
-/// The digest of steps in words: an address may last a second less by the next round.
+/// The digest of the steps' texts. Lifetimes are left out, as an address may last a second less in
+/// the next round.
 #[derive(Clone, Debug, Default)]
 struct Words {
     hasher: DefaultHasher,
@@ -145,17 +146,17 @@ impl Words {
     }
 }
 
-/// What is to be restored.
+/// The parts to be restored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RollbackParts {
     pub network: bool,
     pub files: bool,
 }
 
-/// What must be known of the network for the next round.
+/// The knowledge of the network that the next round needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RoundScope<'a> {
-    /// Nothing: what ran has gone with its boot, or was none of ours.
+    /// None: the network's state is gone with its boot, or is not to be restored.
     Nothing,
     Host,
     Links(&'a BTreeSet<IfName>),
@@ -164,38 +165,38 @@ pub enum RoundScope<'a> {
 /// The host, as observed for one round.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The definition files, or why nobody knows.
+    /// The definition files, or why they could not be read.
     pub files: Result<Files, HostError>,
-    /// What was asked for ([`Rollback::scope`]).
+    /// The record that [`Rollback::scope`] asked for.
     pub record: HostRecord,
-    /// The DHCP clients that we run.
+    /// The DHCP clients that the daemon runs.
     pub leases: Vec<Lease>,
-    /// The DHCP clients that somebody else has started, if that is known.
+    /// The DHCP clients that other programs have started, if they are known.
     pub foreign: Option<Vec<ForeignClient>>,
-    /// How long ago it was as it shall be.
+    /// How long ago the recorded state was.
     pub elapsed: Duration,
 }
 
-/// What is to be done next.
+/// The next action.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RoundResult {
-    /// As much of this as can be; then there is another round.
+    /// As many of these steps as possible; then another round.
     Do(Plan),
-    /// Nothing: all is as it was.
+    /// None: everything is restored.
     Restored,
-    /// Nothing: something is not as it was, and this try will not make it so.
+    /// None: there are differences that this try cannot restore.
     GiveUp(Remains),
 }
 
-/// What is not as it was when a try is over, each with the reason.
+/// The differences that remain after a try, each with the reason.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Remains {
-    /// What nobody brings back, and what the kernel refuses.
+    /// Things that cannot be restored, and steps that the kernel refuses.
     pub lost: Vec<String>,
-    /// What may be restored by another try: the host lacked something.
+    /// Things that another try may restore, when the host has more resources.
     pub network: Vec<String>,
     pub files: Vec<String>,
-    /// The first cause (errno(3)), if there is any.
+    /// The errno(3) of the first cause, if there is one.
     pub errno: Option<i32>,
 }
 
@@ -212,9 +213,9 @@ impl fmt::Display for Remains {
 }
 
 impl Rollback {
-    /// A rollback to a snapshot, as far as that is to be restored.
+    /// A rollback to a snapshot, of the parts that are to be restored.
     pub fn new(snapshot: Rc<Snapshot>, parts: RollbackParts, now: &Moment) -> Self {
-        // What ran has gone with its boot.
+        // The state of another boot is gone.
         let network = parts.network && snapshot.opening.is_of_boot(now);
         let parts = RollbackParts { network: network && snapshot.network.is_some(), ..parts };
         Self {
@@ -232,29 +233,29 @@ impl Rollback {
         }
     }
 
-    /// Where it leads.
+    /// The snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// What ran, if that is to be restored.
+    /// The recorded network, if it is to be restored.
     fn network(&self) -> Option<&Network> {
         self.snapshot.network.as_ref().filter(|_| self.parts.network)
     }
 
-    /// Leaves what is known of the host: the rollback is over.
+    /// Takes the knowledge of the host, once the rollback is over.
     pub(super) fn leave(mut self, leftovers: &mut Leftovers) {
         leftovers.append(&mut self.leftovers);
         leftovers.push_record(self.now);
     }
 
-    /// How many rounds have been planned.
+    /// The number of rounds so far.
     pub fn round(&self) -> u32 {
         self.round
     }
 
-    /// What must be known of the network for the next round: at first of all links, then of those
-    /// that have been touched.
+    /// The knowledge of the network that the next round needs: first of all links, then of those
+    /// that were changed.
     pub fn scope(&self) -> RoundScope<'_> {
         match (self.network(), self.round) {
             (None, _) => RoundScope::Nothing,
@@ -263,13 +264,13 @@ impl Rollback {
         }
     }
 
-    /// Whether any link looks for neighbours in a way of its own, or did: the kernel tells that of all links
-    /// or of none.
+    /// Whether any link has, or had, neighbour settings of its own: the kernel reports those of all
+    /// links or of none.
     pub(crate) fn has_neighbours(&self) -> bool {
         self.network().is_some_and(|then| then.host.has_neighbours()) || self.now.has_neighbours()
     }
 
-    /// Compares, and says how to go on. `refused` are the steps of the last round that were not done.
+    /// Begins a comparison. `refused` are the steps of the last round that failed.
     pub fn handle(&mut self, observed: Observed, refused: &[(Step, StepError)]) -> RoundResult {
         self.begin_round(observed);
         loop {
@@ -279,7 +280,7 @@ impl Rollback {
         }
     }
 
-    /// Takes what there is, to compare it by and by.
+    /// Takes the observed host, to be compared in parts.
     pub fn begin_round(&mut self, observed: Observed) {
         let Observed { files, record, leases, foreign, elapsed } = observed;
         match self.round {
@@ -295,8 +296,8 @@ impl Rollback {
         self.comparison = comparison;
     }
 
-    /// Compares so many addresses and routes, or so many steps with those of the last round. How to go on
-    /// is said last.
+    /// Compares so many addresses and routes, or so many steps with those of the last round.
+    /// Returns the next action at the end.
     pub fn poll_next(
         &mut self,
         refused: &[(Step, StepError)],
@@ -314,7 +315,7 @@ impl Rollback {
         let left = plan.steps.get(*told_count..).unwrap_or_default();
         for Planned { step, .. } in left.iter().take(entry_count) {
             words.take(step);
-            // A link is looked at by the name that it is given, too.
+            // A link is also compared under its new name.
             links.extend(step.link_name());
             links.extend(step.request().and_then(KernelRequest::new_name));
             given_back.extend(step.gives_back().cloned());
@@ -327,7 +328,7 @@ impl Rollback {
         Some(self.decide(refused))
     }
 
-    /// Goes on with the plan that leads back: the network first, which needs no file.
+    /// Completes the plan: the network first, which needs no file.
     fn plan(&mut self, entry_count: usize) {
         let comparison = &mut self.comparison;
         let network = self.snapshot.network.as_ref().filter(|_| self.parts.network);
@@ -337,7 +338,7 @@ impl Rollback {
                 then,
                 now: &self.now,
                 leases: &comparison.leases,
-                // What is not known is left as it is.
+                // Unknown clients are left alone.
                 foreign: comparison.foreign.as_deref().unwrap_or(&then.foreign),
                 given_back: &self.given_back,
                 elapsed: comparison.elapsed,
@@ -350,7 +351,7 @@ impl Rollback {
         comparison.plan = Some(plan);
     }
 
-    /// Says how to go on with the plan that is made.
+    /// Returns the next action for the finished plan.
     fn decide(&mut self, refused: &[(Step, StepError)]) -> RoundResult {
         let Comparison { plan, words, links, given_back, has_steps, unread, .. } =
             std::mem::take(&mut self.comparison);
@@ -371,7 +372,7 @@ impl Rollback {
         RoundResult::Do(plan)
     }
 
-    /// Takes note of links that a plan changes, and of those that change with them.
+    /// Notes the links that a plan changes, and the ones that change with them.
     fn touch(&mut self, links: BTreeSet<IfName>) {
         self.touched.extend(links);
         let snapshot = Rc::clone(&self.snapshot);
@@ -392,8 +393,8 @@ impl Rollback {
     }
 }
 
-/// Whom the kernel may change along with some, as far as a link has to do with it: a VLAN goes down
-/// with what it is over, a bridge has the least MTU of its ports, a bond's members have its address.
+/// The links that the kernel may change along with these: a VLAN goes down with its parent, a
+/// bridge has the least MTU of its ports, a bond's members have its address.
 fn followers(
     host: &HostRecord,
     recorded: &Recorded,
@@ -411,7 +412,8 @@ fn followers(
     follows.into_iter().chain(leads)
 }
 
-/// What could not be restored: what nobody can, what the host refuses, and what it cannot do now.
+/// The differences that remain: losses, steps that the host refuses, and steps that it cannot do
+/// now.
 fn remains(
     lost: &[Loss],
     plan: &Plan,
@@ -431,7 +433,7 @@ fn remains(
     };
     let missing: BTreeSet<_> = steps().filter(is_made).filter_map(Step::link_name).collect();
     for step in steps() {
-        // What a link should have that is not there goes without saying.
+        // A missing link implies the conditions that it does not meet.
         let goes_without_saying = matches!(step, Step::WaitFor(_))
             || (!is_made(&step) && step.link_name().is_some_and(|link| missing.contains(&link)));
         if goes_without_saying {
@@ -457,7 +459,7 @@ fn remains(
     remains
 }
 
-/// Whether the host lacks something now, and may have it the next time.
+/// Whether the host lacks a resource that it may have at the next try.
 fn is_shortage(errno: i32) -> bool {
     matches!(
         errno,

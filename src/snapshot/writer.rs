@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`SnapshotWriter`]: the bytes of a snapshot's file, made in parts, as a host may have a hundred thousand
+//! [`SnapshotWriter`]: encodes a snapshot's file in parts, as a host may have a hundred thousand
 //! routes.
 
 use super::{MAGIC, Snapshot, encode_file, encode_network, encode_opening};
@@ -11,17 +11,17 @@ use crate::xdr::writer::{Opaque, Writer};
 /// Bytes that are sealed in the time that an entry takes to be encoded.
 const SEALED_LEN: usize = 1024;
 
-/// A file in the making. Each part is to be given the same snapshot.
+/// A file that is being encoded. Each part must be given the same snapshot.
 #[derive(Debug)]
 pub struct SnapshotWriter {
     file: Vec<u8>,
     stage: WriterStage,
 }
 
-/// What comes next.
+/// The next part.
 #[derive(Debug)]
 enum WriterStage {
-    /// What the kernel has said, from this place on.
+    /// The kernel's messages, from this place on.
     Host(Option<Opaque>, RecordPosition),
     Seal(Seal),
     Done,
@@ -43,7 +43,7 @@ impl SnapshotWriter {
         Self { file, stage: WriterStage::Host(host, RecordPosition::default()) }
     }
 
-    /// Goes on with so many entries of the record. `true` when the file is whole.
+    /// Encodes so many more entries of the record. `true` when the file is whole.
     pub fn poll(&mut self, snapshot: &Snapshot, mut count: usize) -> bool {
         let Self { file, stage } = self;
         if let WriterStage::Host(opaque, place) = stage {
@@ -65,7 +65,7 @@ impl SnapshotWriter {
         true
     }
 
-    /// What there is of the file.
+    /// The bytes of the file so far.
     pub fn file(&self) -> &[u8] {
         &self.file
     }
