@@ -12,7 +12,7 @@ use crate::proto::Call;
 use crate::proto::connect::{ConnectCall, feature};
 use crate::proto::requirement::Requirement;
 
-/// Whether a process of this user may connect: the admin socket serves the daemon's own user alone.
+/// Whether a process of this user may connect: the admin socket serves only the daemon's own user.
 pub(crate) fn may_connect(endpoint: Endpoint, uid: u32, own_uid: u32) -> bool {
     match endpoint {
         Endpoint::ReadWrite | Endpoint::ReadOnly => true,
@@ -47,8 +47,8 @@ pub fn check(opened: Option<Access>, call: &Call) -> Result<(), CallError> {
     }
 }
 
-/// The table of calls. That the admin program is served at the admin socket alone is the session's
-/// knowledge, and [`may_connect`] has checked its callers.
+/// The table of calls. The session knows that the admin program is served only at the admin socket,
+/// and [`may_connect`] has checked its callers.
 fn requirement(call: &Call) -> Requirement {
     let write =
         |api| Requirement::Write { driver: Driver::Interface, domain: Domain::Interface, api };

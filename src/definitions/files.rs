@@ -40,7 +40,7 @@ impl fmt::Display for FilePath {
     }
 }
 
-/// One file, as it was last read.
+/// The state of one file when it was last read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FileState {
     /// The whole content.

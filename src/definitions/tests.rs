@@ -56,7 +56,7 @@ fn a_holder_is_the_definition_inside_of_which_another_stands() {
         ("eth1", Some("br0")),
         ("v", Some("br0")),
         ("eth3", Some("bond0")),
-        // The parent of a VLAN, a bridge that names itself, and what nobody knows.
+        // The parent of a VLAN, a bridge that names itself, and an unknown name.
         ("eth0", None),
         ("br0", None),
         ("nowhere", None),

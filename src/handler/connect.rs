@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calls about the connection itself: open, close, features, who and what we are.
+//! The calls about the connection itself: open, close, features, identity, and facts about the
+//! daemon.
 
 use crate::auth;
 use crate::call_errors::{self, Driver};

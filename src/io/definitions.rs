@@ -238,7 +238,7 @@ impl DefinitionStore {
         };
         let path = self.path(&edit.path);
         if !self.files.backend().owns(&edit.path) {
-            let object = format!("{}, which is no definition file", path.display());
+            let object = format!("{}, which is not a definition file", path.display());
             return Err(refuse(object, libc::EINVAL));
         }
         let len = edit.after.as_ref().map(Vec::len).unwrap_or_default();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The programs a client can call: payloads to [`Call`]s, [`Reply`]s to payloads.
+//! The programs that a client can call: payloads to [`Call`]s, [`Reply`]s to payloads.
 //!
-//! Knows the numbers and the shape of arguments and results, not what a call does.
+//! Knows the numbers and the encoding of arguments and results, not the meaning of a call.
 
 pub mod requirement;
 pub mod params;
@@ -49,7 +49,7 @@ impl Program {
     }
 }
 
-/// What a client asks for, decoded.
+/// A client's call, decoded.
 #[derive(Clone, Debug)]
 pub enum Call {
     Connect(ConnectCall),
@@ -61,18 +61,19 @@ pub enum Call {
     Admin(AdminCall),
 }
 
-/// What a successful call gives back. Some also change the session: it applies them as it sends.
+/// The result of a successful call. Some also change the session, which applies them as it sends
+/// them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// No result.
     Empty,
     /// CONNECT_OPEN: the session is open from now on.
     Opened(Opened),
-    /// CONNECT_CLOSE: nothing is read after this reply.
+    /// CONNECT_CLOSE: the session reads nothing after this reply.
     Closing,
     /// SUPPORTS_FEATURE of keepalive: yes, and the daemon may ping from now on.
     KeepaliveSupported,
-    /// SET_IDENTITY: the session speaks for somebody else from now on.
+    /// SET_IDENTITY: the session acts for another identity from now on.
     Identified(Box<Identity>),
     Number(i32),
     Version(u64),
@@ -80,12 +81,12 @@ pub enum Reply {
     Names(Vec<IfName>),
     AuthTypes(&'static [i32]),
     Interface(InterfaceRef),
-    /// LIST_ALL_INTERFACES: the list, where it was wanted, and the count in any case.
+    /// LIST_ALL_INTERFACES: the list, if it was requested, and the count in any case.
     Interfaces {
         list: Vec<InterfaceRef>,
         count: u32,
     },
-    /// Memory statistics of a caller that wants none.
+    /// Memory statistics for a caller that wants none.
     EmptyList,
     Admin(AdminReply),
 }
@@ -124,7 +125,7 @@ impl Reply {
 /// # Errors
 /// The program has no such call, or the arguments cannot be decoded.
 pub fn decode(program: Program, procedure: i32, payload: &[u8]) -> Result<Call, CallError> {
-    // A refusal is settled here, where its arguments, which may be large, need not be copied.
+    // A refusal is decided here, where its arguments, which may be large, need not be copied.
     let refused = |refusal: Option<Refusal>| {
         let refusal = refusal.ok_or_else(|| call_errors::unknown_procedure(procedure))?;
         refusal.judge(payload).map(Call::Refused)
@@ -142,8 +143,8 @@ pub fn decode(program: Program, procedure: i32, payload: &[u8]) -> Result<Call, 
     }
 }
 
-/// The calls of the remote program that this daemon implements. A decoder takes nothing from the
-/// reader unless the procedure is its own.
+/// The calls of the remote program that this daemon implements. A decoder reads nothing unless the
+/// procedure is its own.
 fn remote(procedure: i32, payload: &[u8]) -> Result<Option<Call>, XdrError> {
     let mut reader = Reader::new(payload);
     if let Some(call) = ConnectCall::decode(procedure, &mut reader)? {

@@ -16,10 +16,10 @@ use crate::proto::Reply;
 use crate::proto::interface::InterfaceRef;
 use crate::xml::parse::{self, Remarks, Strictness};
 
-/// `VIR_INTERFACE_DEFINE_VALIDATE`: what the schema forbids is refused as well.
+/// `VIR_INTERFACE_DEFINE_VALIDATE`: definitions that the schema forbids are refused as well.
 const DEFINE_VALIDATE: u32 = 1;
 
-/// Stores a definition in the place of what was defined under its name, and of its members.
+/// Stores a definition, which replaces those of its name and of its members.
 pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Result<Decision, CallError> {
     let (interface, remarks) = parse(xml, flags)?;
     if let Some(err) = taken(&interface, world) {
@@ -55,8 +55,8 @@ pub(super) fn parse(xml: &str, flags: u32) -> Result<(Interface, Remarks), CallE
     Ok(parse::remarked(xml, strictness)?)
 }
 
-/// Removes a definition. A running interface stays as it is. A bridge without a definition that was
-/// taken down goes: `virsh iface-unbridge` has destroyed it by then, and could not go back.
+/// Removes a definition. A running interface is not changed. A bridge without a definition that was
+/// taken down is deleted: `virsh iface-unbridge` has destroyed it by then, and could not go back.
 pub(super) fn undefine(
     name: &str,
     world: &World<'_>,
@@ -96,14 +96,15 @@ pub(super) fn undefine(
     })))
 }
 
-/// The error for what the backend does not write.
+/// The error for a definition that the backend does not write.
 fn unwritten(name: IfName, verb: &str, refusal: &Refusal) -> CallError {
     let detail = format!("interface '{name}' cannot be {verb}: {refusal}");
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }
 
-/// Refuses a definition of what is a part of another one: which of the two should hold? One that takes
-/// in all of the other, as a bridge does a bond with its members, takes its place.
+/// Refuses a definition of a part of another one, as it would not be clear which of the two
+/// applies. A definition that contains all of the other, as a bridge contains a bond with its
+/// members, replaces it.
 fn taken(interface: &Interface, world: &World<'_>) -> Option<CallError> {
     let members = interface.members();
     let names = std::iter::once(interface.name).chain(members.iter().copied());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calls that change what runs: create, destroy.
+//! The calls that change running interfaces: create, destroy.
 
 use crate::change::decision::{Change, Decision};
 use crate::error::{CallError, Domain};
@@ -15,7 +15,7 @@ use crate::plan::losses;
 use crate::plan::{self, bring_up, refusal::PlanRefusal, tear_down};
 use crate::proto::Reply;
 
-/// Brings an interface up as it is defined, or just up if it is not.
+/// Brings an interface to its definition, or just up if it has none.
 pub(super) fn create(
     name: &str,
     flags: u32,
@@ -40,8 +40,8 @@ pub(super) fn create(
     })
 }
 
-/// What does not come back with a link that has no definition, though it was there when the link was
-/// taken down.
+/// The settings of a link without a definition that are not restored, though the link had them when
+/// it was taken down.
 fn not_given_back(name: IfName, survey: &Survey) -> Vec<String> {
     let Some(shelved) = survey.shelved_for(&name) else {
         let has_changed = survey.shelved.iter().any(|it| it.link == name && !it.is_bare());
@@ -80,8 +80,8 @@ pub(super) fn destroy(
     })
 }
 
-/// Plans a change with what is defined and what is there. No flag is known to it: those given are
-/// refused in the name of libvirt's function.
+/// Plans a change from the definition and the present state. It supports no flag: a call with flags
+/// is refused in the name of libvirt's function.
 fn planned(
     name: &str,
     (flags, function): (u32, &'static str),
@@ -96,7 +96,7 @@ fn planned(
     let (name, definition) = (target.listed().name, target.definition());
     let Some(survey) = survey else {
         let mut order = plan::survey_order(name, definition);
-        // What it has to let go becomes its port again if the change fails.
+        // Ports that it releases become its ports again if the change fails.
         let ports = world.host.link_named(&name).map(|link| world.host.ports_of(link.index));
         let own = ports.into_iter().flatten().filter(|port| !may_be_guest(port));
         order.links.extend(own.map(|port| port.name));

@@ -48,10 +48,10 @@ pub fn decide(
     }
 }
 
-/// Refuses a change whose text is too long for any host, so that it does not wait its turn in memory.
+/// Refuses a definition that is too long for any host, so that it does not wait its turn in memory.
 ///
 /// # Errors
-/// As [`decide`] would refuse it.
+/// The error of [`decide`] for it.
 pub(crate) fn check_len(call: &ChangeCall) -> Result<(), CallError> {
     match call {
         ChangeCall::DefineXml { xml, flags } if xml.len() > XML_LEN_MAX => {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calls about changes that can be undone: begin, commit, rollback. One change is open on a host
-//! at most, whoever has begun it, and anybody who may change the host can end it.
+//! The calls about changes that can be undone: begin, commit, rollback. At most one change is open
+//! on a host, and every client that may change the host can end it.
 
 use crate::change::decision::Transaction;
 use crate::change::transaction::Status;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::proto::interface::TransactionCall;
 
-/// Decides a call: a begin opens a transaction, a commit ends it and keeps the changes made in it, and a
-/// rollback ends it and undoes them. Where a rollback waits for another try, this is the next.
+/// Decides a call: a begin opens a transaction, a commit ends it and keeps the changes made in it,
+/// and a rollback ends it and undoes them. If a rollback waits for another try, this is that try.
 pub(super) fn decide(call: TransactionCall, status: Status<'_>) -> Result<Transaction, CallError> {
     match call {
         TransactionCall::Begin { flags } => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The public API behind each procedure of a hypervisor: its name, and what it checks.
+//! The public API behind each procedure of a hypervisor: its name, and its checks.
 //!
 //! A table of facts: numbers are those of libvirt 11.0.0's protocol files, names are what clients
 //! read in the error. It does not know why a procedure is refused. Rows are sorted by number, as
@@ -28,19 +28,19 @@ pub struct Api {
     arguments: &'static [Argument],
 }
 
-/// Who may call a function.
+/// The clients that may call a function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Needs {
     Anyone,
-    /// Not a read-only connection; asked before the arguments are looked at.
+    /// Not a read-only connection; checked before the arguments.
     Writer,
-    /// Not a read-only connection; asked after the arguments were found good.
+    /// Not a read-only connection; checked after the arguments.
     WriterLast,
 }
 
 impl Api {
-    /// Makes a call with these arguments, by the order in which libvirt checks before it looks for a driver.
-    /// `answer` is for good arguments.
+    /// Makes a call with these arguments, by libvirt's order of checks before it looks for a
+    /// driver. `answer` is for valid arguments.
     pub(super) fn judge(
         &self,
         payload: &[u8],
@@ -58,7 +58,7 @@ impl Api {
         Ok(RefusedCall { requirement, answer })
     }
 
-    /// What is left to say when the call is right.
+    /// The error for a call that passes all checks.
     pub(super) fn no_support(&self) -> CallError {
         CallError::new(ErrorCode::NoSupport, self.domain, self.name)
     }

@@ -49,7 +49,7 @@ const EVENT_LAST: i32 = 26;
 const MEMORY_STAT_COUNT_MAX: u32 = 1_024;
 
 /// Procedures for networks, storage, host devices, filters and secrets. Each of these has a daemon
-/// of its own, and this one has no connection to it.
+/// of its own, to which this one has no connection.
 const OTHER_DRIVERS: &[RangeInclusive<i32>] = &[
     36..=36,
     38..=50,
@@ -81,26 +81,26 @@ const OTHER_DRIVERS: &[RangeInclusive<i32>] = &[
     447..=447,
 ];
 
-/// Why a procedure is refused, and with it the procedure's answer.
+/// The reason for a refusal, which determines the procedure's answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Refusal {
     /// It belongs to another daemon.
     OtherDriver,
     /// It belongs to a hypervisor, which this daemon's driver is not.
     NoSupport(&'static Api),
-    /// The same, unless the client asks for no statistics at all: those it gets.
+    /// The same, unless the client requests no statistics at all, which it gets.
     MemoryStats(&'static Api),
-    /// It takes file descriptors, which this daemon closes unseen.
+    /// It takes file descriptors, which this daemon closes unused.
     NoFd(&'static Api),
-    /// The same, but libvirt asks the driver whether it could be given any.
+    /// The same, but libvirt asks the driver first whether it supports descriptors.
     NoFdPassing(&'static Api),
     /// It registers for a kind of event, of which `last` is the last.
     EventRegister { api: &'static Api, last: i32 },
-    /// It ends what nobody could begin, by the kind of event.
+    /// It ends a registration that cannot exist, by the kind of event.
     EventDeregister { last: i32 },
-    /// The same for the one kind of event that there was at first.
+    /// The same for the first kind of event.
     FirstEventDeregister,
-    /// It ends what nobody could begin, by the number of the registration.
+    /// It ends a registration that cannot exist, by its number.
     CallbackDeregister { kind: &'static str },
 }
 
@@ -152,26 +152,26 @@ fn hypervisor(procedure: i32, api: &'static Api) -> Refusal {
     }
 }
 
-/// A call of a refused procedure, its arguments judged.
+/// A call of a refused procedure, with its arguments checked.
 #[derive(Clone, Debug)]
 pub struct RefusedCall {
-    /// What comes before the answer.
+    /// The condition that is checked before the answer.
     pub requirement: Requirement,
     pub answer: Result<Reply, CallError>,
 }
 
 impl RefusedCall {
-    /// A call whose answer depends on nothing but an open connection.
+    /// A call whose answer depends only on an open connection.
     fn open(answer: Result<Reply, CallError>) -> Self {
         Self { requirement: Requirement::Open(Driver::Hypervisor), answer }
     }
 }
 
 impl Refusal {
-    /// Makes the call of these arguments.
+    /// Makes the call from these arguments.
     ///
     /// # Errors
-    /// The arguments that count cannot be decoded.
+    /// The arguments that determine the answer cannot be decoded.
     pub fn judge(self, payload: &[u8]) -> Result<RefusedCall, CallError> {
         match self {
             Self::OtherDriver => {
@@ -208,7 +208,7 @@ impl Refusal {
     }
 }
 
-/// The kind of event, or the registration, that stands first among the arguments.
+/// The kind of event, or the registration, which is the first argument.
 fn number(payload: &[u8]) -> Result<i32, CallError> {
     Ok(Reader::new(payload).i32("number")?)
 }
@@ -220,7 +220,7 @@ fn known_event(event: i32, last: i32) -> Result<(), CallError> {
     Err(internal(format!("unsupported event ID {event}")))
 }
 
-/// How many statistics of a domain the client has room for.
+/// The number of statistics of a domain that the client has room for.
 fn stat_count(payload: &[u8]) -> Result<u32, XdrError> {
     let mut reader = Reader::new(payload);
     Shape::Domain.measure(&mut reader)?;

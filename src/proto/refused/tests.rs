@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every procedure's refusal, against the classes of libvirt's daemon.
+//! Tests of every procedure's refusal, against the classes of libvirt's daemon.
 //!
-//! Knows the classes as lists of numbers, apart from the table's rows, so that a row that is lost
-//! or moved is noticed. Texts and the order of checks were observed on libvirtd 9.0.0.
+//! The classes are lists of numbers, independent of the table's rows, so that a lost or moved row
+//! is noticed. Texts and the order of checks were observed on libvirtd 9.0.0.
 
 use super::api::{LXC, QEMU, REMOTE};
 use super::*;
@@ -10,7 +10,7 @@ use crate::auth;
 use crate::model::client::Access;
 use crate::proto::Call;
 
-/// How far a client's CONNECT_OPEN has come.
+/// The state of a client's CONNECT_OPEN.
 type Opened = Option<Access>;
 
 const UNOPENED: Opened = None;
@@ -68,7 +68,7 @@ const NODE_DEVICES: &[RangeInclusive<i32>] = &[118..=120, 301..=301];
 const SNAPSHOTS: &[RangeInclusive<i32>] = &[185..=193, 244..=244, 246..=247, 271..=272, 274..=275];
 const CHECKPOINTS: &[RangeInclusive<i32>] = &[411..=417];
 
-/// Procedures that complain about arguments that are all zero.
+/// Procedures with an error about arguments that are all zero.
 const COMPLAINING: &[i32] = &[
     20, 26, 30, 31, 32, 57, 58, 63, 101, 103, 109, 162, 194, 197, 199, 204, 205, 217, 219, 223,
     225, 226, 230, 252, 254, 256, 279, 280, 288, 295, 340, 347, 352, 356, 357, 358, 366, 394, 402,
@@ -99,7 +99,7 @@ fn count(ranges: &[RangeInclusive<i32>]) -> usize {
     (1..=448).filter(|procedure| holds(ranges, *procedure)).count()
 }
 
-/// What a client with this connection reads.
+/// The reply to a client with this connection.
 fn answer(refusal: Option<Refusal>, opened: Opened, payload: &[u8]) -> Result<Reply, CallError> {
     let call = refusal.unwrap().judge(payload)?;
     auth::check(opened, &Call::Refused(call.clone()))?;
@@ -115,7 +115,7 @@ fn text(refusal: Option<Refusal>, opened: Opened, payload: &[u8]) -> String {
     format!("{}/{} {error}", error.code() as i32, error.domain() as i32)
 }
 
-/// Arguments that libvirt finds nothing wrong with, for each row that checks some.
+/// Arguments that libvirt accepts, for each row that checks some.
 fn sane_arguments(procedure: i32) -> Vec<u8> {
     let d = DOMAIN;
     let parts: &[&[u8]] = match procedure {
