@@ -111,6 +111,14 @@ pub struct Bridge {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ForwardDelay(pub u32);
 
+impl ForwardDelay {
+    /// Returns the delay that the kernel uses while STP runs: within `BR_MIN_FORWARD_DELAY` and
+    /// `BR_MAX_FORWARD_DELAY`.
+    pub fn with_stp(self) -> Self {
+        Self(self.0.clamp(200, 3000))
+    }
+}
+
 /// One port of a bridge.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Port {

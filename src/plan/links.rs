@@ -15,11 +15,6 @@ use crate::plan::refusal::PlanRefusal;
 use crate::plan::request::{KernelRequest, LinkSpec, LinkValue, SpecKind};
 use crate::plan::step::{Condition, Step};
 
-/// The kernel's bounds of the forward delay while STP runs (`BR_MIN_FORWARD_DELAY`,
-/// `BR_MAX_FORWARD_DELAY`), in hundredths of a second.
-const STP_DELAY_MIN: u32 = 200;
-const STP_DELAY_MAX: u32 = 3000;
-
 impl<'a> Builder<'a> {
     /// Requires an existing link: a NIC, or another link that counts as one.
     pub(super) fn require(
@@ -418,7 +413,7 @@ fn vlans_in_order(bridge: &Bridge) -> Vec<(IfName, &Vlan)> {
 
 /// Returns the delay that the kernel applies.
 fn in_force(delay: ForwardDelay, stp: bool) -> ForwardDelay {
-    if stp { ForwardDelay(delay.0.clamp(STP_DELAY_MIN, STP_DELAY_MAX)) } else { delay }
+    if stp { delay.with_stp() } else { delay }
 }
 
 /// Returns whether a bond's monitor is as wanted; settings that are not given may have any value.

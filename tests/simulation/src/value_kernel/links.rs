@@ -20,8 +20,6 @@ const VIRTUAL_MTU_MAX: u32 = 65_535;
 /// A link with a smaller MTU has no IPv6.
 const IPV6_MTU_MIN: u32 = 1280;
 
-const STP_DELAY_MIN: u32 = 200;
-const STP_DELAY_MAX: u32 = 3000;
 const DELAY_AT_FIRST: u32 = 1500;
 /// The initial `miimon` of a bond whose mode needs MII monitoring.
 const MIIMON_AT_FIRST: u32 = 100;
@@ -366,7 +364,7 @@ fn made_up_mac(index: LinkIndex) -> Result<MacAddr, Errno> {
 
 fn tuned_bridge(mut bridge: LinkBridge, asked: &LinkRequest) -> Result<LinkBridge, Errno> {
     if let Some(delay) = asked.number(1) {
-        if bridge.stp && !(STP_DELAY_MIN..=STP_DELAY_MAX).contains(&delay) {
+        if bridge.stp && ForwardDelay(delay).with_stp() != ForwardDelay(delay) {
             return Err(libc::ERANGE);
         }
         bridge.forward_delay = ForwardDelay(delay);
@@ -374,7 +372,7 @@ fn tuned_bridge(mut bridge: LinkBridge, asked: &LinkRequest) -> Result<LinkBridg
     if let Some(stp) = asked.number(5) {
         if stp != 0 && !bridge.stp {
             let ForwardDelay(delay) = bridge.forward_delay;
-            bridge.forward_delay = ForwardDelay(delay.clamp(STP_DELAY_MIN, STP_DELAY_MAX));
+            bridge.forward_delay = ForwardDelay(delay).with_stp();
         }
         bridge.stp = stp != 0;
     }
