@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use getopts::{Matches, Options};
 
+use crate::limits::TIMEOUT_SECS_MAX;
 use crate::release::LIBVIRT_VERSION;
 
 /// Returns the text of `--version`, in the format of libvirt's daemons, which scripts parse.
 pub fn version() -> String {
     format!("virtinterfaced (libvirt) {LIBVIRT_VERSION}\n")
 }
-
-/// The longest `--timeout`, in seconds: libvirt counts milliseconds in an `int`.
-const TIMEOUT_SECS_MAX: u32 = 2_147_483;
 
 /// The operation that the command line requests.
 #[derive(Clone, Debug, Eq, PartialEq)]

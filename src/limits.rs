@@ -377,3 +377,55 @@ pub(crate) const BOOT_MARKER_LEN_MAX: u64 = 64 * 1024;
 /// justify frequent tries.
 pub(crate) const BOOT_RETRY_TIME_MIN: Duration = Duration::from_secs(5);
 pub(crate) const BOOT_RETRY_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// The longest `--timeout`, in seconds: libvirt counts milliseconds in an `int`.
+pub(crate) const TIMEOUT_SECS_MAX: u32 = 2_147_483;
+
+/// The id of a boot (`/proc/sys/kernel/random/boot_id`): a UUID of 36 characters and a line feed.
+pub(crate) const BOOT_ID_LEN_MAX: usize = 64;
+
+/// The name of a link in a file of the daemon (`IFNAMSIZ`).
+pub(crate) const LINK_NAME_LEN_MAX: usize = 16;
+
+/// Links, and whatever else a file of the daemon lists: more than the kernel has numbers for names.
+pub(crate) const KEPT_COUNT_MAX: usize = 1 << 20;
+
+/// Texts of the daemon in a snapshot: a moment, the id of a boot.
+pub(crate) const KEPT_TEXT_LEN_MAX: usize = 256;
+
+/// Links that the command line of one DHCP client may name.
+pub(crate) const CLIENT_LINK_COUNT_MAX: usize = 1024;
+
+/// The name of the program that supervises a DHCP client.
+pub(crate) const KEEPER_LEN_MAX: usize = 64;
+
+/// The answer of a DHCP client to a question. dhcpcd is slow while its hooks run.
+pub(crate) const DHCP_ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Searches for DHCP clients. A client that has just ended remains visible until it is reaped.
+pub(crate) const CLIENT_SEARCHES_MAX: usize = 2;
+
+/// The time that a manager of all links may take to release or take a link, since its hooks may run.
+pub(crate) const MANAGER_ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The time that a started DHCP client may take to clear its link.
+pub(crate) const CLEARING_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// The time that the script of such a client may take to end after that.
+pub(crate) const SCRIPT_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The longest pause before a DHCP client that has died is restarted. After a client has run for
+/// longer than that, the pause is the first again.
+pub(crate) const CLIENT_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// A value below /sys/class/net: a bond has at most sixteen targets, and all other values are shorter.
+pub(crate) const SYS_VALUE_LEN_MAX: u64 = 1024;
+
+/// The name of a process (`/proc/PID/comm`): the kernel cuts it at fifteen characters.
+pub(crate) const PROCESS_NAME_LEN_MAX: u64 = 64;
+
+/// A sysctl: one number.
+pub(crate) const SYSCTL_LEN_MAX: usize = 64;
+
+/// Links on top of each other; the kernel allows fewer (`MAX_NEST_DEV`).
+pub(crate) const LINK_DEPTH_MAX: usize = 16;

@@ -15,7 +15,10 @@ use std::time::Duration;
 use crate::definitions::files::FilePath;
 use crate::host::record::HostRecord;
 use crate::host::{is_out_of_the_way, may_be_guest};
-use crate::limits::{DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, PATH_LEN_MAX, SNAPSHOT_LEN_MAX};
+use crate::limits::{
+    DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, KEPT_COUNT_MAX, KEPT_TEXT_LEN_MAX, PATH_LEN_MAX,
+    SNAPSHOT_LEN_MAX,
+};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::{Lease, NameServers};
@@ -29,11 +32,6 @@ use writer::SnapshotWriter;
 
 /// What a snapshot's file begins with; the number is the format's.
 pub(crate) const MAGIC: &Magic = b"vifchg4\n";
-
-/// Texts of ours that are kept: a moment, the boot's id.
-const TEXT_LEN_MAX: usize = 256;
-/// Links and their like: more than the kernel has numbers for names.
-const COUNT_MAX: usize = 1 << 20;
 
 /// Which [`KeptFile`] follows.
 mod kind {
@@ -294,7 +292,7 @@ fn decode_opening(reader: &mut Reader<'_>) -> Result<Opening, SnapshotError> {
 
 /// A text of ours: what is none is not made one.
 fn decode_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, SnapshotError> {
-    match reader.string(field, TEXT_LEN_MAX)? {
+    match reader.string(field, KEPT_TEXT_LEN_MAX)? {
         Cow::Borrowed(text) => Ok(text.to_owned()),
         Cow::Owned(_) => Err(SnapshotError::Content(field)),
     }
@@ -357,21 +355,21 @@ fn encode_network(writer: &mut Writer<'_>, network: &Network) {
 
 fn decode_network(reader: &mut Reader<'_>) -> Result<Network, SnapshotError> {
     let mut network = Network::default();
-    for _ in 0..reader.count("guests", COUNT_MAX)? {
+    for _ in 0..reader.count("guests", KEPT_COUNT_MAX)? {
         network.guests.insert(decode_name(reader)?, decode_name(reader)?);
     }
-    for _ in 0..reader.count("leases", COUNT_MAX)? {
+    for _ in 0..reader.count("leases", KEPT_COUNT_MAX)? {
         let link = decode_name(reader)?;
         let family = if reader.flag("family")? { Family::Ipv6 } else { Family::Ipv4 };
         let is_taken = reader.flag("name servers")?;
         let name_servers = if is_taken { NameServers::Taken } else { NameServers::Left };
-        let address = reader.optional_string("wanted", TEXT_LEN_MAX)?;
+        let address = reader.optional_string("wanted", KEPT_TEXT_LEN_MAX)?;
         let prefix_len = u8::try_from(reader.u32("prefix")?).unwrap_or(u8::MAX);
         let wanted = address.and_then(|text| IpPrefix::new(text.parse().ok()?, prefix_len));
         let like = reader.flag("like")?.then(|| decode_name(reader)).transpose()?;
         network.leases.push(Lease { link, family, name_servers, wanted, like });
     }
-    for _ in 0..reader.count("foreign clients", COUNT_MAX)? {
+    for _ in 0..reader.count("foreign clients", KEPT_COUNT_MAX)? {
         network.foreign.push(foreign::decode(reader)?);
     }
     let len_max = usize::try_from(SNAPSHOT_LEN_MAX).unwrap_or(usize::MAX);
@@ -382,7 +380,7 @@ fn decode_network(reader: &mut Reader<'_>) -> Result<Network, SnapshotError> {
 }
 
 fn decode_name(reader: &mut Reader<'_>) -> Result<IfName, SnapshotError> {
-    let name = reader.string("name", TEXT_LEN_MAX)?;
+    let name = reader.string("name", KEPT_TEXT_LEN_MAX)?;
     IfName::new(name.as_ref()).map_err(|_| SnapshotError::Content("name"))
 }
 

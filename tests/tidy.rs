@@ -420,10 +420,31 @@ fn files_stay_small() {
 fn every_limit_is_used() {
     let limits = read("src/limits.rs");
     let sources = sources();
-    for line in limits.lines().filter_map(|line| line.strip_prefix("pub const ")) {
-        let (name, _) = line.split_once(':').unwrap();
+    for name in limits.lines().filter_map(|line| constant(line).map(|(name, _)| name)) {
         let uses = sources.iter().filter(|source| source.lines_with(name).next().is_some()).count();
         assert!(uses > 1, "{name} is used nowhere");
+    }
+}
+
+/// The name and the type of the constant that a line declares.
+fn constant(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_start().trim_start_matches("pub");
+    let line = line.trim_start_matches("(crate)").trim_start_matches("(super)");
+    let (name, rest) = line.trim_start().strip_prefix("const ")?.split_once(": ")?;
+    Some((name, rest.split_once(" =")?.0))
+}
+
+#[test]
+fn caps_stand_in_limits() {
+    /// Values of the kernel's and of formats, which limit nothing that the daemon takes.
+    const OTHERS: [&str; 4] =
+        ["BROADCAST_PREFIX_LEN_MAX", "MEMORY_STAT_COUNT_MAX", "SHORT_LEN_MAX", "VID_MAX"];
+    for source in sources().iter().filter(|source| source.name() != "src/limits.rs") {
+        for (name, kind) in source.text.lines().filter_map(constant) {
+            let is_cap = name.ends_with("_MAX")
+                && ["usize", "u64", "u32", "u16", "u8", "Duration"].contains(&kind);
+            assert!(!is_cap || OTHERS.contains(&name), "{}: {name}", source.name());
+        }
     }
 }
 

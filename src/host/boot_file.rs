@@ -4,13 +4,13 @@
 
 use std::fmt;
 
+use crate::limits::BOOT_ID_LEN_MAX;
 use crate::netlink::wire::WireError;
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::seal::{Magic, SealError, seal, unseal};
 use crate::xdr::writer::Writer;
 
 const MAGIC: &Magic = b"vifboot1";
-const BOOT_LEN_MAX: usize = 64;
 
 /// The reason why a file is not usable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +63,7 @@ pub fn encode(boot: &str, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
 pub fn decode<'a>(boot: &str, bytes: &'a [u8]) -> Result<Reader<'a>, BootFileError> {
     let body = unseal(MAGIC, bytes).map_err(BootFileError::Seal)?;
     let mut input = Reader::new(body);
-    if input.string("boot", BOOT_LEN_MAX)? != boot {
+    if input.string("boot", BOOT_ID_LEN_MAX)? != boot {
         return Err(BootFileError::OtherBoot);
     }
     Ok(input)

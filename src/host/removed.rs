@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::host::Host;
 use crate::host::boot_file::{self, BootFileError};
-use crate::limits::{LINK_MEMORY_LEN_MAX, REMOVED_LINKS_MAX};
+use crate::limits::{KEPT_COUNT_MAX, LINK_MEMORY_LEN_MAX, LINK_NAME_LEN_MAX, REMOVED_LINKS_MAX};
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
@@ -20,11 +20,6 @@ use crate::netlink::record::neighbour::ToldNeighbours;
 use crate::netlink::wire::messages;
 use crate::xdr::reader::Reader;
 use crate::xdr::writer::Writer;
-
-/// The name of a link.
-const NAME_LEN_MAX: usize = 16;
-/// Links, ports and the like: more than the kernel has indexes.
-const COUNT_MAX: usize = 1 << 20;
 
 /// The MTU of a bridge or bond that has just been created.
 pub const MTU_AT_FIRST: u32 = 1500;
@@ -115,7 +110,7 @@ impl LinkMemory {
     pub fn decode(bytes: &[u8], boot: &str) -> Result<Self, BootFileError> {
         let mut input = boot_file::decode(boot, bytes)?;
         let mut memory = Self::default();
-        for _ in 0..input.count("found", COUNT_MAX)? {
+        for _ in 0..input.count("found", KEPT_COUNT_MAX)? {
             memory.found.insert(LinkIndex(input.u32("found")?));
         }
         for _ in 0..input.count("removed", REMOVED_LINKS_MAX)? {
@@ -165,7 +160,7 @@ impl RemovedLink {
         };
         let (parent, master, primary) = (name()?, name()?, name()?);
         let mut ports = Vec::new();
-        for _ in 0..input.count("ports", COUNT_MAX)? {
+        for _ in 0..input.count("ports", KEPT_COUNT_MAX)? {
             ports.push(decode_name(input)?);
         }
         let has_mtu = input.flag("mtu")?;
@@ -179,6 +174,6 @@ impl RemovedLink {
 }
 
 fn decode_name(input: &mut Reader<'_>) -> Result<IfName, BootFileError> {
-    let name = input.string("name", NAME_LEN_MAX)?;
+    let name = input.string("name", LINK_NAME_LEN_MAX)?;
     IfName::new(name.as_ref()).map_err(|_| BootFileError::Content)
 }

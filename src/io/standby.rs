@@ -20,7 +20,8 @@ use crate::error::HostError;
 use crate::io::files;
 use crate::io::pid_file::{PidFile, PidFileError};
 use crate::limits::{
-    STANDBY_PAUSE_MAX, STANDBY_PAUSE_MIN, STANDBY_ROLLBACK_TIME_MAX, STANDBY_TAKE_OVER_TIME_MAX,
+    PROCESS_NAME_LEN_MAX, STANDBY_PAUSE_MAX, STANDBY_PAUSE_MIN, STANDBY_ROLLBACK_TIME_MAX,
+    STANDBY_TAKE_OVER_TIME_MAX,
 };
 use crate::sys::{clock, descriptors, process};
 
@@ -33,9 +34,6 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The name of the process in ps(1) and top(1), which must differ from the daemon's.
 pub(crate) const PROCESS_NAME: &str = "virt-deadline";
-
-/// The maximum length of /proc/PID/comm.
-const PROCESS_NAME_LEN_MAX: u64 = 64;
 
 /// The parameters of a standby process.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 
 use crate::host::survey::Sysctls;
+use crate::limits::SYSCTL_LEN_MAX;
 use crate::model::address::Family;
 use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::name::IfName;
@@ -14,7 +15,6 @@ use crate::netlink::record::link::sysctls;
 use crate::sys::file;
 
 const NET: &str = "/proc/sys/net";
-const LEN_MAX: usize = 64;
 
 /// Reads all existing sysctls of links that are yet to be created: ninety files, for each change
 /// that creates a link.
@@ -51,7 +51,7 @@ pub(crate) fn hear_routers(link: &IfName) -> bool {
 
 /// Reads a number, which one read returns whole.
 fn read_number(folder: &File, name: &str) -> Option<i32> {
-    let mut text = [0; LEN_MAX];
+    let mut text = [0; SYSCTL_LEN_MAX];
     let len = file::open_in(folder, name).ok()?.read(&mut text).ok()?;
     std::str::from_utf8(text.get(..len)?).ok()?.trim().parse().ok()
 }

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 
 use crate::host::survey::{Survey, Surveyed};
 use crate::host::{Host, may_be_guest};
+use crate::limits::LINK_DEPTH_MAX;
 use crate::model::interface::{Bond, BondMember, Interface, Kind, PortKind};
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
@@ -20,9 +21,6 @@ use crate::plan::refusal::PlanRefusal;
 use crate::plan::remake;
 use crate::plan::request::{KernelRequest, LinkValue};
 use crate::plan::step::{Condition, Step};
-
-/// The maximum of links on top of each other; the kernel allows fewer (`MAX_NEST_DEV`).
-pub(super) const DEPTH_MAX: usize = 16;
 
 /// Plans to take `name` down, by its `definition` if there is one.
 ///
@@ -217,7 +215,7 @@ fn depth(builder: &Builder<'_>, link: &Link) -> usize {
         let parent = link.parent.filter(|_| matches!(link.kind, LinkKind::Vlan { .. }));
         parent.and_then(|parent| builder.host.link(parent))
     };
-    std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
+    std::iter::successors(below(link), |link| below(link)).take(LINK_DEPTH_MAX).count()
 }
 
 /// Returns the steps that create a VLAN again.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`ForeignClient`] in XDR: a part of a snapshot, and a file of its own while its lease is another's.
 
-use crate::limits::{PROCESS_TEXT_LEN_MAX, PROCESS_WORD_COUNT_MAX};
+use crate::limits::{
+    CLIENT_LINK_COUNT_MAX, KEEPER_LEN_MAX, PROCESS_TEXT_LEN_MAX, PROCESS_WORD_COUNT_MAX,
+};
 use crate::model::address::Family;
 use crate::model::foreign::{
     ClientLinks, ClientProgram, CommandLine, ForeignClient, Leaving, LinkPatterns,
@@ -10,10 +12,6 @@ use crate::model::name::IfName;
 use crate::snapshot::SnapshotError;
 use crate::xdr::reader::Reader;
 use crate::xdr::writer::Writer;
-
-/// Links that one command line may name.
-const LINK_COUNT_MAX: usize = 1024;
-const KEEPER_LEN_MAX: usize = 64;
 
 /// Appends a client. Which links one of all takes is not kept, but for those that it has let go of: its
 /// configuration says it.
@@ -84,7 +82,7 @@ pub fn decode(reader: &mut Reader<'_>) -> Result<ForeignClient, SnapshotError> {
 
 fn decode_names(reader: &mut Reader<'_>) -> Result<Vec<IfName>, SnapshotError> {
     let mut names = Vec::new();
-    for _ in 0..reader.count("links", LINK_COUNT_MAX)? {
+    for _ in 0..reader.count("links", CLIENT_LINK_COUNT_MAX)? {
         let name = reader.string("link", KEEPER_LEN_MAX)?;
         names.push(IfName::new(name.as_ref()).map_err(|_| SnapshotError::Content("link"))?);
     }

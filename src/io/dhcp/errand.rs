@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::record::ProcessId;
-use crate::limits::DHCPCD_ANSWER_LEN_MAX;
+use crate::limits::{DHCP_ANSWER_TIME_MAX, DHCPCD_ANSWER_LEN_MAX};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys::{self, socket};
@@ -30,10 +30,8 @@ const SOCKET: &str = "/run/dhcpcd/sock";
 /// The request for the manager's links.
 const QUESTION: &[u8] = b"--getinterfaces\0";
 
-/// How often to check for an answer, and how long to wait for it. dhcpcd is slow while its hooks
-/// run.
+/// The interval at which to check for an answer.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The first pause between an order and the next question; it doubles each time.
 const ORDER_TIME: Duration = Duration::from_millis(20);
@@ -238,7 +236,7 @@ impl Talk {
     fn begin(now: Instant) -> Option<Self> {
         let socket = open().ok()?;
         socket::send(&socket, QUESTION).ok()?;
-        Some(Self { socket, answer: Vec::new(), until: now + ANSWER_TIME_MAX })
+        Some(Self { socket, answer: Vec::new(), until: now + DHCP_ANSWER_TIME_MAX })
     }
 
     fn poll(&mut self) -> ErrandAnswer {

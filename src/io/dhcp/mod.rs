@@ -45,17 +45,15 @@ use self::process::Process;
 use self::record::{ProcessId, Record};
 use crate::config::choice::DhcpClient;
 use crate::error::HostError;
-use crate::limits::DHCP_STOP_TIME_MAX;
+use crate::limits::{CLIENT_PAUSE_MAX, DHCP_STOP_TIME_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::{ClientLinks, ClientProgram, ForeignClient, Leaving};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys::descriptors;
 
-/// The pause before a client that has died is restarted: the first, which doubles each time, and
-/// the longest. After a client has run for longer than that, the pause is the first again.
+/// The first pause before a client that has died is restarted, which doubles each time.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The interval at which a client is asked to end: dhcpcd may lose a signal while its hooks run.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
@@ -379,7 +377,7 @@ impl DhcpClients {
             entry.phase = match entry.phase {
                 Phase::Running { process, since } if process.has_ended() => {
                     let ending = process.clear_away();
-                    if now.saturating_duration_since(since) > PAUSE_MAX {
+                    if now.saturating_duration_since(since) > CLIENT_PAUSE_MAX {
                         entry.pause = PAUSE_MIN;
                     }
                     let pause = entry.pause;
@@ -594,7 +592,7 @@ fn ask_to_end(lease: &Lease, process: &mut Process) {
 }
 
 fn longer(pause: Duration) -> Duration {
-    pause.saturating_mul(2).min(PAUSE_MAX)
+    pause.saturating_mul(2).min(CLIENT_PAUSE_MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::record::RECORD_SUFFIX;
 use super::*;
+use crate::limits::CLIENT_PAUSE_MAX;
 use crate::model::lease::NameServers;
 
 /// A folder with a shell script as `udhcpc`, and clients that run it.
@@ -97,7 +98,7 @@ fn a_client_that_ran_for_long_is_started_soon() {
     scene.until(|scene| scene.clients.deadline().is_some());
     scene.after(PAUSE_MIN);
     // No check happens for a while: by the clock it has run that long.
-    scene.now += PAUSE_MAX + Duration::from_secs(1);
+    scene.now += CLIENT_PAUSE_MAX + Duration::from_secs(1);
     let now = scene.now;
     scene.until(|scene| scene.clients.deadline().is_some());
     assert_eq!(scene.clients.deadline(), Some(now + PAUSE_MIN));

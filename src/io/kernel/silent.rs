@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use crate::io::files;
-use crate::limits::BOND_TARGET_COUNT_MAX;
+use crate::limits::{BOND_TARGET_COUNT_MAX, SYS_VALUE_LEN_MAX};
 use crate::model::address::MacAddr;
 use crate::model::interface::ForwardDelay;
 use crate::netlink::link::{
@@ -17,13 +17,11 @@ use crate::netlink::link::{
 };
 
 const DIR: &str = "/sys/class/net";
-/// A bond has at most sixteen targets; all other values are shorter.
-const LEN_MAX: u64 = 1024;
 
 /// Reads a link. Attributes that /sys does not have are taken from `known`.
 pub(super) fn read(known: &Link) -> Link {
     let dir = Path::new(DIR).join(known.name.as_str());
-    let text = |file: &str| files::read_text(&dir.join(file), LEN_MAX).ok();
+    let text = |file: &str| files::read_text(&dir.join(file), SYS_VALUE_LEN_MAX).ok();
     let mac = text("address").and_then(|text| MacAddr::parse(text.trim()));
     let kind = match &known.kind {
         LinkKind::Bridge(bridge) => LinkKind::Bridge(read_bridge(*bridge, text)),

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::record::{HostRecord, Recorded};
 use crate::host::{discarded_name, may_be_guest};
+use crate::limits::LINK_DEPTH_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::plan::request::{KernelRequest, LinkValue};
 use crate::plan::step::Step;
-use crate::plan::tear_down::DEPTH_MAX;
 use crate::snapshot::Network;
 
 use super::{Inputs, Loss, names};
@@ -195,5 +195,5 @@ fn in_order(host: &HostRecord) -> Vec<&Recorded> {
 /// Returns the number of links below one.
 pub(super) fn depth(host: &HostRecord, link: &Link) -> usize {
     let below = |link: &Link| host.named(&host.parent_of(link)?).map(Recorded::link);
-    std::iter::successors(below(link), |link| below(link)).take(DEPTH_MAX).count()
+    std::iter::successors(below(link), |link| below(link)).take(LINK_DEPTH_MAX).count()
 }

@@ -20,15 +20,12 @@ use crate::error::HostError;
 use crate::io::dhcp::errand;
 use crate::io::dhcp::record::ProcessId;
 use crate::io::files;
-use crate::limits::{DHCPCD_LEN_MAX, PROCESS_TEXT_LEN_MAX};
+use crate::limits::{CLIENT_SEARCHES_MAX, DHCPCD_LEN_MAX, PROCESS_TEXT_LEN_MAX};
 use crate::model::address::Family;
 use crate::model::foreign::{
     ClientLinks, ClientProgram, CommandLine, ForeignClient, Leaving, LinkPatterns,
 };
 use crate::sys::clock;
-
-/// The number of searches. A client that has just ended remains visible until it is reaped.
-pub(super) const LOOKS_MAX: usize = 2;
 
 /// Programs that restart the clients they started, by the kernel's names for them.
 const KEEPERS: [&str; 10] = [
@@ -102,7 +99,7 @@ impl Finder {
     /// The host is short of descriptors or memory, so clients may have been missed.
     pub(super) fn find(&self, own: &[i32]) -> Result<Vec<FoundClient>, HostError> {
         let mut candidates = Vec::new();
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..CLIENT_SEARCHES_MAX {
             let mut is_torn = false;
             candidates.clear();
             let named = self.named_like_clients()?;

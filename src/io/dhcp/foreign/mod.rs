@@ -27,14 +27,17 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use self::find::{Finder, FoundClient, LOOKS_MAX};
+use self::find::{Finder, FoundClient};
 use self::heritage::Heritage;
 use super::errand::Errand;
 use super::process::Process;
 use super::record::{self, ProcessId};
 use crate::error::HostError;
 use crate::io::files;
-use crate::limits::{DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX, PROCESS_TEXT_LEN_MAX};
+use crate::limits::{
+    CLEARING_TIME_MAX, CLIENT_SEARCHES_MAX, DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX,
+    MANAGER_ANSWER_TIME_MAX, PROCESS_TEXT_LEN_MAX, SCRIPT_TIME_MAX,
+};
 use crate::model::address::Family;
 use crate::model::foreign::{ClientProgram, CommandLine, ForeignClient, Leaving};
 use crate::model::lease::Lease;
@@ -49,14 +52,6 @@ const MEMORY_SUFFIX: &str = "before";
 
 /// The interval at which to check whether a killed process is gone, which takes a moment.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-
-/// The time that a manager of all links may take to release or take a link, since its hooks may
-/// run.
-const TELLING_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// The time that a started client may take to clear its link, and its script to end after that.
-const CLEARING_TIME_MAX: Duration = Duration::from_secs(3);
-const SCRIPT_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The clients of other programs.
 #[derive(Debug)]
@@ -144,7 +139,7 @@ impl ForeignClients {
         }
         let mut running = self.started_and_running();
         let mut found = self.finder.find(own)?;
-        for _ in 1..LOOKS_MAX {
+        for _ in 1..CLIENT_SEARCHES_MAX {
             let still_running = self.started_and_running();
             if still_running.len() == running.len() {
                 break;
@@ -205,7 +200,7 @@ impl ForeignClients {
                 self.taking.retain(|taking| !taking.client.is_same(client));
                 let manager = self.manager(own)?;
                 errand = manager.map(|manager| Errand::let_go(manager, link, now));
-                time_max = TELLING_TIME_MAX;
+                time_max = MANAGER_ANSWER_TIME_MAX;
             }
             (Leaving::Told | Leaving::Ended, _) => processes = self.kill(client, own)?,
         }
@@ -307,7 +302,7 @@ impl ForeignClients {
             info!("returning the link to {client} (process {})", manager.pid);
             let (client, errand) = (client.clone(), Errand::take(manager, link, now));
             self.forget(&client);
-            self.taking.push(Taking { client, errand, until: now + TELLING_TIME_MAX });
+            self.taking.push(Taking { client, errand, until: now + MANAGER_ANSWER_TIME_MAX });
             return Ok(());
         }
         let child = descriptors::restore_limit(&mut command(&client.command)).spawn();
