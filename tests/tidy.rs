@@ -11,6 +11,8 @@
 
 #[path = "tidy/english.rs"]
 mod english;
+#[path = "tidy/test_table.rs"]
+mod test_table;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
