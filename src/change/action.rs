@@ -30,7 +30,7 @@ pub struct Context<'a> {
     pub host: &'a Host,
     pub definitions: &'a Definitions,
     pub now: &'a Now,
-    /// Steps behind the one under way have been sent along with it.
+    /// Steps that follow the current one have been sent already.
     pub is_ahead: bool,
 }
 
@@ -40,14 +40,14 @@ pub struct Now {
     pub instant: Instant,
     /// The id of this boot; empty if the kernel does not report it.
     pub boot: Rc<str>,
-    /// Since the boot, sleep included (`CLOCK_BOOTTIME`).
+    /// Since boot, including sleep (`CLOCK_BOOTTIME`).
     pub since_boot: Option<Duration>,
     /// Since 1970, by the clock that administrators set.
     pub wall: Duration,
 }
 
 impl Now {
-    /// The point in time, as snapshots have it.
+    /// Returns the time in the form that snapshots store.
     pub fn moment(&self) -> Moment {
         let since_boot = self.since_boot.unwrap_or_default();
         Moment { boot: self.boot.as_ref().to_owned(), since_boot }
@@ -59,7 +59,7 @@ impl Now {
 pub enum Action {
     /// Have a handler decide this call: `Coordinator::handle_decision`.
     Decide { request: Box<Request>, survey: Option<Box<Survey>> },
-    /// Look for other managers of these links, and for programs that can hold these leases:
+    /// Look for other managers of these links, and for clients that can obtain these leases:
     /// `Coordinator::handle_check`.
     Check { claims: Vec<Claim>, leases: Vec<Lease> },
     /// Ask for the survey of these links: `Coordinator::handle_survey`.
@@ -111,7 +111,7 @@ pub struct RecordAnswer {
     pub record: HostRecord,
     /// The daemon's DHCP clients.
     pub leases: Vec<Lease>,
-    /// Those that another program has started.
+    /// Those started by other programs.
     pub foreign: Result<Vec<ForeignClient>, HostError>,
 }
 
@@ -120,9 +120,9 @@ pub struct RecordAnswer {
 pub enum TransactionFile {
     /// The state that a rollback restores.
     Snapshot,
-    /// The same once the rollback has begun.
+    /// The same, once the rollback has begun.
     Rollback,
-    /// The host before the job that is under way.
+    /// The host's state before the current job.
     Journal,
 }
 
@@ -167,7 +167,7 @@ pub struct LeftFiles {
     pub note: Option<String>,
 }
 
-/// Why an operation on a file failed.
+/// The reason why an operation on a file failed.
 #[derive(Clone, Debug)]
 pub struct FileError {
     pub cause: HostError,

@@ -77,7 +77,7 @@ enum UndoStage {
     SettingAside(String, i32),
     /// The snapshot is being removed: the losses.
     Removing(Option<Lost>),
-    /// The same under its other name, and the error under the first.
+    /// The same under its other name, with the error under the first name.
     RemovingOther(Option<Lost>, Option<HostError>),
 }
 
@@ -87,7 +87,7 @@ struct Round {
     /// `None` for a job that is undone whole.
     part: Option<RollbackPart>,
     rollback: Box<Rollback>,
-    /// Of the round before.
+    /// The refused steps of the previous round.
     refused: Vec<(Step, StepError)>,
 }
 
@@ -95,7 +95,7 @@ struct Round {
 #[derive(Clone, Debug)]
 struct Lost {
     text: String,
-    /// The same, and where the snapshot is kept.
+    /// The same, with the place where the snapshot is kept.
     told: String,
 }
 
@@ -120,7 +120,7 @@ pub(super) enum End {
     Closed(Option<String>),
     /// A job was undone; its journal still exists.
     Journal,
-    /// A job was undone, and its journal is moved away.
+    /// A job was undone, and its journal was moved.
     NoJournal,
 }
 
@@ -198,7 +198,7 @@ impl Undo {
         }
     }
 
-    /// Takes the answer to [`Action::Record`].
+    /// Takes the result of [`Action::Record`].
     pub(super) fn handle_record(
         &mut self,
         record: Result<RecordAnswer, HostError>,
@@ -303,7 +303,7 @@ impl Undo {
         }
     }
 
-    /// The job that is under way.
+    /// Returns the job that is under way.
     pub(super) fn work_under_way(&self) -> Option<&Work> {
         match &self.stage {
             UndoStage::Working(_, work) => Some(work),
@@ -333,7 +333,7 @@ impl Undo {
         Undone::Done { outcome, end }
     }
 
-    /// Begins with the part behind `after`, or ends the try.
+    /// Begins the part that follows `after`, or ends the try.
     fn next_part(
         &mut self,
         after: Option<RollbackPart>,
@@ -565,7 +565,7 @@ impl Undo {
     }
 }
 
-/// A try of the rollback has failed: another one follows after a pause.
+/// Schedules another try after a failed one.
 pub(super) fn postpone(open: &mut OpenChange, why: &str, context: &Context<'_>) {
     let pause = open.handle_failure(why.to_owned(), context.now.instant).as_secs();
     let opening = open.opening().map(ToString::to_string).unwrap_or_default();
