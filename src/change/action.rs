@@ -160,11 +160,20 @@ pub enum FileAnswer {
 /// The files that an earlier daemon has left.
 #[derive(Clone, Debug)]
 pub struct LeftFiles {
-    pub snapshot: Result<Option<Snapshot>, HostError>,
-    pub rollback: Result<Option<Snapshot>, HostError>,
-    pub journal: Result<Option<Snapshot>, HostError>,
+    pub snapshot: Result<Option<Snapshot>, Unusable>,
+    pub rollback: Result<Option<Snapshot>, Unusable>,
+    pub journal: Result<Option<Snapshot>, Unusable>,
     /// The note on how the last transaction ended by itself.
     pub note: Option<String>,
+}
+
+/// The reason why a file of a transaction cannot be used.
+#[derive(Clone, Debug)]
+pub enum Unusable {
+    /// The kernel refuses to read it, perhaps for a while.
+    Unread(HostError),
+    /// Its content is invalid.
+    Corrupt(HostError),
 }
 
 /// The reason why an operation on a file failed.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use log::error;
 
 use crate::change::action::{
-    Action, FileAction, FileAnswer, FileResult, LeftFiles, TransactionFile,
+    Action, FileAction, FileAnswer, FileResult, LeftFiles, TransactionFile, Unusable,
 };
 use crate::change::rollback::{LeftSnapshots, Recovery};
 use crate::error::{CallError, HostError};
@@ -96,19 +96,63 @@ impl Recovering {
     fn usable(
         &mut self,
         file: TransactionFile,
-        read: Result<Option<Snapshot>, HostError>,
+        read: Result<Option<Snapshot>, Unusable>,
     ) -> Result<Option<Snapshot>, HostError> {
         match read {
-            Err(err) if err.errno() == libc::EBADMSG => {
+            Ok(snapshot) => Ok(snapshot),
+            Err(Unusable::Unread(err)) => Err(err),
+            Err(Unusable::Corrupt(err)) => {
                 self.useless.push_back((file, err.to_string()));
                 self.damage = Some(CallError::from(err));
                 Ok(None)
             }
-            read => read,
         }
     }
 }
 
 fn set_aside(files: &'static [TransactionFile]) -> Recovered {
     Recovered::Next(Action::File(FileAction::SetAside(files)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn refused(errno: i32) -> HostError {
+        HostError::new("read", "snapshot", &io::Error::from_raw_os_error(errno))
+    }
+
+    /// What the search comes to, and how many files it sets aside first.
+    fn search(snapshot: Result<Option<Snapshot>, Unusable>) -> (LeftTransaction, usize) {
+        let (mut search, _) = Recovering::new(Recovery::Whole);
+        let left = LeftFiles { snapshot, rollback: Ok(None), journal: Ok(None), note: None };
+        let mut result = Ok(FileAnswer::Left(Box::new(left)));
+        let mut aside_count = 0;
+        loop {
+            match search.handle_file(result) {
+                Recovered::Done(left) => return (*left, aside_count),
+                Recovered::Next(_) => aside_count += 1,
+            }
+            result = Ok(FileAnswer::Aside(None));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_read_stays_and_its_errno_is_kept() {
+        // ext4 and XFS answer EBADMSG where a checksum of theirs does not fit.
+        for errno in [libc::EIO, libc::EACCES, libc::EBADMSG] {
+            let (left, aside_count) = search(Err(Unusable::Unread(refused(errno))));
+            assert_eq!((left.found.unwrap_err().errno(), aside_count), (errno, 0));
+            assert!(left.damage.is_none());
+        }
+    }
+
+    #[test]
+    fn a_corrupt_snapshot_is_set_aside() {
+        let (left, aside_count) = search(Err(Unusable::Corrupt(refused(libc::EBADMSG))));
+        assert!(left.found.unwrap().change.is_none() && left.damage.is_some());
+        assert_eq!(aside_count, 1);
+    }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use crate::change::action::TransactionFile;
+use crate::change::action::{TransactionFile, Unusable};
 use crate::error::HostError;
 use crate::io::files::{self, Replacement};
 use crate::limits::{ASIDE_COUNT_MAX, CHANGE_NOTE_LEN_MAX, SNAPSHOT_LEN_MAX};
@@ -71,16 +71,17 @@ impl TransactionDir {
     /// Reads one of the files, if it exists.
     ///
     /// # Errors
-    /// The file cannot be read; `EBADMSG` if it is invalid, with the reason in the text.
-    pub fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, HostError> {
+    /// The file cannot be read, or is invalid, with the reason in the text.
+    pub fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, Unusable> {
         let path = self.path(file);
         let bytes = match files::read(&path, SNAPSHOT_LEN_MAX) {
             Err(err) if err.errno() == libc::ENOENT => return Ok(None),
-            bytes => bytes?,
+            bytes => bytes.map_err(Unusable::Unread)?,
         };
         Snapshot::decode(&bytes).map(Some).map_err(|err| {
             let object = format!("{} ({err})", path.display());
-            HostError::new("use", object, &io::Error::from_raw_os_error(libc::EBADMSG))
+            let cause = io::Error::from_raw_os_error(libc::EBADMSG);
+            Unusable::Corrupt(HostError::new("use", object, &cause))
         })
     }
 
@@ -292,4 +293,25 @@ fn set_numbers(aside: &Path) -> Vec<u64> {
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_from_a_corrupt_one() {
+        let name = format!("transaction-dir-{}", std::process::id());
+        let dir = TransactionDir::new(std::env::temp_dir().join(name));
+        let path = dir.path(TransactionFile::Snapshot);
+        assert!(matches!(dir.read(TransactionFile::Snapshot), Ok(None)));
+        fs::create_dir_all(&path).unwrap();
+        let Err(Unusable::Unread(err)) = dir.read(TransactionFile::Snapshot) else { panic!() };
+        assert_eq!(err.errno(), libc::EISDIR);
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "torn").unwrap();
+        let Err(Unusable::Corrupt(err)) = dir.read(TransactionFile::Snapshot) else { panic!() };
+        assert!(err.to_string().contains(path.to_str().unwrap()), "{err}");
+        fs::remove_dir_all(&dir.dir).unwrap();
+    }
 }

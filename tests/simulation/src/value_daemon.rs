@@ -19,7 +19,7 @@ use virtinterfaced::backend::{Backend, DefinitionFiles};
 use virtinterfaced::call_errors;
 use virtinterfaced::change::action::{
     Action, Context, FileAction, FileAnswer, FileResult, LeftFiles, Now, RecordAnswer, RecordScope,
-    TransactionFile,
+    TransactionFile, Unusable,
 };
 use virtinterfaced::change::decision::Decision;
 use virtinterfaced::change::job::StepError;
@@ -488,11 +488,11 @@ impl Disk {
         Ok(FileAnswer::Done)
     }
 
-    fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, HostError> {
+    fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, Unusable> {
         let Some(bytes) = self.files.get(&file) else { return Ok(None) };
         Snapshot::decode(bytes).map(Some).map_err(|err| {
             let cause = std::io::Error::from_raw_os_error(libc::EBADMSG);
-            HostError::new("use", err.to_string(), &cause)
+            Unusable::Corrupt(HostError::new("use", err.to_string(), &cause))
         })
     }
 }
