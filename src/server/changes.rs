@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use log::{debug, warn};
+use log::warn;
 
 use crate::call_errors;
 use crate::change::action::{
@@ -16,7 +16,6 @@ use crate::change::action::{
     TransactionFile,
 };
 use crate::change::request::{Origin, Request};
-use crate::change::rollback::Recovery;
 use crate::change::{ChangeSettings, Coordinator};
 use crate::error::{CallError, HostError};
 use crate::handler::{self, interface};
@@ -36,7 +35,6 @@ use crate::model::address::Family;
 use crate::model::client::ClientId;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::plan::request::KernelRequest;
 use crate::plan::step::{DhcpStep, Step};
 use crate::plan::{Plan, Planned};
 use crate::proto::Reply;
@@ -126,11 +124,6 @@ impl ChangeDriver {
         Ok(())
     }
 
-    /// Looks for a transaction that an earlier daemon has left.
-    pub(super) fn recover(&mut self, recovery: Recovery) {
-        self.coordinator.recover(recovery);
-    }
-
     /// Brings up what comes up by itself, if this daemon does that.
     pub(super) fn begin_autostart(&mut self, world: &World, now: Instant) {
         let Some(marker) = &self.files.marker else { return };
@@ -188,11 +181,6 @@ impl ChangeDriver {
         self.steps.channel.begin_turn();
     }
 
-    /// When there is something to do for changes, if nothing happens before.
-    pub(super) fn deadline(&mut self, now: Instant) -> Option<Instant> {
-        self.coordinator.deadline(now)
-    }
-
     /// When to call [`Self::handle_time`].
     pub(super) fn time_deadline(&mut self, now: Instant) -> Option<Instant> {
         let now = self.now(now);
@@ -206,14 +194,14 @@ impl ChangeDriver {
     }
 
     /// Deletes a link that is out of the way, if no change is to be made now.
-    pub(super) fn clear_up(&mut self, world: &World, now: Instant) -> bool {
+    pub(super) fn clear_up(&mut self, world: &mut World, now: Instant) -> bool {
         if !self.coordinator.is_resting() {
             return false;
         }
-        let now = self.now(now);
-        if let Action::Delete(link) = self.coordinator.poll_action(&context(world, &now, false)) {
-            debug!("{}", Step::Request(KernelRequest::DeleteLink(link)));
-            self.steps.delete(link, &world.host);
+        let time = self.now(now);
+        let action = self.coordinator.poll_action(&context(world, &time, false));
+        if matches!(action, Action::Delete(_)) {
+            self.perform(action, world, now, &mut Vec::new());
         }
         true
     }

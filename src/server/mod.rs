@@ -218,7 +218,7 @@ impl Server {
     pub fn recover(&mut self, recovery: Recovery) -> Result<(), HostError> {
         let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
         let mut now = clock();
-        self.changes.recover(recovery);
+        self.changes.coordinator.recover(recovery);
         let is_over = |changes: &mut Coordinator| match recovery {
             // Discarded links are deleted later.
             Recovery::Whole => changes.is_idle(),
@@ -338,7 +338,7 @@ impl Server {
             self.clients.deadline(),
             self.world.retry_at,
             self.changes.time_deadline(now),
-            self.changes.deadline(now).filter(|_| self.world.retry_at.is_none()),
+            self.changes.coordinator.deadline(now).filter(|_| self.world.retry_at.is_none()),
             self.world.leases.deadline(),
             self.lifecycle_deadline(),
         ];

@@ -163,8 +163,10 @@ impl Steps {
 
     /// Deletes a link. The table shows when it is gone.
     pub(super) fn delete(&mut self, link: IfName, host: &Host) {
+        let request = KernelRequest::DeleteLink(link);
+        debug!("{request}");
         // A link that is gone meanwhile needs no deletion.
-        let _ = self.send(&KernelRequest::DeleteLink(link), host);
+        let _ = self.send(&request, host);
     }
 
     /// Continues a step that has asked for a survey.

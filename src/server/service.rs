@@ -114,7 +114,7 @@ impl Server {
         self.changes.begin_turn();
         for _ in 0..STEPS_PER_TURN_MAX {
             let has_rest = self.changes.has_rest(self.has_answered, now);
-            if has_rest || self.changes.clear_up(&self.world, now) {
+            if has_rest || self.changes.clear_up(&mut self.world, now) {
                 return;
             }
             self.world.drain(now);
