@@ -184,6 +184,20 @@ impl ValueKernel {
     ) -> Vec<(Step, StepError)> {
         let discarded = plan.discarded.clone();
         let mut job = Job::persistent(plan);
+        self.run(&mut job, start, fault, |_, _| false);
+        self.discard(discarded, fault);
+        job.refused().to_vec()
+    }
+
+    /// Performs the steps of a job. `bring` makes happen what the job waits for; without it, the
+    /// time passes until the deadline.
+    fn run(
+        &mut self,
+        job: &mut Job,
+        start: Instant,
+        fault: Fault<'_>,
+        bring: fn(&mut Self, Fault<'_>) -> bool,
+    ) {
         let mut now = start;
         loop {
             let host = self.host();
@@ -192,12 +206,13 @@ impl ValueKernel {
                     let result = fault(&step).map_or_else(|| self.perform_on(&step, &host), Err);
                     job.handle_result(result);
                 }
-                JobAction::Wait { deadline, .. } => now = deadline.unwrap_or(now),
-                JobAction::Finished => break,
+                JobAction::Wait { deadline, .. } => match deadline {
+                    Some(deadline) if !bring(self, fault) => now = deadline,
+                    _ => {}
+                },
+                JobAction::Finished => return,
             }
         }
-        self.discard(discarded, fault);
-        job.refused().to_vec()
     }
 
     /// Deletes links that were set aside. The loop tries once, too.
@@ -228,32 +243,16 @@ impl ValueKernel {
     ) -> Result<(), Box<Failure>> {
         let discarded = plan.discarded.clone();
         let mut job = Job::new(plan, LEASE_TIME);
-        let mut now = start;
-        loop {
-            let host = self.host();
-            match job.poll_action(&host, now) {
-                JobAction::Perform(step) => {
-                    let result = fault(&step).map_or_else(|| self.perform_on(&step, &host), Err);
-                    job.handle_result(result);
-                }
-                JobAction::Wait { deadline, .. } => {
-                    let is_silent = |lease: &Lease| {
-                        let Lease { link, family, .. } = *lease;
-                        let leased = Condition::Leased { link, family, besides: Vec::new() };
-                        fault(&Step::WaitFor(leased)).is_some()
-                    };
-                    match deadline {
-                        Some(deadline) if !self.bring_leases(is_silent) => now = deadline,
-                        _ => {}
-                    }
-                }
-                JobAction::Finished => {
-                    job.outcome().map_err(|failure| Box::new(failure.clone()))?;
-                    self.discard(discarded, fault);
-                    return Ok(());
-                }
-            }
-        }
+        self.run(&mut job, start, fault, |kernel, fault| {
+            kernel.bring_leases(|lease| {
+                let Lease { link, family, .. } = *lease;
+                let leased = Condition::Leased { link, family, besides: Vec::new() };
+                fault(&Step::WaitFor(leased)).is_some()
+            })
+        });
+        job.outcome().map_err(|failure| Box::new(failure.clone()))?;
+        self.discard(discarded, fault);
+        Ok(())
     }
 
     /// Carries out one step, as the loop does.
