@@ -355,8 +355,8 @@ pub(crate) const CHANGE_NOTE_LEN_MAX: u64 = 4096;
 /// millisecond.
 pub(crate) const COMPARED_PER_TURN_MAX: usize = 1_000;
 
-/// Entries of a snapshot that are encoded, or kilobytes of it that are checksummed, written or freed,
-/// in one turn of the loop: they take half a millisecond.
+/// Entries of a snapshot that are encoded, or kilobytes of it that are checksummed, written or
+/// freed, in one turn of the loop: they take half a millisecond.
 pub(crate) const KEPT_PER_TURN_MAX: usize = 1_500;
 
 /// Entries of finished records and plans that are freed in one turn of the loop: they take a fifth
@@ -405,7 +405,8 @@ pub(crate) const DHCP_ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 /// Searches for DHCP clients. A client that has just ended remains visible until it is reaped.
 pub(crate) const CLIENT_SEARCHES_MAX: usize = 2;
 
-/// The time that a manager of all links may take to release or take a link, since its hooks may run.
+/// The time that a manager of all links may take to release or take a link, since its hooks may
+/// run.
 pub(crate) const MANAGER_ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The time that a started DHCP client may take to clear its link.
@@ -418,7 +419,8 @@ pub(crate) const SCRIPT_TIME_MAX: Duration = Duration::from_secs(1);
 /// longer than that, the pause is the first again.
 pub(crate) const CLIENT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A value below /sys/class/net: a bond has at most sixteen targets, and all other values are shorter.
+/// A value below /sys/class/net: a bond has at most sixteen targets, and all other values are
+/// shorter.
 pub(crate) const SYS_VALUE_LEN_MAX: u64 = 1024;
 
 /// The name of a process (`/proc/PID/comm`): the kernel cuts it at fifteen characters.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::change::request::Request;
 use crate::limits::CHANGES_WAITING_MAX;
 
-/// While clients make queries, each turn with a change is followed by a pause of this many times the
-/// turn's duration. However many clients there are, the queries of at most one turn in five then
-/// wait for a change. A client that only waits for its own change does not count.
+/// While clients make queries, each turn with a change is followed by a pause of this many times
+/// the turn's duration. However many clients there are, the queries of at most one turn in five
+/// then wait for a change. A client that only waits for its own change does not count.
 const CLIENTS_SHARE: u32 = 4;
 
 /// The queue of requests.

@@ -5,8 +5,9 @@
 //! and last the snapshot is removed. A part that fails does not delay the others, and is repeated
 //! after a pause ([`OpenChange`]).
 //!
-//! A caller's rollback begins by renaming the snapshot: the daemon that finds it under its new name goes
-//! on with the rollback. One whose deadline has passed, or whose boot is over, needs no such mark.
+//! A caller's rollback begins by renaming the snapshot: the daemon that finds it under its new name
+//! goes on with the rollback. One whose deadline has passed, or whose boot is over, needs no such
+//! mark.
 
 use std::mem;
 use std::rc::Rc;

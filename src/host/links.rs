@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Links`]: the kernel's links, found by index and by name.
 //!
-//! Knows no addresses. Each link is in the map; in the set of names, as a pair of its name there and its
-//! index; and in the set of ports if it has a master. While events older than a dump are replayed, two
-//! links may share a name; with pairs, neither can replace or remove the other's entry.
+//! Knows no addresses. Each link is in the map; in the set of names, as a pair of its name there
+//! and its index; and in the set of ports if it has a master. While events older than a dump are
+//! replayed, two links may share a name; with pairs, neither can replace or remove the other's
+//! entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +22,8 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Adds `link`, or replaces the known one with the same index. Returns the name and the index of the
-    /// replaced link.
+    /// Adds `link`, or replaces the known one with the same index. Returns the name and the index
+    /// of the replaced link.
     pub(super) fn insert(&mut self, link: Link) -> Option<LinkId> {
         let (index, name, master) = (link.index, link.name, link.master);
         let old = self.by_index.insert(index, link);

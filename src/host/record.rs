@@ -262,7 +262,8 @@ impl HostRecord {
     }
 
     /// Replaces the records of these links, and all names, all VLANs of bridges, and all objects
-    /// that do not belong to a single link, by those of `fresh`. Returns the replaced records of the links.
+    /// that do not belong to a single link, by those of `fresh`. Returns the replaced records of
+    /// the links.
     pub fn update(&mut self, names: &BTreeSet<IfName>, fresh: Self) -> Self {
         let stale = names.iter().filter_map(|name| self.links.remove_entry(name)).collect();
         self.links.extend(fresh.links);
@@ -275,8 +276,8 @@ impl HostRecord {
         Self { links: stale, ..Self::default() }
     }
 
-    /// Frees up to `count` addresses and routes, and subtracts their number from it. Returns whether
-    /// none are left.
+    /// Frees up to `count` addresses and routes, and subtracts their number from it. Returns
+    /// whether none are left.
     pub(crate) fn free_part(&mut self, count: &mut usize) -> bool {
         while let Some(mut link) = self.links.last_entry() {
             let Recorded { addresses, routes, own_routes, .. } = link.get_mut();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Sources: the names of subjects in log lines and log filters.
 //!
-//! A source is a subject that administrators filter by, such as `dhcp` or `interface.rollback`, not the
-//! module that a line comes from. Knows nothing of levels and outputs.
+//! A source is a subject that administrators filter by, such as `dhcp` or `interface.rollback`, not
+//! the module that a line comes from. Knows nothing of levels and outputs.
 
 use std::borrow::Cow;
 

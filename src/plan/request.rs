@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`KernelRequest`]: a step that is one netlink request, encoded with the indexes of its links from
-//! the table.
+//! [`KernelRequest`]: a step that is one netlink request, encoded with the indexes of its links
+//! from the table.
 
 use std::fmt;
 

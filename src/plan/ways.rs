@@ -3,8 +3,8 @@
 //!
 //! Plans nothing. After the change each route of a source leads through the link, unless the
 //! definition's gateway contradicts it, or no address of the link supports it; those routes are
-//! [`LeftRoute`]. Attributes that a definition cannot express (metrics, tables, source addresses) are
-//! preserved.
+//! [`LeftRoute`]. Attributes that a definition cannot express (metrics, tables, source addresses)
+//! are preserved.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

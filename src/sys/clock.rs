@@ -32,8 +32,8 @@ pub fn pause(duration: Duration) {
 /// processes that call this handle no signals, so it ends them too.
 fn sleep(clock: libc::clockid_t, flags: libc::c_int, duration: Duration) {
     let time = timespec(duration);
-    // SAFETY: the pointer is to a live local, which is only read; the time that is left is not asked
-    // for.
+    // SAFETY: the pointer is to a live local, which is only read; the time that is left is not
+    // asked for.
     unsafe { libc::clock_nanosleep(clock, flags, &raw const time, std::ptr::null_mut()) };
 }
 

@@ -35,8 +35,8 @@ pub(crate) fn restore_limit(command: &mut Command) -> &mut Command {
         set_limit(&limit)
     };
     // SAFETY: between fork and exec only functions may be called that are safe in a signal handler.
-    // The closure makes two system calls and reads a value that was set before; it allocates nothing
-    // and takes no lock.
+    // The closure makes two system calls and reads a value that was set before; it allocates
+    // nothing and takes no lock.
     unsafe { command.pre_exec(restore) }
 }
 

@@ -69,7 +69,8 @@ pub(crate) fn open_in(folder: impl AsFd, name: &str) -> io::Result<File> {
     let name = CString::new(name)?;
     let folder = folder.as_fd().as_raw_fd();
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the fd is borrowed, so open; the name is a live, NUL-terminated string, which is only read.
+    // SAFETY: the fd is borrowed, so open; the name is a live, NUL-terminated string, which is only
+    // read.
     let fd = check(unsafe { libc::openat(folder, name.as_ptr(), flags) })?;
     // SAFETY: the kernel has just made this descriptor, which has no other owner.
     Ok(unsafe { File::from_raw_fd(fd) })

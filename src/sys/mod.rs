@@ -28,7 +28,8 @@ pub fn wait_readable(fd: impl AsFd, time: Duration) -> bool {
     let fd = fd.as_fd().as_raw_fd();
     let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let time = clock::timespec(time);
-    // SAFETY: both pointers are to live locals, one pollfd as the count says; no mask of signals is set.
+    // SAFETY: both pointers are to live locals, one pollfd as the count says; no mask of signals is
+    // set.
     let count = unsafe { libc::ppoll(&raw mut wanted, 1, &raw const time, std::ptr::null()) };
     count == 1
 }

@@ -77,7 +77,8 @@ pub fn fork() -> io::Result<Fork> {
 /// Checks that no other thread shares this process's memory: unshare(2) of the memory fails in a
 /// process with several threads, and has no effect with one.
 fn require_one_thread() -> io::Result<()> {
-    // SAFETY: unshare takes an integer; with this flag it succeeds without doing anything, or fails.
+    // SAFETY: unshare takes an integer; with this flag it succeeds without doing anything, or
+    // fails.
     match check(unsafe { libc::unshare(libc::CLONE_VM) }) {
         // Some sandboxes forbid unshare altogether.
         Err(err) if matches!(err.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => Ok(()),

@@ -42,7 +42,8 @@ pub fn datagram() -> io::Result<OwnedFd> {
 /// `ENAMETOOLONG` if the path does not fit a socket address, else the error of bind(2).
 pub fn bind(socket: impl AsFd, path: &Path) -> io::Result<()> {
     let (address, len) = address(path)?;
-    // SAFETY: the fd is borrowed, so open; the address is a live local of which `len` bytes are set.
+    // SAFETY: the fd is borrowed, so open; the address is a live local of which `len` bytes are
+    // set.
     check(unsafe { libc::bind(socket.as_fd().as_raw_fd(), (&raw const address).cast(), len) })?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Scene`]: a folder of definition files in a short language, and an administrator who edits them.
+//! [`Scene`]: a folder of definition files in a short language, and an administrator who edits
+//! them.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
