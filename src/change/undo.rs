@@ -5,9 +5,8 @@
 //! and last the snapshot is removed. A part that fails does not delay the others, and is repeated
 //! after a pause ([`OpenChange`]).
 //!
-//! A caller's rollback begins by renaming the snapshot: the daemon that finds it under its new name
-//! goes on with the rollback. One whose deadline has passed, or whose boot is over, needs no such
-//! mark.
+//! A client's rollback begins by renaming the snapshot: a daemon that finds it under the new name
+//! continues the rollback. A rollback after the deadline or a reboot needs no such mark.
 
 use std::mem;
 use std::rc::Rc;
@@ -44,7 +43,7 @@ pub(super) struct Undo {
     /// Discarded links, to be deleted.
     pub(super) discarded: Vec<IfName>,
     pub(super) leftovers: Leftovers,
-    /// No further round begins.
+    /// Whether no further round begins.
     is_stopping: bool,
 }
 
@@ -126,7 +125,7 @@ pub(super) enum End {
 }
 
 impl Undo {
-    /// Rolls back to the begin of the transaction. Nothing if none is open.
+    /// Begins the rollback of the transaction, if one is open.
     pub(super) fn of_transaction(
         request: Request,
         open: &mut OpenChange,
@@ -143,7 +142,7 @@ impl Undo {
         (undo, next)
     }
 
-    /// Rolls back to the state before a job.
+    /// Begins to undo a job.
     pub(super) fn of_job(
         request: Request,
         journal: Snapshot,
@@ -166,7 +165,7 @@ impl Undo {
         Self { request, target, stage, discarded, leftovers, is_stopping: false }
     }
 
-    /// The next action; none while a result is awaited.
+    /// Returns the next action; none while a result is awaited.
     pub(super) fn poll_action(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
         match mem::take(&mut self.stage) {
             UndoStage::Comparing(mut round) => {
@@ -573,7 +572,7 @@ pub(super) fn postpone(open: &mut OpenChange, why: &str, context: &Context<'_>) 
     error!("the rollback of the change {opening} has failed; retrying in {pause} s: {why}");
 }
 
-/// Copies are a courtesy: if none can be made, the rollback goes on all the same.
+/// Notes the copies of replaced files. If none could be made, the rollback continues.
 fn note_copies(result: FileResult, open: &mut OpenChange) {
     match result {
         Ok(FileAnswer::Aside(Some(set))) => {
