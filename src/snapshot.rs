@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Snapshot`]: what an open change goes back to, and the bytes in which it outlives the daemon.
+//! [`Snapshot`]: the state that a rollback restores, and the bytes in which it outlives the daemon.
 //!
-//! All definition files are in it, and what the kernel says of every link that is no guest's. The file is
-//! sealed ([`crate::xdr::seal`]). The encoding is XDR (RFC 4506), and netlink's own for what the kernel says.
+//! It contains all definition files, and the kernel's messages about every link that is not a
+//! guest's. The file is sealed ([`crate::xdr::seal`]). The encoding is XDR (RFC 4506), and
+//! netlink's own for the kernel's messages.
 
 pub mod foreign;
 pub mod writer;
@@ -30,10 +31,10 @@ use crate::xdr::seal::{Magic, SealError, unseal};
 use crate::xdr::writer::Writer;
 use writer::SnapshotWriter;
 
-/// What a snapshot's file begins with; the number is the format's.
+/// The beginning of a snapshot's file; the number is the format's.
 pub(crate) const MAGIC: &Magic = b"vifchg4\n";
 
-/// Which [`KeptFile`] follows.
+/// The tags of [`KeptFile`].
 mod kind {
     pub(super) const FILE: u32 = 0;
     pub(super) const LINK: u32 = 1;
@@ -52,53 +53,53 @@ pub struct Snapshot {
 /// The definition files, by path.
 pub type Files = SortedMap<FilePath, KeptFile>;
 
-/// What runs.
+/// The running network.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Network {
     /// All links but those of guests.
     pub host: HostRecord,
     /// Guests' links, and the bridge that each is a port of.
     pub guests: SortedMap<IfName, IfName>,
-    /// The DHCP clients that we ran.
+    /// The DHCP clients of the daemon.
     pub leases: Vec<Lease>,
-    /// The DHCP clients that somebody else had started.
+    /// The DHCP clients that other programs had started.
     pub foreign: Vec<ForeignClient>,
 }
 
-/// Who has opened a change, and when.
+/// The beginning of a change: the caller and the time.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Opening {
     pub by: Caller,
-    /// In which boot, as the kernel calls it.
+    /// The kernel's id of the boot.
     pub boot: String,
-    /// How long after the boot, sleep included (`CLOCK_BOOTTIME`).
+    /// The time since the boot, sleep included (`CLOCK_BOOTTIME`).
     pub at: Duration,
-    /// How long after the boot it undoes itself.
+    /// The deadline, as a time since the boot.
     pub deadline: Option<Duration>,
     /// The same for people: the host's clock may have been set since.
     pub since: String,
     pub until: Option<String>,
 }
 
-/// A point in time that nobody can set.
+/// A point in time that does not depend on the host's clock.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Moment {
-    /// In which boot, as the kernel calls it.
+    /// The kernel's id of the boot.
     pub boot: String,
-    /// How long after the boot, sleep included (`CLOCK_BOOTTIME`).
+    /// The time since the boot, sleep included (`CLOCK_BOOTTIME`).
     pub since_boot: Duration,
 }
 
-/// Who calls.
+/// The caller of a change.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Caller {
     pub uid: u32,
     pub pid: i32,
-    /// As virt-admin numbers it.
+    /// The number that virt-admin shows.
     pub client: u64,
 }
 
-/// One file, as it is to be put back.
+/// One file, with the properties to be restored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeptFile {
     File {
@@ -108,13 +109,13 @@ pub enum KeptFile {
         uid: u32,
         gid: u32,
     },
-    /// A symbolic link, and what it says.
+    /// A symbolic link, and its target.
     Link(Vec<u8>),
-    /// It is there and cannot be read: a rollback leaves it alone.
+    /// It exists and could not be read: a rollback leaves it alone.
     Unread,
 }
 
-/// What is to become of one file.
+/// The restoration of one file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileRestoration {
     pub path: FilePath,
@@ -122,14 +123,14 @@ pub struct FileRestoration {
     pub after: Option<KeptFile>,
 }
 
-/// Why bytes are no snapshot.
+/// Why bytes are not a snapshot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SnapshotError {
-    /// It does not begin as one.
+    /// They do not begin as one.
     Foreign,
-    /// It is not what was written.
+    /// They differ from the bytes that were written.
     Checksum,
-    /// It says what cannot be.
+    /// A value is impossible.
     Content(&'static str),
 }
 
@@ -175,17 +176,17 @@ impl fmt::Display for Opening {
 }
 
 impl Opening {
-    /// Whether it was in the boot that it is now.
+    /// Whether it was in the present boot.
     pub(crate) fn is_of_boot(&self, now: &Moment) -> bool {
         self.boot == now.boot && self.at <= now.since_boot
     }
 
-    /// Whether its deadline has passed, so long after its boot.
+    /// Whether its deadline has passed, at this time since its boot.
     pub fn is_over(&self, since_boot: Duration) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= since_boot)
     }
 
-    /// Whether it is to be rolled back by a daemon that finds it.
+    /// Whether a daemon that finds it has to roll it back.
     pub(crate) fn is_stale(&self, now: &Moment) -> bool {
         !self.is_of_boot(now) || self.is_over(now.since_boot)
     }
@@ -199,10 +200,10 @@ impl Snapshot {
         writer.into_file()
     }
 
-    /// Reads the bytes of a file.
+    /// Decodes the bytes of a file.
     ///
     /// # Errors
-    /// It is not one of ours, or not whole.
+    /// The bytes are not a snapshot, or not whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut reader = Reader::new(unseal(MAGIC, bytes)?);
         let opening = decode_opening(&mut reader)?;
@@ -218,8 +219,8 @@ impl Snapshot {
 }
 
 impl Network {
-    /// What the kernel has said, without what guests have. `members` are links that definitions name:
-    /// those are no guests'.
+    /// The kernel's messages, without those about guests. `members` are links that definitions
+    /// name, which are not guests'.
     pub fn new(host: HostRecord, members: &BTreeSet<IfName>, leases: Vec<Lease>) -> Self {
         let mut guests = SortedMap::default();
         let mut others = BTreeSet::new();
@@ -234,8 +235,8 @@ impl Network {
                 host.named(name).is_some_and(|it| matches!(it.link().kind, LinkKind::Bridge(_)))
             };
             let bridge = master.filter(is_bridge);
-            // What a dump is enough for to make it again is the host's own: a dummy, a VXLAN, a veth
-            // whose other end is here.
+            // A link that its dump is enough to make again belongs to the host: a dummy, a VXLAN, a
+            // veth whose other end is here.
             let can_be_made = || recorded.record.can_be_made() || host.peer_of(recorded).is_some();
             let may_be_guest = || may_be_guest(link) && !can_be_made();
             let is_guest = link.kind == LinkKind::Tun
@@ -249,8 +250,8 @@ impl Network {
     }
 }
 
-/// What makes the files `now` those of `then`, in the order of their paths. A file that could not be
-/// read then stays as it is.
+/// The restorations that make the files `then` from the files `now`, in the order of their paths. A
+/// file that could not be read then is left alone.
 pub fn restorations(then: &Files, now: &Files) -> Vec<FileRestoration> {
     let paths: BTreeSet<_> = then.keys().chain(now.keys()).collect();
     let restoration = |path: &FilePath| {
@@ -290,7 +291,7 @@ fn decode_opening(reader: &mut Reader<'_>) -> Result<Opening, SnapshotError> {
     Ok(Opening { by, boot, at, deadline, since, until })
 }
 
-/// A text of ours: what is none is not made one.
+/// Encodes a text of the daemon; other bytes are not replaced.
 fn decode_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, SnapshotError> {
     match reader.string(field, KEPT_TEXT_LEN_MAX)? {
         Cow::Borrowed(text) => Ok(text.to_owned()),
@@ -331,7 +332,7 @@ fn decode_file(reader: &mut Reader<'_>) -> Result<(FilePath, KeptFile), Snapshot
     Ok((path, file))
 }
 
-/// All but what the kernel has said, which follows.
+/// All but the kernel's messages, which follow.
 fn encode_network(writer: &mut Writer<'_>, network: &Network) {
     let Network { guests, leases, foreign, .. } = network;
     writer.count(guests.len());
@@ -375,7 +376,7 @@ fn decode_network(reader: &mut Reader<'_>) -> Result<Network, SnapshotError> {
     let len_max = usize::try_from(SNAPSHOT_LEN_MAX).unwrap_or(usize::MAX);
     let messages = reader.opaque("links", len_max)?;
     network.host =
-        HostRecord::decode(messages).map_err(|_| SnapshotError::Content("what the kernel said"))?;
+        HostRecord::decode(messages).map_err(|_| SnapshotError::Content("the kernel's record"))?;
     Ok(network)
 }
 
