@@ -412,7 +412,7 @@ impl Undo {
                 return self.end_part(round, Some(remains), open, context);
             }
         };
-        debug!("the rollback, round {}:\n{plan}", round.rollback.round());
+        debug!("rollback, round {}:\n{plan}", round.rollback.round());
         // Another try makes no new copies.
         let is_first = round.rollback.round() == 1;
         let is_copied = open.ending().is_some_and(|ending| ending.aside.is_some());

@@ -46,8 +46,8 @@ impl fmt::Display for Ending {
             Self::Closed => f.write_str("closed its connection"),
             Self::HungUp => f.write_str("hung up"),
             Self::Broken(err) => write!(f, "broke the protocol: {err}"),
-            Self::Silent => f.write_str("left our pings unanswered"),
-            Self::Dismissed => f.write_str("was let go"),
+            Self::Silent => f.write_str("did not answer pings"),
+            Self::Dismissed => f.write_str("was disconnected"),
         }
     }
 }
