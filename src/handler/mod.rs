@@ -20,6 +20,9 @@ use crate::definitions::Definitions;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
+use crate::model::name::IfName;
+use crate::model::sorted::SortedMap;
+use crate::netlink::link::LinkIndex;
 use crate::proto::Reply;
 
 /// The host as calls about interfaces see it.
@@ -51,16 +54,41 @@ pub enum Question {
     Hostname,
     /// The settings of URIs in libvirt.conf and the environment.
     UriSettings,
-    /// The attributes of links that the table of links does not hold.
+    /// The speeds of these links. The kernel may take its time.
+    Speeds(Vec<(LinkIndex, IfName)>),
+    /// The attributes of links that the table of links does not hold, but for speeds.
     Links(Inspection),
 }
 
-/// The outside world's answers to the [`Question`]s of one call. A handler asks for what is missing.
+/// The answer to a [`Question`], of the same kind.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Hostname(String),
+    UriSettings(UriSettings),
+    /// Mb/s; a link without a known speed is left out.
+    Speeds(SortedMap<LinkIndex, u32>),
+    Links(Findings),
+}
+
+/// The answers that a call has so far. A handler asks for what is missing.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     pub hostname: Option<String>,
     pub uri_settings: Option<UriSettings>,
+    pub speeds: Option<SortedMap<LinkIndex, u32>>,
     pub links: Option<Findings>,
+}
+
+impl Answers {
+    /// Keeps an answer.
+    pub fn add(&mut self, answer: Answer) {
+        match answer {
+            Answer::Hostname(name) => self.hostname = Some(name),
+            Answer::UriSettings(settings) => self.uri_settings = Some(settings),
+            Answer::Speeds(speeds) => self.speeds = Some(speeds),
+            Answer::Links(findings) => self.links = Some(findings),
+        }
+    }
 }
 
 #[cfg(test)]

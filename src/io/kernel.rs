@@ -25,6 +25,7 @@ use crate::io::room::{Reception, Room};
 use crate::io::sysctl;
 use crate::limits::{EVENT_BUFFER_LEN, EVENTS_PER_TURN_MAX, RESYNCS_PER_TURN_MAX};
 use crate::model::address::Family;
+use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::conversation::{AnswerState, Conversation};
 use crate::netlink::link::{LinkEvent, LinkIndex};
@@ -94,18 +95,22 @@ impl Kernel {
     /// Requests data that is not in the table, only by requests that do not take the kernel's lock
     /// of network devices.
     pub fn inspect(&mut self, inspection: &Inspection, host: &Host, buffer: &mut [u8]) -> Findings {
-        let speeds = self.speeds.of(&inspection.speeds_of);
         let (gateways, advertised) = self.gateways(inspection.gateways_of, buffer);
         let link = |index: &LinkIndex| Some((*index, silent::read(host.link(*index)?)));
         let links = inspection.silent.iter().filter_map(link).collect();
         let hears_routers = inspection.sysctls_of.is_some_and(|link| sysctl::hear_routers(&link));
-        Findings { gateways, advertised, links, speeds, clients: Vec::new(), hears_routers }
+        Findings { gateways, advertised, links, hears_routers, ..Findings::default() }
     }
 
-    /// Returns whether everything is known that [`Kernel::inspect`] cannot request at once. If not,
-    /// a process is started to request it.
-    pub(crate) fn learn(&mut self, inspection: &Inspection) -> bool {
-        self.speeds.learn(&inspection.speeds_of)
+    /// Returns whether the speeds of these links are known. If not, a process is started to request
+    /// them, unless one is running.
+    pub(crate) fn learn_speeds(&mut self, links: &[(LinkIndex, IfName)]) -> bool {
+        self.speeds.learn(links)
+    }
+
+    /// The speeds of these links, as far as they are known.
+    pub(crate) fn speeds(&self, links: &[(LinkIndex, IfName)]) -> SortedMap<LinkIndex, u32> {
+        self.speeds.of(links)
     }
 
     /// Returns whether such a process is running.

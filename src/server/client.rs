@@ -50,13 +50,15 @@ struct Readiness {
     writable: bool,
     /// The peer will send no more. A short read then proves nothing: the end still has to be read.
     ended: bool,
+    /// The peer has closed its socket.
+    hung_up: bool,
 }
 
 impl Client {
     /// A new socket can be written; epoll will report whether it can be read.
     pub(crate) fn new(accepted: Accepted, session: Session, connected_at: SystemTime) -> Self {
         let Accepted { endpoint, socket, peer, number } = accepted;
-        let readiness = Readiness { readable: false, writable: true, ended: false };
+        let readiness = Readiness { readable: false, writable: true, ended: false, hung_up: false };
         Self {
             socket,
             endpoint,
@@ -114,6 +116,12 @@ impl Client {
         self.readiness.readable |= event.is_readable() || event.is_read_closed();
         self.readiness.writable |= event.is_writable() || event.is_write_closed();
         self.readiness.ended |= event.is_read_closed() || event.is_error();
+        self.readiness.hung_up |= event.is_write_closed();
+    }
+
+    /// Whether the peer has closed its socket, and reads no reply any more.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.readiness.hung_up
     }
 
     /// Reads once, if there is something to read and the session wants it.

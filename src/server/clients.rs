@@ -24,10 +24,10 @@ use crate::proto::Reply;
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::client::{Brief, Client};
 use crate::server::occupancy::Occupancy;
-use crate::server::postponed::{Postponed, PostponedCall};
+use crate::server::questions::Questions;
 use crate::server::timers::Timers;
 use crate::server::{LISTENERS, wall_clock};
-use crate::session::{ReplyTo, Session};
+use crate::session::{PendingCall, ReplyTo, Session};
 
 /// See the module.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Clients {
     pub(super) occupancy: Occupancy,
     /// Clients to serve in this turn: an event names them, or the last turn left them unfinished.
     busy: Vec<ClientId>,
-    pub(super) postponed: Postponed,
+    pub(super) questions: Questions,
     timers: Timers,
     /// Since when there are none.
     idle_since: Option<Instant>,
@@ -55,7 +55,7 @@ impl Clients {
             acceptor: Acceptor::new(Vec::new()),
             occupancy,
             busy: Vec::new(),
-            postponed: Postponed::default(),
+            questions: Questions::default(),
             timers: Timers::default(),
             idle_since: None,
         }
@@ -101,22 +101,10 @@ impl Clients {
         busy
     }
 
-    /// Schedules the postponed calls whose wait has ended.
-    pub(super) fn wake_postponed(&mut self, is_asking: bool, now: Instant) {
-        for id in self.postponed.ready(is_asking, now) {
-            if let Some(client) = self.by_id.get_mut(&id) {
-                mark_busy(&mut self.busy, id, client);
-            }
-        }
-    }
-
-    /// The call of a client that is to be answered next.
-    pub(super) fn poll_call(&mut self, id: ClientId, now: Instant) -> Option<PostponedCall> {
+    /// The call of a client that is to be handled next.
+    pub(super) fn poll_call(&mut self, id: ClientId, now: Instant) -> Option<PendingCall> {
         let client = self.by_id.get_mut(&id)?;
-        let call = match self.postponed.take(id) {
-            Some(call) => call,
-            None => PostponedCall::new(client.session.poll_call(now)?, now),
-        };
+        let call = client.session.poll_call(now)?;
         client.has_called = true;
         Some(call)
     }
@@ -140,12 +128,16 @@ impl Clients {
     pub(super) fn settle(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.by_id.get_mut(&id) else { return };
         client.write();
+        if client.has_hung_up() {
+            let dropped = self.questions.drop_client(id);
+            client.session.handle_dropped(dropped);
+        }
         if let Some(ending) = client.session.ending() {
             info!("{client}: {ending}");
             self.close(id, now);
             return;
         }
-        if client.is_unfinished() && !self.postponed.has(id) {
+        if client.is_unfinished() {
             mark_busy(&mut self.busy, id, client);
         }
         if let Some(deadline) = client.session.deadline() {
@@ -217,7 +209,7 @@ impl Clients {
     /// Disconnects a client. Closing its socket also ends epoll's interest in it.
     pub(super) fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.by_id.remove(&id) else { return };
-        self.postponed.take(id);
+        self.questions.drop_client(id);
         self.occupancy.behind_mut(client.endpoint).leave();
         if let Some(deadline) = client.armed {
             self.timers.disarm(deadline, id);
@@ -275,8 +267,7 @@ impl Clients {
 
     /// When to act, if no event comes before.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let deadlines = [self.timers.next(), self.acceptor.deadline(), self.postponed.deadline()];
-        deadlines.into_iter().flatten().min()
+        self.timers.next().into_iter().chain(self.acceptor.deadline()).min()
     }
 }
 

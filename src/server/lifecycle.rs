@@ -211,7 +211,7 @@ impl Server {
         // The hooks of the stop must not wait for a hook that hangs.
         self.hooks.abandon();
         self.hooks.begin(Occasion::Shutdown, now);
-        self.clients.postponed.hurry(now);
+        self.clients.questions.hurry(now);
         self.changes.handle_stop(&self.world, now);
         self.clients.dismiss(|id| Some(id) != asked_by, &mut self.world.buffer);
     }

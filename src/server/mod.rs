@@ -11,8 +11,8 @@ mod acceptor;
 mod client;
 mod client_config;
 mod timers;
-mod postponed;
 mod questions;
+mod resolver;
 mod world;
 mod files;
 mod given_back;
@@ -63,7 +63,7 @@ use crate::server::occupancy::Occupancy;
 use crate::server::world::World;
 use crate::sys::signal::Signals;
 
-pub use crate::server::questions::Facts;
+pub use crate::server::resolver::Facts;
 
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
@@ -292,10 +292,10 @@ impl Server {
         if next == Next::Stop {
             return Next::Stop;
         }
-        self.clients.wake_postponed(self.world.kernel.is_asking(), now);
         let busy = self.clients.read(&mut self.world.buffer);
         let has_news = self.world.news == Progress::Unfinished;
-        if !busy.is_empty() || has_news {
+        let resumes = self.may_resume(now);
+        if !busy.is_empty() || has_news || resumes {
             self.world.drain(now);
         }
         if has_news {
@@ -306,6 +306,9 @@ impl Server {
             }
         }
         (self.has_answered, self.has_read_store) = (false, false);
+        if resumes {
+            self.resume_calls(now);
+        }
         for id in &busy {
             self.serve(*id, now);
         }
@@ -336,6 +339,7 @@ impl Server {
         }
         let deadlines = [
             self.clients.deadline(),
+            self.clients.questions.deadline().filter(|_| self.world.retry_at.is_none()),
             self.world.retry_at,
             self.changes.time_deadline(now),
             self.changes.coordinator.deadline(now).filter(|_| self.world.retry_at.is_none()),

@@ -1,98 +1,217 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Resolver`]: from a call that reads to its reply. The handler decides, and what it asks is found out
-//! here.
+//! [`Questions`]: the calls that wait for an answer from outside, and the questions that they wait for.
+//!
+//! A call that waits is kept here with the address of its reply and the answers so far; neither the
+//! other calls of its client nor those of other clients wait for it. It stays one of its client's calls
+//! in flight, as the session counts them, until it is replied to. A client that leaves takes its
+//! questions along: an answer that comes later finds none. Each question has a deadline, by which it is
+//! answered as well as can be, and a daemon that stops brings all deadlines forward.
 
-use crate::backend::DefinitionFiles;
-use crate::call_errors;
-use crate::error::CallError;
-use crate::handler::interface::query;
-use crate::handler::{Answers, Outcome, Question, World, connect};
-use crate::host::Host;
-use crate::io::dhcp::DhcpClients;
-use crate::io::kernel::Kernel;
-use crate::model::client::{ClientState, Privilege};
-use crate::proto::Reply;
-use crate::proto::connect::ConnectCall;
-use crate::proto::interface::QueryCall;
-use crate::server::client_config::ClientConfig;
-use crate::sys::process;
+use std::collections::BTreeMap;
+use std::time::Instant;
 
-/// What was settled when the daemon started.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub privilege: Privilege,
-}
+use crate::handler::{Answer, Answers, Question};
+use crate::model::client::ClientId;
+use crate::proto::Call;
+use crate::session::ReplyTo;
 
-/// All that is needed to answer calls.
+/// A call that has not been replied to.
 #[derive(Debug)]
-pub(crate) struct Resolver<'a> {
-    pub(crate) facts: &'a Facts,
-    pub(crate) client_config: &'a mut ClientConfig,
-    pub(crate) host: &'a Host,
-    pub(crate) files: &'a DefinitionFiles,
-    pub(crate) clients: &'a DhcpClients,
-    pub(crate) kernel: &'a mut Kernel,
-    pub(crate) buffer: &'a mut [u8],
-    /// Whether the call may wait for what the kernel does not tell at once.
-    pub(crate) is_patient: bool,
+pub(crate) struct OpenCall {
+    pub(crate) client: ClientId,
+    pub(crate) call: Call,
+    pub(crate) reply_to: ReplyTo,
+    /// The answers to what its handler has asked so far.
+    pub(crate) answers: Answers,
 }
 
-impl Resolver<'_> {
-    /// Answers a call about the connection. `None` if it has to wait.
-    pub(crate) fn connect(
+/// A number that tells a question from all others, for as long as the daemon runs.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct QuestionId(u64);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    open: BTreeMap<QuestionId, OpenQuestion>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct OpenQuestion {
+    question: Question,
+    call: OpenCall,
+    deadline: Instant,
+}
+
+impl Questions {
+    /// Keeps a call until its question is answered, or withdrawn with its client.
+    pub(crate) fn ask(
         &mut self,
-        call: &ConnectCall,
-        client: &ClientState,
-    ) -> Result<Option<Reply>, CallError> {
-        let privilege = self.facts.privilege;
-        self.go_through(|answers| connect::handle(call, client, privilege, answers))
+        question: Question,
+        call: OpenCall,
+        deadline: Instant,
+    ) -> QuestionId {
+        self.last_id += 1;
+        let id = QuestionId(self.last_id);
+        self.open.insert(id, OpenQuestion { question, call, deadline });
+        id
     }
 
-    /// Answers a query. `None` if it has to wait.
-    pub(crate) fn query(&mut self, call: &QueryCall) -> Result<Option<Reply>, CallError> {
-        let world = World { host: self.host, files: self.files };
-        self.go_through(|answers| query::handle(call, &world, answers))
+    /// The open questions, the oldest first.
+    pub(crate) fn ids(&self) -> Vec<QuestionId> {
+        self.open.keys().copied().collect()
     }
 
-    /// Has a handler handle a call until all that it asks is answered, or a question has to wait.
-    fn go_through(
-        &mut self,
-        handle: impl Fn(&Answers) -> Result<Outcome, CallError>,
-    ) -> Result<Option<Reply>, CallError> {
-        let mut answers = Answers::default();
-        loop {
-            match handle(&answers)? {
-                Outcome::Reply(reply) => return Ok(Some(reply)),
-                Outcome::Ask(question) => {
-                    if !self.resolve(&question, &mut answers)? {
-                        return Ok(None);
-                    }
-                }
-            }
-        }
+    /// A question, and whether its deadline has come; `None` if it is not open any more.
+    pub(crate) fn get(&self, id: QuestionId, now: Instant) -> Option<(&Question, bool)> {
+        self.open.get(&id).map(|open| (&open.question, open.deadline <= now))
     }
 
-    /// Adds the answer to a question, unless that takes its time.
-    fn resolve(&mut self, question: &Question, answers: &mut Answers) -> Result<bool, CallError> {
-        match question {
-            Question::Hostname => {
-                let name = process::hostname().map_err(|err| call_errors::no_hostname(&err))?;
-                answers.hostname = Some(name);
-            }
-            Question::UriSettings => {
-                answers.uri_settings = Some(self.client_config.uri_settings());
-            }
-            Question::Links(inspection) => {
-                if self.is_patient && !self.kernel.learn(inspection) {
-                    return Ok(false);
-                }
-                let mut findings = self.kernel.inspect(inspection, self.host, self.buffer);
-                findings.clients = inspection
-                    .clients_of
-                    .map_or_else(Vec::new, |link| self.clients.families_of(link));
-                answers.links = Some(findings);
-            }
-        }
-        Ok(true)
+    /// Returns the call that has waited for this answer, and has it now. `None` if its client is gone.
+    pub(crate) fn answer(&mut self, id: QuestionId, answer: Answer) -> Option<OpenCall> {
+        let mut call = self.withdraw(id)?;
+        call.answers.add(answer);
+        Some(call)
+    }
+
+    /// Returns the call of a question that will not be answered.
+    pub(crate) fn withdraw(&mut self, id: QuestionId) -> Option<OpenCall> {
+        self.open.remove(&id).map(|open| open.call)
+    }
+
+    /// Drops the questions of a client that is gone, and the calls that wait for them: how many.
+    pub(crate) fn drop_client(&mut self, client: ClientId) -> usize {
+        let before = self.open.len();
+        self.open.retain(|_, open| open.call.client != client);
+        before - self.open.len()
+    }
+
+    /// The first deadline.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.open.values().map(|open| open.deadline).min()
+    }
+
+    /// Brings all deadlines forward: the daemon stops.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.open.values_mut().for_each(|open| open.deadline = now);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::sorted::SortedMap;
+    use crate::netlink::link::LinkIndex;
+    use crate::proto::interface::QueryCall;
+    use crate::rpc::header::{Header, kind};
+
+    const ALICE: ClientId = ClientId(7);
+    const BOB: ClientId = ClientId(8);
+    const WAIT: Duration = Duration::from_secs(2);
+
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+    fn instant() -> Instant {
+        Instant::now()
+    }
+
+    fn call(client: ClientId, serial: u32) -> OpenCall {
+        let (program, version, procedure) = (0x2000_8086, 1, 130);
+        let header = Header { program, version, procedure, kind: kind::CALL, serial, status: 0 };
+        let call = QueryCall::GetXmlDesc { name: format!("eth{serial}"), flags: 0 };
+        let (call, reply_to) = (Call::Query(call), ReplyTo::from(header));
+        OpenCall { client, call, reply_to, answers: Answers::default() }
+    }
+
+    fn speeds() -> Answer {
+        Answer::Speeds(SortedMap::from([(LinkIndex(3), 1000)]))
+    }
+
+    /// Asks for a call of a client, and counts on an answer by the time that it may wait.
+    fn ask(questions: &mut Questions, client: ClientId, serial: u32, now: Instant) -> QuestionId {
+        questions.ask(Question::Speeds(Vec::new()), call(client, serial), now + WAIT)
+    }
+
+    /// The call that an answer lets go on, by the address of its reply.
+    fn answered(questions: &mut Questions, id: QuestionId) -> Option<(ClientId, String)> {
+        let call = questions.answer(id, speeds())?;
+        assert!(call.answers.speeds.is_some(), "it has the answer");
+        Some((call.client, call.reply_to.to_string()))
+    }
+
+    fn reply_to(serial: u32) -> String {
+        format!("call {serial}, procedure 130 of program 0x20008086")
+    }
+
+    #[test]
+    fn answers_come_in_any_order_and_find_their_calls() {
+        let (mut questions, now) = (Questions::default(), instant());
+        let first = ask(&mut questions, ALICE, 1, now);
+        let second = ask(&mut questions, ALICE, 2, now);
+        let third = ask(&mut questions, BOB, 1, now);
+        assert_eq!(questions.ids(), [first, second, third]);
+        assert_eq!(answered(&mut questions, third), Some((BOB, reply_to(1))));
+        assert_eq!(answered(&mut questions, second), Some((ALICE, reply_to(2))));
+        assert_eq!(questions.ids(), [first], "the oldest still waits");
+        let fourth = ask(&mut questions, BOB, 2, now);
+        assert_eq!(answered(&mut questions, first), Some((ALICE, reply_to(1))));
+        assert_eq!(answered(&mut questions, first), None, "one answer to a question");
+        assert_eq!(questions.ids(), [fourth]);
+    }
+
+    #[test]
+    fn a_client_that_leaves_takes_its_questions_along() {
+        let (mut questions, now) = (Questions::default(), instant());
+        let gone = [1, 2].map(|serial| ask(&mut questions, ALICE, serial, now));
+        let left = ask(&mut questions, BOB, 1, now);
+        assert_eq!(questions.drop_client(ALICE), 2);
+        assert_eq!(questions.drop_client(ALICE), 0);
+        assert_eq!(questions.ids(), [left]);
+        assert_eq!(gone.map(|id| answered(&mut questions, id)), [None, None]);
+        // Its number may be another client's by the time that an answer comes.
+        let next = ask(&mut questions, ALICE, 1, now);
+        assert!(!gone.contains(&next));
+        assert_eq!(gone.map(|id| answered(&mut questions, id)), [None, None]);
+        assert_eq!(answered(&mut questions, next), Some((ALICE, reply_to(1))));
+        assert_eq!(questions.drop_client(BOB), 1);
+        assert!(questions.is_empty());
+    }
+
+    #[test]
+    fn a_question_that_is_never_answered_comes_to_its_deadline() {
+        let (mut questions, now) = (Questions::default(), instant());
+        assert_eq!(questions.deadline(), None);
+        let first = ask(&mut questions, ALICE, 1, now);
+        let second = ask(&mut questions, BOB, 1, now + Duration::from_secs(1));
+        assert_eq!(questions.deadline(), Some(now + WAIT));
+        let is_due =
+            |questions: &Questions, id, at| questions.get(id, at).map(|(_, is_due)| is_due);
+        let just_before = now + WAIT - Duration::from_nanos(1);
+        assert_eq!(is_due(&questions, first, just_before), Some(false));
+        assert_eq!(is_due(&questions, first, now + WAIT), Some(true));
+        assert_eq!(is_due(&questions, second, now + WAIT), Some(false));
+        assert_eq!(questions.withdraw(first).map(|call| call.client), Some(ALICE));
+        assert_eq!(is_due(&questions, first, now + WAIT), None);
+        assert_eq!(questions.deadline(), Some(now + WAIT + Duration::from_secs(1)));
+        questions.hurry(now);
+        assert_eq!(questions.deadline(), Some(now), "the daemon stops");
+        assert_eq!(is_due(&questions, second, now), Some(true));
+    }
+
+    #[test]
+    fn a_call_keeps_its_answers_when_it_asks_again() {
+        let (mut questions, now) = (Questions::default(), instant());
+        let first = ask(&mut questions, ALICE, 1, now);
+        let call = questions.answer(first, speeds()).unwrap();
+        let second = questions.ask(Question::Hostname, call, now + WAIT);
+        assert!(matches!(questions.get(second, now), Some((Question::Hostname, false))));
+        let call = questions.answer(second, Answer::Hostname("here".to_owned())).unwrap();
+        assert_eq!(call.answers.speeds, Some(SortedMap::from([(LinkIndex(3), 1000)])));
+        assert_eq!(call.answers.hostname.as_deref(), Some("here"));
     }
 }

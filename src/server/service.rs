@@ -5,107 +5,143 @@
 use std::time::Instant;
 
 use crate::auth;
-use crate::change::request::{Origin, Request};
+use crate::change::request::{Origin, Request, RequestedCall};
 use crate::error::CallError;
-use crate::handler::interface;
+use crate::handler::{Answers, interface};
 use crate::limits::{CALLS_PER_TURN_MAX, STEPS_PER_TURN_MAX};
 use crate::logging;
 use crate::model::client::ClientId;
 use crate::proto::{Call, Reply};
 use crate::server::Server;
 use crate::server::changes::Answered;
-use crate::server::postponed::PostponedCall;
+use crate::server::questions::OpenCall;
+use crate::server::resolver::{Progress, Resolution};
 use crate::session::{PendingCall, ReplyTo};
 
-/// What has become of a call.
-enum Progress {
-    Replied(Result<Reply, CallError>),
-    /// A request waits for its turn, unless too many do.
-    Queued(Result<(), CallError>),
-    /// It waits for an answer.
-    Postponed(Call),
-}
-
 impl Server {
-    /// Answers what a client calls, unless the table is behind, and sees to what it needs next.
+    /// Handles what a client calls, unless the table is behind, and sees to what it needs next.
     pub(super) fn serve(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.get(id) else { return };
         let _charged = logging::charge_to(client.peer.uid);
         if self.world.is_current() {
-            self.answer_calls(id, now);
+            self.take_calls(id, now);
         }
         self.clients.settle(id, now);
     }
 
-    /// Answers a turn's worth of calls. A call of an administrator may end any client, its own
-    /// included, so a client is looked up anew for each.
-    fn answer_calls(&mut self, id: ClientId, now: Instant) {
+    /// Handles a turn's worth of calls. Access is checked here, once for each call. A call of an
+    /// administrator may end any client, its own included, so a client is looked up anew for each.
+    fn take_calls(&mut self, id: ClientId, now: Instant) {
         for _ in 0..CALLS_PER_TURN_MAX {
-            let Some(PostponedCall { pending, until }) = self.clients.poll_call(id, now) else {
+            let Some(PendingCall { call, reply_to }) = self.clients.poll_call(id, now) else {
                 return;
             };
-            let PendingCall { call, reply_to } = pending;
-            match self.dispatch(call, &reply_to, id, until, now) {
-                Progress::Replied(outcome) => {
-                    self.has_answered = true;
-                    self.clients.reply(id, &reply_to, outcome, now);
+            let Some(client) = self.clients.get(id) else { return };
+            let opened = client.session.client().opened.as_ref();
+            match auth::check(opened.map(|opened| opened.access), &call) {
+                Ok(()) => {
+                    let answers = Answers::default();
+                    self.handle(OpenCall { client: id, call, reply_to, answers }, now);
                 }
-                Progress::Queued(Ok(())) => {}
-                Progress::Queued(Err(err)) => self.clients.reply(id, &reply_to, Err(err), now),
-                Progress::Postponed(call) => {
-                    let pending = PendingCall { call, reply_to };
-                    return self.clients.postponed.push(id, PostponedCall { pending, until });
-                }
+                Err(err) => self.reply(id, &reply_to, Err(err), now),
             }
         }
     }
 
-    /// Takes a call where it belongs, if its client may make it.
-    fn dispatch(
-        &mut self,
-        call: Call,
-        reply_to: &ReplyTo,
-        id: ClientId,
-        until: Instant,
-        now: Instant,
-    ) -> Progress {
-        let Some(client) = self.clients.get(id) else {
-            return Progress::Queued(Ok(()));
-        };
-        let (state, caller) = (client.session.client(), client.caller());
-        let access = state.opened.as_ref().map(|opened| opened.access);
-        if let Err(err) = auth::check(access, &call) {
-            return Progress::Replied(Err(err));
-        }
-        let is_patient = until > now;
-        let origin = || Origin::Client { id, reply_to: reply_to.clone(), caller };
-        match call {
-            Call::Connect(connect) => {
-                let outcome = self.world.resolver(is_patient).connect(&connect, state);
-                let postponed = || Progress::Postponed(Call::Connect(connect));
-                outcome.transpose().map_or_else(postponed, Progress::Replied)
+    /// Replies to a call, queues it, or keeps it until its next question is answered.
+    fn handle(&mut self, open: OpenCall, now: Instant) {
+        let OpenCall { client: id, call, reply_to, mut answers } = open;
+        let Some(client) = self.clients.get(id) else { return };
+        let progress = match call {
+            Call::Connect(ref connect) => {
+                self.world.resolver().connect(connect, client.session.client(), &mut answers)
             }
-            Call::Query(query) => {
+            Call::Query(ref query) => {
                 if !std::mem::replace(&mut self.has_read_store, true) {
                     self.world.store.drain();
                 }
-                let outcome = self.world.resolver(is_patient).query(&query);
-                let postponed = || Progress::Postponed(Call::Query(query));
-                outcome.transpose().map_or_else(postponed, Progress::Replied)
+                self.world.resolver().query(query, &mut answers)
             }
-            Call::Change(change) => match interface::check_len(&change) {
-                Ok(()) => {
-                    let request = Request { origin: origin(), call: change.into() };
-                    Progress::Queued(self.changes.take(request))
-                }
-                Err(err) => Progress::Replied(Err(err)),
-            },
+            Call::Change(change) => {
+                return match interface::check_len(&change) {
+                    Ok(()) => self.request(change.into(), id, reply_to, now),
+                    Err(err) => self.reply(id, &reply_to, Err(err), now),
+                };
+            }
             Call::Transaction(transaction) => {
-                let request = Request { origin: origin(), call: transaction.into() };
-                Progress::Queued(self.changes.take(request))
+                return self.request(transaction.into(), id, reply_to, now);
             }
-            Call::Refused(refused) => Progress::Replied(refused.answer),
-            Call::Admin(admin) => Progress::Replied(self.administer(&admin, id, now)),
+            Call::Refused(refused) => return self.reply(id, &reply_to, refused.answer, now),
+            Call::Admin(admin) => {
+                let outcome = self.administer(&admin, id, now);
+                return self.reply(id, &reply_to, outcome, now);
+            }
+        };
+        match progress {
+            Ok(Progress::Reply(reply)) => self.reply(id, &reply_to, Ok(reply), now),
+            Ok(Progress::Waits(question, time)) => {
+                let open = OpenCall { client: id, call, reply_to, answers };
+                self.clients.questions.ask(question, open, now + time);
+            }
+            Err(err) => self.reply(id, &reply_to, Err(err), now),
+        }
+    }
+
+    /// Queues a change or a transaction, unless too many wait.
+    fn request(&mut self, call: RequestedCall, id: ClientId, reply_to: ReplyTo, now: Instant) {
+        let Some(client) = self.clients.get(id) else { return };
+        let origin = Origin::Client { id, reply_to: reply_to.clone(), caller: client.caller() };
+        if let Err(err) = self.changes.take(Request { origin, call }) {
+            self.clients.reply(id, &reply_to, Err(err), now);
+        }
+    }
+
+    /// Replies to a call that was handled in this turn.
+    fn reply(
+        &mut self,
+        id: ClientId,
+        reply_to: &ReplyTo,
+        outcome: Result<Reply, CallError>,
+        now: Instant,
+    ) {
+        self.has_answered = true;
+        self.clients.reply(id, reply_to, outcome, now);
+    }
+
+    /// Whether calls that wait may have their answers now, or have waited for as long as they may.
+    pub(super) fn may_resume(&self, now: Instant) -> bool {
+        let questions = &self.clients.questions;
+        let is_due = questions.deadline().is_some_and(|deadline| deadline <= now);
+        !questions.is_empty() && (is_due || !self.world.kernel.is_asking())
+    }
+
+    /// Goes on with the calls whose questions have an answer now.
+    pub(super) fn resume_calls(&mut self, now: Instant) {
+        if !self.world.is_current() {
+            return;
+        }
+        for id in self.clients.questions.ids() {
+            let Some((question, is_due)) = self.clients.questions.get(id, now) else { continue };
+            let mut resolver = self.world.resolver();
+            let resolution = match is_due {
+                true => resolver.resolve_now(question).map(Resolution::Now),
+                false => resolver.resolve(question),
+            };
+            let questions = &mut self.clients.questions;
+            let (call, refusal) = match resolution {
+                Ok(Resolution::Later(_)) => continue,
+                Ok(Resolution::Now(answer)) => (questions.answer(id, answer), None),
+                Err(err) => (questions.withdraw(id), Some(err)),
+            };
+            let Some(call) = call else { continue };
+            let client = call.client;
+            let peer = self.clients.get(client).map(|client| client.peer.uid);
+            let _charged = peer.map(logging::charge_to);
+            match refusal {
+                None => self.handle(call, now),
+                Some(err) => self.reply(client, &call.reply_to, Err(err), now),
+            }
+            self.clients.settle(client, now);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::model::client::Privilege;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::server::client_config::ClientConfig;
-use crate::server::questions::{Facts, Resolver};
+use crate::server::resolver::{Facts, Resolver};
 
 /// How long the kernel is left alone after it has refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);
@@ -81,8 +81,8 @@ impl World {
         self.leases.retain_links(|name| host.link_named(name).is_some(), now);
     }
 
-    /// Answers calls. `is_patient`: the call may wait for what the kernel does not tell at once.
-    pub(super) fn resolver(&mut self, is_patient: bool) -> Resolver<'_> {
+    /// Finds answers to the questions of calls.
+    pub(super) fn resolver(&mut self) -> Resolver<'_> {
         Resolver {
             facts: &self.facts,
             client_config: &mut self.client_config,
@@ -91,7 +91,6 @@ impl World {
             clients: &self.leases,
             kernel: &mut self.kernel,
             buffer: &mut self.buffer,
-            is_patient,
         }
     }
 

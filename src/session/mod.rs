@@ -230,6 +230,14 @@ impl Session {
         }
     }
 
+    /// Forgets so many calls whose replies their client would not read: it has hung up. What it sent before
+    /// is still read.
+    pub(crate) fn handle_dropped(&mut self, call_count: usize) {
+        let call_count = u32::try_from(call_count).unwrap_or(u32::MAX);
+        self.calls_handed_out = self.calls_handed_out.saturating_sub(call_count);
+        self.settle();
+    }
+
     /// Returns the bytes to be written. The caller reports progress to [`Session::handle_written`].
     pub fn poll_bytes(&self) -> &[u8] {
         match self.stage {

@@ -244,6 +244,39 @@ fn a_client_that_hangs_up_gets_nothing_more() {
 }
 
 #[test]
+fn replies_leave_in_the_order_in_which_they_come() {
+    let mut session = session();
+    let serials = [1, 2, 3];
+    let calls = serials
+        .map(|serial| bring(&mut session, &Header { serial, ..call(66) }, b"").unwrap().reply_to);
+    for at in [2, 0, 1] {
+        session.handle_reply(&calls[at], Ok(Reply::Empty), instant());
+    }
+    let heads = written(&mut session).into_iter().map(|(header, _)| header.serial);
+    assert_eq!(heads.collect::<Vec<_>>(), [3, 1, 2]);
+}
+
+#[test]
+fn a_call_that_waits_is_in_flight_until_it_is_replied_to_or_dropped() {
+    let mut session = session();
+    let waiting: Vec<_> = (0..5).map(|_| bring(&mut session, &call(66), b"").unwrap()).collect();
+    session.handle_bytes(&bytes(&call(66), b""), Carrier::None);
+    assert!(!session.wants_read() && session.poll_call(instant()).is_none(), "five are too many");
+    session.handle_dropped(1);
+    assert!(session.wants_turn(), "there is room for one");
+    assert!(session.poll_call(instant()).is_some() && session.poll_call(instant()).is_none());
+    session.handle_dropped(1);
+    let close = bring(&mut session, &call(2), b"").unwrap();
+    session.handle_reply(&close.reply_to, Ok(Reply::Closing), instant());
+    assert_eq!(written(&mut session).len(), 1);
+    assert_eq!(session.ending(), None, "a reply to each is still to come");
+    session.handle_reply(&waiting[0].reply_to, Ok(Reply::Empty), instant());
+    assert_eq!(written(&mut session).len(), 1);
+    session.handle_dropped(3);
+    assert_eq!(session.ending(), Some(Ending::Closed));
+}
+
+#[test]
 fn calls_in_flight_are_limited_until_replies_are_written() {
     let mut session = session();
     let stream: Vec<u8> = (0..40).flat_map(|_| bytes(&call(66), b"")).collect();

@@ -125,6 +125,60 @@ fn messenger_of(daemon: &Daemon) -> Option<u32> {
     children.split_whitespace().map(|child| child.parse().unwrap()).find(is_messenger)
 }
 
+/// Links whose speed nobody has asked for. A call about one waits for the lock.
+const UNKNOWN_COUNT: usize = 80;
+
+/// A client describes a link and lists all without waiting for the description. The daemon must let the list
+/// overtake a description that waits for the lock, and then reply to that.
+#[test]
+fn a_call_that_waits_is_overtaken_by_the_next_of_its_client() {
+    in_namespace(|| {
+        let mut links = String::new();
+        for at in 0..UNKNOWN_COUNT {
+            writeln!(links, "link add eth{at} type veth peer name far{at}").unwrap();
+            writeln!(links, "link set eth{at} up\nlink set far{at} up").unwrap();
+        }
+        ip_batch(&links);
+        let _daemon = Daemon::start();
+        let mut client = RawClient::open();
+        let last = format!("far{}", UNKNOWN_COUNT - 1);
+        eventually("all links", || fact(&last, "operstate") == "up");
+        let (mut pair, mut leaver) = (RawClient::open(), RawClient::open());
+        let overtaken = AtomicUsize::new(0);
+        let xml_of = |client: &mut RawClient, link: &str| {
+            let arguments = [Arg::Text(link), Arg::Text(""), Arg::Word(0)];
+            client.send_call(procedure::INTERFACE_GET_XML_DESC, &arguments).serial
+        };
+        jammed(
+            || drop(client.list_all()),
+            || drop(ip("link show lo")),
+            || {
+                for at in 1..UNKNOWN_COUNT {
+                    let described = xml_of(&mut pair, &format!("eth{at}"));
+                    let listed = pair.send_call(procedure::CONNECT_NUM_OF_INTERFACES, &[]).serial;
+                    let replies = [(); 2].map(|()| pair.receive().unwrap());
+                    assert!(replies.iter().all(|reply| reply.head.status == OK));
+                    let serials = replies.map(|reply| reply.head.serial);
+                    match serials == [listed, described] {
+                        true => drop(overtaken.fetch_add(1, Ordering::SeqCst)),
+                        false => assert_eq!(serials, [described, listed]),
+                    }
+                    if at == 1 {
+                        // It leaves with as many calls open as it may have.
+                        for _ in 0..5 {
+                            xml_of(&mut leaver, "eth0");
+                        }
+                        leaver.hang_up();
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                }
+            },
+        );
+        assert!(overtaken.load(Ordering::SeqCst) > 0, "the lock was not taken");
+        assert!(pair.xml("eth0").contains("speed='10000'"), "it is known in the end");
+    });
+}
+
 #[test]
 fn a_speed_is_asked_for_again_when_there_is_news_of_the_link() {
     in_namespace(|| {

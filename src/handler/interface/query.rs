@@ -8,11 +8,12 @@ use crate::call_errors;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::interface::target::{Listed, State, Target};
 use crate::handler::{Answers, Outcome, Question, World};
-use crate::host::describe::{self, View};
+use crate::host::describe::{self, Findings, View};
 use crate::host::is_discarded;
 use crate::limits::INTERFACE_LIST_COUNT_MAX;
 use crate::model::address::MacAddr;
 use crate::model::interface::Interface;
+use crate::netlink::link::Link;
 use crate::proto::Reply;
 use crate::proto::interface::{InterfaceRef, QueryCall};
 use crate::xml::format;
@@ -158,16 +159,33 @@ fn xml_desc(
     let interface = match (Target::named(name, world)?, view) {
         (Target::Defined(definition), View::Live | View::Inactive) => definition,
         (Target::Link { definition: Some(definition), .. }, View::Inactive) => definition,
-        (Target::Link { link, .. }, View::Live | View::Inactive) => match &answers.links {
-            Some(findings) => &describe::interface(world.host, link, findings, view),
-            None => {
-                let inspection = match view {
-                    View::Live => describe::inspection(world.host, link),
-                    View::Inactive => describe::inspection_to_define(world.host, link),
-                };
-                return Ok(Outcome::Ask(Question::Links(inspection)));
+        (Target::Link { link, .. }, View::Live | View::Inactive) => {
+            match findings(link, view, world, answers) {
+                Ok(findings) => &describe::interface(world.host, link, &findings, view),
+                Err(question) => return Ok(Outcome::Ask(question)),
             }
-        },
+        }
     };
     Ok(Outcome::Reply(Reply::Text(format::format(interface))))
+}
+
+/// What the table does not hold of a link and all that it holds, or the next question. The speeds come
+/// first: they may take their time, and all the rest is then as it is when the reply leaves.
+fn findings(
+    link: &Link,
+    view: View,
+    world: &World<'_>,
+    answers: &Answers,
+) -> Result<Findings, Question> {
+    if let (Some(speeds), Some(findings)) = (&answers.speeds, &answers.links) {
+        return Ok(Findings { speeds: speeds.clone(), ..findings.clone() });
+    }
+    let inspection = match view {
+        View::Live => describe::inspection(world.host, link),
+        View::Inactive => describe::inspection_to_define(world.host, link),
+    };
+    match answers.speeds {
+        Some(_) => Err(Question::Links(inspection)),
+        None => Err(Question::Speeds(inspection.speeds_of)),
+    }
 }

@@ -159,6 +159,9 @@ fn answer(question: &Question, answers: &mut Answers) {
                 aliases: vec!["here=interface:///system".to_owned(), "bad".to_owned()],
             });
         }
+        Question::Speeds(links) => {
+            answers.speeds = Some(links.iter().map(|(index, _)| (*index, 1000)).collect());
+        }
         Question::Links(inspection) => answers.links = Some(findings(inspection)),
     }
 }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! [`Resolver`]: has a handler handle a call that reads, and finds the answers to its questions.
+//!
+//! Most answers are there at once, and the reply leaves in the turn of its call. Others come later: the
+//! call then waits among the [`Questions`], and goes on with its answer.
+//!
+//! [`Questions`]: crate::server::questions::Questions
+
+use std::time::Duration;
+
+use crate::backend::DefinitionFiles;
+use crate::call_errors;
+use crate::error::CallError;
+use crate::handler::interface::query;
+use crate::handler::{Answer, Answers, Outcome, Question, World, connect};
+use crate::host::Host;
+use crate::io::dhcp::DhcpClients;
+use crate::io::kernel::Kernel;
+use crate::limits::SPEED_TIME_MAX;
+use crate::model::client::{ClientState, Privilege};
+use crate::proto::Reply;
+use crate::proto::connect::ConnectCall;
+use crate::proto::interface::QueryCall;
+use crate::server::client_config::ClientConfig;
+use crate::sys::process;
+
+/// What was settled when the daemon started.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub privilege: Privilege,
+}
+
+/// The sources of answers.
+#[derive(Debug)]
+pub(crate) struct Resolver<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) client_config: &'a mut ClientConfig,
+    pub(crate) host: &'a Host,
+    pub(crate) files: &'a DefinitionFiles,
+    pub(crate) clients: &'a DhcpClients,
+    pub(crate) kernel: &'a mut Kernel,
+    pub(crate) buffer: &'a mut [u8],
+}
+
+/// How far a call gets in one turn.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    Reply(Reply),
+    /// It waits for an answer, at most this long.
+    Waits(Question, Duration),
+}
+
+/// An answer, or the time that it may take.
+#[derive(Debug)]
+pub(crate) enum Resolution {
+    Now(Answer),
+    Later(Duration),
+}
+
+impl Resolver<'_> {
+    /// Handles a call about the connection.
+    ///
+    /// # Errors
+    /// The call is refused, or an answer cannot be had.
+    pub(crate) fn connect(
+        &mut self,
+        call: &ConnectCall,
+        client: &ClientState,
+        answers: &mut Answers,
+    ) -> Result<Progress, CallError> {
+        let privilege = self.facts.privilege;
+        self.go_through(answers, |answers| connect::handle(call, client, privilege, answers))
+    }
+
+    /// Handles a query.
+    ///
+    /// # Errors
+    /// As for [`Self::connect`].
+    pub(crate) fn query(
+        &mut self,
+        call: &QueryCall,
+        answers: &mut Answers,
+    ) -> Result<Progress, CallError> {
+        let world = World { host: self.host, files: self.files };
+        self.go_through(answers, |answers| query::handle(call, &world, answers))
+    }
+
+    /// Calls a handler until it has all the answers that it asks for, or one is not there at once. It asks
+    /// each kind of question once.
+    fn go_through(
+        &mut self,
+        answers: &mut Answers,
+        handle: impl Fn(&Answers) -> Result<Outcome, CallError>,
+    ) -> Result<Progress, CallError> {
+        loop {
+            match handle(answers)? {
+                Outcome::Reply(reply) => return Ok(Progress::Reply(reply)),
+                Outcome::Ask(question) => match self.resolve(&question)? {
+                    Resolution::Now(answer) => answers.add(answer),
+                    Resolution::Later(time) => return Ok(Progress::Waits(question, time)),
+                },
+            }
+        }
+    }
+
+    /// Finds the answer to a question.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub(crate) fn resolve(&mut self, question: &Question) -> Result<Resolution, CallError> {
+        let time = match question {
+            Question::Speeds(links) => (!self.kernel.learn_speeds(links)).then_some(SPEED_TIME_MAX),
+            Question::Hostname | Question::UriSettings | Question::Links(_) => None,
+        };
+        match time {
+            Some(time) => Ok(Resolution::Later(time)),
+            None => self.resolve_now(question).map(Resolution::Now),
+        }
+    }
+
+    /// Finds the answer to a question as far as it is known already: its time is over.
+    ///
+    /// # Errors
+    /// As for [`Self::resolve`].
+    pub(crate) fn resolve_now(&mut self, question: &Question) -> Result<Answer, CallError> {
+        match question {
+            Question::Hostname => {
+                let name = process::hostname().map_err(|err| call_errors::no_hostname(&err))?;
+                Ok(Answer::Hostname(name))
+            }
+            Question::UriSettings => Ok(Answer::UriSettings(self.client_config.uri_settings())),
+            Question::Speeds(links) => Ok(Answer::Speeds(self.kernel.speeds(links))),
+            Question::Links(inspection) => {
+                let mut findings = self.kernel.inspect(inspection, self.host, self.buffer);
+                findings.clients = inspection
+                    .clients_of
+                    .map_or_else(Vec::new, |link| self.clients.families_of(link));
+                Ok(Answer::Links(findings))
+            }
+        }
+    }
+}
