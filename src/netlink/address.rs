@@ -286,24 +286,6 @@ pub(crate) fn encode_dump(out: &mut Vec<u8>, sequence: u32) {
     });
 }
 
-/// Appends `address` as the kernel would announce it.
-pub fn encode(out: &mut Vec<u8>, sequence: u32, address: &Address) {
-    let Address { link, prefix, peer, .. } = *address;
-    let local = prefix.address();
-    wire::write_message(out, NetlinkHeader { kind: RTM_NEWADDR, flags: 0, sequence }, |payload| {
-        let family = encode_family(prefix.family());
-        let scope = encode_scope(address.scope);
-        payload.bytes(&[family, prefix.prefix_len(), 0, scope]);
-        payload.bytes(&link.0.to_ne_bytes());
-        with_octets(peer.unwrap_or(local), |octets| payload.attribute(IFA_ADDRESS, octets));
-        with_octets(local, |octets| payload.attribute(IFA_LOCAL, octets));
-        payload.attribute_u32(IFA_FLAGS, encode_flags(address));
-        if let Some(origin) = encode_origin(address.origin) {
-            payload.attribute(IFA_PROTO, &[origin]);
-        }
-    });
-}
-
 /// The family of this number, if it is one of the internet protocol.
 pub(crate) fn decode_family(number: u8) -> Option<Family> {
     match number {
@@ -314,7 +296,7 @@ pub(crate) fn decode_family(number: u8) -> Option<Family> {
 }
 
 /// The kernel's number of a family.
-pub(crate) fn encode_family(family: Family) -> u8 {
+pub fn encode_family(family: Family) -> u8 {
     match family {
         Family::Ipv4 => AF_INET,
         Family::Ipv6 => AF_INET6,
@@ -326,36 +308,6 @@ pub(super) fn with_octets(address: IpAddr, then: impl FnOnce(&[u8])) {
     match address {
         IpAddr::V4(address) => then(&address.octets()),
         IpAddr::V6(address) => then(&address.octets()),
-    }
-}
-
-fn encode_scope(scope: Scope) -> u8 {
-    match scope {
-        Scope::Global => 0,
-        Scope::Site => 200,
-        Scope::Link => 253,
-        Scope::Host => 254,
-    }
-}
-
-fn encode_flags(address: &Address) -> u32 {
-    let role = match address.role {
-        Role::Primary => 0,
-        Role::Secondary | Role::Temporary => IFA_F_SECONDARY,
-    };
-    let lifetime = match address.lifetime {
-        Lifetime::Permanent => IFA_F_PERMANENT,
-        Lifetime::Finite => 0,
-    };
-    role | lifetime
-}
-
-fn encode_origin(origin: AddressOrigin) -> Option<u8> {
-    match origin {
-        AddressOrigin::Unknown => None,
-        AddressOrigin::Loopback => Some(1),
-        AddressOrigin::RouterAdvertisement => Some(2),
-        AddressOrigin::LinkLocal => Some(3),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::interface::{ArpValidate, BondMode, ForwardDelay, MiiCarrier, O
 use crate::model::name::IfName;
 use crate::netlink::wire::{
     self, Attribute, Attributes, FLAG_ACK, FLAG_DUMP, FLAG_REQUEST, Message, NetlinkHeader,
-    PayloadWriter, WireError, attributes,
+    WireError, attributes,
 };
 
 pub(super) const RTM_NEWLINK: u16 = 16;
@@ -27,8 +27,6 @@ pub(super) const IFF_UP: u32 = 0x1;
 /// The length of the fixed part before the attributes of a link message.
 const IFINFOMSG_LEN: usize = 16;
 const IFF_LOWER_UP: u32 = 0x1_0000;
-/// The flags of each Ethernet-like link.
-const IFF_MULTICAST: u32 = 0x1000;
 
 pub(super) const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
@@ -420,93 +418,16 @@ fn encode_get(out: &mut Vec<u8>, header: NetlinkHeader, index: u32) {
     });
 }
 
-/// Appends `link` as the kernel would announce it.
-pub fn encode(out: &mut Vec<u8>, sequence: u32, link: &Link) {
-    wire::write_message(out, NetlinkHeader { kind: RTM_NEWLINK, flags: 0, sequence }, |payload| {
-        payload.bytes(&[AF_UNSPEC, 0, 0, 0]);
-        payload.bytes(&link.index.0.to_ne_bytes());
-        let up = if link.up { IFF_UP } else { 0 };
-        let carrier = if link.carrier { IFF_LOWER_UP } else { 0 };
-        let flags = up | carrier | IFF_MULTICAST;
-        payload.bytes(&flags.to_ne_bytes());
-        payload.bytes(&[0; 4]);
-        payload.attribute_text(IFLA_IFNAME, link.name.as_str());
-        payload.attribute_u32(IFLA_MTU, link.mtu);
-        if let Some(mac) = &link.mac {
-            payload.attribute(IFLA_ADDRESS, mac.as_bytes());
-        }
-        payload.attribute(IFLA_OPERSTATE, &[encode_oper_state(link.oper_state)]);
-        if let Some(LinkIndex(master)) = link.master {
-            payload.attribute_u32(IFLA_MASTER, master);
-        }
-        if let Some(LinkIndex(parent)) = link.parent {
-            payload.attribute_u32(IFLA_LINK, parent);
-        }
-        encode_kind(payload, &link.kind);
-    });
-}
-
-fn encode_oper_state(state: OperState) -> u8 {
-    match state {
-        OperState::Unknown => 0,
-        OperState::NotPresent => 1,
-        OperState::Down => 2,
-        OperState::LowerLayerDown => 3,
-        OperState::Testing => 4,
-        OperState::Dormant => 5,
-        OperState::Up => 6,
-    }
-}
-
-fn encode_kind(payload: &mut PayloadWriter<'_>, kind: &LinkKind) {
-    let name = match kind {
-        LinkKind::Bond(_) => "bond",
-        LinkKind::Bridge(_) => "bridge",
-        LinkKind::Nic => return,
-        LinkKind::Tun => "tun",
-        LinkKind::Veth => "veth",
-        LinkKind::Vlan { .. } => "vlan",
-        LinkKind::Other => "dummy",
-    };
-    payload.nested(IFLA_LINKINFO, |info| {
-        info.attribute_text(IFLA_INFO_KIND, name);
-        info.nested(IFLA_INFO_DATA, |data| match kind {
-            LinkKind::Bond(bond) => encode_bond(data, bond),
-            LinkKind::Bridge(bridge) => {
-                data.attribute_u32(IFLA_BR_FORWARD_DELAY, bridge.forward_delay.0);
-                data.attribute_u32(IFLA_BR_STP_STATE, u32::from(bridge.stp));
-            }
-            LinkKind::Vlan { tag } => data.attribute(IFLA_VLAN_ID, &tag.to_ne_bytes()),
-            LinkKind::Nic | LinkKind::Tun | LinkKind::Veth | LinkKind::Other => {}
-        });
-    });
-}
-
-fn encode_bond(data: &mut PayloadWriter<'_>, bond: &LinkBond) {
-    if let Some(mode) = bond.mode {
-        data.attribute(IFLA_BOND_MODE, &[encode_bond_mode(mode)]);
-    }
-    data.attribute_u32(IFLA_BOND_MIIMON, bond.miimon);
-    data.attribute_u32(IFLA_BOND_UPDELAY, bond.updelay);
-    data.attribute_u32(IFLA_BOND_DOWNDELAY, bond.downdelay);
-    data.attribute(IFLA_BOND_USE_CARRIER, &[encode_carrier(bond.carrier)]);
-    data.attribute_u32(IFLA_BOND_ARP_INTERVAL, bond.arp_interval);
-    data.nested(IFLA_BOND_ARP_IP_TARGET, |list| {
-        for (slot, target) in (0..).zip(bond.arp_targets.iter().take(BOND_TARGET_COUNT_MAX)) {
-            list.attribute(slot, &target.octets());
-        }
-    });
-    data.attribute_u32(IFLA_BOND_ARP_VALIDATE, encode_arp_validate(bond.arp_validate));
-}
-
-pub(super) fn encode_carrier(carrier: MiiCarrier) -> u8 {
+/// Returns the kernel's number of a way to watch carriers.
+pub fn encode_carrier(carrier: MiiCarrier) -> u8 {
     match carrier {
         MiiCarrier::Ioctl => 0,
         MiiCarrier::Netif => 1,
     }
 }
 
-pub(super) fn encode_arp_validate(validate: Option<ArpValidate>) -> u32 {
+/// Returns the kernel's number of an ARP validation.
+pub fn encode_arp_validate(validate: Option<ArpValidate>) -> u32 {
     match validate {
         None => 0,
         Some(ArpValidate::Active) => 1,
@@ -515,7 +436,8 @@ pub(super) fn encode_arp_validate(validate: Option<ArpValidate>) -> u32 {
     }
 }
 
-pub(super) fn encode_bond_mode(mode: BondMode) -> u8 {
+/// Returns the kernel's number of a bond's mode.
+pub fn encode_bond_mode(mode: BondMode) -> u8 {
     match mode {
         BondMode::BalanceRr => 0,
         BondMode::ActiveBackup => 1,

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod announcements;
 mod inquiry;
 mod losses;
 mod record;

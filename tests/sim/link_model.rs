@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use simulation::announce;
 use virtinterfaced::host::Host;
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::interface::OperState;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::address::{
-    self, Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope,
+    Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope,
 };
-use virtinterfaced::netlink::link::{self, Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
+use virtinterfaced::netlink::link::{Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use virtinterfaced::netlink::{Event, events};
 
 use crate::random::{Chance, Rng};
@@ -116,14 +117,14 @@ impl LinkModel {
         } else {
             self.addresses.insert((index, octet));
             let mut bytes = Vec::new();
-            address::encode(&mut bytes, 0, &address);
+            announce::address(&mut bytes, 0, &address);
             self.tell(&bytes);
         }
     }
 
     fn announce(&mut self, index: u32) {
         let mut bytes = Vec::new();
-        link::encode(&mut bytes, 0, &link(index, &self.devices[&index]));
+        announce::link(&mut bytes, 0, &link(index, &self.devices[&index]));
         self.tell(&bytes);
     }
 

@@ -8,6 +8,7 @@
 //! list.
 
 mod input;
+pub mod announce;
 pub mod sample;
 pub mod interface;
 pub mod value_kernel;

@@ -5,14 +5,15 @@
 //! the second time; every link of any host can be described; a conversation returns only messages
 //! that answer its request, and none after its end.
 
+use crate::announce;
 use crate::input::Input;
 use crate::sample;
 use virtinterfaced::host::Host;
 use virtinterfaced::host::describe::{self, View};
 use virtinterfaced::model::address::Family;
-use virtinterfaced::netlink::address::{self, AddressEvent};
+use virtinterfaced::netlink::address::AddressEvent;
 use virtinterfaced::netlink::conversation::{self, Conversation};
-use virtinterfaced::netlink::link::{self, LinkEvent, LinkIndex};
+use virtinterfaced::netlink::link::{LinkEvent, LinkIndex};
 use virtinterfaced::netlink::wire::{Message, messages};
 use virtinterfaced::netlink::{Event, events, route};
 use virtinterfaced::xml::format;
@@ -46,8 +47,8 @@ pub fn run(input: &[u8]) {
 fn check_round_trip(event: &Event) {
     let mut bytes = Vec::new();
     match event {
-        Event::Link(LinkEvent::New(link)) => link::encode(&mut bytes, 1, link),
-        Event::Address(AddressEvent::New(address)) => address::encode(&mut bytes, 1, address),
+        Event::Link(LinkEvent::New(link)) => announce::link(&mut bytes, 1, link),
+        Event::Address(AddressEvent::New(address)) => announce::address(&mut bytes, 1, address),
         Event::Link(
             LinkEvent::Unnameable(_) | LinkEvent::Unreadable(..) | LinkEvent::Removed(_),
         )

@@ -20,6 +20,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::announce;
 use apart::Apart;
 use state::{Address, Device, FOREVER};
 use virtinterfaced::change::job::{self, Failure, Job, JobAction, StepError};
@@ -38,7 +39,7 @@ use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::link::LinkRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
 use virtinterfaced::netlink::wire::messages;
-use virtinterfaced::netlink::{Event, events, link};
+use virtinterfaced::netlink::{Event, events};
 use virtinterfaced::plan::request::KernelRequest;
 use virtinterfaced::plan::step::{Condition, DhcpStep, FileStep, Step};
 use virtinterfaced::plan::{self, Plan};
@@ -82,7 +83,7 @@ impl ValueKernel {
     pub fn host(&self) -> Host {
         let mut news = Vec::new();
         for device in self.devices.values() {
-            link::encode(&mut news, 0, &device.link());
+            announce::link(&mut news, 0, &device.link());
             for address in &device.addresses {
                 address.encode(&mut news, device.index);
             }
@@ -143,7 +144,7 @@ impl ValueKernel {
     /// The link as decoded from its message.
     fn told(&self, device: &Device) -> Link {
         let mut bytes = Vec::new();
-        link::encode(&mut bytes, 0, &device.link());
+        announce::link(&mut bytes, 0, &device.link());
         let news = events(&bytes).flatten().next();
         match news {
             Some(Event::Link(LinkEvent::New(link))) => link,

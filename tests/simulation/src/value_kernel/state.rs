@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::announce;
 use crate::value_kernel::vlan_options::VlanOptions;
 use virtinterfaced::model::address::{Family, IpPrefix, MacAddr};
 use virtinterfaced::model::interface::OperState;
 use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::name::IfName;
-use virtinterfaced::netlink::link::{self, Link, LinkIndex, LinkKind};
+use virtinterfaced::netlink::link::{Link, LinkIndex, LinkKind};
 use virtinterfaced::netlink::wire::{
     NetlinkHeader, PayloadWriter, attributes, messages, write_message,
 };
@@ -79,7 +80,7 @@ impl Device {
     /// Appends its message, with the IPv6 sysctls (`IFLA_INET6_CONF`).
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let mut plain = Vec::new();
-        link::encode(&mut plain, 0, &self.link());
+        announce::link(&mut plain, 0, &self.link());
         let Some(Ok(message)) = messages(&plain).next() else { return };
         let header = NetlinkHeader { kind: message.kind, flags: 0, sequence: 0 };
         write_message(out, header, |payload| {
