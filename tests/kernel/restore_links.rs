@@ -63,9 +63,14 @@ fn assert_deeds_undone_with(case: &Case, strictness: Strictness) {
 }
 
 pub(crate) fn build(case: &Case) {
+    build_host(case.host, case.up);
+}
+
+/// NICs and the result of `batch`, once the links of `up` have a carrier.
+pub(crate) fn build_host(batch: &str, up: &[&str]) {
     ip_batch(NICS);
-    ip_batch(case.host);
-    for name in ["e0", "e1"].iter().chain(case.up) {
+    ip_batch(batch);
+    for name in ["e0", "e1"].iter().chain(up) {
         let is_settled = || matches!(fact(name, "operstate").as_str(), "up" | "unknown");
         eventually(&format!("{name} is up"), || is_settled() && fact(name, "carrier") == "1");
     }

@@ -4,7 +4,7 @@
 //! comparison covers everything.
 
 use crate::host::{SYSTEM_ERROR, Scene, assert_words, on_host_with};
-use crate::restore_links::{Case, build};
+use crate::restore_links::build_host;
 use crate::support::command::{command, ip, run_with_input};
 use crate::support::eventually;
 use crate::support::judge::{Snapshot, Strictness};
@@ -19,27 +19,49 @@ const BOND_PORT: &str = "\
 <miimon freq='50' downdelay='150' updelay='100' carrier='netif'/>\
 <interface type='ethernet' name='m0'/><interface type='ethernet' name='m1'/></bond></interface>";
 
+/// The settings that each link gets besides, and that its definition expresses in part.
+const SETTINGS: &str = "\
+address add 198.51.100.1/24 brd + dev LINK
+ntable change name arp_cache dev LINK base_reachable 44000 gc_stale 77000 locktime 1236 ucast_probes 5
+ntable change name ndisc_cache dev LINK retrans 1104 queue 51 proxy_queue 65
+route add default via 198.51.100.254 dev LINK proto static
+";
+
+/// A link that another one replaces: how `ip` makes it, the VLANs of its ports, and its definition.
+struct Original {
+    name: &'static str,
+    batch: &'static str,
+    vlans: &'static str,
+    xml: fn() -> String,
+}
+
+impl Original {
+    fn build(&self) {
+        let settings = SETTINGS.replace("LINK", self.name);
+        build_host(&format!("{}{settings}", self.batch), &[self.name]);
+        run_with_input(command("bridge").args(["-batch", "-"]), self.vlans).ok();
+    }
+}
+
 /// A VLAN with attributes that no definition can express.
-const A_VLAN: Case = Case {
-    host: "\
+const A_VLAN: Original = Original {
+    name: "v5",
+    batch: "\
 link add v5 link e1 address 52:54:00:00:00:55 mtu 1400 txqueuelen 77 type vlan protocol 802.1ad id 5 \
     reorder_hdr off gvrp on mvrp on loose_binding on \
     ingress-qos-map 1:2 3:4 egress-qos-map 2:3 5:6
 link set v5 alias uplink group 7
 link property add dev v5 altname the-uplink altname vlan-five
 link set v5 up
-address add 198.51.100.1/24 brd + dev v5
-ntable change name arp_cache dev v5 base_reachable 44000 gc_stale 77000 locktime 1236 ucast_probes 5
-ntable change name ndisc_cache dev v5 retrans 1104 queue 51 proxy_queue 65
-route add default via 198.51.100.254 dev v5 proto static
 ",
-    up: &["v5"],
-    deeds: &[],
+    vlans: "",
+    xml: || of_port(VLAN_PORT),
 };
 
 /// A bond likewise, whose peer has no LACP.
-const A_BOND: Case = Case {
-    host: "\
+const A_BOND: Original = Original {
+    name: "bond0",
+    batch: "\
 link add bond0 type bond mode 802.3ad miimon 50 updelay 100 downdelay 150 use_carrier 1 \
     xmit_hash_policy layer3+4 lacp_rate fast ad_select bandwidth ad_actor_sys_prio 99 \
     ad_user_port_key 7 ad_actor_system 02:00:00:00:00:aa min_links 1 all_slaves_active 1 \
@@ -48,17 +70,14 @@ link set m0 master bond0
 link set m1 master bond0
 link set bond0 up
 link set m1 type bond_slave queue_id 3
-address add 198.51.100.1/24 brd + dev bond0
-ntable change name arp_cache dev bond0 base_reachable 44000 gc_stale 77000 locktime 1236 ucast_probes 5
-ntable change name ndisc_cache dev bond0 retrans 1104 queue 51 proxy_queue 65
-route add default via 198.51.100.254 dev bond0 proto static
 ",
-    up: &["bond0"],
-    deeds: &[],
+    vlans: "",
+    xml: || of_port(BOND_PORT),
 };
 
-const A_BRIDGE: Case = Case {
-    host: "\
+const A_BRIDGE: Original = Original {
+    name: "br0",
+    batch: "\
 link add br0 address 52:54:00:00:00:b0 type bridge forward_delay 700 hello_time 300 max_age 2100 ageing_time 20000 \
     stp_state 0 priority 4096 group_fwd_mask 8 group_address 01:80:c2:00:00:0d vlan_filtering 1 \
     vlan_default_pvid 5 vlan_stats_enabled 1 mcast_snooping 1 mcast_router 2 mcast_querier 1 \
@@ -72,26 +91,21 @@ link set e1 type bridge_slave cost 7 priority 9 hairpin on guard on root_block o
     vlan_tunnel on bcast_flood off group_fwd_mask 16 neigh_suppress on isolated on locked on
 link set br0 alias inside txqueuelen 55
 link set br0 up
-address add 198.51.100.1/24 brd + dev br0
-ntable change name arp_cache dev br0 base_reachable 44000 gc_stale 77000 locktime 1236 ucast_probes 5
-ntable change name ndisc_cache dev br0 retrans 1104 queue 51 proxy_queue 65
-route add default via 198.51.100.254 dev br0 proto static
 ",
-    up: &["br0"],
-    deeds: &[],
+    vlans: VLANS,
+    xml: || definition("bridge", "br0", PORT),
 };
 
 /// A bridge that does not filter VLANs.
-const AN_OPEN_BRIDGE: Case = Case {
-    host: "\
+const AN_OPEN_BRIDGE: Original = Original {
+    name: "br0",
+    batch: "\
 link add br0 address 52:54:00:00:00:b0 type bridge forward_delay 700 stp_state 0 vlan_default_pvid 5
 link set e1 master br0
 link set br0 up
-address add 198.51.100.1/24 brd + dev br0
-route add default via 198.51.100.254 dev br0 proto static
 ",
-    up: &["br0"],
-    deeds: &[],
+    vlans: VLANS,
+    xml: || definition("bridge", "br0", PORT),
 };
 
 const PORT: &str = "<bridge stp='off' delay='7'><interface type='ethernet' name='e1'/></bridge>";
@@ -121,12 +135,12 @@ fn of_port(port: &str) -> String {
 
 /// Starting an interface again restores the attributes that were set by hand, also if the daemon is
 /// killed in between.
-fn assert_started_again(case: &'static Case, vlans: &'static str, name: &'static str, xml: String) {
-    on_host_with(&MODULES, move || {
-        build(case);
-        run_with_input(command("bridge").args(["-batch", "-"]), vlans).ok();
+fn assert_started_again(original: &'static Original) {
+    on_host_with(&MODULES, || {
+        original.build();
+        let name = original.name;
         let mut scene = Scene::start();
-        scene.define(&xml);
+        scene.define(&(original.xml)());
         scene.assert_running(name);
         let before = Snapshot::take();
         scene.destroy(name);
@@ -142,30 +156,29 @@ fn assert_started_again(case: &'static Case, vlans: &'static str, name: &'static
 
 #[test]
 fn a_vlan_that_is_started_again() {
-    assert_started_again(&A_VLAN, "", "v5", of_port(VLAN_PORT));
+    assert_started_again(&A_VLAN);
 }
 
 #[test]
 fn a_bond_that_is_started_again() {
-    assert_started_again(&A_BOND, "", "bond0", of_port(BOND_PORT));
+    assert_started_again(&A_BOND);
 }
 
 #[test]
 fn a_bridge_that_is_started_again() {
-    assert_started_again(&A_BRIDGE, VLANS, "br0", definition("bridge", "br0", PORT));
+    assert_started_again(&A_BRIDGE);
 }
 
 #[test]
 fn a_bridge_that_does_not_filter_vlans_and_is_started_again() {
-    assert_started_again(&AN_OPEN_BRIDGE, VLANS, "br0", definition("bridge", "br0", PORT));
+    assert_started_again(&AN_OPEN_BRIDGE);
 }
 
 /// The edit releases the port, and its undo adds it again.
 #[test]
 fn a_bridge_whose_edit_is_undone() {
     on_host_with(&MODULES, || {
-        build(&A_BRIDGE);
-        run_with_input(command("bridge").args(["-batch", "-"]), VLANS).ok();
+        A_BRIDGE.build();
         ip("link add d0 type dummy");
         ip("link add link d0 v0 type vlan id 8 reorder_hdr off");
         ip("link set v0 master br0");
@@ -174,7 +187,7 @@ fn a_bridge_whose_edit_is_undone() {
         let before = Snapshot::take();
         // The kernel refuses a gateway that is one of the host's own addresses, after the port was
         // released.
-        let xml = definition("bridge", "br0", PORT).replace("198.51.100.254", "192.0.2.1");
+        let xml = (A_BRIDGE.xml)().replace("198.51.100.254", "192.0.2.1");
         scene.define(&xml);
         assert_words(&scene.call_create("br0").fault(), SYSTEM_ERROR, &["192.0.2.1", "undone"]);
         before.assert_unchanged(Strictness::AlikeLinks, "undone");
@@ -183,14 +196,16 @@ fn a_bridge_whose_edit_is_undone() {
 
 /// As by `virsh iface-bridge` and `iface-unbridge`, with `between` in the middle.
 fn assert_bridged_and_back(
-    (case, name, port): (&'static Case, &'static str, &'static str),
+    original: &'static Original,
+    port: &'static str,
     between: fn(Scene) -> Scene,
 ) {
     on_host_with(&MODULES, move || {
-        build(case);
+        original.build();
+        let (name, xml) = (original.name, (original.xml)());
         let mut scene = Scene::start();
         let bridge = definition("bridge", "br1", &format!("<bridge stp='off'>{port}</bridge>"));
-        scene.define(&of_port(port));
+        scene.define(&xml);
         let before = Snapshot::take();
         let index = fact(name, "ifindex");
         scene.define(&bridge);
@@ -199,7 +214,7 @@ fn assert_bridged_and_back(
         let mut scene = between(scene);
         scene.destroy("br1");
         scene.undefine("br1");
-        scene.define(&of_port(port));
+        scene.define(&xml);
         scene.create(name);
         before.assert_unchanged(Strictness::SameLinks, name);
         assert_eq!(fact(name, "ifindex"), index);
@@ -213,31 +228,28 @@ fn assert_bridged_and_back(
         eventually(&format!("{name} is gone with its bridge"), is_gone);
         scene.undefine("br1");
         let mut scene = between(scene);
-        scene.define(&of_port(port));
+        scene.define(&xml);
         scene.create(name);
         before.assert_unchanged(Strictness::AlikeLinks, "made again");
     });
 }
 
-const VLAN_CASE: (&Case, &str, &str) = (&A_VLAN, "v5", VLAN_PORT);
-const BOND_CASE: (&Case, &str, &str) = (&A_BOND, "bond0", BOND_PORT);
-
 #[test]
 fn a_vlan_that_becomes_a_port_and_none() {
-    assert_bridged_and_back(VLAN_CASE, |scene| scene);
+    assert_bridged_and_back(&A_VLAN, VLAN_PORT, |scene| scene);
 }
 
 #[test]
 fn a_bond_that_becomes_a_port_and_none() {
-    assert_bridged_and_back(BOND_CASE, |scene| scene);
+    assert_bridged_and_back(&A_BOND, BOND_PORT, |scene| scene);
 }
 
 #[test]
 fn a_vlan_that_becomes_a_port_and_none_while_the_daemon_is_killed() {
-    assert_bridged_and_back(VLAN_CASE, Scene::restart);
+    assert_bridged_and_back(&A_VLAN, VLAN_PORT, Scene::restart);
 }
 
 #[test]
 fn a_bond_that_becomes_a_port_and_none_while_the_daemon_is_killed() {
-    assert_bridged_and_back(BOND_CASE, Scene::restart);
+    assert_bridged_and_back(&A_BOND, BOND_PORT, Scene::restart);
 }
