@@ -81,6 +81,7 @@ fn damaged_files_are_logged_and_set_aside() {
         ip_batch(BUSY);
         let daemon = Daemon::start();
         virsh_destroy("eth0").unwrap();
+        await_addresses();
         let before = Snapshot::take();
         daemon.kill();
         for (place, len) in [("down/eth0", 100), ("links", 20)] {
