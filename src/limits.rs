@@ -349,7 +349,7 @@ pub(crate) const STANDBY_ROLLBACK_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// The sentence that states how the last transaction ended, in bytes: it names files, and perhaps
 /// links.
-pub(crate) const CHANGE_NOTE_LEN_MAX: u64 = 4096;
+pub(crate) const TRANSACTION_NOTE_LEN_MAX: u64 = 4096;
 
 /// Addresses, routes or steps that a rollback compares in one turn of the loop: they take a
 /// millisecond.

@@ -57,7 +57,7 @@ use crate::change::request::{Request, RequestSummary};
 use crate::change::rollback::Recovery;
 use crate::change::running::Running;
 use crate::change::stage::{Checking, FileOwner, Purpose, Sought, Stage};
-use crate::change::transaction::{OpenChange, Status, TransactionDue};
+use crate::change::transaction::{OpenTransaction, Status, TransactionDue};
 use crate::change::undo::Undone;
 use crate::error::{CallError, HostError};
 use crate::host::removed::LinkMemory;
@@ -93,7 +93,7 @@ pub struct Coordinator {
     recent: Recent,
     discard: Discard,
     autostart: Autostart,
-    transaction: OpenChange,
+    transaction: OpenTransaction,
     /// Whether a journal is left that must not be used, as it could not be removed.
     has_stale_journal: bool,
     /// Whether the transaction that the start found was rolled back, if necessary.
@@ -119,7 +119,7 @@ impl Coordinator {
             recent: Recent::new(links),
             discard: Discard::new(now),
             autostart: Autostart::default(),
-            transaction: OpenChange::default(),
+            transaction: OpenTransaction::default(),
             has_stale_journal: false,
             recovered: Ok(()),
             leftovers: Leftovers::default(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`OpenChange`]: the state of a transaction, from its begin to its end.
+//! [`OpenTransaction`]: the state of a transaction, from its begin to its end.
 //!
 //! Knows no file, no kernel and no clock: the caller performs its decisions, and passes the time
 //! in. The snapshot is kept in memory while the transaction is open, so a rollback depends on no
@@ -19,7 +19,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The transaction of a host, if there is one.
 #[derive(Clone, Debug, Default)]
-pub struct OpenChange {
+pub struct OpenTransaction {
     state: TransactionState,
     /// How the last transaction ended, unless a client ended it.
     last: Option<String>,
@@ -247,7 +247,7 @@ impl Cause {
     }
 }
 
-impl OpenChange {
+impl OpenTransaction {
     /// Returns the status, on which calls depend.
     pub fn status(&self) -> Status<'_> {
         match &self.state {

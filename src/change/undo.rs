@@ -3,7 +3,7 @@
 //!
 //! The network comes first, and needs no file but those of the kernel; then the definition files;
 //! and last the snapshot is removed. A part that fails does not delay the others, and is repeated
-//! after a pause ([`OpenChange`]).
+//! after a pause ([`OpenTransaction`]).
 //!
 //! A client's rollback begins by renaming the snapshot: a daemon that finds it under the new name
 //! continues the rollback. A rollback after the deadline or a reboot needs no such mark.
@@ -21,7 +21,7 @@ use crate::change::job::{Job, StepError};
 use crate::change::leftovers::Leftovers;
 use crate::change::request::{Request, RequestSummary};
 use crate::change::rollback::{self, Remains, Rollback, RollbackParts, RoundResult, RoundScope};
-use crate::change::transaction::{Cause, OpenChange, RollbackPart, Tried};
+use crate::change::transaction::{Cause, OpenTransaction, RollbackPart, Tried};
 use crate::change::work::Work;
 use crate::error::{CallError, HostError};
 use crate::limits::COMPARED_PER_TURN_MAX;
@@ -128,7 +128,7 @@ impl Undo {
     /// Begins the rollback of the transaction, if one is open.
     pub(super) fn of_transaction(
         request: Request,
-        open: &mut OpenChange,
+        open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> (Self, Undone) {
         let mut undo = Self::new(request, UndoTarget::Transaction);
@@ -166,7 +166,11 @@ impl Undo {
     }
 
     /// Returns the next action; none while a result is awaited.
-    pub(super) fn poll_action(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
+    pub(super) fn poll_action(
+        &mut self,
+        open: &mut OpenTransaction,
+        context: &Context<'_>,
+    ) -> Undone {
         match mem::take(&mut self.stage) {
             UndoStage::Comparing(mut round) => {
                 let Round { rollback, refused, .. } = &mut round;
@@ -202,7 +206,7 @@ impl Undo {
     pub(super) fn handle_record(
         &mut self,
         record: Result<RecordAnswer, HostError>,
-        open: &mut OpenChange,
+        open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> Undone {
         match (mem::take(&mut self.stage), record) {
@@ -231,7 +235,7 @@ impl Undo {
     pub(super) fn handle_file(
         &mut self,
         result: FileResult,
-        open: &mut OpenChange,
+        open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> Undone {
         match mem::take(&mut self.stage) {
@@ -337,7 +341,7 @@ impl Undo {
     fn next_part(
         &mut self,
         after: Option<RollbackPart>,
-        open: &mut OpenChange,
+        open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> Undone {
         let Some(ending) = open.ending() else {
@@ -402,7 +406,7 @@ impl Undo {
         &mut self,
         round: Round,
         next: RoundResult,
-        open: &mut OpenChange,
+        open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> Undone {
         let plan = match next {
@@ -439,7 +443,7 @@ impl Undo {
         &mut self,
         round: Round,
         remains: Option<Remains>,
-        open: &mut OpenChange,
+        open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> Undone {
         round.rollback.leave(&mut self.leftovers);
@@ -463,7 +467,7 @@ impl Undo {
     }
 
     /// Ends a try after its last part: the transaction is over, or waits for another try.
-    fn settle(&mut self, open: &mut OpenChange, context: &Context<'_>) -> Undone {
+    fn settle(&mut self, open: &mut OpenTransaction, context: &Context<'_>) -> Undone {
         let tried = open.ending().map(|ending| ending.outcome());
         match tried {
             Some(Tried::Failed { text, errno }) => {
@@ -518,7 +522,7 @@ impl Undo {
         &mut self,
         lost: Option<Lost>,
         failed: Option<HostError>,
-        open: &mut OpenChange,
+        open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> Undone {
         if let Some(Lost { told, .. }) = &lost {
@@ -566,14 +570,14 @@ impl Undo {
 }
 
 /// Schedules another try after a failed one.
-pub(super) fn postpone(open: &mut OpenChange, why: &str, context: &Context<'_>) {
+pub(super) fn postpone(open: &mut OpenTransaction, why: &str, context: &Context<'_>) {
     let pause = open.handle_failure(why.to_owned(), context.now.instant).as_secs();
     let opening = open.opening().map(ToString::to_string).unwrap_or_default();
     error!("the rollback of the change {opening} has failed; retrying in {pause} s: {why}");
 }
 
 /// Notes the copies of replaced files. If none could be made, the rollback continues.
-fn note_copies(result: FileResult, open: &mut OpenChange) {
+fn note_copies(result: FileResult, open: &mut OpenTransaction) {
     match result {
         Ok(FileAnswer::Aside(Some(set))) => {
             info!("the edited definition files are kept in {set}");

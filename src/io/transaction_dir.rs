@@ -19,7 +19,7 @@ use log::warn;
 use crate::change::action::{TransactionFile, Unusable};
 use crate::error::HostError;
 use crate::io::files::{self, Replacement};
-use crate::limits::{ASIDE_COUNT_MAX, CHANGE_NOTE_LEN_MAX, SNAPSHOT_LEN_MAX};
+use crate::limits::{ASIDE_COUNT_MAX, SNAPSHOT_LEN_MAX, TRANSACTION_NOTE_LEN_MAX};
 use crate::snapshot::writer::SnapshotWriter;
 use crate::snapshot::{FileRestoration, KeptFile, Snapshot};
 
@@ -138,7 +138,7 @@ impl TransactionDir {
 
     /// Returns how the last transaction has ended by itself, if it has.
     pub(crate) fn read_note(&self) -> Option<String> {
-        files::read_text_if_any(&self.dir.join(NOTE), CHANGE_NOTE_LEN_MAX).ok().flatten()
+        files::read_text_if_any(&self.dir.join(NOTE), TRANSACTION_NOTE_LEN_MAX).ok().flatten()
     }
 
     /// Removes the note, as another transaction has begun.

@@ -11,8 +11,8 @@ fn start() -> Instant {
 }
 
 /// An open transaction, with a deadline 70 seconds after boot.
-fn open() -> OpenChange {
-    let mut change = OpenChange::default();
+fn open() -> OpenTransaction {
+    let mut change = OpenTransaction::default();
     let opening = Opening { deadline: Some(70 * SECOND), ..Opening::default() };
     change.begin(Rc::new(Snapshot { opening, ..Snapshot::default() }));
     change
@@ -105,7 +105,7 @@ fn parts_are_restored_one_after_the_other_and_each_until_it_is() {
 
 #[test]
 fn what_cannot_be_read_is_looked_for_again_and_stands_in_the_way() {
-    let (mut change, mut now) = (OpenChange::default(), start());
+    let (mut change, mut now) = (OpenTransaction::default(), start());
     for pause in [1, 2, 4] {
         assert_eq!(change.handle_unread("no".to_owned(), now), pause * SECOND);
         assert_eq!(change.poll_due(None, now), None);
