@@ -21,7 +21,7 @@ const SUFFIX: &str = ".xml";
 
 /// Why bytes are not a definition of their file's name.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Flaw {
+enum DefinitionFlaw {
     TooLong,
     NotText,
     Xml(String),
@@ -29,7 +29,7 @@ enum Flaw {
     Misnamed(IfName),
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for DefinitionFlaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "it has more than {DEFINITION_LEN_MAX} bytes"),
@@ -126,15 +126,16 @@ pub fn name_of(path: &FilePath) -> Option<IfName> {
 }
 
 /// The definition in the bytes of the file of `name`, and remarks on it.
-fn read(name: IfName, bytes: &[u8]) -> Result<(Interface, Vec<Note>), Flaw> {
+fn read(name: IfName, bytes: &[u8]) -> Result<(Interface, Vec<Note>), DefinitionFlaw> {
     if u64::try_from(bytes.len()).is_ok_and(|len| len > DEFINITION_LEN_MAX) {
-        return Err(Flaw::TooLong);
+        return Err(DefinitionFlaw::TooLong);
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| Flaw::NotText)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| DefinitionFlaw::NotText)?;
     let parsed = parse::remarked(text, Strictness::Parser);
-    let (interface, remarks) = parsed.map_err(|err| Flaw::Xml(one_line(&err.to_string())))?;
+    let (interface, remarks) =
+        parsed.map_err(|err| DefinitionFlaw::Xml(one_line(&err.to_string())))?;
     if interface.name != name {
-        return Err(Flaw::Misnamed(interface.name));
+        return Err(DefinitionFlaw::Misnamed(interface.name));
     }
     Ok((interface, remarks.texts().map(Note::Remark).collect()))
 }

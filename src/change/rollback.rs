@@ -87,7 +87,7 @@ pub struct Rollback {
     round: u32,
     /// The digest of the last round's steps, and how often it was repeated: a step that is refused
     /// twice will be refused again.
-    words: Option<u64>,
+    digest: Option<u64>,
     repeats: u32,
     /// The whole host, as far as it is known.
     now: HostRecord,
@@ -117,7 +117,7 @@ struct Comparison {
     plan: Option<Plan>,
     /// How many of its steps were examined, and the links that they are about.
     told_count: usize,
-    words: Words,
+    digest: StepDigest,
     links: BTreeSet<IfName>,
     given_back: Vec<ForeignClient>,
     /// Whether there is any step that does more than wait.
@@ -127,12 +127,12 @@ struct Comparison {
 /// The digest of the steps' texts. Lifetimes are left out, as an address may last a second less in
 /// the next round.
 #[derive(Clone, Debug, Default)]
-struct Words {
+struct StepDigest {
     hasher: DefaultHasher,
     text: String,
 }
 
-impl Words {
+impl StepDigest {
     fn take(&mut self, step: &Step) {
         self.text.clear();
         // Writing to a string cannot fail.
@@ -222,7 +222,7 @@ impl Rollback {
             snapshot,
             parts,
             round: 0,
-            words: None,
+            digest: None,
             repeats: 0,
             now: HostRecord::default(),
             touched: BTreeSet::new(),
@@ -306,7 +306,7 @@ impl Rollback {
         if !self.leftovers.free() {
             return None;
         }
-        let Comparison { plan, told_count, words, links, given_back, has_steps, .. } =
+        let Comparison { plan, told_count, digest, links, given_back, has_steps, .. } =
             &mut self.comparison;
         let Some(plan) = plan else {
             self.plan(entry_count);
@@ -314,7 +314,7 @@ impl Rollback {
         };
         let left = plan.steps.get(*told_count..).unwrap_or_default();
         for Planned { step, .. } in left.iter().take(entry_count) {
-            words.take(step);
+            digest.take(step);
             // A link is also compared under its new name.
             links.extend(step.link_name());
             links.extend(step.request().and_then(KernelRequest::new_name));
@@ -353,20 +353,20 @@ impl Rollback {
 
     /// Returns the next action for the finished plan.
     fn decide(&mut self, refused: &[(Step, StepError)]) -> RoundResult {
-        let Comparison { plan, words, links, given_back, has_steps, unread, .. } =
+        let Comparison { plan, digest, links, given_back, has_steps, unread, .. } =
             std::mem::take(&mut self.comparison);
         let plan = plan.unwrap_or_default();
         if !has_steps && self.lost.is_empty() && unread.is_none() {
             return RoundResult::Restored;
         }
-        let words = Some(words.finish());
-        self.repeats = if words == self.words { self.repeats + 1 } else { 0 };
+        let digest = Some(digest.finish());
+        self.repeats = if digest == self.digest { self.repeats + 1 } else { 0 };
         let gets_on = self.round < ROLLBACK_ROUNDS_MAX && self.repeats <= 1;
         if !has_steps || !gets_on {
             return RoundResult::GiveUp(remains(&self.lost, &plan, refused, unread));
         }
         self.round += 1;
-        self.words = words;
+        self.digest = digest;
         self.touch(links);
         self.given_back.extend(given_back);
         RoundResult::Do(plan)

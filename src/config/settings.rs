@@ -29,7 +29,7 @@ pub struct Settings {
     pub logging: Logging,
     pub audit: Audit,
     pub host: HostIdentity,
-    pub changes: ChangeSettings,
+    pub changes: InterfaceSettings,
     /// How long to wait for Open vSwitch, which this daemon never does. Exists only for its key.
     pub ovs_timeout: Duration,
 }
@@ -140,7 +140,7 @@ pub struct HostIdentity {
 
 /// Changes of the host's interfaces. These settings are ours, not libvirt's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ChangeSettings {
+pub struct InterfaceSettings {
     pub backend: BackendChoice,
     pub dhcp_client: DhcpClient,
     /// How long a create waits for a lease; never zero.
@@ -203,7 +203,7 @@ impl Settings {
             logging: Logging { level: LogLevel::Warning, filters: Vec::new(), outputs: Vec::new() },
             audit: Audit { level: AuditLevel::IfPossible, is_logged: false },
             host: HostIdentity { uuid: None, uuid_source: UuidSource::Smbios },
-            changes: ChangeSettings {
+            changes: InterfaceSettings {
                 backend: BackendChoice::Auto,
                 dhcp_client: DhcpClient::Auto,
                 dhcp_timeout: Duration::from_secs(30),

@@ -70,18 +70,18 @@ enum Folder {
     Unwatched,
     Watched {
         watch: Watch,
-        identity: Identity,
+        identity: FileId,
     },
 }
 
 /// The identity of a file: device and inode.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Identity(u64, u64);
+struct FileId(u64, u64);
 
 /// The identity and state of a file: the time of its last change and its length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stamp {
-    identity: Identity,
+    identity: FileId,
     changed: (i64, i64),
     len: u64,
 }
@@ -99,7 +99,7 @@ impl Default for Stale {
     }
 }
 
-impl Identity {
+impl FileId {
     fn of(metadata: &fs::Metadata) -> Self {
         Self(metadata.dev(), metadata.ino())
     }
@@ -110,7 +110,7 @@ impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let changed = (metadata.ctime(), metadata.ctime_nsec());
-        Some(Self { identity: Identity::of(&metadata), changed, len: metadata.len() })
+        Some(Self { identity: FileId::of(&metadata), changed, len: metadata.len() })
     }
 }
 
@@ -456,9 +456,9 @@ fn warnings(path: &Path, state: Option<&FileState>, notes: &[Note]) -> Vec<Strin
     unread.into_iter().chain(notes).collect()
 }
 
-fn identity_of(dir: &Path) -> Result<Identity, HostError> {
+fn identity_of(dir: &Path) -> Result<FileId, HostError> {
     match fs::metadata(dir) {
-        Ok(metadata) => Ok(Identity::of(&metadata)),
+        Ok(metadata) => Ok(FileId::of(&metadata)),
         Err(err) => Err(HostError::new("read", dir.display().to_string(), &err)),
     }
 }

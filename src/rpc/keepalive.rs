@@ -40,7 +40,7 @@ pub struct Keepalive {
     policy: Policy,
     wanted: Wanted,
     /// `None` until the client has asked for pings, and while the policy is never.
-    running: Option<Running>,
+    running: Option<Countdown>,
 }
 
 /// Whether the client has shown that it understands pings.
@@ -51,7 +51,7 @@ enum Wanted {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Running {
+struct Countdown {
     interval: Duration,
     pings_left: u32,
     deadline: Instant,
@@ -107,7 +107,7 @@ impl Keepalive {
     }
 
     fn restart(&mut self, now: Instant) {
-        self.running = self.policy.interval.map(|interval| Running {
+        self.running = self.policy.interval.map(|interval| Countdown {
             interval,
             pings_left: self.policy.count,
             deadline: now + interval,
