@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Calls to replies: what each call means.
+//! Calls to replies: the meaning of each call.
 //!
-//! Handlers decide and never wait. They see the world as values; where a reply needs something that
-//! no value holds, they say what to ask, and are called again with the answers so far. A call that comes
-//! here may be made by its client: [`crate::auth`] has checked it.
+//! Handlers decide and never wait. They see the world as values; for information that no value has,
+//! they return a question, and are called again with the answers so far. [`crate::auth`] has
+//! checked that the client may make the call.
 //!
 //! The calls of the admin program are about the daemon and not about the host: [`admin::handle`] has
 //! questions of its own.
@@ -25,22 +25,22 @@ use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkIndex;
 use crate::proto::Reply;
 
-/// The host as calls about interfaces see it.
+/// The host, for calls about interfaces.
 #[derive(Clone, Copy, Debug)]
 pub struct World<'a> {
     pub host: &'a Host,
-    /// The definition files, and what they define.
+    /// The definition files, and the definitions in them.
     pub files: &'a DefinitionFiles,
 }
 
 impl<'a> World<'a> {
-    /// What is defined.
+    /// The definitions.
     pub(crate) fn definitions(&self) -> &'a Definitions {
         self.files.definitions()
     }
 }
 
-/// The result of a handler that can do without the outside world, or go on with an answer.
+/// The result of a handler that needs no answer, or has all of them.
 #[derive(Debug)]
 pub enum Outcome {
     Reply(Reply),
@@ -56,7 +56,7 @@ pub enum Question {
     UriSettings,
     /// The speeds of these links. The kernel may take its time.
     Speeds(Vec<(LinkIndex, IfName)>),
-    /// The attributes of links that the table of links does not hold, but for speeds.
+    /// The attributes of links that the table does not hold, except for speeds.
     Links(Inspection),
 }
 
@@ -70,7 +70,7 @@ pub enum Answer {
     Links(Findings),
 }
 
-/// The answers that a call has so far. A handler asks for what is missing.
+/// The answers for a call so far. A handler asks for the missing ones.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     pub hostname: Option<String>,

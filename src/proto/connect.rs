@@ -29,13 +29,13 @@ pub enum ConnectCall {
         feature: i32,
     },
     AuthList,
-    /// Init, start or step: all the same where SASL is not on offer.
+    /// Init, start or step: one call, as SASL is not offered.
     AuthSasl,
     AuthPolkit,
     GetUri,
     IsSecure,
     GetLibVersion,
-    /// Register or unregister: all the same to a daemon that never calls back.
+    /// Register or unregister: one call, as this daemon sends no callbacks.
     CloseCallback,
     SetIdentity {
         params: Vec<TypedParam>,
@@ -43,7 +43,8 @@ pub enum ConnectCall {
 }
 
 impl ConnectCall {
-    /// The call that `procedure` makes with these arguments; `None` if it is none of ours.
+    /// The call of `procedure` with these arguments; `None` if the procedure is about something
+    /// else.
     pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
         Ok(Some(match procedure {
             1 => {
@@ -80,7 +81,7 @@ impl ConnectCall {
     }
 }
 
-/// A SASL step's data: a flag, then an array in which each byte takes a word of its own.
+/// A SASL step's data: a flag, then an array in which each byte takes a word.
 fn skip_sasl_data(reader: &mut Reader<'_>) -> Result<(), XdrError> {
     reader.flag("nil")?;
     for _ in 0..reader.count("data", SASL_DATA_LEN_MAX)? {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The interface procedures of the remote program, by what they need: queries read, changes wait for their
-//! turn, and a transaction goes round changes.
+//! The interface procedures of the remote program, by kind: queries read, changes are queued, and
+//! transactions begin and end.
 
 use crate::limits::STRING_LEN_MAX;
 use crate::model::address::MacAddr;
@@ -8,8 +8,8 @@ use crate::model::name::IfName;
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
-/// A call that reads what interfaces there are. Names are as the client wrote them: whether there can be
-/// such an interface is for the handler to say.
+/// A call that reads interfaces. Names are as the client sent them: the handler checks whether such
+/// an interface can exist.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum QueryCall {
     NumOfInterfaces,

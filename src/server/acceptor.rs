@@ -34,7 +34,7 @@ pub(crate) struct Accepted {
     pub(crate) number: u64,
 }
 
-/// All listeners, and what the kernel said of them.
+/// All listeners, and their readiness.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listeners: Vec<Listener>,
@@ -63,11 +63,10 @@ impl Acceptor {
         self.paused_until = None;
     }
 
-    /// Gives the sockets the modes, the group and the backlogs that the settings say. `None` leaves
-    /// the group as it is.
+    /// Sets the sockets' modes, group and backlogs. `None` leaves the group unchanged.
     ///
     /// # Errors
-    /// The first that does not take it. Those before it have.
+    /// The first socket that refuses. Those before it have changed.
     pub(crate) fn apply(
         &self,
         settings: &Settings,
@@ -89,7 +88,7 @@ impl Acceptor {
         &self.listeners
     }
 
-    /// Keeps that connections wait at the listener of this position; false if there is none such.
+    /// Notes that connections wait at the listener of this position; false if there is none.
     pub(crate) fn note(&mut self, position: usize) -> bool {
         let slot = self.waiting.get_mut(position);
         slot.map(|waiting| *waiting = true).is_some()
@@ -125,7 +124,7 @@ impl Acceptor {
                         return Some(Accepted { endpoint, socket, peer, number });
                     }
                     Err(err) if err.kind() == io::ErrorKind::WouldBlock => *waiting = false,
-                    // Gone before it was let in.
+                    // It was closed before it was accepted.
                     Err(err) if err.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                     Err(err) => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`ChangeDriver`]: performs the coordinator's actions on the kernel and on the disk.
 //!
-//! The coordinator decides what is done, and in which order ([`crate::change`]). The answers of the kernel
-//! may take several turns; calls that look are answered meanwhile.
+//! The coordinator decides about actions and their order ([`crate::change`]). The kernel's answers
+//! may take several turns; read-only calls are answered meanwhile.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -47,7 +47,7 @@ use crate::session::ReplyTo;
 use crate::snapshot::Snapshot;
 use crate::sys::clock::since_boot;
 
-/// Carries out the coordinator's actions on the kernel and the disk.
+/// Performs the coordinator's actions on the kernel and the disk.
 #[derive(Debug)]
 pub(super) struct ChangeDriver {
     pub(super) coordinator: Coordinator,
@@ -58,11 +58,11 @@ pub(super) struct ChangeDriver {
     /// A snapshot that is being written.
     writing: Option<(Writing, TransactionFile, Rc<Snapshot>)>,
     pub(super) standby: Standby,
-    /// The id of this boot. Asked for once: a rollback needs no file.
+    /// The id of this boot, read once, as a rollback must not depend on a file.
     boot: Rc<str>,
 }
 
-/// Where changes leave what the next daemon has to know.
+/// The files of changes for the next daemon.
 #[derive(Debug)]
 pub(super) struct ChangeFiles {
     pub(super) transaction_dir: TransactionDir,
@@ -70,7 +70,8 @@ pub(super) struct ChangeFiles {
     pub(super) shelf: Shelf,
     /// Links of definitions that were taken down.
     pub(super) memory: LinkMemoryFile,
-    /// Interfaces that are not complete; `None` for a daemon that brings nothing up by itself.
+    /// Interfaces that are not complete; `None` for a daemon that brings no interface up
+    /// automatically.
     pub(super) marker: Option<BootMarker>,
 }
 
@@ -101,21 +102,21 @@ impl ChangeDriver {
         }
     }
 
-    /// The socket that changes go over, to be polled.
+    /// The socket to the kernel for changes, to be polled.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.steps.channel.as_fd()
     }
 
-    /// A child may have ended.
+    /// Notes that a child may have ended.
     pub(super) fn handle_child(&mut self, now: Instant) {
         self.steps.channel.handle_child();
         self.standby.handle_child(now);
     }
 
-    /// Takes a request for later.
+    /// Queues a request.
     ///
     /// # Errors
-    /// Too many wait.
+    /// The queue is full.
     pub(super) fn take(&mut self, request: Request) -> Result<(), CallError> {
         if self.coordinator.is_full() {
             return Err(call_errors::too_many_changes());
@@ -124,7 +125,7 @@ impl ChangeDriver {
         Ok(())
     }
 
-    /// Brings up what comes up by itself, if this daemon does that.
+    /// Brings interfaces up automatically, if this daemon does that.
     pub(super) fn begin_autostart(&mut self, world: &World, now: Instant) {
         let Some(marker) = &self.files.marker else { return };
         let marked = marker.read();
@@ -132,7 +133,7 @@ impl ChangeDriver {
         self.coordinator.begin_autostart(marked, &context(world, &now, false));
     }
 
-    /// The table of links may have changed.
+    /// Notes that the table of links may have changed.
     pub(super) fn handle_news(&mut self, world: &mut World, now: Instant) {
         let news = world.host.take_link_news();
         if !news.is_empty() {
@@ -142,7 +143,7 @@ impl ChangeDriver {
         self.coordinator.handle_news(&news, &context(world, &now, false));
     }
 
-    /// Sees to what is due.
+    /// Acts on everything that is due.
     pub(super) fn handle_time(&mut self, world: &mut World, now: Instant) {
         self.standby.handle_time(now);
         let now = self.now(now);
@@ -166,7 +167,7 @@ impl ChangeDriver {
         self.files.shelf.forget_others(&world.host);
     }
 
-    /// The daemon stops.
+    /// Stops, as the daemon does.
     pub(super) fn handle_stop(&mut self, world: &World, now: Instant) {
         self.asking.stop();
         let now = self.now(now);
@@ -176,7 +177,7 @@ impl ChangeDriver {
         }
     }
 
-    /// The loop has seen to its clients, and may wait for the kernel anew.
+    /// Notes that the loop has served its clients, and may wait for the kernel again.
     pub(super) fn begin_turn(&mut self) {
         self.steps.channel.begin_turn();
     }
@@ -188,12 +189,12 @@ impl ChangeDriver {
         coordinator.into_iter().chain(self.standby.next_at()).min()
     }
 
-    /// Whether a turn that has answered calls, or not, has nothing to do here.
+    /// Whether changes have no work in a turn that has answered calls, or not.
     pub(super) fn has_rest(&self, has_answered: bool, now: Instant) -> bool {
         self.coordinator.is_done() || (has_answered && self.coordinator.is_yielding(now))
     }
 
-    /// Deletes a link that is out of the way, if no change is to be made now.
+    /// Deletes a discarded link, if no change is due now.
     pub(super) fn clear_up(&mut self, world: &mut World, now: Instant) -> bool {
         if !self.coordinator.is_resting() {
             return false;
@@ -206,8 +207,8 @@ impl ChangeDriver {
         true
     }
 
-    /// Goes on with what is under way, by one action that depends on the host and all those that follow
-    /// from it.
+    /// Continues the work under way, by one action that depends on the host and all those that
+    /// follow from it.
     pub(super) fn go_on(&mut self, world: &mut World, now: Instant) -> Vec<Answered> {
         let caller = self.coordinator.caller();
         let _charged = caller.map(|caller| logging::charge_to(caller.uid));
@@ -253,12 +254,13 @@ impl ChangeDriver {
         answered
     }
 
-    /// Whether the turn is over for changes, after calls were answered in it or not.
+    /// Whether changes have no more time in this turn, depending on whether calls were answered in
+    /// it.
     pub(super) fn ends_turn(&mut self, has_answered: bool, begun: Instant) -> bool {
         if self.coordinator.is_paused() || (self.coordinator.is_in_parts() && !has_answered) {
             return true;
         }
-        // A change is made in one go: between two of its steps packets may be lost.
+        // A change is made without a pause, as packets may be lost between two of its steps.
         let yields = has_answered && !self.coordinator.is_working();
         if yields {
             let end = clock();
@@ -268,7 +270,7 @@ impl ChangeDriver {
         yields
     }
 
-    /// Carries out one action.
+    /// Performs one action.
     fn perform(
         &mut self,
         action: Action,
@@ -342,7 +344,7 @@ impl ChangeDriver {
         }
     }
 
-    /// Hears how a step went, or asks what it needs to go on.
+    /// Passes on the result of a step, or asks for the survey that it needs.
     fn take_progress(&mut self, progress: StepProgress, world: &World) {
         match progress {
             StepProgress::Done(result) => self.coordinator.handle_step(result),
@@ -353,11 +355,11 @@ impl ChangeDriver {
         }
     }
 
-    /// Asks for all that a rollback can restore.
+    /// Asks for the record of all that a rollback can restore.
     fn observe(&mut self, scope: &RecordScope, world: &World, time: &Now) {
         let inquiry = match scope {
             RecordScope::Nothing => {
-                // Nor of other processes, which it takes milliseconds to look through.
+                // Nor of other processes, whose search takes milliseconds.
                 let leases = world.leases.running().copied().collect();
                 let record = HostRecord::default();
                 let answer = Ok(RecordAnswer { record, leases, foreign: Ok(Vec::new()) });
@@ -374,7 +376,7 @@ impl ChangeDriver {
         self.asking.record(inquiry);
     }
 
-    /// Goes on writing a snapshot, as far as a turn has time for it. `false` if there is more to write.
+    /// Continues to write a snapshot, within a turn's time. `false` if there is more to write.
     fn go_on_writing(&mut self, world: &World, now: Instant) -> bool {
         let Some((mut writing, file, snapshot)) = self.writing.take() else { return true };
         match writing.poll(&snapshot, KEPT_PER_TURN_MAX) {
@@ -403,7 +405,7 @@ impl ChangeDriver {
         self.coordinator.handle_file(result, &context(world, time, false));
     }
 
-    /// Adds to a survey what files tell of these links, and what the daemon itself knows.
+    /// Adds to a survey the information about these links from files, and the daemon's own.
     fn complete(&self, found: Found, world: &World) -> Result<Survey, HostError> {
         let Found { mut survey, order, seen } = found;
         let seen = seen.unwrap_or_else(|| Seen::look(&order, world));
@@ -415,7 +417,7 @@ impl ChangeDriver {
         Ok(survey)
     }
 
-    /// The time, by each clock that the coordinator goes by.
+    /// The time, by each of the coordinator's clocks.
     fn now(&mut self, instant: Instant) -> Now {
         if self.boot.is_empty() {
             self.boot = boot::id().into();
@@ -425,7 +427,7 @@ impl ChangeDriver {
     }
 }
 
-/// The host, for the coordinator.
+/// The coordinator's view of the host.
 fn context<'a>(world: &'a World, now: &'a Now, is_ahead: bool) -> Context<'a> {
     Context { host: &world.host, definitions: world.store.definitions(), now, is_ahead }
 }
@@ -435,7 +437,7 @@ fn record_answer(record: HostRecord, world: &World) -> RecordAnswer {
     RecordAnswer { record, leases, foreign: world.leases.foreign() }
 }
 
-/// Takes away all that a DHCP client can have brought.
+/// The step that removes everything that a DHCP client may have configured.
 fn drop_all(link: IfName, family: Family) -> Planned {
     let name_servers = NameServers::Taken;
     let lease = Lease { link, family, name_servers, wanted: None, like: None };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! File operations of the coordinator, on the disk.
+//! The coordinator's file operations, on the disk.
 
 use crate::change::action::{
     FileAction, FileAnswer, FileError, FileResult, LeftFiles, TransactionFile,
@@ -8,10 +8,10 @@ use crate::error::HostError;
 use crate::io::definitions::DefinitionStore;
 use crate::io::transaction_dir::TransactionDir;
 
-/// Carries out one operation.
+/// Performs one operation.
 ///
 /// # Errors
-/// What the kernel says.
+/// The system refuses it.
 pub(super) fn perform(
     action: &FileAction,
     dir: &TransactionDir,

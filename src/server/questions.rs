@@ -21,11 +21,11 @@ pub(crate) struct OpenCall {
     pub(crate) client: ClientId,
     pub(crate) call: Call,
     pub(crate) reply_to: ReplyTo,
-    /// The answers to what its handler has asked so far.
+    /// The answers to its handler's questions so far.
     pub(crate) answers: Answers,
 }
 
-/// A number that tells a question from all others, for as long as the daemon runs.
+/// A number that identifies a question for as long as the daemon runs.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct QuestionId(u64);
 
@@ -62,12 +62,12 @@ impl Questions {
         self.open.keys().copied().collect()
     }
 
-    /// A question, and whether its deadline has come; `None` if it is not open any more.
+    /// A question, and whether its deadline has passed; `None` if it is not open any more.
     pub(crate) fn get(&self, id: QuestionId, now: Instant) -> Option<(&Question, bool)> {
         self.open.get(&id).map(|open| (&open.question, open.deadline <= now))
     }
 
-    /// Returns the call that has waited for this answer, and has it now. `None` if its client is gone.
+    /// Returns the call that has waited for this answer, with it. `None` if its client is gone.
     pub(crate) fn answer(&mut self, id: QuestionId, answer: Answer) -> Option<OpenCall> {
         let mut call = self.withdraw(id)?;
         call.answers.add(answer);
@@ -79,7 +79,8 @@ impl Questions {
         self.open.remove(&id).map(|open| open.call)
     }
 
-    /// Drops the questions of a client that is gone, and the calls that wait for them: how many.
+    /// Drops the questions of a client that is gone, and the calls that wait for them; returns how
+    /// many.
     pub(crate) fn drop_client(&mut self, client: ClientId) -> usize {
         let before = self.open.len();
         self.open.retain(|_, open| open.call.client != client);
@@ -91,7 +92,7 @@ impl Questions {
         self.open.values().map(|open| open.deadline).min()
     }
 
-    /// Brings all deadlines forward: the daemon stops.
+    /// Brings all deadlines forward, as the daemon stops.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.open.values_mut().for_each(|open| open.deadline = now);
     }
@@ -132,12 +133,12 @@ mod tests {
         Answer::Speeds(SortedMap::from([(LinkIndex(3), 1000)]))
     }
 
-    /// Asks for a call of a client, and counts on an answer by the time that it may wait.
+    /// Asks a question for a call of a client, to be answered within the call's time.
     fn ask(questions: &mut Questions, client: ClientId, serial: u32, now: Instant) -> QuestionId {
         questions.ask(Question::Speeds(Vec::new()), call(client, serial), now + WAIT)
     }
 
-    /// The call that an answer lets go on, by the address of its reply.
+    /// The call that continues with an answer, by the address of its reply.
     fn answered(questions: &mut Questions, id: QuestionId) -> Option<(ClientId, String)> {
         let call = questions.answer(id, speeds())?;
         assert!(call.answers.speeds.is_some(), "it has the answer");
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(questions.drop_client(ALICE), 0);
         assert_eq!(questions.ids(), [left]);
         assert_eq!(gone.map(|id| answered(&mut questions, id)), [None, None]);
-        // Its number may be another client's by the time that an answer comes.
+        // Its number may be another client's by the time of the answer.
         let next = ask(&mut questions, ALICE, 1, now);
         assert!(!gone.contains(&next));
         assert_eq!(gone.map(|id| answered(&mut questions, id)), [None, None]);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Resolver`]: has a handler handle a call that reads, and finds the answers to its questions.
+//! [`Resolver`]: passes a query to its handler, and finds the answers to the handler's questions.
 //!
-//! Most answers are there at once, and the reply leaves in the turn of its call. Others come later: the
-//! call then waits among the [`Questions`], and goes on with its answer.
+//! Most answers are found at once, and the reply leaves in the turn of its call. Others come later:
+//! the call then waits among the [`Questions`], and continues with its answer.
 //!
 //! [`Questions`]: crate::server::questions::Questions
 
@@ -24,7 +24,7 @@ use crate::proto::interface::QueryCall;
 use crate::server::client_config::ClientConfig;
 use crate::sys::process;
 
-/// What was settled when the daemon started.
+/// Facts that were determined when the daemon started.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub privilege: Privilege,
@@ -42,7 +42,7 @@ pub(crate) struct Resolver<'a> {
     pub(crate) buffer: &'a mut [u8],
 }
 
-/// How far a call gets in one turn.
+/// The progress of a call in one turn.
 #[derive(Debug)]
 pub(crate) enum Progress {
     Reply(Reply),
@@ -61,7 +61,7 @@ impl Resolver<'_> {
     /// Handles a call about the connection.
     ///
     /// # Errors
-    /// The call is refused, or an answer cannot be had.
+    /// The call is refused, or an answer cannot be found.
     pub(crate) fn connect(
         &mut self,
         call: &ConnectCall,
@@ -85,8 +85,8 @@ impl Resolver<'_> {
         self.go_through(answers, |answers| query::handle(call, &world, answers))
     }
 
-    /// Calls a handler until it has all the answers that it asks for, or one is not there at once. It asks
-    /// each kind of question once.
+    /// Calls a handler until it has all answers that it asks for, or one of them takes time. It
+    /// asks each kind of question once.
     fn go_through(
         &mut self,
         answers: &mut Answers,
@@ -106,7 +106,7 @@ impl Resolver<'_> {
     /// Finds the answer to a question.
     ///
     /// # Errors
-    /// It cannot be had.
+    /// It cannot be found.
     pub(crate) fn resolve(&mut self, question: &Question) -> Result<Resolution, CallError> {
         let time = match question {
             Question::Speeds(links) => (!self.kernel.learn_speeds(links)).then_some(SPEED_TIME_MAX),
@@ -118,7 +118,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Finds the answer to a question as far as it is known already: its time is over.
+    /// Finds the answer to a question from present knowledge, as its time is over.
     ///
     /// # Errors
     /// As for [`Self::resolve`].

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a turn of the loop does for calls: those that look are answered, those that change the host wait
-//! for their turn, and those of administrators are carried out.
+//! The calls in a turn of the loop: queries are answered, changes are queued, and orders of
+//! administrators are carried out.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::server::resolver::{Progress, Resolution};
 use crate::session::{PendingCall, ReplyTo};
 
 impl Server {
-    /// Handles what a client calls, unless the table is behind, and sees to what it needs next.
+    /// Handles a client's calls, unless the table is behind, and arranges its next need.
     pub(super) fn serve(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.get(id) else { return };
         let _charged = logging::charge_to(client.peer.uid);
@@ -29,8 +29,8 @@ impl Server {
         self.clients.settle(id, now);
     }
 
-    /// Handles a turn's worth of calls. Access is checked here, once for each call. A call of an
-    /// administrator may end any client, its own included, so a client is looked up anew for each.
+    /// Handles a turn's share of calls. Access is checked here, once for each call. A call of an
+    /// administrator may end any client, also its own, so the client is looked up again for each.
     fn take_calls(&mut self, id: ClientId, now: Instant) {
         for _ in 0..CALLS_PER_TURN_MAX {
             let Some(PendingCall { call, reply_to }) = self.clients.poll_call(id, now) else {
@@ -87,7 +87,7 @@ impl Server {
         }
     }
 
-    /// Queues a change or a transaction, unless too many wait.
+    /// Queues a change or a transaction, unless the queue is full.
     fn request(&mut self, call: RequestedCall, id: ClientId, reply_to: ReplyTo, now: Instant) {
         let Some(client) = self.clients.get(id) else { return };
         let origin = Origin::Client { id, reply_to: reply_to.clone(), caller: client.caller() };
@@ -108,14 +108,14 @@ impl Server {
         self.clients.reply(id, reply_to, outcome, now);
     }
 
-    /// Whether calls that wait may have their answers now, or have waited for as long as they may.
+    /// Whether waiting calls may have their answers now, or have reached their deadlines.
     pub(super) fn may_resume(&self, now: Instant) -> bool {
         let questions = &self.clients.questions;
         let is_due = questions.deadline().is_some_and(|deadline| deadline <= now);
         !questions.is_empty() && (is_due || !self.world.kernel.is_asking())
     }
 
-    /// Goes on with the calls whose questions have an answer now.
+    /// Continues the calls whose questions have been answered.
     pub(super) fn resume_calls(&mut self, now: Instant) {
         if !self.world.is_current() {
             return;
@@ -145,7 +145,7 @@ impl Server {
         }
     }
 
-    /// Goes on with what is to be changed, as far as it can and may in one turn.
+    /// Continues the changes, within the limits of one turn.
     pub(super) fn run_changes(&mut self, now: Instant) {
         self.changes.begin_turn();
         for _ in 0..STEPS_PER_TURN_MAX {

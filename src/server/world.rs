@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`World`]: the host as the daemon knows it: the kernel's table, the definitions, the DHCP clients.
+//! [`World`]: the daemon's knowledge of the host: the kernel's table, the definitions, the DHCP
+//! clients.
 //!
-//! The table is brought up to date before anything is answered from it.
+//! The table is brought up to date before any answer from it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ use crate::model::name::IfName;
 use crate::server::client_config::ClientConfig;
 use crate::server::resolver::{Facts, Resolver};
 
-/// How long the kernel is left alone after it has refused to be read.
+/// The pause after the kernel has refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -33,21 +34,21 @@ const KERNEL_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct World {
     pub(super) kernel: Kernel,
     pub(super) host: Host,
-    /// Whether the table held all the news when it was last drained.
+    /// Whether the table had all events when it was last drained.
     pub(super) news: Progress,
-    /// The kernel has refused to be read: it is not read again before this.
+    /// The kernel has refused to be read, and is read again at this time.
     pub(super) retry_at: Option<Instant>,
     pub(super) store: DefinitionStore,
     /// The DHCP clients of the host's interfaces.
     pub(super) leases: DhcpClients,
     pub(super) facts: Facts,
     pub(super) client_config: ClientConfig,
-    /// Bytes from clients and from the kernel pass through here.
+    /// The buffer for bytes from clients and from the kernel.
     pub(super) buffer: Vec<u8>,
 }
 
 impl World {
-    /// Reads what the kernel has told since.
+    /// Reads the kernel's new events.
     ///
     /// # Errors
     /// The kernel refuses to be read.
@@ -56,8 +57,8 @@ impl World {
         Ok(())
     }
 
-    /// Brings the table up to date. While the kernel refuses to be read, calls wait: a late answer is
-    /// better than a wrong one.
+    /// Brings the table up to date. While the kernel refuses to be read, calls wait: a late answer
+    /// is better than a wrong one.
     pub(super) fn drain(&mut self, now: Instant) {
         if self.retry_at.is_some_and(|end| end > now) {
             return;
@@ -70,7 +71,7 @@ impl World {
         }
     }
 
-    /// Whether the table has all that the kernel has told.
+    /// Whether the table has all events that the kernel has sent.
     pub(super) fn is_current(&self) -> bool {
         self.news == Progress::Drained
     }
@@ -94,11 +95,11 @@ impl World {
         }
     }
 
-    /// Looks for other managers of the links that a change is about, and for programs that can hold its
-    /// leases. The answer are lines for the log.
+    /// Looks for other managers of a change's links, and for programs that can keep its leases.
+    /// Returns lines for the log.
     ///
     /// # Errors
-    /// Another manager would not let a lease go on, or no program can hold one.
+    /// Another manager would end a lease, or no program can keep one.
     pub(super) fn check(
         &self,
         claims: &[Claim],
@@ -115,7 +116,7 @@ impl World {
         Ok(told(&holds))
     }
 
-    /// Whether a program can hold a lease, and leaves the addresses alone that its definition names.
+    /// Whether a program can keep a lease without affecting the addresses of its definition.
     pub(super) fn check_lease(&self, lease: &Lease) -> Result<(), DhcpError> {
         let definition = self.store.definitions().named(&lease.link);
         let protocols = definition.map(|it| it.protocols.as_slice()).unwrap_or_default();
@@ -124,7 +125,7 @@ impl World {
         self.leases.check(lease, own)
     }
 
-    /// Warns of other managers of what is defined.
+    /// Warns of other managers of defined interfaces.
     pub(super) fn warn_of_managers(&self) {
         let definitions = self.store.definitions().iter();
         let claims: Vec<_> =
@@ -132,8 +133,8 @@ impl World {
         told(&self.holds_on(&claims)).iter().for_each(|text| warn!("{text}"));
     }
 
-    /// Other managers of the links. Only a host's own daemon looks for them: a session cannot change the
-    /// host's links.
+    /// Other managers of the links. Only root's daemon looks for them: a session's cannot change
+    /// the host's links.
     fn holds_on(&self, claims: &[Claim]) -> Vec<Hold> {
         if claims.is_empty() || self.facts.privilege != Privilege::System {
             return Vec::new();

@@ -230,8 +230,8 @@ impl Session {
         }
     }
 
-    /// Forgets so many calls whose replies their client would not read: it has hung up. What it sent before
-    /// is still read.
+    /// Drops so many calls whose replies the client would not read, as it has hung up. Its earlier
+    /// calls are still read.
     pub(crate) fn handle_dropped(&mut self, call_count: usize) {
         let call_count = u32::try_from(call_count).unwrap_or(u32::MAX);
         self.calls_handed_out = self.calls_handed_out.saturating_sub(call_count);

@@ -125,7 +125,7 @@ fn messenger_of(daemon: &Daemon) -> Option<u32> {
     children.split_whitespace().map(|child| child.parse().unwrap()).find(is_messenger)
 }
 
-/// Links whose speed nobody has asked for. A call about one waits for the lock.
+/// Links whose speed is not cached. A call about one waits for the lock.
 const UNKNOWN_COUNT: usize = 80;
 
 /// A client describes a link and lists all without waiting for the description. The daemon must let the list

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The queries: list, look up, describe.
 //!
-//! Lists leave out ports of bridges and bonds, the taps of guests, and what is about to be deleted,
-//! unless they are defined; looking one up by name works all the same.
+//! Lists omit ports of bridges and bonds, the taps of guests, and links to be deleted, unless they
+//! are defined; a look-up by name finds them all.
 
 use crate::call_errors;
 use crate::error::{CallError, Domain, ErrorCode};
@@ -60,9 +60,9 @@ pub fn handle(
     Ok(Outcome::Reply(reply))
 }
 
-/// All that lists show, links first, each part in the order of names. A look-up each would take
-/// longer than all the rest: only what is hidden needs one, and what has no link is found by walking
-/// along both, which are in the order of names.
+/// The entries of lists, links first, each part in the order of names. A look-up for each would
+/// take longer than all the rest: only hidden links need one, and definitions without a link are
+/// found by walking along both lists, which have the same order.
 fn listed<'a>(world: &World<'a>) -> impl Iterator<Item = Listed> + use<'a> {
     listed_links(world).chain(listed_definitions(world))
 }
@@ -127,7 +127,7 @@ fn too_many(count: usize) -> CallError {
     CallError::new(ErrorCode::Internal, Domain::Rpc, detail)
 }
 
-/// A link goes before definitions without one: those of a NIC may remain under its former names.
+/// A link precedes definitions without one: those of a NIC may remain under its former names.
 fn by_mac(text: &str, world: &World<'_>) -> Result<Reply, CallError> {
     let not_found = || call_errors::no_interface_with_mac(text);
     let mac = MacAddr::parse(text).ok_or_else(not_found)?;
@@ -135,7 +135,7 @@ fn by_mac(text: &str, world: &World<'_>) -> Result<Reply, CallError> {
     let mut links = listed_links(world).filter(has_mac);
     let mut definitions = listed_definitions(world).filter(has_mac);
     let first = links.next().or_else(|| definitions.next()).ok_or_else(not_found)?;
-    // Where the first is a definition no link is left, and where it is a link only links count.
+    // If the first is a definition, no link is left; if it is a link, only links are counted.
     let is_link = world.host.link_named(&first.name).is_some();
     let second = if is_link { links.next() } else { definitions.next() };
     if second.is_some() {
@@ -169,8 +169,9 @@ fn xml_desc(
     Ok(Outcome::Reply(Reply::Text(format::format(interface))))
 }
 
-/// What the table does not hold of a link and all that it holds, or the next question. The speeds come
-/// first: they may take their time, and all the rest is then as it is when the reply leaves.
+/// The attributes of a link and its parts that the table does not hold, or the next question. The
+/// speeds come first: they may take their time, and everything else is then current when the reply
+/// leaves.
 fn findings(
     link: &Link,
     view: View,

@@ -125,7 +125,7 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
     }
 }
 
-/// What comes of a call once all that it asks is answered.
+/// The result of a call whose questions are all answered.
 fn answered(handle: impl Fn(&Answers) -> Result<Outcome, CallError>) -> Result<Reply, CallError> {
     let mut answers = Answers::default();
     loop {

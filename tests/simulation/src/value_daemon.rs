@@ -67,7 +67,7 @@ const ACTION_COUNT_MAX: usize = 10_000;
 pub struct ValueDaemon {
     pub kernel: ValueKernel,
     backend: Rc<dyn Backend>,
-    /// What the files defined when that was last asked, and those files.
+    /// The definitions of the files when they were last read, and those files.
     read: RefCell<(Files, Rc<DefinitionFiles>)>,
     coordinator: Coordinator,
     disk: Disk,
