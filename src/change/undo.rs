@@ -96,7 +96,7 @@ struct Round {
 struct Lost {
     text: String,
     /// The same, with the place where the snapshot is kept.
-    told: String,
+    message: String,
 }
 
 /// The progress of a rollback.
@@ -487,11 +487,11 @@ impl Undo {
 
     /// Takes the result of moving a snapshot away that could not be restored in full.
     fn handle_aside(&mut self, text: String, errno: i32, result: FileResult) -> Undone {
-        let mut told = text.clone();
+        let mut message = text.clone();
         let is_moved = match result {
             Ok(FileAnswer::Aside(Some(set))) => {
-                told += "; the snapshot is kept in ";
-                told += &set;
+                message += "; the snapshot is kept in ";
+                message += &set;
                 true
             }
             Ok(_) => true,
@@ -502,11 +502,11 @@ impl Undo {
         };
         match self.target {
             // A snapshot that cannot be moved is removed: all that can be restored is.
-            UndoTarget::Transaction => self.remove(Some(Lost { text, told })),
+            UndoTarget::Transaction => self.remove(Some(Lost { text, message })),
             UndoTarget::Journal => {
-                error!("{told}");
+                error!("{message}");
                 let end = if is_moved { End::NoJournal } else { End::Journal };
-                self.finish(Err(call_errors::host(told, errno)), end)
+                self.finish(Err(call_errors::host(message, errno)), end)
             }
         }
     }
@@ -525,13 +525,13 @@ impl Undo {
         open: &mut OpenTransaction,
         context: &Context<'_>,
     ) -> Undone {
-        if let Some(Lost { told, .. }) = &lost {
-            error!("{FAILURE}: {told}");
+        if let Some(Lost { message, .. }) = &lost {
+            error!("{FAILURE}: {message}");
         }
         let outcome = match &lost {
             None => Ok(Reply::Empty),
-            Some(Lost { told, .. }) => {
-                Err(call_errors::host(format!("{FAILURE}: {told}"), libc::EIO))
+            Some(Lost { message, .. }) => {
+                Err(call_errors::host(format!("{FAILURE}: {message}"), libc::EIO))
             }
         };
         if let Some(err) = failed {

@@ -113,7 +113,7 @@ impl World {
             let checked = self.check_lease(lease);
             checked.map_err(|err| call_errors::no_client_for(lease, &err.to_string()))?;
         }
-        Ok(told(&holds))
+        Ok(hold_lines(&holds))
     }
 
     /// Whether a program can keep a lease without affecting the addresses of its definition.
@@ -130,7 +130,7 @@ impl World {
         let definitions = self.store.definitions().iter();
         let claims: Vec<_> =
             definitions.flat_map(|it| Claim::all(it, |_| Stake::Settings)).collect();
-        told(&self.holds_on(&claims)).iter().for_each(|text| warn!("{text}"));
+        hold_lines(&self.holds_on(&claims)).iter().for_each(|text| warn!("{text}"));
     }
 
     /// Other managers of the links. Only root's daemon looks for them: a session's cannot change
@@ -153,7 +153,7 @@ fn target(link: IfName, host: &Host) -> ManagerQuery {
     ManagerQuery { link, index: host.link_named(&link).map(|link| link.index), is_bridge: false }
 }
 
-fn told(holds: &[Hold]) -> Vec<String> {
+fn hold_lines(holds: &[Hold]) -> Vec<String> {
     let omitted = holds.len().saturating_sub(HOLDS_TOLD_MAX);
     let more = (omitted > 0).then(|| format!("{omitted} more links have other managers"));
     holds.iter().take(HOLDS_TOLD_MAX).map(Hold::to_string).chain(more).collect()
@@ -172,8 +172,8 @@ mod tests {
             sign: Sign::Process(7),
         };
         let holds = |count: usize| (0..count).map(hold).collect::<Vec<_>>();
-        assert_eq!(told(&holds(HOLDS_TOLD_MAX)).len(), HOLDS_TOLD_MAX);
-        let more = told(&holds(HOLDS_TOLD_MAX + 2));
+        assert_eq!(hold_lines(&holds(HOLDS_TOLD_MAX)).len(), HOLDS_TOLD_MAX);
+        let more = hold_lines(&holds(HOLDS_TOLD_MAX + 2));
         assert_eq!(more.len(), HOLDS_TOLD_MAX + 1);
         assert_eq!(more.last().unwrap(), "2 more links have other managers");
     }
