@@ -270,16 +270,6 @@ impl Rollback {
         self.network().is_some_and(|then| then.host.has_neighbours()) || self.now.has_neighbours()
     }
 
-    /// Begins a comparison. `refused` are the steps of the last round that failed.
-    pub fn handle(&mut self, observed: Observed, refused: &[(Step, StepError)]) -> RoundResult {
-        self.begin_round(observed);
-        loop {
-            if let Some(next) = self.poll_next(refused, usize::MAX) {
-                return next;
-            }
-        }
-    }
-
     /// Takes the observed host, to be compared in parts.
     pub fn begin_round(&mut self, observed: Observed) {
         let Observed { files, record, leases, foreign, elapsed } = observed;
@@ -297,7 +287,7 @@ impl Rollback {
     }
 
     /// Compares so many addresses and routes, or so many steps with those of the last round.
-    /// Returns the next action at the end.
+    /// Returns the result at the end. `refused` are the steps of the last round that failed.
     pub fn poll_next(
         &mut self,
         refused: &[(Step, StepError)],

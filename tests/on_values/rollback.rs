@@ -14,6 +14,7 @@ use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::error::HostError;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
+use virtinterfaced::plan::step::Step;
 use virtinterfaced::snapshot::{Files, KeptFile, Moment, Network, Opening, Snapshot};
 
 fn name(name: &str) -> IfName {
@@ -24,16 +25,24 @@ fn moment(boot: &str, seconds: u64) -> Moment {
     Moment { boot: boot.to_owned(), since_boot: Duration::from_secs(seconds) }
 }
 
-/// Begun ten seconds after the boot `one`, with a timeout of a minute.
+/// Begun in the boot `one`.
 fn snapshot() -> Snapshot {
-    let seconds = Duration::from_secs;
-    let opening = Opening {
-        boot: "one".to_owned(),
-        at: seconds(10),
-        deadline: Some(seconds(70)),
-        ..Opening::default()
-    };
+    let opening = Opening { boot: "one".to_owned(), ..Opening::default() };
     Snapshot { opening, ..Snapshot::default() }
+}
+
+/// Compares the whole host at once.
+fn compare(
+    rollback: &mut Rollback,
+    observed: Observed,
+    refused: &[(Step, StepError)],
+) -> RoundResult {
+    rollback.begin_round(observed);
+    loop {
+        if let Some(result) = rollback.poll_next(refused, usize::MAX) {
+            return result;
+        }
+    }
 }
 
 fn kernel(text: &str) -> ValueKernel {
@@ -75,9 +84,11 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, RoundResul
             RoundScope::Host => now.record(),
             RoundScope::Links(links) => now.record().only(links),
         };
-        match rollback
-            .handle(Observed { leases: now.clients().to_vec(), ..observed(record) }, &refused)
-        {
+        match compare(
+            &mut rollback,
+            Observed { leases: now.clients().to_vec(), ..observed(record) },
+            &refused,
+        ) {
             RoundResult::Do(plan) => {
                 rounds.push(plan.to_string());
                 #[expect(clippy::disallowed_methods, reason = "a test has no loop")]
@@ -92,7 +103,7 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, RoundResul
 #[test]
 fn an_unchanged_host_needs_no_round() {
     let host = kernel("link eth0 nic up");
-    assert_eq!(to(&host).handle(from(&host), &[]), RoundResult::Restored);
+    assert_eq!(compare(&mut to(&host), from(&host), &[]), RoundResult::Restored);
 }
 
 #[test]
@@ -148,7 +159,7 @@ fn in_another_boot_only_files_are_restored() {
     let snapshot = Snapshot { network: Some(network), ..snapshot() };
     let mut rollback = rollback_to(snapshot, "two");
     assert_eq!(rollback.scope(), RoundScope::Nothing);
-    assert_eq!(rollback.handle(observed(HostRecord::default()), &[]), RoundResult::Restored);
+    assert_eq!(compare(&mut rollback, observed(HostRecord::default()), &[]), RoundResult::Restored);
 }
 
 /// Rolls back from one host to another; returns the plan of each round and the restored host.
@@ -271,7 +282,9 @@ fn a_link_is_looked_at_again_by_the_name_that_it_was_given() {
     let then = kernel("link eth0 nic up\naddr eth0 192.0.2.1/24");
     let now = kernel("link br0 bridge up\nlink eth0 nic up master br0\naddr br0 192.0.2.1/24");
     let mut rollback = to(&then);
-    let RoundResult::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    let RoundResult::Do(plan) = compare(&mut rollback, from(&now), &[]) else {
+        panic!("{rollback:?}")
+    };
     let RoundScope::Links(links) = rollback.scope() else { panic!("{rollback:?}") };
     assert_eq!(plan.discarded.len(), 1);
     assert!(plan.discarded.iter().all(|it| links.contains(it)), "{plan}{links:?}");
@@ -283,14 +296,14 @@ fn refuse_all(errno: i32) -> RoundResult {
     let mut rollback = to(&then);
     let mut refused = Vec::new();
     for _ in 0..2 {
-        let RoundResult::Do(plan) = rollback.handle(from(&now), &refused) else {
+        let RoundResult::Do(plan) = compare(&mut rollback, from(&now), &refused) else {
             panic!("{rollback:?}")
         };
         assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\n");
         let step = plan.steps[0].step.clone();
         refused = vec![(step, StepError::kernel(errno, None))];
     }
-    rollback.handle(from(&now), &refused)
+    compare(&mut rollback, from(&now), &refused)
 }
 
 #[test]
@@ -322,13 +335,15 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let snapshot =
         Snapshot { network: Some(network), files: Files::from([(path, files)]), ..snapshot() };
     let mut rollback = rollback_to(snapshot.clone(), "one");
-    let RoundResult::Do(plan) = rollback.handle(from(&now), &[]) else { panic!("{rollback:?}") };
+    let RoundResult::Do(plan) = compare(&mut rollback, from(&now), &[]) else {
+        panic!("{rollback:?}")
+    };
     assert_eq!(plan.to_string(), "link   set eth0 mtu 1500\nfile   link eth0.xml, as recorded\n");
     let step = plan.steps[1].step.clone();
     now.clone_from(&then);
     for _ in 0..2 {
         let observed = Observed { files: Err(err.clone()), ..from(&now) };
-        let RoundResult::GiveUp(remains) = rollback.handle(observed, &[]) else {
+        let RoundResult::GiveUp(remains) = compare(&mut rollback, observed, &[]) else {
             panic!("{rollback:?}")
         };
         assert_eq!(remains.to_string(), format!("not restored: {err}"));
@@ -338,7 +353,7 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let parts = RollbackParts { network: false, files: true };
     let mut rollback = Rollback::new(Rc::new(snapshot), parts, &moment("one", 20));
     assert_eq!(rollback.scope(), RoundScope::Nothing);
-    let RoundResult::Do(plan) = rollback.handle(observed(HostRecord::default()), &[]) else {
+    let RoundResult::Do(plan) = compare(&mut rollback, observed(HostRecord::default()), &[]) else {
         panic!("{rollback:?}")
     };
     assert_eq!(plan.steps.len(), 1);
@@ -354,7 +369,7 @@ fn a_round_that_is_compared_in_parts_is_the_same() {
          rule ipv4 100 from 192.0.2.1/32 lookup 100\n",
     );
     let now = kernel("link eth0 nic up\naddr eth0 192.0.2.9/24\nlink br0 bridge up\n");
-    let whole = to(&then).handle(from(&now), &[]);
+    let whole = compare(&mut to(&then), from(&now), &[]);
     for entry_count in 1..5 {
         let mut rollback = to(&then);
         rollback.begin_round(from(&now));
