@@ -86,11 +86,6 @@ impl StepError {
         };
         Self { errno, text }
     }
-
-    /// Another obstacle.
-    pub fn other(text: String) -> Self {
-        Self { errno: 0, text }
-    }
 }
 
 impl From<&io::Error> for StepError {

@@ -180,7 +180,7 @@ fn what_cannot_be_undone_is_told_and_does_not_stop_the_rest() {
 #[test]
 fn the_first_step_that_is_refused_has_changed_nothing() {
     let mut job = job(three_steps());
-    assert_eq!(run(&mut job, |_| Err(StepError::other("no".to_owned()))).len(), 1);
+    assert_eq!(run(&mut job, |_| Err(StepError { errno: 0, text: "no".to_owned() })).len(), 1);
     let text = "link set eth0 up: no; nothing has been changed";
     assert_eq!(job.outcome().unwrap_err().to_string(), text);
 }

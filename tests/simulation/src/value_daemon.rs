@@ -504,7 +504,7 @@ impl Fate {
             Self::Done | Self::Killed(_) | Self::Torn(_) => None,
             Self::Refused(0) => {
                 *self = Self::Done;
-                Some(StepError::other(format!("no {step}")))
+                Some(StepError { errno: 0, text: format!("no {step}") })
             }
             Self::Refused(left) => {
                 // Waiting for a lease performs nothing.
