@@ -142,10 +142,7 @@ impl<'a> Builder<'a> {
     /// link that is yet to be created, since the clients would find it.
     pub(super) fn stop_all_clients(&mut self, link: IfName) -> Result<(), PlanRefusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == link) {
-            self.push(
-                Step::Dhcp(DhcpStep::Stop(*lease)),
-                vec![Step::Dhcp(DhcpStep::Start(*lease))],
-            );
+            self.push(DhcpStep::Stop(*lease), vec![Step::Dhcp(DhcpStep::Start(*lease))]);
         }
         for client in self.survey.foreign.iter().filter(|client| client.is_on(link)) {
             if !matches!(client.links, ClientLinks::All(_)) {
@@ -192,7 +189,7 @@ impl<'a> Builder<'a> {
             return Err(PlanRefusal::Client { name, client });
         }
         let undo = vec![Step::Dhcp(DhcpStep::StartForeign(client.clone()))];
-        self.push(Step::Dhcp(DhcpStep::EndForeign(client)), undo);
+        self.push(DhcpStep::EndForeign(client), undo);
         Ok(())
     }
 
@@ -201,10 +198,7 @@ impl<'a> Builder<'a> {
     pub(super) fn stop_clients(&mut self, definition: &'a Interface) -> Result<(), PlanRefusal> {
         for lease in self.survey.leases.iter().filter(|lease| lease.link == definition.name) {
             if wanted_lease(definition, lease.family) != Some(lease.name_servers) {
-                self.push(
-                    Step::Dhcp(DhcpStep::Stop(*lease)),
-                    vec![Step::Dhcp(DhcpStep::Start(*lease))],
-                );
+                self.push(DhcpStep::Stop(*lease), vec![Step::Dhcp(DhcpStep::Start(*lease))]);
             }
         }
         let link = definition.name;
@@ -268,7 +262,7 @@ impl<'a> Builder<'a> {
             // It may serve the other family too.
             if !self.steps().any(|step| *step == Step::Dhcp(DhcpStep::StartForeign(client.clone())))
             {
-                self.push(Step::Dhcp(DhcpStep::StartForeign(client)), undo);
+                self.push(DhcpStep::StartForeign(client), undo);
             }
             return;
         }
@@ -278,7 +272,7 @@ impl<'a> Builder<'a> {
         let like = std::iter::once(link).chain(definition.members()).find(had_one);
         let lease = Lease { like, ..lease };
         let undo = self.drop_lease(lease);
-        self.push(Step::Dhcp(DhcpStep::Start(lease)), vec![undo]);
+        self.push(DhcpStep::Start(lease), vec![undo]);
     }
 
     /// Starts the ended clients of other programs on a link without a definition.
@@ -286,7 +280,7 @@ impl<'a> Builder<'a> {
         for client in self.survey.ended.iter().filter(|client| client.is_on(link)) {
             let client = Box::new(client.clone());
             let undo = vec![Step::Dhcp(DhcpStep::EndForeign(client.clone()))];
-            self.push(Step::Dhcp(DhcpStep::StartForeign(client)), undo);
+            self.push(DhcpStep::StartForeign(client), undo);
         }
     }
 

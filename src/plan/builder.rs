@@ -56,14 +56,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a step, and the steps that undo it, in order.
-    pub(super) fn push(&mut self, step: Step, undo: Vec<Step>) {
-        self.steps.push(Planned { step, undo });
+    pub(super) fn push(&mut self, step: impl Into<Step>, undo: Vec<Step>) {
+        self.steps.push(Planned { step: step.into(), undo });
     }
 
     /// Appends a step to those that undo the last step.
-    pub(super) fn also_undo(&mut self, undo: Step) {
+    pub(super) fn also_undo(&mut self, undo: impl Into<Step>) {
         if let Some(last) = self.steps.last_mut() {
-            last.undo.push(undo);
+            last.undo.push(undo.into());
         }
     }
 
@@ -76,13 +76,13 @@ impl<'a> Builder<'a> {
 
     pub(super) fn add_link(&mut self, spec: LinkSpec) {
         let undo = Step::Request(KernelRequest::DeleteLink(spec.name));
-        self.push(Step::Request(KernelRequest::AddLink(spec)), vec![undo]);
+        self.push(KernelRequest::AddLink(spec), vec![undo]);
     }
 
     /// Sets `value`; `old` is the former value.
     pub(super) fn set(&mut self, link: IfName, value: LinkValue, old: LinkValue) {
         let undo = Step::Request(KernelRequest::SetLink { link, value: old });
-        self.push(Step::Request(KernelRequest::SetLink { link, value }), vec![undo]);
+        self.push(KernelRequest::SetLink { link, value }, vec![undo]);
     }
 
     /// Renames a link that is down, so that it can be deleted later.
@@ -91,7 +91,7 @@ impl<'a> Builder<'a> {
         let undo =
             Step::Request(KernelRequest::SetLink { link: name, value: LinkValue::Name(link.name) });
         self.push(
-            Step::Request(KernelRequest::SetLink { link: link.name, value: LinkValue::Name(name) }),
+            KernelRequest::SetLink { link: link.name, value: LinkValue::Name(name) },
             vec![undo],
         );
         self.discarded.push(name);
@@ -99,27 +99,24 @@ impl<'a> Builder<'a> {
 
     pub(super) fn add_address(&mut self, link: IfName, record: AddressRecord) {
         let undo = Step::Request(KernelRequest::DeleteAddress { link, record: record.clone() });
-        self.push(Step::Request(KernelRequest::AddAddress { link, record }), vec![undo]);
+        self.push(KernelRequest::AddAddress { link, record }, vec![undo]);
     }
 
     /// Replaces `old` by `new`, which is the same address with another lifetime.
     pub(super) fn change_address(&mut self, link: IfName, old: &AddressRecord, new: AddressRecord) {
         let undo = Step::Request(KernelRequest::ChangeAddress { link, record: old.clone() });
-        self.push(Step::Request(KernelRequest::ChangeAddress { link, record: new }), vec![undo]);
+        self.push(KernelRequest::ChangeAddress { link, record: new }, vec![undo]);
     }
 
     pub(super) fn delete_address(&mut self, link: IfName, record: &AddressRecord) {
         let undo = Step::Request(KernelRequest::AddAddress { link, record: record.clone() });
-        self.push(
-            Step::Request(KernelRequest::DeleteAddress { link, record: record.clone() }),
-            vec![undo],
-        );
+        self.push(KernelRequest::DeleteAddress { link, record: record.clone() }, vec![undo]);
     }
 
     pub(super) fn add_route(&mut self, link: IfName, record: RouteRecord) {
         let record = record.to_add();
         let undo = Step::Request(KernelRequest::DeleteRoute { link, record: record.clone() });
-        self.push(Step::Request(KernelRequest::AddRoute { link, record }), vec![undo]);
+        self.push(KernelRequest::AddRoute { link, record }, vec![undo]);
     }
 
     /// Removes a route. If its gateway is no longer in a network of the link, the undo step marks
@@ -128,10 +125,7 @@ impl<'a> Builder<'a> {
         let is_reached = self.find(&link).is_none_or(|now| is_reached(now, record));
         let again = if is_reached { record.clone() } else { record.on_link() };
         let undo = Step::Request(KernelRequest::AddRoute { link, record: again.to_add() });
-        self.push(
-            Step::Request(KernelRequest::DeleteRoute { link, record: record.clone() }),
-            vec![undo],
-        );
+        self.push(KernelRequest::DeleteRoute { link, record: record.clone() }, vec![undo]);
     }
 
     /// Records a lost route.

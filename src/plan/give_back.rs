@@ -34,7 +34,7 @@ impl Builder<'_> {
             };
             let wanted = then.addresses.iter().find(is_leased).map(|it| it.address.prefix);
             let lease = Lease { wanted, ..*lease };
-            self.push(Step::Dhcp(DhcpStep::Start(lease)), vec![Step::Dhcp(DhcpStep::Stop(lease))]);
+            self.push(DhcpStep::Start(lease), vec![Step::Dhcp(DhcpStep::Stop(lease))]);
         }
     }
 }

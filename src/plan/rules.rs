@@ -28,7 +28,7 @@ impl<'a> Builder<'a> {
         }
         for rule in added.into_iter().map(Apart::Rule) {
             let undo = vec![Step::Request(KernelRequest::DeleteApart(rule.clone()))];
-            self.push(Step::Request(KernelRequest::AddApart(rule)), undo);
+            self.push(KernelRequest::AddApart(rule), undo);
         }
     }
 
@@ -41,7 +41,7 @@ impl<'a> Builder<'a> {
         };
         for rule in rules.iter().filter(is_a_ports).cloned().map(Apart::Rule) {
             let undo = vec![Step::Request(KernelRequest::AddApart(rule.clone()))];
-            self.push(Step::Request(KernelRequest::DeleteApart(rule)), undo);
+            self.push(KernelRequest::DeleteApart(rule), undo);
         }
     }
 }

@@ -174,6 +174,18 @@ impl Step {
     }
 }
 
+impl From<KernelRequest> for Step {
+    fn from(request: KernelRequest) -> Self {
+        Self::Request(request)
+    }
+}
+
+impl From<DhcpStep> for Step {
+    fn from(step: DhcpStep) -> Self {
+        Self::Dhcp(step)
+    }
+}
+
 impl DhcpStep {
     fn link_name(&self) -> Option<IfName> {
         match self {

@@ -84,7 +84,7 @@ pub fn tear_down(
     vlans.sort_by_cached_key(|surveyed| Reverse(depth(&builder, &surveyed.link)));
     for surveyed in vlans {
         let undo = remake_vlan(&builder, surveyed);
-        builder.push(Step::Request(KernelRequest::DeleteLink(surveyed.link.name)), undo);
+        builder.push(KernelRequest::DeleteLink(surveyed.link.name), undo);
     }
     builder.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
     Ok(builder.finish())
@@ -143,10 +143,8 @@ fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result
         builder.strip(member);
         builder.release(now, &member.link);
         if let Some(mac) = now.mac {
-            builder.also_undo(Step::Request(KernelRequest::SetLink {
-                link: now.name,
-                value: LinkValue::Mac(mac),
-            }));
+            builder
+                .also_undo(KernelRequest::SetLink { link: now.name, value: LinkValue::Mac(mac) });
         }
     }
     Ok(())

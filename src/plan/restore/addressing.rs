@@ -22,7 +22,7 @@ impl<'a> OutlineBuilder<'a> {
         let then = &self.then.leases;
         let runs_on = |lease: &&Lease| !then.iter().any(|then| is_same_client(then, lease));
         let stale: Vec<_> = self.leases.iter().filter(runs_on).copied().collect();
-        stale.into_iter().for_each(|lease| self.push(Step::Dhcp(DhcpStep::Stop(lease))));
+        stale.into_iter().for_each(|lease| self.push(DhcpStep::Stop(lease)));
         // A client that serves all links, or that another program restarts, cannot be ended.
         let is_stale = |client: &&ForeignClient| {
             client.only_link().is_some()
@@ -31,10 +31,10 @@ impl<'a> OutlineBuilder<'a> {
         };
         let stale: Vec<_> = self.foreign.iter().filter(is_stale).cloned().collect();
         for client in stale {
-            self.push(Step::Dhcp(DhcpStep::EndForeign(Box::new(client))));
+            self.push(DhcpStep::EndForeign(Box::new(client)));
         }
         for part in parts_taken(&self.then.foreign, self.foreign) {
-            self.push(Step::Dhcp(DhcpStep::EndForeign(Box::new(part))));
+            self.push(DhcpStep::EndForeign(Box::new(part)));
         }
     }
 
@@ -52,7 +52,7 @@ impl<'a> OutlineBuilder<'a> {
             let mut bound = pair.then.addresses.iter().filter(is_bound);
             let bound = bound.find(|record| record.address.lifetime == Lifetime::Finite);
             let wanted = bound.map(|record| record.address.prefix);
-            self.push(Step::Dhcp(DhcpStep::Start(Lease { wanted, ..*lease })));
+            self.push(DhcpStep::Start(Lease { wanted, ..*lease }));
         }
         for client in &self.then.foreign {
             // A client without its link is not started.
@@ -63,12 +63,12 @@ impl<'a> OutlineBuilder<'a> {
             let client = Box::new(client.clone());
             match client.keeper {
                 Some(_) => self.lost.push(Loss::Client(client)),
-                None => self.push(Step::Dhcp(DhcpStep::StartForeign(client))),
+                None => self.push(DhcpStep::StartForeign(client)),
             }
         }
         for part in parts_taken(self.foreign, &self.then.foreign) {
             if part.only_link().is_some_and(|link| self.links.contains_key(&link)) {
-                self.push(Step::Dhcp(DhcpStep::StartForeign(Box::new(part))));
+                self.push(DhcpStep::StartForeign(Box::new(part)));
             }
         }
     }
@@ -78,7 +78,7 @@ impl<'a> OutlineBuilder<'a> {
     pub(super) fn strip(&mut self, recorded: &Recorded) {
         let link = recorded.link().name;
         for record in recorded.routes.iter().cloned() {
-            self.push(Step::Request(KernelRequest::DeleteRoute { link, record }));
+            self.push(KernelRequest::DeleteRoute { link, record });
         }
         for record in recorded.addresses.iter().filter(|it| is_chosen(it)).rev() {
             take_away(link, record, &mut self.steps);

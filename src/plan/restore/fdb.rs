@@ -6,7 +6,6 @@ use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::netlink::record::fdb::FdbEntry;
 use crate::plan::request::KernelRequest;
-use crate::plan::step::Step;
 
 use super::{OutlineBuilder, Pair};
 
@@ -14,7 +13,7 @@ impl OutlineBuilder<'_> {
     /// Restores the entries of a guest's port that joins its bridge in this round.
     pub(super) fn give_fdb(&mut self, guest: IfName, index: LinkIndex) {
         for entry in self.then.host.fdb_of(index).iter().filter(|entry| !entry.is_self()) {
-            self.push(Step::Request(KernelRequest::SetFdb { link: guest, entry: entry.clone() }));
+            self.push(KernelRequest::SetFdb { link: guest, entry: entry.clone() });
         }
     }
 
@@ -29,10 +28,10 @@ impl OutlineBuilder<'_> {
             let is_moving = self.then.host.master_of(then.link()) != self.master_now(now);
             let is_lost = |entry: &_| is_moving && !FdbEntry::is_self(entry);
             for entry in has.difference(had).filter(|entry| !is_lost(entry)) {
-                self.push(Step::Request(KernelRequest::DeleteFdb { link, entry: entry.clone() }));
+                self.push(KernelRequest::DeleteFdb { link, entry: entry.clone() });
             }
             for entry in had.iter().filter(|entry| is_lost(entry) || !has.contains(*entry)) {
-                self.push(Step::Request(KernelRequest::SetFdb { link, entry: entry.clone() }));
+                self.push(KernelRequest::SetFdb { link, entry: entry.clone() });
             }
         }
     }

@@ -66,7 +66,7 @@ impl<'a> OutlineBuilder<'a> {
         deleted.sort_by_cached_key(|recorded| Reverse(outline::depth(now, recorded.link())));
         for recorded in deleted {
             self.removed.insert(recorded.link().name);
-            self.push(Step::Request(KernelRequest::DeleteLink(recorded.link().name)));
+            self.push(KernelRequest::DeleteLink(recorded.link().name));
         }
         // Bridges are removed before the bonds that are their ports.
         let (bonds, bridges): (Vec<_>, Vec<_>) = others.into_iter().partition(is_bond);
@@ -116,10 +116,7 @@ impl<'a> OutlineBuilder<'a> {
             if matches!(link.kind, LinkKind::Vlan { .. }) && link.mac == mac_below {
                 record.link.mac = None;
             }
-            self.push(Step::Request(KernelRequest::RemakeLink {
-                record: Box::new(record),
-                parent,
-            }));
+            self.push(KernelRequest::RemakeLink { record: Box::new(record), parent });
             self.links.insert(name, Pair { then: recorded, now: None, differs: true });
         }
     }
@@ -139,7 +136,7 @@ impl<'a> OutlineBuilder<'a> {
             return self.links.contains_key(&name);
         }
         let (record, other) = (Box::new(then.record.clone()), Box::new(peer.record.clone()));
-        self.push(Step::Request(KernelRequest::RemakePair { record, peer: other }));
+        self.push(KernelRequest::RemakePair { record, peer: other });
         for then in [then, peer] {
             self.links.insert(then.link().name, Pair { then, now: None, differs: true });
         }
@@ -178,10 +175,8 @@ impl<'a> OutlineBuilder<'a> {
                 }
                 match setting.default_vlan() {
                     Some(default) => self.set_default_vlan(name, default, setting),
-                    None => self.push(Step::Request(KernelRequest::ResetLink {
-                        link: name,
-                        setting: Box::new(setting),
-                    })),
+                    None => self
+                        .push(KernelRequest::ResetLink { link: name, setting: Box::new(setting) }),
                 }
             }
             // A bond's members have its hardware address and its MTU.
@@ -241,10 +236,7 @@ impl<'a> OutlineBuilder<'a> {
             }
             for setting in pair.then.record.settings_besides(pair.now.map(|now| &now.record)) {
                 if setting.is_of_port() && has == Some(master) {
-                    self.push(Step::Request(KernelRequest::ResetLink {
-                        link: name,
-                        setting: Box::new(setting),
-                    }));
+                    self.push(KernelRequest::ResetLink { link: name, setting: Box::new(setting) });
                 }
             }
         }
@@ -276,10 +268,7 @@ impl<'a> OutlineBuilder<'a> {
                 continue;
             }
             for setting in had.settings_of_new(&now.link().kind) {
-                self.push(Step::Request(KernelRequest::ResetLink {
-                    link: *guest,
-                    setting: Box::new(setting),
-                }));
+                self.push(KernelRequest::ResetLink { link: *guest, setting: Box::new(setting) });
             }
         }
     }

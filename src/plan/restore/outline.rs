@@ -157,12 +157,12 @@ impl<'a> OutlineBuilder<'a> {
         pairs.filter(|pair| pair.differs).copied().collect()
     }
 
-    pub(super) fn push(&mut self, step: Step) {
-        self.steps.push(step);
+    pub(super) fn push(&mut self, step: impl Into<Step>) {
+        self.steps.push(step.into());
     }
 
     pub(super) fn set(&mut self, link: IfName, value: LinkValue) {
-        self.push(Step::Request(KernelRequest::SetLink { link, value }));
+        self.push(KernelRequest::SetLink { link, value });
     }
 
     /// Renames a link that is down, so that it can be deleted later.

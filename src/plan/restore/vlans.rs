@@ -8,7 +8,6 @@ use crate::netlink::record::bridge_vlan::BridgeVlans;
 use crate::netlink::record::link::LinkSetting;
 use crate::plan::remake::vlan_steps;
 use crate::plan::request::KernelRequest;
-use crate::plan::step::Step;
 
 use super::outline::{OutlineBuilder, Pair};
 
@@ -82,14 +81,11 @@ impl<'a> OutlineBuilder<'a> {
         let spared = now.ports_of(&bridge).map(Recorded::link).filter(is_spared);
         let spared: Vec<_> = spared.map(|link| link.name).collect();
         for link in &spared {
-            self.push(Step::Request(KernelRequest::SetVlans { link: *link, vlans: vlan.clone() }));
+            self.push(KernelRequest::SetVlans { link: *link, vlans: vlan.clone() });
         }
-        self.push(Step::Request(KernelRequest::ResetLink {
-            link: bridge,
-            setting: Box::new(setting),
-        }));
+        self.push(KernelRequest::ResetLink { link: bridge, setting: Box::new(setting) });
         for link in spared {
-            self.push(Step::Request(KernelRequest::DeleteVlans { link, vlans: vlan.clone() }));
+            self.push(KernelRequest::DeleteVlans { link, vlans: vlan.clone() });
         }
     }
 
