@@ -11,6 +11,8 @@
 
 #[path = "tidy/english.rs"]
 mod english;
+#[path = "tidy/let_chains.rs"]
+mod let_chains;
 #[path = "tidy/test_table.rs"]
 mod test_table;
 

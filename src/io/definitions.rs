@@ -395,10 +395,10 @@ impl DefinitionStore {
                 if is_current(watch) =>
             {
                 let path = FilePath::new(name).filter(|path| self.files.backend().owns(path));
-                if let Some(path) = path
-                    && (change == FileChange::Other || !changes.contains_key(&path))
-                {
-                    changes.insert(path, change);
+                if let Some(path) = path {
+                    if change == FileChange::Other || !changes.contains_key(&path) {
+                        changes.insert(path, change);
+                    }
                 }
             }
             (FileEvent::Folder { .. } | FileEvent::File { .. }, _) => {}
