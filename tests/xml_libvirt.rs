@@ -55,11 +55,11 @@ for path in paths:
     with open(path, encoding="utf-8", newline="") as file:
         text = file.read()
     try:
-        told = connection.interfaceDefineXML(text, flags).XMLDesc()
+        answer = connection.interfaceDefineXML(text, flags).XMLDesc()
     except libvirt.libvirtError as err:
         code, domain = err.get_error_code(), err.get_error_domain()
-        told = f"{code}/{domain}\n{err.get_error_message()}\n"
-    sys.stdout.write(told + "\0")
+        answer = f"{code}/{domain}\n{err.get_error_message()}\n"
+    sys.stdout.write(answer + "\0")
 "#;
 
 /// VIR_INTERFACE_DEFINE_VALIDATE.
@@ -78,23 +78,23 @@ fn ask_libvirt<'a>(
     }
     let mut python = command(PYTHON);
     python.args(["-", flags]).args(paths);
-    let told = run_with_input(&mut python, DEFINE).ok();
-    let told: Vec<_> = told.split_terminator('\0').map(str::to_owned).collect();
-    assert_eq!(told.len(), count, "each file was judged");
-    Some(told)
+    let answer = run_with_input(&mut python, DEFINE).ok();
+    let answer: Vec<_> = answer.split_terminator('\0').map(str::to_owned).collect();
+    assert_eq!(answer.len(), count, "each file was judged");
+    Some(answer)
 }
 
 fn check_against_libvirt(folder: &str, partner: &str) {
     let pairs = pairs(folder, ".xml", partner);
-    let Some(told) = ask_libvirt("0", pairs.iter().map(|pair| &pair.given)) else { return };
-    for (pair, told) in pairs.iter().zip(told) {
+    let Some(answer) = ask_libvirt("0", pairs.iter().map(|pair| &pair.given)) else { return };
+    for (pair, answer) in pairs.iter().zip(answer) {
         let expected = fs::read_to_string(&pair.expected).unwrap();
         if pair.name.starts_with("ours-") {
-            assert_ne!(told, expected, "{}: libvirt says the same", pair.name);
+            assert_ne!(answer, expected, "{}: libvirt says the same", pair.name);
         } else if pair.name.starts_with("syntax-") {
-            assert_eq!(told.lines().next(), expected.lines().next(), "{}: {told}", pair.name);
+            assert_eq!(answer.lines().next(), expected.lines().next(), "{}: {answer}", pair.name);
         } else {
-            assert_eq!(told, expected, "{}", pair.name);
+            assert_eq!(answer, expected, "{}", pair.name);
         }
     }
 }
@@ -112,12 +112,12 @@ fn xml_that_libvirt_refuses_is_refused_with_its_messages() {
 #[test]
 fn xml_that_the_schema_forbids_is_refused_by_libvirt_too() {
     let pairs = pairs("xml/schema", ".xml", ".err");
-    let Some(told) = ask_libvirt(VALIDATE, pairs.iter().map(|pair| &pair.given)) else { return };
-    for (pair, told) in pairs.iter().zip(told) {
+    let Some(answer) = ask_libvirt(VALIDATE, pairs.iter().map(|pair| &pair.given)) else { return };
+    for (pair, answer) in pairs.iter().zip(answer) {
         // The further lines are the validator's own.
         let expected = fs::read_to_string(&pair.expected).unwrap();
         let head = |text: &str| text.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(head(&told), head(&expected), "{}", pair.name);
+        assert_eq!(head(&answer), head(&expected), "{}", pair.name);
     }
 }
 
@@ -359,14 +359,14 @@ fn variants_of_the_fixtures_are_handled_as_by_libvirt() {
     let files = write_all(&folder, &documents);
     let mut judged = 0;
     for (files, texts) in files.chunks(1000).zip(documents.chunks(1000)) {
-        let Some(told) = ask_libvirt("0", files.iter()) else { break };
-        for (text, told) in texts.iter().zip(told) {
+        let Some(answer) = ask_libvirt("0", files.iter()) else { break };
+        for (text, answer) in texts.iter().zip(answer) {
             let expected = match parse(text) {
                 Ok(_) => "<interface ".to_owned(),
                 Err(XmlError::Flaw { .. }) => continue,
                 Err(err) => format!("\n{}\n", CallError::from(err).message()),
             };
-            assert!(told.contains(&expected), "seed {seed}: {expected}, but {told}\n{text}");
+            assert!(answer.contains(&expected), "seed {seed}: {expected}, but {answer}\n{text}");
             judged += 1;
         }
     }

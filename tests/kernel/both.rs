@@ -240,7 +240,7 @@ fn the_kernel_made_of_values_refuses_what_the_kernel_refuses() {
         for step in steps() {
             kernel.drain(&mut host, &mut buffer).unwrap();
             changes.begin();
-            let Step::Request(request) = &step else { panic!("{step} is no request") };
+            let Step::Request(request) = &step else { panic!("{step} is not a request") };
             let added = changes.add(|out, sequence| request.encode(out, sequence, &host));
             let answer = added.map(|()| {
                 changes.send();

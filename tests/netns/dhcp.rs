@@ -647,8 +647,8 @@ fn resolvconf_is_told_of_each_leases_name_servers_and_of_their_end() {
         // Replaces any resolvconf of the host by one that records its calls.
         fs::create_dir_all(format!("{DIR}/bin")).unwrap();
         let resolvconf = format!("{DIR}/bin/resolvconf");
-        let told = format!("{DIR}/told");
-        let text = format!("#!/bin/sh\necho \"$@\" >>{told}\n[ $1 = -d ] || cat >>{told}\n");
+        let calls = format!("{DIR}/calls");
+        let text = format!("#!/bin/sh\necho \"$@\" >>{calls}\n[ $1 = -d ] || cat >>{calls}\n");
         fs::write(format!("{DIR}/text"), text).unwrap();
         run(command("install").args(["-m", "755", &format!("{DIR}/text"), &resolvconf])).ok();
         let text = script::TEXT.replace("\nPATH=", &format!("\nPATH={DIR}/bin:"));
@@ -657,8 +657,8 @@ fn resolvconf_is_told_of_each_leases_name_servers_and_of_their_end() {
             shell.args(["-c", &text, "script", name]).envs(variables.iter().copied());
             shell.env("VIRTINTERFACED_LEASE", format!("{DIR}/eth0.{family}"));
             run(shell.env("interface", "eth0")).ok();
-            let said = fs::read_to_string(&told).unwrap_or_default();
-            let _ = fs::remove_file(&told);
+            let said = fs::read_to_string(&calls).unwrap_or_default();
+            let _ = fs::remove_file(&calls);
             said
         };
         assert_eq!(event("end", "ipv4", &[]), "");

@@ -8,7 +8,7 @@
 #   a topic of the chapter                is tested by
 #   two managers undo each other's work   beneath_bridge
 #   the warnings, and when they come      is_warned_of, at each manager
-#   what to do, and that it helps         is_told_to_stop, at each manager
+#   what to do, and that it helps         heeds_the_warning, at each manager
 #   ifupdown, its files and its words     ifupdown_manages
 #   ifup after a bridge, iface-start      beneath_bridge
 #   netifrc                               netifrc_manages
@@ -64,7 +64,7 @@ is_warned_of() {
 }
 
 # To be called after the advice of the warning was followed.
-is_told_to_stop() {
+heeds_the_warning() {
     try "$1: what the warning says helps" not_warned defines_bridge
     try "$1: the daemon does not warn then either" not_warned daemon restart
     undefines
@@ -102,7 +102,7 @@ ifupdown_manages() {
     ifupdown_is_found "$1"
     beneath_bridge
     stanza
-    is_told_to_stop "$1"
+    heeds_the_warning "$1"
 }
 
 # Tests the warnings for the file of ifupdown, which all of its variants share.
@@ -183,7 +183,7 @@ END
     is_warned_of netifrc "${place}conf.d/net:1): remove eth0 from /etc/conf.d/net, and net.eth0 from its runlevel"
     rc-update del net.eth0 default >/dev/null
     : >/etc/conf.d/net
-    is_told_to_stop netifrc
+    heeds_the_warning netifrc
 }
 
 # A dhcpcd that manages all links.
@@ -274,7 +274,7 @@ dhcpcd_manages() {
     dhcpcd -x >/dev/null 2>&1
     soon refused pidof dhcpcd
     dhcpcd -b >/dev/null 2>&1
-    is_told_to_stop dhcpcd
+    heeds_the_warning dhcpcd
     try "dhcpcd: a bridge over a NIC that it leaves alone" bridges_nic_by_address
     dhcpcd -x >/dev/null 2>&1
     echo nodev >/etc/dhcpcd.conf
@@ -338,7 +338,7 @@ connman_manages() {
     connman_leaves vmnet,dummy,lo,br,eth
     connmand >/dev/null 2>&1
     soon pidof connmand >/dev/null
-    is_told_to_stop connman
+    heeds_the_warning connman
     try "connman: a bridge over a NIC that it leaves alone" bridges_nic_by_address
     kill "$(pidof connmand)"
     soon refused pidof connmand
@@ -376,7 +376,7 @@ network_manager_manages() {
     network_manager_leaves 'interface-name:eth0'
     network_manager_starts >/dev/null 2>&1
     sleep 5
-    is_told_to_stop NetworkManager
+    heeds_the_warning NetworkManager
     try "NetworkManager: a bridge over a NIC that it leaves alone" bridges_nic_by_address
     kill "$(pidof NetworkManager)"
     soon refused pidof NetworkManager
@@ -443,7 +443,7 @@ host_has_a_network() {
         # Debian's BusyBox does not support addresses, so it brings nothing up.
         ifupdown_is_found BusyBox
         stanza
-        is_told_to_stop BusyBox
+        heeds_the_warning BusyBox
         busybox_ifup_goes
         bus_starts
         connman_manages
