@@ -39,26 +39,30 @@ pub trait Backend: fmt::Debug {
     ///
     /// # Errors
     /// The format or the files do not allow it.
-    fn define(&self, interface: &Interface, files: &FileSet) -> Result<Vec<FileEdit>, Refusal>;
+    fn define(
+        &self,
+        interface: &Interface,
+        files: &FileSet,
+    ) -> Result<Vec<FileEdit>, DefinitionRefusal>;
 
     /// The edits that remove the definition of `name`: none if it is not defined.
     ///
     /// # Errors
     /// The format or the files do not allow it.
-    fn undefine(&self, name: &IfName, files: &FileSet) -> Result<Vec<FileEdit>, Refusal>;
+    fn undefine(&self, name: &IfName, files: &FileSet) -> Result<Vec<FileEdit>, DefinitionRefusal>;
 }
 
 /// Why a definition cannot be written: a clause of one line, "its name begins with a dot".
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal(pub String);
+pub struct DefinitionRefusal(pub String);
 
-impl fmt::Display for Refusal {
+impl fmt::Display for DefinitionRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for DefinitionRefusal {}
 
 /// A host's definition files as they were last read, and their definitions.
 #[derive(Clone, Debug)]
@@ -106,7 +110,7 @@ impl DefinitionFiles {
     ///
     /// # Errors
     /// The format or the files do not allow it.
-    pub fn define(&self, interface: &Interface) -> Result<Vec<FileEdit>, Refusal> {
+    pub fn define(&self, interface: &Interface) -> Result<Vec<FileEdit>, DefinitionRefusal> {
         self.backend.define(interface, &self.files)
     }
 
@@ -114,7 +118,7 @@ impl DefinitionFiles {
     ///
     /// # Errors
     /// The format or the files do not allow it.
-    pub fn undefine(&self, name: &IfName) -> Result<Vec<FileEdit>, Refusal> {
+    pub fn undefine(&self, name: &IfName) -> Result<Vec<FileEdit>, DefinitionRefusal> {
         self.backend.undefine(name, &self.files)
     }
 }

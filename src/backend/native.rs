@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Backend, Refusal};
+use crate::backend::{Backend, DefinitionRefusal};
 use crate::definitions::files::{FileEdit, FilePath, FileSet};
 use crate::definitions::{Definitions, Note};
 use crate::limits::DEFINITION_LEN_MAX;
@@ -92,9 +92,13 @@ impl Backend for Native {
         changed.iter().for_each(|path| Self::read(definitions, files, path));
     }
 
-    fn define(&self, interface: &Interface, files: &FileSet) -> Result<Vec<FileEdit>, Refusal> {
+    fn define(
+        &self,
+        interface: &Interface,
+        files: &FileSet,
+    ) -> Result<Vec<FileEdit>, DefinitionRefusal> {
         let path = path_of(&interface.name)
-            .ok_or_else(|| Refusal("its name begins with a dot".to_owned()))?;
+            .ok_or_else(|| DefinitionRefusal("its name begins with a dot".to_owned()))?;
         let own = files.edit(path, Some(format(interface).into_bytes()));
         let parts: BTreeSet<_> = interface.members().into_iter().collect();
         let parts = parts.iter().filter(|name| **name != interface.name);
@@ -102,7 +106,7 @@ impl Backend for Native {
         Ok(own.into_iter().chain(removed).collect())
     }
 
-    fn undefine(&self, name: &IfName, files: &FileSet) -> Result<Vec<FileEdit>, Refusal> {
+    fn undefine(&self, name: &IfName, files: &FileSet) -> Result<Vec<FileEdit>, DefinitionRefusal> {
         let path = path_of(name);
         Ok(path.and_then(|path| files.edit(path, None)).into_iter().collect())
     }

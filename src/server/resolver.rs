@@ -44,7 +44,7 @@ pub(crate) struct Resolver<'a> {
 
 /// The progress of a call in one turn.
 #[derive(Debug)]
-pub(crate) enum Progress {
+pub(crate) enum CallProgress {
     Reply(Reply),
     /// It waits for an answer, at most this long.
     Waits(Question, Duration),
@@ -67,7 +67,7 @@ impl Resolver<'_> {
         call: &ConnectCall,
         client: &ClientState,
         answers: &mut Answers,
-    ) -> Result<Progress, CallError> {
+    ) -> Result<CallProgress, CallError> {
         let privilege = self.facts.privilege;
         self.go_through(answers, |answers| connect::handle(call, client, privilege, answers))
     }
@@ -80,7 +80,7 @@ impl Resolver<'_> {
         &mut self,
         call: &QueryCall,
         answers: &mut Answers,
-    ) -> Result<Progress, CallError> {
+    ) -> Result<CallProgress, CallError> {
         let world = World { host: self.host, files: self.files };
         self.go_through(answers, |answers| query::handle(call, &world, answers))
     }
@@ -91,13 +91,13 @@ impl Resolver<'_> {
         &mut self,
         answers: &mut Answers,
         handle: impl Fn(&Answers) -> Result<Outcome, CallError>,
-    ) -> Result<Progress, CallError> {
+    ) -> Result<CallProgress, CallError> {
         loop {
             match handle(answers)? {
-                Outcome::Reply(reply) => return Ok(Progress::Reply(reply)),
+                Outcome::Reply(reply) => return Ok(CallProgress::Reply(reply)),
                 Outcome::Ask(question) => match self.resolve(&question)? {
                     Resolution::Now(answer) => answers.add(answer),
-                    Resolution::Later(time) => return Ok(Progress::Waits(question, time)),
+                    Resolution::Later(time) => return Ok(CallProgress::Waits(question, time)),
                 },
             }
         }

@@ -15,7 +15,7 @@ use crate::proto::{Call, Reply};
 use crate::server::Server;
 use crate::server::changes::Answered;
 use crate::server::questions::OpenCall;
-use crate::server::resolver::{Progress, Resolution};
+use crate::server::resolver::{CallProgress, Resolution};
 use crate::session::{PendingCall, ReplyTo};
 
 impl Server {
@@ -78,8 +78,8 @@ impl Server {
             }
         };
         match progress {
-            Ok(Progress::Reply(reply)) => self.reply(id, &reply_to, Ok(reply), now),
-            Ok(Progress::Waits(question, time)) => {
+            Ok(CallProgress::Reply(reply)) => self.reply(id, &reply_to, Ok(reply), now),
+            Ok(CallProgress::Waits(question, time)) => {
                 let open = OpenCall { client: id, call, reply_to, answers };
                 self.clients.questions.ask(question, open, now + time);
             }

@@ -90,11 +90,11 @@ pub struct Session {
     calls_handed_out: u32,
     /// The maximum of unanswered calls (`max_client_requests`).
     calls_in_flight_max: u32,
-    stage: Stage,
+    stage: SessionStage,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+enum SessionStage {
     Serving,
     /// CONNECT_CLOSE is answered; the outbox is still written.
     Closing,
@@ -113,7 +113,7 @@ impl Session {
             keepalive: Keepalive::new(keepalive),
             calls_handed_out: 0,
             calls_in_flight_max,
-            stage: Stage::Serving,
+            stage: SessionStage::Serving,
         }
     }
 
@@ -124,7 +124,7 @@ impl Session {
 
     /// Takes received bytes.
     pub fn handle_bytes(&mut self, bytes: &[u8], carrier: Carrier) {
-        if self.stage == Stage::Serving {
+        if self.stage == SessionStage::Serving {
             self.unread.extend(bytes, carrier);
         }
     }
@@ -147,8 +147,8 @@ impl Session {
 
     /// Begins the stop: calls that were received whole are answered, then the session ends.
     pub(crate) fn handle_stop(&mut self) {
-        if self.stage == Stage::Serving {
-            self.stage = Stage::Finishing;
+        if self.stage == SessionStage::Serving {
+            self.stage = SessionStage::Finishing;
             self.settle();
         }
     }
@@ -210,7 +210,7 @@ impl Session {
         self.push_reply(&reply_to.header, &outcome);
         match outcome {
             Ok(Reply::Opened(opened)) => self.client.opened = Some(opened),
-            Ok(Reply::Closing) if self.answers_calls() => self.stage = Stage::Closing,
+            Ok(Reply::Closing) if self.answers_calls() => self.stage = SessionStage::Closing,
             Ok(Reply::KeepaliveSupported) => self.keepalive.start(now),
             Ok(Reply::Identified(identity)) => self.client.identity = Some(identity),
             Ok(
@@ -241,8 +241,10 @@ impl Session {
     /// Returns the bytes to be written. The caller reports progress to [`Session::handle_written`].
     pub fn poll_bytes(&self) -> &[u8] {
         match self.stage {
-            Stage::Serving | Stage::Closing | Stage::Finishing => self.outbox.bytes(),
-            Stage::Over(_) => &[],
+            SessionStage::Serving | SessionStage::Closing | SessionStage::Finishing => {
+                self.outbox.bytes()
+            }
+            SessionStage::Over(_) => &[],
         }
     }
 
@@ -255,7 +257,7 @@ impl Session {
     /// Returns whether to read from the client. False is backpressure: a client that does not
     /// collect its replies is not read.
     pub fn wants_read(&self) -> bool {
-        self.stage == Stage::Serving
+        self.stage == SessionStage::Serving
             && self.has_room()
             && (self.unread.len() < CLIENT_BYTES_UNREAD_MAX
                 || matches!(self.unread.frame(), Ok(None)))
@@ -274,13 +276,13 @@ impl Session {
     /// Returns why the session is over, if it is.
     pub fn ending(&self) -> Option<Ending> {
         match self.stage {
-            Stage::Serving | Stage::Closing | Stage::Finishing => None,
-            Stage::Over(ending) => Some(ending),
+            SessionStage::Serving | SessionStage::Closing | SessionStage::Finishing => None,
+            SessionStage::Over(ending) => Some(ending),
         }
     }
 
     fn answers_calls(&self) -> bool {
-        matches!(self.stage, Stage::Serving | Stage::Finishing)
+        matches!(self.stage, SessionStage::Serving | SessionStage::Finishing)
     }
 
     /// Ends a session whose last reply is written, if it was only waiting for that.
@@ -289,11 +291,11 @@ impl Session {
             return;
         }
         match self.stage {
-            Stage::Closing => self.end(Ending::Closed),
-            Stage::Finishing if matches!(self.unread.frame(), Ok(None)) => {
+            SessionStage::Closing => self.end(Ending::Closed),
+            SessionStage::Finishing if matches!(self.unread.frame(), Ok(None)) => {
                 self.end(Ending::Dismissed);
             }
-            Stage::Serving | Stage::Finishing | Stage::Over(_) => {}
+            SessionStage::Serving | SessionStage::Finishing | SessionStage::Over(_) => {}
         }
     }
 
@@ -320,8 +322,8 @@ impl Session {
     }
 
     fn end(&mut self, ending: Ending) {
-        if !matches!(self.stage, Stage::Over(_)) {
-            self.stage = Stage::Over(ending);
+        if !matches!(self.stage, SessionStage::Over(_)) {
+            self.stage = SessionStage::Over(ending);
         }
         self.unread = FrameBuffer::default();
     }

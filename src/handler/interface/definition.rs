@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The calls that change definitions: define, undefine. They change files, and not the kernel.
 
-use crate::backend::Refusal;
+use crate::backend::DefinitionRefusal;
 use crate::change::decision::{Change, Decision};
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::World;
@@ -97,7 +97,7 @@ pub(super) fn undefine(
 }
 
 /// The error for a definition that the backend does not write.
-fn unwritten(name: IfName, verb: &str, refusal: &Refusal) -> CallError {
+fn unwritten(name: IfName, verb: &str, refusal: &DefinitionRefusal) -> CallError {
     let detail = format!("interface '{name}' cannot be {verb}: {refusal}");
     CallError::new(ErrorCode::OperationInvalid, Domain::Interface, detail)
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use crate::backend::{Backend, Refusal};
+use crate::backend::{Backend, DefinitionRefusal};
 use crate::definitions::files::{FileEdit, FilePath, FileSet, FileState};
 use crate::definitions::{Definitions, Note};
 use crate::io::definitions::{DefinitionStore, Folder};
@@ -49,11 +49,11 @@ impl Backend for Words {
         definitions
     }
 
-    fn define(&self, _: &Interface, _: &FileSet) -> Result<Vec<FileEdit>, Refusal> {
+    fn define(&self, _: &Interface, _: &FileSet) -> Result<Vec<FileEdit>, DefinitionRefusal> {
         Ok(Vec::new())
     }
 
-    fn undefine(&self, _: &IfName, _: &FileSet) -> Result<Vec<FileEdit>, Refusal> {
+    fn undefine(&self, _: &IfName, _: &FileSet) -> Result<Vec<FileEdit>, DefinitionRefusal> {
         Ok(Vec::new())
     }
 }
