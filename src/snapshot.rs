@@ -5,6 +5,7 @@
 //! guest's. The file is sealed ([`crate::xdr::seal`]). The encoding is XDR (RFC 4506), and
 //! netlink's own for the kernel's messages.
 
+pub mod files;
 pub mod foreign;
 pub mod writer;
 
@@ -13,13 +14,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::definitions::files::FilePath;
 use crate::host::record::HostRecord;
 use crate::host::{is_out_of_the_way, may_be_guest};
-use crate::limits::{
-    DEFINITION_COUNT_MAX, DEFINITION_LEN_MAX, KEPT_COUNT_MAX, KEPT_TEXT_LEN_MAX, PATH_LEN_MAX,
-    SNAPSHOT_LEN_MAX,
-};
+use crate::limits::{DEFINITION_COUNT_MAX, KEPT_COUNT_MAX, KEPT_TEXT_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::{Lease, NameServers};
@@ -29,17 +26,11 @@ use crate::netlink::link::LinkKind;
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::seal::{Magic, SealError, unseal};
 use crate::xdr::writer::Writer;
+use files::Files;
 use writer::SnapshotWriter;
 
 /// The beginning of a snapshot's file; the number is the format's.
 pub(crate) const MAGIC: &Magic = b"vifchg4\n";
-
-/// The tags of [`KeptFile`].
-mod kind {
-    pub(super) const FILE: u32 = 0;
-    pub(super) const LINK: u32 = 1;
-    pub(super) const UNREAD: u32 = 2;
-}
 
 /// The state of a host.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -49,9 +40,6 @@ pub struct Snapshot {
     /// `None` for a daemon that cannot change the network.
     pub network: Option<Network>,
 }
-
-/// The definition files, by path.
-pub type Files = SortedMap<FilePath, KeptFile>;
 
 /// The running network.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -97,30 +85,6 @@ pub struct Caller {
     pub pid: i32,
     /// The number that virt-admin shows.
     pub client: u64,
-}
-
-/// One file, with the properties to be restored.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum KeptFile {
-    File {
-        bytes: Vec<u8>,
-        /// Permission bits.
-        mode: u32,
-        uid: u32,
-        gid: u32,
-    },
-    /// A symbolic link, and its target.
-    Link(Vec<u8>),
-    /// It exists and could not be read: a rollback leaves it alone.
-    Unread,
-}
-
-/// The restoration of one file.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct FileRestoration {
-    pub path: FilePath,
-    pub before: Option<KeptFile>,
-    pub after: Option<KeptFile>,
 }
 
 /// Why bytes are not a snapshot.
@@ -209,7 +173,7 @@ impl Snapshot {
         let opening = decode_opening(&mut reader)?;
         let mut files = Files::default();
         for _ in 0..reader.count("files", DEFINITION_COUNT_MAX)? {
-            let (path, file) = decode_file(&mut reader)?;
+            let (path, file) = files::decode(&mut reader)?;
             files.insert(path, file);
         }
         let has_network = reader.flag("network")?;
@@ -250,21 +214,6 @@ impl Network {
     }
 }
 
-/// The restorations that make the files `then` from the files `now`, in the order of their paths. A
-/// file that could not be read then is left alone.
-pub fn restorations(then: &Files, now: &Files) -> Vec<FileRestoration> {
-    let paths: BTreeSet<_> = then.keys().chain(now.keys()).collect();
-    let restoration = |path: &FilePath| {
-        let (before, after) = (now.get(path).cloned(), then.get(path).cloned());
-        (before != after && after != Some(KeptFile::Unread)).then(|| FileRestoration {
-            path: path.clone(),
-            before,
-            after,
-        })
-    };
-    paths.into_iter().filter_map(restoration).collect()
-}
-
 fn encode_opening(writer: &mut Writer<'_>, opening: &Opening) {
     let Opening { by, boot, at, deadline, since, until } = opening;
     writer.u32(by.uid);
@@ -297,39 +246,6 @@ fn decode_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, S
         Cow::Borrowed(text) => Ok(text.to_owned()),
         Cow::Owned(_) => Err(SnapshotError::Content(field)),
     }
-}
-
-fn encode_file(writer: &mut Writer<'_>, path: &FilePath, file: &KeptFile) {
-    writer.opaque(path.as_bytes());
-    match file {
-        KeptFile::File { bytes, mode, uid, gid } => {
-            writer.u32(kind::FILE);
-            [mode, uid, gid].into_iter().for_each(|number| writer.u32(*number));
-            writer.opaque(bytes);
-        }
-        KeptFile::Link(target) => {
-            writer.u32(kind::LINK);
-            writer.opaque(target);
-        }
-        KeptFile::Unread => writer.u32(kind::UNREAD),
-    }
-}
-
-fn decode_file(reader: &mut Reader<'_>) -> Result<(FilePath, KeptFile), SnapshotError> {
-    let path = FilePath::new(reader.opaque("path", PATH_LEN_MAX)?);
-    let path = path.ok_or(SnapshotError::Content("path"))?;
-    let file = match reader.u32("kind")? {
-        kind::FILE => {
-            let (mode, uid, gid) = (reader.u32("mode")?, reader.u32("uid")?, reader.u32("gid")?);
-            let len_max = usize::try_from(DEFINITION_LEN_MAX).unwrap_or(usize::MAX);
-            let bytes = reader.opaque("bytes", len_max)?.to_vec();
-            KeptFile::File { bytes, mode, uid, gid }
-        }
-        kind::LINK => KeptFile::Link(reader.opaque("target", PATH_LEN_MAX)?.to_vec()),
-        kind::UNREAD => KeptFile::Unread,
-        _ => return Err(SnapshotError::Content("kind")),
-    };
-    Ok((path, file))
 }
 
 /// All but the kernel's messages, which follow.

@@ -22,7 +22,8 @@ use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 use crate::plan::step::Step;
 use crate::proto::Reply;
-use crate::snapshot::{FileRestoration, Files, Moment, Snapshot};
+use crate::snapshot::files::{FileRestoration, Files};
+use crate::snapshot::{Moment, Snapshot};
 
 /// The host at the moment of a call to the coordinator.
 #[derive(Clone, Copy, Debug)]

@@ -56,7 +56,7 @@ impl Keeping {
         }
     }
 
-    fn write(&mut self, files: crate::snapshot::Files) -> KeepingResult {
+    fn write(&mut self, files: crate::snapshot::files::Files) -> KeepingResult {
         let (opening, network) = (self.opening.clone(), self.network.take());
         let deadline = opening.deadline.filter(|_| self.file == TransactionFile::Snapshot);
         let snapshot = Rc::new(Snapshot { opening, files, network });

@@ -26,7 +26,8 @@ use crate::plan::request::KernelRequest;
 use crate::plan::restore::{self, Inputs, Loss, Planner};
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned};
-use crate::snapshot::{Files, Moment, Network, Snapshot};
+use crate::snapshot::files::Files;
+use crate::snapshot::{Moment, Network, Snapshot};
 
 /// The files that an earlier daemon has left, as far as they can be read.
 #[derive(Clone, Debug, Default)]

@@ -30,7 +30,8 @@ use crate::model::utc::Utc;
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::proto::Reply;
-use crate::snapshot::{Files, Snapshot};
+use crate::snapshot::Snapshot;
+use crate::snapshot::files::Files;
 
 const FAILURE: &str = "failed to rollback transaction";
 

@@ -20,8 +20,9 @@ use crate::change::action::{TransactionFile, Unusable};
 use crate::error::HostError;
 use crate::io::files::{self, Replacement};
 use crate::limits::{ASIDE_COUNT_MAX, SNAPSHOT_LEN_MAX, TRANSACTION_NOTE_LEN_MAX};
+use crate::snapshot::Snapshot;
+use crate::snapshot::files::{FileRestoration, KeptFile};
 use crate::snapshot::writer::SnapshotWriter;
-use crate::snapshot::{FileRestoration, KeptFile, Snapshot};
 
 const SNAPSHOT: &str = "snapshot";
 const ROLLBACK: &str = "rollback";

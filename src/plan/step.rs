@@ -18,7 +18,7 @@ use crate::model::sysctl::Sysctl;
 use crate::netlink::link::Link;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::request::KernelRequest;
-use crate::snapshot::{FileRestoration, KeptFile};
+use crate::snapshot::files::{FileRestoration, KeptFile};
 
 /// One action, by the way to perform it.
 #[derive(Clone, Debug, Eq, PartialEq)]

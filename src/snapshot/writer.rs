@@ -2,7 +2,7 @@
 //! [`SnapshotWriter`]: encodes a snapshot's file in parts, as a host may have a hundred thousand
 //! routes.
 
-use super::{MAGIC, Snapshot, encode_file, encode_network, encode_opening};
+use super::{MAGIC, Snapshot, encode_network, encode_opening, files};
 use crate::host::record::RecordPosition;
 use crate::model::shed::shed;
 use crate::xdr::seal::{self, Seal};
@@ -34,7 +34,7 @@ impl SnapshotWriter {
         let mut writer = Writer::new(&mut file);
         encode_opening(&mut writer, &snapshot.opening);
         writer.count(snapshot.files.len());
-        snapshot.files.iter().for_each(|(path, file)| encode_file(&mut writer, path, file));
+        snapshot.files.iter().for_each(|(path, file)| files::encode(&mut writer, path, file));
         writer.flag(snapshot.network.is_some());
         let host = snapshot.network.as_ref().map(|network| {
             encode_network(&mut writer, network);

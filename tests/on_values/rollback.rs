@@ -15,7 +15,8 @@ use virtinterfaced::error::HostError;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::step::Step;
-use virtinterfaced::snapshot::{Files, KeptFile, Moment, Network, Opening, Snapshot};
+use virtinterfaced::snapshot::files::{Files, KeptFile};
+use virtinterfaced::snapshot::{Moment, Network, Opening, Snapshot};
 
 fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()

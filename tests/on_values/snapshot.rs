@@ -10,10 +10,9 @@ use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sorted::SortedMap;
+use virtinterfaced::snapshot::files::{Files, KeptFile, restorations};
 use virtinterfaced::snapshot::writer::SnapshotWriter;
-use virtinterfaced::snapshot::{
-    Caller, Files, KeptFile, Network, Opening, Snapshot, SnapshotError, restorations,
-};
+use virtinterfaced::snapshot::{Caller, Network, Opening, Snapshot, SnapshotError};
 use virtinterfaced::xdr::seal::{Magic, seal};
 
 const MAGIC: &Magic = b"vifchg4\n";

@@ -3,7 +3,7 @@
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::definitions::files::FilePath;
-use virtinterfaced::snapshot::KeptFile;
+use virtinterfaced::snapshot::files::KeptFile;
 
 /// A host, and the operations of its sequences. Of several calls, the first that is not refused is
 /// made. Manual changes are used in turn.

@@ -14,7 +14,7 @@ use crate::definitions::files::{FilePath, FileState};
 use crate::error::HostError;
 use crate::io::definitions::{DefinitionStore, Stale, reserve};
 use crate::io::files::{self, FileAccess};
-use crate::snapshot::{FileRestoration, Files, KeptFile};
+use crate::snapshot::files::{FileRestoration, Files, KeptFile};
 use crate::sys::inotify::FileChange;
 
 impl DefinitionStore {

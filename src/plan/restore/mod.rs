@@ -30,7 +30,8 @@ use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::plan::step::{FileStep, Step};
 use crate::plan::{Plan, Planned};
-use crate::snapshot::{self, FileRestoration, Files, Network};
+use crate::snapshot::Network;
+use crate::snapshot::files::{self, FileRestoration, Files};
 
 use addressing::Outlined;
 use outline::{OutlineBuilder, Pair};
@@ -95,7 +96,7 @@ pub(crate) fn restore_files(then: &Files, now: &Files) -> Plan {
         step: Step::File(FileStep::Restore(file)),
         undo: Vec::new(),
     };
-    let steps = snapshot::restorations(then, now).into_iter().map(step).collect();
+    let steps = files::restorations(then, now).into_iter().map(step).collect();
     Plan { steps, ..Plan::default() }
 }
 

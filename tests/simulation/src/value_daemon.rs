@@ -41,7 +41,8 @@ use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::proto::interface::TransactionCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
-use virtinterfaced::snapshot::{Caller, Files, KeptFile, Opening, Snapshot};
+use virtinterfaced::snapshot::files::{Files, KeptFile};
+use virtinterfaced::snapshot::{Caller, Opening, Snapshot};
 
 /// An arbitrary instant. The same for all runs, as no outcome depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {

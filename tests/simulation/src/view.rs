@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::value_kernel::ValueKernel;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::LinkKind;
-use virtinterfaced::snapshot::Files;
+use virtinterfaced::snapshot::files::Files;
 
 /// A host, seen from outside.
 #[derive(Clone, Debug, Eq, PartialEq)]

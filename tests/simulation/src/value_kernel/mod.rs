@@ -43,7 +43,7 @@ use virtinterfaced::netlink::{Event, events};
 use virtinterfaced::plan::request::KernelRequest;
 use virtinterfaced::plan::step::{Condition, DhcpStep, FileStep, Step};
 use virtinterfaced::plan::{self, Plan};
-use virtinterfaced::snapshot::{FileRestoration, Files, KeptFile};
+use virtinterfaced::snapshot::files::{FileRestoration, Files, KeptFile};
 
 /// The lifetime of a lease.
 pub const LEASE_TIME: Duration = Duration::from_secs(30);

@@ -44,7 +44,7 @@ use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
-use virtinterfaced::snapshot::KeptFile;
+use virtinterfaced::snapshot::files::KeptFile;
 
 const MODES: [(&str, BondMode); 7] = [
     ("balance-rr", BondMode::BalanceRr),
