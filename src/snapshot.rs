@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::host::record::HostRecord;
 use crate::host::{is_out_of_the_way, may_be_guest};
-use crate::limits::{DEFINITION_COUNT_MAX, KEPT_COUNT_MAX, KEPT_TEXT_LEN_MAX, SNAPSHOT_LEN_MAX};
+use crate::limits::{KEPT_COUNT_MAX, KEPT_TEXT_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::{Lease, NameServers};
@@ -92,6 +92,8 @@ pub struct Caller {
 pub enum SnapshotError {
     /// They do not begin as one.
     Foreign,
+    /// Another release wrote them, in this format.
+    Format(char),
     /// They differ from the bytes that were written.
     Checksum,
     /// A value is impossible.
@@ -101,7 +103,11 @@ pub enum SnapshotError {
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign => f.write_str("it is not a snapshot of this release's format"),
+            Self::Foreign => f.write_str("it is not a snapshot"),
+            Self::Format(format) => {
+                let own = format_of(MAGIC).unwrap_or_default();
+                write!(f, "another release wrote it in format {format}, not {own}")
+            }
             Self::Checksum => f.write_str("its checksum is wrong"),
             Self::Content(field) => write!(f, "{field} is invalid"),
         }
@@ -169,13 +175,13 @@ impl Snapshot {
     /// # Errors
     /// The bytes are not a snapshot, or not whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let mut reader = Reader::new(unseal(MAGIC, bytes)?);
+        let body = unseal(MAGIC, bytes).map_err(|err| match (err, format_of(bytes)) {
+            (SealError::Foreign, Some(format)) => SnapshotError::Format(format),
+            (err, _) => SnapshotError::from(err),
+        })?;
+        let mut reader = Reader::new(body);
         let opening = decode_opening(&mut reader)?;
-        let mut files = Files::default();
-        for _ in 0..reader.count("files", DEFINITION_COUNT_MAX)? {
-            let (path, file) = files::decode(&mut reader)?;
-            files.insert(path, file);
-        }
+        let files = files::decode(&mut reader)?;
         let has_network = reader.flag("network")?;
         let network = has_network.then(|| decode_network(&mut reader)).transpose()?;
         Ok(Self { opening, files, network })
@@ -212,6 +218,14 @@ impl Network {
         }
         Self { host: host.without(&others), guests, leases, foreign: Vec::new() }
     }
+}
+
+/// The number of the format that a snapshot's file begins with; `None` of another file.
+fn format_of(bytes: &[u8]) -> Option<char> {
+    let (name, rest) = MAGIC.split_at_checked(MAGIC.len().checked_sub(2)?)?;
+    let format = bytes.strip_prefix(name)?;
+    let is_number = format.get(1) == rest.get(1);
+    format.first().map(|byte| char::from(*byte)).filter(|it| it.is_ascii_digit() && is_number)
 }
 
 fn encode_opening(writer: &mut Writer<'_>, opening: &Opening) {

@@ -10,6 +10,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -281,7 +282,13 @@ impl Rollback {
         let mut comparison = Comparison { leases, foreign, elapsed, ..Comparison::default() };
         match files {
             _ if !self.parts.files => {}
-            Ok(files) => comparison.files = restore::restore_files(&self.snapshot.files, &files),
+            Ok(files) if files.root != self.snapshot.files.root => {
+                comparison.unread = Some(moved(&self.snapshot.files, &files));
+            }
+            Ok(files) => {
+                let then = &self.snapshot.files.by_path;
+                comparison.files = restore::restore_files(then, &files.by_path);
+            }
             Err(err) => comparison.unread = Some(err),
         }
         self.comparison = comparison;
@@ -463,6 +470,13 @@ fn is_shortage(errno: i32) -> bool {
             | libc::ENOMEM
             | libc::ENOSPC
     )
+}
+
+/// The error for files that are below another directory than the one that definitions are read from.
+fn moved(then: &Files, now: &Files) -> HostError {
+    let [then, now] = [then, now].map(|files| String::from_utf8_lossy(&files.root));
+    let object = format!("the definition files below {then}, as they are read below {now} now");
+    HostError::new("restore", object, &io::Error::from_raw_os_error(libc::ENOTSUP))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! Two changes cause no event and are checked for: another folder takes the name, and the target of
 //! a symbolic link in it changes. A change by another host in a shared file system is not noticed.
 
+mod link;
 mod keep;
 
 use std::collections::BTreeSet;
@@ -199,13 +200,16 @@ impl DefinitionStore {
         if self.folder != Folder::Missing {
             return Ok(());
         }
-        let mode = match self.privilege {
-            Privilege::System => 0o755,
-            Privilege::Session => 0o700,
-        };
-        files::make_folder(&self.dir, mode)?;
+        files::make_folder(&self.dir, self.folder_mode())?;
         self.read_folder();
         Ok(())
+    }
+
+    fn folder_mode(&self) -> u32 {
+        match self.privilege {
+            Privilege::System => 0o755,
+            Privilege::Session => 0o700,
+        }
     }
 
     fn write(&mut self, path: &Path, edit: &FileEdit) -> Result<(), HostError> {

@@ -178,15 +178,11 @@ impl TransactionDir {
         &self,
         restored: &[&FileRestoration],
     ) -> Result<Option<PathBuf>, HostError> {
-        let abandoned = restored.iter().filter_map(|file| match (&file.before, &file.after) {
+        let abandoned = restored.iter().filter_map(|file| {
+            let before = file.before.as_ref().and_then(KeptFile::content)?;
+            let after = file.after.as_ref().and_then(KeptFile::content);
             // A file of which only the mode or owner changes is not lost.
-            (Some(KeptFile::File { bytes, .. }), Some(KeptFile::File { bytes: again, .. }))
-                if bytes == again =>
-            {
-                None
-            }
-            (Some(KeptFile::File { bytes, .. }), _) => Some((&file.path, bytes)),
-            (Some(KeptFile::Link(_) | KeptFile::Unread) | None, _) => None,
+            (after != Some(before)).then_some((&file.path, before))
         });
         let abandoned: Vec<_> = abandoned.collect();
         if abandoned.is_empty() {

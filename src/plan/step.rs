@@ -18,7 +18,7 @@ use crate::model::sysctl::Sysctl;
 use crate::netlink::link::Link;
 use crate::netlink::record::route::RouteRecord;
 use crate::plan::request::KernelRequest;
-use crate::snapshot::files::{FileRestoration, KeptFile};
+use crate::snapshot::files::{FileRestoration, KeptFile, StoredFile};
 
 /// One action, by the way to perform it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -221,8 +221,8 @@ impl fmt::Display for FileStep {
             Self::Restore(file) => match &file.after {
                 None => write!(f, "file remove {}", file.path),
                 Some(KeptFile::Unread) => write!(f, "file leave {}", file.path),
-                Some(KeptFile::Link(_)) => write!(f, "file link {}, as recorded", file.path),
-                Some(KeptFile::File { mode, uid, gid, .. }) => {
+                Some(KeptFile::Link { .. }) => write!(f, "file link {}, as recorded", file.path),
+                Some(KeptFile::File(StoredFile { mode, uid, gid, .. })) => {
                     write!(f, "file write {}, as recorded (mode {mode:o}, {uid}:{gid})", file.path)
                 }
             },

@@ -33,8 +33,7 @@ impl SnapshotWriter {
         let mut file = seal::begin(MAGIC);
         let mut writer = Writer::new(&mut file);
         encode_opening(&mut writer, &snapshot.opening);
-        writer.count(snapshot.files.len());
-        snapshot.files.iter().for_each(|(path, file)| files::encode(&mut writer, path, file));
+        files::encode(&mut writer, &snapshot.files);
         writer.flag(snapshot.network.is_some());
         let host = snapshot.network.as_ref().map(|network| {
             encode_network(&mut writer, network);

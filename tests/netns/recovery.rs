@@ -507,28 +507,46 @@ fn stale_changes_are_rolled_back_without_a_daemon() {
 
 #[test]
 fn a_damaged_snapshot_is_set_aside_and_nothing_is_rolled_back() {
-    on_a_host(|| {
+    fn flip(bytes: &mut [u8]) {
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+    }
+    check_set_aside(flip, "its checksum is wrong");
+}
+
+#[test]
+fn a_snapshot_in_the_format_of_another_release_is_set_aside_too() {
+    fn older(bytes: &mut [u8]) {
+        bytes[..8].copy_from_slice(b"vifchg3\n");
+    }
+    check_set_aside(older, "another release wrote it in format 3, not 4");
+}
+
+/// Damages the snapshot of an open change.
+fn check_set_aside(damage: fn(&mut [u8]), why: &'static str) {
+    on_a_host(move || {
         let daemon = Daemon::start();
         go_wrong();
         daemon.kill();
         let path = Path::new(CHANGE).join("snapshot");
         let mut bytes = fs::read(&path).unwrap();
-        let at = bytes.len() / 2;
-        bytes[at] ^= 1;
+        damage(&mut bytes);
         fs::write(&path, &bytes).unwrap();
         let tree = Tree::take();
         let output = run_daemon(&["--rollback-stale"]);
         assert_eq!(output.status.code(), Some(11), "an init system can tell: {output:?}");
         let last = output.stderr.lines().last().unwrap();
-        assert!(last.contains("its checksum is wrong"), "{output:?}");
+        assert!(last.contains(why), "{output:?}");
         assert_eq!(fs::read(Path::new(CHANGE).join("aside/1/snapshot")).unwrap(), bytes);
         // A daemon handles it the same way.
         fs::remove_dir_all(Path::new(CHANGE).join("aside")).unwrap();
         fs::write(&path, &bytes).unwrap();
         let daemon = Daemon::start();
         let said = daemon.stderr();
-        let line = said.lines().find(|line| line.contains("its checksum is wrong"));
-        assert!(line.is_some_and(|line| line.contains(" error : ")), "{said}");
+        let lines: Vec<_> = said.lines().filter(|line| line.contains(why)).collect();
+        assert_eq!(lines.len(), 1, "{said}");
+        let kept = format!("nothing is rolled back; the file is kept in {CHANGE}/aside/1");
+        assert!(lines[0].contains(" error : ") && lines[0].ends_with(&kept), "{said}");
         assert_eq!(fs::read(Path::new(CHANGE).join("aside/1/snapshot")).unwrap(), bytes);
         assert_eq!((ports("br0"), Tree::take()), (vec!["eth0".to_owned()], tree));
         // The daemon works as before.

@@ -15,7 +15,7 @@ use virtinterfaced::error::HostError;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::step::Step;
-use virtinterfaced::snapshot::files::{Files, KeptFile};
+use virtinterfaced::snapshot::files::{Files, KeptFile, KeptFiles};
 use virtinterfaced::snapshot::{Moment, Network, Opening, Snapshot};
 
 fn name(name: &str) -> IfName {
@@ -331,10 +331,11 @@ fn a_step_that_fails_for_lack_of_resources_is_not_given_up() {
 fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     let (then, mut now) = (kernel("link eth0 nic up"), kernel("link eth0 nic up mtu 1400"));
     let err = HostError::new("read", "/x", &std::io::Error::from_raw_os_error(libc::EIO));
-    let (path, files) = (FilePath::new("eth0.xml").unwrap(), KeptFile::Link(b"there".to_vec()));
+    let path = FilePath::new("eth0.xml").unwrap();
+    let link = KeptFile::Link { text: b"there".to_vec(), target: None };
+    let files = Files { root: Vec::new(), by_path: KeptFiles::from([(path, link)]) };
     let network = Network::new(then.record(), &BTreeSet::new(), Vec::new());
-    let snapshot =
-        Snapshot { network: Some(network), files: Files::from([(path, files)]), ..snapshot() };
+    let snapshot = Snapshot { network: Some(network), files, ..snapshot() };
     let mut rollback = rollback_to(snapshot.clone(), "one");
     let RoundResult::Do(plan) = compare(&mut rollback, from(&now), &[]) else {
         panic!("{rollback:?}")
@@ -359,6 +360,19 @@ fn files_that_cannot_be_read_hold_up_nothing_but_themselves() {
     };
     assert_eq!(plan.steps.len(), 1);
     assert_eq!(plan.steps[0].step, step);
+}
+
+#[test]
+fn files_below_another_directory_are_left_alone() {
+    let files = |root: &str| Files { root: root.as_bytes().to_vec(), ..Files::default() };
+    let snapshot = Snapshot { files: files("/etc/libvirt/interface"), ..snapshot() };
+    let parts = RollbackParts { network: false, files: true };
+    let mut rollback = Rollback::new(Rc::new(snapshot), parts, &moment("one", 20));
+    let there = Observed { files: Ok(files("/etc/network")), ..observed(HostRecord::default()) };
+    let RoundResult::GiveUp(remains) = rollback.handle(there, &[]) else { panic!("{rollback:?}") };
+    let want = "cannot restore the definition files below /etc/libvirt/interface, \
+                as they are read below /etc/network now";
+    assert!(remains.files[0].starts_with(want), "{remains}");
 }
 
 /// As the loop compares, so that clients need not wait.

@@ -10,7 +10,9 @@ use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sorted::SortedMap;
-use virtinterfaced::snapshot::files::{Files, KeptFile, restorations};
+use virtinterfaced::snapshot::files::{
+    Files, KeptFile, KeptFiles, StoredFile, Target, restorations,
+};
 use virtinterfaced::snapshot::writer::SnapshotWriter;
 use virtinterfaced::snapshot::{Caller, Network, Opening, Snapshot, SnapshotError};
 use virtinterfaced::xdr::seal::{Magic, seal};
@@ -38,8 +40,18 @@ fn path(path: &str) -> FilePath {
     FilePath::new(path).unwrap()
 }
 
+fn stored(text: &str) -> StoredFile {
+    StoredFile { bytes: text.as_bytes().to_vec(), mode: 0o640, uid: 0, gid: 27 }
+}
+
+/// A link, and the file that is written through it.
+fn link(text: &str, target: Option<(&str, &str)>) -> KeptFile {
+    let target = target.map(|(of, text)| Target { path: path(of), file: stored(text) });
+    KeptFile::Link { text: text.as_bytes().to_vec(), target }
+}
+
 fn file(text: &str) -> KeptFile {
-    KeptFile::File { bytes: text.as_bytes().to_vec(), mode: 0o640, uid: 0, gid: 27 }
+    KeptFile::File(stored(text))
 }
 
 fn snapshot() -> Snapshot {
@@ -53,11 +65,15 @@ fn snapshot() -> Snapshot {
             since: "2026-11-27 20:35:34 UTC".to_owned(),
             until: Some("2026-11-27 20:40:34 UTC".to_owned()),
         },
-        files: Files::from([
-            (path("br0.xml"), file("<interface/>")),
-            (path("eth8.xml"), KeptFile::Unread),
-            (path("interfaces.d/eth9"), KeptFile::Link(b"/elsewhere".to_vec())),
-        ]),
+        files: Files {
+            root: b"/etc/network".to_vec(),
+            by_path: KeptFiles::from([
+                (path("br0.xml"), file("<interface/>")),
+                (path("eth8.xml"), KeptFile::Unread),
+                (path("interfaces.d/eth9"), link("/elsewhere", None)),
+                (path("interfaces"), link("real/a", Some(("real/a", "auto eth0\n")))),
+            ]),
+        },
         network: Some(Network {
             foreign: kernel.foreign_clients().to_vec(),
             ..Network::new(
@@ -135,24 +151,50 @@ fn an_inconsistent_snapshot_with_a_correct_checksum_is_refused() {
 }
 
 #[test]
+fn another_release_s_format_is_named() {
+    let bytes = snapshot().encode();
+    let [older, newer] = [b"vifchg3\n", b"vifchg5\n"].map(|magic| {
+        let mut file = bytes.clone();
+        file[..MAGIC.len()].copy_from_slice(magic);
+        Snapshot::decode(&file).unwrap_err()
+    });
+    assert_eq!(older, SnapshotError::Format('3'));
+    assert_eq!(newer.to_string(), "another release wrote it in format 5, not 4");
+}
+
+#[test]
+fn a_path_that_leads_out_of_the_root_is_not_believed() {
+    let sound = snapshot().encode();
+    let at = sound.windows(7).position(|bytes| bytes == b"br0.xml").unwrap();
+    let mut body = sound[MAGIC.len() + 8..].to_vec();
+    body[at - MAGIC.len() - 8..][..7].copy_from_slice(b"../.xml");
+    let evil = seal(MAGIC, |file| file.extend_from_slice(&body));
+    assert_eq!(Snapshot::decode(&evil), Err(SnapshotError::Content("path")));
+}
+
+#[test]
 fn files_are_restored_that_are_not_as_they_were() {
-    let then = Files::from([
+    let then = KeptFiles::from([
         (path("a"), file("a")),
         (path("b"), file("b")),
         (path("c"), file("c")),
-        (path("d"), KeptFile::Link(b"x".to_vec())),
+        (path("d"), link("x", None)),
+        (path("i"), link("x", Some(("x", "1")))),
+        (path("j"), link("x", Some(("x", "1")))),
         (path("f"), KeptFile::Unread),
         (path("g"), KeptFile::Unread),
         (path("h"), file("h")),
     ]);
-    let other_mode = KeptFile::File { bytes: b"c".to_vec(), mode: 0o600, uid: 0, gid: 27 };
-    let now = Files::from([
+    let other_mode = KeptFile::File(StoredFile { mode: 0o600, ..stored("c") });
+    let now = KeptFiles::from([
         (path("a"), file("a")),
         (path("b"), file("other")),
         (path("c"), other_mode),
         (path("e"), file("new")),
         (path("f"), file("f")),
         (path("h"), KeptFile::Unread),
+        (path("i"), link("x", Some(("x", "2")))),
+        (path("j"), link("x", Some(("x", "1")))),
     ]);
     let restored = restorations(&then, &now);
     let found: Vec<_> = restored
@@ -166,7 +208,8 @@ fn files_are_restored_that_are_not_as_they_were() {
             ("c".to_owned(), true, true),
             ("d".to_owned(), false, true),
             ("e".to_owned(), true, false),
-            ("h".to_owned(), true, true)
+            ("h".to_owned(), true, true),
+            ("i".to_owned(), true, true)
         ]
     );
     assert_eq!(restorations(&then, &then), []);

@@ -3,7 +3,7 @@
 
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::definitions::files::FilePath;
-use virtinterfaced::snapshot::files::KeptFile;
+use virtinterfaced::snapshot::files::{KeptFile, StoredFile};
 
 /// A host, and the operations of its sequences. Of several calls, the first that is not refused is
 /// made. Manual changes are used in turn.
@@ -33,11 +33,9 @@ struct File(&'static str, u32, u32, u32);
 impl Files {
     pub(crate) fn put(&self, kernel: &mut ValueKernel) {
         for (of, file) in self.0 {
-            let file = file.as_ref().map(|File(text, mode, uid, gid)| KeptFile::File {
-                bytes: text.as_bytes().to_vec(),
-                mode: *mode,
-                uid: *uid,
-                gid: *gid,
+            let file = file.as_ref().map(|File(text, mode, uid, gid)| {
+                let (bytes, mode, uid, gid) = (text.as_bytes().to_vec(), *mode, *uid, *gid);
+                KeptFile::File(StoredFile { bytes, mode, uid, gid })
             });
             let path = FilePath::new(format!("{of}.xml")).unwrap();
             kernel.put_file(path, file);

@@ -12,9 +12,9 @@ use log::warn;
 
 use crate::definitions::files::{FilePath, FileState};
 use crate::error::HostError;
-use crate::io::definitions::{DefinitionStore, Stale, reserve};
+use crate::io::definitions::{DefinitionStore, Stale, link, reserve};
 use crate::io::files::{self, FileAccess};
-use crate::snapshot::files::{FileRestoration, Files, KeptFile};
+use crate::snapshot::files::{FileRestoration, Files, KeptFile, KeptFiles, StoredFile, Target};
 use crate::sys::inotify::FileChange;
 
 impl DefinitionStore {
@@ -42,11 +42,11 @@ impl DefinitionStore {
             let err = io::Error::from_raw_os_error(libc::EAGAIN);
             return Err(HostError::new("read", self.path(path).display().to_string(), &err));
         }
-        let mut files = Files::default();
+        let mut by_path = KeptFiles::default();
         for (path, state) in self.files.files().iter() {
-            files.extend(kept(&self.path(path), state)?.map(|kept| (path.clone(), kept)));
+            by_path.extend(self.kept(path, state)?.map(|kept| (path.clone(), kept)));
         }
-        Ok(files)
+        Ok(Files { root: self.dir.as_os_str().as_bytes().to_vec(), by_path })
     }
 
     /// Restores one file, durably.
@@ -60,41 +60,73 @@ impl DefinitionStore {
         let outcome = is_made.and_then(|()| match &file.after {
             None => files::remove(&path),
             Some(KeptFile::Unread) => Ok(()),
-            Some(KeptFile::Link(target)) => {
-                files::replace_by_link(&path, OsStr::from_bytes(target))
+            Some(KeptFile::Link { text, target }) => {
+                restore_link(&path, text)?;
+                let had = match &file.before {
+                    Some(KeptFile::Link { target, .. }) => target.as_ref(),
+                    Some(KeptFile::File(_) | KeptFile::Unread) | None => None,
+                };
+                let target = target.as_ref().filter(|target| had != Some(*target));
+                target.map_or(Ok(()), |target| self.restore_target(target))
             }
-            Some(KeptFile::File { bytes, mode, uid, gid }) => {
-                let access = FileAccess { mode: *mode, uid: *uid, gid: *gid };
-                files::replace_as(&path, bytes, access)
-            }
+            Some(KeptFile::File(file)) => restore_file(&path, file),
         });
         self.reserve = reserve();
         self.read_files([(file.path.clone(), FileChange::Other)]);
         outcome
     }
+
+    /// Restores a file that a link leads to.
+    fn restore_target(&self, Target { path, file }: &Target) -> Result<(), HostError> {
+        let place = self.path(path);
+        place.parent().map_or(Ok(()), |dir| files::make_folder(dir, self.folder_mode()))?;
+        restore_file(&place, file)
+    }
+
+    /// Returns one file in its present state; `None` if it has just been removed.
+    fn kept(&self, path: &FilePath, state: &FileState) -> Result<Option<KeptFile>, HostError> {
+        let place = self.path(path);
+        let refuse = |err: io::Error| HostError::new("keep", place.display().to_string(), &err);
+        let metadata = match fs::symlink_metadata(&place) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata.map_err(refuse)?,
+        };
+        if metadata.is_symlink() {
+            let text = fs::read_link(&place).map_err(refuse)?.into_os_string().into_vec();
+            // What is not written through the link need not be restored.
+            let target = link::target(self.files.backend(), path).ok().flatten();
+            let file = target.zip(state.content()).map(|(path, bytes)| {
+                let metadata = fs::metadata(self.path(&path)).map_err(refuse)?;
+                Ok(Target { path, file: stored(bytes, &metadata) })
+            });
+            return Ok(Some(KeptFile::Link { text, target: file.transpose()? }));
+        }
+        match state {
+            FileState::Unreadable(err) if is_for_good(err.errno()) => {
+                warn!("{err}: a rollback will not restore this file");
+                Ok(Some(KeptFile::Unread))
+            }
+            FileState::Unreadable(err) => Err(err.clone()),
+            FileState::Content(bytes) => Ok(Some(KeptFile::File(stored(bytes, &metadata)))),
+        }
+    }
 }
 
-/// Returns one file in its present state; `None` if it has just been removed.
-fn kept(path: &Path, state: &FileState) -> Result<Option<KeptFile>, HostError> {
-    let refuse = |err: io::Error| HostError::new("keep", path.display().to_string(), &err);
-    let metadata = match fs::symlink_metadata(path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        metadata => metadata.map_err(refuse)?,
-    };
-    if metadata.is_symlink() {
-        let target = fs::read_link(path).map_err(refuse)?;
-        return Ok(Some(KeptFile::Link(target.into_os_string().into_vec())));
-    }
-    match state {
-        FileState::Unreadable(err) if is_for_good(err.errno()) => {
-            warn!("{err}: a rollback will not restore this file");
-            Ok(Some(KeptFile::Unread))
-        }
-        FileState::Unreadable(err) => Err(err.clone()),
-        FileState::Content(bytes) => {
-            let FileAccess { mode, uid, gid } = FileAccess::of(&metadata);
-            Ok(Some(KeptFile::File { bytes: bytes.clone(), mode, uid, gid }))
-        }
+fn stored(bytes: &[u8], metadata: &fs::Metadata) -> StoredFile {
+    let FileAccess { mode, uid, gid } = FileAccess::of(metadata);
+    StoredFile { bytes: bytes.to_vec(), mode, uid, gid }
+}
+
+fn restore_file(place: &Path, file: &StoredFile) -> Result<(), HostError> {
+    let StoredFile { bytes, mode, uid, gid } = file;
+    files::replace_as(place, bytes, FileAccess { mode: *mode, uid: *uid, gid: *gid })
+}
+
+fn restore_link(place: &Path, text: &[u8]) -> Result<(), HostError> {
+    let text = OsStr::from_bytes(text);
+    match link::text(place) {
+        Ok(Some(now)) if now == *text => Ok(()),
+        Ok(_) | Err(_) => files::replace_by_link(place, text),
     }
 }
 

@@ -31,7 +31,7 @@ use crate::model::name::IfName;
 use crate::plan::step::{FileStep, Step};
 use crate::plan::{Plan, Planned};
 use crate::snapshot::Network;
-use crate::snapshot::files::{self, FileRestoration, Files};
+use crate::snapshot::files::{self, FileRestoration, KeptFiles};
 
 use addressing::Outlined;
 use outline::{OutlineBuilder, Pair};
@@ -91,7 +91,7 @@ impl fmt::Display for Loss {
 }
 
 /// The plan that restores the files `then` from the files `now`.
-pub(crate) fn restore_files(then: &Files, now: &Files) -> Plan {
+pub(crate) fn restore_files(then: &KeptFiles, now: &KeptFiles) -> Plan {
     let step = |file: FileRestoration| Planned {
         step: Step::File(FileStep::Restore(file)),
         undo: Vec::new(),

@@ -41,7 +41,7 @@ use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::proto::interface::TransactionCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
-use virtinterfaced::snapshot::files::{Files, KeptFile};
+use virtinterfaced::snapshot::files::{Files, KeptFile, KeptFiles};
 use virtinterfaced::snapshot::{Caller, Opening, Snapshot};
 
 /// An arbitrary instant. The same for all runs, as no outcome depends on it.
@@ -69,7 +69,7 @@ pub struct ValueDaemon {
     pub kernel: ValueKernel,
     backend: Rc<dyn Backend>,
     /// The definitions of the files when they were last read, and those files.
-    read: RefCell<(Files, Rc<DefinitionFiles>)>,
+    read: RefCell<(KeptFiles, Rc<DefinitionFiles>)>,
     coordinator: Coordinator,
     disk: Disk,
     /// The daemons' memory of links, kept for this boot.
@@ -129,7 +129,7 @@ impl ValueDaemon {
         Self {
             kernel,
             read: RefCell::new((
-                Files::default(),
+                KeptFiles::default(),
                 Rc::new(DefinitionFiles::new(Rc::clone(&backend))),
             )),
             backend,
@@ -253,10 +253,9 @@ impl ValueDaemon {
     }
 
     fn read(&self) -> DefinitionFiles {
-        let state = |(path, file): (&FilePath, &KeptFile)| match file {
-            KeptFile::File { bytes, .. } => Some((path.clone(), FileState::Content(bytes.clone()))),
-            // A dangling link, or a file that cannot be read.
-            KeptFile::Link(_) | KeptFile::Unread => None,
+        // A dangling link, or a file that cannot be read, has none.
+        let state = |(path, file): (&FilePath, &KeptFile)| {
+            Some((path.clone(), FileState::Content(file.content()?.to_vec())))
         };
         let files = self.kernel.files().iter().filter_map(state).collect();
         DefinitionFiles::of(Rc::clone(&self.backend), files)
@@ -367,7 +366,11 @@ impl ValueDaemon {
                 self.count_action();
             }
             Action::File(operation) => {
-                let result = self.disk.perform(&operation, &self.kernel, self.fate);
+                let definitions = || Files {
+                    root: self.backend.root().as_os_str().as_encoded_bytes().to_vec(),
+                    by_path: self.kernel.files().clone(),
+                };
+                let result = self.disk.perform(&operation, definitions, self.fate);
                 self.coordinator.handle_file(result, context);
                 if !matches!(operation, FileAction::ReadDefinitions | FileAction::ReadLeft) {
                     self.count_action();
@@ -452,10 +455,15 @@ impl fmt::Debug for ValueDaemon {
 }
 
 impl Disk {
-    fn perform(&mut self, operation: &FileAction, kernel: &ValueKernel, fate: Fate) -> FileResult {
+    fn perform(
+        &mut self,
+        operation: &FileAction,
+        definitions: impl FnOnce() -> Files,
+        fate: Fate,
+    ) -> FileResult {
         match operation {
             FileAction::ReadDefinitions => {
-                return Ok(FileAnswer::Definitions(kernel.files().clone()));
+                return Ok(FileAnswer::Definitions(definitions()));
             }
             FileAction::ReadLeft => {
                 return Ok(FileAnswer::Left(Box::new(LeftFiles {

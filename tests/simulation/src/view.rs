@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use crate::value_kernel::ValueKernel;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::LinkKind;
-use virtinterfaced::snapshot::files::Files;
+use virtinterfaced::snapshot::files::KeptFiles;
 
 /// A host, seen from outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct View {
     /// A line for each object.
     pub text: String,
-    pub files: Files,
+    pub files: KeptFiles,
     /// Guests' links and their bridges.
     pub guests: BTreeMap<IfName, Option<IfName>>,
 }

@@ -43,7 +43,7 @@ use virtinterfaced::netlink::{Event, events};
 use virtinterfaced::plan::request::KernelRequest;
 use virtinterfaced::plan::step::{Condition, DhcpStep, FileStep, Step};
 use virtinterfaced::plan::{self, Plan};
-use virtinterfaced::snapshot::files::{FileRestoration, Files, KeptFile};
+use virtinterfaced::snapshot::files::{FileRestoration, KeptFile, KeptFiles, StoredFile, Target};
 
 /// The lifetime of a lease.
 pub const LEASE_TIME: Duration = Duration::from_secs(30);
@@ -71,7 +71,7 @@ pub struct ValueKernel {
     /// DHCP clients of other programs, and those of them that were ended.
     foreign: Vec<ForeignClient>,
     ended: Vec<ForeignClient>,
-    files: Files,
+    files: KeptFiles,
 }
 
 /// Decides whether a step fails before the kernel sees it: the error, or `None`. For a step that
@@ -385,7 +385,7 @@ impl ValueKernel {
     }
 
     /// The files of definitions.
-    pub fn files(&self) -> &Files {
+    pub fn files(&self) -> &KeptFiles {
         &self.files
     }
 
@@ -401,17 +401,26 @@ impl ValueKernel {
     /// replaced one keeps its mode and its owner.
     fn edit_file(&mut self, edit: &FileEdit) -> Result<(), Errno> {
         let there = self.files.get(&edit.path);
-        let (before, access) = match there {
-            Some(KeptFile::File { bytes, mode, uid, gid }) => (Some(bytes), (*mode, *uid, *gid)),
-            // A new file belongs to root and has mode 0600.
-            Some(KeptFile::Link(_) | KeptFile::Unread) | None => (None, (0o600, 0, 0)),
-        };
-        if before != edit.before.as_ref() {
+        if there.and_then(KeptFile::content) != edit.before.as_deref() {
             return Err(libc::ECANCELED);
         }
-        let (mode, uid, gid) = access;
-        let file = |bytes| KeptFile::File { bytes, mode, uid, gid };
-        self.put_file(edit.path.clone(), edit.after.clone().map(file));
+        let rewrite = |file: &StoredFile, bytes| StoredFile { bytes, ..file.clone() };
+        let file = match (there, edit.after.clone()) {
+            (_, None) => None,
+            (Some(KeptFile::File(file)), Some(bytes)) => Some(KeptFile::File(rewrite(file, bytes))),
+            (Some(KeptFile::Link { text, target: Some(Target { path, file }) }), Some(bytes)) => {
+                let target = Target { path: path.clone(), file: rewrite(file, bytes) };
+                Some(KeptFile::Link { text: text.clone(), target: Some(target) })
+            }
+            (Some(KeptFile::Link { target: None, .. } | KeptFile::Unread), Some(_)) => {
+                return Err(libc::EPERM);
+            }
+            // A new one is root's, and for root alone.
+            (None, Some(bytes)) => {
+                Some(KeptFile::File(StoredFile { bytes, mode: 0o600, uid: 0, gid: 0 }))
+            }
+        };
+        self.put_file(edit.path.clone(), file);
         Ok(())
     }
 

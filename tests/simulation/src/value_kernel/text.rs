@@ -44,7 +44,7 @@ use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::netlink::link::{LinkBond, LinkBridge, LinkIndex, LinkKind};
-use virtinterfaced::snapshot::files::KeptFile;
+use virtinterfaced::snapshot::files::{KeptFile, StoredFile, Target};
 
 const MODES: [(&str, BondMode); 7] = [
     ("balance-rr", BondMode::BalanceRr),
@@ -513,10 +513,19 @@ impl fmt::Display for ValueKernel {
         }
         for (path, file) in self.files.iter() {
             match file {
-                KeptFile::File { bytes, mode, uid, gid } => {
+                KeptFile::File(StoredFile { bytes, mode, uid, gid }) => {
                     writeln!(f, "file {path} {mode:o} {uid}:{gid}: {}", bytes.escape_ascii())?;
                 }
-                KeptFile::Link(target) => writeln!(f, "file {path} -> {}", target.escape_ascii())?,
+                KeptFile::Link { text, target } => {
+                    write!(f, "file {path} -> {}", text.escape_ascii())?;
+                    if let Some(Target { path, file: StoredFile { bytes, mode, uid, gid } }) =
+                        target
+                    {
+                        let bytes = bytes.escape_ascii();
+                        write!(f, ", {path} {mode:o} {uid}:{gid}: {bytes}")?;
+                    }
+                    writeln!(f)?;
+                }
                 KeptFile::Unread => writeln!(f, "file {path} unread")?,
             }
         }
