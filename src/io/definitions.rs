@@ -125,10 +125,7 @@ impl DefinitionStore {
             let err = HostError::new("watch", dir.display().to_string(), err);
             warn!("{err}; reading the folder at each call instead");
         });
-        match files::remove_temporaries(&dir) {
-            Err(err) if err.errno() != libc::ENOENT => debug!("{err}"),
-            Err(_) | Ok(()) => {}
-        }
+        remove_temporaries(&dir);
         let mut store = Self {
             dir,
             privilege,
@@ -142,8 +139,18 @@ impl DefinitionStore {
             reserve: None,
         };
         store.read_folder();
+        store.remove_temporaries_of_links();
         store.reserve = reserve();
         store
+    }
+
+    /// Removes what an earlier daemon has left beside the files that links lead to.
+    fn remove_temporaries_of_links(&self) {
+        let target = |path| link::target(self.files.backend(), path).ok().flatten();
+        let targets = self.links.keys().filter_map(target).map(|target| self.path(&target));
+        let folders: BTreeSet<_> =
+            targets.filter_map(|target| target.parent().map(Path::to_owned)).collect();
+        folders.iter().for_each(|folder| remove_temporaries(folder));
     }
 
     /// Returns the definitions as of the last [`DefinitionStore::drain`].
@@ -397,6 +404,13 @@ fn warnings(path: &Path, state: Option<&FileState>, notes: &[Note]) -> Vec<Strin
         Note::Remark(text) => format!("{}: {text}", path.display()),
     });
     unread.into_iter().chain(notes).collect()
+}
+
+fn remove_temporaries(folder: &Path) {
+    match files::remove_temporaries(folder) {
+        Err(err) if err.errno() != libc::ENOENT => debug!("{err}"),
+        Err(_) | Ok(()) => {}
+    }
 }
 
 fn identity_of(dir: &Path) -> Result<FileId, HostError> {

@@ -10,7 +10,7 @@ use crate::snapshot::SnapshotError;
 use crate::xdr::reader::Reader;
 use crate::xdr::writer::Writer;
 
-/// Which [`KeptFile`] follows.
+/// The tags of [`KeptFile`].
 mod kind {
     pub(super) const FILE: u32 = 0;
     pub(super) const LINK: u32 = 1;
@@ -28,7 +28,7 @@ pub struct Files {
 /// Files by their path below the root.
 pub type KeptFiles = SortedMap<FilePath, KeptFile>;
 
-/// One file, as it is to be put back.
+/// One file, with the properties to be restored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeptFile {
     File(StoredFile),
@@ -70,7 +70,7 @@ impl KeptFile {
     }
 }
 
-/// What is to become of one file.
+/// The restoration of one file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileRestoration {
     pub path: FilePath,
@@ -78,8 +78,8 @@ pub struct FileRestoration {
     pub after: Option<KeptFile>,
 }
 
-/// What makes the files `now` those of `then`, in the order of their paths. A file that could not be
-/// read then stays as it is.
+/// The restorations that make the files `then` from the files `now`, in the order of their paths. A
+/// file that could not be read then is left alone.
 pub fn restorations(then: &KeptFiles, now: &KeptFiles) -> Vec<FileRestoration> {
     let paths: BTreeSet<_> = then.keys().chain(now.keys()).collect();
     let restoration = |path: &FilePath| {
@@ -118,8 +118,8 @@ pub(super) fn encode(writer: &mut Writer<'_>, files: &Files) {
 }
 
 pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Files, SnapshotError> {
-    let mut files = Files::default();
-    files.root = reader.opaque("root", PATH_LEN_MAX)?.to_vec();
+    let root = reader.opaque("root", PATH_LEN_MAX)?.to_vec();
+    let mut files = Files { root, by_path: KeptFiles::default() };
     for _ in 0..reader.count("files", DEFINITION_COUNT_MAX)? {
         let path = decode_path(reader)?;
         let file = match reader.u32("kind")? {

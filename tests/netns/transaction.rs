@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::host::{
     FOLDER, TWO_NICS, addresses, await_addresses, bridge, define, definition_file, ethernet,
-    find_link, folder, ports, virsh_destroy, with_virsh,
+    find_link, folder, ports, virsh_define, virsh_destroy, with_virsh,
 };
 use crate::scene::fact;
 use crate::support::client::RawClient;
@@ -250,7 +250,7 @@ fn each_change_is_logged_with_its_interface_and_its_caller() {
 
 /// Writes definition files of every kind.
 fn lay_files() {
-    for name in ["eth0", "eth1", "eth2", "eth3", "eth4"] {
+    for name in ["eth0", "eth1", "eth2", "eth3", "eth4", "eth5"] {
         define(&ethernet(name, &["192.0.2.9/24"], &[]));
     }
     let path = |name| definition_file(name);
@@ -260,6 +260,17 @@ fn lay_files() {
     fs::copy(path("eth3"), "/run/test/eth3.xml").unwrap();
     fs::remove_file(path("eth3")).unwrap();
     symlink("/run/test/eth3.xml", path("eth3")).unwrap();
+    // One that is written through its link.
+    fs::create_dir(Path::new(FOLDER).join("real")).unwrap();
+    fs::rename(path("eth5"), linked()).unwrap();
+    symlink("real/eth5", path("eth5")).unwrap();
+    fs::set_permissions(linked(), fs::Permissions::from_mode(0o640)).unwrap();
+    chown(linked(), Some(7), Some(8)).unwrap();
+}
+
+/// The file that a link leads to.
+fn linked() -> PathBuf {
+    Path::new(FOLDER).join("real/eth5")
 }
 
 #[test]
@@ -267,18 +278,31 @@ fn files_are_put_back_byte_for_byte_with_mode_and_owner() {
     with_virsh(|| {
         let _daemon = Daemon::start();
         lay_files();
+        let linked_before = (fs::read(linked()).unwrap(), fs::metadata(linked()).unwrap().mode());
         let before = Tree::take();
         begin();
         let path = |name| definition_file(name);
         define(&ethernet("eth0", &["192.0.2.10/24"], &[]));
         virsh("iface-undefine eth1").ok();
         fs::write(path("eth2"), "by hand, and otherwise\n").unwrap();
+        let said = virsh_define(&ethernet("eth3", &[], &[]), "").failed();
+        let why = "eth3.xml, a symbolic link to /run/test/eth3.xml outside /etc/libvirt/interface";
+        assert!(said.contains(why), "{said}");
+        fs::remove_file(path("eth3")).unwrap();
         define(&ethernet("eth3", &[], &[]));
+        define(&ethernet("eth5", &[], &[]));
+        assert!(fs::symlink_metadata(path("eth5")).unwrap().is_symlink());
+        let metadata = fs::metadata(linked()).unwrap();
+        assert_eq!((metadata.mode() & 0o777, metadata.uid(), metadata.gid()), (0o640, 7, 8));
+        assert_ne!(fs::read(linked()).unwrap(), linked_before.0);
         fs::set_permissions(path("eth4"), fs::Permissions::from_mode(0o644)).unwrap();
         define(&ethernet("new0", &[], &[]));
         fs::write(path("new1"), "rubbish").unwrap();
         roll_back();
         assert_eq!(Tree::take(), before);
+        let metadata = fs::metadata(linked()).unwrap();
+        assert_eq!((fs::read(linked()).unwrap(), metadata.mode()), linked_before);
+        assert_eq!((metadata.uid(), metadata.gid()), (7, 8));
         // Replaced content is kept; a change of mode alone keeps nothing.
         let set = Path::new(CHANGE).join("aside/1");
         let mut kept: Vec<_> = fs::read_dir(&set)
@@ -286,7 +310,7 @@ fn files_are_put_back_byte_for_byte_with_mode_and_owner() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         kept.sort();
-        assert_eq!(kept, ["eth0.xml", "eth2.xml", "eth3.xml", "new0.xml", "new1.xml"]);
+        assert_eq!(kept, ["eth0.xml", "eth2.xml", "eth3.xml", "eth5.xml", "new0.xml", "new1.xml"]);
         assert_eq!(fs::read(set.join("new1.xml")).unwrap(), b"rubbish");
         let mode = fs::metadata(CHANGE).unwrap().mode();
         assert_eq!(mode & 0o777, 0o700, "definitions may be for few to read");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Tests with real folders, and edits by other processes, as an administrator makes them.
 
+mod links;
 mod scene;
 
 use super::*;
+use crate::definitions::files::FileEdit;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use scene::{Scene, edit, open, path, summary};
@@ -315,20 +317,6 @@ fn what_could_not_be_read_again_is_not_written() {
     assert_eq!(err.errno(), libc::EFBIG);
     assert_eq!(store.apply(&edit("eth0", None, Some(&text(len)))), Ok(()));
     assert_eq!(summary(&scene.open()), ["eth0"]);
-}
-
-#[test]
-fn a_link_is_replaced_by_a_file_and_what_it_led_to_stays() {
-    let scene = Scene::new();
-    scene.sh("printf eth0 > x; ln -s ../x interface/eth0.xml");
-    let mut store = scene.open();
-    assert_eq!(store.apply(&edit("eth0", Some("eth0"), Some("eth0:9"))), Ok(()));
-    assert_eq!(fs::read(scene.path("x")).unwrap(), b"eth0");
-    let path = scene.path("interface/eth0.xml");
-    assert!(!fs::symlink_metadata(path).unwrap().is_symlink());
-    scene.sh("echo ? > x");
-    store.drain();
-    assert_eq!(summary(&store), ["eth0:9"]);
 }
 
 #[test]
