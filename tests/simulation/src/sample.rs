@@ -136,7 +136,7 @@ fn answered(handle: impl Fn(&Answers) -> Result<Outcome, CallError>) -> Result<R
     }
 }
 
-/// The reply to a request that is carried out, whatever it is.
+/// The reply to a request. Every change succeeds.
 fn decided(call: &RequestedCall, world: &World<'_>) -> Result<Reply, CallError> {
     let survey = Survey::default();
     let mut known = None;
@@ -149,7 +149,7 @@ fn decided(call: &RequestedCall, world: &World<'_>) -> Result<Reply, CallError> 
     }
 }
 
-/// The outside world's answer to anything it is asked.
+/// Adds the host's answer to a handler's question.
 fn answer(question: &Question, answers: &mut Answers) {
     match question {
         Question::Hostname => answers.hostname = Some("host.example".to_owned()),
