@@ -20,7 +20,7 @@ pub(crate) fn may_connect(endpoint: Endpoint, uid: u32, own_uid: u32) -> bool {
     }
 }
 
-/// The access that CONNECT_OPEN gives, to a client that asks for no more than reading or for all.
+/// The access that CONNECT_OPEN gives to a client that requests read-only or full access.
 pub(crate) fn access(endpoint: Endpoint, is_read_only: bool) -> Access {
     match endpoint {
         Endpoint::ReadOnly => Access::ReadOnly,
@@ -29,10 +29,10 @@ pub(crate) fn access(endpoint: Endpoint, is_read_only: bool) -> Access {
     }
 }
 
-/// Checks a call of a client that CONNECT_OPEN has given this access; `None` before that.
+/// Checks a call of a client with this access from CONNECT_OPEN; `None` before that.
 ///
 /// # Errors
-/// The call is refused, in libvirt's words.
+/// The call is refused with libvirt's message.
 pub fn check(opened: Option<Access>, call: &Call) -> Result<(), CallError> {
     match (requirement(call), opened) {
         (Requirement::Nothing, _)

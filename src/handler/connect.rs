@@ -12,10 +12,10 @@ use crate::proto::Reply;
 use crate::proto::connect::{ConnectCall, feature};
 use crate::release::LIBVIRT_VERSION_NUMBER;
 
-/// CONNECT_OPEN's only flag (`VIR_CONNECT_RO`); all others are ignored, as libvirt does.
+/// CONNECT_OPEN's only flag (`VIR_CONNECT_RO`). Others are ignored, as by libvirt.
 const OPEN_READ_ONLY: u32 = 1;
 
-/// The authentication schemes on offer (`REMOTE_AUTH_NONE`): every socket's is "none".
+/// The offered authentication schemes (`REMOTE_AUTH_NONE`): "none" on every socket.
 const AUTH_TYPES: &[i32] = &[0];
 
 /// Answers one call about the connection.

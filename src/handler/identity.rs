@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! SET_IDENTITY: typed parameters to an [`Identity`], by libvirt's rules.
+//! SET_IDENTITY: converts typed parameters to an [`Identity`], by libvirt's rules.
 
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::params;
@@ -39,7 +39,7 @@ fn string(param: &TypedParam) -> Result<String, CallError> {
         let detail = format!("parameter '{}' is over {IDENTITY_STRING_LEN_MAX} bytes", param.field);
         return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));
     }
-    // virt-admin shows it on an administrator's terminal.
+    // virt-admin prints it on an administrator's terminal.
     if text.chars().any(char::is_control) {
         let detail = format!("parameter '{}' has control characters", param.field);
         return Err(CallError::new(ErrorCode::InvalidArg, Domain::None, detail));

@@ -5,8 +5,8 @@
 //! they return a question, and are called again with the answers so far. [`crate::auth`] has
 //! checked that the client may make the call.
 //!
-//! The calls of the admin program are about the daemon and not about the host: [`admin::handle`] has
-//! questions of its own.
+//! The calls of the admin program concern the daemon, not the host: [`admin::handle`] has questions
+//! of its own.
 
 pub mod uri;
 pub mod params;
@@ -44,7 +44,7 @@ impl<'a> World<'a> {
 #[derive(Debug)]
 pub enum Outcome {
     Reply(Reply),
-    /// Find this out and call again.
+    /// Answer this question and call again.
     Ask(Question),
 }
 

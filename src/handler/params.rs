@@ -10,7 +10,7 @@ use crate::error::{CallError, Domain, ErrorCode};
 use crate::limits::PARAM_FIELD_LEN_MAX;
 use crate::proto::params::{ParamValue, TypedParam};
 
-/// Checks the names' lengths. libvirt does this while it unpacks the array, before it looks at the
+/// Checks the lengths of names. libvirt does this while it decodes the array, before it checks the
 /// call's flags.
 pub(crate) fn check_names(params: &[TypedParam]) -> Result<(), CallError> {
     match params.iter().find(|param| param.field.len() > PARAM_FIELD_LEN_MAX) {
@@ -41,31 +41,31 @@ pub(crate) fn take_each(
     Ok(())
 }
 
-/// The call has no such field.
+/// The error for a field that the call does not have.
 pub fn unsupported(param: &TypedParam) -> CallError {
     let detail = format!("parameter '{}' not supported", param.field);
     CallError::new(ErrorCode::ArgumentUnsupported, Domain::None, detail)
 }
 
-/// The value of a field that is an unsigned word.
+/// The value of an unsigned 32-bit field.
 pub(crate) fn uint(param: &TypedParam) -> Result<u32, CallError> {
     let ParamValue::Uint(number) = param.value else { return Err(wrong_type(param, "uint")) };
     Ok(number)
 }
 
-/// The value of a field that is a signed double word.
+/// The value of a signed 64-bit field.
 pub(crate) fn llong(param: &TypedParam) -> Result<i64, CallError> {
     let ParamValue::Llong(number) = param.value else { return Err(wrong_type(param, "llong")) };
     Ok(number)
 }
 
-/// The value of a field that is an unsigned double word.
+/// The value of an unsigned 64-bit field.
 pub(crate) fn ullong(param: &TypedParam) -> Result<u64, CallError> {
     let ParamValue::Ullong(number) = param.value else { return Err(wrong_type(param, "ullong")) };
     Ok(number)
 }
 
-/// The value of a field that is a string.
+/// The value of a string field.
 pub fn string(param: &TypedParam) -> Result<&str, CallError> {
     let ParamValue::String(text) = &param.value else { return Err(wrong_type(param, "string")) };
     Ok(text)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Calls on a small host of values, and what they are answered.
+//! Calls on a small host made of values, and their replies.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test wants one answer, and no other")]
 
@@ -22,7 +22,7 @@ use crate::proto::connect::ConnectCall;
 use crate::proto::interface::{ChangeCall, QueryCall};
 use crate::xml::format::format;
 
-/// A bridge with two ports, a tap, two links of one address, and one that is down.
+/// A bridge with two ports, a tap, two links with the same address, and one that is down.
 fn host() -> Host {
     let bridge = LinkKind::Bridge(LinkBridge::default());
     let mut host = Host::default();
@@ -156,7 +156,7 @@ fn a_definition_is_always_listed_and_inactive_without_a_link() {
         ["br0", "down0", "lo", "port0", "twin0", "twin1", "absent"],
     );
     assert_eq!(names(&definitions, list_all(1)), ["down0", "absent"]);
-    // In front of all links, between any two of them, behind all, and each that is one.
+    // Names before all links, between any two of them, after all, and those of links.
     let definitions =
         ["a", "br", "br0", "br00", "down0", "lo", "lo0", "tap0", "twin", "twin1", "z"];
     assert_eq!(

@@ -19,7 +19,7 @@ pub struct UriSettings {
 }
 
 impl UriSettings {
-    /// The URI that `name` stands for: the default for an empty name, an alias's target, or itself.
+    /// The URI for `name`: the default for an empty name, an alias's target, or itself.
     pub(crate) fn resolve<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         if name.is_empty() {
             return self.default.as_deref().filter(|uri| !uri.is_empty());
@@ -81,7 +81,7 @@ struct Uri<'a> {
     scheme: Option<&'a str>,
     authority: Option<&'a str>,
     path: &'a str,
-    /// Query and fragment, with the characters that begin them.
+    /// Query and fragment, with the characters that introduce them.
     suffix: &'a str,
 }
 
@@ -107,14 +107,14 @@ impl<'a> Uri<'a> {
         Some(Self { scheme, authority, path, suffix })
     }
 
-    /// The user, with the `@` behind it; empty where there is none.
+    /// The user, with the `@` after it; empty if there is none.
     fn user(&self) -> &'a str {
         let authority = self.authority.unwrap_or_default();
         let end = authority.rfind('@').map_or(0, |at| at + 1);
         authority.get(..end).unwrap_or_default()
     }
 
-    /// The host without user and port; empty where there is none.
+    /// The host without user and port; empty if there is none.
     fn host(&self) -> &'a str {
         let host_and_port = self.authority.unwrap_or_default().rsplit('@').next().unwrap_or("");
         let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

@@ -153,7 +153,7 @@ fn need_results(reader: &mut Reader<'_>) -> Result<bool, XdrError> {
     reader.flag("need_results")
 }
 
-/// A server as an argument: its name is all of it.
+/// Decodes a server argument, which consists of its name.
 fn server(reader: &mut Reader<'_>) -> Result<String, XdrError> {
     reader.string("server", STRING_LEN_MAX).map(Cow::into_owned)
 }
@@ -202,7 +202,7 @@ pub enum AdminReply {
 }
 
 impl AdminReply {
-    /// Writes the result as the payload of a good reply.
+    /// Encodes the result as the payload of a successful reply.
     pub fn encode(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Servers { list, count } => {
@@ -230,7 +230,7 @@ impl AdminReply {
     }
 }
 
-/// A client as a result (`admin_nonnull_client`).
+/// A client in a result (`admin_nonnull_client`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClientRef {
     pub server: ServerName,
@@ -239,7 +239,7 @@ pub struct ClientRef {
     pub connected_at: u64,
 }
 
-/// `VIR_CLIENT_TRANS_UNIX`: no other way leads here.
+/// `VIR_CLIENT_TRANS_UNIX`, the only transport.
 const TRANSPORT_UNIX: u32 = 0;
 
 impl ClientRef {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The procedures of the remote program that are about the connection itself.
+//! The procedures of the remote program about the connection itself.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::limits::{IDENTITY_PARAM_COUNT_MAX, SASL_DATA_LEN_MAX, STRING_LEN_MAX}
 use crate::proto::params::{self, TypedParam};
 use crate::xdr::reader::{Reader, XdrError};
 
-/// The features a client may ask for (`virDrvFeature`) that this daemon has.
+/// The features (`virDrvFeature`) that this daemon supports.
 pub(crate) mod feature {
     pub(crate) const FD_PASSING: i32 = 8;
     pub(crate) const PROGRAM_KEEPALIVE: i32 = 10;

@@ -24,7 +24,7 @@ pub enum QueryCall {
 }
 
 impl QueryCall {
-    /// The query of this procedure and these arguments; `None` if the procedure is not a query.
+    /// Decodes the arguments of a query; `None` if the procedure is not a query.
     pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
         Ok(Some(match procedure {
             126 => Self::NumOfInterfaces,
@@ -57,7 +57,7 @@ pub enum ChangeCall {
 }
 
 impl ChangeCall {
-    /// The change of this procedure and these arguments; `None` if the procedure is not a change.
+    /// Decodes the arguments of a change; `None` if the procedure is not a change.
     pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
         Ok(Some(match procedure {
             131 => Self::DefineXml { xml: string(reader, "xml")?, flags: reader.u32("flags")? },
@@ -74,7 +74,7 @@ impl ChangeCall {
         }))
     }
 
-    /// The name of the interface that is changed; a definition has it in its XML.
+    /// The name of the changed interface; a definition has it in its XML.
     pub(crate) fn interface_name(&self) -> Option<&str> {
         match self {
             Self::Undefine { name } | Self::Create { name, .. } | Self::Destroy { name, .. } => {
@@ -104,7 +104,7 @@ pub enum TransactionCall {
 }
 
 impl TransactionCall {
-    /// The call of this procedure and these arguments; `None` if the procedure is about something else.
+    /// Decodes the arguments of a transaction; `None` if the procedure is another one.
     pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
         Ok(Some(match procedure {
             220 => Self::Begin { flags: reader.u32("flags")? },
@@ -128,23 +128,23 @@ fn string(reader: &mut Reader<'_>, field: &'static str) -> Result<String, XdrErr
     reader.string(field, STRING_LEN_MAX).map(std::borrow::Cow::into_owned)
 }
 
-/// An interface as an argument: only its name counts, the address beside it is ignored.
+/// Decodes an interface argument, of which only the name is used.
 fn interface_name(reader: &mut Reader<'_>) -> Result<String, XdrError> {
     let name = string(reader, "name")?;
     reader.string("mac", STRING_LEN_MAX)?;
     Ok(name)
 }
 
-/// An interface as a result (`remote_nonnull_interface`).
+/// An interface in a result (`remote_nonnull_interface`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InterfaceRef {
     pub name: IfName,
-    /// Written as an empty string where there is none.
+    /// Encoded as an empty string if there is none.
     pub mac: Option<MacAddr>,
 }
 
 impl InterfaceRef {
-    /// Writes name and address.
+    /// Encodes name and address.
     pub fn encode(&self, writer: &mut Writer<'_>) {
         writer.string(self.name.as_str());
         match self.mac {

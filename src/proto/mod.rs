@@ -21,7 +21,7 @@ use crate::proto::refused::{Refusal, RefusedCall};
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
-/// The version that every program has.
+/// The version of every program.
 const PROGRAM_VERSION: u32 = 1;
 
 /// A program of libvirt's RPC.
@@ -34,7 +34,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// The program of this number and version, if it is served at `endpoint`.
+    /// The program of this number and version, if `endpoint` serves it.
     pub fn find(number: u32, version: u32, endpoint: Endpoint) -> Option<Self> {
         if version != PROGRAM_VERSION {
             return None;
@@ -67,11 +67,11 @@ pub enum Call {
 pub enum Reply {
     /// No result.
     Empty,
-    /// CONNECT_OPEN: the session is open from now on.
+    /// CONNECT_OPEN: the session is now open.
     Opened(Opened),
     /// CONNECT_CLOSE: the session reads nothing after this reply.
     Closing,
-    /// SUPPORTS_FEATURE of keepalive: yes, and the daemon may ping from now on.
+    /// SUPPORTS_FEATURE for keepalive: yes, and the daemon may now send pings.
     KeepaliveSupported,
     /// SET_IDENTITY: the session acts for another identity from now on.
     Identified(Box<Identity>),
@@ -92,7 +92,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Writes the result as the payload of a good reply.
+    /// Encodes the result as the payload of a successful reply.
     pub fn encode(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Empty | Self::Opened(_) | Self::Closing | Self::Identified(_) => {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Typed parameters: named values whose type travels with them (`virTypedParameter`).
+//! Typed parameters: named values that are encoded with their type (`virTypedParameter`).
 
 use crate::limits::STRING_LEN_MAX;
 use crate::xdr::reader::{Reader, XdrError};
@@ -12,7 +12,7 @@ pub struct TypedParam {
     pub value: ParamValue,
 }
 
-/// The seven types a value can have, in the order of their numbers from 1.
+/// The seven types of a value, in the order of their numbers from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ParamValue {
     Int(i32),
@@ -39,7 +39,7 @@ impl ParamValue {
     }
 }
 
-/// Reads a counted array of at most `count_max` parameters.
+/// Decodes a counted array of at most `count_max` parameters.
 pub fn decode(reader: &mut Reader<'_>, count_max: usize) -> Result<Vec<TypedParam>, XdrError> {
     let count = reader.count("params", count_max)?;
     (0..count).map(|_| decode_one(reader)).collect()
@@ -60,7 +60,7 @@ fn decode_one(reader: &mut Reader<'_>) -> Result<TypedParam, XdrError> {
     Ok(TypedParam { field, value })
 }
 
-/// Writes a counted array.
+/// Encodes a counted array.
 pub fn encode(writer: &mut Writer<'_>, params: &[TypedParam]) {
     writer.count(params.len());
     params.iter().for_each(|param| encode_one(writer, param));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Requirement`]: the state that a connection must be in for a call to be answered.
+//! [`Requirement`]: the state of a connection that a call requires.
 
 use crate::call_errors::Driver;
 use crate::error::Domain;
 
-/// See the module. The rest of each variant makes the words of the refusal.
+/// See the module. The content of each variant determines the text of the refusal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Requirement {
     /// Connected.

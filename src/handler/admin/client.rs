@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The admin calls about clients: list them, describe one, drop one.
+//! The admin calls about clients: list, describe and disconnect them.
 
 use crate::call_errors::{self, Seeker};
 use crate::error::{CallError, Domain, ErrorCode};
@@ -104,7 +104,7 @@ fn describe(client: &ClientDetails) -> Result<Outcome, CallError> {
     Ok(done_params(known))
 }
 
-/// The lower half of a number, as libvirt cuts it.
+/// The lower half of a number, as libvirt truncates it.
 fn int(number: [u8; 8]) -> ParamValue {
     let [.., a, b, c, d] = number;
     ParamValue::Int(i32::from_be_bytes([a, b, c, d]))

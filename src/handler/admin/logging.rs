@@ -16,7 +16,7 @@ pub(super) fn outputs(flags: u32, answer: Option<&Answer>) -> Result<Outcome, Ca
     Ok(done(Reply::Admin(AdminReply::LogOutputs { outputs: outputs.join(" "), count })))
 }
 
-/// CONNECT_GET_LOGGING_FILTERS: with a blank behind each, the last one too.
+/// CONNECT_GET_LOGGING_FILTERS: with a blank after each, including the last.
 pub(super) fn filters(flags: u32, answer: Option<&Answer>) -> Result<Outcome, CallError> {
     check_flags("adminConnectGetLoggingFilters", flags)?;
     let Some(Answer::Logging { filters, .. }) = answer else { return ask() };

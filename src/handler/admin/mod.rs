@@ -22,14 +22,14 @@ use crate::proto::admin::{AdminCall, AdminReply};
 use crate::proto::params::{ParamValue, TypedParam};
 use crate::release::LIBVIRT_VERSION_NUMBER;
 
-/// SHUTDOWN's only flag (`VIR_DAEMON_SHUTDOWN_PRESERVE`): keep the state of guests. We have none.
+/// SHUTDOWN's only flag (`VIR_DAEMON_SHUTDOWN_PRESERVE`): keep the state of guests. There are none.
 const SHUTDOWN_PRESERVE: u32 = 1;
 
 /// Information that only the running daemon has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Question {
     Server(ServerName),
-    /// All clients of a server, in the order in which they connected.
+    /// All clients of a server, in the order of their connections.
     Clients(ServerName),
     Client {
         server: ServerName,
@@ -57,11 +57,11 @@ pub enum Answer {
 pub struct ServerStatus {
     pub limits: ServerLimits,
     pub client_count: u32,
-    /// Those of the clients that have not authenticated yet.
+    /// The number of clients that have not authenticated yet.
     pub anonymous_count: u32,
 }
 
-/// A client as lists show it.
+/// A client in a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClientEntry {
     pub id: u64,
@@ -69,7 +69,7 @@ pub struct ClientEntry {
     pub connected_at: u64,
 }
 
-/// A client as it is described.
+/// The details of a client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientDetails {
     pub entry: ClientEntry,
@@ -101,7 +101,7 @@ pub enum Order {
         server: ServerName,
         id: u64,
     },
-    /// None means the default output.
+    /// An empty list means the default output.
     SetLogOutputs(Vec<LogOutput>),
     SetLogFilters(Vec<LogFilter>),
     /// How long the daemon runs without clients; `None` for ever.
@@ -113,7 +113,7 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Done(Result<Reply, CallError>),
-    /// Find this out and call again.
+    /// Answer this question and call again.
     Ask(Question),
     /// The call is valid: do this.
     Order(Order),
@@ -180,7 +180,7 @@ fn done(reply: Reply) -> Outcome {
     Outcome::Done(Ok(reply))
 }
 
-/// Refuses a call with flags; `unknown` are those that `function` does not know.
+/// Refuses a call with flags; `unknown` are those that `function` does not support.
 fn check_flags(function: &str, unknown: u32) -> Result<(), CallError> {
     match unknown {
         0 => Ok(()),
@@ -198,7 +198,7 @@ fn listed<T>(list: Vec<T>, need_results: bool) -> (Vec<T>, u32) {
     (if need_results { list } else { Vec::new() }, count)
 }
 
-/// A result that is a list of parameters.
+/// A result that consists of parameters.
 fn done_params(params: impl IntoIterator<Item = (&'static str, ParamValue)>) -> Outcome {
     let param = |(field, value): (&str, _)| TypedParam { field: field.to_owned(), value };
     done(Reply::Admin(AdminReply::Params(params.into_iter().map(param).collect())))

@@ -14,7 +14,7 @@ use crate::handler::params;
 use crate::model::server::ServerName;
 use crate::proto::params::{ParamValue, TypedParam};
 
-/// The names of the parameters (`VIR_THREADPOOL_*`, `VIR_SERVER_CLIENTS_*`).
+/// The names of parameters (`VIR_THREADPOOL_*`, `VIR_SERVER_CLIENTS_*`).
 mod field {
     pub(super) const WORKERS_MIN: &str = "minWorkers";
     pub(super) const WORKERS_MAX: &str = "maxWorkers";

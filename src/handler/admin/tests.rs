@@ -113,7 +113,7 @@ pub(super) fn owned<T: Copy, const N: usize>(fields: [(&str, T); N]) -> Vec<(Str
     fields.map(|(field, value)| (field.to_owned(), value)).to_vec()
 }
 
-/// All calls that take a server, in the order of their numbers.
+/// All calls with a server argument, in the order of their numbers.
 fn server_calls(server: &str, id: u64, params: &[TypedParam], flags: u32) -> Vec<AdminCall> {
     let (server, params) = (|| server.to_owned(), || params.to_vec());
     vec![
@@ -171,7 +171,7 @@ fn flags_are_refused_in_the_name_of_libvirts_own_functions() {
         "adminServerSetClientLimits",
         "adminServerUpdateTlsFiles",
     ];
-    // The values of parameters come after flags.
+    // Values of parameters are checked after flags.
     let calls = server_calls(MAIN, SPEAKING, &[int("zz")], 0xf000_0010).into_iter().skip(1);
     assert_eq!(calls.len(), functions.len());
     for (call, function) in calls.zip(functions) {

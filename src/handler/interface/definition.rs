@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calls that change definitions: define, undefine. They change files, and not the kernel.
+//! The calls that change definitions: define, undefine. They change files, not the kernel.
 
 use crate::backend::DefinitionRefusal;
 use crate::change::decision::{Change, Decision};

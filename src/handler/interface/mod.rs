@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The interface calls.
 //!
-//! An interface is a link of the host, a definition, or both under one name. Active means
-//! administratively up.
+//! An interface is a link of the host, a definition, or both with one name. It is active if the
+//! link is administratively up.
 
 mod target;
 pub mod query;
@@ -19,7 +19,7 @@ use crate::host::survey::Survey;
 use crate::limits::XML_LEN_MAX;
 use crate::proto::interface::ChangeCall;
 
-/// Decides a request whose turn has come, with the survey that it has asked for.
+/// Decides a request whose turn has come, with the survey that it has requested.
 ///
 /// # Errors
 /// The request is refused.

@@ -16,7 +16,7 @@ pub(super) enum State {
     Inactive,
 }
 
-/// One interface as the lists show it.
+/// One interface in a list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listed {
     pub(super) name: IfName,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The public API behind each procedure of a hypervisor: its name, and its checks.
 //!
-//! A table of facts: numbers are those of libvirt 11.0.0's protocol files, names are what clients
-//! read in the error. It does not know why a procedure is refused. Rows are sorted by number, as
-//! [`find`] relies on it. Rows with `checked` list their arguments. Rows with `api` have some that no
-//! answer to an ordinary call depends on: these are not even decoded, so a call that libvirt cannot
-//! decode is refused here like any other.
+//! A table of facts: numbers are those of libvirt 11.0.0's protocol files, names are those in its
+//! error messages. This module does not know why a procedure is refused. Rows are sorted by number,
+//! as [`find`] requires. Rows with `checked` list their arguments. Rows with `api` have arguments
+//! that do not affect the answer to an ordinary call, so they are not decoded; a call that libvirt
+//! cannot decode is refused like any other.
 
 use crate::error::{CallError, Domain, ErrorCode};
 

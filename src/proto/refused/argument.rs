@@ -103,7 +103,7 @@ pub(super) enum Demand {
     NotNull(&'static str),
     NotZero(&'static str),
     Positive(&'static str),
-    /// A text that is present, and not empty.
+    /// The text is present and not empty.
     NotEmpty(&'static str),
 }
 
@@ -163,7 +163,7 @@ fn domain(reader: &mut Reader<'_>) -> Result<i64, XdrError> {
     Ok(name_len)
 }
 
-/// A typed parameter: its name, its type, and a value of that type.
+/// Skips a typed parameter: its name, its type, and a value of that type.
 fn param(reader: &mut Reader<'_>) -> Result<(), XdrError> {
     text(reader)?;
     match reader.i32("type")? {
@@ -186,7 +186,7 @@ fn array<'a>(
     Ok(size(count))
 }
 
-/// A count as a measure; none if there is nothing to count.
+/// A count as a measure; `None` if it is zero.
 fn size(count: usize) -> Option<i64> {
     i64::try_from(count).ok().filter(|count| *count != 0)
 }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The answers to every procedure that libvirt has and an interface daemon does not implement.
+//! The answers to every procedure of libvirt that an interface daemon does not implement.
 //!
-//! Generic clients call them: they ask any daemon for its domains, its CPUs or its networks, and
-//! choose what to try next by the error they get. So each procedure is refused with the code,
-//! domain and text of libvirt's own daemon, which gets there in four steps: it decodes the
-//! arguments, wants an open connection, and lets the API's function refuse what a read-only
-//! connection may not do and what is wrong with the arguments. Only then does it find out that no
-//! driver serves the call.
+//! Generic clients call them: they query any daemon for its domains, its CPUs or its networks, and
+//! the error decides what they try next. So each procedure is refused with the code, domain and
+//! text of libvirt's own daemon, which performs four steps: it decodes the arguments, requires an
+//! open connection, and lets the API's function refuse what a read-only connection may not do and
+//! wrong arguments. Only then does it notice that no driver serves the call.
 //!
 //! Knows nothing of the procedures that are implemented: [`remote`] has no answer for those, nor
-//! for events and for numbers that no procedure has. Authentication comes earlier. Of arguments,
-//! only those are read that decide about an answer to an ordinary call: unknown flags, or room for
-//! an answer that could not be sent, are refused as if they were right.
+//! for events and unknown numbers. Authentication comes earlier. Only those arguments are decoded
+//! that affect the answer to an ordinary call: unknown flags, or room for an answer that could not
+//! be sent, are treated as valid.
 
 mod argument;
 mod api;
@@ -39,13 +38,13 @@ const DOMAIN_FD_ASSOCIATE: i32 = 443;
 const QEMU_DOMAIN_MONITOR_EVENT_DEREGISTER: i32 = 5;
 const QEMU_DOMAIN_MONITOR_COMMAND_WITH_FILES: i32 = 7;
 
-/// The last kind of domain event that 167 and 168 know; later ones came with 316 and 317.
+/// The last kind of domain event that 167 and 168 support; later ones were added with 316 and 317.
 const OLD_EVENT_LAST: i32 = 15;
 
 /// The last kind of domain event in libvirt 11.0.0.
 const EVENT_LAST: i32 = 26;
 
-/// Statistics in one answer (`REMOTE_DOMAIN_MEMORY_STATS_MAX`).
+/// The most statistics in one answer (`REMOTE_DOMAIN_MEMORY_STATS_MAX`).
 const MEMORY_STAT_COUNT_MAX: u32 = 1_024;
 
 /// Procedures for networks, storage, host devices, filters and secrets. Each of these has a daemon
@@ -86,7 +85,7 @@ const OTHER_DRIVERS: &[RangeInclusive<i32>] = &[
 pub enum Refusal {
     /// It belongs to another daemon.
     OtherDriver,
-    /// It belongs to a hypervisor, which this daemon's driver is not.
+    /// It belongs to a hypervisor, and this daemon's driver is none.
     NoSupport(&'static Api),
     /// The same, unless the client requests no statistics at all, which it gets.
     MemoryStats(&'static Api),
@@ -94,7 +93,7 @@ pub enum Refusal {
     NoFd(&'static Api),
     /// The same, but libvirt asks the driver first whether it supports descriptors.
     NoFdPassing(&'static Api),
-    /// It registers for a kind of event, of which `last` is the last.
+    /// It registers for a kind of event, up to `last`.
     EventRegister { api: &'static Api, last: i32 },
     /// It ends a registration that cannot exist, by the kind of event.
     EventDeregister { last: i32 },
@@ -104,7 +103,7 @@ pub enum Refusal {
     CallbackDeregister { kind: &'static str },
 }
 
-/// Why the REMOTE program's `procedure` is refused; nothing if it is implemented, an event or
+/// Why the remote program's `procedure` is refused; `None` if it is implemented, an event or
 /// unknown.
 pub fn remote(procedure: i32) -> Option<Refusal> {
     if OTHER_DRIVERS.iter().any(|range| range.contains(&procedure)) {
@@ -122,7 +121,7 @@ pub fn remote(procedure: i32) -> Option<Refusal> {
     }
 }
 
-/// Why the QEMU program's `procedure` is refused; nothing if it is an event or unknown.
+/// Why the QEMU program's `procedure` is refused; `None` if it is an event or unknown.
 pub fn qemu(procedure: i32) -> Option<Refusal> {
     if procedure == QEMU_DOMAIN_MONITOR_EVENT_DEREGISTER {
         return Some(Refusal::CallbackDeregister { kind: "qemu monitor event" });
@@ -134,7 +133,7 @@ pub fn qemu(procedure: i32) -> Option<Refusal> {
     })
 }
 
-/// Why the LXC program's `procedure` is refused; nothing if it is unknown.
+/// Why the LXC program's `procedure` is refused; `None` if it is unknown.
 pub(crate) fn lxc(procedure: i32) -> Option<Refusal> {
     api::find(api::LXC, procedure).map(Refusal::NoSupport)
 }

@@ -63,7 +63,7 @@ const EVENTS: &[RangeInclusive<i32>] = &[
     446..=446,
 ];
 
-/// Procedures whose API belongs to another part of libvirt than the domains.
+/// Procedures whose API belongs to another part of libvirt than domains.
 const NODE_DEVICES: &[RangeInclusive<i32>] = &[118..=120, 301..=301];
 const SNAPSHOTS: &[RangeInclusive<i32>] = &[185..=193, 244..=244, 246..=247, 271..=272, 274..=275];
 const CHECKPOINTS: &[RangeInclusive<i32>] = &[411..=417];
