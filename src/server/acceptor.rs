@@ -78,7 +78,8 @@ impl Acceptor {
         })
     }
 
-    /// Whether a supervisor has made any of the sockets: the settings for sockets do not apply to it.
+    /// Whether a supervisor has opened any of the sockets; the settings for sockets do not apply to
+    /// those.
     pub(crate) fn is_a_supervisors(&self) -> bool {
         self.listeners.iter().any(Listener::is_adopted)
     }
@@ -99,15 +100,15 @@ impl Acceptor {
         self.paused_until
     }
 
-    /// Whether a connection waits that can be accepted at once.
+    /// Whether a waiting connection can be accepted at once.
     pub(crate) fn is_unfinished(&self, occupancy: &Occupancy, now: Instant) -> bool {
         let has_space = |listener: &Listener| occupancy.has_space(listener.endpoint);
         let mut listeners = self.listeners.iter().zip(&self.waiting);
         !self.is_paused(now) && listeners.any(|(listener, waiting)| *waiting && has_space(listener))
     }
 
-    /// Accepts the next connection, if there is space. After one that is refused, the others wait for
-    /// the next turn.
+    /// Accepts the next connection, if there is space. After a refused one, the others wait for the
+    /// next turn.
     pub(crate) fn admit(&mut self, occupancy: &mut Occupancy, now: Instant) -> Option<Accepted> {
         if self.is_paused(now) {
             return None;
@@ -145,7 +146,7 @@ impl Acceptor {
     }
 }
 
-/// Refuses a peer that the admin socket does not serve, or that the kernel does not know.
+/// Refuses a peer that the admin socket does not serve, or whose credentials are unknown.
 fn check(endpoint: Endpoint, socket: &OwnedFd) -> Option<PeerCreds> {
     let peer = match socket::peer_creds(socket) {
         Ok(peer) => peer,

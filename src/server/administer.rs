@@ -106,7 +106,7 @@ impl Server {
         Ok(())
     }
 
-    /// The client that has this number at its server.
+    /// The client with this number at its server.
     fn find_client(&self, server: ServerName, number: u64) -> Option<ClientId> {
         let mut clients = self.clients.of(server);
         clients.find(|(_, client)| client.number == number).map(|(id, _)| id)

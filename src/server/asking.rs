@@ -29,7 +29,7 @@ pub(super) struct Asking {
 enum Question {
     /// With information from files, read while the kernel answers.
     Survey(Box<SurveyInquiry>, Option<Seen>),
-    /// For a step that is under way.
+    /// For the step under way.
     SurveyForStep(Box<SurveyInquiry>, DhcpStep),
     Record(Box<RecordInquiry>),
 }
@@ -93,7 +93,7 @@ impl Asking {
         self.question.take_if(|question| !matches!(question, Question::SurveyForStep(..)));
     }
 
-    /// Goes on with the question.
+    /// Continues with the query.
     pub(super) fn pursue(&mut self, channel: &mut Channel) -> Heard {
         let Some(mut question) = self.question.take() else { return Heard::Nothing };
         match channel.inquire(&mut self.dialogue, question.inquiry()) {

@@ -52,7 +52,7 @@ use crate::sys::clock::since_boot;
 pub(super) struct ChangeDriver {
     pub(super) coordinator: Coordinator,
     steps: Steps,
-    /// The long question to the kernel that is under way.
+    /// The long query to the kernel, if there is one.
     asking: Asking,
     files: ChangeFiles,
     /// A snapshot that is being written.
@@ -75,7 +75,7 @@ pub(super) struct ChangeFiles {
     pub(super) marker: Option<BootMarker>,
 }
 
-/// A call whose change is over, and its reply.
+/// A call whose change is complete, and its reply.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) id: ClientId,

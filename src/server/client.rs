@@ -48,7 +48,8 @@ pub(crate) struct Client {
 struct Readiness {
     readable: bool,
     writable: bool,
-    /// The peer will send no more. A short read then proves nothing: the end still has to be read.
+    /// The peer will send no more. A short read then proves nothing, as the end still has to be
+    /// read.
     ended: bool,
     /// The peer has closed its socket.
     hung_up: bool,
@@ -124,7 +125,7 @@ impl Client {
         self.readiness.hung_up
     }
 
-    /// Reads once, if there is something to read and the session wants it.
+    /// Reads once, if the socket is ready and the session wants it.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) {
         if !self.readiness.readable || !self.session.wants_read() {
             return;

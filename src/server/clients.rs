@@ -33,7 +33,7 @@ use crate::session::{PendingCall, ReplyTo, Session};
 #[derive(Debug)]
 pub(super) struct Clients {
     registry: Registry,
-    /// Boxed, so that the table's spare room costs little.
+    /// Boxed, so that the table's spare capacity costs little.
     by_id: HashMap<ClientId, Box<Client>>,
     next_id: usize,
     pub(super) acceptor: Acceptor,
@@ -42,7 +42,7 @@ pub(super) struct Clients {
     busy: Vec<ClientId>,
     pub(super) questions: Questions,
     timers: Timers,
-    /// Since when there are none.
+    /// The time since which there are no clients.
     idle_since: Option<Instant>,
 }
 
@@ -67,7 +67,7 @@ impl Clients {
     /// epoll refuses them.
     pub(super) fn listen(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
         self.acceptor = Acceptor::new(listeners);
-        // In the acceptor's own order, by which it knows them.
+        // In the acceptor's order, which defines their positions.
         for (position, listener) in self.acceptor.listeners().iter().enumerate() {
             let (fd, token) = (listener.as_raw_fd(), Token(LISTENERS + position));
             self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;

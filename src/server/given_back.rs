@@ -17,7 +17,7 @@ use crate::plan::request::KernelRequest;
 use crate::plan::step::Step;
 use crate::plan::{Plan, Planned, give_back};
 
-/// How long another address is taken for the client's.
+/// How long another address is attributed to the client.
 const WATCH_TIME: Duration = Duration::from_secs(120);
 
 /// A link that a client is about to clear, with its present settings.
@@ -44,7 +44,7 @@ struct GivenBackLink {
 }
 
 impl ClearedLink {
-    /// `surveyed` is the link, before the client is started.
+    /// `surveyed` is the link before the client starts.
     pub(super) fn new(client: Box<ForeignClient>, surveyed: &Surveyed) -> Self {
         let requests = give_back::put_back(surveyed, Family::Ipv4);
         let addresses = sorted(surveyed.addresses.iter().map(|record| record.address));

@@ -69,7 +69,7 @@ const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
 const CHANGES: Token = Token(2);
 const LEASES: Token = Token(3);
-/// Listeners have the tokens from here on, clients those behind them.
+/// Listeners have the tokens from here on, clients those after them.
 const LISTENERS: usize = 4;
 
 /// The state of the loop.
@@ -93,7 +93,7 @@ pub struct Server {
     clients: Clients,
     /// Whether a read-only call was answered in this turn.
     has_answered: bool,
-    /// Whether the definitions were brought up to date in this turn, after clients were read.
+    /// Whether this turn has updated the definitions, after clients were read.
     has_read_store: bool,
     /// How long to run without clients.
     idle_limit: Option<Duration>,
@@ -137,7 +137,7 @@ pub struct DhcpParts {
     pub path: Option<OsString>,
 }
 
-/// Whether the loop goes on.
+/// Whether the loop continues.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Next {
     Turn,
@@ -145,7 +145,7 @@ enum Next {
 }
 
 impl Server {
-    /// Registers everything but listeners, and dumps the kernel's links and addresses.
+    /// Registers everything except listeners, and dumps the kernel's links and addresses.
     pub fn new(parts: ServerParts) -> Result<Self, HostError> {
         let poll = Poll::new().map_err(|err| HostError::new("open", "an epoll instance", &err))?;
         let settings = &parts.configuration.settings;

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn clients_leave_descriptors_to_the_daemon_and_to_administrators() {
-        /// Fills both servers, this one first: how many got in.
+        /// Fills both servers, `first` before `second`; returns how many clients each accepted.
         fn fill(limit: u64, first: Endpoint, second: Endpoint) -> [u64; 2] {
             let mut occupancy = Occupancy::new(&Settings::defaults(Privilege::System), limit);
             [first, second].map(|endpoint| {

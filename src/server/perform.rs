@@ -78,7 +78,7 @@ pub(super) enum StepProgress {
     Done(Result<(), StepError>),
     /// The result comes later.
     Owed,
-    /// It goes on with a survey of these links: [`Steps::take_survey`].
+    /// It needs a survey of these links to continue: [`Steps::take_survey`].
     Survey(SurveyOrder, DhcpStep),
 }
 
@@ -318,7 +318,7 @@ impl Steps {
         Ok(())
     }
 
-    /// Sends one request alone.
+    /// Sends a single request.
     fn send(&mut self, request: &KernelRequest, host: &Host) -> Result<(), StepError> {
         self.channel.begin();
         self.add(request, host)?;
@@ -366,7 +366,7 @@ impl Steps {
     }
 }
 
-/// Why a file was not written.
+/// The error for a file that was not written.
 fn unwritten(path: &str, err: &StepError) -> StepError {
     let cause = io::Error::from_raw_os_error(err.errno);
     StepError::from(HostError::new("write", path, &cause))

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::model::client::ClientId;
 
-/// Deadlines, the earliest first; at most one for each client.
+/// Deadlines in order; at most one for each client.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     deadlines: BTreeSet<(Instant, ClientId)>,

@@ -51,7 +51,7 @@ impl World {
     /// Reads the kernel's new events.
     ///
     /// # Errors
-    /// The kernel refuses to be read.
+    /// The kernel refuses the read.
     pub(super) fn read_kernel(&mut self) -> Result<(), HostError> {
         self.news = self.kernel.drain(&mut self.host, &mut self.buffer)?;
         Ok(())
