@@ -44,9 +44,9 @@ pub struct Snapshot {
 /// The running network.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Network {
-    /// All links but those of guests.
+    /// All links except those of guests.
     pub host: HostRecord,
-    /// Guests' links, and the bridge that each is a port of.
+    /// Guests' links, and the bridge of each.
     pub guests: SortedMap<IfName, IfName>,
     /// The DHCP clients of the daemon.
     pub leases: Vec<Lease>,
@@ -64,7 +64,7 @@ pub struct Opening {
     pub at: Duration,
     /// The deadline, as a time since the boot.
     pub deadline: Option<Duration>,
-    /// The same for people: the host's clock may have been set since.
+    /// The same in text, for messages: the host's clock may have been set since.
     pub since: String,
     pub until: Option<String>,
 }
@@ -163,7 +163,7 @@ impl Opening {
 }
 
 impl Snapshot {
-    /// The bytes of its file.
+    /// Encodes its file.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = SnapshotWriter::new(self);
         while !writer.poll(self, usize::MAX) {}

@@ -80,7 +80,7 @@ impl FileSet {
         self.by_path.iter()
     }
 
-    /// Notes the new state of a file; `None` if it does not exist any more.
+    /// Notes the new state of a file; `None` if it no longer exists.
     pub fn note(&mut self, path: FilePath, state: Option<FileState>) {
         match state {
             Some(state) => self.by_path.insert(path, state),
@@ -102,7 +102,7 @@ impl FromIterator<(FilePath, FileState)> for FileSet {
     }
 }
 
-/// One file's change: its whole content before and after, `None` where it does not exist.
+/// One file's change: its whole content before and after, `None` if it does not exist.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileEdit {
     pub path: FilePath,

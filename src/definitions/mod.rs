@@ -40,7 +40,7 @@ impl Definitions {
         self.by_name.get(name).map(|definition| &definition.interface)
     }
 
-    /// All of them, in the order of their names.
+    /// All definitions, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Interface> {
         self.by_name.values().map(|definition| &definition.interface)
     }

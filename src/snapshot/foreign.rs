@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`ForeignClient`] in XDR: a part of a snapshot, and a file of its own while its lease is another's.
+//! [`ForeignClient`] encoded as XDR: in a snapshot, and in a file of its own while the daemon has
+//! taken its lease over.
 
 use crate::limits::{
     CLIENT_LINK_COUNT_MAX, KEEPER_LEN_MAX, PROCESS_TEXT_LEN_MAX, PROCESS_WORD_COUNT_MAX,
@@ -41,10 +42,10 @@ pub fn encode(writer: &mut Writer<'_>, client: &ForeignClient) {
     }
 }
 
-/// Reads a client.
+/// Decodes a client.
 ///
 /// # Errors
-/// It makes no sense.
+/// It is inconsistent.
 pub fn decode(reader: &mut Reader<'_>) -> Result<ForeignClient, SnapshotError> {
     let name = reader.string("program", KEEPER_LEN_MAX)?;
     let program = ClientProgram::ALL.into_iter().find(|program| program.name() == name);

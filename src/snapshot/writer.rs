@@ -8,7 +8,7 @@ use crate::model::shed::shed;
 use crate::xdr::seal::{self, Seal};
 use crate::xdr::writer::{Opaque, Writer};
 
-/// Bytes that are sealed in the time that an entry takes to be encoded.
+/// The number of bytes that are sealed in the time in which an entry is encoded.
 const SEALED_LEN: usize = 1024;
 
 /// A file that is being encoded. Each part must be given the same snapshot.
@@ -74,7 +74,7 @@ impl SnapshotWriter {
         shed(&mut self.file, &mut count.saturating_mul(SEALED_LEN))
     }
 
-    /// The same, to be kept.
+    /// The same, by value.
     pub fn into_file(self) -> Vec<u8> {
         self.file
     }
