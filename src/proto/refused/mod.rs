@@ -4,8 +4,8 @@
 //! Generic clients call them: they query any daemon for its domains, its CPUs or its networks, and
 //! the error decides what they try next. So each procedure is refused with the code, domain and
 //! text of libvirt's own daemon, which performs four steps: it decodes the arguments, requires an
-//! open connection, and lets the API's function refuse what a read-only connection may not do and
-//! wrong arguments. Only then does it notice that no driver serves the call.
+//! open connection, and lets the API's function refuse writes of a read-only connection and wrong
+//! arguments. Only then does it notice that no driver serves the call.
 //!
 //! Knows nothing of the procedures that are implemented: [`remote`] has no answer for those, nor
 //! for events and unknown numbers. Authentication comes earlier. Only those arguments are decoded
@@ -85,7 +85,7 @@ const OTHER_DRIVERS: &[RangeInclusive<i32>] = &[
 pub enum Refusal {
     /// It belongs to another daemon.
     OtherDriver,
-    /// It belongs to a hypervisor, and this daemon's driver is none.
+    /// It belongs to a hypervisor, and this daemon has no driver for one.
     NoSupport(&'static Api),
     /// The same, unless the client requests no statistics at all, which it gets.
     MemoryStats(&'static Api),
