@@ -188,14 +188,14 @@ static: ## build one static binary, for hosts of any kind: target/static/virtint
 demo: deps-demo all ## show a private host's interfaces with the real virsh
 	tests/demo.sh $(TARGET_DIR)/release/virtinterfaced
 
-# In the order in which they fail soonest. The tests of SLOW_1 run beside those of SLOW_2: each machine of
-# qemu takes one processor.
+# In the order in which they fail soonest. The checks of SLOW_1 run beside those of SLOW_2, as a machine of
+# qemu and the linking of a release take one processor each.
 QUICK = fmt lint doc man lint-init
-SLOW_1 = test-kernel check-openrc
-SLOW_2 = check-advisories check-32bit check-oldest check-etc check-install check-init check-sysvinit
-check: deps-check deps-32bit $(QUICK) test $(filter-out check-openrc check-sysvinit,$(SLOW_2) $(SLOW_1)) ## all that must hold before a commit
+SLOW_1 = static test-kernel check-openrc check-etc check-install
+SLOW_2 = check-advisories check-32bit check-oldest check-init check-sysvinit
+check: deps-check deps-32bit $(QUICK) test $(filter-out check-openrc check-sysvinit,$(SLOW_1) $(SLOW_2)) ## all that must hold before a commit
 
-check-all: deps-check deps-32bit deps-vm $(QUICK) test all static vm-images ## check and check-vm, as CI runs them: two things at a time
+check-all: deps-check deps-32bit deps-vm $(QUICK) test vm-images ## check and check-vm, as CI runs them: two things at a time
 	tests/beside.sh "$(MAKE)" "$(SLOW_1)" "$(SLOW_2)"
 
 fmt: ## is the code formatted?
