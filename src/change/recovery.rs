@@ -124,7 +124,7 @@ mod tests {
         HostError::new("read", "snapshot", &io::Error::from_raw_os_error(errno))
     }
 
-    /// The result of the search, and the number of files that it sets aside first.
+    /// Returns the result of a search, and the number of files that it set aside before.
     fn search(snapshot: Result<Option<Snapshot>, Unusable>) -> (LeftTransaction, usize) {
         let (mut search, _) = Recovering::new(Recovery::Whole);
         let left = LeftFiles { snapshot, rollback: Ok(None), journal: Ok(None), note: None };

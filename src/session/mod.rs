@@ -230,8 +230,8 @@ impl Session {
         }
     }
 
-    /// Drops so many calls whose replies the client would not read, as it has hung up. Its earlier
-    /// calls are still read.
+    /// Drops `call_count` calls without replies, as the client has disconnected. Calls that it sent
+    /// before are still decoded.
     pub(crate) fn handle_dropped(&mut self, call_count: usize) {
         let call_count = u32::try_from(call_count).unwrap_or(u32::MAX);
         self.calls_handed_out = self.calls_handed_out.saturating_sub(call_count);

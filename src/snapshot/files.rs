@@ -41,7 +41,7 @@ pub enum KeptFile {
     Unread,
 }
 
-/// The content of a file, its owner, and who may use it.
+/// The content of a file, its owner and its mode.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredFile {
     pub bytes: Vec<u8>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Edits of definition files, each whole and durable.
 //!
-//! An edit of a file is written through a symbolic link. One that removes the file removes the link, and
-//! leaves the file that it leads to.
+//! An edit of a file is written through a symbolic link. One that removes the file removes the
+//! link, and leaves the file that it leads to.
 
 use std::fs;
 use std::io;
@@ -42,8 +42,8 @@ impl DefinitionStore {
                 };
                 let place = target.as_ref().map_or_else(|| path.clone(), |it| self.path(it));
                 let outcome = write(&place, after);
-                // The edit is done, but perhaps not on the disk; a call that fails must leave the old
-                // content.
+                // The edit is done, but perhaps not on the disk; a call that fails must leave the
+                // old content.
                 if outcome.is_err() && edit.before != edit.after && is_content(&place, after) {
                     undo(match &edit.before {
                         Some(before) => write(&place, before),
@@ -90,7 +90,7 @@ impl DefinitionStore {
         }
         self.drain();
         match self.files.files().get(&edit.path) {
-            // A link that leads nowhere is named as one.
+            // The error of a dangling link says so, and is preferred.
             Some(FileState::Unreadable(err)) => {
                 let target = link::target(self.files.backend(), &edit.path);
                 Err(target.err().unwrap_or_else(|| err.clone()))

@@ -24,12 +24,12 @@ pub(super) fn text(place: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
-/// The file that is written for the definition file at `path`: the one that a link leads to; `None` if
-/// it is not a link.
+/// The file that is written for the definition file at `path`: the one that a link leads to; `None`
+/// if it is not a link.
 ///
 /// # Errors
-/// The link is dangling or part of a loop, leads out of the backend's root, or to another definition
-/// file, which would become a copy of this one.
+/// The link is dangling or part of a loop, leads out of the backend's root, or to another
+/// definition file, which would become a copy of this one.
 pub(super) fn target(
     backend: &dyn Backend,
     path: &FilePath,
