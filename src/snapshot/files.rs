@@ -41,7 +41,7 @@ pub enum KeptFile {
     Unread,
 }
 
-/// The content of a file, its owner and its mode.
+/// The content, owner and mode of a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredFile {
     pub bytes: Vec<u8>,

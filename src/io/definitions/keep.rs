@@ -93,7 +93,7 @@ impl DefinitionStore {
         };
         if metadata.is_symlink() {
             let text = fs::read_link(&place).map_err(refuse)?.into_os_string().into_vec();
-            // A target that is not written through the link need not be restored.
+            // Files that are not written through the link need not be restored.
             let target = link::target(self.files.backend(), path).ok().flatten();
             let file = target.zip(state.content()).map(|(path, bytes)| {
                 let metadata = fs::metadata(self.path(&path)).map_err(refuse)?;
