@@ -18,6 +18,7 @@ use crate::host::record::HostRecord;
 use crate::host::{is_out_of_the_way, may_be_guest};
 use crate::limits::{KEPT_COUNT_MAX, KEPT_TEXT_LEN_MAX, SNAPSHOT_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
+use crate::model::client::Caller;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
@@ -57,7 +58,10 @@ pub struct Network {
 /// The beginning of a change: the caller and the time.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Opening {
-    pub by: Caller,
+    /// The user and the process that began it, and the number that virt-admin shows of the client.
+    pub uid: u32,
+    pub pid: i32,
+    pub client: u64,
     /// The kernel's id of the boot.
     pub boot: String,
     /// The time since the boot, sleep included (`CLOCK_BOOTTIME`).
@@ -76,15 +80,6 @@ pub struct Moment {
     pub boot: String,
     /// The time since the boot, sleep included (`CLOCK_BOOTTIME`).
     pub since_boot: Duration,
-}
-
-/// The caller of a change.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Caller {
-    pub uid: u32,
-    pub pid: i32,
-    /// The number that virt-admin shows.
-    pub client: u64,
 }
 
 /// Why bytes are not a snapshot.
@@ -136,7 +131,7 @@ impl From<XdrError> for SnapshotError {
 
 impl fmt::Display for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Caller { uid, pid, client } = self.by;
+        let Self { uid, pid, client, .. } = self;
         write!(f, "begun at {} by uid {uid}, pid {pid} (client {client})", self.since)?;
         match &self.until {
             Some(until) => write!(f, ", deadline {until}"),
@@ -146,6 +141,12 @@ impl fmt::Display for Opening {
 }
 
 impl Opening {
+    /// Whether this client began it.
+    pub(crate) fn is_by(&self, caller: &Caller) -> bool {
+        let by = (caller.subject_uid(), caller.subject_pid(), caller.number);
+        by == (self.uid, self.pid, self.client)
+    }
+
     /// Whether it was in the present boot.
     pub(crate) fn is_of_boot(&self, now: &Moment) -> bool {
         self.boot == now.boot && self.at <= now.since_boot
@@ -229,10 +230,10 @@ fn format_of(bytes: &[u8]) -> Option<char> {
 }
 
 fn encode_opening(writer: &mut Writer<'_>, opening: &Opening) {
-    let Opening { by, boot, at, deadline, since, until } = opening;
-    writer.u32(by.uid);
-    writer.i32(by.pid);
-    writer.u64(by.client);
+    let Opening { uid, pid, client, boot, at, deadline, since, until } = opening;
+    writer.u32(*uid);
+    writer.i32(*pid);
+    writer.u64(*client);
     writer.string(boot);
     writer.u64(millis(*at));
     writer.flag(deadline.is_some());
@@ -242,8 +243,7 @@ fn encode_opening(writer: &mut Writer<'_>, opening: &Opening) {
 }
 
 fn decode_opening(reader: &mut Reader<'_>) -> Result<Opening, SnapshotError> {
-    let by =
-        Caller { uid: reader.u32("uid")?, pid: reader.i32("pid")?, client: reader.u64("client")? };
+    let (uid, pid, client) = (reader.u32("uid")?, reader.i32("pid")?, reader.u64("client")?);
     let boot = decode_text(reader, "boot")?;
     let at = Duration::from_millis(reader.u64("at")?);
     let has_deadline = reader.flag("deadline")?;
@@ -251,7 +251,7 @@ fn decode_opening(reader: &mut Reader<'_>) -> Result<Opening, SnapshotError> {
     let deadline = has_deadline.then_some(deadline);
     let since = decode_text(reader, "since")?;
     let until = reader.flag("until")?.then(|| decode_text(reader, "until")).transpose()?;
-    Ok(Opening { by, boot, at, deadline, since, until })
+    Ok(Opening { uid, pid, client, boot, at, deadline, since, until })
 }
 
 /// Encodes a text of the daemon; other bytes are not replaced.

@@ -44,7 +44,7 @@ fn converse(capture: &Capture) -> String {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
     let now = Instant::now();
     let policy = Policy { interval: Some(Duration::from_secs(5)), count: 5 };
-    let mut session = Session::new(endpoint(capture), policy, 5);
+    let mut session = Session::new(sample::caller(endpoint(capture)), policy, 5);
     let host = sample::host();
     let mut text = String::new();
     for message in &capture.messages {

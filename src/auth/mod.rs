@@ -20,6 +20,12 @@ pub(crate) fn may_connect(endpoint: Endpoint, uid: u32, own_uid: u32) -> bool {
     }
 }
 
+/// Whether SET_IDENTITY of a process of this user counts. Others could name any user; libvirt's daemons,
+/// which relay calls, belong to root here.
+pub(crate) fn may_set_identity(uid: u32, own_uid: u32) -> bool {
+    uid == own_uid
+}
+
 /// The access that CONNECT_OPEN gives to a client that requests read-only or full access.
 pub(crate) fn access(endpoint: Endpoint, is_read_only: bool) -> Access {
     match endpoint {

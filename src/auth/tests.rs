@@ -126,6 +126,12 @@ fn the_admin_socket_is_for_the_daemons_own_user() {
 }
 
 #[test]
+fn the_daemons_own_user_may_set_an_identity() {
+    assert!(may_set_identity(0, 0) && may_set_identity(1000, 1000));
+    assert!(!may_set_identity(1000, 0) && !may_set_identity(0, 1000));
+}
+
+#[test]
 fn open_gives_the_access_that_the_socket_has_and_the_client_wants() {
     assert_eq!(access(Endpoint::ReadWrite, false), Access::ReadWrite);
     assert_eq!(access(Endpoint::ReadWrite, true), Access::ReadOnly);

@@ -144,7 +144,6 @@ pub(super) fn network(answer: RecordAnswer, context: &Context<'_>) -> Result<Net
 
 /// Returns the origin and the time of a transaction.
 fn opening(origin: &Origin, timeout: Option<Duration>, now: &Now) -> Result<Opening, CallError> {
-    let by = origin.caller().copied().unwrap_or_default();
     let Some(at) = now.since_boot.filter(|_| !now.boot.is_empty()) else {
         let text = "failed to begin transaction: cannot read the kernel's boot id";
         return Err(call_errors::host(text.to_owned(), libc::ENOENT));
@@ -152,5 +151,13 @@ fn opening(origin: &Origin, timeout: Option<Duration>, now: &Now) -> Result<Open
     let until = timeout.map(|timeout| Utc::since_epoch(now.wall + timeout).to_the_second());
     let deadline = timeout.map(|timeout| at + timeout);
     let since = Utc::since_epoch(now.wall).to_the_second();
-    Ok(Opening { by, boot: now.boot.as_ref().to_owned(), at, deadline, since, until })
+    let boot = now.boot.as_ref().to_owned();
+    let opening = Opening { boot, at, deadline, since, until, ..Opening::default() };
+    Ok(match origin.caller() {
+        Some(caller) => {
+            let (uid, pid) = (caller.subject_uid(), caller.subject_pid());
+            Opening { uid, pid, client: caller.number, ..opening }
+        }
+        None => opening,
+    })
 }

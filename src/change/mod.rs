@@ -63,9 +63,9 @@ use crate::error::{CallError, HostError};
 use crate::host::removed::LinkMemory;
 use crate::host::survey::Survey;
 use crate::host::{Host, LinkNews};
-use crate::model::client::Privilege;
+use crate::model::client::{Caller, Privilege};
 use crate::plan::step::Step;
-use crate::snapshot::{Caller, Opening};
+use crate::snapshot::Opening;
 
 /// The pause before another try to remove a journal.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);

@@ -3,12 +3,11 @@
 
 use std::fmt;
 
-use crate::model::client::ClientId;
+use crate::model::client::{Caller, ClientId};
 use crate::model::name::IfName;
 use crate::proto::Reply;
 use crate::proto::interface::{ChangeCall, TransactionCall};
 use crate::session::ReplyTo;
-use crate::snapshot::Caller;
 
 /// A requested change.
 #[derive(Clone, Debug)]
@@ -99,7 +98,9 @@ impl fmt::Display for RequestSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Request { origin, call } = self.request;
         match origin {
-            Origin::Client { caller: Caller { uid, pid, client }, .. } => {
+            Origin::Client { caller, .. } => {
+                let (client, uid, pid) =
+                    (caller.number, caller.subject_uid(), caller.subject_pid());
                 write!(f, "for client {client} (uid {uid}, pid {pid}): ")?;
             }
             Origin::Daemon(why) => write!(f, "{why}: ")?,

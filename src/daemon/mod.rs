@@ -388,7 +388,7 @@ fn make_server(
     let parts = ServerParts {
         config_file,
         configuration,
-        facts: Facts { privilege },
+        facts: Facts { privilege, uid: process::effective_uid() },
         client_config: paths.client_config,
         default_uri: environment.default_uri.clone(),
         transaction_dir: TransactionDir::new(paths.transaction_dir),

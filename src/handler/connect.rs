@@ -6,7 +6,7 @@ use crate::auth;
 use crate::call_errors::{self, Driver};
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::uri::{self, UriSettings};
-use crate::handler::{Answers, Outcome, Question, identity};
+use crate::handler::{Answers, Facts, Outcome, Question, identity};
 use crate::model::client::{ClientState, Opened, Privilege};
 use crate::proto::Reply;
 use crate::proto::connect::{ConnectCall, feature};
@@ -25,12 +25,12 @@ const AUTH_TYPES: &[i32] = &[0];
 pub fn handle(
     call: &ConnectCall,
     client: &ClientState,
-    privilege: Privilege,
+    facts: &Facts,
     answers: &Answers,
 ) -> Result<Outcome, CallError> {
     let reply = match call {
         ConnectCall::Open { name, flags } => {
-            return open(name.as_deref(), *flags, client, privilege, answers);
+            return open(name.as_deref(), *flags, client, facts.privilege, answers);
         }
         ConnectCall::Close => Reply::Closing,
         ConnectCall::GetType => Reply::Text("interface".to_owned()),
@@ -57,7 +57,11 @@ pub fn handle(
         ConnectCall::GetLibVersion => Reply::Version(LIBVIRT_VERSION_NUMBER),
         ConnectCall::CloseCallback => Reply::Empty,
         ConnectCall::SetIdentity { params } => {
-            Reply::Identified(Box::new(identity::parse(params)?))
+            let identity = identity::parse(params)?;
+            match auth::may_set_identity(client.caller.uid, facts.uid) {
+                true => Reply::Identified(Box::new(identity)),
+                false => Reply::Empty,
+            }
         }
     };
     Ok(Outcome::Reply(reply))
@@ -89,6 +93,6 @@ fn open(
     };
     let name = settings.resolve(name).ok_or_else(uri::no_default)?;
     let uri = uri::accept(name, privilege)?;
-    let access = auth::access(client.endpoint, flags & OPEN_READ_ONLY != 0);
+    let access = auth::access(client.caller.endpoint, flags & OPEN_READ_ONLY != 0);
     Ok(Outcome::Reply(Reply::Opened(Opened { uri, access })))
 }

@@ -20,10 +20,19 @@ use crate::definitions::Definitions;
 use crate::handler::uri::UriSettings;
 use crate::host::Host;
 use crate::host::describe::{Findings, Inspection};
+use crate::model::client::Privilege;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::link::LinkIndex;
 use crate::proto::Reply;
+
+/// The facts about the daemon that hold from its start on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    pub privilege: Privilege,
+    /// The daemon's own user.
+    pub uid: u32,
+}
 
 /// The host, for calls about interfaces.
 #[derive(Clone, Copy, Debug)]

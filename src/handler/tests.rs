@@ -13,14 +13,17 @@ use crate::definitions::files::{FilePath, FileState};
 use crate::error::CallError;
 use crate::handler::interface::query;
 use crate::model::address::MacAddr;
-use crate::model::client::{Access, ClientState, Endpoint, Opened, Privilege};
+use crate::model::client::{Access, Caller, ClientState, Endpoint, Identity, Opened, Privilege};
 use crate::model::interface::{Ethernet, Interface, Kind, OperState};
 use crate::model::name::IfName;
 use crate::netlink::Event;
 use crate::netlink::link::{Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::{ChangeCall, QueryCall};
+use crate::proto::params::{ParamValue, TypedParam};
 use crate::xml::format::format;
+
+const FACTS: Facts = Facts { privilege: Privilege::System, uid: 0 };
 
 /// A bridge with two ports, a tap, two links with the same address, and one that is down.
 fn host() -> Host {
@@ -70,7 +73,13 @@ fn files(definitions: &[&str]) -> DefinitionFiles {
 
 fn client(access: Access) -> ClientState {
     let opened = Opened { uri: "interface:///system".to_owned(), access };
-    ClientState { opened: Some(opened), ..ClientState::new(Endpoint::ReadWrite) }
+    ClientState { opened: Some(opened), ..connected(Endpoint::ReadWrite) }
+}
+
+/// A client of the daemon's own user that has just connected.
+fn connected(endpoint: Endpoint) -> ClientState {
+    let (uid, gid, pid) = (FACTS.uid, 0, 7);
+    ClientState::new(Caller { endpoint, number: 1, uid, gid, pid, identity: None })
 }
 
 /// Answers a query on [`host`] with these definitions.
@@ -112,7 +121,7 @@ fn text(err: &CallError) -> String {
 }
 
 fn connect(call: &ConnectCall, client: &ClientState) -> Result<Reply, CallError> {
-    match connect::handle(call, client, Privilege::System, &Answers::default())? {
+    match connect::handle(call, client, &FACTS, &Answers::default())? {
         Outcome::Reply(reply) => Ok(reply),
         other @ Outcome::Ask(_) => panic!("{other:?}"),
     }
@@ -274,7 +283,7 @@ fn a_change_of_what_is_not_there_is_refused() {
 
 #[test]
 fn before_open_few_calls_are_answered() {
-    let new = ClientState::new(Endpoint::ReadWrite);
+    let new = connected(Endpoint::ReadWrite);
     assert_eq!(connect(&ConnectCall::AuthList, &new), Ok(Reply::AuthTypes(&[0])));
     assert_eq!(connect(&ConnectCall::Close, &new), Ok(Reply::Closing));
     let keepalive = ConnectCall::SupportsFeature { feature: 10 };
@@ -282,10 +291,21 @@ fn before_open_few_calls_are_answered() {
 }
 
 #[test]
+fn an_identity_counts_from_a_client_of_the_daemons_own_user() {
+    let params = vec![TypedParam { field: "unix-user-id".into(), value: ParamValue::Ullong(7) }];
+    let call = ConnectCall::SetIdentity { params };
+    let mut client = client(Access::ReadWrite);
+    let identity = Identity { unix_user_id: Some(7), ..Identity::default() };
+    assert_eq!(connect(&call, &client), Ok(Reply::Identified(Box::new(identity))));
+    client.caller.uid = 1000;
+    assert_eq!(connect(&call, &client), Ok(Reply::Empty));
+}
+
+#[test]
 fn open_settles_what_a_client_may_do() {
     let open = |endpoint, flags| {
         let name = Some("interface:///system".to_owned());
-        match connect(&ConnectCall::Open { name, flags }, &ClientState::new(endpoint)) {
+        match connect(&ConnectCall::Open { name, flags }, &connected(endpoint)) {
             Ok(Reply::Opened(opened)) => opened.access,
             other => panic!("{other:?}"),
         }
@@ -299,7 +319,7 @@ fn open_settles_what_a_client_may_do() {
 #[test]
 fn open_wants_a_name_and_no_second_time() {
     let absent = ConnectCall::Open { name: None, flags: 0 };
-    let err = connect(&absent, &ClientState::new(Endpoint::ReadWrite)).unwrap_err();
+    let err = connect(&absent, &connected(Endpoint::ReadWrite)).unwrap_err();
     assert_eq!(err.message(), "internal error: connection not open");
     let err = connect(&absent, &client(Access::ReadOnly)).unwrap_err();
     assert_eq!(err.message(), "internal error: connection already open");
@@ -307,7 +327,7 @@ fn open_wants_a_name_and_no_second_time() {
 
 #[test]
 fn a_name_that_settings_decide_is_asked_about() {
-    let client = ClientState::new(Endpoint::ReadWrite);
+    let client = connected(Endpoint::ReadWrite);
     let settings =
         UriSettings { default: None, aliases: vec!["here=interface:///system".to_owned()] };
     let answered = Answers { uri_settings: Some(settings), ..Answers::default() };
@@ -317,7 +337,7 @@ fn a_name_that_settings_decide_is_asked_about() {
         ("foo", Err("no connection driver available for URI 'foo' does not include a driver name")),
     ] {
         let open = ConnectCall::Open { name: Some(name.to_owned()), flags: 0 };
-        let handle = |answers| connect::handle(&open, &client, Privilege::System, answers);
+        let handle = |answers| connect::handle(&open, &client, &FACTS, answers);
         let unanswered = Answers::default();
         assert!(matches!(handle(&unanswered), Ok(Outcome::Ask(Question::UriSettings))), "{name}");
         match (handle(&answered), want) {

@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::error::HostError;
 use crate::io::listener::{ListenError, Listener};
 use crate::logging;
-use crate::model::client::Endpoint;
+use crate::model::client::{Caller, Endpoint};
 use crate::server::occupancy::Occupancy;
 use crate::sys::socket::PeerCreds;
 use crate::sys::{process, socket};
@@ -27,11 +27,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// An accepted connection.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) endpoint: Endpoint,
     pub(crate) socket: OwnedFd,
-    pub(crate) peer: PeerCreds,
-    /// Its number among the clients of its server.
-    pub(crate) number: u64,
+    pub(crate) caller: Caller,
 }
 
 /// All listeners, and their readiness.
@@ -119,10 +116,11 @@ impl Acceptor {
             while *waiting && occupancy.has_space(listener.endpoint) {
                 match socket::accept(listener) {
                     Ok(socket) => {
-                        let (endpoint, peer) =
-                            (listener.endpoint, check(listener.endpoint, &socket)?);
+                        let endpoint = listener.endpoint;
+                        let PeerCreds { uid, gid, pid } = check(endpoint, &socket)?;
                         let number = occupancy.behind_mut(endpoint).enter();
-                        return Some(Accepted { endpoint, socket, peer, number });
+                        let caller = Caller { endpoint, number, uid, gid, pid, identity: None };
+                        return Some(Accepted { socket, caller });
                     }
                     Err(err) if err.kind() == io::ErrorKind::WouldBlock => *waiting = false,
                     // It was closed before it was accepted.

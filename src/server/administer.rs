@@ -109,7 +109,7 @@ impl Server {
     /// The client with this number at its server.
     fn find_client(&self, server: ServerName, number: u64) -> Option<ClientId> {
         let mut clients = self.clients.of(server);
-        clients.find(|(_, client)| client.number == number).map(|(id, _)| id)
+        clients.find(|(_, client)| client.caller().number == number).map(|(id, _)| id)
     }
 }
 
@@ -129,34 +129,34 @@ fn refused_output(err: &LoggingError) -> CallError {
 
 fn entry(client: &Client) -> ClientEntry {
     let since_epoch = client.connected_at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    ClientEntry { id: client.number, connected_at: since_epoch.as_secs() }
+    ClientEntry { id: client.caller().number, connected_at: since_epoch.as_secs() }
 }
 
 fn details(client: &Client, change: Option<&Opening>) -> ClientDetails {
-    let state = client.session.client();
-    let read_only = match &state.opened {
-        Some(opened) => opened.access == Access::ReadOnly,
-        None => client.endpoint == Endpoint::ReadOnly,
+    let caller = client.caller();
+    let read_only = match client.session.client().access() {
+        Some(access) => access == Access::ReadOnly,
+        None => caller.endpoint == Endpoint::ReadOnly,
     };
-    let (identity, peer_user_id) = match client.spoken_for() {
-        Some(identity) => (Some(identity.clone()), Some(client.peer.uid)),
+    let (identity, peer_user_id) = match caller.identity.as_deref() {
+        Some(identity) => (Some(identity.clone()), Some(caller.uid)),
         None => (client.has_called.then(|| identity(client)), None),
     };
     let is_its_own =
-        |opening: &&Opening| opening.by == client.caller() && client.server() == ServerName::Main;
+        |opening: &&Opening| opening.is_by(caller) && client.server() == ServerName::Main;
     let open_change = change.filter(is_its_own).map(ToString::to_string);
     ClientDetails { entry: entry(client), read_only, identity, peer_user_id, open_change }
 }
 
 /// The identity of a client that acts for itself.
 fn identity(client: &Client) -> Identity {
-    let peer = client.peer;
+    let caller = client.caller();
     Identity {
-        user_name: accounts::user_name(peer.uid),
-        unix_user_id: Some(u64::from(peer.uid)),
-        group_name: accounts::group_name(peer.gid),
-        unix_group_id: Some(u64::from(peer.gid)),
-        process_id: Some(i64::from(peer.pid)),
+        user_name: accounts::user_name(caller.uid),
+        unix_user_id: Some(u64::from(caller.uid)),
+        group_name: accounts::group_name(caller.gid),
+        unix_group_id: Some(u64::from(caller.gid)),
+        process_id: Some(i64::from(caller.pid)),
         selinux_context: client.security_label(),
         ..Identity::default()
     }

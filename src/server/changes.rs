@@ -211,7 +211,7 @@ impl ChangeDriver {
     /// follow from it.
     pub(super) fn go_on(&mut self, world: &mut World, now: Instant) -> Vec<Answered> {
         let caller = self.coordinator.caller();
-        let _charged = caller.map(|caller| logging::charge_to(caller.uid));
+        let _charged = caller.map(|caller| logging::charge_to(caller.subject_uid()));
         self.coordinator.resume_after_pause();
         let mut answered = Vec::new();
         if !self.go_on_writing(world, now) {
@@ -282,7 +282,7 @@ impl ChangeDriver {
         match action {
             Action::Decide { request, survey } => {
                 let caller = request.origin.caller();
-                let _charged = caller.map(|caller| logging::charge_to(caller.uid));
+                let _charged = caller.map(|caller| logging::charge_to(caller.subject_uid()));
                 let host = handler::World { host: &world.host, files: world.store.files() };
                 let status = self.coordinator.status();
                 let decision = interface::decide(&request.call, &host, status, survey.as_deref());

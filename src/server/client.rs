@@ -12,24 +12,17 @@ use std::time::{Instant, SystemTime};
 use mio::Interest;
 
 use crate::error::CallError;
-use crate::model::client::{Endpoint, Identity};
+use crate::model::client::Caller;
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::rpc::frame::Carrier;
-use crate::server::acceptor::Accepted;
 use crate::session::Session;
-use crate::snapshot::Caller;
-use crate::sys::process;
-use crate::sys::socket::{self, PeerCreds, Received};
+use crate::sys::socket::{self, Received};
 
 /// A connected client.
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: OwnedFd,
-    pub(crate) endpoint: Endpoint,
-    /// The number that virt-admin shows, among the clients of its server.
-    pub(crate) number: u64,
-    pub(crate) peer: PeerCreds,
     pub(crate) connected_at: SystemTime,
     /// Whether it has made a call yet.
     pub(crate) has_called: bool,
@@ -57,14 +50,10 @@ struct Readiness {
 
 impl Client {
     /// A new socket can be written; epoll will report whether it can be read.
-    pub(crate) fn new(accepted: Accepted, session: Session, connected_at: SystemTime) -> Self {
-        let Accepted { endpoint, socket, peer, number } = accepted;
+    pub(crate) fn new(socket: OwnedFd, session: Session, connected_at: SystemTime) -> Self {
         let readiness = Readiness { readable: false, writable: true, ended: false, hung_up: false };
         Self {
             socket,
-            endpoint,
-            number,
-            peer,
             connected_at,
             has_called: false,
             session,
@@ -75,29 +64,14 @@ impl Client {
         }
     }
 
-    /// The identity that the client has set and acts for. Only clients of the daemon's own user are
-    /// believed, as others could name anyone. libvirt's daemons, which relay calls, belong to root
-    /// here.
-    pub(crate) fn spoken_for(&self) -> Option<&Identity> {
-        let identity = self.session.client().identity.as_deref();
-        identity.filter(|_| self.peer.uid == process::effective_uid())
-    }
-
-    /// The client as the caller of an open change: the identity that it acts for, or else its own.
-    pub(crate) fn caller(&self) -> Caller {
-        let identity = self.spoken_for();
-        let uid = identity.and_then(|identity| u32::try_from(identity.unix_user_id?).ok());
-        let pid = identity.and_then(|identity| i32::try_from(identity.process_id?).ok());
-        Caller {
-            uid: uid.unwrap_or(self.peer.uid),
-            pid: pid.unwrap_or(self.peer.pid),
-            client: self.number,
-        }
+    /// Who it is.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.session.client().caller
     }
 
     /// The server that it is a client of.
     pub(crate) fn server(&self) -> ServerName {
-        ServerName::behind(self.endpoint)
+        ServerName::behind(self.caller().endpoint)
     }
 
     /// The label of the peer in the kernel's security module, if there is one.
@@ -188,8 +162,8 @@ impl Client {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.server() {
-            ServerName::Main => write!(f, "client {}", self.number),
-            ServerName::Admin => write!(f, "admin client {}", self.number),
+            ServerName::Main => write!(f, "client {}", self.caller().number),
+            ServerName::Admin => write!(f, "admin client {}", self.caller().number),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::error::CallError;
 use crate::io::listener::Listener;
 use crate::limits::ACCEPTS_PER_TURN_MAX;
 use crate::logging;
-use crate::model::client::ClientId;
+use crate::model::client::{Caller, ClientId};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::server::acceptor::{Accepted, Acceptor};
@@ -156,7 +156,7 @@ impl Clients {
     pub(super) fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             let Some(accepted) = self.acceptor.admit(&mut self.occupancy, now) else { return };
-            let endpoint = accepted.endpoint;
+            let endpoint = accepted.caller.endpoint;
             if let Err(err) = self.welcome(accepted) {
                 warn!("cannot poll the socket of a new client: {err}");
                 self.occupancy.behind_mut(endpoint).leave();
@@ -165,15 +165,16 @@ impl Clients {
     }
 
     fn welcome(&mut self, accepted: Accepted) -> io::Result<()> {
-        let _charged = logging::charge_to(accepted.peer.uid);
-        let limits = self.occupancy.behind(accepted.endpoint).limits;
-        let session = Session::new(accepted.endpoint, limits.keepalive, limits.call_count_max);
+        let _charged = logging::charge_to(accepted.caller.uid);
+        let Accepted { socket, caller } = accepted;
+        let limits = self.occupancy.behind(caller.endpoint).limits;
+        let session = Session::new(caller, limits.keepalive, limits.call_count_max);
         let id = self.take_id();
-        let client = Client::new(accepted, session, wall_clock());
+        let client = Client::new(socket, session, wall_clock());
         let fd = client.as_raw_fd();
         self.registry.register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
-        let (endpoint, peer) = (client.endpoint, client.peer);
-        info!("{client}: process {} of user {} ({endpoint:?})", peer.pid, peer.uid);
+        let Caller { endpoint, uid, pid, .. } = client.caller();
+        info!("{client}: process {} of user {} ({endpoint:?})", pid, uid);
         self.by_id.insert(id, Box::new(client));
         self.idle_since = None;
         Ok(())
@@ -210,7 +211,7 @@ impl Clients {
     pub(super) fn close(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.by_id.remove(&id) else { return };
         self.questions.drop_client(id);
-        self.occupancy.behind_mut(client.endpoint).leave();
+        self.occupancy.behind_mut(client.caller().endpoint).leave();
         if let Some(deadline) = client.armed {
             self.timers.disarm(deadline, id);
         }
@@ -230,7 +231,7 @@ impl Clients {
     /// Applies changed limits, to connected clients too.
     pub(super) fn apply_limits(&mut self, now: Instant) {
         for (id, client) in &mut self.by_id {
-            let limits = self.occupancy.behind(client.endpoint).limits;
+            let limits = self.occupancy.behind(client.caller().endpoint).limits;
             client.session.handle_limits(limits.keepalive, limits.call_count_max, now);
             mark_busy(&mut self.busy, *id, client);
         }

@@ -63,7 +63,7 @@ use crate::server::occupancy::Occupancy;
 use crate::server::world::World;
 use crate::sys::signal::Signals;
 
-pub use crate::server::resolver::Facts;
+pub use crate::handler::Facts;
 
 const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);

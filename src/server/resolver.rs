@@ -12,23 +12,17 @@ use crate::backend::DefinitionFiles;
 use crate::call_errors;
 use crate::error::CallError;
 use crate::handler::interface::query;
-use crate::handler::{Answer, Answers, Outcome, Question, World, connect};
+use crate::handler::{Answer, Answers, Facts, Outcome, Question, World, connect};
 use crate::host::Host;
 use crate::io::dhcp::DhcpClients;
 use crate::io::kernel::Kernel;
 use crate::limits::SPEED_TIME_MAX;
-use crate::model::client::{ClientState, Privilege};
+use crate::model::client::ClientState;
 use crate::proto::Reply;
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::QueryCall;
 use crate::server::client_config::ClientConfig;
 use crate::sys::process;
-
-/// Facts that were determined when the daemon started.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub privilege: Privilege,
-}
 
 /// The sources of answers.
 #[derive(Debug)]
@@ -68,8 +62,8 @@ impl Resolver<'_> {
         client: &ClientState,
         answers: &mut Answers,
     ) -> Result<CallProgress, CallError> {
-        let privilege = self.facts.privilege;
-        self.go_through(answers, |answers| connect::handle(call, client, privilege, answers))
+        let facts = self.facts;
+        self.go_through(answers, |answers| connect::handle(call, client, facts, answers))
     }
 
     /// Handles a query.

@@ -22,7 +22,7 @@ impl Server {
     /// Handles a client's calls, unless the table is behind, and arranges its next need.
     pub(super) fn serve(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.get(id) else { return };
-        let _charged = logging::charge_to(client.peer.uid);
+        let _charged = logging::charge_to(client.caller().uid);
         if self.world.is_current() {
             self.take_calls(id, now);
         }
@@ -37,8 +37,7 @@ impl Server {
                 return;
             };
             let Some(client) = self.clients.get(id) else { return };
-            let opened = client.session.client().opened.as_ref();
-            match auth::check(opened.map(|opened| opened.access), &call) {
+            match auth::check(client.session.client().access(), &call) {
                 Ok(()) => {
                     let answers = Answers::default();
                     self.handle(OpenCall { client: id, call, reply_to, answers }, now);
@@ -90,7 +89,8 @@ impl Server {
     /// Queues a change or a transaction, unless the queue is full.
     fn request(&mut self, call: RequestedCall, id: ClientId, reply_to: ReplyTo, now: Instant) {
         let Some(client) = self.clients.get(id) else { return };
-        let origin = Origin::Client { id, reply_to: reply_to.clone(), caller: client.caller() };
+        let origin =
+            Origin::Client { id, reply_to: reply_to.clone(), caller: client.caller().clone() };
         if let Err(err) = self.changes.take(Request { origin, call }) {
             self.clients.reply(id, &reply_to, Err(err), now);
         }
@@ -135,8 +135,8 @@ impl Server {
             };
             let Some(call) = call else { continue };
             let client = call.client;
-            let peer = self.clients.get(client).map(|client| client.peer.uid);
-            let _charged = peer.map(logging::charge_to);
+            let uid = self.clients.get(client).map(|client| client.caller().uid);
+            let _charged = uid.map(logging::charge_to);
             match refusal {
                 None => self.handle(call, now),
                 Some(err) => self.reply(client, &call.reply_to, Err(err), now),

@@ -11,6 +11,7 @@ use log::warn;
 
 use crate::call_errors;
 use crate::error::{CallError, HostError};
+use crate::handler::Facts;
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::definitions::DefinitionStore;
@@ -24,7 +25,7 @@ use crate::model::client::Privilege;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::server::client_config::ClientConfig;
-use crate::server::resolver::{Facts, Resolver};
+use crate::server::resolver::Resolver;
 
 /// The pause after the kernel has refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use log::debug;
 use crate::call_errors;
 use crate::error::CallError;
 use crate::limits::{CLIENT_BYTES_UNREAD_MAX, CLIENT_BYTES_UNWRITTEN_MAX};
-use crate::model::client::{ClientState, Endpoint};
+use crate::model::client::{Caller, ClientState};
 use crate::proto::{self, Call, Program, Reply};
 use crate::rpc::fault;
 use crate::rpc::frame::{Carrier, Frame, FrameBuffer, FrameError};
@@ -104,10 +104,10 @@ enum SessionStage {
 }
 
 impl Session {
-    /// Creates the session of a client that has just connected at `endpoint`.
-    pub fn new(endpoint: Endpoint, keepalive: Policy, calls_in_flight_max: u32) -> Self {
+    /// Creates the session of a client that has just connected.
+    pub fn new(caller: Caller, keepalive: Policy, calls_in_flight_max: u32) -> Self {
         Self {
-            client: ClientState::new(endpoint),
+            client: ClientState::new(caller),
             unread: FrameBuffer::default(),
             outbox: Outbox::default(),
             keepalive: Keepalive::new(keepalive),
@@ -212,7 +212,7 @@ impl Session {
             Ok(Reply::Opened(opened)) => self.client.opened = Some(opened),
             Ok(Reply::Closing) if self.answers_calls() => self.stage = SessionStage::Closing,
             Ok(Reply::KeepaliveSupported) => self.keepalive.start(now),
-            Ok(Reply::Identified(identity)) => self.client.identity = Some(identity),
+            Ok(Reply::Identified(identity)) => self.client.caller.identity = Some(identity),
             Ok(
                 Reply::Closing
                 | Reply::Empty
@@ -347,7 +347,8 @@ fn judge(frame: &Frame<'_>, client: &ClientState) -> Verdict {
         debug!("ignored a message of type {} for program {:#x}", header.kind, header.program);
         return Verdict::Ignore;
     }
-    let Some(program) = Program::find(header.program, header.version, client.endpoint) else {
+    let Some(program) = Program::find(header.program, header.version, client.caller.endpoint)
+    else {
         return Verdict::Refuse(call_errors::unknown_program(header));
     };
     if header.status != status::OK {

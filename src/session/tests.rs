@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::error::{Domain, ErrorCode};
 use crate::limits::HEADER_LEN;
-use crate::model::client::{Access, Identity, Opened};
+use crate::model::client::{Access, Endpoint, Identity, Opened};
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::QueryCall;
 use crate::rpc::header::kind;
@@ -21,9 +21,14 @@ fn instant() -> Instant {
     Instant::now()
 }
 
+fn caller() -> Caller {
+    let endpoint = Endpoint::ReadWrite;
+    Caller { endpoint, number: 1, uid: 1000, gid: 1000, pid: 7, identity: None }
+}
+
 fn session() -> Session {
     let keepalive = Policy { interval: Some(Duration::from_secs(5)), count: 2 };
-    Session::new(Endpoint::ReadWrite, keepalive, 5)
+    Session::new(caller(), keepalive, 5)
 }
 
 fn call(procedure: i32) -> Header {
@@ -302,7 +307,7 @@ fn calls_in_flight_are_limited_until_replies_are_written() {
 
 #[test]
 fn a_client_is_read_no_further_than_its_buffer_has_whole_messages() {
-    let mut session = Session::new(Endpoint::ReadWrite, Policy { interval: None, count: 0 }, 1);
+    let mut session = Session::new(caller(), Policy { interval: None, count: 0 }, 1);
     let stream: Vec<u8> = (0..3000).flat_map(|_| bytes(&call(66), b"")).collect();
     assert!(stream.len() > CLIENT_BYTES_UNREAD_MAX);
     session.handle_bytes(&stream, Carrier::None);
@@ -325,7 +330,7 @@ fn the_session_changes_by_the_replies_it_sends() {
     let opened = Opened { uri: "interface:///system".to_owned(), access: Access::ReadOnly };
     assert_eq!(reply(Reply::Opened(opened.clone())).opened, Some(opened));
     let identity = Box::new(Identity { unix_user_id: Some(1), ..Identity::default() });
-    assert_eq!(reply(Reply::Identified(identity.clone())).identity, Some(identity));
+    assert_eq!(reply(Reply::Identified(identity.clone())).caller.identity, Some(identity));
 }
 
 #[test]

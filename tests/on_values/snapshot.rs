@@ -14,7 +14,7 @@ use virtinterfaced::snapshot::files::{
     Files, KeptFile, KeptFiles, StoredFile, Target, restorations,
 };
 use virtinterfaced::snapshot::writer::SnapshotWriter;
-use virtinterfaced::snapshot::{Caller, Network, Opening, Snapshot, SnapshotError};
+use virtinterfaced::snapshot::{Network, Opening, Snapshot, SnapshotError};
 use virtinterfaced::xdr::seal::{Magic, seal};
 
 const MAGIC: &Magic = b"vifchg4\n";
@@ -58,7 +58,9 @@ fn snapshot() -> Snapshot {
     let kernel: ValueKernel = HOST.parse().unwrap();
     Snapshot {
         opening: Opening {
-            by: Caller { uid: 1000, pid: 77, client: 3 },
+            uid: 1000,
+            pid: 77,
+            client: 3,
             boot: "boot".to_owned(),
             at: Duration::from_millis(1_234_567),
             deadline: Some(Duration::from_secs(2_000)),

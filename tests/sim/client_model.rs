@@ -79,7 +79,11 @@ impl Client {
         let policy = Policy { interval: Some(INTERVAL), count: u32::from(random.u8(..) % 3) };
         let calls_max = 1 + random.usize(..5);
         Self {
-            session: Session::new(endpoint, policy, u32::try_from(calls_max).unwrap()),
+            session: Session::new(
+                sample::caller(endpoint),
+                policy,
+                u32::try_from(calls_max).unwrap(),
+            ),
             endpoint,
             policy,
             calls_max,

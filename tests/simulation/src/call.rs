@@ -49,14 +49,14 @@ pub fn run(input: &[u8]) {
 }
 
 fn clients() -> [ClientState; 4] {
+    let connected = |endpoint| ClientState::new(sample::caller(endpoint));
     let opened = |endpoint, access| ClientState {
-        endpoint,
         opened: Some(Opened { uri: "interface:///system".to_owned(), access }),
-        identity: None,
+        ..connected(endpoint)
     };
     [
-        ClientState::new(Endpoint::ReadWrite),
-        ClientState::new(Endpoint::ReadOnly),
+        connected(Endpoint::ReadWrite),
+        connected(Endpoint::ReadOnly),
         opened(Endpoint::ReadOnly, Access::ReadOnly),
         opened(Endpoint::ReadWrite, Access::ReadWrite),
     ]
@@ -67,7 +67,7 @@ fn check_access(call: &Call, client: &ClientState, outcome: &Result<Reply, CallE
     if !is_change && !matches!(call, Call::Query(_)) {
         return;
     }
-    match client.opened.as_ref().map(|opened| opened.access) {
+    match client.access() {
         None => assert!(outcome.is_err(), "an interface before CONNECT_OPEN"),
         Some(Access::ReadOnly) if is_change => {
             let code = outcome.as_ref().map_err(CallError::code);

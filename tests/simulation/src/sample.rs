@@ -19,12 +19,12 @@ use virtinterfaced::error::CallError;
 use virtinterfaced::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
 use virtinterfaced::handler::interface::{self, query};
 use virtinterfaced::handler::uri::UriSettings;
-use virtinterfaced::handler::{Answers, Outcome, Question, World, connect};
+use virtinterfaced::handler::{Answers, Facts, Outcome, Question, World, connect};
 use virtinterfaced::host::Host;
 use virtinterfaced::host::describe::{Findings, Inspection};
 use virtinterfaced::host::survey::Survey;
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
-use virtinterfaced::model::client::{ClientState, Identity, Privilege};
+use virtinterfaced::model::client::{Caller, ClientState, Endpoint, Identity, Privilege};
 use virtinterfaced::model::interface::{BondMode, ForwardDelay, OperState};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::server::ServerName;
@@ -35,6 +35,13 @@ use virtinterfaced::netlink::address::{
 use virtinterfaced::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use virtinterfaced::proto::admin::AdminCall;
 use virtinterfaced::proto::{Call, Reply};
+
+const FACTS: Facts = Facts { privilege: Privilege::System, uid: 0 };
+
+/// A client of the daemon's own user.
+pub fn caller(endpoint: Endpoint) -> Caller {
+    Caller { endpoint, number: 1, uid: FACTS.uid, gid: 0, pid: 7, identity: None }
+}
 
 /// The host: loopback, a bridge over a veth and a VLAN, a bond over two NICs, a guest's tap.
 pub fn host() -> Host {
@@ -106,13 +113,11 @@ fn prefix(address: IpAddr, len: u8) -> IpPrefix {
 
 /// The daemon's answer to a call while the kernel has `host`. Every change succeeds.
 pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, CallError> {
-    auth::check(client.opened.as_ref().map(|opened| opened.access), call)?;
+    auth::check(client.access(), call)?;
     let files = DefinitionFiles::new(Rc::new(Native::new(PathBuf::new())));
     let world = World { host, files: &files };
     match call {
-        Call::Connect(call) => {
-            answered(|answers| connect::handle(call, client, Privilege::System, answers))
-        }
+        Call::Connect(call) => answered(|answers| connect::handle(call, client, &FACTS, answers)),
         Call::Query(call) => answered(|answers| query::handle(call, &world, answers)),
         Call::Change(call) => decided(&call.clone().into(), &world),
         Call::Transaction(call) => decided(&(*call).into(), &world),

@@ -60,7 +60,7 @@ impl Play {
         let limit = u32::from(limit % 8);
         let policy = Policy { interval: Some(Duration::from_secs(5)), count: 2 };
         Self {
-            session: Session::new(endpoint, policy, limit),
+            session: Session::new(sample::caller(endpoint), policy, limit),
             now: *START,
             limit,
             pending: Vec::new(),

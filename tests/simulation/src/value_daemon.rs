@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use crate::sample;
 use crate::value_kernel::{LEASE_TIME, ValueKernel};
 use crate::view::difference;
 use virtinterfaced::backend::native::Native;
@@ -35,14 +36,14 @@ use virtinterfaced::host::record::HostRecord;
 use virtinterfaced::host::removed::LinkMemory;
 use virtinterfaced::host::survey::Survey;
 use virtinterfaced::limits::LEASE_REST_TIME_MAX;
-use virtinterfaced::model::client::{ClientId, Privilege};
+use virtinterfaced::model::client::{ClientId, Endpoint, Privilege};
 use virtinterfaced::plan::request::KernelRequest;
 use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::proto::interface::TransactionCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
 use virtinterfaced::snapshot::files::{Files, KeptFile, KeptFiles};
-use virtinterfaced::snapshot::{Caller, Opening, Snapshot};
+use virtinterfaced::snapshot::{Opening, Snapshot};
 
 /// An arbitrary instant. The same for all runs, as no outcome depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
@@ -203,7 +204,7 @@ impl ValueDaemon {
         let origin = Origin::Client {
             id: ClientId(0),
             reply_to: ReplyTo::from(HEADER),
-            caller: Caller::default(),
+            caller: sample::caller(Endpoint::ReadWrite),
         };
         let before = self.kernel.to_string();
         self.coordinator.push(Request { origin, call: call.clone() });
