@@ -355,6 +355,10 @@ pub(crate) const TRANSACTION_NOTE_LEN_MAX: u64 = 4096;
 /// millisecond.
 pub(crate) const COMPARED_PER_TURN_MAX: usize = 1_000;
 
+/// Processes whose names are read in one turn of the loop, in a search for DHCP clients: they take
+/// half a millisecond, and one millisecond the first time.
+pub(crate) const PROCESSES_SEARCHED_PER_TURN_MAX: usize = 40;
+
 /// Entries of a snapshot that are encoded, or kilobytes of it that are checksummed, written or
 /// freed, in one turn of the loop: they take half a millisecond.
 pub(crate) const KEPT_PER_TURN_MAX: usize = 1_500;

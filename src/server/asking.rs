@@ -11,6 +11,7 @@ use crate::host::inquiry::{Dialogue, Inquiry};
 use crate::host::record::HostRecord;
 use crate::host::survey::{Survey, SurveyOrder, Sysctls};
 use crate::io::channel::{Channel, InquiryProgress};
+use crate::io::dhcp::ForeignSearch;
 use crate::io::sysctl;
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::foreign::ForeignClient;
@@ -164,7 +165,7 @@ impl Seen {
     pub(super) fn look(order: &SurveyOrder, world: &World) -> Self {
         let makes_links = order.links.iter().any(|name| is_to_be_made(world.host.link_named(name)));
         let defaults = if makes_links { sysctl::read_defaults() } else { Sysctls::default() };
-        Self { defaults, foreign: world.leases.foreign() }
+        Self { defaults, foreign: world.leases.foreign(ForeignSearch::default()) }
     }
 }
 

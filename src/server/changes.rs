@@ -25,11 +25,12 @@ use crate::host::survey::Survey;
 use crate::io::boot;
 use crate::io::boot_marker::BootMarker;
 use crate::io::channel::Channel;
+use crate::io::dhcp::ForeignSearch;
 use crate::io::link_memory::LinkMemoryFile;
 use crate::io::shelf::Shelf;
 use crate::io::standby::Standby;
 use crate::io::transaction_dir::{TransactionDir, Writing};
-use crate::limits::KEPT_PER_TURN_MAX;
+use crate::limits::{KEPT_PER_TURN_MAX, PROCESSES_SEARCHED_PER_TURN_MAX};
 use crate::logging;
 use crate::model::address::Family;
 use crate::model::client::ClientId;
@@ -57,6 +58,8 @@ pub(super) struct ChangeDriver {
     files: ChangeFiles,
     /// A snapshot that is being written.
     writing: Option<(Writing, TransactionFile, Rc<Snapshot>)>,
+    /// A record of the host that is whole but for the DHCP clients of other programs.
+    searching: Option<(HostRecord, ForeignSearch)>,
     pub(super) standby: Standby,
     /// The id of this boot, read once, as a rollback must not depend on a file.
     boot: Rc<str>,
@@ -97,6 +100,7 @@ impl ChangeDriver {
             asking: Asking::default(),
             files,
             writing: None,
+            searching: None,
             standby,
             boot: boot::id().into(),
         }
@@ -170,6 +174,7 @@ impl ChangeDriver {
     /// Stops, as the daemon does.
     pub(super) fn handle_stop(&mut self, world: &World, now: Instant) {
         self.asking.stop();
+        self.searching = None;
         let now = self.now(now);
         self.coordinator.handle_stop(&context(world, &now, false));
         if !self.coordinator.awaits_file() {
@@ -214,7 +219,7 @@ impl ChangeDriver {
         let _charged = caller.map(|caller| logging::charge_to(caller.subject_uid()));
         self.coordinator.resume_after_pause();
         let mut answered = Vec::new();
-        if !self.go_on_writing(world, now) {
+        if !self.go_on_writing(world, now) || !self.go_on_searching(world, now) {
             return answered;
         }
         match self.asking.pursue(&mut self.steps.channel) {
@@ -233,10 +238,13 @@ impl ChangeDriver {
                 let progress = self.steps.take_survey(survey, &step, world, now);
                 self.take_progress(progress, world);
             }
-            Heard::Record(record) => {
-                let answer = record.map(|record| record_answer(record, world));
+            Heard::Record(Ok(record)) => {
+                self.searching = Some((record, ForeignSearch::default()));
+                return answered;
+            }
+            Heard::Record(Err(err)) => {
                 let time = self.now(now);
-                self.coordinator.handle_record(answer, &context(world, &time, false));
+                self.coordinator.handle_record(Err(err), &context(world, &time, false));
             }
         }
         let heard = self.steps.hear(world, now);
@@ -376,6 +384,20 @@ impl ChangeDriver {
         self.asking.record(inquiry);
     }
 
+    /// Continues to search for DHCP clients, within a turn's time. `false` if there is more to search.
+    fn go_on_searching(&mut self, world: &World, now: Instant) -> bool {
+        let Some((record, mut search)) = self.searching.take() else { return true };
+        if !world.leases.search_foreign(&mut search, PROCESSES_SEARCHED_PER_TURN_MAX) {
+            self.searching = Some((record, search));
+            return false;
+        }
+        let leases = world.leases.running().copied().collect();
+        let answer = RecordAnswer { record, leases, foreign: world.leases.foreign(search) };
+        let time = self.now(now);
+        self.coordinator.handle_record(Ok(answer), &context(world, &time, false));
+        true
+    }
+
     /// Continues to write a snapshot, within a turn's time. `false` if there is more to write.
     fn go_on_writing(&mut self, world: &World, now: Instant) -> bool {
         let Some((mut writing, file, snapshot)) = self.writing.take() else { return true };
@@ -430,11 +452,6 @@ impl ChangeDriver {
 /// The coordinator's view of the host.
 fn context<'a>(world: &'a World, now: &'a Now, is_ahead: bool) -> Context<'a> {
     Context { host: &world.host, definitions: world.store.definitions(), now, is_ahead }
-}
-
-fn record_answer(record: HostRecord, world: &World) -> RecordAnswer {
-    let leases = world.leases.running().copied().collect();
-    RecordAnswer { record, leases, foreign: world.leases.foreign() }
 }
 
 /// The step that removes everything that a DHCP client may have configured.

@@ -38,6 +38,7 @@ use self::client::{DhcpProgram, Files};
 use self::errand::Errand;
 pub use self::error::DhcpError;
 use self::foreign::ForeignClients;
+pub use self::foreign::ForeignSearch;
 use self::foreign::heritage::Heritage;
 use self::names::Names;
 use self::notes::Notes;
@@ -177,7 +178,10 @@ impl DhcpClients {
         }
         let is_manager =
             |it: &ForeignClient| it.program == ClientProgram::Dhcpcd && it.only_link().is_none();
-        let Some(manager) = self.foreign()?.into_iter().find(is_manager) else { return Ok(client) };
+        let Some(manager) = self.foreign(ForeignSearch::default())?.into_iter().find(is_manager)
+        else {
+            return Ok(client);
+        };
         let Choice { choice, dirs, known } = &self.choice;
         let other = (*choice == DhcpClient::Auto)
             .then(|| DhcpProgram::find(DhcpClient::Dhclient, lease.family, dirs, known).ok());
@@ -238,7 +242,7 @@ impl DhcpClients {
                 if is_shared {
                     let _ = process.kill();
                 } else {
-                    ask_to_end(&lease, &mut process);
+                    process.ask_to_end(&lease);
                 }
                 // A daemon that starts now must not adopt it.
                 self.forget(&lease);
@@ -288,12 +292,17 @@ impl DhcpClients {
         })
     }
 
-    /// Returns the running clients that other programs have started.
+    /// Searches so many processes for clients. Returns `true` when the search is over.
+    pub fn search_foreign(&self, search: &mut ForeignSearch, count: usize) -> bool {
+        self.foreign.search(search, count)
+    }
+
+    /// Returns the running clients that other programs have started, and goes on with a search for that.
     ///
     /// # Errors
     /// The host is short of descriptors or memory, so they could not be found.
-    pub fn foreign(&self) -> Result<Vec<ForeignClient>, HostError> {
-        let mut clients = self.foreign.running(&self.pids())?;
+    pub fn foreign(&self, search: ForeignSearch) -> Result<Vec<ForeignClient>, HostError> {
+        let mut clients = self.foreign.running(search, &self.pids())?;
         for client in clients.iter_mut().filter(|it| it.leaving == Leaving::Told) {
             let ClientLinks::All(choice) = &mut client.links else { continue };
             choice.let_go = self.foreign.let_go();
@@ -318,7 +327,7 @@ impl DhcpClients {
 
     /// Returns the families that a client runs for, the daemon's or another program's.
     pub fn families_of(&self, link: IfName) -> Vec<Family> {
-        let foreign = self.foreign().unwrap_or_default();
+        let foreign = self.foreign(ForeignSearch::default()).unwrap_or_default();
         let has_client = |family: &Family| {
             self.is_running(link, *family)
                 || foreign.iter().any(|it| it.only_link() == Some(link) && it.is_for(link, *family))
@@ -387,7 +396,7 @@ impl DhcpClients {
                         entry.lease
                     );
                     self.forget(&entry.lease);
-                    entry.pause = longer(pause);
+                    entry.pause = pause.saturating_mul(2).min(CLIENT_PAUSE_MAX);
                     Phase::Pausing { until: now + pause }
                 }
                 Phase::Ending { process, next, .. } if process.has_ended() => {
@@ -419,7 +428,7 @@ impl DhcpClients {
         for entry in &mut self.entries {
             if let Phase::Ending { process, ask_at, kill_at, .. } = &mut entry.phase {
                 if *ask_at <= now {
-                    ask_to_end(&entry.lease, process);
+                    process.ask_to_end(&entry.lease);
                     *ask_at = now + ASK_INTERVAL;
                 }
                 if *kill_at <= now {
@@ -470,7 +479,7 @@ impl DhcpClients {
                         Err(err) => {
                             warn!("cannot start a DHCP client for {}: {err}", entry.lease);
                             let until = now + entry.pause;
-                            entry.pause = longer(entry.pause);
+                            entry.pause = entry.pause.saturating_mul(2).min(CLIENT_PAUSE_MAX);
                             Phase::Pausing { until }
                         }
                     };
@@ -583,16 +592,6 @@ impl DhcpClients {
             let _ = fs::remove_file(record::path_of(&self.dir, lease, suffix));
         }
     }
-}
-
-fn ask_to_end(lease: &Lease, process: &mut Process) {
-    if let Err(err) = process.terminate() {
-        debug!("cannot stop the DHCP client of {lease}: {err}");
-    }
-}
-
-fn longer(pause: Duration) -> Duration {
-    pause.saturating_mul(2).min(CLIENT_PAUSE_MAX)
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Child;
 
+use log::debug;
+
 use super::errand::Errand;
 use super::record::ProcessId;
+use crate::model::lease::Lease;
 use crate::sys::process;
 
 #[derive(Debug)]
@@ -74,6 +77,13 @@ impl Process {
             Self::Child(child) => libc::pid_t::try_from(child.id()).ok(),
             Self::Adopted { identity, .. } => Some(identity.pid),
             Self::Manager(_) => None,
+        }
+    }
+
+    /// Asks the client of a lease to end.
+    pub(super) fn ask_to_end(&mut self, lease: &Lease) {
+        if let Err(err) = self.terminate() {
+            debug!("cannot stop the DHCP client of {lease}: {err}");
         }
     }
 

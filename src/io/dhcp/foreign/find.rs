@@ -7,7 +7,7 @@
 //! dhcpcd drops its privileges and keeps a privileged child, which then shows that it is root's.
 
 use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -82,6 +82,16 @@ struct SeenProcess {
     is_thread: bool,
 }
 
+/// A search of /proc for processes with a client's name, which takes some ten microseconds for each
+/// process.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// `None` when the search is over.
+    entries: Option<fs::ReadDir>,
+    seen: Vec<SeenProcess>,
+    named: Vec<i32>,
+}
+
 /// Finds clients by reading the names of all processes each time, since any process may have
 /// started another program. Only kernel threads, which are most of an idle host's processes, are
 /// remembered and skipped.
@@ -98,11 +108,25 @@ impl Finder {
     /// # Errors
     /// The host is short of descriptors or memory, so clients may have been missed.
     pub(super) fn find(&self, own: &[i32]) -> Result<Vec<FoundClient>, HostError> {
+        self.find_after(self.search()?, own)
+    }
+
+    /// The same after a search that has begun, or is over.
+    ///
+    /// # Errors
+    /// As [`Finder::find`].
+    pub(super) fn find_after(
+        &self,
+        search: Search,
+        own: &[i32],
+    ) -> Result<Vec<FoundClient>, HostError> {
         let mut candidates = Vec::new();
+        let mut begun = Some(search);
         for _ in 0..CLIENT_SEARCHES_MAX {
             let mut is_torn = false;
             candidates.clear();
-            let named = self.named_like_clients()?;
+            let search = begun.take().map_or_else(|| self.search(), Ok)?;
+            let named = self.named_like_clients(search)?;
             if named.is_empty() {
                 break;
             }
@@ -151,34 +175,60 @@ impl Finder {
         leaving
     }
 
-    /// Returns the processes with a client's name; mostly none.
-    fn named_like_clients(&self) -> Result<Vec<i32>, HostError> {
-        let entries = match fs::read_dir("/proc") {
-            Ok(entries) => entries,
-            Err(err) => return if_short(&err),
-        };
-        let before = self.seen.take();
-        let (mut seen, mut named) = (Vec::with_capacity(before.len()), Vec::new());
-        for entry in entries.flatten() {
-            let number = entry.file_name();
-            let Some(pid) = number.to_str().and_then(|number| number.parse().ok()) else {
-                continue;
-            };
-            let folder = entry.ino();
-            let known = before.binary_search_by_key(&pid, |it| it.pid).ok();
-            let known = known.and_then(|at| before.get(at)).filter(|it| it.folder == folder);
-            if known.is_none_or(|it| !it.is_thread) && has_name_of_client(pid)? {
-                named.push(pid);
-            }
-            let known = known.copied();
-            seen.extend(known.or_else(|| {
-                let is_thread = is_thread(pid).filter(|_| folder > FOLDER_UNKNOWN)?;
-                Some(SeenProcess { pid, folder, is_thread })
-            }));
+    /// Begins to search /proc for processes with a client's name.
+    pub(super) fn search(&self) -> Result<Search, HostError> {
+        match fs::read_dir("/proc") {
+            Ok(entries) => Ok(Search { entries: Some(entries), ..Search::default() }),
+            Err(err) => if_short(&err),
         }
-        seen.sort_unstable_by_key(|it| it.pid);
-        self.seen.replace(seen);
-        Ok(named)
+    }
+
+    /// Goes on with a search by so many processes. Returns `true` when it is over.
+    ///
+    /// # Errors
+    /// As [`Finder::find`].
+    pub(super) fn go_on(&self, search: &mut Search, count: usize) -> Result<bool, HostError> {
+        let Some(mut entries) = search.entries.take() else { return Ok(true) };
+        for _ in 0..count {
+            match entries.next() {
+                Some(Ok(entry)) => search.look_at(&entry, &self.seen.borrow())?,
+                Some(Err(_)) => {}
+                None => {
+                    search.seen.sort_unstable_by_key(|it| it.pid);
+                    self.seen.replace(std::mem::take(&mut search.seen));
+                    return Ok(true);
+                }
+            }
+        }
+        search.entries = Some(entries);
+        Ok(false)
+    }
+
+    /// Returns the processes with a client's name; mostly none.
+    fn named_like_clients(&self, mut search: Search) -> Result<Vec<i32>, HostError> {
+        while !self.go_on(&mut search, usize::MAX)? {}
+        Ok(search.named)
+    }
+}
+
+impl Search {
+    /// Takes the name of a process, unless it is known to be a kernel thread.
+    fn look_at(&mut self, entry: &DirEntry, before: &[SeenProcess]) -> Result<(), HostError> {
+        let number = entry.file_name();
+        let Some(pid) = number.to_str().and_then(|number| number.parse().ok()) else {
+            return Ok(());
+        };
+        let folder = entry.ino();
+        let known = before.binary_search_by_key(&pid, |it| it.pid).ok();
+        let known = known.and_then(|at| before.get(at)).filter(|it| it.folder == folder);
+        if known.is_none_or(|it| !it.is_thread) && has_name_of_client(pid)? {
+            self.named.push(pid);
+        }
+        self.seen.extend(known.copied().or_else(|| {
+            let is_thread = is_thread(pid).filter(|_| folder > FOLDER_UNKNOWN)?;
+            Some(SeenProcess { pid, folder, is_thread })
+        }));
+        Ok(())
     }
 }
 
@@ -432,7 +482,8 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
 
         let finder = Finder::default();
-        let is_found = || finder.named_like_clients().unwrap().contains(&pid);
+        let is_found =
+            || finder.named_like_clients(finder.search().unwrap()).unwrap().contains(&pid);
         assert!(!is_found());
         let at = finder.seen.borrow().binary_search_by_key(&pid, |it| it.pid).unwrap();
         assert!(!finder.seen.borrow()[at].is_thread);
@@ -441,6 +492,9 @@ mod tests {
             assert_eq!(child.try_wait().unwrap(), None);
         }
         assert!(is_found());
+        let mut search = finder.search().unwrap();
+        let part_count = (1..).find(|_| finder.go_on(&mut search, 1).unwrap()).unwrap();
+        assert!(part_count > 1 && search.named.contains(&pid), "{part_count}: {:?}", search.named);
 
         let at = finder.seen.borrow().binary_search_by_key(&pid, |it| it.pid).unwrap();
         finder.seen.borrow_mut()[at].is_thread = true;

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use self::find::{Finder, FoundClient};
+use self::find::{Finder, FoundClient, Search};
 use self::heritage::Heritage;
 use super::errand::Errand;
 use super::process::Process;
@@ -106,6 +106,11 @@ struct KilledClient {
     until: Instant,
 }
 
+/// A search for running clients. It begins with the number of those that the daemon has given back and
+/// that are its children.
+#[derive(Debug, Default)]
+pub struct ForeignSearch(Option<(Option<Result<Search, HostError>>, usize)>);
+
 impl ForeignClients {
     pub(super) fn new(dir: &Path) -> Self {
         let (finder, ending, started) = (Finder::default(), Vec::new(), Vec::new());
@@ -129,24 +134,44 @@ impl ForeignClients {
         parts.filter_map(|part| part.only_link()).collect()
     }
 
-    /// Returns the running clients. `own` lists the pids of the daemon's clients.
+    /// Searches so many processes for running clients. Returns `true` when the search is over.
+    pub(super) fn search(&self, search: &mut ForeignSearch, count: usize) -> bool {
+        // Only root's daemon has foreign clients.
+        let is_roots = sys::process::effective_uid() == 0;
+        let begin = || (is_roots.then(|| self.finder.search()), self.started_and_running().len());
+        let (found, _) = search.0.get_or_insert_with(begin);
+        let over = match found {
+            Some(Ok(found)) => self.finder.go_on(found, count),
+            Some(Err(_)) | None => Ok(true),
+        };
+        over.unwrap_or_else(|err| {
+            *found = Some(Err(err));
+            true
+        })
+    }
+
+    /// Returns the running clients, and goes on with a search for that. `own` lists the pids of the
+    /// daemon's clients.
     ///
     /// # Errors
     /// Those of [`Finder::find`].
-    pub(super) fn running(&self, own: &[i32]) -> Result<Vec<ForeignClient>, HostError> {
-        if sys::process::effective_uid() != 0 {
-            return Ok(Vec::new());
-        }
+    pub(super) fn running(
+        &self,
+        mut search: ForeignSearch,
+        own: &[i32],
+    ) -> Result<Vec<ForeignClient>, HostError> {
+        self.search(&mut search, usize::MAX);
+        let Some((Some(search), mut running_count)) = search.0 else { return Ok(Vec::new()) };
+        let mut found = self.finder.find_after(search?, own)?;
         let mut running = self.started_and_running();
-        let mut found = self.finder.find(own)?;
         for _ in 1..CLIENT_SEARCHES_MAX {
-            let still_running = self.started_and_running();
-            if still_running.len() == running.len() {
+            if running.len() == running_count {
                 break;
             }
             // A client has gone to the background meanwhile, and may have been missed there.
-            running = still_running;
+            running_count = running.len();
             found = self.finder.find(own)?;
+            running = self.started_and_running();
         }
         let mut clients = Vec::<ForeignClient>::new();
         for FoundClient { client, .. } in found {
