@@ -190,6 +190,11 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
+/// The length of an attribute with a payload this long, with its header and padding.
+pub(crate) fn attribute_len(payload_len: usize) -> usize {
+    (ATTRIBUTE_HEADER_LEN + payload_len).next_multiple_of(4)
+}
+
 /// Takes one attribute and its padding off the front of `input`.
 fn read_attribute<'a>(input: &mut &'a [u8]) -> Result<Attribute<'a>, WireError> {
     const PART: &str = "netlink attribute";

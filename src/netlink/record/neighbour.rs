@@ -7,6 +7,7 @@
 //! files have some of the times only in seconds.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::model::address::Family;
 use crate::netlink::address::{decode_family, encode_family};
@@ -81,14 +82,74 @@ pub struct ToldNeighbours {
 #[derive(Clone, Debug, Default)]
 pub struct ToldSoFar {
     defaults: Neighbours,
+    templates: Vec<(Family, Template)>,
     links: Vec<ToldNeighbours>,
+}
+
+/// The defaults of a family in the kernel's bytes. Most links have the same bytes, and a comparison
+/// is much faster than decoding them.
+#[derive(Clone, Debug)]
+struct Template {
+    parms: Vec<u8>,
+    /// The parts of it that contain settings. Other parts differ between links: a count of users,
+    /// a random time.
+    settings: Vec<Range<usize>>,
+}
+
+impl Template {
+    fn new(parms: &[u8]) -> Self {
+        let mut settings = Vec::new();
+        let mut start = 0;
+        for attribute in attributes(parms).map_while(Result::ok) {
+            let end = start + wire::attribute_len(attribute.payload.len());
+            if SETTINGS.iter().any(|(kind, ..)| *kind == attribute.kind) {
+                settings.push(start..end);
+            }
+            start = end;
+        }
+        Self { parms: parms.to_vec(), settings }
+    }
+
+    /// Returns whether the parameters of a link contain the default of each setting.
+    fn is_like(&self, parms: &[u8]) -> bool {
+        parms.len() == self.parms.len()
+            && self.settings.iter().all(|it| parms.get(it.clone()) == self.parms.get(it.clone()))
+    }
+}
+
+/// Returns the parameters in a message, without the link that they belong to, and whether they belong
+/// to one. The kernel writes the link first.
+fn parms_of<'a>(message: &Message<'a>) -> Option<(Family, &'a [u8], bool)> {
+    let (header, rest) = message.payload.split_first_chunk::<4>()?;
+    let family = decode_family(*header.first()?)?;
+    let mut list = attributes(rest).map_while(Result::ok);
+    let parms = list.find(|attribute| attribute.kind == NDTA_PARMS)?.payload;
+    let first = attributes(parms).next()?.ok()?;
+    match first.kind {
+        NDTPA_IFINDEX => {
+            let link_len = wire::attribute_len(first.payload.len());
+            Some((family, parms.get(link_len..)?, true))
+        }
+        _ => Some((family, parms, false)),
+    }
 }
 
 impl ToldSoFar {
     /// Takes a message of the dump. For each family, the kernel reports the defaults first.
     pub fn add(&mut self, message: &Message<'_>) {
+        let parms = (message.kind == RTM_NEWNEIGHTBL).then(|| parms_of(message)).flatten();
+        let is_default = |(family, parms, is_of_link): (Family, &[u8], bool)| {
+            let mut templates = self.templates.iter().filter(|(of, _)| *of == family);
+            is_of_link && templates.any(|(_, template)| template.is_like(parms))
+        };
+        if parms.is_some_and(is_default) {
+            return;
+        }
         let Some(mut told) = ToldNeighbours::decode(message).ok().flatten() else { return };
         if told.link.is_none() {
+            if let Some((family, parms, _)) = parms {
+                self.templates.push((family, Template::new(parms)));
+            }
             return self.defaults.set(told.family, told.settings);
         }
         told.settings = told.settings.besides(&self.defaults.of(told.family));
@@ -312,6 +373,52 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn links_with_the_defaults_are_left_out() {
+        const REACHABLE_TIME: u16 = 3;
+        let message =
+            |family: Family, link: Option<u32>, settings: NeighbourSettings, time: u64| {
+                encoded(|out| {
+                    let header = NetlinkHeader { kind: RTM_NEWNEIGHTBL, flags: 0, sequence: 0 };
+                    wire::write_message(out, header, |payload| {
+                        payload.bytes(&[encode_family(family), 0, 0, 0]);
+                        payload.attribute_text(NDTA_NAME, table(family));
+                        payload.nested(NDTA_PARMS, |parms| {
+                            let told =
+                                ToldNeighbours { family, link: link.map(LinkIndex), settings };
+                            told.write_parms(parms);
+                            parms.attribute(REACHABLE_TIME, &time.to_ne_bytes());
+                        });
+                    });
+                })
+            };
+        let all: Vec<_> = SETTINGS.iter().zip(40..).map(|((.., name), it)| (*name, it)).collect();
+        let default = settings(&all);
+        let mut told = ToldSoFar::default();
+        let mut add = |family, link, settings, time| {
+            told.add(&only_message(&message(family, link, settings, time)));
+        };
+        add(Family::Ipv4, None, default, 1);
+        add(Family::Ipv6, None, settings(&[("proxy_qlen", 9)]), 1);
+        add(Family::Ipv4, Some(2), default, 2);
+        let mut want = Vec::new();
+        for at in 0..SETTINGS.len() {
+            let mut other = default;
+            other.0[at] = Some(7);
+            let link = u32::try_from(at + 3).unwrap();
+            add(Family::Ipv4, Some(link), other, 3);
+            want.push((link, Family::Ipv4, other.besides(&default)));
+        }
+        // The defaults of the other family.
+        add(Family::Ipv6, Some(90), default, 4);
+        let other = default.besides(&settings(&[("proxy_qlen", 9)]));
+        want.push((90, Family::Ipv6, other));
+        let (_, links) = told.into_parts();
+        let links: Vec<_> =
+            links.iter().map(|it| (it.link.unwrap().0, it.family, it.settings)).collect();
+        assert_eq!(links, want);
     }
 
     #[test]
