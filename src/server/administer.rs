@@ -31,14 +31,15 @@ impl Server {
         caller: ClientId,
         now: Instant,
     ) -> Result<Reply, CallError> {
-        let mut outcome = admin::handle(call, None);
-        if let Outcome::Ask(question) = outcome {
-            outcome = admin::handle(call, Some(&self.find_out(question)));
-        }
-        match outcome {
-            Outcome::Done(result) => result,
-            Outcome::Order(order) => self.carry_out(order, caller, now).map(|()| Reply::Empty),
-            Outcome::Ask(_) => Err(call_errors::invariant("a handler asks once")),
+        let mut answer = None;
+        loop {
+            match admin::handle(call, answer.as_ref()) {
+                Outcome::Done(result) => return result,
+                Outcome::Order(order) => {
+                    return self.carry_out(order, caller, now).map(|()| Reply::Empty);
+                }
+                Outcome::Ask(question) => answer = Some(self.find_out(question)),
+            }
         }
     }
 

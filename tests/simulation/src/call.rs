@@ -79,7 +79,7 @@ fn check_access(call: &Call, client: &ClientState, outcome: &Result<Reply, CallE
 
 fn check_orders(call: &Call) {
     let Call::Admin(call) = call else { return };
-    let admin::Outcome::Order(order) = sample::admin_outcome(call) else { return };
+    let Ok((_, Some(order))) = sample::administered(call) else { return };
     let fits = match (call, order) {
         (
             AdminCall::SetClientLimits { .. },

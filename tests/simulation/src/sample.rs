@@ -9,14 +9,13 @@ use std::rc::Rc;
 use virtinterfaced::auth;
 use virtinterfaced::backend::DefinitionFiles;
 use virtinterfaced::backend::native::Native;
-use virtinterfaced::call_errors;
 use virtinterfaced::change::decision::Decision;
 use virtinterfaced::change::request::RequestedCall;
 use virtinterfaced::change::transaction::Status;
 use virtinterfaced::config::Settings;
 use virtinterfaced::config::logging_spec::{LogDestination, LogFilter, LogLevel, LogOutput};
 use virtinterfaced::error::CallError;
-use virtinterfaced::handler::admin::{self, ClientDetails, ClientEntry, ServerStatus};
+use virtinterfaced::handler::admin::{self, ClientDetails, ClientEntry, Order, ServerStatus};
 use virtinterfaced::handler::interface::{self, query};
 use virtinterfaced::handler::uri::UriSettings;
 use virtinterfaced::handler::{Answers, Facts, Outcome, Question, World, connect};
@@ -122,11 +121,7 @@ pub fn outcome(call: &Call, client: &ClientState, host: &Host) -> Result<Reply, 
         Call::Change(call) => decided(&call.clone().into(), &world),
         Call::Transaction(call) => decided(&(*call).into(), &world),
         Call::Refused(call) => call.answer.clone(),
-        Call::Admin(call) => match admin_outcome(call) {
-            admin::Outcome::Done(outcome) => outcome,
-            admin::Outcome::Ask(_) => Err(call_errors::invariant("a handler asks once")),
-            admin::Outcome::Order(_) => Ok(Reply::Empty),
-        },
+        Call::Admin(call) => administered(call).map(|(reply, _)| reply),
     }
 }
 
@@ -179,11 +174,16 @@ pub(super) fn findings(inspection: &Inspection) -> Findings {
     }
 }
 
-/// The final outcome of an admin call: its question, if it has one, is answered.
-pub(super) fn admin_outcome(call: &AdminCall) -> admin::Outcome {
-    match admin::handle(call, None) {
-        admin::Outcome::Ask(question) => admin::handle(call, Some(&admin_answer(question))),
-        outcome @ (admin::Outcome::Done(_) | admin::Outcome::Order(_)) => outcome,
+/// The reply to an admin call once its questions are answered, and the order that is carried out first, if
+/// it has one.
+pub(super) fn administered(call: &AdminCall) -> Result<(Reply, Option<Order>), CallError> {
+    let mut answer = None;
+    loop {
+        match admin::handle(call, answer.as_ref()) {
+            admin::Outcome::Done(outcome) => return outcome.map(|reply| (reply, None)),
+            admin::Outcome::Order(order) => return Ok((Reply::Empty, Some(order))),
+            admin::Outcome::Ask(question) => answer = Some(admin_answer(question)),
+        }
     }
 }
 
