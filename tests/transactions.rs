@@ -68,6 +68,11 @@ fn with_dhcp() {
     try_all(&scenes::DHCP);
 }
 
+#[test]
+fn with_definitions_that_share_a_file() {
+    try_all(&scenes::SHARED);
+}
+
 /// The states reached so far. The outcome of an operation depends only on the state, so each
 /// operation is tried once in each state, however many sequences lead there.
 struct Known<'a> {

@@ -9,6 +9,7 @@
 )]
 
 mod announcements;
+mod backend;
 mod inquiry;
 mod losses;
 mod record;

@@ -65,7 +65,7 @@ impl State {
     pub(crate) fn new(scene: &Scene) -> Self {
         let mut kernel = scene.host.parse().unwrap_or_else(|err| panic!("{}: {err}", scene.name));
         scene.files.put(&mut kernel);
-        let daemon = ValueDaemon::new(kernel, Some(TIMEOUT));
+        let daemon = ValueDaemon::with_backend(kernel, Some(TIMEOUT), scene.format.backend());
         Self { scene: scene.name, daemon, then: None, edits: 0, hands: 0 }
     }
 

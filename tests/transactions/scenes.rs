@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The hosts that sequences start from, and the operations on each.
 
+use std::rc::Rc;
+
+use simulation::stanzas::Stanzas;
 use simulation::value_kernel::ValueKernel;
+use virtinterfaced::backend::Backend;
+use virtinterfaced::backend::native::Native;
 use virtinterfaced::definitions::files::FilePath;
-use virtinterfaced::snapshot::files::{KeptFile, StoredFile};
+use virtinterfaced::snapshot::files::{KeptFile, StoredFile, Target};
 
 /// A host, and the operations of its sequences. Of several calls, the first that is not refused is
 /// made. Manual changes are used in turn.
@@ -11,6 +16,7 @@ use virtinterfaced::snapshot::files::{KeptFile, StoredFile};
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
     pub(crate) host: &'static str,
+    pub(crate) format: Format,
     pub(crate) files: Files,
     pub(crate) define: &'static [&'static str],
     pub(crate) undefine: &'static [&'static str],
@@ -22,7 +28,7 @@ pub(crate) struct Scene {
     pub(crate) lost: &'static [&'static str],
 }
 
-/// Definition files, each to be written or removed.
+/// Definition files, each to be written or removed. Of `LINK -> PATH` a symbolic link is written too.
 #[derive(Debug)]
 pub(crate) struct Files(&'static [(&'static str, Option<File>)]);
 
@@ -32,20 +38,47 @@ struct File(&'static str, u32, u32, u32);
 
 impl Files {
     pub(crate) fn put(&self, kernel: &mut ValueKernel) {
-        for (of, file) in self.0 {
+        for (path, file) in self.0 {
+            let (path, target) = match path.split_once(" -> ") {
+                Some((path, target)) => (path, Some(target)),
+                None => (*path, None),
+            };
             let file = file.as_ref().map(|File(text, mode, uid, gid)| {
                 let (bytes, mode, uid, gid) = (text.as_bytes().to_vec(), *mode, *uid, *gid);
-                KeptFile::File(StoredFile { bytes, mode, uid, gid })
+                StoredFile { bytes, mode, uid, gid }
             });
-            let path = FilePath::new(format!("{of}.xml")).unwrap();
-            kernel.put_file(path, file);
+            let file = file.map(|file| match target {
+                None => KeptFile::File(file),
+                Some(target) => {
+                    let path = FilePath::new(target).unwrap();
+                    let text = target.as_bytes().to_vec();
+                    KeptFile::Link { text, target: Some(Target { path, file }) }
+                }
+            });
+            kernel.put_file(FilePath::new(path).unwrap(), file);
+        }
+    }
+}
+
+/// Where the definitions of a scene are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Format {
+    Native,
+    Stanzas,
+}
+
+impl Format {
+    pub(crate) fn backend(self) -> Rc<dyn Backend> {
+        match self {
+            Self::Native => Rc::new(Native::new("/etc/libvirt/interface".into())),
+            Self::Stanzas => Rc::new(Stanzas),
         }
     }
 }
 
 impl Scene {
     pub(crate) fn named(name: &str) -> &'static Self {
-        let all = [&PLAIN, &PULLED, &BRIDGE, &NEW_GUEST, &BOND, &DHCP];
+        let all = [&PLAIN, &PULLED, &BRIDGE, &NEW_GUEST, &BOND, &DHCP, &SHARED];
         all.into_iter().find(|scene| scene.name == name).unwrap()
     }
 }
@@ -99,15 +132,16 @@ const PLAIN_HOST: &str = "
 ";
 
 const PLAIN_EDITS: &[Files] = &[
-    Files(&[("eth0", Some(File(ETH0, 0o600, 1000, 0)))]),
-    Files(&[("eth0", None), ("eth1", Some(File("no XML", 0o644, 0, 0)))]),
+    Files(&[("eth0.xml", Some(File(ETH0, 0o600, 1000, 0)))]),
+    Files(&[("eth0.xml", None), ("eth1.xml", Some(File("no XML", 0o644, 0, 0)))]),
 ];
 
 /// A common server.
 pub(crate) const PLAIN: Scene = Scene {
     name: "plain",
     host: PLAIN_HOST,
-    files: Files(&[("eth0", Some(File(ETH0, 0o644, 0, 27)))]),
+    format: Format::Native,
+    files: Files(&[("eth0.xml", Some(File(ETH0, 0o644, 0, 27)))]),
     define: &[BR0_OVER_ETH0],
     undefine: &["br0", "eth0"],
     create: &["br0", "eth0", "eth1"],
@@ -135,9 +169,10 @@ pub(crate) const PLAIN: Scene = Scene {
 pub(crate) const PULLED: Scene = Scene {
     name: "pulled",
     host: PLAIN_HOST,
+    format: Format::Native,
     files: Files(&[
-        ("eth0", Some(File(ETH0, 0o644, 0, 27))),
-        ("eth1", Some(File(ETH1, 0o644, 0, 0))),
+        ("eth0.xml", Some(File(ETH0, 0o644, 0, 27))),
+        ("eth1.xml", Some(File(ETH1, 0o644, 0, 0))),
     ]),
     define: &[BR0_OVER_BOTH],
     undefine: &["br0", "eth1"],
@@ -178,14 +213,15 @@ const BR0: &str = "<interface type='bridge' name='br0'>
 pub(crate) const BRIDGE: Scene = Scene {
     name: "bridge",
     host: BRIDGE_HOST,
-    files: Files(&[("br0", Some(File(BR0, 0o640, 0, 0)))]),
+    format: Format::Native,
+    files: Files(&[("br0.xml", Some(File(BR0, 0o640, 0, 0)))]),
     define: &[BR0_OVER_BOTH],
     undefine: &["br0"],
     create: &["br0", "eth1.5", "eth0"],
     destroy: &["br0", "eth1.5"],
     edits: &[
-        Files(&[("br0", Some(File(BR0_OVER_ETH0, 0o640, 0, 0)))]),
-        Files(&[("br0", None), ("eth0", Some(File(ETH0_BY_DHCP, 0o644, 0, 0)))]),
+        Files(&[("br0.xml", Some(File(BR0_OVER_ETH0, 0o640, 0, 0)))]),
+        Files(&[("br0.xml", None), ("eth0.xml", Some(File(ETH0_BY_DHCP, 0o644, 0, 0)))]),
     ],
     by_hand: &[
         &[
@@ -209,7 +245,8 @@ pub(crate) const BRIDGE: Scene = Scene {
 pub(crate) const NEW_GUEST: Scene = Scene {
     name: "new guest",
     host: BRIDGE_HOST,
-    files: Files(&[("br0", Some(File(BR0, 0o640, 0, 0)))]),
+    format: Format::Native,
+    files: Files(&[("br0.xml", Some(File(BR0, 0o640, 0, 0)))]),
     define: &["<interface type='bridge' name='br1'>
       <protocol family='ipv4'><ip address='198.51.100.7' prefix='24'/></protocol>
       <bridge><interface type='vlan' name='eth1.5'>
@@ -220,8 +257,8 @@ pub(crate) const NEW_GUEST: Scene = Scene {
     create: &["br1", "br0"],
     destroy: &["br1", "br0"],
     edits: &[
-        Files(&[("br1", Some(File("", 0o600, 0, 0)))]),
-        Files(&[("br1", Some(File("", 0o640, 0, 0)))]),
+        Files(&[("br1.xml", Some(File("", 0o600, 0, 0)))]),
+        Files(&[("br1.xml", Some(File("", 0o640, 0, 0)))]),
     ],
     by_hand: &[
         &[
@@ -250,8 +287,9 @@ pub(crate) const BOND: Scene = Scene {
         addr bond0.7 2001:db8:7::1/64
         route bond0 default via 192.0.2.254
     ",
+    format: Format::Native,
     files: Files(&[(
-        "bond0",
+        "bond0.xml",
         Some(File(
             "<interface type='bond' name='bond0'>
               <protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/>
@@ -274,8 +312,8 @@ pub(crate) const BOND: Scene = Scene {
     create: &["br0", "bond0"],
     destroy: &["br0", "bond0", "bond0.7"],
     edits: &[
-        Files(&[("bond0", None), ("bond0.7", Some(File("", 0o644, 5, 5)))]),
-        Files(&[("bond0.7", None), ("eth0", Some(File(ETH0, 0o644, 0, 0)))]),
+        Files(&[("bond0.xml", None), ("bond0.7.xml", Some(File("", 0o644, 5, 5)))]),
+        Files(&[("bond0.7.xml", None), ("eth0.xml", Some(File(ETH0, 0o644, 0, 0)))]),
     ],
     by_hand: &[
         &["link set eth1 nomaster", "link set eth1 mtu 9000", "link set bond0 mtu 1400"],
@@ -302,7 +340,8 @@ pub(crate) const DHCP: Scene = Scene {
         link eth1 nic up
         addr eth1 198.51.100.1/24
     ",
-    files: Files(&[("eth0", Some(File(ETH0_BY_DHCP, 0o644, 0, 0)))]),
+    format: Format::Native,
+    files: Files(&[("eth0.xml", Some(File(ETH0_BY_DHCP, 0o644, 0, 0)))]),
     define: &[
         ETH0,
         "<interface type='bridge' name='br0'>
@@ -313,11 +352,11 @@ pub(crate) const DHCP: Scene = Scene {
     create: &["br0", "eth0"],
     destroy: &["br0", "eth0"],
     edits: &[
-        Files(&[("eth0", Some(File(ETH0, 0o644, 0, 0)))]),
+        Files(&[("eth0.xml", Some(File(ETH0, 0o644, 0, 0)))]),
         Files(&[
-            ("eth0", None),
+            ("eth0.xml", None),
             (
-                "eth1",
+                "eth1.xml",
                 Some(File(
                     "<interface type='ethernet' name='eth1'>
             <protocol family='ipv4'><dhcp/></protocol></interface>",
@@ -338,3 +377,56 @@ pub(crate) const DHCP: Scene = Scene {
     ],
     lost: &[],
 };
+
+/// Definitions that share a file, which is a symbolic link; those that are started at boot need a
+/// second file.
+pub(crate) const SHARED: Scene = Scene {
+    name: "shared",
+    host: PLAIN_HOST,
+    format: Format::Stanzas,
+    files: Files(&[
+        ("interfaces -> real/interfaces", Some(File(STANZAS, 0o640, 5, 6))),
+        ("autostart", Some(File("eth0\n# by hand\neth1\n", 0o644, 0, 27))),
+    ]),
+    define: &[BR0_AT_BOOT],
+    undefine: &["br0", "eth1"],
+    create: &["br0", "eth0", "eth1"],
+    destroy: &["br0", "eth0"],
+    edits: &[
+        Files(&[("interfaces -> real/interfaces", Some(File(STANZAS_BY_HAND, 0o600, 5, 0)))]),
+        Files(&[("interfaces", Some(File(STANZAS, 0o644, 0, 0))), ("autostart", None)]),
+    ],
+    by_hand: PLAIN.by_hand,
+    lost: &[],
+};
+
+const STANZAS: &str = "the servers' network\t\n---
+<interface type='ethernet' name='eth0'>
+  <!-- by hand -->
+  <protocol family='ipv4'>
+    <ip address='192.0.2.1' prefix='24'/>
+    <route gateway='192.0.2.254'/>
+  </protocol>
+</interface>
+---
+<interface type='ethernet' name='eth1'/>   ---
+<interface type='ethernet' name='eth2'><mtu size='1400'/></interface>
+---
+not XML, and without a line's end";
+const STANZAS_BY_HAND: &str = "<interface type='ethernet' name='eth1'>
+  <protocol family='ipv4'><ip address='198.51.100.7' prefix='24'/></protocol>
+</interface>
+---
+<interface type='ethernet' name='eth1'/>
+---
+<interface type='ether
+---
+";
+const BR0_AT_BOOT: &str = "<interface type='bridge' name='br0'>
+  <start mode='onboot'/>
+  <protocol family='ipv4'>
+    <ip address='192.0.2.1' prefix='24'/>
+    <route gateway='192.0.2.254'/>
+  </protocol>
+  <bridge stp='off'><interface type='ethernet' name='eth0'/></bridge>
+</interface>";

@@ -10,6 +10,7 @@
 mod input;
 pub mod announce;
 pub mod sample;
+pub mod stanzas;
 pub mod interface;
 pub mod value_kernel;
 pub mod view;
