@@ -97,7 +97,7 @@ impl Server {
             }
             Order::SetLogFilters(filters) => logging::set_filters(filters),
             Order::SetIdleLimit(limit) => {
-                self.idle_limit = limit;
+                self.lifecycle.idle_limit = limit;
             }
             Order::Stop => {
                 warn!("stopping: an administrator asked for it");

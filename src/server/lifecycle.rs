@@ -4,28 +4,50 @@
 //! Nothing here blocks. Anything that takes time (a hook, a client that has to read its replies)
 //! has a deadline, and each turn proceeds as far as it can.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
 use crate::config::Settings;
 use crate::io::background::Report;
-use crate::io::config_file::Configuration;
+use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::dhcp::Choice;
-use crate::io::hooks::Occasion;
+use crate::io::hooks::{Hooks, Occasion};
+use crate::io::supervisor::Supervisor;
 use crate::limits::{FAREWELL_TIME_MAX, STOP_TIME_MAX};
 use crate::logging;
 use crate::model::client::ClientId;
 use crate::model::server::ServerName;
 use crate::server::{Next, Server};
 use crate::sys::process;
+use crate::sys::signal::Signals;
 
 /// The exit status of `--daemon`, if the daemon is stopped before it is ready.
 const STOPPED_EARLY: u8 = 1;
 
 /// The status text for a supervisor.
 const SERVING: &str = "serving";
+
+/// The parts of the daemon that begin, reload and end it.
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    pub(super) signals: Signals,
+    pub(super) hooks: Hooks,
+    pub(super) supervisor: Supervisor,
+    pub(super) phase: Phase,
+    pub(super) reload: Reload,
+    pub(super) config_file: ConfigFile,
+    /// The last configuration that was applied.
+    pub(super) configuration: Configuration,
+    /// The settings of the start, some of which stay in force.
+    pub(super) started_with: Settings,
+    /// The path in which programs of DHCP clients are looked up.
+    pub(super) path: Option<OsString>,
+    /// How long to run without clients.
+    pub(super) idle_limit: Option<Duration>,
+}
 
 /// The phase of the daemon's life.
 #[derive(Debug)]
@@ -76,16 +98,16 @@ impl Server {
             }
             return;
         }
-        self.phase = Phase::Starting { report };
-        self.hooks.begin(Occasion::Start, now);
+        self.lifecycle.phase = Phase::Starting { report };
+        self.lifecycle.hooks.begin(Occasion::Start, now);
     }
 
     /// Handles pending signals. A second signal to stop ends the daemon at once.
     pub(super) fn handle_signals(&mut self, now: Instant) -> Next {
-        while let Some(signal) = self.signals.take() {
+        while let Some(signal) = self.lifecycle.signals.take() {
             match signal {
                 libc::SIGCHLD => {
-                    self.hooks.handle_child(now);
+                    self.lifecycle.hooks.handle_child(now);
                     self.changes.handle_child(now);
                     self.world.kernel.handle_child();
                     self.world.leases.handle_child(now);
@@ -95,7 +117,7 @@ impl Server {
                 libc::SIGXFSZ => {}
                 _ if self.is_stopping() => {
                     warn!("signal {signal} again: ending at once");
-                    self.hooks.abandon();
+                    self.lifecycle.hooks.abandon();
                     return Next::Stop;
                 }
                 _ => {
@@ -111,36 +133,36 @@ impl Server {
     fn handle_hangup(&mut self, now: Instant) {
         if self.is_stopping() {
             info!("SIGHUP: stopping already");
-        } else if self.reload == Reload::NotAsked {
-            self.reload = Reload::Pending;
-            self.hooks.begin(Occasion::Reload, now);
+        } else if self.lifecycle.reload == Reload::NotAsked {
+            self.lifecycle.reload = Reload::Pending;
+            self.lifecycle.hooks.begin(Occasion::Reload, now);
         }
     }
 
     /// When [`Server::proceed`] next has something to do, if no event comes before.
     pub(super) fn lifecycle_deadline(&self) -> Option<Instant> {
-        let own = match self.phase {
+        let own = match self.lifecycle.phase {
             Phase::Recovering | Phase::Starting { .. } => None,
             Phase::Serving => self.idle_end(),
             Phase::Stopping { deadline, farewell } => {
                 Some(farewell.map_or(deadline, |farewell| farewell.deadline))
             }
         };
-        own.into_iter().chain(self.hooks.deadline()).min()
+        own.into_iter().chain(self.lifecycle.hooks.deadline()).min()
     }
 
     /// Proceeds as far as possible at `now`, through several phases if none has to wait.
     pub(super) fn proceed(&mut self, now: Instant) -> Next {
-        self.hooks.handle_timeout(now);
+        self.lifecycle.hooks.handle_timeout(now);
         loop {
-            let (is_idle, idle_end) = (self.hooks.is_idle(), self.idle_end());
-            match &mut self.phase {
+            let (is_idle, idle_end) = (self.lifecycle.hooks.is_idle(), self.idle_end());
+            match &mut self.lifecycle.phase {
                 Phase::Starting { report } if is_idle => {
                     let report = report.take();
                     self.open(report, now);
                 }
-                Phase::Serving if is_idle && self.reload == Reload::Pending => {
-                    self.reload = Reload::NotAsked;
+                Phase::Serving if is_idle && self.lifecycle.reload == Reload::Pending => {
+                    self.lifecycle.reload = Reload::NotAsked;
                     self.read_configuration(now);
                 }
                 Phase::Serving if idle_end.is_some_and(|end| end <= now) => {
@@ -155,7 +177,7 @@ impl Server {
                     self.clients.dismiss(is_it, &mut self.world.buffer);
                 }
                 Phase::Stopping { deadline, .. } if *deadline <= now => {
-                    self.hooks.abandon();
+                    self.lifecycle.hooks.abandon();
                     return Next::Stop;
                 }
                 Phase::Stopping { .. }
@@ -175,13 +197,13 @@ impl Server {
 
     /// Opens the sockets to clients, and reports that the daemon is ready.
     fn open(&mut self, report: Option<Report>, now: Instant) {
-        self.phase = Phase::Serving;
+        self.lifecycle.phase = Phase::Serving;
         self.warn_of_shortage();
         self.clients.begin_idling(now);
         self.world.warn_of_managers();
         self.changes.begin_autostart(&self.world, now);
         info!("ready");
-        self.supervisor.ready(SERVING);
+        self.lifecycle.supervisor.ready(SERVING);
         if let Some(report) = report {
             report.ready();
         }
@@ -189,7 +211,7 @@ impl Server {
 
     /// Whether the daemon stops and begins nothing new.
     pub(super) fn is_stopping(&self) -> bool {
-        matches!(self.phase, Phase::Stopping { .. })
+        matches!(self.lifecycle.phase, Phase::Stopping { .. })
     }
 
     /// Stops in good order: accepts no client, reads no further calls, and answers the calls that
@@ -202,15 +224,15 @@ impl Server {
             asked_by.map(|client| Farewell { client, deadline: now + FAREWELL_TIME_MAX });
         let stopping = Phase::Stopping { deadline: now + STOP_TIME_MAX, farewell };
         if let Phase::Starting { report: Some(report) } =
-            std::mem::replace(&mut self.phase, stopping)
+            std::mem::replace(&mut self.lifecycle.phase, stopping)
         {
             report.failed(STOPPED_EARLY, "stopped before it was ready");
         }
-        self.supervisor.stopping();
+        self.lifecycle.supervisor.stopping();
         self.clients.acceptor.close();
         // The hooks of the stop must not wait for a hook that hangs.
-        self.hooks.abandon();
-        self.hooks.begin(Occasion::Shutdown, now);
+        self.lifecycle.hooks.abandon();
+        self.lifecycle.hooks.begin(Occasion::Shutdown, now);
         self.clients.questions.hurry(now);
         self.changes.handle_stop(&self.world, now);
         self.clients.dismiss(|id| Some(id) != asked_by, &mut self.world.buffer);
@@ -218,39 +240,43 @@ impl Server {
 
     /// When the daemon has been without clients for too long. Running hooks count as work.
     fn idle_end(&self) -> Option<Instant> {
-        let (since, limit) = self.clients.idle_since().zip(self.idle_limit)?;
+        let (since, limit) = self.clients.idle_since().zip(self.lifecycle.idle_limit)?;
         // The client that began a change may be about to come back, and the change's deadline must
         // be kept.
         let is_awaited = self.changes.coordinator.is_awaited();
-        (self.hooks.is_idle() && !is_awaited).then(|| since + limit)
+        (self.lifecycle.hooks.is_idle() && !is_awaited).then(|| since + limit)
     }
 
     /// Reads the configuration again. It is applied whole, or not at all.
     fn read_configuration(&mut self, now: Instant) {
-        self.supervisor.reloading();
+        self.lifecycle.supervisor.reloading();
         match self.take_configuration(now) {
             Ok(()) => {
                 info!("configuration reloaded");
-                self.supervisor.reloaded(SERVING);
+                self.lifecycle.supervisor.reloaded(SERVING);
             }
             Err(err) => {
                 // The script that has moved the log files does not know of the error.
                 logging::reopen();
                 error!("reload failed: {err}; the settings are unchanged");
-                self.supervisor.reloaded("serving; the configuration was refused, see the log");
+                self.lifecycle
+                    .supervisor
+                    .reloaded("serving; the configuration was refused, see the log");
             }
         }
     }
 
     /// The steps that can fail come first, and are undone if a later one fails.
     fn take_configuration(&mut self, now: Instant) -> Result<(), RefusedReload> {
-        let new = self.config_file.load()?;
+        let new = self.lifecycle.config_file.load()?;
         let group = self.group_of_sockets(&new);
         let taken = self.clients.acceptor.apply(&new.settings, group).map_err(RefusedReload::from);
         let taken = taken.and_then(|()| self.take_logging(&new));
         if let Err(err) = taken {
-            let group = self.group_of_sockets(&self.configuration);
-            if let Err(err) = self.clients.acceptor.apply(&self.configuration.settings, group) {
+            let group = self.group_of_sockets(&self.lifecycle.configuration);
+            if let Err(err) =
+                self.clients.acceptor.apply(&self.lifecycle.configuration.settings, group)
+            {
                 warn!("{err}");
             }
             return Err(err);
@@ -261,13 +287,13 @@ impl Server {
 
     /// Without a group the sockets belong to the daemon's own, also if they had one before.
     fn group_of_sockets(&self, configuration: &Configuration) -> Option<libc::gid_t> {
-        let had_one = self.configuration.socket_group.is_some();
+        let had_one = self.lifecycle.configuration.socket_group.is_some();
         configuration.socket_group.or_else(|| had_one.then(process::effective_gid))
     }
 
     fn take_logging(&self, new: &Configuration) -> Result<(), RefusedReload> {
         logging::reload(&new.settings.logging).map_err(|err| {
-            let path = self.config_file.path.display();
+            let path = self.lifecycle.config_file.path.display();
             RefusedReload(format!("{path}: log_outputs: {err}"))
         })
     }
@@ -284,11 +310,14 @@ impl Server {
 
     /// Applies the new settings, to connected clients too.
     fn apply(&mut self, new: Configuration, now: Instant) {
-        let old = std::mem::replace(&mut self.configuration, new);
-        let new = &self.configuration;
+        let old = std::mem::replace(&mut self.lifecycle.configuration, new);
+        let new = &self.lifecycle.configuration;
         new.warnings.iter().for_each(|warning| warn!("{warning}"));
-        for key in Settings::fixed_at_start(&self.started_with, &new.settings) {
-            warn!("{}: {key} takes effect at the next start", self.config_file.path.display());
+        for key in Settings::fixed_at_start(&self.lifecycle.started_with, &new.settings) {
+            warn!(
+                "{}: {key} takes effect at the next start",
+                self.lifecycle.config_file.path.display()
+            );
         }
         if self.clients.acceptor.is_a_supervisors() && old.settings.sockets != new.settings.sockets
         {
@@ -296,7 +325,7 @@ impl Server {
         }
         self.world
             .leases
-            .choose(Choice::new(new.settings.changes.dhcp_client, self.path.as_deref()));
+            .choose(Choice::new(new.settings.changes.dhcp_client, self.lifecycle.path.as_deref()));
         self.changes.coordinator.settings.dhcp_timeout = new.settings.changes.dhcp_timeout;
         self.changes.coordinator.settings.change_timeout = new.settings.changes.change_timeout;
         self.clients.occupancy.of_mut(ServerName::Main).limits = new.settings.main;

@@ -35,7 +35,6 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::change::rollback::Recovery;
 use crate::change::{ChangeSettings, Coordinator};
-use crate::config::Settings;
 use crate::error::{CallError, HostError};
 use crate::host::Host;
 use crate::io::Progress;
@@ -58,7 +57,7 @@ use crate::model::client::Privilege;
 use crate::server::changes::{ChangeDriver, ChangeFiles};
 use crate::server::client_config::ClientConfig;
 use crate::server::clients::Clients;
-use crate::server::lifecycle::{Phase, Reload};
+use crate::server::lifecycle::{Lifecycle, Phase, Reload};
 use crate::server::occupancy::Occupancy;
 use crate::server::world::World;
 use crate::sys::signal::Signals;
@@ -76,27 +75,14 @@ const LISTENERS: usize = 4;
 #[derive(Debug)]
 pub struct Server {
     poll: Poll,
-    signals: Signals,
     world: World,
     changes: ChangeDriver,
-    /// The path in which programs of DHCP clients are looked up.
-    path: Option<OsString>,
-    config_file: ConfigFile,
-    /// The last configuration that was applied.
-    configuration: Configuration,
-    /// The settings of the start, some of which stay in force.
-    started_with: Settings,
-    hooks: Hooks,
-    supervisor: Supervisor,
-    phase: Phase,
-    reload: Reload,
     clients: Clients,
+    lifecycle: Lifecycle,
     /// Whether a read-only call was answered in this turn.
     has_answered: bool,
     /// Whether this turn has updated the definitions, after clients were read.
     has_read_store: bool,
-    /// How long to run without clients.
-    idle_limit: Option<Duration>,
 }
 
 /// The parts from which [`Server::new`] makes the server.
@@ -168,7 +154,6 @@ impl Server {
         let mut server = Self {
             clients: Clients::new(registry, occupancy),
             poll,
-            signals: parts.signals,
             world: World {
                 kernel: parts.kernel,
                 host: Host::default(),
@@ -181,17 +166,20 @@ impl Server {
                 buffer: vec![0; READ_BUFFER_LEN],
             },
             changes: ChangeDriver::new(change_settings, parts.changes, files, standby, clock()),
-            path: parts.dhcp.path,
-            config_file: parts.config_file,
-            started_with: parts.configuration.settings.clone(),
-            configuration: parts.configuration,
-            hooks: parts.hooks,
-            supervisor: parts.supervisor,
-            phase: Phase::Recovering,
-            reload: Reload::NotAsked,
+            lifecycle: Lifecycle {
+                signals: parts.signals,
+                hooks: parts.hooks,
+                supervisor: parts.supervisor,
+                phase: Phase::Recovering,
+                reload: Reload::NotAsked,
+                config_file: parts.config_file,
+                started_with: parts.configuration.settings.clone(),
+                configuration: parts.configuration,
+                path: parts.dhcp.path,
+                idle_limit: parts.idle_limit,
+            },
             has_answered: false,
             has_read_store: false,
-            idle_limit: parts.idle_limit,
         };
         server.register().map_err(|err| HostError::new("register", "descriptors", &err))?;
         server.world.read_kernel()?;
@@ -204,7 +192,7 @@ impl Server {
     fn register(&mut self) -> io::Result<()> {
         let registry = self.poll.registry();
         let add = |fd, token| registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
-        add(self.signals.as_raw_fd(), SIGNALS)?;
+        add(self.lifecycle.signals.as_raw_fd(), SIGNALS)?;
         add(self.world.kernel.as_fd().as_raw_fd(), KERNEL)?;
         self.world.leases.queue().map_or(Ok(()), |queue| add(queue.as_raw_fd(), LEASES))?;
         add(self.changes.as_fd().as_raw_fd(), CHANGES)
@@ -321,7 +309,7 @@ impl Server {
         if self.changes.coordinator.is_idle() && self.world.is_current() {
             self.changes.forget_shelved(&self.world);
         }
-        if self.phase.lets_clients_in() {
+        if self.lifecycle.phase.lets_clients_in() {
             self.clients.accept(now);
         }
         self.clients.fire_timers(now);
@@ -332,7 +320,7 @@ impl Server {
     /// the kernel cannot be read, the remaining work waits too, or the loop would spin.
     fn timeout(&mut self, now: Instant) -> Option<Duration> {
         let is_behind = self.world.news == Progress::Unfinished;
-        let lets_in = self.phase.lets_clients_in();
+        let lets_in = self.lifecycle.phase.lets_clients_in();
         let is_at_work = is_behind || self.clients.is_at_work(lets_in, now);
         if is_at_work && self.world.retry_at.is_none() {
             return Some(Duration::ZERO);
