@@ -40,7 +40,7 @@ const _: () = assert!(size_of::<In6RtMsg>() == size_of::<libc::in6_rtmsg>());
 /// Adds a default route by `router` as if the kernel had learnt it from an advertisement.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel refuses the route.
 pub(crate) fn add_router(
     link: u32,
     router: Ipv6Addr,

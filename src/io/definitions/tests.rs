@@ -270,12 +270,12 @@ fn the_folder_is_made_when_it_is_needed() {
 fn what_somebody_else_has_changed_meanwhile_is_not_overwritten() {
     struct Case(&'static str, &'static str, FileEdit, libc::c_int, &'static str);
     let to = |after| edit("eth0", Some("eth0"), after);
-    let somebody = "eth0.xml, which was changed meanwhile: Operation canceled";
+    let edited = "eth0.xml, which was changed meanwhile: Operation canceled";
     let cases = [
-        Case("edited", "echo eth0:9 > eth0.xml", to(Some("eth0:5")), libc::ECANCELED, somebody),
-        Case("edited 2", "echo eth0:9 > eth0.xml", to(None), libc::ECANCELED, somebody),
-        Case("gone", "rm eth0.xml", to(Some("eth0:5")), libc::ECANCELED, somebody),
-        Case("gone 2", "rm eth0.xml", to(None), libc::ECANCELED, somebody),
+        Case("edited", "echo eth0:9 > eth0.xml", to(Some("eth0:5")), libc::ECANCELED, edited),
+        Case("edited 2", "echo eth0:9 > eth0.xml", to(None), libc::ECANCELED, edited),
+        Case("gone", "rm eth0.xml", to(Some("eth0:5")), libc::ECANCELED, edited),
+        Case("gone 2", "rm eth0.xml", to(None), libc::ECANCELED, edited),
         Case(
             "new",
             "echo eth1 > eth1.xml",

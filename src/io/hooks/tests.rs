@@ -265,8 +265,8 @@ fn what_a_script_leaves_running_is_not_killed_however_late_anybody_looks() {
     let mut hooks = scene.hooks();
     hooks.begin(Occasion::Start, now());
     let stat = format!("/proc/{}/stat", hooks.running.as_ref().unwrap().child.id());
-    let mut nobody = scene.hooks();
-    turn_until(&mut nobody, |_| fs::read_to_string(&stat).unwrap().contains(") Z "));
+    let mut other = scene.hooks();
+    turn_until(&mut other, |_| fs::read_to_string(&stat).unwrap().contains(") Z "));
     hooks.handle_timeout(now() + 2 * LONG);
     assert!(hooks.is_idle() && hooks.killed.is_empty(), "{hooks:?}");
     fs::write(scene.dir.join("go"), "").unwrap();
