@@ -43,16 +43,16 @@ pub(super) fn target(
     let real = fs::canonicalize(root).and_then(|root| Ok((root, fs::canonicalize(&place)?)));
     let (real_root, real) =
         real.map_err(|err| refuse(format!("{shown}, a symbolic link to {text}"), &err))?;
-    let not_permitted = io::Error::from_raw_os_error(libc::EPERM);
+    let not_supported = io::Error::from_raw_os_error(libc::ENOTSUP);
     let below = real.strip_prefix(&real_root).ok();
     let target = below.and_then(|below| FilePath::new(below.as_os_str().to_owned().into_vec()));
     let Some(target) = target else {
         let object = format!("{shown}, a symbolic link to {text} outside {}", root.display());
-        return Err(refuse(object, &not_permitted));
+        return Err(refuse(object, &not_supported));
     };
     if backend.owns(&target) {
         let object = format!("{shown}, a symbolic link to the definition file {target}");
-        return Err(refuse(object, &not_permitted));
+        return Err(refuse(object, &not_supported));
     }
     Ok(Some(target))
 }

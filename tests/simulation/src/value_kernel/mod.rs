@@ -413,7 +413,7 @@ impl ValueKernel {
                 Some(KeptFile::Link { text: text.clone(), target: Some(target) })
             }
             (Some(KeptFile::Link { target: None, .. } | KeptFile::Unread), Some(_)) => {
-                return Err(libc::EPERM);
+                return Err(libc::ENOTSUP);
             }
             // A new one is root's, and for root alone.
             (None, Some(bytes)) => {
