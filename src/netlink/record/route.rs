@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Records of routes (`linux/rtnetlink.h`).
 
+mod properties;
 mod stand_in;
 
 use std::fmt;
@@ -249,28 +250,11 @@ impl RouteRecord {
             || self.is_stand_in()
     }
 
-    /// Whether this is the route for all destinations without another route, for packets of any
-    /// source and any type of service.
-    pub fn is_default(&self) -> bool {
-        let [source_len, tos, ..] = self.header;
-        self.destination.prefix_len() == 0
-            && self.table == RT_TABLE_MAIN
-            && (source_len, tos) == (0, 0)
-    }
-
     /// Whether it has the form of [`RouteRecord::default_over`]: no metric, no table of its own.
     /// The metric is then the kernel's.
     pub(crate) fn is_as_defined(&self) -> bool {
         let made = self.gateway.map(Self::default_over);
         made.is_some_and(|made| self.metric == made.metric_in_force() && self.header == made.header)
-    }
-
-    /// The metric that the kernel gives it.
-    pub(crate) fn metric_in_force(&self) -> u32 {
-        match self.family {
-            Family::Ipv6 if self.metric == 0 => IPV6_METRIC,
-            Family::Ipv4 | Family::Ipv6 => self.metric,
-        }
     }
 
     /// Whether its destination is on the link: it has neither a gateway nor hops.
@@ -292,21 +276,6 @@ impl RouteRecord {
         let packets = (source_len, tos);
         let metric = if self.leads_to_router() { IPV6_METRIC } else { self.metric_in_force() };
         (self.family, self.destination, self.gateway, metric, self.table, packets)
-    }
-
-    fn attribute(&self, kind: u16) -> Option<&[u8]> {
-        let mut list = attributes(&self.attributes).flatten();
-        list.find(|attribute| attribute.kind == kind).map(|attribute| attribute.payload)
-    }
-
-    /// Whether the gateway is on the link regardless of the link's addresses.
-    pub(crate) fn is_on_link(&self) -> bool {
-        self.flags & RTNH_F_ONLINK != 0
-    }
-
-    /// Whether it stays until it is removed.
-    pub fn is_lasting(&self) -> bool {
-        self.lifetime == Lifetime::Permanent
     }
 
     /// The same route as a record of one of these links: its hops through them lead through each
