@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Tests with real folders, and edits by other processes, as an administrator makes them.
 
-mod links;
 mod scene;
+mod links;
 
 use super::*;
 use crate::definitions::files::FileEdit;
