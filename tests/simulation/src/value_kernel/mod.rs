@@ -13,8 +13,8 @@ mod state;
 mod apart;
 mod network;
 mod requests;
-mod links;
 mod bridge_vlans;
+mod links;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
