@@ -116,19 +116,30 @@ fn modules(text: &str) -> Vec<String> {
     text.lines().filter_map(name).filter(|name| name != "tests").collect()
 }
 
-/// Every `crate::NAME` in the code, including each name of an import list.
-fn crate_names(source: &Source) -> BTreeSet<String> {
-    let code = source.code.join(" ");
+/// Every name that the code has behind `prefix`, including each name of an import list.
+fn names_behind(code: &str, prefix: &str) -> BTreeSet<String> {
+    let deeper = |c: char| i32::from(c == '{') - i32::from(c == '}');
+    let is_own = |(at, _): &(usize, &str)| !code[..*at].ends_with("super::");
     let mut names = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
-        let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap());
-        let count = if rest.starts_with('{') { usize::MAX } else { 1 };
-        for item in list.split(',').take(count) {
-            let end = item.trim().find(|c: char| !c.is_alphanumeric() && c != '_');
-            let name = &item.trim()[..end.unwrap_or(item.trim().len())];
-            names.insert(name.to_owned());
+    for (at, _) in code.match_indices(prefix).filter(is_own) {
+        let rest = &code[at + prefix.len()..];
+        let (mut depth, mut item_depth) = (0, 0);
+        let is_end = |c| {
+            depth += deeper(c);
+            depth == 0
+        };
+        let list = rest.strip_prefix('{').and(rest.split(is_end).next());
+        let items = list.map_or(rest, |list| &list[1..]).split(|c| {
+            item_depth += deeper(c);
+            c == ',' && item_depth == 0
+        });
+        for item in items.take(if list.is_some() { usize::MAX } else { 1 }) {
+            let item = item.trim_start();
+            let end = item.find(|c: char| !c.is_alphanumeric() && c != '_');
+            names.insert(item[..end.unwrap_or(item.len())].to_owned());
         }
     }
+    names.remove("");
     names
 }
 
@@ -146,7 +157,7 @@ fn imports_point_down_below(src: &'static str) {
     for source in sources_below(src).iter().filter(|source| !source.module.is_empty()) {
         let own = height(&source.module);
         assert!(own.is_some(), "{}: not in the list of lib.rs", source.name());
-        for name in crate_names(source) {
+        for name in names_behind(&source.code.join(" "), "crate::") {
             let other = height(&name);
             assert!(other.is_some(), "{}: crate::{name} is not a module", source.name());
             assert!(other <= own, "{} points up to crate::{name}", source.name());
@@ -154,36 +165,98 @@ fn imports_point_down_below(src: &'static str) {
     }
 }
 
-#[test]
-fn a_folders_files_name_those_above_them_in_its_list() {
-    for parent in all_sources().filter(|source| source.path.ends_with("mod.rs")) {
-        let (folder, list) = (parent.path.parent().unwrap(), modules(&parent.text));
-        let path = folder.strip_prefix(Path::new(ROOT).join(parent.src)).unwrap();
-        let prefix = format!("crate::{}::", path.display().to_string().replace('/', "::"));
-        for (height, name) in list.iter().enumerate() {
-            let file = folder.join(format!("{name}.rs"));
-            let file = if file.exists() { file } else { folder.join(name).join("mod.rs") };
-            let source = Source::read(parent.src, file);
-            let code = source.code.join("\n");
-            for above in &list[height + 1..] {
-                for path in [format!("{prefix}{above}"), format!("super::{above}")] {
-                    let named = code.match_indices(&path).any(|(at, _)| {
-                        let rest = &code[at + path.len()..];
-                        !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
-                    });
-                    assert!(!named, "{} points up to {above}", source.name());
-                }
-            }
-        }
+/// A module in a file of its own, with the list of its submodules.
+struct Parent {
+    source: Source,
+    /// The folder of the submodules.
+    folder: PathBuf,
+    /// The submodules' names, lowest first.
+    list: Vec<String>,
+}
+
+impl Parent {
+    /// The module of `source`, if it has submodules: `x/mod.rs`, or `x.rs` beside a folder `x`.
+    fn of(source: Source) -> Option<Self> {
+        let list = modules(&source.text);
+        let folder = if source.path.ends_with("mod.rs") {
+            source.path.parent().unwrap().to_owned()
+        } else {
+            source.path.with_extension("")
+        };
+        (!source.module.is_empty() && !list.is_empty()).then_some(Self { source, folder, list })
+    }
+
+    /// The file of the submodule `name`.
+    fn child(&self, name: &str) -> Source {
+        let file = self.folder.join(format!("{name}.rs"));
+        let file = if file.exists() { file } else { self.folder.join(name).join("mod.rs") };
+        Source::read(self.source.src, file)
+    }
+
+    /// The module's path in its crate.
+    fn path(&self) -> String {
+        let path = self.folder.strip_prefix(Path::new(ROOT).join(self.source.src)).unwrap();
+        format!("crate::{}", path.display().to_string().replace('/', "::"))
     }
 }
 
-/// The methods that the code defines in inherent `impl` blocks, and those that it calls on `self`
-/// there, by the name of the type.
+/// The places where a module, or one below it, names a module that stands below it in the list of
+/// their parent.
+fn upward_names(parent: &Parent, sources: &[Source]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (height, name) in parent.list.iter().enumerate() {
+        let child = parent.folder.join(name);
+        let is_in_child = |it: &&Source| it.path.with_extension("").starts_with(&child);
+        for source in sources.iter().filter(is_in_child) {
+            let code = source.code.join(" ");
+            let mut names = names_behind(&code, &format!("{}::", parent.path()));
+            if source.path == parent.child(name).path {
+                names.append(&mut names_behind(&code, "super::"));
+            }
+            let above = parent.list[height + 1..].iter().filter(|above| names.contains(*above));
+            found.extend(above.map(|above| format!("{} points up to {above}", source.name())));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_folders_files_name_those_above_them_in_its_list() {
+    let sources: Vec<_> = all_sources().collect();
+    let parents = all_sources().filter_map(Parent::of);
+    let upward: Vec<_> = parents.flat_map(|parent| upward_names(&parent, &sources)).collect();
+    assert_eq!(upward, [""; 0]);
+}
+
+#[test]
+fn an_upward_name_is_found() {
+    let sources = sources();
+    // Real uses, with the list turned round: beside a `mod.rs`, and beside a file of its own.
+    for (file, list, upward) in [
+        (
+            "src/server/mod.rs",
+            ["acceptor", "occupancy"],
+            "src/server/acceptor.rs points up to occupancy",
+        ),
+        ("src/snapshot.rs", ["writer", "files"], "src/snapshot/writer.rs points up to files"),
+    ] {
+        let mut parent = Parent::of(Source::read(DAEMON, Path::new(ROOT).join(file))).unwrap();
+        assert!(list.iter().all(|name| parent.list.iter().any(|it| it == name)), "{file}");
+        parent.list = list.map(str::to_owned).to_vec();
+        assert_eq!(upward_names(&parent, &sources), [upward]);
+    }
+    let code =
+        "use super::{A, files, wire::{self, B}, last}; super::super::other::C; super::one::D";
+    let names = ["A", "files", "last", "one", "super", "wire"].map(str::to_owned);
+    assert_eq!(names_behind(code, "super::"), BTreeSet::from(names));
+}
+
+/// The methods that the code defines in inherent `impl` blocks, and those that it names there
+/// behind `self` or `Self`, by the name of the type.
 fn methods<'a>(code: &'a [String]) -> Vec<(&'a str, Method<'a>)> {
     let mut methods = Vec::new();
     let mut owner = None;
-    for line in code {
+    for (at, line) in code.iter().enumerate() {
         if let Some(rest) = line.strip_prefix("impl") {
             let rest = rest.trim_start_matches(|c| c != ' ').trim_start();
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
@@ -196,12 +269,18 @@ fn methods<'a>(code: &'a [String]) -> Vec<(&'a str, Method<'a>)> {
             let end = rest.find(['(', '<']).unwrap_or(rest.len());
             methods.push((owner, Method::Defined(&rest[..end])));
         }
-        for (_, rest) in line.match_indices("self.").map(|(at, it)| line.split_at(at + it.len())) {
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
-            if let Some(end) = end.filter(|end| rest[*end..].starts_with('(')) {
-                methods.push((owner, Method::Called(&rest[..end])));
-            }
-        }
+        let name = |rest: &'a str| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            rest.split_at(end)
+        };
+        let behind = |needle| line.match_indices(needle).map(|(at, it)| &line[at + it.len()..]);
+        // A chain of calls may begin on the line below its `self`.
+        let next = code.get(at + 1).and_then(|next| next.trim_start().strip_prefix('.'));
+        let broken = next.filter(|_| line.ends_with("self"));
+        let on_self = behind("self.").chain(broken).map(name);
+        let on_self = on_self.filter(|(_, rest)| rest.starts_with('(')).map(|(name, _)| name);
+        let on_type = behind("Self::").map(|rest| name(rest).0);
+        methods.extend(on_self.chain(on_type).map(|name| (owner, Method::Called(name))));
     }
     methods
 }
@@ -256,17 +335,11 @@ fn upward_calls(files: &[(String, Vec<String>)]) -> Vec<String> {
 fn methods_of_one_type_in_several_files_call_those_below() {
     let mut split_types = BTreeSet::new();
     // The simulated kernel is not part of the daemon.
-    for parent in sources().iter().filter(|source| source.path.ends_with("mod.rs")) {
-        let folder = parent.path.parent().unwrap();
-        let mut files = Vec::new();
-        for name in modules(&parent.text) {
-            let file = folder.join(format!("{name}.rs"));
-            if file.exists() {
-                let source = Source::read(parent.src, file);
-                files.push((source.name(), source.code));
-            }
-        }
-        files.push((parent.name(), parent.code.clone()));
+    for parent in sources().into_iter().filter_map(Parent::of) {
+        let children = parent.list.iter().map(|name| parent.child(name));
+        let files =
+            children.chain([&parent.source].map(|it| Source::read(it.src, it.path.clone())));
+        let files: Vec<_> = files.map(|source| (source.name(), source.code)).collect();
         assert_eq!(upward_calls(&files), [""; 0]);
         let owners = files.iter().map(|(_, code)| {
             methods(code).into_iter().map(|(owner, _)| owner).collect::<BTreeSet<_>>()
@@ -275,7 +348,7 @@ fn methods_of_one_type_in_several_files_call_those_below() {
         let is_split = |owner: &&&str| owners.iter().filter(|it| *it == *owner).count() > 1;
         split_types.extend(owners.iter().filter(is_split).map(|owner| (*owner).to_owned()));
     }
-    for name in ["Coordinator", "Server"] {
+    for name in ["Coordinator", "RouteRecord", "Server"] {
         assert!(split_types.contains(name), "{name} is looked at: {split_types:?}");
     }
 }
@@ -305,6 +378,11 @@ fn an_upward_call_is_found() {
     let calls = "impl Server {\n    fn b(&self) {}\n    fn c(&self) {\n        self.a();\n    }\n}";
     let files = [child.clone(), parent(calls)];
     assert_eq!(upward_calls(&files), ["child.rs calls Server::b of mod.rs"]);
+    for call in ["self\n        .b()\n        .c()", "Self::b()", "it.map(Self::b)"] {
+        let text = format!("impl Server {{\n    fn a() {{\n        {call}\n    }}\n}}");
+        let found = upward_calls(&[file("child.rs", &text), parent(calls)]);
+        assert_eq!(found, ["child.rs calls Server::b of mod.rs"], "{call}");
+    }
     let is_called = parent("impl Server {\n    fn b(&self) {}\n}");
     assert_eq!(upward_calls(&[child, is_called]), [""; 0]);
 }
