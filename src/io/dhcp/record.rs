@@ -39,6 +39,22 @@ impl ProcessId {
     }
 }
 
+/// Returns whether a process is exiting: it no longer shows its arguments, and cannot be reaped yet.
+pub(super) fn is_exiting(pid: u32) -> bool {
+    let stat = files::read_text(Path::new(&format!("/proc/{pid}/stat")), DHCP_RECORD_LEN_MAX);
+    stat.ok().and_then(|stat| parse_exiting(&stat)).unwrap_or(true)
+}
+
+/// Parses the same from /proc/PID/stat.
+fn parse_exiting(stat: &str) -> Option<bool> {
+    /// `PF_EXITING`, of the flags of a process in the kernel.
+    const EXITING: u64 = 0x4;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    // The flags are the sixth field after the state.
+    let flags: u64 = rest.split_ascii_whitespace().nth(6)?.parse().ok()?;
+    Some(flags & EXITING != 0)
+}
+
 /// Parses /proc/PID/stat. The program's name is in brackets, and may contain brackets.
 fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<ProcessId> {
     let (_, rest) = stat.split_once('(')?;
@@ -187,6 +203,15 @@ mod tests {
         let own = libc::pid_t::try_from(std::process::id()).unwrap();
         assert_eq!(ProcessId::of(own), ProcessId::of(own));
         assert!(ProcessId::of(own).is_some());
+    }
+
+    #[test]
+    fn an_exiting_process_has_a_flag() {
+        assert_eq!(parse_exiting(STAT), Some(false));
+        assert_eq!(parse_exiting(&STAT.replace("4194560", "4194564")), Some(true));
+        assert_eq!(parse_exiting("42 S 1"), None);
+        assert!(!is_exiting(std::process::id()));
+        assert!(is_exiting(u32::MAX), "there is no such process");
     }
 
     #[test]

@@ -189,10 +189,13 @@ impl ForeignClients {
         Ok(clients)
     }
 
-    /// Returns the clients that were restarted and are still children of the daemon.
+    /// Returns the clients that were restarted and are still children of the daemon. A client that is
+    /// being killed does not show its arguments either, and is not one that is being loaded.
     fn started_and_running(&self) -> Vec<&ForeignClient> {
-        let runs =
-            |it: &&Started| !it.is_ended && !sys::process::has_ended(&it.child).unwrap_or(true);
+        let has_ended = |child: &Child| {
+            sys::process::has_ended(child).unwrap_or(true) || record::is_exiting(child.id())
+        };
+        let runs = |it: &&Started| !it.is_ended && !has_ended(&it.child);
         self.started.iter().filter(runs).map(|it| &it.client).collect()
     }
 
