@@ -55,7 +55,7 @@ pub struct Network {
     pub foreign: Vec<ForeignClient>,
 }
 
-/// The beginning of a change: the caller and the time.
+/// The beginning of a transaction: the caller and the time.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Opening {
     /// The user and the process that began it, and the number that virt-admin shows of the client.

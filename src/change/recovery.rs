@@ -79,15 +79,15 @@ impl Recovering {
         let LeftFiles { snapshot, rollback, journal, note } = left;
         self.note = note;
         let rollback = self.usable(TransactionFile::Rollback, rollback);
-        let mut change = self.usable(TransactionFile::Snapshot, snapshot);
+        let mut snapshot = self.usable(TransactionFile::Snapshot, snapshot);
         let journal = self.usable(TransactionFile::Journal, journal);
-        if matches!((&rollback, &change), (Ok(Some(_)), Ok(Some(_)))) {
-            change = Ok(None);
+        if matches!((&rollback, &snapshot), (Ok(Some(_)), Ok(Some(_)))) {
+            snapshot = Ok(None);
             let why = "another change is already being rolled back".to_owned();
             self.useless.push_back((TransactionFile::Snapshot, why));
         }
         let found = rollback.and_then(|rollback| {
-            Ok(LeftSnapshots { rollback, change: change?, journal: journal? })
+            Ok(LeftSnapshots { rollback, snapshot: snapshot?, journal: journal? })
         });
         self.found = Some(found);
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_corrupt_snapshot_is_set_aside() {
         let (left, aside_count) = search(Err(Unusable::Corrupt(refused(libc::EBADMSG))));
-        assert!(left.found.unwrap().change.is_none() && left.damage.is_some());
+        assert!(left.found.unwrap().snapshot.is_none() && left.damage.is_some());
         assert_eq!(aside_count, 1);
     }
 }

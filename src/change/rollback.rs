@@ -33,9 +33,10 @@ use crate::snapshot::{Moment, Network, Snapshot};
 /// The files that an earlier daemon has left, as far as they can be read.
 #[derive(Clone, Debug, Default)]
 pub struct LeftSnapshots {
-    /// Of a change whose rollback has begun.
+    /// Of a transaction whose rollback has begun.
     pub rollback: Option<Snapshot>,
-    pub change: Option<Snapshot>,
+    /// Of a transaction that was open.
+    pub snapshot: Option<Snapshot>,
     /// Of a job that was under way.
     pub journal: Option<Snapshot>,
 }
@@ -45,38 +46,38 @@ pub struct LeftSnapshots {
 pub enum Recovery {
     /// Everything.
     Whole,
-    /// Only a change that must not stay open; one that may is left to the daemon.
+    /// Only a transaction that must not stay open; one that may is left to the daemon.
     StaleAlone,
 }
 
-/// The action on a change that was found.
+/// The action on a transaction that was found.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Resumption {
-    /// No change is open. A journal without one is ignored.
+    /// No transaction is open. A journal without one is ignored.
     Nothing,
-    /// The change stays open.
+    /// The transaction stays open.
     Open(Box<Snapshot>),
-    /// The change stays open, and the interrupted job is undone.
-    UndoJob { change: Box<Snapshot>, journal: Box<Snapshot> },
-    /// The change is rolled back, which undoes an interrupted job too.
+    /// The transaction stays open, and the interrupted job is undone.
+    UndoJob { snapshot: Box<Snapshot>, journal: Box<Snapshot> },
+    /// The transaction is rolled back, which undoes an interrupted job too.
     RollBack(Box<Snapshot>),
 }
 
 /// Decides about the files that an earlier daemon has left.
 pub(crate) fn resume(found: LeftSnapshots, recovery: Recovery, now: &Moment) -> Resumption {
-    let LeftSnapshots { rollback, change, journal } = found;
-    if let Some(change) = rollback {
-        return Resumption::RollBack(Box::new(change));
+    let LeftSnapshots { rollback, snapshot, journal } = found;
+    if let Some(snapshot) = rollback {
+        return Resumption::RollBack(Box::new(snapshot));
     }
-    let Some(change) = change.map(Box::new) else { return Resumption::Nothing };
-    if change.opening.is_stale(now) {
-        return Resumption::RollBack(change);
+    let Some(snapshot) = snapshot.map(Box::new) else { return Resumption::Nothing };
+    if snapshot.opening.is_stale(now) {
+        return Resumption::RollBack(snapshot);
     }
-    // A journal that could not be removed may belong to an earlier change.
-    let belongs_to_it = |journal: &Snapshot| journal.opening == change.opening;
+    // A journal that could not be removed may belong to an earlier transaction.
+    let belongs_to_it = |journal: &Snapshot| journal.opening == snapshot.opening;
     match journal.filter(|it| recovery == Recovery::Whole && belongs_to_it(it)) {
-        Some(journal) => Resumption::UndoJob { change, journal: Box::new(journal) },
-        None => Resumption::Open(change),
+        Some(journal) => Resumption::UndoJob { snapshot, journal: Box::new(journal) },
+        None => Resumption::Open(snapshot),
     }
 }
 

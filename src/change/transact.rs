@@ -141,22 +141,22 @@ impl Coordinator {
         let now = context.now.moment();
         match rollback::resume(found, recovery, &now) {
             Resumption::Nothing => self.forget_journal(has_journal),
-            Resumption::Open(change) => self.reopen(change, recovery, context),
-            Resumption::UndoJob { change, journal } => {
-                self.reopen(change, recovery, context);
+            Resumption::Open(snapshot) => self.reopen(snapshot, recovery, context),
+            Resumption::UndoJob { snapshot, journal } => {
+                self.reopen(snapshot, recovery, context);
                 let call = TransactionCall::Rollback { flags: 0 }.into();
                 let why = "a change was interrupted";
                 let request = Request { origin: Origin::Daemon(why), call };
                 let (undo, next) = Undo::of_job(request, *journal, context);
                 self.go_on_undoing(Box::new(undo), next, context);
             }
-            Resumption::RollBack(change) => {
-                let cause = match (is_marked, change.opening.is_of_boot(&now)) {
+            Resumption::RollBack(snapshot) => {
+                let cause = match (is_marked, snapshot.opening.is_of_boot(&now)) {
                     (true, _) => Cause::Resumed,
                     (false, true) => Cause::Deadline,
                     (false, false) => Cause::Reboot,
                 };
-                self.reopen(change, recovery, context);
+                self.reopen(snapshot, recovery, context);
                 self.forget_journal(has_journal);
                 self.transaction.roll_back(cause);
                 self.ask_for_rollback(cause);
@@ -186,14 +186,14 @@ impl Coordinator {
         self.recovered = Err(call_errors::host(err.to_string(), err.errno()));
     }
 
-    fn reopen(&mut self, change: Box<Snapshot>, recovery: Recovery, context: &Context<'_>) {
-        warn!("found an open change left by an earlier daemon, {}", change.opening);
-        let is_of_boot = change.opening.is_of_boot(&context.now.moment());
+    fn reopen(&mut self, snapshot: Box<Snapshot>, recovery: Recovery, context: &Context<'_>) {
+        warn!("found an open change left by an earlier daemon, {}", snapshot.opening);
+        let is_of_boot = snapshot.opening.is_of_boot(&context.now.moment());
         if recovery == Recovery::Whole && is_of_boot {
-            let deadline = change.opening.deadline;
+            let deadline = snapshot.opening.deadline;
             deadline.into_iter().for_each(|deadline| self.make_ready(Action::StandBy(deadline)));
         }
-        self.transaction.begin(Rc::from(change));
+        self.transaction.begin(Rc::from(snapshot));
     }
 
     fn forget_journal(&mut self, is_there: bool) {

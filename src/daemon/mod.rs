@@ -202,7 +202,7 @@ fn roll_back_stale(
     environment: &Environment,
 ) -> Result<(), StartError> {
     let signals = install_signals()?;
-    // The change to be undone may itself have made the configuration invalid.
+    // The transaction to be undone may itself have made the configuration invalid.
     let preparations = prepare(run, privilege, environment, None, OnBadFile::UseDefaults)?;
     set_umask(privilege);
     make_run_dirs(&preparations.paths)?;

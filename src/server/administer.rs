@@ -133,7 +133,7 @@ fn entry(client: &Client) -> ClientEntry {
     ClientEntry { id: client.caller().number, connected_at: since_epoch.as_secs() }
 }
 
-fn details(client: &Client, change: Option<&Opening>) -> ClientDetails {
+fn details(client: &Client, transaction: Option<&Opening>) -> ClientDetails {
     let caller = client.caller();
     let read_only = match client.session.client().access() {
         Some(access) => access == Access::ReadOnly,
@@ -145,8 +145,8 @@ fn details(client: &Client, change: Option<&Opening>) -> ClientDetails {
     };
     let is_its_own =
         |opening: &&Opening| opening.is_by(caller) && client.server() == ServerName::Main;
-    let open_change = change.filter(is_its_own).map(ToString::to_string);
-    ClientDetails { entry: entry(client), read_only, identity, peer_user_id, open_change }
+    let open_transaction = transaction.filter(is_its_own).map(ToString::to_string);
+    ClientDetails { entry: entry(client), read_only, identity, peer_user_id, open_transaction }
 }
 
 /// The identity of a client that acts for itself.

@@ -99,9 +99,9 @@ pub struct ServerParts {
     pub descriptor_limit: u64,
     pub changes: Channel,
     pub store: DefinitionStore,
-    /// Where an open change is kept.
+    /// The folder of an open transaction.
     pub transaction_dir: TransactionDir,
-    /// The process that keeps a change's deadline when the daemon has ended.
+    /// The process that keeps a transaction's deadline when the daemon has ended.
     pub standby: StandbySpec,
     /// Records the boot whose interfaces have been brought up; `None` if none are.
     pub boot_marker: Option<BootMarker>,
@@ -198,7 +198,7 @@ impl Server {
         add(self.changes.as_fd().as_raw_fd(), CHANGES)
     }
 
-    /// Resumes or rolls back the change that an earlier daemon left, and undoes an interrupted job.
+    /// Resumes or rolls back the transaction that an earlier daemon left, and undoes an interrupted job.
     /// No client can connect before that is over.
     ///
     /// # Errors

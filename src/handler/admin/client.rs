@@ -80,8 +80,8 @@ pub(super) fn close(
 }
 
 /// The properties of a client, in libvirt's order. Those for TCP and TLS never exist here. The last
-/// two are additions of this daemon, for a client that acts for another, and while a change of its
-/// own is open.
+/// two are additions of this daemon, for a client that acts for another, and while a transaction of
+/// its own is open.
 fn describe(client: &ClientDetails) -> Result<Outcome, CallError> {
     let Some(identity) = &client.identity else {
         let detail = "No identity information available for client";
@@ -98,7 +98,7 @@ fn describe(client: &ClientDetails) -> Result<Outcome, CallError> {
         ("unix_process_id", identity.process_id.map(|id| int(id.to_be_bytes()))),
         ("selinux_context", text(&identity.selinux_context)),
         ("peer_user_id", client.peer_user_id.map(|id| int(u64::from(id).to_be_bytes()))),
-        ("interface_change", text(&client.open_change)),
+        ("interface_change", text(&client.open_transaction)),
     ];
     let known = fields.into_iter().filter_map(|(field, value)| Some((field, value?)));
     Ok(done_params(known))

@@ -79,8 +79,8 @@ pub struct ClientDetails {
     pub identity: Option<Identity>,
     /// The user of its process, if it acts for another identity.
     pub peer_user_id: Option<u32>,
-    /// The change that it has begun, in words, while that is open.
-    pub open_change: Option<String>,
+    /// The transaction that it has begun, in words, while that is open.
+    pub open_transaction: Option<String>,
 }
 
 /// An action for the loop. Each can be done at once, except for log outputs that cannot be opened.

@@ -30,7 +30,13 @@ fn entry(id: u64) -> ClientEntry {
 }
 
 fn unknown(entry: ClientEntry) -> ClientDetails {
-    ClientDetails { entry, read_only: false, identity: None, peer_user_id: None, open_change: None }
+    ClientDetails {
+        entry,
+        read_only: false,
+        identity: None,
+        peer_user_id: None,
+        open_transaction: None,
+    }
 }
 
 fn details(id: u64) -> Option<ClientDetails> {

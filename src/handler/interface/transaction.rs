@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The calls about changes that can be undone: begin, commit, rollback. At most one change is open
-//! on a host, and every client that may change the host can end it.
+//! The calls about transactions: begin, commit, rollback. At most one transaction is open on a
+//! host, and every client that may change the host can end it.
 
 use crate::change::decision::Transaction;
 use crate::change::transaction::Status;

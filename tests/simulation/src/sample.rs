@@ -226,7 +226,13 @@ fn server_status(server: ServerName) -> ServerStatus {
 fn clients(server: ServerName) -> Vec<ClientDetails> {
     let client = |id, identity| {
         let entry = ClientEntry { id, connected_at: 1_700_000_000 + id };
-        ClientDetails { entry, read_only: false, identity, peer_user_id: None, open_change: None }
+        ClientDetails {
+            entry,
+            read_only: false,
+            identity,
+            peer_user_id: None,
+            open_transaction: None,
+        }
     };
     let root = Identity {
         user_name: Some("root".to_owned()),
