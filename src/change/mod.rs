@@ -152,13 +152,13 @@ impl Coordinator {
         context: &Context<'_>,
     ) {
         self.autostart.begin(marker, context);
-        self.take_up_attempts();
+        self.queue_attempts();
     }
 
     /// Takes events of links, after they were applied to the table.
     pub(crate) fn handle_news(&mut self, news: &[LinkNews], context: &Context<'_>) {
         self.autostart.handle_news(news, context);
-        self.take_up_attempts();
+        self.queue_attempts();
     }
 
     /// Begins everything that is due: the rollback at the transaction's deadline, another try of a
@@ -169,7 +169,7 @@ impl Coordinator {
         }
         if self.autostart.deadline().is_some_and(|deadline| deadline <= context.now.instant) {
             self.autostart.handle_time(context);
-            self.take_up_attempts();
+            self.queue_attempts();
         }
         if matches!(self.stage, Stage::Undoing(_)) {
             return;
@@ -231,7 +231,7 @@ impl Coordinator {
                 return Action::Continue;
             }
             match std::mem::take(&mut self.stage) {
-                Stage::Idle if self.is_resting() => {
+                Stage::Idle if self.is_deleting() => {
                     let link = self.discard.poll_link(context.host, context.now.instant);
                     let deadline = self.discard.deadline(context.now.instant);
                     return link.map_or(Action::Wait(deadline), Action::Delete);
@@ -246,7 +246,7 @@ impl Coordinator {
                     match work.poll_action(&RequestSummary { request, reply }, context) {
                         Some(action) => {
                             self.stage = Stage::Working(running);
-                            return self.heed(action);
+                            return self.note_action(action);
                         }
                         None => self.conclude(*running, context),
                     }
@@ -257,7 +257,7 @@ impl Coordinator {
                             self.discard.push_all(&mut undo.discarded, context.now.instant);
                             self.leftovers.append(&mut undo.leftovers);
                             self.stage = Stage::Undoing(undo);
-                            return self.heed(action);
+                            return self.note_action(action);
                         }
                         next => self.go_on_undoing(undo, next, context),
                     }
@@ -320,7 +320,7 @@ impl Coordinator {
                     self.attempt(request, &definition, partial, context);
                 }
                 (Checking::Attempt { definition, .. }, Err(err)) => {
-                    self.miss_attempt(&definition.name, &err, context);
+                    self.fail_attempt(&definition.name, &err, context);
                 }
             },
             stage => self.stage = stage,
@@ -492,11 +492,11 @@ impl Coordinator {
 
     /// Returns whether the next poll begins a request.
     pub(crate) fn begins_next(&self) -> bool {
-        matches!(self.stage, Stage::Idle) && !self.is_resting()
+        matches!(self.stage, Stage::Idle) && !self.is_deleting()
     }
 
     /// Returns whether links are being deleted instead of changes made.
-    pub(crate) fn is_resting(&self) -> bool {
+    pub(crate) fn is_deleting(&self) -> bool {
         let is_between = matches!(self.stage, Stage::Idle) && !self.has_ready();
         is_between && self.leftovers.is_empty() && (self.queue.is_empty() || self.discard.is_full())
     }
@@ -557,7 +557,7 @@ impl Coordinator {
 
     /// Returns when to poll again, without other events.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        match self.is_resting() {
+        match self.is_deleting() {
             true => self.discard.deadline(now),
             false => self.queue.deadline(now),
         }

@@ -17,13 +17,13 @@ use crate::proto::Reply;
 impl Coordinator {
     /// Queues an action.
     pub(super) fn make_ready(&mut self, action: Action) {
-        let action = self.heed(action);
+        let action = self.note_action(action);
         self.ready.push_back(action);
     }
 
     /// Notes the consequences of an action that is returned: a wait pauses changes, and a file
     /// operation gets an owner for its result.
-    pub(super) fn heed(&mut self, action: Action) -> Action {
+    pub(super) fn note_action(&mut self, action: Action) -> Action {
         if let Action::Wait(until) = &action {
             self.queue.wait(*until);
         } else if let Action::File(operation) = &action {
@@ -52,7 +52,7 @@ impl Coordinator {
             if !self.is_stopping {
                 let refused = job.refused().iter().map(|(step, err)| format!("{step}: {err}"));
                 self.autostart.note_attempt(&name, refused.collect(), context);
-                self.take_up_attempts();
+                self.queue_attempts();
             }
             return;
         }
@@ -79,7 +79,7 @@ impl Coordinator {
     }
 
     /// Queues the requests of automatic starts.
-    pub(super) fn take_up_attempts(&mut self) {
+    pub(super) fn queue_attempts(&mut self) {
         self.autostart.take_requests().into_iter().for_each(|request| self.queue.push(request));
     }
 
@@ -87,7 +87,7 @@ impl Coordinator {
     pub(super) fn refuse(&mut self, request: Request, err: CallError, context: &Context<'_>) {
         let Some(name) = request.attempted() else { return self.answer(request, Err(err)) };
         self.autostart.note_attempt(&name, vec![err.message().to_owned()], context);
-        self.take_up_attempts();
+        self.queue_attempts();
     }
 
     /// Answers a request, after which none is under way.

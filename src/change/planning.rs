@@ -102,7 +102,7 @@ impl Coordinator {
             Ok((partial, claims, losses))
         });
         match planned {
-            Err(err) => self.miss_attempt(&name, &err, context),
+            Err(err) => self.fail_attempt(&name, &err, context),
             Ok((partial, claims, losses)) if partial.plan.steps.is_empty() || claims.is_empty() => {
                 losses.iter().for_each(|loss| warn!("{loss}"));
                 self.attempt(request, &definition, partial, context);
@@ -129,7 +129,7 @@ impl Coordinator {
         let PartialPlan { plan, .. } = partial;
         if plan.steps.is_empty() {
             self.autostart.note_attempt(&name, Vec::new(), context);
-            return self.take_up_attempts();
+            return self.queue_attempts();
         }
         debug!("{name} is to come up; plan:\n{plan}");
         plan.left.iter().for_each(|left| warn!("{left}"));
@@ -142,10 +142,10 @@ impl Coordinator {
     }
 
     /// Handles an automatic start that cannot be planned, or is refused.
-    pub(super) fn miss_attempt(&mut self, name: &IfName, err: &CallError, context: &Context<'_>) {
+    pub(super) fn fail_attempt(&mut self, name: &IfName, err: &CallError, context: &Context<'_>) {
         self.autostart.note_unplanned(name);
         self.autostart.note_attempt(name, vec![err.message().to_owned()], context);
-        self.take_up_attempts();
+        self.queue_attempts();
     }
 
     /// Begins a plan of the daemon's own for a link. As many steps as possible are performed.

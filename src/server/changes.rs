@@ -201,7 +201,7 @@ impl ChangeDriver {
 
     /// Deletes a discarded link, if no change is due now.
     pub(super) fn clear_up(&mut self, world: &mut World, now: Instant) -> bool {
-        if !self.coordinator.is_resting() {
+        if !self.coordinator.is_deleting() {
             return false;
         }
         let time = self.now(now);
