@@ -42,10 +42,10 @@ enum OnRefusal {
     /// Undo all performed steps.
     Undo,
     /// Perform the remaining steps.
-    GoOn,
+    Persist,
     /// Perform the remaining steps, except those for a link that could not be created or become a
     /// port.
-    LeaveOut,
+    BeLenient,
 }
 
 /// The current step, which is being performed or waited for.
@@ -154,13 +154,13 @@ impl Job {
 
     /// Creates a job that performs as many steps as possible, and undoes none.
     pub fn persistent(plan: Plan) -> Self {
-        Self { on_refusal: OnRefusal::GoOn, ..Self::new(plan, Duration::ZERO) }
+        Self { on_refusal: OnRefusal::Persist, ..Self::new(plan, Duration::ZERO) }
     }
 
     /// Creates a job in which a refused step has the least effect: an address alone is missing, or
     /// all steps for a link are omitted.
     pub(crate) fn lenient(plan: Plan) -> Self {
-        Self { on_refusal: OnRefusal::LeaveOut, ..Self::new(plan, Duration::ZERO) }
+        Self { on_refusal: OnRefusal::BeLenient, ..Self::new(plan, Duration::ZERO) }
     }
 
     /// Returns the next action, given the current table.
@@ -278,7 +278,7 @@ impl Job {
     fn fail(&mut self, error: StepError) {
         let Some(Current { step, .. }) = self.current.take() else { return };
         if self.on_refusal != OnRefusal::Undo {
-            let is_left_out = self.on_refusal == OnRefusal::LeaveOut;
+            let is_left_out = self.on_refusal == OnRefusal::BeLenient;
             if let Some(link) = needed_link(&step).filter(|_| is_left_out) {
                 self.leave_out(link);
             }

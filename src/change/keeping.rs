@@ -26,6 +26,7 @@ pub(super) enum KeepingResult {
     /// The snapshot is not on the disk, or must not be used.
     Failed {
         cause: HostError,
+        /// The snapshot whose file is on the disk although the write failed, and must be removed.
         left: Option<Rc<Snapshot>>,
     },
 }

@@ -10,6 +10,13 @@
 //! A change continues if its client disconnects; only the reply is dropped. While a transaction is
 //! open, the host's state is written before each change (the journal), so that the next daemon can
 //! undo a change in which a daemon died.
+//!
+//! Five stores outlive a change, each for another purpose. `discard` has renamed links that are yet
+//! to be deleted. `leftovers` has values whose memory is yet to be freed. `recent` has interfaces
+//! that were destroyed in the last seconds, whose addresses and routes go to the next one.
+//! [`crate::host::removed`] has attributes of links that were removed, for when a definition makes
+//! them again. [`crate::host::shelf`] has the configuration of links without a definition that were
+//! taken down, for when they are started again.
 
 pub mod request;
 pub mod decision;

@@ -29,7 +29,7 @@ use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
 use crate::netlink::record::rule::RuleRecord;
 
-/// The links to be surveyed, and which data is needed.
+/// The links to be surveyed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SurveyOrder {
     pub links: BTreeSet<IfName>,
