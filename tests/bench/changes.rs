@@ -152,7 +152,7 @@ fn check_requests() -> io::Result<()> {
     Lives::default().live(&server)?;
     drop(server);
     let log = isolated_host::our_log()?;
-    let plans = log.lines().filter_map(|line| line.split_once("the plan:\\n"));
+    let plans = log.lines().filter_map(|line| line.split_once("plan:\\n"));
     let steps = plans.flat_map(|(_, plan)| plan.split("\\n"));
     let planned: Vec<_> = steps.filter_map(request).collect();
     let requests = Requests::new([0, 0]);
