@@ -39,8 +39,8 @@ use crate::model::name::IfName;
 use crate::plan::step::{DhcpStep, Step};
 use crate::plan::{Plan, Planned};
 use crate::proto::Reply;
-use crate::server::asking::{Asking, Found, Heard, Seen};
 use crate::server::files;
+use crate::server::inquiries::{Found, Heard, Inquiries, Seen};
 use crate::server::perform::{StepProgress, Steps};
 use crate::server::world::World;
 use crate::server::{clock, wall_clock};
@@ -54,7 +54,7 @@ pub(super) struct ChangeDriver {
     pub(super) coordinator: Coordinator,
     steps: Steps,
     /// The long query to the kernel, if there is one.
-    asking: Asking,
+    inquiries: Inquiries,
     files: ChangeFiles,
     /// A snapshot that is being written.
     writing: Option<(Writing, TransactionFile, Rc<Snapshot>)>,
@@ -97,7 +97,7 @@ impl ChangeDriver {
         Self {
             coordinator: Coordinator::new(settings, files.memory.read(), now),
             steps: Steps::new(channel),
-            asking: Asking::default(),
+            inquiries: Inquiries::default(),
             files,
             writing: None,
             searching: None,
@@ -173,7 +173,7 @@ impl ChangeDriver {
 
     /// Stops, as the daemon does.
     pub(super) fn handle_stop(&mut self, world: &World, now: Instant) {
-        self.asking.stop();
+        self.inquiries.stop();
         self.searching = None;
         let now = self.now(now);
         self.coordinator.handle_stop(&context(world, &now, false));
@@ -222,7 +222,7 @@ impl ChangeDriver {
         if !self.go_on_writing(world, now) || !self.go_on_searching(world, now) {
             return answered;
         }
-        match self.asking.pursue(&mut self.steps.channel) {
+        match self.inquiries.pursue(&mut self.steps.channel) {
             Heard::Nothing => {}
             Heard::Unfinished => return answered,
             Heard::Waiting => {
@@ -301,7 +301,7 @@ impl ChangeDriver {
                 self.coordinator.handle_check(checked, &context(world, &time, false));
             }
             Action::Survey(order) => {
-                self.asking.survey(order, world, &mut self.steps.channel);
+                self.inquiries.survey(order, world, &mut self.steps.channel);
             }
             Action::Record(scope) => self.observe(&scope, world, &time),
             Action::Perform(step) => {
@@ -358,7 +358,7 @@ impl ChangeDriver {
             StepProgress::Done(result) => self.coordinator.handle_step(result),
             StepProgress::Owed => {}
             StepProgress::Survey(order, step) => {
-                self.asking.survey_for_step(order, step, world);
+                self.inquiries.survey_for_step(order, step, world);
             }
         }
     }
@@ -381,7 +381,7 @@ impl ChangeDriver {
                 RecordInquiry::of(links, &world.host).without_neighbours()
             }
         };
-        self.asking.record(inquiry);
+        self.inquiries.record(inquiry);
     }
 
     /// Continues to search for DHCP clients, within a turn's time. `false` if there is more to search.

@@ -17,7 +17,7 @@ mod world;
 mod files;
 mod given_back;
 mod perform;
-mod asking;
+mod inquiries;
 mod changes;
 mod clients;
 mod lifecycle;

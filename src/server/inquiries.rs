@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Asking`]: a long question to the kernel on behalf of a change, about a few links or the whole
-//! host. Its answer takes several turns.
+//! [`Inquiries`]: the long inquiries of the kernel on behalf of changes, one at a time, about a few
+//! links or the whole host. Their answers take several turns.
 
 use log::warn;
 
@@ -21,13 +21,13 @@ use crate::server::world::World;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Asking {
-    question: Option<Question>,
+pub(super) struct Inquiries {
+    open: Option<OpenInquiry>,
     dialogue: Dialogue,
 }
 
 #[derive(Debug)]
-enum Question {
+enum OpenInquiry {
     /// With information from files, read while the kernel answers.
     Survey(Box<SurveyInquiry>, Option<Seen>),
     /// For the step under way.
@@ -51,10 +51,10 @@ pub(super) struct Found {
     pub(super) seen: Option<Seen>,
 }
 
-/// The result of a turn for a question.
+/// The result of a turn for the open inquiry.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// There is no question.
+    /// No inquiry is open.
     Nothing,
     /// More messages have come than a turn has time for.
     Unfinished,
@@ -65,70 +65,70 @@ pub(super) enum Heard {
     Record(Result<HostRecord, HostError>),
 }
 
-impl Asking {
+impl Inquiries {
     /// Asks for the survey of links before a change. Files are read while the kernel answers.
     pub(super) fn survey(&mut self, order: SurveyOrder, world: &World, channel: &mut Channel) {
         let mut inquiry = Box::new(SurveyInquiry::new(order, &world.host));
         self.dialogue = Dialogue::default();
         channel.ask(&mut self.dialogue, inquiry.as_mut());
         let seen = Some(Seen::look(inquiry.order(), world));
-        self.question = Some(Question::Survey(inquiry, seen));
+        self.open = Some(OpenInquiry::Survey(inquiry, seen));
     }
 
     /// Asks for the survey of links that a step needs.
     pub(super) fn survey_for_step(&mut self, order: SurveyOrder, step: DhcpStep, world: &World) {
         let inquiry = Box::new(SurveyInquiry::new(order, &world.host));
         self.dialogue = Dialogue::default();
-        self.question = Some(Question::SurveyForStep(inquiry, step));
+        self.open = Some(OpenInquiry::SurveyForStep(inquiry, step));
     }
 
     /// Asks for everything that a rollback can restore.
     pub(super) fn record(&mut self, inquiry: RecordInquiry) {
         self.dialogue = Dialogue::default();
-        self.question = Some(Question::Record(Box::new(inquiry)));
+        self.open = Some(OpenInquiry::Record(Box::new(inquiry)));
     }
 
-    /// Ends the questions of changes that have not begun, as the daemon stops; a step under way
+    /// Ends the inquiries of changes that have not begun, as the daemon stops; a step under way
     /// goes on.
     pub(super) fn stop(&mut self) {
-        self.question.take_if(|question| !matches!(question, Question::SurveyForStep(..)));
+        self.open.take_if(|open| !matches!(open, OpenInquiry::SurveyForStep(..)));
     }
 
-    /// Continues with the query.
+    /// Continues with the open inquiry.
     pub(super) fn pursue(&mut self, channel: &mut Channel) -> Heard {
-        let Some(mut question) = self.question.take() else { return Heard::Nothing };
-        match channel.inquire(&mut self.dialogue, question.inquiry()) {
+        let Some(mut open) = self.open.take() else { return Heard::Nothing };
+        match channel.inquire(&mut self.dialogue, open.inquiry()) {
             Ok(InquiryProgress::Some) => {
-                self.question = Some(question);
+                self.open = Some(open);
                 Heard::Unfinished
             }
             Ok(InquiryProgress::Waiting) => {
-                question.forget_seen();
-                self.question = Some(question);
+                open.forget_seen();
+                self.open = Some(open);
                 Heard::Waiting
             }
-            Ok(InquiryProgress::All) => self.finish(question),
-            Err(err) => match question {
-                Question::Survey(..) => Heard::Survey(Err(err)),
-                Question::SurveyForStep(_, step) => Heard::SurveyForStep(Err(err), step),
-                Question::Record(_) => Heard::Record(Err(err)),
+            Ok(InquiryProgress::All) => self.finish(open),
+            Err(err) => match open {
+                OpenInquiry::Survey(..) => Heard::Survey(Err(err)),
+                OpenInquiry::SurveyForStep(_, step) => Heard::SurveyForStep(Err(err), step),
+                OpenInquiry::Record(_) => Heard::Record(Err(err)),
             },
         }
     }
 
-    /// Ends a question whose answer is complete.
-    fn finish(&mut self, question: Question) -> Heard {
-        match question {
-            Question::Survey(inquiry, seen) => {
+    /// Ends an inquiry whose answer is complete.
+    fn finish(&mut self, open: OpenInquiry) -> Heard {
+        match open {
+            OpenInquiry::Survey(inquiry, seen) => {
                 warn_of_lack(&inquiry);
                 let order = inquiry.order().clone();
                 Heard::Survey(Ok(Found { survey: inquiry.finish(), order, seen }))
             }
-            Question::SurveyForStep(inquiry, step) => {
+            OpenInquiry::SurveyForStep(inquiry, step) => {
                 warn_of_lack(&inquiry);
                 Heard::SurveyForStep(Ok(inquiry.finish()), step)
             }
-            Question::Record(mut inquiry) => match inquiry.poll(COMPARED_PER_TURN_MAX) {
+            OpenInquiry::Record(mut inquiry) => match inquiry.poll(COMPARED_PER_TURN_MAX) {
                 Some(record) => {
                     for lack in inquiry.lacks() {
                         warn!("{lack}: a rollback will not restore it");
@@ -136,7 +136,7 @@ impl Asking {
                     Heard::Record(Ok(record))
                 }
                 None => {
-                    self.question = Some(Question::Record(inquiry));
+                    self.open = Some(OpenInquiry::Record(inquiry));
                     Heard::Unfinished
                 }
             },
@@ -144,7 +144,7 @@ impl Asking {
     }
 }
 
-impl Question {
+impl OpenInquiry {
     fn inquiry(&mut self) -> &mut dyn Inquiry {
         match self {
             Self::Survey(inquiry, _) | Self::SurveyForStep(inquiry, _) => inquiry.as_mut(),
