@@ -20,6 +20,11 @@ impl Budget {
         self.0 = left.unwrap_or(0);
         left.is_some()
     }
+
+    /// Counts so many entries that were compared at once.
+    pub(super) fn charge(&mut self, entry_count: usize) {
+        self.0 = self.0.saturating_sub(entry_count);
+    }
 }
 
 /// The entries of a list, by a digest of their keys.

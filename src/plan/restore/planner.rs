@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Planner`]: plans how to restore a network, in parts that take a millisecond each.
 //!
-//! Links are compared at once. There may be a hundred thousand addresses and routes, so they are
-//! compared a few at a time, and clients do not wait longer than that.
+//! Links are compared at once, their names and the rest of them in two parts. There may be a hundred
+//! thousand addresses and routes, so they are compared a few at a time, and clients do not wait
+//! longer than that.
 
 use std::collections::BTreeSet;
 
@@ -59,14 +60,17 @@ impl Planner {
     /// Continues until `entry_count` addresses and routes are examined. Returns the plan at the
     /// end.
     pub fn poll(&mut self, inputs: &Inputs<'_>, entry_count: usize) -> Option<Restoration> {
+        // At least one for a link and one for an entry of it, or there would be no progress.
+        let mut budget = Budget::new(entry_count.max(2));
         if matches!(self.stage, PlannerStage::Names) {
             self.renaming = names::renaming(inputs.then, inputs.now).map(Box::new);
             self.stage = PlannerStage::Aparts;
+            budget.charge(inputs.now.iter().count());
         }
         let renaming = self.renaming.take();
         let now = renaming.as_ref().map_or(inputs.now, |renaming| &renaming.now);
         let restoration =
-            self.poll_named(&Inputs { now, ..*inputs }, renaming.as_deref(), entry_count);
+            self.poll_named(&Inputs { now, ..*inputs }, renaming.as_deref(), &mut budget);
         self.renaming = renaming;
         restoration
     }
@@ -76,12 +80,10 @@ impl Planner {
         &mut self,
         inputs: &Inputs<'_>,
         renaming: Option<&Renaming>,
-        entry_count: usize,
+        budget: &mut Budget,
     ) -> Option<Restoration> {
-        // At least one for a link and one for an entry of it, or there would be no progress.
-        let mut budget = Budget::new(entry_count.max(2));
         while budget.take() {
-            if self.go_on(inputs, renaming, &mut budget) {
+            if self.go_on(inputs, renaming, budget) {
                 return Some(self.finish());
             }
         }
@@ -104,6 +106,7 @@ impl Planner {
             }
             PlannerStage::Links => {
                 self.outline(inputs, renaming);
+                budget.charge(self.names.len());
                 self.stage = PlannerStage::Told;
             }
             PlannerStage::Told => {
