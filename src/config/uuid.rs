@@ -56,11 +56,6 @@ impl Uuid {
         }
         Ok(Self { bytes })
     }
-
-    /// The bytes in the order of their digits.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.bytes
-    }
 }
 
 impl fmt::Display for Uuid {

@@ -31,12 +31,7 @@ impl Choice {
         Self { choice, dirs, known }
     }
 
-    /// Checks that there is a client for a lease which supports everything that the lease needs. A
-    /// plan checks this before it changes anything.
-    pub fn check(&self, lease: &Lease) -> Result<(), DhcpError> {
-        self.client(lease).map(|_| ())
-    }
-
+    /// Returns the client for a lease, which supports everything that the lease needs.
     pub(super) fn client(&self, lease: &Lease) -> Result<DhcpProgram, DhcpError> {
         let client = DhcpProgram::find(self.choice, lease.family, &self.dirs, &self.known)?;
         client.check(lease)?;

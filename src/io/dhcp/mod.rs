@@ -164,7 +164,8 @@ impl DhcpClients {
         self.choice = choice;
     }
 
-    /// Checks a lease as [`Choice::check`] does. `own` is an address of the host that the link will
+    /// Checks that there is a client for a lease which supports everything that the lease needs. A
+    /// plan checks this before it changes anything. `own` is an address of the host that the link will
     /// also have. A lease that another link continues keeps its program.
     pub fn check(&self, lease: &Lease, own: Option<IpPrefix>) -> Result<(), DhcpError> {
         if lease.like.is_some() { Ok(()) } else { self.client(lease)?.check_beside(own) }
