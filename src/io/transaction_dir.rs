@@ -86,25 +86,10 @@ impl TransactionDir {
         })
     }
 
-    /// Writes one of the files, durably.
+    /// Begins to write one of the files, durably and in parts.
     ///
     /// # Errors
     /// The kernel refused. The file is then missing, or unchanged.
-    pub fn write(&self, file: TransactionFile, snapshot: &Snapshot) -> Result<(), HostError> {
-        self.make_dir()?;
-        let path = self.path(file);
-        let written = files::replace(&path, &snapshot.encode());
-        if written.is_err() {
-            // The file may exist, but not on the disk.
-            let _ = fs::remove_file(&path);
-        }
-        written
-    }
-
-    /// Begins to write one of the files, in parts.
-    ///
-    /// # Errors
-    /// As [`TransactionDir::write`].
     pub(crate) fn begin_writing(
         &self,
         file: TransactionFile,
@@ -237,7 +222,7 @@ impl Writing {
     /// writing began with. Returns whether the file is on the disk.
     ///
     /// # Errors
-    /// As [`TransactionDir::write`].
+    /// As [`TransactionDir::begin_writing`].
     pub fn poll(&mut self, snapshot: &Snapshot, entry_count: usize) -> Result<bool, HostError> {
         let written = self.go_on(snapshot, entry_count);
         if written.is_err() {

@@ -12,8 +12,7 @@ use log::warn;
 
 use crate::call_errors;
 use crate::change::action::{
-    Action, Context, FileAction, FileAnswer, FileError, Now, RecordAnswer, RecordScope,
-    TransactionFile,
+    Action, Context, FileAnswer, FileError, Now, RecordAnswer, RecordScope, TransactionFile,
 };
 use crate::change::request::{Origin, Request};
 use crate::change::{ChangeSettings, Coordinator};
@@ -39,7 +38,7 @@ use crate::model::name::IfName;
 use crate::plan::step::{DhcpStep, Step};
 use crate::plan::{Plan, Planned};
 use crate::proto::Reply;
-use crate::server::files;
+use crate::server::files::{self, FileProgress};
 use crate::server::inquiries::{Found, Heard, Inquiries, Seen};
 use crate::server::perform::{StepProgress, Steps};
 use crate::server::world::World;
@@ -309,16 +308,16 @@ impl ChangeDriver {
                 let progress = self.steps.perform(&step, behind, world, now);
                 self.take_progress(progress, world);
             }
-            Action::File(FileAction::Write(file, snapshot)) => {
-                match self.files.transaction_dir.begin_writing(file, &snapshot) {
-                    Ok(writing) => self.writing = Some((writing, file, snapshot)),
-                    Err(err) => self.end_writing(file, Err(err), world, &time),
-                }
-            }
             Action::File(operation) => {
-                let result =
-                    files::perform(&operation, &self.files.transaction_dir, &mut world.store);
-                self.coordinator.handle_file(result, &context(world, &time, false));
+                let dir = &self.files.transaction_dir;
+                match files::perform(&operation, dir, &mut world.store) {
+                    FileProgress::Done(result) => {
+                        self.coordinator.handle_file(result, &context(world, &time, false));
+                    }
+                    FileProgress::Writing(writing, file, snapshot) => {
+                        self.writing = Some((writing, file, snapshot));
+                    }
+                }
             }
             Action::Settle(link) => self.steps.channel.settle(link),
             Action::Delete(link) => self.steps.delete(link, &world.host),

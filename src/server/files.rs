@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The coordinator's file operations, on the disk.
 
+use std::rc::Rc;
+
 use crate::change::action::{
     FileAction, FileAnswer, FileError, FileResult, LeftFiles, TransactionFile,
 };
 use crate::error::HostError;
 use crate::io::definitions::DefinitionStore;
-use crate::io::transaction_dir::TransactionDir;
+use crate::io::transaction_dir::{TransactionDir, Writing};
+use crate::snapshot::Snapshot;
 
-/// Performs one operation.
-///
-/// # Errors
-/// The system refuses it.
+/// The progress of an operation.
+#[derive(Debug)]
+pub(super) enum FileProgress {
+    Done(FileResult),
+    /// The snapshot is written in parts.
+    Writing(Writing, TransactionFile, Rc<Snapshot>),
+}
+
+/// Performs one operation, or begins to write a snapshot.
 pub(super) fn perform(
     action: &FileAction,
     dir: &TransactionDir,
     store: &mut DefinitionStore,
-) -> FileResult {
+) -> FileProgress {
     let done = |(): ()| FileAnswer::Done;
     let aside = |set: Option<std::path::PathBuf>| {
         FileAnswer::Aside(set.map(|set| set.display().to_string()))
@@ -25,7 +33,7 @@ pub(super) fn perform(
         move |cause: HostError| FileError { cause, is_there: dir.has(file) }
     };
     let of_none = |cause: HostError| FileError { cause, is_there: false };
-    match action {
+    FileProgress::Done(match action {
         FileAction::ReadDefinitions => store.keep().map(FileAnswer::Definitions).map_err(of_none),
         FileAction::ReadLeft => Ok(FileAnswer::Left(Box::new(LeftFiles {
             snapshot: dir.read(TransactionFile::Snapshot),
@@ -33,9 +41,10 @@ pub(super) fn perform(
             journal: dir.read(TransactionFile::Journal),
             note: dir.read_note(),
         }))),
-        FileAction::Write(file, snapshot) => {
-            dir.write(*file, snapshot).map(done).map_err(of(*file))
-        }
+        FileAction::Write(file, snapshot) => match dir.begin_writing(*file, snapshot) {
+            Ok(writing) => return FileProgress::Writing(writing, *file, Rc::clone(snapshot)),
+            Err(cause) => Err(of(*file)(cause)),
+        },
         FileAction::Remove(file) => dir.remove(*file).map(done).map_err(of(*file)),
         FileAction::BeginRollback if !dir.has(TransactionFile::Snapshot) => Ok(FileAnswer::Done),
         FileAction::BeginRollback => {
@@ -54,5 +63,5 @@ pub(super) fn perform(
             dir.forget_note();
             Ok(FileAnswer::Done)
         }
-    }
+    })
 }
