@@ -189,7 +189,10 @@ impl Steps {
                 // Without a survey, the link's settings cannot be restored.
                 self.give_back(&survey.unwrap_or_default(), client, world, now)
             }
-            (_, Ok(_)) => StepProgress::Done(Ok(())),
+            (DhcpStep::Start(_) | DhcpStep::Stop(_) | DhcpStep::EndForeign(_), Ok(_)) => {
+                let text = "the step has asked for no survey".to_owned();
+                StepProgress::Done(Err(StepError { errno: 0, text }))
+            }
             (_, Err(err)) => StepProgress::Done(Err(StepError::from(err))),
         }
     }
