@@ -14,6 +14,8 @@ pub mod stanzas;
 pub mod interface;
 pub mod value_kernel;
 pub mod view;
+mod fate;
+mod value_disk;
 pub mod value_daemon;
 pub mod call;
 pub mod changes;

@@ -6,30 +6,29 @@
 //! any of them, or in the middle of writing a file, and started again.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use crate::fate::Fate;
 use crate::sample;
+use crate::value_disk::Disk;
 use crate::value_kernel::{LEASE_TIME, ValueKernel};
 use crate::view::difference;
 use virtinterfaced::backend::native::Native;
 use virtinterfaced::backend::{Backend, DefinitionFiles};
 use virtinterfaced::call_errors;
 use virtinterfaced::change::action::{
-    Action, Context, FileAction, FileAnswer, FileResult, LeftFiles, Now, RecordAnswer, RecordScope,
-    TransactionFile, Unusable,
+    Action, Context, FileAction, Now, RecordAnswer, RecordScope, TransactionFile,
 };
 use virtinterfaced::change::decision::Decision;
-use virtinterfaced::change::job::StepError;
 use virtinterfaced::change::request::{Origin, Request, RequestedCall};
 use virtinterfaced::change::rollback::Recovery;
 use virtinterfaced::change::transaction::Status;
 use virtinterfaced::change::{ChangeSettings, Coordinator};
 use virtinterfaced::definitions::files::{FilePath, FileState};
-use virtinterfaced::error::{CallError, HostError};
+use virtinterfaced::error::CallError;
 use virtinterfaced::handler::World;
 use virtinterfaced::handler::interface;
 use virtinterfaced::host::record::HostRecord;
@@ -42,8 +41,8 @@ use virtinterfaced::plan::step::{Condition, Step};
 use virtinterfaced::proto::interface::TransactionCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
+use virtinterfaced::snapshot::Opening;
 use virtinterfaced::snapshot::files::{Files, KeptFile, KeptFiles};
-use virtinterfaced::snapshot::{Opening, Snapshot};
 
 /// An arbitrary instant. The same for all runs, as no outcome depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
@@ -85,27 +84,6 @@ pub struct ValueDaemon {
     has_written: bool,
     /// The reply to the call that is under way.
     reply: Option<Result<(), CallError>>,
-}
-
-/// The directory of transactions: the bytes of its files.
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    files: BTreeMap<TransactionFile, Vec<u8>>,
-    note: Option<String>,
-}
-
-/// The fate of the next call.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Fate {
-    #[default]
-    Done,
-    /// A step is refused, after this many others.
-    Refused(usize),
-    /// The daemon is killed after this many actions.
-    Killed(usize),
-    /// The daemon is killed in the last of this many actions, which writes a file and leaves half
-    /// of it.
-    Torn(usize),
 }
 
 impl ValueDaemon {
@@ -154,7 +132,7 @@ impl ValueDaemon {
 
     /// Whether the directory contains only the files of the open transaction, if there is one.
     pub fn is_tidy(&self) -> bool {
-        let has = |file| self.disk.files.contains_key(&file);
+        let has = |file| self.disk.has(file);
         has(TransactionFile::Snapshot) == self.opening().is_some()
             && !has(TransactionFile::Rollback)
             && !has(TransactionFile::Journal)
@@ -162,7 +140,7 @@ impl ValueDaemon {
 
     /// Whether a change within the transaction has begun. A daemon that starts undoes it.
     pub fn has_journal(&self) -> bool {
-        self.disk.files.contains_key(&TransactionFile::Journal)
+        self.disk.has(TransactionFile::Journal)
     }
 
     /// Has the step of the next call refused that follows this many others.
@@ -371,7 +349,7 @@ impl ValueDaemon {
                     root: self.backend.root().as_os_str().as_encoded_bytes().to_vec(),
                     by_path: self.kernel.files().clone(),
                 };
-                let result = self.disk.perform(&operation, definitions, self.fate);
+                let result = self.disk.perform(&operation, definitions, self.fate.is_tearing());
                 self.coordinator.handle_file(result, context);
                 if !matches!(operation, FileAction::ReadDefinitions | FileAction::ReadLeft) {
                     self.count_action();
@@ -401,12 +379,7 @@ impl ValueDaemon {
     /// Counts an action as done.
     fn count_action(&mut self) {
         self.has_written = false;
-        match &mut self.fate {
-            Fate::Killed(left) => *left = left.saturating_sub(1),
-            Fate::Torn(1) => self.fate = Fate::Killed(0),
-            Fate::Torn(left) => *left = left.saturating_sub(1),
-            Fate::Done | Fate::Refused(_) => {}
-        }
+        self.fate.count_action();
     }
 
     /// Gives DHCP clients their leases, or lets the time until `deadline` pass.
@@ -445,85 +418,13 @@ impl fmt::Debug for ValueDaemon {
         };
         f.debug_struct("ValueDaemon")
             .field("kernel", &self.kernel)
-            .field("files", &self.disk.files)
+            .field("files", self.disk.files())
             .field("links", &self.links)
             .field("boot", &self.boot)
             .field("since_boot", &self.since_boot)
             .field("fate", &self.fate)
             .field("status", &status)
             .finish_non_exhaustive()
-    }
-}
-
-impl Disk {
-    fn perform(
-        &mut self,
-        operation: &FileAction,
-        definitions: impl FnOnce() -> Files,
-        fate: Fate,
-    ) -> FileResult {
-        match operation {
-            FileAction::ReadDefinitions => {
-                return Ok(FileAnswer::Definitions(definitions()));
-            }
-            FileAction::ReadLeft => {
-                return Ok(FileAnswer::Left(Box::new(LeftFiles {
-                    snapshot: self.read(TransactionFile::Snapshot),
-                    rollback: self.read(TransactionFile::Rollback),
-                    journal: self.read(TransactionFile::Journal),
-                    note: self.note.clone(),
-                })));
-            }
-            FileAction::Write(file, snapshot) => {
-                let mut bytes = snapshot.encode();
-                if fate == Fate::Torn(1) {
-                    bytes.truncate(bytes.len() / 2);
-                }
-                self.files.insert(*file, bytes);
-            }
-            FileAction::Remove(file) => drop(self.files.remove(file)),
-            FileAction::BeginRollback => {
-                let snapshot = self.files.remove(&TransactionFile::Snapshot);
-                self.files.extend(snapshot.map(|bytes| (TransactionFile::Rollback, bytes)));
-            }
-            FileAction::SetAside(files) => {
-                let first = files.iter().find(|file| self.files.contains_key(file));
-                let moved = first.and_then(|file| self.files.remove(file));
-                return Ok(FileAnswer::Aside(moved.map(|_| "aside".to_owned())));
-            }
-            FileAction::KeepCopies(_) => return Ok(FileAnswer::Aside(Some("aside".to_owned()))),
-            FileAction::WriteNote(text) => self.note = Some(text.clone()),
-            FileAction::ForgetNote => self.note = None,
-        }
-        Ok(FileAnswer::Done)
-    }
-
-    fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, Unusable> {
-        let Some(bytes) = self.files.get(&file) else { return Ok(None) };
-        Snapshot::decode(bytes).map(Some).map_err(|err| {
-            let cause = std::io::Error::from_raw_os_error(libc::EBADMSG);
-            Unusable::Corrupt(HostError::new("use", err.to_string(), &cause))
-        })
-    }
-}
-
-impl Fate {
-    /// The error with which this step is refused, if it is.
-    fn befall_step(&mut self, step: &Step) -> Option<StepError> {
-        match self {
-            Self::Done | Self::Killed(_) | Self::Torn(_) => None,
-            Self::Refused(0) => {
-                *self = Self::Done;
-                Some(StepError { errno: 0, text: format!("no {step}") })
-            }
-            Self::Refused(left) => {
-                // Waiting for a lease performs nothing.
-                if !matches!(step, Step::WaitFor(_)) {
-                    *left -= 1;
-                }
-                None
-            }
-        }
     }
 }
 
