@@ -6,7 +6,8 @@
 //! guests' places on their bridges; begin, commit and rollback in the wrong state are refused and
 //! change nothing; a change that was committed, or made outside a transaction, is not undone. The
 //! daemon is also killed after each action of each call and in the middle of writing each file, and
-//! started again both at once and too late.
+//! started again both at once and too late. Each file operation of each call fails, with and without
+//! its effect, alone and with all that follow; and a check of each call refuses it.
 //!
 //! A rollback may legitimately change the indexes of recreated links, which no text here contains,
 //! the lifetimes of leases and routes, and the links that a scene lists as lost.
@@ -26,6 +27,8 @@ mod by_hand;
 mod scenes;
 #[path = "transactions/reached.rs"]
 mod reached;
+#[path = "transactions/failures.rs"]
+mod failures;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -82,16 +85,18 @@ struct Known<'a> {
     next: HashMap<(usize, Op), usize>,
     sequences: usize,
     deaths: usize,
+    failures: usize,
 }
 
 fn try_all(scene: &Scene) {
     let (ids, states, next) = (HashMap::new(), Vec::new(), HashMap::new());
-    let mut known = Known { scene, ids, states, next, sequences: 0, deaths: 0 };
+    let mut known = Known { scene, ids, states, next, sequences: 0, deaths: 0, failures: 0 };
     let first = known.enter(State::new(scene), scene.name);
     known.go_on(first, &mut Vec::new());
-    let Known { sequences, states, next, deaths, .. } = known;
+    let Known { sequences, states, next, deaths, failures, .. } = known;
     println!(
-        "{}: {sequences} sequences; {} states, {} operations in them, {deaths} deaths",
+        "{}: {sequences} sequences; {} states, {} operations in them, {deaths} deaths, \
+         {failures} failures",
         scene.name,
         states.len(),
         next.len()
@@ -142,6 +147,8 @@ impl Known<'_> {
         let mut to = from.clone();
         to.apply(op, label);
         self.deaths += from.die_at_each_step(op, label);
+        self.failures += from.fail_at_each_file(op, label);
+        from.hinder(op, label);
         to
     }
 }

@@ -10,6 +10,7 @@ use virtinterfaced::change::request::RequestedCall;
 use virtinterfaced::error::{CallError, ErrorCode};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::proto::interface::{ChangeCall, TransactionCall};
+use virtinterfaced::snapshot::files::KeptFile;
 
 use crate::by_hand;
 use crate::scenes::Scene;
@@ -53,9 +54,9 @@ impl Op {
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     scene: &'static str,
-    daemon: ValueDaemon,
+    pub(crate) daemon: ValueDaemon,
     /// The host at the beginning of the open transaction.
-    then: Option<View>,
+    pub(crate) then: Option<View>,
     /// How many times files were edited and `ip` was used.
     edits: usize,
     hands: usize,
@@ -89,7 +90,10 @@ impl State {
                 self.then = None;
                 self.assert_same(&before, label);
             }
-            Op::Rollback | Op::Deadline if is_open => self.check_back(outcome, label),
+            Op::Rollback | Op::Deadline if is_open => {
+                self.check_copies(&before, label);
+                self.check_back(outcome, label);
+            }
             Op::Begin | Op::Commit | Op::Rollback => {
                 let code = outcome.as_ref().map_err(CallError::code);
                 assert_eq!(code, Err(ErrorCode::OperationInvalid), "{label}: {outcome:?}");
@@ -123,13 +127,7 @@ impl State {
     /// Kills the daemon after each action of an operation and in the middle of each write, and
     /// checks the next start. Returns the number of kills.
     pub(crate) fn die_at_each_step(&self, op: Op, label: &str) -> usize {
-        let acts = match op {
-            Op::Define | Op::Undefine | Op::Create | Op::Destroy => true,
-            Op::Begin => self.then.is_none(),
-            Op::Commit | Op::Rollback | Op::Deadline => self.then.is_some(),
-            Op::EditByHand | Op::Ip | Op::Kill => false,
-        };
-        if !acts {
+        if !self.acts(op) {
             return 0;
         }
         let mut deaths = 0;
@@ -149,6 +147,16 @@ impl State {
             }
             dying.come_back(self, op, deaths, &format!("{label}, killed after action {deaths}"));
             deaths += 1;
+        }
+    }
+
+    /// Whether the daemon acts on an operation in this state.
+    pub(crate) fn acts(&self, op: Op) -> bool {
+        match op {
+            Op::Define | Op::Undefine | Op::Create | Op::Destroy => true,
+            Op::Begin => self.then.is_none(),
+            Op::Commit | Op::Rollback | Op::Deadline => self.then.is_some(),
+            Op::EditByHand | Op::Ip | Op::Kill => false,
         }
     }
 
@@ -215,7 +223,7 @@ impl State {
     }
 
     /// Performs an operation, and gives DHCP servers time to answer.
-    fn perform(&mut self, op: Op) -> Result<(), CallError> {
+    pub(crate) fn perform(&mut self, op: Op) -> Result<(), CallError> {
         let outcome = self.make(op);
         self.daemon.kernel.settle();
         outcome
@@ -256,20 +264,30 @@ impl State {
         let mut outcome = Ok(());
         for call in calls {
             outcome = self.daemon.call(&call);
-            if outcome.is_ok() || self.daemon.is_dead() {
+            if outcome.is_ok() || self.daemon.is_dead() || self.daemon.has_failed() {
                 break;
             }
         }
         outcome
     }
 
-    fn assert_same(&self, before: &Self, label: &str) {
+    pub(crate) fn assert_same(&self, before: &Self, label: &str) {
         let (before, now) = (before.view().text, self.view().text);
         assert!(now == before, "{label}:\n{}", difference(&before, &now));
     }
 
+    /// Checks that the rollback has kept the definition files that it replaced or removed.
+    fn check_copies(&self, before: &Self, label: &str) {
+        let now = self.daemon.kernel.files();
+        for (path, file) in before.daemon.kernel.files().iter() {
+            let is_lost = now.get(path).and_then(KeptFile::content) != file.content();
+            let is_kept = self.daemon.copy(path) == file.content();
+            assert!(is_kept || !is_lost, "{label}: the copy of {path:?}");
+        }
+    }
+
     /// Checks that the open transaction was rolled back and is closed.
-    fn check_back(&mut self, outcome: Result<(), CallError>, label: &str) {
+    pub(crate) fn check_back(&mut self, outcome: Result<(), CallError>, label: &str) {
         let then = self.then.take().unwrap();
         self.check(&then, outcome, label);
         assert!(self.daemon.opening().is_none(), "{label}: it is over");
@@ -298,13 +316,13 @@ impl State {
         }
     }
 
-    fn settled(&self) -> View {
+    pub(crate) fn settled(&self) -> View {
         let mut state = self.clone();
         state.daemon.kernel.settle();
         state.view()
     }
 
-    fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         View::of(&self.daemon.kernel)
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Fate`]: the failure or the interruption that a call meets.
 
+use crate::value_disk::{DiskFailure, DiskOutcome};
 use virtinterfaced::change::job::StepError;
 use virtinterfaced::plan::step::Step;
 
@@ -16,13 +17,21 @@ pub(super) enum Fate {
     /// The daemon is killed in the last of this many actions, which writes a file and leaves half
     /// of it.
     Torn(usize),
+    /// This many file operations fail, after this many others.
+    FilesFailed { after: usize, count: usize, failure: DiskFailure },
+    /// The search for other managers and for DHCP clients finds an obstacle.
+    Hindered,
 }
 
 impl Fate {
     /// The error with which this step is refused, if it is.
     pub(super) fn befall_step(&mut self, step: &Step) -> Option<StepError> {
         match self {
-            Self::Done | Self::Killed(_) | Self::Torn(_) => None,
+            Self::Done
+            | Self::Killed(_)
+            | Self::Torn(_)
+            | Self::FilesFailed { .. }
+            | Self::Hindered => None,
             Self::Refused(0) => {
                 *self = Self::Done;
                 Some(StepError { errno: 0, text: format!("no {step}") })
@@ -37,9 +46,25 @@ impl Fate {
         }
     }
 
-    /// Whether the current action is interrupted in its middle.
-    pub(super) fn is_tearing(self) -> bool {
-        self == Self::Torn(1)
+    /// The outcome of the next file operation.
+    pub(super) fn befall_file(&mut self) -> DiskOutcome {
+        match self {
+            Self::Torn(1) => DiskOutcome::Torn,
+            Self::FilesFailed { after: 0, count: 0, .. }
+            | Self::Done
+            | Self::Refused(_)
+            | Self::Killed(_)
+            | Self::Torn(_)
+            | Self::Hindered => DiskOutcome::Done,
+            Self::FilesFailed { after: 0, count, failure } => {
+                *count -= 1;
+                DiskOutcome::Failed(*failure)
+            }
+            Self::FilesFailed { after, .. } => {
+                *after -= 1;
+                DiskOutcome::Done
+            }
+        }
     }
 
     /// Counts an action as done.
@@ -48,7 +73,7 @@ impl Fate {
             Self::Killed(left) => *left = left.saturating_sub(1),
             Self::Torn(1) => *self = Self::Killed(0),
             Self::Torn(left) => *left = left.saturating_sub(1),
-            Self::Done | Self::Refused(_) => {}
+            Self::Done | Self::Refused(_) | Self::FilesFailed { .. } | Self::Hindered => {}
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::fate::Fate;
 use crate::sample;
-use crate::value_disk::Disk;
+use crate::value_disk::{Disk, DiskFailure, DiskOutcome};
 use crate::value_kernel::{LEASE_TIME, ValueKernel};
 use crate::view::difference;
 use virtinterfaced::backend::native::Native;
@@ -82,6 +82,8 @@ pub struct ValueDaemon {
     fate: Fate,
     /// Whether the last action wrote a file.
     has_written: bool,
+    /// Whether a file operation of the last call failed, or its check found an obstacle.
+    has_failed: bool,
     /// The reply to the call that is under way.
     reply: Option<Result<(), CallError>>,
 }
@@ -121,6 +123,7 @@ impl ValueDaemon {
             elapsed: Duration::ZERO,
             fate: Fate::Done,
             has_written: false,
+            has_failed: false,
             reply: None,
         }
     }
@@ -159,6 +162,33 @@ impl ValueDaemon {
         self.fate = Fate::Torn(action);
     }
 
+    /// Has file operations of the next call fail, after this many others: one, or all.
+    pub fn fail_files(&mut self, after: usize, count: usize, failure: DiskFailure) {
+        self.fate = Fate::FilesFailed { after, count, failure };
+    }
+
+    /// Has the check of the next call refuse it, if there is anything to be checked.
+    pub fn hinder(&mut self) {
+        self.fate = Fate::Hindered;
+    }
+
+    /// Whether a file operation of the last call failed, or its check refused it.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Whether the daemon has left nothing for another try.
+    pub fn is_at_rest(&self) -> bool {
+        let is_settled =
+            matches!(self.coordinator.status(), Status::Open(_) | Status::Closed { .. });
+        is_settled && self.is_tidy()
+    }
+
+    /// The copy of a definition file that a rollback has replaced or removed.
+    pub fn copy(&self, path: &FilePath) -> Option<&[u8]> {
+        self.disk.copy(path)
+    }
+
     /// Lets the next call run without a refusal or an interruption.
     pub fn spare(&mut self) {
         self.fate = Fate::Done;
@@ -185,6 +215,7 @@ impl ValueDaemon {
             caller: sample::caller(Endpoint::ReadWrite),
         };
         let before = self.kernel.to_string();
+        self.has_failed = false;
         self.coordinator.push(Request { origin, call: call.clone() });
         self.run();
         if self.is_dead() {
@@ -251,6 +282,7 @@ impl ValueDaemon {
         }
         let instant = *START + self.elapsed;
         self.coordinator = Coordinator::new(self.settings, self.links.clone(), instant);
+        self.has_failed = false;
         self.coordinator.adopt_discarded(&self.kernel.host());
         self.coordinator.recover(Recovery::Whole);
         self.run();
@@ -289,8 +321,13 @@ impl ValueDaemon {
         if self.coordinator.is_idle() {
             return Ok(());
         }
+        self.has_failed = false;
         self.run();
-        if self.is_dead() { Err(killed()) } else { self.coordinator.recovered().clone() }
+        if self.is_dead() {
+            return Err(killed());
+        }
+        self.fate = Fate::Done;
+        self.coordinator.recovered().clone()
     }
 
     /// Time passes, and the daemon does not check its deadline.
@@ -331,7 +368,12 @@ impl ValueDaemon {
                 let decision = self.handle(&request.call, survey.as_deref());
                 self.coordinator.handle_decision(*request, decision, context);
             }
-            Action::Check { .. } => self.coordinator.handle_check(Ok(Vec::new()), context),
+            Action::Check { .. } => {
+                self.has_failed |= self.fate == Fate::Hindered;
+                let checked =
+                    if self.fate == Fate::Hindered { Err(hindered()) } else { Ok(Vec::new()) };
+                self.coordinator.handle_check(checked, context);
+            }
             Action::Survey(order) => {
                 self.coordinator.handle_survey(Ok(self.kernel.survey(&order)), context);
             }
@@ -349,7 +391,9 @@ impl ValueDaemon {
                     root: self.backend.root().as_os_str().as_encoded_bytes().to_vec(),
                     by_path: self.kernel.files().clone(),
                 };
-                let result = self.disk.perform(&operation, definitions, self.fate.is_tearing());
+                let outcome = self.fate.befall_file();
+                self.has_failed |= matches!(outcome, DiskOutcome::Failed(_));
+                let result = self.disk.perform(&operation, definitions, outcome);
                 self.coordinator.handle_file(result, context);
                 if !matches!(operation, FileAction::ReadDefinitions | FileAction::ReadLeft) {
                     self.count_action();
@@ -430,6 +474,10 @@ impl fmt::Debug for ValueDaemon {
 
 fn killed() -> CallError {
     call_errors::host("the daemon was killed".to_owned(), 0)
+}
+
+fn hindered() -> CallError {
+    call_errors::host("another program manages the link".to_owned(), libc::EBUSY)
 }
 
 fn unanswered() -> CallError {

@@ -4,17 +4,38 @@
 use std::collections::BTreeMap;
 
 use virtinterfaced::change::action::{
-    FileAction, FileAnswer, FileResult, LeftFiles, TransactionFile, Unusable,
+    FileAction, FileAnswer, FileError, FileResult, LeftFiles, TransactionFile, Unusable,
 };
+use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::error::HostError;
 use virtinterfaced::snapshot::Snapshot;
-use virtinterfaced::snapshot::files::Files;
+use virtinterfaced::snapshot::files::{FileRestoration, Files, KeptFile};
 
 /// The directory of transactions: the bytes of its files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     files: BTreeMap<TransactionFile, Vec<u8>>,
     note: Option<String>,
+    /// The definition files that rollbacks have replaced or removed.
+    copies: BTreeMap<FilePath, Vec<u8>>,
+}
+
+/// The outcome of a file operation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum DiskOutcome {
+    Done,
+    /// The daemon is killed in it: half of the file that it writes is left.
+    Torn,
+    Failed(DiskFailure),
+}
+
+/// The failure of a file operation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DiskFailure {
+    pub errno: i32,
+    /// Whether the files are as after the operation: only the last step failed, which makes it
+    /// durable.
+    pub has_effect: bool,
 }
 
 impl Disk {
@@ -28,24 +49,80 @@ impl Disk {
         &self.files
     }
 
-    /// Performs an operation. A torn one leaves half of the file that it writes.
+    /// The copy of a definition file that a rollback has replaced or removed.
+    pub(super) fn copy(&self, path: &FilePath) -> Option<&[u8]> {
+        self.copies.get(path).map(Vec::as_slice)
+    }
+
+    /// Performs an operation.
     pub(super) fn perform(
         &mut self,
         operation: &FileAction,
         definitions: impl FnOnce() -> Files,
-        is_torn: bool,
+        outcome: DiskOutcome,
     ) -> FileResult {
-        match operation {
-            FileAction::ReadDefinitions => {
-                return Ok(FileAnswer::Definitions(definitions()));
-            }
+        match outcome {
+            DiskOutcome::Done => Ok(self.apply(operation, definitions, false)),
+            DiskOutcome::Torn => Ok(self.apply(operation, definitions, true)),
+            DiskOutcome::Failed(failure) => self.fail(operation, definitions, failure),
+        }
+    }
+
+    /// Fails an operation, as far as it can fail.
+    fn fail(
+        &mut self,
+        operation: &FileAction,
+        definitions: impl FnOnce() -> Files,
+        failure: DiskFailure,
+    ) -> FileResult {
+        let cause = std::io::Error::from_raw_os_error(failure.errno);
+        let cause = HostError::new("use", "a file of the transaction", &cause);
+        let file = match operation {
             FileAction::ReadLeft => {
-                return Ok(FileAnswer::Left(Box::new(LeftFiles {
+                let unread = || Err(Unusable::Unread(cause.clone()));
+                let (snapshot, rollback, journal) = (unread(), unread(), unread());
+                let left = LeftFiles { snapshot, rollback, journal, note: None };
+                return Ok(FileAnswer::Left(Box::new(left)));
+            }
+            // Its failure is not reported.
+            FileAction::ForgetNote => return Ok(FileAnswer::Done),
+            FileAction::BeginRollback if !self.has(TransactionFile::Snapshot) => {
+                return Ok(FileAnswer::Done);
+            }
+            FileAction::SetAside(files) => match files.iter().find(|file| self.has(**file)) {
+                None => return Ok(FileAnswer::Aside(None)),
+                found => found.copied(),
+            },
+            FileAction::BeginRollback => Some(TransactionFile::Snapshot),
+            FileAction::Write(file, _) | FileAction::Remove(file) => Some(*file),
+            FileAction::ReadDefinitions | FileAction::KeepCopies(_) | FileAction::WriteNote(_) => {
+                None
+            }
+        };
+        if failure.has_effect {
+            self.apply(operation, definitions, false);
+        } else if let FileAction::Write(file, _) = operation {
+            // The disk removes a file that it could not write whole.
+            self.files.remove(file);
+        }
+        Err(FileError { cause, is_there: file.is_some_and(|file| self.has(file)) })
+    }
+
+    fn apply(
+        &mut self,
+        operation: &FileAction,
+        definitions: impl FnOnce() -> Files,
+        is_torn: bool,
+    ) -> FileAnswer {
+        match operation {
+            FileAction::ReadDefinitions => return FileAnswer::Definitions(definitions()),
+            FileAction::ReadLeft => {
+                return FileAnswer::Left(Box::new(LeftFiles {
                     snapshot: self.read(TransactionFile::Snapshot),
                     rollback: self.read(TransactionFile::Rollback),
                     journal: self.read(TransactionFile::Journal),
                     note: self.note.clone(),
-                })));
+                }));
             }
             FileAction::Write(file, snapshot) => {
                 let mut bytes = snapshot.encode();
@@ -62,13 +139,19 @@ impl Disk {
             FileAction::SetAside(files) => {
                 let first = files.iter().find(|file| self.files.contains_key(file));
                 let moved = first.and_then(|file| self.files.remove(file));
-                return Ok(FileAnswer::Aside(moved.map(|_| "aside".to_owned())));
+                return FileAnswer::Aside(moved.map(|_| "aside".to_owned()));
             }
-            FileAction::KeepCopies(_) => return Ok(FileAnswer::Aside(Some("aside".to_owned()))),
+            FileAction::KeepCopies(restored) => {
+                for FileRestoration { path, before, .. } in restored {
+                    let bytes = before.as_ref().and_then(KeptFile::content);
+                    self.copies.extend(bytes.map(|bytes| (path.clone(), bytes.to_vec())));
+                }
+                return FileAnswer::Aside(Some("aside".to_owned()));
+            }
             FileAction::WriteNote(text) => self.note = Some(text.clone()),
             FileAction::ForgetNote => self.note = None,
         }
-        Ok(FileAnswer::Done)
+        FileAnswer::Done
     }
 
     fn read(&self, file: TransactionFile) -> Result<Option<Snapshot>, Unusable> {
