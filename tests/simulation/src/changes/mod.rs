@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Target `changes`: a script of calls that change a host of a few links, and of changes made
 //! meanwhile by others: an administrator with `ip`, starting guests, a NIC pulled out. Any step of
-//! a call may be refused.
+//! a call may be refused, a file operation of it may fail, and the daemon may be killed in it.
 //!
 //! In any state: a call that fails leaves the host unchanged; a created interface is up and matches
 //! its definition, and creating it again is refused; a destroyed one is down or gone; guests stay
@@ -11,10 +11,12 @@
 mod chosen;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use self::chosen::Chooser;
 use crate::input::Input;
 use crate::value_daemon::ValueDaemon;
+use crate::value_disk::DiskFailure;
 use crate::value_kernel::ValueKernel;
 use crate::view::{View, difference};
 use virtinterfaced::call_errors;
@@ -51,6 +53,10 @@ const HOST: &str = "
 /// Calls in one run, so that a long input takes no longer than others.
 const CALL_COUNT_MAX: usize = 12;
 
+/// A time in which what failed once is tried again, and how many times it passes.
+const RETRY_TIME: Duration = Duration::from_secs(2);
+const TRY_COUNT_MAX: usize = 3;
+
 /// Bytes from here on are calls for a transaction.
 const OP_COUNT: u8 = 240;
 
@@ -58,7 +64,8 @@ const OP_COUNT: u8 = 240;
 pub fn run(input: &[u8]) {
     let Ok(kernel) = HOST.parse::<ValueKernel>() else { return };
     let daemon = ValueDaemon::new(kernel, None);
-    let mut play = Play { daemon, is_refused: false, was_killed: false, begun: None };
+    let mut play =
+        Play { daemon, is_refused: false, was_killed: false, has_failed: false, begun: None };
     let mut chooser = Chooser { input: Input::new(input) };
     let mut call_count = 0;
     while call_count < CALL_COUNT_MAX {
@@ -91,6 +98,8 @@ struct Play {
     is_refused: bool,
     /// Whether the daemon was killed in the last call.
     was_killed: bool,
+    /// Whether a file operation of the last call failed.
+    has_failed: bool,
     begun: Option<Begun>,
 }
 
@@ -202,7 +211,7 @@ impl Play {
         match what % 4 {
             0 => {
                 let outcome = self.call(&TransactionCall::Begin { flags }.into());
-                let is_new = outcome.is_ok() || self.was_killed;
+                let is_new = outcome.is_ok() || self.was_killed || self.has_failed;
                 assert!(is_new || self.begun.is_some(), "{outcome:?}");
                 assert!(outcome.is_err() || self.begun.is_none(), "two are open");
                 if self.daemon.opening().is_some() {
@@ -213,7 +222,13 @@ impl Play {
             1 => {
                 let outcome = self.call(&TransactionCall::Commit { flags }.into());
                 let was_open = self.begun.is_some();
-                assert!(outcome.is_ok() == was_open || self.was_killed, "{outcome:?}");
+                let may_fail = self.was_killed || self.has_failed;
+                assert!(outcome.is_ok() == was_open || may_fail, "{outcome:?}");
+                assert!(
+                    self.was_killed
+                        || outcome.is_ok()
+                        || was_open == self.daemon.opening().is_some()
+                );
                 self.begun = self.begun.take().filter(|_| self.daemon.opening().is_some());
                 assert!(outcome.is_err() || self.begun.is_none(), "it stays open");
             }
@@ -226,10 +241,40 @@ impl Play {
                 }
             }
             _ => {
-                self.daemon.kill_after(chooser.input.choice(32).into());
                 self.is_refused = false;
+                self.threaten(what, chooser);
             }
         }
+    }
+
+    /// Has the daemon killed in the next call, or in the middle of writing a file, or a file
+    /// operation fail, or the check of a change refuse it.
+    fn threaten(&mut self, what: u8, chooser: &mut Chooser<'_>) {
+        match what {
+            247 => self.daemon.tear(chooser.input.choice(32).into()),
+            251 => {
+                let (after, has_effect) = (chooser.input.choice(8).into(), chooser.input.coin());
+                let count = chooser.input.pick(&[1, usize::MAX]);
+                self.daemon.fail_files(after, count, DiskFailure { errno: libc::EIO, has_effect });
+            }
+            255 => self.daemon.hinder(),
+            _ => self.daemon.kill_after(chooser.input.choice(32).into()),
+        }
+    }
+
+    /// Lets time pass until nothing waits for another try, after a file operation failed. Returns
+    /// the outcome of the last one.
+    fn try_again(&mut self, mut outcome: Result<(), CallError>) -> Result<(), CallError> {
+        for _ in 0..TRY_COUNT_MAX {
+            if !self.daemon.is_at_rest() {
+                let again = self.daemon.pass(RETRY_TIME);
+                if self.daemon.opening().is_none() {
+                    outcome = again;
+                }
+            }
+        }
+        assert!(self.daemon.is_at_rest(), "{:?}", self.daemon);
+        outcome
     }
 
     /// Makes a call. If the daemon is killed in it, starts it again; the start completes a
@@ -239,16 +284,26 @@ impl Play {
     /// Why the call changed nothing.
     fn call(&mut self, call: &RequestedCall) -> Result<(), CallError> {
         self.daemon.kernel.settle();
-        (self.is_refused, self.was_killed) = (false, false);
+        (self.is_refused, self.was_killed, self.has_failed) = (false, false, false);
         let untouched = self.daemon.clone();
         let outcome = self.daemon.call(call);
         if !self.daemon.is_dead() {
-            return outcome;
+            let is_rollback =
+                matches!(call, RequestedCall::Transaction(TransactionCall::Rollback { .. }));
+            if !self.daemon.has_failed() {
+                return outcome;
+            }
+            self.has_failed = true;
+            let last = self.try_again(outcome.clone());
+            return if is_rollback { last } else { outcome };
         }
         self.was_killed = true;
         let is_open = self.daemon.opening().is_some();
         let is_undone = self.daemon.has_journal();
-        let after = self.daemon.restart();
+        let after = self.daemon.restart().or_else(|err| {
+            // A half-written file is reported, and has had no effect.
+            if err.message().ends_with("Bad message") { Ok(()) } else { Err(err) }
+        });
         // The start completes the rollback, or it was complete and only the reply was lost.
         match call {
             RequestedCall::Transaction(TransactionCall::Rollback { .. })
