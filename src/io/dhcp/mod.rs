@@ -13,6 +13,7 @@
 //! their records.
 
 pub mod script;
+mod stat;
 mod record;
 mod errand;
 mod process;

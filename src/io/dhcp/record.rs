@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::HostError;
+use crate::io::dhcp::stat::Stat;
 use crate::io::files;
 use crate::limits::DHCP_RECORD_LEN_MAX;
 use crate::model::address::{Family, IpPrefix};
@@ -34,38 +35,9 @@ pub(super) struct ProcessId {
 impl ProcessId {
     /// Returns the identity of a process; `None` if it does not exist, or is a zombie.
     pub(super) fn of(pid: libc::pid_t) -> Option<Self> {
-        let path = PathBuf::from(format!("/proc/{pid}/stat"));
-        parse_stat(pid, &files::read_text(&path, DHCP_RECORD_LEN_MAX).ok()?)
+        let Stat { program, has_ended, started, .. } = Stat::of(pid)?;
+        (!has_ended).then_some(Self { pid, started, program })
     }
-}
-
-/// Returns whether a process is exiting: it no longer shows its arguments, and cannot be reaped yet.
-pub(super) fn is_exiting(pid: u32) -> bool {
-    let stat = files::read_text(Path::new(&format!("/proc/{pid}/stat")), DHCP_RECORD_LEN_MAX);
-    stat.ok().and_then(|stat| parse_exiting(&stat)).unwrap_or(true)
-}
-
-/// Parses the same from /proc/PID/stat.
-fn parse_exiting(stat: &str) -> Option<bool> {
-    /// `PF_EXITING`, of the flags of a process in the kernel.
-    const EXITING: u64 = 0x4;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    // The flags are the sixth field after the state.
-    let flags: u64 = rest.split_ascii_whitespace().nth(6)?.parse().ok()?;
-    Some(flags & EXITING != 0)
-}
-
-/// Parses /proc/PID/stat. The program's name is in brackets, and may contain brackets.
-fn parse_stat(pid: libc::pid_t, stat: &str) -> Option<ProcessId> {
-    let (_, rest) = stat.split_once('(')?;
-    let (program, rest) = rest.rsplit_once(") ")?;
-    let mut fields = rest.split_ascii_whitespace();
-    // The state is the field after the name, and the start time the 19th after the state.
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    let started = fields.nth(18)?.parse().ok()?;
-    Some(ProcessId { pid, started, program: program.to_owned() })
 }
 
 /// The content of a record.
@@ -184,34 +156,21 @@ pub(super) fn replace_bytes(path: &Path, bytes: &[u8], mode: u32) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const STAT: &str =
-        "42 (a) b (c)) S 1 42 42 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 1 0 777 88 99\n";
+    use crate::sys;
 
     #[test]
-    fn a_process_is_told_by_its_start_and_name() {
-        let want = ProcessId { pid: 42, started: 777, program: "a) b (c)".to_owned() };
-        assert_eq!(parse_stat(42, STAT), Some(want));
-        for (label, stat) in [
-            ("has ended", STAT.replace(" S ", " Z ")),
-            ("is torn", STAT.split_once("777").unwrap().0.to_owned()),
-            ("has no name", "42 S 1".to_owned()),
-            ("is empty", String::new()),
-        ] {
-            assert_eq!(parse_stat(42, &stat), None, "{label}");
-        }
+    fn a_process_has_one_identity() {
         let own = libc::pid_t::try_from(std::process::id()).unwrap();
         assert_eq!(ProcessId::of(own), ProcessId::of(own));
         assert!(ProcessId::of(own).is_some());
-    }
-
-    #[test]
-    fn an_exiting_process_has_a_flag() {
-        assert_eq!(parse_exiting(STAT), Some(false));
-        assert_eq!(parse_exiting(&STAT.replace("4194560", "4194564")), Some(true));
-        assert_eq!(parse_exiting("42 S 1"), None);
-        assert!(!is_exiting(std::process::id()));
-        assert!(is_exiting(u32::MAX), "there is no such process");
+        assert_eq!(ProcessId::of(libc::pid_t::MAX), None);
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while !sys::process::has_ended(&child).unwrap() {
+            std::thread::yield_now();
+        }
+        let zombie = libc::pid_t::try_from(child.id()).unwrap();
+        assert_eq!(ProcessId::of(zombie), None, "a zombie");
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::heritage;
 use crate::error::HostError;
 use crate::io::dhcp::errand;
 use crate::io::dhcp::record::ProcessId;
+use crate::io::dhcp::stat::Stat;
 use crate::io::files;
 use crate::limits::{CLIENT_SEARCHES_MAX, DHCPCD_LEN_MAX, PROCESS_TEXT_LEN_MAX};
 use crate::model::address::Family;
@@ -247,25 +248,19 @@ fn has_name_of_client(pid: i32) -> Result<bool, HostError> {
 
 /// Returns whether a process is a kernel thread; `None` as long as that may change.
 fn is_thread(pid: i32) -> Option<bool> {
-    let stat = read(&folder_of(pid), "stat")?;
-    parse_stat(&String::from_utf8_lossy(&stat), clock::since_boot().ok()?)
+    stays_thread(&Stat::of(pid)?, clock::since_boot().ok()?)
 }
 
-/// Does the same from /proc/PID/stat (proc_pid_stat(5)), at this time since boot.
-fn parse_stat(stat: &str, up: Duration) -> Option<bool> {
-    /// `PF_KTHREAD`
-    const KERNEL_THREAD: u64 = 0x0020_0000;
+/// Does the same from the account of a process, at this time since boot.
+fn stays_thread(stat: &Stat, up: Duration) -> Option<bool> {
     /// The unit of a process's start time.
     const TICKS_A_SECOND: u64 = 100;
     /// Programs started by the kernel begin as such a thread, for microseconds.
     const AGE_MIN: u64 = 10;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    // The flags are the sixth field after the state, and the start time is the 19th.
-    let mut fields = rest.split_ascii_whitespace().skip(6);
-    if fields.next()?.parse::<u64>().ok()? & KERNEL_THREAD == 0 {
+    if !stat.is_kernel_thread() {
         return Some(false);
     }
-    let started = fields.nth(12)?.parse::<u64>().ok()? / TICKS_A_SECOND;
+    let started = stat.started / TICKS_A_SECOND;
     (started.saturating_add(AGE_MIN) <= up.as_secs()).then_some(true)
 }
 
@@ -464,7 +459,8 @@ mod tests {
             ("torn", stat("2129984", "").replace(" 88 99", ""), None),
             ("none", String::new(), None),
         ] {
-            assert_eq!(parse_stat(&stat, up), want, "{label}");
+            let stat = Stat::parse(&stat);
+            assert_eq!(stat.and_then(|stat| stays_thread(&stat, up)), want, "{label}");
         }
     }
 

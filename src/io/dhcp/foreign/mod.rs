@@ -32,6 +32,7 @@ use self::heritage::Heritage;
 use super::errand::Errand;
 use super::process::Process;
 use super::record::{self, ProcessId};
+use super::stat::Stat;
 use crate::error::HostError;
 use crate::io::files;
 use crate::limits::{
@@ -192,9 +193,8 @@ impl ForeignClients {
     /// Returns the clients that were restarted and are still children of the daemon. A client that is
     /// being killed does not show its arguments either, and is not one that is being loaded.
     fn started_and_running(&self) -> Vec<&ForeignClient> {
-        let has_ended = |child: &Child| {
-            sys::process::has_ended(child).unwrap_or(true) || record::is_exiting(child.id())
-        };
+        let has_ended =
+            |child: &Child| sys::process::has_ended(child).unwrap_or(true) || is_exiting(child);
         let runs = |it: &&Started| !it.is_ended && !has_ended(&it.child);
         self.started.iter().filter(runs).map(|it| &it.client).collect()
     }
@@ -427,6 +427,12 @@ impl ForeignClients {
             families.clone().map(move |family| memory(&self.dir, link, family))
         })
     }
+}
+
+/// Returns whether a child of the daemon is exiting, or gone.
+fn is_exiting(child: &Child) -> bool {
+    let stat = i32::try_from(child.id()).ok().and_then(Stat::of);
+    stat.is_none_or(|stat| stat.is_exiting())
 }
 
 /// Returns whether a process has no children; false if the kernel does not report them.
