@@ -39,7 +39,7 @@ use crate::plan::step::{DhcpStep, Step};
 use crate::plan::{Plan, Planned};
 use crate::proto::Reply;
 use crate::server::files::{self, FileProgress};
-use crate::server::inquiries::{Found, Heard, Inquiries, Seen};
+use crate::server::inquiries::{AnsweredSurvey, Inquiries, InquiryResult, SurveyFacts};
 use crate::server::perform::{StepProgress, Steps};
 use crate::server::world::World;
 use crate::server::{clock, wall_clock};
@@ -221,33 +221,33 @@ impl ChangeDriver {
         if !self.go_on_writing(world, now) || !self.go_on_searching(world, now) {
             return answered;
         }
-        match self.inquiries.pursue(&mut self.steps.channel) {
-            Heard::Nothing => {}
-            Heard::Unfinished => return answered,
-            Heard::Waiting => {
+        match self.inquiries.poll(&mut self.steps.channel) {
+            InquiryResult::Nothing => {}
+            InquiryResult::Unfinished => return answered,
+            InquiryResult::Waiting => {
                 self.coordinator.wait_for_result();
                 return answered;
             }
-            Heard::Survey(found) => {
+            InquiryResult::Survey(found) => {
                 let survey = found.and_then(|found| self.complete(found, world));
                 let time = self.now(now);
                 self.coordinator.handle_survey(survey, &context(world, &time, false));
             }
-            Heard::SurveyForStep(survey, step) => {
+            InquiryResult::SurveyForStep(survey, step) => {
                 let progress = self.steps.take_survey(survey, &step, world, now);
                 self.take_progress(progress, world);
             }
-            Heard::Record(Ok(record)) => {
+            InquiryResult::Record(Ok(record)) => {
                 self.searching = Some((record, ForeignSearch::default()));
                 return answered;
             }
-            Heard::Record(Err(err)) => {
+            InquiryResult::Record(Err(err)) => {
                 let time = self.now(now);
                 self.coordinator.handle_record(Err(err), &context(world, &time, false));
             }
         }
-        let heard = self.steps.hear(world, now);
-        self.take_progress(heard, world);
+        let progress = self.steps.poll(world, now);
+        self.take_progress(progress, world);
         if self.coordinator.begins_next() {
             world.store.drain();
         }
@@ -427,10 +427,10 @@ impl ChangeDriver {
     }
 
     /// Adds to a survey the information about these links from files, and the daemon's own.
-    fn complete(&self, found: Found, world: &World) -> Result<Survey, HostError> {
-        let Found { mut survey, order, seen } = found;
-        let seen = seen.unwrap_or_else(|| Seen::look(&order, world));
-        (survey.defaults, survey.foreign) = (seen.defaults, seen.foreign?);
+    fn complete(&self, found: AnsweredSurvey, world: &World) -> Result<Survey, HostError> {
+        let AnsweredSurvey { mut survey, order, facts } = found;
+        let facts = facts.unwrap_or_else(|| SurveyFacts::look(&order, world));
+        (survey.defaults, survey.foreign) = (facts.defaults, facts.foreign?);
         survey.leases = world.leases.running().copied().collect();
         survey.ended = world.leases.ended();
         let shelf = &self.files.shelf;

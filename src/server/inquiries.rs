@@ -29,7 +29,7 @@ pub(super) struct Inquiries {
 #[derive(Debug)]
 enum OpenInquiry {
     /// With information from files, read while the kernel answers.
-    Survey(Box<SurveyInquiry>, Option<Seen>),
+    Survey(Box<SurveyInquiry>, Option<SurveyFacts>),
     /// For the step under way.
     SurveyForStep(Box<SurveyInquiry>, DhcpStep),
     Record(Box<RecordInquiry>),
@@ -37,30 +37,30 @@ enum OpenInquiry {
 
 /// Information about links from files, and from slow searches.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct SurveyFacts {
     pub(super) defaults: Sysctls,
     pub(super) foreign: Result<Vec<ForeignClient>, HostError>,
 }
 
 /// A survey with the kernel's answers.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct AnsweredSurvey {
     pub(super) survey: Survey,
     pub(super) order: SurveyOrder,
     /// `None` if it may be outdated.
-    pub(super) seen: Option<Seen>,
+    pub(super) facts: Option<SurveyFacts>,
 }
 
 /// The result of a turn for the open inquiry.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum InquiryResult {
     /// No inquiry is open.
     Nothing,
     /// More messages have come than a turn has time for.
     Unfinished,
     /// The kernel's answer has not come.
     Waiting,
-    Survey(Result<Found, HostError>),
+    Survey(Result<AnsweredSurvey, HostError>),
     SurveyForStep(Result<Survey, HostError>, DhcpStep),
     Record(Result<HostRecord, HostError>),
 }
@@ -71,8 +71,8 @@ impl Inquiries {
         let mut inquiry = Box::new(SurveyInquiry::new(order, &world.host));
         self.dialogue = Dialogue::default();
         channel.ask(&mut self.dialogue, inquiry.as_mut());
-        let seen = Some(Seen::look(inquiry.order(), world));
-        self.open = Some(OpenInquiry::Survey(inquiry, seen));
+        let facts = Some(SurveyFacts::look(inquiry.order(), world));
+        self.open = Some(OpenInquiry::Survey(inquiry, facts));
     }
 
     /// Asks for the survey of links that a step needs.
@@ -95,49 +95,49 @@ impl Inquiries {
     }
 
     /// Continues with the open inquiry.
-    pub(super) fn pursue(&mut self, channel: &mut Channel) -> Heard {
-        let Some(mut open) = self.open.take() else { return Heard::Nothing };
+    pub(super) fn poll(&mut self, channel: &mut Channel) -> InquiryResult {
+        let Some(mut open) = self.open.take() else { return InquiryResult::Nothing };
         match channel.inquire(&mut self.dialogue, open.inquiry()) {
             Ok(InquiryProgress::Some) => {
                 self.open = Some(open);
-                Heard::Unfinished
+                InquiryResult::Unfinished
             }
             Ok(InquiryProgress::Waiting) => {
-                open.forget_seen();
+                open.forget_facts();
                 self.open = Some(open);
-                Heard::Waiting
+                InquiryResult::Waiting
             }
             Ok(InquiryProgress::All) => self.finish(open),
             Err(err) => match open {
-                OpenInquiry::Survey(..) => Heard::Survey(Err(err)),
-                OpenInquiry::SurveyForStep(_, step) => Heard::SurveyForStep(Err(err), step),
-                OpenInquiry::Record(_) => Heard::Record(Err(err)),
+                OpenInquiry::Survey(..) => InquiryResult::Survey(Err(err)),
+                OpenInquiry::SurveyForStep(_, step) => InquiryResult::SurveyForStep(Err(err), step),
+                OpenInquiry::Record(_) => InquiryResult::Record(Err(err)),
             },
         }
     }
 
     /// Ends an inquiry whose answer is complete.
-    fn finish(&mut self, open: OpenInquiry) -> Heard {
+    fn finish(&mut self, open: OpenInquiry) -> InquiryResult {
         match open {
-            OpenInquiry::Survey(inquiry, seen) => {
+            OpenInquiry::Survey(inquiry, facts) => {
                 warn_of_lack(&inquiry);
                 let order = inquiry.order().clone();
-                Heard::Survey(Ok(Found { survey: inquiry.finish(), order, seen }))
+                InquiryResult::Survey(Ok(AnsweredSurvey { survey: inquiry.finish(), order, facts }))
             }
             OpenInquiry::SurveyForStep(inquiry, step) => {
                 warn_of_lack(&inquiry);
-                Heard::SurveyForStep(Ok(inquiry.finish()), step)
+                InquiryResult::SurveyForStep(Ok(inquiry.finish()), step)
             }
             OpenInquiry::Record(mut inquiry) => match inquiry.poll(COMPARED_PER_TURN_MAX) {
                 Some(record) => {
                     for lack in inquiry.lacks() {
                         warn!("{lack}: a rollback will not restore it");
                     }
-                    Heard::Record(Ok(record))
+                    InquiryResult::Record(Ok(record))
                 }
                 None => {
                     self.open = Some(OpenInquiry::Record(inquiry));
-                    Heard::Unfinished
+                    InquiryResult::Unfinished
                 }
             },
         }
@@ -153,14 +153,14 @@ impl OpenInquiry {
     }
 
     /// Drops the information from files, which may be outdated when a slow kernel answers.
-    fn forget_seen(&mut self) {
-        if let Self::Survey(_, seen) = self {
-            *seen = None;
+    fn forget_facts(&mut self) {
+        if let Self::Survey(_, facts) = self {
+            *facts = None;
         }
     }
 }
 
-impl Seen {
+impl SurveyFacts {
     /// Reads the information about links from files.
     pub(super) fn look(order: &SurveyOrder, world: &World) -> Self {
         let makes_links = order.links.iter().any(|name| is_to_be_made(world.host.link_named(name)));

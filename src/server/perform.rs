@@ -154,7 +154,7 @@ impl Steps {
     }
 
     /// Checks for the result that the step under way waits for.
-    pub(super) fn hear(&mut self, world: &mut World, now: Instant) -> StepProgress {
+    pub(super) fn poll(&mut self, world: &mut World, now: Instant) -> StepProgress {
         match self.owed.take() {
             Some(owed) => self.wait_for(owed, world, now),
             None => StepProgress::Owed,
