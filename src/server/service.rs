@@ -123,9 +123,10 @@ impl Server {
         for id in self.clients.questions.ids() {
             let Some((question, is_due)) = self.clients.questions.get(id, now) else { continue };
             let mut resolver = self.world.resolver();
-            let resolution = match is_due {
-                true => resolver.resolve_now(question).map(Resolution::Now),
-                false => resolver.resolve(question),
+            let resolution = if is_due {
+                resolver.resolve_now(question).map(Resolution::Now)
+            } else {
+                resolver.resolve(question)
             };
             let questions = &mut self.clients.questions;
             let (call, refusal) = match resolution {
