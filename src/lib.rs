@@ -16,6 +16,7 @@ pub mod rpc;
 // Values <-> meaning; pure.
 pub mod xml;
 pub mod config;
+pub mod ifupdown;
 pub mod managers;
 pub mod call_errors;
 pub mod proto;

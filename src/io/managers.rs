@@ -11,17 +11,21 @@ use std::time::SystemTime;
 
 use log::debug;
 
+use crate::ifupdown::Dialect;
+use crate::ifupdown::include::{self, Include};
+use crate::ifupdown::tree::Tree;
 use crate::io::files;
 use crate::limits::{MANAGER_FILE_COUNT_MAX, MANAGER_FILE_LEN_MAX, PROCESS_COUNT_MAX};
 use crate::managers::dhcpcd::{self, DhcpcdLinks};
-use crate::managers::ifupdown::{self, Include};
-use crate::managers::{Hold, Manager, Sign, connman, netifd, netifrc, state};
+use crate::managers::{Hold, Manager, Sign, connman, ifupdown, netifd, netifrc, state};
 use crate::model::glob;
 use crate::model::name::IfName;
 use crate::netlink::link::LinkIndex;
 
 const IFUP: [&str; 3] = ["/sbin/ifup", "/usr/sbin/ifup", "/bin/ifup"];
 const INTERFACES: &str = "/etc/network/interfaces";
+/// What all programs mention alike is sought.
+const DIALECT: Dialect = Dialect::Classic;
 const CONF_D_NET: &str = "/etc/conf.d/net";
 const RUNLEVELS: &str = "/etc/runlevels";
 /// Services that OpenRC has started, in a runlevel or not.
@@ -130,15 +134,15 @@ impl Search<'_> {
                 continue;
             }
             let Some(text) = self.text(&path) else { continue };
-            let found = ifupdown::parse(&text);
-            for mention in found.mentions {
+            let tree = Tree::parse(text.as_bytes(), DIALECT);
+            for mention in ifupdown::mentions(&tree) {
                 let sign = Sign::Line { path: path.clone(), line: mention.line };
                 self.add(mention.link, Manager::Ifupdown, sign);
             }
-            for include in found.includes {
+            for include in include::includes(&tree, &path) {
                 // Further files could not be read.
                 if paths.len() < self.files_left {
-                    paths.extend(self.included(&path, &include));
+                    paths.extend(self.included(&include));
                 }
             }
         }
@@ -146,38 +150,27 @@ impl Search<'_> {
 
     /// Returns the files that an include refers to. Only the last part of its path may be a
     /// pattern.
-    fn included(&self, by: &str, include: &Include) -> Vec<String> {
-        let folder_of = |path: &str| path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned();
-        let absolute = |path: &str| {
-            if path.starts_with('/') {
-                path.to_owned()
-            } else {
-                format!("{}/{path}", folder_of(by))
-            }
-        };
+    fn included(&self, include: &Include) -> Vec<String> {
         let fitting = |path: &str| {
-            let path = absolute(path);
-            let folder = folder_of(&path);
-            let Some((_, pattern)) = path.rsplit_once('/') else { return Vec::new() };
+            let Some((folder, pattern)) = path.rsplit_once('/') else { return Vec::new() };
             if !pattern.contains(['*', '?', '[']) {
-                return vec![path];
+                return vec![path.to_owned()];
             }
-            let names = self.names(&folder).into_iter();
+            let names = self.names(folder).into_iter();
             // Like a shell.
             let names = names.filter(|name| !name.starts_with('.') && glob::fits(pattern, name));
-            names.map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+            names.map(|name| format!("{folder}/{name}")).collect()
         };
-        match include {
-            Include::Files(pattern) => fitting(pattern),
-            Include::Folders(pattern) => {
-                let within = |folder: String| {
-                    let names = self.names(&folder).into_iter();
-                    let names = names.filter(|name| ifupdown::is_read_in_folder(name));
-                    names.map(move |name| format!("{folder}/{name}")).collect::<Vec<_>>()
-                };
-                fitting(pattern).into_iter().flat_map(within).collect()
-            }
+        let files = fitting(&include.pattern);
+        if !include.is_directory {
+            return files;
         }
+        let within = |folder: String| {
+            let names = self.names(&folder).into_iter();
+            let names = names.filter(|name| include::is_read_in_folder(name, DIALECT));
+            names.map(move |name| format!("{folder}/{name}")).collect::<Vec<_>>()
+        };
+        files.into_iter().flat_map(within).collect()
     }
 
     fn netifrc(&mut self) {

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `/etc/network/interfaces` (interfaces(5)), and the links that its stanzas configure.
+//! The links that the stanzas of `/etc/network/interfaces` configure.
 //!
-//! Three programs read this file: classic ifupdown, ifupdown-ng and BusyBox's ifup. Their stanzas
-//! have different options but the same headers. A stanza configures the link in its header, and the
-//! ports of its bridge or bond. Patterns and mappings are skipped, since only ifup can resolve them
-//! to links; so are methods that only configure the loopback.
+//! A stanza configures the link in its header, and the ports of its bridge or bond. Patterns and
+//! mappings are skipped, since only ifup can resolve them to links; so are methods that only
+//! configure the loopback.
 
+use std::borrow::Cow;
+
+use crate::ifupdown::tree::{Role, Tree};
 use crate::model::name::IfName;
-
-/// The content of one file.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Interfaces {
-    pub mentions: Vec<Mention>,
-    /// In the order of the file.
-    pub includes: Vec<Include>,
-}
 
 /// A link that a line configures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,15 +16,6 @@ pub struct Mention {
     pub link: IfName,
     /// Counted from 1.
     pub line: usize,
-}
-
-/// An instruction to read more files.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Include {
-    /// The files that match a shell pattern.
-    Files(String),
-    /// The files in the folders that match a shell pattern.
-    Folders(String),
 }
 
 /// Options that name ports. ifupdown-ng requires dashes, the other programs also take underscores.
@@ -42,80 +27,64 @@ const PATTERN: &str = "regex";
 /// Words that end a pattern.
 const END_OF_PATTERN: [&str; 2] = ["noregex", "none"];
 
-/// Parses one file.
-pub fn parse(text: &str) -> Interfaces {
-    let mut found = Interfaces::default();
-    for (line, words) in logical_lines(text) {
-        let mut words = words.split_whitespace();
-        let Some(first) = words.next() else { continue };
+/// Returns the links that one file mentions, in its order.
+pub fn mentions(tree: &Tree<'_>) -> Vec<Mention> {
+    let mut found = Vec::new();
+    for (index, role) in tree.roles.iter().enumerate() {
+        let line = tree.number(index);
         let mut mention = |word: &str| {
             let link = IfName::new(word).ok().filter(|link| link.as_str() != "lo");
-            found.mentions.extend(link.map(|link| Mention { link, line }));
+            found.extend(link.map(|link| Mention { link, line }));
         };
-        match first {
-            "iface" => {
-                let Some(name) = words.next() else { continue };
-                if words.nth(1) != Some("loopback") {
-                    mention(name);
+        match role {
+            Role::Iface => {
+                if tree.text(index, 3).as_deref() != Some("loopback") {
+                    tree.values(index).take(1).for_each(|name| mention(&name));
                 }
             }
-            "auto" => words.for_each(mention),
-            "source" => found.includes.extend(words.map(|it| Include::Files(it.to_owned()))),
-            "source-directory" => {
-                found.includes.extend(words.map(|it| Include::Folders(it.to_owned())));
+            Role::Auto | Role::Allow => tree.values(index).for_each(|name| mention(&name)),
+            Role::Option(_) | Role::Stray if is_port_option(tree, index) => {
+                ports(tree.values(index)).for_each(|name| mention(&name));
             }
-            _ if first.starts_with("allow-") => words.for_each(mention),
-            _ if PORT_OPTIONS.contains(&first.replace('_', "-").as_str()) => {
-                ports(words).for_each(mention);
-            }
-            _ => {}
+            Role::Nothing
+            | Role::Template
+            | Role::Mapping
+            | Role::Defaults
+            | Role::Source
+            | Role::SourceDirectory
+            | Role::Names
+            | Role::Option(_)
+            | Role::Stray => {}
         }
     }
     found
 }
 
+fn is_port_option(tree: &Tree<'_>, line: usize) -> bool {
+    let option = tree.text(line, 0).map(|option| option.replace('_', "-"));
+    option.is_some_and(|option| PORT_OPTIONS.contains(&option.as_str()))
+}
+
 /// Returns the link names among the words of an option.
-fn ports<'a>(words: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+fn ports<'a>(words: impl Iterator<Item = Cow<'a, str>>) -> impl Iterator<Item = Cow<'a, str>> {
     let mut is_pattern = false;
     words.filter(move |word| {
-        if *word == PATTERN || END_OF_PATTERN.contains(word) {
-            is_pattern = *word == PATTERN;
+        let word = word.as_ref();
+        if word == PATTERN || END_OF_PATTERN.contains(&word) {
+            is_pattern = word == PATTERN;
             return false;
         }
-        !is_pattern && !NO_PORTS.contains(word)
+        !is_pattern && !NO_PORTS.contains(&word)
     })
-}
-
-/// Iterates over lines without comments, joined where a line ends with a backslash.
-fn logical_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
-    let mut lines = text.lines().zip(1..);
-    std::iter::from_fn(move || {
-        let (first, number) = lines.next()?;
-        if first.trim_start().starts_with('#') {
-            return Some((number, String::new()));
-        }
-        let mut whole = first.to_owned();
-        while whole.ends_with('\\') {
-            whole.pop();
-            let Some((next, _)) = lines.next() else { break };
-            whole.push_str(next);
-        }
-        Some((number, whole))
-    })
-}
-
-/// Returns whether classic ifupdown reads a file of this name in a folder of `source-directory`.
-pub(crate) fn is_read_in_folder(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ifupdown::Dialect;
 
-    fn mentions(text: &str) -> Vec<(String, usize)> {
-        let mentions = parse(text).mentions.into_iter();
+    fn mentioned(text: &str) -> Vec<(String, usize)> {
+        let mentions = mentions(&Tree::parse(text.as_bytes(), Dialect::Classic)).into_iter();
         mentions.map(|it| (it.link.to_string(), it.line)).collect()
     }
 
@@ -173,19 +142,7 @@ mod tests {
         for Case(label, text, want) in cases {
             let want: Vec<_> =
                 want.iter().map(|(name, line)| ((*name).to_owned(), *line)).collect();
-            assert_eq!(mentions(text), want, "{label}");
-        }
-    }
-
-    #[test]
-    fn other_files_are_named() {
-        let text = "source /etc/network/interfaces.d/*\nsource-directory more.d\nsource";
-        let (files, folders) = ("/etc/network/interfaces.d/*".to_owned(), "more.d".to_owned());
-        assert_eq!(parse(text).includes, [Include::Files(files), Include::Folders(folders)]);
-        for (name, is_read) in
-            [("lan", true), ("eth0_5-a", true), ("lan.conf", false), (".lan", false), ("", false)]
-        {
-            assert_eq!(is_read_in_folder(name), is_read, "{name}");
+            assert_eq!(mentioned(text), want, "{label}");
         }
     }
 }

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `/etc/network/interfaces` (interfaces(5)) without loss: each byte of a file has its place.
+//!
+//! Three programs read this file, and their languages only look alike: [`Dialect`]. A [`tree`]
+//! has the lines and stanzas of one file; [`include`] finds the files that it names. Their meaning
+//! is for [`crate::managers`] and [`crate::backend`].
+
+pub mod line;
+pub mod tree;
+pub mod include;
+
+use std::fmt;
+
+/// The program that reads the file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dialect {
+    /// Debian's ifupdown.
+    Classic,
+    /// ifupdown-ng.
+    Ng,
+    BusyBox,
+}
+
+impl Dialect {
+    /// All dialects.
+    pub const ALL: [Self; 3] = [Self::Classic, Self::Ng, Self::BusyBox];
+}
+
+/// The name of the program.
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Classic => "ifupdown",
+            Self::Ng => "ifupdown-ng",
+            Self::BusyBox => "BusyBox ifup",
+        })
+    }
+}
