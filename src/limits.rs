@@ -199,6 +199,14 @@ pub(crate) const VLAN_TAG_MAX: u16 = 4_094;
 /// A definition's file, which is read as a whole: as long as a client's definition may be.
 pub(crate) const DEFINITION_LEN_MAX: u64 = XML_LEN_MAX as u64;
 
+/// Folders that contain definition files, each of which has an inotify watch and is looked at before
+/// each call: several times those of any host.
+pub(crate) const DEFINITION_FOLDER_COUNT_MAX: usize = 256;
+
+/// Paths and patterns that definition files may name: a few on any host. Files could name each other
+/// without an end, by ever longer paths.
+pub(crate) const DEFINITION_SOURCE_COUNT_MAX: usize = 1_024;
+
 /// A path, including its final NUL: the kernel's `PATH_MAX`.
 pub(crate) const PATH_LEN_MAX: usize = 4_096;
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::definitions::Definitions;
 use crate::definitions::files::{FileEdit, FilePath, FileSet, FileState};
+use crate::definitions::sources::Source;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
 
@@ -18,8 +19,9 @@ pub trait Backend: fmt::Debug {
     /// The directory at which all paths begin.
     fn root(&self) -> &Path;
 
-    /// Whether a file with this path is a definition file.
-    fn owns(&self, path: &FilePath) -> bool;
+    /// The sources of the definitions, as far as the contents of `files` name them: an included
+    /// file's own includes are known once it has been read.
+    fn sources(&self, files: &FileSet) -> Vec<Source>;
 
     /// Parses these files into definitions.
     fn parse(&self, files: &FileSet) -> Definitions;
@@ -69,19 +71,33 @@ impl std::error::Error for DefinitionRefusal {}
 pub struct DefinitionFiles {
     backend: Rc<dyn Backend>,
     files: FileSet,
+    /// The sources that `files` name.
+    sources: Vec<Source>,
     definitions: Definitions,
 }
 
 impl DefinitionFiles {
     /// No file is known yet.
     pub fn new(backend: Rc<dyn Backend>) -> Self {
-        Self { backend, files: FileSet::default(), definitions: Definitions::default() }
+        let (files, definitions) = (FileSet::default(), Definitions::default());
+        let sources = backend.sources(&files);
+        Self { backend, files, sources, definitions }
     }
 
-    /// The definitions of `files`.
-    pub fn of(backend: Rc<dyn Backend>, files: FileSet) -> Self {
-        let definitions = backend.parse(&files);
-        Self { backend, files, definitions }
+    /// The definitions of a host that has the files `all`, of which some are definition files.
+    pub fn of(backend: Rc<dyn Backend>, all: FileSet) -> Self {
+        let mut found = Self::new(backend);
+        loop {
+            let is_new = |path: &&FilePath| found.files.get(path).is_none() && found.owns(path);
+            let new: Vec<_> = all.iter().map(|(path, _)| path).filter(is_new).cloned().collect();
+            if new.is_empty() {
+                break found;
+            }
+            for path in &new {
+                found.note(path.clone(), all.get(path).cloned());
+            }
+            found.update(&new);
+        }
     }
 
     pub fn backend(&self) -> &dyn Backend {
@@ -96,6 +112,16 @@ impl DefinitionFiles {
         &self.definitions
     }
 
+    /// The places of the definition files.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Whether a file with this path is a definition file.
+    pub fn owns(&self, path: &FilePath) -> bool {
+        self.sources.iter().any(|source| source.has(path))
+    }
+
     /// Notes the new state of one file. [`DefinitionFiles::update`] parses it.
     pub fn note(&mut self, path: FilePath, state: Option<FileState>) {
         self.files.note(path, state);
@@ -104,6 +130,7 @@ impl DefinitionFiles {
     /// Parses the files that were noted.
     pub fn update(&mut self, changed: &[FilePath]) {
         self.backend.update(&mut self.definitions, &self.files, changed);
+        self.sources = self.backend.sources(&self.files);
     }
 
     /// As [`Backend::define`].

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, DefinitionRefusal};
 use crate::definitions::files::{FileEdit, FilePath, FileSet};
+use crate::definitions::sources::{Names, Source};
 use crate::definitions::{Definitions, Note};
 use crate::limits::DEFINITION_LEN_MAX;
 use crate::model::interface::Interface;
@@ -78,8 +79,8 @@ impl Backend for Native {
         &self.root
     }
 
-    fn owns(&self, path: &FilePath) -> bool {
-        name_of(path).is_some()
+    fn sources(&self, _: &FileSet) -> Vec<Source> {
+        vec![Source::folder(None, Names::Where(is_definition))]
     }
 
     fn parse(&self, files: &FileSet) -> Definitions {
@@ -122,7 +123,15 @@ pub fn path_of(name: &IfName) -> Option<FilePath> {
 
 /// The name whose definition such a file is; `None` for a file that is not one of these.
 pub fn name_of(path: &FilePath) -> Option<IfName> {
-    let name = path.as_bytes().strip_suffix(SUFFIX.as_bytes())?;
+    name_in(path.as_bytes())
+}
+
+fn is_definition(file_name: &[u8]) -> bool {
+    name_in(file_name).is_some()
+}
+
+fn name_in(file_name: &[u8]) -> Option<IfName> {
+    let name = file_name.strip_suffix(SUFFIX.as_bytes())?;
     if name.starts_with(b".") {
         return None;
     }

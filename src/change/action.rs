@@ -130,8 +130,9 @@ pub enum TransactionFile {
 /// An operation on files. Each is durable when it is reported as done.
 #[derive(Clone, Debug)]
 pub enum FileAction {
-    /// Return the contents of the definition files.
-    ReadDefinitions,
+    /// Return the contents of the definition files, and of those that were ones when this snapshot
+    /// was taken.
+    ReadDefinitions(Option<Rc<Snapshot>>),
     /// Return the files that an earlier daemon has left.
     ReadLeft,
     Write(TransactionFile, Rc<Snapshot>),

@@ -39,7 +39,7 @@ impl Keeping {
         network: Option<Network>,
     ) -> (Self, Action) {
         let keeping = Self { file, opening, network, snapshot: None };
-        (keeping, Action::File(FileAction::ReadDefinitions))
+        (keeping, Action::File(FileAction::ReadDefinitions(None)))
     }
 
     pub(super) fn handle_file(&mut self, result: FileResult) -> KeepingResult {

@@ -146,7 +146,7 @@ fn owner(operation: &FileAction) -> FileOwner {
     match operation {
         FileAction::WriteNote(_) | FileAction::ForgetNote => FileOwner::Note,
         FileAction::Remove(TransactionFile::Journal) => FileOwner::Journal,
-        FileAction::ReadDefinitions
+        FileAction::ReadDefinitions(_)
         | FileAction::ReadLeft
         | FileAction::Write(..)
         | FileAction::Remove(_)

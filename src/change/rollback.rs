@@ -237,7 +237,7 @@ impl Rollback {
     }
 
     /// The snapshot.
-    pub fn snapshot(&self) -> &Snapshot {
+    pub fn snapshot(&self) -> &Rc<Snapshot> {
         &self.snapshot
     }
 

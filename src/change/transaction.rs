@@ -6,10 +6,12 @@
 //! file. A rollback, once due, runs to its end: a failed try is followed by another one after a
 //! pause, and until one succeeds the transaction is neither committed nor forgotten.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::change::rollback::{Remains, RollbackParts};
+use crate::definitions::files::FilePath;
 use crate::limits::{ROLLBACK_PAUSE_MAX, ROLLBACK_PAUSE_MIN};
 use crate::snapshot::{Opening, Snapshot};
 
@@ -54,6 +56,8 @@ pub struct PendingRollback {
     errno: Option<i32>,
     /// The folder with copies of replaced definition files.
     pub aside: Option<String>,
+    /// The files that need no copy any more.
+    pub copied: BTreeSet<FilePath>,
     pause: Duration,
 }
 
@@ -178,6 +182,7 @@ impl PendingRollback {
             failures: Vec::new(),
             errno: None,
             aside: None,
+            copied: BTreeSet::new(),
             pause: ROLLBACK_PAUSE_MIN,
         }
     }

@@ -23,6 +23,7 @@ use crate::change::request::{Request, RequestSummary};
 use crate::change::rollback::{self, Remains, Rollback, RollbackParts, RoundResult, RoundScope};
 use crate::change::transaction::{Cause, OpenTransaction, RollbackPart, Tried};
 use crate::change::work::Work;
+use crate::definitions::files::FilePath;
 use crate::error::{CallError, HostError};
 use crate::limits::COMPARED_PER_TURN_MAX;
 use crate::model::name::IfName;
@@ -217,7 +218,8 @@ impl Undo {
                 self.compare(round, observed, Ok(Files::default()), context)
             }
             (UndoStage::Observing(round), Ok(observed)) => {
-                let read = Action::File(FileAction::ReadDefinitions);
+                let snapshot = Rc::clone(round.rollback.snapshot());
+                let read = Action::File(FileAction::ReadDefinitions(Some(snapshot)));
                 self.wait(UndoStage::Reading(round, Box::new(observed)), read)
             }
             (UndoStage::Observing(round), Err(err)) => {
@@ -257,7 +259,7 @@ impl Undo {
                 self.compare(round, *observed, files, context)
             }
             UndoStage::Copying(round, plan) => {
-                note_copies(result, open);
+                note_copies(result, &plan, open);
                 self.work(round, plan)
             }
             UndoStage::SettingAside(text, errno) => self.handle_aside(text, errno, result),
@@ -418,11 +420,11 @@ impl Undo {
             }
         };
         debug!("rollback, round {}:\n{plan}", round.rollback.round());
-        // Another try makes no new copies.
-        let is_first = round.rollback.round() == 1;
-        let is_copied = open.ending().is_some_and(|ending| ending.aside.is_some());
-        let restored = plan.steps.iter().filter_map(|it| it.step.restores()).cloned();
-        let restored: Vec<_> = restored.filter(|_| is_first && !is_copied).collect();
+        // Another try, or round, makes no new copies.
+        let copied = open.ending().map(|ending| &ending.copied);
+        let is_copied = |path: &FilePath| copied.is_some_and(|copied| copied.contains(path));
+        let restored = plan.steps.iter().filter_map(|it| it.step.restores());
+        let restored: Vec<_> = restored.filter(|file| !is_copied(&file.path)).cloned().collect();
         match restored.is_empty() {
             true => self.work(round, plan),
             false => {
@@ -578,15 +580,18 @@ pub(super) fn postpone(open: &mut OpenTransaction, why: &str, context: &Context<
 }
 
 /// Notes the copies of replaced files. If none could be made, the rollback continues.
-fn note_copies(result: FileResult, open: &mut OpenTransaction) {
+fn note_copies(result: FileResult, plan: &Plan, open: &mut OpenTransaction) {
     match result {
-        Ok(FileAnswer::Aside(Some(set))) => {
-            info!("the edited definition files are kept in {set}");
-            if let Some(ending) = open.ending() {
-                ending.aside = Some(set);
+        Ok(answer) => {
+            let Some(ending) = open.ending() else { return };
+            let restored = plan.steps.iter().filter_map(|it| it.step.restores());
+            ending.copied.extend(restored.map(|file| file.path.clone()));
+            if let FileAnswer::Aside(Some(set)) = answer {
+                info!("the edited definition files are kept in {set}");
+                let first = ending.aside.take();
+                ending.aside = Some(first.map_or(set.clone(), |first| format!("{first}, {set}")));
             }
         }
-        Ok(_) => {}
         Err(err) => warn!("{err}: the edited definition files are not kept"),
     }
 }

@@ -28,6 +28,18 @@ impl FilePath {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The names of the folders that lead to the file, and its own.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/')
+    }
+
+    /// The names of the folders that lead to the file, and its own name.
+    pub fn split(&self) -> (impl Iterator<Item = &[u8]>, &[u8]) {
+        let mut folders = self.components();
+        let name = folders.next_back().unwrap_or_default();
+        (folders, name)
+    }
 }
 
 /// As text; bytes that are not text are escaped.

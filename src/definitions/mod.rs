@@ -4,6 +4,7 @@
 //! [`crate::backend`] knows how files are read and written.
 
 pub mod files;
+pub mod sources;
 
 use crate::definitions::files::FilePath;
 use crate::model::interface::Interface;

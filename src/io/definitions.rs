@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The folder of definition files: read at the start, watched from then on, and edited.
+//! The definition files: read at the start, watched from then on, and edited.
 //!
-//! The kernel queues the event of a change to the folder before the system call that made it
+//! The kernel queues the event of a change to a folder before the system call that made it
 //! returns, and the event of a file's content when the file is closed. A caller that drains the
 //! store before it answers a call therefore includes every edit made before that call. Only files
-//! named by events are read again. When events are lost, or another folder has taken the name, all
-//! files are; where the folder cannot be watched, all are read each time.
+//! named by events are read again. When events are lost, or another folder has taken a name, all
+//! files are; where a folder cannot be watched, all are read each time.
+//!
+//! The contents of files may name further ones ([`Source`]), in other folders. These are read and
+//! watched as soon as the file that names them is read, and no longer when it ceases to.
 //!
 //! Clients can use up the process's descriptors. One is reserved for reading files; a file that
 //! cannot be read even so, for lack of memory, keeps its old content and is tried again.
 //!
-//! Two changes cause no event and are checked for: another folder takes the name, and the target of
-//! a symbolic link in it changes. A change by another host in a shared file system is not noticed.
+//! Two changes cause no event and are checked for: another folder takes a name, and the target of
+//! a symbolic link changes. A change by another host in a shared file system is not noticed.
 
+mod folders;
 mod link;
 mod edit;
 mod keep;
@@ -21,8 +25,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::mem;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,13 +33,15 @@ use log::{debug, warn};
 
 use crate::backend::{Backend, DefinitionFiles};
 use crate::definitions::files::{FilePath, FileState};
+use crate::definitions::sources::Source;
 use crate::definitions::{Definitions, Note};
 use crate::error::HostError;
+use crate::io::definitions::folders::{FileId, Folders};
 use crate::io::files;
-use crate::limits::{DEFINITION_LEN_MAX, FOLDER_NEWS_PER_TURN_MAX};
+use crate::limits::{DEFINITION_LEN_MAX, DEFINITION_SOURCE_COUNT_MAX, FOLDER_NEWS_PER_TURN_MAX};
 use crate::model::client::Privilege;
 use crate::model::sorted::SortedMap;
-use crate::sys::inotify::{self, FileChange, FileEvent, Watch};
+use crate::sys::inotify::{self, FileChange, FileEvent};
 
 /// Space for the events of one edit, and of many (inotify(7) requires at least 272 bytes).
 const NEWS_LEN: usize = 4096;
@@ -48,10 +52,10 @@ pub struct DefinitionStore {
     dir: PathBuf,
     privilege: Privilege,
     files: DefinitionFiles,
-    /// The inotify queue; `None` if there is none.
-    queue: Option<OwnedFd>,
-    folder: Folder,
-    /// The error of reading or watching the folder, if any; logged once.
+    folders: Folders,
+    /// The sources that the folders were searched for.
+    sources: Vec<Source>,
+    /// The error of reading or watching a folder, if any; logged once.
     complaint: Option<HostError>,
     /// The error of listing the files, if any.
     unlisted: Option<HostError>,
@@ -62,23 +66,6 @@ pub struct DefinitionStore {
     /// A descriptor that is released while files are read and written.
     reserve: Option<File>,
 }
-
-/// The state of the folder's path.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Folder {
-    /// Missing or inaccessible.
-    Missing,
-    /// A folder that is read each time.
-    Unwatched,
-    Watched {
-        watch: Watch,
-        identity: FileId,
-    },
-}
-
-/// The identity of a file: device and inode.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct FileId(u64, u64);
 
 /// The identity and state of a file: the time of its last change and its length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,12 +88,6 @@ impl Default for Stale {
     }
 }
 
-impl FileId {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self(metadata.dev(), metadata.ino())
-    }
-}
-
 impl Stamp {
     /// Returns `None` if the path does not exist.
     fn of(path: &Path) -> Option<Self> {
@@ -117,39 +98,39 @@ impl Stamp {
 }
 
 impl DefinitionStore {
-    /// Reads the backend's folder and watches it. A missing folder has no definitions, and is
-    /// noticed when it is created; errors of the folder or its files are logged as warnings.
+    /// Reads the backend's files and watches their folders. A missing folder has no definitions, and
+    /// is noticed when it is created; errors of folders and files are logged as warnings.
     pub fn open(backend: Rc<dyn Backend>, privilege: Privilege) -> Self {
         let dir = backend.root().to_owned();
         let queue = inotify::queue().inspect_err(|err| {
             let err = HostError::new("watch", dir.display().to_string(), err);
-            warn!("{err}; reading the folder at each call instead");
+            warn!("{err}; reading all files at each call instead");
         });
-        remove_temporaries(&dir);
         let mut store = Self {
+            folders: Folders::new(dir.clone(), queue.ok()),
             dir,
             privilege,
             files: DefinitionFiles::new(backend),
-            queue: queue.ok(),
-            folder: Folder::Missing,
+            sources: Vec::new(),
             complaint: None,
             unlisted: None,
             links: SortedMap::default(),
             unread: Stale::default(),
             reserve: None,
         };
-        store.read_folder();
-        store.remove_temporaries_of_links();
+        store.read_all();
+        store.remove_temporaries();
         store.reserve = reserve();
         store
     }
 
-    /// Removes what an earlier daemon has left beside the files that links lead to.
-    fn remove_temporaries_of_links(&self) {
-        let target = |path| link::target(self.files.backend(), path).ok().flatten();
+    /// Removes what an earlier daemon has left beside the files, and beside those that links lead
+    /// to.
+    fn remove_temporaries(&self) {
+        let target = |path| link::target(&self.files, path).ok().flatten();
         let targets = self.links.keys().filter_map(target).map(|target| self.path(&target));
-        let folders: BTreeSet<_> =
-            targets.filter_map(|target| target.parent().map(Path::to_owned)).collect();
+        let of_targets = targets.filter_map(|target| target.parent().map(Path::to_owned));
+        let folders: BTreeSet<_> = self.folders.places().chain(of_targets).collect();
         folders.iter().for_each(|folder| remove_temporaries(folder));
     }
 
@@ -163,16 +144,11 @@ impl DefinitionStore {
         &self.files
     }
 
-    /// Applies all changes of the folder. Without a change this takes one read(2) and one stat(2),
-    /// and another stat(2) for each symbolic link.
+    /// Applies all changes of the files. Without a change this takes one read(2), and a stat(2)
+    /// for each folder and each symbolic link.
     pub fn drain(&mut self) {
         let mut stale = self.read_news().and(mem::take(&mut self.unread));
-        let is_same = match self.folder {
-            Folder::Missing => identity_of(&self.dir).is_err(),
-            Folder::Unwatched => false,
-            Folder::Watched { identity, .. } => identity_of(&self.dir) == Ok(identity),
-        };
-        if !is_same {
+        if !self.folders.are_same() {
             stale = Stale::Everything;
         }
         if let Stale::Files(changes) = &mut stale {
@@ -183,19 +159,20 @@ impl DefinitionStore {
         }
         self.reserve = None;
         match stale {
-            Stale::Everything => self.read_folder(),
+            Stale::Everything => self.read_all(),
             Stale::Files(changes) => self.read_files(changes),
         }
         self.reserve = reserve();
     }
 
-    /// Creates the folder, if it is missing.
-    fn make_folder(&mut self) -> Result<(), HostError> {
-        if self.folder != Folder::Missing {
+    /// Creates the folder of a file, if it is missing.
+    fn make_folder_of(&mut self, path: &FilePath) -> Result<(), HostError> {
+        let place = self.path(path);
+        let Some(folder) = place.parent().filter(|_| self.folders.lack(path)) else {
             return Ok(());
-        }
-        files::make_folder(&self.dir, self.folder_mode())?;
-        self.read_folder();
+        };
+        files::make_folder(folder, self.folder_mode())?;
+        self.read_all();
         Ok(())
     }
 
@@ -209,7 +186,7 @@ impl DefinitionStore {
     /// Reads all waiting events.
     fn read_news(&mut self) -> Stale {
         let mut stale = Stale::default();
-        let Some(queue) = &self.queue else { return stale };
+        let Some(queue) = &self.folders.queue else { return stale };
         let mut buffer = [0; NEWS_LEN];
         for _ in 0..FOLDER_NEWS_PER_TURN_MAX {
             match inotify::read(queue, &mut buffer) {
@@ -220,7 +197,7 @@ impl DefinitionStore {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return stale,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 Err(err) => {
-                    debug!("{}: {err}; reading the folder again", self.dir.display());
+                    debug!("{}: {err}; reading all files again", self.dir.display());
                     return Stale::Everything;
                 }
             }
@@ -238,60 +215,51 @@ impl DefinitionStore {
         }
     }
 
-    /// Reads all files, and watches the folder that now has the name.
-    fn read_folder(&mut self) {
-        let watched = self.watch_folder();
-        let listed = match self.folder {
-            Folder::Missing => Ok(BTreeSet::new()),
-            Folder::Unwatched | Folder::Watched { .. } => self.list(),
-        };
+    /// Reads all files, and watches the folders that now have their names.
+    fn read_all(&mut self) {
+        self.folders.unwatch_all();
+        let Some(found) = self.walk() else { return };
+        let known = self.files.files().iter().map(|(path, _)| path.clone());
+        let paths: BTreeSet<_> = known.chain(found).collect();
+        self.read_files(paths.into_iter().map(|path| (path, FileChange::Other)));
+    }
+
+    /// Finds the files; `None` if that must be tried again, for lack of a resource.
+    fn walk(&mut self) -> Option<BTreeSet<FilePath>> {
+        self.sources = self.files.sources().to_vec();
+        let walk = self.folders.walk(&self.sources);
         // Both errors mostly have the same cause; that of the list is preferred.
-        let complaint = listed.as_ref().err().or(watched.as_ref().err());
+        let complaint = walk.unlisted.as_ref().or(walk.unwatched.as_ref());
         if self.complaint.as_ref() != complaint {
             complaint.iter().for_each(|err| warn!("{err}; retrying at each call"));
             self.complaint = complaint.cloned();
         }
-        self.unlisted = match (&listed, &watched, self.folder) {
-            (Err(err), _, _) | (Ok(_), Err(err), Folder::Missing) => Some(err.clone()),
-            (Ok(_), _, _) => None,
-        };
-        let mut paths = match listed {
-            Err(err) if is_shortage(&err) => {
-                self.unread = Stale::Everything;
+        let is_short = walk.unlisted.as_ref().is_some_and(is_shortage);
+        self.unlisted = walk.unlisted;
+        if is_short {
+            self.unread = Stale::Everything;
+            return None;
+        }
+        Some(walk.files)
+    }
+
+    /// Reads these files and those that they name, and logs warnings about invalid ones.
+    fn read_files(&mut self, files: impl IntoIterator<Item = (FilePath, FileChange)>) {
+        self.read_these(files.into_iter().collect());
+        // Each round adds a source, unless the files are edited meanwhile.
+        for _ in 0..=DEFINITION_SOURCE_COUNT_MAX {
+            if self.files.sources() == self.sources {
                 return;
             }
-            listed => listed.unwrap_or_default(),
-        };
-        paths.extend(self.files.files().iter().map(|(path, _)| path.clone()));
-        self.read_files(paths.into_iter().map(|path| (path, FileChange::Other)));
-    }
-
-    /// Watches the folder that now has the name. It is watched before it is read, so that changes
-    /// in between cause events.
-    fn watch_folder(&mut self) -> Result<(), HostError> {
-        if let (Some(queue), Folder::Watched { watch, .. }) = (&self.queue, self.folder) {
-            // The watch may have ended by itself.
-            let _ = inotify::unwatch(queue, watch);
+            let Some(mut found) = self.walk() else { return };
+            let known = || self.files.files().iter().map(|(path, _)| path);
+            found.retain(|path| self.files.files().get(path).is_none());
+            found.extend(known().filter(|path| !self.files.owns(path)).cloned());
+            self.read_these(found.into_iter().map(|path| (path, FileChange::Other)).collect());
         }
-        self.folder = Folder::Missing;
-        let identity = match identity_of(&self.dir) {
-            Err(err) if err.errno() == libc::ENOENT => return Ok(()),
-            identity => identity?,
-        };
-        self.folder = Folder::Unwatched;
-        let Some(queue) = &self.queue else { return Ok(()) };
-        let watch = inotify::watch_folder(queue, &self.dir).map_err(|err| {
-            // The kernel's text for it, "no space left on device", is misleading.
-            let is_limit = err.raw_os_error() == Some(libc::ENOSPC);
-            let reason = if is_limit { " within fs.inotify.max_user_watches" } else { "" };
-            HostError::new("watch", format!("{}{reason}", self.dir.display()), &err)
-        })?;
-        self.folder = Folder::Watched { watch, identity };
-        Ok(())
     }
 
-    /// Reads these files, and logs warnings about invalid ones.
-    fn read_files(&mut self, files: impl IntoIterator<Item = (FilePath, FileChange)>) {
+    fn read_these(&mut self, files: Vec<(FilePath, FileChange)>) {
         let mut changed = Vec::new();
         for (path, change) in files {
             if self.read_file(&path, change) {
@@ -307,10 +275,16 @@ impl DefinitionStore {
         }
     }
 
-    /// Reads one file. Returns whether its content has changed.
+    /// Reads one file; one that is no longer a definition file is forgotten. Returns whether its
+    /// content has changed.
     fn read_file(&mut self, path: &FilePath, change: FileChange) -> bool {
         let place = self.path(path);
         self.links.remove(path);
+        if !self.files.owns(path) {
+            let is_known = self.files.files().get(path).is_some();
+            self.files.note(path.clone(), None);
+            return is_known;
+        }
         if fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_symlink()) {
             // Before it is read, so that a change in between is noticed next time.
             self.links.insert(path.clone(), Stamp::of(&place));
@@ -337,33 +311,33 @@ impl DefinitionStore {
 
     /// Adds the files of an event. Events of a folder that was watched before are outdated.
     fn add_news(&self, stale: &mut Stale, event: FileEvent<'_>) {
-        let is_current = |of| matches!(self.folder, Folder::Watched { watch, .. } if watch == of);
-        match (event, &mut *stale) {
-            (FileEvent::Overflow, _) => *stale = Stale::Everything,
-            (FileEvent::Folder { watch }, _) if is_current(watch) => *stale = Stale::Everything,
-            (FileEvent::File { watch, name, change }, Stale::Files(changes))
-                if is_current(watch) =>
-            {
-                let path = FilePath::new(name).filter(|path| self.files.backend().owns(path));
-                if let Some(path) = path {
-                    if change == FileChange::Other || !changes.contains_key(&path) {
-                        changes.insert(path, change);
+        match event {
+            FileEvent::Overflow => *stale = Stale::Everything,
+            FileEvent::Folder { watch } => {
+                if self.folders.watched_by(watch).next().is_some() {
+                    *stale = Stale::Everything;
+                }
+            }
+            FileEvent::File { watch, name, change } => {
+                for (folder, holds_folders) in self.folders.watched_by(watch) {
+                    let path = FilePath::new(folders::join(folder, name));
+                    self.add_file(stale, path, change);
+                    if holds_folders {
+                        *stale = Stale::Everything;
                     }
                 }
             }
-            (FileEvent::Folder { .. } | FileEvent::File { .. }, _) => {}
         }
     }
 
-    /// Returns the definition files in the folder.
-    fn list(&self) -> Result<BTreeSet<FilePath>, HostError> {
-        let refuse = |err| HostError::new("read", self.dir.display().to_string(), &err);
-        let mut paths = BTreeSet::new();
-        for entry in fs::read_dir(&self.dir).map_err(refuse)? {
-            let path = FilePath::new(entry.map_err(refuse)?.file_name().into_vec());
-            paths.extend(path.filter(|path| self.files.backend().owns(path)));
+    fn add_file(&self, stale: &mut Stale, path: Option<FilePath>, change: FileChange) {
+        if let (Stale::Files(changes), Some(path)) =
+            (stale, path.filter(|path| self.files.owns(path)))
+        {
+            if change == FileChange::Other || !changes.contains_key(&path) {
+                changes.insert(path, change);
+            }
         }
-        Ok(paths)
     }
 
     fn path(&self, path: &FilePath) -> PathBuf {
@@ -410,13 +384,6 @@ fn remove_temporaries(folder: &Path) {
     match files::remove_temporaries(folder) {
         Err(err) if err.errno() != libc::ENOENT => debug!("{err}"),
         Err(_) | Ok(()) => {}
-    }
-}
-
-fn identity_of(dir: &Path) -> Result<FileId, HostError> {
-    match fs::metadata(dir) {
-        Ok(metadata) => Ok(FileId::of(&metadata)),
-        Err(err) => Err(HostError::new("read", dir.display().to_string(), &err)),
     }
 }
 

@@ -7,7 +7,12 @@
 
 /// Whether the whole of `name` fits the pattern.
 pub fn fits(pattern: &str, name: &str) -> bool {
-    search(pattern.as_bytes(), name.as_bytes(), Extent::Whole)
+    fits_bytes(pattern.as_bytes(), name.as_bytes())
+}
+
+/// The same for a name that need not be text.
+pub(crate) fn fits_bytes(pattern: &[u8], name: &[u8]) -> bool {
+    search(pattern, name, Extent::Whole)
 }
 
 /// Whether some part of `name` fits the pattern, as if a star stood at both its ends.

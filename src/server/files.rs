@@ -34,7 +34,10 @@ pub(super) fn perform(
     };
     let of_none = |cause: HostError| FileError { cause, is_there: false };
     FileProgress::Done(match action {
-        FileAction::ReadDefinitions => store.keep().map(FileAnswer::Definitions).map_err(of_none),
+        FileAction::ReadDefinitions(then) => {
+            let then = then.as_ref().map(|snapshot| &snapshot.files);
+            store.keep(then).map(FileAnswer::Definitions).map_err(of_none)
+        }
         FileAction::ReadLeft => Ok(FileAnswer::Left(Box::new(LeftFiles {
             snapshot: dir.read(TransactionFile::Snapshot),
             rollback: dir.read(TransactionFile::Rollback),

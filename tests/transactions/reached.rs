@@ -7,6 +7,7 @@ use std::time::Duration;
 use simulation::value_daemon::ValueDaemon;
 use simulation::view::{View, difference};
 use virtinterfaced::change::request::RequestedCall;
+use virtinterfaced::definitions::files::FilePath;
 use virtinterfaced::error::{CallError, ErrorCode};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::proto::interface::{ChangeCall, TransactionCall};
@@ -117,10 +118,10 @@ impl State {
         let mut rebooted = self.clone();
         let outcome = self.perform(Op::Rollback);
         self.check_back(outcome, &format!("{label}, then a rollback"));
-        let files = rebooted.then.as_ref().unwrap().files.clone();
+        let then = rebooted.then.clone().unwrap();
         let outcome = rebooted.daemon.reboot(rebooted.scene().host.parse().unwrap());
         assert_eq!(outcome, Ok(()), "{label}, then a reboot");
-        assert_eq!(rebooted.daemon.kernel.files(), &files, "{label}, then a reboot");
+        assert_eq!(rebooted.view_beside(&then).files, then.files, "{label}, then a reboot");
         assert!(rebooted.daemon.opening().is_none(), "{label}, then a reboot");
     }
 
@@ -297,7 +298,7 @@ impl State {
     /// Checks that the host is restored, except what the scene permits to be lost.
     fn check(&mut self, then: &View, outcome: Result<(), CallError>, label: &str) {
         self.daemon.kernel.settle();
-        let now = self.view();
+        let now = self.view_beside(then);
         let lost = self.scene().lost;
         let is_new = |guest: &&IfName| !then.guests.contains_key(*guest);
         let new: Vec<_> = now.guests.keys().filter(is_new).map(IfName::as_str).collect();
@@ -320,6 +321,18 @@ impl State {
         let mut state = self.clone();
         state.daemon.kernel.settle();
         state.view()
+    }
+
+    /// The host without the files that were made since and that define nothing, as no definition
+    /// file includes them: they are the administrator's.
+    fn view_beside(&self, then: &View) -> View {
+        let mut kernel = self.daemon.kernel.clone();
+        let definitions = self.daemon.definition_files();
+        let is_strange =
+            |path: &&FilePath| !then.files.contains_key(path) && !definitions.owns(path);
+        let strange: Vec<_> = kernel.files().keys().filter(is_strange).cloned().collect();
+        strange.into_iter().for_each(|path| kernel.put_file(path, None));
+        View::of(&kernel)
     }
 
     pub(crate) fn view(&self) -> View {

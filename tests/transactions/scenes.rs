@@ -378,8 +378,9 @@ pub(crate) const DHCP: Scene = Scene {
     lost: &[],
 };
 
-/// Definitions that share a file, which is a symbolic link; those that are started at boot need a
-/// second file.
+/// Definitions that share a file, which is a symbolic link and includes files of another folder;
+/// those that are started at boot need a second file. By hand, an included file is added or edited,
+/// and no longer included; and a file that was there before becomes one.
 pub(crate) const SHARED: Scene = Scene {
     name: "shared",
     host: PLAIN_HOST,
@@ -387,13 +388,19 @@ pub(crate) const SHARED: Scene = Scene {
     files: Files(&[
         ("interfaces -> real/interfaces", Some(File(STANZAS, 0o640, 5, 6))),
         ("autostart", Some(File("eth0\n# by hand\neth1\n", 0o644, 0, 27))),
+        ("rack/eth3", Some(File(ETH3_STANZA, 0o604, 7, 0))),
+        ("spare/eth4", Some(File(ETH4_STANZA, 0o600, 0, 7))),
     ]),
     define: &[BR0_AT_BOOT],
-    undefine: &["br0", "eth1"],
+    undefine: &["br0", "eth3", "eth1"],
     create: &["br0", "eth0", "eth1"],
     destroy: &["br0", "eth0"],
     edits: &[
-        Files(&[("interfaces -> real/interfaces", Some(File(STANZAS_BY_HAND, 0o600, 5, 0)))]),
+        Files(&[
+            ("interfaces -> real/interfaces", Some(File(STANZAS_BY_HAND, 0o600, 5, 0))),
+            ("rack/eth3", Some(File("", 0o604, 7, 0))),
+        ]),
+        Files(&[("rack/eth5", Some(File("a new one\n", 0o644, 0, 0)))]),
         Files(&[("interfaces", Some(File(STANZAS, 0o644, 0, 0))), ("autostart", None)]),
     ],
     by_hand: PLAIN.by_hand,
@@ -412,12 +419,18 @@ const STANZAS: &str = "the servers' network\t\n---
 <interface type='ethernet' name='eth1'/>   ---
 <interface type='ethernet' name='eth2'><mtu size='1400'/></interface>
 ---
+include rack/*
+---
 not XML, and without a line's end";
+const ETH3_STANZA: &str = "<interface type='ethernet' name='eth3'/>\n---\n# by hand";
+const ETH4_STANZA: &str = "<interface type='ethernet' name='eth4'/>\n";
 const STANZAS_BY_HAND: &str = "<interface type='ethernet' name='eth1'>
   <protocol family='ipv4'><ip address='198.51.100.7' prefix='24'/></protocol>
 </interface>
 ---
 <interface type='ethernet' name='eth1'/>
+---
+include spare/eth4
 ---
 <interface type='ether
 ---

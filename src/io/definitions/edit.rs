@@ -35,9 +35,9 @@ impl DefinitionStore {
     fn write(&mut self, edit: &FileEdit) -> Result<(), HostError> {
         let path = self.path(&edit.path);
         let outcome = match &edit.after {
-            Some(after) => self.make_folder().and_then(|()| {
+            Some(after) => self.make_folder_of(&edit.path).and_then(|()| {
                 let target = match self.links.contains_key(&edit.path) {
-                    true => link::target(self.files.backend(), &edit.path)?,
+                    true => link::target(&self.files, &edit.path)?,
                     false => None,
                 };
                 let place = target.as_ref().map_or_else(|| path.clone(), |it| self.path(it));
@@ -65,12 +65,13 @@ impl DefinitionStore {
                 outcome
             }
         };
-        if outcome.is_ok() && !self.links.contains_key(&edit.path) {
+        let is_known = outcome.is_ok() && !self.links.contains_key(&edit.path);
+        if is_known {
             self.files.note(edit.path.clone(), edit.after.clone().map(FileState::Content));
             self.files.update(std::slice::from_ref(&edit.path));
-        } else {
-            self.read_files([(edit.path.clone(), FileChange::Other)]);
         }
+        let unknown = (!is_known).then(|| (edit.path.clone(), FileChange::Other));
+        self.read_files(unknown);
         outcome
     }
 
@@ -80,7 +81,8 @@ impl DefinitionStore {
             HostError::new("write", object, &io::Error::from_raw_os_error(errno))
         };
         let path = self.path(&edit.path);
-        if !self.files.backend().owns(&edit.path) {
+        self.drain();
+        if !self.files.owns(&edit.path) {
             let object = format!("{}, which is not a definition file", path.display());
             return Err(refuse(object, libc::EINVAL));
         }
@@ -88,11 +90,10 @@ impl DefinitionStore {
         if u64::try_from(len).is_ok_and(|len| len > DEFINITION_LEN_MAX) {
             return Err(refuse(path.display().to_string(), libc::EFBIG));
         }
-        self.drain();
         match self.files.files().get(&edit.path) {
             // The error of a dangling link says so, and is preferred.
             Some(FileState::Unreadable(err)) => {
-                let target = link::target(self.files.backend(), &edit.path);
+                let target = link::target(&self.files, &edit.path);
                 Err(target.err().unwrap_or_else(|| err.clone()))
             }
             state if state.and_then(FileState::content) == edit.before.as_deref() => Ok(()),

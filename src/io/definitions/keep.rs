@@ -12,22 +12,23 @@ use log::warn;
 
 use crate::definitions::files::{FilePath, FileState};
 use crate::error::HostError;
-use crate::io::definitions::{DefinitionStore, Stale, link, reserve};
+use crate::io::definitions::{DefinitionStore, Stale, link, read, reserve};
 use crate::io::files::{self, FileAccess};
 use crate::snapshot::files::{FileRestoration, Files, KeptFile, KeptFiles, StoredFile, Target};
 use crate::sys::inotify::FileChange;
 
 impl DefinitionStore {
-    /// Returns all definition files in their present state. A file that could not be read, and so
-    /// not be restored, is marked as such, with a warning.
+    /// Returns all definition files in their present state, and those that were definition files
+    /// `then`. A file that could not be read, and so not be restored, is marked as such, with a
+    /// warning.
     ///
     /// # Errors
     /// The folder or one of its files cannot be read now, although it should be.
-    pub fn keep(&mut self) -> Result<Files, HostError> {
+    pub fn keep(&mut self, then: Option<&Files>) -> Result<Files, HostError> {
         self.drain();
         // No event announces that a disk has recovered.
         if self.unlisted.is_some() {
-            self.read_folder();
+            self.read_all();
         }
         if let Some(err) = &self.unlisted {
             return Err(err.clone());
@@ -46,18 +47,31 @@ impl DefinitionStore {
         for (path, state) in self.files.files().iter() {
             by_path.extend(self.kept(path, state)?.map(|kept| (path.clone(), kept)));
         }
-        Ok(Files { root: self.dir.as_os_str().as_bytes().to_vec(), by_path })
+        let root = self.dir.as_os_str().as_bytes().to_vec();
+        let then = then.filter(|then| then.root == root).into_iter();
+        for path in then.flat_map(|then| then.by_path.keys()).filter(|path| !self.files.owns(path))
+        {
+            let state = match read(&self.path(path)) {
+                Ok(None) => continue,
+                Ok(Some(bytes)) => FileState::Content(bytes),
+                Err(err) => FileState::Unreadable(err),
+            };
+            by_path.extend(self.kept(path, &state)?.map(|kept| (path.clone(), kept)));
+        }
+        Ok(Files { root, by_path })
     }
 
-    /// Restores one file, durably.
+    /// Restores one file, durably. A file is not removed if it was no definition file then: it was
+    /// there already, and a file that names it has been edited since.
     ///
     /// # Errors
     /// The kernel refused. The file is unchanged, or restored.
     pub fn restore(&mut self, file: &FileRestoration) -> Result<(), HostError> {
         let path = self.path(&file.path);
         self.reserve = None;
-        let is_made = file.after.as_ref().map_or(Ok(()), |_| self.make_folder());
+        let is_made = file.after.as_ref().map_or(Ok(()), |_| self.make_folder_of(&file.path));
         let outcome = is_made.and_then(|()| match &file.after {
+            None if !self.files.owns(&file.path) => Ok(()),
             None => files::remove(&path),
             Some(KeptFile::Unread) => Ok(()),
             Some(KeptFile::Link { text, target }) => {
@@ -94,7 +108,7 @@ impl DefinitionStore {
         if metadata.is_symlink() {
             let text = fs::read_link(&place).map_err(refuse)?.into_os_string().into_vec();
             // Files that are not written through the link need not be restored.
-            let target = link::target(self.files.backend(), path).ok().flatten();
+            let target = link::target(&self.files, path).ok().flatten();
             let file = target.zip(state.content()).map(|(path, bytes)| {
                 let metadata = fs::metadata(self.path(&path)).map_err(refuse)?;
                 Ok(Target { path, file: stored(bytes, &metadata) })

@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::backend::Backend;
+use crate::backend::DefinitionFiles;
 use crate::definitions::files::FilePath;
 use crate::error::HostError;
-use crate::io::files;
+use crate::io::files::below;
 
 /// The text of the link at `place`; `None` if it is not a link.
 ///
@@ -31,11 +31,11 @@ pub(super) fn text(place: &Path) -> io::Result<Option<PathBuf>> {
 /// The link is dangling or part of a loop, leads out of the backend's root, or to another
 /// definition file, which would become a copy of this one.
 pub(super) fn target(
-    backend: &dyn Backend,
+    files: &DefinitionFiles,
     path: &FilePath,
 ) -> Result<Option<FilePath>, HostError> {
-    let root = backend.root();
-    let place = files::below(root, path);
+    let root = files.backend().root();
+    let place = below(root, path);
     let shown = place.display();
     let refuse = |object: String, err: &io::Error| HostError::new("write", object, err);
     let text = text(&place).map_err(|err| refuse(shown.to_string(), &err))?;
@@ -50,7 +50,7 @@ pub(super) fn target(
         let object = format!("{shown}, a symbolic link to {text} outside {}", root.display());
         return Err(refuse(object, &not_supported));
     };
-    if backend.owns(&target) {
+    if files.owns(&target) {
         let object = format!("{shown}, a symbolic link to the definition file {target}");
         return Err(refuse(object, &not_supported));
     }

@@ -2,12 +2,15 @@
 //! Tests with real folders, and edits by other processes, as an administrator makes them.
 
 mod scene;
+mod includes;
 mod links;
 
 use super::*;
 use crate::definitions::files::FileEdit;
+use crate::io::definitions::folders::{Folder, FolderState};
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
+use crate::sys::inotify::Watch;
 use scene::{Scene, edit, open, path, summary};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -164,12 +167,21 @@ fn a_file_that_is_about_to_be_written_is_not_there_yet() {
     assert_eq!(summary(&store), ["eth0"]);
 }
 
+/// The watch of the store's only folder.
+fn watch_of(store: &DefinitionStore) -> Option<Watch> {
+    let folders: Vec<_> = store.folders.by_path.values().collect();
+    let [Folder { state: FolderState::Watched { watch, .. }, .. }] = folders[..] else {
+        return None;
+    };
+    Some(*watch)
+}
+
 #[test]
 fn lost_news_and_an_end_of_the_watch_mean_everything() {
     let scene = Scene::new();
     let store = scene.open();
-    let Folder::Watched { watch, .. } = store.folder else { panic!("{:?}", store.folder) };
-    let other = inotify::watch_folder(store.queue.as_ref().unwrap(), &scene.dir).unwrap();
+    let watch = watch_of(&store).unwrap();
+    let other = inotify::watch_folder(store.folders.queue.as_ref().unwrap(), &scene.dir).unwrap();
 
     let file = |watch, name, change| FileEvent::File { watch, name, change };
     let files = |changes: &[(&str, FileChange)]| {
@@ -257,7 +269,7 @@ fn the_folder_is_made_when_it_is_needed() {
             let permissions = fs::metadata(&dir).unwrap().permissions();
             assert_eq!(permissions.mode() & 0o7777, mode & mask, "{}", dir.display());
         }
-        assert!(matches!(store.folder, Folder::Watched { .. }));
+        assert!(watch_of(&store).is_some());
         fs::remove_dir_all(&dir).unwrap();
         store.drain();
         assert_eq!(summary(&store), [""; 0]);

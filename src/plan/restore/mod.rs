@@ -90,13 +90,16 @@ impl fmt::Display for Loss {
     }
 }
 
-/// The plan that restores the files `then` from the files `now`.
+/// The plan that restores the files `then` from the files `now`. Files are removed last: it depends
+/// on the others which files are definition files.
 pub(crate) fn restore_files(then: &KeptFiles, now: &KeptFiles) -> Plan {
     let step = |file: FileRestoration| Planned {
         step: Step::File(FileStep::Restore(file)),
         undo: Vec::new(),
     };
-    let steps = files::restorations(then, now).into_iter().map(step).collect();
+    let (removed, written): (Vec<_>, Vec<_>) =
+        files::restorations(then, now).into_iter().partition(|file| file.after.is_none());
+    let steps = written.into_iter().chain(removed).map(step).collect();
     Plan { steps, ..Plan::default() }
 }
 

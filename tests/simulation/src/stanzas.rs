@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! [`Stanzas`]: a second, small backend. All definitions share one file, and a definition may need
-//! two.
+//! [`Stanzas`]: a second, small backend. Definitions share files, a definition may need two, and
+//! files include others.
 //!
 //! `interfaces` has the XML of one interface in each stanza, without its start mode. A line `---`
-//! separates stanzas; one that is not XML is a comment. `autostart` has a line for each interface
-//! that is started at boot. Everything that an edit is not about stays byte for byte.
+//! separates stanzas. A stanza `include PATTERN` names further files of stanzas, which follow those
+//! of the file that names them; any other that is not XML is a comment. `autostart` has a line for
+//! each interface that is started at boot. Everything that an edit is not about stays byte for byte.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::path::Path;
 
 use virtinterfaced::backend::{Backend, DefinitionRefusal};
 use virtinterfaced::definitions::files::{FileEdit, FilePath, FileSet};
+use virtinterfaced::definitions::sources::Source;
 use virtinterfaced::definitions::{Definitions, Note};
 use virtinterfaced::model::interface::{Interface, StartMode};
 use virtinterfaced::model::name::IfName;
@@ -20,6 +23,7 @@ use virtinterfaced::xml::parse::parse;
 const INTERFACES: &str = "interfaces";
 const AUTOSTART: &str = "autostart";
 const SEPARATOR: &str = "---\n";
+const INCLUDE: &str = "include ";
 
 /// See the module.
 #[derive(Debug)]
@@ -30,33 +34,40 @@ impl Backend for Stanzas {
         Path::new("/etc/stanzas")
     }
 
-    fn owns(&self, path: &FilePath) -> bool {
-        [INTERFACES, AUTOSTART].iter().any(|own| path.as_bytes() == own.as_bytes())
+    fn sources(&self, files: &FileSet) -> Vec<Source> {
+        let own = [INTERFACES, AUTOSTART].into_iter().filter_map(path);
+        let mut sources: Vec<_> = own.map(|path| Source::file(&path)).collect();
+        for path in stanza_files(files) {
+            let new = includes(files, &path).filter(|source| !sources.contains(source));
+            let new: Vec<_> = new.collect();
+            sources.extend(new);
+        }
+        sources
     }
 
     fn parse(&self, files: &FileSet) -> Definitions {
         let mut definitions = Definitions::default();
-        let (Some(interfaces), Some(autostart)) = (path(INTERFACES), path(AUTOSTART)) else {
-            return definitions;
-        };
+        let Some(autostart) = path(AUTOSTART) else { return definitions };
         let started = text(files, &autostart);
         let started: BTreeSet<_> = started.lines().collect();
-        let mut notes = Vec::new();
-        for stanza in text(files, &interfaces).split_inclusive(SEPARATOR) {
-            match read(stanza) {
-                None => {}
-                Some(Err(reason)) => notes.push(Note::Ignored(reason)),
-                Some(Ok(Interface { name, .. })) if definitions.named(&name).is_some() => {
-                    notes.push(Note::Ignored(format!("{name} is defined twice")));
+        for path in stanza_files(files) {
+            let mut notes = Vec::new();
+            for stanza in text(files, &path).split_inclusive(SEPARATOR) {
+                match read(stanza) {
+                    None => {}
+                    Some(Err(reason)) => notes.push(Note::Ignored(reason)),
+                    Some(Ok(Interface { name, .. })) if definitions.named(&name).is_some() => {
+                        notes.push(Note::Ignored(format!("{name} is defined twice")));
+                    }
+                    Some(Ok(interface)) if started.contains(interface.name.as_str()) => {
+                        let interface = Interface { start: Some(StartMode::Onboot), ..interface };
+                        definitions.insert(interface, vec![path.clone(), autostart.clone()]);
+                    }
+                    Some(Ok(interface)) => definitions.insert(interface, vec![path.clone()]),
                 }
-                Some(Ok(interface)) if started.contains(interface.name.as_str()) => {
-                    let interface = Interface { start: Some(StartMode::Onboot), ..interface };
-                    definitions.insert(interface, vec![interfaces.clone(), autostart.clone()]);
-                }
-                Some(Ok(interface)) => definitions.insert(interface, vec![interfaces.clone()]),
             }
+            definitions.set_notes(path, notes);
         }
-        definitions.set_notes(interfaces, notes);
         definitions
     }
 
@@ -80,22 +91,56 @@ impl Backend for Stanzas {
     }
 }
 
-/// Removes the interfaces `gone` from both files, and adds or replaces one.
+/// Removes the interfaces `gone` from all files, and adds or replaces one. The file that defines it
+/// comes first, so that a death between the edits leaves an interface defined twice, and never
+/// nowhere.
 fn edits(
     files: &FileSet,
     gone: &BTreeSet<IfName>,
     defined: Option<(IfName, &str)>,
     started: Option<IfName>,
 ) -> Result<Vec<FileEdit>, DefinitionRefusal> {
-    let (Some(interfaces), Some(autostart)) = (path(INTERFACES), path(AUTOSTART)) else {
+    let (Some(main), Some(autostart)) = (path(INTERFACES), path(AUTOSTART)) else {
         return Ok(Vec::new());
     };
-    let mut added = defined;
+    let has_it = |path: &FilePath| {
+        let mut stanzas = text(files, path).split_inclusive(SEPARATOR).filter_map(read);
+        stanzas.any(|it| it.is_ok_and(|it| defined.is_some_and(|(name, _)| it.name == name)))
+    };
+    let all = stanza_files(files);
+    let home = all.iter().find(|path| has_it(path)).unwrap_or(&main).clone();
+    let others = all.into_iter().filter(|path| *path != home);
+    let mut edits = Vec::new();
+    for path in iter::once(home.clone()).chain(others) {
+        let added = defined.filter(|_| path == home);
+        let before = text(files, &path);
+        let after = rewritten(before, gone, defined.map(|it| it.0), added);
+        edits.extend(edit(files, path, after));
+    }
+    let is_other = |line: &&str| {
+        let name = IfName::new(line.trim_end()).ok();
+        name.is_none_or(|name| !gone.contains(&name) && Some(name) != defined.map(|it| it.0))
+    };
+    let mut names: String =
+        text(files, &autostart).split_inclusive('\n').filter(is_other).collect();
+    names.extend(started.map(|name| format!("{name}\n")));
+    edits.extend(edit(files, autostart, names));
+    Ok(edits)
+}
+
+/// A file without the interfaces `gone` and `defined`, and with `added` in the place of the latter
+/// or at the end.
+fn rewritten(
+    before: &str,
+    gone: &BTreeSet<IfName>,
+    defined: Option<IfName>,
+    mut added: Option<(IfName, &str)>,
+) -> String {
     let mut stanzas = String::new();
-    for stanza in text(files, &interfaces).split_inclusive(SEPARATOR) {
+    for stanza in before.split_inclusive(SEPARATOR) {
         match read(stanza).and_then(Result::ok).map(|interface| interface.name) {
             Some(name) if gone.contains(&name) => {}
-            Some(name) if defined.is_some_and(|(defined, _)| defined == name) => {
+            Some(name) if defined == Some(name) => {
                 if let Some((_, text)) = added.take() {
                     stanzas += text;
                     stanzas += SEPARATOR;
@@ -112,18 +157,34 @@ fn edits(
         stanzas += text;
         stanzas += SEPARATOR;
     }
-    let is_other = |line: &&str| {
-        let name = IfName::new(line.trim_end()).ok();
-        name.is_none_or(|name| !gone.contains(&name) && Some(name) != defined.map(|it| it.0))
-    };
-    let mut names: String =
-        text(files, &autostart).split_inclusive('\n').filter(is_other).collect();
-    names.extend(started.map(|name| format!("{name}\n")));
-    let edit = |path, text: String| {
-        let is_needed = files.get(&path).is_some() || !text.is_empty();
-        is_needed.then(|| files.edit(path, Some(text.into_bytes()))).flatten()
-    };
-    Ok([edit(interfaces, stanzas), edit(autostart, names)].into_iter().flatten().collect())
+    stanzas
+}
+
+fn edit(files: &FileSet, path: FilePath, after: String) -> Option<FileEdit> {
+    let is_needed = files.get(&path).is_some() || !after.is_empty();
+    is_needed.then(|| files.edit(path, Some(after.into_bytes()))).flatten()
+}
+
+/// The files of stanzas, in the order in which they are read. None is read twice.
+fn stanza_files(files: &FileSet) -> Vec<FilePath> {
+    let mut found: Vec<_> = path(INTERFACES).into_iter().collect();
+    let mut at = 0;
+    while let Some(path) = found.get(at).cloned() {
+        at += 1;
+        for source in includes(files, &path) {
+            let new = files.iter().map(|(path, _)| path).filter(|path| source.has(path));
+            let new: Vec<_> = new.filter(|path| !found.contains(path)).cloned().collect();
+            found.extend(new);
+        }
+    }
+    found
+}
+
+/// The sources that a file includes.
+fn includes<'a>(files: &'a FileSet, path: &FilePath) -> impl Iterator<Item = Source> + 'a {
+    let pattern = |stanza: &'a str| stanza.split(SEPARATOR).next()?.trim().strip_prefix(INCLUDE);
+    let patterns = text(files, path).split_inclusive(SEPARATOR).filter_map(pattern);
+    patterns.filter_map(|pattern| Source::pattern(pattern.trim().as_bytes()))
 }
 
 /// The definition in a stanza; `None` for a comment.

@@ -23,6 +23,7 @@ use virtinterfaced::change::action::{
     Action, Context, FileAction, Now, RecordAnswer, RecordScope, TransactionFile,
 };
 use virtinterfaced::change::decision::Decision;
+use virtinterfaced::change::job::StepError;
 use virtinterfaced::change::request::{Origin, Request, RequestedCall};
 use virtinterfaced::change::rollback::Recovery;
 use virtinterfaced::change::transaction::Status;
@@ -37,12 +38,13 @@ use virtinterfaced::host::survey::Survey;
 use virtinterfaced::limits::LEASE_REST_TIME_MAX;
 use virtinterfaced::model::client::{ClientId, Endpoint, Privilege};
 use virtinterfaced::plan::request::KernelRequest;
-use virtinterfaced::plan::step::{Condition, Step};
+use virtinterfaced::plan::step::{Condition, FileStep, Step};
 use virtinterfaced::proto::interface::TransactionCall;
 use virtinterfaced::rpc::header::{Header, kind, status};
 use virtinterfaced::session::ReplyTo;
 use virtinterfaced::snapshot::Opening;
-use virtinterfaced::snapshot::files::{Files, KeptFile, KeptFiles};
+use virtinterfaced::snapshot::Snapshot;
+use virtinterfaced::snapshot::files::{FileRestoration, Files, KeptFile, KeptFiles};
 
 /// An arbitrary instant. The same for all runs, as no outcome depends on it.
 static START: LazyLock<Instant> = LazyLock::new(|| {
@@ -271,6 +273,28 @@ impl ValueDaemon {
         DefinitionFiles::of(Rc::clone(&self.backend), files)
     }
 
+    /// The state of the definition files that exist, and of those of a snapshot.
+    fn kept_files(&self, then: Option<&Snapshot>) -> Files {
+        let (all, definitions) = (self.kernel.files(), self.definition_files());
+        let was_own = |path| then.is_some_and(|then| then.files.by_path.contains_key(path));
+        let own = all.iter().filter(|(path, _)| definitions.owns(path) || was_own(path));
+        Files {
+            root: self.backend.root().as_os_str().as_encoded_bytes().to_vec(),
+            by_path: own.map(|(path, file)| (path.clone(), file.clone())).collect(),
+        }
+    }
+
+    /// Performs a step. As the store of definitions does it, a rollback does not remove a file that
+    /// is no definition file.
+    fn perform_step(&mut self, step: &Step) -> Result<(), StepError> {
+        if let Step::File(FileStep::Restore(FileRestoration { path, after: None, .. })) = step {
+            if !self.definition_files().owns(path) {
+                return Ok(());
+            }
+        }
+        self.kernel.perform(step)
+    }
+
     /// Kills the daemon, unless it is dead already, and starts it again. It may be killed again
     /// during its recovery.
     ///
@@ -382,20 +406,20 @@ impl ValueDaemon {
             }
             Action::Perform(step) => {
                 let refused = self.fate.befall_step(&step);
-                let result = refused.map_or_else(|| self.kernel.perform(&step), Err);
+                let result = refused.map_or_else(|| self.perform_step(&step), Err);
                 self.coordinator.handle_step(result);
                 self.count_action();
             }
             Action::File(operation) => {
-                let definitions = || Files {
-                    root: self.backend.root().as_os_str().as_encoded_bytes().to_vec(),
-                    by_path: self.kernel.files().clone(),
-                };
                 let outcome = self.fate.befall_file();
                 self.has_failed |= matches!(outcome, DiskOutcome::Failed(_));
-                let result = self.disk.perform(&operation, definitions, outcome);
+                let mut kept = Files::default();
+                if let FileAction::ReadDefinitions(then) = &operation {
+                    kept = self.kept_files(then.as_deref());
+                }
+                let result = self.disk.perform(&operation, || kept, outcome);
                 self.coordinator.handle_file(result, context);
-                if !matches!(operation, FileAction::ReadDefinitions | FileAction::ReadLeft) {
+                if !matches!(operation, FileAction::ReadDefinitions(_) | FileAction::ReadLeft) {
                     self.count_action();
                 }
                 self.has_written = matches!(operation, FileAction::Write(..));

@@ -95,9 +95,9 @@ impl Disk {
             },
             FileAction::BeginRollback => Some(TransactionFile::Snapshot),
             FileAction::Write(file, _) | FileAction::Remove(file) => Some(*file),
-            FileAction::ReadDefinitions | FileAction::KeepCopies(_) | FileAction::WriteNote(_) => {
-                None
-            }
+            FileAction::ReadDefinitions(_)
+            | FileAction::KeepCopies(_)
+            | FileAction::WriteNote(_) => None,
         };
         if failure.has_effect {
             self.apply(operation, definitions, false);
@@ -115,7 +115,7 @@ impl Disk {
         is_torn: bool,
     ) -> FileAnswer {
         match operation {
-            FileAction::ReadDefinitions => return FileAnswer::Definitions(definitions()),
+            FileAction::ReadDefinitions(_) => return FileAnswer::Definitions(definitions()),
             FileAction::ReadLeft => {
                 return FileAnswer::Left(Box::new(LeftFiles {
                     snapshot: self.read(TransactionFile::Snapshot),

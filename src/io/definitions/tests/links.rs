@@ -150,15 +150,15 @@ fn a_link_and_its_file_are_kept_and_restored() {
         scene.sh("cd interface; mkdir real; printf eth0 > real/a; chmod 640 real/a
             ln -s real/a eth0.xml");
         let mut store = scene.open();
-        let then = store.keep().unwrap();
+        let then = store.keep(None).unwrap();
         scene.sh(script);
-        let now = store.keep().unwrap();
+        let now = store.keep(None).unwrap();
         let restored = restorations(&then.by_path, &now.by_path);
         assert_eq!(restored.len(), 1, "{label}");
         for file in &restored {
             assert_eq!(store.restore(file), Ok(()), "{label}");
         }
-        assert_eq!(store.keep(), Ok(then), "{label}");
+        assert_eq!(store.keep(None), Ok(then), "{label}");
         let found = state(&scene, "real/a").unwrap();
         assert_eq!((found.1, found.3.as_str()), (0o640, "eth0"), "{label}");
         assert_eq!(state(&scene, "eth0.xml").unwrap().3, "real/a", "{label}");
@@ -170,13 +170,13 @@ fn what_is_outside_the_root_is_not_kept() {
     let scene = Scene::new();
     scene.sh("printf eth0 > x; ln -s ../x interface/eth0.xml");
     let mut store = scene.open();
-    let then = store.keep().unwrap();
+    let then = store.keep(None).unwrap();
     let kept = KeptFile::Link { text: b"../x".to_vec(), target: None };
     assert_eq!(then.by_path.get(&path("eth0")), Some(&kept));
     scene.sh("printf eth0:9 > x");
-    assert_eq!(restorations(&then.by_path, &store.keep().unwrap().by_path), []);
+    assert_eq!(restorations(&then.by_path, &store.keep(None).unwrap().by_path), []);
     assert_eq!(store.apply(&edit("eth0", Some("eth0:9"), None)), Ok(()), "the link is removed");
-    let restored = restorations(&then.by_path, &store.keep().unwrap().by_path);
+    let restored = restorations(&then.by_path, &store.keep(None).unwrap().by_path);
     let before = None;
     assert_eq!(restored, [FileRestoration { path: path("eth0"), before, after: Some(kept) }]);
     assert_eq!(store.restore(&restored[0]), Ok(()));

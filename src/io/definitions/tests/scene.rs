@@ -12,8 +12,9 @@ use std::sync::{LazyLock, Mutex};
 
 use crate::backend::{Backend, DefinitionRefusal};
 use crate::definitions::files::{FileEdit, FilePath, FileSet, FileState};
+use crate::definitions::sources::{Names, Source};
 use crate::definitions::{Definitions, Note};
-use crate::io::definitions::{DefinitionStore, Folder};
+use crate::io::definitions::DefinitionStore;
 use crate::model::client::Privilege;
 use crate::model::interface::{Ethernet, Interface, Kind};
 use crate::model::name::IfName;
@@ -27,9 +28,12 @@ impl Backend for Words {
         &self.0
     }
 
-    fn owns(&self, path: &FilePath) -> bool {
-        let name = path.as_bytes().strip_suffix(b".xml");
-        name.is_some_and(|name| !name.starts_with(b".") && IfName::new(name).is_ok())
+    fn sources(&self, _: &FileSet) -> Vec<Source> {
+        let is_definition = |name: &[u8]| {
+            let name = name.strip_suffix(b".xml");
+            name.is_some_and(|name| !name.starts_with(b".") && IfName::new(name).is_ok())
+        };
+        vec![Source::folder(None, Names::Where(is_definition))]
     }
 
     fn parse(&self, files: &FileSet) -> Definitions {
@@ -138,8 +142,8 @@ impl Scene {
     /// Opens a store that gets no events from the kernel.
     pub(super) fn open_without_news(&self) -> DefinitionStore {
         let mut store = self.open();
-        store.queue = None;
-        store.folder = Folder::Unwatched;
+        store.folders.queue = None;
+        store.read_all();
         store
     }
 
