@@ -23,6 +23,7 @@ pub mod proto;
 pub mod host;
 pub mod definitions;
 pub mod snapshot;
+pub mod execution;
 pub mod backend;
 pub mod plan;
 pub mod auth;

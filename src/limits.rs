@@ -144,6 +144,16 @@ pub(crate) const OWN_DESCRIPTOR_COUNT: u64 = 128;
 /// do not lock the administrator out.
 pub(crate) const ADMIN_DESCRIPTOR_COUNT: u64 = 32;
 
+/// A message between the daemon and the process that executes programs: names and numbers. The longest
+/// has the name of a script.
+pub(crate) const EXECUTION_MESSAGE_LEN_MAX: usize = 512;
+
+/// The longest name of a file (NAME_MAX).
+pub(crate) const FILE_NAME_LEN_MAX: usize = 255;
+
+/// The time that the daemon waits until a program is loaded: milliseconds, unless a disk hangs.
+pub(crate) const EXECUTION_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// The highest inherited descriptor that is closed on a kernel without close_range(2). Shells open
 /// numbers below ten; closing this many takes a tenth of a second.
 pub(crate) const CLOSED_BY_NUMBER_MAX: i32 = 65_536;

@@ -21,6 +21,7 @@ pub mod call;
 pub mod changes;
 pub mod config;
 pub mod definition;
+pub mod execution;
 pub mod frame;
 pub mod netlink;
 pub mod session;
@@ -31,11 +32,12 @@ pub mod xml;
 pub type Run = fn(&[u8]);
 
 /// The targets, by the names of their corpus directories.
-pub const TARGETS: [(&str, Run); 9] = [
+pub const TARGETS: [(&str, Run); 10] = [
     ("call", call::run),
     ("changes", changes::run),
     ("config", config::run),
     ("definition", definition::run),
+    ("execution", execution::run),
     ("frame", frame::run),
     ("netlink", netlink::run),
     ("session", session::run),
