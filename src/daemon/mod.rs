@@ -33,11 +33,14 @@ use crate::io::boot_marker::BootMarker;
 use crate::io::channel::Channel;
 use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, FilePresence};
 use crate::io::definitions::DefinitionStore;
+use crate::io::dhcp::DhcpCommands;
+use crate::io::executor::Executor;
 use crate::io::folders;
-use crate::io::hooks::Hooks;
+use crate::io::hooks::{HookFolder, Hooks};
 use crate::io::kernel::Kernel;
 use crate::io::listener::{Listener, ListenerSpec};
 use crate::io::pid_file::{PidFile, PidFileError};
+use crate::io::programs::Programs;
 use crate::io::standby::{StandbySpec, lock_after_rollback};
 use crate::io::supervisor::Supervisor;
 use crate::io::transaction_dir::TransactionDir;
@@ -205,12 +208,13 @@ fn roll_back_stale(
     // The transaction to be undone may itself have made the configuration invalid.
     let preparations = prepare(run, privilege, environment, None, OnBadFile::UseDefaults)?;
     set_umask(privilege);
+    let executor = fork_executor(&preparations)?;
     make_run_dirs(&preparations.paths)?;
     let _lock = match lock_after_rollback(&preparations.paths.driver_lock()) {
         Err(PidFileError::Held { .. }) => return Ok(()),
         claimed => claimed.map_err(|err| StartError::new(Exit::Failure, err))?,
     };
-    let (mut server, _) = make_server(preparations, signals)?;
+    let (mut server, _) = make_server(preparations, executor, signals)?;
     server.recover(Recovery::StaleAlone).map_err(|err| StartError::new(Exit::Driver, err))?;
     server.recovered().clone().map_err(|err| StartError::new(Exit::Driver, err))
 }
@@ -357,13 +361,14 @@ fn build(
     preparations: Preparations<'_>,
     signals: Signals,
 ) -> Result<([PidFile; 2], Server), StartError> {
+    let executor = fork_executor(&preparations)?;
     make_run_dirs(&preparations.paths)?;
     let paths = preparations.paths.clone();
     let refuse = |err: PidFileError| StartError::new(Exit::Failure, err);
     let lock = lock_after_rollback(&paths.driver_lock()).map_err(refuse)?;
     let pid_file = PidFile::publish(&preparations.pid_file, &lock).map_err(refuse)?;
     let (privilege, configuration) = (preparations.privilege, preparations.configuration.clone());
-    let (mut server, activated) = make_server(preparations, signals)?;
+    let (mut server, activated) = make_server(preparations, executor, signals)?;
     let refuse = |err| StartError::new(Exit::Driver, err);
     server.recover(Recovery::Whole).map_err(refuse)?;
     let listeners = match activated {
@@ -374,17 +379,34 @@ fn build(
     Ok(([pid_file, lock], server))
 }
 
+/// Forks the process that executes programs, before anything is open that it does not need.
+fn fork_executor(preparations: &Preparations<'_>) -> Result<Executor, StartError> {
+    let Preparations { run, environment, paths, config_file, .. } = preparations;
+    let programs = Programs {
+        hooks: HookFolder {
+            dir: paths.hook_dir.clone(),
+            environment: environment.passed_on.clone(),
+        },
+        dhcp: DhcpCommands::new(&paths.driver_dir, environment.path.as_deref()),
+        standby: StandbySpec {
+            program: environment.program.clone(),
+            options: standby_options(run, config_file),
+        },
+    };
+    Executor::fork(programs.spawn()).map_err(|err| {
+        let err = HostError::new("start", "the process that executes programs", &err);
+        StartError::new(Exit::Failure, err)
+    })
+}
+
 /// Creates everything that the loop owns except the listeners, and returns the sockets for them.
 fn make_server(
     preparations: Preparations<'_>,
+    executor: Executor,
     signals: Signals,
 ) -> Result<(Server, Activated), StartError> {
     let Preparations { run, privilege, environment, paths, activated, .. } = preparations;
     let (config_file, configuration) = (preparations.config_file, preparations.configuration);
-    let standby = StandbySpec {
-        program: environment.program.clone(),
-        options: standby_options(run, &config_file),
-    };
     let parts = ServerParts {
         config_file,
         configuration,
@@ -392,7 +414,7 @@ fn make_server(
         client_config: paths.client_config,
         default_uri: environment.default_uri.clone(),
         transaction_dir: TransactionDir::new(paths.transaction_dir),
-        standby,
+        executor: executor.clone(),
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         descriptor_limit: descriptors::raise_limit().map_err(|err| {
             let err = HostError::new("raise", "the limit of open files", &err);
@@ -411,7 +433,7 @@ fn make_server(
         },
         store: DefinitionStore::open(Rc::new(Native::new(paths.definition_dir)), privilege),
         signals,
-        hooks: Hooks::new(paths.hook_dir, environment.passed_on.clone()),
+        hooks: Hooks::new(paths.hook_dir, executor),
         supervisor: Supervisor::new(environment.notify_socket.clone()),
         idle_limit: run.idle_limit,
     };

@@ -2,46 +2,67 @@
 //! Hook scripts: programs of the administrator that run when the daemon starts, reloads and stops.
 //!
 //! They are `daemon`, then the executable files of `daemon.d` in the order of their names, one
-//! after the other, listed anew each time. The loop never waits for one: a script is a child
-//! process with a deadline, in a process group that is killed at the deadline. Its result is logged
-//! and has no other effect.
+//! after the other, listed anew each time. The loop never waits for one: a script has
+//! a deadline, and a process group that is killed at the deadline. Its result is logged and has no
+//! other effect.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use log::{debug, error, warn};
 
 use crate::error::HostError;
+use crate::execution::{FileName, HookScript, Program};
+use crate::io::executor::{End, Execution, Executor};
 use crate::limits::{HOOK_SCRIPT_COUNT_MAX, HOOK_TIME_MAX};
-use crate::sys::{descriptors, file, process};
+use crate::sys::file;
+
+pub use crate::execution::Occasion;
 
 /// The daemon's environment variables that scripts get, besides `LC_ALL`.
 pub(crate) const PASSED_ON: [&str; 7] =
     ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH"];
 
-/// The event for which scripts are run.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Occasion {
-    Start,
-    Reload,
-    Shutdown,
+/// Where scripts are, and the variables that they get.
+#[derive(Clone, Debug)]
+pub struct HookFolder {
+    pub dir: PathBuf,
+    /// The daemon's values of [`PASSED_ON`].
+    pub environment: Vec<(OsString, OsString)>,
 }
 
-impl Occasion {
-    /// Returns the arguments of a script.
-    const fn arguments(self) -> [&'static str; 4] {
-        match self {
-            Self::Start => ["-", "start", "-", "start"],
-            Self::Reload => ["-", "reload", "begin", "SIGHUP"],
-            Self::Shutdown => ["-", "shutdown", "-", "shutdown"],
-        }
+impl HookFolder {
+    /// Returns the command that runs a script.
+    pub(super) fn command(&self, script: &HookScript, occasion: Occasion) -> Command {
+        let path = match script {
+            HookScript::Daemon => self.dir.join("daemon"),
+            HookScript::Part(name) => {
+                self.dir.join("daemon.d").join(OsStr::from_bytes(name.as_bytes()))
+            }
+        };
+        let mut command = Command::new(path);
+        command.args(arguments(occasion)).env_clear().env("LC_ALL", "C");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.process_group(0);
+        command
+    }
+}
+
+/// Returns the arguments of a script.
+const fn arguments(occasion: Occasion) -> [&'static str; 4] {
+    match occasion {
+        Occasion::Start => ["-", "start", "-", "start"],
+        Occasion::Reload => ["-", "reload", "begin", "SIGHUP"],
+        Occasion::Shutdown => ["-", "shutdown", "-", "shutdown"],
     }
 }
 
@@ -54,7 +75,7 @@ struct HookCall {
 
 impl fmt::Display for HookCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.script.display(), self.occasion.arguments().join(" "))
+        write!(f, "{} {}", self.script.display(), arguments(self.occasion).join(" "))
     }
 }
 
@@ -62,40 +83,31 @@ impl fmt::Display for HookCall {
 #[derive(Debug)]
 struct RunningHook {
     call: HookCall,
-    child: Child,
-    deadline: Instant,
+    execution: Execution,
 }
 
 /// All scripts: the running one, and those waiting.
 #[derive(Debug)]
 pub struct Hooks {
     dir: PathBuf,
-    environment: Vec<(OsString, OsString)>,
+    executor: Executor,
     time_max: Duration,
     waiting: VecDeque<HookCall>,
     running: Option<RunningHook>,
-    /// Killed processes that are not reaped yet.
-    killed: Vec<Child>,
 }
 
 impl Hooks {
-    /// Creates the queue of scripts in `dir`; `environment` holds the daemon's values of
-    /// [`PASSED_ON`].
-    pub fn new(dir: PathBuf, environment: Vec<(OsString, OsString)>) -> Self {
-        Self::with_time_max(dir, environment, HOOK_TIME_MAX)
+    /// Creates the queue of scripts in `dir`, which `executor` runs.
+    pub fn new(dir: PathBuf, executor: Executor) -> Self {
+        Self::with_time_max(dir, executor, HOOK_TIME_MAX)
     }
 
-    fn with_time_max(
-        dir: PathBuf,
-        environment: Vec<(OsString, OsString)>,
-        time_max: Duration,
-    ) -> Self {
-        let (waiting, killed) = (VecDeque::new(), Vec::new());
-        Self { dir, environment, time_max, waiting, running: None, killed }
+    fn with_time_max(dir: PathBuf, executor: Executor, time_max: Duration) -> Self {
+        Self { dir, executor, time_max, waiting: VecDeque::new(), running: None }
     }
 
     /// Lists the scripts and starts the first, or queues them behind earlier ones.
-    pub fn begin(&mut self, occasion: Occasion, now: Instant) {
+    pub fn begin(&mut self, occasion: Occasion) {
         for script in scripts(&self.dir) {
             if self.waiting.len() >= HOOK_SCRIPT_COUNT_MAX {
                 warn!("{}: not run, as too many hooks are waiting", script.display());
@@ -103,43 +115,19 @@ impl Hooks {
             }
             self.waiting.push_back(HookCall { script, occasion });
         }
-        self.start_next(now);
+        self.start_next();
     }
 
-    /// Handles SIGCHLD: reaps scripts that have ended, and starts the next.
-    pub fn handle_child(&mut self, now: Instant) {
-        self.killed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        let Some(running) = &mut self.running else { return };
-        match running.child.try_wait() {
-            Ok(None) => return,
-            Ok(Some(status)) if status.success() => debug!("hook done: {}", running.call),
-            Ok(Some(status)) => complain(&running.call, &ending(status)),
-            Err(err) => {
-                let script = running.call.script.display().to_string();
-                complain(&running.call, &HostError::new("wait for", script, &err));
-            }
+    /// Takes note of the end of the running script, and starts the next.
+    pub fn handle_end(&mut self) {
+        let Some(running) = &self.running else { return };
+        match running.execution.end() {
+            None => return,
+            Some(end) if end.is_success() => debug!("hook done: {}", running.call),
+            Some(end) => complain(&running.call, &self.describe(end)),
         }
         self.running = None;
-        self.start_next(now);
-    }
-
-    /// Kills the running script if its deadline has passed, and starts the next.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        // The script may have ended without its SIGCHLD having been handled yet.
-        self.handle_child(now);
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            if let Some(running) = self.running.take() {
-                let time = self.time_max;
-                complain(&running.call, &format_args!("not done after {time:?}, killed"));
-                self.kill(running);
-            }
-            self.start_next(now);
-        }
-    }
-
-    /// Returns the deadline of the running script.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.running.as_ref().map(|running| running.deadline)
+        self.start_next();
     }
 
     /// Returns whether no script runs or waits.
@@ -152,17 +140,18 @@ impl Hooks {
         self.waiting.clear();
         if let Some(running) = self.running.take() {
             warn!("hook killed because the daemon ends: {}", running.call);
-            self.kill(running);
+            // Not waited for: a script that hangs in the kernel takes time to die.
+            running.execution.kill_group();
         }
     }
 
-    fn start_next(&mut self, now: Instant) {
+    fn start_next(&mut self) {
         while self.running.is_none() {
             let Some(call) = self.waiting.pop_front() else { return };
-            match self.spawn(&call) {
-                Ok(child) => {
+            match self.start(&call) {
+                Ok(execution) => {
                     debug!("hook started: {call}");
-                    self.running = Some(RunningHook { call, child, deadline: now + self.time_max });
+                    self.running = Some(RunningHook { call, execution });
                 }
                 Err(err) => {
                     let script = call.script.display().to_string();
@@ -172,21 +161,30 @@ impl Hooks {
         }
     }
 
-    fn spawn(&self, call: &HookCall) -> io::Result<Child> {
-        let mut command = Command::new(&call.script);
-        command.args(call.occasion.arguments()).env_clear().env("LC_ALL", "C");
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        descriptors::restore_limit(command.process_group(0)).spawn()
+    fn start(&self, call: &HookCall) -> io::Result<Execution> {
+        let script = match call.script.parent() {
+            Some(dir) if dir == self.dir => HookScript::Daemon,
+            _ => {
+                let name = call.script.file_name().unwrap_or_default();
+                let refused = || io::Error::from_raw_os_error(libc::EINVAL);
+                HookScript::Part(FileName::new(name.as_bytes()).ok_or_else(refused)?)
+            }
+        };
+        let program = Program::Hook { script, occasion: call.occasion };
+        self.executor.start(program, Some(self.time_max))
     }
 
-    /// Kills a script without waiting for it: one that hangs in the kernel takes time to die.
-    fn kill(&mut self, running: RunningHook) {
-        if let Err(err) = process::kill_group(&running.child) {
-            warn!("cannot kill {}: {err}", running.call);
+    /// Describes how a script ended that did not succeed.
+    fn describe(&self, end: End) -> String {
+        match end {
+            End::Status(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("exit status {code}"),
+                (None, Some(signal)) => format!("killed by signal {signal}"),
+                (None, None) => status.to_string(),
+            },
+            End::Overdue => format!("not done after {:?}, killed", self.time_max),
+            End::Unknown => end.to_string(),
         }
-        self.killed.push(running.child);
-        self.killed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 }
 
@@ -203,15 +201,6 @@ fn scripts(dir: &Path) -> Vec<PathBuf> {
         fs::metadata(path).is_ok_and(|found| found.is_file()) && file::is_executable(path)
     };
     scripts.into_iter().filter(is_script).collect()
-}
-
-/// Describes how a script ended that did not succeed.
-fn ending(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => status.to_string(),
-    }
 }
 
 fn complain(call: &HookCall, problem: &dyn fmt::Display) {

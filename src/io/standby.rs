@@ -3,12 +3,12 @@
 //! deadline if the daemon ends before it.
 //!
 //! It is the daemon's own program under another name ([`NAME`]), in its own session, so that a
-//! signal to the daemon's process group does not reach it. It reads from a pipe: a byte means that
-//! the transaction is closed, the end of the pipe that the daemon has ended.
+//! signal to the daemon's process group does not reach it. It reads from a pipe of the executor's: a
+//! byte means that the transaction is closed, the end of the pipe that the daemon has ended.
 //! `daemon::standby` has its code.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 
 use crate::error::HostError;
+use crate::execution::Program;
+use crate::io::executor::{Execution, Executor};
 use crate::io::files;
 use crate::io::pid_file::{PidFile, PidFileError};
 use crate::limits::{
     PROCESS_NAME_LEN_MAX, STANDBY_PAUSE_MAX, STANDBY_PAUSE_MIN, STANDBY_ROLLBACK_TIME_MAX,
     STANDBY_TAKE_OVER_TIME_MAX,
 };
-use crate::sys::{clock, descriptors, process};
+use crate::sys::{clock, process};
 
 /// The program's name when it runs as the standby process.
 pub const NAME: &str = "virtinterfaced-deadline";
@@ -44,19 +46,32 @@ pub struct StandbySpec {
     pub options: Vec<OsString>,
 }
 
-/// The current standby process and its predecessors. One that ends without being dismissed is
-/// replaced.
+impl StandbySpec {
+    /// Starts the process that keeps a deadline. Its standard input is a pipe.
+    pub(super) fn spawn(&self, deadline: Duration) -> io::Result<Child> {
+        let run = |program: &Path| {
+            let mut command = Command::new(program);
+            command.arg0(NAME).arg(deadline.as_millis().to_string()).args(&self.options);
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).current_dir("/");
+            for variable in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] {
+                command.env_remove(variable);
+            }
+            command.spawn()
+        };
+        run(Path::new(OWN_PROGRAM)).or_else(|_| run(&self.program))
+    }
+}
+
+/// The current standby process. One that ends without being dismissed is replaced.
 #[derive(Debug)]
 pub struct Standby {
-    spec: StandbySpec,
+    executor: Executor,
     /// The deadline of the open transaction, if it has one, as time since boot.
     deadline: Option<Duration>,
-    current: Option<Child>,
+    current: Option<Execution>,
     /// When the next process is started, and the pause after that one.
     next_at: Option<Instant>,
     pause: Duration,
-    /// Processes that were asked to end.
-    dismissed: Vec<Child>,
 }
 
 /// Returns whether `program`, the name of this process, is that of the standby process.
@@ -65,9 +80,9 @@ pub fn is_called(program: Option<&OsStr>) -> bool {
 }
 
 impl Standby {
-    pub fn new(spec: StandbySpec) -> Self {
-        let (current, dismissed) = (None, Vec::new());
-        Self { spec, deadline: None, current, next_at: None, pause: STANDBY_PAUSE_MIN, dismissed }
+    pub fn new(executor: Executor) -> Self {
+        let (deadline, current, next_at) = (None, None, None);
+        Self { executor, deadline, current, next_at, pause: STANDBY_PAUSE_MIN }
     }
 
     /// Starts a process that stands by until this time since boot. One of an earlier daemon ends.
@@ -79,8 +94,8 @@ impl Standby {
     }
 
     fn launch(&mut self, deadline: Duration, now: Instant) {
-        match self.spawn(deadline) {
-            Ok(child) => self.current = Some(child),
+        match self.executor.start(Program::Standby { deadline }, None) {
+            Ok(execution) => self.current = Some(execution),
             Err(err) => self.postpone(&HostError::new("run", NAME, &err).to_string(), now),
         }
     }
@@ -109,34 +124,17 @@ impl Standby {
         }
     }
 
-    fn spawn(&self, deadline: Duration) -> io::Result<Child> {
-        let run = |program: &Path| {
-            let mut command = Command::new(program);
-            command.arg0(NAME).arg(deadline.as_millis().to_string()).args(&self.spec.options);
-            command.stdin(Stdio::piped()).stdout(Stdio::null()).current_dir("/");
-            for variable in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] {
-                command.env_remove(variable);
-            }
-            descriptors::restore_limit(&mut command).spawn()
-        };
-        run(Path::new(OWN_PROGRAM)).or_else(|_| run(&self.spec.program))
-    }
-
     /// Ends the process, as the transaction is closed.
     pub(crate) fn dismiss(&mut self) {
         (self.deadline, self.next_at, self.pause) = (None, None, STANDBY_PAUSE_MIN);
-        let Some(mut child) = self.current.take() else { return };
-        if let Some(mut pipe) = child.stdin.take() {
-            // The process may have been killed already.
-            let _ = pipe.write_all(b"\n");
+        if let Some(execution) = self.current.take() {
+            execution.dismiss();
         }
-        self.dismissed.push(child);
     }
 
-    /// Handles SIGCHLD, since the process may have ended.
-    pub fn handle_child(&mut self, now: Instant) {
-        self.dismissed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        if self.current.take_if(|child| !matches!(child.try_wait(), Ok(None))).is_some() {
+    /// Takes note of the end of the process.
+    pub fn handle_end(&mut self, now: Instant) {
+        if self.current.take_if(|execution| execution.end().is_some()).is_some() {
             self.postpone(&format!("{NAME} has ended"), now);
         }
     }

@@ -25,6 +25,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("io::boot_file", "interface.change"),
     ("io::definitions", "interface.definition"),
     ("io::dhcp", "dhcp"),
+    ("io::executor", "daemon"),
     ("io::hooks", "hook"),
     ("io::kernel", "kernel"),
     ("io::listener", "rpc"),

@@ -111,9 +111,8 @@ impl ChangeDriver {
     }
 
     /// Notes that a child may have ended.
-    pub(super) fn handle_child(&mut self, now: Instant) {
+    pub(super) fn handle_child(&mut self) {
         self.steps.channel.handle_child();
-        self.standby.handle_child(now);
     }
 
     /// Queues a request.

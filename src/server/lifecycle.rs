@@ -91,7 +91,7 @@ impl Phase {
 
 impl Server {
     /// Runs the start's hooks.
-    pub(super) fn begin(&mut self, report: Option<Report>, now: Instant) {
+    pub(super) fn begin(&mut self, report: Option<Report>) {
         if self.is_stopping() {
             if let Some(report) = report {
                 report.failed(STOPPED_EARLY, "stopped before it was ready");
@@ -99,7 +99,7 @@ impl Server {
             return;
         }
         self.lifecycle.phase = Phase::Starting { report };
-        self.lifecycle.hooks.begin(Occasion::Start, now);
+        self.lifecycle.hooks.begin(Occasion::Start);
     }
 
     /// Handles pending signals. A second signal to stop ends the daemon at once.
@@ -107,12 +107,11 @@ impl Server {
         while let Some(signal) = self.lifecycle.signals.take() {
             match signal {
                 libc::SIGCHLD => {
-                    self.lifecycle.hooks.handle_child(now);
-                    self.changes.handle_child(now);
+                    self.changes.handle_child();
                     self.world.kernel.handle_child();
-                    self.world.leases.handle_child(now);
+                    self.executor.read();
                 }
-                libc::SIGHUP => self.handle_hangup(now),
+                libc::SIGHUP => self.handle_hangup(),
                 // The write beyond the limit has failed, and its caller handles that.
                 libc::SIGXFSZ => {}
                 _ if self.is_stopping() => {
@@ -129,31 +128,36 @@ impl Server {
         Next::Turn
     }
 
+    /// Takes note of programs that have ended.
+    pub(super) fn handle_ends(&mut self, now: Instant) {
+        self.lifecycle.hooks.handle_end();
+        self.changes.standby.handle_end(now);
+        self.world.leases.handle_child(now);
+    }
+
     /// Asks for a reload. A pending one will read the newest file.
-    fn handle_hangup(&mut self, now: Instant) {
+    fn handle_hangup(&mut self) {
         if self.is_stopping() {
             info!("SIGHUP: stopping already");
         } else if self.lifecycle.reload == Reload::NotAsked {
             self.lifecycle.reload = Reload::Pending;
-            self.lifecycle.hooks.begin(Occasion::Reload, now);
+            self.lifecycle.hooks.begin(Occasion::Reload);
         }
     }
 
     /// When [`Server::proceed`] next has something to do, if no event comes before.
     pub(super) fn lifecycle_deadline(&self) -> Option<Instant> {
-        let own = match self.lifecycle.phase {
+        match self.lifecycle.phase {
             Phase::Recovering | Phase::Starting { .. } => None,
             Phase::Serving => self.idle_end(),
             Phase::Stopping { deadline, farewell } => {
                 Some(farewell.map_or(deadline, |farewell| farewell.deadline))
             }
-        };
-        own.into_iter().chain(self.lifecycle.hooks.deadline()).min()
+        }
     }
 
     /// Proceeds as far as possible at `now`, through several phases if none has to wait.
     pub(super) fn proceed(&mut self, now: Instant) -> Next {
-        self.lifecycle.hooks.handle_timeout(now);
         loop {
             let (is_idle, idle_end) = (self.lifecycle.hooks.is_idle(), self.idle_end());
             match &mut self.lifecycle.phase {
@@ -232,7 +236,7 @@ impl Server {
         self.clients.acceptor.close();
         // The hooks of the stop must not wait for a hook that hangs.
         self.lifecycle.hooks.abandon();
-        self.lifecycle.hooks.begin(Occasion::Shutdown, now);
+        self.lifecycle.hooks.begin(Occasion::Shutdown);
         self.clients.questions.hurry(now);
         self.changes.handle_stop(&self.world, now);
         self.clients.dismiss(|id| Some(id) != asked_by, &mut self.world.buffer);

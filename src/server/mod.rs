@@ -44,12 +44,13 @@ use crate::io::channel::Channel;
 use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::definitions::DefinitionStore;
 use crate::io::dhcp::{Choice, DhcpClients};
+use crate::io::executor::Executor;
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::link_memory::LinkMemoryFile;
 use crate::io::listener::Listener;
 use crate::io::shelf::Shelf;
-use crate::io::standby::{Standby, StandbySpec};
+use crate::io::standby::Standby;
 use crate::io::supervisor::Supervisor;
 use crate::io::transaction_dir::TransactionDir;
 use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
@@ -68,8 +69,9 @@ const SIGNALS: Token = Token(0);
 const KERNEL: Token = Token(1);
 const CHANGES: Token = Token(2);
 const LEASES: Token = Token(3);
+const PROGRAMS: Token = Token(4);
 /// Listeners have the tokens from here on, clients those after them.
-const LISTENERS: usize = 4;
+const LISTENERS: usize = 5;
 
 /// The state of the loop.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ pub struct Server {
     changes: ChangeDriver,
     clients: Clients,
     lifecycle: Lifecycle,
+    executor: Executor,
     /// Whether a read-only call was answered in this turn.
     has_answered: bool,
     /// Whether this turn has updated the definitions, after clients were read.
@@ -101,8 +104,8 @@ pub struct ServerParts {
     pub store: DefinitionStore,
     /// The folder of an open transaction.
     pub transaction_dir: TransactionDir,
-    /// The process that keeps a transaction's deadline when the daemon has ended.
-    pub standby: StandbySpec,
+    /// The process that executes programs.
+    pub executor: Executor,
     /// Records the boot whose interfaces have been brought up; `None` if none are.
     pub boot_marker: Option<BootMarker>,
     pub dhcp: DhcpParts,
@@ -147,7 +150,7 @@ impl Server {
             memory: LinkMemoryFile::within(&parts.dhcp.run_dir),
             marker: parts.boot_marker,
         };
-        let standby = Standby::new(parts.standby);
+        let standby = Standby::new(parts.executor.clone());
         let registry = poll.registry().try_clone();
         let registry = registry.map_err(|err| HostError::new("open", "an epoll instance", &err))?;
         let occupancy = Occupancy::new(settings, parts.descriptor_limit);
@@ -160,7 +163,13 @@ impl Server {
                 news: Progress::Unfinished,
                 retry_at: None,
                 store: parts.store,
-                leases: DhcpClients::open(&parts.dhcp.run_dir, parts.dhcp.program, choice, clock()),
+                leases: DhcpClients::open(
+                    &parts.dhcp.run_dir,
+                    parts.dhcp.program,
+                    choice,
+                    parts.executor.clone(),
+                    clock(),
+                ),
                 facts: parts.facts,
                 client_config: ClientConfig::new(parts.client_config, parts.default_uri),
                 buffer: vec![0; READ_BUFFER_LEN],
@@ -178,6 +187,7 @@ impl Server {
                 path: parts.dhcp.path,
                 idle_limit: parts.idle_limit,
             },
+            executor: parts.executor,
             has_answered: false,
             has_read_store: false,
         };
@@ -195,6 +205,7 @@ impl Server {
         add(self.lifecycle.signals.as_raw_fd(), SIGNALS)?;
         add(self.world.kernel.as_fd().as_raw_fd(), KERNEL)?;
         self.world.leases.queue().map_or(Ok(()), |queue| add(queue.as_raw_fd(), LEASES))?;
+        self.executor.raw_fd().map_or(Ok(()), |fd| add(fd, PROGRAMS))?;
         add(self.changes.as_fd().as_raw_fd(), CHANGES)
     }
 
@@ -245,7 +256,7 @@ impl Server {
     pub fn run(&mut self, report: Option<Report>) -> Result<(), HostError> {
         let mut events = Events::with_capacity(EVENT_BATCH_COUNT);
         let mut now = clock();
-        self.begin(report, now);
+        self.begin(report);
         let mut next = self.proceed(now);
         while next == Next::Turn {
             let timeout = self.timeout(now);
@@ -274,11 +285,15 @@ impl Server {
                 // A change that waits for an answer checks for it in each turn.
                 CHANGES => {}
                 LEASES => self.world.leases.handle_notes(),
+                PROGRAMS => self.executor.read(),
                 _ => self.clients.note(event),
             }
         }
         if next == Next::Stop {
             return Next::Stop;
+        }
+        if self.executor.take_news() {
+            self.handle_ends(now);
         }
         let busy = self.clients.read(&mut self.world.buffer);
         let has_news = self.world.news == Progress::Unfinished;
@@ -321,6 +336,9 @@ impl Server {
     fn timeout(&mut self, now: Instant) -> Option<Duration> {
         let is_behind = self.world.news == Progress::Unfinished;
         let lets_in = self.lifecycle.phase.lets_clients_in();
+        if self.executor.has_news() {
+            return Some(Duration::ZERO);
+        }
         let is_at_work = is_behind || self.clients.is_at_work(lets_in, now);
         if is_at_work && self.world.retry_at.is_none() {
             return Some(Duration::ZERO);

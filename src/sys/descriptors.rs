@@ -3,41 +3,20 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::sync::OnceLock;
 
 use super::check;
 use super::process::INHERITED_FD_FIRST;
 use crate::limits::CLOSED_BY_NUMBER_MAX;
 
-/// The soft limit of open files that this process was started with.
-static INHERITED_LIMIT: OnceLock<libc::rlim_t> = OnceLock::new();
-
 /// Raises the soft limit of open files to the hard limit, since each client takes a descriptor, and
-/// returns it.
+/// returns it. Programs are executed by a process that has the low limit: those that use select(2), or
+/// that close every possible descriptor, need it.
 pub fn raise_limit() -> io::Result<u64> {
     let mut limit = limit()?;
-    INHERITED_LIMIT.get_or_init(|| limit.rlim_cur);
     limit.rlim_cur = limit.rlim_max;
     set_limit(&limit)?;
     #[allow(clippy::useless_conversion, reason = "its width depends on the C library")]
     Ok(u64::from(limit.rlim_cur))
-}
-
-/// Makes `command` run with the soft limit of open files that this process was started with:
-/// programs that use select(2), or that close every possible descriptor, need a low one.
-pub(crate) fn restore_limit(command: &mut Command) -> &mut Command {
-    let restore = || {
-        let Some(inherited) = INHERITED_LIMIT.get() else { return Ok(()) };
-        let mut limit = limit()?;
-        limit.rlim_cur = (*inherited).min(limit.rlim_max);
-        set_limit(&limit)
-    };
-    // SAFETY: between fork and exec only functions may be called that are safe in a signal handler.
-    // The closure makes two system calls and reads a value that was set before; it allocates
-    // nothing and takes no lock.
-    unsafe { command.pre_exec(restore) }
 }
 
 fn limit() -> io::Result<libc::rlimit> {
@@ -60,14 +39,26 @@ pub(crate) fn close_inherited(passed: u32) {
     let passed = RawFd::try_from(passed).unwrap_or(RawFd::MAX);
     let first = INHERITED_FD_FIRST.saturating_add(passed);
     if close_range(first, RawFd::MAX).is_err() {
-        // The call is missing before Linux 5.9 and in some sandboxes.
-        let open_max = limit().ok().and_then(|limit| RawFd::try_from(limit.rlim_cur).ok());
-        let end = open_max.unwrap_or(RawFd::MAX).min(CLOSED_BY_NUMBER_MAX);
-        for number in first..end {
-            // SAFETY: close takes an integer. No descriptor that is open here has an owner yet, and
-            // the kernel refuses a number that is not open.
-            let _ = unsafe { libc::close(number) };
-        }
+        close_by_number(first, None);
+    }
+}
+
+/// Closes every descriptor above the standard streams except `kept`, also on a kernel without
+/// close_range(2). Only for a process that will end by [`super::process::end_now`].
+pub(crate) fn close_for_good(kept: RawFd) {
+    if close_all_but(&mut [kept]).is_err() {
+        close_by_number(INHERITED_FD_FIRST, Some(kept));
+    }
+}
+
+/// Closes descriptors one by one: close_range(2) is missing before Linux 5.9 and in some sandboxes.
+fn close_by_number(first: RawFd, kept: Option<RawFd>) {
+    let open_max = limit().ok().and_then(|limit| RawFd::try_from(limit.rlim_cur).ok());
+    let end = open_max.unwrap_or(RawFd::MAX).min(CLOSED_BY_NUMBER_MAX);
+    for number in (first..end).filter(|number| Some(*number) != kept) {
+        // SAFETY: close takes an integer, and the kernel refuses a number that is not open. Both
+        // callers state why no closed descriptor is used later.
+        let _ = unsafe { libc::close(number) };
     }
 }
 

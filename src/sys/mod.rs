@@ -15,7 +15,7 @@ pub mod socket;
 pub mod route;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// Converts a system call's return value: -1 means that `errno` holds the error.
@@ -32,6 +32,25 @@ pub fn wait_readable(fd: impl AsFd, time: Duration) -> bool {
     // set.
     let count = unsafe { libc::ppoll(&raw mut wanted, 1, &raw const time, std::ptr::null()) };
     count == 1
+}
+
+/// Waits for one of two descriptors to become readable, for ever or at most for `time`. Returns whether
+/// the first one is; also on a signal.
+pub(crate) fn wait_first_readable(
+    first: impl AsFd,
+    second: impl AsFd,
+    time: Option<Duration>,
+) -> bool {
+    let wanted =
+        |fd: BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut both = [wanted(first.as_fd()), wanted(second.as_fd())];
+    let time = time.map(clock::timespec);
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the array and the time are live locals, two pollfd as the count says; no mask of
+    // signals is set.
+    let count = unsafe { libc::ppoll(both.as_mut_ptr(), 2, time, std::ptr::null()) };
+    let [first, _] = both;
+    count > 0 && first.revents != 0
 }
 
 /// Converts a byte count, or -1 with `errno`.

@@ -4,7 +4,8 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::process::Child;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -152,16 +153,29 @@ pub(crate) fn signal_child(child: &Child, signal: libc::c_int) -> io::Result<()>
     Ok(())
 }
 
-/// Returns whether a child has ended, without reaping it, so that its pid stays reserved for it and
-/// its group.
-pub(crate) fn has_ended(child: &Child) -> io::Result<bool> {
+/// Returns how a child has ended, without reaping it, so that its pid stays reserved for it and its
+/// group; `None` while it runs.
+///
+/// # Errors
+/// `ECHILD` if there is no such child, or if it was reaped.
+pub(crate) fn end_of(child: &Child) -> io::Result<Option<ExitStatus>> {
     // SAFETY: `siginfo_t` is a plain struct, for which zero is valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the pointer is to a live local of the type that waitid fills.
     check(unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, options) })?;
     // The kernel fills in nothing for a child that runs.
-    Ok(info.si_signo == libc::SIGCHLD)
+    if info.si_signo != libc::SIGCHLD {
+        return Ok(None);
+    }
+    // SAFETY: the kernel has filled in the fields of SIGCHLD.
+    let number = unsafe { info.si_status() };
+    const CORE_DUMPED: libc::c_int = 0x80;
+    Ok(Some(ExitStatus::from_raw(match info.si_code {
+        libc::CLD_EXITED => number << 8,
+        libc::CLD_DUMPED => number | CORE_DUMPED,
+        _ => number,
+    })))
 }
 
 /// Opens a descriptor for a process that is not a child (pidfd_open(2)). Unlike a pid, it never
@@ -293,18 +307,20 @@ mod tests {
     fn a_child_that_has_ended_is_seen_before_it_is_waited_for() {
         let mut child = Command::new("sleep").arg("20").spawn().unwrap();
         let process = open_process(child.id().try_into().unwrap()).unwrap();
-        assert!(!has_ended(&child).unwrap());
+        assert_eq!(end_of(&child).unwrap(), None);
         assert!(!has_process_ended(&process));
         signal_process(&process, 0).unwrap();
         signal_child(&child, libc::SIGTERM).unwrap();
-        while !has_ended(&child).unwrap() {
+        while end_of(&child).unwrap().is_none() {
             std::thread::yield_now();
         }
         assert!(has_process_ended(&process));
-        assert_eq!(child.wait().unwrap().code(), None);
+        let end = end_of(&child).unwrap();
+        assert_eq!(end, Some(child.wait().unwrap()));
+        assert_eq!(end.and_then(|end| end.signal()), Some(libc::SIGTERM));
         let gone = Some(libc::ESRCH);
         assert_eq!(signal_process(&process, 0).unwrap_err().raw_os_error(), gone);
-        assert_eq!(has_ended(&child).unwrap_err().raw_os_error(), Some(libc::ECHILD));
+        assert_eq!(end_of(&child).unwrap_err().raw_os_error(), Some(libc::ECHILD));
         for number in [-1, 0, 1] {
             assert_eq!(signal_number(number, 0).unwrap_err().raw_os_error(), gone, "{number}");
         }

@@ -27,7 +27,8 @@ pub(crate) const HANDLED: [libc::c_int; 6] =
     [libc::SIGCHLD, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGXFSZ];
 
 impl Signals {
-    /// Installs the handler for [`HANDLED`]. Must be called only once in a process.
+    /// Installs the handler for [`HANDLED`]. Must be called only once in a process, and once more after
+    /// [`Signals::disconnect`].
     pub fn install() -> io::Result<Self> {
         let (read, write) = pipe(libc::O_NONBLOCK)?;
         // The write end is never closed: the handler may use it until the process ends.

@@ -172,7 +172,7 @@ fn the_starter_waits_for_the_start_hooks() {
 #[test]
 fn a_daemon_that_dies_without_a_word_is_a_failed_start() {
     in_namespace(|| {
-        if script("daemon", "kill -9 $PPID") {
+        if script("daemon", "read -r _ _ _ daemon _ </proc/$PPID/stat; kill -9 $daemon") {
             let (status, stderr) = start_in_vain(&[]);
             assert_eq!((status, stderr.lines().count()), (Some(1), 1), "{stderr}");
         }

@@ -23,6 +23,7 @@ mod background;
 mod client_config;
 mod command_line;
 mod configuration;
+mod executor;
 mod hooks;
 mod lifetime;
 mod limits;

@@ -13,7 +13,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use virtinterfaced::config::choice::DhcpClient;
-use virtinterfaced::io::dhcp::{Choice, DhcpClients, DhcpError, script};
+use virtinterfaced::io::dhcp::{Choice, DhcpClients, DhcpCommands, DhcpError, script};
+use virtinterfaced::io::executor::Executor;
+use virtinterfaced::io::hooks::HookFolder;
+use virtinterfaced::io::programs::Programs;
+use virtinterfaced::io::standby::StandbySpec;
 use virtinterfaced::model::address::{Family, IpPrefix};
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
@@ -155,7 +159,14 @@ impl Clients {
     pub(crate) fn open(client: DhcpClient) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_virtinterfaced"));
         let choice = Choice::new(client, None);
-        let clients = DhcpClients::open(Path::new(DIR), program, choice, Instant::now());
+        let dir = Path::new(DIR);
+        let programs = Programs {
+            hooks: HookFolder { dir: PathBuf::new(), environment: Vec::new() },
+            dhcp: DhcpCommands::new(dir, None),
+            standby: StandbySpec { program: program.clone(), options: Vec::new() },
+        };
+        let executor = Executor::within(programs.spawn());
+        let clients = DhcpClients::open(dir, program, choice, executor, Instant::now());
         Self { clients: RefCell::new(clients) }
     }
 

@@ -123,7 +123,8 @@ impl DhcpProgram {
             .ok_or(DhcpError::NoneInstalled { family })
     }
 
-    fn installed(kind: Kind, dirs: &[PathBuf], known: &KnownPrograms) -> Option<Self> {
+    /// Returns the client of a kind, if it is installed.
+    pub(super) fn installed(kind: Kind, dirs: &[PathBuf], known: &KnownPrograms) -> Option<Self> {
         if let Some(program) = program_in(dirs, kind.name()) {
             let confinement = match kind {
                 Kind::Dhclient => known.confinement(&program),
@@ -250,7 +251,7 @@ impl Files {
     pub(super) fn new(dir: &Path, lease: &Lease) -> Self {
         Self {
             script: dir.join(super::script::NAME),
-            state: state_of(dir, lease),
+            state: state_of(dir, lease.link, lease.family),
             configuration: path_of(dir, lease, "conf"),
             leases: path_of(dir, lease, "leases"),
         }

@@ -40,6 +40,8 @@ pub enum DhcpError {
     Managed {
         pid: i32,
     },
+    /// The process that executes programs has died.
+    NoExecutor,
     Host(HostError),
 }
 
@@ -75,6 +77,9 @@ impl fmt::Display for DhcpError {
                 "cannot run dhcpcd for one link while another dhcpcd manages all links (process \
                  {pid}): choose another client by dhcp_client"
             ),
+            Self::NoExecutor => f.write_str(
+                "cannot start a DHCP client, as virt-executor has ended: restart virtinterfaced",
+            ),
             Self::Host(err) => err.fmt(f),
         }
     }
@@ -93,7 +98,8 @@ impl DhcpError {
             | Self::Confined { .. }
             | Self::ConfinedBeside { .. }
             | Self::LinkName { .. }
-            | Self::Managed { .. } => None,
+            | Self::Managed { .. }
+            | Self::NoExecutor => None,
         }
     }
 }

@@ -22,13 +22,14 @@ mod foreign;
 mod client;
 mod choice;
 mod names;
+mod command;
+mod phase;
 mod notes;
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ use log::{debug, info, warn};
 
 pub use self::choice::Choice;
 use self::client::{DhcpProgram, Files};
+pub use self::command::DhcpCommands;
 use self::errand::Errand;
 pub use self::error::DhcpError;
 use self::foreign::ForeignClients;
@@ -43,16 +45,18 @@ pub use self::foreign::ForeignSearch;
 use self::foreign::heritage::Heritage;
 use self::names::Names;
 use self::notes::Notes;
+use self::phase::{Entry, Phase};
 use self::process::Process;
 use self::record::{ProcessId, Record};
 use crate::config::choice::DhcpClient;
 use crate::error::HostError;
+use crate::execution::Program;
+use crate::io::executor::Executor;
 use crate::limits::{CLIENT_PAUSE_MAX, DHCP_STOP_TIME_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::{ClientLinks, ClientProgram, ForeignClient, Leaving};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
-use crate::sys::descriptors;
 
 /// The first pause before a client that has died is restarted, which doubles each time.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
@@ -60,55 +64,11 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 /// The interval at which a client is asked to end: dhcpcd may lose a signal while its hooks run.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The interval at which an adopted client is checked, as its end causes no SIGCHLD. Polling a
+/// The interval at which an adopted client is checked, as its end is not reported. Polling a
 /// process descriptor would need a token for each client.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same while the end of a client is awaited.
 const LOOK_INTERVAL_ENDING: Duration = Duration::from_millis(10);
-
-/// The state of a client.
-#[derive(Debug)]
-enum Phase {
-    Running {
-        process: Process,
-        since: Instant,
-    },
-    /// Asked to end, again at `ask_at`, and killed at `kill_at`; `next` is started after that.
-    Ending {
-        process: Process,
-        ask_at: Instant,
-        kill_at: Instant,
-        next: Option<Lease>,
-    },
-    /// It has died, and will be restarted.
-    Pausing {
-        until: Instant,
-    },
-}
-
-impl Phase {
-    fn process(&self) -> Option<&Process> {
-        match self {
-            Self::Running { process, .. } | Self::Ending { process, .. } => Some(process),
-            Self::Pausing { .. } => None,
-        }
-    }
-
-    fn errand(&mut self) -> Option<&mut Errand> {
-        match self {
-            Self::Running { process, .. } | Self::Ending { process, .. } => process.errand(),
-            Self::Pausing { .. } => None,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    lease: Lease,
-    phase: Phase,
-    /// The pause before the next restart.
-    pause: Duration,
-}
 
 /// All clients of the daemon.
 #[derive(Debug)]
@@ -118,6 +78,7 @@ pub struct DhcpClients {
     /// The daemon's own program, which is also the script.
     program: PathBuf,
     choice: Choice,
+    executor: Executor,
     entries: Vec<Entry>,
     names: Names,
     notes: Notes,
@@ -128,14 +89,21 @@ pub struct DhcpClients {
 
 impl DhcpClients {
     /// Adopts the clients that an earlier daemon has left running. `program` is the daemon's file.
-    pub fn open(run_dir: &Path, program: PathBuf, choice: Choice, now: Instant) -> Self {
-        let dir = run_dir.join("dhcp");
+    pub fn open(
+        run_dir: &Path,
+        program: PathBuf,
+        choice: Choice,
+        executor: Executor,
+        now: Instant,
+    ) -> Self {
+        let dir = dir_within(run_dir);
         let names = Names::found(&dir, now);
-        let foreign = ForeignClients::new(&dir);
+        let foreign = ForeignClients::new(&dir, executor.clone());
         let (entries, looked_at) = (Vec::new(), Some(now));
         let mut notes = Notes::new();
         notes.watch(&dir);
-        let mut clients = Self { dir, program, choice, entries, names, foreign, notes, looked_at };
+        let mut clients =
+            Self { dir, program, choice, executor, entries, names, foreign, notes, looked_at };
         for path in record::paths(&clients.dir, record::RECORD_SUFFIX) {
             let found = Record::read(&path);
             let adopted = found.and_then(|Record { identity, lease, is_manager }| {
@@ -169,6 +137,9 @@ impl DhcpClients {
     /// plan checks this before it changes anything. `own` is an address of the host that the link will
     /// also have. A lease that another link continues keeps its program.
     pub fn check(&self, lease: &Lease, own: Option<IpPrefix>) -> Result<(), DhcpError> {
+        if !self.executor.is_alive() {
+            return Err(DhcpError::NoExecutor);
+        }
         if lease.like.is_some() { Ok(()) } else { self.client(lease)?.check_beside(own) }
     }
 
@@ -379,12 +350,14 @@ impl DhcpClients {
         self.entries.iter().filter_map(|entry| entry.phase.process()?.pid()).collect()
     }
 
-    /// Handles SIGCHLD: reaps clients that have ended.
+    /// Takes note of clients that have ended.
     pub fn handle_child(&mut self, now: Instant) {
+        self.executor.read();
         for entry in &mut self.entries {
             entry.phase.errand().into_iter().for_each(|errand| errand.advance(now));
         }
         for mut entry in std::mem::take(&mut self.entries) {
+            entry.phase.settle();
             entry.phase = match entry.phase {
                 Phase::Running { process, since } if process.has_ended() => {
                     let ending = process.clear_away();
@@ -419,11 +392,11 @@ impl DhcpClients {
         }
         self.foreign.handle_child(now);
         self.start_due(now);
-        self.names.handle_time(&self.dir, now);
+        self.names.handle_time(&self.executor, now);
     }
 
     /// Kills clients that do not end, restarts those whose pause is over, and checks those that are
-    /// not children of the daemon.
+    /// not known to the executor.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.looked_at = Some(now);
         self.handle_child(now);
@@ -512,13 +485,13 @@ impl DhcpClients {
         dir.map_err(|err| HostError::new("create", self.dir.display().to_string(), &err))?;
         self.notes.watch(&self.dir);
         let lease = self.remember_wanted(lease)?;
-        let files = self.prepare(&client, &lease, heritage.as_ref())?;
-        let mut command =
-            client.command(&lease, &files, client::host_name().as_deref(), heritage.as_ref());
-        let child = descriptors::restore_limit(command.process_group(0)).spawn();
-        let child = child.map_err(|err| HostError::new("run", client.kind.name(), &err))?;
-        debug!("DHCP client of {lease} started: {} (process {})", client.kind.name(), child.id());
-        let process = Process::Child(child);
+        self.prepare(&client, &lease, heritage.as_ref())?;
+        let execution =
+            self.executor.start(Program::DhcpClient { client: client.kind, lease }, None);
+        let name = client.kind.name();
+        let execution = execution.map_err(|err| HostError::new("run", name, &err))?;
+        debug!("DHCP client of {lease} started: {name} (process {})", execution.pid());
+        let process = Process::started(execution);
         self.write_down(&process, &lease);
         Ok(Phase::Running { process, since: now })
     }
@@ -531,8 +504,8 @@ impl DhcpClients {
         }
     }
 
-    /// Writes the record of a lease's process. If the process has ended already, the next SIGCHLD
-    /// shows that.
+    /// Writes the record of a lease's process. If the process has ended already, that will be
+    /// reported.
     fn write_down(&self, process: &Process, lease: &Lease) {
         let Some(identity) = process.identity() else { return };
         let is_manager = matches!(process, Process::Manager(_));
@@ -565,7 +538,7 @@ impl DhcpClients {
         client: &DhcpProgram,
         lease: &Lease,
         heritage: Option<&Heritage>,
-    ) -> Result<Files, HostError> {
+    ) -> Result<(), HostError> {
         let files = Files::new(&self.dir, lease);
         client::link_script(&self.program, &files.script)
             .map_err(|err| HostError::new("link", files.script.display().to_string(), &err))?;
@@ -579,7 +552,7 @@ impl DhcpClients {
             None if number.is_empty() || lease_file.exists() => {}
             None => record::replace(&lease_file, number, 0o644)?,
         }
-        Ok(files)
+        Ok(())
     }
 
     fn forget(&self, lease: &Lease) {
@@ -594,6 +567,11 @@ impl DhcpClients {
             let _ = fs::remove_file(record::path_of(&self.dir, lease, suffix));
         }
     }
+}
+
+/// Returns the directory of the clients' files.
+fn dir_within(run_dir: &Path) -> PathBuf {
+    run_dir.join("dhcp")
 }
 
 #[cfg(test)]

@@ -8,17 +8,20 @@
 //! A lease has name servers as long as the script's file for them exists ([`SUFFIX`]). This also
 //! shows those that remained while no daemon ran.
 //!
-//! The script is not waited for: it is reaped on SIGCHLD.
+//! The script is not waited for.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
 use super::{record, script};
+use crate::execution::Program;
+use crate::io::executor::{Execution, Executor};
+use crate::model::address::Family;
 use crate::model::lease::{Lease, NameServers};
-use crate::sys::process;
+use crate::model::name::IfName;
 
 /// The suffix of the script's file with a lease's name servers.
 const SUFFIX: &str = "names";
@@ -31,7 +34,7 @@ pub(super) const REST: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Names {
     resting: Vec<(Lease, Instant)>,
-    scripts: Vec<Child>,
+    scripts: Vec<Execution>,
 }
 
 impl Names {
@@ -63,25 +66,19 @@ impl Names {
         self.resting.iter().map(|(_, until)| *until).min()
     }
 
-    /// Calls the script for those that are due, and reaps scripts that have ended.
-    pub(super) fn handle_time(&mut self, dir: &Path, now: Instant) {
-        self.scripts.retain_mut(|child| {
-            let has_ended = process::has_ended(child).unwrap_or(true);
-            if has_ended {
-                // The child has ended, so this does not block.
-                let _ = child.wait();
-            }
-            !has_ended
-        });
+    /// Calls the script for those that are due.
+    pub(super) fn handle_time(&mut self, executor: &Executor, now: Instant) {
+        self.scripts.retain(|script| script.end().is_none());
         let (due, resting) =
             std::mem::take(&mut self.resting).into_iter().partition(|(_, until)| *until <= now);
         self.resting = resting;
         let due: Vec<(Lease, Instant)> = due;
         for (lease, _) in due {
-            match command(dir, &lease).spawn() {
-                Ok(child) => {
+            let Lease { link, family, .. } = lease;
+            match executor.start(Program::LeaseEnd { link, family }, None) {
+                Ok(script) => {
                     debug!("removing the name servers of {lease}");
-                    self.scripts.push(child);
+                    self.scripts.push(script);
                 }
                 Err(err) => {
                     warn!("cannot run the script that removes the name servers of {lease}: {err}")
@@ -91,11 +88,12 @@ impl Names {
     }
 }
 
-fn command(dir: &Path, lease: &Lease) -> Command {
+/// Returns the command that removes the name servers of a lease.
+pub(super) fn command(dir: &Path, link: IfName, family: Family) -> Command {
     let mut command = Command::new(dir.join(script::NAME));
     command.arg(script::END_EVENT).env_clear();
-    command.env("interface", lease.link.as_str());
-    command.env(script::STATE_VARIABLE, record::state_of(dir, lease));
+    command.env("interface", link.as_str());
+    command.env(script::STATE_VARIABLE, record::state_of(dir, link, family));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

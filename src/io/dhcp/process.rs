@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A client's process: a child, or one that an earlier daemon has left running.
+//! A client's process: one that the executor has started, or that an earlier daemon has left running.
 //!
-//! For a child, SIGCHLD announces the end, and the pid stays reserved until it is reaped. The pid
-//! of another process is reused after its end; so it is held by a descriptor if the kernel has them
+//! The executor reports the end of its own, whose pid stays reserved until then. The pid of another
+//! process is reused after its end; so it is held by a descriptor if the kernel has them
 //! (Linux 5.3), else checked before each signal. A descriptor could be polled for the end, but
 //! without one a check every few seconds is needed anyway, so it is used in both cases.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::Child;
 
 use log::debug;
 
 use super::errand::Errand;
 use super::record::ProcessId;
+use crate::io::executor::{End, Execution};
 use crate::model::lease::Lease;
 use crate::sys::process;
 
 #[derive(Debug)]
 pub(super) enum Process {
-    Child(Child),
+    Child {
+        execution: Execution,
+        /// `None` if it had ended at once.
+        identity: Option<ProcessId>,
+    },
     Adopted {
         identity: ProcessId,
         descriptor: Option<OwnedFd>,
@@ -29,6 +33,24 @@ pub(super) enum Process {
 }
 
 impl Process {
+    /// Returns a process that the executor has started.
+    pub(super) fn started(execution: Execution) -> Self {
+        let identity = ProcessId::of(execution.pid());
+        Self::Child { execution, identity }
+    }
+
+    /// Treats the process as one of an earlier daemon, if the executor that would report its end has
+    /// died.
+    pub(super) fn settle(&mut self) {
+        let Self::Child { execution, identity } = self else { return };
+        if execution.end() == Some(End::Unknown) {
+            if let Some(identity) = identity.take() {
+                let ended = || Self::Adopted { identity: identity.clone(), descriptor: None };
+                *self = Self::adopt(identity.clone()).unwrap_or_else(ended);
+            }
+        }
+    }
+
     /// Returns the process with this identity, if it still exists.
     pub(super) fn adopt(identity: ProcessId) -> Option<Self> {
         // Opened first and checked afterwards: the descriptor's process cannot change in between.
@@ -37,7 +59,7 @@ impl Process {
         is_same.then_some(Self::Adopted { identity, descriptor })
     }
 
-    /// Returns whether its end causes no SIGCHLD, so that it must be checked.
+    /// Returns whether its end is not reported, so that it must be checked.
     pub(super) fn is_adopted(&self) -> bool {
         matches!(self, Self::Adopted { .. })
     }
@@ -50,17 +72,19 @@ impl Process {
     /// Returns the identity to be recorded.
     pub(super) fn identity(&self) -> Option<ProcessId> {
         match self {
-            Self::Child(child) => libc::pid_t::try_from(child.id()).ok().and_then(ProcessId::of),
+            Self::Child { identity, .. } => identity.clone(),
             Self::Adopted { identity, .. } => Some(identity.clone()),
             Self::Manager(errand) => Some(errand.manager().clone()),
         }
     }
 
-    /// Returns whether it has ended, without reaping a child.
+    /// Returns whether it has ended.
     pub(super) fn has_ended(&self) -> bool {
         match self {
-            // A child that cannot be examined was reaped already.
-            Self::Child(child) => process::has_ended(child).unwrap_or(true),
+            Self::Child { execution, identity } => match execution.end() {
+                Some(End::Unknown) => identity.is_none(),
+                end => end.is_some(),
+            },
             Self::Adopted { descriptor: Some(descriptor), .. } => {
                 process::has_process_ended(descriptor)
             }
@@ -74,7 +98,7 @@ impl Process {
     /// Returns the pid, if the process serves only the daemon.
     pub(super) fn pid(&self) -> Option<libc::pid_t> {
         match self {
-            Self::Child(child) => libc::pid_t::try_from(child.id()).ok(),
+            Self::Child { execution, .. } => Some(execution.pid()),
             Self::Adopted { identity, .. } => Some(identity.pid),
             Self::Manager(_) => None,
         }
@@ -94,14 +118,21 @@ impl Process {
                 errand.turn_round();
                 Ok(())
             }
-            Self::Child(_) | Self::Adopted { .. } => self.signal(libc::SIGTERM),
+            Self::Child { execution, .. } => {
+                execution.terminate();
+                Ok(())
+            }
+            Self::Adopted { .. } => self.signal(libc::SIGTERM),
         }
     }
 
     /// Kills it and its descendants.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         match self {
-            Self::Child(child) => process::kill_group(child),
+            Self::Child { execution, .. } => {
+                execution.kill_group();
+                Ok(())
+            }
             Self::Manager(errand) => {
                 errand.give_up();
                 Ok(())
@@ -113,8 +144,7 @@ impl Process {
 
     fn signal(&self, signal: libc::c_int) -> io::Result<()> {
         match self {
-            Self::Manager(_) => Ok(()),
-            Self::Child(child) => process::signal_child(child, signal),
+            Self::Manager(_) | Self::Child { .. } => Ok(()),
             Self::Adopted { descriptor: Some(descriptor), .. } => {
                 process::signal_process(descriptor, signal)
             }
@@ -127,15 +157,14 @@ impl Process {
         }
     }
 
-    /// Cleans up after a client that has ended: kills its helpers and scripts, and reaps it.
-    /// Returns how it ended, as far as known.
+    /// Cleans up after a client that has ended: kills its helpers and scripts. Returns how it ended, as far as known.
     pub(super) fn clear_away(self) -> String {
         match self {
-            Self::Child(mut child) => {
-                // The pid is still the child's, so no other group can be hit. Most often the group
+            Self::Child { execution, .. } => {
+                // The pid is still the client's, so no other group can be hit. Most often the group
                 // is empty.
-                let _ = process::kill_group(&child);
-                child.wait().map_or_else(|err| err.to_string(), |status| status.to_string())
+                execution.kill_group();
+                execution.end().map(|end| end.to_string()).unwrap_or_default()
             }
             Self::Adopted { .. } => {
                 "exit status unknown, as an earlier daemon started it".to_owned()

@@ -120,8 +120,8 @@ pub(super) fn lease_of(path: &Path, suffix: &str) -> Option<(IfName, Family)> {
 }
 
 /// Returns the prefix of the paths of all files of a lease.
-pub(super) fn state_of(dir: &Path, lease: &Lease) -> PathBuf {
-    dir.join(format!("{}.{}", lease.link, lease.family.as_str()))
+pub(super) fn state_of(dir: &Path, link: IfName, family: Family) -> PathBuf {
+    dir.join(format!("{link}.{}", family.as_str()))
 }
 
 /// Returns the path of a file of a lease.
@@ -165,7 +165,7 @@ mod tests {
         assert!(ProcessId::of(own).is_some());
         assert_eq!(ProcessId::of(libc::pid_t::MAX), None);
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        while !sys::process::has_ended(&child).unwrap() {
+        while sys::process::end_of(&child).unwrap().is_none() {
             std::thread::yield_now();
         }
         let zombie = libc::pid_t::try_from(child.id()).unwrap();

@@ -35,7 +35,18 @@ fn scene(label: &str, program: &str) -> Scene {
 
 fn open(dir: &Path, now: Instant) -> DhcpClients {
     let choice = Choice::within(DhcpClient::Auto, vec![dir.to_owned()]);
-    DhcpClients::open(dir, "/nonexistent/daemon".into(), choice, now)
+    DhcpClients::open(dir, "/nonexistent/daemon".into(), choice, executor(dir), now)
+}
+
+fn executor(dir: &Path) -> Executor {
+    let commands = DhcpCommands::within(dir, vec![dir.to_owned()]);
+    Executor::within(Box::new(move |program| match program {
+        Program::DhcpClient { client, lease } => commands.client(*client, lease)?.spawn(),
+        Program::LeaseEnd { link, family } => commands.lease_end(*link, *family).spawn(),
+        Program::Hook { .. } | Program::ForeignClient { .. } | Program::Standby { .. } => {
+            panic!("no client of the daemon: {program:?}")
+        }
+    }))
 }
 
 impl Scene {
@@ -164,22 +175,28 @@ fn a_client_that_is_wanted_again_follows_the_one_that_ends() {
 fn an_adopted_client_is_looked_at_and_started_again() {
     let mut scene = scene("adopt", "while :; do sleep 0.01; done");
     scene.clients.start(&lease(), scene.now).unwrap();
-    let mut child = match scene.clients.entries.pop().unwrap().phase {
-        Phase::Running { process: Process::Child(child), .. } => child,
+    let child = match scene.clients.entries.pop().unwrap().phase {
+        Phase::Running { process: Process::Child { execution, .. }, .. } => execution,
         other @ (Phase::Running { .. } | Phase::Ending { .. } | Phase::Pausing { .. }) => {
             panic!("{other:?}")
         }
     };
+    let first = scene.clients.executor.clone();
     scene.clients = open(&scene.dir, scene.now);
     assert_eq!(scene.clients.running().copied().collect::<Vec<_>>(), [lease()]);
     assert_eq!(scene.clients.deadline(), Some(scene.now + LOOK_INTERVAL));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill_group();
+    while child.end().is_none() {
+        std::thread::yield_now();
+        first.read();
+    }
+    let pid = child.pid().to_string();
+    drop(child);
     scene.after(LOOK_INTERVAL);
     assert_eq!(scene.clients.deadline(), Some(scene.now + PAUSE_MIN));
     assert_eq!(scene.pid(), None);
     scene.after(PAUSE_MIN);
-    assert!(scene.pid().is_some_and(|pid| pid != child.id().to_string()));
+    assert!(scene.pid().is_some_and(|new| new != pid));
     scene.end();
 }
 

@@ -4,10 +4,15 @@
 use super::*;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 /// Longer than any script here takes that is meant to end.
 const LONG: Duration = Duration::from_secs(60);
+
+/// Long enough for a script to begin, and shorter than it would go on.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// The beginning of all scripts here; `$0` is their path.
 const RECORD: &str = "#!/bin/sh\necho \"${0##*/} $*\" >> \"${0%/hooks/*}/record\"\n";
@@ -42,7 +47,19 @@ impl Scene {
     }
 
     fn hooks(&self) -> Hooks {
-        Hooks::with_time_max(self.dir.join("hooks"), Vec::new(), LONG)
+        self.hooks_within(LONG)
+    }
+
+    fn hooks_within(&self, time_max: Duration) -> Hooks {
+        Hooks::with_time_max(self.dir.join("hooks"), self.executor(Vec::new()), time_max)
+    }
+
+    fn executor(&self, environment: Vec<(OsString, OsString)>) -> Executor {
+        let folder = HookFolder { dir: self.dir.join("hooks"), environment };
+        Executor::within(Box::new(move |program| {
+            let Program::Hook { script, occasion } = program else { panic!("{program:?}") };
+            folder.command(script, *occasion).spawn()
+        }))
     }
 
     fn read(&self, name: &str) -> String {
@@ -109,14 +126,14 @@ fn turn_until(hooks: &mut Hooks, mut done: impl FnMut(&Hooks) -> bool) {
     while !done(hooks) {
         assert!(now() < end, "never happens: {hooks:?}");
         std::thread::sleep(Duration::from_millis(2));
-        hooks.handle_child(now());
+        hooks.executor.read();
+        hooks.handle_end();
     }
 }
 
 fn run(hooks: &mut Hooks, occasion: Occasion) {
-    hooks.begin(occasion, now());
+    hooks.begin(occasion);
     turn_until(hooks, Hooks::is_idle);
-    assert_eq!(hooks.deadline(), None);
 }
 
 #[test]
@@ -146,8 +163,8 @@ fn one_script_runs_at_a_time_and_a_second_occasion_waits_for_the_first() {
     scene.script("daemon", end);
     scene.script("daemon.d/a", "");
     let mut hooks = scene.hooks();
-    hooks.begin(Occasion::Start, now());
-    hooks.begin(Occasion::Reload, now());
+    hooks.begin(Occasion::Start);
+    hooks.begin(Occasion::Reload);
     turn_until(&mut hooks, |_| scene.calls().len() == 1);
     fs::write(scene.dir.join("go"), "").unwrap();
     turn_until(&mut hooks, Hooks::is_idle);
@@ -172,7 +189,7 @@ fn a_script_sees_the_variables_it_is_given_and_no_terminal() {
     scene.script("daemon", look);
     let variable = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
     let environment = vec![variable("HOME", "/root"), variable("PATH", "/a b:/c")];
-    let mut hooks = Hooks::new(scene.dir.join("hooks"), environment);
+    let mut hooks = Hooks::new(scene.dir.join("hooks"), scene.executor(environment));
     run(&mut hooks, Occasion::Start);
     let environ = scene.read("environ");
     let mut variables: Vec<_> = environ.split_terminator('\0').collect();
@@ -228,9 +245,12 @@ fn a_script_that_fails_is_no_hindrance_to_the_next() {
 
 #[test]
 fn how_a_script_failed_is_told_in_a_few_words() {
-    let status = |script| Command::new("sh").args(["-c", script]).status().unwrap();
-    assert_eq!(ending(status("exit 3")), "exit status 3");
-    assert_eq!(ending(status("kill -9 $$")), "killed by signal 9");
+    let hooks = Scene::new().hooks();
+    let status = |status| hooks.describe(End::Status(ExitStatus::from_raw(status)));
+    assert_eq!(status(3 << 8), "exit status 3");
+    assert_eq!(status(9), "killed by signal 9");
+    assert_eq!(hooks.describe(End::Overdue), "not done after 60s, killed");
+    assert_eq!(hooks.describe(End::Unknown), "unknown, as virt-executor has ended");
     let call = HookCall { script: PathBuf::from("/h/daemon"), occasion: Occasion::Reload };
     assert_eq!(call.to_string(), "/h/daemon - reload begin SIGHUP");
 }
@@ -242,17 +262,15 @@ fn a_script_that_hangs_is_killed_with_all_that_it_started() {
     scene.script("daemon", &format!("{OPEN_PIPE}(sleep 20; echo late >&3) &\nwait"));
     scene.script("daemon.d/next", "");
     let start = now();
-    let mut hooks = scene.hooks();
-    hooks.begin(Occasion::Start, start);
-    turn_until(&mut hooks, |_| scene.calls().len() == 2);
-    let deadline = start + LONG;
-    assert_eq!(hooks.deadline(), Some(deadline));
-    hooks.handle_timeout(deadline - Duration::from_millis(1));
-    assert_eq!((hooks.deadline(), hooks.killed.len()), (Some(deadline), 0), "not before its time");
-    hooks.handle_timeout(deadline);
-    assert_eq!(hooks.deadline(), Some(deadline + LONG), "that of the next");
+    let mut hooks = scene.hooks_within(SHORT);
+    hooks.begin(Occasion::Start);
+    turn_until(&mut hooks, |hooks| {
+        let is_next = hooks.running.as_ref().is_none_or(|it| it.call.script.ends_with("next"));
+        assert!(!is_next || now() - start >= SHORT, "not before its time");
+        is_next
+    });
     turn_until(&mut hooks, |_| pipe.is_deserted());
-    turn_until(&mut hooks, |hooks| hooks.is_idle() && hooks.killed.is_empty());
+    turn_until(&mut hooks, Hooks::is_idle);
     assert_eq!(scene.calls(), ["daemon - start - start", "open", "next - start - start"]);
 }
 
@@ -262,13 +280,15 @@ fn what_a_script_leaves_running_is_not_killed_however_late_anybody_looks() {
     let mut pipe = scene.pipe();
     let stay = "(until [ -e \"$dir/go\" ]; do sleep 0.01; done; echo late >&3) &";
     scene.script("daemon", &format!("{OPEN_PIPE}{stay}"));
-    let mut hooks = scene.hooks();
-    hooks.begin(Occasion::Start, now());
-    let stat = format!("/proc/{}/stat", hooks.running.as_ref().unwrap().child.id());
-    let mut other = scene.hooks();
+    let mut hooks = scene.hooks_within(SHORT);
+    hooks.begin(Occasion::Start);
+    let stat = format!("/proc/{}/stat", hooks.running.as_ref().unwrap().execution.pid());
+    let (mut other, start) = (scene.hooks(), now());
     turn_until(&mut other, |_| fs::read_to_string(&stat).unwrap().contains(") Z "));
-    hooks.handle_timeout(now() + 2 * LONG);
-    assert!(hooks.is_idle() && hooks.killed.is_empty(), "{hooks:?}");
+    turn_until(&mut other, |_| now() - start > SHORT);
+    hooks.executor.read();
+    hooks.handle_end();
+    assert!(hooks.is_idle(), "{hooks:?}");
     fs::write(scene.dir.join("go"), "").unwrap();
     let mut said = String::new();
     turn_until(&mut hooks, |_| pipe.read().map(|news| said.push_str(&news)).is_none());
@@ -282,12 +302,11 @@ fn at_the_daemons_end_what_runs_is_killed_and_what_waits_forgotten() {
     scene.script("daemon", &format!("{OPEN_PIPE}sleep 20\necho late >&3"));
     scene.script("daemon.d/next", "");
     let mut hooks = scene.hooks();
-    hooks.begin(Occasion::Shutdown, now());
+    hooks.begin(Occasion::Shutdown);
     turn_until(&mut hooks, |_| scene.calls().len() == 2);
     hooks.abandon();
     assert!(hooks.is_idle());
     turn_until(&mut hooks, |_| pipe.is_deserted());
-    turn_until(&mut hooks, |hooks| hooks.killed.is_empty());
     assert_eq!(scene.calls(), ["daemon - shutdown - shutdown", "open"]);
 }
 
@@ -298,11 +317,10 @@ fn no_more_scripts_wait_than_may() {
     let mut hooks = scene.hooks();
     // The first one runs, and does not wait.
     for _ in 0..=HOOK_SCRIPT_COUNT_MAX {
-        hooks.begin(Occasion::Reload, now());
+        hooks.begin(Occasion::Reload);
     }
     assert_eq!(hooks.waiting.len(), HOOK_SCRIPT_COUNT_MAX);
-    hooks.begin(Occasion::Reload, now());
+    hooks.begin(Occasion::Reload);
     assert_eq!(hooks.waiting.len(), HOOK_SCRIPT_COUNT_MAX);
     hooks.abandon();
-    turn_until(&mut hooks, |hooks| hooks.killed.is_empty());
 }

@@ -374,13 +374,18 @@ fn parts_of<'a>(candidate: &'a Candidate, all: &'a [Candidate]) -> Vec<&'a Candi
 /// replaced it since.
 fn trusted_file(process: &Path) -> Option<PathBuf> {
     const DELETED: &[u8] = b" (deleted)";
-    const WRITABLE_BY_OTHERS: u32 = 0o022;
     let file = fs::read_link(process.join("exe")).ok()?.into_os_string().into_vec();
     let file = file.strip_suffix(DELETED).unwrap_or(&file).to_vec();
     let file = PathBuf::from(std::ffi::OsString::from_vec(file));
-    let metadata = fs::metadata(&file).ok()?;
-    let is_roots = metadata.uid() == 0 && metadata.mode() & WRITABLE_BY_OTHERS == 0;
-    (is_roots && metadata.is_file()).then_some(file)
+    is_trusted(&file).then_some(file)
+}
+
+/// Returns whether a path is that of a file that only root can write.
+pub(super) fn is_trusted(file: &Path) -> bool {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let is_roots =
+        |it: &fs::Metadata| it.uid() == 0 && it.mode() & WRITABLE_BY_OTHERS == 0 && it.is_file();
+    fs::metadata(file).is_ok_and(|it| is_roots(&it))
 }
 
 /// Returns the program that would restart the client.

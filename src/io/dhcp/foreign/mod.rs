@@ -15,14 +15,14 @@ mod arguments;
 mod find;
 pub(super) mod heritage;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
@@ -34,6 +34,8 @@ use super::process::Process;
 use super::record::{self, ProcessId};
 use super::stat::Stat;
 use crate::error::HostError;
+use crate::execution::Program;
+use crate::io::executor::{End, Execution, Executor};
 use crate::io::files;
 use crate::limits::{
     CLEARING_TIME_MAX, CLIENT_SEARCHES_MAX, DHCP_LEASES_LEN_MAX, DHCP_STOP_TIME_MAX,
@@ -44,12 +46,15 @@ use crate::model::foreign::{ClientProgram, CommandLine, ForeignClient, Leaving};
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::snapshot::foreign as encoding;
-use crate::sys::{self, descriptors};
+use crate::sys;
 use crate::xdr::reader::Reader;
 use crate::xdr::writer::Writer;
 
 /// The suffix of a file with an ended client.
 const MEMORY_SUFFIX: &str = "before";
+
+/// The suffix of a file with a client that is being restarted.
+const RESTART_SUFFIX: &str = "restart";
 
 /// The interval at which to check whether a killed process is gone, which takes a moment.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -58,6 +63,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct ForeignClients {
     dir: PathBuf,
+    executor: Executor,
     finder: Finder,
     ending: Vec<KilledClient>,
     started: Vec<Started>,
@@ -69,8 +75,8 @@ pub(super) struct ForeignClients {
 #[derive(Debug)]
 struct ClearingClient {
     client: ForeignClient,
-    /// Its pid, which is not reused as long as it is a child of the daemon.
-    pid: u32,
+    /// Its pid, which is not reused before the executor has reported its end.
+    pid: i32,
     /// Whether its link is clear, so that only the end of its script is awaited.
     is_cleared: bool,
     look_at: Instant,
@@ -85,11 +91,11 @@ struct Taking {
     until: Instant,
 }
 
-/// A client that was restarted, for as long as it is a child of the daemon.
+/// A client that was restarted, until its end is reported.
 #[derive(Debug)]
 struct Started {
     client: ForeignClient,
-    child: Child,
+    execution: Execution,
     /// Whether it was killed since.
     is_ended: bool,
 }
@@ -113,10 +119,10 @@ struct KilledClient {
 pub struct ForeignSearch(Option<(Option<Result<Search, HostError>>, usize)>);
 
 impl ForeignClients {
-    pub(super) fn new(dir: &Path) -> Self {
+    pub(super) fn new(dir: &Path, executor: Executor) -> Self {
         let (finder, ending, started) = (Finder::default(), Vec::new(), Vec::new());
         let (taking, clearing) = (Vec::new(), Vec::new());
-        Self { dir: dir.to_owned(), finder, ending, started, taking, clearing }
+        Self { dir: dir.to_owned(), executor, finder, ending, started, taking, clearing }
     }
 
     /// Returns the running manager of all links, if it accepts orders.
@@ -190,12 +196,10 @@ impl ForeignClients {
         Ok(clients)
     }
 
-    /// Returns the clients that were restarted and are still children of the daemon. A client that is
+    /// Returns the clients that were restarted and whose first process runs. A client that is
     /// being killed does not show its arguments either, and is not one that is being loaded.
     fn started_and_running(&self) -> Vec<&ForeignClient> {
-        let has_ended =
-            |child: &Child| sys::process::has_ended(child).unwrap_or(true) || is_exiting(child);
-        let runs = |it: &&Started| !it.is_ended && !has_ended(&it.child);
+        let runs = |it: &&Started| !it.is_ended && !is_exiting(&it.execution);
         self.started.iter().filter(runs).map(|it| &it.client).collect()
     }
 
@@ -244,11 +248,11 @@ impl ForeignClients {
         let mut processes = Vec::new();
         for started in self.started.iter_mut().filter(|it| it.client.is_same(client)) {
             started.is_ended = true;
-            if !sys::process::has_ended(&started.child).unwrap_or(true) {
-                let identity = i32::try_from(started.child.id()).ok().and_then(ProcessId::of);
+            if started.execution.end().is_none() {
+                let identity = ProcessId::of(started.execution.pid());
                 processes.extend(identity.and_then(Process::adopt));
                 // The client has its own process group.
-                let _ = sys::process::kill_group(&started.child);
+                started.execution.kill_group();
             }
         }
         let found = self.finder.find(own)?.into_iter().filter(|found| found.client.is_same(client));
@@ -333,18 +337,31 @@ impl ForeignClients {
             self.taking.push(Taking { client, errand, until: now + MANAGER_ANSWER_TIME_MAX });
             return Ok(());
         }
-        let child = descriptors::restore_limit(&mut command(&client.command)).spawn();
         let name = || String::from_utf8_lossy(&client.command.file).into_owned();
-        let child = child.map_err(|err| HostError::new("run", name(), &err))?;
-        info!("restarted {client} (process {})", child.id());
+        let execution = self.execute(client)?;
+        let execution = execution.map_err(|err| HostError::new("run", name(), &err))?;
+        info!("restarted {client} (process {})", execution.pid());
         if client.cleared_link().is_some() {
-            let (client, pid) = (client.clone(), child.id());
+            let (client, pid) = (client.clone(), execution.pid());
             let (look_at, until) = (now + LOOK_INTERVAL, now + CLEARING_TIME_MAX);
             self.clearing.push(ClearingClient { client, pid, is_cleared: false, look_at, until });
         }
-        self.started.push(Started { client: client.clone(), child, is_ended: false });
+        self.started.push(Started { client: client.clone(), execution, is_ended: false });
         self.forget(client);
         Ok(())
+    }
+
+    /// Executes a client, which is written to a file for that: no command line is sent.
+    fn execute(&self, client: &ForeignClient) -> Result<io::Result<Execution>, HostError> {
+        let family = client.families.first().copied();
+        let Some((link, family)) = client.only_link().zip(family) else {
+            return Ok(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+        };
+        let path = restart_file(&self.dir, link, family);
+        self.write(client, [path.clone()].into_iter())?;
+        let execution = self.executor.start(Program::ForeignClient { link, family }, None);
+        let _ = fs::remove_file(path);
+        Ok(execution)
     }
 
     /// Returns whether a manager has yet to take a link again, or a client has yet to clear its
@@ -361,8 +378,8 @@ impl ForeignClients {
         }
     }
 
-    /// Continues the orders to managers, and reaps clients that have ended: most of them go to the
-    /// background once they have a lease.
+    /// Continues the orders to managers, and takes note of clients that have ended: most of them go
+    /// to the background once they have a lease.
     pub(super) fn handle_child(&mut self, now: Instant) {
         self.clearing.retain_mut(|ClearingClient { pid, is_cleared, look_at, until, .. }| {
             *look_at = now + LOOK_INTERVAL;
@@ -375,17 +392,14 @@ impl ForeignClients {
             }
             !errand.is_done() && now < *until
         });
-        self.started.retain_mut(|Started { client, child, is_ended }| {
-            if !sys::process::has_ended(child).unwrap_or(true) {
-                return true;
-            }
-            // The child has ended, so this does not block.
-            match child.wait() {
-                Ok(status) if !status.success() && !*is_ended => {
-                    warn!("{client} has ended: {status}")
+        self.started.retain(|Started { client, execution, is_ended }| {
+            match execution.end() {
+                None => return true,
+                Some(_) if *is_ended => debug!("{client} has ended"),
+                Some(end @ End::Status(_)) if !end.is_success() => {
+                    warn!("{client} has ended: {end}")
                 }
-                Ok(_) | Err(_) if *is_ended => debug!("{client} has ended"),
-                Ok(_) | Err(_) => debug!("{client} goes on in the background"),
+                Some(_) => debug!("{client} goes on in the background"),
             }
             false
         });
@@ -400,12 +414,20 @@ impl ForeignClients {
 
     /// Records everything that a client was started with.
     fn remember(&self, client: &ForeignClient) -> Result<(), HostError> {
+        self.write(client, self.memories(client))
+    }
+
+    fn write(
+        &self,
+        client: &ForeignClient,
+        paths: impl Iterator<Item = PathBuf>,
+    ) -> Result<(), HostError> {
         const FOLDER_MODE: u32 = 0o755;
         let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.dir);
         made.map_err(|err| HostError::new("create", self.dir.display().to_string(), &err))?;
         let mut bytes = Vec::new();
         encoding::encode(&mut Writer::new(&mut bytes), client);
-        for path in self.memories(client) {
+        for path in paths {
             // Environments must not be readable for other users.
             record::replace_bytes(&path, &bytes, 0o600)?;
         }
@@ -429,14 +451,14 @@ impl ForeignClients {
     }
 }
 
-/// Returns whether a child of the daemon is exiting, or gone.
-fn is_exiting(child: &Child) -> bool {
-    let stat = i32::try_from(child.id()).ok().and_then(Stat::of);
-    stat.is_none_or(|stat| stat.is_exiting())
+/// Returns whether a program is exiting, or has ended, which may not have been reported yet.
+fn is_exiting(execution: &Execution) -> bool {
+    let is_exiting = |stat: Stat| stat.has_ended || stat.is_exiting();
+    execution.end().is_some() || Stat::of(execution.pid()).is_none_or(is_exiting)
 }
 
 /// Returns whether a process has no children; false if the kernel does not report them.
-fn has_no_children(pid: u32) -> bool {
+fn has_no_children(pid: i32) -> bool {
     let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/children"));
     files::read_text(&path, PROCESS_TEXT_LEN_MAX).is_ok_and(|text| text.trim().is_empty())
 }
@@ -462,6 +484,26 @@ fn memory(dir: &Path, link: IfName, family: Family) -> PathBuf {
 fn recall(path: &Path) -> Option<ForeignClient> {
     let bytes = files::read(path, 4 * PROCESS_TEXT_LEN_MAX).ok()?;
     encoding::decode(&mut Reader::new(&bytes)).ok()
+}
+
+/// Returns the command that restarts a client, from its file.
+pub(super) fn restart_command(dir: &Path, link: IfName, family: Family) -> io::Result<Command> {
+    let client = recall(&restart_file(dir, link, family));
+    let client = client.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+    require_trusted(&client)?;
+    Ok(command(&client.command))
+}
+
+/// Checks that a client is a DHCP client by its arguments, and that only root can write its program.
+pub(super) fn require_trusted(client: &ForeignClient) -> io::Result<()> {
+    let recognized = arguments::recognize(&client.command.arguments);
+    let is_client = recognized.is_some_and(|it| it.program == client.program);
+    let is_trusted = find::is_trusted(Path::new(OsStr::from_bytes(&client.command.file)));
+    if is_client && is_trusted { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
+}
+
+fn restart_file(dir: &Path, link: IfName, family: Family) -> PathBuf {
+    dir.join(format!("{link}.{}.{RESTART_SUFFIX}", family.as_str()))
 }
 
 fn command(line: &CommandLine) -> Command {
