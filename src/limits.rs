@@ -82,6 +82,19 @@ pub(crate) const SASL_DATA_LEN_MAX: usize = 65_536;
 /// single larger message is still read to its end.
 pub(crate) const CLIENT_BYTES_UNREAD_MAX: usize = READ_BUFFER_LEN;
 
+/// The longest message that is kept of a client that may not define interfaces, without its length
+/// word: one read. Names, addresses, URIs and the parameters of an identity, as the handlers accept
+/// them, take less than half of it.
+pub const CALL_LEN_MAX: usize = READ_BUFFER_LEN;
+
+/// The arguments of a definition: the longest string of the protocol, its length, and flags. Its
+/// parser refuses it with libvirt's message if it is over [`XML_LEN_MAX`].
+pub(crate) const DEFINE_LEN_MAX: usize = STRING_LEN_MAX + 8;
+
+/// The arguments of an administrator's call: a text (a presence, a length, the longest string) and
+/// flags, or [`SERVER_PARAM_COUNT_MAX`] parameters, which take less.
+pub(crate) const ADMIN_CALL_LEN_MAX: usize = STRING_LEN_MAX + 12;
+
 /// The longest interval between two pings to a client, in seconds. libvirt stores milliseconds in
 /// an `int`, and treats a longer interval as none.
 pub(crate) const KEEPALIVE_INTERVAL_MAX: u32 = 2_147_483;

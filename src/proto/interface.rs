@@ -8,6 +8,9 @@ use crate::model::name::IfName;
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
+/// The one call with a long argument.
+pub(crate) const DEFINE_XML: i32 = 131;
+
 /// A call that reads interfaces. Names are as the client sent them: the handler checks whether such
 /// an interface can exist.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,7 +63,9 @@ impl ChangeCall {
     /// Decodes the arguments of a change; `None` if the procedure is not a change.
     pub fn decode(procedure: i32, reader: &mut Reader<'_>) -> Result<Option<Self>, XdrError> {
         Ok(Some(match procedure {
-            131 => Self::DefineXml { xml: string(reader, "xml")?, flags: reader.u32("flags")? },
+            DEFINE_XML => {
+                Self::DefineXml { xml: string(reader, "xml")?, flags: reader.u32("flags")? }
+            }
             132 => Self::Undefine { name: interface_name(reader)? },
             133 => {
                 let (name, flags) = (interface_name(reader)?, reader.u32("flags")?);

@@ -12,12 +12,14 @@ pub mod refused;
 
 use crate::call_errors;
 use crate::error::CallError;
-use crate::model::client::{Endpoint, Identity, Opened};
+use crate::limits::{ADMIN_CALL_LEN_MAX, CALL_LEN_MAX, DEFINE_LEN_MAX, HEADER_LEN};
+use crate::model::client::{Access, Endpoint, Identity, Opened};
 use crate::model::name::IfName;
 use crate::proto::admin::{AdminCall, AdminReply};
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::{ChangeCall, InterfaceRef, QueryCall, TransactionCall};
 use crate::proto::refused::{Refusal, RefusedCall};
+use crate::rpc::header::Header;
 use crate::xdr::reader::{Reader, XdrError};
 use crate::xdr::writer::Writer;
 
@@ -117,6 +119,19 @@ impl Reply {
             Self::EmptyList => writer.count(0),
             Self::Admin(reply) => reply.encode(writer),
         }
+    }
+}
+
+/// The longest message of this header that is kept whole, without its length word: the longest
+/// call that a client of this endpoint and access can make to an effect. The arguments of a longer
+/// one are decoded from its beginning.
+pub fn len_max(header: &Header, endpoint: Endpoint, access: Option<Access>) -> usize {
+    let may_define = access == Some(Access::ReadWrite);
+    match (Program::find(header.program, header.version, endpoint), header.procedure) {
+        (Some(Program::Remote), interface::DEFINE_XML) if may_define => HEADER_LEN + DEFINE_LEN_MAX,
+        // Only the daemon's own user is served here.
+        (Some(Program::Admin), _) => HEADER_LEN + ADMIN_CALL_LEN_MAX,
+        (Some(Program::Remote | Program::Qemu | Program::Lxc) | None, _) => CALL_LEN_MAX,
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! A [`FrameBuffer`] holds the bytes of a client's stream that have arrived, and returns whole
 //! frames. It grows by the bytes that came, never by the length that a word claims, frees its
-//! memory when it is empty, and otherwise holds little more than the bytes that wait. File
+//! memory when it is empty, and otherwise holds little more than the bytes that wait. Of a message
+//! that is longer than its caller allows it keeps the beginning, and only counts the rest. File
 //! descriptors travel beside the stream: the peer sends each with a byte of its own behind the
 //! message, and the buffer records which bytes carried one.
 
@@ -26,6 +27,8 @@ pub enum FrameError {
     DescriptorCount,
     /// A byte that should carry a descriptor carries none.
     DescriptorMissing,
+    /// The daemon has no memory for the bytes that have arrived.
+    NoMemory,
 }
 
 impl fmt::Display for FrameError {
@@ -35,6 +38,7 @@ impl fmt::Display for FrameError {
             Self::TooLong(len) => write!(f, "message of {len} bytes is over the limit"),
             Self::DescriptorCount => f.write_str("bad count of file descriptors"),
             Self::DescriptorMissing => f.write_str("file descriptor announced but not sent"),
+            Self::NoMemory => f.write_str("no memory for its bytes"),
         }
     }
 }
@@ -45,9 +49,10 @@ impl std::error::Error for FrameError {}
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Frame<'a> {
     pub header: Header,
-    /// Without the count of descriptors, where the message has one.
+    /// Without the count of descriptors, where the message has one. Of a message over the caller's
+    /// limit, the beginning.
     pub payload: &'a [u8],
-    /// The length of the frame in the stream, descriptor bytes included. Pass it to
+    /// The length of the frame in the buffer, descriptor bytes included. Pass it to
     /// [`FrameBuffer::consume`].
     pub len: usize,
 }
@@ -60,12 +65,34 @@ pub struct FrameBuffer {
     start: usize,
     /// Positions in `bytes` of those that carried a descriptor, in order.
     carriers: VecDeque<usize>,
+    /// The first message is over its limit, and is not kept whole.
+    cut: Option<Cut>,
+    /// Bytes were lost for want of memory.
+    has_failed: bool,
+}
+
+/// A message of which only the beginning is kept.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// The kept bytes, the length word included.
+    kept: usize,
+    /// The bytes that have not arrived yet, which will be dropped.
+    missing: usize,
 }
 
 impl FrameBuffer {
     /// Appends bytes that have arrived. `carrier` says that the last of them came with a
-    /// descriptor.
+    /// descriptor. Without memory for them, the stream cannot be decoded any further.
     pub fn extend(&mut self, bytes: &[u8], carrier: Carrier) {
+        let dropped = self.cut.map_or(0, |cut| cut.missing.min(bytes.len()));
+        if let Some(cut) = &mut self.cut {
+            cut.missing -= dropped;
+        }
+        let bytes = bytes.get(dropped..).unwrap_or_default();
+        self.has_failed |= self.bytes.try_reserve(bytes.len()).is_err();
+        if bytes.is_empty() || self.has_failed {
+            return;
+        }
         self.bytes.extend_from_slice(bytes);
         let carried = self.bytes.len().checked_sub(1).filter(|_| carrier == Carrier::LastByte);
         // A descriptor within a message is invalid, and need not be recorded.
@@ -74,8 +101,39 @@ impl FrameBuffer {
         }
     }
 
+    /// Drops what arrived, and will arrive, of an incomplete first message behind the length that
+    /// `len_max` returns for its header. The message stays in its place in the stream.
+    pub fn limit(&mut self, len_max: impl FnOnce(&Header) -> usize) {
+        let rest = self.rest();
+        let Some((word, message)) = rest.split_first_chunk() else { return };
+        let (Ok(len), Some(header)) =
+            (message_len(u32::from_be_bytes(*word)), message.first_chunk())
+        else {
+            return;
+        };
+        let (arrived, end) = (rest.len(), LENGTH_WORD_LEN + len);
+        if self.cut.is_some() || arrived >= end || arrived <= LENGTH_WORD_LEN + HEADER_LEN {
+            return;
+        }
+        // A message with descriptors has their number behind its header.
+        let len_max = len_max(&Header::decode(header)).max(HEADER_LEN + LENGTH_WORD_LEN);
+        let kept = LENGTH_WORD_LEN + len_max;
+        if arrived > kept {
+            self.bytes.truncate(self.start + kept);
+            self.cut = Some(Cut { kept, missing: end - arrived });
+        }
+    }
+
+    /// Bytes that the next [`FrameBuffer::extend`] would drop, as their message is over its limit.
+    pub fn dropped_next(&self) -> usize {
+        self.cut.map_or(0, |cut| cut.missing)
+    }
+
     /// The end of the first message in `bytes`, if its length word has arrived.
     fn message_end(&self) -> usize {
+        if let Some(cut) = self.cut {
+            return self.start.saturating_add(cut.kept);
+        }
         let word = self.rest().first_chunk().map(|word| u32::from_be_bytes(*word));
         let len = word.and_then(|declared| message_len(declared).ok()).unwrap_or(0);
         self.start.saturating_add(LENGTH_WORD_LEN + len)
@@ -86,10 +144,16 @@ impl FrameBuffer {
     /// # Errors
     /// A stream that breaks the framing cannot be decoded any further: the caller must close it.
     pub fn frame(&self) -> Result<Option<Frame<'_>>, FrameError> {
+        if self.has_failed {
+            return Err(FrameError::NoMemory);
+        }
         let rest = self.rest();
         let Some((word, message)) = rest.split_first_chunk() else { return Ok(None) };
-        let declared = u32::from_be_bytes(*word);
-        let len = message_len(declared)?;
+        let len = match self.cut {
+            Some(Cut { missing: 1.., .. }) => return Ok(None),
+            Some(cut) => cut.kept.saturating_sub(LENGTH_WORD_LEN),
+            None => message_len(u32::from_be_bytes(*word))?,
+        };
         let Some((header, payload)) =
             message.get(..len).and_then(|message| message.split_first_chunk())
         else {
@@ -113,6 +177,7 @@ impl FrameBuffer {
 
     /// Drops the first `len` bytes: a frame that has been handled.
     pub fn consume(&mut self, len: usize) {
+        self.cut = None;
         self.start = self.start.saturating_add(len).min(self.bytes.len());
         while self.carriers.front().is_some_and(|position| *position < self.start) {
             self.carriers.pop_front();
@@ -245,6 +310,49 @@ mod tests {
         buffer.extend(&[0; 100], Carrier::None);
         assert_eq!(buffer.frame(), Ok(None));
         assert!(buffer.bytes.capacity() < 1024);
+    }
+
+    #[test]
+    fn a_message_over_its_limit_is_counted_and_its_beginning_kept() {
+        let whole = [frame(1_000_028, kind::CALL, b"begin"), vec![7; 999_995]].concat();
+        let bytes = [whole, frame(32, kind::MESSAGE, b"next")].concat();
+        let mut buffer = FrameBuffer::default();
+        for piece in bytes.chunks(60_001) {
+            buffer.extend(piece, Carrier::None);
+            buffer.limit(|header| if header.kind == kind::CALL { 1_024 } else { 0 });
+            assert!(buffer.len() < 60_001 && buffer.capacity() < 2 * 60_001);
+        }
+        assert_eq!(buffer.dropped_next(), 0);
+        let first = buffer.frame().unwrap().unwrap();
+        assert_eq!((first.header.kind, &first.payload[..5]), (kind::CALL, &b"begin"[..]));
+        assert_eq!((first.payload.len(), first.len), (1_000, 1_028));
+        let len = first.len;
+        buffer.consume(len);
+        assert_eq!(buffer.frame().unwrap().unwrap().payload, b"next");
+    }
+
+    #[test]
+    fn a_limit_spares_whole_messages_and_those_within_it() {
+        let bytes = frame(100_028, kind::CALL, &vec![7; 100_000]);
+        let mut buffer = buffer(&bytes[..90_000]);
+        buffer.limit(|_| 100_024);
+        buffer.extend(&bytes[90_000..], Carrier::None);
+        buffer.limit(|_| 0);
+        assert_eq!(buffer.frame().unwrap().unwrap().payload.len(), 100_000);
+    }
+
+    #[test]
+    fn descriptors_follow_a_message_over_its_limit() {
+        let whole = [frame(50_028, kind::CALL_WITH_FDS, b"\0\0\0\x01"), vec![7; 49_996]].concat();
+        let mut buffer = buffer(&whole[..30_000]);
+        buffer.limit(|_| 100);
+        buffer.extend(&whole[30_000..], Carrier::LastByte);
+        assert_eq!(buffer.frame(), Ok(None), "the descriptor's byte is missing");
+        buffer.extend(b"\0", Carrier::LastByte);
+        let frame = buffer.frame().unwrap().unwrap();
+        assert_eq!((frame.payload.len(), frame.len), (100 - 24 - 4, 105));
+        buffer.consume(105);
+        assert!(buffer.is_empty());
     }
 
     #[test]

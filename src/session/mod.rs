@@ -122,11 +122,19 @@ impl Session {
         &self.client
     }
 
-    /// Takes received bytes.
+    /// Takes received bytes. Of a message that is longer than any call that the client may make, the
+    /// beginning is kept, and decoded when all of it has arrived.
     pub fn handle_bytes(&mut self, bytes: &[u8], carrier: Carrier) {
         if self.stage == SessionStage::Serving {
             self.unread.extend(bytes, carrier);
+            self.limit_unread();
         }
+    }
+
+    fn limit_unread(&mut self) {
+        let Caller { endpoint, .. } = self.client.caller;
+        let access = self.client.access();
+        self.unread.limit(|header| proto::len_max(header, endpoint, access));
     }
 
     /// Takes the end of the stream: unsent replies are dropped.
@@ -186,6 +194,7 @@ impl Session {
             let header = frame.header;
             let verdict = judge(&frame, &self.client);
             self.unread.consume(len);
+            self.limit_unread();
             match verdict {
                 Verdict::Ignore => {}
                 Verdict::Message(message) => self.outbox.push_answer(&message, |_| {}),
@@ -261,6 +270,16 @@ impl Session {
             && self.has_room()
             && (self.unread.len() < CLIENT_BYTES_UNREAD_MAX
                 || matches!(self.unread.frame(), Ok(None)))
+    }
+
+    /// Returns the memory that its buffers hold, in bytes.
+    pub fn held_len(&self) -> usize {
+        self.unread.capacity() + self.outbox.capacity()
+    }
+
+    /// Returns how many bytes may be read without being kept.
+    pub fn dropped_next(&self) -> usize {
+        self.unread.dropped_next()
     }
 
     /// Returns whether [`Session::poll_call`] may return a call.

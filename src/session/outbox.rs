@@ -39,6 +39,11 @@ impl Outbox {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
+    /// Returns the bytes of memory that it holds.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Removes the first `len` bytes, which were written.
     pub fn consume(&mut self, len: usize) {
         self.start = self.start.saturating_add(len).min(self.bytes.len());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::error::{Domain, ErrorCode};
-use crate::limits::HEADER_LEN;
+use crate::limits::{CALL_LEN_MAX, HEADER_LEN, MESSAGE_LEN_MAX, READ_BUFFER_LEN, STRING_LEN_MAX};
 use crate::model::client::{Access, Endpoint, Identity, Opened};
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::QueryCall;
@@ -94,6 +94,54 @@ fn a_message_that_never_comes_is_waited_for() {
     assert!(session.poll_call(instant()).is_none());
     assert_eq!(session.ending(), None);
     assert!(session.wants_read() && !session.wants_turn());
+}
+
+/// Feeds a message in pieces as reads bring them, and returns the most memory that the session held
+/// and the call that the message makes.
+fn bring_in_pieces(session: &mut Session, message: &[u8]) -> (usize, Option<PendingCall>) {
+    let (mut held, mut call) = (0, None);
+    for piece in message.chunks(READ_BUFFER_LEN) {
+        assert!(call.is_none() && session.wants_read() && !session.wants_turn());
+        session.handle_bytes(piece, Carrier::None);
+        held = held.max(session.held_len());
+        call = session.poll_call(instant());
+    }
+    (held, call)
+}
+
+#[test]
+fn of_a_message_longer_than_any_call_of_the_client_the_beginning_is_kept() {
+    const LARGEST: usize = MESSAGE_LEN_MAX - HEADER_LEN;
+    let mut session = session();
+    let message = bytes(&call(66), &vec![0; LARGEST]);
+    let (held, pending) = bring_in_pieces(&mut session, &message);
+    assert!(held <= 2 * CALL_LEN_MAX + READ_BUFFER_LEN, "{held}");
+    let auth_list = pending.expect("the arguments are at the beginning");
+    assert!(matches!(auth_list.call, Call::Connect(ConnectCall::AuthList)));
+    let name_len = u32::try_from(STRING_LEN_MAX).unwrap().to_be_bytes();
+    let lookup = bytes(&call(128), &[&name_len[..], &vec![b'x'; STRING_LEN_MAX]].concat());
+    let (held, pending) = bring_in_pieces(&mut session, &lookup);
+    assert!(held <= 2 * CALL_LEN_MAX + READ_BUFFER_LEN, "{held}");
+    assert!(pending.is_none());
+    assert_eq!(refusal(&mut session).3, "Unable to decode message payload");
+    let next = bring(&mut session, &call(126), b"");
+    assert!(matches!(next.unwrap().call, Call::Query(QueryCall::NumOfInterfaces)));
+}
+
+#[test]
+fn a_definition_is_kept_whole_once_the_client_may_define() {
+    let text_len = u32::try_from(STRING_LEN_MAX).unwrap().to_be_bytes();
+    let text = vec![b'x'; STRING_LEN_MAX];
+    let define = bytes(&call(131), &[&text_len[..], &text, &[0; 4]].concat());
+    for (access, is_kept) in
+        [(None, false), (Some(Access::ReadOnly), false), (Some(Access::ReadWrite), true)]
+    {
+        let mut session = session();
+        session.client.opened = access.map(|access| Opened { uri: String::new(), access });
+        let (held, pending) = bring_in_pieces(&mut session, &define);
+        assert_eq!(pending.is_some(), is_kept, "{access:?}");
+        assert_eq!(held > STRING_LEN_MAX, is_kept, "{access:?}: {held}");
+    }
 }
 
 #[test]
