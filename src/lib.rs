@@ -28,6 +28,7 @@ pub mod backend;
 pub mod plan;
 pub mod auth;
 // State over time; input and `now` go in, outputs are polled out.
+pub mod shares;
 pub mod session;
 pub mod change;
 pub mod handler;

@@ -60,12 +60,27 @@ pub(crate) const DATAGRAM_LEN_MAX: usize = 4 * 1024 * 1024;
 /// not delay the others.
 pub(crate) const CALLS_PER_TURN_MAX: usize = 16;
 
+/// Clients read and served in one turn of the loop: between two turns, clients of other users and
+/// other sockets go first.
+pub(crate) const CLIENTS_PER_TURN_MAX: usize = 32;
+
+/// Of these, those that are left to the read-only socket when the other sockets could fill a turn.
+pub(crate) const READERS_PER_TURN_MIN: usize = 4;
+
+/// The time after which a turn serves no further client: many times that of a call.
+pub(crate) const TURN_TIME_MAX: Duration = Duration::from_millis(2);
+
+/// Polls in one turn, so that all clients with news are known when the next ones are chosen: as many
+/// as [`EVENT_BATCH_COUNT`] needs for twice the default of `max_clients`.
+pub(crate) const POLLS_PER_TURN_MAX: usize = 40;
+
 /// Netlink datagrams applied to the table in one turn of the loop. Calls wait until the queue is
 /// empty, but signals and writes must not wait for a kernel that reports events without pause.
 pub(crate) const EVENTS_PER_TURN_MAX: usize = 4_096;
 
-/// Connections accepted from one socket in one turn of the loop.
-pub(crate) const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Connections accepted or refused in one turn of the loop: they take less time than the calls of a
+/// turn.
+pub(crate) const ACCEPTS_PER_TURN_MAX: usize = 32;
 
 /// Dumps repeated, because the kernel reported an interrupted one, before the loop gets a turn.
 /// Each takes milliseconds.
@@ -122,6 +137,22 @@ pub const ERROR_DETAIL_LEN_MAX: usize = 4096;
 
 /// Unwritten bytes at which no further call of a client is handled. One reply may be larger.
 pub(crate) const CLIENT_BYTES_UNWRITTEN_MAX: usize = 1024 * 1024;
+
+/// The memory that the buffers of all clients may hold, less [`CLIENT_BYTES_FREE`] for each. One
+/// user alone may have half of it, and more users share it.
+pub const CLIENT_BYTES_POOL: usize = 32 * 1024 * 1024;
+
+/// The memory that each client's buffers may hold in any case: a few common calls or their replies.
+pub const CLIENT_BYTES_FREE: usize = 1024;
+
+/// What a user who is over its share of memory may take beyond it, for replies to clients that read
+/// theirs: more than most replies.
+pub const CLIENT_BYTES_CREDIT: usize = 256 * 1024;
+
+/// Clients' places that are reserved for root and the daemon's own user, and as many for other users
+/// of the read-write socket. Of few places, this part is reserved.
+pub const RESERVED_CLIENT_COUNT_MAX: u32 = 32;
+pub const RESERVED_CLIENT_DIVISOR: u32 = 16;
 
 /// A log line with its line feed: the length that a pipe takes whole or not at all (`PIPE_BUF`), so
 /// that lines are neither torn nor mixed with those of other programs. The journal and syslog
@@ -399,9 +430,11 @@ pub(crate) const KEPT_PER_TURN_MAX: usize = 1_500;
 pub(crate) const FREED_PER_TURN_MAX: usize = 4_000;
 
 /// Changes that wait for their turn. A call stays queued when its client disconnects, and the
-/// client may reconnect and call again; with definitions of maximum length this many take some
-/// hundred megabytes.
-pub(crate) const CHANGES_WAITING_MAX: usize = 512;
+/// client may reconnect and call again.
+pub const CHANGES_WAITING_MAX: usize = 512;
+
+/// The arguments of these changes, in bytes: some sixty definitions of maximum length.
+pub const CHANGES_WAITING_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// The marker file that lists the interfaces of the boot that are not complete: one line each, for
 /// two thousand of them.
