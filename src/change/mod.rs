@@ -72,6 +72,7 @@ use crate::host::survey::Survey;
 use crate::host::{Host, LinkNews};
 use crate::model::client::{Caller, Privilege};
 use crate::plan::step::Step;
+use crate::shares::WaitingChange;
 use crate::snapshot::Opening;
 
 /// The pause before another try to remove a journal.
@@ -476,9 +477,9 @@ impl Coordinator {
         &self.recovered
     }
 
-    /// Returns whether clients' requests are refused, as too many are queued.
-    pub(crate) fn is_full(&self) -> bool {
-        self.queue.is_full()
+    /// Returns the queued requests of clients.
+    pub(crate) fn waiting(&self) -> Vec<WaitingChange> {
+        self.queue.requests().filter_map(Request::waiting).collect()
     }
 
     /// Returns whether no change is under way or queued.

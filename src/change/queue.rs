@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::change::request::Request;
-use crate::limits::CHANGES_WAITING_MAX;
 
 /// While clients make queries, each turn with a change is followed by a pause of this many times
 /// the turn's duration. However many clients there are, the queries of at most one turn in five
@@ -35,9 +34,9 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Returns whether clients' requests are refused.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= CHANGES_WAITING_MAX
+    /// Returns the waiting requests.
+    pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.waiting.iter()
     }
 
     pub(super) fn push(&mut self, request: Request) {

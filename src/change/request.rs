@@ -8,6 +8,7 @@ use crate::model::name::IfName;
 use crate::proto::Reply;
 use crate::proto::interface::{ChangeCall, TransactionCall};
 use crate::session::ReplyTo;
+use crate::shares::WaitingChange;
 
 /// A requested change.
 #[derive(Clone, Debug)]
@@ -17,6 +18,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// The request as a part of its user's share, if a client made it.
+    pub(crate) fn waiting(&self) -> Option<WaitingChange> {
+        let uid = self.origin.caller()?.uid;
+        Some(WaitingChange { uid, len: self.call.len() })
+    }
+
     /// The interface that the daemon brings up automatically, if the request is such a try.
     pub(super) fn attempted(&self) -> Option<IfName> {
         let (Origin::Daemon(_), RequestedCall::Change(ChangeCall::Create { name, .. })) =
@@ -41,6 +48,15 @@ impl RequestedCall {
         match self {
             Self::Change(call) => call.api(),
             Self::Transaction(call) => call.api(),
+        }
+    }
+
+    /// The length of its text.
+    fn len(&self) -> usize {
+        match self {
+            Self::Change(ChangeCall::DefineXml { xml, .. }) => xml.len(),
+            Self::Change(call) => call.interface_name().map_or(0, str::len),
+            Self::Transaction(_) => 0,
         }
     }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Acceptor`]: accepts connections, in the order of the sockets' importance.
 //!
-//! No connection is refused for want of space: beyond the limit, and while the process has no
-//! descriptor to spare, connections wait in the kernel's backlog. The admin socket serves the
-//! daemon's own user alone.
+//! While all places belong to root or the daemon's own user, and while the process has no descriptor
+//! to spare, connections wait in the kernel's backlog. Otherwise each is accepted, as only then its
+//! user is known, and a user who is over its share is refused. The admin socket serves the daemon's
+//! own user alone.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,8 +17,10 @@ use crate::config::Settings;
 use crate::error::HostError;
 use crate::io::listener::{ListenError, Listener};
 use crate::logging;
-use crate::model::client::{Caller, Endpoint};
+use crate::model::client::Endpoint;
+use crate::model::server::ServerName;
 use crate::server::occupancy::Occupancy;
+use crate::shares::Shares;
 use crate::sys::socket::PeerCreds;
 use crate::sys::{process, socket};
 
@@ -28,7 +31,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) socket: OwnedFd,
-    pub(crate) caller: Caller,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) peer: PeerCreds,
+}
+
+/// The next connection.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Accepted(Accepted),
+    /// It was closed.
+    Refused,
+    /// None waits, or none can be accepted now.
+    Nothing,
 }
 
 /// All listeners, and their readiness.
@@ -98,29 +112,32 @@ impl Acceptor {
     }
 
     /// Whether a waiting connection can be accepted at once.
-    pub(crate) fn is_unfinished(&self, occupancy: &Occupancy, now: Instant) -> bool {
-        let has_space = |listener: &Listener| occupancy.has_space(listener.endpoint);
+    pub(crate) fn is_unfinished(
+        &self,
+        occupancy: &Occupancy,
+        shares: &Shares,
+        now: Instant,
+    ) -> bool {
+        let has_space = |listener: &Listener| has_space(listener.endpoint, occupancy, shares);
         let mut listeners = self.listeners.iter().zip(&self.waiting);
         !self.is_paused(now) && listeners.any(|(listener, waiting)| *waiting && has_space(listener))
     }
 
-    /// Accepts the next connection, if there is space. After a refused one, the others wait for the
-    /// next turn.
-    pub(crate) fn admit(&mut self, occupancy: &mut Occupancy, now: Instant) -> Option<Accepted> {
+    /// Accepts the next connection, if there may be a place for it.
+    pub(crate) fn next(&mut self, occupancy: &Occupancy, shares: &Shares, now: Instant) -> Next {
         if self.is_paused(now) {
-            return None;
+            return Next::Nothing;
         }
         self.paused_until = None;
-        for (position, listener) in self.listeners.iter().enumerate() {
-            let waiting = self.waiting.get_mut(position)?;
-            while *waiting && occupancy.has_space(listener.endpoint) {
+        for (listener, waiting) in self.listeners.iter().zip(&mut self.waiting) {
+            let endpoint = listener.endpoint;
+            while *waiting && has_space(endpoint, occupancy, shares) {
                 match socket::accept(listener) {
                     Ok(socket) => {
-                        let endpoint = listener.endpoint;
-                        let PeerCreds { uid, gid, pid } = check(endpoint, &socket)?;
-                        let number = occupancy.behind_mut(endpoint).enter();
-                        let caller = Caller { endpoint, number, uid, gid, pid, identity: None };
-                        return Some(Accepted { socket, caller });
+                        let peer = check(endpoint, &socket);
+                        return peer.map_or(Next::Refused, |peer| {
+                            Next::Accepted(Accepted { socket, endpoint, peer })
+                        });
                     }
                     Err(err) if err.kind() == io::ErrorKind::WouldBlock => *waiting = false,
                     // It was closed before it was accepted.
@@ -131,17 +148,24 @@ impl Acceptor {
                         let err = HostError::new("accept clients at", path, &err);
                         warn!("{err}; accepting again in {} s", PAUSE.as_secs());
                         self.paused_until = Some(now + PAUSE);
-                        return None;
+                        return Next::Nothing;
                     }
                 }
             }
         }
-        None
+        Next::Nothing
     }
 
     fn is_paused(&self, now: Instant) -> bool {
         self.paused_until.is_some_and(|end| end > now)
     }
+}
+
+/// Whether a connection at this socket may find a place: a free one, or that of a client whose user
+/// has more than its share.
+fn has_space(endpoint: Endpoint, occupancy: &Occupancy, shares: &Shares) -> bool {
+    let is_main = ServerName::behind(endpoint) == ServerName::Main;
+    occupancy.has_space(endpoint) || (is_main && shares.may_replace())
 }
 
 /// Refuses a peer that the admin socket does not serve, or whose credentials are unknown.

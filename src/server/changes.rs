@@ -44,6 +44,7 @@ use crate::server::perform::{StepProgress, Steps};
 use crate::server::world::World;
 use crate::server::{clock, wall_clock};
 use crate::session::ReplyTo;
+use crate::shares::{Shares, WaitingChange};
 use crate::snapshot::Snapshot;
 use crate::sys::clock::since_boot;
 
@@ -118,9 +119,12 @@ impl ChangeDriver {
     /// Queues a request.
     ///
     /// # Errors
-    /// The queue is full.
-    pub(super) fn take(&mut self, request: Request) -> Result<(), CallError> {
-        if self.coordinator.is_full() {
+    /// The queue is full, or has as many changes of the client's user as it may.
+    pub(super) fn take(&mut self, request: Request, shares: &Shares) -> Result<(), CallError> {
+        let may_queue = |change: WaitingChange| {
+            shares.may_queue(change.uid, change.len, &self.coordinator.waiting())
+        };
+        if request.waiting().is_some_and(|change| !may_queue(change)) {
             return Err(call_errors::too_many_changes());
         }
         self.coordinator.push(request);

@@ -17,6 +17,7 @@ use crate::model::server::ServerName;
 use crate::proto::Reply;
 use crate::rpc::frame::Carrier;
 use crate::session::Session;
+use crate::shares::Tab;
 use crate::sys::socket::{self, Received};
 
 /// A connected client.
@@ -24,6 +25,10 @@ use crate::sys::socket::{self, Received};
 pub(crate) struct Client {
     socket: OwnedFd,
     pub(crate) connected_at: SystemTime,
+    /// When it connected, or made its last call.
+    pub(crate) heard_at: Instant,
+    /// What it holds of its user's share.
+    pub(crate) tab: Tab,
     /// Whether it has made a call yet.
     pub(crate) has_called: bool,
     pub(crate) session: Session,
@@ -34,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) armed: Option<Instant>,
     /// Whether the next turn serves it already.
     pub(crate) is_busy: bool,
+    /// Whether it waits until its user's share of memory has room.
+    pub(crate) is_short: bool,
 }
 
 /// Readiness that the kernel has reported and no read or write has refuted.
@@ -48,25 +55,48 @@ struct Readiness {
     hung_up: bool,
 }
 
+/// The work of a client that no event will announce.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rest {
+    Nothing,
+    Ready,
+    /// It can go on when clients have given memory back.
+    WaitsForRoom,
+}
+
 impl Client {
     /// A new socket can be written; epoll will report whether it can be read.
-    pub(crate) fn new(socket: OwnedFd, session: Session, connected_at: SystemTime) -> Self {
+    pub(crate) fn new(
+        socket: OwnedFd,
+        session: Session,
+        tab: Tab,
+        connected_at: SystemTime,
+        now: Instant,
+    ) -> Self {
         let readiness = Readiness { readable: false, writable: true, ended: false, hung_up: false };
         Self {
             socket,
             connected_at,
+            heard_at: now,
+            tab,
             has_called: false,
             session,
             readiness,
             interest: Interest::READABLE,
             armed: None,
             is_busy: false,
+            is_short: false,
         }
     }
 
     /// Who it is.
     pub(crate) fn caller(&self) -> &Caller {
         &self.session.client().caller
+    }
+
+    /// Whether it has one of a user's places at the main server.
+    pub(crate) fn is_of_share(&self, uid: u32) -> bool {
+        self.tab.uid() == uid && self.server() == ServerName::Main
     }
 
     /// The server that it is a client of.
@@ -99,11 +129,19 @@ impl Client {
         self.readiness.hung_up
     }
 
-    /// Reads once, if the socket is ready and the session wants it.
+    /// Reads once, if the socket is ready, the session wants it, and the user's share has room.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) {
         if !self.readiness.readable || !self.session.wants_read() {
             return;
         }
+        let len = self.read_len_max().min(buffer.len());
+        let Some(buffer) = buffer.get_mut(..len).filter(|buffer| !buffer.is_empty()) else {
+            // The end of its bytes cannot be read without room for them.
+            if self.has_hung_up() {
+                self.session.handle_eof();
+            }
+            return;
+        };
         match socket::receive(&self.socket, buffer) {
             Ok(Received { len: 0, .. }) => self.session.handle_eof(),
             Ok(Received { len, with_fds }) => {
@@ -112,6 +150,7 @@ impl Client {
                 // A short read has emptied the socket (epoll(7)), unless it ended at a descriptor.
                 let emptied = len < buffer.len() && !with_fds && !self.readiness.ended;
                 self.readiness.readable = !emptied;
+                self.tab.hold(self.session.held_len());
             }
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => self.readiness.readable = false,
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
@@ -150,11 +189,29 @@ impl Client {
         changed.then_some(wanted)
     }
 
-    /// Whether there is work that epoll will not report again.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        let to_read = self.readiness.readable && self.session.wants_read();
+    /// The work that epoll will not report again.
+    pub(crate) fn rest(&self) -> Rest {
         let to_write = self.readiness.writable && !self.session.poll_bytes().is_empty();
-        to_read || to_write || self.session.wants_turn()
+        let to_read = self.readiness.readable && self.session.wants_read();
+        let to_call = self.session.wants_turn();
+        let can_read = to_read && self.read_len_max() > 0;
+        match (to_write || can_read || (to_call && self.may_call()), to_read || to_call) {
+            (true, _) => Rest::Ready,
+            (false, true) => Rest::WaitsForRoom,
+            (false, false) => Rest::Nothing,
+        }
+    }
+
+    /// Whether the user's share has room for a reply.
+    pub(crate) fn may_call(&self) -> bool {
+        let is_reader = || self.session.poll_bytes().is_empty();
+        self.tab.has_room() || (is_reader() && self.tab.has_room_for_reader())
+    }
+
+    /// How much may be read: what the user's share has room for, and what will be dropped.
+    fn read_len_max(&self) -> usize {
+        let room = self.tab.bytes_left(self.session.held_len());
+        room.saturating_add(self.session.dropped_next())
     }
 }
 

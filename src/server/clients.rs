@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 use mio::event::Event;
@@ -21,13 +21,17 @@ use crate::logging;
 use crate::model::client::{Caller, ClientId};
 use crate::model::server::ServerName;
 use crate::proto::Reply;
-use crate::server::acceptor::{Accepted, Acceptor};
-use crate::server::client::{Brief, Client};
+use crate::server::acceptor::{Accepted, Acceptor, Next};
+use crate::server::agenda::{Agenda, Turn};
+use crate::server::client::{Brief, Client, Rest};
 use crate::server::occupancy::Occupancy;
 use crate::server::questions::Questions;
 use crate::server::timers::Timers;
 use crate::server::{LISTENERS, wall_clock};
 use crate::session::{PendingCall, ReplyTo, Session};
+use crate::shares::{Admission, Resource, Shares};
+use crate::sys::process;
+use crate::sys::socket::PeerCreds;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,8 +42,11 @@ pub(super) struct Clients {
     next_id: usize,
     pub(super) acceptor: Acceptor,
     pub(super) occupancy: Occupancy,
-    /// Clients to serve in this turn: an event names them, or the last turn left them unfinished.
-    busy: Vec<ClientId>,
+    pub(super) shares: Shares,
+    /// Clients to serve: an event names them, or the last turn left them unfinished.
+    agenda: Agenda,
+    /// Clients that wait until their user's share of memory has room.
+    short: Vec<ClientId>,
     pub(super) questions: Questions,
     timers: Timers,
     /// The time since which there are no clients.
@@ -54,7 +61,9 @@ impl Clients {
             next_id: LISTENERS,
             acceptor: Acceptor::new(Vec::new()),
             occupancy,
-            busy: Vec::new(),
+            shares: Shares::new(process::effective_uid()),
+            agenda: Agenda::default(),
+            short: Vec::new(),
             questions: Questions::default(),
             timers: Timers::default(),
             idle_since: None,
@@ -85,27 +94,61 @@ impl Clients {
         let id = ClientId(token.0);
         if let Some(client) = self.by_id.get_mut(&id) {
             client.note(event);
-            mark_busy(&mut self.busy, id, client);
+            mark_busy(&mut self.agenda, id, client);
         }
     }
 
-    /// Reads from the clients of this turn.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Vec<ClientId> {
-        let busy = std::mem::take(&mut self.busy);
-        for id in &busy {
-            if let Some(client) = self.by_id.get_mut(id) {
+    /// Chooses the clients of this turn, and reads from them.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Vec<Turn> {
+        self.recall();
+        let turns = self.agenda.take();
+        for turn in &turns {
+            if let Some(client) = self.by_id.get_mut(&turn.client) {
                 client.is_busy = false;
                 client.read(buffer);
             }
         }
-        busy
+        turns
+    }
+
+    /// Notes that a client had its turn, and how long it took.
+    pub(super) fn end_turn(&mut self, turn: Turn, time: Duration) {
+        self.agenda.charge(turn, time);
+    }
+
+    /// Has clients that were read wait for the next turn.
+    pub(super) fn put_off(&mut self, turns: &[Turn]) {
+        for turn in turns.iter().rev() {
+            let client = self.by_id.get_mut(&turn.client);
+            if client.is_some_and(|client| !std::mem::replace(&mut client.is_busy, true)) {
+                self.agenda.put_back(*turn);
+            }
+        }
+    }
+
+    /// Has the clients go on that waited for memory of which there is some again.
+    fn recall(&mut self) {
+        if self.short.is_empty() || !self.shares.has_freed() {
+            return;
+        }
+        let (by_id, agenda) = (&mut self.by_id, &mut self.agenda);
+        self.short.retain(|id| {
+            let Some(client) = by_id.get_mut(id) else { return false };
+            let is_short = client.rest() == Rest::WaitsForRoom;
+            if !is_short {
+                client.is_short = false;
+                mark_busy(agenda, *id, client);
+            }
+            is_short
+        });
     }
 
     /// The call of a client that is to be handled next.
     pub(super) fn poll_call(&mut self, id: ClientId, now: Instant) -> Option<PendingCall> {
-        let client = self.by_id.get_mut(&id)?;
+        let client = self.by_id.get_mut(&id).filter(|client| client.may_call())?;
         let call = client.session.poll_call(now)?;
         client.has_called = true;
+        client.heard_at = now;
         Some(call)
     }
 
@@ -120,6 +163,7 @@ impl Clients {
         if let Some(client) = self.by_id.get_mut(&id) {
             debug!("{client}: {reply_to}: {}", Brief(&outcome));
             client.session.handle_reply(reply_to, outcome, now);
+            client.tab.hold(client.session.held_len());
         }
     }
 
@@ -128,6 +172,7 @@ impl Clients {
     pub(super) fn settle(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.by_id.get_mut(&id) else { return };
         client.write();
+        client.tab.hold(client.session.held_len());
         if client.has_hung_up() {
             let dropped = self.questions.drop_client(id);
             client.session.handle_dropped(dropped);
@@ -137,8 +182,17 @@ impl Clients {
             self.close(id, now);
             return;
         }
-        if client.is_unfinished() {
-            mark_busy(&mut self.busy, id, client);
+        match client.rest() {
+            Rest::Nothing => {}
+            Rest::Ready => mark_busy(&mut self.agenda, id, client),
+            Rest::WaitsForRoom => {
+                if !std::mem::replace(&mut client.is_short, true) {
+                    self.short.push(id);
+                }
+                if client.tab.may_note(Resource::Memory, now) {
+                    note_share(client.tab.uid(), Resource::Memory, "its clients wait");
+                }
+            }
         }
         if let Some(deadline) = client.session.deadline() {
             arm(&mut self.timers, id, client, deadline);
@@ -155,29 +209,84 @@ impl Clients {
     /// Accepts waiting clients, within the turn's time and the limits.
     pub(super) fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            let Some(accepted) = self.acceptor.admit(&mut self.occupancy, now) else { return };
-            let endpoint = accepted.caller.endpoint;
-            if let Err(err) = self.welcome(accepted) {
-                warn!("cannot poll the socket of a new client: {err}");
-                self.occupancy.behind_mut(endpoint).leave();
+            match self.acceptor.next(&self.occupancy, &self.shares, now) {
+                Next::Accepted(accepted) => self.admit(accepted, now),
+                Next::Refused => {}
+                Next::Nothing => return,
             }
         }
     }
 
-    fn welcome(&mut self, accepted: Accepted) -> io::Result<()> {
-        let _charged = logging::charge_to(accepted.caller.uid);
-        let Accepted { socket, caller } = accepted;
-        let limits = self.occupancy.behind(caller.endpoint).limits;
+    /// Lets a client in, if its user's share has a place, or closes its connection.
+    fn admit(&mut self, accepted: Accepted, now: Instant) {
+        let (endpoint, uid) = (accepted.endpoint, accepted.peer.uid);
+        let server = ServerName::behind(endpoint);
+        let admission = match server {
+            ServerName::Main => {
+                let (room, max) = (self.occupancy.room(endpoint), self.occupancy.count_max(server));
+                self.shares.admit(uid, endpoint, room, max)
+            }
+            ServerName::Admin => Admission::Enter,
+        };
+        let has_place = match admission {
+            Admission::Enter => true,
+            Admission::Replace(other) => self.end_idle(other, now),
+            Admission::Refuse => false,
+        };
+        if has_place {
+            if let Err(err) = self.welcome(accepted, now) {
+                warn!("cannot poll the socket of a new client: {err}");
+                self.occupancy.behind_mut(endpoint).leave();
+            }
+        } else if self.shares.may_note(uid, Resource::Connections, now) {
+            note_share(uid, Resource::Connections, "no further one is accepted");
+        }
+    }
+
+    /// Ends the client of a user whose last call is the longest ago; false if all are being answered.
+    fn end_idle(&mut self, uid: u32, now: Instant) -> bool {
+        let is_idle = |client: &Client| client.is_of_share(uid) && !client.session.has_open_calls();
+        let idle = self.by_id.iter().filter(|(_, client)| is_idle(client));
+        let Some((id, client)) = idle.min_by_key(|(_, client)| client.heard_at) else {
+            return false;
+        };
+        let id = *id;
+        {
+            let _charged = logging::charge_to(uid);
+            info!("{client}: disconnected, as others need its place");
+        }
+        if self.shares.may_note(uid, Resource::Connections, now) {
+            note_share(uid, Resource::Connections, "its idle clients are disconnected for others");
+        }
+        self.close(id, now);
+        true
+    }
+
+    fn welcome(&mut self, accepted: Accepted, now: Instant) -> io::Result<()> {
+        let Accepted { socket, endpoint, peer: PeerCreds { uid, gid, pid } } = accepted;
+        let _charged = logging::charge_to(uid);
+        let occupancy = self.occupancy.behind_mut(endpoint);
+        let (number, limits) = (occupancy.enter(), occupancy.limits);
+        let caller = Caller { endpoint, number, uid, gid, pid, identity: None };
         let session = Session::new(caller, limits.keepalive, limits.call_count_max);
+        let is_main = ServerName::behind(endpoint) == ServerName::Main;
+        let tab = self.shares.open(uid, u32::from(is_main));
         let id = self.take_id();
-        let client = Client::new(socket, session, wall_clock());
+        let client = Client::new(socket, session, tab, wall_clock(), now);
         let fd = client.as_raw_fd();
         self.registry.register(&mut SourceFd(&fd), Token(id.0), Interest::READABLE)?;
-        let Caller { endpoint, uid, pid, .. } = client.caller();
-        info!("{client}: process {} of user {} ({endpoint:?})", pid, uid);
+        info!("{client}: process {pid} of user {uid} ({endpoint:?})");
         self.by_id.insert(id, Box::new(client));
         self.idle_since = None;
         Ok(())
+    }
+
+    /// Logs that a client's user takes more than its share, unless the log had such a line less than
+    /// a minute ago.
+    pub(super) fn note_share(&self, id: ClientId, resource: Resource, effect: &str, now: Instant) {
+        if let Some(client) = self.get(id).filter(|client| client.tab.may_note(resource, now)) {
+            note_share(client.tab.uid(), resource, effect);
+        }
     }
 
     /// A number that no client has. On a 32-bit machine they begin again after four thousand
@@ -202,7 +311,7 @@ impl Clients {
             if let Some(client) = self.by_id.get_mut(&id) {
                 client.armed = None;
                 client.session.handle_timeout(now);
-                mark_busy(&mut self.busy, id, client);
+                mark_busy(&mut self.agenda, id, client);
             }
         }
     }
@@ -224,7 +333,7 @@ impl Clients {
     pub(super) fn dismiss(&mut self, whom: impl Fn(ClientId) -> bool, buffer: &mut [u8]) {
         for (id, client) in self.by_id.iter_mut().filter(|(id, _)| whom(**id)) {
             client.read_for_the_last_time(buffer);
-            mark_busy(&mut self.busy, *id, client);
+            mark_busy(&mut self.agenda, *id, client);
         }
     }
 
@@ -233,7 +342,7 @@ impl Clients {
         for (id, client) in &mut self.by_id {
             let limits = self.occupancy.behind(client.caller().endpoint).limits;
             client.session.handle_limits(limits.keepalive, limits.call_count_max, now);
-            mark_busy(&mut self.busy, *id, client);
+            mark_busy(&mut self.agenda, *id, client);
         }
     }
 
@@ -263,7 +372,8 @@ impl Clients {
 
     /// Whether the next turn has a client to serve or to accept.
     pub(super) fn is_at_work(&self, lets_in: bool, now: Instant) -> bool {
-        !self.busy.is_empty() || (lets_in && self.acceptor.is_unfinished(&self.occupancy, now))
+        let may_accept = || self.acceptor.is_unfinished(&self.occupancy, &self.shares, now);
+        !self.agenda.is_empty() || (lets_in && may_accept())
     }
 
     /// When to act, if no event comes before.
@@ -272,11 +382,17 @@ impl Clients {
     }
 }
 
-/// Adds a client to those of the next turn, once.
-fn mark_busy(busy: &mut Vec<ClientId>, id: ClientId, client: &mut Client) {
+/// Adds a client to those that wait for a turn, once.
+fn mark_busy(agenda: &mut Agenda, id: ClientId, client: &mut Client) {
     if !std::mem::replace(&mut client.is_busy, true) {
-        busy.push(id);
+        let Caller { endpoint, uid, .. } = *client.caller();
+        agenda.push(id, endpoint, uid);
     }
+}
+
+/// Tells the administrator of a user who takes more than its share.
+fn note_share(uid: u32, resource: Resource, effect: &str) {
+    warn!("user {uid} is over its share of {}: {effect}", resource.as_str());
 }
 
 /// Arranges that a timer fires at `deadline` or before: an armed one is left alone unless it would

@@ -9,6 +9,7 @@
 mod occupancy;
 mod acceptor;
 mod client;
+mod agenda;
 mod client_config;
 mod timers;
 mod questions;
@@ -53,7 +54,7 @@ use crate::io::shelf::Shelf;
 use crate::io::standby::Standby;
 use crate::io::supervisor::Supervisor;
 use crate::io::transaction_dir::TransactionDir;
-use crate::limits::{EVENT_BATCH_COUNT, READ_BUFFER_LEN};
+use crate::limits::{EVENT_BATCH_COUNT, POLLS_PER_TURN_MAX, READ_BUFFER_LEN};
 use crate::model::client::Privilege;
 use crate::server::changes::{ChangeDriver, ChangeFiles};
 use crate::server::client_config::ClientConfig;
@@ -228,9 +229,9 @@ impl Server {
         };
         while !is_over(&mut self.changes.coordinator) {
             let timeout = self.timeout(now);
-            self.wait(&mut events, timeout)?;
+            let next = self.wait(&mut events, timeout)?;
             now = clock();
-            if self.turn(&events, now) == Next::Stop {
+            if next == Next::Stop || self.turn(now) == Next::Stop {
                 break;
             }
         }
@@ -260,27 +261,44 @@ impl Server {
         let mut next = self.proceed(now);
         while next == Next::Turn {
             let timeout = self.timeout(now);
-            self.wait(&mut events, timeout)?;
+            next = self.wait(&mut events, timeout)?;
             now = clock();
-            next = self.turn(&events, now);
+            if next == Next::Turn {
+                next = self.turn(now);
+            }
         }
         Ok(())
     }
 
-    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), HostError> {
-        match self.poll.poll(events, timeout) {
-            Err(err) if err.kind() != io::ErrorKind::Interrupted => {
-                Err(HostError::new("wait for", "events", &err))
+    /// Waits for events, and notes all that there are: a turn chooses among all clients with news.
+    fn wait(
+        &mut self,
+        events: &mut Events,
+        mut timeout: Option<Duration>,
+    ) -> Result<Next, HostError> {
+        for _ in 0..POLLS_PER_TURN_MAX {
+            match self.poll.poll(events, timeout) {
+                Err(err) if err.kind() != io::ErrorKind::Interrupted => {
+                    return Err(HostError::new("wait for", "events", &err));
+                }
+                Ok(()) | Err(_) => {}
             }
-            Ok(()) | Err(_) => Ok(()),
+            if self.note(events) == Next::Stop {
+                return Ok(Next::Stop);
+            }
+            if events.iter().count() < EVENT_BATCH_COUNT {
+                break;
+            }
+            timeout = Some(Duration::ZERO);
         }
+        Ok(Next::Turn)
     }
 
-    fn turn(&mut self, events: &Events, now: Instant) -> Next {
+    fn note(&mut self, events: &Events) -> Next {
         let mut next = Next::Turn;
         for event in events {
             match event.token() {
-                SIGNALS => next = self.handle_signals(now),
+                SIGNALS => next = self.handle_signals(clock()),
                 KERNEL => self.world.news = Progress::Unfinished,
                 // A change that waits for an answer checks for it in each turn.
                 CHANGES => {}
@@ -289,9 +307,10 @@ impl Server {
                 _ => self.clients.note(event),
             }
         }
-        if next == Next::Stop {
-            return Next::Stop;
-        }
+        next
+    }
+
+    fn turn(&mut self, now: Instant) -> Next {
         if self.executor.take_news() {
             self.handle_ends(now);
         }
@@ -312,9 +331,7 @@ impl Server {
         if resumes {
             self.resume_calls(now);
         }
-        for id in &busy {
-            self.serve(*id, now);
-        }
+        self.serve_all(&busy, now);
         if self.world.leases.deadline().is_some_and(|deadline| deadline <= now) {
             // Before the changes, as one of them may wait for the end of a client.
             self.world.leases.handle_timeout(now);

@@ -67,9 +67,21 @@ impl Occupancy {
 
     /// Whether one more client may be accepted at this socket.
     pub(crate) fn has_space(&self, endpoint: Endpoint) -> bool {
+        self.room(endpoint) > 0
+    }
+
+    /// How many more clients may be accepted at this socket.
+    pub(crate) fn room(&self, endpoint: Endpoint) -> u32 {
         let server = ServerName::behind(endpoint);
         let client_count = u64::from(self.main.client_count) + u64::from(self.admin.client_count);
-        self.of(server).has_space() && client_count < self.descriptors.of(server)
+        let descriptors = self.descriptors.of(server).saturating_sub(client_count);
+        self.of(server).room().min(u32::try_from(descriptors).unwrap_or(u32::MAX))
+    }
+
+    /// How many clients may be connected to a server, if the other one has none.
+    pub(crate) fn count_max(&self, server: ServerName) -> u32 {
+        let descriptors = u32::try_from(self.descriptors.of(server)).unwrap_or(u32::MAX);
+        self.of(server).limits.client_count_max.min(descriptors)
     }
 
     /// The number of clients for which there are descriptors, if `max_clients` is larger.
@@ -110,9 +122,9 @@ impl ServerOccupancy {
         Self { limits, client_count: 0, last_number: 0 }
     }
 
-    /// Whether one more client may be accepted by the server's own limit.
-    fn has_space(&self) -> bool {
-        self.client_count < self.limits.client_count_max
+    /// How many more clients may be accepted by the server's own limit.
+    fn room(&self) -> u32 {
+        self.limits.client_count_max.saturating_sub(self.client_count)
     }
 
     /// The number of connected clients.
@@ -144,14 +156,14 @@ mod tests {
         settings.main.client_count_max = 2;
         let mut occupancy = Occupancy::new(&settings, 1_024);
         let main = occupancy.behind_mut(Endpoint::ReadOnly);
-        assert_eq!((main.enter(), main.enter(), main.has_space()), (1, 2, false));
+        assert_eq!((main.enter(), main.enter(), main.room()), (1, 2, 0));
         main.limits.client_count_max = 1;
         main.leave();
-        assert_eq!((main.client_count(), main.has_space()), (1, false));
+        assert_eq!((main.client_count(), main.room()), (1, 0));
         main.leave();
-        assert!(main.has_space());
+        assert_eq!(main.room(), 1);
         assert_eq!(main.enter(), 3, "a number is used once");
-        assert!(occupancy.behind(Endpoint::Admin).has_space(), "the other server has its own");
+        assert!(occupancy.behind(Endpoint::Admin).room() > 0, "the other server has its own");
     }
 
     #[test]

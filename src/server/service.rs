@@ -8,17 +8,35 @@ use crate::auth;
 use crate::change::request::{Origin, Request, RequestedCall};
 use crate::error::CallError;
 use crate::handler::{Answers, interface};
-use crate::limits::{CALLS_PER_TURN_MAX, STEPS_PER_TURN_MAX};
+use crate::limits::{CALLS_PER_TURN_MAX, STEPS_PER_TURN_MAX, TURN_TIME_MAX};
 use crate::logging;
 use crate::model::client::ClientId;
 use crate::proto::{Call, Reply};
-use crate::server::Server;
+use crate::server::agenda::Turn;
 use crate::server::changes::Answered;
 use crate::server::questions::OpenCall;
 use crate::server::resolver::{CallProgress, Resolution};
+use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
+use crate::shares::Resource;
 
 impl Server {
+    /// Serves the clients of this turn, until its time is over. The first of them is served in any
+    /// case.
+    pub(super) fn serve_all(&mut self, turns: &[Turn], now: Instant) {
+        let mut last = clock();
+        let end = last + TURN_TIME_MAX;
+        for (served, turn) in (1..).zip(turns) {
+            self.serve(turn.client, now);
+            let time = clock();
+            self.clients.end_turn(*turn, time.saturating_duration_since(last));
+            last = time;
+            if time >= end {
+                return self.clients.put_off(turns.get(served..).unwrap_or_default());
+            }
+        }
+    }
+
     /// Handles a client's calls, unless the table is behind, and arranges its next need.
     pub(super) fn serve(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.clients.get(id) else { return };
@@ -91,7 +109,9 @@ impl Server {
         let Some(client) = self.clients.get(id) else { return };
         let origin =
             Origin::Client { id, reply_to: reply_to.clone(), caller: client.caller().clone() };
-        if let Err(err) = self.changes.take(Request { origin, call }) {
+        let request = Request { origin, call };
+        if let Err(err) = self.changes.take(request, &self.clients.shares) {
+            self.clients.note_share(id, Resource::Changes, "further ones are refused", now);
             self.clients.reply(id, &reply_to, Err(err), now);
         }
     }

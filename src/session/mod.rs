@@ -277,6 +277,11 @@ impl Session {
         self.unread.capacity() + self.outbox.capacity()
     }
 
+    /// Returns whether a call of the client is being answered.
+    pub fn has_open_calls(&self) -> bool {
+        self.calls_handed_out > 0
+    }
+
     /// Returns how many bytes may be read without being kept.
     pub fn dropped_next(&self) -> usize {
         self.unread.dropped_next()
