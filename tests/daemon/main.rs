@@ -31,6 +31,7 @@ mod logging;
 mod pid_file;
 mod reload;
 mod restart;
+mod shares;
 mod user;
 mod signals;
 mod sockets;
