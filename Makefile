@@ -258,7 +258,7 @@ check-init: all ## run the service under each init system, on hosts of its own
 	done
 
 golden: ## rewrite the expected files; read the diff like code
-	UPDATE_GOLDEN=1 $(CARGO) test --test golden_netlink --test golden_plan --test golden_rpc --test golden_xml --test netns
+	UPDATE_GOLDEN=1 $(CARGO) test --test golden_ifupdown --test golden_netlink --test golden_plan --test golden_rpc --test golden_xml --test netns
 
 fuzz: ## fuzz one target for a while: make fuzz T=frame S=60
 	mkdir -p target/fuzz/$(T)

@@ -250,6 +250,10 @@ pub const MTU_MAX: u32 = 100_000;
 /// others.
 pub(crate) const VLAN_TAG_MAX: u16 = 4_094;
 
+/// Stanzas of `/etc/network/interfaces` that inherit from each other: more than a file needs that
+/// people can follow, and an end for those that inherit from themselves.
+pub(crate) const INHERITANCE_DEPTH_MAX: usize = 8;
+
 /// A definition's file, which is read as a whole: as long as a client's definition may be.
 pub(crate) const DEFINITION_LEN_MAX: u64 = XML_LEN_MAX as u64;
 

@@ -3,6 +3,7 @@
 //! of bytes alone.
 
 pub mod native;
+pub mod ifupdown;
 
 use std::fmt;
 use std::path::Path;

@@ -118,6 +118,17 @@ impl<'a> Tree<'a> {
         (1..count).filter_map(move |word| self.text(line, word))
     }
 
+    /// Everything behind the first word of a line, up to its last word; bytes that are not text are
+    /// replaced.
+    pub fn value(&self, line: usize) -> String {
+        let words = self.lines.get(line).map(|line| line.words.as_slice()).unwrap_or_default();
+        let [_, first, .., last] = words else {
+            return self.text(line, 1).unwrap_or_default().into_owned();
+        };
+        let value = line::unfolded(self.bytes, first.start..last.end, self.dialect);
+        String::from_utf8_lossy(&value).into_owned()
+    }
+
     /// The number of a line in the file, counted from 1.
     pub fn number(&self, line: usize) -> usize {
         self.lines.get(line).map_or(0, |line| line.number)

@@ -10,7 +10,7 @@ use crate::model::interface::{
 };
 
 /// The value of `all` whose word is `text`.
-pub(super) fn find<T: Copy>(all: &[T], word: fn(T) -> &'static str, text: &str) -> Option<T> {
+pub(crate) fn find<T: Copy>(all: &[T], word: fn(T) -> &'static str, text: &str) -> Option<T> {
     all.iter().copied().find(|value| word(*value) == text)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn oper_state(state: OperState) -> &'static str {
     }
 }
 
-pub(super) const BOND_MODES: [BondMode; 7] = [
+pub(crate) const BOND_MODES: [BondMode; 7] = [
     BondMode::BalanceRr,
     BondMode::ActiveBackup,
     BondMode::BalanceXor,
@@ -138,7 +138,7 @@ pub(crate) fn mii_carrier(carrier: MiiCarrier) -> &'static str {
     }
 }
 
-pub(super) const ARP_VALIDATES: [ArpValidate; 3] =
+pub(crate) const ARP_VALIDATES: [ArpValidate; 3] =
     [ArpValidate::Active, ArpValidate::Backup, ArpValidate::All];
 
 pub(crate) fn arp_validate(validate: ArpValidate) -> &'static str {
