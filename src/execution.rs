@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::ifupdown::Dialect;
 use crate::limits::{EXECUTION_MESSAGE_LEN_MAX, FILE_NAME_LEN_MAX};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ClientProgram;
@@ -36,6 +37,8 @@ pub enum Program {
     LeaseEnd { link: IfName, family: Family },
     /// The process that keeps the deadline of a transaction: a time since boot.
     Standby { deadline: Duration },
+    /// The host's own program, which reads new text of the network's configuration.
+    FileCheck { dialect: Dialect },
 }
 
 /// A script below the directory of hooks.
@@ -140,6 +143,10 @@ impl Program {
                 writer.u32(4);
                 encode_time(writer, *deadline);
             }
+            Self::FileCheck { dialect } => {
+                writer.u32(5);
+                writer.string(&dialect.to_string());
+            }
         }
     }
 
@@ -175,6 +182,11 @@ impl Program {
                 Self::LeaseEnd { link, family }
             }
             4 => Self::Standby { deadline: decode_time(reader)? },
+            5 => {
+                let name = reader.string("dialect", FILE_NAME_LEN_MAX)?;
+                let dialect = Dialect::ALL.into_iter().find(|dialect| dialect.to_string() == name);
+                Self::FileCheck { dialect: dialect.ok_or(MessageError::Content("dialect"))? }
+            }
             _ => return Err(MessageError::Content("program")),
         })
     }

@@ -265,6 +265,13 @@ pub(crate) const DEFINITION_FOLDER_COUNT_MAX: usize = 256;
 /// without an end, by ever longer paths.
 pub(crate) const DEFINITION_SOURCE_COUNT_MAX: usize = 1_024;
 
+/// The time that the host's own program may take to read the configuration: a thousand times the
+/// usual. The change fails afterwards.
+pub(crate) const FILE_CHECK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The output of that program that is read: some lines, the first of which is quoted.
+pub(crate) const FILE_CHECK_OUTPUT_LEN_MAX: u64 = 4_096;
+
 /// A path, including its final NUL: the kernel's `PATH_MAX`.
 pub(crate) const PATH_LEN_MAX: usize = 4_096;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::definitions::Definitions;
-use crate::definitions::files::{FileEdit, FilePath, FileSet, FileState};
+use crate::definitions::files::{FileCheck, FileEdit, FilePath, FileSet, FileState};
 use crate::definitions::sources::Source;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
@@ -33,6 +33,12 @@ pub trait Backend: fmt::Debug {
         if !changed.is_empty() {
             *definitions = self.parse(files);
         }
+    }
+
+    /// The check that the host's own program must pass before these edits of `files` are made.
+    fn check(&self, files: &FileSet, edits: &[FileEdit]) -> Option<FileCheck> {
+        let _ = (files, edits);
+        None
     }
 
     /// The edits that define `interface`, in their order. The interfaces that become parts of it
@@ -132,6 +138,11 @@ impl DefinitionFiles {
     pub fn update(&mut self, changed: &[FilePath]) {
         self.backend.update(&mut self.definitions, &self.files, changed);
         self.sources = self.backend.sources(&self.files);
+    }
+
+    /// As [`Backend::check`].
+    pub fn check(&self, edits: &[FileEdit]) -> Option<FileCheck> {
+        self.backend.check(&self.files, edits)
     }
 
     /// As [`Backend::define`].

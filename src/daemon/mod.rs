@@ -35,6 +35,7 @@ use crate::io::config_file::{ConfigFile, ConfigFileError, Configuration, FilePre
 use crate::io::definitions::DefinitionStore;
 use crate::io::dhcp::DhcpCommands;
 use crate::io::executor::Executor;
+use crate::io::file_check::{CheckCommands, FileChecks};
 use crate::io::folders;
 use crate::io::hooks::{HookFolder, Hooks};
 use crate::io::kernel::Kernel;
@@ -392,6 +393,7 @@ fn fork_executor(preparations: &Preparations<'_>) -> Result<Executor, StartError
             program: environment.program.clone(),
             options: standby_options(run, config_file),
         },
+        checks: CheckCommands::new(&paths.driver_dir),
     };
     Executor::fork(programs.spawn()).map_err(|err| {
         let err = HostError::new("start", "the process that executes programs", &err);
@@ -415,6 +417,7 @@ fn make_server(
         default_uri: environment.default_uri.clone(),
         transaction_dir: TransactionDir::new(paths.transaction_dir),
         executor: executor.clone(),
+        file_checks: FileChecks::new(executor.clone(), &paths.driver_dir),
         kernel: Kernel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         descriptor_limit: descriptors::raise_limit().map_err(|err| {
             let err = HostError::new("raise", "the limit of open files", &err);

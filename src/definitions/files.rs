@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::error::HostError;
+use crate::ifupdown::Dialect;
 use crate::limits::PATH_LEN_MAX;
 use crate::model::sorted::SortedMap;
 
@@ -127,6 +128,17 @@ impl FileEdit {
     pub fn inverse(&self) -> Self {
         Self { path: self.path.clone(), before: self.after.clone(), after: self.before.clone() }
     }
+}
+
+/// New text of the definition files as one file, for the host's own program to read before any of
+/// them is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileCheck {
+    /// The file beside which the text is put for the program.
+    pub path: FilePath,
+    pub text: Vec<u8>,
+    /// The program.
+    pub dialect: Dialect,
 }
 
 #[cfg(test)]

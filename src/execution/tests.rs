@@ -29,6 +29,7 @@ fn requests() -> Vec<Request> {
         Program::ForeignClient { link: name("eth0"), family: Family::Ipv6 },
         Program::LeaseEnd { link: name("eth0"), family: Family::Ipv4 },
         Program::Standby { deadline: Duration::from_secs(90) },
+        Program::FileCheck { dialect: Dialect::BusyBox },
     ];
     let starts = programs.into_iter().flat_map(|program| {
         [None, time_max].map(|time_max| Request::Start { id, program: program.clone(), time_max })

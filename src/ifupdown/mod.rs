@@ -2,14 +2,19 @@
 //! `/etc/network/interfaces` (interfaces(5)) without loss: each byte of a file has its place.
 //!
 //! Three programs read this file, and their languages only look alike: [`Dialect`]. A [`tree`]
-//! has the lines and stanzas of one file; [`include`] finds the files that it names. Their meaning
+//! has the lines and stanzas of one file; [`include`] finds the files that it names, and
+//! [`verdict`] is for what the program itself says about a file. Their meaning
 //! is for [`crate::managers`] and [`crate::backend`].
 
 pub mod line;
 pub mod tree;
 pub mod include;
+pub mod verdict;
 
 use std::fmt;
+
+/// The file that names all others.
+pub const MAIN: &str = "/etc/network/interfaces";
 
 /// The program that reads the file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -139,6 +139,11 @@ impl DefinitionStore {
         self.files.definitions()
     }
 
+    /// Returns the directory at which the paths of files begin.
+    pub(crate) fn root(&self) -> &Path {
+        &self.dir
+    }
+
     /// Returns the files of the definitions.
     pub(crate) fn files(&self) -> &DefinitionFiles {
         &self.files

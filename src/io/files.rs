@@ -182,6 +182,11 @@ impl Replacement {
         Ok(Self { path: path.to_owned(), temporary, file })
     }
 
+    /// The path of the new content.
+    pub(crate) fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Appends a part.
     ///
     /// # Errors
@@ -258,7 +263,7 @@ fn is_temporary(name: &OsStr) -> bool {
 
 /// Returns the temporary name for a file. It is in the same folder, so that it can be renamed, and
 /// does not vary, so that at most one such file can be left over.
-fn temporary_for(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn temporary_for(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::Error::from_raw_os_error(libc::EISDIR))?;
     let mut temporary = OsString::from(".");
     temporary.push(name);

@@ -21,6 +21,7 @@ pub mod executor;
 pub mod standby;
 pub mod supervisor;
 pub mod hooks;
+pub mod file_check;
 pub mod sysctl;
 pub mod managers;
 pub mod dhcp;

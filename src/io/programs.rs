@@ -6,6 +6,7 @@ use std::process::Child;
 
 use super::dhcp::DhcpCommands;
 use super::executor::Spawn;
+use super::file_check::CheckCommands;
 use super::hooks::HookFolder;
 use super::standby::StandbySpec;
 use crate::execution::Program;
@@ -16,6 +17,7 @@ pub struct Programs {
     pub hooks: HookFolder,
     pub dhcp: DhcpCommands,
     pub standby: StandbySpec,
+    pub checks: CheckCommands,
 }
 
 impl Programs {
@@ -31,6 +33,7 @@ impl Programs {
             Program::ForeignClient { link, family } => self.dhcp.foreign(*link, *family)?.spawn(),
             Program::LeaseEnd { link, family } => self.dhcp.lease_end(*link, *family).spawn(),
             Program::Standby { deadline } => self.standby.spawn(*deadline),
+            Program::FileCheck { dialect } => self.checks.command(*dialect)?.spawn(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub mod restore;
 
 use std::fmt;
 
-use crate::definitions::files::FileEdit;
+use crate::definitions::files::{FileCheck, FileEdit};
 use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder, Surveyed};
 use crate::managers::{Claim, Stake};
@@ -69,12 +69,15 @@ impl Plan {
     }
 
     /// Returns the plan that makes these changes of files.
-    pub(crate) fn of_edits(edits: Vec<FileEdit>) -> Self {
+    pub(crate) fn of_edits(check: Option<FileCheck>, edits: Vec<FileEdit>) -> Self {
+        let first = check
+            .map(|check| Planned { step: Step::File(FileStep::Check(check)), undo: Vec::new() });
         let plan = |edit: FileEdit| {
             let undo = vec![Step::File(FileStep::Edit(edit.inverse()))];
             Planned { step: Step::File(FileStep::Edit(edit)), undo }
         };
-        Self { steps: edits.into_iter().map(plan).collect(), ..Self::default() }
+        let steps = first.into_iter().chain(edits.into_iter().map(plan)).collect();
+        Self { steps, ..Self::default() }
     }
 
     /// Returns the existing VLANs and bonds that become ports of this bridge. When the bridge is

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::definitions::files::FileEdit;
+use crate::definitions::files::{FileCheck, FileEdit};
 use crate::host::Host;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
@@ -38,6 +38,8 @@ pub enum Step {
 /// A change of a definition's file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FileStep {
+    /// Has the host's own program read the new text of the files. Nothing is changed.
+    Check(FileCheck),
     Edit(FileEdit),
     /// Restores a definition's file, with mode and owner.
     Restore(FileRestoration),
@@ -213,6 +215,7 @@ impl fmt::Display for Step {
 impl fmt::Display for FileStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Check(check) => write!(f, "file check {}, by {}", check.path, check.dialect),
             Self::Edit(edit) => match (&edit.before, &edit.after) {
                 (_, None) => write!(f, "file remove {}", edit.path),
                 (None, Some(_)) => write!(f, "file write {}", edit.path),

@@ -23,7 +23,6 @@ use crate::host::record::HostRecord;
 use crate::host::survey::Survey;
 use crate::io::boot;
 use crate::io::boot_marker::BootMarker;
-use crate::io::channel::Channel;
 use crate::io::dhcp::ForeignSearch;
 use crate::io::link_memory::LinkMemoryFile;
 use crate::io::shelf::Shelf;
@@ -89,14 +88,14 @@ pub(super) struct Answered {
 impl ChangeDriver {
     pub(super) fn new(
         settings: ChangeSettings,
-        channel: Channel,
+        steps: Steps,
         files: ChangeFiles,
         standby: Standby,
         now: Instant,
     ) -> Self {
         Self {
             coordinator: Coordinator::new(settings, files.memory.read(), now),
-            steps: Steps::new(channel),
+            steps,
             inquiries: Inquiries::default(),
             files,
             writing: None,

@@ -46,6 +46,7 @@ use crate::io::config_file::{ConfigFile, Configuration};
 use crate::io::definitions::DefinitionStore;
 use crate::io::dhcp::{Choice, DhcpClients};
 use crate::io::executor::Executor;
+use crate::io::file_check::FileChecks;
 use crate::io::hooks::Hooks;
 use crate::io::kernel::Kernel;
 use crate::io::link_memory::LinkMemoryFile;
@@ -61,6 +62,7 @@ use crate::server::client_config::ClientConfig;
 use crate::server::clients::Clients;
 use crate::server::lifecycle::{Lifecycle, Phase, Reload};
 use crate::server::occupancy::Occupancy;
+use crate::server::perform::Steps;
 use crate::server::world::World;
 use crate::sys::signal::Signals;
 
@@ -107,6 +109,7 @@ pub struct ServerParts {
     pub transaction_dir: TransactionDir,
     /// The process that executes programs.
     pub executor: Executor,
+    pub file_checks: FileChecks,
     /// Records the boot whose interfaces have been brought up; `None` if none are.
     pub boot_marker: Option<BootMarker>,
     pub dhcp: DhcpParts,
@@ -152,6 +155,7 @@ impl Server {
             marker: parts.boot_marker,
         };
         let standby = Standby::new(parts.executor.clone());
+        let steps = Steps::new(parts.changes, parts.file_checks);
         let registry = poll.registry().try_clone();
         let registry = registry.map_err(|err| HostError::new("open", "an epoll instance", &err))?;
         let occupancy = Occupancy::new(settings, parts.descriptor_limit);
@@ -175,7 +179,7 @@ impl Server {
                 client_config: ClientConfig::new(parts.client_config, parts.default_uri),
                 buffer: vec![0; READ_BUFFER_LEN],
             },
-            changes: ChangeDriver::new(change_settings, parts.changes, files, standby, clock()),
+            changes: ChangeDriver::new(change_settings, steps, files, standby, clock()),
             lifecycle: Lifecycle {
                 signals: parts.signals,
                 hooks: parts.hooks,

@@ -15,6 +15,7 @@ use crate::error::HostError;
 use crate::host::Host;
 use crate::host::survey::{Survey, SurveyOrder};
 use crate::io::channel::Channel;
+use crate::io::file_check::{FileCheckError, FileCheckRun, FileChecks};
 use crate::io::sysctl;
 use crate::limits::STEPS_AHEAD_MAX;
 use crate::model::foreign::ForeignClient;
@@ -30,6 +31,7 @@ use crate::server::world::World;
 #[derive(Debug)]
 pub(super) struct Steps {
     pub(super) channel: Channel,
+    file_checks: FileChecks,
     /// The result that the step under way waits for.
     owed: Option<PendingStep>,
     pub(super) given_back: GivenBack,
@@ -42,6 +44,8 @@ enum PendingStep {
     Answer,
     /// Its answer to a write to this file.
     Written(String),
+    /// The verdict of the host's own program on new text.
+    Check(FileCheckRun),
     /// The end of a DHCP client that this step stops.
     ClientEnd(Lease, DhcpStep),
     /// The survey of a link from which something is to be removed.
@@ -83,8 +87,8 @@ pub(super) enum StepProgress {
 }
 
 impl Steps {
-    pub(super) fn new(channel: Channel) -> Self {
-        Self { channel, owed: None, given_back: GivenBack::default() }
+    pub(super) fn new(channel: Channel, file_checks: FileChecks) -> Self {
+        Self { channel, file_checks, owed: None, given_back: GivenBack::default() }
     }
 
     /// Performs one step, or sends it to the messenger together with the requests behind it, so
@@ -102,6 +106,12 @@ impl Steps {
                 Ok(()) => return self.wait_for(PendingStep::Answer, world, now),
                 Err(err) => Err(err),
             },
+            Step::File(FileStep::Check(check)) => {
+                match self.file_checks.start(check, world.store.root()) {
+                    Ok(run) => return self.wait_for(PendingStep::Check(run), world, now),
+                    Err(err) => Err(StepError::from(err)),
+                }
+            }
             Step::File(FileStep::Edit(edit)) => world.store.apply(edit).map_err(StepError::from),
             Step::File(FileStep::Restore(file)) => {
                 world.store.restore(file).map_err(StepError::from)
@@ -239,6 +249,12 @@ impl Steps {
                     (false, _) => Some(Ok(())),
                 }
             }
+            PendingStep::Check(ref run) => run.poll().map(|verdict| {
+                verdict.map_err(|err| match err {
+                    FileCheckError::Host(err) => StepError::from(err),
+                    FileCheckError::Refused(text) => StepError { errno: libc::EINVAL, text },
+                })
+            }),
             PendingStep::ForeignEnd(ref client) => {
                 let ended = world.leases.foreign_ended(client, now);
                 ended.map(|outcome| outcome.map_err(|err| StepError::from(&err)))

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use virtinterfaced::config::choice::DhcpClient;
 use virtinterfaced::io::dhcp::{Choice, DhcpClients, DhcpCommands, DhcpError, script};
 use virtinterfaced::io::executor::Executor;
+use virtinterfaced::io::file_check::CheckCommands;
 use virtinterfaced::io::hooks::HookFolder;
 use virtinterfaced::io::programs::Programs;
 use virtinterfaced::io::standby::StandbySpec;
@@ -164,6 +165,7 @@ impl Clients {
             hooks: HookFolder { dir: PathBuf::new(), environment: Vec::new() },
             dhcp: DhcpCommands::new(dir, None),
             standby: StandbySpec { program: program.clone(), options: Vec::new() },
+            checks: CheckCommands::new(dir),
         };
         let executor = Executor::within(programs.spawn());
         let clients = DhcpClients::open(dir, program, choice, executor, Instant::now());

@@ -103,8 +103,8 @@ fn a_definition_that_needs_two_files_is_whole_or_not_at_all() {
     define(&mut done, BR0).unwrap();
     assert_eq!(defined(&done), ["br0 at boot", "eth1"]);
     assert_eq!(text(&done, "autostart"), "other\nbr0\n");
-    // Of two edits the first or the second is refused: what was done is undone.
-    for step in 0..2 {
+    // Of two edits the first or the second is refused: what was done is undone. A check precedes.
+    for step in 1..3 {
         let mut refused = daemon();
         let before = refused.kernel.to_string();
         refused.refuse(step);
@@ -129,4 +129,26 @@ fn the_format_s_refusal_is_the_call_s_error_and_changes_nothing() {
     let want = "Requested operation is not valid: interface 'eth1' cannot be defined: this format has no start mode 'hotplug'";
     assert_eq!(err.message(), want);
     assert_eq!(daemon.kernel.to_string(), before);
+}
+
+#[test]
+fn a_file_that_the_host_cannot_read_is_not_put_in_place() {
+    let mut daemon = daemon();
+    let included = KeptFile::File(stored("by hand\n! and not for this host\n"));
+    put(&mut daemon.kernel, [("more", included)]);
+    let before = daemon.kernel.to_string();
+    define(&mut daemon, ETH1).unwrap();
+    assert_ne!(daemon.kernel.to_string(), before, "it is not a definition file yet");
+    let text = "a comment\n---\ninclude more\n---\n";
+    put(&mut daemon.kernel, [("interfaces", KeptFile::File(stored(text)))]);
+    let before = daemon.kernel.to_string();
+    let err = define(&mut daemon, ETH1).unwrap_err();
+    let want = "failed to define interface eth1: file check interfaces, by ifupdown: \
+                interfaces:10: what is that; nothing has been changed";
+    assert!(err.message().ends_with(want), "{}", err.message());
+    assert_eq!(daemon.kernel.to_string(), before);
+    let included = KeptFile::File(stored("by hand\n"));
+    put(&mut daemon.kernel, [("more", included)]);
+    define(&mut daemon, ETH1).unwrap();
+    assert_eq!(defined(&daemon), ["eth1"]);
 }

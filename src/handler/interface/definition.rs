@@ -3,6 +3,7 @@
 
 use crate::backend::DefinitionRefusal;
 use crate::change::decision::{Change, Decision};
+use crate::definitions::files::FileEdit;
 use crate::error::{CallError, Domain, ErrorCode};
 use crate::handler::World;
 use crate::handler::interface::target::Target;
@@ -36,7 +37,7 @@ pub(super) fn define(xml: &str, flags: u32, world: &World<'_>) -> Result<Decisio
     Ok(Decision::Change(Box::new(Change {
         warnings: warnings.collect(),
         claims: Claim::all(&interface, |_| Stake::Settings),
-        plan: Plan::of_edits(edits),
+        plan: plan_of(edits, world),
         reply: Reply::Interface(InterfaceRef { name, mac }),
         removed: Vec::new(),
         shelved: None,
@@ -66,7 +67,7 @@ pub(super) fn undefine(
         Target::Link { definition: Some(definition), .. } | Target::Defined(definition) => {
             let edits = world.files.undefine(&definition.name);
             let refuse = |refusal| unwritten(definition.name, "undefined", &refusal);
-            Plan::of_edits(edits.map_err(refuse)?)
+            plan_of(edits.map_err(refuse)?, world)
         }
         Target::Link { link, definition: None } => {
             let refused = || {
@@ -94,6 +95,12 @@ pub(super) fn undefine(
         shelved: None,
         failure: format!("failed to undefine interface {name}"),
     })))
+}
+
+/// The plan that makes these edits, if the host's own program can read the files afterwards.
+fn plan_of(edits: Vec<FileEdit>, world: &World<'_>) -> Plan {
+    let check = world.files.check(&edits).filter(|_| !edits.is_empty());
+    Plan::of_edits(check, edits)
 }
 
 /// The error for a definition that the backend does not write.

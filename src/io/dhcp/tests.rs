@@ -43,7 +43,10 @@ fn executor(dir: &Path) -> Executor {
     Executor::within(Box::new(move |program| match program {
         Program::DhcpClient { client, lease } => commands.client(*client, lease)?.spawn(),
         Program::LeaseEnd { link, family } => commands.lease_end(*link, *family).spawn(),
-        Program::Hook { .. } | Program::ForeignClient { .. } | Program::Standby { .. } => {
+        Program::Hook { .. }
+        | Program::ForeignClient { .. }
+        | Program::Standby { .. }
+        | Program::FileCheck { .. } => {
             panic!("no client of the daemon: {program:?}")
         }
     }))

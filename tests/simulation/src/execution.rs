@@ -40,7 +40,9 @@ fn check_names(request: &Request) {
     let Request::Start { program, .. } = request else { return };
     match program {
         Program::Hook { script: HookScript::Part(name), .. } => check_name(name.as_bytes()),
-        Program::Hook { script: HookScript::Daemon, .. } | Program::Standby { .. } => {}
+        Program::Hook { script: HookScript::Daemon, .. }
+        | Program::Standby { .. }
+        | Program::FileCheck { .. } => {}
         Program::DhcpClient { lease, .. } => {
             check_link(lease.link);
             lease.like.into_iter().for_each(check_link);

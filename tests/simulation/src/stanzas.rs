@@ -4,7 +4,8 @@
 //!
 //! `interfaces` has the XML of one interface in each stanza, without its start mode. A line `---`
 //! separates stanzas. A stanza `include PATTERN` names further files of stanzas, which follow those
-//! of the file that names them; any other that is not XML is a comment. `autostart` has a line for
+//! of the file that names them; any other that is not XML is a comment,
+//! except that the host refuses to read one that begins with `!`. `autostart` has a line for
 //! each interface that is started at boot. Everything that an edit is not about stays byte for byte.
 
 use std::collections::BTreeSet;
@@ -12,9 +13,10 @@ use std::iter;
 use std::path::Path;
 
 use virtinterfaced::backend::{Backend, DefinitionRefusal};
-use virtinterfaced::definitions::files::{FileEdit, FilePath, FileSet};
+use virtinterfaced::definitions::files::{FileCheck, FileEdit, FilePath, FileSet, FileState};
 use virtinterfaced::definitions::sources::Source;
 use virtinterfaced::definitions::{Definitions, Note};
+use virtinterfaced::ifupdown::Dialect;
 use virtinterfaced::model::interface::{Interface, StartMode};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::xml::format::format;
@@ -69,6 +71,17 @@ impl Backend for Stanzas {
             definitions.set_notes(path, notes);
         }
         definitions
+    }
+
+    fn check(&self, files: &FileSet, edits: &[FileEdit]) -> Option<FileCheck> {
+        let mut after = files.clone();
+        for FileEdit { path, after: text, .. } in edits {
+            after.note(path.clone(), text.clone().map(FileState::Content));
+        }
+        let texts = stanza_files(&after).into_iter();
+        let texts: Vec<_> = texts.map(|path| text(&after, &path).to_owned()).collect();
+        let (path, text) = (path(INTERFACES)?, texts.join(SEPARATOR).into_bytes());
+        Some(FileCheck { path, text, dialect: Dialect::Classic })
     }
 
     fn define(

@@ -269,6 +269,12 @@ impl ValueKernel {
         let refused = |errno| StepError::kernel(errno, None);
         match step {
             Step::Request(request) => return self.perform_request(request, host),
+            Step::File(FileStep::Check(check)) => {
+                let text = String::from_utf8_lossy(&check.text);
+                let refused = text.lines().position(|line| line.starts_with('!'));
+                let text = refused.map(|at| format!("{}:{}: what is that", check.path, at + 1));
+                return text.map_or(Ok(()), |text| Err(StepError { errno: libc::EINVAL, text }));
+            }
             Step::File(FileStep::Edit(edit)) => self.edit_file(edit),
             Step::File(FileStep::Restore(FileRestoration { path, after, .. })) => {
                 self.put_file(path.clone(), after.clone());
