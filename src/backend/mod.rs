@@ -81,6 +81,8 @@ pub struct DefinitionFiles {
     /// The sources that `files` name.
     sources: Vec<Source>,
     definitions: Definitions,
+    /// The number of updates so far.
+    version: u64,
 }
 
 impl DefinitionFiles {
@@ -88,7 +90,7 @@ impl DefinitionFiles {
     pub fn new(backend: Rc<dyn Backend>) -> Self {
         let (files, definitions) = (FileSet::default(), Definitions::default());
         let sources = backend.sources(&files);
-        Self { backend, files, sources, definitions }
+        Self { backend, files, sources, definitions, version: 0 }
     }
 
     /// The definitions of a host that has the files `all`, of which some are definition files.
@@ -138,6 +140,12 @@ impl DefinitionFiles {
     pub fn update(&mut self, changed: &[FilePath]) {
         self.backend.update(&mut self.definitions, &self.files, changed);
         self.sources = self.backend.sources(&self.files);
+        self.version += 1;
+    }
+
+    /// A number that is another one whenever definitions may have changed.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// As [`Backend::check`].

@@ -30,6 +30,8 @@ pub struct Host {
     /// renamed.
     addresses: Addresses,
     news: Vec<LinkNews>,
+    /// The number of events about links so far.
+    version: u64,
 }
 
 /// A link's name and index: together they identify it among all past and present links of the host.
@@ -53,6 +55,7 @@ impl PartialEq for Host {
 impl Host {
     /// Applies one event.
     pub fn apply(&mut self, event: Event) {
+        self.version += u64::from(matches!(event, Event::Link(_)));
         match event {
             Event::Link(LinkEvent::New(link)) => {
                 let id = (link.name, link.index);
@@ -76,7 +79,12 @@ impl Host {
 
     /// Removes everything, before a dump.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { version: self.version + 1, ..Self::default() };
+    }
+
+    /// A number that is another one whenever links have changed.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Takes the links that have appeared and disappeared since the last call, in order. After a

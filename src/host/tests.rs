@@ -226,3 +226,18 @@ fn a_port_moves_is_renamed_and_goes() {
     assert!(host.ports_of(LinkIndex(1)).is_empty());
     assert!(host.ports_of(LinkIndex(2)).is_empty());
 }
+
+#[test]
+fn each_event_about_a_link_makes_another_version() {
+    let mut host = host([there(1, "a")]);
+    let mut seen = vec![host.version()];
+    for event in [there(2, "b"), there(2, "c"), gone(2)] {
+        host.apply(event);
+        assert!(!seen.contains(&host.version()));
+        seen.push(host.version());
+    }
+    host.apply(has(address(1, "192.0.2.1", Role::Primary)));
+    assert_eq!(seen.last(), Some(&host.version()), "lists show no addresses");
+    host.clear();
+    assert!(!seen.contains(&host.version()));
+}

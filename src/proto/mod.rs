@@ -10,6 +10,8 @@ pub mod interface;
 pub mod admin;
 pub mod refused;
 
+use std::rc::Rc;
+
 use crate::call_errors;
 use crate::error::CallError;
 use crate::limits::{ADMIN_CALL_LEN_MAX, CALL_LEN_MAX, DEFINE_LEN_MAX, HEADER_LEN};
@@ -88,6 +90,8 @@ pub enum Reply {
         list: Vec<InterfaceRef>,
         count: u32,
     },
+    /// A list that was encoded before, for any number of clients.
+    Prepared(Rc<[u8]>),
     /// Memory statistics for a caller that wants none.
     EmptyList,
     Admin(AdminReply),
@@ -116,6 +120,7 @@ impl Reply {
                 list.iter().for_each(|interface| interface.encode(writer));
                 writer.u32(*count);
             }
+            Self::Prepared(bytes) => writer.encoded(bytes),
             Self::EmptyList => writer.count(0),
             Self::Admin(reply) => reply.encode(writer),
         }

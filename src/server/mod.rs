@@ -14,6 +14,7 @@ mod client_config;
 mod timers;
 mod questions;
 mod resolver;
+mod lists;
 mod world;
 mod files;
 mod given_back;
@@ -61,6 +62,7 @@ use crate::server::changes::{ChangeDriver, ChangeFiles};
 use crate::server::client_config::ClientConfig;
 use crate::server::clients::Clients;
 use crate::server::lifecycle::{Lifecycle, Phase, Reload};
+use crate::server::lists::Lists;
 use crate::server::occupancy::Occupancy;
 use crate::server::perform::Steps;
 use crate::server::world::World;
@@ -178,6 +180,7 @@ impl Server {
                 facts: parts.facts,
                 client_config: ClientConfig::new(parts.client_config, parts.default_uri),
                 buffer: vec![0; READ_BUFFER_LEN],
+                lists: Lists::default(),
             },
             changes: ChangeDriver::new(change_settings, steps, files, standby, clock()),
             lifecycle: Lifecycle {

@@ -77,7 +77,7 @@ impl Server {
                 if !std::mem::replace(&mut self.has_read_store, true) {
                     self.world.store.drain();
                 }
-                self.world.resolver().query(query, &mut answers)
+                self.world.query(query, &mut answers)
             }
             Call::Change(change) => {
                 return match interface::check_len(&change) {

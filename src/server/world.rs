@@ -11,7 +11,7 @@ use log::warn;
 
 use crate::call_errors;
 use crate::error::{CallError, HostError};
-use crate::handler::Facts;
+use crate::handler::{Answers, Facts};
 use crate::host::Host;
 use crate::io::Progress;
 use crate::io::definitions::DefinitionStore;
@@ -24,8 +24,10 @@ use crate::model::address::Ip;
 use crate::model::client::Privilege;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
+use crate::proto::interface::QueryCall;
 use crate::server::client_config::ClientConfig;
-use crate::server::resolver::Resolver;
+use crate::server::lists::Lists;
+use crate::server::resolver::{CallProgress, Resolver};
 
 /// The pause after the kernel has refused to be read.
 const KERNEL_PAUSE: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ pub(super) struct World {
     pub(super) client_config: ClientConfig,
     /// The buffer for bytes from clients and from the kernel.
     pub(super) buffer: Vec<u8>,
+    /// The lists that clients have asked for since the last change.
+    pub(super) lists: Lists,
 }
 
 impl World {
@@ -81,6 +85,26 @@ impl World {
     pub(super) fn end_orphans(&mut self, now: Instant) {
         let host = &self.host;
         self.leases.retain_links(|name| host.link_named(name).is_some(), now);
+    }
+
+    /// Answers a query. The list of all interfaces is made once for each state of the host.
+    ///
+    /// # Errors
+    /// As for [`Resolver::query`].
+    pub(super) fn query(
+        &mut self,
+        call: &QueryCall,
+        answers: &mut Answers,
+    ) -> Result<CallProgress, CallError> {
+        let version = (self.host.version(), self.store.files().version());
+        if let Some(list) = self.lists.get(call, version) {
+            return Ok(CallProgress::Reply(list));
+        }
+        let progress = self.resolver().query(call, answers)?;
+        Ok(match progress {
+            CallProgress::Reply(reply) => CallProgress::Reply(self.lists.keep(call, reply)),
+            CallProgress::Waits(..) => progress,
+        })
     }
 
     /// Finds answers to the questions of calls.

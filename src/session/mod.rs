@@ -232,6 +232,7 @@ impl Session {
                 | Reply::AuthTypes(_)
                 | Reply::Interface(_)
                 | Reply::Interfaces { .. }
+                | Reply::Prepared(_)
                 | Reply::EmptyList
                 | Reply::Admin(_),
             )

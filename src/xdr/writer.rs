@@ -55,6 +55,11 @@ impl<'a> Writer<'a> {
         self.u32(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
+    /// Appends what another writer has encoded.
+    pub fn encoded(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     /// Counted bytes, padded to a multiple of four.
     pub(crate) fn opaque(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
