@@ -227,6 +227,7 @@ check-sysvinit: deps-vm static ## ... on one with sysvinit, and as its package
 vm-images: deps-vm ## fetch the kernel of the machines and make their disks, unless they are there
 	tests/vm/kernel-image.sh
 	tests/vm/host-images.sh
+	tests/busybox.sh
 
 check-32bit: deps-32bit ## do the tests of single modules pass with 32-bit words?
 	tests/cross.sh i686

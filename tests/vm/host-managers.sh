@@ -12,7 +12,7 @@
 #   ifupdown, its files and its words     ifupdown_manages
 #   ifup after a bridge, iface-start      beneath_bridge
 #   netifrc                               netifrc_manages
-#   BusyBox's ifup, its file              ifupdown_is_found, after busybox_ifup_comes
+#   BusyBox's ifup, its file              ifupdown_manages, after busybox_ifup_comes
 #   dhcpcd                                dhcpcd_manages, newer_dhcpcd_manages
 #   connman                               connman_manages
 #   NetworkManager                        network_manager_manages
@@ -121,6 +121,14 @@ ifupdown_is_found() {
     undefines
 }
 
+# Restarts the network as the host's service does it. That of the hosts with BusyBox is two commands.
+network_restarts() {
+    case $who in
+    BusyBox) ifdown -a; ifup -a ;;
+    *) networking restart ;;
+    esac
+}
+
 has_both() {
     has_lease eth0 && has_lease br0
 }
@@ -129,7 +137,11 @@ has_both() {
 beneath_bridge() {
     try "$who has a lease" owns_lease ifup eth0
     try "$who: a bridge takes it over, and its start warns" warned "ifupdown manages eth0 $place:1)" bridges_with_lease
-    networking restart >/dev/null 2>&1
+    if [ "$who" = BusyBox ]; then
+        try "$who: a restart of the network fails for the port" refused network_restarts
+    else
+        network_restarts >/dev/null 2>&1
+    fi
     # ifupdown-ng notices that dhcpcd has left the NIC, and does nothing.
     if [ "$who" = ifupdown ]; then
         try "$who: a restart of the network gives the NIC the address a second time" patiently has_both
@@ -137,7 +149,7 @@ beneath_bridge() {
     fi
     try "$who: the bridge alone has it, by one client" alone_has br0
     stanza
-    try "$who: without the stanza a restart of the network leaves the bridge alone" leaves_alone networking restart
+    try "$who: without the stanza a restart of the network leaves the bridge alone" leaves_alone network_restarts
     interface destroy br0
     undefines
 }
@@ -412,7 +424,7 @@ libvirtd_is_beside() {
 # return later.
 busybox_ifup_comes() {
     for name in ifup ifdown; do
-        mv "/sbin/$name" "/sbin/$name.before" && ln -s /bin/busybox "/sbin/$name" || return
+        mv "/sbin/$name" "/sbin/$name.before" && ln -s /vm/busybox "/sbin/$name" || return
     done
     ifup --help 2>&1 | grep -i busybox
 }
@@ -440,10 +452,7 @@ host_has_a_network() {
     sysvinit)
         ifupdown_manages ifupdown
         try "BusyBox's ifup takes the place of ifupdown's" busybox_ifup_comes
-        # Debian's BusyBox does not support addresses, so it brings nothing up.
-        ifupdown_is_found BusyBox
-        stanza
-        heeds_the_warning BusyBox
+        ifupdown_manages BusyBox
         busybox_ifup_goes
         bus_starts
         connman_manages

@@ -9,6 +9,7 @@ flavour=$1 binary=$2
 here=$(dirname "$0")
 kernel=$("$here/kernel-image.sh")
 disks=$("$here/host-images.sh")
+busybox=$("$here/../busybox.sh")
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -25,6 +26,7 @@ done
 make -s install INIT="$flavour" BINARY="$binary" DESTDIR="$initramfs/tree"
 cp -a "$initramfs/tree" "$initramfs/vm/tree"
 cp "$here/host-tests.sh" "$here/host-network.sh" "$here/host-managers.sh" "$initramfs/vm"
+cp "$busybox" "$initramfs/vm/busybox"
 echo "$flavour" >"$initramfs/vm/flavour"
 # The host with OpenRC loses its power three times.
 case $flavour in
