@@ -17,11 +17,12 @@ mod golden;
 use std::fmt::Write as _;
 
 use golden::{Capture, compare_all, folder};
+use simulation::announce::events;
 use virtinterfaced::host::Host;
 use virtinterfaced::model::address::Family;
 use virtinterfaced::netlink::link::LinkIndex;
 use virtinterfaced::netlink::wire::{Message, WireError, messages};
-use virtinterfaced::netlink::{Event, events, route};
+use virtinterfaced::netlink::{Event, route};
 
 /// The link of all route look-ups.
 const ROUTE_LINK: LinkIndex = LinkIndex(10);

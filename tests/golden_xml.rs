@@ -15,12 +15,12 @@
 mod golden;
 
 use golden::{compare_texts, pairs};
+use simulation::xml::parse;
 use simulation::xml::parse_valid;
 use virtinterfaced::error::CallError;
 use virtinterfaced::model::interface::Interface;
 use virtinterfaced::xml::error::XmlError;
 use virtinterfaced::xml::format::format;
-use virtinterfaced::xml::parse::parse;
 
 /// Canonical XML, or an error in the format of its file.
 fn told(outcome: Result<Interface, XmlError>) -> String {

@@ -32,13 +32,13 @@ use std::process::Command;
 use fastrand::Rng;
 use golden::pairs;
 use simulation::interface;
+use simulation::xml::parse;
 use simulation::xml::parse_valid;
 use support::command::{command, run_with_input};
 use support::namespace::{is_installed, skip};
 use virtinterfaced::error::CallError;
 use virtinterfaced::xml::error::XmlError;
 use virtinterfaced::xml::format::format;
-use virtinterfaced::xml::parse::parse;
 
 const SCHEMA: &str = "/usr/share/libvirt/schemas/interface.rng";
 const PYTHON: &str = "/usr/bin/python3";

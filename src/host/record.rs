@@ -434,14 +434,6 @@ impl HostRecord {
         self.vlans.get(&link)
     }
 
-    /// Reduces the record to these links.
-    #[must_use]
-    pub fn only(self, names: &BTreeSet<IfName>) -> Self {
-        let others = self.links.keys().filter(|name| !names.contains(*name));
-        let others = others.copied().collect();
-        self.without(&others)
-    }
-
     /// Removes these links from the record, but keeps their settings as ports.
     #[must_use]
     pub fn without(mut self, names: &BTreeSet<IfName>) -> Self {

@@ -14,7 +14,7 @@ pub mod conversation;
 
 use address::{AddressEvent, RTM_DELADDR, RTM_NEWADDR};
 use link::{LinkEvent, RTM_DELLINK, RTM_NEWLINK};
-use wire::{Message, WireError, messages};
+use wire::{Message, WireError};
 
 /// A change of the host, from a dump or an event: both have the same messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,14 +39,6 @@ impl Event {
             _ => Ok(None),
         }
     }
-}
-
-/// The events in a datagram, in order. After an error within a message the next one is decoded.
-pub fn events(datagram: &[u8]) -> impl Iterator<Item = Result<Event, WireError>> {
-    messages(datagram).filter_map(|message| match message {
-        Ok(message) => Event::decode(&message).transpose(),
-        Err(err) => Some(Err(err)),
-    })
 }
 
 #[cfg(test)]

@@ -4,18 +4,18 @@
 
 use std::net::Ipv4Addr;
 
-use simulation::announce;
+use simulation::announce::{self, events};
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::interface::{
     ArpValidate, BondMode, ForwardDelay, MiiCarrier, OperState,
 };
 use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::Event;
 use virtinterfaced::netlink::address::{
     Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope,
 };
 use virtinterfaced::netlink::link::{Link, LinkBond, LinkBridge, LinkEvent, LinkIndex, LinkKind};
 use virtinterfaced::netlink::wire::messages;
-use virtinterfaced::netlink::{Event, events};
 
 const MODES: [BondMode; 7] = [
     BondMode::BalanceRr,

@@ -2,8 +2,8 @@
 //! Definitions of every kind, as texts.
 
 use simulation::interface;
+use simulation::xml::parse;
 use virtinterfaced::xml::format::format;
-use virtinterfaced::xml::parse::parse;
 
 /// Properties of every definition that the model can hold.
 #[test]

@@ -2,12 +2,12 @@
 //! Warns of a change to a bridge that may lose the address by which the host is reached.
 
 use simulation::value_kernel::ValueKernel;
+use simulation::xml::parse;
 use virtinterfaced::model::address::IpPrefix;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::losses::losses;
 use virtinterfaced::plan::refusal::PlanRefusal;
 use virtinterfaced::plan::survey_order;
-use virtinterfaced::xml::parse::parse;
 
 #[test]
 fn the_way_in_is_the_address_that_a_default_route_leads_over() {

@@ -83,7 +83,7 @@ fn go(mut rollback: Rollback, now: &mut ValueKernel) -> (Vec<String>, RoundResul
         let record = match rollback.scope() {
             RoundScope::Nothing => HostRecord::default(),
             RoundScope::Host => now.record(),
-            RoundScope::Links(links) => now.record().only(links),
+            RoundScope::Links(links) => now.record_of(links),
         };
         match compare(
             &mut rollback,

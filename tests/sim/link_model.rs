@@ -6,16 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use simulation::announce;
+use simulation::announce::{self, events};
 use virtinterfaced::host::Host;
 use virtinterfaced::model::address::{IpPrefix, MacAddr};
 use virtinterfaced::model::interface::OperState;
 use virtinterfaced::model::name::IfName;
+use virtinterfaced::netlink::Event;
 use virtinterfaced::netlink::address::{
     Address, AddressEvent, AddressOrigin, Lifetime, Role, Scope,
 };
 use virtinterfaced::netlink::link::{Link, LinkBridge, LinkEvent, LinkIndex, LinkKind};
-use virtinterfaced::netlink::{Event, events};
 
 use crate::random::{Chance, Rng};
 

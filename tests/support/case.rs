@@ -8,11 +8,11 @@
 use std::path::PathBuf;
 
 use simulation::value_kernel::ValueKernel;
+use simulation::xml;
 use virtinterfaced::model::interface::Interface;
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::plan::refusal::PlanRefusal;
 use virtinterfaced::plan::{self, Plan, bring_up, tear_down};
-use virtinterfaced::xml::parse;
 
 use crate::golden;
 
@@ -49,7 +49,7 @@ impl Case {
         let kernel = text("host.txt").parse().unwrap_or_else(|err| panic!("{name}: {err}"));
         let xml = text("definition.xml");
         let is_defined = !xml.trim().is_empty();
-        let parsed = is_defined.then(|| parse::parse(&xml)).transpose();
+        let parsed = is_defined.then(|| xml::parse(&xml)).transpose();
         let definition = parsed.unwrap_or_else(|err| panic!("{name}: {err}"));
         let call = text("call.txt");
         let (verb, interface) = call.trim().split_once(' ').unwrap();

@@ -24,11 +24,6 @@ pub(crate) use crate::xml::schema::Remarks;
 use crate::xml::tree::{self, Element};
 use crate::xml::words::{self, KINDS};
 
-/// The interface that `text` defines.
-pub fn parse(text: &str) -> Result<Interface, XmlError> {
-    interface(&root(text)?)
-}
-
 /// How strictly a text is checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Strictness {

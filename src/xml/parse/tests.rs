@@ -5,6 +5,10 @@ use super::*;
 use crate::model::interface::{Bridge, Ethernet, ForwardDelay, LinkStatus};
 use crate::xml::parse::values::{decimal, delay, integer};
 
+fn parse(text: &str) -> Result<Interface, XmlError> {
+    remarked(text, Strictness::Parser).map(|(interface, _)| interface)
+}
+
 #[test]
 fn numbers_are_read_as_c_reads_them() {
     struct Case(&'static str, Option<i32>, Option<i32>);

@@ -4,13 +4,16 @@
 use std::net::IpAddr;
 
 use virtinterfaced::model::interface::OperState;
+use virtinterfaced::netlink::Event;
 use virtinterfaced::netlink::address::{
     Address, AddressOrigin, Lifetime, Role, Scope, encode_family,
 };
 use virtinterfaced::netlink::link::{
     Link, LinkBond, LinkIndex, LinkKind, encode_arp_validate, encode_bond_mode, encode_carrier,
 };
-use virtinterfaced::netlink::wire::{NetlinkHeader, PayloadWriter, write_message};
+use virtinterfaced::netlink::wire::{
+    NetlinkHeader, PayloadWriter, WireError, messages, write_message,
+};
 
 const AF_UNSPEC: u8 = 0;
 const IFA_ADDRESS: u16 = 1;
@@ -44,6 +47,11 @@ const IFLA_OPERSTATE: u16 = 16;
 const IFLA_VLAN_ID: u16 = 1;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWLINK: u16 = 16;
+
+/// The events in a datagram, in order. After an error within a message the next one is decoded.
+pub fn events(datagram: &[u8]) -> impl Iterator<Item = Result<Event, WireError>> {
+    messages(datagram).filter_map(|message| message.and_then(|it| Event::decode(&it)).transpose())
+}
 
 /// Appends `link` as the kernel would announce it.
 pub fn link(out: &mut Vec<u8>, sequence: u32, link: &Link) {

@@ -5,7 +5,7 @@
 //! the second time; every link of any host can be described; a conversation returns only messages
 //! that answer its request, and none after its end.
 
-use crate::announce;
+use crate::announce::{self, events};
 use crate::input::Input;
 use crate::sample;
 use virtinterfaced::host::Host;
@@ -15,7 +15,7 @@ use virtinterfaced::netlink::address::AddressEvent;
 use virtinterfaced::netlink::conversation::{self, Conversation};
 use virtinterfaced::netlink::link::{LinkEvent, LinkIndex};
 use virtinterfaced::netlink::wire::{Message, messages};
-use virtinterfaced::netlink::{Event, events, route};
+use virtinterfaced::netlink::{Event, route};
 use virtinterfaced::xml::format;
 
 /// See the module.

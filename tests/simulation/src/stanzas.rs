@@ -20,7 +20,7 @@ use virtinterfaced::ifupdown::Dialect;
 use virtinterfaced::model::interface::{Interface, StartMode};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::xml::format::format;
-use virtinterfaced::xml::parse::parse;
+use virtinterfaced::xml::parse::{Strictness, remarked};
 
 const INTERFACES: &str = "interfaces";
 const AUTOSTART: &str = "autostart";
@@ -204,7 +204,10 @@ fn includes<'a>(files: &'a FileSet, path: &FilePath) -> impl Iterator<Item = Sou
 fn read(stanza: &str) -> Option<Result<Interface, String>> {
     let xml = stanza.strip_suffix(SEPARATOR).unwrap_or(stanza);
     let is_comment = !xml.trim_start().starts_with('<');
-    (!is_comment).then(|| parse(xml).map_err(|err| err.to_string()))
+    (!is_comment).then(|| {
+        let parsed = remarked(xml, Strictness::Parser);
+        parsed.map(|(interface, _)| interface).map_err(|err| err.to_string())
+    })
 }
 
 fn text<'a>(files: &'a FileSet, path: &FilePath) -> &'a str {

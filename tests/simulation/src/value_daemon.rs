@@ -467,7 +467,7 @@ impl ValueDaemon {
         let record = match scope {
             RecordScope::Nothing => HostRecord::default(),
             RecordScope::Host => self.kernel.record(),
-            RecordScope::Links { links, .. } => self.kernel.record().only(links),
+            RecordScope::Links { links, .. } => self.kernel.record_of(links),
         };
         let leases = self.kernel.clients().to_vec();
         RecordAnswer { record, leases, foreign: Ok(self.kernel.foreign_clients().to_vec()) }

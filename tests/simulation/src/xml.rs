@@ -11,7 +11,7 @@ use virtinterfaced::limits::ERROR_DETAIL_LEN_MAX;
 use virtinterfaced::model::interface::Interface;
 use virtinterfaced::xml::error::XmlError;
 use virtinterfaced::xml::format::format;
-use virtinterfaced::xml::parse::{Strictness, parse, remarked};
+use virtinterfaced::xml::parse::{Strictness, remarked};
 
 /// See the module.
 pub fn run(input: &[u8]) {
@@ -32,6 +32,11 @@ pub fn run(input: &[u8]) {
         assert_eq!(Ok(valid), parsed, "validity changes nothing");
     }
     check_round_trip(&interface::interface(input));
+}
+
+/// The interface that `text` defines.
+pub fn parse(text: &str) -> Result<Interface, XmlError> {
+    remarked(text, Strictness::Parser).map(|(interface, _)| interface)
 }
 
 /// The interface that `text` defines, if it is also valid by libvirt's schema.

@@ -20,7 +20,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::announce;
+use crate::announce::{self, events};
 use apart::Apart;
 use state::{Address, Device, FOREVER};
 use virtinterfaced::change::job::{self, Failure, Job, JobAction, StepError};
@@ -34,12 +34,12 @@ use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sysctl::Sysctl;
+use virtinterfaced::netlink::Event;
 use virtinterfaced::netlink::link::{Link, LinkEvent, LinkIndex};
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::link::LinkRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
 use virtinterfaced::netlink::wire::messages;
-use virtinterfaced::netlink::{Event, events};
 use virtinterfaced::plan::request::KernelRequest;
 use virtinterfaced::plan::step::{Condition, DhcpStep, FileStep, Step};
 use virtinterfaced::plan::{self, Plan};
@@ -163,6 +163,14 @@ impl ValueKernel {
         self.encode_vlans(&mut told);
         self.aparts.iter().for_each(|apart| apart.encode(&mut told));
         HostRecord::decode(&told).unwrap_or_default()
+    }
+
+    /// The same of these links alone.
+    pub fn record_of(&self, links: &BTreeSet<IfName>) -> HostRecord {
+        let record = self.record();
+        let all = record.iter().map(|recorded| recorded.link().name);
+        let others = all.filter(|name| !links.contains(name)).collect();
+        record.without(&others)
     }
 
     /// The DHCP clients of other programs.
