@@ -269,6 +269,12 @@ pub(crate) const DEFINITION_SOURCE_COUNT_MAX: usize = 1_024;
 /// usual. The change fails afterwards.
 pub(crate) const FILE_CHECK_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The file of a program in which texts are sought: several times BusyBox with everything.
+pub(crate) const PROGRAM_LEN_MAX: u64 = 16 * 1024 * 1024;
+
+/// Such a text: the longest ones that are sought are format strings of one line.
+pub(crate) const PROGRAM_TEXT_LEN_MAX: usize = 256;
+
 /// The output of that program that is read: some lines, the first of which is quoted.
 pub(crate) const FILE_CHECK_OUTPUT_LEN_MAX: u64 = 4_096;
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::definitions::Definitions;
 use crate::definitions::files::{FileCheck, FileEdit, FilePath, FileSet, FileState};
 use crate::definitions::sources::Source;
+use crate::managers::Manager;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
 
@@ -19,6 +20,12 @@ use crate::model::name::IfName;
 pub trait Backend: fmt::Debug {
     /// The directory at which all paths begin.
     fn root(&self) -> &Path;
+
+    /// The host's own program that reads these files too, and brings interfaces up at boot: the
+    /// daemon starts none then. `None` if the files are the daemon's alone.
+    fn manager(&self) -> Option<Manager> {
+        None
+    }
 
     /// The sources of the definitions, as far as the contents of `files` name them: an included
     /// file's own includes are known once it has been read.

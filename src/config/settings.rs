@@ -248,8 +248,7 @@ impl Settings {
     /// The keys with a value other than the default whose function this release lacks. A start
     /// without them does no harm, but the administrator should know.
     pub(crate) fn without_effect(&self) -> Vec<&'static str> {
-        let is_foreign =
-            matches!(self.changes.backend, BackendChoice::Ifupdown | BackendChoice::Netifrc);
+        let is_foreign = self.changes.backend == BackendChoice::Netifrc;
         is_foreign.then_some("interface_backend").into_iter().collect()
     }
 
@@ -258,6 +257,7 @@ impl Settings {
     pub(crate) fn fixed_at_start(old: &Self, new: &Self) -> Vec<&'static str> {
         let keys = [
             ("unix_sock_dir", old.sockets.dir != new.sockets.dir),
+            ("interface_backend", old.changes.backend != new.changes.backend),
             ("audit_level", old.audit.level != new.audit.level),
             ("audit_logging", old.audit.is_logged != new.audit.is_logged),
             ("host_uuid", old.host.uuid != new.host.uuid),

@@ -6,6 +6,7 @@
 //! them.
 
 mod environment;
+mod definitions;
 pub mod standby;
 mod online;
 
@@ -13,15 +14,15 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::DirBuilder;
 use std::io::{self, Write};
+use std::iter;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use log::{error, warn};
 
-use crate::backend::native::Native;
+use crate::backend::Backend;
 use crate::change::rollback::Recovery;
 use crate::cli::{self, Invocation, Run, UsageError};
 use crate::config::Settings;
@@ -409,6 +410,11 @@ fn make_server(
 ) -> Result<(Server, Activated), StartError> {
     let Preparations { run, privilege, environment, paths, activated, .. } = preparations;
     let (config_file, configuration) = (preparations.config_file, preparations.configuration);
+    let backend = definitions::choose(
+        configuration.settings.changes.backend,
+        paths.definition_dir,
+        privilege,
+    );
     let parts = ServerParts {
         config_file,
         configuration,
@@ -426,7 +432,7 @@ fn make_server(
         changes: Channel::open().map_err(|err| StartError::new(Exit::Driver, err))?,
         // Only root's daemon can bring interfaces up.
         boot_marker: match privilege {
-            Privilege::System => Some(BootMarker::within(&paths.driver_dir)),
+            Privilege::System => boot_marker(&*backend, &paths.driver_dir),
             Privilege::Session => None,
         },
         dhcp: DhcpParts {
@@ -434,7 +440,7 @@ fn make_server(
             program: environment.program.clone(),
             path: environment.path.clone(),
         },
-        store: DefinitionStore::open(Rc::new(Native::new(paths.definition_dir)), privilege),
+        store: DefinitionStore::open(backend, privilege),
         signals,
         hooks: Hooks::new(paths.hook_dir, executor),
         supervisor: Supervisor::new(environment.notify_socket.clone()),
@@ -442,6 +448,19 @@ fn make_server(
     };
     let server = Server::new(parts).map_err(|err| StartError::new(Exit::Driver, err))?;
     Ok((server, activated))
+}
+
+/// Returns the marker of the interfaces that the daemon has yet to bring up; `None` if the host's own
+/// program does that. `--wait-online` then waits for none.
+fn boot_marker(backend: &dyn Backend, driver_dir: &Path) -> Option<BootMarker> {
+    let mut marker = BootMarker::within(driver_dir);
+    if backend.manager().is_none() {
+        return Some(marker);
+    }
+    if let Err(err) = marker.write(iter::empty()) {
+        warn!("{}", HostError::new("write", "the marker of interfaces to be started", &err));
+    }
+    None
 }
 
 /// Returns the options with which the standby process rolls a transaction back.

@@ -3,13 +3,15 @@
 //!
 //! Three programs read this file, and their languages only look alike: [`Dialect`]. A [`tree`]
 //! has the lines and stanzas of one file; [`include`] finds the files that it names, and
-//! [`verdict`] is for what the program itself says about a file. Their meaning
+//! [`verdict`] is for what the program itself says about a file,
+//! and [`program`] recognises the program. Their meaning
 //! is for [`crate::managers`] and [`crate::backend`].
 
 pub mod line;
 pub mod tree;
 pub mod include;
 pub mod verdict;
+pub mod program;
 
 use std::fmt;
 

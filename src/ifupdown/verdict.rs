@@ -13,7 +13,7 @@ pub struct ReadCommand {
     pub after: &'static [&'static str],
 }
 
-/// BusyBox has no command that only reads. This is no name of an interface, so none is brought up.
+/// BusyBox has no command that only reads. No interface can have this name, so none is brought up.
 const NO_INTERFACE: &str = "none/read-only";
 
 impl Dialect {

@@ -22,6 +22,7 @@ pub mod standby;
 pub mod supervisor;
 pub mod hooks;
 pub mod file_check;
+pub mod ifup;
 pub mod sysctl;
 pub mod managers;
 pub mod dhcp;

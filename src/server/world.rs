@@ -170,7 +170,11 @@ impl World {
         let target =
             |link| ManagerQuery { is_bridge: bridges.contains(&link), ..target(link, &self.host) };
         let targets: Vec<_> = links.into_iter().map(target).collect();
-        managers::find(&targets)
+        let mut holds = managers::find(&targets);
+        // Its files are the definitions.
+        let own = self.store.files().backend().manager();
+        holds.retain(|hold| Some(hold.manager) != own);
+        holds
     }
 }
 

@@ -42,6 +42,7 @@ mod foreign;
 mod freshness;
 mod guests;
 mod hidden;
+mod host_files;
 mod hostile;
 mod judge;
 mod keepalive;

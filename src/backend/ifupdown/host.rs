@@ -6,15 +6,23 @@ use std::path::Path;
 use crate::backend::ifupdown::setting::{self, Key};
 use crate::definitions::files::{FilePath, FileSet};
 use crate::definitions::sources::{Names, Source};
-use crate::ifupdown::Dialect;
 use crate::ifupdown::include::{self, Include};
 use crate::ifupdown::tree::{Role, Tree};
+use crate::ifupdown::{Dialect, MAIN};
 use crate::model::glob;
 use crate::model::interface::StartMode;
 use crate::model::name::IfName;
 
-/// The main file below the root.
-pub(super) const MAIN: &str = "interfaces";
+/// The main file, as a path below `root`.
+fn main_below(root: &Path) -> Option<FilePath> {
+    let path = Path::new(MAIN).strip_prefix(root).ok()?;
+    FilePath::new(path.as_os_str().as_encoded_bytes())
+}
+
+/// The absolute path of a file below `root`.
+fn absolute(root: &str, path: &FilePath) -> String {
+    format!("{}/{path}", root.trim_end_matches('/'))
+}
 
 /// All files of the configuration, in the order in which they are read.
 #[derive(Debug)]
@@ -83,7 +91,7 @@ impl<'a> HostFiles<'a> {
             starts: Vec::new(),
             start_patterns: Vec::new(),
         };
-        if let Some(main) = FilePath::new(MAIN) {
+        if let Some(main) = main_below(root) {
             host.read(&root.to_string_lossy(), main, files);
         }
         for file in 0..host.files.len() {
@@ -98,10 +106,11 @@ impl<'a> HostFiles<'a> {
     }
 
     /// The main file, and those that the files name. Files outside of the root are not followed.
-    pub(super) fn sources(&self, root: &str) -> Vec<Source> {
-        let mut sources: Vec<_> = FilePath::new(MAIN).iter().map(Source::file).collect();
+    pub(super) fn sources(&self, root: &Path) -> Vec<Source> {
+        let mut sources: Vec<_> = main_below(root).iter().map(Source::file).collect();
+        let root = &*root.to_string_lossy();
         for (path, tree) in &self.files {
-            for include in include::includes(tree, &format!("{root}/{path}")) {
+            for include in include::includes(tree, &absolute(root, path)) {
                 let pattern = include.pattern.strip_prefix(root);
                 let pattern = pattern.map(|pattern| pattern.trim_matches('/'));
                 // The name stands for those in the directory.
@@ -203,18 +212,49 @@ impl<'a> HostFiles<'a> {
     fn read(&mut self, root: &str, path: FilePath, files: &'a FileSet) {
         let Some(bytes) = files.content(&path) else { return };
         let tree = Tree::parse(bytes, self.dialect);
-        let absolute = format!("{root}/{path}");
-        let includes = include::includes(&tree, &absolute);
+        let includes = include::includes(&tree, &absolute(root, &path));
         self.files.push((path, tree));
         for include in includes {
             self.include(root, &include, files);
         }
     }
 
+    /// All files as one text, each in the place of the line that includes it.
+    pub(super) fn flat(&self, root: &Path) -> Vec<u8> {
+        let mut text = Vec::new();
+        let mut left: Vec<_> = (0..self.files.len()).collect();
+        self.add_flat(&root.to_string_lossy(), 0, &mut left, &mut text);
+        text
+    }
+
+    fn add_flat(&self, root: &str, file: usize, left: &mut Vec<usize>, text: &mut Vec<u8>) {
+        left.retain(|other| *other != file);
+        let Some((path, tree)) = self.files.get(file) else { return };
+        let includes = include::includes(tree, &absolute(root, path));
+        for (number, line) in tree.lines.iter().enumerate() {
+            let mut own = includes.iter().filter(|include| include.line == number).peekable();
+            if own.peek().is_none() {
+                text.extend_from_slice(tree.bytes.get(line.range.clone()).unwrap_or_default());
+                continue;
+            }
+            for include in own {
+                let is_taken = |other: &&usize| {
+                    let other = self.files.get(**other);
+                    other.is_some_and(|it| include.takes(&absolute(root, &it.0), self.dialect))
+                };
+                while let Some(other) = left.iter().find(is_taken).copied() {
+                    self.add_flat(root, other, left, text);
+                }
+            }
+        }
+        // A backslash at the end continues no line of another file.
+        text.extend_from_slice(b"\n\n");
+    }
+
     fn include(&mut self, root: &str, include: &Include, files: &'a FileSet) {
         for (path, _) in files.iter() {
             let is_read = self.files.iter().any(|(read, _)| read == path);
-            if !is_read && include.takes(&format!("{root}/{path}"), self.dialect) {
+            if !is_read && include.takes(&absolute(root, path), self.dialect) {
                 self.read(root, path.clone(), files);
             }
         }

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, DefinitionRefusal};
 use crate::definitions::Definitions;
-use crate::definitions::files::{FileEdit, FileSet};
+use crate::definitions::files::{FileCheck, FileEdit, FileSet, FileState};
 use crate::definitions::sources::Source;
 use crate::ifupdown::Dialect;
+use crate::managers::Manager;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use host::HostFiles;
@@ -31,7 +32,8 @@ pub struct Ifupdown {
 }
 
 impl Ifupdown {
-    /// `root` is the directory of the file `interfaces`.
+    /// `root` is the root directory, or one that leads to the main file. Files outside of it are not
+    /// followed.
     pub fn new(root: PathBuf, dialect: Dialect) -> Self {
         Self { root, dialect }
     }
@@ -46,12 +48,31 @@ impl Backend for Ifupdown {
         &self.root
     }
 
+    fn manager(&self) -> Option<Manager> {
+        Some(Manager::Ifupdown)
+    }
+
     fn sources(&self, files: &FileSet) -> Vec<Source> {
-        self.host(files).sources(&self.root.to_string_lossy())
+        self.host(files).sources(&self.root)
     }
 
     fn parse(&self, files: &FileSet) -> Definitions {
         read::definitions(&self.host(files))
+    }
+
+    fn check(&self, files: &FileSet, edits: &[FileEdit]) -> Option<FileCheck> {
+        let mut after = files.clone();
+        for edit in edits {
+            after.note(edit.path.clone(), edit.after.clone().map(FileState::Content));
+        }
+        let host = self.host(&after);
+        let (path, main) = host.files.first()?;
+        // The program reads the included files itself, unless one of them is yet to be written.
+        let text = match edits.iter().all(|edit| edit.path == *path) {
+            true => main.bytes.to_vec(),
+            false => host.flat(&self.root),
+        };
+        Some(FileCheck { path: path.clone(), text, dialect: self.dialect })
     }
 
     fn define(

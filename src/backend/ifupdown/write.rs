@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::backend::DefinitionRefusal;
 use crate::backend::ifupdown::change::{self, Writer};
-use crate::backend::ifupdown::host::{self, HostFiles, Place, Setting, Start};
+use crate::backend::ifupdown::host::{HostFiles, Place, Setting, Start};
 use crate::backend::ifupdown::patch;
 use crate::backend::ifupdown::read;
 use crate::backend::ifupdown::render::{self, Rendered};
@@ -18,6 +18,7 @@ use crate::backend::ifupdown::setting::Key;
 use crate::definitions::Definitions;
 use crate::definitions::files::{FileEdit, FileSet, FileState};
 use crate::ifupdown::Dialect;
+use crate::ifupdown::MAIN;
 use crate::ifupdown::tree::Role;
 use crate::model::glob;
 use crate::model::interface::{Interface, Kind, PortKind, StartMode};
@@ -87,7 +88,7 @@ fn verify(
         return Ok(());
     }
     let section = touched.iter().rev().find_map(|name| host.of(name.as_str()).next());
-    let place = section.map_or_else(|| host::MAIN.to_owned(), |it| host.show(it.header));
+    let place = section.map_or_else(|| MAIN.to_owned(), |it| host.show(it.header));
     Err(DefinitionRefusal(format!(
         "{place} is not understood well enough to change it: edit it by hand"
     )))
@@ -97,7 +98,7 @@ impl Writer<'_> {
     /// Refuses interfaces whose stanza a script chooses, and lines that the program refuses.
     fn check_start(&self, interface: &Interface) -> Result<(), DefinitionRefusal> {
         if self.host.files.is_empty() {
-            return Err(DefinitionRefusal(format!("there is no file '{}'", host::MAIN)));
+            return Err(DefinitionRefusal(format!("there is no file '{}'", MAIN)));
         }
         let name = interface.name;
         for (file, (_, tree)) in self.host.files.iter().enumerate() {

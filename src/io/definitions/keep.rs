@@ -61,8 +61,8 @@ impl DefinitionStore {
         Ok(Files { root, by_path })
     }
 
-    /// Restores one file, durably. A file is not removed if it was no definition file then: it was
-    /// there already, and a file that names it has been edited since.
+    /// Restores one file, durably. A file is not removed unless the other files, as they are now,
+    /// include it: it may have existed before one of them named it.
     ///
     /// # Errors
     /// The kernel refused. The file is unchanged, or restored.

@@ -284,8 +284,8 @@ impl ValueDaemon {
         }
     }
 
-    /// Performs a step. As the store of definitions does it, a rollback does not remove a file that
-    /// is no definition file.
+    /// Performs a step. As the store of definitions does it, a rollback removes definition files
+    /// alone.
     fn perform_step(&mut self, step: &Step) -> Result<(), StepError> {
         if let Step::File(FileStep::Restore(FileRestoration { path, after: None, .. })) = step {
             if !self.definition_files().owns(path) {
