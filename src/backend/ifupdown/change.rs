@@ -94,10 +94,9 @@ impl<'a> Writer<'a> {
         let Some(tree) = host.tree(start.place.file) else { return Ok(()) };
         let line = tree.lines.get(start.place.line);
         let words = line.map_or(0, |line| line.words.len());
-        let has_options =
-            tree.stanzas.iter().any(|it| it.header == start.place.line && !it.options.is_empty());
+        let is_header = host.of(&start.name).any(|it| it.header == start.place);
         let is_only = words <= 2 || host.dialect == Dialect::Ng;
-        if has_options && host.of(&start.name).next().is_some() {
+        if is_header {
             self.patch.replace_words(host, start.place, (0, 0), "iface".to_owned());
         } else if is_only {
             self.patch.remove_line(host, start.place);
@@ -204,19 +203,25 @@ impl<'a> Writer<'a> {
             None => true,
         });
         let mut used = BTreeSet::new();
-        let mut pairs = Vec::new();
+        let (mut pairs, mut repeated) = (Vec::new(), Vec::new());
         for one in old {
             let matches = |(at, section): &(usize, &&Section)| {
                 !used.contains(at) && is_of(section, &one, self.host.dialect)
             };
-            let found = sections.iter().enumerate().find(matches);
-            let Some((at, section)) = found else {
+            let mut found: Vec<_> = sections.iter().enumerate().filter(matches).collect();
+            // Only stanzas without an address may say the same twice.
+            if !matches!(one.method, "dhcp" | "auto") {
+                found.truncate(1);
+            }
+            used.extend(found.iter().map(|(at, _)| *at));
+            let mut found = found.into_iter().map(|(_, section)| *section);
+            let Some(section) = found.next() else {
                 let header = sections.first().map(|section| section.header);
                 let header = header.unwrap_or(Place { file: 0, line: 0 });
                 return Err(self.refuse(header, "the stanza of an address is not found"));
             };
-            used.insert(at);
-            pairs.push((*section, one));
+            repeated.extend(found.map(|section| (section, one.clone())));
+            pairs.push((section, one));
         }
         // A stanza without an address gets the first one.
         let unused = sections.iter().enumerate().filter(|(at, _)| !used.contains(at));
@@ -241,7 +246,7 @@ impl<'a> Writer<'a> {
             }
             pairs = rest;
         }
-        for (section, old) in pairs {
+        for (section, old) in pairs.into_iter().chain(repeated) {
             self.empty_section(section, &old);
         }
         let last = sections.last().map_or(Place { file: 0, line: 0 }, |it| self.last_line(it));
@@ -267,15 +272,17 @@ impl<'a> Writer<'a> {
             let all = host
                 .of(&section.name)
                 .filter(|it| host.dialect == Dialect::Ng || it.header == section.header);
-            let found = all
-                .flat_map(|section| &section.settings)
-                .find(|it| it.key == key && it.value.as_ref() == Some(&value));
-            match (found, replacement) {
-                (Some(setting), Some((_, value))) => self.replace_value(setting, &value),
-                (Some(setting), None) => self.remove_setting(setting),
-                (None, Some(replacement)) => added.push(replacement),
-                (None, None) if key == Key::Use => self.remove_dhcp_words(&section.name),
-                (None, None) => {}
+            let is_it = |it: &&Setting| it.key == key && it.value.as_ref() == Some(&value);
+            let mut found = all.flat_map(|section| &section.settings).filter(is_it);
+            if let Some(replacement) = replacement {
+                match found.next() {
+                    Some(setting) => self.replace_value(setting, &replacement.1),
+                    None => added.push(replacement),
+                }
+            }
+            found.for_each(|setting| self.remove_setting(setting));
+            if key == Key::Use {
+                self.remove_dhcp_words(&section.name);
             }
         }
         for (key, value) in added {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`HostFiles`]: the trees of the main file and of those that it includes, and their stanzas by name.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::backend::ifupdown::setting::{self, Key};
@@ -30,6 +31,8 @@ pub(super) struct HostFiles<'a> {
     pub(super) dialect: Dialect,
     pub(super) files: Vec<(FilePath, Tree<'a>)>,
     pub(super) sections: Vec<Section>,
+    /// The indices of those of `sections` that are an `auto` line alone.
+    plain: Vec<usize>,
     /// The indices of `sections`, by name.
     by_name: Vec<usize>,
     /// By name.
@@ -87,6 +90,7 @@ impl<'a> HostFiles<'a> {
             dialect,
             files: Vec::new(),
             sections: Vec::new(),
+            plain: Vec::new(),
             by_name: Vec::new(),
             starts: Vec::new(),
             start_patterns: Vec::new(),
@@ -98,6 +102,7 @@ impl<'a> HostFiles<'a> {
             host.find_sections(file);
             host.find_starts(file);
         }
+        host.drop_plain();
         let mut by_name: Vec<_> = (0..host.sections.len()).collect();
         by_name.sort_by(|one, other| host.name_of(*one).cmp(host.name_of(*other)));
         host.by_name = by_name;
@@ -162,6 +167,7 @@ impl<'a> HostFiles<'a> {
             let mappings = tree.stanzas.iter();
             let mappings = mappings.filter(|it| tree.roles.get(it.header) == Some(&Role::Mapping));
             let lines = mappings.flat_map(|stanza| &stanza.options);
+            let lines = lines.filter(|line| tree.text(**line, 0).as_deref() == Some("map"));
             lines.filter_map(|line| tree.values(*line).last()).map(|name| name.into_owned())
         })
     }
@@ -262,7 +268,10 @@ impl<'a> HostFiles<'a> {
 
     fn find_sections(&mut self, file: usize) {
         let Some((_, tree)) = self.files.get(file) else { return };
+        let first = self.sections.len();
         let mut sections = Vec::with_capacity(tree.stanzas.len());
+        // ifupdown-ng's `auto` begins a stanza, mostly beside that of `iface`.
+        let mut plain = Vec::new();
         for stanza in &tree.stanzas {
             let role = tree.roles.get(stanza.header);
             let is_template = role == Some(&Role::Template);
@@ -270,9 +279,8 @@ impl<'a> HostFiles<'a> {
                 continue;
             }
             let Some(name) = tree.text(stanza.header, 1) else { continue };
-            // ifupdown-ng's `auto`: only options behind it make it a stanza.
             if role == Some(&Role::Auto) && stanza.options.is_empty() {
-                continue;
+                plain.push(sections.len());
             }
             let mut section = Section {
                 header: Place { file, line: stanza.header },
@@ -288,6 +296,21 @@ impl<'a> HostFiles<'a> {
             sections.push(section);
         }
         self.sections.extend(sections);
+        self.plain.extend(plain.into_iter().map(|at| first + at));
+    }
+
+    /// Leaves out ifupdown-ng's `auto` lines beside which there is another stanza.
+    fn drop_plain(&mut self) {
+        let plain = std::mem::take(&mut self.plain);
+        let is_plain = |at: &usize| plain.binary_search(at).is_ok();
+        let others = (0..self.sections.len()).filter(|at| !is_plain(at));
+        let mut names: BTreeSet<_> = others.map(|at| self.name_of(at).to_owned()).collect();
+        let mut at = 0;
+        self.sections.retain(|section| {
+            let is_kept = !is_plain(&at) || names.insert(section.name.clone());
+            at += 1;
+            is_kept
+        });
     }
 }
 

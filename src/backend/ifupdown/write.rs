@@ -31,20 +31,20 @@ pub(super) fn define(
     interface: &Interface,
     files: &FileSet,
 ) -> Result<Vec<FileEdit>, DefinitionRefusal> {
-    let mut writer = Writer::new(host);
     let new = render::canonical(interface);
-    for name in new.members().into_iter().chain(new.parents()).chain([new.name]) {
-        render::check_name(name, host.dialect)?;
-    }
-    writer.check_start(interface)?;
-    writer.take_parts(&new, interface)?;
-    writer.define(&new, interface)?;
-    let edits = writer.edits(files)?;
+    let edits = plan(host, interface, &new)?.edits(files)?;
     // Also those that are no longer parts of it.
     let before = read::interface(host, new.name);
     let parts = before.iter().chain([&new]).flat_map(Interface::members);
     let touched = parts.chain([new.name]).collect();
-    verify(root, host, files, &edits, Some(&new), &touched)?;
+    let written = after(files, &edits);
+    let written = HostFiles::parse(root, host.dialect, &written);
+    // Nothing is left to be done: this is also about the parts.
+    let is_done = || plan(&written, interface, &new).is_ok_and(|writer| writer.patch.is_empty());
+    let wanted = Some(&new).filter(|_| is_done());
+    verify(host, &written, &touched, |all| {
+        all.named(&new.name).is_some_and(|it| wanted == Some(it))
+    })?;
     Ok(edits)
 }
 
@@ -61,30 +61,47 @@ pub(super) fn undefine(
     let edits = writer.edits(files)?;
     let parts = before.iter().flat_map(Interface::members);
     let touched = parts.chain([name]).collect();
-    verify(root, host, files, &edits, None, &touched)?;
+    let written = after(files, &edits);
+    let written = HostFiles::parse(root, host.dialect, &written);
+    verify(host, &written, &touched, |_| written.of(name.as_str()).next().is_none())?;
     Ok(edits)
 }
 
-/// Refuses edits that mean anything but the new definition.
-fn verify(
-    root: &Path,
-    host: &HostFiles<'_>,
-    files: &FileSet,
-    edits: &[FileEdit],
-    new: Option<&Interface>,
-    touched: &BTreeSet<IfName>,
-) -> Result<(), DefinitionRefusal> {
+fn plan<'a>(
+    host: &'a HostFiles<'a>,
+    given: &Interface,
+    new: &Interface,
+) -> Result<Writer<'a>, DefinitionRefusal> {
+    let mut writer = Writer::new(host);
+    for name in new.members().into_iter().chain(new.parents()).chain([new.name]) {
+        render::check_name(name, host.dialect)?;
+    }
+    writer.check_start(given)?;
+    writer.take_parts(new, given)?;
+    writer.define(new, given)?;
+    Ok(writer)
+}
+
+fn after(files: &FileSet, edits: &[FileEdit]) -> FileSet {
     let mut after = files.clone();
     for edit in edits {
         after.note(edit.path.clone(), edit.after.clone().map(FileState::Content));
     }
-    let written = HostFiles::parse(root, host.dialect, &after);
-    let (before, after) = (read::definitions(host), read::definitions(&written));
+    after
+}
+
+/// Refuses edits that mean anything but the new definition, or change another one.
+fn verify(
+    host: &HostFiles<'_>,
+    written: &HostFiles<'_>,
+    touched: &BTreeSet<IfName>,
+    is_as_wanted: impl Fn(&Definitions) -> bool,
+) -> Result<(), DefinitionRefusal> {
+    let (before, after) = (read::definitions(host), read::definitions(written));
     let others = |all: &Definitions| -> Vec<Interface> {
         all.iter().filter(|it| !touched.contains(&it.name)).cloned().collect()
     };
-    let is_as_defined = new.is_none_or(|new| after.named(&new.name) == Some(new));
-    if is_as_defined && others(&before) == others(&after) {
+    if is_as_wanted(&after) && others(&before) == others(&after) {
         return Ok(());
     }
     let section = touched.iter().rev().find_map(|name| host.of(name.as_str()).next());
@@ -155,6 +172,9 @@ impl Writer<'_> {
         kind: Kind,
         start: StartMode,
     ) -> Result<(), DefinitionRefusal> {
+        if name.as_str() == "lo" {
+            return Err(DefinitionRefusal("the loopback cannot be a part of it".to_owned()));
+        }
         let old = read::interface(self.host, name);
         let is_needed = match &kind {
             Kind::Ethernet(ethernet) => ethernet.mac.is_some(),

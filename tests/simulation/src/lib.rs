@@ -23,6 +23,7 @@ pub mod config;
 pub mod definition;
 pub mod execution;
 pub mod frame;
+pub mod interfaces;
 pub mod netlink;
 pub mod session;
 pub mod snapshot;
@@ -32,13 +33,14 @@ pub mod xml;
 pub type Run = fn(&[u8]);
 
 /// The targets, by the names of their corpus directories.
-pub const TARGETS: [(&str, Run); 10] = [
+pub const TARGETS: [(&str, Run); 11] = [
     ("call", call::run),
     ("changes", changes::run),
     ("config", config::run),
     ("definition", definition::run),
     ("execution", execution::run),
     ("frame", frame::run),
+    ("interfaces", interfaces::run),
     ("netlink", netlink::run),
     ("session", session::run),
     ("snapshot", snapshot::run),
