@@ -142,6 +142,8 @@ const CASES: [Case; 15] = [
 fn lines_arrive_where_configuration_environment_and_options_want_them() {
     in_namespace(|| {
         own_dev();
+        // The services read only at the end of each case.
+        fs::write("/proc/sys/net/unix/max_dgram_qlen", "100").unwrap();
         let (syslog, journal) = (Service::bind(SYSLOG), Service::bind(JOURNAL));
         for Case { label, config, environment, options, wanted } in CASES {
             let file = config_file(config);
