@@ -15,83 +15,21 @@
 
 #[path = "support/golden.rs"]
 mod golden;
+#[path = "support/ifupdown.rs"]
+mod ifupdown;
 
 use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
 
+use ifupdown::{EXPECTED, Host, after, bridge_over, hosts, with_mtu};
 use virtinterfaced::backend::ifupdown::Ifupdown;
 use virtinterfaced::backend::{Backend, DefinitionRefusal};
+use virtinterfaced::definitions::Note;
 use virtinterfaced::definitions::files::{FileEdit, FilePath, FileSet, FileState};
-use virtinterfaced::definitions::{Definitions, Note};
 use virtinterfaced::ifupdown::Dialect;
 use virtinterfaced::ifupdown::tree::Tree;
-use virtinterfaced::model::interface::{
-    Bridge, Ethernet, Interface, Kind, Port, PortKind, StartMode,
-};
+use virtinterfaced::model::interface::{Bridge, Interface, Kind, StartMode};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::xml::format::format;
-
-const EXPECTED: &str = "expected.txt";
-
-/// A host of the corpus.
-struct Host {
-    folder: PathBuf,
-    dialect: Dialect,
-    files: FileSet,
-}
-
-impl Host {
-    fn read(folder: PathBuf) -> Self {
-        let name = folder.file_name().unwrap().to_str().unwrap();
-        let dialect = match name.split('-').next().unwrap() {
-            "classic" => Dialect::Classic,
-            "ng" => Dialect::Ng,
-            "busybox" => Dialect::BusyBox,
-            other => panic!("{name}: no dialect is {other}"),
-        };
-        let mut files = FileSet::default();
-        add_files(&mut files, &folder, &folder);
-        Self { folder, dialect, files }
-    }
-
-    fn backend(&self) -> Ifupdown {
-        Ifupdown::new(PathBuf::from("/etc/network"), self.dialect)
-    }
-
-    fn parse(&self) -> Definitions {
-        self.backend().parse(&self.files)
-    }
-}
-
-fn add_files(files: &mut FileSet, root: &Path, folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let below = path.strip_prefix(root).unwrap().to_str().unwrap();
-        if path.is_dir() {
-            add_files(files, root, &path);
-        } else if below != EXPECTED {
-            let content = FileState::Content(fs::read(&path).unwrap());
-            files.note(FilePath::new(below).unwrap(), Some(content));
-        }
-    }
-}
-
-fn hosts() -> Vec<Host> {
-    let folders = fs::read_dir(golden::folder("ifupdown")).unwrap();
-    let mut folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
-    folders.sort();
-    folders.into_iter().map(Host::read).collect()
-}
-
-fn after(files: &FileSet, edits: &[FileEdit]) -> FileSet {
-    let mut files = files.clone();
-    for edit in edits {
-        assert_eq!(files.content(&edit.path), edit.before.as_deref());
-        files.note(edit.path.clone(), edit.after.clone().map(FileState::Content));
-    }
-    files
-}
 
 /// The lines that go and come, with the number of equal lines before them.
 fn show(outcome: &Result<Vec<FileEdit>, DefinitionRefusal>) -> String {
@@ -137,24 +75,6 @@ fn show_difference(text: &mut String, before: &[String], after: &[String]) {
             j += 1;
         }
     }
-}
-
-fn with_mtu(interface: &Interface) -> Interface {
-    Interface { mtu: Some(1280 + interface.mtu.unwrap_or_default() % 8), ..interface.clone() }
-}
-
-/// As `virsh iface-bridge` defines it.
-fn bridge_over(interface: &Interface) -> Option<Interface> {
-    let kind = match interface.kind.clone() {
-        Kind::Ethernet(ethernet) => PortKind::Ethernet(Ethernet { mac: None, ..ethernet }),
-        Kind::Bond(bond) => PortKind::Bond(bond),
-        Kind::Vlan(vlan) => PortKind::Vlan(vlan),
-        Kind::Bridge(_) => return None,
-    };
-    let ports = vec![Port { name: interface.name, kind }];
-    let bridge = Bridge { stp: Some(false), ports, ..Bridge::default() };
-    let name = IfName::new("vbr0").unwrap();
-    Some(Interface { name, mtu: None, kind: Kind::Bridge(bridge), ..interface.clone() })
 }
 
 fn account(host: &Host) -> String {
@@ -257,4 +177,153 @@ fn a_new_bridge_is_read_back_and_removed_again() {
         };
         assert_eq!(text(&restored), text(&host.files), "{}", host.folder.display());
     }
+}
+
+/// An element, as the manual's table names it, and an interface that has it.
+const ELEMENTS: [(&str, &str, &str); 24] = [
+    ("start mode='onboot'", "ethernet", "<start mode='onboot'/>"),
+    ("start mode='hotplug'", "ethernet", "<start mode='hotplug'/>"),
+    ("start mode='none'", "ethernet", "<start mode='none'/>"),
+    ("mtu", "ethernet", "<mtu size='1400'/>"),
+    (
+        "mtu, with ipv4 dhcp",
+        "ethernet",
+        "<mtu size='1400'/><protocol family='ipv4'><dhcp/></protocol>",
+    ),
+    ("mac", "ethernet", "<mac address='02:11:22:33:44:55'/>"),
+    (
+        "ipv4 ip, one or more",
+        "ethernet",
+        "<protocol family='ipv4'><ip address='192.0.2.1' prefix='24'/>\
+         <ip address='192.0.2.2' prefix='24'/></protocol>",
+    ),
+    (
+        "ipv4 route",
+        "ethernet",
+        "<protocol family='ipv4'><ip address='192.0.2.2' prefix='24'/>\
+         <route gateway='192.0.2.1'/></protocol>",
+    ),
+    (
+        "ipv4 route without ip",
+        "ethernet",
+        "<protocol family='ipv4'><dhcp/><route gateway='192.0.2.1'/></protocol>",
+    ),
+    ("ipv4 dhcp", "ethernet", "<protocol family='ipv4'><dhcp/></protocol>"),
+    (
+        "ipv4 dhcp peerdns='no'",
+        "ethernet",
+        "<protocol family='ipv4'><dhcp peerdns='no'/></protocol>",
+    ),
+    (
+        "ipv4 dhcp and ip",
+        "ethernet",
+        "<protocol family='ipv4'><dhcp/><ip address='192.0.2.2' prefix='24'/></protocol>",
+    ),
+    (
+        "ipv6 ip, route",
+        "ethernet",
+        "<protocol family='ipv6'><ip address='2001:db8::2' prefix='64'/>\
+         <route gateway='2001:db8::1'/></protocol>",
+    ),
+    ("ipv6 autoconf", "ethernet", "<protocol family='ipv6'><autoconf/></protocol>"),
+    (
+        "ipv6 autoconf and ip",
+        "ethernet",
+        "<protocol family='ipv6'><autoconf/><ip address='2001:db8::2' prefix='64'/></protocol>",
+    ),
+    ("ipv6 dhcp", "ethernet", "<protocol family='ipv6'><dhcp/></protocol>"),
+    (
+        "bridge, stp, delay",
+        "bridge",
+        "<bridge stp='on' delay='4.5'><interface type='ethernet' name='eth1'/></bridge>",
+    ),
+    ("bridge without interface", "bridge", "<bridge stp='off'/>"),
+    (
+        "bridge over vlan",
+        "bridge",
+        "<bridge><interface type='vlan' name='eth1.5'><vlan tag='5'><interface name='eth1'/></vlan>\
+         </interface></bridge>",
+    ),
+    (
+        "bridge over bond",
+        "bridge",
+        "<bridge><interface type='bond' name='bond0'><bond mode='802.3ad'>\
+         <miimon freq='100'/><interface type='ethernet' name='eth1'/></bond></interface></bridge>",
+    ),
+    (
+        "bond, miimon",
+        "bond",
+        "<bond mode='active-backup'><miimon freq='100' downdelay='200' updelay='200' \
+         carrier='netif'/><interface type='ethernet' name='eth1'/>\
+         <interface type='ethernet' name='eth2'/></bond>",
+    ),
+    (
+        "bond, arpmon",
+        "bond",
+        "<bond mode='active-backup'><arpmon interval='500' target='192.0.2.9' validate='all'/>\
+         <interface type='ethernet' name='eth1'/></bond>",
+    ),
+    (
+        "vlan named eth0.5 or vlan5",
+        "vlan' name='vlan5",
+        "<vlan tag='5'><interface name='eth0'/></vlan>",
+    ),
+    ("vlan of any other name", "vlan' name='lan", "<vlan tag='5'><interface name='eth0'/></vlan>"),
+];
+
+fn with_element(kind: &str, element: &str) -> Interface {
+    let name = if kind.contains("name=") { "" } else { "' name='dev0" };
+    let text = format!("<interface type='{kind}{name}'>{element}</interface>");
+    simulation::xml::parse(&text).unwrap()
+}
+
+/// The text that each element becomes in an empty file, or the refusal.
+fn written(dialect: Dialect) -> Vec<(&'static str, Result<String, String>)> {
+    let main = FilePath::new("interfaces").unwrap();
+    let files = FileSet::from_iter([(main.clone(), FileState::Content(Vec::new()))]);
+    let backend = Ifupdown::new("/etc/network".into(), dialect);
+    let write = |(label, kind, element)| {
+        let interface = with_element(kind, element);
+        let edits = backend.define(&interface, &files).map_err(|refusal| refusal.to_string());
+        let text = edits.map(|edits| {
+            let files = after(&files, &edits);
+            let text = files.content(&main).unwrap();
+            String::from_utf8(text.to_vec()).unwrap()
+        });
+        (label, text)
+    };
+    ELEMENTS.into_iter().map(write).collect()
+}
+
+#[test]
+fn each_element_is_written_or_refused_as_expected() {
+    for (dialect, file) in Dialect::ALL.into_iter().zip(["classic", "ng", "busybox"]) {
+        let mut text = String::new();
+        for (label, outcome) in written(dialect) {
+            match outcome {
+                Ok(lines) => writeln!(text, "# {label}\n{lines}").unwrap(),
+                Err(refusal) => writeln!(text, "# {label}\n# refused: {refusal}\n").unwrap(),
+            }
+        }
+        golden::compare(&golden::folder("ifupdown_written").join(format!("{file}.txt")), &text);
+    }
+}
+
+#[test]
+fn the_manual_says_what_each_dialect_can_express() {
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/man/virtinterfaced.8");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let (_, table) = manual.split_once(".It Em element Ta").unwrap();
+    let (table, _) = table.split_once(".El").unwrap();
+    let rows: Vec<_> = table.lines().skip(1).map(str::to_owned).collect();
+    let all = Dialect::ALL.map(written);
+    let row = |(at, (label, _, _)): (usize, &(&str, &str, &str))| {
+        let words = [0, 1, 2].map(|dialect: usize| match all[dialect][at].1 {
+            Ok(_) => "yes",
+            Err(_) => "no",
+        });
+        format!(".It {label} Ta {}", words.join(" Ta "))
+    };
+    let want: Vec<_> = ELEMENTS.iter().enumerate().map(row).collect();
+    assert_eq!(rows, want);
 }

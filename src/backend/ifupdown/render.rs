@@ -134,7 +134,7 @@ impl Addressing {
 
 /// The refusal of an element that the dialect cannot express.
 fn cannot(dialect: Dialect, name: IfName, element: &str) -> DefinitionRefusal {
-    DefinitionRefusal(format!("{dialect} cannot express {element} of {name}"))
+    DefinitionRefusal(format!("{name}: {dialect} cannot express {element}"))
 }
 
 fn bridge_settings(bridge: &Bridge) -> Vec<(Key, String)> {
@@ -187,7 +187,7 @@ fn vlan_settings(
         _ if dialect == Dialect::Classic => {
             let other = format!("{}.{} or vlan{}", vlan.parent, vlan.tag, vlan.tag);
             Err(DefinitionRefusal(format!(
-                "{dialect} cannot express the name {name} of a VLAN, which must be {other}"
+                "{name}: {dialect} cannot express a VLAN of this name, only {other}"
             )))
         }
         _ => Ok(vec![raw, (Key::VlanId, vlan.tag.to_string())]),
