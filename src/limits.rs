@@ -145,8 +145,8 @@ pub const CLIENT_BYTES_POOL: usize = 32 * 1024 * 1024;
 /// The memory that each client's buffers may hold in any case: a few common calls or their replies.
 pub const CLIENT_BYTES_FREE: usize = 1024;
 
-/// What a user who is over its share of memory may take beyond it, for replies to clients that read
-/// theirs: more than most replies.
+/// The memory beyond its share that a user may take for replies to clients that read theirs: more
+/// than most replies.
 pub const CLIENT_BYTES_CREDIT: usize = 256 * 1024;
 
 /// Clients' places that are reserved for root and the daemon's own user, and as many for other users

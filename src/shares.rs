@@ -68,7 +68,7 @@ struct Totals {
     has_freed: Cell<bool>,
 }
 
-/// What the clients of one user hold.
+/// The holdings of the clients of one user.
 #[derive(Debug)]
 struct Account {
     uid: u32,
@@ -168,7 +168,7 @@ impl Shares {
         self.greediest().is_some()
     }
 
-    /// The user with the most connections who has a share.
+    /// Of the users with a share, the one with the most connections.
     fn greediest(&self) -> Option<&Account> {
         let accounts =
             self.accounts.values().filter(|it| !it.is_exempt && it.connections.get() > 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests of the accounts: who gets how much, and that all of it comes back.
+//! Tests of the accounts: the part of each user, and its return.
 
 use std::time::Duration;
 
