@@ -149,6 +149,10 @@ pub const CLIENT_BYTES_FREE: usize = 1024;
 /// than most replies.
 pub const CLIENT_BYTES_CREDIT: usize = 256 * 1024;
 
+/// Memory of clients' buffers whose end has the allocator return it to the kernel, which takes some
+/// milliseconds: more than usual clients ever hold at a time.
+pub const FLOOD_BYTES_MIN: usize = 2 * 1024 * 1024;
+
 /// Clients' places that are reserved for root and the daemon's own user, and as many for other users
 /// of the read-write socket. Of few places, this part is reserved.
 pub const RESERVED_CLIENT_COUNT_MAX: u32 = 32;

@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use crate::limits::{
     CHANGES_WAITING_LEN_MAX, CHANGES_WAITING_MAX, CLIENT_BYTES_CREDIT, CLIENT_BYTES_FREE,
-    CLIENT_BYTES_POOL, LOG_SHARE_TIME, RESERVED_CLIENT_COUNT_MAX, RESERVED_CLIENT_DIVISOR,
+    CLIENT_BYTES_POOL, FLOOD_BYTES_MIN, LOG_SHARE_TIME, RESERVED_CLIENT_COUNT_MAX,
+    RESERVED_CLIENT_DIVISOR,
 };
 use crate::model::client::Endpoint;
 
@@ -64,8 +65,10 @@ struct Totals {
     bytes: Cell<usize>,
     /// Users who hold memory.
     holders: Cell<usize>,
-    /// Whether memory was given back since this was last asked.
+    /// Whether memory was given back since [`Shares::take_freed`].
     has_freed: Cell<bool>,
+    /// The most bytes since a flood was last over.
+    peak: Cell<usize>,
 }
 
 /// The holdings of the clients of one user.
@@ -208,9 +211,24 @@ impl Shares {
         self.accounts.get(&uid).is_some_and(|account| account.may_note(resource, now))
     }
 
-    /// Whether memory was given back since this was last asked.
+    /// Whether memory was given back since [`Shares::take_freed`].
     pub fn has_freed(&self) -> bool {
+        self.totals.has_freed.get()
+    }
+
+    /// Whether memory was given back since this was last asked.
+    pub fn take_freed(&self) -> bool {
         self.totals.has_freed.take()
+    }
+
+    /// Whether clients held much memory and hold little by now, since this was last so.
+    pub fn is_flood_over(&self) -> bool {
+        let Totals { bytes, peak, .. } = &*self.totals;
+        let is_over = peak.get() >= FLOOD_BYTES_MIN && bytes.get() <= peak.get() / 8;
+        if is_over {
+            peak.set(bytes.get());
+        }
+        is_over
     }
 }
 
@@ -260,6 +278,7 @@ impl Tab {
         for cell in [&account.bytes, &totals.bytes] {
             cell.set((cell.get() + bytes).saturating_sub(self.bytes));
         }
+        totals.peak.set(totals.peak.get().max(totals.bytes.get()));
         totals.has_freed.set(totals.has_freed.get() || bytes < self.bytes);
         self.bytes = bytes;
         let holders = totals.holders.get();

@@ -30,8 +30,8 @@ use crate::server::timers::Timers;
 use crate::server::{LISTENERS, wall_clock};
 use crate::session::{PendingCall, ReplyTo, Session};
 use crate::shares::{Admission, Resource, Shares};
-use crate::sys::process;
 use crate::sys::socket::PeerCreds;
+use crate::sys::{memory, process};
 
 /// See the module.
 #[derive(Debug)]
@@ -126,9 +126,16 @@ impl Clients {
         }
     }
 
+    /// Returns memory to the kernel when clients have given back much of it.
+    pub(super) fn give_memory_back(&self) {
+        if self.shares.is_flood_over() {
+            memory::give_back();
+        }
+    }
+
     /// Has the clients go on that waited for memory of which there is some again.
     fn recall(&mut self) {
-        if self.short.is_empty() || !self.shares.has_freed() {
+        if self.short.is_empty() || !self.shares.take_freed() {
             return;
         }
         let (by_id, agenda) = (&mut self.by_id, &mut self.agenda);
@@ -373,7 +380,8 @@ impl Clients {
     /// Whether the next turn has a client to serve or to accept.
     pub(super) fn is_at_work(&self, lets_in: bool, now: Instant) -> bool {
         let may_accept = || self.acceptor.is_unfinished(&self.occupancy, &self.shares, now);
-        !self.agenda.is_empty() || (lets_in && may_accept())
+        let may_recall = !self.short.is_empty() && self.shares.has_freed();
+        !self.agenda.is_empty() || may_recall || (lets_in && may_accept())
     }
 
     /// When to act, if no event comes before.

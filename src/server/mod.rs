@@ -352,6 +352,7 @@ impl Server {
             self.clients.accept(now);
         }
         self.clients.fire_timers(now);
+        self.clients.give_memory_back();
         self.proceed(now)
     }
 

@@ -95,8 +95,21 @@ fn a_user_has_half_of_the_memory_and_leaves_others_some() {
     assert_eq!(another.bytes_left(CLIENT_BYTES_FREE), 0);
     assert!(!shares.has_freed());
     drop(tabs);
-    assert!(shares.has_freed() && !shares.has_freed());
+    assert!(shares.has_freed() && shares.take_freed() && !shares.has_freed());
     assert_eq!(fill_memory(&mut another), held[0], "all of it came back");
+}
+
+#[test]
+fn a_flood_is_over_once_its_memory_is_given_back() {
+    let mut shares = Shares::new(OWN);
+    let mut tabs: Vec<_> = (0..4).map(|_| shares.open(GREEDY, 1)).collect();
+    tabs.iter_mut().for_each(|tab| tab.hold(FLOOD_BYTES_MIN / 4));
+    assert!(!shares.is_flood_over(), "each has a little for nothing");
+    tabs.iter_mut().for_each(|tab| tab.hold(FLOOD_BYTES_MIN));
+    tabs.pop();
+    assert!(!shares.is_flood_over());
+    tabs.clear();
+    assert!(shares.is_flood_over() && !shares.is_flood_over());
 }
 
 #[test]

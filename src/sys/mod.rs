@@ -9,6 +9,7 @@ pub mod process;
 pub mod descriptors;
 pub mod file;
 pub mod inotify;
+pub(crate) mod memory;
 pub mod netlink;
 pub mod signal;
 pub mod socket;

