@@ -20,6 +20,7 @@ mod changes;
 mod client;
 mod crowd;
 mod definitions;
+mod floods;
 mod latency;
 mod readers;
 mod request;
@@ -41,7 +42,7 @@ use crate::server::{Log, Placement, Servers};
 use crate::table::{Target, Unit};
 
 /// From the small host to the large one, as added links are never removed.
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 12] = [
     ("start", start),
     ("calls", calls),
     ("crowds", crowds),
@@ -49,6 +50,7 @@ const PARTS: [(&str, Part); 11] = [
     ("changes", changes::print),
     ("readers", readers::print),
     ("rollbacks", rollbacks::print),
+    ("shares", floods::print),
     ("definitions", definitions::print),
     ("links", links),
     ("transactions", transactions::print),

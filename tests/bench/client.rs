@@ -15,6 +15,7 @@ pub(crate) mod procedure {
     pub(crate) const SUPPORTS_FEATURE: u32 = 60;
     pub(crate) const AUTH_LIST: u32 = 66;
     pub(crate) const LOOKUP_BY_NAME: u32 = 128;
+    pub(crate) const LOOKUP_BY_MAC: u32 = 129;
     pub(crate) const GET_XML_DESC: u32 = 130;
     pub(crate) const DEFINE_XML: u32 = 131;
     pub(crate) const UNDEFINE: u32 = 132;
@@ -121,6 +122,31 @@ impl CallFrame {
         let mut bytes = head.map(u32::to_be_bytes).concat();
         bytes.extend(payload);
         Self(bytes)
+    }
+
+    pub(crate) fn lookup_by_mac() -> Self {
+        Self::new(procedure::LOOKUP_BY_MAC, &[&string("02:00:00:00:00:00")])
+    }
+
+    pub(crate) fn ping() -> Self {
+        let (len, program, version, ping, message) = (28, 0x6b65_6570, 1, 1, 2);
+        Self([len, program, version, ping, message, 0, 0].map(u32::to_be_bytes).concat())
+    }
+
+    /// A call whose last byte is missing.
+    pub(crate) fn half() -> Self {
+        let Self(mut bytes) = Self::of_len(1_024);
+        bytes.pop();
+        Self(bytes)
+    }
+
+    /// A call of this length, whose arguments are ignored.
+    pub(crate) fn of_len(len: usize) -> Self {
+        Self::new(procedure::AUTH_LIST, &[&vec![0; len.saturating_sub(HEADER_LEN)]])
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The same frame `count` times, to be written at once.

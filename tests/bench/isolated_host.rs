@@ -87,6 +87,9 @@ const LIBVIRTD_CONFIG_TEXT: &str = "unix_sock_dir = \"/run/bench\"\n\
 const OUR_CONFIG: &str = "/run/bench/virtinterfaced.conf";
 const OUR_LOG: &str = "/run/bench/virtinterfaced.log";
 
+/// The group of the links that are removed together.
+const SHARED_GROUP: u32 = 77;
+
 /// The directory from which libvirtd loads its drivers.
 const DRIVER_DIR: &str = "/run/bench/drivers";
 
@@ -343,6 +346,19 @@ pub(crate) fn add_routes() -> io::Result<()> {
 pub(crate) fn add_links() -> io::Result<()> {
     let line = |number| format!("link add left{number} type veth peer name right{number}\n");
     ip(&(0..2_000).map(line).collect::<String>())
+}
+
+/// A thousand links, for lists that many clients ask for.
+pub(crate) fn add_shared_links() -> io::Result<()> {
+    let pair = |number| {
+        format!("link add near{number} group {SHARED_GROUP} type veth peer name far{number}\n")
+    };
+    ip(&(0..500).map(pair).collect::<String>())
+}
+
+/// Removes them, and so their peers.
+pub(crate) fn remove_shared_links() -> io::Result<()> {
+    ip(&format!("link delete group {SHARED_GROUP}\n"))
 }
 
 /// Runs `ip -batch` with these lines.

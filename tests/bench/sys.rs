@@ -25,6 +25,34 @@ pub(crate) fn signal(child: &std::process::Child, signal: libc::c_int) -> io::Re
     Ok(())
 }
 
+/// Changes the user of the calling thread alone, whereas libc's function would change that of all.
+pub(crate) fn set_thread_user(uid: u32) -> io::Result<()> {
+    let unchanged = u32::MAX;
+    // SAFETY: setresuid takes three integers.
+    let rc = unsafe { libc::syscall(libc::SYS_setresuid, unchanged, uid, unchanged) };
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has the calling thread run only when no other one wants the processor.
+pub(crate) fn yield_to_all() -> io::Result<()> {
+    let priority = libc::sched_param { sched_priority: 0 };
+    let caller = 0;
+    // SAFETY: the parameter is a live local, which the kernel only reads.
+    check(unsafe { libc::sched_setscheduler(caller, libc::SCHED_IDLE, &raw const priority) })?;
+    Ok(())
+}
+
+/// Raises the limit of open files as far as it goes, for later children too.
+pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live local, which the kernel fills.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to a live local, which the kernel only reads.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(())
+}
+
 /// Restricts a process, and its later children, to these processors; 0 is this process.
 pub(crate) fn stay_on(pid: u32, processors: std::ops::Range<usize>) -> io::Result<()> {
     let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
