@@ -7,6 +7,7 @@
 
 mod environment;
 mod definitions;
+mod privilege;
 pub mod standby;
 mod online;
 
@@ -364,6 +365,7 @@ fn build(
     signals: Signals,
 ) -> Result<([PidFile; 2], Server), StartError> {
     let executor = fork_executor(&preparations)?;
+    privilege::give_up(preparations.privilege);
     make_run_dirs(&preparations.paths)?;
     let paths = preparations.paths.clone();
     let refuse = |err: PidFileError| StartError::new(Exit::Failure, err);

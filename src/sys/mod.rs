@@ -5,6 +5,7 @@
 //! descriptors as [`std::os::fd::OwnedFd`]. Callers decide how to handle a failure.
 
 pub mod clock;
+pub mod capability;
 pub mod process;
 pub mod descriptors;
 pub mod file;

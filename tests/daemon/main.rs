@@ -29,6 +29,7 @@ mod lifetime;
 mod limits;
 mod logging;
 mod pid_file;
+mod privileges;
 mod reload;
 mod restart;
 mod shares;

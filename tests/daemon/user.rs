@@ -57,6 +57,11 @@ fn check(run_dir: &str, environment: &[(&str, &str)]) {
         virsh.envs(environment.iter().copied()).args(["-c", "interface:///session"]);
         assert!(run(virsh.args(["iface-list"])).ok().contains(" lo     active "));
     }
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    for line in ["CapPrm:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.lines().any(|it| it == line), "{status}");
+    }
+    assert!(!daemon.stderr().contains("is missing"), "{}", daemon.stderr());
     assert_eq!(daemon.stop().code(), Some(0));
     assert_eq!(file_names(run_dir), ["interface"]);
 }

@@ -303,6 +303,17 @@ fn pid(lease: &Lease) -> u32 {
     fs::read_to_string(path).unwrap().lines().next().unwrap().parse().unwrap()
 }
 
+/// Checks that a client has the right to configure links and to send and receive any packet, and that
+/// dhcpcd can run parts of itself as another user: no more.
+fn assert_privileges(client: DhcpClient, pid: u32) {
+    let want = match client {
+        DhcpClient::Dhcpcd => "00000000000434e0",
+        DhcpClient::Auto | DhcpClient::Udhcpc | DhcpClient::Dhclient => "0000000000003400",
+    };
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains(&format!("\nCapBnd:\t{want}\n")), "{status}");
+}
+
 /// Runs a test for each client that is installed, each in namespaces of its own.
 pub(crate) fn with_each_client(test: impl Fn(DhcpClient) + Copy + Send + 'static) {
     for (client, program) in CLIENTS.into_iter().zip(["udhcpc", "dhcpcd", "dhclient"]) {
@@ -326,6 +337,7 @@ fn a_lease_is_bound_and_a_stop_keeps_it() {
         clients.start(&eth0);
         let spawned = started.elapsed();
         let address = bound(&clients, "eth0");
+        assert_privileges(client, pid(&eth0));
         println!("{client:?}: started in {spawned:?}, bound after {:?}", started.elapsed());
         clients.until("a default route", || ip("-4 route show default").contains("192.0.2.1"));
         clients.until("a route without class", || ip("-4 route").contains("10.9.0.0/16"));

@@ -29,10 +29,26 @@ use crate::model::foreign::{ClientProgram as Kind, ForeignClient};
 use crate::model::lease::{Lease, NameServers};
 use crate::model::name::IfName;
 use crate::sys;
+use crate::sys::capability::{Capability, CapabilitySet};
 use crate::sys::file::is_executable;
 
 /// The folders that are searched after those of the daemon's PATH.
 const USUAL_DIRS: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
+
+/// The capabilities of every client, and of the daemon's script: to configure links, to send packets
+/// before there is an address, and to receive them at port 68.
+const CLIENT_CAPABILITIES: CapabilitySet = CapabilitySet::NONE
+    .with(Capability::NET_ADMIN)
+    .with(Capability::NET_RAW)
+    .with(Capability::NET_BIND_SERVICE);
+
+/// The capabilities with which dhcpcd runs parts of itself as another user in an empty directory,
+/// and ends them.
+const DHCPCD_CAPABILITIES: CapabilitySet = CLIENT_CAPABILITIES
+    .with(Capability::SETUID)
+    .with(Capability::SETGID)
+    .with(Capability::SYS_CHROOT)
+    .with(Capability::KILL);
 
 /// Returns the client that the setting names.
 const fn chosen(choice: DhcpClient) -> Option<Kind> {
@@ -203,6 +219,16 @@ impl DhcpProgram {
         .env(super::script::PEER_DNS_VARIABLE, lease.name_servers.as_str());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
+    }
+
+    /// Returns the capabilities that the client may have; `None` if its AppArmor profile decides, since
+    /// it runs the host's own script.
+    pub(super) fn capabilities(&self) -> Option<CapabilitySet> {
+        match (self.confinement, self.kind) {
+            (Confinement::Profile, _) => None,
+            (Confinement::None, Kind::Dhcpcd) => Some(DHCPCD_CAPABILITIES),
+            (Confinement::None, Kind::Udhcpc | Kind::Dhclient) => Some(CLIENT_CAPABILITIES),
+        }
     }
 
     /// Returns the client's configuration file, if the client uses one of the daemon's.

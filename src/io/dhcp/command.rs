@@ -17,6 +17,7 @@ use crate::model::address::Family;
 use crate::model::foreign::ClientProgram;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
+use crate::sys::capability;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -54,6 +55,9 @@ impl DhcpCommands {
         let (files, host) = (Files::new(&self.dir, lease), client::host_name());
         let mut command = program.command(lease, &files, host.as_deref(), heritage.as_ref());
         command.process_group(0);
+        if let Some(kept) = program.capabilities() {
+            capability::limit(&mut command, kept);
+        }
         Ok(command)
     }
 

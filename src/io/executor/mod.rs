@@ -12,7 +12,6 @@
 mod workshop;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -52,7 +51,7 @@ struct Line {
     arrived: Vec<u8>,
     last_id: u32,
     /// The programs that the daemon has not forgotten, with the answer and the end of each.
-    known: BTreeMap<ProgramId, Known>,
+    known: Vec<Known>,
     /// Whether an end has been reported since [`Executor::take_news`].
     has_news: bool,
 }
@@ -66,8 +65,9 @@ enum Way {
     Gone,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Known {
+    id: ProgramId,
     answer: Option<Result<i32, i32>>,
     end: Option<End>,
 }
@@ -126,7 +126,7 @@ impl Executor {
     }
 
     fn over(way: Way, process: Option<libc::pid_t>) -> Self {
-        let (arrived, known) = (Vec::new(), BTreeMap::new());
+        let (arrived, known) = (Vec::new(), Vec::new());
         let line = Line { way, process, arrived, last_id: 0, known, has_news: false };
         Self(Rc::new(RefCell::new(line)))
     }
@@ -152,7 +152,7 @@ impl Executor {
         let mut line = self.0.borrow_mut();
         line.last_id = line.last_id.wrapping_add(1);
         let id = ProgramId(line.last_id);
-        line.known.insert(id, Known::default());
+        line.known.push(Known { id, answer: None, end: None });
         line.send(Request::Start { id, program, time_max });
         let answer = line.wait_for_answer(id);
         drop(line);
@@ -195,7 +195,7 @@ impl Execution {
 
     /// Returns how the program ended; `None` while it runs.
     pub fn end(&self) -> Option<End> {
-        self.executor.0.borrow().known.get(&self.id).and_then(|known| known.end)
+        self.executor.0.borrow_mut().of(self.id).and_then(|known| known.end)
     }
 
     /// Asks the program to end.
@@ -221,7 +221,7 @@ impl Execution {
 impl Drop for Execution {
     fn drop(&mut self) {
         let mut line = self.executor.0.borrow_mut();
-        line.known.remove(&self.id);
+        line.known.retain(|known| known.id != self.id);
         line.send(Request::Forget(self.id));
     }
 }
@@ -246,10 +246,14 @@ impl Line {
         }
     }
 
+    fn of(&mut self, id: ProgramId) -> Option<&mut Known> {
+        self.known.iter_mut().find(|known| known.id == id)
+    }
+
     fn wait_for_answer(&mut self, id: ProgramId) -> Option<Result<i32, i32>> {
         let end = clock::monotonic().unwrap_or_default() + EXECUTION_TIME_MAX;
         loop {
-            if let Some(answer) = self.known.get(&id).and_then(|known| known.answer) {
+            if let Some(answer) = self.of(id).and_then(|known| known.answer) {
                 return Some(answer);
             }
             let left = end.saturating_sub(clock::monotonic().unwrap_or(end));
@@ -294,10 +298,10 @@ impl Line {
             }
             Report::Overdue { id } => (id, None, Some(End::Overdue)),
         };
-        let Some(known) = self.known.get_mut(&id) else { return };
+        let Some(known) = self.of(id) else { return };
         known.answer = known.answer.or(answer);
-        self.has_news |= end.is_some();
         known.end = known.end.or(end);
+        self.has_news |= end.is_some();
     }
 
     /// Takes note of the death of the process.
@@ -307,7 +311,7 @@ impl Line {
             "{PROCESS_NAME} has ended: the daemon cannot start hooks or DHCP clients until it is \
              restarted"
         );
-        for known in self.known.values_mut() {
+        for known in &mut self.known {
             known.answer = known.answer.or(Some(Err(GONE)));
             known.end = known.end.or(Some(End::Unknown));
         }
