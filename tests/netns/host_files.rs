@@ -12,9 +12,8 @@ const MAIN: &str = "/etc/network/interfaces";
 const LAN: &str = "/etc/network/interfaces.d/lan";
 const CONFIG: &str = "interface_backend = 'ifupdown'\n";
 
-/// Gives the namespace an `/etc/network` of its own, with this main file.
-fn own_interfaces(text: &str) {
-    run(command("mount").args(["-t", "tmpfs", "tmpfs", "/etc/network"])).ok();
+/// Gives the namespace this file of interfaces, and what belongs to it.
+pub(crate) fn own_interfaces(text: &str) {
     fs::create_dir("/run/network").unwrap();
     for folder in ["interfaces.d", "if-pre-up.d", "if-up.d", "if-down.d", "if-post-down.d"] {
         fs::create_dir(format!("/etc/network/{folder}")).unwrap();

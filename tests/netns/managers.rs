@@ -16,6 +16,7 @@ use crate::host::{
     FOLDER, TWO_NICS, addresses, bridge, define, ethernet, find_link, folder, link, listed,
     virsh_destroy, with_virsh,
 };
+use crate::host_files::own_interfaces;
 use crate::support::command::{command, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
@@ -31,14 +32,9 @@ fn assert_said(daemon: &Daemon, text: &str, times: usize) {
     assert_eq!(count(daemon, text), times, "{text}\n{}", daemon.stderr());
 }
 
-/// Gives the namespace an `/etc/network` of its own.
-fn own_interfaces(text: &str) {
-    run(command("mount").args(["-t", "tmpfs", "tmpfs", "/etc/network"])).ok();
-    fs::create_dir("/run/network").unwrap();
-    for folder in ["interfaces.d", "if-pre-up.d", "if-up.d", "if-down.d", "if-post-down.d"] {
-        fs::create_dir(format!("/etc/network/{folder}")).unwrap();
-    }
-    fs::write("/etc/network/interfaces", "source /etc/network/interfaces.d/*\n").unwrap();
+/// Gives the namespace a file of interfaces that includes one with this text.
+fn with_stanza(text: &str) {
+    own_interfaces("source /etc/network/interfaces.d/*\n");
     fs::write("/etc/network/interfaces.d/lan", text).unwrap();
 }
 
@@ -49,7 +45,7 @@ fn a_stanza_of_ifupdown_is_named_with_its_line() {
     }
     with_virsh(|| {
         ip_batch(TWO_NICS);
-        own_interfaces("auto lo eth0\n\niface eth0 inet static\n\taddress 192.0.2.2/24\n");
+        with_stanza("auto lo eth0\n\niface eth0 inet static\n\taddress 192.0.2.2/24\n");
         // ifup parses the file as we do.
         run(command("ifup").arg("eth0")).ok();
         assert_eq!(addresses("eth0"), ["192.0.2.2/24"]);

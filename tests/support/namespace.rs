@@ -85,7 +85,7 @@ fn enter() -> Result<(), String> {
     mount("tmpfs", "/run", Some("tmpfs"), 0);
     // DHCP clients keep their leases below /var/lib, and the daemon its transactions.
     let states = ["/var/lib/dhcp", "/var/lib/dhcpcd"].map(|dir| (dir, Path::new(dir).exists()));
-    for dir in ["/etc/libvirt", "/var/lib"] {
+    for dir in ["/etc/libvirt", "/etc/network", "/var/lib"] {
         if Path::new(dir).exists() {
             mount("tmpfs", dir, Some("tmpfs"), 0);
         }
