@@ -17,7 +17,8 @@ use std::time::Duration;
 use crate::change::job::StepError;
 use crate::change::leftovers::Leftovers;
 use crate::error::HostError;
-use crate::host::record::{HostRecord, Recorded};
+use crate::host::record::HostRecord;
+use crate::host::state::LinkState;
 use crate::limits::ROLLBACK_ROUNDS_MAX;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
@@ -396,7 +397,7 @@ impl Rollback {
 /// bridge has the least MTU of its ports, a bond's members have its address.
 fn followers(
     host: &HostRecord,
-    recorded: &Recorded,
+    recorded: &LinkState,
     touched: &BTreeSet<IfName>,
 ) -> impl Iterator<Item = IfName> + use<> {
     let link = recorded.link();

@@ -6,6 +6,7 @@
 //! the kernel's state.
 
 pub mod describe;
+pub mod state;
 pub mod boot_file;
 pub mod shelf;
 pub mod removed;

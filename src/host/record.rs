@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::ops::Bound;
 
 use crate::host::Host;
+use crate::host::state::LinkState;
 use crate::model::name::IfName;
 use crate::model::shed::shed;
 use crate::netlink::link::{self, Link, LinkIndex, LinkKind};
@@ -28,7 +29,7 @@ use crate::netlink::wire::{WireError, messages};
 /// The recorded objects, by the links' names.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct HostRecord {
-    links: BTreeMap<IfName, Recorded>,
+    links: BTreeMap<IfName, LinkState>,
     names: BTreeMap<LinkIndex, IfName>,
     /// VLANs of bridges and of their ports, including guests'.
     vlans: BTreeMap<LinkIndex, BridgeVlans>,
@@ -42,19 +43,6 @@ pub struct HostRecord {
     unread: BTreeSet<LinkIndex>,
     /// The bridge's settings for ports that have no other record here: guests' ports.
     ports: BTreeMap<LinkIndex, PortRecord>,
-}
-
-/// One link with everything on it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Recorded {
-    pub record: LinkRecord,
-    /// In the kernel's order: the first address of an IPv4 network is the primary one.
-    pub addresses: Vec<AddressRecord>,
-    /// Routes that only the administrator would set again ([`RouteRecord::is_kept`]), in the
-    /// kernel's order.
-    pub routes: Vec<RouteRecord>,
-    /// Routes that the kernel has created with the addresses, and creates again only with them.
-    pub own_routes: Vec<RouteRecord>,
 }
 
 /// The position that the encoding of a record has reached.
@@ -79,12 +67,7 @@ impl Default for RecordPosition {
 #[derive(Debug)]
 pub struct RouteMakers(HashMap<(LinkIndex, IpAddr, u8), Vec<usize>>);
 
-impl Recorded {
-    /// Returns the link as the table has it.
-    pub fn link(&self) -> &Link {
-        &self.record.link
-    }
-
+impl LinkState {
     /// Appends the entry at a position: the link itself comes first, then the objects on it.
     /// Returns `None` after the last entry.
     fn encode_entry(&self, at: usize, out: &mut Vec<u8>) -> Option<()> {
@@ -113,9 +96,7 @@ impl HostRecord {
     /// Adds a link with nothing on it. A link that had its name before is gone, and is replaced.
     pub fn add_link(&mut self, record: LinkRecord) {
         let (name, index) = (record.link.name, record.link.index);
-        let recorded =
-            Recorded { record, addresses: Vec::new(), routes: Vec::new(), own_routes: Vec::new() };
-        if let Some(gone) = self.links.insert(name, recorded) {
+        if let Some(gone) = self.links.insert(name, LinkState::new(record)) {
             self.names.remove(&gone.link().index);
         }
         self.names.insert(index, name);
@@ -169,7 +150,7 @@ impl HostRecord {
     /// Returns the addresses with which the kernel creates routes, of all that were added.
     pub(crate) fn makers_of_routes(&self) -> RouteMakers {
         let mut makers = HashMap::<_, Vec<usize>>::new();
-        for Recorded { record, addresses, .. } in self.links.values() {
+        for LinkState { record, addresses, .. } in self.links.values() {
             for (at, address) in addresses.iter().enumerate() {
                 for network in address.networks() {
                     let to = (record.link.index, network.network(), network.prefix_len());
@@ -280,7 +261,7 @@ impl HostRecord {
     /// whether none are left.
     pub(crate) fn free_part(&mut self, count: &mut usize) -> bool {
         while let Some(mut link) = self.links.last_entry() {
-            let Recorded { addresses, routes, own_routes, .. } = link.get_mut();
+            let LinkState { addresses, routes, own_routes, .. } = link.get_mut();
             if !(shed(routes, count) && shed(own_routes, count) && shed(addresses, count)) {
                 return false;
             }
@@ -384,7 +365,7 @@ impl HostRecord {
     }
 
     /// Returns the link of this name.
-    pub fn named(&self, name: &IfName) -> Option<&Recorded> {
+    pub fn named(&self, name: &IfName) -> Option<&LinkState> {
         self.links.get(name)
     }
 
@@ -412,18 +393,18 @@ impl HostRecord {
     }
 
     /// Returns the other end of a veth, if both are known.
-    pub(crate) fn peer_of(&self, veth: &Recorded) -> Option<&Recorded> {
+    pub(crate) fn peer_of(&self, veth: &LinkState) -> Option<&LinkState> {
         let peer = self.named(&self.name_of(veth.record.peer()?)?)?;
         (peer.record.peer() == Some(veth.link().index)).then_some(peer)
     }
 
     /// Iterates over all links, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Recorded> + Clone {
+    pub fn iter(&self) -> impl Iterator<Item = &LinkState> + Clone {
         self.links.values()
     }
 
     /// Iterates over the ports of a bridge or bond, by name.
-    pub fn ports_of(&self, master: &IfName) -> impl Iterator<Item = &Recorded> {
+    pub fn ports_of(&self, master: &IfName) -> impl Iterator<Item = &LinkState> {
         let index = self.named(master).map(|master| master.link().index);
         self.iter().filter(move |port| index.is_some() && port.link().master == index)
     }
@@ -442,7 +423,7 @@ impl HostRecord {
         self
     }
 
-    fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut Recorded> {
+    fn of_index_mut(&mut self, index: LinkIndex) -> Option<&mut LinkState> {
         self.links.get_mut(self.names.get(&index)?)
     }
 }

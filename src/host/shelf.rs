@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::host::boot_file::{self, BootFileError};
+use crate::host::state::LinkState;
 use crate::limits::{SHELVED_LEASE_COUNT_MAX, SHELVED_LEN_MAX};
 use crate::model::address::{Family, MacAddr};
 use crate::model::lease::{Lease, NameServers};
@@ -34,31 +35,20 @@ pub struct Shelved {
 impl Shelved {
     /// Creates the record of a link that is taken down. Routes and addresses from router
     /// advertisements are omitted, as routers advertise them again.
-    pub fn new(
-        link: &Link,
-        addresses: &[AddressRecord],
-        routes: &[RouteRecord],
-        leases: Vec<Lease>,
-    ) -> Self {
-        Self {
-            link: link.name,
-            index: link.index,
-            addresses: addresses
-                .iter()
-                .filter(|record| is_kept(record, link.mac))
-                .cloned()
-                .collect(),
-            routes: routes.iter().filter(|route| !route.is_advertised()).cloned().collect(),
-            leases,
-        }
+    pub fn new(state: &LinkState, leases: Vec<Lease>) -> Self {
+        let Link { name, index, mac, .. } = *state.link();
+        let addresses = state.addresses.iter().filter(|record| is_kept(record, mac));
+        let routes = state.routes.iter().filter(|route| !route.is_advertised());
+        let (addresses, routes) = (addresses.cloned().collect(), routes.cloned().collect());
+        Self { link: name, index, addresses, routes, leases }
     }
 
     /// Returns whether the link has not changed since: it is down, without a master, addresses and
     /// routes.
-    /// routes.
-    pub fn is_of(&self, link: &Link, addresses: &[AddressRecord], routes: &[RouteRecord]) -> bool {
+    pub fn is_of(&self, now: &LinkState) -> bool {
+        let link = now.link();
         let has_own =
-            addresses.iter().any(|record| is_kept(record, link.mac)) || !routes.is_empty();
+            now.addresses.iter().any(|record| is_kept(record, link.mac)) || !now.routes.is_empty();
         self.is_left(link) && link.master.is_none() && !has_own
     }
 

@@ -6,14 +6,14 @@
 //! attributes and sysctls, each address with its lifetimes, each route. They are requested for the
 //! links in question alone, at the moment when the change is planned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::Host;
 use crate::host::removed::RemovedLink;
 use crate::host::shelf::Shelved;
+use crate::host::state::LinkState;
 use crate::model::address::Family;
 use crate::model::foreign::{ClientLinks, ForeignClient};
-use crate::model::ipv6::Ipv6Sysctls;
 use crate::model::lease::Lease;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
@@ -22,8 +22,6 @@ use crate::netlink::address::Lifetime;
 use crate::netlink::link::{Link, LinkIndex, LinkKind};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::bridge_vlan::BridgeVlans;
-use crate::netlink::record::link::LinkRecord;
-use crate::netlink::record::link::sysctls::ipv6_sysctls;
 use crate::netlink::record::neighbour::Neighbours;
 use crate::netlink::record::nexthop::NexthopRecord;
 use crate::netlink::record::route::RouteRecord;
@@ -38,7 +36,9 @@ pub struct SurveyOrder {
 /// The details of the links that a change affects.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    links: SortedMap<IfName, Surveyed>,
+    links: SortedMap<IfName, LinkState>,
+    /// VLANs of bridges and of their ports, including guests'.
+    vlans: BTreeMap<LinkIndex, BridgeVlans>,
     /// The sysctls of a link that is yet to be created. Empty if no link is created.
     pub defaults: Sysctls,
     /// The neighbour settings of a link that is yet to be created.
@@ -68,10 +68,10 @@ pub type Sysctls = SortedMap<Sysctl, i32>;
 /// An interface that was destroyed, in its last state.
 #[derive(Clone, Debug)]
 pub struct RemovedInterface {
-    pub surveyed: Surveyed,
+    pub surveyed: LinkState,
     /// The same without addresses and routes that were learnt from a DHCP server or a router, which
     /// depend on the hardware address.
-    lasting: Surveyed,
+    lasting: LinkState,
     /// The names of its former ports.
     ports: Vec<IfName>,
     /// The interface's link, and the links that were surveyed with it.
@@ -82,48 +82,25 @@ impl RemovedInterface {
     /// Returns whether the interface, or a port of it, had one of these names: that link then
     /// replaces it, or gets its configuration back.
     pub fn is_for(&self, names: &[IfName]) -> bool {
-        names.contains(&self.surveyed.link.name) || self.ports.iter().any(|it| names.contains(it))
-    }
-}
-
-/// One link, with everything that the kernel reports about it.
-#[derive(Clone, Debug)]
-pub struct Surveyed {
-    pub link: Link,
-    /// In the kernel's order: the first address of a network is the primary one.
-    pub addresses: Vec<AddressRecord>,
-    /// Without routes that the kernel removes along with an address.
-    pub routes: Vec<RouteRecord>,
-    /// The link's netlink message. `None` if the link has been removed meanwhile.
-    pub record: Option<LinkRecord>,
-    /// Nexthop objects through this link, followed by groups that contain one of those.
-    pub nexthops: Vec<NexthopRecord>,
-    /// The VLANs, if the link is a bridge that filters them, or a port of one.
-    pub vlans: Option<BridgeVlans>,
-}
-
-impl Surveyed {
-    /// Returns the IPv6 sysctls.
-    pub fn sysctls(&self) -> Ipv6Sysctls {
-        ipv6_sysctls(&self.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default())
+        names.contains(&self.surveyed.link().name) || self.ports.iter().any(|it| names.contains(it))
     }
 }
 
 impl Survey {
     /// Returns the details of the link of this name, or `None` if there is none.
-    pub fn named(&self, name: &IfName) -> Option<&Surveyed> {
+    pub fn named(&self, name: &IfName) -> Option<&LinkState> {
         self.links.get(name)
     }
 
     /// Adds the details of a link.
-    pub fn insert(&mut self, surveyed: Surveyed) {
-        self.links.insert(surveyed.link.name, surveyed);
+    pub fn insert(&mut self, surveyed: LinkState) {
+        self.links.insert(surveyed.link().name, surveyed);
     }
 
     /// Adds the nexthop objects of the host to their links.
     pub(crate) fn set_nexthops(&mut self, nexthops: &[NexthopRecord]) {
         for surveyed in self.links.values_mut() {
-            let is_own = |it: &&NexthopRecord| it.link == Some(surveyed.link.name);
+            let is_own = |it: &&NexthopRecord| it.link == Some(surveyed.link().name);
             let own: Vec<_> = nexthops.iter().filter(is_own).collect();
             let has_own =
                 |group: &&NexthopRecord| own.iter().any(|nexthop| group.has_member(nexthop.id));
@@ -133,29 +110,33 @@ impl Survey {
     }
 
     /// Adds the VLANs of a bridge, or of a bridge's port.
-    pub(crate) fn set_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
-        if let Some(surveyed) = self.links.values_mut().find(|it| it.link.index == link) {
-            surveyed.vlans = Some(vlans);
-        }
+    pub(crate) fn add_vlans(&mut self, link: LinkIndex, vlans: BridgeVlans) {
+        self.vlans.insert(link, vlans);
+    }
+
+    /// Returns the VLANs of a bridge that filters them, or of such a bridge's port.
+    pub(crate) fn vlans_of(&self, link: LinkIndex) -> Option<&BridgeVlans> {
+        self.vlans.get(&link)
     }
 
     /// Iterates over the interfaces that were destroyed a moment ago and belong to one of these
     /// links, unless they are up again. Learnt addresses and routes are included only if one of the
     /// links has the same hardware address.
-    pub(crate) fn recent_for(&self, names: &[IfName]) -> impl Iterator<Item = &Surveyed> {
+    pub(crate) fn recent_for(&self, names: &[IfName]) -> impl Iterator<Item = &LinkState> {
         let macs: Vec<_> =
-            names.iter().filter_map(|name| self.named(name)).map(|it| it.link.mac).collect();
+            names.iter().filter_map(|name| self.named(name)).map(|it| it.link().mac).collect();
         let is_recent =
-            |it: &&RemovedInterface| it.is_for(names) && !self.is_up_again(&it.surveyed.link);
+            |it: &&RemovedInterface| it.is_for(names) && !self.is_up_again(it.surveyed.link());
         self.recent.iter().filter(is_recent).map(move |removed| {
-            let mac = removed.surveyed.link.mac;
+            let mac = removed.surveyed.link().mac;
             let is_same = mac.is_some() && macs.contains(&mac);
             if is_same { &removed.surveyed } else { &removed.lasting }
         })
     }
 
     fn is_up_again(&self, removed: &Link) -> bool {
-        self.named(&removed.name).is_some_and(|now| now.link.index == removed.index && now.link.up)
+        self.named(&removed.name)
+            .is_some_and(|now| now.link().index == removed.index && now.link().up)
     }
 
     /// Returns the record of an interface that is being destroyed.
@@ -165,7 +146,7 @@ impl Survey {
         lasting.addresses.retain(|record| !record.address.is_learnt());
         let is_told = |it: &RouteRecord| it.is_leased() || it.is_advertised() || !it.is_lasting();
         lasting.routes.retain(|route| !is_told(route));
-        let ports = host.ports_of(surveyed.link.index).into_iter().map(|port| port.name);
+        let ports = host.ports_of(surveyed.link().index).into_iter().map(|port| port.name);
         let ports = ports.collect();
         let links = self.links.keys().filter_map(|name| self.removable(name, host)).collect();
         Some(RemovedInterface { surveyed, lasting, ports, links })
@@ -174,22 +155,25 @@ impl Survey {
     /// Returns the attributes of a link to be remembered after its removal.
     pub fn removable(&self, name: &IfName, host: &Host) -> Option<RemovedLink> {
         let surveyed = self.named(name)?;
-        Some(RemovedLink::new(surveyed.record.as_ref()?, surveyed.vlans.clone(), host))
+        Some(RemovedLink::new(
+            &surveyed.record,
+            self.vlans_of(surveyed.link().index).cloned(),
+            host,
+        ))
     }
 
     /// Returns the saved configuration of a link without a definition, if the link has not changed
     /// since.
     pub(crate) fn shelved_for(&self, name: &IfName) -> Option<&Shelved> {
         let now = self.named(name)?;
-        let Surveyed { link, addresses, routes, .. } = now;
-        self.shelved.iter().find(|shelved| shelved.is_of(link, addresses, routes))
+        self.shelved.iter().find(|shelved| shelved.is_of(now))
     }
 
     /// Returns the configuration to save of a link without a definition that is being taken down.
     pub fn shelve(&self, name: &IfName) -> Option<Shelved> {
-        let Surveyed { link, addresses, routes, .. } = self.named(name)?;
+        let now = self.named(name)?;
         let leases = self.leases.iter().filter(|lease| lease.link == *name).copied();
-        Some(Shelved::new(link, addresses, routes, leases.collect()))
+        Some(Shelved::new(now, leases.collect()))
     }
 
     /// Returns whether a DHCP client of this family runs on this link, started by this daemon or
@@ -209,7 +193,7 @@ impl Survey {
                     let address = &record.address;
                     address.prefix.family() == family && address.lifetime == Lifetime::Finite
                 };
-                !matches!(now.link.kind, LinkKind::Bridge(_) | LinkKind::Tun)
+                !matches!(now.link().kind, LinkKind::Bridge(_) | LinkKind::Tun)
                     || now.addresses.iter().any(is_brought)
             })
         };

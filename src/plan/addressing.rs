@@ -4,7 +4,7 @@
 //! [`AddressingGoal`] says what is needed; this module decides the order of the steps, and takes
 //! the kernel's side effects into account.
 
-use crate::host::survey::Surveyed;
+use crate::host::state::LinkState;
 use crate::model::address::Family;
 use crate::model::foreign::{ClientLinks, ForeignClient};
 use crate::model::interface::{Interface, Protocol};
@@ -24,7 +24,11 @@ const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 impl<'a> Builder<'a> {
     /// Adds the missing addresses to `definition`'s link, except those that the kernel would remove
     /// together with stale ones. Stale addresses stay for now.
-    pub(super) fn add_addresses(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
+    pub(super) fn add_addresses(
+        &mut self,
+        definition: &'a Interface,
+        sources: &'a [&'a LinkState],
+    ) {
         for family in FAMILIES {
             let goal = self.goal(definition, family, sources);
             for record in goal.to_last() {
@@ -45,7 +49,7 @@ impl<'a> Builder<'a> {
     pub(super) fn replace_addresses(
         &mut self,
         definition: &'a Interface,
-        sources: &'a [&'a Surveyed],
+        sources: &'a [&'a LinkState],
     ) {
         for family in FAMILIES {
             let goal = self.goal(definition, family, sources);
@@ -81,7 +85,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds routes through `definition`'s link: its own default route, and those of its sources.
-    pub(super) fn add_routes(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
+    pub(super) fn add_routes(&mut self, definition: &'a Interface, sources: &'a [&'a LinkState]) {
         for family in FAMILIES {
             let goal = self.goal(definition, family, sources);
             let ways = Ways::new(&goal);
@@ -112,12 +116,12 @@ impl<'a> Builder<'a> {
 
     /// Removes addresses and routes from a link that will be a port, or is taken down. Routes are
     /// removed first, so that each can be restored; the kernel would drop them with the addresses.
-    pub(super) fn strip(&mut self, surveyed: &'a Surveyed) {
-        let link = surveyed.link.name;
+    pub(super) fn strip(&mut self, surveyed: &'a LinkState) {
+        let link = surveyed.link().name;
         for route in routes_in_order(surveyed).into_iter().rev() {
             self.delete_route(link, route);
         }
-        let is_own = |record: &&AddressRecord| !record.address.is_of_link(surveyed.link.mac);
+        let is_own = |record: &&AddressRecord| !record.address.is_of_link(surveyed.link().mac);
         let nexthops = surveyed
             .nexthops
             .iter()
@@ -160,7 +164,7 @@ impl<'a> Builder<'a> {
         link: IfName,
         definition: &Interface,
     ) -> Result<(), PlanRefusal> {
-        if self.find(&link).is_none_or(|now| now.link.master.is_some()) {
+        if self.find(&link).is_none_or(|now| now.link().master.is_some()) {
             return Ok(());
         }
         let is_found = |client: &&ForeignClient| {
@@ -212,7 +216,11 @@ impl<'a> Builder<'a> {
     }
 
     /// Starts the DHCP clients that `definition` wants, and waits for their leases.
-    pub(super) fn start_clients(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
+    pub(super) fn start_clients(
+        &mut self,
+        definition: &'a Interface,
+        sources: &'a [&'a LinkState],
+    ) {
         for family in FAMILIES {
             let Some(name_servers) = wanted_lease(definition, family) else { continue };
             let goal = self.goal(definition, family, sources);
@@ -319,7 +327,7 @@ impl<'a> Builder<'a> {
         &self,
         definition: &'a Interface,
         family: Family,
-        sources: &'a [&'a Surveyed],
+        sources: &'a [&'a LinkState],
     ) -> AddressingGoal<'a> {
         AddressingGoal::new(definition, family, sources, self.survey)
     }
@@ -329,7 +337,7 @@ impl<'a> Builder<'a> {
     pub(super) fn set_ipv6_sysctls(
         &mut self,
         definition: &'a Interface,
-        sources: &'a [&'a Surveyed],
+        sources: &'a [&'a LinkState],
     ) {
         let goal = self.goal(definition, Family::Ipv6, sources);
         if goal.protocol.is_none() {

@@ -9,7 +9,8 @@
 //! for a lease.
 
 use crate::host::Host;
-use crate::host::survey::{Survey, Surveyed};
+use crate::host::state::LinkState;
+use crate::host::survey::Survey;
 use crate::model::interface::{Bridge, Interface, Kind};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
@@ -84,7 +85,7 @@ pub(crate) fn bring_up_available(
 fn keep_additions(plan: &mut Plan, definition: &Interface, survey: &Survey) {
     let is_in_use = |name: IfName| {
         let now = survey.named(&name);
-        now.is_some_and(|now| name == definition.name || now.link.master.is_some())
+        now.is_some_and(|now| name == definition.name || now.link().master.is_some())
     };
     plan.steps.retain(|planned| {
         let step = &planned.step;
@@ -142,7 +143,7 @@ fn draft_up(
         builder.set_mtu(name, definition.mtu, parent);
     }
     builder.set_up(name);
-    let was_up = builder.find(&name).is_some_and(|now| now.link.up);
+    let was_up = builder.find(&name).is_some_and(|now| now.link().up);
     if bridge.is_none() && !was_up {
         // The kernel drops packets until it has noticed the carrier, and repeats a neighbour
         // request only after a second.
@@ -183,7 +184,7 @@ fn draft_up(
 pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<Plan, PlanRefusal> {
     let mut builder = Builder::new(host, survey);
     let now = builder.require(&name, || "which is to be brought up".to_owned())?;
-    if now.link.up {
+    if now.link().up {
         return Err(PlanRefusal::Running);
     }
     builder.set_up(name);
@@ -197,7 +198,7 @@ pub fn bring_up_undefined(name: IfName, host: &Host, survey: &Survey) -> Result<
 
 /// Returns the links whose addresses and routes the definition's link takes over: its members, and
 /// a link that was destroyed a moment ago to make room for it.
-fn sources<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a Surveyed> {
+fn sources<'a>(definition: &Interface, survey: &'a Survey) -> Vec<&'a LinkState> {
     let mut names = definition.members();
     let mut sources: Vec<_> = names.iter().filter_map(|name| survey.named(name)).collect();
     names.push(definition.name);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! [`Builder`]: a plan in the making, and its inputs.
 
-use crate::host::survey::{Survey, Surveyed};
+use crate::host::state::LinkState;
+use crate::host::survey::Survey;
 use crate::host::{Host, discarded_name};
 use crate::model::address::Family;
 use crate::model::name::IfName;
@@ -41,7 +42,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Returns a link's details, if it exists.
-    pub(super) fn find(&self, name: &IfName) -> Option<&'a Surveyed> {
+    pub(super) fn find(&self, name: &IfName) -> Option<&'a LinkState> {
         self.survey.named(name)
     }
 
@@ -150,7 +151,7 @@ impl<'a> Builder<'a> {
         let now = self.find(&link);
         let set = |value| Step::Request(KernelRequest::SetLink { link, value });
         let is_planned = self.steps().any(|step| *step == set(LinkValue::Up));
-        if is_planned || now.is_some_and(|now| now.link.up) {
+        if is_planned || now.is_some_and(|now| now.link().up) {
             return;
         }
         let addresses = now.map(|now| now.addresses.as_slice()).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! was taken down.
 
 use crate::host::shelf::Shelved;
-use crate::host::survey::Surveyed;
+use crate::host::state::LinkState;
 use crate::model::address::Family;
 use crate::model::lease::Lease;
 use crate::netlink::address::Lifetime;
@@ -15,10 +15,10 @@ use crate::plan::ways::{is_reached, routes_in_order};
 
 impl Builder<'_> {
     /// Adds the addresses, routes and DHCP clients that `now` had before it was taken down.
-    pub(super) fn give_back(&mut self, now: &Surveyed, shelved: &Shelved) {
+    pub(super) fn give_back(&mut self, now: &LinkState, shelved: &Shelved) {
         let link = shelved.link;
         let (addresses, routes) = (shelved.addresses.clone(), shelved.routes.clone());
-        let then = Surveyed { addresses, routes, ..now.clone() };
+        let then = LinkState { addresses, routes, ..now.clone() };
         for record in in_order_to_come(&then.addresses) {
             self.add_address(link, record.clone());
         }
@@ -41,8 +41,8 @@ impl Builder<'_> {
 
 /// The requests that restore a link's present settings of a family after it is cleared: without
 /// lifetimes, as the script of the client that will renew them sets none.
-pub(crate) fn put_back(now: &Surveyed, family: Family) -> Vec<KernelRequest> {
-    let link = now.link.name;
+pub(crate) fn put_back(now: &LinkState, family: Family) -> Vec<KernelRequest> {
+    let link = now.link().name;
     let addresses: Vec<_> =
         now.addresses.iter().filter(|it| it.address.prefix.family() == family).cloned().collect();
     let mut requests = Vec::new();

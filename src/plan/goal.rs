@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::host::removed::RemovedLink;
-use crate::host::survey::{Survey, Surveyed, Sysctls};
+use crate::host::state::LinkState;
+use crate::host::survey::{Survey, Sysctls};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::{Interface, Protocol};
 use crate::model::ipv6::{ACCEPT_RA_ON_ROUTERS, Ipv6Sysctls};
@@ -28,8 +29,8 @@ pub(super) struct AddressingGoal<'a> {
     pub(super) family: Family,
     pub(super) protocol: Option<&'a Protocol>,
     /// The link, if it exists.
-    pub(super) now: Option<&'a Surveyed>,
-    pub(super) sources: &'a [&'a Surveyed],
+    pub(super) now: Option<&'a LinkState>,
+    pub(super) sources: &'a [&'a LinkState],
     survey: &'a Survey,
 }
 
@@ -37,7 +38,7 @@ impl<'a> AddressingGoal<'a> {
     pub(super) fn new(
         definition: &'a Interface,
         family: Family,
-        sources: &'a [&'a Surveyed],
+        sources: &'a [&'a LinkState],
         survey: &'a Survey,
     ) -> Self {
         let link = definition.name;
@@ -46,13 +47,13 @@ impl<'a> AddressingGoal<'a> {
     }
 
     /// The link and its sources, as they are.
-    pub(super) fn surveyed(&self) -> impl Iterator<Item = &'a Surveyed> {
+    pub(super) fn surveyed(&self) -> impl Iterator<Item = &'a LinkState> {
         self.now.into_iter().chain(self.sources.iter().copied())
     }
 
     /// Returns whether a source is a link that was removed before.
-    pub(super) fn was_removed(&self, source: &Surveyed) -> bool {
-        let now = self.survey.named(&source.link.name);
+    pub(super) fn was_removed(&self, source: &LinkState) -> bool {
+        let now = self.survey.named(&source.link().name);
         now.is_none_or(|now| !std::ptr::eq(now, source))
     }
 
@@ -94,17 +95,17 @@ impl<'a> AddressingGoal<'a> {
     pub(super) fn sysctl_source(&self) -> Option<&'a LinkRecord> {
         let sources = || self.sources.iter().copied();
         let mut recent = sources().filter(|source| self.was_removed(source));
-        let mut others = recent.clone().filter(|source| source.link.name != self.link);
+        let mut others = recent.clone().filter(|source| source.link().name != self.link);
         if self.now.is_some() {
-            return others.next()?.record.as_ref();
+            return others.next().map(|source| &source.record);
         }
-        let has_address = |source: &&Surveyed| {
+        let has_address = |source: &&LinkState| {
             source.addresses.iter().any(|record| record.address.scope != Scope::Link)
         };
-        let recent = recent.next().and_then(|source| source.record.as_ref());
+        let recent = recent.next().map(|source| &source.record);
         let removed = || self.removed().map(|removed| &removed.record);
         let source = || sources().find(has_address).or_else(|| sources().next());
-        recent.or_else(removed).or_else(|| source()?.record.as_ref())
+        recent.or_else(removed).or_else(|| source().map(|source| &source.record))
     }
 
     /// The IPv6 sysctls that a new link gets: those with a default in the kernel, with the values
@@ -126,7 +127,7 @@ impl<'a> AddressingGoal<'a> {
     /// The IPv6 sysctls that the link has, or will have when it is made.
     pub(super) fn sysctls(&self) -> Ipv6Sysctls {
         let of_new = || self.sysctls_of_new(&self.survey.defaults);
-        self.now.map_or_else(of_new, Surveyed::sysctls)
+        self.now.map_or_else(of_new, LinkState::sysctls)
     }
 
     /// The IPv6 sysctls that the link will get. A link that generates no addresses already complies
@@ -164,12 +165,12 @@ impl<'a> AddressingGoal<'a> {
     /// The addresses of this family on a surveyed link that the kernel has not added itself.
     pub(super) fn addresses_of(
         &self,
-        surveyed: &'a Surveyed,
+        surveyed: &'a LinkState,
     ) -> impl Iterator<Item = &'a AddressRecord> {
         let family = self.family;
         surveyed.addresses.iter().filter(move |record| {
             record.address.prefix.family() == family
-                && !record.address.is_of_link(surveyed.link.mac)
+                && !record.address.is_of_link(surveyed.link().mac)
         })
     }
 
@@ -260,7 +261,7 @@ impl<'a> AddressingGoal<'a> {
                     && record.address.lifetime == Lifetime::Permanent
                     && !records.iter().any(|other| other.address.peer == peer)
                 {
-                    records.push(record.moved(&source.link.name, &self.link));
+                    records.push(record.moved(&source.link().name, &self.link));
                 }
             }
         }
@@ -274,7 +275,7 @@ impl<'a> AddressingGoal<'a> {
         let mut carried = Vec::<AddressRecord>::new();
         for source in self.sources.iter().filter(|_| !self.is_off()) {
             // The DHCP client goes on with its lease, on the source or, if it is returned, here.
-            let has_client = self.survey.has_client(&source.link.name, self.family)
+            let has_client = self.survey.has_client(&source.link().name, self.family)
                 || self.survey.ended_for(self.link, self.family).is_some();
             let is_leased = self.wants_lease() && has_client;
             for record in self.addresses_of(source) {
@@ -288,7 +289,7 @@ impl<'a> AddressingGoal<'a> {
                     && !own.iter().any(|own| is_there(own))
                     && !carried.iter().any(is_there)
                 {
-                    carried.push(record.moved(&source.link.name, &self.link));
+                    carried.push(record.moved(&source.link().name, &self.link));
                 }
             }
         }

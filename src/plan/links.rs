@@ -3,7 +3,7 @@
 
 use crate::host::may_be_guest;
 use crate::host::removed::MTU_AT_FIRST;
-use crate::host::survey::Surveyed;
+use crate::host::state::LinkState;
 use crate::model::address::MacAddr;
 use crate::model::interface::{
     Bond, BondMember, BondMonitor, Bridge, Ethernet, ForwardDelay, Port, PortKind, Vlan,
@@ -21,7 +21,7 @@ impl<'a> Builder<'a> {
         &self,
         name: &IfName,
         role: impl FnOnce() -> String,
-    ) -> Result<&'a Surveyed, PlanRefusal> {
+    ) -> Result<&'a LinkState, PlanRefusal> {
         self.find(name).ok_or_else(|| PlanRefusal::Missing { name: *name, role: role() })
     }
 
@@ -31,13 +31,13 @@ impl<'a> Builder<'a> {
         ethernet: &Ethernet,
     ) -> Result<(), PlanRefusal> {
         let now = self.require(&name, || "which is to be brought up".to_owned())?;
-        self.set_mac(&now.link, ethernet.mac);
+        self.set_mac(now.link(), ethernet.mac);
         Ok(())
     }
 
     /// Refuses a link that is a port, since it cannot be an interface of its own.
     pub(super) fn check_is_no_port(&self, name: IfName) -> Result<(), PlanRefusal> {
-        let master = self.find(&name).and_then(|now| self.host.link(now.link.master?));
+        let master = self.find(&name).and_then(|now| self.host.link(now.link().master?));
         let holder =
             master.filter(|master| matches!(master.kind, LinkKind::Bond(_) | LinkKind::Bridge(_)));
         holder.map_or(Ok(()), |master| Err(PlanRefusal::IsPort { name, master: master.name }))
@@ -45,13 +45,13 @@ impl<'a> Builder<'a> {
 
     /// Plans a VLAN, and brings its parent up.
     pub(super) fn vlan(&mut self, name: IfName, vlan: &Vlan) -> Result<(), PlanRefusal> {
-        let parent = self.find(&vlan.parent).map(|parent| parent.link.index);
+        let parent = self.find(&vlan.parent).map(|parent| parent.link().index);
         if parent.is_none() && !self.is_made(&vlan.parent) {
             let role = format!("the parent of VLAN {name}");
             return Err(PlanRefusal::Missing { name: vlan.parent, role });
         }
         self.set_up(vlan.parent);
-        match self.find(&name).map(|now| &now.link) {
+        match self.find(&name).map(|now| now.link()) {
             Some(Link { kind: LinkKind::Vlan { tag }, parent: over, .. }) => {
                 if *tag != vlan.tag {
                     return Err(PlanRefusal::Fixed { name, what: "the tag".to_owned() });
@@ -71,7 +71,7 @@ impl<'a> Builder<'a> {
 
     /// Plans a bond with its members. The members must be down and without addresses to be added.
     pub(super) fn bond(&mut self, name: IfName, bond: &Bond) -> Result<(), PlanRefusal> {
-        let now = self.find(&name).map(|now| &now.link);
+        let now = self.find(&name).map(|now| now.link());
         match now {
             Some(Link { kind: LinkKind::Bond(live), .. }) => self.tune_bond(name, bond, live)?,
             Some(_) => return Err(PlanRefusal::WrongKind { name, wanted: "bond" }),
@@ -86,7 +86,7 @@ impl<'a> Builder<'a> {
         }
         for BondMember { name: member, .. } in &bond.members {
             let port = self.require(member, || format!("a member of bond {name}"))?;
-            match self.master_of(&port.link) {
+            match self.master_of(port.link()) {
                 Some(master) if master == name => {
                     self.strip(port);
                     continue;
@@ -94,15 +94,15 @@ impl<'a> Builder<'a> {
                 Some(master) => return Err(PlanRefusal::IsPort { name: *member, master }),
                 None => {}
             }
-            self.check_is_free(&port.link)?;
+            self.check_is_free(port.link())?;
             self.strip(port);
-            if port.link.up {
-                self.set_down(&port.link);
+            if port.link().up {
+                self.set_down(port.link());
             }
             let set = |value| Step::Request(KernelRequest::SetLink { link: *member, value });
             // The member takes the bond's MTU, which may be lower.
             let undo =
-                std::iter::once(set(LinkValue::NoMaster)).chain(self.mtus_over(&port.link, 0));
+                std::iter::once(set(LinkValue::NoMaster)).chain(self.mtus_over(port.link(), 0));
             let undo = undo.collect();
             self.push(set(LinkValue::Master(name)), undo);
             self.restore_port(*member, name);
@@ -175,7 +175,7 @@ impl<'a> Builder<'a> {
             self.vlan(name, vlan)?;
             self.restore_sysctls(name);
         }
-        match self.find(&name).map(|now| &now.link) {
+        match self.find(&name).map(|now| now.link()) {
             Some(Link { kind: LinkKind::Bridge(live), .. }) => {
                 self.tune_bridge(name, bridge, *live);
             }
@@ -223,7 +223,7 @@ impl<'a> Builder<'a> {
     ) -> Result<(), PlanRefusal> {
         self.raise_mtus(bridge, mtu);
         for port in &bridge.ports {
-            let now = self.find(&port.name).map(|now| &now.link);
+            let now = self.find(&port.name).map(|now| now.link());
             if let (PortKind::Ethernet(ethernet), Some(now)) = (&port.kind, now) {
                 self.set_mac(now, ethernet.mac);
             }
@@ -240,7 +240,7 @@ impl<'a> Builder<'a> {
         let is_kept = |link: &Link| {
             may_be_guest(link) || bridge.ports.iter().any(|port| port.name == link.name)
         };
-        let now = self.find(&name).map(|now| &now.link);
+        let now = self.find(&name).map(|now| now.link());
         self.release_others(now, is_kept);
         Ok(())
     }
@@ -249,10 +249,10 @@ impl<'a> Builder<'a> {
     /// a neighbour request that was dropped is repeated only after a second. With STP the carrier
     /// appears later, so that is not waited for.
     pub(super) fn await_carrier(&mut self, name: IfName, bridge: &Bridge) {
-        let now = self.find(&name).map(|now| &now.link);
+        let now = self.find(&name).map(|now| now.link());
         let live_stp =
             now.is_some_and(|now| matches!(now.kind, LinkKind::Bridge(live) if live.stp));
-        let carries = |port: &Port| self.find(&port.name).is_some_and(|now| now.link.carrier);
+        let carries = |port: &Port| self.find(&port.name).is_some_and(|now| now.link().carrier);
         if now.is_none_or(|now| !now.carrier)
             && !bridge.stp.unwrap_or(live_stp)
             && bridge.ports.iter().any(carries)
@@ -298,7 +298,7 @@ impl<'a> Builder<'a> {
 
     /// Returns the hardware address that a port has or will have.
     fn mac_to_be(&self, port: &Port) -> Option<MacAddr> {
-        let mac_of = |name: &IfName| self.find(name).and_then(|now| now.link.mac);
+        let mac_of = |name: &IfName| self.find(name).and_then(|now| now.link().mac);
         let mac = match &port.kind {
             PortKind::Ethernet(ethernet) => ethernet.mac.or_else(|| mac_of(&port.name)),
             PortKind::Bond(bond) => mac_of(&port.name)
@@ -317,7 +317,7 @@ impl<'a> Builder<'a> {
     /// Returns the MTU of a link that exists or is planned. A VLAN is created with its parent's.
     fn mtu_now(&self, name: &IfName, parent: Option<&IfName>) -> u32 {
         let planned = self.steps().filter_map(|step| step.request()?.mtu_of(name)).last();
-        let surveyed = |name: &IfName| self.find(name).map(|now| now.link.mtu);
+        let surveyed = |name: &IfName| self.find(name).map(|now| now.link().mtu);
         let at_first = || parent.and_then(surveyed).unwrap_or(MTU_AT_FIRST);
         planned.or_else(|| surveyed(name)).unwrap_or_else(at_first)
     }
@@ -363,7 +363,7 @@ impl<'a> Builder<'a> {
                 })
             )
         };
-        let now = self.find(name).map(|now| &now.link.kind);
+        let now = self.find(name).map(|now| &now.link().kind);
         let is_there = matches!(now, Some(LinkKind::Bridge(_)));
         (is_there || self.steps().any(is_bridge)) && self.steps().any(is_port)
     }
@@ -379,7 +379,7 @@ impl<'a> Builder<'a> {
             let set = |link, mtu| {
                 Step::Request(KernelRequest::SetLink { link, value: LinkValue::Mtu(mtu) })
             };
-            let now = self.find(&name).map(|now| &now.link);
+            let now = self.find(&name).map(|now| now.link());
             let again = now.map(|now| self.mtus_over(now, wanted)).unwrap_or_default();
             let undo = std::iter::once(set(name, before)).chain(again).collect();
             self.push(set(name, wanted), undo);

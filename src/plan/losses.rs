@@ -7,7 +7,8 @@
 
 use std::fmt;
 
-use crate::host::survey::{Survey, Surveyed};
+use crate::host::state::LinkState;
+use crate::host::survey::Survey;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
@@ -52,7 +53,7 @@ pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<LostAddress
             kept.iter().any(|it| it.address.prefix.address() == record.address.prefix.address())
         };
         for surveyed in &ports {
-            let (port, own) = (surveyed.link.name, own(surveyed, family));
+            let (port, own) = (surveyed.link().name, own(surveyed, family));
             for route in surveyed.routes.iter().filter(|route| is_way_in(route, family)) {
                 let way = way(route, &own);
                 if way.iter().any(|record| stays(record)) {
@@ -71,7 +72,7 @@ pub fn losses(definition: &Interface, survey: &Survey) -> Result<Vec<LostAddress
 
 /// Returns the addresses of a link that came from an administrator or a DHCP server. Autoconfigured
 /// ones are omitted, as routers advertise them again.
-fn own(surveyed: &Surveyed, family: Family) -> Vec<&AddressRecord> {
+fn own(surveyed: &LinkState, family: Family) -> Vec<&AddressRecord> {
     let is_own = |record: &&AddressRecord| {
         let address = &record.address;
         let is_advertised = family == Family::Ipv6

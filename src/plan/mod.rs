@@ -32,7 +32,8 @@ use std::fmt;
 
 use crate::definitions::files::{FileCheck, FileEdit};
 use crate::host::Host;
-use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::host::state::LinkState;
+use crate::host::survey::{Survey, SurveyOrder};
 use crate::managers::{Claim, Stake};
 use crate::model::address::{Family, IpPrefix};
 use crate::model::interface::Interface;
@@ -122,12 +123,12 @@ pub(crate) fn claims(definition: &Interface, host: &Host, survey: &Survey) -> Ve
 /// Returns the requests that remove from a link everything that a DHCP client of this family has
 /// configured: all addresses and routes except those given, and those from router advertisements.
 pub fn without_lease(
-    now: &Surveyed,
+    now: &LinkState,
     family: Family,
     addresses: &[IpPrefix],
     routes: &[RouteRecord],
 ) -> Vec<KernelRequest> {
-    let link = now.link.name;
+    let link = now.link().name;
     let is_brought = |route: &&RouteRecord| {
         route.family == family && !route.is_advertised() && !routes.contains(route)
     };

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::host::survey::Surveyed;
+use crate::host::state::LinkState;
 use crate::model::address::Family;
 use crate::model::interface::{Interface, Kind};
 use crate::netlink::record::apart::Apart;
@@ -20,7 +20,11 @@ use crate::plan::ways::Ways;
 impl<'a> Builder<'a> {
     /// Moves the objects of sources to `definition`'s link, and the routes over them that were
     /// carried over.
-    pub(super) fn move_nexthops(&mut self, definition: &'a Interface, sources: &'a [&'a Surveyed]) {
+    pub(super) fn move_nexthops(
+        &mut self,
+        definition: &'a Interface,
+        sources: &'a [&'a LinkState],
+    ) {
         let link = definition.name;
         let families = [Family::Ipv4, Family::Ipv6];
         let goals =

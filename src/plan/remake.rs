@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use crate::host::removed::RemovedLink;
-use crate::host::survey::{Surveyed, Sysctls};
+use crate::host::state::LinkState;
+use crate::host::survey::Sysctls;
 use crate::model::address::Family;
 use crate::model::interface::{Bond, Interface};
 use crate::model::name::IfName;
@@ -61,7 +62,7 @@ impl<'a> Builder<'a> {
 
     /// Sets the sysctls of the interface that `definition`'s link replaces. A link that existed
     /// before keeps its own IPv6 sysctls, as a definition may have set those of the other.
-    pub(super) fn carry_sysctls(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
+    pub(super) fn carry_sysctls(&mut self, definition: &Interface, sources: &[&'a LinkState]) {
         let link = definition.name;
         let goal = AddressingGoal::new(definition, Family::Ipv6, sources, self.survey);
         let Some(source) = goal.sysctl_source() else { return };
@@ -72,17 +73,15 @@ impl<'a> Builder<'a> {
             let steps = own_sysctls(link, source, self.defaults()).into_iter().chain(of_ipv6);
             return steps.into_iter().for_each(|step| self.push(step, Vec::new()));
         };
-        let has = now.record.as_ref().map(LinkRecord::sysctls).unwrap_or_default();
-        let has: Sysctls = has.into_iter().collect();
+        let has: Sysctls = now.record.sysctls().into_iter().collect();
         for (sysctl, value) in source.own_sysctls().filter(|(sysctl, _)| !sysctl.is_defined()) {
             let set = |value| Step::SetSysctl { link, sysctl, value };
             if let Some(old) = has.get(&sysctl).filter(|old| **old != value) {
                 self.push(set(value), vec![set(*old)]);
             }
         }
-        let Some(record) = &now.record else { return };
         let default = &self.survey.default_neighbours;
-        for change in source.neighbours.changes_from(&record.neighbours, default) {
+        for change in source.neighbours.changes_from(&now.record.neighbours, default) {
             let NeighbourChange { family, after, before } = change;
             let set = |settings| {
                 let settings = Box::new(settings);
@@ -113,13 +112,13 @@ impl<'a> Builder<'a> {
     /// Returns the steps that add a released port to its bridge or bond again.
     pub(super) fn joined_again(&self, master: &Link, port: &Link) -> Vec<Step> {
         let Some(surveyed) = self.find(&port.name) else { return Vec::new() };
-        let of_port = surveyed.record.as_ref().map(|record| port_steps(port.name, record));
-        let bridge = self.find(&master.name).and_then(|now| now.record.as_ref()?.default_vlan());
+        let of_port = port_steps(port.name, &surveyed.record);
+        let bridge = self.find(&master.name).and_then(|now| now.record.default_vlan());
         let vlans =
-            surveyed.vlans.as_ref().zip(bridge).map(|(had, default)| {
+            self.survey.vlans_of(port.index).zip(bridge).map(|(had, default)| {
                 vlan_steps(port.name, had, &BridgeVlans::of_default(default))
             });
-        [of_port.unwrap_or_default(), vlans.unwrap_or_default()].concat()
+        [of_port, vlans.unwrap_or_default()].concat()
     }
 
     /// Restores the member that a bond preferred, if it still is a member.

@@ -5,7 +5,7 @@
 //! same rule is added for the link that takes over, and removed with that link. The port's own rule
 //! stays, and matches again when the port has its traffic back.
 
-use crate::host::survey::Surveyed;
+use crate::host::state::LinkState;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
 use crate::netlink::record::apart::Apart;
@@ -16,11 +16,11 @@ use crate::plan::step::Step;
 
 impl<'a> Builder<'a> {
     /// Adds the rules of sources for `definition`'s link.
-    pub(super) fn add_rules(&mut self, definition: &Interface, sources: &[&'a Surveyed]) {
+    pub(super) fn add_rules(&mut self, definition: &Interface, sources: &[&'a LinkState]) {
         let (rules, link) = (&self.survey.rules, definition.name);
         let mut added = Vec::new();
         for rule in rules {
-            let mut names = sources.iter().map(|source| source.link.name);
+            let mut names = sources.iter().map(|source| source.link().name);
             let Some(rule) = names.find_map(|name| rule.renamed(&name, &link)) else { continue };
             if !rules.contains(&rule) && !added.contains(&rule) {
                 added.push(rule);

@@ -7,7 +7,8 @@
 
 use std::cmp::Reverse;
 
-use crate::host::survey::{Survey, Surveyed};
+use crate::host::state::LinkState;
+use crate::host::survey::Survey;
 use crate::host::{Host, may_be_guest};
 use crate::limits::LINK_DEPTH_MAX;
 use crate::model::interface::{Bond, BondMember, Interface, Kind, PortKind};
@@ -33,10 +34,10 @@ pub fn tear_down(
     survey: &Survey,
 ) -> Result<Plan, PlanRefusal> {
     let mut builder = Builder::new(host, survey);
-    let now = builder.find(&name).filter(|now| now.link.up).ok_or(PlanRefusal::NotRunning)?;
+    let now = builder.find(&name).filter(|now| now.link().up).ok_or(PlanRefusal::NotRunning)?;
     // A definition of another kind does not describe this link.
-    let definition = definition.filter(|definition| is_of_kind(definition, &now.link.kind));
-    let guests = guests(&builder, &now.link, definition);
+    let definition = definition.filter(|definition| is_of_kind(definition, &now.link().kind));
+    let guests = guests(&builder, now.link(), definition);
     if !guests.is_empty() {
         return Err(PlanRefusal::Guests { name, guests });
     }
@@ -46,7 +47,7 @@ pub fn tear_down(
         builder.add_route(name, rest);
     }
     builder.strip(now);
-    builder.set_down(&now.link);
+    builder.set_down(now.link());
     let Some(definition) = definition else {
         builder.push(Step::WaitFor(Condition::Down(name)), Vec::new());
         return Ok(builder.finish());
@@ -56,14 +57,15 @@ pub fn tear_down(
     match &definition.kind {
         Kind::Bridge(bridge) => {
             for port in &bridge.ports {
-                let Some(port_now) = release_from_bridge(&mut builder, &now.link, port.name) else {
+                let Some(port_now) = release_from_bridge(&mut builder, now.link(), port.name)
+                else {
                     continue;
                 };
-                match (&port.kind, &port_now.link.kind) {
+                match (&port.kind, &port_now.link().kind) {
                     // The link existed before the bridge, and stays.
-                    _ if survey.found.contains(&port_now.link.index) => {}
+                    _ if survey.found.contains(&port_now.link().index) => {}
                     (PortKind::Bond(bond), LinkKind::Bond(_)) => {
-                        release_members(&mut builder, &port_now.link, bond)?;
+                        release_members(&mut builder, port_now.link(), bond)?;
                         to_delete.push(port_now);
                     }
                     (PortKind::Vlan(_), LinkKind::Vlan { .. }) => to_delete.push(port_now),
@@ -71,20 +73,20 @@ pub fn tear_down(
                 }
             }
         }
-        Kind::Bond(bond) => release_members(&mut builder, &now.link, bond)?,
+        Kind::Bond(bond) => release_members(&mut builder, now.link(), bond)?,
         Kind::Ethernet(_) | Kind::Vlan(_) => {}
     }
     let (mut vlans, others): (Vec<_>, Vec<_>) = to_delete
         .into_iter()
-        .partition(|surveyed| matches!(surveyed.link.kind, LinkKind::Vlan { .. }));
-    others.into_iter().for_each(|surveyed| builder.discard(&surveyed.link));
+        .partition(|surveyed| matches!(surveyed.link().kind, LinkKind::Vlan { .. }));
+    others.into_iter().for_each(|surveyed| builder.discard(surveyed.link()));
     // VLANs are deleted last, as a link cannot be created again exactly, and each before its
     // parent, whose deletion would include it. They are deleted immediately, since the parent can
     // have no other VLAN with the same tag before that.
-    vlans.sort_by_cached_key(|surveyed| Reverse(depth(&builder, &surveyed.link)));
+    vlans.sort_by_cached_key(|surveyed| Reverse(depth(&builder, surveyed.link())));
     for surveyed in vlans {
         let undo = remake_vlan(&builder, surveyed);
-        builder.push(KernelRequest::DeleteLink(surveyed.link.name), undo);
+        builder.push(KernelRequest::DeleteLink(surveyed.link().name), undo);
     }
     builder.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
     Ok(builder.finish())
@@ -102,15 +104,15 @@ pub(crate) fn delete_bridge(
 ) -> Result<Plan, PlanRefusal> {
     let mut builder = Builder::new(host, survey);
     let now = builder.find(&name).ok_or(PlanRefusal::NotRunning)?;
-    let ports = builder.ports_of(&now.link);
+    let ports = builder.ports_of(now.link());
     let guests = ports.iter().copied().filter(|port| may_be_guest(port));
     let guests: Vec<_> =
-        guests.chain(builder.links_over(&now.link)).map(|guest| guest.name).collect();
+        guests.chain(builder.links_over(now.link())).map(|guest| guest.name).collect();
     if !guests.is_empty() {
         return Err(PlanRefusal::Guests { name, guests });
     }
-    ports.into_iter().for_each(|port| builder.release(&now.link, port));
-    builder.discard(&now.link);
+    ports.into_iter().for_each(|port| builder.release(now.link(), port));
+    builder.discard(now.link());
     builder.push(Step::WaitFor(Condition::Gone(name)), Vec::new());
     Ok(builder.finish())
 }
@@ -120,12 +122,12 @@ fn release_from_bridge<'a>(
     builder: &mut Builder<'a>,
     bridge: &Link,
     name: IfName,
-) -> Option<&'a Surveyed> {
+) -> Option<&'a LinkState> {
     let port = port_of(builder, bridge, name)?;
-    builder.release(bridge, &port.link);
-    if port.link.up && builder.check_is_free(&port.link).is_ok() {
+    builder.release(bridge, port.link());
+    if port.link().up && builder.check_is_free(port.link()).is_ok() {
         builder.strip(port);
-        builder.set_down(&port.link);
+        builder.set_down(port.link());
     }
     Some(port)
 }
@@ -136,12 +138,12 @@ fn release_from_bridge<'a>(
 fn release_members(builder: &mut Builder<'_>, now: &Link, bond: &Bond) -> Result<(), PlanRefusal> {
     let find = |member: &BondMember| builder.find(&member.name);
     let members: Vec<_> = bond.members.iter().filter_map(find).collect();
-    let is_member = |member: &&&Surveyed| member.link.master == Some(now.index);
+    let is_member = |member: &&&LinkState| member.link().master == Some(now.index);
     let members: Vec<_> = members.iter().filter(is_member).copied().collect();
     for member in &members {
-        builder.check_is_free(&member.link)?;
+        builder.check_is_free(member.link())?;
         builder.strip(member);
-        builder.release(now, &member.link);
+        builder.release(now, member.link());
         if let Some(mac) = now.mac {
             builder
                 .also_undo(KernelRequest::SetLink { link: now.name, value: LinkValue::Mac(mac) });
@@ -172,15 +174,15 @@ fn guests(builder: &Builder<'_>, link: &Link, definition: Option<&Interface>) ->
     if let Kind::Bridge(bridge) = &definition.kind {
         for port in &bridge.ports {
             let Some(now) = port_of(builder, link, port.name) else { continue };
-            match (&port.kind, &now.link.kind) {
-                _ if builder.survey.found.contains(&now.link.index) => {}
+            match (&port.kind, &now.link().kind) {
+                _ if builder.survey.found.contains(&now.link().index) => {}
                 (PortKind::Bond(bond), LinkKind::Bond(_)) => {
                     let is_member = |it: &&Link| bond.members.iter().any(|m| m.name == it.name);
-                    let members = builder.ports_of(&now.link).into_iter();
+                    let members = builder.ports_of(now.link()).into_iter();
                     guests.extend(members.filter(|member| !is_member(member)));
-                    deleted.push(&now.link);
+                    deleted.push(now.link());
                 }
-                (PortKind::Vlan(_), LinkKind::Vlan { .. }) => deleted.push(&now.link),
+                (PortKind::Vlan(_), LinkKind::Vlan { .. }) => deleted.push(now.link()),
                 (PortKind::Ethernet(_) | PortKind::Bond(_) | PortKind::Vlan(_), _) => {}
             }
         }
@@ -203,8 +205,8 @@ fn guests_beside<'a>(builder: &Builder<'a>, link: &Link) -> Vec<&'a Link> {
 }
 
 /// Returns a port, if it is one of the bridge.
-fn port_of<'a>(builder: &Builder<'a>, bridge: &Link, name: IfName) -> Option<&'a Surveyed> {
-    builder.find(&name).filter(|port| port.link.master == Some(bridge.index))
+fn port_of<'a>(builder: &Builder<'a>, bridge: &Link, name: IfName) -> Option<&'a LinkState> {
+    builder.find(&name).filter(|port| port.link().master == Some(bridge.index))
 }
 
 /// Returns the number of links below a VLAN.
@@ -217,8 +219,8 @@ fn depth(builder: &Builder<'_>, link: &Link) -> usize {
 }
 
 /// Returns the steps that create a VLAN again.
-fn remake_vlan(builder: &Builder<'_>, surveyed: &Surveyed) -> Vec<Step> {
-    let name = surveyed.link.name;
+fn remake_vlan(builder: &Builder<'_>, surveyed: &LinkState) -> Vec<Step> {
+    let name = surveyed.link().name;
     let Some(removed) = builder.survey.removable(&name, builder.host) else { return Vec::new() };
     let sysctls = remake::own_sysctls(name, &removed.record, &builder.survey.defaults);
     [remake::remade(&removed), sysctls].concat()

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::host::survey::Surveyed;
+use crate::host::state::LinkState;
 use crate::model::address::{Family, IpPrefix};
 use crate::netlink::record::address::AddressRecord;
 use crate::netlink::record::nexthop::NexthopRecord;
@@ -109,8 +109,8 @@ impl<'w, 'a> Ways<'w, 'a> {
 
     /// Returns a source's route, changed to lead through the link. If its gateway is in no network
     /// of the source, it is marked as on the link.
-    fn moved(&self, source: &Surveyed, route: &RouteRecord) -> RouteRecord {
-        let sources: Vec<_> = self.goal.sources.iter().map(|source| source.link.index).collect();
+    fn moved(&self, source: &LinkState, route: &RouteRecord) -> RouteRecord {
+        let sources: Vec<_> = self.goal.sources.iter().map(|source| source.link().index).collect();
         let route = route.seen_from(&sources);
         let route = if is_reached(source, &route) { route } else { route.on_link() };
         let is_leased = route.is_default()
@@ -134,7 +134,7 @@ impl<'w, 'a> Ways<'w, 'a> {
                 // If the nexthop object is known, the log names it when it cannot be moved.
                 None => route.object().filter(|id| !has_nexthop(source, *id)).map(Reason::Object),
             };
-            Some(left(source.link.name, route, reason?))
+            Some(left(source.link().name, route, reason?))
         });
         let dropped = self.dropped();
         let own = self.own.iter().filter_map(|route| {
@@ -149,7 +149,7 @@ impl<'w, 'a> Ways<'w, 'a> {
 
     /// Iterates over the sources' routes of this family, for each source in an order in which they
     /// can be added.
-    fn of_sources(&self) -> impl Iterator<Item = (&'a Surveyed, &'a RouteRecord)> {
+    fn of_sources(&self) -> impl Iterator<Item = (&'a LinkState, &'a RouteRecord)> {
         let goal = self.goal;
         let sources = goal.sources.iter().copied();
         sources
@@ -157,7 +157,7 @@ impl<'w, 'a> Ways<'w, 'a> {
     }
 
     /// Returns why a source's route will not lead through the link.
-    fn why_left(&self, source: &Surveyed, route: &RouteRecord) -> Option<Reason> {
+    fn why_left(&self, source: &LinkState, route: &RouteRecord) -> Option<Reason> {
         let goal = self.goal;
         if goal.has_no_place_for(route) {
             return Some(Reason::NoAddress(route.family));
@@ -254,7 +254,7 @@ impl<'w, 'a> Ways<'w, 'a> {
 /// with it already.
 fn contradicting<'a>(goal: &AddressingGoal<'a>) -> Vec<&'a RouteRecord> {
     let of_link =
-        |surveyed: &'a Surveyed| surveyed.routes.iter().map(move |route| (surveyed, route));
+        |surveyed: &'a LinkState| surveyed.routes.iter().map(move |route| (surveyed, route));
     let defaults = goal.surveyed().flat_map(of_link);
     let is_default =
         |(_, route): &(_, &RouteRecord)| route.family == goal.family && route.is_default();
@@ -267,13 +267,13 @@ fn contradicting<'a>(goal: &AddressingGoal<'a>) -> Vec<&'a RouteRecord> {
     };
     let led = defaults.iter().position(|(_, route)| goal.is_gateway_route(route));
     let (led_by, metric) = match led.and_then(|at| defaults.get(at)) {
-        Some((surveyed, route)) => (Some(surveyed.link.name), route.metric),
+        Some((surveyed, route)) => (Some(surveyed.link().name), route.metric),
         None => (None, RouteRecord::default_over(gateway).metric_in_force()),
     };
-    let is_over = |(at, (surveyed, route)): (usize, (&Surveyed, &'a RouteRecord))| {
+    let is_over = |(at, (surveyed, route)): (usize, (&LinkState, &'a RouteRecord))| {
         let is_tried_before = match route.metric.cmp(&metric) {
             Ordering::Less => true,
-            Ordering::Equal if led_by == Some(surveyed.link.name) => led > Some(at),
+            Ordering::Equal if led_by == Some(surveyed.link().name) => led > Some(at),
             Ordering::Equal => true,
             Ordering::Greater => false,
         };
@@ -289,21 +289,21 @@ fn contradicting<'a>(goal: &AddressingGoal<'a>) -> Vec<&'a RouteRecord> {
 /// Returns a link's routes in the order in which to add them: first those by which gateways are
 /// reached, and of several routes to one destination the last one first, since the kernel inserts
 /// each before the others.
-pub(super) fn routes_in_order(surveyed: &Surveyed) -> Vec<&RouteRecord> {
+pub(super) fn routes_in_order(surveyed: &LinkState) -> Vec<&RouteRecord> {
     let (near, far): (Vec<_>, Vec<_>) =
         surveyed.routes.iter().rev().partition(|route| route.is_direct());
     [near, far].concat()
 }
 
 /// Returns a link's routes of the goal's family, in that order.
-fn routes_of<'a>(goal: &AddressingGoal<'_>, surveyed: &'a Surveyed) -> Vec<&'a RouteRecord> {
+fn routes_of<'a>(goal: &AddressingGoal<'_>, surveyed: &'a LinkState) -> Vec<&'a RouteRecord> {
     let family = goal.family;
     routes_in_order(surveyed).into_iter().filter(|route| route.family == family).collect()
 }
 
 /// Returns whether a route's gateway is in a network of a link. If it no longer is, the kernel
 /// keeps the route, but would refuse to add it.
-pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
+pub(super) fn is_reached(surveyed: &LinkState, route: &RouteRecord) -> bool {
     let is_on_network = |gateway: IpAddr| {
         let mut networks = surveyed.addresses.iter().flat_map(AddressRecord::networks);
         let mut routes = surveyed.routes.iter();
@@ -317,7 +317,7 @@ pub(super) fn is_reached(surveyed: &Surveyed, route: &RouteRecord) -> bool {
 }
 
 /// Returns whether a link has a nexthop object with this ID.
-fn has_nexthop(surveyed: &Surveyed, id: u32) -> bool {
+fn has_nexthop(surveyed: &LinkState, id: u32) -> bool {
     surveyed.nexthops.iter().any(|nexthop| nexthop.id == id)
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use crate::host::Host;
-use crate::host::survey::Surveyed;
+use crate::host::state::LinkState;
 use crate::model::address::{Family, IpPrefix};
 use crate::model::foreign::ForeignClient;
 use crate::model::name::IfName;
@@ -45,10 +45,10 @@ struct GivenBackLink {
 
 impl ClearedLink {
     /// `surveyed` is the link before the client starts.
-    pub(super) fn new(client: Box<ForeignClient>, surveyed: &Surveyed) -> Self {
+    pub(super) fn new(client: Box<ForeignClient>, surveyed: &LinkState) -> Self {
         let requests = give_back::put_back(surveyed, Family::Ipv4);
         let addresses = sorted(surveyed.addresses.iter().map(|record| record.address));
-        Self { client, link: surveyed.link.name, addresses, requests }
+        Self { client, link: surveyed.link().name, addresses, requests }
     }
 
     /// Whether the link is cleared.

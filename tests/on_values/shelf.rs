@@ -6,7 +6,7 @@ use std::time::Duration;
 use simulation::value_kernel::ValueKernel;
 use virtinterfaced::host::boot_file::BootFileError;
 use virtinterfaced::host::shelf::Shelved;
-use virtinterfaced::host::survey::Surveyed;
+use virtinterfaced::host::state::LinkState;
 use virtinterfaced::limits::SHELVED_LEASE_COUNT_MAX;
 use virtinterfaced::model::address::Family;
 use virtinterfaced::model::lease::Lease;
@@ -24,7 +24,7 @@ const HOST: &str = "\
     route eth0 2001:db8:9::/48 via 2001:db8::9 expires 100\n\
     dhcp eth0 ipv4 without-dns\n";
 
-fn shelved() -> (Shelved, Surveyed) {
+fn shelved() -> (Shelved, LinkState) {
     let kernel: ValueKernel = HOST.parse().unwrap();
     let name = IfName::new("eth0").unwrap();
     let survey = kernel.survey(&survey_order(name, None));
@@ -73,13 +73,13 @@ fn a_link_has_a_client_for_each_family_and_no_more() {
 #[test]
 fn a_link_that_was_changed_since_is_another() {
     let (shelved, mut now) = shelved();
-    let is_of = |now: &Surveyed| shelved.is_of(&now.link, &now.addresses, &now.routes);
+    let is_of = |now: &LinkState| shelved.is_of(now);
     assert!(!is_of(&now), "it is up");
-    now.link.up = false;
+    now.record.link.up = false;
     assert!(!is_of(&now), "it has addresses");
     (now.addresses, now.routes) = (Vec::new(), Vec::new());
     assert!(is_of(&now));
-    now.link.index = LinkIndex(77);
+    now.record.link.index = LinkIndex(77);
     assert!(!is_of(&now), "another link");
 }
 

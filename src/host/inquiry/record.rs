@@ -8,7 +8,8 @@ use crate::error::HostError;
 use crate::host::Host;
 use crate::host::inquiry::parts::Parts;
 use crate::host::inquiry::{Inquiry, Topic};
-use crate::host::record::{HostRecord, Recorded, RouteMakers};
+use crate::host::record::{HostRecord, RouteMakers};
+use crate::host::state::LinkState;
 use crate::limits::RESYNCS_PER_TURN_MAX;
 use crate::model::address::Family;
 use crate::model::name::IfName;
@@ -215,7 +216,7 @@ impl RecordInquiry {
             self.lacks.push(lack);
         }
         if self.only.is_none() {
-            let links = self.record.iter().map(Recorded::link);
+            let links = self.record.iter().map(LinkState::link);
             self.sides = bridge_sides(links.clone());
             let bridges = links.filter(|link| matches!(link.kind, LinkKind::Bridge(_)));
             self.tables.extend(bridges.map(|bridge| Topic::BridgeFdb(bridge.index)));

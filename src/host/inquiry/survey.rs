@@ -7,7 +7,8 @@ use crate::error::HostError;
 use crate::host::Host;
 use crate::host::describe::is_silent;
 use crate::host::inquiry::{Inquiry, Topic};
-use crate::host::survey::{Survey, SurveyOrder, Surveyed};
+use crate::host::state::LinkState;
+use crate::host::survey::{Survey, SurveyOrder};
 use crate::model::address::Family;
 use crate::netlink::link::{Link, LinkIndex};
 use crate::netlink::record::address::AddressRecord;
@@ -99,19 +100,16 @@ impl SurveyInquiry {
         let mut survey = Survey::default();
         survey.default_neighbours = default_neighbours;
         survey.rules = self.rules;
-        for PartialLink { known, is_silent, record, addresses, routes } in self.links.into_values()
-        {
-            // A silent link without a message has just been removed.
-            let told = record.as_ref().map(|record| record.link.clone());
-            let Some(link) = (if is_silent { told } else { Some(known) }) else { continue };
+        for PartialLink { record, addresses, routes, .. } in self.links.into_values() {
+            // A link without a message has just been removed.
+            let Some(record) = record else { continue };
             let mut routes = routes.concat();
             // Possible only now, as some routes come and go with an address.
-            routes.retain(|route| link.up && !route.goes_with(&addresses));
-            let (nexthops, vlans) = (Vec::new(), None);
-            survey.insert(Surveyed { link, addresses, routes, record, nexthops, vlans });
+            routes.retain(|route| record.link.up && !route.goes_with(&addresses));
+            survey.insert(LinkState { addresses, routes, ..LinkState::new(record) });
         }
         survey.set_nexthops(&self.nexthops);
-        self.vlans.into_iter().for_each(|(link, vlans)| survey.set_vlans(link, vlans));
+        self.vlans.into_iter().for_each(|(link, vlans)| survey.add_vlans(link, vlans));
         survey
     }
 
@@ -157,8 +155,10 @@ impl Inquiry for SurveyInquiry {
     fn handle_message(&mut self, topic: Topic, message: &Message<'_>) {
         match topic {
             Topic::Link(index) => {
-                if let Some(partial) = self.links.get_mut(&index) {
-                    partial.record = LinkRecord::decode(message).ok().flatten();
+                let record = LinkRecord::decode(message).ok().flatten();
+                let record = record.filter(|record| record.link.index == index);
+                if let (Some(record), Some(partial)) = (record, self.links.get_mut(&index)) {
+                    partial.record = Some(record);
                 }
             }
             Topic::AddressesOf(index) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The addressing part of a rollback: addresses, routes, and DHCP clients.
 
-use crate::host::record::Recorded;
+use crate::host::state::LinkState;
 use crate::model::address::Family;
 use crate::model::foreign::ForeignClient;
 use crate::model::lease::Lease;
@@ -75,7 +75,7 @@ impl<'a> OutlineBuilder<'a> {
 
     /// Removes the host's addresses and routes from a link that is not in the snapshot but is kept
     /// for others that use it now.
-    pub(super) fn strip(&mut self, recorded: &Recorded) {
+    pub(super) fn strip(&mut self, recorded: &LinkState) {
         let link = recorded.link().name;
         for record in recorded.routes.iter().cloned() {
             self.push(KernelRequest::DeleteRoute { link, record });
@@ -101,8 +101,8 @@ pub(super) struct Outlined {
 pub(super) struct Scene<'a> {
     pub(super) inputs: Inputs<'a>,
     pub(super) link: IfName,
-    pub(super) then: &'a Recorded,
-    pub(super) now: Option<&'a Recorded>,
+    pub(super) then: &'a LinkState,
+    pub(super) now: Option<&'a LinkState>,
     pub(super) stays_up: bool,
 }
 

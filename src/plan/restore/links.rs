@@ -5,8 +5,9 @@
 use std::cmp::Reverse;
 
 use crate::host::is_out_of_the_way;
-use crate::host::record::{HostRecord, Recorded};
+use crate::host::record::HostRecord;
 use crate::host::removed::MTU_AT_FIRST;
+use crate::host::state::LinkState;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
 use crate::netlink::link::{LinkBridge, LinkKind};
@@ -30,7 +31,7 @@ impl<'a> OutlineBuilder<'a> {
             // A link that replaces the master also replaces its ports.
             if belonged != Some(master) || !self.links.contains_key(&master) {
                 self.set(name, LinkValue::NoMaster);
-                let is_bond = |it: &Recorded| matches!(it.link().kind, LinkKind::Bond(_));
+                let is_bond = |it: &LinkState| matches!(it.link().kind, LinkKind::Bond(_));
                 let from = self.now.named(&master);
                 if from.is_some_and(is_bond) || is_vrf(from) {
                     self.downed.insert(name);
@@ -43,7 +44,7 @@ impl<'a> OutlineBuilder<'a> {
     /// and VLANs. A bridge with guests stays, without the host's addresses and routes.
     pub(super) fn remove_links(&mut self) {
         let now = self.now;
-        let is_stale = |recorded: &&Recorded| {
+        let is_stale = |recorded: &&LinkState| {
             let link = recorded.link();
             let is_ours = matches!(
                 link.kind,
@@ -57,10 +58,10 @@ impl<'a> OutlineBuilder<'a> {
                 // A link that could not be read in the snapshot may be this one.
                 && !self.then.host.is_unread(link.index)
         };
-        let is_bond = |recorded: &&Recorded| matches!(recorded.link().kind, LinkKind::Bond(_));
+        let is_bond = |recorded: &&LinkState| matches!(recorded.link().kind, LinkKind::Bond(_));
         // The kernel deletes bridges and bonds slowly, and other links at once.
         let may_be_discarded =
-            |it: &&Recorded| matches!(it.link().kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
+            |it: &&LinkState| matches!(it.link().kind, LinkKind::Bond(_) | LinkKind::Bridge(_));
         let (others, mut deleted): (Vec<_>, Vec<_>) =
             now.iter().filter(is_stale).partition(may_be_discarded);
         deleted.sort_by_cached_key(|recorded| Reverse(outline::depth(now, recorded.link())));
@@ -122,8 +123,8 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     /// Creates both ends of a veth, if both are missing. Returns whether this end exists then.
-    fn make_pair(&mut self, then: &'a Recorded) -> bool {
-        let is_free = |builder: &Self, it: &Recorded| {
+    fn make_pair(&mut self, then: &'a LinkState) -> bool {
+        let is_free = |builder: &Self, it: &LinkState| {
             let name = it.link().name;
             let is_taken = builder.now.named(&name).is_some() && !builder.removed.contains(&name);
             !is_taken && !builder.links.contains_key(&name)
@@ -146,7 +147,7 @@ impl<'a> OutlineBuilder<'a> {
     /// Sets the attributes of links, lower links first.
     pub(super) fn set_links(&mut self) {
         for pair in self.pairs() {
-            let (link, now) = (pair.then.link(), pair.now.map(Recorded::link));
+            let (link, now) = (pair.then.link(), pair.now.map(LinkState::link));
             let name = link.name;
             let is_member = self.is_bond_member(pair.then);
             let settings = pair.then.record.settings_besides(pair.now.map(|now| &now.record));
@@ -274,13 +275,13 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     /// Returns whether a port has the default settings of a new port.
-    fn has_just_joined(&self, now: &Recorded) -> bool {
+    fn has_just_joined(&self, now: &LinkState) -> bool {
         self.now.port_of(now.link()).is_some_and(|port| port.is_as_new())
     }
 
     /// Sets the preferred members of bonds, which have them by now.
     fn set_primaries(&mut self) {
-        let name_in = |host: &HostRecord, it: &Recorded| host.name_of(it.record.primary()?);
+        let name_in = |host: &HostRecord, it: &LinkState| host.name_of(it.record.primary()?);
         for pair in self.pairs() {
             let then = name_in(&self.then.host, pair.then);
             let now = pair.now.and_then(|now| name_in(self.now, now));
@@ -346,7 +347,7 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     /// Returns whether a link is a bond's member in the snapshot.
-    fn is_bond_member(&self, then: &Recorded) -> bool {
+    fn is_bond_member(&self, then: &LinkState) -> bool {
         let master = self.then.host.master_of(then.link());
         let master = master.and_then(|master| self.then.host.named(&master));
         master.is_some_and(|master| matches!(master.link().kind, LinkKind::Bond(_)))
@@ -362,12 +363,12 @@ impl<'a> OutlineBuilder<'a> {
 
 /// Returns whether a master is a VRF. A link that is added to or released from a VRF goes down and
 /// up again, and loses its IPv6 addresses and routes.
-fn is_vrf(master: Option<&Recorded>) -> bool {
+fn is_vrf(master: Option<&LinkState>) -> bool {
     master.is_some_and(|master| master.record.kind_name() == Some("vrf"))
 }
 
 /// Returns whether a link exists only while a program holds it open: a guest's macvtap, or its tap.
-fn is_of_a_program(recorded: &Recorded) -> bool {
+fn is_of_a_program(recorded: &LinkState) -> bool {
     recorded.link().kind == LinkKind::Tun
         || matches!(recorded.record.kind_name(), Some("macvtap" | "ipvtap"))
 }

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::host::record::{HostRecord, Recorded};
+use crate::host::record::HostRecord;
+use crate::host::state::LinkState;
 use crate::host::{discarded_name, is_out_of_the_way};
 use crate::model::name::IfName;
 use crate::netlink::link::LinkKind;
@@ -29,7 +30,7 @@ pub(super) struct Renaming {
 
 /// Returns the pairs of the present and the former name of renamed links.
 fn renamed(then: &Network, now: &HostRecord) -> Vec<(IfName, IfName)> {
-    let was = |recorded: &Recorded| {
+    let was = |recorded: &LinkState| {
         let link = recorded.link();
         let name = then.host.name_of(link.index).filter(|name| *name != link.name)?;
         let was = then.host.named(&name)?;
@@ -39,14 +40,14 @@ fn renamed(then: &Network, now: &HostRecord) -> Vec<(IfName, IfName)> {
 }
 
 /// Returns whether a link still exists under another name.
-pub(super) fn is_elsewhere(then: &Recorded, now: &HostRecord) -> bool {
+pub(super) fn is_elsewhere(then: &LinkState, now: &HostRecord) -> bool {
     let found = now.name_of(then.link().index).filter(|name| *name != then.link().name);
     let found = found.and_then(|name| now.named(&name));
     found.is_some_and(|it| is_still(then, it))
 }
 
 /// Returns whether a link with the same index is the same link.
-fn is_still(then: &Recorded, now: &Recorded) -> bool {
+fn is_still(then: &LinkState, now: &LinkState) -> bool {
     now.record.kind_name() == then.record.kind_name() && !is_out_of_the_way(now.link())
 }
 
@@ -84,7 +85,7 @@ pub(super) fn renaming(then: &Network, now: &HostRecord) -> Option<Renaming> {
 
 impl Renaming {
     /// Removes a link that has another link's name.
-    fn remove(&mut self, recorded: &Recorded) {
+    fn remove(&mut self, recorded: &LinkState) {
         let link = recorded.link();
         let is_slow = matches!(link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_));
         match discarded_name(link).filter(|_| is_slow) {
@@ -134,6 +135,6 @@ impl Renaming {
 }
 
 /// Returns the temporary name of a link that waits for its own.
-fn name_aside(recorded: &Recorded) -> Option<IfName> {
+fn name_aside(recorded: &LinkState) -> Option<IfName> {
     IfName::new(format!("was-{}", recorded.link().index.0)).ok()
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::host::record::{HostRecord, Recorded};
+use crate::host::record::HostRecord;
+use crate::host::state::LinkState;
 use crate::host::{discarded_name, may_be_guest};
 use crate::limits::LINK_DEPTH_MAX;
 use crate::model::foreign::ForeignClient;
@@ -42,8 +43,8 @@ pub(super) struct OutlineBuilder<'a> {
 /// One link, in the snapshot and now.
 #[derive(Clone, Copy)]
 pub(super) struct Pair<'a> {
-    pub(super) then: &'a Recorded,
-    pub(super) now: Option<&'a Recorded>,
+    pub(super) then: &'a LinkState,
+    pub(super) now: Option<&'a LinkState>,
     /// Whether the link itself may need steps.
     pub(super) differs: bool,
 }
@@ -108,7 +109,7 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     /// Returns whether a link is the same as in the snapshot, or can be changed to match it.
-    pub(super) fn is_same(&self, then: &Recorded, now: &Recorded) -> bool {
+    pub(super) fn is_same(&self, then: &LinkState, now: &LinkState) -> bool {
         let parent = self.then.host.parent_of(then.link());
         let is_kept = parent.is_none_or(|parent| self.links.contains_key(&parent));
         // A parent that cannot get its name back is still the same.
@@ -127,7 +128,7 @@ impl<'a> OutlineBuilder<'a> {
 
     /// Returns the guests that are ports of a bridge, and stay ports of it.
     pub(super) fn guests_of(&self, bridge: &IfName) -> Vec<IfName> {
-        let stays = |port: &&Recorded| {
+        let stays = |port: &&LinkState| {
             let belongs = self.then.guests.get(&port.link().name);
             self.is_guest(port.link()) && belongs.is_none_or(|belongs| belongs == bridge)
         };
@@ -135,7 +136,7 @@ impl<'a> OutlineBuilder<'a> {
     }
 
     /// Returns the name of a link's present master, unless that is removed.
-    pub(super) fn master_now(&self, now: &Recorded) -> Option<IfName> {
+    pub(super) fn master_now(&self, now: &LinkState) -> Option<IfName> {
         self.now.master_of(now.link()).filter(|master| !self.removed.contains(master))
     }
 
@@ -176,7 +177,7 @@ impl<'a> OutlineBuilder<'a> {
 
 /// Returns links, lower ones first: NICs, then bonds, bridges, and links on other links by their
 /// depth.
-fn in_order(host: &HostRecord) -> Vec<&Recorded> {
+fn in_order(host: &HostRecord) -> Vec<&LinkState> {
     let mut links: Vec<_> = host.iter().collect();
     links.sort_by_cached_key(|recorded| {
         let link = recorded.link();
@@ -194,6 +195,6 @@ fn in_order(host: &HostRecord) -> Vec<&Recorded> {
 
 /// Returns the number of links below one.
 pub(super) fn depth(host: &HostRecord, link: &Link) -> usize {
-    let below = |link: &Link| host.named(&host.parent_of(link)?).map(Recorded::link);
+    let below = |link: &Link| host.named(&host.parent_of(link)?).map(LinkState::link);
     std::iter::successors(below(link), |link| below(link)).take(LINK_DEPTH_MAX).count()
 }

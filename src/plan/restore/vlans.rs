@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The part of a rollback for VLANs: the memberships of bridges' ports, and of bridges themselves.
 
-use crate::host::record::{HostRecord, Recorded};
+use crate::host::record::HostRecord;
+use crate::host::state::LinkState;
 use crate::model::name::IfName;
 use crate::netlink::link::{Link, LinkKind};
 use crate::netlink::record::bridge_vlan::BridgeVlans;
@@ -78,7 +79,7 @@ impl<'a> OutlineBuilder<'a> {
             let has = now.vlans_of(link.index).filter(|_| default > 0);
             !self.links.contains_key(&link.name) && has.is_some_and(|has| !has.contains(default))
         };
-        let spared = now.ports_of(&bridge).map(Recorded::link).filter(is_spared);
+        let spared = now.ports_of(&bridge).map(LinkState::link).filter(is_spared);
         let spared: Vec<_> = spared.map(|link| link.name).collect();
         for link in &spared {
             self.push(KernelRequest::SetVlans { link: *link, vlans: vlan.clone() });

@@ -26,7 +26,8 @@ use state::{Address, Device, FOREVER};
 use virtinterfaced::change::job::{self, Failure, Job, JobAction, StepError};
 use virtinterfaced::definitions::files::{FileEdit, FilePath};
 use virtinterfaced::host::record::HostRecord;
-use virtinterfaced::host::survey::{Survey, SurveyOrder, Surveyed, Sysctls};
+use virtinterfaced::host::state::LinkState;
+use virtinterfaced::host::survey::{Survey, SurveyOrder, Sysctls};
 use virtinterfaced::host::{Host, is_discarded};
 use virtinterfaced::model::address::IpPrefix;
 use virtinterfaced::model::foreign::{ClientLinks, ForeignClient, Leaving};
@@ -34,8 +35,7 @@ use virtinterfaced::model::ipv6::Ipv6Sysctls;
 use virtinterfaced::model::lease::{Lease, NameServers};
 use virtinterfaced::model::name::IfName;
 use virtinterfaced::model::sysctl::Sysctl;
-use virtinterfaced::netlink::Event;
-use virtinterfaced::netlink::link::{Link, LinkEvent, LinkIndex};
+use virtinterfaced::netlink::link::LinkIndex;
 use virtinterfaced::netlink::record::address::AddressRecord;
 use virtinterfaced::netlink::record::link::LinkRecord;
 use virtinterfaced::netlink::record::route::RouteRecord;
@@ -112,19 +112,12 @@ impl ValueKernel {
                 routes.extend(RouteRecord::decode(&message).ok().flatten());
             }
             routes.retain(|route| !route.goes_with(&addresses));
-            let link = self.told(device);
             let mut told = Vec::new();
             device.encode(&mut told);
             let record = messages(&told).flatten().next();
             let record = record.and_then(|message| LinkRecord::decode(&message).ok().flatten());
-            survey.insert(Surveyed {
-                link,
-                addresses,
-                routes,
-                record,
-                nexthops: Vec::new(),
-                vlans: None,
-            });
+            let Some(record) = record else { continue };
+            survey.insert(LinkState { addresses, routes, ..LinkState::new(record) });
         }
         survey
     }
@@ -139,17 +132,6 @@ impl ValueKernel {
             (Sysctl::FORWARDING_IPV6, forwarding),
         ];
         values.into_iter().filter_map(|(sysctl, value)| Some((sysctl, value?))).collect()
-    }
-
-    /// The link as decoded from its message.
-    fn told(&self, device: &Device) -> Link {
-        let mut bytes = Vec::new();
-        announce::link(&mut bytes, 0, &device.link());
-        let news = events(&bytes).flatten().next();
-        match news {
-            Some(Event::Link(LinkEvent::New(link))) => link,
-            Some(Event::Link(_) | Event::Address(_)) | None => device.link(),
-        }
     }
 
     /// Everything that can be restored, as decoded from dumps.
