@@ -2,7 +2,7 @@
 //! `/etc/network/interfaces` (interfaces(5)) without loss: each byte of a file has its place.
 //!
 //! Three programs read this file, and their languages only look alike: [`Dialect`]. A [`tree`]
-//! has the lines and stanzas of one file; [`include`] finds the files that it names, and
+//! has the lines and stanzas of one file; [`mod@include`] finds the files that it names, and
 //! [`verdict`] is for what the program itself says about a file,
 //! and [`program`] recognises the program. Their meaning
 //! is for [`crate::managers`] and [`crate::backend`].

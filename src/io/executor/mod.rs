@@ -3,7 +3,7 @@
 //! standby process.
 //!
 //! It is forked at the start, before the daemon reads a client's bytes, and reads requests from a
-//! socket ([`execution`](crate::execution)). It ends when the daemon ends; programs run on.
+//! socket ([`crate::execution`]). It ends when the daemon ends; programs run on.
 //!
 //! The daemon waits for the answer to a start, which comes once the program is loaded. If the process
 //! dies, no program can be executed until the daemon is restarted; those that run are then seen as
