@@ -357,7 +357,9 @@ impl<'a> Builder<'a> {
 /// Returns addresses of one link in the order in which to remove them. The primary address of an
 /// IPv4 network comes last, as the kernel may remove others with it. Adding them again in reverse
 /// restores the kernel's order: it appends IPv4 addresses to its list, and prepends IPv6 ones.
-fn in_order_to_go(records: Vec<&AddressRecord>) -> impl Iterator<Item = &AddressRecord> {
+pub(super) fn in_order_to_go(
+    records: Vec<&AddressRecord>,
+) -> impl DoubleEndedIterator<Item = &AddressRecord> {
     let (ipv4, ipv6): (Vec<_>, Vec<_>) =
         records.into_iter().partition(|record| record.address.prefix.family() == Family::Ipv4);
     ipv6.into_iter().chain(ipv4.into_iter().rev())

@@ -8,6 +8,7 @@ use crate::model::address::Family;
 use crate::model::lease::Lease;
 use crate::netlink::address::Lifetime;
 use crate::netlink::record::address::AddressRecord;
+use crate::plan::addressing::in_order_to_go;
 use crate::plan::builder::Builder;
 use crate::plan::request::KernelRequest;
 use crate::plan::step::{DhcpStep, Step};
@@ -19,7 +20,7 @@ impl Builder<'_> {
         let link = shelved.link;
         let (addresses, routes) = (shelved.addresses.clone(), shelved.routes.clone());
         let then = LinkState { addresses, routes, ..now.clone() };
-        for record in in_order_to_come(&then.addresses) {
+        for record in in_order_to_go(then.addresses.iter().collect()).rev() {
             self.add_address(link, record.clone());
         }
         for route in routes_in_order(&then) {
@@ -43,21 +44,12 @@ impl Builder<'_> {
 /// lifetimes, as the script of the client that will renew them sets none.
 pub(crate) fn put_back(now: &LinkState, family: Family) -> Vec<KernelRequest> {
     let link = now.link().name;
-    let addresses: Vec<_> =
-        now.addresses.iter().filter(|it| it.address.prefix.family() == family).cloned().collect();
+    let addresses = now.addresses.iter().filter(|it| it.address.prefix.family() == family);
     let mut requests = Vec::new();
-    for record in in_order_to_come(&addresses) {
+    for record in in_order_to_go(addresses.collect()).rev() {
         requests.push(KernelRequest::AddAddress { link, record: record.lasting() });
     }
     let routes = routes_in_order(now).into_iter().filter(|route| route.family == family);
     requests.extend(routes.cloned().map(|record| KernelRequest::AddRoute { link, record }));
     requests
-}
-
-/// The order in which addresses are added so that they are listed as before: IPv4 lists the first
-/// added first, and that is the primary one; IPv6 lists the last added first.
-fn in_order_to_come(records: &[AddressRecord]) -> impl Iterator<Item = &AddressRecord> {
-    let is_ipv4 = |record: &&AddressRecord| record.address.prefix.family() == Family::Ipv4;
-    let (ipv4, ipv6): (Vec<_>, Vec<_>) = records.iter().partition(is_ipv4);
-    ipv4.into_iter().chain(ipv6.into_iter().rev())
 }

@@ -196,20 +196,15 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Sets the delay and STP in an order that the kernel accepts: it refuses delays out of bounds
-    /// while STP runs.
+    /// Sets the delay and STP of a bridge.
     fn tune_bridge(&mut self, name: IfName, bridge: &Bridge, live: LinkBridge) {
         let stp = bridge.stp.unwrap_or(live.stp);
         let delay = in_force(bridge.delay.unwrap_or(live.forward_delay), stp);
-        if live.stp && !stp {
-            self.set(name, LinkValue::Stp(false), LinkValue::Stp(true));
-        }
         // The kernel stores ticks, so it may report a hundredth of a second less.
-        if delay.0.abs_diff(live.forward_delay.0) > 1 {
-            self.set(name, LinkValue::Delay(delay), LinkValue::Delay(live.forward_delay));
-        }
-        if !live.stp && stp {
-            self.set(name, LinkValue::Stp(true), LinkValue::Stp(false));
+        let is_set = delay.0.abs_diff(live.forward_delay.0) <= 1;
+        let forward_delay = if is_set { live.forward_delay } else { delay };
+        for [value, old] in bridge_values(LinkBridge { stp, forward_delay }, live) {
+            self.set(name, value, old);
         }
     }
 
@@ -385,6 +380,18 @@ impl<'a> Builder<'a> {
             self.push(set(name, wanted), undo);
         }
     }
+}
+
+/// Returns the values that change a bridge's delay and STP, each with the present one, in an order
+/// that the kernel accepts: it refuses delays out of bounds while STP runs.
+pub(super) fn bridge_values(
+    then: LinkBridge,
+    now: LinkBridge,
+) -> impl Iterator<Item = [LinkValue; 2]> {
+    let stp = |on| (then.stp == on && now.stp != on).then(|| [on, !on].map(LinkValue::Stp));
+    let delays = [then.forward_delay, now.forward_delay];
+    let delay = (delays[0] != delays[1]).then(|| delays.map(LinkValue::Delay));
+    [stp(false), delay, stp(true)].into_iter().flatten()
 }
 
 /// Returns the VLANs among a bridge's ports, each after its parent, which may be a port too.

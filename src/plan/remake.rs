@@ -82,12 +82,8 @@ impl<'a> Builder<'a> {
         }
         let default = &self.survey.default_neighbours;
         for change in source.neighbours.changes_from(&now.record.neighbours, default) {
-            let NeighbourChange { family, after, before } = change;
-            let set = |settings| {
-                let settings = Box::new(settings);
-                Step::Request(KernelRequest::SetNeighbours { link, family, settings })
-            };
-            self.push(set(after), vec![set(before)]);
+            let undo = NeighbourChange { after: change.before, ..change };
+            self.push(set_neighbours(link, change), vec![set_neighbours(link, undo)]);
         }
     }
 

@@ -10,9 +10,10 @@ use crate::host::removed::MTU_AT_FIRST;
 use crate::host::state::LinkState;
 use crate::model::name::IfName;
 use crate::model::sorted::SortedMap;
-use crate::netlink::link::{LinkBridge, LinkKind};
+use crate::netlink::link::LinkKind;
 use crate::netlink::record::link::LinkSetting;
 use crate::netlink::record::link::sysctls::ipv6_sysctls;
+use crate::plan::links::bridge_values;
 use crate::plan::remake::set_neighbours;
 use crate::plan::request::{KernelRequest, LinkValue};
 use crate::plan::step::{Condition, Step, sysctl_values};
@@ -157,7 +158,9 @@ impl<'a> OutlineBuilder<'a> {
             }
             match (&link.kind, now.map(|now| &now.kind)) {
                 (LinkKind::Bridge(then), Some(LinkKind::Bridge(now))) => {
-                    self.set_bridge(name, *then, *now);
+                    for [value, _] in bridge_values(*then, *now) {
+                        self.set(name, value);
+                    }
                 }
                 (LinkKind::Bond(then), Some(LinkKind::Bond(now))) if then != now => {
                     self.set(name, LinkValue::MonitorAgain(then.clone()));
@@ -200,20 +203,6 @@ impl<'a> OutlineBuilder<'a> {
             if mtu_now != link.mtu {
                 self.set(name, LinkValue::Mtu(link.mtu));
             }
-        }
-    }
-
-    /// Sets the delay and STP in an order that the kernel accepts: it refuses delays out of bounds
-    /// while STP runs.
-    fn set_bridge(&mut self, name: IfName, then: LinkBridge, now: LinkBridge) {
-        if now.stp && !then.stp {
-            self.set(name, LinkValue::Stp(false));
-        }
-        if then.forward_delay != now.forward_delay {
-            self.set(name, LinkValue::Delay(then.forward_delay));
-        }
-        if then.stp && !now.stp {
-            self.set(name, LinkValue::Stp(true));
         }
     }
 
