@@ -314,6 +314,11 @@ pub(crate) const KERNEL_WAITS_PER_TURN_MAX: Duration = Duration::from_millis(2);
 /// Netlink messages that are decoded in one turn of the loop: they take a millisecond.
 pub(crate) const MESSAGES_PER_TURN_MAX: usize = 500;
 
+/// The time after which the process that asks the kernel lets other processes run. A dump of many
+/// routes takes a tenth of a second, and a kernel without preemption moves a client that waits for
+/// the same processor only at a tick of its clock, after up to ten milliseconds.
+pub(crate) const MESSENGER_RUN_TIME_MAX: Duration = Duration::from_millis(1);
+
 /// The time that the process that asks the kernel stays without a request.
 pub(crate) const MESSENGER_IDLE_TIME_MAX: Duration = Duration::from_secs(10);
 

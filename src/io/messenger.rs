@@ -15,12 +15,15 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
+use std::thread;
 use std::time::Duration;
 
 use log::warn;
 
 use crate::error::HostError;
-use crate::limits::{KERNEL_WAIT_MAX, KERNEL_WAITS_PER_TURN_MAX, MESSENGER_IDLE_TIME_MAX};
+use crate::limits::{
+    KERNEL_WAIT_MAX, KERNEL_WAITS_PER_TURN_MAX, MESSENGER_IDLE_TIME_MAX, MESSENGER_RUN_TIME_MAX,
+};
 use crate::netlink::conversation::{is_end, next_sequence};
 use crate::netlink::wire;
 use crate::sys::process::{self, Fork};
@@ -274,6 +277,7 @@ fn split(mut requests: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn serve(way: &mut UnixStream, teller: &mut Teller, daemon: u32) -> io::Result<()> {
     let mut requests = Vec::new();
     let mut buffer = [0; 4096];
+    let mut yielded_at = Duration::ZERO;
     loop {
         while let Some(len) = wire::first_len(&requests) {
             let mut request: Vec<u8> = requests.drain(..len).collect();
@@ -281,7 +285,11 @@ fn serve(way: &mut UnixStream, teller: &mut Teller, daemon: u32) -> io::Result<(
             if parent_id() != daemon {
                 return Ok(());
             }
-            teller.carry_out(&mut request, |answer| way.write_all(answer))?;
+            teller.carry_out(&mut request, |answer| {
+                way.write_all(answer)?;
+                yield_processor(&mut yielded_at);
+                Ok(())
+            })?;
         }
         match way.read(&mut buffer) {
             Ok(0) => return Ok(()),
@@ -292,6 +300,16 @@ fn serve(way: &mut UnixStream, teller: &mut Teller, daemon: u32) -> io::Result<(
             }
             Err(err) => return Err(err),
         }
+    }
+}
+
+/// Lets waiting processes run, at most once in a while.
+fn yield_processor(yielded_at: &mut Duration) {
+    let Ok(now) = clock::monotonic() else { return };
+    if now.saturating_sub(*yielded_at) >= MESSENGER_RUN_TIME_MAX {
+        thread::yield_now();
+        // The others may have run for long.
+        *yielded_at = clock::monotonic().unwrap_or(now);
     }
 }
 
