@@ -357,6 +357,10 @@ pub const SHELVED_LEASE_COUNT_MAX: usize = 2;
 /// with a few ports needs.
 pub(crate) const STEPS_PER_TURN_MAX: usize = 64;
 
+/// The time after which a turn of the loop begins no further step of a change: clients that have
+/// called meanwhile are read before it.
+pub(crate) const STEPS_TIME_PER_TURN_MAX: Duration = Duration::from_millis(1);
+
 /// The record of a DHCP client, and the kernel's status of a process: a few lines each.
 pub(crate) const DHCP_RECORD_LEN_MAX: u64 = 4096;
 

@@ -28,7 +28,7 @@ use crate::io::link_memory::LinkMemoryFile;
 use crate::io::shelf::Shelf;
 use crate::io::standby::Standby;
 use crate::io::transaction_dir::{TransactionDir, Writing};
-use crate::limits::{KEPT_PER_TURN_MAX, PROCESSES_SEARCHED_PER_TURN_MAX};
+use crate::limits::{KEPT_PER_TURN_MAX, PROCESSES_SEARCHED_PER_TURN_MAX, STEPS_TIME_PER_TURN_MAX};
 use crate::logging;
 use crate::model::address::Family;
 use crate::model::client::ClientId;
@@ -269,14 +269,14 @@ impl ChangeDriver {
         if self.coordinator.is_paused() || (self.coordinator.is_in_parts() && !has_answered) {
             return true;
         }
+        let end = clock();
+        let spent = end.saturating_duration_since(begun);
         // A change is made without a pause, as packets may be lost between two of its steps.
         let yields = has_answered && !self.coordinator.is_working();
         if yields {
-            let end = clock();
-            let spent = end.saturating_duration_since(begun);
             self.coordinator.yield_to_clients(spent, end);
         }
-        yields
+        yields || spent >= STEPS_TIME_PER_TURN_MAX
     }
 
     /// Performs one action.
