@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -327,13 +328,18 @@ pub(crate) fn definition(name: &str) -> String {
     )
 }
 
-/// Adds a link with 200,000 routes.
-pub(crate) fn add_routes() -> io::Result<()> {
-    let mut batch = format!(
+/// Adds the link that gets routes.
+pub(crate) fn add_routed_link() -> io::Result<()> {
+    ip(&format!(
         "link add {ROUTED_LINK} type veth peer name peer0\n\
          link set {ROUTED_LINK} up\n\
          link set peer0 up\n"
-    );
+    ))
+}
+
+/// Adds 200,000 routes through it.
+pub(crate) fn add_routes() -> io::Result<()> {
+    let mut batch = String::new();
     for number in 0..200_000 {
         let address = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + number);
         // Writing to a string cannot fail.
@@ -342,10 +348,20 @@ pub(crate) fn add_routes() -> io::Result<()> {
     ip(&batch)
 }
 
-/// Adds 4,000 links, as veth pairs, which are quickly made.
-pub(crate) fn add_links() -> io::Result<()> {
+/// Adds two links for each number, as veth pairs, which are quickly made.
+pub(crate) fn add_links(numbers: Range<usize>) -> io::Result<()> {
     let line = |number| format!("link add left{number} type veth peer name right{number}\n");
-    ip(&(0..2_000).map(line).collect::<String>())
+    ip(&numbers.map(line).collect::<String>())
+}
+
+/// Continues in a new network namespace. The old one lasts as long as the returned file, since its
+/// removal would keep the kernel busy. The process must have only one thread.
+pub(crate) fn renew_network() -> io::Result<File> {
+    let old = File::open("/proc/self/ns/net")?;
+    sys::leave_network()?;
+    run("mount", &["-t", "sysfs", "bench", "/sys"])?;
+    set_lo_up()?;
+    Ok(old)
 }
 
 /// A thousand links, for lists that many clients ask for.

@@ -58,7 +58,7 @@ pub(crate) fn connect(servers: &Servers) -> io::Result<Figures> {
     })
 }
 
-fn median_of_call(server: &Server, call: &CallFrame, count: usize) -> io::Result<f64> {
+pub(crate) fn median_of_call(server: &Server, call: &CallFrame, count: usize) -> io::Result<f64> {
     let mut client = Client::open(server.path())?;
     median_time(count, || client.call(call))
 }

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Measures a rollback on a host with very many addresses or routes, and how long a reader waits
-//! meanwhile.
+//! Measures a rollback on a host with very many addresses or routes, and how long a client that
+//! looks waits meanwhile.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Instant;
 
 use crate::client::{CallFrame, Client};
 use crate::isolated_host;
+use crate::looks::beside_looks;
 use crate::server::{Kind, Log, Server};
 use crate::table::{Figures, Target, Unit};
 
-/// How long a reader may wait, in seconds.
+/// How long a client that looks may wait, in seconds.
 const WAIT_MAX: f64 = 5e-3;
 
 const LINK: &str =
@@ -57,7 +55,6 @@ const CASES: [Case; 4] = [
 /// Measures and prints all of it.
 pub(crate) fn print() -> io::Result<()> {
     isolated_host::ip(LINK)?;
-    // type veth peer name crowded1\nlink set crowded0 up\nlink set crowded1 up\n")?;
     CASES.into_iter().try_for_each(measure)
 }
 
@@ -65,44 +62,24 @@ fn measure(case: Case) -> io::Result<()> {
     isolated_host::ip(&(case.setting)())?;
     let server = Server::start(Kind::Ours, Log::Quiet)?;
     let mut client = Client::open(server.path())?;
-    let (begin, begin_wait) = beside_a_reader(&server, || client.call(&CallFrame::begin()))?;
+    let (begin, begin_waits) = beside_looks(&server, || client.call(&CallFrame::begin()))?;
     isolated_host::ip(&(case.change)())?;
-    let (back, back_wait) = beside_a_reader(&server, || client.call(&CallFrame::rollback()))?;
+    let (back, back_waits) = beside_looks(&server, || client.call(&CallFrame::rollback()))?;
     let print = |text: &str, time, target| Figures::of_ours(time).print(text, Unit::Time, target);
     print(&format!("begin, {}", case.text), begin, Target::None);
-    print("... longest wait of a client that looks", begin_wait, Target::AtMost(WAIT_MAX));
+    print(
+        "... longest wait of a client that looks",
+        begin_waits.longest(),
+        Target::AtMost(WAIT_MAX),
+    );
     print("... rollback", back, Target::None);
-    print("... longest wait of a client that looks", back_wait, Target::AtMost(WAIT_MAX));
+    print(
+        "... longest wait of a client that looks",
+        back_waits.longest(),
+        Target::AtMost(WAIT_MAX),
+    );
     drop(server);
     isolated_host::ip(&(case.end)())
-}
-
-/// Measures how long an action takes, and the longest wait of a reader meanwhile.
-fn beside_a_reader(
-    server: &Server,
-    action: impl FnOnce() -> io::Result<()>,
-) -> io::Result<(f64, f64)> {
-    let is_over = AtomicBool::new(false);
-    let mut reader = Client::open(server.path())?;
-    let call = CallFrame::lookup_by_name(isolated_host::BRIDGE);
-    thread::scope(|scope| {
-        let looks = scope.spawn(|| {
-            let mut longest: f64 = 0.0;
-            while !is_over.load(Ordering::Relaxed) {
-                let since = Instant::now();
-                reader.call(&call)?;
-                longest = longest.max(since.elapsed().as_secs_f64());
-            }
-            Ok(longest)
-        });
-        let since = Instant::now();
-        let done = action();
-        let time = since.elapsed().as_secs_f64();
-        is_over.store(true, Ordering::Relaxed);
-        let longest: io::Result<f64> =
-            looks.join().unwrap_or_else(|_| Err(io::Error::other("the reader has panicked")));
-        done.and(longest).map(|longest| (time, longest))
-    })
 }
 
 fn addresses(verb: &str, count: u32) -> String {

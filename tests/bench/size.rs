@@ -28,7 +28,7 @@ pub(crate) fn with_clients(servers: &Servers) -> io::Result<Figures> {
 }
 
 /// Resident bytes, shared libraries included.
-fn resident(server: &Server) -> io::Result<f64> {
+pub(crate) fn resident(server: &Server) -> io::Result<f64> {
     const KIB: f64 = 1024.0;
     Ok(server.status("VmRSS")? * KIB)
 }

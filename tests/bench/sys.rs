@@ -17,6 +17,13 @@ pub(crate) fn leave_namespaces() -> io::Result<()> {
     Ok(())
 }
 
+/// Leaves the network namespace alone. The process must have only one thread.
+pub(crate) fn leave_network() -> io::Result<()> {
+    // SAFETY: unshare takes one integer.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
 /// Sends a signal to a child that is not reaped yet.
 pub(crate) fn signal(child: &std::process::Child, signal: libc::c_int) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;

@@ -2,18 +2,23 @@
 //! Measures how long it takes to begin a transaction on a host with 4,000 links, to commit it, and
 //! to roll it back after one link was changed.
 //!
+//! Also measures how long a client that looks waits meanwhile, and the memory that is left in use.
+//!
 //! Each round also measures the necessary kernel requests sent bare, from the dump of everything to
 //! the request for the restored link.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::client::{CallFrame, Client};
 use crate::isolated_host;
+use crate::looks::{Waits, beside_looks};
 use crate::request::{Request, dump_all, dump_of, set_mtu};
 use crate::rounds::{COUNT, median};
 use crate::server::{Kind, Log, Server};
+use crate::size;
 use crate::sys;
 use crate::table::{Figures, Target, Unit};
 
@@ -21,6 +26,15 @@ use crate::table::{Figures, Target, Unit};
 const LINK: &str = isolated_host::PORTS[0];
 const MTU: u32 = 1500;
 const OTHER_MTU: u32 = 1400;
+
+/// How many times as long as the bare dumps a begin may take.
+const BEGIN_MAX: f64 = 1.2;
+
+/// How long 99 of 100 looks may wait, in seconds.
+const WAIT_MAX: f64 = 2e-3;
+
+/// The time after which memory is given back.
+const MEMORY_PAUSE: Duration = Duration::from_secs(1);
 
 /// `NLMSG_DONE`, `NLMSG_ERROR`.
 const DONE: u16 = 3;
@@ -35,6 +49,7 @@ pub(crate) fn print() -> io::Result<()> {
     let [mut begin, mut commit, mut rollback, mut bare_begin, mut bare_rollback] =
         [const { Vec::new() }; 5];
     let (all, of_link) = (dump_all(), dump_of(index));
+    let before = size::resident(&server)?;
     for _ in 0..COUNT {
         begin.push(timed(|| client.call(&CallFrame::begin()))?);
         commit.push(timed(|| client.call(&CallFrame::commit()))?);
@@ -51,10 +66,33 @@ pub(crate) fn print() -> io::Result<()> {
     }
     let of = |times| median(times).ok_or_else(|| io::Error::other("no round"));
     let begin = Figures::beside_bare(of(begin)?, of(bare_begin)?);
-    begin.print("begin, with 4,000 links", Unit::Time, Target::AtMost(50e-3));
+    begin.print("begin, with 4,000 links", Unit::Time, Target::OfBare(BEGIN_MAX));
     let rollback = Figures::beside_bare(of(rollback)?, of(bare_rollback)?);
     rollback.print("... rollback of one changed link", Unit::Time, Target::OverBare(20e-3));
     Figures::of_ours(of(commit)?).print("... commit", Unit::Time, Target::None);
+    thread::sleep(MEMORY_PAUSE);
+    let more = Figures::of_ours(size::resident(&server)? - before);
+    more.print("... more memory a second after them", Unit::Memory, Target::AtMost(1e6));
+    print_waits(&server, &mut client, &mut socket, index)
+}
+
+/// Measures the waits of a client that looks during begin and rollback.
+fn print_waits(
+    server: &Server,
+    client: &mut Client,
+    socket: &mut File,
+    index: u32,
+) -> io::Result<()> {
+    let [mut begin, mut rollback] = [const { Waits::none() }; 2];
+    for _ in 0..COUNT {
+        begin.append(beside_looks(server, || client.call(&CallFrame::begin()))?.1);
+        send(socket, &set_mtu(LINK, index, OTHER_MTU))?;
+        rollback.append(beside_looks(server, || client.call(&CallFrame::rollback()))?.1);
+    }
+    for (text, waits) in [("begin", begin), ("rollback", rollback)] {
+        let text = format!("... 99 % of looks during {text}");
+        Figures::of_ours(waits.of_most()?).print(&text, Unit::Time, Target::AtMost(WAIT_MAX));
+    }
     Ok(())
 }
 
