@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::error::HostError;
 use crate::ifupdown::Dialect;
+use crate::ifupdown::needs::Need;
 use crate::limits::PATH_LEN_MAX;
 use crate::model::sorted::SortedMap;
 
@@ -139,6 +140,8 @@ pub struct FileCheck {
     pub text: Vec<u8>,
     /// The program.
     pub dialect: Dialect,
+    /// The files that it needs at boot for the interfaces that are changed.
+    pub needs: Vec<Need>,
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod tree;
 pub mod include;
 pub mod verdict;
 pub mod program;
+pub mod needs;
 
 use std::fmt;
 

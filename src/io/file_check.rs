@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use crate::definitions::files::FileCheck;
 use crate::error::HostError;
 use crate::execution::Program;
+use crate::ifupdown::needs::Need;
 use crate::ifupdown::{self, Dialect};
 use crate::io::executor::{End, Execution, Executor};
 use crate::io::files::{self, Replacement};
@@ -92,6 +93,12 @@ impl CheckCommands {
 impl FileChecks {
     pub fn new(executor: Executor, run_dir: &Path) -> Self {
         Self { executor, output: output_in(run_dir) }
+    }
+
+    /// Returns a warning for each need that the host does not meet.
+    pub fn unmet(check: &FileCheck) -> impl Iterator<Item = String> {
+        let is_unmet = |need: &&Need| !need.any_of.iter().any(|path| Path::new(path).exists());
+        check.needs.iter().filter(is_unmet).map(Need::warning)
     }
 
     /// Starts the program.
@@ -206,7 +213,8 @@ mod tests {
                 commands.command(*dialect)?.spawn()
             }));
             let path = FilePath::new("network/interfaces").unwrap();
-            let check = FileCheck { path, text: text.as_bytes().to_vec(), dialect };
+            let check =
+                FileCheck { path, text: text.as_bytes().to_vec(), dialect, needs: Vec::new() };
             let run = FileChecks::new(executor.clone(), &self.0).start(&check, &self.0)?;
             Ok((executor, run))
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Instant;
 
-use log::debug;
+use log::{debug, warn};
 
 use crate::change::job::{self, StepError};
 use crate::error::HostError;
@@ -107,6 +107,7 @@ impl Steps {
                 Err(err) => Err(err),
             },
             Step::File(FileStep::Check(check)) => {
+                FileChecks::unmet(check).for_each(|warning| warn!("{warning}"));
                 match self.file_checks.start(check, world.store.root()) {
                     Ok(run) => return self.wait_for(PendingStep::Check(run), world, now),
                     Err(err) => Err(StepError::from(err)),

@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use crate::host::{TWO_NICS, addresses, define, ethernet, link, listed, virsh_define, with_virsh};
+use crate::host::{
+    TWO_NICS, addresses, bridge, define, ethernet, link, listed, virsh_define, with_virsh,
+};
 use crate::support::command::{command, ip_batch, run, virsh};
 use crate::support::daemon::Daemon;
 use crate::support::namespace::is_installed;
@@ -63,6 +65,15 @@ fn the_hosts_file_is_the_definitions_and_its_scripts_bring_them_up() {
         assert!(xml.contains("192.0.2.7"), "{xml}");
         virsh("iface-undefine eth1").ok();
         assert_eq!(fs::read_to_string(MAIN).unwrap(), text);
+        // A tool that is missing at boot is named.
+        let needed = "the bridge br0 cannot be brought up at boot";
+        let hook = "/etc/network/if-pre-up.d/bridge";
+        for (script, count) in [("true", 1), ("touch", 1), ("rm", 2)] {
+            run(command(script).arg(hook)).ok();
+            define(&bridge("br0", "stp='off'", &["eth1"], &[]));
+            virsh("iface-undefine br0").ok();
+            assert_eq!(daemon.stderr().matches(needed).count(), count, "{script}");
+        }
         assert!(daemon.stop().success());
     });
 }

@@ -18,7 +18,7 @@ use crate::backend::{Backend, DefinitionRefusal};
 use crate::definitions::Definitions;
 use crate::definitions::files::{FileCheck, FileEdit, FileSet, FileState};
 use crate::definitions::sources::Source;
-use crate::ifupdown::Dialect;
+use crate::ifupdown::{Dialect, needs};
 use crate::managers::Manager;
 use crate::model::interface::Interface;
 use crate::model::name::IfName;
@@ -72,7 +72,10 @@ impl Backend for Ifupdown {
             true => main.bytes.to_vec(),
             false => host.flat(&self.root),
         };
-        Some(FileCheck { path: path.clone(), text, dialect: self.dialect })
+        let (before, now) = (self.parse(files), read::definitions(&host));
+        let changed = now.iter().filter(|it| before.named(&it.name) != Some(*it));
+        let needs = changed.flat_map(|it| needs::needs(it, self.dialect)).collect();
+        Some(FileCheck { path: path.clone(), text, dialect: self.dialect, needs })
     }
 
     fn define(

@@ -81,7 +81,7 @@ impl Backend for Stanzas {
         let texts = stanza_files(&after).into_iter();
         let texts: Vec<_> = texts.map(|path| text(&after, &path).to_owned()).collect();
         let (path, text) = (path(INTERFACES)?, texts.join(SEPARATOR).into_bytes());
-        Some(FileCheck { path, text, dialect: Dialect::Classic })
+        Some(FileCheck { path, text, dialect: Dialect::Classic, needs: Vec::new() })
     }
 
     fn define(
