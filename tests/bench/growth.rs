@@ -25,6 +25,9 @@ const GROWTH_MAX: f64 = 1.2;
 /// The links that appear in a round, one after the other.
 const APPEARANCES: usize = 100;
 
+/// The group of these links, which the kernel deletes together.
+const GROUP: u32 = 7;
+
 /// The bridge and its port.
 const SETTING: &str = "link add single0 type bridge\n\
     link add single1 type veth peer name single2\n\
@@ -61,14 +64,13 @@ fn appearance(server: &Server) -> io::Result<f64> {
     let mut client = Client::open(server.path())?;
     let mut times = Vec::new();
     for _ in 0..COUNT {
-        let add = |number: usize| format!("link add new{number} type bridge\n");
-        let delete = |number: usize| format!("link delete new{number}\n");
+        let add = |number: usize| format!("link add new{number} group {GROUP} type bridge\n");
         let before = server.processor_time()?;
         isolated_host::ip(&(0..APPEARANCES).map(add).collect::<String>())?;
         thread::sleep(PAUSE);
         let spent = server.processor_time()? - before;
         times.push(spent / APPEARANCES as f64);
-        isolated_host::ip(&(0..APPEARANCES).map(delete).collect::<String>())?;
+        isolated_host::ip(&format!("link delete group {GROUP}\n"))?;
         client.call(&CallFrame::lib_version())?;
     }
     median(times).ok_or_else(|| io::Error::other("no round"))
