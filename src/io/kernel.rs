@@ -33,6 +33,7 @@ use crate::netlink::route::{self, RouteAnswer};
 use crate::netlink::wire::{self, Message, WireError, messages};
 use crate::netlink::{Event, address, link};
 use crate::sys::netlink::{self as socket, Groups};
+pub(crate) use speeds::SpeedRequest;
 use speeds::Speeds;
 
 /// Both sockets.
@@ -102,9 +103,9 @@ impl Kernel {
         Findings { gateways, advertised, links, hears_routers, ..Findings::default() }
     }
 
-    /// Returns whether the speeds of these links are known. If not, a process is started to request
-    /// them, unless one is running.
-    pub(crate) fn learn_speeds(&mut self, links: &[(LinkIndex, IfName)]) -> bool {
+    /// Requests the speeds of these links by a process, unless all are known. Returns the request
+    /// to wait for, which may be an earlier one; `None` if there is nothing to wait for.
+    pub(crate) fn learn_speeds(&mut self, links: &[(LinkIndex, IfName)]) -> Option<SpeedRequest> {
         self.speeds.learn(links)
     }
 
@@ -113,9 +114,14 @@ impl Kernel {
         self.speeds.of(links)
     }
 
-    /// Returns whether such a process is running.
-    pub(crate) fn is_asking(&self) -> bool {
-        self.speeds.is_asking()
+    /// Returns whether such a request has ended since the last [`Self::take_ended_requests`].
+    pub(crate) fn has_ended_requests(&self) -> bool {
+        self.speeds.has_ended()
+    }
+
+    /// Returns the requests for speeds that have ended since the last call.
+    pub(crate) fn take_ended_requests(&mut self) -> Vec<SpeedRequest> {
+        self.speeds.take_ended()
     }
 
     /// Handles SIGCHLD, since that process may have ended.

@@ -7,10 +7,11 @@
 //! questions along: an answer that comes later finds none. Each question has a deadline, by which it is
 //! answered as well as can be, and a daemon that stops brings all deadlines forward.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::handler::{Answer, Answers, Question};
+use crate::io::kernel::SpeedRequest;
 use crate::model::client::ClientId;
 use crate::proto::Call;
 use crate::session::ReplyTo;
@@ -29,16 +30,25 @@ pub(crate) struct OpenCall {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct QuestionId(u64);
 
+/// An answer to come, by its source and the source's own number. Several questions may wait for one.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Awaited {
+    Speeds(SpeedRequest),
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
     open: BTreeMap<QuestionId, OpenQuestion>,
+    /// The open questions by the answers that they wait for.
+    by_awaited: BTreeSet<(Awaited, QuestionId)>,
     last_id: u64,
 }
 
 #[derive(Debug)]
 struct OpenQuestion {
     question: Question,
+    awaited: Awaited,
     call: OpenCall,
     deadline: Instant,
 }
@@ -48,18 +58,38 @@ impl Questions {
     pub(crate) fn ask(
         &mut self,
         question: Question,
+        awaited: Awaited,
         call: OpenCall,
         deadline: Instant,
     ) -> QuestionId {
         self.last_id += 1;
         let id = QuestionId(self.last_id);
-        self.open.insert(id, OpenQuestion { question, call, deadline });
+        self.by_awaited.insert((awaited, id));
+        self.open.insert(id, OpenQuestion { question, awaited, call, deadline });
         id
     }
 
-    /// The open questions, the oldest first.
-    pub(crate) fn ids(&self) -> Vec<QuestionId> {
-        self.open.keys().copied().collect()
+    /// The open questions that wait for one of these answers, or whose deadline has passed; the
+    /// oldest first.
+    pub(crate) fn concerned(
+        &self,
+        answers: impl Iterator<Item = Awaited>,
+        now: Instant,
+    ) -> BTreeSet<QuestionId> {
+        let all = |it| (it, QuestionId(u64::MIN))..=(it, QuestionId(u64::MAX));
+        let answered = answers.flat_map(|it| self.by_awaited.range(all(it))).map(|(_, id)| *id);
+        let is_due = self.deadline().is_some_and(|deadline| deadline <= now);
+        let open = is_due.then_some(&self.open).into_iter().flatten();
+        answered.chain(open.filter(|(_, it)| it.deadline <= now).map(|(id, _)| *id)).collect()
+    }
+
+    /// Has a question wait for another answer, by the same deadline.
+    pub(crate) fn wait_again(&mut self, id: QuestionId, awaited: Awaited) {
+        if let Some(open) = self.open.get_mut(&id) {
+            self.by_awaited.remove(&(open.awaited, id));
+            open.awaited = awaited;
+            self.by_awaited.insert((awaited, id));
+        }
     }
 
     /// A question, and whether its deadline has passed; `None` if it is not open any more.
@@ -76,7 +106,9 @@ impl Questions {
 
     /// Returns the call of a question that will not be answered.
     pub(crate) fn withdraw(&mut self, id: QuestionId) -> Option<OpenCall> {
-        self.open.remove(&id).map(|open| open.call)
+        let open = self.open.remove(&id)?;
+        self.by_awaited.remove(&(open.awaited, id));
+        Some(open.call)
     }
 
     /// Drops the questions of a client that is gone, and the calls that wait for them; returns how
@@ -84,6 +116,9 @@ impl Questions {
     pub(crate) fn drop_client(&mut self, client: ClientId) -> usize {
         let before = self.open.len();
         self.open.retain(|_, open| open.call.client != client);
+        if self.open.len() < before {
+            self.by_awaited.retain(|(_, id)| self.open.contains_key(id));
+        }
         before - self.open.len()
     }
 
@@ -95,10 +130,6 @@ impl Questions {
     /// Brings all deadlines forward, as the daemon stops.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.open.values_mut().for_each(|open| open.deadline = now);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
     }
 }
 
@@ -115,6 +146,7 @@ mod tests {
     const ALICE: ClientId = ClientId(7);
     const BOB: ClientId = ClientId(8);
     const WAIT: Duration = Duration::from_secs(2);
+    const AWAITED: Awaited = Awaited::Speeds(SpeedRequest(1));
 
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
     fn instant() -> Instant {
@@ -135,7 +167,18 @@ mod tests {
 
     /// Asks a question for a call of a client, to be answered within the call's time.
     fn ask(questions: &mut Questions, client: ClientId, serial: u32, now: Instant) -> QuestionId {
-        questions.ask(Question::Speeds(Vec::new()), call(client, serial), now + WAIT)
+        let question = Question::Speeds(Vec::new());
+        questions.ask(question, AWAITED, call(client, serial), now + WAIT)
+    }
+
+    /// The open questions, the oldest first.
+    fn ids(questions: &Questions) -> Vec<QuestionId> {
+        questions.open.keys().copied().collect()
+    }
+
+    /// Those that wait for this answer.
+    fn waiting(questions: &Questions, awaited: Awaited, now: Instant) -> Vec<QuestionId> {
+        questions.concerned([awaited].into_iter(), now).into_iter().collect()
     }
 
     /// The call that continues with an answer, by the address of its reply.
@@ -155,14 +198,14 @@ mod tests {
         let first = ask(&mut questions, ALICE, 1, now);
         let second = ask(&mut questions, ALICE, 2, now);
         let third = ask(&mut questions, BOB, 1, now);
-        assert_eq!(questions.ids(), [first, second, third]);
+        assert_eq!(ids(&questions), [first, second, third]);
         assert_eq!(answered(&mut questions, third), Some((BOB, reply_to(1))));
         assert_eq!(answered(&mut questions, second), Some((ALICE, reply_to(2))));
-        assert_eq!(questions.ids(), [first], "the oldest still waits");
+        assert_eq!(ids(&questions), [first], "the oldest still waits");
         let fourth = ask(&mut questions, BOB, 2, now);
         assert_eq!(answered(&mut questions, first), Some((ALICE, reply_to(1))));
         assert_eq!(answered(&mut questions, first), None, "one answer to a question");
-        assert_eq!(questions.ids(), [fourth]);
+        assert_eq!(ids(&questions), [fourth]);
     }
 
     #[test]
@@ -172,7 +215,7 @@ mod tests {
         let left = ask(&mut questions, BOB, 1, now);
         assert_eq!(questions.drop_client(ALICE), 2);
         assert_eq!(questions.drop_client(ALICE), 0);
-        assert_eq!(questions.ids(), [left]);
+        assert_eq!(ids(&questions), [left]);
         assert_eq!(gone.map(|id| answered(&mut questions, id)), [None, None]);
         // Its number may be another client's by the time of the answer.
         let next = ask(&mut questions, ALICE, 1, now);
@@ -180,7 +223,28 @@ mod tests {
         assert_eq!(gone.map(|id| answered(&mut questions, id)), [None, None]);
         assert_eq!(answered(&mut questions, next), Some((ALICE, reply_to(1))));
         assert_eq!(questions.drop_client(BOB), 1);
-        assert!(questions.is_empty());
+        assert!(questions.open.is_empty() && questions.by_awaited.is_empty());
+    }
+
+    #[test]
+    fn an_answer_concerns_the_questions_that_wait_for_it() {
+        let (mut questions, now) = (Questions::default(), instant());
+        let other = Awaited::Speeds(SpeedRequest(2));
+        let first = ask(&mut questions, ALICE, 1, now);
+        let second = questions.ask(Question::Hostname, other, call(BOB, 1), now + WAIT);
+        let third = ask(&mut questions, BOB, 2, now);
+        assert_eq!(waiting(&questions, AWAITED, now), [first, third]);
+        assert_eq!(waiting(&questions, other, now), [second]);
+        assert_eq!(waiting(&questions, Awaited::Speeds(SpeedRequest(3)), now), []);
+        questions.wait_again(first, other);
+        assert_eq!(waiting(&questions, AWAITED, now), [third]);
+        assert_eq!(waiting(&questions, other, now), [first, second]);
+        assert!(questions.withdraw(second).is_some());
+        assert_eq!(waiting(&questions, other, now), [first]);
+        // One that has gone waits for nothing.
+        questions.wait_again(second, other);
+        assert_eq!(waiting(&questions, other, now), [first]);
+        assert_eq!(questions.concerned([].into_iter(), now + WAIT).len(), 2, "both are due");
     }
 
     #[test]
@@ -209,7 +273,7 @@ mod tests {
         let (mut questions, now) = (Questions::default(), instant());
         let first = ask(&mut questions, ALICE, 1, now);
         let call = questions.answer(first, speeds()).unwrap();
-        let second = questions.ask(Question::Hostname, call, now + WAIT);
+        let second = questions.ask(Question::Hostname, AWAITED, call, now + WAIT);
         assert!(matches!(questions.get(second, now), Some((Question::Hostname, false))));
         let call = questions.answer(second, Answer::Hostname("here".to_owned())).unwrap();
         assert_eq!(call.answers.speeds, Some(SortedMap::from([(LinkIndex(3), 1000)])));

@@ -22,6 +22,7 @@ use crate::proto::Reply;
 use crate::proto::connect::ConnectCall;
 use crate::proto::interface::QueryCall;
 use crate::server::client_config::ClientConfig;
+use crate::server::questions::Awaited;
 use crate::sys::process;
 
 /// The sources of answers.
@@ -40,15 +41,15 @@ pub(crate) struct Resolver<'a> {
 #[derive(Debug)]
 pub(crate) enum CallProgress {
     Reply(Reply),
-    /// It waits for an answer, at most this long.
-    Waits(Question, Duration),
+    /// It waits for an answer of this source, at most this long.
+    Waits(Question, Awaited, Duration),
 }
 
-/// An answer, or the time that it may take.
+/// An answer, or its source and the time that it may take.
 #[derive(Debug)]
 pub(crate) enum Resolution {
     Now(Answer),
-    Later(Duration),
+    Later(Awaited, Duration),
 }
 
 impl Resolver<'_> {
@@ -91,7 +92,9 @@ impl Resolver<'_> {
                 Outcome::Reply(reply) => return Ok(CallProgress::Reply(reply)),
                 Outcome::Ask(question) => match self.resolve(&question)? {
                     Resolution::Now(answer) => answers.add(answer),
-                    Resolution::Later(time) => return Ok(CallProgress::Waits(question, time)),
+                    Resolution::Later(awaited, time) => {
+                        return Ok(CallProgress::Waits(question, awaited, time));
+                    }
                 },
             }
         }
@@ -102,12 +105,12 @@ impl Resolver<'_> {
     /// # Errors
     /// It cannot be found.
     pub(crate) fn resolve(&mut self, question: &Question) -> Result<Resolution, CallError> {
-        let time = match question {
-            Question::Speeds(links) => (!self.kernel.learn_speeds(links)).then_some(SPEED_TIME_MAX),
+        let request = match question {
+            Question::Speeds(links) => self.kernel.learn_speeds(links),
             Question::Hostname | Question::UriSettings | Question::Links(_) => None,
         };
-        match time {
-            Some(time) => Ok(Resolution::Later(time)),
+        match request {
+            Some(request) => Ok(Resolution::Later(Awaited::Speeds(request), SPEED_TIME_MAX)),
             None => self.resolve_now(question).map(Resolution::Now),
         }
     }

@@ -14,7 +14,7 @@ use crate::model::client::ClientId;
 use crate::proto::{Call, Reply};
 use crate::server::agenda::Turn;
 use crate::server::changes::Answered;
-use crate::server::questions::OpenCall;
+use crate::server::questions::{Awaited, OpenCall};
 use crate::server::resolver::{CallProgress, Resolution};
 use crate::server::{Server, clock};
 use crate::session::{PendingCall, ReplyTo};
@@ -96,9 +96,9 @@ impl Server {
         };
         match progress {
             Ok(CallProgress::Reply(reply)) => self.reply(id, &reply_to, Ok(reply), now),
-            Ok(CallProgress::Waits(question, time)) => {
+            Ok(CallProgress::Waits(question, awaited, time)) => {
                 let open = OpenCall { client: id, call, reply_to, answers };
-                self.clients.questions.ask(question, open, now + time);
+                self.clients.questions.ask(question, awaited, open, now + time);
             }
             Err(err) => self.reply(id, &reply_to, Err(err), now),
         }
@@ -132,7 +132,7 @@ impl Server {
     pub(super) fn may_resume(&self, now: Instant) -> bool {
         let questions = &self.clients.questions;
         let is_due = questions.deadline().is_some_and(|deadline| deadline <= now);
-        !questions.is_empty() && (is_due || !self.world.kernel.is_asking())
+        is_due || self.world.kernel.has_ended_requests()
     }
 
     /// Continues the calls whose questions have been answered.
@@ -140,7 +140,8 @@ impl Server {
         if !self.world.is_current() {
             return;
         }
-        for id in self.clients.questions.ids() {
+        let ended = self.world.kernel.take_ended_requests();
+        for id in self.clients.questions.concerned(ended.into_iter().map(Awaited::Speeds), now) {
             let Some((question, is_due)) = self.clients.questions.get(id, now) else { continue };
             let mut resolver = self.world.resolver();
             let resolution = if is_due {
@@ -150,7 +151,10 @@ impl Server {
             };
             let questions = &mut self.clients.questions;
             let (call, refusal) = match resolution {
-                Ok(Resolution::Later(_)) => continue,
+                Ok(Resolution::Later(awaited, _)) => {
+                    questions.wait_again(id, awaited);
+                    continue;
+                }
                 Ok(Resolution::Now(answer)) => (questions.answer(id, answer), None),
                 Err(err) => (questions.withdraw(id), Some(err)),
             };

@@ -25,11 +25,18 @@ use crate::sys::process::{self, Fork};
 /// An answer: the index of a link, and its speed in Mb/s; 0 if it has none.
 const ANSWER_LEN: usize = 8;
 
+/// The number of a request, for as long as the daemon runs.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct SpeedRequest(pub(crate) u64);
+
 /// The cache, and the process that fills it.
 #[derive(Debug, Default)]
 pub(super) struct Speeds {
     known: SortedMap<LinkIndex, Option<u32>>,
     asking: Option<SpeedProcess>,
+    last_request: SpeedRequest,
+    /// The requests that have ended since the last look.
+    ended: Vec<SpeedRequest>,
 }
 
 /// The process that requests speeds.
@@ -77,21 +84,24 @@ impl Speeds {
         }
     }
 
-    /// Returns whether the speeds of these links are known. If not, starts a process to request
-    /// them, unless one is running.
-    pub(super) fn learn(&mut self, links: &[(LinkIndex, IfName)]) -> bool {
+    /// Requests the speeds of these links by a process, unless all are known. Returns the request
+    /// to wait for, which may be an earlier one; `None` if there is nothing to wait for.
+    pub(super) fn learn(&mut self, links: &[(LinkIndex, IfName)]) -> Option<SpeedRequest> {
         let is_unknown = |(link, _): &&(LinkIndex, IfName)| !self.known.contains_key(link);
         let unknown: Vec<_> = links.iter().filter(is_unknown).copied().collect();
         if unknown.is_empty() {
-            return true;
+            return None;
         }
         if self.asking.is_none() {
             match ask_aside(&unknown) {
-                Ok(asking) => self.asking = Some(asking),
+                Ok(asking) => {
+                    self.asking = Some(asking);
+                    self.last_request.0 += 1;
+                }
                 Err(err) => warn!("cannot fork: {err}; link speeds are left out"),
             }
         }
-        self.asking.is_none()
+        self.asking.is_some().then_some(self.last_request)
     }
 
     /// Returns the known speeds of these links.
@@ -102,9 +112,14 @@ impl Speeds {
         links.iter().filter_map(speed).collect()
     }
 
-    /// Returns whether a process is running.
-    pub(super) fn is_asking(&self) -> bool {
-        self.asking.is_some()
+    /// Returns whether a request has ended since the last [`Self::take_ended`].
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Returns the requests that have ended since the last call.
+    pub(super) fn take_ended(&mut self) -> Vec<SpeedRequest> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Handles SIGCHLD: reads the answers that have arrived.
@@ -134,6 +149,7 @@ impl Speeds {
         // The process has closed its end, so it is about to end.
         let _ = process::wait_for(asking.child);
         self.asking = None;
+        self.ended.push(self.last_request);
     }
 }
 
