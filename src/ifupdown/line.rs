@@ -222,14 +222,16 @@ mod tests {
     fn each_byte_is_in_one_line() {
         let pieces: [&[u8]; 9] =
             [b"auto", b" ", b"\\", b"\n", b"\r\n", b"#", b"\xff", b"=", b"\t\x00"];
-        let mut seed: usize = 1;
+        let mut seed: u64 = 1;
+        let mut below = |bound: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            usize::try_from(seed >> 33).unwrap() % bound
+        };
         for _ in 0..2_000 {
             let mut bytes = Vec::new();
-            for _ in 0..seed % 13 {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                bytes.extend_from_slice(pieces[(seed >> 33) % pieces.len()]);
+            for _ in 0..below(13) {
+                bytes.extend_from_slice(pieces[below(pieces.len())]);
             }
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
             for dialect in Dialect::ALL {
                 let lines = lines(&bytes, dialect);
                 let mut end = 0;
